@@ -1,0 +1,2 @@
+//! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
+pub mod model;

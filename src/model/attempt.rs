@@ -1,0 +1,132 @@
+//! An attempt: one HTTP try of a delivery. The job that asks for it and the result that it brings.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Hook, Id};
+
+/// Which queue's which delivery a job belongs to; comes back with its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JobKey {
+    /// The queue: a hook's id, or a replay's.
+    pub queue: Id,
+    /// The event's offset.
+    pub offset: u64,
+}
+
+/// One attempt to be made.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Returned with the result.
+    pub key: JobKey,
+    /// The hook as it is now.
+    pub hook: Arc<Hook>,
+    /// The event's record (`Event::decode` reads it); `None`: read it from the log.
+    pub record: Option<Bytes>,
+    /// 1 for the first try.
+    pub attempt: u16,
+    /// True for a replayed delivery.
+    pub replay: bool,
+}
+
+/// What came back from a receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// `Retry-After`, in milliseconds from the answer.
+    pub retry_after_ms: Option<u64>,
+    /// Lower-cased names with their values, for failures; bounded.
+    pub headers: Vec<(String, String)>,
+    /// First part of the body, for failures; bounded.
+    pub body: Bytes,
+}
+
+/// Why no HTTP answer came; the texts are KAZOO's `client_error` where it has one (`webhooks.md` 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TransportError {
+    /// Nobody listens.
+    Refused = 1,
+    /// The name does not resolve.
+    NameNotFound = 2,
+    /// No connection within the connect timeout.
+    ConnectTimeout = 3,
+    /// No complete answer within the request timeout.
+    Timeout = 4,
+    /// The peer reset or closed before an answer.
+    Closed = 5,
+    /// TLS failed.
+    Tls = 6,
+    /// The address guard refused the resolved address.
+    ForbiddenAddress = 7,
+    /// The URI is not usable.
+    InvalidUri = 8,
+    /// Anything else.
+    Other = 9,
+    /// The program ended before the attempt did.
+    Abandoned = 10,
+}
+
+impl TransportError {
+    /// The text shown as `client_error`.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Refused => "failed_connect: econnrefused",
+            Self::NameNotFound => "failed_connect: nxdomain",
+            Self::ConnectTimeout => "failed_connect: timeout",
+            Self::Timeout => "timeout",
+            Self::Closed => "socket_closed_remotely",
+            Self::Tls => "failed_connect: tls",
+            Self::ForbiddenAddress => "forbidden_address",
+            Self::InvalidUri => "invalid_uri",
+            Self::Other => "unknown",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// The error behind the byte that the ledger stores.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [
+            Self::Refused,
+            Self::NameNotFound,
+            Self::ConnectTimeout,
+            Self::Timeout,
+            Self::Closed,
+            Self::Tls,
+            Self::ForbiddenAddress,
+            Self::InvalidUri,
+            Self::Other,
+            Self::Abandoned,
+        ]
+        .into_iter()
+        .find(|e| *e as u8 == byte)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// The receiver answered.
+    Answered(Response),
+    /// It did not.
+    Failed(TransportError),
+    /// The hook's filters or the event's form say that there is nothing to send.
+    NothingToSend,
+}
+
+/// A finished attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// From the job.
+    pub key: JobKey,
+    /// How it ended.
+    pub result: AttemptResult,
+    /// How long it took.
+    pub duration_us: u64,
+    /// When it ended, microseconds since 1970.
+    pub ended_us: u64,
+}

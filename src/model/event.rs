@@ -1,0 +1,265 @@
+//! An event as the log holds it: a short header with what routing needs, then the body's bytes as they came.
+//!
+//! The header is decoded without touching the body, so that routing an event costs no JSON.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{AccountId, Family, Id};
+
+const VERSION: u8 = 1;
+const FLAG_INTERNAL_LEG: u8 = 1;
+const FLAG_GZIP: u8 = 2;
+const FLAG_QUARANTINED: u8 = 4;
+const FLAG_ACCOUNT: u8 = 8;
+
+/// Where an event came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Source {
+    /// The broker.
+    Amqp = 1,
+    /// `PUT …/events`.
+    Http = 2,
+    /// Switchhook itself.
+    Internal = 3,
+}
+
+/// How the body's bytes are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// JSON text.
+    Plain,
+    /// Gzip over JSON text (mms, `amqp.md` 5.4).
+    Gzip,
+}
+
+/// An event, borrowed from a log record's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Where it came from.
+    pub source: Source,
+    /// How `body` is encoded.
+    pub encoding: Encoding,
+    /// Its family; `None` for events that no hook can ask for.
+    pub family: Option<Family>,
+    /// The account it belongs to, when known.
+    pub account: Option<AccountId>,
+    /// True for a call leg that is internal to the switch (loopback).
+    pub internal_leg: bool,
+    /// Why the event could not be understood; such events are kept and never delivered.
+    pub quarantine: Option<&'a str>,
+    /// `Event-Category`.
+    pub category: &'a str,
+    /// `Event-Name`: the call event, the notification type, the document action.
+    pub name: &'a str,
+    /// What ordering is kept within: call id, document id, fax id, message id.
+    pub subject: &'a str,
+    /// `Msg-ID`.
+    pub msg_id: &'a str,
+    /// Document type for objects; empty otherwise.
+    pub detail: &'a str,
+    /// The exchange it was published on; empty when not from the broker.
+    pub exchange: &'a str,
+    /// The routing key it was published with.
+    pub routing_key: &'a str,
+    /// The bytes as they came.
+    pub body: &'a [u8],
+}
+
+/// A log record that is no event of this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeEventError {
+    /// The record ends early.
+    #[error("event record ends inside its header")]
+    Short,
+    /// Written by a later version.
+    #[error("event record has unknown version {0}")]
+    Version(u8),
+    /// A field is not text, or a code is unknown.
+    #[error("event record has an invalid {0}")]
+    Invalid(&'static str),
+}
+
+impl<'a> Event<'a> {
+    /// The bytes that the log stores. Texts longer than 65,535 bytes are cut at a character boundary
+    /// (only the copy in the header; the body stays whole).
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.body.len() + 160);
+        let mut flags = 0;
+        if self.internal_leg {
+            flags |= FLAG_INTERNAL_LEG;
+        }
+        if self.encoding == Encoding::Gzip {
+            flags |= FLAG_GZIP;
+        }
+        if self.quarantine.is_some() {
+            flags |= FLAG_QUARANTINED;
+        }
+        if self.account.is_some() {
+            flags |= FLAG_ACCOUNT;
+        }
+        out.extend_from_slice(&[VERSION, self.source as u8, self.family.map_or(0, |f| f as u8), flags]);
+        if let Some(account) = self.account {
+            out.extend_from_slice(&account.0.to_be_bytes());
+        }
+        if let Some(reason) = self.quarantine {
+            put_text(&mut out, reason);
+        }
+        for text in [
+            self.category,
+            self.name,
+            self.subject,
+            self.msg_id,
+            self.detail,
+            self.exchange,
+            self.routing_key,
+        ] {
+            put_text(&mut out, text);
+        }
+        out.extend_from_slice(self.body);
+        out
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeEventError> {
+        let (head, mut rest) = bytes.split_at_checked(4).ok_or(DecodeEventError::Short)?;
+        let &[version, source, family, flags] = head else { return Err(DecodeEventError::Short) };
+        if version != VERSION {
+            return Err(DecodeEventError::Version(version));
+        }
+        let source = match source {
+            1 => Source::Amqp,
+            2 => Source::Http,
+            3 => Source::Internal,
+            _ => return Err(DecodeEventError::Invalid("source")),
+        };
+        let account = if flags & FLAG_ACCOUNT == 0 {
+            None
+        } else {
+            let (id, tail) = rest.split_first_chunk::<16>().ok_or(DecodeEventError::Short)?;
+            rest = tail;
+            Some(Id(u128::from_be_bytes(*id)))
+        };
+        let quarantine = if flags & FLAG_QUARANTINED == 0 { None } else { Some(take_text(&mut rest)?) };
+        Ok(Self {
+            source,
+            encoding: if flags & FLAG_GZIP == 0 { Encoding::Plain } else { Encoding::Gzip },
+            family: Family::from_byte(family),
+            account,
+            internal_leg: flags & FLAG_INTERNAL_LEG != 0,
+            quarantine,
+            category: take_text(&mut rest)?,
+            name: take_text(&mut rest)?,
+            subject: take_text(&mut rest)?,
+            msg_id: take_text(&mut rest)?,
+            detail: take_text(&mut rest)?,
+            exchange: take_text(&mut rest)?,
+            routing_key: take_text(&mut rest)?,
+            body: rest,
+        })
+    }
+
+    /// The log tag of an event: its account's, or 0 when it has none.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        self.account.map_or(0, Id::tag)
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let mut end = text.len().min(usize::from(u16::MAX));
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = text.get(..end).unwrap_or("");
+    let len = u16::try_from(text.len()).unwrap_or(0);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, DecodeEventError> {
+    let (len, tail) = rest.split_first_chunk::<2>().ok_or(DecodeEventError::Short)?;
+    let len = usize::from(u16::from_le_bytes(*len));
+    let (text, tail) = tail.split_at_checked(len).ok_or(DecodeEventError::Short)?;
+    *rest = tail;
+    std::str::from_utf8(text).map_err(|_| DecodeEventError::Invalid("text"))
+}
+
+/// An event's name for the world: the log's own id and the offset, 24 hex digits, ordered like the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId {
+    /// Drawn when the data directory was made, so that ids of two directories never meet.
+    pub log: u32,
+    /// Position in the log.
+    pub offset: u64,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}{:016x}", self.log, self.offset)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = DecodeEventError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let parsed = (s.len() == 24 && s.bytes().all(|b| b.is_ascii_hexdigit()))
+            .then(|| s.split_at_checked(8))
+            .flatten()
+            .and_then(|(log, offset)| {
+                Some(Self {
+                    log: u32::from_str_radix(log, 16).ok()?,
+                    offset: u64::from_str_radix(offset, 16).ok()?,
+                })
+            });
+        parsed.ok_or(DecodeEventError::Invalid("event id"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(body: &[u8]) -> Event<'_> {
+        Event {
+            source: Source::Amqp,
+            encoding: Encoding::Gzip,
+            family: Some(Family::Mms),
+            account: Some(Id(7)),
+            internal_leg: true,
+            quarantine: Some("why"),
+            category: "mms",
+            name: "inbound",
+            subject: "s",
+            msg_id: "m",
+            detail: "",
+            exchange: "im",
+            routing_key: "mms.inbound.offnet.x",
+            body,
+        }
+    }
+
+    #[test]
+    fn an_event_is_decoded_as_it_was_encoded() {
+        let event = sample(b"body");
+        assert_eq!(Event::decode(&event.encode()).unwrap(), event);
+    }
+
+    #[test]
+    fn every_cut_of_a_header_is_an_error_and_never_a_panic() {
+        let bytes = sample(b"").encode();
+        for end in 0..bytes.len() {
+            assert!(Event::decode(&bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn an_event_id_is_read_as_it_was_written() {
+        let id = EventId { log: 0xabc, offset: 77 };
+        assert_eq!(id.to_string().parse::<EventId>().unwrap(), id);
+        assert!("xyz".parse::<EventId>().is_err());
+    }
+}
