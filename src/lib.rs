@@ -1,2 +1,4 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
+
 pub mod model;
+pub mod tasks;
