@@ -116,6 +116,8 @@ pub enum AttemptResult {
     Failed(TransportError),
     /// The hook's filters or the event's form say that there is nothing to send.
     NothingToSend,
+    /// Retention has dropped the event.
+    Expired,
 }
 
 /// A finished attempt.
@@ -123,6 +125,8 @@ pub enum AttemptResult {
 pub struct Attempt {
     /// From the job.
     pub key: JobKey,
+    /// Total tries, when the event itself brings them (one-shot hooks).
+    pub max_tries: Option<u16>,
     /// How it ended.
     pub result: AttemptResult,
     /// How long it took.

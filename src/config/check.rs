@@ -1,0 +1,81 @@
+//! Ranges, and rules across keys.
+
+use super::{Config, ConfigError};
+
+fn refuse(key: &'static str, value: impl ToString, rule: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key, value: value.to_string(), rule: rule.into() }
+}
+
+fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(refuse(key, value, format!("must be between {min} and {max}")))
+    }
+}
+
+impl Config {
+    /// Refuses what cannot work, naming the key and what would be right.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let (d, q, r) = (&self.delivery, &self.queues, &self.retry);
+        let ranges = [
+            ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
+            ("http.max_body_bytes", self.http.max_body_bytes, 1024, 1 << 30),
+            ("http.max_connections", self.http.max_connections as u64, 1, 1_000_000),
+            ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 3_600_000),
+            ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
+            ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
+            ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
+            ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 64 << 20),
+            ("log.segment_bytes", self.log.segment_bytes, 64 << 10, 1 << 30),
+            ("log.segment_age_hours", self.log.segment_age_hours, 1, 100_000),
+            ("ledger.segment_bytes", self.ledger.segment_bytes, 64 << 10, 1 << 30),
+            ("ledger.checkpoint_records", self.ledger.checkpoint_records, 1, 100_000_000),
+            ("retention.max_age_hours", self.retention.max_age_hours, 1, 1_000_000),
+            ("retention.max_bytes", self.retention.max_bytes, 1 << 20, u64::MAX),
+            ("queues.window", q.window as u64, 1, 1_000_000),
+            ("queues.lane", q.lane as u64, 1, 1_000_000),
+            ("queues.max_replays", q.max_replays as u64, 1, 1000),
+            ("delivery.max_in_flight", d.max_in_flight as u64, 1, 100_000),
+            ("delivery.per_hook_in_flight", u64::from(d.per_hook_in_flight), 1, 100_000),
+            ("delivery.per_host_in_flight", u64::from(d.per_host_in_flight), 1, 100_000),
+            ("delivery.connect_timeout_ms", d.connect_timeout_ms, 1, 600_000),
+            ("delivery.request_timeout_ms", d.request_timeout_ms, 1, 600_000),
+            ("delivery.response_read_bytes", d.response_read_bytes as u64, 1, 1 << 30),
+            ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
+            ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
+        ];
+        for (key, value, min, max) in ranges {
+            within(key, value, min, max)?;
+        }
+        if r.max_ms < r.initial_ms {
+            return Err(refuse("retry.max_ms", r.max_ms, "must not be less than retry.initial_ms"));
+        }
+        if self.disable.probe_initial_ms > 0 && self.disable.probe_max_ms < self.disable.probe_initial_ms {
+            let rule = "must not be less than disable.probe_initial_ms";
+            return Err(refuse("disable.probe_max_ms", self.disable.probe_max_ms, rule));
+        }
+        if self.ledger.reserve_bytes > self.log.reserve_bytes {
+            let rule = "must not be more than log.reserve_bytes: the ledger goes on when the events pause";
+            return Err(refuse("ledger.reserve_bytes", self.ledger.reserve_bytes, rule));
+        }
+        self.check_texts()
+    }
+
+    fn check_texts(&self) -> Result<(), ConfigError> {
+        if self.amqp.queue.is_empty() || self.amqp.queue.len() > 255 {
+            return Err(refuse("amqp.queue", &self.amqp.queue, "must have 1 to 255 characters"));
+        }
+        if let Some(uri) = &self.amqp.uri
+            && !(uri.reveal().starts_with("amqp://") || uri.reveal().starts_with("amqps://"))
+        {
+            return Err(refuse("amqp.uri", "***", "must start with amqp:// or amqps://"));
+        }
+        if let Some(key) = &self.auth.master_api_key
+            && key.reveal().chars().count() != 64
+        {
+            return Err(refuse("auth.master_api_key", "***", "must have 64 characters"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! The configuration: compiled-in defaults, a file, the environment and the command line, one over the other.
+//!
+//! Defaults exist in one place only, `config/switchhook.toml`, which is compiled in. A key that is not known,
+//! or a value that cannot be, is refused with its name and what would be right; nothing is repaired silently.
+
+mod check;
+mod load;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub use load::{ConfigError, Overlay, load};
+
+/// The configuration, checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub shutdown_grace_ms: u64,
+    pub http: Http,
+    pub websocket: Websocket,
+    pub amqp: Amqp,
+    pub auth: Auth,
+    pub api: Api,
+    pub ingest: Ingest,
+    pub log: Log,
+    pub ledger: Ledger,
+    pub retention: Retention,
+    pub queues: Queues,
+    pub delivery: Delivery,
+    pub retry: Retry,
+    pub disable: Disable,
+    pub attempts: Attempts,
+    pub telemetry: Telemetry,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
+        pub struct $name { $(pub $field: $type),* }
+    };
+}
+
+section!(
+    /// `[http]`
+    Http { listen: SocketAddr, max_body_bytes: u64, max_connections: usize, request_timeout_ms: u64 }
+);
+section!(
+    /// `[websocket]`
+    Websocket { listen: SocketAddr }
+);
+section!(
+    /// `[amqp]`
+    Amqp { uri: Option<Masked>, queue: String, prefetch: u16 }
+);
+section!(
+    /// `[auth]`
+    Auth { master_api_key: Option<Masked>, token_expiry_s: u64 }
+);
+section!(
+    /// `[api]`
+    Api { profile: Profile }
+);
+section!(
+    /// `[ingest]`
+    Ingest { batch_events: usize, max_event_bytes: u32 }
+);
+section!(
+    /// `[log]`
+    Log { segment_bytes: u64, segment_age_hours: u64, reserve_bytes: u64 }
+);
+section!(
+    /// `[ledger]`
+    Ledger { segment_bytes: u64, reserve_bytes: u64, checkpoint_records: u64 }
+);
+section!(
+    /// `[retention]`
+    Retention { max_age_hours: u64, max_bytes: u64 }
+);
+section!(
+    /// `[queues]`
+    Queues { window: usize, lane: usize, keep_bytes: usize, max_replays: usize }
+);
+section!(
+    /// `[delivery]`
+    Delivery {
+        max_in_flight: usize,
+        per_hook_in_flight: u32,
+        per_host_in_flight: u32,
+        connect_timeout_ms: u64,
+        request_timeout_ms: u64,
+        allow_addresses: Vec<IpNet>,
+        response_read_bytes: usize,
+        response_keep_bytes: usize,
+    }
+);
+section!(
+    /// `[retry]`
+    Retry { initial_ms: u64, max_ms: u64 }
+);
+section!(
+    /// `[disable]`
+    Disable { failure_count: u32, window_ms: u64, probe_initial_ms: u64, probe_max_ms: u64 }
+);
+section!(
+    /// `[attempts]`
+    Attempts { log_successful: bool }
+);
+section!(
+    /// `[telemetry]`
+    Telemetry { format: LogFormat, filter: String }
+);
+
+/// Which generation of KAZOO the listings look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// 4.0.
+    Classic,
+    /// 5.
+    Current,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// A secret: prints as `***`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Masked(String);
+
+impl Masked {
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Masked {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl std::fmt::Debug for Masked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,224 @@
+//! The task that turns jobs into attempts, all side by side; the queues bound how many there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use reqwest::Client;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::guard::Guard;
+use super::request::{ExtrasOwned, NoRequest, Target, one_shot_target};
+use super::send::{Caps, send};
+use crate::log::Reader;
+use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, EventId, HookId, Job, TransportError};
+use crate::state::State;
+use crate::tasks::Stop;
+
+/// Targets kept ready; beyond that they are made anew.
+const TARGETS: usize = 16_384;
+
+/// How attempts are made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Time for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// Time for a whole attempt, unless the hook says otherwise.
+    pub request_timeout: Duration,
+    /// Special addresses that may be delivered to.
+    pub allow_addresses: Vec<IpNet>,
+    /// Bytes of a response body that are read at most.
+    pub response_read_bytes: usize,
+    /// Bytes of a failure's body that are kept.
+    pub response_keep_bytes: usize,
+    /// Idle connections kept per host.
+    pub idle_per_host: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+}
+
+/// The HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("http client: {0}")]
+pub struct BuildError(#[from] reqwest::Error);
+
+/// The attempts under way.
+pub struct Delivery {
+    jobs: mpsc::Receiver<Job>,
+    shared: Arc<Shared>,
+    targets: HashMap<HookId, Arc<Target>>,
+}
+
+struct Shared {
+    client: Client,
+    guard: Guard,
+    options: Options,
+    clock: Clock,
+    events: Reader,
+    state: State,
+    cluster_id: Arc<str>,
+    log_id: u32,
+    results: mpsc::Sender<Attempt>,
+}
+
+impl Delivery {
+    /// Makes the client; nothing is sent before `run`.
+    pub fn new(
+        options: Options,
+        clock: Clock,
+        events: Reader,
+        state: State,
+        (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Attempt>),
+    ) -> Result<Self, BuildError> {
+        let guard = Guard::new(&options.allow_addresses);
+        let client = Client::builder()
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(options.idle_per_host)
+            .pool_idle_timeout(options.idle_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .dns_resolver(Arc::new(guard.clone()))
+            .build()?;
+        let settings = state.settings();
+        let (cluster_id, log_id) = (settings.cluster_id.to_string().into(), settings.log_id);
+        let shared = Shared { client, guard, options, clock, events, state, cluster_id, log_id, results };
+        Ok(Self { jobs, shared: Arc::new(shared), targets: HashMap::new() })
+    }
+
+    /// Works until the queues have ended, or until `abandon`: attempts under way are dropped then.
+    pub async fn run(mut self, abandon: Stop) {
+        let mut under_way = JoinSet::new();
+        let mut jobs = Vec::with_capacity(64);
+        loop {
+            tokio::select! {
+                () = abandon.cancelled() => return,
+                got = self.jobs.recv_many(&mut jobs, 64) => if got == 0 { break },
+                Some(_) = under_way.join_next(), if !under_way.is_empty() => {}
+            }
+            for job in jobs.drain(..) {
+                let target = self.target(&job);
+                let shared = self.shared.clone();
+                under_way.spawn(async move { shared.attempt(job, target).await });
+            }
+            while under_way.try_join_next().is_some() {}
+        }
+        tokio::select! {
+            () = abandon.cancelled() => {}
+            () = async { while under_way.join_next().await.is_some() {} } => {}
+        }
+    }
+
+    fn target(&mut self, job: &Job) -> Option<Arc<Target>> {
+        if job.hook.one_shot {
+            return None;
+        }
+        if let Some(target) = self.targets.get(&job.hook.id)
+            && Arc::ptr_eq(&target.hook, &job.hook)
+        {
+            return Some(target.clone());
+        }
+        if self.targets.len() >= TARGETS {
+            self.targets.clear();
+        }
+        let target = Arc::new(Target::new(job.hook.clone()));
+        self.targets.insert(job.hook.id, target.clone());
+        Some(target)
+    }
+}
+
+impl Shared {
+    async fn attempt(self: Arc<Self>, mut job: Job, target: Option<Arc<Target>>) {
+        let started = Instant::now();
+        let (result, max_tries) = self.make(&mut job, target).await;
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        log(&job, &result, duration_us);
+        let attempt = Attempt { key: job.key, max_tries, result, duration_us, ended_us: self.clock.now_us() };
+        // Nobody listens any more when the queues have ended: the attempt counts as never made.
+        let _ended = self.results.send(attempt).await;
+    }
+
+    async fn make(&self, job: &mut Job, target: Option<Arc<Target>>) -> (AttemptResult, Option<u16>) {
+        let record = match self.record(job).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return (AttemptResult::Expired, None),
+            Err(()) => return (AttemptResult::Failed(TransportError::Other), None),
+        };
+        let one_shot = target.is_none();
+        let target = match target.map_or_else(|| one_shot_target(&record).map(Arc::new), Ok) {
+            Ok(target) => target,
+            Err(reason) => return (unsent(job, &reason), None),
+        };
+        let max_tries = one_shot.then(|| target.hook.max_tries());
+        let now_us = self.clock.now_us();
+        let delivery = DeliveryId {
+            event: EventId { log: self.log_id, offset: job.key.offset },
+            hook: job.hook.id,
+        };
+        let extras = |event: &crate::model::Event<'_>| ExtrasOwned {
+            cluster_id: self.cluster_id.clone(),
+            reseller_id: event.account.and_then(|a| self.state.reseller_of(a)),
+        };
+        let at = (now_us, self.options.request_timeout);
+        let request = match target.request(job, delivery, at, &record, &extras) {
+            Ok(request) => request,
+            Err(reason) => return (unsent(job, &reason), max_tries),
+        };
+        if self.guard.forbids(request.url()) {
+            return (AttemptResult::Failed(TransportError::ForbiddenAddress), max_tries);
+        }
+        let caps = Caps { read: self.options.response_read_bytes, keep: self.options.response_keep_bytes };
+        (send(&self.client, request, caps, now_us).await, max_tries)
+    }
+
+    /// The event's record: kept in memory, or read from the log now.
+    async fn record(&self, job: &mut Job) -> Result<Option<Bytes>, ()> {
+        if let Some(record) = job.record.take() {
+            return Ok(Some(record));
+        }
+        let (events, offset) = (self.events.clone(), job.key.offset);
+        let read = tokio::task::spawn_blocking(move || events.get(offset)).await;
+        match read {
+            Ok(Ok(record)) => Ok(record.map(|r| r.payload)),
+            Ok(Err(error)) => {
+                tracing::error!(offset, %error, "event cannot be read from the log");
+                Err(())
+            }
+            Err(_) => Err(()),
+        }
+    }
+}
+
+fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
+    match reason {
+        NoRequest::Filtered => AttemptResult::NothingToSend,
+        NoRequest::InvalidUri => AttemptResult::Failed(TransportError::InvalidUri),
+        NoRequest::Unsendable(_) => {
+            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "delivery skipped");
+            AttemptResult::NothingToSend
+        }
+    }
+}
+
+fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
+    let (hook_id, offset, attempt, duration_ms) = (job.hook.id, job.key.offset, job.attempt, duration_us / 1000);
+    match result {
+        AttemptResult::Answered(response) if (200..300).contains(&response.status) => {
+            tracing::debug!(%hook_id, offset, attempt, duration_ms, status = response.status, "delivered");
+        }
+        AttemptResult::Answered(response) => {
+            tracing::info!(%hook_id, offset, attempt, duration_ms, status = response.status, "attempt failed");
+        }
+        AttemptResult::Failed(error) => {
+            tracing::info!(%hook_id, offset, attempt, duration_ms, error = error.text(), "attempt failed");
+        }
+        AttemptResult::NothingToSend | AttemptResult::Expired => {
+            tracing::debug!(%hook_id, offset, attempt, "nothing to send");
+        }
+    }
+}

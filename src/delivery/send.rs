@@ -1,0 +1,134 @@
+//! Sending one request and reading its answer, within bounds.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Request};
+
+use super::guard::{ForbiddenAddress, NameNotFound};
+use crate::model::{AttemptResult, Response, TransportError};
+
+const MAX_HEADERS: usize = 32;
+const MAX_HEADER_BYTES: usize = 1024;
+
+/// How much of an answer is read, and kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caps {
+    /// Bytes of the body that are read at most.
+    pub(super) read: usize,
+    /// Bytes of a failure's body that are kept.
+    pub(super) keep: usize,
+}
+
+/// Makes the request. The answer counts when its status line and headers are in and its body has ended or
+/// reached the cap; a body that breaks off is a closed connection.
+pub(super) async fn send(client: &Client, request: Request, caps: Caps, now_us: u64) -> AttemptResult {
+    let mut answer = match client.execute(request).await {
+        Ok(answer) => answer,
+        Err(error) => return AttemptResult::Failed(kind_of(&error)),
+    };
+    let status = answer.status().as_u16();
+    let failure = !(200..300).contains(&status);
+    let mut response = Response { status, ..Response::default() };
+    if failure {
+        response.retry_after_ms = retry_after_ms(answer.headers(), now_us);
+        response.headers = headers(answer.headers());
+    }
+    let mut kept = BytesMut::new();
+    let mut read = 0;
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => {
+                read += chunk.len();
+                let room = caps.keep.saturating_sub(kept.len());
+                if failure && room > 0 {
+                    kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+                }
+                if read >= caps.read {
+                    // Not read further; the connection is dropped, not reused.
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => return AttemptResult::Failed(kind_of(&error)),
+        }
+    }
+    response.body = Bytes::from(kept);
+    AttemptResult::Answered(response)
+}
+
+fn headers(map: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &[u8]| {
+        let cut = value.get(..value.len().min(MAX_HEADER_BYTES)).unwrap_or_default();
+        String::from_utf8_lossy(cut).into_owned()
+    };
+    map.iter().take(MAX_HEADERS).map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), in milliseconds from now.
+fn retry_after_ms(map: &HeaderMap, now_us: u64) -> Option<u64> {
+    let text = map.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(seconds.saturating_mul(1000));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let at_us = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_micros();
+    Some(u64::try_from(at_us).unwrap_or(u64::MAX).saturating_sub(now_us) / 1000)
+}
+
+/// Which of our errors a client error is, by its causes.
+fn kind_of(error: &reqwest::Error) -> TransportError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(e) = cause {
+        if e.is::<ForbiddenAddress>() {
+            return TransportError::ForbiddenAddress;
+        }
+        if e.is::<NameNotFound>() {
+            return TransportError::NameNotFound;
+        }
+        if let Some(io) = e.downcast_ref::<std::io::Error>() {
+            match io.kind() {
+                ErrorKind::ConnectionRefused => return TransportError::Refused,
+                ErrorKind::InvalidData => return TransportError::Tls,
+                ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof => return TransportError::Closed,
+                _ => {}
+            }
+        }
+        cause = e.source();
+    }
+    if error.is_timeout() {
+        return if error.is_connect() { TransportError::ConnectTimeout } else { TransportError::Timeout };
+    }
+    if error.is_connect() {
+        return TransportError::Other;
+    }
+    // What is left of a request that was sent: the peer closed before or within its answer.
+    if error.is_request() || error.is_body() || error.is_decode() {
+        return TransportError::Closed;
+    }
+    TransportError::Other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry_after(value: &str) -> Option<u64> {
+        let mut map = HeaderMap::new();
+        map.insert(RETRY_AFTER, value.parse().unwrap());
+        retry_after_ms(&map, 784_111_777_000_000)
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        assert_eq!(retry_after("120"), Some(120_000));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10_000));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0));
+        assert_eq!(retry_after("soon"), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! What the API asks of the engine, and the engine's answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::engine::Engine;
+use super::replay::{ReplayJob, ReplayRun};
+use crate::model::{Gap, HookId, Id, QueueState, QueueStatus, ReplayState, ReplayStatus};
+
+/// A question or an order; answers go back through its channel.
+#[derive(Debug)]
+pub enum Command {
+    /// A hook's queue.
+    Status(HookId, oneshot::Sender<Option<RawStatus>>),
+    /// Begin a replay (whose document is durable already).
+    Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<u64>>>, oneshot::Sender<bool>),
+    /// Progress of the replays under way of a hook.
+    Replays(HookId, oneshot::Sender<Vec<ReplayStatus>>),
+    /// End a replay.
+    Cancel(HookId, Id, oneshot::Sender<Option<ReplayStatus>>),
+}
+
+/// A status whose oldest event's time is still to be read from the log.
+#[derive(Debug, Clone)]
+pub struct RawStatus {
+    /// Everything but `oldest_waiting_age_ms`.
+    pub status: QueueStatus,
+    /// The oldest unsettled delivery in the window.
+    pub oldest: Option<u64>,
+}
+
+impl Engine {
+    /// Answers a command. A caller that has gone away gets nothing.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Status(hook, answer) => drop(answer.send(self.status(hook))),
+            Command::Replay(job, failed, answer) => {
+                let at = self.owner.get(&job.hook).copied();
+                if let Some(at) = at {
+                    self.add_replay(at, ReplayRun::new(job.clone(), failed));
+                    self.end_replay_if_done(at, job.id);
+                }
+                drop(answer.send(at.is_some()));
+            }
+            Command::Replays(hook, answer) => drop(answer.send(self.replays(hook))),
+            Command::Cancel(hook, id, answer) => drop(answer.send(self.cancel(hook, id))),
+        }
+    }
+
+    fn status(&self, hook: HookId) -> Option<RawStatus> {
+        let at = self.owner.get(&hook).copied()?;
+        let slot = self.slots.get(at)?.as_ref().filter(|s| !s.gone)?;
+        let line = slot.lines.first()?;
+        let waiting = line.waiting();
+        let probe = (!slot.open() && slot.probe.due_us > 0).then_some(slot.probe.due_us);
+        let next_try_at_us = if slot.open() { line.queue.next_try() } else { probe };
+        let state = match (slot.open(), &slot.hook.disable_reason) {
+            (false, Some(_)) => QueueState::AutoDisabled,
+            (false, None) => QueueState::Disabled,
+            (true, _) if waiting == 0 => QueueState::Idle,
+            (true, _) if slot.in_flight == 0 && next_try_at_us.is_some() => QueueState::Retrying,
+            (true, _) => QueueState::Active,
+        };
+        let cursor = if line.live { line.queue.cursor().max(self.live_cursor(line)) } else { line.queue.cursor() };
+        let status = QueueStatus {
+            state,
+            cursor,
+            log_end: self.events.end(),
+            waiting,
+            waiting_exact: self.routed >= self.events.end() && line.uncounted_until <= line.queue.next(),
+            in_flight: slot.in_flight,
+            dead: line.totals.get(1).copied().unwrap_or(0),
+            recent_failures: u32::try_from(slot.health.failures().len()).unwrap_or(u32::MAX),
+            oldest_waiting_age_ms: None,
+            next_try_at_us,
+            disable_reason: slot.hook.disable_reason.clone(),
+            gap: line.gap.map(|(from, until)| Gap { from, until }),
+        };
+        let oldest = line.queue.oldest().map(|(offset, _)| offset);
+        let oldest = oldest.or_else(|| (waiting > 0).then(|| line.queue.next()));
+        Some(RawStatus { status, oldest })
+    }
+
+    fn live_cursor(&self, line: &super::slot::Line) -> u64 {
+        if line.queue.is_empty() && !line.queue.has_spilled() { self.routed } else { 0 }
+    }
+
+    fn replays(&self, hook: HookId) -> Vec<ReplayStatus> {
+        let slot = self.owner.get(&hook).and_then(|at| self.slots.get(*at)).and_then(Option::as_ref);
+        let lines = slot.into_iter().flat_map(|s| s.lines.iter());
+        lines.filter_map(|l| Some(progress(l, &l.replay.as_ref()?.job))).collect()
+    }
+
+    fn cancel(&mut self, hook: HookId, id: Id) -> Option<ReplayStatus> {
+        let at = self.owner.get(&hook).copied()?;
+        self.end_replay(at, id, ReplayState::Cancelled)
+    }
+
+    /// Ends a replay whose range is settled.
+    pub(super) fn end_replay_if_done(&mut self, at: usize, id: Id) {
+        let slot = self.slots.get(at).and_then(Option::as_ref);
+        let line = slot.and_then(|s| s.lines.iter().find(|l| l.key == id));
+        let done = line.is_some_and(|l| {
+            if l.replay.as_ref().is_some_and(|r| r.job.ended.is_some()) {
+                return l.queue.in_flight() == 0;
+            }
+            let until = l.replay.as_ref().map(|r| r.job.until);
+            until.is_some_and(|until| l.queue.next() >= until)
+                && l.queue.is_empty()
+                && !l.queue.has_spilled()
+                && !l.reading
+        });
+        if done {
+            self.end_replay(at, id, ReplayState::Done);
+        }
+    }
+
+    fn end_replay(&mut self, at: usize, id: Id, how: ReplayState) -> Option<ReplayStatus> {
+        let now = self.clock.now_us();
+        let slot = self.slots.get_mut(at).and_then(Option::as_mut)?;
+        let index = slot.lines.iter().position(|l| l.key == id && l.replay.is_some())?;
+        let line = slot.lines.get(index)?;
+        let mut job = (*line.replay.as_ref()?.job).clone();
+        let shown = progress(line, &job);
+        job.totals = [shown.matched, shown.delivered, shown.dead];
+        job.ended = Some((now, how));
+        let in_flight = line.queue.in_flight();
+        if line.replay.as_ref().is_some_and(|r| r.job.ended.is_some()) {
+            if in_flight == 0 {
+                slot.lines.remove(index);
+                self.owner.remove(&id);
+            }
+            return None;
+        }
+        let status = job.status(shown.next_offset, job.totals);
+        if in_flight == 0 {
+            slot.lines.remove(index);
+            self.owner.remove(&id);
+        } else if let Some(run) = slot.lines.get_mut(index).and_then(|l| l.replay.as_mut()) {
+            // Attempts under way come home first; nothing new is started.
+            run.job = Arc::new(job.clone());
+        }
+        slot.turn = 0;
+        self.pending_actions.push_back(super::keeper::Action::ReplayEnded(Arc::new(job)));
+        Some(status)
+    }
+}
+
+fn progress(line: &super::slot::Line, job: &ReplayJob) -> ReplayStatus {
+    let [delivered, dead, skipped] = line.totals;
+    let matched = delivered + dead + skipped + line.queue.len() as u64;
+    job.status(line.queue.cursor().min(job.until), [matched, delivered, dead])
+}

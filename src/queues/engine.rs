@@ -1,0 +1,292 @@
+//! The task that owns every queue: it routes what the log has, hands out attempts, and decides what follows
+//! from their results.
+//!
+//! Invariants: an attempt is handed out only by this task; a queue's place moves only here; whatever this task
+//! forgets in a crash is in the events log, the ledger or the journal. Its memory is bounded by the hooks'
+//! windows and by `Options`.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::command::Command;
+use super::dispatch::Hosts;
+use super::keeper::Action;
+use super::kept::Budget;
+use super::ledger::{Ledger, LedgerError};
+use super::options::Options;
+use super::queue::Limits;
+use super::recover::Recovered;
+use super::refill::{ReadDone, ReadRequest};
+use super::router::Router;
+use super::slot::Slot;
+use crate::log::{Appender, Reader};
+use crate::model::{Attempt, Clock, Hook, Id, Job};
+use crate::state::{Change, State};
+use crate::tasks::{Stop, Tasks};
+
+/// Most results, and most events, that one turn of the loop takes.
+const TURN: usize = 512;
+
+/// Why the queues ended before they were told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The ledger takes no more records.
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The events log cannot be read.
+    #[error("events log: {0}")]
+    Events(#[from] crate::log::ReadError),
+}
+
+/// What the engine is made of; `App` puts it together.
+pub struct Parts {
+    /// Limits and policies.
+    pub options: Options,
+    /// The time.
+    pub clock: Clock,
+    /// The events.
+    pub events: Reader,
+    /// The ledger, to write.
+    pub ledger: Appender,
+    /// What the ledger says of the time before this start.
+    pub recovered: Recovered,
+    /// Accounts and hooks.
+    pub state: State,
+    /// The hooks as of the moment from which `changes` follow.
+    pub hooks: Vec<Arc<Hook>>,
+    /// Every later change.
+    pub changes: mpsc::Receiver<Change>,
+    /// What is asked of the queues.
+    pub commands: mpsc::Receiver<Command>,
+    /// Attempts to make.
+    pub jobs: mpsc::Sender<Job>,
+    /// Attempts made.
+    pub results: mpsc::Receiver<Attempt>,
+    /// Hooks to disable and to enable.
+    pub actions: mpsc::Sender<Action>,
+    /// Where blocking reads run.
+    pub tasks: Tasks,
+}
+
+/// The queues.
+pub struct Engine {
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) events: Reader,
+    pub(super) ledger: Ledger,
+    pub(super) state: State,
+    changes: mpsc::Receiver<Change>,
+    commands: mpsc::Receiver<Command>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    results: mpsc::Receiver<Attempt>,
+    pub(super) actions: mpsc::Sender<Action>,
+    pub(super) pending_actions: VecDeque<Action>,
+    pub(super) tasks: Tasks,
+    pub(super) recovered: Recovered,
+    pub(super) slots: Vec<Option<Slot>>,
+    pub(super) free: Vec<usize>,
+    /// Which slot a queue (a hook's or a replay's) belongs to.
+    pub(super) owner: HashMap<Id, usize>,
+    pub(super) router: Router<usize>,
+    /// Everything below has been routed.
+    pub(super) routed: u64,
+    pub(super) budget: Budget,
+    pub(super) ready: VecDeque<usize>,
+    /// Slots that have ready deliveries but no permit of the total.
+    pub(super) starved: VecDeque<usize>,
+    pub(super) hosts: Hosts,
+    pub(super) in_flight: usize,
+    pub(super) timers: BTreeSet<(u64, usize)>,
+    pub(super) wants_read: VecDeque<ReadRequest>,
+    pub(super) reads_under_way: usize,
+    /// Slots whose last read failed; they try again with the next tick.
+    pub(super) read_again: Vec<usize>,
+    next_tick_us: u64,
+    pub(super) reads_tx: mpsc::Sender<ReadDone>,
+    reads_rx: mpsc::Receiver<ReadDone>,
+    started: Instant,
+    started_us: u64,
+}
+
+impl Engine {
+    /// Puts every hook's queue back where the ledger left it. Reads nothing of the events log yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let (reads_tx, reads_rx) = mpsc::channel(64);
+        let started_us = parts.clock.now_us();
+        let recovered = parts.recovered;
+        let routed = if recovered.has_checkpoint {
+            recovered.router.max(parts.events.first())
+        } else {
+            parts.events.first()
+        };
+        let mut engine = Self {
+            budget: Budget::new(parts.options.keep_bytes),
+            options: parts.options,
+            clock: parts.clock,
+            events: parts.events,
+            ledger: Ledger::new(parts.ledger),
+            state: parts.state,
+            changes: parts.changes,
+            commands: parts.commands,
+            jobs: parts.jobs,
+            results: parts.results,
+            actions: parts.actions,
+            pending_actions: VecDeque::new(),
+            tasks: parts.tasks,
+            recovered,
+            slots: Vec::new(),
+            free: Vec::new(),
+            owner: HashMap::new(),
+            router: Router::new(),
+            routed,
+            ready: VecDeque::new(),
+            starved: VecDeque::new(),
+            hosts: Hosts::default(),
+            in_flight: 0,
+            timers: BTreeSet::new(),
+            wants_read: VecDeque::new(),
+            reads_under_way: 0,
+            read_again: Vec::new(),
+            next_tick_us: 0,
+            reads_tx,
+            reads_rx,
+            started: Instant::now(),
+            started_us,
+        };
+        for hook in parts.hooks {
+            engine.add_hook(hook);
+        }
+        engine.restore_one_shots();
+        engine.ledger.checkpoint_every(engine.options.checkpoint_records);
+        engine
+    }
+
+    /// Microseconds since 1970, never going back: due times do not follow a clock that is set.
+    pub(super) fn now_us(&self) -> u64 {
+        self.started_us + u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits { window: self.options.window, lane: self.options.lane }
+    }
+
+    /// Works until told to stop, then waits for what is under way (at most `options.grace`), writes a
+    /// checkpoint and syncs the ledger.
+    pub async fn run(mut self, stop: Stop) -> Result<(), RunError> {
+        let mut end = self.events.subscribe();
+        let mut results = Vec::with_capacity(TURN);
+        loop {
+            let more = self.route_some(TURN)?;
+            self.start_reads();
+            self.pump();
+            self.act();
+            self.flush(false).await?;
+            let due = self.until_next_timer();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                got = self.results.recv_many(&mut results, TURN) => if got == 0 { break },
+                Some(done) = self.reads_rx.recv() => self.read_done(done),
+                Some(change) = self.changes.recv() => self.change(change),
+                Some(command) = self.commands.recv() => self.command(command),
+                changed = end.changed(), if !more => if changed.is_err() { break },
+                () = tokio::time::sleep(due) => {}
+                () = std::future::ready(()), if more => {}
+            }
+            self.finish_all(&mut results);
+            self.wake();
+        }
+        self.drain(results).await
+    }
+
+    fn finish_all(&mut self, results: &mut Vec<Attempt>) {
+        let now = if results.is_empty() { 0 } else { self.now_us() };
+        for attempt in results.drain(..) {
+            self.finish(attempt, now);
+        }
+    }
+
+    fn until_next_timer(&self) -> Duration {
+        let idle = Duration::from_secs(1);
+        let due = self.timers.first().map(|(due, _)| due.saturating_sub(self.now_us()));
+        due.map_or(idle, |us| Duration::from_micros(us).min(idle))
+    }
+
+    fn wake(&mut self) {
+        let now = self.now_us();
+        while let Some((due, slot)) = self.timers.first().copied() {
+            if due > now {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(slot) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+                slot.timer = None;
+            }
+            self.slot_due(slot, now);
+        }
+        if now >= self.next_tick_us {
+            self.next_tick_us = now + 1_000_000;
+            for at in std::mem::take(&mut self.read_again) {
+                self.want_read(at);
+            }
+        }
+    }
+
+    /// Registers the slot's next due time.
+    pub(super) fn schedule(&mut self, at: usize) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let due = slot.next_due();
+        if due == slot.timer {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut slot.timer, due) {
+            self.timers.remove(&(old, at));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, at));
+        }
+    }
+
+    /// Hands pending changes of hooks to the keeper, as far as its channel has room.
+    fn act(&mut self) {
+        while let Some(action) = self.pending_actions.pop_front() {
+            if let Err(full) = self.actions.try_send(action) {
+                if let mpsc::error::TrySendError::Full(action) = full {
+                    self.pending_actions.push_front(action);
+                }
+                break;
+            }
+        }
+    }
+
+    async fn flush(&mut self, last: bool) -> Result<(), LedgerError> {
+        if last || self.ledger.checkpoint_due() {
+            let images = self.images();
+            self.ledger.checkpoint(self.routed, images, self.clock.now_us());
+        }
+        self.ledger.flush(self.clock.now_us(), last).await
+    }
+
+    async fn drain(mut self, mut results: Vec<Attempt>) -> Result<(), RunError> {
+        let deadline = Instant::now() + self.options.grace;
+        self.finish_all(&mut results);
+        while self.in_flight > 0 {
+            let got = tokio::time::timeout_at(deadline, self.results.recv_many(&mut results, TURN)).await;
+            if matches!(got, Err(_) | Ok(0)) {
+                break;
+            }
+            self.finish_all(&mut results);
+            self.flush(false).await?;
+        }
+        if self.in_flight > 0 {
+            tracing::warn!(in_flight = self.in_flight, "attempts abandoned at shutdown; they will be repeated");
+        }
+        self.act();
+        self.flush(true).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! Hooks come, change and go: their slots follow.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::policy::{Health, probe_delay_ms};
+use super::queue::Queue;
+use super::recover::RecoveredQueue;
+use super::replay::ReplayRun;
+use super::results::TOO_MANY_FAILURES;
+use super::slot::{Line, Probe, Slot};
+use crate::model::{AccountId, Family, Format, Hook, HookId, HookRetry, Id, Ordering, Resume, Success};
+use crate::model::{Trigger, Verb};
+use crate::state::Change;
+
+impl Engine {
+    /// Takes one change of the state.
+    pub(super) fn change(&mut self, change: Change) {
+        match change {
+            Change::HookPut(hook) => match self.owner.get(&hook.id).copied() {
+                Some(at) => self.change_hook(at, hook),
+                None => {
+                    self.add_hook(hook);
+                }
+            },
+            Change::HookGone(id, _) => self.remove_hook(id),
+            Change::AccountPut(_) | Change::AccountGone(_) => {}
+        }
+    }
+
+    /// A hook's slot, with its queue where the ledger left it, else at the hook's own start.
+    pub(super) fn add_hook(&mut self, hook: Arc<Hook>) -> usize {
+        let now = self.now_us();
+        let line = self.live_line(&hook);
+        let mut health = Health::default();
+        if let Some(recovered) = self.recovered.queues.remove(&hook.id) {
+            recovered.image.failures.iter().for_each(|at| health.restore(*at));
+        }
+        let probing = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES)
+            && self.options.policy.probe_initial_ms > 0;
+        let due_us = if probing { now + 1000 * probe_delay_ms(&self.options.policy, 0) } else { 0 };
+        let slot = Slot {
+            host: self.hosts.of(&hook),
+            lines: vec![line],
+            health,
+            probe: Probe { due_us, ..Probe::default() },
+            in_flight: 0,
+            listed: false,
+            timer: None,
+            turn: 0,
+            gone: false,
+            hook: hook.clone(),
+        };
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = Some(slot);
+        }
+        self.owner.insert(hook.id, at);
+        if !hook.one_shot {
+            self.router.insert(&hook, at);
+        }
+        self.catch_up(at);
+        at
+    }
+
+    fn live_line(&mut self, hook: &Hook) -> Line {
+        let recovered = self.recovered.queues.get(&hook.id);
+        let start = if self.recovered.has_checkpoint { self.recovered.router } else { self.events.first() };
+        let mut line = restored(self.limits(), hook, hook.id, recovered, start);
+        line.queue.raise_floor(hook.start_offset);
+        line.uncounted_until = line.uncounted_until.max(hook.start_offset);
+        if !recovered.is_some_and(|r| r.placed) {
+            // Routed already, or about to be: count when read what the router does not count any more.
+            line.uncounted_until = self.routed.max(line.queue.next());
+        }
+        line
+    }
+
+    /// A queue that has looked at all that was routed is live; any other reads on from the log.
+    pub(super) fn catch_up(&mut self, at: usize) {
+        let routed = self.routed;
+        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
+            for line in slot.lines.iter_mut().filter(|l| l.replay.is_none()) {
+                line.live = line.queue.next() >= routed;
+            }
+        }
+        self.list(at);
+        self.want_read(at);
+        self.schedule(at);
+    }
+
+    fn change_hook(&mut self, at: usize, hook: Arc<Hook>) {
+        let host = self.hosts.of(&hook);
+        let (limits, routed) = (self.limits(), self.routed);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let old = std::mem::replace(&mut slot.hook, hook.clone());
+        self.router.remove(&old, at);
+        self.router.insert(&hook, at);
+        if slot.in_flight == 0 {
+            slot.host = host;
+        }
+        let floor_raised = hook.start_offset > old.start_offset;
+        let Some(line) = slot.lines.first_mut() else { return };
+        if floor_raised {
+            // A person enabled the hook and asked to start from now.
+            line.queue.raise_floor(hook.start_offset);
+            line.waiting = i64::try_from(line.queue.len()).unwrap_or(0);
+            line.uncounted_until = routed;
+            line.live = line.queue.next() >= routed;
+        }
+        if old.ordering != hook.ordering {
+            line.queue.reorder(limits, hook.ordering);
+            line.live = line.live && line.queue.next() >= routed;
+        }
+        if hook.enabled && !old.enabled {
+            self.resume(at);
+        } else if !hook.enabled {
+            slot.probe.due_us = if hook.disable_reason.is_some() { slot.probe.due_us } else { 0 };
+            for line in &mut slot.lines {
+                line.queue.release_suspects();
+            }
+        }
+        self.catch_up(at);
+    }
+
+    fn remove_hook(&mut self, id: HookId) {
+        let Some(at) = self.owner.get(&id).copied() else { return };
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        self.router.remove(&slot.hook, at);
+        let mut hook = (*slot.hook).clone();
+        hook.enabled = false;
+        slot.hook = Arc::new(hook);
+        slot.probe = Probe::default();
+        slot.gone = true;
+        self.schedule(at);
+        self.drop_if_gone(at);
+    }
+
+    /// Forgets a deleted hook's slot once nothing of it is under way.
+    pub(super) fn drop_if_gone(&mut self, at: usize) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        if slot.as_ref().is_some_and(|s| s.gone && s.in_flight == 0 && !s.lines.iter().any(|l| l.reading))
+            && let Some(slot) = slot.take()
+        {
+            for line in &slot.lines {
+                self.owner.remove(&line.key);
+            }
+            if let Some(due) = slot.timer {
+                self.timers.remove(&(due, at));
+            }
+            self.free.push(at);
+        }
+    }
+
+    /// The slot of an account's one-shot hooks, made when the first such event is routed.
+    pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: u64) -> usize {
+        let hook = one_shot_hook(account, offset);
+        match self.owner.get(&hook.id) {
+            Some(at) => *at,
+            None => self.add_hook(Arc::new(hook)),
+        }
+    }
+
+    /// One-shot queues that the checkpoint names.
+    pub(super) fn restore_one_shots(&mut self) {
+        let accounts: Vec<AccountId> =
+            self.recovered.queues.values().filter_map(|q| q.image.one_shot).collect();
+        for account in accounts {
+            self.one_shot_slot(account, 0);
+        }
+    }
+
+    /// A replay's line, beside the hook's live one.
+    pub(super) fn add_replay(&mut self, at: usize, run: ReplayRun) {
+        let limits = self.limits();
+        let id = run.job.id;
+        let recovered = self.recovered.queues.remove(&id);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let mut line = restored(limits, &slot.hook, id, recovered.as_ref(), run.job.from);
+        line.queue.skip_to(run.job.from);
+        line.uncounted_until = run.job.until;
+        line.replay = Some(run);
+        slot.lines.push(line);
+        self.owner.insert(id, at);
+        self.want_read(at);
+    }
+}
+
+/// A line as the ledger left it; without a checkpoint of its own it starts at `start`.
+fn restored(
+    limits: super::queue::Limits,
+    hook: &Hook,
+    key: Id,
+    recovered: Option<&RecoveredQueue>,
+    start: u64,
+) -> Line {
+    let next = recovered.filter(|r| r.placed).map_or(start, |r| r.image.next);
+    let mut line = Line::new(key, Queue::new(limits, hook.ordering, next), None);
+    let Some(recovered) = recovered else { return line };
+    let image = &recovered.image;
+    let mut entries = image.entries.clone();
+    entries.sort_unstable_by_key(|(offset, _, _)| *offset);
+    for (offset, lane, past) in entries {
+        line.queue.restore(offset, lane, past);
+    }
+    for (lane, from) in &image.spilled {
+        line.queue.restore_spilled(*lane, *from);
+    }
+    line.queue.settled.extend(&image.settled);
+    line.queue.past.extend(&recovered.past);
+    line.waiting = image.waiting;
+    line.uncounted_until = image.uncounted_until;
+    line.totals = image.totals;
+    line
+}
+
+/// The hook that stands for the one-shot webhooks of an account's callflows; each event brings its own target.
+fn one_shot_hook(account: AccountId, offset: u64) -> Hook {
+    Hook {
+        id: Id(account.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77),
+        account,
+        name: "callflow".to_owned(),
+        trigger: Trigger::Family(Family::Callflow),
+        uri: String::new(),
+        verb: Verb::Post,
+        format: Format::Form,
+        tries: 2,
+        enabled: true,
+        disable_reason: None,
+        include_subaccounts: false,
+        include_internal_legs: true,
+        custom_data: None,
+        modifiers: None,
+        ordering: Ordering::Subject,
+        secrets: Vec::new(),
+        headers: Vec::new(),
+        success: Success::Kazoo,
+        retry: HookRetry::default(),
+        timeout_ms: None,
+        max_in_flight: None,
+        resume: Resume::Now,
+        start_offset: offset,
+        one_shot: true,
+    }
+}

@@ -1,0 +1,60 @@
+//! Event records kept in memory between routing and delivery, within one budget for the whole program.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+/// How many bytes of records may wait in memory; what does not fit is read from the log when its turn comes.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    used: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { used: Arc::new(AtomicUsize::new(0)), limit }
+    }
+
+    /// Copies a record if it fits.
+    #[must_use]
+    pub fn keep(&self, record: &[u8]) -> Option<Kept> {
+        let len = record.len();
+        if self.used.fetch_add(len, Ordering::Relaxed) + len > self.limit {
+            self.used.fetch_sub(len, Ordering::Relaxed);
+            return None;
+        }
+        // A copy, not a slice: a slice would pin the whole chunk that it was read with.
+        Some(Kept { bytes: Bytes::copy_from_slice(record), used: self.used.clone() })
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// A record within the budget; gives its share back when dropped.
+#[derive(Debug)]
+pub struct Kept {
+    bytes: Bytes,
+    used: Arc<AtomicUsize>,
+}
+
+impl Kept {
+    /// The record; the share is given back.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,123 @@
+//! The writing side of the ledger: records are gathered over one turn of the engine and handed to the log as
+//! one batch; several batches may wait for their sync. What the log refuses because the disk is full is kept
+//! and offered again, and until it is taken no attempt is started.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, LedgerRecord, QueueImage};
+use crate::log::{AppendError, Appender, NewRecord};
+
+const MAX_WAITING: usize = 64;
+
+/// Why the ledger can take no more records.
+#[derive(Debug, thiserror::Error)]
+#[error("records cannot be written: {0}")]
+pub struct LedgerError(AppendError);
+
+type Answer = oneshot::Receiver<Result<std::ops::Range<u64>, AppendError>>;
+
+/// Batches on their way to disk.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    appender: Appender,
+    batch: Vec<NewRecord>,
+    waiting: VecDeque<(Vec<NewRecord>, Answer)>,
+    since_checkpoint: u64,
+    every: u64,
+    stalled: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(appender: Appender) -> Self {
+        Self {
+            appender,
+            batch: Vec::new(),
+            waiting: VecDeque::new(),
+            since_checkpoint: 0,
+            every: u64::MAX,
+            stalled: false,
+        }
+    }
+
+    pub(super) fn checkpoint_every(&mut self, records: u64) {
+        self.every = records.max(1);
+    }
+
+    /// Whether the disk is too full for the ledger: no attempt may be started.
+    pub(super) fn stalled(&self) -> bool {
+        self.stalled
+    }
+
+    pub(super) fn push(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
+        self.since_checkpoint += 1;
+        self.put(tag, time_us, record);
+    }
+
+    fn put(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
+        self.batch.push(NewRecord { tag, flags: 0, time_us, payload: Bytes::from(record.encode()) });
+    }
+
+    pub(super) fn checkpoint_due(&self) -> bool {
+        self.since_checkpoint >= self.every && !self.stalled
+    }
+
+    /// Writes where every queue stands; the next start reads the ledger from here.
+    pub(super) fn checkpoint(&mut self, router: u64, images: Vec<QueueImage>, time_us: u64) {
+        let count = images.len() as u64;
+        // Longer after a large one, so that checkpoints stay a small part of what is written.
+        self.every = self.every.max(count * 4);
+        self.since_checkpoint = 0;
+        self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointBegin { router });
+        for image in images {
+            self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointQueue(Box::new(image)));
+        }
+        self.put(CHECKPOINT_END_TAG, time_us, &LedgerRecord::CheckpointEnd { back: count + 1 });
+    }
+
+    /// Hands the batch to the log; with `wait` all of it is on disk when this returns.
+    pub(super) async fn flush(&mut self, _now_us: u64, wait: bool) -> Result<(), LedgerError> {
+        if !self.batch.is_empty() && !self.stalled {
+            let batch = std::mem::take(&mut self.batch);
+            let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
+            self.waiting.push_back((batch, answer));
+        }
+        loop {
+            let must_wait = (wait || self.waiting.len() > MAX_WAITING) && !self.waiting.is_empty();
+            let Some((batch, mut answer)) = self.waiting.pop_front() else { return Ok(()) };
+            let result = if must_wait {
+                answer.await.unwrap_or(Err(AppendError::Closed))
+            } else {
+                match answer.try_recv() {
+                    Ok(result) => result,
+                    Err(oneshot::error::TryRecvError::Empty) => {
+                        self.waiting.push_front((batch, answer));
+                        return Ok(());
+                    }
+                    Err(oneshot::error::TryRecvError::Closed) => Err(AppendError::Closed),
+                }
+            };
+            match result {
+                Ok(_) => self.stalled = false,
+                Err(AppendError::Full { .. }) if !wait => {
+                    self.again(batch).await?;
+                    return Ok(());
+                }
+                Err(error) => return Err(LedgerError(error)),
+            }
+        }
+    }
+
+    async fn again(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
+        if !self.stalled {
+            tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
+            self.stalled = true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
+        self.waiting.push_back((batch, answer));
+        Ok(())
+    }
+}

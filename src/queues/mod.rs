@@ -1,0 +1,48 @@
+//! The queues: which hooks an event is for, in which order and when it is tried, and what became of it.
+//!
+//! The pure parts (`queue`, `lane`, `policy`, `router`, `record`, `recover`) decide; `engine` is the one task
+//! that owns their state; `handle` is what others hold.
+
+mod attempts;
+mod checkpoint;
+mod codec;
+mod command;
+mod dispatch;
+mod engine;
+mod handle;
+mod hooks;
+mod keeper;
+mod kept;
+mod lane;
+mod ledger;
+mod options;
+mod policy;
+mod queue;
+mod record;
+mod recover;
+mod refill;
+mod replay;
+mod results;
+mod route;
+mod router;
+mod slot;
+#[cfg(test)]
+mod testing;
+
+pub use attempts::AttemptReader;
+pub use codec::DecodeRecordError;
+pub use command::{Command, RawStatus};
+pub use engine::{Engine, Parts, RunError};
+pub use handle::{AskError, Queues};
+pub use keeper::{Action, keep};
+pub use kept::Budget;
+pub use lane::LaneKey;
+pub use ledger::LedgerError;
+pub use options::Options;
+pub use policy::{Class, Health, Policy, classify, probe_delay_ms, retry_delay_ms};
+pub use queue::{Entry, EntryState, Limits, Past, Queue, Start, Taken};
+pub use record::{AttemptRecord, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, QueueImage, Settlement};
+pub use recover::{Recovered, RecoveredQueue, recover};
+pub use replay::{ReplayJob, ReplayRun};
+pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};
+pub use router::{Router, in_reach, subject_hash};

@@ -1,0 +1,129 @@
+//! What follows from an attempt: the outcome rules and the retry schedule (design section 6), pure.
+
+use crate::model::{AttemptResult, Hook, Success, Verb};
+
+/// The largest time that a receiver's `Retry-After` is honoured for.
+const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+
+/// The system's retry and disable settings.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// First delay before a retry, ms.
+    pub retry_initial_ms: u64,
+    /// Largest delay before a retry, ms.
+    pub retry_max_ms: u64,
+    /// Failed attempts within the window that disable a hook; 0: never.
+    pub failure_count: u32,
+    /// The window in which failures count, ms.
+    pub failure_window_ms: u64,
+    /// First delay before a recovery probe, ms; 0: no probe.
+    pub probe_initial_ms: u64,
+    /// Largest delay between probes, ms.
+    pub probe_max_ms: u64,
+}
+
+/// What an attempt's result means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The receiver has it.
+    Delivered,
+    /// There was nothing to send, or the event is gone from the log.
+    Skipped,
+    /// It failed; the receiver may have asked for time.
+    Failed {
+        /// From `Retry-After`.
+        retry_after_ms: Option<u64>,
+    },
+    /// 410: the receiver wants no more.
+    Gone,
+}
+
+/// Classifies a result by the hook's own rule of success.
+#[must_use]
+pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
+    let response = match result {
+        AttemptResult::NothingToSend | AttemptResult::Expired => return Class::Skipped,
+        AttemptResult::Failed(_) => return Class::Failed { retry_after_ms: None },
+        AttemptResult::Answered(response) => response,
+    };
+    let delivered = match hook.success {
+        Success::Kazoo => response.status == 200 || (response.status == 201 && hook.verb == Verb::Put),
+        Success::Any2xx => (200..300).contains(&response.status),
+    };
+    if delivered {
+        Class::Delivered
+    } else if response.status == 410 {
+        Class::Gone
+    } else {
+        Class::Failed { retry_after_ms: response.retry_after_ms }
+    }
+}
+
+/// Delay before try `tries + 1`, in ms: doubling from the initial delay to the cap, with up to a fifth of
+/// jitter either way from `random` (0 to 1); never less than the receiver asked for.
+#[must_use]
+pub fn retry_delay_ms(policy: &Policy, hook: &Hook, tries: u16, retry_after_ms: Option<u64>, random: f64) -> u64 {
+    let initial = hook.retry.initial_ms.unwrap_or(policy.retry_initial_ms);
+    let max = hook.retry.max_ms.unwrap_or(policy.retry_max_ms).max(initial);
+    let delay = backed_off(initial, max, tries.saturating_sub(1));
+    let jitter = 0.8 + 0.4 * random.clamp(0.0, 1.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "milliseconds, far below 2^52 and never negative"
+    )]
+    let jittered = (delay as f64 * jitter) as u64;
+    jittered.max(retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS))
+}
+
+/// Delay before probe `n` (from 0) of a disabled hook, in ms.
+#[must_use]
+pub fn probe_delay_ms(policy: &Policy, n: u16) -> u64 {
+    backed_off(policy.probe_initial_ms, policy.probe_max_ms.max(policy.probe_initial_ms), n)
+}
+
+fn backed_off(initial: u64, max: u64, doublings: u16) -> u64 {
+    let factor = 1_u64.checked_shl(u32::from(doublings)).unwrap_or(u64::MAX);
+    initial.saturating_mul(factor).min(max)
+}
+
+/// A hook's recent failures and last success.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    failures: std::collections::VecDeque<u64>,
+    /// When an attempt last succeeded (µs); 0: never.
+    pub last_success_us: u64,
+}
+
+impl Health {
+    /// Counts a failure; true when the hook must be disabled. Holds at most `failure_count` times.
+    pub fn failed(&mut self, policy: &Policy, now_us: u64) -> bool {
+        let limit = policy.failure_count as usize;
+        if limit == 0 {
+            return false;
+        }
+        let oldest = now_us.saturating_sub(policy.failure_window_ms * 1000);
+        self.failures.retain(|t| *t > oldest);
+        self.failures.push_back(now_us);
+        while self.failures.len() > limit {
+            self.failures.pop_front();
+        }
+        self.failures.len() >= limit
+    }
+
+    /// Forgets all failures: the hook was changed, enabled or disabled.
+    pub fn reset(&mut self) {
+        self.failures.clear();
+    }
+
+    /// The failures that still count, oldest first.
+    pub fn failures(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.failures.iter().copied()
+    }
+
+    /// Puts back a failure from before a restart.
+    pub fn restore(&mut self, at_us: u64) {
+        self.failures.push_back(at_us);
+    }
+}

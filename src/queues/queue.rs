@@ -1,0 +1,536 @@
+//! The queue of one hook (or of one replay): what is unsettled, lane by lane, in a bounded window over the log.
+//!
+//! Pure: time is an argument and reading the log is the caller's work. What is unsettled is exactly: the
+//! entries, the spilled rest of each spilled lane below `next`, and every wanted event from `next` on.
+//! Memory is bounded by the window, whatever the backlog.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use super::kept::Kept;
+use super::lane::{Lane, LaneKey};
+use crate::model::Ordering;
+
+/// Bounds of a queue's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most entries in the window.
+    pub window: usize,
+    /// Most entries of one lane; further events of the subject are read from the log again later.
+    pub lane: usize,
+}
+
+/// What an entry is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryState {
+    /// Waiting for its turn.
+    Waiting,
+    /// An attempt is under way.
+    InFlight,
+    /// Out of tries, but the hook as a whole has not worked since: dead at `until`, or at the hook's next
+    /// success; waiting again if the hook is disabled first.
+    Suspect {
+        /// Microseconds since 1970.
+        until: u64,
+    },
+}
+
+/// One unsettled delivery in the window.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its lane.
+    pub lane: LaneKey,
+    /// Tries since it last got a fresh start; bounded by the hook's tries.
+    pub tries: u16,
+    /// All attempts so far.
+    pub attempts: u16,
+    /// When its first try of this run failed; 0 before.
+    pub first_failed_us: u64,
+    /// What it is doing.
+    pub state: EntryState,
+    /// The event's record, if memory allowed to keep it.
+    pub(super) record: Option<Kept>,
+}
+
+/// What is known of a delivery from before a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Past {
+    /// Attempts made.
+    pub attempts: u16,
+    /// Tries counted against the bound.
+    pub tries: u16,
+    /// Not before (µs since 1970); 0: at once.
+    pub due_us: u64,
+    /// When its first try failed.
+    pub first_failed_us: u64,
+}
+
+/// What `take` did with an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in the window.
+    Waiting,
+    /// Its lane is full: it will be read again.
+    Spilled,
+    /// It had been settled before a restart.
+    Settled,
+    /// The window is full: nothing was taken; offer it again later.
+    Full,
+}
+
+/// An attempt to make.
+#[derive(Debug)]
+pub struct Start {
+    /// Which delivery.
+    pub offset: u64,
+    /// Which attempt, from 1.
+    pub attempt: u16,
+    /// The record, if it was kept.
+    pub(super) record: Option<Kept>,
+}
+
+/// A queue's unsettled deliveries.
+#[derive(Debug)]
+pub struct Queue {
+    limits: Limits,
+    ordering: Ordering,
+    pub(super) entries: BTreeMap<u64, Entry>,
+    pub(super) lanes: HashMap<LaneKey, Lane>,
+    ready: VecDeque<LaneKey>,
+    timers: BTreeSet<(u64, LaneKey)>,
+    suspects: BTreeSet<(u64, u64)>,
+    /// First offset that has not been looked at for this queue.
+    pub(super) next: u64,
+    /// Settled at or above `next` (or in a spilled lane) before a restart.
+    pub(super) settled: BTreeSet<u64>,
+    /// Tried before a restart and not yet back in the window.
+    pub(super) past: HashMap<u64, Past>,
+    in_flight: u32,
+}
+
+impl Queue {
+    /// An empty queue that looks at the log from `next` on.
+    #[must_use]
+    pub fn new(limits: Limits, ordering: Ordering, next: u64) -> Self {
+        Self {
+            limits,
+            ordering,
+            entries: BTreeMap::new(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            next,
+            settled: BTreeSet::new(),
+            past: HashMap::new(),
+            in_flight: 0,
+        }
+    }
+
+    /// First offset not looked at.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Unsettled deliveries in the window.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the window is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether more than half of the window is free, so that reading on is worth it.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        self.entries.len() * 2 <= self.limits.window
+    }
+
+    /// How many entries still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limits.window.saturating_sub(self.entries.len())
+    }
+
+    /// Everything of this queue below this offset is settled.
+    #[must_use]
+    pub fn cursor(&self) -> u64 {
+        let first = self.entries.keys().next().copied().unwrap_or(self.next);
+        let spilled = self.lanes.values().filter_map(|l| l.spilled).min().unwrap_or(self.next);
+        first.min(spilled).min(self.next)
+    }
+
+    /// The oldest unsettled entry in the window.
+    #[must_use]
+    pub fn oldest(&self) -> Option<(u64, &Entry)> {
+        self.entries.iter().next().map(|(o, e)| (*o, e))
+    }
+
+    /// The lane that an event belongs to.
+    #[must_use]
+    pub fn lane_of(&self, offset: u64, subject_hash: u64) -> LaneKey {
+        match self.ordering {
+            Ordering::Subject => subject_hash,
+            Ordering::Hook => 0,
+            Ordering::None => offset,
+        }
+    }
+
+    fn lane_limit(&self) -> usize {
+        match self.ordering {
+            Ordering::Subject => self.limits.lane.min(self.limits.window),
+            Ordering::Hook | Ordering::None => self.limits.window,
+        }
+    }
+
+    /// Offers the wanted event at `offset`; unless the answer is `Full`, `next` is past it.
+    pub(super) fn take(&mut self, offset: u64, subject_hash: u64, record: Option<Kept>) -> Taken {
+        if offset < self.next || self.settled.remove(&offset) {
+            self.next = self.next.max(offset + 1);
+            return Taken::Settled;
+        }
+        if self.room() == 0 {
+            return Taken::Full;
+        }
+        self.next = offset + 1;
+        let key = self.lane_of(offset, subject_hash);
+        let limit = self.lane_limit();
+        let lane = self.lanes.entry(key).or_default();
+        if lane.spilled.is_some() || lane.order.len() >= limit {
+            lane.spilled.get_or_insert(offset);
+            return Taken::Spilled;
+        }
+        self.insert(offset, key, record);
+        Taken::Waiting
+    }
+
+    /// Puts back a delivery that a checkpoint names; in the order of offsets, before anything is taken.
+    pub fn restore(&mut self, offset: u64, key: LaneKey, past: Past) {
+        self.past.insert(offset, past);
+        self.insert(offset, key, None);
+    }
+
+    /// Marks a lane as spilled from `from` on, as a checkpoint names it.
+    pub fn restore_spilled(&mut self, key: LaneKey, from: u64) {
+        self.lanes.entry(key).or_default().spilled = Some(from);
+    }
+
+    fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
+        let past = self.past.remove(&offset).unwrap_or_default();
+        let entry = Entry {
+            lane: key,
+            tries: past.tries,
+            attempts: past.attempts,
+            first_failed_us: past.first_failed_us,
+            state: EntryState::Waiting,
+            record,
+        };
+        self.entries.insert(offset, entry);
+        let lane = self.lanes.entry(key).or_default();
+        lane.order.push_back(offset);
+        if lane.head() == Some(offset) && past.due_us > 0 {
+            lane.due = Some(past.due_us);
+            self.timers.insert((past.due_us, key));
+        }
+        self.advance(key);
+    }
+
+    /// Passes over events that are not for this queue.
+    pub fn skip_to(&mut self, next: u64) {
+        if next > self.next {
+            self.next = next;
+            if !self.settled.is_empty() && self.lanes.values().all(|l| l.spilled.is_none()) {
+                self.settled = self.settled.split_off(&next);
+            }
+        }
+    }
+
+    /// Lanes that have room again for what they spilled: `(lane, read from, up to)`.
+    #[must_use]
+    pub fn drained_lane(&self) -> Option<(LaneKey, u64, u64)> {
+        if self.room() == 0 {
+            return None;
+        }
+        let limit = self.lane_limit();
+        self.lanes
+            .iter()
+            .filter(|(_, lane)| lane.order.len() * 2 <= limit)
+            .find_map(|(key, lane)| lane.spilled.map(|from| (*key, from, self.next)))
+    }
+
+    /// Takes back events of a spilled lane, in order, as read from the log up to `until`.
+    pub(super) fn take_spilled(&mut self, key: LaneKey, events: Vec<(u64, Option<Kept>)>, until: u64) {
+        let limit = self.lane_limit();
+        let mut spilled = (until < self.next).then_some(until);
+        for (offset, record) in events {
+            if self.settled.remove(&offset) || self.entries.contains_key(&offset) {
+                continue;
+            }
+            let full = self.room() == 0 || self.lanes.get(&key).is_some_and(|l| l.order.len() >= limit);
+            if full {
+                spilled = Some(offset);
+                break;
+            }
+            self.insert(offset, key, record);
+        }
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.spilled = spilled;
+        }
+        self.drop_if_empty(key);
+    }
+
+    /// Whether any lane has a rest in the log.
+    #[must_use]
+    pub fn has_spilled(&self) -> bool {
+        self.lanes.values().any(|l| l.spilled.is_some())
+    }
+
+    /// Whether a lane may be tried now.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Begins the next attempt that is ready.
+    pub fn start(&mut self) -> Option<Start> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            lane.queued = false;
+            if lane.busy || lane.due.is_some() {
+                continue;
+            }
+            if let Some(offset) = lane.head() {
+                return self.begin(offset, key);
+            }
+        }
+        None
+    }
+
+    /// Begins an attempt of the oldest delivery that is not under way, due or not: the recovery probe.
+    pub fn start_oldest(&mut self) -> Option<Start> {
+        let found = self.entries.iter().find(|(offset, entry)| {
+            entry.state == EntryState::Waiting
+                && self.lanes.get(&entry.lane).is_some_and(|l| !l.busy && l.head() == Some(**offset))
+        });
+        let (offset, key) = found.map(|(offset, entry)| (*offset, entry.lane))?;
+        self.begin(offset, key)
+    }
+
+    fn begin(&mut self, offset: u64, key: LaneKey) -> Option<Start> {
+        let lane = self.lanes.get_mut(&key)?;
+        let entry = self.entries.get_mut(&offset)?;
+        if let Some(due) = lane.due.take() {
+            self.timers.remove(&(due, key));
+        }
+        lane.busy = true;
+        entry.state = EntryState::InFlight;
+        entry.attempts = entry.attempts.saturating_add(1);
+        self.in_flight += 1;
+        Some(Start { offset, attempt: entry.attempts, record: entry.record.take() })
+    }
+
+    /// Takes a delivery out for good: delivered, dead or skipped.
+    pub fn settle(&mut self, offset: u64) -> bool {
+        let Some(entry) = self.entries.remove(&offset) else { return false };
+        match entry.state {
+            EntryState::InFlight => self.in_flight -= 1,
+            EntryState::Suspect { until } => {
+                self.suspects.remove(&(until, offset));
+            }
+            EntryState::Waiting => {}
+        }
+        if let Some(lane) = self.lanes.get_mut(&entry.lane) {
+            lane.remove(offset);
+            if entry.state == EntryState::InFlight {
+                lane.busy = false;
+            }
+        }
+        self.advance(entry.lane);
+        self.drop_if_empty(entry.lane);
+        true
+    }
+
+    /// The attempt failed: the same delivery is tried again at `due_us`, and its lane waits.
+    pub fn retry(&mut self, offset: u64, due_us: u64) {
+        let Some(entry) = self.entries.get_mut(&offset) else { return };
+        if entry.state == EntryState::InFlight {
+            self.in_flight -= 1;
+        }
+        entry.state = EntryState::Waiting;
+        let key = entry.lane;
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.busy = false;
+            if lane.head() == Some(offset) {
+                lane.due = Some(due_us);
+                self.timers.insert((due_us, key));
+            }
+        }
+    }
+
+    /// The last try failed and nobody knows yet whether the hook works: set it aside, let its lane go on.
+    pub fn suspect(&mut self, offset: u64, until: u64) {
+        let Some(entry) = self.entries.get_mut(&offset) else { return };
+        if entry.state == EntryState::InFlight {
+            self.in_flight -= 1;
+        }
+        entry.state = EntryState::Suspect { until };
+        self.suspects.insert((until, offset));
+        let key = entry.lane;
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.busy = false;
+            lane.suspects += 1;
+        }
+        self.advance(key);
+    }
+
+    /// Suspects whose time has passed; with `u64::MAX` all of them. The caller settles them.
+    #[must_use]
+    pub fn suspects_until(&self, now_us: u64) -> Vec<u64> {
+        self.suspects.iter().take_while(|(until, _)| *until <= now_us).map(|(_, offset)| *offset).collect()
+    }
+
+    /// The hook is disabled: suspects wait again at the head of their lanes, with fresh tries.
+    pub fn release_suspects(&mut self) {
+        for (_, offset) in std::mem::take(&mut self.suspects) {
+            if let Some(entry) = self.entries.get_mut(&offset) {
+                entry.state = EntryState::Waiting;
+                if let Some(lane) = self.lanes.get_mut(&entry.lane) {
+                    lane.suspects = 0;
+                }
+            }
+        }
+    }
+
+    /// Every waiting delivery gets a fresh start and is ready now: the hook works again.
+    pub fn refresh(&mut self) {
+        for entry in self.entries.values_mut() {
+            if entry.state == EntryState::Waiting {
+                entry.tries = 0;
+                entry.first_failed_us = 0;
+            }
+        }
+        self.timers.clear();
+        let mut keys: Vec<(u64, LaneKey)> =
+            self.lanes.iter().filter_map(|(key, lane)| lane.head().map(|head| (head, *key))).collect();
+        keys.sort_unstable();
+        for (_, key) in keys {
+            if let Some(lane) = self.lanes.get_mut(&key) {
+                lane.due = None;
+            }
+            self.advance(key);
+        }
+    }
+
+    /// Drops everything below `floor` that is not under way: a person asked to start from there.
+    pub fn raise_floor(&mut self, floor: u64) {
+        let gone: Vec<u64> = self
+            .entries
+            .range(..floor)
+            .filter(|(_, entry)| entry.state != EntryState::InFlight)
+            .map(|(offset, _)| *offset)
+            .collect();
+        for offset in gone {
+            self.settle(offset);
+        }
+        for lane in self.lanes.values_mut() {
+            lane.spilled = lane.spilled.map(|from| from.max(floor)).filter(|from| *from < self.next);
+        }
+        self.lanes.retain(|_, lane| !lane.is_empty());
+        self.skip_to(floor);
+    }
+
+    /// The hook's ordering changed: everything not under way is read again, into new lanes. What was settled
+    /// beyond the first unsettled delivery stays settled.
+    pub fn reorder(&mut self, limits: Limits, ordering: Ordering) {
+        let mut fresh = Self::new(limits, ordering, self.next);
+        fresh.settled = std::mem::take(&mut self.settled);
+        fresh.past = std::mem::take(&mut self.past);
+        fresh.in_flight = self.in_flight;
+        for (offset, entry) in std::mem::take(&mut self.entries) {
+            let key = match ordering {
+                // Its subject is not known any more; a lane of its own lane key keeps its order.
+                Ordering::Subject => entry.lane,
+                Ordering::Hook => 0,
+                Ordering::None => offset,
+            };
+            let lane = fresh.lanes.entry(key).or_default();
+            lane.order.push_back(offset);
+            let in_flight = entry.state == EntryState::InFlight;
+            lane.busy |= in_flight;
+            let state = if in_flight { EntryState::InFlight } else { EntryState::Waiting };
+            fresh.entries.insert(offset, Entry { lane: key, state, ..entry });
+        }
+        for (key, lane) in &self.lanes {
+            if let Some(from) = lane.spilled {
+                let place = fresh.lanes.entry(*key).or_default();
+                place.spilled = Some(from);
+            }
+        }
+        let keys: Vec<LaneKey> = fresh.lanes.keys().copied().collect();
+        for key in keys {
+            fresh.advance(key);
+        }
+        *self = fresh;
+    }
+
+    /// Moves lanes whose time has come to the ready list.
+    pub fn wake(&mut self, now_us: u64) {
+        while let Some((due, key)) = self.timers.first().copied() {
+            if due > now_us {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(lane) = self.lanes.get_mut(&key) {
+                lane.due = None;
+            }
+            self.advance(key);
+        }
+    }
+
+    /// When `wake` or a suspect's end is next due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        let timer = self.timers.first().map(|(due, _)| *due);
+        let suspect = self.suspects.first().map(|(until, _)| *until);
+        timer.into_iter().chain(suspect).min()
+    }
+
+    /// When the next retry is due.
+    #[must_use]
+    pub fn next_try(&self) -> Option<u64> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// When a waiting entry's lane is due, for the checkpoint.
+    #[must_use]
+    pub fn due_of(&self, offset: u64, entry: &Entry) -> u64 {
+        let lane = self.lanes.get(&entry.lane);
+        lane.filter(|l| l.head() == Some(offset)).and_then(|l| l.due).unwrap_or(0)
+    }
+
+    fn advance(&mut self, key: LaneKey) {
+        if let Some(lane) = self.lanes.get_mut(&key)
+            && lane.idle()
+            && lane.due.is_none()
+        {
+            lane.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    fn drop_if_empty(&mut self, key: LaneKey) {
+        if self.lanes.get(&key).is_some_and(Lane::is_empty) {
+            self.lanes.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The ledger's records: what became of each delivery, in a few bytes each, and the checkpoints between them.
+//!
+//! A successful attempt is about 27 bytes of payload; request and event are not repeated, they can be made
+//! again from the events log and the hook.
+
+use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
+use super::lane::LaneKey;
+use super::queue::Past;
+use crate::model::{Id, Response, TransportError};
+
+/// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
+pub const CHECKPOINT_TAG: u64 = 0;
+/// The log tag of the record that completes a checkpoint.
+pub const CHECKPOINT_END_TAG: u64 = 1;
+
+/// What an attempt led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Settled: the receiver has it.
+    Delivered = 1,
+    /// To be tried again at `due_us`.
+    Retry = 2,
+    /// Settled: out of tries while the hook works.
+    Dead = 3,
+    /// Out of tries, set aside until it is known whether the hook works.
+    Suspect = 4,
+    /// Waiting at the head of its lane while the hook is disabled.
+    Held = 5,
+}
+
+/// Why a delivery was settled without an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Settlement {
+    /// The hook's filter or the event's form left nothing to send.
+    Skipped = 1,
+    /// A suspect whose hook turned out to work.
+    Dead = 2,
+    /// Retention had dropped the event.
+    Expired = 3,
+}
+
+/// How an attempt ended, as far as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// An HTTP answer; headers and body only for failures.
+    Answered(Response),
+    /// None.
+    Failed(TransportError),
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// The queue: the hook's id, or a replay's.
+    pub queue: Id,
+    /// The event's offset.
+    pub offset: u64,
+    /// Which attempt, from 1.
+    pub attempt: u16,
+    /// Tries counted against the bound, this one included.
+    pub tries: u16,
+    /// Tries that the bound still allows after this one.
+    pub tries_left: u16,
+    /// What it led to.
+    pub outcome: Outcome,
+    /// How it ended.
+    pub ending: Ending,
+    /// How long it took.
+    pub duration_us: u64,
+    /// When the next try is due (µs since 1970); 0: none.
+    pub due_us: u64,
+}
+
+/// One queue as a checkpoint holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueImage {
+    /// The queue.
+    pub queue: Id,
+    /// The account of a one-shot queue, which no document names.
+    pub one_shot: Option<Id>,
+    /// First offset not looked at.
+    pub next: u64,
+    /// Wanted and unsettled, as counted (below zero while settlements are ahead of the count).
+    pub waiting: i64,
+    /// Events up to here are not in `waiting` yet.
+    pub uncounted_until: u64,
+    /// Totals so far: delivered, dead, skipped.
+    pub totals: [u64; 3],
+    /// Unsettled entries: offset, lane, past.
+    pub entries: Vec<(u64, LaneKey, Past)>,
+    /// Spilled lanes and where they go on.
+    pub spilled: Vec<(LaneKey, u64)>,
+    /// Settled at or above `next`, or within a spilled lane.
+    pub settled: Vec<u64>,
+    /// When counted failures happened.
+    pub failures: Vec<u64>,
+}
+
+/// A ledger record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerRecord {
+    /// An attempt.
+    Attempt(AttemptRecord),
+    /// A settlement without one.
+    Settled {
+        /// The queue.
+        queue: Id,
+        /// The event.
+        offset: u64,
+        /// Why.
+        how: Settlement,
+    },
+    /// Events below `to` were dropped by retention before this queue had read them.
+    Gap {
+        /// The queue.
+        queue: Id,
+        /// First offset lost.
+        from: u64,
+        /// First offset still there.
+        to: u64,
+    },
+    /// A checkpoint begins; events below `router` have been routed.
+    CheckpointBegin {
+        /// The router's position.
+        router: u64,
+    },
+    /// One queue of the checkpoint.
+    CheckpointQueue(Box<QueueImage>),
+    /// The checkpoint is complete; its begin is at this ledger offset distance back.
+    CheckpointEnd {
+        /// How many records back it began.
+        back: u64,
+    },
+}
+
+impl LedgerRecord {
+    /// The bytes that the log stores.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(48);
+        match self {
+            Self::Attempt(attempt) => encode_attempt(&mut out, attempt),
+            Self::Settled { queue, offset, how } => {
+                out.extend_from_slice(&[2, *how as u8]);
+                put_id(&mut out, *queue);
+                put_number(&mut out, *offset);
+            }
+            Self::Gap { queue, from, to } => {
+                out.push(3);
+                put_id(&mut out, *queue);
+                put_number(&mut out, *from);
+                put_number(&mut out, *to);
+            }
+            Self::CheckpointBegin { router } => {
+                out.push(4);
+                put_number(&mut out, *router);
+            }
+            Self::CheckpointQueue(image) => encode_image(&mut out, image),
+            Self::CheckpointEnd { back } => {
+                out.push(6);
+                put_number(&mut out, *back);
+            }
+        }
+        out
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
+        let mut f = Fields(bytes);
+        Ok(match f.byte()? {
+            1 => Self::Attempt(decode_attempt(&mut f)?),
+            2 => {
+                let how = match f.byte()? {
+                    1 => Settlement::Skipped,
+                    2 => Settlement::Dead,
+                    3 => Settlement::Expired,
+                    _ => return Err(DecodeRecordError::Unknown("settlement")),
+                };
+                Self::Settled { how, queue: f.id()?, offset: f.number()? }
+            }
+            3 => Self::Gap { queue: f.id()?, from: f.number()?, to: f.number()? },
+            4 => Self::CheckpointBegin { router: f.number()? },
+            5 => Self::CheckpointQueue(Box::new(decode_image(&mut f)?)),
+            6 => Self::CheckpointEnd { back: f.number()? },
+            _ => return Err(DecodeRecordError::Unknown("type")),
+        })
+    }
+}
+
+fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
+    out.extend_from_slice(&[1, a.outcome as u8]);
+    put_id(out, a.queue);
+    for n in [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us] {
+        put_number(out, n);
+    }
+    match &a.ending {
+        Ending::Failed(error) => {
+            put_number(out, 0);
+            out.push(*error as u8);
+        }
+        Ending::Answered(response) => {
+            put_number(out, u64::from(response.status));
+            if a.outcome != Outcome::Delivered {
+                put_number(out, response.retry_after_ms.map_or(0, |ms| ms + 1));
+                put_number(out, response.headers.len() as u64);
+                for (name, value) in &response.headers {
+                    put_bytes(out, name.as_bytes());
+                    put_bytes(out, value.as_bytes());
+                }
+                put_bytes(out, &response.body);
+            }
+        }
+    }
+}
+
+fn decode_attempt(f: &mut Fields<'_>) -> Result<AttemptRecord, DecodeRecordError> {
+    let outcome = match f.byte()? {
+        1 => Outcome::Delivered,
+        2 => Outcome::Retry,
+        3 => Outcome::Dead,
+        4 => Outcome::Suspect,
+        5 => Outcome::Held,
+        _ => return Err(DecodeRecordError::Unknown("outcome")),
+    };
+    let (queue, offset, attempt) = (f.id()?, f.number()?, f.small()?);
+    let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+    let ending = match f.small()? {
+        0 => {
+            let error = TransportError::from_byte(f.byte()?);
+            Ending::Failed(error.ok_or(DecodeRecordError::Unknown("transport error"))?)
+        }
+        status => Ending::Answered(decode_response(f, status, outcome)?),
+    };
+    Ok(AttemptRecord { queue, offset, attempt, tries, tries_left, outcome, ending, duration_us, due_us })
+}
+
+fn decode_response(f: &mut Fields<'_>, status: u16, outcome: Outcome) -> Result<Response, DecodeRecordError> {
+    let mut response = Response { status, ..Response::default() };
+    if outcome != Outcome::Delivered {
+        response.retry_after_ms = f.number()?.checked_sub(1);
+        for _ in 0..f.number()? {
+            response.headers.push((f.text()?, f.text()?));
+        }
+        response.body = bytes::Bytes::copy_from_slice(f.bytes()?);
+    }
+    Ok(response)
+}
+
+fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
+    out.push(5);
+    put_id(out, image.queue);
+    put_id(out, image.one_shot.unwrap_or_default());
+    for n in [image.next, image.waiting.cast_unsigned(), image.uncounted_until].iter().chain(&image.totals) {
+        put_number(out, *n);
+    }
+    put_number(out, image.entries.len() as u64);
+    for (offset, lane, past) in &image.entries {
+        for n in [*offset, *lane, u64::from(past.attempts), u64::from(past.tries), past.due_us, past.first_failed_us]
+        {
+            put_number(out, n);
+        }
+    }
+    put_number(out, image.spilled.len() as u64);
+    for (lane, from) in &image.spilled {
+        put_number(out, *lane);
+        put_number(out, *from);
+    }
+    for list in [&image.settled, &image.failures] {
+        put_number(out, list.len() as u64);
+        for n in list {
+            put_number(out, *n);
+        }
+    }
+}
+
+fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
+    let mut image = QueueImage { queue: f.id()?, ..QueueImage::default() };
+    let account = f.id()?;
+    image.one_shot = (account != Id::default()).then_some(account);
+    (image.next, image.waiting, image.uncounted_until) = (f.number()?, f.number()?.cast_signed(), f.number()?);
+    image.totals = [f.number()?, f.number()?, f.number()?];
+    for _ in 0..f.number()? {
+        let (offset, lane) = (f.number()?, f.number()?);
+        let (attempts, tries, due_us, first_failed_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+        image.entries.push((offset, lane, Past { attempts, tries, due_us, first_failed_us }));
+    }
+    for _ in 0..f.number()? {
+        image.spilled.push((f.number()?, f.number()?));
+    }
+    for _ in 0..f.number()? {
+        image.settled.push(f.number()?);
+    }
+    for _ in 0..f.number()? {
+        image.failures.push(f.number()?);
+    }
+    Ok(image)
+}

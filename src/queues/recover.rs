@@ -1,0 +1,175 @@
+//! What the ledger says of every queue at start: the last complete checkpoint, and what was written after it.
+//!
+//! Only the ledger is read: nothing here rests on the index of the state.
+
+use std::collections::{HashMap, HashSet};
+
+use super::queue::Past;
+use super::record::{AttemptRecord, CHECKPOINT_END_TAG, Ending, LedgerRecord, Outcome, QueueImage};
+use crate::log::{ReadError, Reader};
+use crate::model::Id;
+
+const BATCH_RECORDS: usize = 4096;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// One queue, as of the ledger's end.
+#[derive(Debug, Clone, Default)]
+pub struct RecoveredQueue {
+    /// The checkpoint's image; its entries and settled offsets have been brought up to date.
+    pub image: QueueImage,
+    /// Whether a checkpoint named this queue; otherwise `image.next` means nothing.
+    pub placed: bool,
+    /// Unsettled deliveries tried since the checkpoint that are not among the image's entries.
+    pub past: HashMap<u64, Past>,
+    settled: HashSet<u64>,
+}
+
+/// Every queue, as of the ledger's end.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// The router had routed everything below this offset at the last checkpoint.
+    pub router: u64,
+    /// Whether there was a checkpoint at all.
+    pub has_checkpoint: bool,
+    /// By queue.
+    pub queues: HashMap<Id, RecoveredQueue>,
+    /// Records read.
+    pub records: u64,
+    /// Records that did not decode; each is a delivery that may be repeated.
+    pub unreadable: u64,
+}
+
+/// Reads the ledger from its last complete checkpoint to its end.
+pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
+    let end = ledger.end();
+    let mut from = ledger.first();
+    if let Some(last) = ledger.read_tags_back(&[CHECKPOINT_END_TAG], end, 1)?.first()
+        && let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload)
+    {
+        from = from.max(last.offset.saturating_sub(back));
+    }
+    let mut recovered = Recovered::default();
+    let mut checkpoint: Option<Checkpoint> = None;
+    while from < end {
+        let batch = ledger.read(from, BATCH_RECORDS, BATCH_BYTES)?;
+        for record in &batch.records {
+            recovered.records += 1;
+            match LedgerRecord::decode(&record.payload) {
+                Ok(decoded) => recovered.apply(decoded, record.time_us, &mut checkpoint),
+                Err(_) => recovered.unreadable += 1,
+            }
+        }
+        if batch.next <= from {
+            break;
+        }
+        from = batch.next;
+    }
+    for queue in recovered.queues.values_mut() {
+        queue.image.settled.extend(queue.settled.drain());
+    }
+    Ok(recovered)
+}
+
+#[derive(Debug)]
+struct Checkpoint {
+    router: u64,
+    images: Vec<QueueImage>,
+}
+
+impl Recovered {
+    fn apply(&mut self, record: LedgerRecord, time_us: u64, checkpoint: &mut Option<Checkpoint>) {
+        match record {
+            LedgerRecord::Attempt(attempt) => self.queue(attempt.queue).attempted(&attempt, time_us),
+            LedgerRecord::Settled { queue, offset, how } => {
+                let queue = self.queue(queue);
+                let at = if how == super::record::Settlement::Dead { 1 } else { 2 };
+                queue.settle(offset, at);
+            }
+            LedgerRecord::Gap { queue, to, .. } => self.queue(queue).gap(to),
+            LedgerRecord::CheckpointBegin { router } => {
+                *checkpoint = Some(Checkpoint { router, images: Vec::new() });
+            }
+            LedgerRecord::CheckpointQueue(image) => {
+                if let Some(checkpoint) = checkpoint {
+                    checkpoint.images.push(*image);
+                }
+            }
+            LedgerRecord::CheckpointEnd { .. } => {
+                if let Some(done) = checkpoint.take() {
+                    self.router = done.router;
+                    self.has_checkpoint = true;
+                    self.queues = done.images.into_iter().map(|i| (i.queue, RecoveredQueue::placed(i))).collect();
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, id: Id) -> &mut RecoveredQueue {
+        self.queues.entry(id).or_insert_with(|| RecoveredQueue {
+            image: QueueImage { queue: id, ..QueueImage::default() },
+            ..RecoveredQueue::default()
+        })
+    }
+}
+
+impl RecoveredQueue {
+    fn placed(mut image: QueueImage) -> Self {
+        let settled = image.settled.drain(..).collect();
+        Self { image, placed: true, past: HashMap::new(), settled }
+    }
+
+    fn attempted(&mut self, attempt: &AttemptRecord, time_us: u64) {
+        let failed = !matches!(attempt.outcome, Outcome::Delivered);
+        if failed {
+            self.image.failures.push(time_us);
+            let counted = self.image.failures.len().saturating_sub(64);
+            self.image.failures.drain(..counted);
+        }
+        match attempt.outcome {
+            Outcome::Delivered => self.settle(attempt.offset, 0),
+            Outcome::Dead => self.settle(attempt.offset, 1),
+            Outcome::Retry | Outcome::Suspect | Outcome::Held => self.failed(attempt, time_us),
+        }
+        if matches!(attempt.ending, Ending::Answered(ref r) if r.status == 410) {
+            self.image.failures.clear();
+        }
+    }
+
+    fn failed(&mut self, attempt: &AttemptRecord, time_us: u64) {
+        let entry = self.image.entries.iter_mut().find(|(offset, _, _)| *offset == attempt.offset);
+        let past = match entry {
+            Some((_, _, past)) => past,
+            None => self.past.entry(attempt.offset).or_default(),
+        };
+        past.attempts = attempt.attempt;
+        past.due_us = attempt.due_us;
+        past.tries = match attempt.outcome {
+            Outcome::Held => 0,
+            // Whether the hook works is not known after a restart: a suspect gets one more try.
+            Outcome::Suspect => attempt.tries.saturating_sub(1),
+            _ => attempt.tries,
+        };
+        if past.first_failed_us == 0 {
+            past.first_failed_us = time_us;
+        }
+    }
+
+    fn settle(&mut self, offset: u64, total: usize) {
+        self.image.waiting -= 1;
+        if let Some(total) = self.image.totals.get_mut(total) {
+            *total += 1;
+        }
+        self.past.remove(&offset);
+        let before = self.image.entries.len();
+        self.image.entries.retain(|(o, _, _)| *o != offset);
+        if self.image.entries.len() == before {
+            self.settled.insert(offset);
+        }
+    }
+
+    fn gap(&mut self, to: u64) {
+        self.image.next = self.image.next.max(to);
+        self.image.entries.retain(|(offset, _, _)| *offset >= to);
+        self.image.spilled.iter_mut().for_each(|(_, from)| *from = (*from).max(to));
+    }
+}

@@ -1,0 +1,241 @@
+//! Reading on from the log: a queue that is behind, or a lane that had spilled, gets its next events from a
+//! blocking read beside the engine. A hook reads only its own account's records, through the log's tag index,
+//! unless it includes descendants.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::kept::{Budget, Kept};
+use super::lane::LaneKey;
+use super::queue::{Queue, Taken};
+use super::record::LedgerRecord;
+use super::replay::ReplayRun;
+use super::router::{in_reach, subject_hash};
+use crate::kazoo;
+use crate::log::{Batch, ReadError, Reader};
+use crate::model::{Event, Hook, Id};
+use crate::state::State;
+
+const READ_BYTES: usize = 1 << 20;
+
+/// A read to make.
+#[derive(Debug, Clone)]
+pub(super) struct ReadRequest {
+    queue: Id,
+    lane: Option<LaneKey>,
+    from: u64,
+    until: u64,
+    max: usize,
+    hook: Arc<Hook>,
+    replay: Option<ReplayRun>,
+    strict: crate::model::Ordering,
+}
+
+/// An event that the queue wants.
+#[derive(Debug)]
+pub(super) struct Found {
+    offset: u64,
+    subject: u64,
+    record: Option<Kept>,
+}
+
+/// What a read brought.
+#[derive(Debug)]
+pub(super) struct ReadDone {
+    queue: Id,
+    lane: Option<LaneKey>,
+    from: u64,
+    /// Everything below has been looked at.
+    next: u64,
+    found: Result<Vec<Found>, ReadError>,
+}
+
+impl Engine {
+    /// Asks for a read if a queue of the slot has room and is behind.
+    pub(super) fn want_read(&mut self, at: usize) {
+        let routed = self.routed;
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if slot.gone || !(slot.open() || slot.probe.due_us > 0) {
+            return;
+        }
+        let hook = slot.hook.clone();
+        for line in &mut slot.lines {
+            if let Some(request) = request(line, &hook, routed) {
+                line.reading = true;
+                self.wants_read.push_back(request);
+            }
+        }
+    }
+
+    /// Starts reads as far as their number allows.
+    pub(super) fn start_reads(&mut self) {
+        while self.reads_under_way < self.options.max_reads {
+            let Some(request) = self.wants_read.pop_front() else { return };
+            let (events, state, budget) = (self.events.clone(), self.state.clone(), self.budget.clone());
+            let answer = self.reads_tx.clone();
+            self.reads_under_way += 1;
+            // Dropped when the engine has ended: nobody waits for it then.
+            drop(self.tasks.spawn_blocking(move || {
+                let done = read(&request, &events, &state, &budget);
+                let _ended = answer.blocking_send(done);
+            }));
+        }
+    }
+
+    /// Puts what was read into its queue.
+    pub(super) fn read_done(&mut self, done: ReadDone) {
+        self.reads_under_way = self.reads_under_way.saturating_sub(1);
+        let routed = self.routed;
+        let (first, time) = (self.events.first(), self.clock.now_us());
+        let Some(at) = self.owner.get(&done.queue).copied() else { return };
+        let Some((slot, index)) = self.line_of(done.queue) else { return };
+        let tag = slot.hook.id.tag();
+        let Some(line) = slot.lines.get_mut(index) else { return };
+        line.reading = false;
+        let mut gap = None;
+        match done.found {
+            Err(error) => {
+                tracing::error!(queue = %done.queue, from = done.from, %error, "events log cannot be read");
+                self.read_again.push(at);
+                return;
+            }
+            Ok(found) if done.lane.is_some() => take_lane(&mut line.queue, done.lane, found, done.next),
+            Ok(found) => {
+                if done.from < first && line.queue.next() < first {
+                    gap = Some((line.queue.next(), first));
+                    line.gap = gap;
+                }
+                let full = take_all(line, found);
+                if !full {
+                    line.queue.skip_to(done.next);
+                }
+                line.live = line.replay.is_none() && line.queue.next() >= routed;
+            }
+        }
+        if let Some((from, to)) = gap {
+            tracing::warn!(queue = %done.queue, from, to, "retention dropped events before this hook had read them");
+            self.ledger.push(tag, time, &LedgerRecord::Gap { queue: done.queue, from, to });
+        }
+        self.end_replay_if_done(at, done.queue);
+        self.list(at);
+        self.want_read(at);
+        self.schedule(at);
+        self.drop_if_gone(at);
+    }
+}
+
+fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64) -> Option<ReadRequest> {
+    if line.reading {
+        return None;
+    }
+    let request = |lane, from, until, max| ReadRequest {
+        queue: line.key,
+        lane,
+        from,
+        until,
+        max,
+        hook: hook.clone(),
+        replay: line.replay.clone(),
+        strict: hook.ordering,
+    };
+    let queue = &line.queue;
+    if let Some((lane, from, until)) = queue.drained_lane() {
+        return Some(request(Some(lane), from, until, queue.room().min(256)));
+    }
+    let until = line.replay.as_ref().map_or(routed, |r| r.job.until);
+    let behind = !line.live && queue.next() < until;
+    (behind && queue.wants_more()).then(|| request(None, queue.next(), until, queue.room().min(1024)))
+}
+
+fn take_all(line: &mut super::slot::Line, found: Vec<Found>) -> bool {
+    for event in found {
+        let uncounted = event.offset < line.uncounted_until && event.offset >= line.queue.next();
+        match line.queue.take(event.offset, event.subject, event.record) {
+            Taken::Full => return true,
+            Taken::Waiting | Taken::Spilled | Taken::Settled if uncounted => line.waiting += 1,
+            Taken::Waiting | Taken::Spilled | Taken::Settled => {}
+        }
+    }
+    false
+}
+
+fn take_lane(queue: &mut Queue, lane: Option<LaneKey>, found: Vec<Found>, next: u64) {
+    if let Some(lane) = lane {
+        queue.take_spilled(lane, found.into_iter().map(|f| (f.offset, f.record)).collect(), next);
+    }
+}
+
+/// Reads until enough is found, the range is done, or a good deal of the log has been looked at.
+fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) -> ReadDone {
+    let mut next = request.from;
+    let mut found = Vec::new();
+    let mut looked_at = 0;
+    let result = loop {
+        if next >= request.until || found.len() >= request.max || looked_at > 16 * READ_BYTES {
+            break Ok(());
+        }
+        let room = request.max - found.len();
+        match read_batch(request, events, next, room) {
+            Err(error) => break Err(error),
+            Ok(batch) => {
+                looked_at += batch.records.iter().map(|r| r.payload.len()).sum::<usize>();
+                found.extend(batch.records.iter().filter_map(|r| wanted(request, r, state, budget)));
+                if batch.next <= next {
+                    break Ok(());
+                }
+                next = batch.next;
+            }
+        }
+    };
+    let found = result.map(|()| found);
+    ReadDone { queue: request.queue, lane: request.lane, from: request.from, next: next.min(request.until), found }
+}
+
+fn read_batch(request: &ReadRequest, events: &Reader, from: u64, max: usize) -> Result<Batch, ReadError> {
+    if request.hook.include_subaccounts {
+        events.read(from, max, READ_BYTES)
+    } else {
+        events.read_tags(&[request.hook.account.tag()], from, request.until, max, READ_BYTES)
+    }
+}
+
+fn wanted(
+    request: &ReadRequest,
+    record: &crate::log::Record,
+    state: &State,
+    budget: &Budget,
+) -> Option<Found> {
+    let hook = &request.hook;
+    if record.offset >= request.until || record.offset < request.from {
+        return None;
+    }
+    let event = Event::decode(&record.payload).ok()?;
+    let account = state.account(event.account?)?;
+    if event.quarantine.is_some() || !in_reach(hook, &account) || record.offset < floor(request) {
+        return None;
+    }
+    let fits = if hook.one_shot {
+        event.family == Some(crate::model::Family::Callflow)
+    } else {
+        kazoo::wanted(hook, &event)
+    };
+    let replayed = request.replay.as_ref().is_none_or(|r| {
+        r.job.covers(&event) && r.failed.as_ref().is_none_or(|f| f.contains(&record.offset))
+    });
+    let subject = subject_hash(&event);
+    let in_lane = request.lane.is_none_or(|lane| match request.strict {
+        crate::model::Ordering::Subject => lane == subject,
+        crate::model::Ordering::Hook => true,
+        crate::model::Ordering::None => lane == record.offset,
+    });
+    (fits && replayed && in_lane).then(|| Found {
+        offset: record.offset,
+        subject,
+        record: budget.keep(&record.payload),
+    })
+}
+
+/// A replay may reach back before the hook was made; the live queue may not.
+fn floor(request: &ReadRequest) -> u64 {
+    if request.replay.is_some() { 0 } else { request.hook.start_offset }
+}

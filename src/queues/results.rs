@@ -1,0 +1,273 @@
+//! What follows from an attempt's result: settle, try again, set aside, disable, enable.
+
+use super::engine::Engine;
+use super::keeper::Action;
+use super::policy::{Class, classify, probe_delay_ms, retry_delay_ms};
+use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome, Settlement};
+use super::slot::{Line, Slot};
+use crate::model::{Attempt, AttemptResult, Id};
+
+/// The reason that KAZOO gives (`webhooks.md` 4.5).
+pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
+/// The reason after a 410.
+pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
+
+impl Engine {
+    /// Takes one result.
+    pub(super) fn finish(&mut self, attempt: Attempt, now: u64) {
+        let key = attempt.key;
+        let Some(at) = self.owner.get(&key.queue).copied() else {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            return;
+        };
+        self.release(at);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let probe = slot.probe.under_way == Some(key.offset) && !slot.open();
+        if probe {
+            slot.probe.under_way = None;
+        }
+        match classify(&slot.hook, &attempt.result) {
+            Class::Skipped => self.skipped(at, &attempt),
+            Class::Delivered => self.delivered(at, attempt, now, probe),
+            Class::Gone => self.failed(at, attempt, now, None, true),
+            Class::Failed { retry_after_ms } => self.failed(at, attempt, now, retry_after_ms, false),
+        }
+        self.end_replay_if_done(at, key.queue);
+        self.want_read(at);
+        self.list(at);
+        self.schedule(at);
+        self.drop_if_gone(at);
+    }
+
+    fn skipped(&mut self, at: usize, attempt: &Attempt) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let tag = slot.hook.id.tag();
+        let expired = attempt.result == AttemptResult::Expired;
+        let (queue, offset) = (attempt.key.queue, attempt.key.offset);
+        if let Some(line) = slot.line(queue) {
+            line.settled(offset, 2);
+            if expired {
+                line.gap = Some((offset, self.events.first()));
+            }
+        }
+        let how = if expired { Settlement::Expired } else { Settlement::Skipped };
+        self.ledger.push(tag, attempt.ended_us, &LedgerRecord::Settled { queue, offset, how });
+    }
+
+    fn delivered(&mut self, at: usize, attempt: Attempt, now: u64, probe: bool) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let tag = slot.hook.id.tag();
+        slot.health.last_success_us = now;
+        let hook_id = slot.hook.id;
+        let Some(line) = slot.line(attempt.key.queue) else { return };
+        let tries = line.queue.entries.get(&attempt.key.offset).map_or((0, 0), |e| (e.attempts, e.tries + 1));
+        line.settled(attempt.key.offset, 0);
+        // The hook works: what had used up its tries before is dead now.
+        let dead = line.queue.suspects_until(u64::MAX);
+        for offset in &dead {
+            line.settled(*offset, 1);
+        }
+        let ended_us = attempt.ended_us;
+        for offset in dead {
+            let record =
+                LedgerRecord::Settled { queue: attempt.key.queue, offset, how: Settlement::Dead };
+            self.ledger.push(tag, ended_us, &record);
+        }
+        let record = attempt_record(attempt, tries, Outcome::Delivered, 0, 0);
+        self.ledger.push(tag, ended_us, &record);
+        if probe {
+            tracing::info!(hook_id = %hook_id, "recovery probe delivered; the hook is enabled again");
+            self.enable(at);
+        }
+    }
+
+    fn failed(&mut self, at: usize, attempt: Attempt, now: u64, retry_after_ms: Option<u64>, gone: bool) {
+        let policy = &self.options.policy;
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let (tag, open, one_shot) = (slot.hook.id.tag(), slot.open(), slot.hook.one_shot);
+        let max_tries = attempt.max_tries.unwrap_or_else(|| slot.hook.max_tries());
+        let (last_success, key) = (slot.health.last_success_us, attempt.key);
+        let disable = open && !one_shot && (slot.health.failed(policy, now) || gone);
+        let hook = slot.hook.clone();
+        let Some(line) = slot.line(key.queue) else { return };
+        let Some(entry) = line.queue.entries.get_mut(&key.offset) else { return };
+        entry.tries += 1;
+        if entry.first_failed_us == 0 {
+            entry.first_failed_us = now;
+        }
+        let (attempts, tries, first) = (entry.attempts, entry.tries, entry.first_failed_us);
+        let left = max_tries.saturating_sub(tries);
+        let works = one_shot || last_success >= first || policy.failure_count == 0;
+        let mut due = 0;
+        let outcome = if disable || !open {
+            line.queue.retry(key.offset, now);
+            Outcome::Held
+        } else if left > 0 {
+            due = now + 1000 * retry_delay_ms(policy, &hook, tries, retry_after_ms, rand::random());
+            line.queue.retry(key.offset, due);
+            Outcome::Retry
+        } else if works {
+            line.settled(key.offset, 1);
+            Outcome::Dead
+        } else {
+            line.queue.suspect(key.offset, now + policy.failure_window_ms * 1000);
+            Outcome::Suspect
+        };
+        let ended_us = attempt.ended_us;
+        let record = attempt_record(attempt, (attempts, tries), outcome, left, due);
+        self.ledger.push(tag, ended_us, &record);
+        if disable {
+            self.disable(at, if gone { RECEIVER_GONE } else { TOO_MANY_FAILURES });
+        } else if !open {
+            self.probe_failed(at, now);
+        }
+    }
+
+    /// Stops deliveries to a hook and keeps its place: in memory now, in the journal through the keeper.
+    fn disable(&mut self, at: usize, reason: &'static str) {
+        let now = self.now_us();
+        let first_probe = probe_delay_ms(&self.options.policy, 0);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let mut hook = (*slot.hook).clone();
+        hook.enabled = false;
+        hook.disable_reason = Some(reason.to_owned());
+        slot.hook = std::sync::Arc::new(hook);
+        slot.health.reset();
+        for line in &mut slot.lines {
+            line.queue.release_suspects();
+        }
+        let probing = reason == TOO_MANY_FAILURES && self.options.policy.probe_initial_ms > 0;
+        slot.probe.made = 0;
+        slot.probe.under_way = None;
+        slot.probe.due_us = if probing { now + first_probe * 1000 } else { 0 };
+        let (hook_id, account) = (slot.hook.id, slot.hook.account);
+        tracing::warn!(%hook_id, %account, reason, "hook disabled; its place in the log is kept");
+        self.pending_actions.push_back(Action::Disable { hook: slot.hook.clone(), reason });
+    }
+
+    /// Deliveries of a hook go on where they stopped, with fresh tries.
+    pub(super) fn enable(&mut self, at: usize) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let mut hook = (*slot.hook).clone();
+        hook.enabled = true;
+        hook.disable_reason = None;
+        slot.hook = std::sync::Arc::new(hook);
+        let hook = slot.hook.clone();
+        self.resume(at);
+        self.pending_actions.push_back(Action::Enable { hook });
+    }
+
+    /// The slot's hook is enabled: everything that waited is ready.
+    pub(super) fn resume(&mut self, at: usize) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        slot.health.reset();
+        slot.probe = super::slot::Probe::default();
+        for line in &mut slot.lines {
+            line.queue.refresh();
+        }
+        self.list(at);
+        self.want_read(at);
+        self.schedule(at);
+    }
+
+    fn probe_failed(&mut self, at: usize, now: u64) {
+        let policy = &self.options.policy;
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if slot.probe.due_us == 0 {
+            return;
+        }
+        slot.probe.made = slot.probe.made.saturating_add(1);
+        slot.probe.due_us = now + 1000 * probe_delay_ms(policy, slot.probe.made);
+    }
+
+    /// Something of a slot is due: retries, suspects' ends, its probe.
+    pub(super) fn slot_due(&mut self, at: usize, now: u64) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let mut dead = Vec::new();
+        let open = slot.open();
+        for line in slot.lines.iter_mut().filter(|_| open) {
+            line.queue.wake(now);
+            if let Some(replay) = &mut line.replay {
+                replay.tick(now);
+            }
+            let late = line.queue.suspects_until(now);
+            for offset in &late {
+                line.settled(*offset, 1);
+            }
+            dead.extend(late.into_iter().map(|offset| (line.key, offset)));
+        }
+        let tag = slot.hook.id.tag();
+        let time = self.clock.now_us();
+        for (queue, offset) in dead {
+            self.ledger.push(tag, time, &LedgerRecord::Settled { queue, offset, how: Settlement::Dead });
+            self.end_replay_if_done(at, queue);
+        }
+        self.start_probe(at, now);
+        self.list(at);
+        self.schedule(at);
+    }
+
+    fn start_probe(&mut self, at: usize, now: u64) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let probe = slot.probe;
+        if slot.open() || probe.due_us == 0 || probe.due_us > now || probe.under_way.is_some() {
+            return;
+        }
+        let Some(start) = slot.lines.first_mut().and_then(|l| l.queue.start_oldest()) else {
+            // Nothing waits in memory: look again when something has been read, a little later at the latest.
+            slot.probe.due_us = now + 1_000_000;
+            self.want_read(at);
+            return;
+        };
+        slot.probe.under_way = Some(start.offset);
+        let hook_id = slot.hook.id;
+        tracing::info!(%hook_id, offset = start.offset, "recovery probe");
+        let job = super::dispatch::job(slot, hook_id, start, false);
+        self.send(at, job);
+    }
+}
+
+/// The ledger's record of an attempt; a success keeps no headers and no body.
+fn attempt_record(
+    attempt: Attempt,
+    (attempts, tries): (u16, u16),
+    outcome: Outcome,
+    tries_left: u16,
+    due_us: u64,
+) -> LedgerRecord {
+    let ending = match attempt.result {
+        AttemptResult::Answered(mut response) => {
+            if outcome == Outcome::Delivered {
+                response.headers = Vec::new();
+                response.body = bytes::Bytes::new();
+                response.retry_after_ms = None;
+            }
+            Ending::Answered(response)
+        }
+        AttemptResult::Failed(error) => Ending::Failed(error),
+        AttemptResult::NothingToSend | AttemptResult::Expired => {
+            Ending::Failed(crate::model::TransportError::Other)
+        }
+    };
+    LedgerRecord::Attempt(AttemptRecord {
+        queue: attempt.key.queue,
+        offset: attempt.key.offset,
+        attempt: attempts,
+        tries,
+        tries_left,
+        outcome,
+        ending,
+        duration_us: attempt.duration_us,
+        due_us,
+    })
+}
+
+impl Engine {
+    /// The line of a queue, wherever it is.
+    pub(super) fn line_of(&mut self, queue: Id) -> Option<(&mut Slot, usize)> {
+        let at = self.owner.get(&queue).copied()?;
+        let slot = self.slots.get_mut(at).and_then(Option::as_mut)?;
+        let line = slot.lines.iter().position(|l: &Line| l.key == queue)?;
+        Some((slot, line))
+    }
+}

@@ -1,0 +1,82 @@
+//! Routing: every event of the log, once, to the queues of the hooks that want it.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::queue::Taken;
+use super::router::subject_hash;
+use crate::kazoo;
+use crate::log::{ReadError, Record};
+use crate::model::{Account, Event, Family};
+
+const READ_BYTES: usize = 1 << 20;
+
+impl Engine {
+    /// Routes up to `max` events; true when there are more.
+    pub(super) fn route_some(&mut self, max: usize) -> Result<bool, ReadError> {
+        let end = self.events.end();
+        if self.routed >= end {
+            return Ok(false);
+        }
+        let batch = self.events.read(self.routed, max, READ_BYTES)?;
+        for record in &batch.records {
+            self.route(record);
+        }
+        self.routed = batch.next.max(self.routed);
+        Ok(self.routed < self.events.end() && !batch.records.is_empty())
+    }
+
+    fn route(&mut self, record: &Record) {
+        let Ok(event) = Event::decode(&record.payload) else {
+            tracing::error!(offset = record.offset, "event record cannot be decoded; it is passed over");
+            return;
+        };
+        let (Some(family), Some(account)) = (event.family, event.account) else { return };
+        if event.quarantine.is_some() {
+            return;
+        }
+        let Some(account) = self.state.account(account) else { return };
+        if family == Family::Callflow {
+            let slot = self.one_shot_slot(account.id, record.offset);
+            self.offer(slot, record, &event);
+            return;
+        }
+        for slot in self.wanting(&account, &event) {
+            self.offer(slot, record, &event);
+        }
+    }
+
+    fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<usize> {
+        let mut found = Vec::new();
+        let families = kazoo::families_of(event);
+        self.router.candidates(account, families.as_slice(), |at| {
+            let slot = self.slots.get(at).and_then(Option::as_ref);
+            if slot.is_some_and(|slot| kazoo::wanted(&slot.hook, event)) {
+                found.push(at);
+            }
+        });
+        found
+    }
+
+    fn offer(&mut self, at: usize, record: &Record, event: &Event<'_>) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if record.offset < slot.hook.start_offset {
+            return;
+        }
+        let open = slot.open();
+        let Some(line) = slot.lines.first_mut() else { return };
+        if record.offset >= line.uncounted_until {
+            line.waiting += 1;
+        }
+        if !line.live {
+            return;
+        }
+        line.queue.skip_to(record.offset);
+        let kept = if open { self.budget.keep(&record.payload) } else { None };
+        match line.queue.take(record.offset, subject_hash(event), kept) {
+            Taken::Full => line.live = false,
+            Taken::Settled | Taken::Spilled => {}
+            Taken::Waiting => self.list(at),
+        }
+    }
+}

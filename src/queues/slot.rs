@@ -1,0 +1,119 @@
+//! A hook at work: its queue, its replays, its health and what it has under way.
+
+use std::sync::Arc;
+
+use super::policy::Health;
+use super::queue::Queue;
+use super::replay::ReplayRun;
+use crate::model::{Hook, Id};
+
+/// A queue with its counts; the live one of a hook, or a replay's.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// The hook's id, or the replay's.
+    pub(super) key: Id,
+    pub(super) queue: Queue,
+    /// Whether the queue has looked at everything that the router has routed.
+    pub(super) live: bool,
+    /// Whether a read of the log is under way for it.
+    pub(super) reading: bool,
+    /// Wanted and unsettled.
+    pub(super) waiting: i64,
+    /// Events below this offset are counted when read, not when routed.
+    pub(super) uncounted_until: u64,
+    /// Delivered, dead, skipped.
+    pub(super) totals: [u64; 3],
+    /// The last events that retention took before they were read: from, to.
+    pub(super) gap: Option<(u64, u64)>,
+    /// For a replay: what and how.
+    pub(super) replay: Option<ReplayRun>,
+}
+
+impl Line {
+    pub(super) fn new(key: Id, queue: Queue, replay: Option<ReplayRun>) -> Self {
+        Self {
+            key,
+            queue,
+            live: false,
+            reading: false,
+            waiting: 0,
+            uncounted_until: 0,
+            totals: [0; 3],
+            gap: None,
+            replay,
+        }
+    }
+
+    /// Counts a settled delivery; `total` is 0 for delivered, 1 for dead, 2 for skipped.
+    pub(super) fn settled(&mut self, offset: u64, total: usize) {
+        if self.queue.settle(offset) {
+            self.waiting -= 1;
+            if let Some(total) = self.totals.get_mut(total) {
+                *total += 1;
+            }
+        }
+    }
+
+    /// The count of what waits, corrected where it is known exactly.
+    pub(super) fn waiting(&self) -> u64 {
+        if self.live && self.queue.drained_lane().is_none() && !self.queue.has_spilled() {
+            return self.queue.len() as u64;
+        }
+        u64::try_from(self.waiting).unwrap_or(0).max(self.queue.len() as u64)
+    }
+}
+
+/// Recovery of a disabled hook.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Probe {
+    /// When the next probe is due (µs); 0: none.
+    pub(super) due_us: u64,
+    /// Probes made.
+    pub(super) made: u16,
+    /// The queue and offset of a probe under way.
+    pub(super) under_way: Option<u64>,
+}
+
+/// One hook at work.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) hook: Arc<Hook>,
+    /// First the live line, then replays.
+    pub(super) lines: Vec<Line>,
+    pub(super) health: Health,
+    pub(super) probe: Probe,
+    /// Attempts under way, replays included.
+    pub(super) in_flight: u32,
+    /// Index of the receiver's host.
+    pub(super) host: usize,
+    /// Whether the dispatcher's ready list holds this slot.
+    pub(super) listed: bool,
+    /// The timer registered for it.
+    pub(super) timer: Option<u64>,
+    /// Which line goes first next time.
+    pub(super) turn: usize,
+    /// The hook was deleted; the slot goes when nothing of it is under way.
+    pub(super) gone: bool,
+}
+
+impl Slot {
+    /// Whether deliveries are made.
+    pub(super) fn open(&self) -> bool {
+        self.hook.enabled
+    }
+
+    /// The live line and its queue.
+    pub(super) fn line(&mut self, key: Id) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|l| l.key == key)
+    }
+
+    /// Earliest time at which something is due.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        let probe = (!self.open() && self.probe.due_us > 0 && self.probe.under_way.is_none())
+            .then_some(self.probe.due_us);
+        let lines = self.lines.iter().filter_map(|l| l.queue.next_due());
+        let lines = if self.open() { lines.min() } else { None };
+        let pace = self.lines.iter().filter_map(|l| l.replay.as_ref().and_then(ReplayRun::paced_until)).min();
+        probe.into_iter().chain(lines).chain(pace.filter(|_| self.open())).min()
+    }
+}
