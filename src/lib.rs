@@ -1,4 +1,6 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
+pub mod disk;
+pub mod log;
 pub mod model;
 pub mod tasks;
