@@ -6,6 +6,7 @@ mod event;
 mod family;
 mod hook;
 mod id;
+mod queue;
 mod time;
 
 pub use account::Account;
@@ -14,4 +15,8 @@ pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;
 pub use hook::{Format, Hook, HookRetry, Ordering, Resume, Success, Trigger, Verb};
 pub use id::{AccountId, DeliveryId, HookId, Id, ParseIdError};
+pub use queue::{
+    AttemptPage, AttemptQuery, AttemptRow, Gap, QueueState, QueueStatus, ReplayOnly, ReplayPoint,
+    ReplayRequest, ReplayState, ReplayStatus,
+};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601};
