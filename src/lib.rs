@@ -1,5 +1,6 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
 pub mod http;
+pub mod kazoo;
 pub mod model;
 pub mod tasks;
