@@ -75,6 +75,9 @@ pub(super) fn read_from<E: From<JournalError>>(
     let mut next = from;
     while next < reader.end() {
         let batch = reader.read(next, READ_RECORDS, READ_BYTES).map_err(JournalError::from)?;
+        for damage in &batch.damaged {
+            tracing::error!(%damage, "the journal is damaged; changes written there are lost: {damage}");
+        }
         for record in &batch.records {
             take(decode(record)?)?;
         }
@@ -86,10 +89,22 @@ pub(super) fn read_from<E: From<JournalError>>(
     Ok(())
 }
 
-/// The hash of the record at an offset, if the journal still has it.
-pub(super) fn hash_at(reader: &log::Reader, offset: u64) -> Result<Option<[u8; 32]>, JournalError> {
-    if offset < reader.first() || offset >= reader.end() {
-        return Ok(None);
+/// What the journal says about the record at an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is there, with this hash.
+    Hash([u8; 32]),
+    /// It should be there and cannot be read.
+    Damaged,
+    /// The journal does not reach there.
+    Outside,
+}
+
+pub(super) fn known_at(reader: &log::Reader, offset: u64) -> Result<Known, JournalError> {
+    match reader.get(offset) {
+        Ok(Some(record)) => Ok(Known::Hash(sha256(&record.payload))),
+        Ok(None) => Ok(Known::Outside),
+        Err(log::ReadError::Damaged(_)) => Ok(Known::Damaged),
+        Err(other) => Err(other.into()),
     }
-    Ok(reader.get(offset)?.map(|record| sha256(&record.payload)))
 }

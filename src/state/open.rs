@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::first_start::{self, MASTER_KEY, SYSTEM, Settings};
 use super::handle::{State, key_hash};
 use super::index::{Index, IndexError, Mark};
-use super::journal::{self, JournalError};
+use super::journal::{self, JournalError, Known};
 use super::options::Options;
 use super::owner::StateTask;
 use super::shared::Shared;
@@ -150,6 +150,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         max_record_bytes: options.max_record_bytes,
         queue: 4,
         batch_bytes: options.max_record_bytes as usize,
+        cache_bytes: 256 << 10,
     };
     let now_us = clock.now_us();
     let journal = log::open(disk, &dir, limits, clock).map_err(|error| OpenError::Journal { dir, error })?;
@@ -193,9 +194,11 @@ fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), 
         }
         return Ok((index, documents));
     }
-    let known = journal::hash_at(journal, mark.next.saturating_sub(1))?;
-    if known != Some(mark.last) {
-        return Err(Unusable::Foreign);
+    match journal::known_at(journal, mark.next.saturating_sub(1))? {
+        Known::Hash(hash) if hash == mark.last => {}
+        // The index is whole and the journal is not: believe the index.
+        Known::Damaged => {}
+        Known::Hash(_) | Known::Outside => return Err(Unusable::Foreign),
     }
     if mark.next == journal.end() {
         return Ok((index, documents));
