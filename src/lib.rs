@@ -1,6 +1,9 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
 pub mod disk;
+pub mod http;
+pub mod kazoo;
 pub mod log;
 pub mod model;
+pub mod state;
 pub mod tasks;

@@ -1,0 +1,78 @@
+//! One authorised request, as the resources see it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::api::Api;
+use super::auth::Caller;
+use super::envelope::Envelope;
+use super::errors::ApiError;
+use super::request::Request;
+use crate::model::{Account, AccountId, HookId, gregorian_seconds};
+use crate::state::{Kind, is_deleted, owner};
+
+/// A request whose caller and account are known and allowed.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) api: &'a Api,
+    pub(super) request: &'a Request,
+    pub(super) envelope: &'a Envelope,
+    pub(super) caller: Option<&'a Caller>,
+    pub(super) account: Option<Arc<Account>>,
+    pub(super) request_id: &'a str,
+}
+
+impl Call<'_> {
+    /// The account that the path is about.
+    pub(super) fn account(&self) -> Result<&Arc<Account>, ApiError> {
+        self.account.as_ref().ok_or_else(ApiError::invalid_credentials)
+    }
+
+    /// Whether the caller holds a token of the master account.
+    pub(super) fn is_master(&self) -> bool {
+        self.caller.is_some_and(|caller| caller.account == self.api.state.settings().master)
+    }
+
+    /// The collection's path with an id behind it.
+    pub(super) fn location(&self, id: &str) -> String {
+        format!("{}/{id}", self.request.path.trim_end_matches('/'))
+    }
+
+    /// Gregorian seconds now.
+    pub(super) fn now_s(&self) -> u64 {
+        gregorian_seconds(self.api.clock.now_us())
+    }
+
+    /// A hook of the path's account with its id; another account's is as unknown as one that never was.
+    pub(super) fn hook(&self, id: &str) -> Result<(HookId, Map<String, Value>), ApiError> {
+        let unknown = || ApiError::unknown(id);
+        let hook: HookId = id.parse().map_err(|_| unknown())?;
+        let doc = self.api.state.get(Kind::Hook, &hook.to_string())?.ok_or_else(unknown)?;
+        if is_deleted(&doc) || owner(&doc) != Some(self.account()?.id) {
+            return Err(unknown());
+        }
+        Ok((hook, doc))
+    }
+
+    /// A parameter: from `data`, then the query string, then the envelope (`webhooks.md` 5.3).
+    pub(super) fn parameter(&self, name: &str) -> Option<Value> {
+        let members = self.envelope.members.as_ref();
+        let in_data = members.and_then(|m| m.get("data")).and_then(|data| data.get(name));
+        let in_query = || self.request.query(name).map(Value::from);
+        in_data.cloned().or_else(in_query).or_else(|| members.and_then(|m| m.get(name)).cloned())
+    }
+}
+
+/// The private fields that tell who wrote a document.
+pub(super) fn signature(call: &Call<'_>, account: AccountId) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("pvt_account_id".into(), account.to_string().into());
+    out.insert("pvt_vsn".into(), "1".into());
+    out.insert("pvt_request_id".into(), call.request_id.into());
+    out.insert("pvt_is_authenticated".into(), call.caller.is_some().into());
+    if let Some(caller) = call.caller {
+        out.insert("pvt_auth_account_id".into(), caller.account.to_string().into());
+    }
+    out
+}

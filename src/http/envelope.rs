@@ -1,0 +1,142 @@
+//! KAZOO's envelope: what a request's body holds, and what an answer looks like (`webhooks.md` 5.2, 5.3).
+
+use serde_json::{Map, Value, json};
+use warp::http::Method;
+
+use super::errors::ApiError;
+use super::reply::Reply;
+use super::request::Request;
+
+/// Media types whose body is read; all others are refused once it is known who asks.
+const READABLE: [&str; 4] =
+    ["application/json", "application/x-json", "application/x-www-form-urlencoded", "application/octet-stream"];
+
+/// The body of a request, taken apart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Envelope {
+    /// Its top-level members, names in lower case; `None` when there is no body.
+    pub(super) members: Option<Value>,
+    /// Whether the content type is one that is not read.
+    pub(super) unreadable: bool,
+}
+
+impl Envelope {
+    /// Reads a request's body: 400 when it is no JSON, or an object without `data`.
+    pub(super) fn read(request: &Request) -> Result<Self, ApiError> {
+        let has_body = [Method::PUT, Method::POST, Method::PATCH, Method::DELETE].contains(&request.method);
+        if !has_body || request.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        let content_type = request.content_type();
+        if content_type.as_deref().is_some_and(|t| !READABLE.contains(&t)) {
+            return Ok(Self { members: None, unreadable: true });
+        }
+        let is_form = content_type.as_deref() == Some("application/x-www-form-urlencoded");
+        let body = match serde_json::from_slice::<Value>(&request.body) {
+            Ok(body) => body,
+            Err(_) if is_form => form(&request.body),
+            Err(error) => return Err(ApiError::invalid_json(&error)),
+        };
+        let Value::Object(body) = body else { return Err(missing_data(body)) };
+        let members: Map<_, _> =
+            body.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())).collect();
+        match members.get("data") {
+            Some(Value::Object(_) | Value::Array(_)) => {
+                Ok(Self { members: Some(members.into()), unreadable: false })
+            }
+            None if request.method == Method::DELETE => {
+                Ok(Self { members: Some(members.into()), unreadable: false })
+            }
+            None => Err(missing_data(body.into())),
+            Some(other) => {
+                let message = "Value did not match type(s): object, array";
+                let details = json!({"message": message, "target": ["object", "array"], "value": other});
+                Err(ApiError::field("data", "type", &details))
+            }
+        }
+    }
+
+    /// A top-level text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.members.as_ref()?.get(name)?.as_str()
+    }
+
+    /// `data` as an object; empty when there was no body, 400 for an array.
+    pub(super) fn object(&self) -> Result<Map<String, Value>, ApiError> {
+        match self.members.as_ref().and_then(|m| m.get("data")) {
+            None => Ok(Map::new()),
+            Some(Value::Object(data)) => Ok(data.clone()),
+            Some(other) => {
+                let message = "Value did not match type(s): object";
+                let details = json!({"message": message, "target": "object", "value": other});
+                Err(ApiError::field("data", "type", &details))
+            }
+        }
+    }
+}
+
+fn missing_data(body: Value) -> ApiError {
+    let message = "Field is required but missing";
+    ApiError::field("data", "required", &json!({"message": message, "value": body}))
+}
+
+fn form(body: &[u8]) -> Value {
+    let pairs = url::form_urlencoded::parse(body).into_owned();
+    Value::Object(pairs.map(|(key, value)| (key, Value::from(value))).collect())
+}
+
+/// What every answer carries.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frame {
+    pub(super) request_id: String,
+    pub(super) node: String,
+    pub(super) timestamp: String,
+    /// Of an authenticated caller; shows the version too.
+    pub(super) auth_token: Option<String>,
+}
+
+impl Frame {
+    /// The envelope of a success.
+    pub(super) fn success(&self, reply: Reply) -> Map<String, Value> {
+        let mut out = Map::new();
+        out.insert("data".into(), reply.data);
+        if let Some(page) = reply.page {
+            out.insert("page_size".into(), page.size.into());
+            for (name, key) in [("start_key", page.start_key), ("next_start_key", page.next_start_key)] {
+                if let Some(key) = key {
+                    out.insert(name.into(), key.into());
+                }
+            }
+        }
+        if let Some(revision) = reply.revision {
+            out.insert("revision".into(), revision.into());
+        }
+        out.insert("status".into(), "success".into());
+        self.close(&mut out, reply.auth_token);
+        out
+    }
+
+    /// The envelope of a refusal; `None` when it has no body.
+    pub(super) fn error(&self, error: ApiError) -> Option<Map<String, Value>> {
+        let mut out = Map::new();
+        out.insert("data".into(), error.data?);
+        out.insert("error".into(), error.status.to_string().into());
+        out.insert("message".into(), error.message.into());
+        out.insert("status".into(), "error".into());
+        self.close(&mut out, None);
+        Some(out)
+    }
+
+    fn close(&self, out: &mut Map<String, Value>, new_token: Option<String>) {
+        let authenticated = new_token.is_some() || self.auth_token.is_some();
+        if let Some(token) = new_token.or_else(|| self.auth_token.clone()) {
+            out.insert("auth_token".into(), token.into());
+        }
+        out.insert("request_id".into(), self.request_id.clone().into());
+        out.insert("node".into(), self.node.clone().into());
+        if authenticated {
+            out.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+        }
+        out.insert("timestamp".into(), self.timestamp.clone().into());
+    }
+}

@@ -1,0 +1,190 @@
+//! Every refusal of the API, in one place: KAZOO's codes, short names and details (`webhooks.md` 5.4).
+
+use serde_json::{Map, Value, json};
+
+use super::ports::{AttemptsError, ReplayError, SubmitError};
+use crate::state::{IndexError, WriteError};
+
+/// A refusal: status, short name, details.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ApiError {
+    pub(super) status: u16,
+    pub(super) message: &'static str,
+    /// `None`: no body at all (content negotiation).
+    pub(super) data: Option<Value>,
+}
+
+impl ApiError {
+    fn new(status: u16, message: &'static str, data: Value) -> Self {
+        Self { status, message, data: Some(data) }
+    }
+
+    /// 400 with errors by field.
+    pub(super) fn fields(errors: Map<String, Value>) -> Self {
+        Self::new(400, "validation error", Value::Object(errors))
+    }
+
+    /// 400 for one field.
+    pub(super) fn field(field: &str, rule: &str, details: &Value) -> Self {
+        Self::new(400, "validation error", json!({field: {rule: details}}))
+    }
+
+    pub(super) fn missing(field: &str) -> Self {
+        let message = "Field is required but missing";
+        Self::field(field, "required", &json!({"message": message, "value": field}))
+    }
+
+    pub(super) fn invalid_json(reason: &serde_json::Error) -> Self {
+        let message = format!("{reason} around {}", reason.column());
+        Self::field("json", "invalid", &json!({"message": message, "target": "body"}))
+    }
+
+    /// 401 for no token, or one that nobody issued.
+    pub(super) fn invalid_credentials() -> Self {
+        Self::new(401, "invalid_credentials", json!({"message": "invalid credentials"}))
+    }
+
+    /// 401 for a token whose time is over.
+    pub(super) fn expired() -> Self {
+        Self::new(401, "invalid credentials", json!({}))
+    }
+
+    pub(super) fn forbidden() -> Self {
+        Self::new(403, "forbidden", json!({"message": "forbidden"}))
+    }
+
+    /// 403 for one event of several.
+    pub(super) fn forbidden_event(index: usize, account: &str) -> Self {
+        let message = format!("event {index} belongs to another account");
+        Self::new(403, "forbidden", json!({"message": message, "index": index, "cause": account}))
+    }
+
+    /// 404 for a document that is not there, or not the caller's to see.
+    pub(super) fn unknown(id: &str) -> Self {
+        Self::new(404, "bad_identifier", json!({"message": "bad identifier", "cause": id}))
+    }
+
+    pub(super) fn unknown_key(key: &str) -> Self {
+        Self::new(404, "bad identifier", json!([key]))
+    }
+
+    pub(super) fn malformed_account(id: &str) -> Self {
+        Self::new(404, "bad identifier", json!({"message": format!("invalid account_id '{id}'")}))
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(404, "not_found", json!({"message": "not found"}))
+    }
+
+    pub(super) fn faulty_request(message: &str) -> Self {
+        Self::new(404, "faulty_request", json!({"message": message}))
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(405, "invalid_method", json!({"message": "method not allowed"}))
+    }
+
+    pub(super) fn not_acceptable() -> Self {
+        Self { status: 406, message: "", data: None }
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
+        Self { status: 415, message: "", data: None }
+    }
+
+    pub(super) fn slow_body() -> Self {
+        Self::new(408, "request timeout", json!({"message": "the body did not arrive in time"}))
+    }
+
+    pub(super) fn broken_body() -> Self {
+        let details = json!({"message": "the body ended early", "target": "body"});
+        Self::field("json", "invalid", &details)
+    }
+
+    pub(super) fn conflict() -> Self {
+        Self::new(409, "datastore_conflict", json!({"message": "conflicting documents"}))
+    }
+
+    pub(super) fn gone() -> Self {
+        Self::new(410, "gone", json!({"message": "this version of the API is no longer served"}))
+    }
+
+    /// 413, naming what is too large.
+    pub(super) fn too_large(field: &str, max: usize) -> Self {
+        let message = format!("at most {max} bytes are allowed");
+        let data = json!({field: {"maxSize": {"message": message, "target": max}}});
+        Self::new(413, "validation error", data)
+    }
+
+    pub(super) fn range_too_large() -> Self {
+        Self::new(416, "range not satisfiable", json!({}))
+    }
+
+    pub(super) fn too_many() -> Self {
+        Self::new(429, "too_many_requests", json!({"message": "too many requests"}))
+    }
+
+    pub(super) fn no_room() -> Self {
+        Self::new(507, "insufficient storage", json!({"message": "no room on disk"}))
+    }
+
+    /// 503; the reason goes to the log, not to the client.
+    pub(super) fn unavailable(reason: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%reason, "a request failed: {reason}");
+        Self::new(503, "datastore_fault", json!({"message": "datastore fatal error"}))
+    }
+}
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Conflict { .. } => Self::conflict(),
+            WriteError::Missing { id } => Self::unknown(&id),
+            WriteError::TooLarge(reason) => {
+                let data = json!({"data": {"maxSize": {"message": reason}}});
+                Self::new(413, "validation error", data)
+            }
+            WriteError::Full => Self::no_room(),
+            WriteError::Unavailable(_) | WriteError::Index(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<AttemptsError> for ApiError {
+    fn from(error: AttemptsError) -> Self {
+        match error {
+            AttemptsError::Unavailable(reason) => Self::unavailable(&reason),
+        }
+    }
+}
+
+impl From<ReplayError> for ApiError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::NoHook => Self::not_found(),
+            ReplayError::TooMany(_) => Self::too_many(),
+            ReplayError::EmptyRange { from, until } => {
+                let message = format!("the range ends at offset {until} and starts at {from}");
+                Self::field("until_offset", "minimum", &json!({"message": message, "target": from, "value": until}))
+            }
+            ReplayError::Unavailable(reason) => Self::unavailable(&reason),
+        }
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Full => Self::no_room(),
+            SubmitError::Busy => Self::too_many(),
+            SubmitError::TooLarge { index, max, .. } => Self::too_large(&format!("data.{index}"), max),
+            SubmitError::Unavailable(reason) => Self::unavailable(&reason),
+        }
+    }
+}

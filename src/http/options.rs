@@ -1,0 +1,48 @@
+//! The limits of the API, each with a name.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// How the API is served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// How long open connections may take to finish on shutdown.
+    pub grace: Duration,
+    /// This node's name; answers carry its hash.
+    pub node: String,
+    /// How long a token is good, in seconds.
+    pub token_ttl_s: u64,
+    /// Rows of a page unless `page_size` says otherwise.
+    pub page_size: usize,
+    /// Rows of a page at most, and of a listing that is not paged.
+    pub max_page_size: usize,
+    /// Longest range of an attempts listing, in seconds.
+    pub max_range_s: u64,
+    /// Special addresses that hooks may name (`delivery.allow_addresses`).
+    pub allow_addresses: Vec<IpNet>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            max_body_bytes: 8_000_000,
+            body_timeout: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
+            node: "switchhook".into(),
+            token_ttl_s: 3600,
+            page_size: 50,
+            max_page_size: 10_000,
+            max_range_s: 2_682_000,
+            allow_addresses: Vec::new(),
+        }
+    }
+}

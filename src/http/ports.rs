@@ -1,0 +1,121 @@
+//! What the API asks of the rest of the program, as small traits: the API can be tested without it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::model::{
+    AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
+};
+
+/// An answer that may take its time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a replay was not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// No queue for that hook.
+    #[error("hook has no queue")]
+    NoHook,
+    /// Too many replays of this hook, or in total.
+    #[error("{0} replays are running, the most allowed")]
+    TooMany(usize),
+    /// The range ends before it starts.
+    #[error("range is empty: it ends at offset {until} and starts at {from}")]
+    EmptyRange {
+        /// First offset.
+        from: u64,
+        /// End of the range.
+        until: u64,
+    },
+    /// The engine is ending or its storage fails.
+    #[error("queues are not available: {0}")]
+    Unavailable(String),
+}
+
+/// Why attempts could not be listed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttemptsError {
+    /// The ledger or the log cannot be read.
+    #[error("attempts cannot be read: {0}")]
+    Unavailable(String),
+}
+
+/// The queues of all hooks.
+pub trait Queues: Send + Sync {
+    /// A hook's queue now; `None` when it has none.
+    fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>>;
+    /// Starts a replay (or counts, for a dry run) and answers its first status.
+    fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>>;
+    /// The replays of a hook, running and recently ended, newest first.
+    fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>>;
+    /// Ends a replay of that hook; `None` when there is none of that id.
+    fn cancel(&self, hook: HookId, replay: Id) -> Answer<'_, Option<ReplayStatus>>;
+    /// A page of attempts.
+    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>>;
+}
+
+/// An event handed in by a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The event as KAZOO would publish it: JSON text.
+    pub body: Bytes,
+}
+
+/// Why events were not taken; none of them was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The disk is below its reserve.
+    #[error("no room on disk")]
+    Full,
+    /// More is waiting than the configuration allows.
+    #[error("too many events are waiting to be stored")]
+    Busy,
+    /// One event is larger than a record may be.
+    #[error("event {index} has {bytes} bytes, at most {max} are allowed")]
+    TooLarge {
+        /// Its place in the request.
+        index: usize,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The log refuses: it is poisoned or closed.
+    #[error("events cannot be stored: {0}")]
+    Unavailable(String),
+}
+
+/// The way in for events.
+pub trait Events: Send + Sync {
+    /// Stores events in order; answers their ids once they are on disk.
+    fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, SubmitError>>;
+    /// The durable end of the event log: the first offset that a new hook may get.
+    fn end(&self) -> u64;
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// A stable word: `broker`, `events_log`, `ledger`, `journal`, `index`, `disk_full`, `damage`, ….
+    pub what: String,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// Whether the program does all of its work.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Readiness {
+    /// What keeps it from its work; empty: ready.
+    pub faults: Vec<Fault>,
+    /// What a person should look at, though work goes on (damage found and skipped).
+    pub notices: Vec<Fault>,
+}
+
+/// The program's health.
+pub trait Health: Send + Sync {
+    /// What is wrong now; quick, asked by load balancers.
+    fn readiness(&self) -> Answer<'_, Readiness>;
+}

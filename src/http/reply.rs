@@ -1,0 +1,50 @@
+//! What a resource answers, before the envelope is put around it.
+
+use serde_json::{Map, Value};
+
+/// A successful answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) data: Value,
+    /// Of a document, or a hash of a list.
+    pub(super) revision: Option<String>,
+    pub(super) page: Option<Page>,
+    /// Path of what was created.
+    pub(super) location: Option<String>,
+    /// A new token, shown instead of the caller's.
+    pub(super) auth_token: Option<String>,
+}
+
+/// The paging keys of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Page {
+    pub(super) size: usize,
+    pub(super) start_key: Option<String>,
+    pub(super) next_start_key: Option<String>,
+}
+
+impl Reply {
+    /// 200 with data.
+    pub(super) fn ok(data: impl Into<Value>) -> Self {
+        Self {
+            status: 200,
+            data: data.into(),
+            revision: None,
+            page: None,
+            location: None,
+            auth_token: None,
+        }
+    }
+
+    /// 201 with data and where it is found from now on.
+    pub(super) fn created(data: impl Into<Value>, location: String) -> Self {
+        Self { status: 201, location: Some(location), ..Self::ok(data) }
+    }
+
+    /// The same with the revision of the stored document.
+    pub(super) fn revision_of(mut self, stored: &Map<String, Value>) -> Self {
+        self.revision = stored.get("_rev").and_then(Value::as_str).map(str::to_owned);
+        self
+    }
+}

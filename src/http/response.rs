@@ -1,0 +1,113 @@
+//! The answer on the wire: envelope, headers, pretty print, CORS.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::envelope::Frame;
+use super::errors::ApiError;
+use super::reply::Reply;
+use super::request::Request;
+use super::route::Route;
+
+const ALLOWED_HEADERS: &str = "content-type, depth, user-agent, x-http-method-override, x-file-size, \
+    x-requested-with, if-modified-since, x-file-name, cache-control, x-auth-token, x-kazoo-cluster-id, if-match";
+const EXPOSED_HEADERS: &str =
+    "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag";
+
+/// Status, headers and body.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: String,
+}
+
+impl Response {
+    /// Plain JSON without an envelope.
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![("content-type", "application/json".into()), ("cache-control", "no-store".into())];
+        Self { status, headers, body: body.to_string() }
+    }
+
+    /// The answer to OPTIONS, which needs no token.
+    pub(super) fn options(frame: &Frame, route: Option<&Route>) -> Self {
+        let mut headers = vec![("x-request-id", frame.request_id.clone()), ("allow", methods(route))];
+        headers.extend(cors(route));
+        Self { status: 200, headers, body: String::new() }
+    }
+
+    /// A resource's answer or refusal in its envelope.
+    pub(super) fn of(
+        request: &Request,
+        frame: &Frame,
+        route: Option<&Route>,
+        result: Result<Reply, ApiError>,
+    ) -> Self {
+        let mut headers = vec![("x-request-id", frame.request_id.clone())];
+        if result.is_err() || asks_across_origins(request) {
+            headers.extend(cors(route));
+        }
+        let (status, envelope) = match result {
+            Ok(reply) => {
+                headers.extend(reply.revision.as_ref().map(|revision| ("etag", format!("\"{revision}\""))));
+                headers.extend(reply.location.clone().map(|location| ("location", location)));
+                (reply.status, Some(frame.success(reply)))
+            }
+            Err(error) => {
+                if error.status == 405 {
+                    headers.push(("allow", methods(route)));
+                }
+                (error.status, frame.error(error))
+            }
+        };
+        let Some(envelope) = envelope else { return Self { status, headers, body: String::new() } };
+        let (content_type, body) = render(request, envelope);
+        headers.push(("content-type", content_type.to_owned()));
+        headers.push(("expires", "Fri, 01 Jan 1999 00:00:00 GMT".to_owned()));
+        Self { status, headers, body }
+    }
+}
+
+fn render(request: &Request, envelope: Map<String, Value>) -> (&'static str, String) {
+    let envelope = Value::Object(envelope);
+    let is_pretty = request.header("x-pretty-print") == Some("true") || request.flag("pretty_print");
+    let text = if is_pretty { format!("{envelope:#}") } else { envelope.to_string() };
+    match request.query("jsonp").filter(|name| is_function_name(name)) {
+        Some(function) => ("application/javascript", format!("{function}({text});")),
+        None => ("application/json", text),
+    }
+}
+
+fn is_function_name(name: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '$';
+    name.starts_with(is_first) && name.chars().all(|c| is_first(c) || c.is_ascii_digit() || c == '.')
+}
+
+fn asks_across_origins(request: &Request) -> bool {
+    ["origin", "access-control-request-method", "access-control-request-headers"]
+        .into_iter()
+        .any(|name| request.headers.contains_key(name))
+}
+
+fn cors(route: Option<&Route>) -> [(&'static str, String); 5] {
+    [
+        ("access-control-allow-origin", "*".to_owned()),
+        ("access-control-allow-methods", methods(route)),
+        ("access-control-allow-headers", ALLOWED_HEADERS.to_owned()),
+        ("access-control-expose-headers", EXPOSED_HEADERS.to_owned()),
+        ("access-control-max-age", "86400".to_owned()),
+    ]
+}
+
+fn methods(route: Option<&Route>) -> String {
+    let known = route.map(|route| route.resource.methods()).unwrap_or_default();
+    let names: Vec<_> = std::iter::once("OPTIONS").chain(known.iter().map(|m| m.as_str())).collect();
+    names.join(", ")
+}
+
+/// A node as answers name it: the hash of its name.
+pub(super) fn node_id(name: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default())
+}

@@ -1,0 +1,53 @@
+//! Keeping the journal small: everything that is stored is written once more, then older segments go.
+//!
+//! Segments are dropped only after the snapshot is durable, so that a crash at any moment leaves a journal
+//! that gives the same documents.
+
+use super::document::{Entry, Kind};
+use super::journal;
+use super::options::Options;
+use super::shared::Shared;
+use super::write::WriteError;
+use crate::log;
+use crate::model::Clock;
+
+const DOCUMENTS_PER_RECORD: usize = 64;
+
+/// Whether the journal is much larger than what it holds.
+pub(super) fn is_due(shared: &Shared, options: &Options) -> bool {
+    let Ok(index) = shared.index() else { return false };
+    let bytes = shared.journal.stats().bytes;
+    bytes > options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor))
+}
+
+/// Writes the snapshot and drops what it replaces. Runs in the owner task: nothing changes meanwhile.
+pub(super) async fn run(
+    appender: &log::Appender,
+    shared: &Shared,
+    clock: &Clock,
+) -> Result<(), WriteError> {
+    let index = shared.index()?;
+    let mut start = None;
+    for kind in [Kind::Setting, Kind::Account, Kind::Key, Kind::Hook, Kind::Replay] {
+        let documents = index.all(kind)?;
+        for chunk in documents.chunks(DOCUMENTS_PER_RECORD) {
+            let entries: Vec<_> = chunk
+                .iter()
+                .filter_map(|doc| {
+                    let id = doc.get("_id")?.as_str()?.to_owned();
+                    Some(Entry { kind, id, doc: Some(doc.clone()) })
+                })
+                .collect();
+            let (payload, hash) =
+                journal::encode(&entries).map_err(|e| WriteError::TooLarge(e.to_string()))?;
+            let record = log::NewRecord { tag: 0, flags: 0, time_us: clock.now_us(), payload };
+            let offsets = appender.append(vec![record]).await?;
+            index.apply(&[], offsets.end, hash)?;
+            start.get_or_insert(offsets.start);
+        }
+    }
+    if let Some(start) = start {
+        appender.retain_from(start).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Documents: JSON objects with KAZOO's private fields, and the marks that every write leaves on them.
+//!
+//! `_id`, `_rev`, `pvt_type`, `pvt_created` and `pvt_modified` are set here and nowhere else, so that a
+//! document read back is always complete.
+
+use std::fmt::Write;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::{Account, AccountId, Id, gregorian_seconds};
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A tenant.
+    Account,
+    /// A webhook.
+    Hook,
+    /// An API key (its hash).
+    Key,
+    /// One of the program's own settings.
+    Setting,
+    /// A replay job.
+    Replay,
+}
+
+impl Kind {
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Account => b'a',
+            Self::Hook => b'h',
+            Self::Key => b'k',
+            Self::Setting => b's',
+            Self::Replay => b'r',
+        }
+    }
+
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Account, Self::Hook, Self::Key, Self::Setting, Self::Replay]
+            .into_iter()
+            .find(|kind| kind.byte() == byte)
+    }
+
+    /// The value of `pvt_type`.
+    fn pvt_type(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Hook => "webhook",
+            Self::Key => "api_key",
+            Self::Setting => "setting",
+            Self::Replay => "replay",
+        }
+    }
+}
+
+/// One document's new content; `None` removes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) id: String,
+    pub(super) doc: Option<Map<String, Value>>,
+}
+
+/// Sets the fields that every stored document has; `before` is what is stored now. Answers the revision.
+pub(super) fn stamp(
+    doc: &mut Map<String, Value>,
+    kind: Kind,
+    id: &str,
+    before: Option<&Map<String, Value>>,
+    now_us: u64,
+) -> String {
+    let now = Value::from(gregorian_seconds(now_us));
+    let created = before.and_then(|b| b.get("pvt_created")).or_else(|| doc.get("pvt_created"));
+    let created = created.cloned().unwrap_or_else(|| now.clone());
+    doc.insert("_id".into(), id.into());
+    doc.insert("pvt_type".into(), kind.pvt_type().into());
+    doc.insert("pvt_created".into(), created);
+    doc.insert("pvt_modified".into(), now);
+    doc.shift_remove("_rev");
+    let generation = before.and_then(revision).map_or(0, generation) + 1;
+    let text = serde_json::to_vec(doc).unwrap_or_default();
+    let rev = format!("{generation}-{}", hex(sha256(&text).get(..16).unwrap_or_default()));
+    doc.insert("_rev".into(), rev.clone().into());
+    rev
+}
+
+/// A document's revision.
+pub(super) fn revision(doc: &Map<String, Value>) -> Option<&str> {
+    doc.get("_rev").and_then(Value::as_str)
+}
+
+fn generation(rev: &str) -> u64 {
+    rev.split_once('-').and_then(|(n, _)| n.parse().ok()).unwrap_or(0)
+}
+
+/// Whether a document is soft-deleted.
+#[must_use]
+pub fn is_deleted(doc: &Map<String, Value>) -> bool {
+    doc.get("pvt_deleted").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// The account that owns a document.
+#[must_use]
+pub fn owner(doc: &Map<String, Value>) -> Option<AccountId> {
+    doc.get("pvt_account_id")?.as_str()?.parse().ok()
+}
+
+/// What the way of an event needs of an account document; `None` for a deleted or unreadable one.
+pub(super) fn account(doc: &Map<String, Value>) -> Option<Account> {
+    if is_deleted(doc) {
+        return None;
+    }
+    let text = |field: &str| doc.get(field).and_then(Value::as_str).map(str::to_owned);
+    let flag = |field: &str| doc.get(field).and_then(Value::as_bool);
+    let tree = doc.get("pvt_tree").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    Some(Account {
+        id: doc.get("_id")?.as_str()?.parse::<Id>().ok()?,
+        tree: tree.iter().filter_map(|id| id.as_str()?.parse().ok()).collect(),
+        name: text("name").unwrap_or_default(),
+        realm: text("realm"),
+        is_reseller: flag("pvt_reseller").unwrap_or(false),
+        enabled: flag("pvt_enabled").unwrap_or(true),
+    })
+}
+
+/// SHA-256.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
+/// Lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stamp_counts_revisions_and_keeps_the_day_of_creation() {
+        let mut first = json!({"name": "a", "_rev": "9-forged"}).as_object().unwrap().clone();
+        assert!(stamp(&mut first, Kind::Hook, "x", None, 1_000_000).starts_with("1-"));
+        let mut second = json!({"name": "b"}).as_object().unwrap().clone();
+        assert!(stamp(&mut second, Kind::Hook, "x", Some(&first), 5_000_000).starts_with("2-"));
+        assert_eq!(second.get("pvt_created"), first.get("pvt_created"));
+        assert_ne!(second.get("pvt_modified"), first.get("pvt_modified"));
+    }
+
+    #[test]
+    fn a_deleted_account_is_no_account() {
+        let mut doc = json!({"_id": "0".repeat(32), "name": "n", "pvt_tree": ["1".repeat(32)]});
+        assert_eq!(account(doc.as_object().unwrap()).unwrap().tree.len(), 1);
+        doc["pvt_deleted"] = true.into();
+        assert_eq!(account(doc.as_object().unwrap()), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! What the first start makes: the program's identity and secrets, the master account and its API key.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rand::RngCore;
+use serde_json::{Map, Value, json};
+
+use super::document::{Kind, hex};
+use super::handle::key_hash;
+use super::write::{Expect, Write};
+use crate::model::{AccountId, Id};
+
+/// The id of the setting that holds `Settings`.
+pub(super) const SYSTEM: &str = "system";
+/// The id of the key that was made on the first start.
+pub(super) const MASTER_KEY: &str = "master";
+/// Where that key is written.
+const KEY_FILE: &str = "master.key";
+
+/// The program's identity, made once and kept in the journal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Sent with every delivery as `cluster_id`: 32 hex digits.
+    pub cluster_id: String,
+    /// Signs tokens.
+    pub token_secret: Vec<u8>,
+    /// The event log's part of every event id.
+    pub log_id: u32,
+    /// The root of the account tree.
+    pub master: AccountId,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("cluster_id", &self.cluster_id)
+            .field("token_secret", &"***")
+            .field("log_id", &self.log_id)
+            .field("master", &self.master)
+            .finish()
+    }
+}
+
+impl Settings {
+    pub(super) fn from_document(doc: &Map<String, Value>) -> Option<Self> {
+        let text = |field: &str| doc.get(field).and_then(Value::as_str);
+        Some(Self {
+            cluster_id: text("cluster_id")?.to_owned(),
+            token_secret: from_hex(text("pvt_token_secret")?)?,
+            log_id: u32::try_from(doc.get("log_id")?.as_u64()?).ok()?,
+            master: text("master_account_id")?.parse().ok()?,
+        })
+    }
+}
+
+/// A new identity with its master account, as one write.
+pub(super) fn identity() -> Vec<Write> {
+    let master = random_id();
+    let account = json!({
+        "name": "master", "enabled": true, "pvt_account_id": master, "pvt_tree": [], "pvt_reseller": true,
+        "pvt_enabled": true, "pvt_superduper_admin": true,
+    });
+    let system = json!({
+        "cluster_id": random_id(), "pvt_token_secret": hex(&random_bytes::<32>()),
+        "log_id": rand::rng().next_u32(), "master_account_id": master,
+    });
+    vec![write(Kind::Account, &master.to_string(), account), write(Kind::Setting, SYSTEM, system)]
+}
+
+/// A new API key: its text and the document that stores its hash.
+#[must_use]
+pub fn new_api_key(id: &str, account: AccountId, name: Option<&str>) -> (String, Write) {
+    let key = hex(&random_bytes::<32>());
+    let mut doc = json!({
+        "pvt_account_id": account, "pvt_key_hash": key_hash(&key),
+        "masked": format!("…{}", key.get(60..).unwrap_or_default()),
+    });
+    if let (Some(name), Some(doc)) = (name, doc.as_object_mut()) {
+        doc.insert("name".into(), name.into());
+    }
+    (key, write(Kind::Key, id, doc))
+}
+
+/// Writes the key's text where only the program's user can read it, and syncs it.
+pub(super) fn write_key_file(data_dir: &Path, key: &str) -> std::io::Result<()> {
+    let path = data_dir.join(KEY_FILE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(format!("{key}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::File::open(data_dir)?.sync_all()
+}
+
+/// A new random id.
+#[must_use]
+pub fn random_id() -> Id {
+    Id::from_random(random_bytes())
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+fn write(kind: Kind, id: &str, doc: Value) -> Write {
+    let doc = if let Value::Object(doc) = doc { doc } else { Map::new() };
+    Write { kind, id: id.to_owned(), doc: Some(doc), expect: Expect::Absent }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

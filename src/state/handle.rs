@@ -1,0 +1,159 @@
+//! The handle that everybody holds: reads answer at once, writes when they are on disk.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::document::{Kind, hex, sha256};
+use super::first_start::Settings;
+use super::index::IndexError;
+use super::shared::Shared;
+use super::write::{Command, Write, WriteError};
+use crate::log;
+use crate::model::{Account, AccountId, Hook, HookId};
+
+type Document = Map<String, Value>;
+
+/// Accounts, hooks, keys and settings. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) settings: Arc<Settings>,
+    /// Hash of the configured master key; the stored one does not count then.
+    pub(super) master_key: Option<String>,
+}
+
+impl State {
+    /// What was made on the first start.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A document as stored, private fields and soft-deleted ones included.
+    pub fn get(&self, kind: Kind, id: &str) -> Result<Option<Document>, IndexError> {
+        self.shared.index()?.get(kind, id)
+    }
+
+    /// All documents of a kind, in order of id.
+    pub fn all(&self, kind: Kind) -> Result<Vec<Document>, IndexError> {
+        self.shared.index()?.all(kind)
+    }
+
+    /// An account's hook documents in order of id, without deleted ones.
+    pub fn hooks_of(&self, account: AccountId) -> Result<Vec<Document>, IndexError> {
+        self.shared.index()?.hooks_of(account)
+    }
+
+    /// The account that an API key belongs to.
+    pub fn account_of_key(&self, api_key: &str) -> Result<Option<AccountId>, IndexError> {
+        let hash = key_hash(api_key);
+        if let Some(master_key) = &self.master_key {
+            if *master_key == hash {
+                return Ok(Some(self.settings.master));
+            }
+            let stored = self.get(Kind::Key, super::first_start::MASTER_KEY)?;
+            if stored.is_some_and(|doc| doc.get("pvt_key_hash").and_then(Value::as_str) == Some(&hash)) {
+                return Ok(None);
+            }
+        }
+        self.shared.index()?.account_of_key(&hash)
+    }
+
+    /// Writes documents, all or none, durable before this answers; answers them as stored, in order.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Write { writes, reply }, answer).await
+    }
+
+    /// Changes one document in place, with nothing between read and write; answers it as stored.
+    pub async fn update(
+        &self,
+        kind: Kind,
+        id: &str,
+        edit: impl FnOnce(&mut Document) + Send + 'static,
+    ) -> Result<Document, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Update { kind, id: id.to_owned(), edit: Box::new(edit), reply };
+        let written = self.ask(command, answer).await?;
+        Ok(written.into_iter().next().unwrap_or_default())
+    }
+
+    async fn ask(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<Vec<Document>, WriteError>>,
+    ) -> Result<Vec<Document>, WriteError> {
+        let ended = || WriteError::Unavailable("the program is ending".into());
+        self.commands.send(command).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// An account that is not deleted.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.shared.view().account(id)
+    }
+
+    /// All accounts, in order of id.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Arc<Account>> {
+        self.shared.view().accounts()
+    }
+
+    /// Direct children, in order of id.
+    #[must_use]
+    pub fn children(&self, id: AccountId) -> Vec<Arc<Account>> {
+        self.shared.view().children(id)
+    }
+
+    /// All accounts below, in order of id.
+    #[must_use]
+    pub fn descendants(&self, id: AccountId) -> Vec<Arc<Account>> {
+        self.shared.view().descendants(id)
+    }
+
+    /// Whether `ancestor` is `id` or above it.
+    #[must_use]
+    pub fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
+        self.shared.view().is_ancestor_or_self(ancestor, id)
+    }
+
+    /// The nearest reseller above an account, else the master account; `None` for the latter itself.
+    #[must_use]
+    pub fn reseller_of(&self, id: AccountId) -> Option<AccountId> {
+        self.shared.view().reseller_of(id)
+    }
+
+    /// A hook that is not deleted, in its compiled form.
+    #[must_use]
+    pub fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
+        self.shared.view().hook(id)
+    }
+
+    /// All hooks that are not deleted, disabled ones included.
+    #[must_use]
+    pub fn all_hooks(&self) -> Vec<Arc<Hook>> {
+        self.shared.view().hooks()
+    }
+
+    /// Why documents cannot be read or written any more, if so; a restart makes the index again.
+    #[must_use]
+    pub fn index_failure(&self) -> Option<String> {
+        self.shared.failure().map(str::to_owned)
+    }
+
+    /// The journal, for its figures and health.
+    #[must_use]
+    pub fn journal(&self) -> &log::Reader {
+        &self.shared.journal
+    }
+}
+
+/// How an API key is stored and found: never as itself.
+#[must_use]
+pub fn key_hash(api_key: &str) -> String {
+    hex(&sha256(api_key.as_bytes()))
+}

@@ -1,0 +1,262 @@
+//! The index over the journal: the only place that names sled.
+//!
+//! Nothing that is promised rests on it. Opening reads every entry and compares a digest over all of them
+//! with the one stored beside the last applied entry of the journal; whatever does not add up, and every
+//! panic of the library, is an error here, and the caller makes the index again.
+
+use std::any::Any;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Map, Value};
+
+use super::document::{Entry, Kind, sha256};
+use super::keys;
+use crate::model::{AccountId, Id};
+
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const MARK_BYTES: usize = 56;
+
+/// Why the index cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The library says so.
+    #[error("index: {0}")]
+    Sled(#[from] sled::Error),
+    /// The file system says so.
+    #[error("index files: {0}")]
+    Io(#[from] std::io::Error),
+    /// The library panicked.
+    #[error("index panicked: {0}")]
+    Panicked(String),
+    /// It failed before and is not used any more.
+    #[error("index failed: {0}")]
+    Failed(String),
+    /// What is in it does not add up.
+    #[error("index is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// How far the journal has been applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mark {
+    /// The first offset that has not been applied.
+    pub(super) next: u64,
+    /// Hash of the last applied record: tells this journal from another one.
+    pub(super) last: [u8; 32],
+    /// Sum over all entries.
+    digest: u128,
+}
+
+/// An open index.
+#[derive(Debug)]
+pub(super) struct Index {
+    db: sled::Db,
+    dir: PathBuf,
+    live_bytes: AtomicU64,
+}
+
+/// Runs work of the library; its panics become errors.
+fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(IndexError::Panicked(text_of(&*panic))))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason").to_owned()
+}
+
+impl Index {
+    /// Opens the index in `dir` (made when missing), reads all of it, and answers it with its documents.
+    pub(super) fn open(dir: &Path) -> Result<(Self, Mark, Vec<Entry>), IndexError> {
+        guarded(|| {
+            let db = sled::Config::new()
+                .path(dir)
+                .cache_capacity(CACHE_BYTES)
+                .mode(sled::Mode::LowSpace)
+                .flush_every_ms(None)
+                .open()?;
+            let index = Self { db, dir: dir.to_owned(), live_bytes: AtomicU64::new(0) };
+            let mark = index.mark()?;
+            let documents = index.read_all(mark.digest)?;
+            Ok((index, mark, documents))
+        })
+    }
+
+    /// All documents, after the same check as in opening.
+    pub(super) fn documents(&self) -> Result<Vec<Entry>, IndexError> {
+        guarded(|| self.read_all(self.mark()?.digest))
+    }
+
+    fn read_all(&self, expected: u128) -> Result<Vec<Entry>, IndexError> {
+        let mut digest = 0;
+        let mut bytes = 0;
+        let mut documents = Vec::new();
+        for pair in &self.db {
+            let (key, value) = pair?;
+            if &*key == keys::MARK {
+                continue;
+            }
+            digest ^= digest_of(&key, &value);
+            bytes += value.len() as u64;
+            if let Some(kind) = keys::kind_of(&key) {
+                let id = key.get(2..).and_then(|id| std::str::from_utf8(id).ok());
+                let id = id.ok_or(IndexError::Damaged("a key is not text"))?.to_owned();
+                documents.push(Entry { kind, id, doc: Some(parse(&value)?) });
+            }
+        }
+        self.live_bytes.store(bytes, Ordering::Relaxed);
+        if digest == expected { Ok(documents) } else { Err(IndexError::Damaged("entries were lost or changed")) }
+    }
+
+    fn mark(&self) -> Result<Mark, IndexError> {
+        let Some(bytes) = self.db.get(keys::MARK)? else { return Ok(Mark::default()) };
+        Mark::decode(&bytes).ok_or(IndexError::Damaged("the mark is unreadable"))
+    }
+
+    /// Applies a record of the journal and moves the mark, both or neither.
+    pub(super) fn apply(&self, entries: &[Entry], next: u64, last: [u8; 32]) -> Result<(), IndexError> {
+        guarded(|| {
+            let mut mark = Mark { next, last, ..self.mark()? };
+            // A record may hold one document twice; the later one counts.
+            let mut changes = std::collections::BTreeMap::new();
+            for entry in entries {
+                let key = keys::document(entry.kind, &entry.id);
+                if let Some(before) = self.pending_or_stored(&changes, &key)? {
+                    if let Some((derived, _)) = keys::derived(entry.kind, &entry.id, &parse(&before)?) {
+                        changes.insert(derived, None);
+                    }
+                }
+                if let Some((derived, value)) =
+                    entry.doc.as_ref().and_then(|doc| keys::derived(entry.kind, &entry.id, doc))
+                {
+                    changes.insert(derived, Some(value));
+                }
+                let value = entry.doc.as_ref().map(serde_json::to_vec).transpose();
+                changes.insert(key, value.map_err(|_| IndexError::Damaged("a document is not JSON"))?);
+            }
+            let mut batch = sled::Batch::default();
+            for (key, value) in changes {
+                if let Some(before) = self.db.get(&key)? {
+                    mark.digest ^= digest_of(&key, &before);
+                    self.count(0, before.len() as u64);
+                }
+                self.count(value.as_ref().map_or(0, Vec::len) as u64, 0);
+                match value {
+                    Some(value) => {
+                        mark.digest ^= digest_of(&key, &value);
+                        batch.insert(key, value);
+                    }
+                    None => batch.remove(key),
+                }
+            }
+            batch.insert(keys::MARK, mark.encode());
+            Ok(self.db.apply_batch(batch)?)
+        })
+    }
+
+    fn pending_or_stored(
+        &self,
+        pending: &std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, IndexError> {
+        match pending.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => Ok(self.db.get(key)?.map(|value| value.to_vec())),
+        }
+    }
+
+    fn count(&self, more: u64, less: u64) {
+        self.live_bytes.fetch_add(more, Ordering::Relaxed);
+        self.live_bytes.fetch_sub(less, Ordering::Relaxed);
+    }
+
+    /// The size of everything that is stored.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A document.
+    pub(super) fn get(&self, kind: Kind, id: &str) -> Result<Option<Map<String, Value>>, IndexError> {
+        guarded(|| self.db.get(keys::document(kind, id))?.map(|bytes| parse(&bytes)).transpose())
+    }
+
+    /// All documents of a kind, in order of id.
+    pub(super) fn all(&self, kind: Kind) -> Result<Vec<Map<String, Value>>, IndexError> {
+        guarded(|| {
+            let found = self.db.scan_prefix(keys::document(kind, ""));
+            found.map(|pair| parse(&pair?.1)).collect()
+        })
+    }
+
+    /// An account's hooks, in order of id, without deleted ones.
+    pub(super) fn hooks_of(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, IndexError> {
+        guarded(|| {
+            let mut hooks = Vec::new();
+            for pair in self.db.scan_prefix(keys::hooks_of(account)) {
+                let id = keys::hook_in(&pair?.0).ok_or(IndexError::Damaged("a hook's key is cut"))?;
+                if let Some(bytes) = self.db.get(keys::document(Kind::Hook, &id.to_string()))? {
+                    hooks.push(parse(&bytes)?);
+                }
+            }
+            Ok(hooks)
+        })
+    }
+
+    /// The account whose API key has this hash.
+    pub(super) fn account_of_key(&self, hash: &str) -> Result<Option<AccountId>, IndexError> {
+        guarded(|| {
+            let found = self.db.get(keys::api_key(hash.as_bytes()))?;
+            Ok(found.and_then(|id| Some(Id(u128::from_be_bytes(id.as_ref().try_into().ok()?)))))
+        })
+    }
+
+    /// Makes what was applied survive a power cut: the library's `flush` does not, so its files are synced.
+    pub(super) fn checkpoint(&self) -> Result<(), IndexError> {
+        guarded(|| {
+            self.db.flush()?;
+            sync_files(&self.dir)
+        })
+    }
+}
+
+fn sync_files(dir: &Path) -> Result<(), IndexError> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_files(&path)?;
+        } else {
+            fs::File::open(&path)?.sync_data()?;
+        }
+    }
+    Ok(fs::File::open(dir)?.sync_all()?)
+}
+
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, IndexError> {
+    serde_json::from_slice(bytes).map_err(|_| IndexError::Damaged("a document is unreadable"))
+}
+
+fn digest_of(key: &[u8], value: &[u8]) -> u128 {
+    let length = u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let hash = sha256(&[&length, key, value].concat());
+    hash.first_chunk().map_or(0, |half: &[u8; 16]| u128::from_be_bytes(*half))
+}
+
+impl Mark {
+    fn encode(&self) -> Vec<u8> {
+        [&self.next.to_be_bytes()[..], &self.last, &self.digest.to_be_bytes()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; MARK_BYTES] = bytes.try_into().ok()?;
+        let (next, rest) = bytes.split_first_chunk::<8>()?;
+        let (last, digest) = rest.split_first_chunk::<32>()?;
+        Some(Self {
+            next: u64::from_be_bytes(*next),
+            last: *last,
+            digest: u128::from_be_bytes(digest.try_into().ok()?),
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! Accounts, hooks, keys and settings: documents in a journal, with an index over it.
+//!
+//! A write is answered when it is on disk. What the index holds can always be made again from the journal,
+//! so that no promise rests on it; one module knows the library behind it.
+
+mod compact;
+mod document;
+mod first_start;
+mod handle;
+mod index;
+mod journal;
+mod keys;
+mod open;
+mod options;
+mod owner;
+mod shared;
+mod view;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use document::{Kind, is_deleted, owner};
+pub use first_start::{Settings, new_api_key, random_id};
+pub use handle::{State, key_hash};
+pub use index::IndexError;
+pub use journal::JournalError;
+pub use open::{OpenError, Opened};
+pub use options::Options;
+pub use owner::StateTask;
+pub use view::Change;
+pub use write::{Expect, Write, WriteError};

@@ -1,0 +1,246 @@
+//! Opening: the journal first, then the index over it, made again when it is not what the journal says.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::first_start::{self, MASTER_KEY, SYSTEM, Settings};
+use super::handle::{State, key_hash};
+use super::index::{Index, IndexError, Mark};
+use super::journal::{self, JournalError, Known};
+use super::options::Options;
+use super::owner::StateTask;
+use super::shared::Shared;
+use super::view::{Change, View};
+use super::write::{Command, Write, WriteError};
+use super::document::{Entry, Kind};
+use crate::disk::Disk;
+use crate::log;
+use crate::model::Clock;
+use crate::tasks::{Stop, Tasks};
+
+/// Why the state cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal cannot be opened.
+    #[error("journal in {dir}: {error}")]
+    Journal {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        error: log::OpenError,
+    },
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] JournalError),
+    /// The index cannot be used even when made anew.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A file cannot be written or moved.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The first start could not write what it made.
+    #[error("first start: {0}")]
+    FirstStart(#[from] WriteError),
+    /// The stored settings are unreadable.
+    #[error("the program's settings in the journal are unreadable")]
+    Settings,
+    /// The thread that opens files ended early.
+    #[error("opening the state was interrupted")]
+    Interrupted,
+}
+
+/// An open state.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle.
+    pub state: State,
+    /// To be run; without it no write is answered.
+    pub task: StateTask,
+    /// What changes from now on. It must be drained: a full feed holds up writes.
+    pub changes: mpsc::Receiver<Change>,
+    /// Why the index was made again, if it was.
+    pub rebuilt: Option<String>,
+    /// What the journal's recovery found.
+    pub recovered: log::Recovered,
+}
+
+struct Files {
+    journal: log::Opened,
+    index: Index,
+    view: View,
+    rebuilt: Option<String>,
+}
+
+impl State {
+    /// Opens journal and index, starts the journal's writer, and does what the first start has to do.
+    pub async fn open(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Result<Opened, OpenError> {
+        let opening = (options.clone(), clock.clone());
+        let files = tasks.spawn_blocking(move || open_files(disk, &opening.0, opening.1));
+        let Files { journal, index, view, rebuilt } = files.await.map_err(|_| OpenError::Interrupted)??;
+        let log::Opened { writer, appender, reader, recovered } = journal;
+        // The writer ends when the owner task, which holds the only appender, has ended.
+        tasks.spawn_blocking(move || writer.run(&Stop::new()));
+
+        let shared = Arc::new(Shared::new(index, view, reader));
+        let (commands, asked) = mpsc::channel(options.queue);
+        let (feed, changes) = mpsc::channel(options.changes);
+        let mut task = StateTask {
+            commands: asked,
+            journal: appender,
+            shared: Arc::clone(&shared),
+            changes: feed,
+            clock,
+            options,
+            since_checkpoint: 0,
+        };
+        let settings = Arc::new(task.first_start().await?);
+        let master_key = task.options.master_api_key.as_deref().map(key_hash);
+        let state = State { shared, commands, settings, master_key };
+        Ok(Opened { state, task, changes, rebuilt, recovered })
+    }
+}
+
+impl StateTask {
+    async fn first_start(&mut self) -> Result<Settings, OpenError> {
+        if self.shared.index()?.get(Kind::Setting, SYSTEM)?.is_none() {
+            self.write_now(first_start::identity()).await?;
+        }
+        let stored = self.shared.index()?.get(Kind::Setting, SYSTEM)?;
+        let settings = stored.as_ref().and_then(Settings::from_document).ok_or(OpenError::Settings)?;
+        let has_key = self.shared.index()?.get(Kind::Key, MASTER_KEY)?.is_some();
+        if !has_key && self.options.master_api_key.is_none() {
+            let (key, write) = first_start::new_api_key(MASTER_KEY, settings.master, Some("master"));
+            let dir = self.options.data_dir.clone();
+            // The file first: a key that is stored but written nowhere could never be used.
+            first_start::write_key_file(&dir, &key).map_err(|error| OpenError::File { path: dir, error })?;
+            self.write_now(vec![write]).await?;
+        }
+        Ok(settings)
+    }
+
+    async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.commit(vec![Command::Write { writes, reply }]).await;
+        answer.await.map_err(|_| WriteError::Unavailable("no answer".into()))?.map(|_| ())
+    }
+}
+
+fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Files, OpenError> {
+    let dir = options.data_dir.join("journal");
+    let limits = log::Options {
+        segment_bytes: options.segment_bytes,
+        segment_age_us: u64::MAX,
+        max_age_us: None,
+        max_bytes: None,
+        reserve_bytes: options.reserve_bytes,
+        max_record_bytes: options.max_record_bytes,
+        queue: 4,
+        batch_bytes: options.max_record_bytes as usize,
+        cache_bytes: 256 << 10,
+    };
+    let now_us = clock.now_us();
+    let journal = log::open(disk, &dir, limits, clock).map_err(|error| OpenError::Journal { dir, error })?;
+    let index_dir = options.data_dir.join("state");
+    let (index, documents, rebuilt) = match open_index(&index_dir, &journal.reader) {
+        Ok((index, documents)) => (index, documents, None),
+        Err(reason) => {
+            let reason = reason.to_string();
+            let aside = set_aside(&index_dir, now_us)
+                .map_err(|error| OpenError::File { path: index_dir.clone(), error })?;
+            tracing::warn!(%reason, aside = ?aside, "the index is made again from the journal: {reason}");
+            let (index, documents) = rebuild(&index_dir, &journal.reader)?;
+            (index, documents, Some(reason))
+        }
+    };
+    let mut view = View::default();
+    for document in &documents {
+        view.apply(document);
+    }
+    Ok(Files { journal, index, view, rebuilt })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("index is missing or empty")]
+    Missing,
+    #[error("index belongs to another journal")]
+    Foreign,
+}
+
+/// Opens the index and applies what it has not seen of the journal yet.
+fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), Unusable> {
+    let (index, mark, documents) = Index::open(dir)?;
+    if mark == Mark::default() {
+        if journal.end() > 0 {
+            return Err(Unusable::Missing);
+        }
+        return Ok((index, documents));
+    }
+    match journal::known_at(journal, mark.next.saturating_sub(1))? {
+        Known::Hash(hash) if hash == mark.last => {}
+        // The index is whole and the journal is not: believe the index.
+        Known::Damaged => {}
+        Known::Hash(_) | Known::Outside => return Err(Unusable::Foreign),
+    }
+    if mark.next == journal.end() {
+        return Ok((index, documents));
+    }
+    apply_from::<Unusable>(&index, journal, mark.next)?;
+    let documents = index.documents()?;
+    Ok((index, documents))
+}
+
+fn rebuild(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), OpenError> {
+    let (index, _, _) = Index::open(dir)?;
+    apply_from::<OpenError>(&index, journal, journal.first())?;
+    index.checkpoint()?;
+    let documents = index.documents()?;
+    Ok((index, documents))
+}
+
+fn apply_from<E>(index: &Index, journal: &log::Reader, from: u64) -> Result<(), E>
+where
+    E: From<JournalError> + From<IndexError>,
+{
+    journal::read_from::<E>(journal, from, |change| {
+        Ok(index.apply(&change.entries, change.offset + 1, change.hash)?)
+    })
+}
+
+/// Moves an unusable index out of the way, under another name; an earlier one that was moved goes.
+fn set_aside(dir: &Path, now_us: u64) -> io::Result<Option<PathBuf>> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name().and_then(|n| n.to_str())) else {
+        return Err(io::Error::other("the index has no parent directory"));
+    };
+    let prefix = format!("{name}.aside-");
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    let aside = parent.join(format!("{prefix}{now_us}"));
+    fs::rename(dir, &aside)?;
+    Ok(Some(aside))
+}

@@ -1,0 +1,47 @@
+//! The limits of the state, each with a name.
+
+use std::path::PathBuf;
+
+/// How the state is kept.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; the journal, the index and the first API key lie in it.
+    pub data_dir: PathBuf,
+    /// The master account's API key, instead of the one made on the first start (which then does not work).
+    pub master_api_key: Option<String>,
+    /// Writes that may wait for the owner task.
+    pub queue: usize,
+    /// Changes that may wait to be taken from the feed; when it is full, writes wait.
+    pub changes: usize,
+    /// Size of a journal segment.
+    pub segment_bytes: u64,
+    /// Free space below which writes are refused.
+    pub reserve_bytes: u64,
+    /// Largest change, as JSON text.
+    pub max_record_bytes: u32,
+    /// The journal is compacted when it is this many times larger than what it holds …
+    pub compact_factor: u64,
+    /// … and at least this large (several segments: only whole ones are dropped).
+    pub compact_min_bytes: u64,
+    /// Changes between two checkpoints of the index.
+    pub checkpoint_every: u64,
+}
+
+impl Options {
+    /// The usual limits for a data directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            master_api_key: None,
+            queue: 256,
+            changes: 4096,
+            segment_bytes: 4 * 1024 * 1024,
+            reserve_bytes: 16 * 1024 * 1024,
+            max_record_bytes: 16 * 1024 * 1024,
+            compact_factor: 4,
+            compact_min_bytes: 16 * 1024 * 1024,
+            checkpoint_every: 1024,
+        }
+    }
+}

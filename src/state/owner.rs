@@ -1,0 +1,211 @@
+//! The owner task: the one place that changes documents.
+//!
+//! Whatever waits is committed together: checked against what is stored, written to the journal with one
+//! sync, applied to the index and the view, told to the feed, and only then answered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::document::{self, Entry, Kind};
+use super::index::IndexError;
+use super::options::Options;
+use super::shared::Shared;
+use super::view::Change;
+use super::write::{Command, Expect, Write, WriteError, Written};
+use super::{compact, journal};
+use crate::log;
+use crate::model::Clock;
+use crate::tasks::Stop;
+
+const MOST_AT_ONCE: usize = 256;
+
+/// Documents as the commands before in the same commit leave them.
+type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
+
+/// Applies every change; `State` only asks.
+#[derive(Debug)]
+pub struct StateTask {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) journal: log::Appender,
+    pub(super) shared: Arc<Shared>,
+    pub(super) changes: mpsc::Sender<Change>,
+    pub(super) clock: Clock,
+    pub(super) options: Options,
+    pub(super) since_checkpoint: u64,
+}
+
+/// A checked command, ready for the journal.
+struct Prepared {
+    entries: Vec<Entry>,
+    written: Vec<Written>,
+    hash: [u8; 32],
+    reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
+}
+
+impl StateTask {
+    /// Serves until `stop`, then finishes what was already asked and makes a checkpoint.
+    pub async fn run(mut self, stop: Stop) {
+        loop {
+            let mut batch = Vec::with_capacity(MOST_AT_ONCE);
+            let received = tokio::select! {
+                received = self.commands.recv_many(&mut batch, MOST_AT_ONCE) => received,
+                () = stop.cancelled(), if !self.commands.is_closed() => {
+                    self.commands.close();
+                    continue;
+                }
+            };
+            if received == 0 {
+                break;
+            }
+            self.commit(batch).await;
+            self.keep_house().await;
+        }
+        self.checkpoint();
+    }
+
+    /// Commits a batch of commands and answers each.
+    pub(super) async fn commit(&mut self, batch: Vec<Command>) {
+        let (prepared, records) = self.prepare(batch);
+        if prepared.is_empty() {
+            return;
+        }
+        match self.journal.append(records).await {
+            Ok(offsets) => {
+                for (offset, prepared) in offsets.zip(prepared) {
+                    self.apply(offset, prepared).await;
+                }
+            }
+            Err(error) => {
+                let error = WriteError::from(error);
+                for prepared in prepared {
+                    answer(prepared.reply, Err(error.again()));
+                }
+            }
+        }
+    }
+
+    fn prepare(&self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>) {
+        let mut overlay = Overlay::new();
+        let mut prepared = Vec::with_capacity(batch.len());
+        let mut records = Vec::with_capacity(batch.len());
+        for command in batch {
+            let (checked, reply) = match command {
+                Command::Write { writes, reply } => (self.check(&overlay, writes), reply),
+                Command::Update { kind, id, edit, reply } => {
+                    let edited = self.current(&overlay, kind, &id).and_then(|doc| {
+                        let mut doc = doc.ok_or_else(|| WriteError::Missing { id: id.clone() })?;
+                        edit(&mut doc);
+                        Ok(vec![Write { kind, id, doc: Some(doc), expect: Expect::Any }])
+                    });
+                    (edited.and_then(|writes| self.check(&overlay, writes)), reply)
+                }
+            };
+            let encoded = checked.and_then(|(entries, written)| {
+                let (payload, hash) = self.encode(&entries)?;
+                Ok((entries, written, payload, hash))
+            });
+            match encoded {
+                Ok((entries, written, payload, hash)) => {
+                    let keyed = entries.iter().map(|e| ((e.kind, e.id.clone()), e.doc.clone()));
+                    overlay.extend(keyed);
+                    records.push(log::NewRecord { tag: 0, flags: 0, time_us: self.clock.now_us(), payload });
+                    prepared.push(Prepared { entries, written, hash, reply });
+                }
+                Err(error) => answer(reply, Err(error)),
+            }
+        }
+        (prepared, records)
+    }
+
+    fn encode(&self, entries: &[Entry]) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
+        let (payload, hash) = journal::encode(entries).map_err(|e| WriteError::TooLarge(e.to_string()))?;
+        let most = self.options.max_record_bytes as usize;
+        if payload.len() > most {
+            return Err(WriteError::TooLarge(format!("{} bytes, at most {most}", payload.len())));
+        }
+        Ok((payload, hash))
+    }
+
+    fn current(&self, overlay: &Overlay, kind: Kind, id: &str) -> Result<Option<Written>, WriteError> {
+        match overlay.get(&(kind, id.to_owned())) {
+            Some(doc) => Ok(doc.clone()),
+            None => Ok(self.shared.index()?.get(kind, id)?),
+        }
+    }
+
+    fn check(
+        &self,
+        overlay: &Overlay,
+        writes: Vec<Write>,
+    ) -> Result<(Vec<Entry>, Vec<Written>), WriteError> {
+        let now = self.clock.now_us();
+        let mut entries = Vec::with_capacity(writes.len());
+        let mut written = Vec::with_capacity(writes.len());
+        for Write { kind, id, mut doc, expect } in writes {
+            let before = self.current(overlay, kind, &id)?;
+            let expected = match &expect {
+                Expect::Any => true,
+                Expect::Absent => before.is_none(),
+                Expect::Rev(rev) => before.as_ref().and_then(document::revision) == Some(rev),
+            };
+            if !expected {
+                return Err(WriteError::Conflict { id });
+            }
+            if let Some(doc) = &mut doc {
+                document::stamp(doc, kind, &id, before.as_ref(), now);
+            }
+            written.push(doc.clone().unwrap_or_default());
+            entries.push(Entry { kind, id, doc });
+        }
+        Ok((entries, written))
+    }
+
+    async fn apply(&mut self, offset: u64, prepared: Prepared) {
+        let Prepared { entries, written, hash, reply } = prepared;
+        let applied = self.shared.index().and_then(|index| index.apply(&entries, offset + 1, hash));
+        if let Err(error) = applied {
+            tracing::error!(%error, "the index failed; a restart makes it again from the journal");
+            self.shared.give_up(&error);
+            return answer(reply, Err(error.into()));
+        }
+        self.since_checkpoint += 1;
+        for change in self.shared.apply_to_view(&entries) {
+            // The queues may have ended before the state does.
+            let _ = self.changes.send(change).await;
+        }
+        answer(reply, Ok(written));
+    }
+
+    async fn keep_house(&mut self) {
+        if self.since_checkpoint >= self.options.checkpoint_every {
+            self.checkpoint();
+        }
+        if compact::is_due(&self.shared, &self.options)
+            && let Err(reason) = compact::run(&self.journal, &self.shared, &self.clock).await
+        {
+            tracing::warn!(%reason, "the journal was not compacted");
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let done = self.shared.index().and_then(super::index::Index::checkpoint);
+        match done {
+            Ok(()) => self.since_checkpoint = 0,
+            Err(IndexError::Failed(_)) => {}
+            Err(error) => tracing::warn!(%error, "no checkpoint of the index; the next start takes longer"),
+        }
+        self.shared.checkpoints.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn answer(
+    reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
+    result: Result<Vec<Written>, WriteError>,
+) {
+    // Whoever asked may have gone; the change stands.
+    let _ = reply.send(result);
+}

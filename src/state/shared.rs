@@ -1,0 +1,53 @@
+//! What the owner task and the handles share: the index, the view, and whether they can be trusted.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+use super::document::Entry;
+use super::index::{Index, IndexError};
+use super::view::{Change, View};
+use crate::log;
+
+/// Index, view and journal of one state.
+#[derive(Debug)]
+pub(super) struct Shared {
+    index: Index,
+    view: RwLock<View>,
+    failed: OnceLock<String>,
+    pub(super) journal: log::Reader,
+    pub(super) checkpoints: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(index: Index, view: View, journal: log::Reader) -> Self {
+        let (view, failed) = (RwLock::new(view), OnceLock::new());
+        Self { index, view, failed, journal, checkpoints: AtomicU64::new(0) }
+    }
+
+    /// The index, unless it failed.
+    pub(super) fn index(&self) -> Result<&Index, IndexError> {
+        match self.failed.get() {
+            Some(reason) => Err(IndexError::Failed(reason.clone())),
+            None => Ok(&self.index),
+        }
+    }
+
+    /// From now on the index is not used: it no longer follows the journal.
+    pub(super) fn give_up(&self, reason: &IndexError) {
+        self.failed.get_or_init(|| reason.to_string());
+    }
+
+    /// Why the index is not used any more.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
+    }
+
+    pub(super) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn apply_to_view(&self, entries: &[Entry]) -> Vec<Change> {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().filter_map(|entry| view.apply(entry)).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! Writing: conflicts, atomicity, the feed, the journal's size.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::state::{WriteError, new_api_key};
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let (master, settings) = (running.state.settings().master, running.state.settings().clone());
+    let written = running.state.write(vec![hook(master, 5, "a")]).await.unwrap();
+    assert!(written[0]["_rev"].as_str().unwrap().starts_with("1-"));
+    running.close().await;
+
+    let running = Running::open(dir.path()).await;
+    assert_eq!(running.rebuilt, None);
+    assert_eq!(running.state.settings(), &settings);
+    assert_eq!(running.state.get(Kind::Hook, &Id(5).to_string()).unwrap().as_ref(), Some(&written[0]));
+    assert_eq!(running.state.hook(Id(5)).unwrap().name, "a");
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_write_that_expects_another_revision_is_a_conflict_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    let first = running.state.write(vec![hook(master, 5, "a")]).await.unwrap();
+    let rev = first[0]["_rev"].as_str().unwrap().to_owned();
+    let mut second = hook(master, 5, "b");
+    second.expect = Expect::Rev(rev.clone());
+    running.state.write(vec![second.clone()]).await.unwrap();
+    let both = vec![hook(master, 6, "other"), second];
+    assert!(running.state.write(both).await.unwrap_err().is_conflict());
+    assert_eq!(running.state.hook(Id(5)).unwrap().name, "b");
+    assert!(running.state.hook(Id(6)).is_none());
+    let mut taken = hook(master, 5, "c");
+    taken.expect = Expect::Absent;
+    assert!(running.state.write(vec![taken]).await.unwrap_err().is_conflict());
+    running.close().await;
+}
+
+#[tokio::test]
+async fn updates_at_the_same_time_all_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    running.state.write(vec![hook(master, 5, "0")]).await.unwrap();
+    let id = Id(5).to_string();
+    let count_up = |doc: &mut Map<String, Value>| {
+        let next = doc.get("n").and_then(Value::as_u64).unwrap_or(0) + 1;
+        doc.insert("n".into(), next.into());
+    };
+    let updates = (0..50).map(|_| running.state.update(Kind::Hook, &id, count_up));
+    futures_util::future::join_all(updates).await.into_iter().for_each(|done| drop(done.unwrap()));
+    assert_eq!(running.state.get(Kind::Hook, &id).unwrap().unwrap()["n"], 50);
+    let missing = running.state.update(Kind::Hook, "none", |_| ()).await;
+    assert!(matches!(missing, Err(WriteError::Missing { .. })));
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_soft_deleted_hook_stays_as_a_document_and_leaves_everything_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    running.state.write(vec![hook(master, 5, "a"), hook(master, 6, "b")]).await.unwrap();
+    let id = Id(5).to_string();
+    let delete = |doc: &mut Map<String, Value>| drop(doc.insert("pvt_deleted".into(), true.into()));
+    running.state.update(Kind::Hook, &id, delete).await.unwrap();
+    assert!(running.state.get(Kind::Hook, &id).unwrap().is_some());
+    assert!(running.state.hook(Id(5)).is_none());
+    assert_eq!(running.state.hooks_of(master).unwrap().len(), 1);
+    let mut seen = Vec::new();
+    while let Ok(change) = running.changes.try_recv() {
+        seen.push(match change {
+            Change::HookPut(hook) => format!("put {}", hook.name),
+            Change::HookGone(id, _) => format!("gone {}", id.0),
+            Change::AccountPut(_) => "account".into(),
+            Change::AccountGone(_) => "account gone".into(),
+        });
+    }
+    assert_eq!(seen, ["account", "put a", "put b", "gone 5"]);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn the_first_key_is_in_a_file_of_its_own_and_a_configured_one_takes_its_place() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    let path = dir.path().join("master.key");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = std::fs::read_to_string(&path).unwrap().trim().to_owned();
+    assert_eq!(key.len(), 64);
+    assert_eq!(running.state.account_of_key(&key).unwrap(), Some(master));
+    assert_eq!(running.state.account_of_key("wrong").unwrap(), None);
+    let (other, write) = new_api_key("k1", master, None);
+    running.state.write(vec![write]).await.unwrap();
+    running.close().await;
+
+    let mut options = Options::new(dir.path());
+    options.master_api_key = Some("configured".into());
+    let running = Running::open_with(options).await;
+    assert_eq!(running.state.account_of_key("configured").unwrap(), Some(master));
+    assert_eq!(running.state.account_of_key(&key).unwrap(), None);
+    assert_eq!(running.state.account_of_key(&other).unwrap(), Some(master));
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_journal_of_many_changes_is_kept_small_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::new(dir.path());
+    (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
+    let running = Running::open_with(options.clone()).await;
+    let master = running.state.settings().master;
+    running.state.write((0..20).map(|id| hook(master, id, "kept")).collect()).await.unwrap();
+    let mut largest = 0;
+    for n in 0..600 {
+        running.state.write(vec![hook(master, 100, &format!("{n}"))]).await.unwrap();
+        largest = largest.max(running.state.journal().stats().bytes);
+    }
+    assert!(largest < 160 * 1024, "the journal grew to {largest} bytes");
+    assert!(running.state.journal().first() > 0);
+    running.close().await;
+
+    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let running = Running::open_with(options).await;
+    assert_eq!(running.state.all_hooks().len(), 21);
+    assert_eq!(running.state.hook(Id(100)).unwrap().name, "599");
+    assert_eq!(running.state.all(Kind::Setting).unwrap().len(), 1);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_change_larger_than_a_record_may_be_is_refused_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::new(dir.path());
+    options.max_record_bytes = 64 * 1024;
+    let running = Running::open_with(options).await;
+    let master = running.state.settings().master;
+    let mut large = hook(master, 5, "large");
+    large.doc.as_mut().unwrap().insert("x".into(), json!("x".repeat(70_000)));
+    assert!(matches!(running.state.write(vec![large]).await, Err(WriteError::TooLarge(_))));
+    running.state.write(vec![hook(master, 6, "small")]).await.unwrap();
+    running.close().await;
+}

@@ -1,0 +1,135 @@
+//! What must be quick to find, in memory: the tree of accounts and the hooks in their compiled form.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::document::{self, Entry, Kind, is_deleted};
+use crate::kazoo;
+use crate::model::{Account, AccountId, Hook, HookId};
+
+/// What changed, for the queues: applied in this order, none left out.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A hook is new or has changed.
+    HookPut(Arc<Hook>),
+    /// A hook was deleted.
+    HookGone(HookId, AccountId),
+    /// An account is new or has changed.
+    AccountPut(Arc<Account>),
+    /// An account was deleted.
+    AccountGone(AccountId),
+}
+
+/// Accounts and hooks by id.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    accounts: BTreeMap<AccountId, Arc<Account>>,
+    hooks: HashMap<HookId, Arc<Hook>>,
+}
+
+impl View {
+    /// Takes over one document; answers what that changed. A hook that cannot be understood is left out.
+    pub(super) fn apply(&mut self, entry: &Entry) -> Option<Change> {
+        let doc = entry.doc.as_ref().filter(|doc| !is_deleted(doc));
+        match entry.kind {
+            Kind::Account => self.apply_account(&entry.id, doc),
+            Kind::Hook => self.apply_hook(&entry.id, doc),
+            Kind::Key | Kind::Setting | Kind::Replay => None,
+        }
+    }
+
+    fn apply_account(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
+        if let Some(account) = doc.and_then(document::account) {
+            let account = Arc::new(account);
+            self.accounts.insert(account.id, Arc::clone(&account));
+            return Some(Change::AccountPut(account));
+        }
+        let gone = self.accounts.remove(&id.parse().ok()?)?;
+        Some(Change::AccountGone(gone.id))
+    }
+
+    fn apply_hook(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
+        if let Some(doc) = doc {
+            match kazoo::hook_from_document(doc) {
+                Ok(hook) => {
+                    let hook = Arc::new(hook);
+                    self.hooks.insert(hook.id, Arc::clone(&hook));
+                    return Some(Change::HookPut(hook));
+                }
+                Err(reason) => {
+                    tracing::warn!(hook.id = id, %reason, "hook {id} is not served: its document is not understood");
+                }
+            }
+        }
+        let gone = self.hooks.remove(&id.parse().ok()?)?;
+        Some(Change::HookGone(gone.id, gone.account))
+    }
+
+    pub(super) fn account(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.accounts.get(&id).cloned()
+    }
+
+    pub(super) fn accounts(&self) -> Vec<Arc<Account>> {
+        self.accounts.values().cloned().collect()
+    }
+
+    pub(super) fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
+        self.hooks.get(&id).cloned()
+    }
+
+    pub(super) fn hooks(&self) -> Vec<Arc<Hook>> {
+        self.hooks.values().cloned().collect()
+    }
+
+    /// Direct children, in order of id.
+    pub(super) fn children(&self, id: AccountId) -> Vec<Arc<Account>> {
+        self.accounts.values().filter(|a| a.tree.last() == Some(&id)).cloned().collect()
+    }
+
+    /// All accounts below, in order of id.
+    pub(super) fn descendants(&self, id: AccountId) -> Vec<Arc<Account>> {
+        self.accounts.values().filter(|a| a.tree.contains(&id)).cloned().collect()
+    }
+
+    pub(super) fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
+        ancestor == id || self.accounts.get(&id).is_some_and(|a| a.tree.contains(&ancestor))
+    }
+
+    /// The nearest reseller above an account; the root when there is none.
+    pub(super) fn reseller_of(&self, id: AccountId) -> Option<AccountId> {
+        let tree = &self.accounts.get(&id)?.tree;
+        let resells = |a: &&AccountId| self.accounts.get(*a).is_some_and(|a| a.is_reseller);
+        tree.iter().rev().find(resells).or(tree.first()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Id;
+
+    fn put(view: &mut View, id: u128, tree: &[u128], reseller: bool) {
+        let tree: Vec<_> = tree.iter().map(|id| Id(*id).to_string()).collect();
+        let doc = json!({"_id": Id(id).to_string(), "pvt_tree": tree, "pvt_reseller": reseller});
+        view.apply(&Entry { kind: Kind::Account, id: Id(id).to_string(), doc: doc.as_object().cloned() });
+    }
+
+    #[test]
+    fn the_nearest_reseller_above_is_found() {
+        let mut view = View::default();
+        put(&mut view, 1, &[], true);
+        put(&mut view, 2, &[1], true);
+        put(&mut view, 3, &[1, 2], false);
+        put(&mut view, 4, &[1, 2, 3], false);
+        assert_eq!(view.reseller_of(Id(4)), Some(Id(2)));
+        assert_eq!(view.reseller_of(Id(2)), Some(Id(1)));
+        assert_eq!(view.reseller_of(Id(1)), None);
+        assert!(view.is_ancestor_or_self(Id(2), Id(4)) && !view.is_ancestor_or_self(Id(4), Id(2)));
+        assert_eq!(view.children(Id(2)).len(), 1);
+        assert_eq!(view.descendants(Id(1)).len(), 3);
+    }
+}

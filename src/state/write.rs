@@ -1,0 +1,123 @@
+//! What can be asked of the owner task, and why it may be refused.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use super::document::Kind;
+use super::index::IndexError;
+use crate::log;
+
+/// What must be true of the stored document for a write to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// There is no document of that id (a soft-deleted one counts as one).
+    Absent,
+    /// The stored document has this revision.
+    Rev(String),
+}
+
+/// One document's write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// Its new content; `None` removes it.
+    pub doc: Option<Map<String, Value>>,
+    /// What must be true before.
+    pub expect: Expect,
+}
+
+/// Why a write was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The stored document is not what was expected.
+    #[error("document '{id}' has changed")]
+    Conflict {
+        /// Which one.
+        id: String,
+    },
+    /// There is no such document.
+    #[error("document '{id}' does not exist")]
+    Missing {
+        /// Which one.
+        id: String,
+    },
+    /// The change is larger than a record may be.
+    #[error("change is too large: {0}")]
+    TooLarge(String),
+    /// The disk is below its reserve.
+    #[error("no room on disk")]
+    Full,
+    /// The journal refuses, or the owner task has ended.
+    #[error("state cannot be written: {0}")]
+    Unavailable(String),
+    /// The index failed; what the journal holds is safe, and a restart makes the index again.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl WriteError {
+    /// Whether the same write may succeed when it is made again after a fresh read.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Conflict { .. } => true,
+            Self::Missing { .. }
+            | Self::TooLarge(_)
+            | Self::Full
+            | Self::Unavailable(_)
+            | Self::Index(_) => false,
+        }
+    }
+}
+
+impl WriteError {
+    /// The same refusal for another writer of the same batch.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Conflict { id } => Self::Conflict { id: id.clone() },
+            Self::Missing { id } => Self::Missing { id: id.clone() },
+            Self::TooLarge(reason) => Self::TooLarge(reason.clone()),
+            Self::Full => Self::Full,
+            Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
+            Self::Index(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<log::AppendError> for WriteError {
+    fn from(error: log::AppendError) -> Self {
+        match error {
+            log::AppendError::Full { .. } => Self::Full,
+            log::AppendError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// A change of a document in place.
+pub(super) type Edit = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
+
+/// A document as it was written.
+pub(super) type Written = Map<String, Value>;
+
+/// Work for the owner task.
+pub(super) enum Command {
+    Write { writes: Vec<Write>, reply: oneshot::Sender<Result<Vec<Written>, WriteError>> },
+    Update { kind: Kind, id: String, edit: Edit, reply: oneshot::Sender<Result<Vec<Written>, WriteError>> },
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Write { .. } => "Write",
+            Self::Update { .. } => "Update",
+        })
+    }
+}
