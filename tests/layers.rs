@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "helpers fail the test that called them; clippy exempts only #[test] functions themselves"
 )]
 
