@@ -1,6 +1,7 @@
 //! The words of the project (events, hooks, accounts, attempts) as plain values: no I/O, no async.
 
 mod account;
+mod address;
 mod attempt;
 mod event;
 mod family;
@@ -9,6 +10,7 @@ mod id;
 mod time;
 
 pub use account::Account;
+pub use address::forbidden;
 pub use attempt::{Attempt, AttemptResult, Job, JobKey, Response, TransportError};
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;

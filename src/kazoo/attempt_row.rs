@@ -1,0 +1,124 @@
+//! One attempt as KAZOO's attempts API shows it: its field names and counting, with our identities added.
+
+use serde_json::Value;
+
+use super::{Object, WireRequest};
+use crate::model::{AttemptResult, Family, Hook, Response, Trigger, gregorian_seconds};
+
+/// What is known of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptParts<'a> {
+    /// The hook as it is now.
+    pub hook: &'a Hook,
+    /// `event_id`: the same for all tries of a delivery.
+    pub event_id: &'a str,
+    /// `delivery_id`, as the receiver gets it in `webhook-id`.
+    pub delivery_id: &'a str,
+    /// 1 for the first try.
+    pub attempt: u16,
+    /// The request, when it could be made again from the event.
+    pub request: Option<&'a WireRequest>,
+    /// Request headers to show, beside those that follow from the hook and the request.
+    pub headers: &'a [(String, String)],
+    /// How it ended.
+    pub result: &'a AttemptResult,
+    /// Whether that counts as delivered.
+    pub delivered: bool,
+    /// How long it took.
+    pub duration_us: u64,
+    /// When it ended, microseconds since 1970.
+    pub ended_us: u64,
+}
+
+/// The row of an attempt. Header names are in lower case as KAZOO shows them; values stay as they were.
+#[must_use]
+pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
+    let hook = parts.hook;
+    let mut row = Object::new();
+    let mut put = |key: &str, value: Value| {
+        row.insert(key.to_owned(), value);
+    };
+    put("hook_id", hook.id.to_string().into());
+    put("hook_event", hook_event(hook).into());
+    put("event_id", parts.event_id.into());
+    put("delivery_id", parts.delivery_id.into());
+    put("attempt", parts.attempt.into());
+    put("uri", hook.uri.clone().into());
+    put("method", hook.verb.id().into());
+    put("req_headers", Value::Object(request_headers(parts)));
+    if let Some(request) = parts.request {
+        put("req_body", String::from_utf8_lossy(&request.body).into_owned().into());
+    }
+    put("result", if parts.delivered { "success" } else { "failure" }.into());
+    put("duration_ms", (parts.duration_us / 1000).into());
+    put("timestamp", gregorian_seconds(parts.ended_us).into());
+    row.extend(outcome(parts));
+    row
+}
+
+/// KAZOO's internal name: channel events in upper case.
+fn hook_event(hook: &Hook) -> String {
+    match hook.trigger {
+        Trigger::All => "all".to_owned(),
+        Trigger::Family(
+            family @ (Family::ChannelCreate
+            | Family::ChannelAnswer
+            | Family::ChannelBridge
+            | Family::ChannelDestroy),
+        ) => family.id().to_ascii_uppercase(),
+        Trigger::Family(family) => family.id().to_owned(),
+    }
+}
+
+fn request_headers(parts: &AttemptParts<'_>) -> Object {
+    let mut out = Object::new();
+    out.insert("x-hook-id".to_owned(), parts.hook.id.to_string().into());
+    out.insert("x-account-id".to_owned(), parts.hook.account.to_string().into());
+    if let Some(content_type) = parts.request.and_then(|r| r.content_type) {
+        out.insert("content-type".to_owned(), content_type.into());
+    }
+    out.extend(lower(parts.headers));
+    out
+}
+
+fn lower(headers: &[(String, String)]) -> impl Iterator<Item = (String, Value)> {
+    headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone().into()))
+}
+
+/// The fields that depend on how the attempt ended. KAZOO counts tries down: the counter before an attempt is
+/// `try` after an HTTP answer and `retries` after none.
+fn outcome(parts: &AttemptParts<'_>) -> Object {
+    let counter = parts.hook.max_tries().saturating_sub(parts.attempt.saturating_sub(1)).max(1);
+    let left = |left: u16| if counter <= 1 { Value::from("retries exceeded") } else { left.into() };
+    let mut out = Object::new();
+    match parts.result {
+        AttemptResult::Answered(response) => {
+            if !parts.delivered {
+                out.insert("reason".to_owned(), "bad response code".into());
+                out.insert("try".to_owned(), counter.into());
+                out.insert("retries_left".to_owned(), left(counter - 1));
+            }
+            put_response(&mut out, response);
+        }
+        AttemptResult::Failed(error) => {
+            out.insert("reason".to_owned(), "kazoo http client error".into());
+            out.insert("client_error".to_owned(), error.text().into());
+            out.insert("retries".to_owned(), counter.into());
+            out.insert("retries_left".to_owned(), left(counter));
+        }
+        AttemptResult::NothingToSend => {
+            out.insert("reason".to_owned(), "nothing to send".into());
+        }
+    }
+    out
+}
+
+fn put_response(out: &mut Object, response: &Response) {
+    out.insert("resp_status_code".to_owned(), response.status.to_string().into());
+    out.insert("resp_headers".to_owned(), Value::Object(lower(&response.headers).collect()));
+    out.insert("resp_body".to_owned(), String::from_utf8_lossy(&response.body).into_owned().into());
+}
+
+#[cfg(test)]
+#[path = "attempt_row_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! Hooks as documents: from the stored document to the hook that is served, and to what the API shows.
+//! Reading is lenient, since documents of every age are about; showing never leaks private fields or secrets.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use serde_json::Value;
+
+use super::Object;
+use super::lenient::Text;
+use crate::model::{
+    AccountId, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Success, Trigger, Verb,
+};
+
+/// What the API shows instead of a secret.
+pub const MASKED_SECRET: &str = "whsec_***";
+
+/// Why a document is no hook.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// `_id` is absent or not 32 hex digits.
+    #[error("hook document has no usable _id")]
+    NoId,
+    /// `pvt_account_id` is absent or not 32 hex digits.
+    #[error("hook document has no usable pvt_account_id")]
+    NoAccount,
+    /// `uri` is absent.
+    #[error("hook document has no uri")]
+    NoUri,
+    /// `hook` names nothing that we know.
+    #[error("hook document asks for the unknown event '{0}'")]
+    UnknownHook(String),
+}
+
+/// The hook behind a stored document: public fields, `_id` and the `pvt_` fields of ours.
+///
+/// Secrets are `secret` first, then the older ones in `pvt_secrets`; those that cannot be decoded are left out.
+pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
+    let id: HookId = text(doc, "_id").get().and_then(|t| t.parse().ok()).ok_or(DocumentError::NoId)?;
+    let account: AccountId =
+        text(doc, "pvt_account_id").get().and_then(|t| t.parse().ok()).ok_or(DocumentError::NoAccount)?;
+    let uri = text(doc, "uri").get().ok_or(DocumentError::NoUri)?.to_owned();
+    let hook = text(doc, "hook");
+    let trigger =
+        trigger(hook.or_empty()).ok_or_else(|| DocumentError::UnknownHook(hook.or_empty().to_owned()))?;
+    let enabled =
+        text(doc, "enabled").flag().unwrap_or(true) && text(doc, "pvt_deleted").flag() != Some(true);
+    let disabled_message = text(doc, "pvt_disabled_message").get().map(str::to_owned);
+    Ok(Hook {
+        id,
+        account,
+        name: text(doc, "name").or_empty().to_owned(),
+        trigger,
+        uri,
+        verb: verb(doc),
+        format: format(doc),
+        tries: tries(doc),
+        enabled,
+        disable_reason: disabled_message.filter(|_| !enabled),
+        include_subaccounts: text(doc, "include_subaccounts").flag().unwrap_or(false),
+        include_internal_legs: text(doc, "include_internal_legs").flag().unwrap_or(true),
+        custom_data: object(doc, "custom_data"),
+        modifiers: object(doc, "modifiers"),
+        ordering: ordering(doc),
+        secrets: secrets(doc),
+        headers: headers(doc),
+        success: if text(doc, "success").get() == Some("2xx") { Success::Any2xx } else { Success::Kazoo },
+        retry: retry(doc),
+        timeout_ms: unsigned(doc, "timeout_ms"),
+        max_in_flight: unsigned(doc, "max_in_flight").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+        resume: if text(doc, "resume").get() == Some("held") { Resume::Held } else { Resume::Now },
+        start_offset: unsigned(doc, "pvt_start_offset").unwrap_or(0),
+        one_shot: false,
+    })
+}
+
+pub(super) fn text<'d>(doc: &'d Object, key: &str) -> Text<'d> {
+    doc.get(key).map(Text::from_value).unwrap_or_default()
+}
+
+pub(super) fn object(doc: &Object, key: &str) -> Option<Object> {
+    doc.get(key).and_then(Value::as_object).cloned()
+}
+
+fn unsigned(doc: &Object, key: &str) -> Option<u64> {
+    text(doc, key).integer().and_then(|n| u64::try_from(n).ok())
+}
+
+fn trigger(hook: &str) -> Option<Trigger> {
+    if hook.eq_ignore_ascii_case("all") {
+        return Some(Trigger::All);
+    }
+    Family::from_id(hook).map(Trigger::Family)
+}
+
+/// KAZOO's default: an absent or unknown verb posts.
+pub(super) fn verb(doc: &Object) -> Verb {
+    let verb = text(doc, "http_verb");
+    [Verb::Get, Verb::Put]
+        .into_iter()
+        .find(|v| verb.or_empty().eq_ignore_ascii_case(v.id()))
+        .unwrap_or(Verb::Post)
+}
+
+pub(super) fn format(doc: &Object) -> Format {
+    if text(doc, "format").get() == Some("json") { Format::Json } else { Format::Form }
+}
+
+/// `retries` is KAZOO's name for the total number of tries, held between 1 and 5; 2 when absent.
+pub(super) fn tries(doc: &Object) -> u16 {
+    let asked = text(doc, "retries").integer().unwrap_or(2);
+    u16::try_from(asked.clamp(1, 5)).unwrap_or(2)
+}
+
+fn ordering(doc: &Object) -> Ordering {
+    match text(doc, "ordering").get() {
+        Some("hook") => Ordering::Hook,
+        Some("none") => Ordering::None,
+        _ => Ordering::Subject,
+    }
+}
+
+fn secrets(doc: &Object) -> Vec<Vec<u8>> {
+    let newest = doc.get("secret").and_then(Value::as_str);
+    let older =
+        doc.get("pvt_secrets").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let mut out: Vec<Vec<u8>> = Vec::new();
+    for secret in newest.into_iter().chain(older).filter_map(decode_secret) {
+        if !out.contains(&secret) {
+            out.push(secret);
+        }
+    }
+    out
+}
+
+/// The key bytes of a `whsec_` text.
+pub(super) fn decode_secret(secret: &str) -> Option<Vec<u8>> {
+    let encoded = secret.strip_prefix("whsec_")?;
+    STANDARD.decode(encoded).or_else(|_| STANDARD_NO_PAD.decode(encoded)).ok()
+}
+
+fn headers(doc: &Object) -> Vec<(String, String)> {
+    let Some(Value::Object(headers)) = doc.get("headers") else { return Vec::new() };
+    headers.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+fn retry(doc: &Object) -> HookRetry {
+    let Some(Value::Object(retry)) = doc.get("retry") else { return HookRetry::default() };
+    HookRetry {
+        max_attempts: unsigned(retry, "max_attempts").and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0),
+        initial_ms: unsigned(retry, "initial_ms"),
+        max_ms: unsigned(retry, "max_ms"),
+    }
+}
+
+/// The document as the API shows it: no private fields, `id`, `disable_reason` while the program has the hook
+/// disabled, and [`MASKED_SECRET`] for a secret.
+#[must_use]
+pub fn public_document(doc: &Object) -> Object {
+    let mut out: Object = doc
+        .iter()
+        .filter(|(key, _)| !key.starts_with('_') && !key.starts_with("pvt_"))
+        .filter(|(key, _)| !matches!(key.as_str(), "id" | "disable_reason" | "secrets"))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if let Some(secret) = out.get_mut("secret") {
+        *secret = MASKED_SECRET.into();
+    }
+    if let Some(id) = doc.get("_id") {
+        out.insert("id".to_owned(), id.clone());
+    }
+    let disabled = text(doc, "enabled").flag() == Some(false);
+    if let Some(reason) = doc.get("pvt_disabled_message").filter(|_| disabled) {
+        out.insert("disable_reason".to_owned(), reason.clone());
+    }
+    out
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

@@ -1,0 +1,134 @@
+//! The fields of a hook document that are ours, checked in the manner of KAZOO's own.
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use super::document::decode_secret;
+use super::validate::{Check, path};
+
+const MAX_HEADERS: usize = 20;
+const MAX_HEADER_BYTES: usize = 4096;
+
+/// Headers that the delivery makes itself, beside all that begin with `webhook-`.
+const OWN_HEADERS: [&str; 15] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "x-hook-id",
+    "x-account-id",
+    "x-event-id",
+    "x-attempt",
+    "x-replay",
+];
+
+/// Checks our fields and converts their numbers.
+pub(super) fn check(check: &mut Check) {
+    check.choice("ordering", &["subject", "hook", "none"], None);
+    check.choice("success", &["kazoo", "2xx"], None);
+    check.choice("resume", &["now", "held"], None);
+    check.whole("timeout_ms", 100, 120_000);
+    check.whole("max_in_flight", 1, 256);
+    secret(check);
+    if check.doc.contains_key("secrets") {
+        let message = "secrets are kept by the server: set 'secret', the former one stays valid for a while";
+        check.error("secrets", "error", json!({"message": message}));
+    }
+    if check.texts("headers") {
+        headers(check);
+    }
+    retry(check);
+}
+
+/// The value itself never goes into the error.
+fn secret(check: &mut Check) {
+    if !check.text("secret") {
+        if let Some(rules) =
+            check.errors.get_mut("secret").and_then(|r| r.get_mut("type")).and_then(Value::as_object_mut)
+        {
+            rules.shift_remove("value");
+        }
+        return;
+    }
+    let usable = check
+        .doc
+        .get("secret")
+        .and_then(Value::as_str)
+        .and_then(decode_secret)
+        .is_some_and(|key| (24..=64).contains(&key.len()));
+    if !usable {
+        let message = "secret must be 'whsec_' followed by the base64 text of 24 to 64 bytes";
+        check.error("secret", "error", json!({"message": message}));
+    }
+}
+
+fn headers(check: &mut Check) {
+    let headers = check.doc.get("headers").and_then(Value::as_object).cloned().unwrap_or_default();
+    if headers.len() > MAX_HEADERS {
+        let message = format!("at most {MAX_HEADERS} headers are sent");
+        check.error(
+            "headers",
+            "error",
+            json!({"message": message, "target": MAX_HEADERS, "value": headers.len()}),
+        );
+    }
+    let bytes: usize =
+        headers.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum();
+    if bytes > MAX_HEADER_BYTES {
+        let message = format!("headers take at most {MAX_HEADER_BYTES} bytes together");
+        check.error(
+            "headers",
+            "error",
+            json!({"message": message, "target": MAX_HEADER_BYTES, "value": bytes}),
+        );
+    }
+    for (name, value) in &headers {
+        if let Some(message) = header_fault(name, value.as_str().unwrap_or_default()) {
+            check.error(&path("headers", name), "error", json!({"message": message, "value": name}));
+        }
+    }
+}
+
+fn header_fault(name: &str, value: &str) -> Option<&'static str> {
+    let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else { return Some("not a header name") };
+    if OWN_HEADERS.contains(&parsed.as_str()) || parsed.as_str().starts_with("webhook-") {
+        return Some("this header is set by the server");
+    }
+    if !value.is_ascii() || HeaderValue::from_str(value).is_err() {
+        return Some("not a header value: visible ASCII characters and spaces only");
+    }
+    None
+}
+
+fn retry(check: &mut Check) {
+    let mut retry = match check.doc.get("retry").cloned() {
+        None => return,
+        Some(Value::Object(retry)) => retry,
+        Some(other) => return check.type_error("retry", "object", &other),
+    };
+    retry.retain(|_, value| !value.is_null());
+    for (key, min, max) in
+        [("max_attempts", 1, 100), ("initial_ms", 100, 3_600_000), ("max_ms", 100, 86_400_000)]
+    {
+        if let Some(value) = retry.get(key).cloned()
+            && let Some(number) = check.bounded(&path("retry", key), &value, min, max)
+        {
+            retry.insert(key.to_owned(), number.into());
+        }
+    }
+    let of = |key| retry.get(key).and_then(Value::as_i64);
+    if let (Some(initial), Some(max)) = (of("initial_ms"), of("max_ms"))
+        && max < initial
+        && !check.errors.contains_key("retry.max_ms")
+    {
+        let message = format!("Value must be at least {initial}");
+        check.error("retry.max_ms", "minimum", json!({"message": message, "target": initial, "value": max}));
+    }
+    check.doc.insert("retry".to_owned(), Value::Object(retry));
+}

@@ -1,0 +1,204 @@
+//! What ingest needs to know of an event, read in one pass without building a tree. A field of the wrong type
+//! counts as absent; only what could never be routed or shown is not understood.
+
+use super::catalogue::{Kind, classic_fax, family};
+use super::database_account;
+use super::lenient::{Text, lenient_object};
+use crate::model::{AccountId, Family};
+
+/// What an event says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Its family; `None` when no hook can ask for it.
+    pub family: Option<Family>,
+    /// The account that it names itself; the call's earlier events may tell it when this does not.
+    pub account: Option<AccountId>,
+    /// `Event-Category`.
+    pub category: String,
+    /// `Event-Name`.
+    pub name: String,
+    /// What order is kept within: the call, document, fax or message; else the account's events of this name.
+    pub subject: String,
+    /// `Msg-ID`; empty when it has none.
+    pub msg_id: String,
+    /// Type of the document for objects; empty otherwise.
+    pub detail: String,
+    /// True for a call leg inside the switch (loopback).
+    pub internal_leg: bool,
+    /// `Call-ID`, wherever the family keeps it.
+    pub call_id: Option<String>,
+}
+
+/// Why bytes are no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotUnderstood {
+    /// Bytes that are not UTF-8.
+    #[error("event is not UTF-8 text (byte {0})")]
+    NotText(usize),
+    /// Text that is no JSON.
+    #[error("event is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object.
+    #[error("event is not a JSON object")]
+    NotAnObject,
+    /// `Event-Category` is absent, empty or no text.
+    #[error("event has no Event-Category")]
+    NoCategory,
+    /// `Event-Name` is absent, empty or no text.
+    #[error("event has no Event-Name")]
+    NoName,
+}
+
+lenient_object! {
+    /// The members of an event that tell where it belongs.
+    struct Head<'a> {
+        category: Text<'a> = "Event-Category",
+        name: Text<'a> = "Event-Name",
+        msg_id: Text<'a> = "Msg-ID",
+        call_id: Text<'a> = "Call-ID",
+        channel_name: Text<'a> = "Channel-Name",
+        is_loopback: Text<'a> = "Channel-Is-Loopback",
+        vars: Vars<'a> = "Custom-Channel-Vars",
+        message_vars: Vars<'a> = "Custom-Vars",
+        account: Text<'a> = "Account-ID",
+        account_lower: Text<'a> = "account_id",
+        account_object: Named<'a> = "account",
+        account_private: Text<'a> = "pvt_account_id",
+        private_id: Text<'a> = "_id",
+        lower_id: Text<'a> = "id",
+        details: Details<'a> = "details",
+        details_upper: Details<'a> = "Details",
+        database: Text<'a> = "Database",
+        id: Text<'a> = "ID",
+        type_: Text<'a> = "Type",
+        fax_id: Text<'a> = "Fax-ID",
+        fax_job: Text<'a> = "Fax-JobId",
+        message_id: Text<'a> = "Message-ID",
+        route: Text<'a> = "Route-Type",
+        hook: Named<'a> = "Hook",
+        data: Details<'a> = "Data",
+    }
+}
+
+lenient_object! {
+    /// Channel variables.
+    struct Vars<'a> {
+        account: Text<'a> = "Account-ID",
+        account_lower: Text<'a> = "account_id",
+    }
+}
+
+lenient_object! {
+    /// A document inside an event.
+    struct Named<'a> {
+        id: Text<'a> = "_id",
+        account: Text<'a> = "pvt_account_id",
+    }
+}
+
+lenient_object! {
+    /// A call or alert inside an event.
+    struct Details<'a> {
+        account: Text<'a> = "Account-ID",
+        account_lower: Text<'a> = "account_id",
+        call_id: Text<'a> = "Call-ID",
+        call_id_lower: Text<'a> = "call_id",
+        vars: Vars<'a> = "Custom-Channel-Vars",
+        vars_lower: Vars<'a> = "custom_channel_vars",
+    }
+}
+
+/// Reads an event's facts; about 3 µs for a call event of 1.5 KB.
+pub fn facts(json: &[u8]) -> Result<Facts, NotUnderstood> {
+    let text = std::str::from_utf8(json).map_err(|e| NotUnderstood::NotText(e.valid_up_to()))?;
+    let head: Head<'_> = serde_json::from_str(text).map_err(|e| NotUnderstood::NotJson(e.to_string()))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(NotUnderstood::NotAnObject);
+    }
+    let category = head.category.get().ok_or(NotUnderstood::NoCategory)?;
+    let name = head.name.get().ok_or(NotUnderstood::NoName)?;
+    let family =
+        family(&Kind { category, name, route: head.route.or_empty(), has_document: head.id.get().is_some() });
+    let account = account(&head, category, name);
+    let call_id = call_id(&head, category);
+    Ok(Facts {
+        family,
+        account,
+        category: category.to_owned(),
+        name: name.to_owned(),
+        subject: subject(&head, call_id, account),
+        msg_id: head.msg_id.or_empty().to_owned(),
+        detail: if category == "configuration" { head.type_.or_empty().to_owned() } else { String::new() },
+        internal_leg: head.channel_name.or_empty().starts_with("loopback/")
+            || head.is_loopback.flag() == Some(true),
+        call_id: call_id.map(str::to_owned),
+    })
+}
+
+/// The first of the texts that is an account's id.
+fn first_id<'t>(texts: impl IntoIterator<Item = &'t Text<'t>>) -> Option<AccountId> {
+    texts.into_iter().find_map(|text| text.get()?.parse().ok())
+}
+
+fn account(head: &Head<'_>, category: &str, name: &str) -> Option<AccountId> {
+    match category {
+        "configuration" => match head.database.get() {
+            None => first_id([&head.account]),
+            Some("accounts") => first_id([&head.id]),
+            Some(database) => database_account(database),
+        },
+        "notification" => notification_account(head, name),
+        _ => first_id([&head.vars.account, &head.account, &head.message_vars.account]),
+    }
+}
+
+/// KAZOO's search order for notifications.
+fn notification_account(head: &Head<'_>, name: &str) -> Option<AccountId> {
+    if name == "webhook" {
+        return first_id([&head.hook.account, &head.data.account_lower, &head.account]);
+    }
+    first_id([
+        &head.account_lower,
+        &head.account_object.id,
+        &head.account_private,
+        &head.private_id,
+        &head.lower_id,
+        &head.account,
+        &head.details.account_lower,
+        &head.details_upper.account,
+        &head.details.vars_lower.account_lower,
+        &head.details_upper.vars.account,
+    ])
+}
+
+fn call_id<'h>(head: &'h Head<'_>, category: &str) -> Option<&'h str> {
+    let own = head.call_id.get();
+    if category != "notification" {
+        return own;
+    }
+    own.or(head.details.call_id_lower.get())
+        .or(head.details.call_id.get())
+        .or(head.details_upper.call_id.get())
+        .or(head.details_upper.call_id_lower.get())
+        .or(head.data.call_id_lower.get())
+        .or(head.data.call_id.get())
+}
+
+fn subject(head: &Head<'_>, call_id: Option<&str>, account: Option<AccountId>) -> String {
+    let name = head.name.or_empty();
+    let own = match head.category.or_empty() {
+        "configuration" => head.id.get(),
+        "sms" | "mms" => head.message_id.get(),
+        "notification" if classic_fax(name).is_some() => head.fax_id.get().or(head.fax_job.get()).or(call_id),
+        _ => call_id,
+    };
+    match (own, account) {
+        (Some(own), _) => own.to_owned(),
+        (None, Some(account)) => format!("{account}/{name}"),
+        (None, None) => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

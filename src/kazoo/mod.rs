@@ -1,0 +1,47 @@
+//! KAZOO's wire formats, pure: what an event says, which hooks want it, what they are sent, and what a hook's
+//! document may hold. Nothing here does I/O, asks for the time or panics, whatever the bytes.
+
+mod attempt_row;
+mod catalogue;
+mod channel;
+mod database;
+mod definitions;
+mod disabled;
+mod document;
+mod extensions;
+mod facts;
+mod filter;
+mod form;
+mod lenient;
+mod normalize;
+mod notification_types;
+mod one_shot;
+mod payload;
+mod routing_key;
+mod uri;
+mod validate;
+mod whole;
+mod wire;
+
+pub use attempt_row::{AttemptParts, attempt_row};
+pub use catalogue::{Binding, EXCHANGES, bindings, hook_ids};
+pub use database::database_account;
+pub use definitions::definitions;
+pub use disabled::{WEBHOOK_DISABLED_BINDING, webhook_disabled_message};
+pub use document::{DocumentError, MASKED_SECRET, hook_from_document, public_document};
+pub use facts::{Facts, NotUnderstood, facts};
+pub use filter::{families_of, wanted};
+pub use form::form;
+pub use normalize::normalize;
+pub use one_shot::{OneShotError, one_shot};
+pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};
+pub use routing_key::{decode_segment, encode_segment};
+pub use uri::uri_is_acceptable;
+pub use validate::{FieldErrors, Rules, validate_hook};
+pub use wire::{WireRequest, wire_request};
+
+/// A JSON object, as everywhere in this module.
+type Object = serde_json::Map<String, serde_json::Value>;
+
+#[cfg(test)]
+mod properties;

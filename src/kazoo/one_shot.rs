@@ -1,0 +1,76 @@
+//! The hook that a callflow's webhook action carries inside its own event: used once and never stored.
+
+use serde_json::Value;
+
+use super::document::{format, object, text, tries, verb};
+use super::payload::{MAX_BODY_BYTES, gunzip};
+use super::{PayloadError, whole};
+use crate::model::{
+    AccountId, Encoding, Event, Family, Hook, HookRetry, Id, Ordering, Resume, Success, Trigger,
+};
+
+/// Why a callflow's event carries no usable hook.
+#[derive(Debug, thiserror::Error)]
+pub enum OneShotError {
+    /// The body cannot be read.
+    #[error(transparent)]
+    Body(#[from] PayloadError),
+    /// `Hook` is absent or no object.
+    #[error("callflow event has no Hook object")]
+    NoHook,
+    /// `Hook.uri` is absent or empty.
+    #[error("callflow event's hook has no uri")]
+    NoUri,
+    /// Neither the hook nor the event names an account.
+    #[error("callflow event's hook has no account")]
+    NoAccount,
+}
+
+/// The one-shot hook of a callflow's event: whatever its `hook` says, it posts a form in two tries unless the
+/// event asks otherwise. Its id shows the digits of `Hook._id`; it is not unique.
+pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
+    let mut map = match event.encoding {
+        Encoding::Plain => whole::object(event.body)?,
+        Encoding::Gzip => whole::object(&gunzip(event.body, MAX_BODY_BYTES)?)?,
+    };
+    let Some(Value::Object(doc)) = map.shift_remove("Hook") else { return Err(OneShotError::NoHook) };
+    let uri = text(&doc, "uri").get().ok_or(OneShotError::NoUri)?.to_owned();
+    let named: Option<AccountId> = text(&doc, "pvt_account_id").get().and_then(|t| t.parse().ok());
+    let account = named.or(event.account).ok_or(OneShotError::NoAccount)?;
+    Ok(Hook {
+        id: text(&doc, "_id").get().and_then(id_of).unwrap_or_default(),
+        account,
+        name: "callflow".to_owned(),
+        trigger: Trigger::Family(Family::Callflow),
+        uri,
+        verb: verb(&doc),
+        format: format(&doc),
+        tries: tries(&doc),
+        enabled: true,
+        disable_reason: None,
+        include_subaccounts: false,
+        include_internal_legs: true,
+        custom_data: object(&doc, "custom_data"),
+        modifiers: None,
+        ordering: Ordering::Subject,
+        secrets: Vec::new(),
+        headers: Vec::new(),
+        success: Success::Kazoo,
+        retry: HookRetry::default(),
+        timeout_ms: None,
+        max_in_flight: None,
+        resume: Resume::Now,
+        start_offset: 0,
+        one_shot: true,
+    })
+}
+
+/// Up to 32 hex digits, so that a time in decimal keeps its digits when written.
+fn id_of(text: &str) -> Option<Id> {
+    let fits = text.len() <= 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then(|| u128::from_str_radix(text, 16).ok().map(Id)).flatten()
+}
+
+#[cfg(test)]
+#[path = "one_shot_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+//! The payload of one event for one hook, as KAZOO assembles it: the family's form, the hook's own filter,
+//! its `custom_data`, the cluster's id. Pure: the same event and hook always give the same payload.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+use super::channel::channel_payload;
+use super::{Object, whole};
+use crate::model::{AccountId, Encoding, Event, Family, Hook, Trigger};
+
+/// The largest body that a compressed event may unpack to.
+pub const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// What a payload holds that neither the event nor the hook knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Extras<'a> {
+    /// The cluster's id, in every payload.
+    pub cluster_id: &'a str,
+    /// The nearest reseller above the event's account.
+    pub reseller_id: Option<AccountId>,
+}
+
+/// Why an event has no payload for a hook.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// The body is not JSON, or nested too deeply.
+    #[error("event body is not readable: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// The body is JSON but no object.
+    #[error("event body is not a JSON object")]
+    NotAnObject,
+    /// A callflow's event without the data to send.
+    #[error("callflow event has no Data object")]
+    NoData,
+    /// The compressed body is damaged.
+    #[error("event body is not valid gzip: {0}")]
+    NotGzip(std::io::Error),
+    /// The body is larger than [`MAX_BODY_BYTES`] when unpacked.
+    #[error("event body unpacks to more than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// The payload of `event` for `hook`; `None` when there is nothing to send: no family, or the hook's
+/// `modifiers` refuse it. For a callflow's event pass the hook of [`super::one_shot`].
+pub fn payload(event: &Event<'_>, hook: &Hook, extras: &Extras<'_>) -> Result<Option<Object>, PayloadError> {
+    let Some(family) = event.family else { return Ok(None) };
+    let body = match event.encoding {
+        Encoding::Plain => Cow::Borrowed(event.body),
+        Encoding::Gzip => Cow::Owned(gunzip(event.body, MAX_BODY_BYTES)?),
+    };
+    let mut out = match family {
+        Family::ChannelCreate | Family::ChannelAnswer | Family::ChannelBridge | Family::ChannelDestroy => {
+            channel_payload(event, family, &body, extras)?
+        }
+        Family::Parking => whole::parking_payload(event, &body)?,
+        Family::Object => whole::object_payload(event, &body)?,
+        Family::Notifications if is_classic_fax(hook) => whole::classic_fax_payload(&body)?,
+        Family::Notifications => whole::notification_payload(&body)?,
+        Family::InboundFax | Family::OutboundFax => whole::classic_fax_payload(&body)?,
+        Family::Sms | Family::Mms => whole::message_payload(event, &body)?,
+        Family::Callflow => whole::callflow_payload(&body)?,
+    };
+    if hook.modifiers.as_ref().is_some_and(|modifiers| !passes(modifiers, &out)) {
+        return Ok(None);
+    }
+    if let Some(custom) = &hook.custom_data {
+        let own = custom.iter().filter(|(key, _)| *key != "type" && *key != "action");
+        out.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    }
+    out.insert("cluster_id".to_owned(), extras.cluster_id.into());
+    Ok(Some(out))
+}
+
+fn is_classic_fax(hook: &Hook) -> bool {
+    matches!(hook.trigger, Trigger::Family(Family::InboundFax | Family::OutboundFax))
+}
+
+/// A hook's own filter on payload values: a list names the values that pass, anything else the one value.
+fn passes(modifiers: &Object, payload: &Object) -> bool {
+    modifiers.iter().all(|(key, asked)| match (payload.get(key), asked) {
+        (None, _) => true,
+        (Some(value), Value::Array(list)) => list.is_empty() || list.contains(value),
+        (Some(value), scalar) => value == scalar,
+    })
+}
+
+/// Unpacks a compressed body, and never more than `max` bytes of it.
+pub fn gunzip(packed: &[u8], max: usize) -> Result<Vec<u8>, PayloadError> {
+    let mut out = Vec::with_capacity(packed.len().saturating_mul(3).min(max));
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    GzDecoder::new(packed).take(limit).read_to_end(&mut out).map_err(PayloadError::NotGzip)?;
+    if out.len() > max {
+        return Err(PayloadError::TooLarge(max));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

@@ -1,0 +1,72 @@
+//! The HTTP request of a delivery as KAZOO's receivers know it: verb, URL, content type and body.
+
+use serde_json::Value;
+
+use super::{Object, form};
+use crate::model::{Format, Hook, Verb};
+
+/// What goes over the wire, without headers that do not depend on the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireRequest {
+    /// HTTP method.
+    pub verb: Verb,
+    /// Target; for GET with the payload in its query.
+    pub url: String,
+    /// `Content-Type`; none for GET.
+    pub content_type: Option<&'static str>,
+    /// Body; empty for GET.
+    pub body: Vec<u8>,
+}
+
+/// The request that delivers `payload` to `hook`.
+#[must_use]
+pub fn wire_request(hook: &Hook, payload: &Object) -> WireRequest {
+    if hook.verb == Verb::Get {
+        let url = with_query(&hook.uri, &form(payload));
+        return WireRequest { verb: hook.verb, url, content_type: None, body: Vec::new() };
+    }
+    let (content_type, body) = match hook.format {
+        Format::Form => ("application/x-www-form-urlencoded", form(payload).into_bytes()),
+        Format::Json => ("application/json", json(payload)),
+    };
+    WireRequest { verb: hook.verb, url: hook.uri.clone(), content_type: Some(content_type), body }
+}
+
+fn json(payload: &Object) -> Vec<u8> {
+    // an object with text keys always has a JSON text
+    serde_json::to_vec(payload).unwrap_or_else(|_| Value::Object(payload.clone()).to_string().into_bytes())
+}
+
+/// Joins a query to a URI that may have one already; a fragment would hide it and is left off.
+fn with_query(uri: &str, query: &str) -> String {
+    let uri = uri.split_once('#').map_or(uri, |(before, _)| before);
+    if query.is_empty() {
+        return uri.to_owned();
+    }
+    let joint = match uri.split_once('?') {
+        None => "?",
+        Some((_, existing)) if existing.is_empty() || existing.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    [uri, joint, query].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_joins_whatever_the_uri_ends_in() {
+        for (uri, expected) in [
+            ("http://r.example/a", "http://r.example/a?k=v"),
+            ("http://r.example/a?", "http://r.example/a?k=v"),
+            ("http://r.example/a?t=1", "http://r.example/a?t=1&k=v"),
+            ("http://r.example/a?t=1&", "http://r.example/a?t=1&k=v"),
+            ("http://r.example/a#top", "http://r.example/a?k=v"),
+            ("http://r.example/a?t=1#top", "http://r.example/a?t=1&k=v"),
+        ] {
+            assert_eq!(with_query(uri, "k=v"), expected);
+        }
+        assert_eq!(with_query("http://r.example/a?t", ""), "http://r.example/a?t");
+    }
+}
