@@ -1,1 +1,12 @@
-//! stub
+//! The integration tests: real sockets, real files, a real RabbitMQ. One binary, one file per promise.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers fail the test that called them; clippy exempts only #[test] functions themselves"
+)]
+#![expect(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests may use")]
+
+mod support;
+mod support_works;

@@ -1,0 +1,161 @@
+//! A RabbitMQ of one's own: unprivileged, in a temporary directory, on free ports of 127.0.0.1.
+//!
+//! It can be killed as a power failure would (`kill -9`) and started again over the same data and port.
+//! Both of its processes die with the thread that started them (`setpriv --pdeathsig`), so a test that is
+//! killed leaves nothing behind.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lapin::{Connection, ConnectionProperties};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// A start takes 4 s on an idle machine with two cores.
+const START_WITHIN: Duration = Duration::from_secs(90);
+
+/// A running (or killed) broker.
+pub struct Broker {
+    dir: TempDir,
+    node: String,
+    port: u16,
+    dist_port: u16,
+    epmd_port: u16,
+    epmd: Child,
+    server: Option<Child>,
+}
+
+impl Broker {
+    /// Starts one and waits until it accepts a connection.
+    pub async fn start() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        assert!(Path::new(SERVER).exists(), "{SERVER} is missing: `./test` installs rabbitmq-server");
+        let epmd_port = free_port();
+        let epmd = dying_with_us(Path::new("epmd"))
+            .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("epmd starts");
+        let node = format!("switchhook{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut broker = Self {
+            dir: TempDir::with_prefix("switchhook-broker-").unwrap(),
+            node,
+            port: free_port(),
+            dist_port: free_port(),
+            epmd_port,
+            epmd,
+            server: None,
+        };
+        broker.start_again().await;
+        broker
+    }
+
+    /// Where it listens.
+    pub fn uri(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as a power failure would. Durable queues and persistent messages stay, exchanges that are
+    /// not durable go.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
+    /// Starts it after `kill`, over the same data and on the same ports; waits until it accepts a connection.
+    pub async fn start_again(&mut self) {
+        assert!(self.server.is_none(), "the broker runs already");
+        self.server = Some(self.spawn());
+        let deadline = Instant::now() + START_WITHIN;
+        while !self.accepts().await {
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the broker ended with {ended:?}: {}", self.output());
+            assert!(Instant::now() < deadline, "the broker did not start: {}", self.output());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn accepts(&self) -> bool {
+        let uri = self.uri();
+        let connecting = Connection::connect(&uri, ConnectionProperties::default());
+        match tokio::time::timeout(Duration::from_secs(2), connecting).await {
+            Ok(Ok(connection)) => connection.close(200, "there".into()).await.is_ok(),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    fn spawn(&self) -> Child {
+        let dir = self.dir.path();
+        let config = dir.join("rabbitmq.conf");
+        std::fs::write(&config, format!("listeners.tcp.1 = 127.0.0.1:{}\n", self.port)).unwrap();
+        std::fs::write(dir.join("enabled_plugins"), "[].\n").unwrap();
+        let output = std::fs::File::create(dir.join("output")).unwrap();
+        dying_with_us(Path::new(SERVER))
+            .env("HOME", dir)
+            .env("RABBITMQ_HOME", "/usr/lib/rabbitmq")
+            .env("RABBITMQ_CONF_ENV_FILE", dir.join("no-such-file"))
+            .env("RABBITMQ_CONFIG_FILE", &config)
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins"))
+            .env("RABBITMQ_NODENAME", format!("{}@localhost", self.node))
+            .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_MNESIA_BASE", dir.join("data"))
+            .env("RABBITMQ_LOG_BASE", dir.join("log"))
+            .env("RABBITMQ_PID_FILE", dir.join("pid"))
+            .env("RABBITMQ_FEATURE_FLAGS_FILE", dir.join("feature_flags"))
+            // The script replaces itself with the Erlang machine instead of standing in front of it, so
+            // that our child is what `kill` must hit.
+            .env("RABBITMQ_ALLOW_INPUT", "1")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-noinput +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+            )
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .expect("rabbitmq-server starts")
+    }
+
+    fn output(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("output")).unwrap_or_default()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        self.epmd.kill().unwrap();
+        self.epmd.wait().unwrap();
+    }
+}
+
+/// A command whose process is killed when the thread that starts it ends. A test's own thread lives as long
+/// as the test; the process image may replace itself and still dies.
+fn dying_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// A port that nobody listens on, below the range that outgoing connections are given, so that none of them
+/// takes it while the broker is down.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(17).wrapping_add(step) % 20_000;
+        let port = 12_000 + u16::try_from(place).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What the tests stand on: a private RabbitMQ, an HTTP receiver with moods, a publisher that behaves as
+//! KAZOO does, and waiting without sleeping.
+//!
+//! Everything cleans up when dropped, uses free ports of 127.0.0.1 only, and may run many times at once.
+
+pub mod broker;
+pub mod publisher;
+pub mod receiver;
+mod receiver_http;
+pub mod wait;
