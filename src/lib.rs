@@ -1,9 +1,12 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
+pub mod config;
+pub mod delivery;
 pub mod disk;
 pub mod http;
 pub mod kazoo;
 pub mod log;
 pub mod model;
+pub mod queues;
 pub mod state;
 pub mod tasks;

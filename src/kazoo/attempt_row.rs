@@ -109,6 +109,9 @@ fn outcome(parts: &AttemptParts<'_>) -> Object {
         AttemptResult::NothingToSend => {
             out.insert("reason".to_owned(), "nothing to send".into());
         }
+        AttemptResult::Expired => {
+            out.insert("reason".to_owned(), "event expired".into());
+        }
     }
     out
 }

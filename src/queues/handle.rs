@@ -14,7 +14,7 @@ use crate::model::{
     AttemptPage, AttemptQuery, Clock, Event, HookId, Id, QueueStatus, ReplayOnly, ReplayPoint, ReplayRequest,
     ReplayState, ReplayStatus,
 };
-use crate::state::{Kind, State, Write};
+use crate::state::{Expect, Kind, State, Write};
 use crate::tasks::Tasks;
 
 /// Why a question has no answer.
@@ -117,7 +117,8 @@ impl Queues {
             return self.count(job).await;
         }
         let job = Arc::new(job);
-        let write = Write::put(Kind::Replay, job.id.to_string(), job.document());
+        let (id, doc) = (job.id.to_string(), Some(job.document()));
+        let write = Write { kind: Kind::Replay, id, doc, expect: Expect::Any };
         let kept = self.attempts.state.write(vec![write]).await;
         kept.map_err(|error| AskError::State(error.to_string()))?;
         self.begin(job).await
@@ -174,7 +175,10 @@ impl Queues {
 
     fn jobs(&self) -> Result<Vec<ReplayJob>, AskError> {
         let documents = self.attempts.state.all(Kind::Replay).map_err(|e| AskError::State(e.to_string()))?;
-        Ok(documents.iter().filter_map(|d| ReplayJob::from_document(d.id.parse().ok()?, &d.doc)).collect())
+        Ok(documents.iter().filter_map(|d| {
+            let id = d.get("_id").and_then(serde_json::Value::as_str)?;
+            ReplayJob::from_document(id.parse().ok()?, d)
+        }).collect())
     }
 
     /// Begins again what was running when the program ended.

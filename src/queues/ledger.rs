@@ -101,7 +101,7 @@ impl Ledger {
             };
             match result {
                 Ok(_) => self.stalled = false,
-                Err(AppendError::Full { .. }) if !wait => {
+                Err(AppendError::Full) if !wait => {
                     self.again(batch).await?;
                     return Ok(());
                 }

@@ -49,7 +49,7 @@ impl Engine {
     fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<usize> {
         let mut found = Vec::new();
         let families = kazoo::families_of(event);
-        self.router.candidates(account, families.as_slice(), |at| {
+        self.router.candidates(account, families, |at| {
             let slot = self.slots.get(at).and_then(Option::as_ref);
             if slot.is_some_and(|slot| kazoo::wanted(&slot.hook, event)) {
                 found.push(at);

@@ -49,8 +49,13 @@ impl<S: Copy + PartialEq> Router<S> {
 
     /// Calls `found` once for each hook of the event's account, and of its ancestors where the hook includes
     /// descendants, that asks for one of `families` or for all. The families' own filters are the caller's.
-    pub fn candidates(&self, account: &Account, families: &[Family], mut found: impl FnMut(S)) {
-        let wanted = families.iter().copied().map(Some).chain([None]);
+    pub fn candidates(
+        &self,
+        account: &Account,
+        families: impl Iterator<Item = Family>,
+        mut found: impl FnMut(S),
+    ) {
+        let wanted = families.map(Some).chain([None]);
         for family in wanted {
             for slot in self.own.get(&(account.id, family)).into_iter().flatten() {
                 found(*slot);
@@ -101,7 +106,7 @@ mod tests {
 
     fn found(router: &Router<u32>, account: &Account, families: &[Family]) -> Vec<u32> {
         let mut slots = Vec::new();
-        router.candidates(account, families, |s| slots.push(s));
+        router.candidates(account, families.iter().copied(), |s| slots.push(s));
         slots.sort_unstable();
         slots
     }

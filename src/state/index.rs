@@ -94,7 +94,7 @@ impl Index {
         let mut digest = 0;
         let mut bytes = 0;
         let mut documents = Vec::new();
-        for pair in &self.db {
+        for pair in &*self.db {
             let (key, value) = pair?;
             if &*key == keys::MARK {
                 continue;

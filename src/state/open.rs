@@ -93,7 +93,7 @@ impl State {
         let Files { journal, index, view, rebuilt } = files.await.map_err(|_| OpenError::Interrupted)??;
         let log::Opened { writer, appender, reader, recovered } = journal;
         // The writer ends when the owner task, which holds the only appender, has ended.
-        tasks.spawn_blocking(move || writer.run(&Stop::new()));
+        tasks.spawn_blocking(move || writer.run(Stop::new()));
 
         let shared = Arc::new(Shared::new(index, view, reader));
         let (commands, asked) = mpsc::channel(options.queue);
