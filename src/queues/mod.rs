@@ -42,7 +42,7 @@ pub use options::Options;
 pub use policy::{Class, Health, Policy, classify, probe_delay_ms, retry_delay_ms};
 pub use queue::{Entry, EntryState, Limits, Past, Queue, Start, Taken};
 pub use record::{AttemptRecord, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, QueueImage, Settlement};
-pub use recover::{Recovered, RecoveredQueue, recover};
+pub use recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
 pub use replay::{ReplayJob, ReplayRun};
 pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};
 pub use router::{Router, in_reach, subject_hash};

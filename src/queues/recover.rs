@@ -39,15 +39,19 @@ pub struct Recovered {
     pub unreadable: u64,
 }
 
+/// The ledger offset at which the last complete checkpoint begins.
+pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
+    let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], ledger.end(), 1)?;
+    Ok(last.first().and_then(|last| match LedgerRecord::decode(&last.payload) {
+        Ok(LedgerRecord::CheckpointEnd { back }) => Some(last.offset.saturating_sub(back)),
+        _ => None,
+    }))
+}
+
 /// Reads the ledger from its last complete checkpoint to its end.
 pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
     let end = ledger.end();
-    let mut from = ledger.first();
-    if let Some(last) = ledger.read_tags_back(&[CHECKPOINT_END_TAG], end, 1)?.first()
-        && let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload)
-    {
-        from = from.max(last.offset.saturating_sub(back));
-    }
+    let mut from = last_checkpoint(ledger)?.unwrap_or(0).max(ledger.first());
     let mut recovered = Recovered::default();
     let mut checkpoint: Option<Checkpoint> = None;
     while from < end {

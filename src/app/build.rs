@@ -1,0 +1,318 @@
+//! Opening, recovering and binding: everything that can fail before the program is ready.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc;
+
+use super::ports::{EventsPort, HealthPort, QueuesPort};
+use super::retention::Retention;
+use super::watch::StorageHealth;
+use super::{App, Steps, Stops};
+use crate::config::Config;
+use crate::delivery::{self, Delivery};
+use crate::disk::OsDisk;
+use crate::http::{self, Api, Ports, Server};
+use crate::ingest::{self, AmqpConsumer, ConsumerOptions, Ingest, Publisher, PublisherOptions};
+use crate::kazoo;
+use crate::log::{self, Opened};
+use crate::model::{Clock, Hook};
+use crate::queues::{self, Action, Engine, Parts, Policy, Queues};
+use crate::state::{self, State};
+use crate::tasks::Tasks;
+
+/// The keeper and the announcer of disabled hooks.
+pub(super) struct Keeper {
+    state: State,
+    actions: mpsc::Receiver<Action>,
+    publisher: Publisher,
+    ingest: Ingest,
+    node: String,
+    clock: Clock,
+    with_broker: bool,
+}
+
+impl Keeper {
+    pub(super) async fn run(self) {
+        let (disabled, announced) = mpsc::channel(64);
+        let (state, actions) = (self.state.clone(), self.actions);
+        let announcer = Announcer {
+            publisher: self.publisher,
+            ingest: self.ingest,
+            node: self.node,
+            clock: self.clock,
+            with_broker: self.with_broker,
+        };
+        tokio::join!(queues::keep(state, actions, disabled), announcer.run(announced));
+    }
+}
+
+struct Announcer {
+    publisher: Publisher,
+    ingest: Ingest,
+    node: String,
+    clock: Clock,
+    with_broker: bool,
+}
+
+impl Announcer {
+    /// Publishes `webhook_disabled`; without a broker it goes straight into the log.
+    async fn run(self, mut disabled: mpsc::Receiver<Arc<Hook>>) {
+        while let Some(hook) = disabled.recv().await {
+            let msg_id = self.clock.now_us().to_string();
+            let message = kazoo::webhook_disabled_message(hook.account, hook.id, &msg_id, &self.node);
+            let body = serde_json::Value::Object(message).to_string();
+            let (exchange, key) = (kazoo::WEBHOOK_DISABLED_BINDING.exchange, kazoo::WEBHOOK_DISABLED_BINDING.routing_key);
+            if self.with_broker {
+                self.publisher.publish(exchange, key, body);
+            } else if let Err(error) = self.ingest.submit(vec![body.into()], hook.account).await {
+                tracing::warn!(hook_id = %hook.id, %error, "webhook_disabled could not be logged");
+            }
+        }
+    }
+}
+
+impl App {
+    /// Opens the data directory, brings every queue back to its place, and binds the listeners.
+    pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let (tasks, stops) = (Tasks::new(), Stops::default());
+        let dir = config.data_dir.clone();
+        let lock = lock(&dir)?;
+        let mut opened = State::open(Arc::new(OsDisk), state_options(&config), clock.clone(), &tasks)
+            .await
+            .context("state")?;
+        if let Some(reason) = opened.rebuilt.take() {
+            tracing::warn!(reason, "the state's index was made again from the journal");
+        }
+        let events = open_log(&dir.join("events"), events_options(&config), &clock)?;
+        let ledger = open_log(&dir.join("ledger"), ledger_options(&config), &clock)?;
+        let recovered = queues::recover(&ledger.reader).context("ledger")?;
+        if recovered.unreadable > 0 {
+            tracing::error!(records = recovered.unreadable, "ledger records are unreadable; those deliveries repeat");
+        }
+        let state = opened.state;
+        let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), ingest_options(&config))
+            .context("events log")?;
+        let options = queue_options(&config);
+        let (jobs_tx, jobs) = mpsc::channel(options.max_in_flight + 64);
+        let (results_tx, results) = mpsc::channel(options.max_in_flight + 64);
+        let (commands_tx, commands) = mpsc::channel(256);
+        let (actions_tx, actions) = mpsc::channel(1024);
+        let delivery = Delivery::new(
+            delivery_options(&config),
+            clock.clone(),
+            events.reader.clone(),
+            state.clone(),
+            (jobs, results_tx),
+        )?;
+        let max_replays = options.max_replays;
+        let engine = Engine::new(Parts {
+            options,
+            clock: clock.clone(),
+            events: events.reader.clone(),
+            ledger: ledger.appender.clone(),
+            recovered,
+            state: state.clone(),
+            hooks: state.all_hooks(),
+            changes: opened.changes,
+            commands,
+            jobs: jobs_tx,
+            results,
+            actions: actions_tx,
+            tasks: tasks.clone(),
+        });
+        let queues = Queues::new(
+            commands_tx,
+            (events.reader.clone(), ledger.reader.clone()),
+            state.clone(),
+            clock.clone(),
+            (tasks.clone(), max_replays, config.attempts.log_successful),
+        );
+        let broker = broker(&config, &ingest)?;
+        let status = broker.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status);
+        let health = StorageHealth {
+            events: events.reader.clone(),
+            ledger: ledger.reader.clone(),
+            state: state.clone(),
+            broker: status,
+        };
+        let ports = Ports {
+            queues: Arc::new(QueuesPort(queues.clone())),
+            events: Arc::new(EventsPort { ingest: ingest.clone(), log_id: state.settings().log_id, events: events.reader.clone() }),
+            health: Arc::new(HealthPort(health)),
+        };
+        let api = Api::new(state.clone(), ports, clock.clone(), http_options(&config));
+        let server = Server::bind(api).await.with_context(|| format!("http.listen {}", config.http.listen))?;
+        let keeper = Keeper {
+            state: state.clone(),
+            actions,
+            publisher: broker.handle,
+            ingest,
+            node: node_name(),
+            clock: clock.clone(),
+            with_broker: config.amqp.uri.is_some(),
+        };
+        let retention = Retention {
+            events: (events.appender.clone(), events.reader.clone()),
+            ledger: (ledger.appender, ledger.reader),
+            clock,
+            max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
+        };
+        Ok(Self {
+            grace: Duration::from_millis(config.shutdown_grace_ms),
+            http_addr: server.local_addr(),
+            queues,
+            state,
+            events: events.reader,
+            steps: Steps {
+                consumer: broker.consumer,
+                publisher: broker.publisher,
+                server,
+                engine,
+                delivery,
+                keeper,
+                retention,
+                state: opened.task,
+                writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
+            },
+            tasks,
+            stops,
+            _lock: lock,
+        })
+    }
+}
+
+/// Takes the data directory for this process.
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(dir).with_context(|| format!("data_dir {}", dir.display()))?;
+    let path = dir.join("LOCK");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("{}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("data_dir {} is in use by another process; stop it or choose another data_dir", dir.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}", path.display())),
+    }
+}
+
+fn open_log(dir: &Path, options: log::Options, clock: &Clock) -> anyhow::Result<Opened> {
+    let opened = log::open(Arc::new(OsDisk), dir, options, clock.clone())
+        .with_context(|| format!("log {}", dir.display()))?;
+    tracing::debug!(dir = %dir.display(), end = opened.reader.end(), "log open");
+    Ok(opened)
+}
+
+struct Broker {
+    consumer: Option<AmqpConsumer>,
+    publisher: Option<ingest::PublisherTask>,
+    handle: Publisher,
+}
+
+fn broker(config: &Config, ingest: &Ingest) -> anyhow::Result<Broker> {
+    let Some(uri) = &config.amqp.uri else {
+        tracing::info!("amqp.uri is not set: no broker, events come by HTTP only");
+        return Ok(Broker { consumer: None, publisher: None, handle: Publisher::disabled() });
+    };
+    let options = ConsumerOptions {
+        queue: config.amqp.queue.clone(),
+        prefetch: config.amqp.prefetch,
+        batch_events: config.ingest.batch_events,
+        ..ConsumerOptions::default()
+    };
+    let consumer = AmqpConsumer::new(uri.reveal(), options, ingest.clone()).context("amqp.uri")?;
+    let (handle, publisher) = Publisher::new(uri.reveal(), &PublisherOptions::default()).context("amqp.uri")?;
+    Ok(Broker { consumer: Some(consumer), publisher: Some(publisher), handle })
+}
+
+fn node_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("switchhook@{}", if host.is_empty() { "localhost" } else { host })
+}
+
+fn state_options(config: &Config) -> state::Options {
+    let mut options = state::Options::new(&config.data_dir);
+    options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
+    options.reserve_bytes = config.ledger.reserve_bytes / 2;
+    options
+}
+
+fn events_options(config: &Config) -> log::Options {
+    log::Options {
+        segment_bytes: config.log.segment_bytes,
+        segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
+        max_age_us: Some(config.retention.max_age_hours.saturating_mul(3_600_000_000)),
+        max_bytes: Some(config.retention.max_bytes),
+        reserve_bytes: config.log.reserve_bytes,
+        max_record_bytes: config.ingest.max_event_bytes.saturating_add(ingest::RECORD_OVERHEAD as u32),
+        ..log::Options::default()
+    }
+}
+
+/// The ledger is retained by its own rule (`retention.rs`), which never drops the last checkpoint.
+fn ledger_options(config: &Config) -> log::Options {
+    log::Options {
+        segment_bytes: config.ledger.segment_bytes,
+        segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
+        reserve_bytes: config.ledger.reserve_bytes,
+        ..log::Options::default()
+    }
+}
+
+fn ingest_options(config: &Config) -> ingest::Options {
+    ingest::Options { max_event_bytes: config.ingest.max_event_bytes as usize, ..ingest::Options::default() }
+}
+
+fn http_options(config: &Config) -> http::Options {
+    http::Options {
+        listen: config.http.listen,
+        max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
+        body_timeout: Duration::from_millis(config.http.request_timeout_ms),
+        node: node_name(),
+        token_ttl_s: config.auth.token_expiry_s,
+        allow_addresses: config.delivery.allow_addresses.clone(),
+        ..http::Options::default()
+    }
+}
+
+fn delivery_options(config: &Config) -> delivery::Options {
+    let d = &config.delivery;
+    delivery::Options {
+        connect_timeout: Duration::from_millis(d.connect_timeout_ms),
+        request_timeout: Duration::from_millis(d.request_timeout_ms),
+        allow_addresses: d.allow_addresses.clone(),
+        response_read_bytes: d.response_read_bytes,
+        response_keep_bytes: d.response_keep_bytes,
+        idle_per_host: d.per_host_in_flight as usize,
+        idle_timeout: Duration::from_secs(30),
+    }
+}
+
+fn queue_options(config: &Config) -> queues::Options {
+    let d = &config.delivery;
+    queues::Options {
+        max_in_flight: d.max_in_flight,
+        per_hook_in_flight: d.per_hook_in_flight,
+        per_host_in_flight: d.per_host_in_flight,
+        window: config.queues.window,
+        lane: config.queues.lane,
+        keep_bytes: config.queues.keep_bytes,
+        checkpoint_records: config.ledger.checkpoint_records,
+        max_reads: 4,
+        max_replays: config.queues.max_replays,
+        grace: Duration::from_millis(config.shutdown_grace_ms),
+        policy: Policy {
+            retry_initial_ms: config.retry.initial_ms,
+            retry_max_ms: config.retry.max_ms,
+            failure_count: config.disable.failure_count,
+            failure_window_ms: config.disable.window_ms,
+            probe_initial_ms: config.disable.probe_initial_ms,
+            probe_max_ms: config.disable.probe_max_ms,
+        },
+    }
+}

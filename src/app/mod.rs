@@ -1,0 +1,162 @@
+//! The whole program: built from a configuration, run until told to stop.
+//!
+//! `App::build` opens, recovers and binds, and may fail; `App::run` does not fail to start. Steps meet only
+//! here, through handles and bounded channels. Shutdown runs along an event's way, so that nothing taken is
+//! left unwritten.
+
+mod build;
+mod ports;
+mod retention;
+mod watch;
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::delivery::Delivery;
+use crate::http::Server;
+use crate::ingest::{AmqpConsumer, PublisherTask};
+use crate::log::Writer;
+use crate::queues::{Engine, Queues};
+use crate::state::{State, StateTask};
+use crate::tasks::{Stop, Tasks};
+
+/// A program that is ready to run.
+pub struct App {
+    tasks: Tasks,
+    stops: Stops,
+    grace: Duration,
+    http_addr: SocketAddr,
+    queues: Queues,
+    state: State,
+    events: crate::log::Reader,
+    steps: Steps,
+    _lock: File,
+}
+
+/// One token for each stage of the shutdown, in its order.
+#[derive(Debug, Clone, Default)]
+struct Stops {
+    intake: Stop,
+    engine: Stop,
+    abandon: Stop,
+    storage: Stop,
+}
+
+/// What `run` starts.
+struct Steps {
+    consumer: Option<AmqpConsumer>,
+    publisher: Option<PublisherTask>,
+    server: Server,
+    engine: Engine,
+    delivery: Delivery,
+    keeper: build::Keeper,
+    retention: retention::Retention,
+    state: StateTask,
+    writers: Vec<(&'static str, Writer)>,
+}
+
+impl App {
+    /// Where the API listens.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// The state, for tests and tools that look inside.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The events log, likewise.
+    #[must_use]
+    pub fn events(&self) -> &crate::log::Reader {
+        &self.events
+    }
+
+    /// Works until `shutdown` resolves or a step fails, then ends every step in order. Storage that failed is
+    /// the error; everything else that may go wrong is handled on the way.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { tasks, stops, grace, queues, steps, .. } = self;
+        let failed = Stop::new();
+        let (storage, engine, rest) = start(&tasks, &stops, &failed, steps);
+        match queues.resume_replays().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "replays resumed"),
+            Err(error) => tracing::error!(%error, "replays are not resumed"),
+        }
+        tokio::select! {
+            () = shutdown => tracing::info!("stopping"),
+            () = failed.cancelled() => tracing::error!("stopping: a step has failed"),
+        }
+        stops.intake.cancel();
+        for task in rest {
+            // A task that panicked has been reported by its own message.
+            let _panicked = tokio::time::timeout(grace, task).await;
+        }
+        stops.engine.cancel();
+        let ended = tokio::time::timeout(grace + Duration::from_secs(5), engine).await;
+        stops.abandon.cancel();
+        stops.storage.cancel();
+        let mut result = match ended {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(anyhow::anyhow!("queues: {panicked}")),
+            Err(_) => Err(anyhow::anyhow!("queues did not end in time; what was under way is repeated")),
+        };
+        for task in storage {
+            if let Ok(Err(error)) = task.await {
+                result = Err(error);
+            }
+        }
+        drop(queues);
+        if tokio::time::timeout(Duration::from_secs(5), tasks.all_ended()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        tracing::info!("stopped");
+        result
+    }
+}
+
+type Task = JoinHandle<anyhow::Result<()>>;
+
+/// Starts every step; a storage or queue step that fails cancels `failed`.
+fn start(tasks: &Tasks, stops: &Stops, failed: &Stop, steps: Steps) -> (Vec<Task>, Task, Vec<JoinHandle<()>>) {
+    let mut storage = Vec::new();
+    for (name, writer) in steps.writers {
+        let (stop, failed) = (stops.storage.clone(), failed.clone());
+        storage.push(tasks.spawn_blocking(move || {
+            let ended = writer.run(stop);
+            failed.cancel();
+            ended.map_err(|error| anyhow::anyhow!("{name}: {error}"))
+        }));
+    }
+    let (stop, state) = (stops.storage.clone(), steps.state);
+    drop(tasks.spawn("state", async move { state.run(stop).await }));
+    let (engine, stop, failing) = (steps.engine, stops.engine.clone(), failed.clone());
+    let engine = tasks.spawn("queues", async move {
+        let ended = engine.run(stop).await;
+        failing.cancel();
+        ended.map_err(anyhow::Error::from)
+    });
+    drop(tasks.spawn("delivery", steps.delivery.run(stops.abandon.clone())));
+    drop(tasks.spawn("keeper", steps.keeper.run()));
+    let mut rest = vec![tasks.spawn("retention", steps.retention.run(stops.intake.clone()))];
+    if let Some(consumer) = steps.consumer {
+        let (stop, failing) = (stops.intake.clone(), failed.clone());
+        rest.push(tasks.spawn("amqp", async move {
+            if let Err(error) = consumer.run(stop).await {
+                tracing::error!(%error, "broker ingest has ended");
+                failing.cancel();
+            }
+        }));
+    }
+    if let Some(publisher) = steps.publisher {
+        rest.push(tasks.spawn("publisher", publisher.run(stops.intake.clone())));
+    }
+    let (server, stop) = (steps.server, stops.intake.clone());
+    rest.push(tasks.spawn("http", async move { server.run(stop).await }));
+    (storage, engine, rest)
+}

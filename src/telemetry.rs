@@ -1,0 +1,27 @@
+//! Log lines on stderr: for people or for machines, as configured. Secrets never reach them.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{LogFormat, Telemetry};
+
+/// A filter that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("telemetry.filter = {filter}: {reason}; for example \"info\" or \"info,switchhook::queues=debug\"")]
+pub struct FilterError {
+    filter: String,
+    reason: String,
+}
+
+/// Starts logging; once for a process (a second call changes nothing).
+pub fn start(options: &Telemetry) -> Result<(), FilterError> {
+    let filter = EnvFilter::try_new(&options.filter)
+        .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })?;
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let started = match options.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    drop(started);
+    Ok(())
+}
