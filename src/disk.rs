@@ -1,0 +1,145 @@
+//! The small file system that the log stands on: every write, sync, rename and create goes through here,
+//! so that a test can cut the power at each of them.
+//!
+//! Nothing is durable before `File::sync_data` (bytes) or `Disk::sync_dir` (names) has answered.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file's name and size, as `Disk::list` finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Name without the directory.
+    pub name: String,
+    /// Size in bytes.
+    pub len: u64,
+}
+
+/// What the log asks of a file system.
+pub trait Disk: Send + Sync + Debug {
+    /// Makes a directory and its parents; no error when it exists.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// The files of a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// A new, empty file for writing and reading; an older one of that name is emptied.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// An existing file for writing and reading.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// An existing file for reading only.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Renames, replacing what is there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creates, renames and removes in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that may still be written below `path`.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// An open file with positions instead of a cursor, so that one handle serves many readers.
+pub trait File: Send + Sync + Debug {
+    /// Reads into `buf`; fewer bytes than asked only at the file's end.
+    fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize>;
+    /// Writes all of `buf`; after an error any part of it may have been written.
+    fn write_at(&self, buf: &[u8], pos: u64) -> io::Result<()>;
+    /// Makes all written bytes and the length durable (`fdatasync`).
+    fn sync_data(&self) -> io::Result<()>;
+    /// Cuts or extends to `len` bytes.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Size in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// True for a file without bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// The machine's own file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+#[derive(Debug)]
+struct OsFile(fs::File);
+
+impl Disk for OsDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            if let (true, Ok(name)) = (meta.is_file(), entry.file_name().into_string()) {
+                found.push(Entry { name, len: meta.len() });
+            }
+        }
+        Ok(found)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(fs::OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OsFile(fs::File::open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        fs4::available_space(path)
+    }
+}
+
+impl File for OsFile {
+    fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, pos + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, buf: &[u8], pos: u64) -> io::Result<()> {
+        self.0.write_all_at(buf, pos)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}

@@ -1,0 +1,135 @@
+//! Where the records of one tag lie in one segment: numbers and positions, delta-coded, about four bytes each.
+//!
+//! Every 128th entry is marked, so that looking up a place in a long list does not decode all of it.
+
+use super::bytes::{put_varint, small, take_varint};
+
+const STRIDE: u32 = 128;
+
+/// A record's number and position within its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Place {
+    pub(super) seq: u32,
+    pub(super) pos: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Postings {
+    bytes: Vec<u8>,
+    count: u32,
+    last: Place,
+    /// The entry before every 128th one, and where that one's bytes begin.
+    marks: Vec<(Place, u32)>,
+}
+
+impl Postings {
+    /// Adds a record; both numbers only grow.
+    pub(super) fn push(&mut self, place: Place) {
+        if self.count > 0 && self.count.is_multiple_of(STRIDE) {
+            self.marks.push((self.last, small(self.bytes.len() as u64)));
+        }
+        put_varint(&mut self.bytes, u64::from(place.seq.wrapping_sub(self.last.seq)));
+        put_varint(&mut self.bytes, u64::from(place.pos.wrapping_sub(self.last.pos)));
+        self.last = place;
+        self.count += 1;
+    }
+
+    /// As stored in an index file, with the number of entries.
+    pub(super) fn encoded(&self) -> (&[u8], u32) {
+        (&self.bytes, self.count)
+    }
+
+    /// Reads what `encoded` gave; `None` when it is not that.
+    pub(super) fn decode(bytes: &[u8], count: u32) -> Option<Self> {
+        let mut list = Self { bytes: Vec::with_capacity(bytes.len()), ..Self::default() };
+        let mut rest = bytes;
+        for _ in 0..count {
+            let place = next(&mut rest, list.last)?;
+            list.push(place);
+        }
+        rest.is_empty().then_some(list)
+    }
+
+    /// Bytes of memory it takes, roughly.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.capacity() + self.marks.capacity() * size_of::<(Place, u32)>() + size_of::<Self>()
+    }
+
+    /// The entries from record `seq` on, in order.
+    pub(super) fn from(&self, seq: u32) -> impl Iterator<Item = Place> + '_ {
+        let before = self.marks.partition_point(|(place, _)| place.seq < seq);
+        self.entries_behind(before).skip_while(move |place| place.seq < seq)
+    }
+
+    /// The last `most` entries before record `seq`, in order.
+    pub(super) fn before(&self, seq: u32, most: usize) -> Vec<Place> {
+        let before = self.marks.partition_point(|(place, _)| place.seq < seq);
+        let blocks = most.div_ceil(STRIDE as usize);
+        let mut found: Vec<Place> =
+            self.entries_behind(before.saturating_sub(blocks)).take_while(|place| place.seq < seq).collect();
+        found.drain(..found.len().saturating_sub(most));
+        found
+    }
+
+    /// Entries from the `marks`-th mark on; 0 is the start.
+    fn entries_behind(&self, marks: usize) -> impl Iterator<Item = Place> + '_ {
+        let start = marks.checked_sub(1).and_then(|at| self.marks.get(at)).copied();
+        let (mut last, at) = start.unwrap_or_default();
+        let mut rest = self.bytes.get(at as usize..).unwrap_or(&[]);
+        std::iter::from_fn(move || {
+            last = next(&mut rest, last)?;
+            Some(last)
+        })
+    }
+}
+
+fn next(rest: &mut &[u8], last: Place) -> Option<Place> {
+    let seq = u32::try_from(take_varint(rest)?).ok()?;
+    let pos = u32::try_from(take_varint(rest)?).ok()?;
+    Some(Place { seq: last.seq.checked_add(seq)?, pos: last.pos.checked_add(pos)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(count: u32) -> Vec<Place> {
+        (0..count).map(|n| Place { seq: n * 3, pos: 32 + n * 500 }).collect()
+    }
+
+    fn list(places: &[Place]) -> Postings {
+        let mut list = Postings::default();
+        for place in places {
+            list.push(*place);
+        }
+        list
+    }
+
+    #[test]
+    fn a_list_gives_every_entry_from_any_place_in_both_directions() {
+        for count in [0, 1, 127, 128, 129, 700] {
+            let all = places(count);
+            let list = list(&all);
+            for seq in [0, 1, 2, 3, 380, 384, 385, 1000, 3000] {
+                let expected: Vec<_> = all.iter().copied().filter(|p| p.seq >= seq).collect();
+                assert_eq!(list.from(seq).collect::<Vec<_>>(), expected, "{count} from {seq}");
+                for most in [0, 1, 5, 128, 300, 5000] {
+                    let mut expected: Vec<_> = all.iter().copied().filter(|p| p.seq < seq).collect();
+                    expected.drain(..expected.len().saturating_sub(most));
+                    assert_eq!(list.before(seq, most), expected, "{count}: {most} before {seq}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_as_it_was_written_and_nothing_else_is() {
+        let all = places(300);
+        let list = list(&all);
+        let (bytes, count) = list.encoded();
+        let again = Postings::decode(bytes, count).unwrap();
+        assert_eq!(again.from(0).collect::<Vec<_>>(), all);
+        assert!(Postings::decode(bytes, count + 1).is_none());
+        assert!(Postings::decode(bytes, count - 1).is_none());
+    }
+}

@@ -1,0 +1,318 @@
+//! Reading: in order, by offset, by time. Never changes a file.
+//!
+//! All methods block on the disk (or the page cache) for a few microseconds per block read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::bytes::{size, small};
+use super::damage::{Damage, Health};
+use super::names;
+use super::options::Record;
+use super::record::{Header, RECORD_HEADER};
+use super::scan::{Scanner, Span, Step};
+use super::store::{Located, Segment, Store};
+
+const CHUNK: usize = 256 << 10;
+const SMALL_CHUNK: usize = 32 << 10;
+const BLOCK_CHUNK: usize = 64 << 10;
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system answered with an error.
+    #[error("{} cannot be read: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// The record asked for is damaged.
+    #[error("{0}")]
+    Damaged(Damage),
+    /// An index made anew could not be read.
+    #[error("{} cannot be made anew", file.display())]
+    Index {
+        /// The index file.
+        file: PathBuf,
+    },
+}
+
+impl ReadError {
+    pub(super) fn io(file: &Path, source: io::Error) -> Self {
+        Self::Io { file: file.to_owned(), source }
+    }
+
+    /// Whether the file is not there, as when retention removed it a moment ago.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// What one read found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// In order.
+    pub records: Vec<Record>,
+    /// Where to go on.
+    pub next: u64,
+    /// What could not be read between where the read began and `next`.
+    pub damaged: Vec<Damage>,
+}
+
+/// The log in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogStats {
+    /// The oldest kept offset.
+    pub first: u64,
+    /// The offset that the next record gets.
+    pub end: u64,
+    /// Segments.
+    pub segments: usize,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// How well it is.
+    pub health: Health,
+}
+
+/// How much one read may return.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+/// What a scanner's step means to a reader.
+#[derive(Debug)]
+enum Seen {
+    Record(Header, Bytes),
+    Damage(Damage),
+    End,
+}
+
+/// A handle for reading; cheap to clone, usable from any thread.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pub(super) store: Arc<Store>,
+}
+
+impl Reader {
+    /// The oldest kept offset.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.store.first()
+    }
+
+    /// The durable end: every offset from `first` to here, exclusively, can be read.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.store.end()
+    }
+
+    /// Follows the durable end.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.store.end.subscribe()
+    }
+
+    /// The log in numbers; costs no disk access.
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        let (segments, bytes) =
+            self.store.list(|all| (all.len(), all.iter().map(|segment| segment.len()).sum()));
+        LogStats { first: self.first(), end: self.end(), segments, bytes, health: self.health() }
+    }
+
+    /// How well the log is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.store.health().clone()
+    }
+
+    /// Records from `from` on (from `first()` when that is later), at most `max_records` and, unless the first
+    /// alone is larger, `max_bytes` of payload. May return fewer than there are; returns none only when
+    /// `next` has reached the end.
+    ///
+    /// Payloads share one buffer of up to 256 KiB: copy what is kept for long.
+    pub fn read(&self, from: u64, max_records: usize, max_bytes: usize) -> Result<Batch, ReadError> {
+        let limits = Limits { records: max_records, bytes: max_bytes };
+        let end = self.end();
+        let mut batch = Batch { next: from.max(self.first()), ..Batch::default() };
+        while batch.next < end && batch.records.is_empty() && max_records > 0 {
+            let from = batch.next;
+            let Some(place) = self.store.locate(from, end) else {
+                batch.next = self.first().max(from);
+                continue;
+            };
+            match self.read_segment(&place, limits, &mut batch) {
+                Ok(()) => {}
+                Err(e) if e.is_gone() && from < self.first() => batch.next = self.first(),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(batch)
+    }
+
+    fn read_segment(&self, place: &Located, limits: Limits, batch: &mut Batch) -> Result<(), ReadError> {
+        let first = place.segment.first;
+        let seq = small(batch.next - first);
+        let by_count = limits.records.saturating_mul(4 << 10);
+        let want = limits.bytes.min(by_count).saturating_add(SMALL_CHUNK / 2).clamp(SMALL_CHUNK, CHUNK);
+        let mut scanner = self.seek(place, seq, want)?;
+        let mut bytes = 0;
+        loop {
+            let some = !batch.records.is_empty();
+            if some && (batch.records.len() >= limits.records || !scanner.is_buffered()) {
+                return Ok(());
+            }
+            match self.step(&mut scanner, place)? {
+                Seen::Record(header, _) if header.seq < seq => {}
+                Seen::Record(header, payload) => {
+                    bytes += payload.len();
+                    if some && bytes > limits.bytes {
+                        return Ok(());
+                    }
+                    batch.next = first + u64::from(header.seq) + 1;
+                    batch.records.push(record(first, &header, payload));
+                }
+                Seen::Damage(damage) if damage.offsets.end <= batch.next => {}
+                Seen::Damage(damage) => {
+                    batch.next = damage.offsets.end;
+                    batch.damaged.push(damage);
+                }
+                Seen::End => {
+                    batch.next = batch.next.max(place.end);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The record at `offset`; `None` when it is not kept any more or not there yet.
+    pub fn get(&self, offset: u64) -> Result<Option<Record>, ReadError> {
+        let end = self.end();
+        if offset >= end || offset < self.first() {
+            return Ok(None);
+        }
+        let Some(place) = self.store.locate(offset, end) else { return Ok(None) };
+        match self.get_in(&place, offset) {
+            Err(e) if e.is_gone() && offset < self.first() => Ok(None),
+            found => found,
+        }
+    }
+
+    fn get_in(&self, place: &Located, offset: u64) -> Result<Option<Record>, ReadError> {
+        let first = place.segment.first;
+        let seq = small(offset - first);
+        let mut scanner = self.seek(place, seq, 0)?;
+        loop {
+            match self.step(&mut scanner, place)? {
+                Seen::Record(header, _) if header.seq < seq => {}
+                Seen::Record(header, payload) => {
+                    return Ok(Some(record(first, &header, Bytes::copy_from_slice(&payload))));
+                }
+                Seen::Damage(damage) if damage.offsets.contains(&offset) => {
+                    return Err(ReadError::Damaged(damage));
+                }
+                Seen::Damage(_) => {}
+                Seen::End => return Ok(None),
+            }
+        }
+    }
+
+    /// The first offset whose record has this time or a later one; the end when there is none.
+    pub fn offset_at_time(&self, time_us: u64) -> Result<u64, ReadError> {
+        let end = self.end();
+        for segment in self.store.segments() {
+            match self.find_time(&segment, time_us, end) {
+                Ok(Some(offset)) => return Ok(offset),
+                Ok(None) => {}
+                Err(e) if e.is_gone() && segment.first < self.first() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(end)
+    }
+
+    fn find_time(&self, segment: &Segment, time_us: u64, end: u64) -> Result<Option<u64>, ReadError> {
+        let first = segment.first;
+        if self.store.peak_us(segment)? < time_us {
+            return Ok(None);
+        }
+        let block = match self.store.with_active(first, |a| a.index.sparse.block_at_time(time_us)) {
+            Some(block) => block,
+            None => self.store.sparse(segment)?.block_at_time(time_us),
+        };
+        let (Some(block), Some(place)) = (block, self.store.locate(first, end)) else { return Ok(None) };
+        let mut scanner = self.seek(&place, block.seq, BLOCK_CHUNK)?;
+        loop {
+            match self.step(&mut scanner, &place)? {
+                Seen::Record(header, _) if header.time_us >= time_us => {
+                    return Ok(Some(first + u64::from(header.seq)));
+                }
+                Seen::Record(..) | Seen::Damage(_) => {}
+                Seen::End => return Ok(None),
+            }
+        }
+    }
+
+    /// A scanner that stands at record `seq`, or before it when there is damage between.
+    /// Reads `chunk` bytes at a time; with 0, as much as the record's block has.
+    fn seek(&self, place: &Located, seq: u32, chunk: usize) -> Result<Scanner, ReadError> {
+        let segment = &place.segment;
+        let (start, block_end) = self.store.block_of(segment, seq)?;
+        let (first, limit) = (segment.first, segment.len());
+        let chunk = match (chunk, block_end) {
+            (0, Some(end)) => size(u64::from(end - start.pos)),
+            (0, None) => BLOCK_CHUNK,
+            (chunk, _) => chunk,
+        };
+        let span = Span {
+            first,
+            pos: u64::from(start.pos),
+            seq: start.seq,
+            limit,
+            seq_end: small(place.end.saturating_sub(first)),
+        };
+        let mut scanner = Scanner::new(self.store.file(first)?, span, chunk);
+        scanner.hop_to(seq).map_err(|e| self.failed(first, e))?;
+        Ok(scanner)
+    }
+
+    /// The next record; or the damage in its place, which is also remembered in the log's health.
+    fn step(&self, scanner: &mut Scanner, place: &Located) -> Result<Seen, ReadError> {
+        let first = place.segment.first;
+        let before = scanner.seq();
+        let step = scanner.step().map_err(|e| self.failed(first, e))?;
+        let (position, bytes, until) = match step {
+            Step::Record { header, payload, .. } => return Ok(Seen::Record(header, payload)),
+            Step::End => return Ok(Seen::End),
+            Step::Damage { pos, bytes, seqs } => (pos, bytes, first + u64::from(seqs.end)),
+            Step::Tail { pos } => (pos, place.segment.len().saturating_sub(pos), place.end),
+        };
+        let file = names::segment(&self.store.dir, first);
+        let damage = Damage { file, position, bytes, offsets: first + u64::from(before)..until };
+        self.store.health().note(&damage);
+        Ok(Seen::Damage(damage))
+    }
+
+    pub(super) fn failed(&self, first: u64, source: io::Error) -> ReadError {
+        ReadError::Io { file: names::segment(&self.store.dir, first), source }
+    }
+}
+
+pub(super) fn record(first: u64, header: &Header, payload: Bytes) -> Record {
+    debug_assert_eq!(payload.len() + RECORD_HEADER, header.record_len(), "payload is the record's");
+    Record {
+        offset: first + u64::from(header.seq),
+        time_us: header.time_us,
+        tag: header.tag,
+        flags: header.flags,
+        payload,
+    }
+}

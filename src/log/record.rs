@@ -1,0 +1,194 @@
+//! Version 1 of the segment format: the header at a segment's start and the records behind it.
+//!
+//! ```text
+//! segment header   magic 8 | version u32 | first offset u64 | created µs u64 | CRC-32C u32 over the rest
+//! record           length u32 | CRC-32C u32 | seq u32 | time µs u64 | tag u64 | flags u8 | payload
+//! ```
+//!
+//! All numbers are little-endian. `seq` counts from the segment's first offset. A record's checksum covers
+//! the first offset, its length and all that follows it, so a record is valid at one place of one segment only.
+
+use std::ops::Range;
+
+use super::bytes::{size, take, take_u32, take_u64};
+
+/// The version this program writes.
+pub(super) const VERSION: u32 = 1;
+/// Bytes of a segment header.
+pub(super) const SEGMENT_HEADER: usize = 32;
+/// Bytes of a record before its payload.
+pub(super) const RECORD_HEADER: usize = 29;
+/// No payload is ever larger, whatever the options say; a length above this is damage.
+pub(super) const MAX_PAYLOAD: u32 = 64 << 20;
+
+const MAGIC: [u8; 8] = *b"SWHKLOG\n";
+const CHECKED: usize = 28;
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) first: u64,
+    pub(super) created_us: u64,
+}
+
+/// What a segment's first bytes are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeaderState {
+    Sound(SegmentHeader),
+    /// Sound, but written by another version.
+    Version(u32),
+    Bad,
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SEGMENT_HEADER);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.first.to_le_bytes());
+        out.extend_from_slice(&self.created_us.to_le_bytes());
+        let crc = crc32c::crc32c(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> HeaderState {
+        Self::fields(bytes).unwrap_or(HeaderState::Bad)
+    }
+
+    fn fields(bytes: &[u8]) -> Option<HeaderState> {
+        let (checked, mut rest) = (bytes.get(..CHECKED)?, bytes);
+        let magic = take::<8>(&mut rest)?;
+        let version = take_u32(&mut rest)?;
+        let header = Self { first: take_u64(&mut rest)?, created_us: take_u64(&mut rest)? };
+        if magic != MAGIC || take_u32(&mut rest)? != crc32c::crc32c(checked) {
+            return None;
+        }
+        Some(if version == VERSION { HeaderState::Sound(header) } else { HeaderState::Version(version) })
+    }
+}
+
+/// A record's fixed part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) len: u32,
+    pub(super) crc: u32,
+    pub(super) seq: u32,
+    pub(super) time_us: u64,
+    pub(super) tag: u64,
+    pub(super) flags: u8,
+}
+
+impl Header {
+    /// Reads the fields without judging them; `None` when `bytes` is too short.
+    pub(super) fn peek(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        Some(Self {
+            len: take_u32(&mut rest)?,
+            crc: take_u32(&mut rest)?,
+            seq: take_u32(&mut rest)?,
+            time_us: take_u64(&mut rest)?,
+            tag: take_u64(&mut rest)?,
+            flags: take::<1>(&mut rest)?.first().copied()?,
+        })
+    }
+
+    /// Bytes of the whole record.
+    pub(super) fn record_len(&self) -> usize {
+        RECORD_HEADER + size(u64::from(self.len))
+    }
+}
+
+/// Where a segment's checksums start from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seed(u32);
+
+impl Seed {
+    pub(super) fn new(first: u64) -> Self {
+        Self(crc32c::crc32c(&first.to_le_bytes()))
+    }
+
+    fn crc(self, len: u32, body: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c_append(self.0, &len.to_le_bytes()), body)
+    }
+}
+
+/// Appends one record to `out`.
+pub(super) fn encode(out: &mut Vec<u8>, seed: Seed, header: &Header, payload: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(&header.len.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&header.seq.to_le_bytes());
+    out.extend_from_slice(&header.time_us.to_le_bytes());
+    out.extend_from_slice(&header.tag.to_le_bytes());
+    out.push(header.flags);
+    out.extend_from_slice(payload);
+    let crc = seed.crc(header.len, out.get(start + 8..).unwrap_or(&[]));
+    if let Some(place) = out.get_mut(start + 4..start + 8) {
+        place.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// What the bytes at a position are.
+#[derive(Debug)]
+pub(super) enum Decoded {
+    /// A record whose checksum holds, and where its payload lies in `bytes`.
+    Sound(Header, Range<usize>),
+    /// The record needs so many bytes; `bytes` has fewer.
+    Short(usize),
+    /// No record.
+    Bad,
+}
+
+/// Judges the record at the start of `bytes`.
+pub(super) fn decode(bytes: &[u8], seed: Seed) -> Decoded {
+    let Some(header) = Header::peek(bytes) else { return Decoded::Short(RECORD_HEADER) };
+    if header.len > MAX_PAYLOAD {
+        return Decoded::Bad;
+    }
+    let Some(body) = bytes.get(8..header.record_len()) else { return Decoded::Short(header.record_len()) };
+    if seed.crc(header.len, body) != header.crc {
+        return Decoded::Bad;
+    }
+    Decoded::Sound(header, RECORD_HEADER..header.record_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_valid_in_its_own_segment_only() {
+        let header = Header { len: 3, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
+        let mut out = Vec::new();
+        encode(&mut out, Seed::new(5), &header, b"abc");
+        let Decoded::Sound(read, payload) = decode(&out, Seed::new(5)) else { panic!("not sound") };
+        assert_eq!((read.seq, read.time_us, read.tag, read.flags, &out[payload]), (7, 8, 9, 1, &b"abc"[..]));
+        assert!(matches!(decode(&out, Seed::new(6)), Decoded::Bad));
+        assert!(matches!(decode(&out[..31], Seed::new(5)), Decoded::Short(32)));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_record_is_noticed() {
+        let header = Header { len: 3, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
+        let mut out = Vec::new();
+        encode(&mut out, Seed::new(5), &header, b"abc");
+        for bit in 0..out.len() * 8 {
+            out[bit / 8] ^= 1 << (bit % 8);
+            assert!(!matches!(decode(&out, Seed::new(5)), Decoded::Sound(..)), "bit {bit}");
+            out[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn a_segment_header_names_its_version() {
+        let header = SegmentHeader { first: 4, created_us: 5 };
+        let mut bytes = header.encode();
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Sound(header));
+        bytes[8] = 2;
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Bad);
+        let crc = crc32c::crc32c(&bytes[..CHECKED]).to_le_bytes();
+        bytes[CHECKED..].copy_from_slice(&crc);
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Version(2));
+    }
+}

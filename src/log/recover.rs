@@ -1,0 +1,236 @@
+//! Opening a log: finds the segments, reads the last one through, cuts its torn tail, and yields the writer.
+//!
+//! Takes time for one segment however long the log is. What is wrong elsewhere is met, and reported, by readers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::appender::Appender;
+use super::bytes::small;
+use super::damage::Damage;
+use super::index::Index;
+use super::names::{self, Kind};
+use super::options::Options;
+use super::postings::Place;
+use super::reader::Reader;
+use super::record::{HeaderState, SEGMENT_HEADER, SegmentHeader};
+use super::scan::{Scanner, Span, Step};
+use super::store::{Active, SCAN_CHUNK, Segment, Start, Store};
+use super::writer::Writer;
+use crate::disk::{Disk, File};
+use crate::model::Clock;
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file system answered with an error.
+    #[error("{} cannot be opened: {source}", file.display())]
+    Io {
+        /// The file or directory.
+        file: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// Written by a later program.
+    #[error("{} has log format version {version}, which this program does not know", file.display())]
+    Version {
+        /// The segment.
+        file: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+impl OpenError {
+    fn io(file: &Path, source: io::Error) -> Self {
+        Self::Io { file: file.to_owned(), source }
+    }
+}
+
+/// An open log: its writer, to be run, and the first handles.
+#[derive(Debug)]
+pub struct Opened {
+    /// Owns the files; nothing is appended before it runs.
+    pub writer: Writer,
+    /// Hands records to the writer.
+    pub appender: Appender,
+    /// Reads.
+    pub reader: Reader,
+    /// What opening found.
+    pub recovered: Recovered,
+}
+
+/// What opening found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Segments.
+    pub segments: usize,
+    /// Offsets kept.
+    pub records: u64,
+    /// Bytes of a torn tail that were cut; never acknowledged ones, unless the disk lost them.
+    pub cut_bytes: u64,
+    /// Damage in the last segment and in segment headers.
+    pub damage: Vec<Damage>,
+    /// How long it took.
+    pub duration_us: u64,
+}
+
+/// Opens the log in `dir`, making it when there is none.
+pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> Result<Opened, OpenError> {
+    let started_us = clock.now_us();
+    let mut recovery =
+        Recovery { disk, dir: dir.to_owned(), now_us: started_us, found: Recovered::default() };
+    let start = recovery.run()?;
+    let Recovery { disk, mut found, .. } = recovery;
+    found.segments = start.segments.len();
+    found.records = start.end - start.segments.first().map_or(0, |segment| segment.first);
+    found.duration_us = clock.now_us().saturating_sub(started_us);
+    let store = Arc::new(Store::new(disk, dir.to_owned(), start, options.cache_bytes));
+    let (sender, requests) = mpsc::channel(options.queue.max(1));
+    Ok(Opened {
+        appender: Appender::new(sender, Arc::clone(&store), options.max_record_bytes),
+        reader: Reader { store: Arc::clone(&store) },
+        writer: Writer::new(store, requests, options, clock),
+        recovered: found,
+    })
+}
+
+#[derive(Debug)]
+struct Recovery {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    now_us: u64,
+    found: Recovered,
+}
+
+impl Recovery {
+    fn run(&mut self) -> Result<Start, OpenError> {
+        let dir = self.dir.clone();
+        self.disk.create_dir_all(&dir).map_err(|e| OpenError::io(&dir, e))?;
+        let mut files = self.segment_files()?;
+        let last = files.pop().map_or(0, |(first, _)| first);
+        let mut segments = Vec::with_capacity(files.len() + 1);
+        for (first, len) in files {
+            let path = names::segment(&dir, first);
+            let file = self.disk.open_read(&path).map_err(|e| OpenError::io(&path, e))?;
+            // An unknown age must not make a segment look old: retention would remove it.
+            let created_us = self.header(&*file, first)?.unwrap_or_else(|| {
+                self.note_header(first);
+                self.now_us
+            });
+            segments.push(Segment::new(first, created_us, len));
+        }
+        let (segment, active, end) = self.last(last)?;
+        segments.push(segment);
+        self.disk.sync_dir(&dir).map_err(|e| OpenError::io(&dir, e))?;
+        Ok(Start { segments, active, damage: self.found.damage.clone(), end })
+    }
+
+    /// First offsets and lengths, in order; indexes that lost their segment are removed.
+    fn segment_files(&self) -> Result<Vec<(u64, u64)>, OpenError> {
+        let listed = self.disk.list(&self.dir).map_err(|e| OpenError::io(&self.dir, e))?;
+        let (mut segments, mut indexes) = (Vec::new(), Vec::new());
+        for entry in listed {
+            match names::parse(&entry.name) {
+                Some(Kind::Segment(first)) => segments.push((first, entry.len)),
+                Some(Kind::Index(first)) => indexes.push(first),
+                None => {}
+            }
+        }
+        segments.sort_unstable();
+        let last = segments.last().map(|(first, _)| *first);
+        for first in indexes {
+            let closed = segments.binary_search_by_key(&first, |(first, _)| *first).is_ok();
+            if !closed || Some(first) == last {
+                let path = names::index(&self.dir, first);
+                self.disk.remove(&path).map_err(|e| OpenError::io(&path, e))?;
+            }
+        }
+        Ok(segments)
+    }
+
+    /// When a segment was created; `None` when its header is damaged.
+    fn header(&self, file: &dyn File, first: u64) -> Result<Option<u64>, OpenError> {
+        let path = names::segment(&self.dir, first);
+        let mut bytes = [0; SEGMENT_HEADER];
+        let read = file.read_at(&mut bytes, 0).map_err(|e| OpenError::io(&path, e))?;
+        match SegmentHeader::decode(bytes.get(..read).unwrap_or(&[])) {
+            HeaderState::Sound(header) if header.first == first => Ok(Some(header.created_us)),
+            HeaderState::Version(version) => Err(OpenError::Version { file: path, version }),
+            HeaderState::Sound(_) | HeaderState::Bad => Ok(None),
+        }
+    }
+
+    fn note_header(&mut self, first: u64) {
+        let file = names::segment(&self.dir, first);
+        let bytes = SEGMENT_HEADER as u64;
+        self.found.damage.push(Damage { file, position: 0, bytes, offsets: first..first });
+    }
+
+    /// Opens or makes the segment that grows.
+    fn last(&mut self, first: u64) -> Result<(Arc<Segment>, Active, u64), OpenError> {
+        let path = names::segment(&self.dir, first);
+        let failed = |e| OpenError::io(&path, e);
+        let file = match self.disk.open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.disk.create(&path).map_err(failed)?,
+            Err(e) => return Err(failed(e)),
+        };
+        let header = self.header(&*file, first)?;
+        let (index, end, len) = self.read_through(&file, first).map_err(failed)?;
+        let (created_us, len) = match header {
+            Some(created_us) => (created_us, len),
+            None if index.records > 0 => {
+                self.note_header(first);
+                (self.now_us, len)
+            }
+            None => {
+                // The power went before the header was synced: nothing in it was ever acknowledged.
+                let header = SegmentHeader { first, created_us: self.now_us }.encode();
+                file.truncate(0).and_then(|()| file.write_at(&header, 0)).map_err(failed)?;
+                (self.now_us, SEGMENT_HEADER as u64)
+            }
+        };
+        // What was read may so far be in the page cache only.
+        file.sync_data().map_err(failed)?;
+        Ok((Segment::new(first, created_us, len), Active { first, file, index }, end))
+    }
+
+    /// Scans the last segment and cuts its torn tail. Returns its index, the log's end and its length.
+    fn read_through(&mut self, file: &Arc<dyn File>, first: u64) -> io::Result<(Index, u64, u64)> {
+        let limit = file.len()?;
+        let span = Span { first, pos: SEGMENT_HEADER as u64, seq: 0, limit, seq_end: u32::MAX };
+        let mut scanner = Scanner::new(Arc::clone(file), span, SCAN_CHUNK);
+        let mut index = Index::default();
+        let mut end = first;
+        loop {
+            match scanner.step()? {
+                Step::Record { pos, header, .. } => {
+                    index.add(Place { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
+                    end = first + u64::from(header.seq) + 1;
+                }
+                Step::Damage { pos, bytes, seqs } => self.found.damage.push(Damage {
+                    file: names::segment(&self.dir, first),
+                    position: pos,
+                    bytes,
+                    offsets: first + u64::from(seqs.start)..first + u64::from(seqs.end),
+                }),
+                Step::Tail { pos } => {
+                    self.found.cut_bytes = limit - pos;
+                    tracing::warn!(
+                        segment = first,
+                        position = pos,
+                        bytes = limit - pos,
+                        "cut the torn tail of the log"
+                    );
+                    file.truncate(pos)?;
+                    return Ok((index, end, pos));
+                }
+                Step::End => return Ok((index, end, limit)),
+            }
+        }
+    }
+}

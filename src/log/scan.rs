@@ -1,0 +1,187 @@
+//! Walks through a segment record by record; the only code that turns a segment's bytes into records.
+//!
+//! Never yields a record whose checksum or number is wrong, never passes over damage without saying so, and
+//! goes on at the next sound record behind it.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::bytes::{size, small};
+use super::record::{self, Decoded, Header, MAX_PAYLOAD, RECORD_HEADER, Seed};
+use crate::disk::File;
+
+/// Window in which damage is searched for the next sound record.
+const RESYNC_WINDOW: usize = 1 << 20;
+
+/// What lies at the scanner's place.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A sound record, `pos` bytes into the segment.
+    Record { pos: u64, header: Header, payload: Bytes },
+    /// Bytes that are no record, with a sound one behind them; `seqs` are the records lost.
+    Damage { pos: u64, bytes: u64, seqs: Range<u32> },
+    /// From here to the limit there is no sound record, though one was expected.
+    Tail { pos: u64 },
+    /// All that was asked for has been seen.
+    End,
+}
+
+/// The part of a segment to walk through.
+#[derive(Debug, Clone)]
+pub(super) struct Span {
+    /// The segment's first offset.
+    pub(super) first: u64,
+    /// Where the first record lies.
+    pub(super) pos: u64,
+    /// Its number.
+    pub(super) seq: u32,
+    /// The byte to stop at.
+    pub(super) limit: u64,
+    /// The record to stop before; `u32::MAX` when unknown, then `limit` alone decides.
+    pub(super) seq_end: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Scanner {
+    file: Arc<dyn File>,
+    seed: Seed,
+    span: Span,
+    chunk_size: usize,
+    chunk: Bytes,
+    chunk_pos: u64,
+}
+
+impl Scanner {
+    /// Reads `chunk_size` bytes at a time.
+    pub(super) fn new(file: Arc<dyn File>, span: Span, chunk_size: usize) -> Self {
+        Self { file, seed: Seed::new(span.first), span, chunk_size, chunk: Bytes::new(), chunk_pos: 0 }
+    }
+
+    /// The number of the record that the next step is about.
+    pub(super) fn seq(&self) -> u32 {
+        self.span.seq
+    }
+
+    /// Whether the next record can be had without reading from the disk.
+    pub(super) fn is_buffered(&self) -> bool {
+        let bytes = self.buffered(self.span.pos);
+        Header::peek(bytes).is_some_and(|header| header.record_len() <= bytes.len())
+    }
+
+    /// Goes to record `seq` by the lengths alone. False, and nothing moved, when they do not lead there.
+    pub(super) fn hop_to(&mut self, seq: u32) -> io::Result<bool> {
+        let (pos, from) = (self.span.pos, self.span.seq);
+        while self.span.seq < seq {
+            let header = Header::peek(self.window(self.span.pos, RECORD_HEADER)?);
+            match header.filter(|h| h.seq == self.span.seq && h.len <= MAX_PAYLOAD) {
+                Some(header) if self.span.pos < self.span.limit => self.pass(&header),
+                _ => {
+                    (self.span.pos, self.span.seq) = (pos, from);
+                    return Ok(false);
+                }
+            }
+        }
+        let arrived = Header::peek(self.window(self.span.pos, RECORD_HEADER)?);
+        if arrived.is_some_and(|header| header.seq == seq) {
+            return Ok(true);
+        }
+        (self.span.pos, self.span.seq) = (pos, from);
+        Ok(false)
+    }
+
+    /// The next step; after `Tail` or `End` there is only `End`.
+    pub(super) fn step(&mut self) -> io::Result<Step> {
+        let Span { pos, limit, seq, seq_end, .. } = self.span;
+        if seq >= seq_end || (pos >= limit && seq_end == u32::MAX) {
+            return Ok(Step::End);
+        }
+        if let Some((header, payload)) = self.sound_at(pos)?.filter(|(header, _)| header.seq == seq) {
+            self.pass(&header);
+            return Ok(Step::Record { pos, header, payload });
+        }
+        if let Some((next, found)) = self.resync()? {
+            (self.span.pos, self.span.seq) = (next, found);
+            return Ok(Step::Damage { pos, bytes: next - pos, seqs: seq..found });
+        }
+        self.span.seq = seq_end;
+        self.span.pos = limit.max(pos);
+        Ok(Step::Tail { pos })
+    }
+
+    fn pass(&mut self, header: &Header) {
+        self.span.pos += header.record_len() as u64;
+        self.span.seq += 1;
+    }
+
+    fn buffered(&self, pos: u64) -> &[u8] {
+        pos.checked_sub(self.chunk_pos).and_then(|at| self.chunk.get(size(at)..)).unwrap_or(&[])
+    }
+
+    /// At least `need` bytes from `pos`, or what there is before the limit.
+    fn window(&mut self, pos: u64, need: usize) -> io::Result<&[u8]> {
+        if self.buffered(pos).len() < need {
+            let len = self.chunk_size.max(need).min(size(self.span.limit.saturating_sub(pos)));
+            let mut buf = vec![0; len];
+            let read = self.file.read_at(&mut buf, pos)?;
+            buf.truncate(read);
+            self.chunk = Bytes::from(buf);
+            self.chunk_pos = pos;
+        }
+        Ok(self.buffered(pos))
+    }
+
+    fn sound_at(&mut self, pos: u64) -> io::Result<Option<(Header, Bytes)>> {
+        let seed = self.seed;
+        let mut decoded = record::decode(self.window(pos, RECORD_HEADER)?, seed);
+        if let Decoded::Short(need) = decoded {
+            if pos + need as u64 > self.span.limit {
+                return Ok(None);
+            }
+            decoded = record::decode(self.window(pos, need)?, seed);
+        }
+        let Decoded::Sound(header, payload) = decoded else { return Ok(None) };
+        let at = size(pos - self.chunk_pos);
+        Ok(Some((header, self.chunk.slice(at + payload.start..at + payload.end))))
+    }
+
+    /// The next place from here on where a sound record with a plausible number begins.
+    fn resync(&mut self) -> io::Result<Option<(u64, u32)>> {
+        let Span { pos, limit, seq, seq_end, .. } = self.span;
+        let room = small((limit.saturating_sub(pos)) / RECORD_HEADER as u64);
+        let most = seq.saturating_add(room).min(seq_end.saturating_sub(1));
+        let plausible = |header: &Header, at: u64| {
+            header.len <= MAX_PAYLOAD
+                && (seq..=most).contains(&header.seq)
+                && at + header.record_len() as u64 <= limit
+        };
+        let chunk_size = std::mem::replace(&mut self.chunk_size, RESYNC_WINDOW);
+        let mut at = pos;
+        let mut found = None;
+        'search: while at + RECORD_HEADER as u64 <= limit {
+            let bytes = self.window(at, RECORD_HEADER)?;
+            let candidates: Vec<u64> = bytes
+                .windows(RECORD_HEADER)
+                .zip(at..)
+                .filter(|(bytes, at)| Header::peek(bytes).is_some_and(|h| plausible(&h, *at)))
+                .map(|(_, at)| at)
+                .collect();
+            let seen = bytes.len();
+            if seen < RECORD_HEADER {
+                break;
+            }
+            for candidate in candidates {
+                if let Some((header, _)) = self.sound_at(candidate)?.filter(|(h, _)| plausible(h, candidate))
+                {
+                    found = Some((candidate, header.seq));
+                    break 'search;
+                }
+            }
+            at += (seen - RECORD_HEADER + 1) as u64;
+        }
+        self.chunk_size = chunk_size;
+        Ok(found)
+    }
+}

@@ -1,0 +1,136 @@
+//! The sparse table of a segment: a record's number, position and time about every 16 KiB.
+//!
+//! With it, any record is found by reading one block, and a moment in time by reading one block too.
+
+use super::bytes::{put_varint, take_varint};
+use super::postings::Place;
+
+/// Bytes between two entries. Small enough that one block is read in a microsecond or two.
+const STRIDE: u32 = 16 << 10;
+
+/// One block: from `place` to the next entry's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    place: Place,
+    /// The latest time of all records before this block; times may step back, this never does.
+    peak_us: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sparse {
+    entries: Vec<Entry>,
+    peak_us: u64,
+}
+
+impl Sparse {
+    /// Notes a record; to be called for every one, in order.
+    pub(super) fn add(&mut self, place: Place, time_us: u64) {
+        let due = self.entries.last().is_none_or(|last| place.pos - last.place.pos >= STRIDE);
+        if due {
+            self.entries.push(Entry { place, peak_us: self.peak_us });
+        }
+        self.peak_us = self.peak_us.max(time_us);
+    }
+
+    /// The latest time in the segment; 0 when it is empty.
+    pub(super) fn peak_us(&self) -> u64 {
+        self.peak_us
+    }
+
+    /// Where the block with record `seq` begins and, unless it is the last, ends.
+    pub(super) fn block_of(&self, seq: u32) -> Option<(Place, Option<u32>)> {
+        let after = self.entries.partition_point(|entry| entry.place.seq <= seq);
+        let block = self.entries.get(after.checked_sub(1)?)?;
+        Some((block.place, self.entries.get(after).map(|next| next.place.pos)))
+    }
+
+    /// The start of the first block that holds a record of time `time_us` or later.
+    pub(super) fn block_at_time(&self, time_us: u64) -> Option<Place> {
+        if self.peak_us < time_us {
+            return None;
+        }
+        let after = self.entries.partition_point(|entry| entry.peak_us < time_us);
+        self.entries.get(after.saturating_sub(1)).map(|entry| entry.place)
+    }
+
+    /// Bytes of memory it takes, roughly.
+    pub(super) fn weight(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.entries.len() * 8 + 16);
+        put_varint(&mut out, self.entries.len() as u64);
+        let mut last = Entry { place: Place::default(), peak_us: 0 };
+        for entry in &self.entries {
+            put_varint(&mut out, u64::from(entry.place.seq - last.place.seq));
+            put_varint(&mut out, u64::from(entry.place.pos - last.place.pos));
+            put_varint(&mut out, entry.peak_us - last.peak_us);
+            last = *entry;
+        }
+        put_varint(&mut out, self.peak_us - last.peak_us);
+        out
+    }
+
+    /// Reads what `encode` wrote; `None` when it is not that.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let count = usize::try_from(take_varint(&mut rest)?).ok().filter(|n| *n <= bytes.len())?;
+        let mut entries = Vec::with_capacity(count);
+        let mut last = Entry { place: Place::default(), peak_us: 0 };
+        for _ in 0..count {
+            let seq = u32::try_from(take_varint(&mut rest)?).ok()?;
+            let pos = u32::try_from(take_varint(&mut rest)?).ok()?;
+            let place =
+                Place { seq: last.place.seq.checked_add(seq)?, pos: last.place.pos.checked_add(pos)? };
+            last = Entry { place, peak_us: last.peak_us.checked_add(take_varint(&mut rest)?)? };
+            entries.push(last);
+        }
+        let peak_us = last.peak_us.checked_add(take_varint(&mut rest)?)?;
+        rest.is_empty().then_some(Self { entries, peak_us })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(times: &[u64]) -> Sparse {
+        let mut table = Sparse::default();
+        for (seq, time) in (0u32..).zip(times) {
+            table.add(Place { seq, pos: 32 + seq * 10_000 }, *time);
+        }
+        table
+    }
+
+    #[test]
+    fn a_record_lies_in_the_block_that_is_found_for_it() {
+        let table = table(&[1; 50]);
+        for seq in 0..50 {
+            let (start, end) = table.block_of(seq).unwrap();
+            let pos = 32 + seq * 10_000;
+            assert!(start.seq <= seq && start.pos <= pos && end.is_none_or(|end| pos < end), "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_found_although_times_step_back() {
+        let times: Vec<u64> = (0..60).map(|n| if n % 7 == 3 { 5 } else { n * 10 }).collect();
+        let table = table(&times);
+        for time in 0..620 {
+            let first = times.iter().position(|t| *t >= time);
+            let block = table.block_at_time(time);
+            assert_eq!(block.is_some(), first.is_some(), "{time}");
+            if let (Some(block), Some(first)) = (block, first) {
+                assert!(block.seq as usize <= first && first < block.seq as usize + 2, "{time}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_was_written() {
+        let table = table(&[3, 1, 9, 9, 2, 100]);
+        assert_eq!(Sparse::decode(&table.encode()), Some(table.clone()));
+        assert_eq!(Sparse::decode(&table.encode()[1..]), None);
+    }
+}

@@ -1,0 +1,275 @@
+//! Which segments there are, how far they are durable, and where in them a record lies.
+//!
+//! Shared by the writer, which alone changes it, and the readers. Indexes of closed segments are loaded when
+//! asked for and forgotten again; one that is missing or damaged is made from its segment.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use super::bytes::small;
+use super::cache::{Cache, Key, Part};
+use super::damage::{Damage, Health};
+use super::index::{Directory, InMemory, Index, IndexFile};
+use super::names;
+use super::postings::{Place, Postings};
+use super::reader::ReadError;
+use super::record::SEGMENT_HEADER;
+use super::scan::{Scanner, Span, Step};
+use super::sparse::Sparse;
+use crate::disk::{Disk, File};
+
+/// Bytes read at a time when a whole segment is walked through.
+pub(super) const SCAN_CHUNK: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) first: u64,
+    pub(super) created_us: u64,
+    /// Durable bytes.
+    pub(super) len: AtomicU64,
+    /// The latest time in it, once known; only for closed segments.
+    pub(super) peak_us: OnceLock<u64>,
+}
+
+impl Segment {
+    pub(super) fn new(first: u64, created_us: u64, len: u64) -> Arc<Self> {
+        Arc::new(Self { first, created_us, len: AtomicU64::new(len), peak_us: OnceLock::new() })
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+}
+
+/// The segment that grows.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) first: u64,
+    pub(super) file: Arc<dyn File>,
+    pub(super) index: Index,
+}
+
+/// A segment and the offset behind its last readable record.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    pub(super) segment: Arc<Segment>,
+    pub(super) end: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) segments: RwLock<Vec<Arc<Segment>>>,
+    pub(super) active: RwLock<Active>,
+    pub(super) end: watch::Sender<u64>,
+    cache: Mutex<Cache>,
+    /// An index made anew, until the writer has written it. Locked while one is being made.
+    mended: Mutex<Option<(u64, Arc<InMemory>)>>,
+    health: Mutex<Health>,
+}
+
+/// What recovery found, to start from.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) active: Active,
+    pub(super) damage: Vec<Damage>,
+    pub(super) end: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, start: Start, cache_bytes: usize) -> Self {
+        let store = Self {
+            disk,
+            dir,
+            segments: RwLock::new(start.segments),
+            active: RwLock::new(start.active),
+            end: watch::Sender::new(start.end),
+            cache: Mutex::new(Cache::new(cache_bytes)),
+            mended: Mutex::new(None),
+            health: Mutex::new(Health::default()),
+        };
+        for damage in &start.damage {
+            store.health().note(damage);
+        }
+        store
+    }
+
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        lock(&self.health)
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        *self.end.borrow()
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.list(|segments| segments.first().map_or(0, |segment| segment.first))
+    }
+
+    pub(super) fn list<T>(&self, look: impl FnOnce(&[Arc<Segment>]) -> T) -> T {
+        look(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.list(<[_]>::to_vec)
+    }
+
+    pub(super) fn with_active<T>(&self, first: u64, look: impl FnOnce(&Active) -> T) -> Option<T> {
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        (active.first == first).then(|| look(&active))
+    }
+
+    /// The segment of `offset`, for a reader that has seen the durable end `end`.
+    pub(super) fn locate(&self, offset: u64, end: u64) -> Option<Located> {
+        self.list(|segments| {
+            let after = segments.partition_point(|segment| segment.first <= offset);
+            let segment = Arc::clone(segments.get(after.checked_sub(1)?)?);
+            Some(Located { segment, end: segments.get(after).map_or(end, |next| next.first.min(end)) })
+        })
+    }
+
+    pub(super) fn forget(&self, first: u64) {
+        lock(&self.cache).forget(first);
+    }
+
+    /// An index that a reader had to make anew, to be written.
+    pub(super) fn take_mended(&self) -> Option<(u64, Arc<InMemory>)> {
+        self.mended.try_lock().ok()?.take()
+    }
+
+    pub(super) fn file(&self, first: u64) -> Result<Arc<dyn File>, ReadError> {
+        if let Some(file) = self.with_active(first, |active| Arc::clone(&active.file)) {
+            return Ok(file);
+        }
+        if let Some(file) = lock(&self.cache).file(first) {
+            return Ok(file);
+        }
+        let path = names::segment(&self.dir, first);
+        let file = self.disk.open_read(&path).map_err(|e| ReadError::io(&path, e))?;
+        lock(&self.cache).put_file(first, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Where the block with a record begins, and ends unless it is the last.
+    pub(super) fn block_of(&self, segment: &Segment, seq: u32) -> Result<(Place, Option<u32>), ReadError> {
+        let block = match self.with_active(segment.first, |active| active.index.sparse.block_of(seq)) {
+            Some(block) => block,
+            None => self.sparse(segment)?.block_of(seq),
+        };
+        Ok(block.unwrap_or((Place { seq: 0, pos: small(SEGMENT_HEADER as u64) }, None)))
+    }
+
+    pub(super) fn sparse(&self, segment: &Segment) -> Result<Arc<Sparse>, ReadError> {
+        let key = Key::Sparse(segment.first);
+        if let Some(Part::Sparse(part)) = lock(&self.cache).get(key) {
+            return Ok(part);
+        }
+        let part = Arc::new(self.with_index(segment, IndexFile::sparse)?);
+        lock(&self.cache).put(key, Part::Sparse(Arc::clone(&part)));
+        Ok(part)
+    }
+
+    fn directory(&self, segment: &Segment) -> Result<Arc<Directory>, ReadError> {
+        let key = Key::Directory(segment.first);
+        if let Some(Part::Directory(part)) = lock(&self.cache).get(key) {
+            return Ok(part);
+        }
+        let part = Arc::new(self.with_index(segment, IndexFile::directory)?);
+        lock(&self.cache).put(key, Part::Directory(Arc::clone(&part)));
+        Ok(part)
+    }
+
+    /// The places of a tag's records in a closed segment.
+    pub(super) fn postings(&self, segment: &Segment, tag: u64) -> Result<Option<Arc<Postings>>, ReadError> {
+        let key = Key::Postings(segment.first, tag);
+        if let Some(Part::Postings(part)) = lock(&self.cache).get(key) {
+            return Ok(Some(part));
+        }
+        if self.directory(segment)?.find(tag).is_none() {
+            return Ok(None);
+        }
+        // The directory is read again: a rebuilt index need not lie as the file's did.
+        let part = Arc::new(self.with_index(segment, |index| {
+            let Some(directory) = index.directory()? else { return Ok(None) };
+            let Some(entry) = directory.find(tag) else { return Ok(Some(Postings::default())) };
+            index.postings(&directory, &entry)
+        })?);
+        lock(&self.cache).put(key, Part::Postings(Arc::clone(&part)));
+        Ok(Some(part))
+    }
+
+    /// The latest time in a segment.
+    pub(super) fn peak_us(&self, segment: &Segment) -> Result<u64, ReadError> {
+        if let Some(peak) = self.with_active(segment.first, |active| active.index.sparse.peak_us()) {
+            return Ok(peak);
+        }
+        if let Some(peak) = segment.peak_us.get() {
+            return Ok(*peak);
+        }
+        let peak = self.with_index(segment, |index| Ok(Some(index.peak_us)))?;
+        Ok(*segment.peak_us.get_or_init(|| peak))
+    }
+
+    /// Reads a part of a closed segment's index; from its file, or, when that is no good, made anew.
+    fn with_index<T>(
+        &self,
+        segment: &Segment,
+        look: impl Fn(&IndexFile) -> io::Result<Option<T>>,
+    ) -> Result<T, ReadError> {
+        let path = names::index(&self.dir, segment.first);
+        let ask = |file: Arc<dyn File>| match IndexFile::open(file, segment.first, segment.len())? {
+            Some(index) => look(&index),
+            None => Ok(None),
+        };
+        if let Ok(file) = self.disk.open_read(&path)
+            && let Ok(Some(part)) = ask(file)
+        {
+            return Ok(part);
+        }
+        let mut mended = lock(&self.mended);
+        let made = match mended.take_if(|(first, _)| *first == segment.first) {
+            Some((_, made)) => made,
+            None => Arc::new(InMemory(self.rebuild(segment)?)),
+        };
+        let part = ask(made.clone());
+        *mended = Some((segment.first, made));
+        part.map_err(|e| ReadError::io(&path, e))?.ok_or(ReadError::Index { file: path })
+    }
+
+    /// The index file of a closed segment, from the segment itself.
+    fn rebuild(&self, segment: &Segment) -> Result<Vec<u8>, ReadError> {
+        let end = self.list(|all| all.iter().map(|s| s.first).find(|first| *first > segment.first));
+        let len = segment.len();
+        let path = names::segment(&self.dir, segment.first);
+        tracing::warn!(segment = segment.first, "log index missing or damaged: making it anew");
+        let span = Span {
+            first: segment.first,
+            pos: SEGMENT_HEADER as u64,
+            seq: 0,
+            limit: len,
+            seq_end: end.map_or(u32::MAX, |end| small(end - segment.first)),
+        };
+        let mut scanner = Scanner::new(self.file(segment.first)?, span, SCAN_CHUNK);
+        let mut index = Index::default();
+        loop {
+            match scanner.step().map_err(|e| ReadError::io(&path, e))? {
+                Step::Record { pos, header, .. } => {
+                    index.add(Place { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
+                }
+                Step::Damage { .. } => {}
+                Step::Tail { .. } | Step::End => break,
+            }
+        }
+        Ok(index.encode(segment.first, len))
+    }
+}

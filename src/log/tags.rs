@@ -1,0 +1,243 @@
+//! Reading only the records of some tags, through the segments' indexes.
+//!
+//! A segment without such records costs a look into its index's directory and no more.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::bytes::{size, small};
+use super::damage::Damage;
+use super::names;
+use super::options::Record;
+use super::postings::{Place, Postings};
+use super::reader::{Batch, Limits, ReadError, Reader, record};
+use super::record::{Decoded, Header, RECORD_HEADER, Seed, decode};
+use super::store::Located;
+use crate::disk::File;
+
+/// Read beyond a record's header in the hope to have all of it.
+const GUESS: u64 = 4 << 10;
+/// Records closer than this are read together.
+const NEAR: u32 = 8 << 10;
+/// Most that is read together.
+const SPAN: u32 = 128 << 10;
+
+impl Reader {
+    /// Records with one of these tags from `from` on and before `until`, in order, at most `max_records` and,
+    /// unless the first alone is larger, `max_bytes` of payload. `next` says where to go on; it has reached
+    /// `min(until, end())` when there are no more. Payloads are copies of their own.
+    #[expect(clippy::too_many_arguments, reason = "a range and two limits, as plain numbers like in `read`")]
+    pub fn read_tags(
+        &self,
+        tags: &[u64],
+        from: u64,
+        until: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Batch, ReadError> {
+        let until = until.min(self.end());
+        let limits = Limits { records: max_records, bytes: max_bytes };
+        let mut batch = Batch { next: from.max(self.first()), ..Batch::default() };
+        while batch.next < until && batch.records.len() < limits.records {
+            let from = batch.next;
+            let Some(place) = self.store.locate(from, until) else {
+                batch.next = self.first().max(from);
+                continue;
+            };
+            match self.read_tags_in(&place, tags, limits, &mut batch) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(e) if e.is_gone() && from < self.first() => batch.next = self.first(),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// False when the byte limit says to stop.
+    fn read_tags_in(
+        &self,
+        place: &Located,
+        tags: &[u64],
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<bool, ReadError> {
+        let first = place.segment.first;
+        let most = limits.records - batch.records.len();
+        let (from, until) = (small(batch.next - first), small(place.end - first));
+        let mut places = Vec::new();
+        self.each_list(place, tags, |list| {
+            places.extend(list.from(from).take_while(|place| place.seq < until).take(most));
+        })?;
+        places.sort_unstable();
+        places.dedup();
+        let all = places.len() < most;
+        places.truncate(most);
+        let mut bytes: usize = batch.records.iter().map(|record| record.payload.len()).sum();
+        let mut fetch = Fetch::new(self.store.file(first)?, first, place.segment.len());
+        let mut rest = places.as_slice();
+        while let Some((wanted, behind)) = rest.split_first() {
+            rest = behind;
+            let found = fetch.record(*wanted, rest).map_err(|e| self.failed(first, e))?;
+            if let Some(found) = found {
+                bytes += found.payload.len();
+                if !batch.records.is_empty() && bytes > limits.bytes {
+                    batch.next = found.offset;
+                    return Ok(false);
+                }
+                batch.records.push(found);
+            } else {
+                batch.damaged.push(self.damaged(first, *wanted));
+            }
+            batch.next = first + u64::from(wanted.seq) + 1;
+        }
+        if all {
+            batch.next = place.end;
+        }
+        Ok(true)
+    }
+
+    /// The last `max_records` records with one of these tags before offset `before`, newest first. Damaged
+    /// ones are left out and remembered in the log's health.
+    pub fn read_tags_back(
+        &self,
+        tags: &[u64],
+        before: u64,
+        max_records: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut found = Vec::new();
+        let mut until = before.min(self.end());
+        while found.len() < max_records && until > self.first() {
+            let Some(place) = self.store.locate(until - 1, until) else { break };
+            let first = place.segment.first;
+            match self.read_tags_back_in(&place, tags, max_records - found.len()) {
+                Ok(records) => found.extend(records),
+                Err(e) if e.is_gone() && first < self.first() => break,
+                Err(e) => return Err(e),
+            }
+            until = first;
+        }
+        Ok(found)
+    }
+
+    fn read_tags_back_in(
+        &self,
+        place: &Located,
+        tags: &[u64],
+        most: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        let first = place.segment.first;
+        let mut places = Vec::new();
+        self.each_list(place, tags, |list| places.extend(list.before(small(place.end - first), most)))?;
+        places.sort_unstable();
+        places.dedup();
+        let file = self.store.file(first)?;
+        let mut found = Vec::new();
+        for wanted in places.into_iter().rev().take(most) {
+            let mut fetch = Fetch::new(Arc::clone(&file), first, place.segment.len());
+            match fetch.record(wanted, &[]).map_err(|e| self.failed(first, e))? {
+                Some(record) => found.push(record),
+                None => drop(self.damaged(first, wanted)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn each_list(
+        &self,
+        place: &Located,
+        tags: &[u64],
+        mut look: impl FnMut(&Postings),
+    ) -> Result<(), ReadError> {
+        let in_memory = self.store.with_active(place.segment.first, |active| {
+            tags.iter().filter_map(|tag| active.index.tags.get(tag)).for_each(&mut look);
+        });
+        if in_memory.is_none() {
+            for tag in tags {
+                if let Some(list) = self.store.postings(&place.segment, *tag)? {
+                    look(&list);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, first: u64, place: Place) -> Damage {
+        let offset = first + u64::from(place.seq);
+        let damage = Damage {
+            file: names::segment(&self.store.dir, first),
+            position: u64::from(place.pos),
+            bytes: 0,
+            offsets: offset..offset + 1,
+        };
+        self.store.health().note(&damage);
+        damage
+    }
+}
+
+/// Reads single records of a segment, neighbours together.
+#[derive(Debug)]
+struct Fetch {
+    file: Arc<dyn File>,
+    first: u64,
+    limit: u64,
+    chunk: Vec<u8>,
+    chunk_pos: u64,
+}
+
+impl Fetch {
+    fn new(file: Arc<dyn File>, first: u64, limit: u64) -> Self {
+        Self { file, first, limit, chunk: Vec::new(), chunk_pos: 0 }
+    }
+
+    /// The record at `place`; `None` when it is damaged. `rest` are the places asked for next.
+    fn record(&mut self, place: Place, rest: &[Place]) -> std::io::Result<Option<Record>> {
+        let pos = u64::from(place.pos);
+        if self.chunk_from(pos).len() < RECORD_HEADER {
+            self.load(pos, near(place, rest) + GUESS)?;
+        }
+        if let Decoded::Short(need) = self.decode(pos) {
+            if pos + need as u64 > self.limit {
+                return Ok(None);
+            }
+            self.load(pos, (need as u64).max(near(place, rest) + GUESS))?;
+        }
+        let Decoded::Sound(header, payload) = self.decode(pos) else { return Ok(None) };
+        let payload = self.chunk_from(pos).get(payload).map(Bytes::copy_from_slice);
+        Ok(payload.filter(|_| header.seq == place.seq).map(|bytes| self.found(&header, bytes)))
+    }
+
+    fn found(&self, header: &Header, payload: Bytes) -> Record {
+        record(self.first, header, payload)
+    }
+
+    fn decode(&self, pos: u64) -> Decoded {
+        decode(self.chunk_from(pos), Seed::new(self.first))
+    }
+
+    fn chunk_from(&self, pos: u64) -> &[u8] {
+        pos.checked_sub(self.chunk_pos).and_then(|at| self.chunk.get(size(at)..)).unwrap_or(&[])
+    }
+
+    fn load(&mut self, pos: u64, len: u64) -> std::io::Result<()> {
+        self.chunk.clear();
+        self.chunk.resize(size(len.min(self.limit.saturating_sub(pos))), 0);
+        let read = self.file.read_at(&mut self.chunk, pos)?;
+        self.chunk.truncate(read);
+        self.chunk_pos = pos;
+        Ok(())
+    }
+}
+
+/// Bytes from `place` to the last of `rest` that is worth reading with it.
+fn near(place: Place, rest: &[Place]) -> u64 {
+    let mut last = place.pos;
+    for next in rest {
+        if next.pos - last > NEAR || next.pos - place.pos > SPAN {
+            break;
+        }
+        last = next.pos;
+    }
+    u64::from(last - place.pos)
+}
