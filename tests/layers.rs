@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Who gets which event, in which order, and when again. Follows the log; knows nothing of how events came.
     ("queues", &["model", "kazoo", "log", "state", "tasks"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
-    ("delivery", &["model", "kazoo", "log", "tasks"]),
+    ("delivery", &["model", "kazoo", "log", "state", "tasks"]),
     // Websocket sessions over the same log.
     ("live", &["model", "kazoo", "log", "state", "tasks"]),
     // Channel commands, published to the broker for a client.

@@ -86,6 +86,7 @@ pub struct HookRetry {
 }
 
 /// A hook, ready for use; made from its document by `kazoo::hook_from_document`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the document under its own name")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
     /// Its id, and its queue's key.

@@ -23,7 +23,8 @@ impl Id {
     /// Sixty-four bits of the id, spread evenly: the tag under which the log files a record.
     #[must_use]
     pub fn tag(self) -> u64 {
-        let folded = (self.0 >> 64) as u64 ^ (self.0 & u128::from(u64::MAX)) as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+        let folded = (self.0 >> 64) as u64 ^ self.0 as u64;
         // splitmix64: ids made by hand (0001, 0002) must not collide or cluster.
         let mut x = folded.wrapping_add(0x9e37_79b9_7f4a_7c15);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -8,5 +8,6 @@
 )]
 #![expect(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests may use")]
 
+mod broker_ingest;
 mod support;
 mod support_works;

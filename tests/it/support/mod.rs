@@ -4,6 +4,7 @@
 //! Everything cleans up when dropped, uses free ports of 127.0.0.1 only, and may run many times at once.
 
 pub mod broker;
+pub mod gate;
 pub mod publisher;
 pub mod receiver;
 mod receiver_http;

@@ -1,0 +1,141 @@
+//! What both halves of the broker's client share: its address, connecting, waiting longer after each failure,
+//! and the state that health tells.
+//!
+//! The password of a URI is never shown: not in a log line, not in an error, not by `Debug`.
+
+use std::fmt;
+use std::time::Duration;
+
+use backoff::backoff::Backoff;
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties};
+
+/// No handshake takes longer on a broker that works.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+
+/// A text that is not an AMQP URI.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("amqp.uri is not usable: {0}; it should look like amqp://user:password@host:5672/%2f")]
+pub struct InvalidUri(String);
+
+/// Where the broker is, and who we are to it.
+#[derive(Clone)]
+pub(super) struct Address(AMQPUri);
+
+impl Address {
+    pub(super) fn parse(uri: &str) -> Result<Self, InvalidUri> {
+        uri.parse().map(Self).map_err(|reason: String| {
+            // The parser's texts quote parts of the URI at most up to the host; be sure all the same.
+            let secret = uri.split_once('@').is_some_and(|(head, _)| reason.contains(head));
+            InvalidUri(if secret { "it cannot be parsed".to_owned() } else { reason })
+        })
+    }
+
+    /// One attempt to connect, with a limit of time.
+    pub(super) async fn connect(&self, name: &str) -> Result<Connection, String> {
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        match tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(self.0.clone(), properties)).await
+        {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", CONNECT_WITHIN.as_secs())),
+        }
+    }
+}
+
+/// `amqp://user:***@host:5672/vhost`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        let (user, host, port) = (&authority.userinfo.username, &authority.host, authority.port);
+        write!(f, "{scheme}://{user}:***@{host}:{port}/{}", vhost.replace('/', "%2f"))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How it stands with the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerStatus {
+    /// No `amqp.uri` is configured.
+    Disabled,
+    /// Not consuming, and trying to.
+    Connecting {
+        /// Since when, microseconds since 1970.
+        since_us: u64,
+        /// Why the last attempt or the last connection failed.
+        last_error: Option<String>,
+    },
+    /// Consuming.
+    Connected {
+        /// Since when, microseconds since 1970.
+        since_us: u64,
+    },
+}
+
+/// The waits between attempts: from `initial` on, growing to about `most`, each drawn anew, without an end.
+#[derive(Debug)]
+pub(super) struct Waits(ExponentialBackoff);
+
+impl Waits {
+    pub(super) fn new(initial: Duration, most: Duration) -> Self {
+        let waits = ExponentialBackoffBuilder::new()
+            .with_initial_interval(initial)
+            .with_max_interval(most)
+            .with_multiplier(2.0)
+            .with_randomization_factor(0.3)
+            .with_max_elapsed_time(None)
+            .build();
+        Self(waits)
+    }
+
+    /// How long to wait after one more failure.
+    pub(super) fn after_failure(&mut self) -> Duration {
+        self.0.next_backoff().unwrap_or(self.0.max_interval)
+    }
+
+    /// Starts from the initial wait again.
+    pub(super) fn after_success(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let address = Address::parse("amqps://me:s3cret@broker.example.com:5671/%2f?heartbeat=10").unwrap();
+        assert_eq!(address.to_string(), "amqps://me:***@broker.example.com:5671/%2f");
+        assert!(!format!("{address:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn an_uri_of_another_kind_is_refused_without_showing_its_password() {
+        for bad in
+            ["http://me:s3cret@x/", "nonsense", "amqp://me:s3cret@x:99999", "", "amqp://me:s3cret@[::1/"]
+        {
+            let refused = Address::parse(bad).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("amqp.uri is not usable") && !refused.contains("s3cret"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn waits_grow_to_their_limit_and_never_end() {
+        let mut waits = Waits::new(Duration::from_millis(500), Duration::from_secs(30));
+        let all: Vec<Duration> = (0..100).map(|_| waits.after_failure()).collect();
+        assert!(all[0] <= Duration::from_millis(650), "{:?}", all[0]);
+        assert!(all[20..].iter().all(|w| (21_000..=39_000).contains(&w.as_millis())), "{all:?}");
+        waits.after_success();
+        assert!(waits.after_failure() <= Duration::from_millis(650));
+    }
+}

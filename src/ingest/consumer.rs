@@ -1,0 +1,126 @@
+//! The broker's consumer: connects, consumes, and when that ends tries again, for ever.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::broker::{Address, BrokerStatus, InvalidUri, Waits};
+use super::handle::Ingest;
+use super::session::{self, Ended};
+use crate::log::AppendError;
+use crate::tasks::Stop;
+
+/// How the broker is consumed from.
+#[derive(Debug, Clone)]
+pub struct ConsumerOptions {
+    /// The queue's name.
+    pub queue: String,
+    /// How many messages the broker hands out before it waits for an acknowledgement; they are all in memory.
+    pub prefetch: u16,
+    /// How many events are appended together at most.
+    pub batch_events: usize,
+    /// How many bytes of events are appended together at most, or one event.
+    pub batch_bytes: usize,
+    /// How many batches may wait for the disk.
+    pub batches_in_flight: usize,
+    /// How long the goodbye may take: what was appended is acknowledged, then the connection is closed.
+    pub stop_grace: Duration,
+    /// The wait after the first failure to connect.
+    pub reconnect_initial: Duration,
+    /// The longest wait between attempts.
+    pub reconnect_max: Duration,
+    /// How often a full disk is tried again.
+    pub full_retry: Duration,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self {
+            queue: "switchhook".to_owned(),
+            prefetch: 1000,
+            batch_events: 256,
+            batch_bytes: 1 << 20,
+            batches_in_flight: 4,
+            stop_grace: Duration::from_secs(5),
+            reconnect_initial: Duration::from_millis(500),
+            reconnect_max: Duration::from_secs(30),
+            full_retry: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why consuming had to end: only because of the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the event log takes no more events: {0}")]
+pub struct ConsumeError(#[from] pub AppendError);
+
+/// Consumes from the broker. Messages are acknowledged after they are on disk, in order, and never before.
+#[derive(Debug)]
+pub struct AmqpConsumer {
+    address: Address,
+    options: ConsumerOptions,
+    ingest: Ingest,
+    status: watch::Sender<BrokerStatus>,
+}
+
+impl AmqpConsumer {
+    /// A consumer of the broker at `uri`; it connects when it runs.
+    pub fn new(uri: &str, options: ConsumerOptions, ingest: Ingest) -> Result<Self, InvalidUri> {
+        let since_us = ingest.clock().now_us();
+        let status = watch::Sender::new(BrokerStatus::Connecting { since_us, last_error: None });
+        Ok(Self { address: Address::parse(uri)?, options, ingest, status })
+    }
+
+    /// The status of a program without a broker.
+    #[must_use]
+    pub fn disabled() -> watch::Receiver<BrokerStatus> {
+        watch::Sender::new(BrokerStatus::Disabled).subscribe()
+    }
+
+    /// How it stands with the broker, now and later.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<BrokerStatus> {
+        self.status.subscribe()
+    }
+
+    /// Consumes until told to stop, through every failure of the broker. Ends with an error only when the log
+    /// takes nothing any more; the broker keeps what was not acknowledged.
+    pub async fn run(self, stop: Stop) -> Result<(), ConsumeError> {
+        let mut waits = Waits::new(self.options.reconnect_initial, self.options.reconnect_max);
+        while !stop.is_cancelled() {
+            let connected = || {
+                tracing::info!(broker = %self.address, queue = self.options.queue, "consuming from the broker");
+                let since_us = self.ingest.clock().now_us();
+                self.status.send_replace(BrokerStatus::Connected { since_us });
+            };
+            let ended = session::run(&self.address, &self.options, &self.ingest, &stop, connected).await;
+            let reason = match ended {
+                Ended::Stopped => break,
+                Ended::LogFailed(error) => return Err(error.into()),
+                Ended::Lost(reason) => reason,
+            };
+            if matches!(*self.status.borrow(), BrokerStatus::Connected { .. }) {
+                waits.after_success();
+            }
+            let wait = waits.after_failure();
+            self.failed(reason, wait);
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, reason: String, wait: Duration) {
+        let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(broker = %self.address, reason, again_in_ms, "not consuming from the broker");
+        let now_us = self.ingest.clock().now_us();
+        self.status.send_modify(|status| {
+            let since_us = match status {
+                BrokerStatus::Connecting { since_us, .. } => *since_us,
+                BrokerStatus::Disabled | BrokerStatus::Connected { .. } => now_us,
+            };
+            *status = BrokerStatus::Connecting { since_us, last_error: Some(reason) };
+        });
+    }
+}

@@ -1,0 +1,267 @@
+//! The way into the log, for the broker's consumer and for HTTP alike, and what it remembers of the recent past.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::prepare::{self, Incoming, Prepared};
+use super::window::Window;
+use crate::kazoo::Facts;
+use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
+use crate::model::{AccountId, Clock, Event, Source};
+
+/// KAZOO's category of what happens to a call leg; its events' subject is the call.
+const CALL_EVENT: &str = "call_event";
+/// How much of the log is read at once when the windows are rebuilt.
+const TAIL_RECORDS: usize = 4096;
+const TAIL_BYTES: usize = 1024 * 1024;
+
+/// The limits of ingest.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The largest body of an event. From the broker a larger one is quarantined with its first part; an HTTP
+    /// client is refused.
+    pub max_event_bytes: usize,
+    /// How many bytes of events HTTP clients may have waiting for the disk together.
+    pub max_waiting_bytes: usize,
+    /// How many recent messages are recognised, and for how many recent calls the account is known.
+    pub window: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_event_bytes: 4 << 20, max_waiting_bytes: 16 << 20, window: 65_536 }
+    }
+}
+
+/// Why events from HTTP were not taken; none of them was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The disk is below its reserve.
+    #[error("no room on disk")]
+    Full,
+    /// More is waiting for the disk than `max_waiting_bytes` allows.
+    #[error("too many events are waiting to be stored")]
+    Busy,
+    /// An event is larger than allowed.
+    #[error("event {index} has {bytes} bytes, at most {max} are allowed")]
+    TooLarge {
+        /// Its place in the request.
+        index: usize,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// An event is not one.
+    #[error("event {index} is not understood: {reason}")]
+    NotUnderstood {
+        /// Its place in the request.
+        index: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The log takes nothing any more.
+    #[error("events cannot be stored: {0}")]
+    Closed(String),
+}
+
+/// The way into the log; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Ingest(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    appender: Appender,
+    clock: Clock,
+    max_event_bytes: usize,
+    max_waiting_bytes: usize,
+    waiting: Semaphore,
+    windows: Mutex<Windows>,
+}
+
+#[derive(Debug)]
+struct Windows {
+    /// Messages that are in the log.
+    seen: Window<()>,
+    /// The account of each recent call, as the broker's events told it. HTTP clients neither write nor read
+    /// it: nobody learns or claims another tenant's call by naming its id.
+    calls: Window<AccountId>,
+}
+
+impl Ingest {
+    /// A way into the log behind `appender`. Reads the log's tail (blocking) to know its recent past again.
+    pub fn new(
+        appender: Appender,
+        reader: &Reader,
+        clock: Clock,
+        options: &Options,
+    ) -> Result<Self, ReadError> {
+        let mut windows = Windows { seen: Window::new(options.window), calls: Window::new(options.window) };
+        windows.rebuild(reader, options.window)?;
+        Ok(Self(Arc::new(Inner {
+            appender,
+            clock,
+            max_event_bytes: options.max_event_bytes,
+            max_waiting_bytes: options.max_waiting_bytes,
+            waiting: Semaphore::new(options.max_waiting_bytes.min(Semaphore::MAX_PERMITS)),
+            windows: Mutex::new(windows),
+        })))
+    }
+
+    /// Makes a broker's message ready: finds its account, quarantines what is not understood, recognises what
+    /// was handed out before and is in the log.
+    #[must_use]
+    pub fn prepare(&self, incoming: &Incoming) -> Prepared {
+        let (max, time_us) = (self.0.max_event_bytes, self.0.clock.now_us());
+        match prepare::understand(incoming, max) {
+            Ok(facts) => {
+                let mut windows = self.windows();
+                let account = windows.account_of(&facts);
+                let seen_key = windows.seen_key(&facts.msg_id, &facts.name, &facts.subject);
+                let duplicate =
+                    incoming.redelivered && seen_key.is_some_and(|k| windows.seen.get(k).is_some());
+                let record = prepare::record(incoming, &facts, account, time_us);
+                Prepared { record, account, quarantine: None, seen_key, duplicate }
+            }
+            Err(why) => {
+                let record = prepare::quarantined(incoming, &why, max, time_us);
+                Prepared { record, account: None, quarantine: Some(why), seen_key: None, duplicate: false }
+            }
+        }
+    }
+
+    /// Makes an event of an HTTP client ready: `index` is its place in the request. An event that names no
+    /// account belongs to `default`; whether the caller may use the one it names is for the caller to check
+    /// ([`Prepared::account`]).
+    pub fn prepare_http(
+        &self,
+        index: usize,
+        body: Bytes,
+        default: AccountId,
+    ) -> Result<Prepared, SubmitError> {
+        let (bytes, max) = (body.len(), self.0.max_event_bytes);
+        if bytes > max {
+            return Err(SubmitError::TooLarge { index, bytes, max });
+        }
+        let incoming = Incoming {
+            source: Source::Http,
+            exchange: String::new(),
+            routing_key: String::new(),
+            content_type: None,
+            gzip: false,
+            redelivered: false,
+            body,
+        };
+        let facts = prepare::understand(&incoming, max)
+            .map_err(|reason| SubmitError::NotUnderstood { index, reason })?;
+        let account = Some(facts.account.unwrap_or(default));
+        let record = prepare::record(&incoming, &facts, account, self.0.clock.now_us());
+        Ok(Prepared { record, account, quarantine: None, seen_key: None, duplicate: false })
+    }
+
+    /// Appends what was prepared, all or nothing, and answers the offsets once it is on disk.
+    pub async fn append(&self, prepared: Vec<Prepared>) -> Result<Range<u64>, SubmitError> {
+        let records: Vec<NewRecord> = prepared.into_iter().map(|p| p.record).collect();
+        let bytes = records.iter().map(|r| r.payload.len()).sum::<usize>().min(self.0.max_waiting_bytes);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let _waiting = self.0.waiting.try_acquire_many(permits).map_err(|_| SubmitError::Busy)?;
+        self.0.appender.append(records).await.map_err(SubmitError::from)
+    }
+
+    /// Prepares and appends what an HTTP client sent, all or nothing.
+    pub async fn submit(&self, bodies: Vec<Bytes>, default: AccountId) -> Result<Range<u64>, SubmitError> {
+        let prepared: Result<Vec<_>, _> =
+            bodies.into_iter().enumerate().map(|(at, body)| self.prepare_http(at, body, default)).collect();
+        self.append(prepared?).await
+    }
+
+    /// Hands records to the log without waiting for the disk.
+    pub(super) async fn begin_append(&self, records: Vec<NewRecord>) -> Result<Synced, AppendError> {
+        self.0.appender.submit(records).await
+    }
+
+    /// These are in the log now.
+    pub(super) fn remember(&self, keys: &[u64]) {
+        let mut windows = self.windows();
+        for key in keys {
+            windows.seen.put(*key, ());
+        }
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.0.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<AppendError> for SubmitError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full => Self::Full,
+            other => Self::Closed(other.to_string()),
+        }
+    }
+}
+
+impl Windows {
+    fn rebuild(&mut self, reader: &Reader, window: usize) -> Result<(), ReadError> {
+        let end = reader.end();
+        let mut from = end.saturating_sub(u64::try_from(window).unwrap_or(u64::MAX)).max(reader.first());
+        while from < end {
+            let batch = reader.read(from, TAIL_RECORDS, TAIL_BYTES)?;
+            for record in &batch.records {
+                // Records of a later version say nothing to us here; whoever delivers them will complain.
+                if let Ok(event) = Event::decode(&record.payload) {
+                    self.relearn(&event);
+                }
+            }
+            if batch.next <= from {
+                break;
+            }
+            from = batch.next;
+        }
+        Ok(())
+    }
+
+    fn relearn(&mut self, event: &Event<'_>) {
+        if event.source != Source::Amqp || event.quarantine.is_some() {
+            return;
+        }
+        if let Some(key) = self.seen_key(event.msg_id, event.name, event.subject) {
+            self.seen.put(key, ());
+        }
+        if let (Some(account), CALL_EVENT) = (event.account, event.category) {
+            let key = self.calls.key(event.subject);
+            self.calls.put(key, account);
+        }
+    }
+
+    /// The key of a message; one without `Msg-ID` cannot be told from another.
+    fn seen_key(&self, msg_id: &str, name: &str, subject: &str) -> Option<u64> {
+        (!msg_id.is_empty()).then(|| self.seen.key((msg_id, name, subject)))
+    }
+
+    /// The account that the event names, else the one that its call was last known to belong to.
+    fn account_of(&mut self, facts: &Facts) -> Option<AccountId> {
+        let call = facts.call_id.as_deref().map(|call| self.calls.key(call));
+        match (facts.account, call) {
+            (Some(account), Some(call)) => {
+                self.calls.put(call, account);
+                Some(account)
+            }
+            (Some(account), None) => Some(account),
+            (None, Some(call)) => self.calls.get(call),
+            (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "handle_tests.rs"]
+mod tests;

@@ -1,0 +1,175 @@
+//! What `Ingest` promises, over a real log in a temporary directory.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::disk::OsDisk;
+use crate::log::{self, Opened};
+use crate::model::Id;
+use crate::tasks::Stop;
+
+const OURS: Id = Id(0xa1);
+const THEIRS: Id = Id(0xb2);
+
+/// A log with its writer running; the writer ends with the last appender.
+struct Store {
+    _dir: tempfile::TempDir,
+    appender: Appender,
+    reader: Reader,
+}
+
+impl Store {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system());
+        let Opened { writer, appender, reader, .. } = opened.unwrap();
+        std::thread::spawn(move || writer.run(Stop::new()));
+        Self { _dir: dir, appender, reader }
+    }
+
+    fn ingest(&self, options: &Options) -> Ingest {
+        Ingest::new(self.appender.clone(), &self.reader, Clock::system(), options).unwrap()
+    }
+}
+
+fn body(name: &str, call: &str, msg_id: &str, account: Option<Id>) -> Bytes {
+    let vars =
+        account.map(|a| format!(r#","Custom-Channel-Vars":{{"Account-ID":"{a}"}}"#)).unwrap_or_default();
+    let text = format!(
+        r#"{{"Event-Category":"call_event","Event-Name":"{name}","Call-ID":"{call}","Msg-ID":"{msg_id}"{vars}}}"#
+    );
+    text.into()
+}
+
+fn from_broker(body: Bytes, redelivered: bool) -> Incoming {
+    Incoming {
+        source: Source::Amqp,
+        exchange: "callevt".to_owned(),
+        routing_key: "call.x.y".to_owned(),
+        content_type: None,
+        gzip: false,
+        redelivered,
+        body,
+    }
+}
+
+/// As a session does: append, and remember what is on disk then.
+async fn log_it(ingest: &Ingest, prepared: Prepared) {
+    let keys: Vec<u64> = prepared.seen_key.into_iter().collect();
+    ingest.begin_append(vec![prepared.record]).await.unwrap().await.unwrap().unwrap();
+    ingest.remember(&keys);
+}
+
+#[tokio::test]
+async fn an_event_without_an_account_gets_its_calls_also_after_a_restart() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let created = ingest.prepare(&from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), false));
+    assert_eq!(created.account(), Some(OURS));
+    log_it(&ingest, created).await;
+    let nameless = |call| from_broker(body("CHANNEL_DESTROY", call, "m2", None), false);
+    assert_eq!(ingest.prepare(&nameless("c1")).account(), Some(OURS));
+    assert_eq!(ingest.prepare(&nameless("c2")).account(), None);
+
+    let again = store.ingest(&Options::default());
+    assert_eq!(again.prepare(&nameless("c1")).account(), Some(OURS));
+}
+
+#[tokio::test]
+async fn only_what_the_broker_hands_out_again_and_the_log_has_is_a_duplicate() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let message = |redelivered| from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), redelivered);
+    assert!(!ingest.prepare(&message(true)).is_duplicate(), "it was handed out and never logged");
+    log_it(&ingest, ingest.prepare(&message(false))).await;
+    assert!(ingest.prepare(&message(true)).is_duplicate());
+    assert!(!ingest.prepare(&message(false)).is_duplicate(), "two nodes may publish the same");
+    let other = from_broker(body("CHANNEL_ANSWER", "c1", "m1", Some(OURS)), true);
+    assert!(!ingest.prepare(&other).is_duplicate(), "another event with the same Msg-ID");
+
+    let again = store.ingest(&Options::default());
+    assert!(again.prepare(&message(true)).is_duplicate(), "forgotten by a restart");
+}
+
+#[tokio::test]
+async fn a_message_without_an_id_is_never_taken_for_another() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let message = from_broker(body("CHANNEL_CREATE", "c1", "", Some(OURS)), true);
+    log_it(&ingest, ingest.prepare(&message)).await;
+    assert!(!ingest.prepare(&message).is_duplicate());
+}
+
+#[tokio::test]
+async fn an_http_client_neither_learns_nor_claims_the_account_of_a_call() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let created = from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), false);
+    assert_eq!(ingest.prepare(&created).account(), Some(OURS));
+    let nameless = ingest.prepare_http(0, body("CHANNEL_DESTROY", "c1", "m", None), THEIRS).unwrap();
+    assert_eq!(nameless.account(), Some(THEIRS));
+    let claimed = ingest.prepare_http(0, body("CHANNEL_CREATE", "c1", "m", Some(THEIRS)), THEIRS).unwrap();
+    assert_eq!(claimed.account(), Some(THEIRS));
+    let destroyed = from_broker(body("CHANNEL_DESTROY", "c1", "m2", None), false);
+    assert_eq!(ingest.prepare(&destroyed).account(), Some(OURS));
+}
+
+#[tokio::test]
+async fn what_an_http_client_submits_is_in_the_log_with_its_offsets() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let bodies = vec![body("CHANNEL_CREATE", "c", "1", None), body("CHANNEL_DESTROY", "c", "2", Some(OURS))];
+    assert_eq!(ingest.submit(bodies.clone(), THEIRS).await.unwrap(), 0..2);
+    let records = store.reader.read(0, 10, 1 << 20).unwrap().records;
+    let events: Vec<Event<'_>> = records.iter().map(|r| Event::decode(&r.payload).unwrap()).collect();
+    assert_eq!((events[0].source, events[0].account), (Source::Http, Some(THEIRS)));
+    assert_eq!((events[1].body, events[1].account), (&bodies[1][..], Some(OURS)));
+}
+
+#[tokio::test]
+async fn a_request_with_one_bad_event_is_refused_whole() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options { max_event_bytes: 500, ..Options::default() });
+    let good = body("CHANNEL_CREATE", "c", "1", None);
+    let refused = ingest.submit(vec![good.clone(), "{}".into()], OURS).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::NotUnderstood { index: 1, .. }), "{refused}");
+    let large = body("CHANNEL_CREATE", &"c".repeat(500), "1", None);
+    let refused = ingest.submit(vec![good, large], OURS).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::TooLarge { index: 1, max: 500, .. }), "{refused}");
+    assert_eq!(store.reader.end(), 0);
+}
+
+#[tokio::test]
+async fn more_than_may_wait_for_the_disk_is_refused_as_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system()).unwrap();
+    let Opened { writer, appender, reader, .. } = opened;
+    let options = Options { max_waiting_bytes: 400, ..Options::default() };
+    let ingest = Ingest::new(appender, &reader, Clock::system(), &options).unwrap();
+    // The writer does not run yet: the first request waits.
+    let event = || vec![body("CHANNEL_CREATE", &"c".repeat(150), "1", None)];
+    let mut first = std::pin::pin!(ingest.submit(event(), OURS));
+    assert!(futures_util::poll!(first.as_mut()).is_pending());
+    assert_eq!(ingest.submit(event(), OURS).await, Err(SubmitError::Busy));
+    std::thread::spawn(move || writer.run(Stop::new()));
+    assert_eq!(first.await, Ok(0..1));
+    assert_eq!(ingest.submit(event(), OURS).await, Ok(1..2));
+}
+
+#[tokio::test]
+async fn the_windows_remember_over_more_of_the_log_than_is_read_at_once() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let many = TAIL_RECORDS + 100;
+    let records = (0..many).map(|n| {
+        let event = body("CHANNEL_CREATE", &format!("c{n}"), &format!("m{n}"), Some(OURS));
+        ingest.prepare(&from_broker(event, false)).record
+    });
+    ingest.begin_append(records.collect()).await.unwrap().await.unwrap().unwrap();
+    let again = store.ingest(&Options::default());
+    for n in [0, 1, TAIL_RECORDS, many - 1] {
+        let message = from_broker(body("CHANNEL_CREATE", &format!("c{n}"), &format!("m{n}"), None), true);
+        assert!(again.prepare(&message).is_duplicate(), "message {n}");
+        assert_eq!(again.prepare(&message).account(), Some(OURS), "call {n}");
+    }
+}

@@ -1,0 +1,20 @@
+//! How events come in: from the broker or over HTTP, into the log, acknowledged after the sync.
+//!
+//! An event that was acknowledged is on disk. What cannot be understood is stored too, as quarantined and with
+//! the reason, so that nothing is lost and nothing blocks the queue. Memory is bounded: by the broker's
+//! prefetch, by the batches under way, by the bytes that HTTP clients may have waiting.
+
+mod broker;
+mod consumer;
+mod handle;
+mod prepare;
+mod publisher;
+mod session;
+mod topology;
+mod window;
+
+pub use broker::{BrokerStatus, InvalidUri};
+pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
+pub use handle::{Ingest, Options, SubmitError};
+pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};
+pub use publisher::{Publisher, PublisherOptions, PublisherTask};

@@ -1,0 +1,246 @@
+//! From bytes as they came to a record of the log: decode just enough, keep the rest untouched.
+//!
+//! Never fails: what is not understood becomes a quarantined record that says why.
+
+use bytes::Bytes;
+
+use crate::kazoo::{self, Facts};
+use crate::log::NewRecord;
+use crate::model::{AccountId, Encoding, Event, Source};
+
+/// What an event's record may be larger than its body: room for the texts of its header. The log's largest
+/// record must be at least `max_event_bytes` and this.
+pub const RECORD_OVERHEAD: usize = 1024 * 1024;
+
+/// An event as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// From where.
+    pub source: Source,
+    /// The exchange it was published on; empty when not from the broker.
+    pub exchange: String,
+    /// The routing key it was published with.
+    pub routing_key: String,
+    /// What it says it is; `None` counts as JSON.
+    pub content_type: Option<String>,
+    /// Whether the body is compressed.
+    pub gzip: bool,
+    /// Whether the broker has handed it out before.
+    pub redelivered: bool,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+/// An event that is ready to be appended.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub(super) record: NewRecord,
+    pub(super) account: Option<AccountId>,
+    pub(super) quarantine: Option<String>,
+    /// Under which key the window of logged messages will know it; `None`: it cannot be recognised.
+    pub(super) seen_key: Option<u64>,
+    /// It was handed out before and is in the log already.
+    pub(super) duplicate: bool,
+}
+
+impl Prepared {
+    /// The account that it will belong to: a caller may refuse what is not its own.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+
+    /// Why it was not understood.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<&str> {
+        self.quarantine.as_deref()
+    }
+
+    /// Whether it is in the log already.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        self.duplicate
+    }
+}
+
+/// What an event says of itself, or why that cannot be told.
+pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<Facts, String> {
+    let bytes = incoming.body.len();
+    if bytes > max_event_bytes {
+        return Err(format!(
+            "body of {bytes} bytes is larger than ingest.max_event_bytes, its first {max_event_bytes} are kept"
+        ));
+    }
+    if let Some(other) = incoming.content_type.as_deref().filter(|t| !may_be_json(t)) {
+        return Err(format!("content type '{}' is not JSON", other.escape_default()));
+    }
+    if incoming.gzip {
+        let unpacked = kazoo::gunzip(&incoming.body, kazoo::MAX_BODY_BYTES).map_err(|e| e.to_string())?;
+        return kazoo::facts(&unpacked).map_err(|e| e.to_string());
+    }
+    kazoo::facts(&incoming.body).map_err(|e| e.to_string())
+}
+
+/// Erlang terms are the one other thing that KAZOO's nodes can publish; texts of any kind may hold JSON.
+fn may_be_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.is_empty()
+        || essence.contains("json")
+        || essence.starts_with("text/")
+        || essence == "application/octet-stream"
+}
+
+/// The log's record of an event that was understood.
+pub(super) fn record(
+    incoming: &Incoming,
+    facts: &Facts,
+    account: Option<AccountId>,
+    time_us: u64,
+) -> NewRecord {
+    let event = Event {
+        source: incoming.source,
+        encoding: encoding(incoming),
+        family: facts.family,
+        account,
+        internal_leg: facts.internal_leg,
+        quarantine: None,
+        category: &facts.category,
+        name: &facts.name,
+        subject: &facts.subject,
+        msg_id: &facts.msg_id,
+        detail: &facts.detail,
+        exchange: &incoming.exchange,
+        routing_key: &incoming.routing_key,
+        body: &incoming.body,
+    };
+    new_record(&event, time_us)
+}
+
+/// The log's record of an event that was not.
+pub(super) fn quarantined(incoming: &Incoming, why: &str, max_event_bytes: usize, time_us: u64) -> NewRecord {
+    let kept = incoming.body.len().min(max_event_bytes);
+    let event = Event {
+        source: incoming.source,
+        encoding: encoding(incoming),
+        family: None,
+        account: None,
+        internal_leg: false,
+        quarantine: Some(why),
+        category: "",
+        name: "",
+        subject: "",
+        msg_id: "",
+        detail: "",
+        exchange: &incoming.exchange,
+        routing_key: &incoming.routing_key,
+        body: incoming.body.get(..kept).unwrap_or_default(),
+    };
+    new_record(&event, time_us)
+}
+
+fn new_record(event: &Event<'_>, time_us: u64) -> NewRecord {
+    NewRecord { tag: event.tag(), flags: 0, time_us, payload: event.encode().into() }
+}
+
+fn encoding(incoming: &Incoming) -> Encoding {
+    if incoming.gzip { Encoding::Gzip } else { Encoding::Plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::model::Id;
+
+    const CREATE: &str = r#"{"Event-Category":"call_event","Event-Name":"CHANNEL_CREATE","Call-ID":"c",
+        "Msg-ID":"m","Custom-Channel-Vars":{"Account-ID":"b13fd1e2a7c94d5f8e0a6c3d9b2f4e71"}}"#;
+
+    fn from_broker(body: &[u8]) -> Incoming {
+        Incoming {
+            source: Source::Amqp,
+            exchange: "callevt".to_owned(),
+            routing_key: "call.CHANNEL_CREATE.c".to_owned(),
+            content_type: Some("application/json".to_owned()),
+            gzip: false,
+            redelivered: false,
+            body: Bytes::copy_from_slice(body),
+        }
+    }
+
+    fn packed(body: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn an_event_is_kept_byte_for_byte_with_what_routing_needs() {
+        let incoming = from_broker(CREATE.as_bytes());
+        let facts = understand(&incoming, 10_000).unwrap();
+        let record = record(&incoming, &facts, facts.account, 77);
+        let event = Event::decode(&record.payload).unwrap();
+        assert_eq!((event.body, event.name, event.subject), (CREATE.as_bytes(), "CHANNEL_CREATE", "c"));
+        assert_eq!((event.exchange, event.routing_key), ("callevt", "call.CHANNEL_CREATE.c"));
+        assert_eq!(event.account, Some("b13fd1e2a7c94d5f8e0a6c3d9b2f4e71".parse().unwrap()));
+        assert_eq!((record.tag, record.time_us), (event.account.map_or(0, Id::tag), 77));
+    }
+
+    #[test]
+    fn a_compressed_event_is_understood_and_kept_compressed() {
+        let body = packed(CREATE.as_bytes());
+        let incoming = Incoming { gzip: true, ..from_broker(&body) };
+        let facts = understand(&incoming, 10_000).unwrap();
+        let record = record(&incoming, &facts, None, 0);
+        let event = Event::decode(&record.payload).unwrap();
+        assert_eq!((event.encoding, event.body), (Encoding::Gzip, body.as_slice()));
+    }
+
+    #[test]
+    fn what_is_not_understood_says_why() {
+        let erlang = Incoming { content_type: Some("application/erlang".to_owned()), ..from_broker(b"{}") };
+        let not_gzip = Incoming { gzip: true, ..from_broker(CREATE.as_bytes()) };
+        let bomb = packed(&vec![b' '; kazoo::MAX_BODY_BYTES + 1]);
+        let bomb = Incoming { gzip: true, ..from_broker(&bomb) };
+        for (incoming, expected) in [
+            (erlang, "content type 'application/erlang'"),
+            (not_gzip, "not valid gzip"),
+            (bomb, "unpacks to more than"),
+            (from_broker(b"{"), "not JSON"),
+            (from_broker(b""), "not JSON"),
+            (from_broker(b"\xff"), "not UTF-8"),
+            (from_broker(b"[]"), "not a JSON object"),
+            (from_broker(b"{}"), "no Event-Category"),
+        ] {
+            let why = understand(&incoming, 1 << 20).unwrap_err();
+            assert!(why.contains(expected), "'{why}' for '{expected}'");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_quarantined_with_its_first_part() {
+        let incoming = from_broker(&[b'x'; 1000]);
+        let why = understand(&incoming, 100).unwrap_err();
+        assert!(why.contains("1000 bytes is larger than ingest.max_event_bytes"), "{why}");
+        let record = quarantined(&incoming, &why, 100, 0);
+        let event = Event::decode(&record.payload).unwrap();
+        assert_eq!((event.quarantine, event.body.len(), record.tag), (Some(why.as_str()), 100, 0));
+        assert_eq!(event.routing_key, "call.CHANNEL_CREATE.c");
+    }
+
+    #[test]
+    fn no_header_outgrows_the_room_that_records_have_for_it() {
+        let long = "x".repeat(100_000);
+        let facts = Facts {
+            category: long.clone(),
+            name: long.clone(),
+            subject: long.clone(),
+            msg_id: long.clone(),
+            detail: long.clone(),
+            ..Facts::default()
+        };
+        let incoming = Incoming { exchange: long.clone(), routing_key: long.clone(), ..from_broker(b"") };
+        assert!(record(&incoming, &facts, Some(Id(1)), 0).payload.len() < RECORD_OVERHEAD);
+        assert!(quarantined(&incoming, &long, 1, 0).payload.len() < RECORD_OVERHEAD);
+    }
+}

@@ -1,0 +1,290 @@
+//! One connection's worth of consuming: gather what has arrived, append, acknowledge after the sync.
+//!
+//! Several batches wait for the disk at once and are acknowledged in their order, each with one `ack multiple`.
+//! Whatever ends the connection, batches that the log already holds are waited for before the next connection
+//! begins, so that their redelivery is recognised.
+
+use std::collections::VecDeque;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, Consumer};
+
+use super::broker::Address;
+use super::consumer::ConsumerOptions;
+use super::handle::Ingest;
+use super::prepare::Incoming;
+use super::topology;
+use crate::log::{AppendError, NewRecord, Synced};
+use crate::model::Source;
+use crate::tasks::Stop;
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// As asked.
+    Stopped,
+    /// The connection did not come to be, or is gone: try again.
+    Lost(String),
+    /// The log takes nothing any more.
+    LogFailed(AppendError),
+}
+
+impl From<lapin::Error> for Ended {
+    fn from(error: lapin::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+/// Connects and consumes until something ends it. `connected` is called once messages may come.
+pub(super) async fn run(
+    address: &Address,
+    options: &ConsumerOptions,
+    ingest: &Ingest,
+    stop: &Stop,
+    connected: impl FnOnce(),
+) -> Ended {
+    let Some(opened) = stop.run_until_cancelled(open(address, options)).await else { return Ended::Stopped };
+    let (connection, channel, consumer) = match opened {
+        Ok(opened) => opened,
+        Err(ended) => return ended,
+    };
+    connected();
+    let mut session = Session { options, ingest, connection, channel, consumer, waiting: VecDeque::new() };
+    let ended = session.consume(stop).await;
+    if matches!(ended, Ended::Stopped) {
+        let grace = options.stop_grace;
+        if tokio::time::timeout(grace, session.goodbye()).await.is_err() {
+            tracing::warn!(
+                grace_ms = grace.as_millis(),
+                "the broker did not let us go within the grace period"
+            );
+        }
+    }
+    if matches!(ended, Ended::Lost(_)) {
+        session.let_appends_end().await;
+    }
+    ended
+}
+
+async fn open(
+    address: &Address,
+    options: &ConsumerOptions,
+) -> Result<(Connection, Channel, Consumer), Ended> {
+    let connection = address.connect("switchhook ingest").await.map_err(Ended::Lost)?;
+    let channel = connection.create_channel().await?;
+    topology::declare(&channel, &options.queue).await.map_err(|e| Ended::Lost(e.to_string()))?;
+    channel.basic_qos(options.prefetch.max(1), BasicQosOptions::default()).await?;
+    let (queue, consume) = (options.queue.as_str().into(), BasicConsumeOptions::default());
+    let consumer = channel.basic_consume(queue, "".into(), consume, FieldTable::default()).await?;
+    Ok((connection, channel, consumer))
+}
+
+/// A batch on its way to the disk.
+#[derive(Default)]
+struct Batch {
+    /// The highest delivery tag: acknowledging it acknowledges all before.
+    tag: u64,
+    /// What is not on disk yet.
+    records: Vec<NewRecord>,
+    /// For the window, once they are on disk.
+    keys: Vec<u64>,
+    /// Under way.
+    appending: Option<Synced>,
+}
+
+impl Batch {
+    /// Waits for the append under way, if there is one. May be dropped and called again.
+    async fn appended(&mut self) -> Result<(), AppendError> {
+        if let Some(appending) = self.appending.as_mut() {
+            let result = appending.await;
+            self.appending = None;
+            result.unwrap_or(Err(AppendError::Closed))?;
+            self.records.clear();
+        }
+        Ok(())
+    }
+}
+
+struct Session<'a> {
+    options: &'a ConsumerOptions,
+    ingest: &'a Ingest,
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    /// In the order of their tags.
+    waiting: VecDeque<Batch>,
+}
+
+impl Session<'_> {
+    async fn consume(&mut self, stop: &Stop) -> Ended {
+        let most = self.options.batches_in_flight.max(1);
+        loop {
+            let handled = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ended::Stopped,
+                Some(result) = first_appended(&mut self.waiting) => self.settle_first(result, stop).await,
+                next = self.consumer.next(), if self.waiting.len() < most => match next {
+                    Some(Ok(delivery)) => self.take(delivery).await,
+                    Some(Err(error)) => Err(error.into()),
+                    None => Err(Ended::Lost("the broker cancelled the consumer".to_owned())),
+                },
+            };
+            if let Err(ended) = handled {
+                return ended;
+            }
+        }
+    }
+
+    /// Gathers what has arrived behind `first` and starts to append it.
+    async fn take(&mut self, first: Delivery) -> Result<(), Ended> {
+        let mut batch = Batch::default();
+        let (mut events, mut bytes, mut next) = (0, 0, Some(first));
+        while let Some(delivery) = next.take() {
+            events += 1;
+            bytes += delivery.data.len();
+            self.add(&mut batch, delivery);
+            if events < self.options.batch_events && bytes < self.options.batch_bytes {
+                next = match self.consumer.next().now_or_never() {
+                    Some(Some(Ok(delivery))) => Some(delivery),
+                    Some(Some(Err(error))) => return Err(error.into()),
+                    // A cancelled consumer says so again when it is asked next.
+                    Some(None) | None => None,
+                };
+            }
+        }
+        if !batch.records.is_empty() {
+            let begun = self.ingest.begin_append(batch.records.clone()).await;
+            batch.appending = Some(begun.map_err(Ended::LogFailed)?);
+        }
+        self.waiting.push_back(batch);
+        Ok(())
+    }
+
+    fn add(&self, batch: &mut Batch, delivery: Delivery) {
+        batch.tag = delivery.delivery_tag;
+        let incoming = incoming(delivery);
+        let prepared = self.ingest.prepare(&incoming);
+        if prepared.duplicate {
+            tracing::debug!(
+                routing_key = incoming.routing_key,
+                "a redelivered message is in the log already"
+            );
+            return;
+        }
+        if let Some(reason) = prepared.quarantine() {
+            let (exchange, routing_key) = (&incoming.exchange, &incoming.routing_key);
+            tracing::warn!(
+                exchange,
+                routing_key,
+                reason,
+                "a message is not understood; it is kept in quarantine"
+            );
+        }
+        batch.keys.extend(prepared.seen_key);
+        batch.records.push(prepared.record);
+    }
+
+    async fn settle_first(&mut self, result: Result<(), AppendError>, stop: &Stop) -> Result<(), Ended> {
+        match result {
+            Ok(()) => {}
+            Err(AppendError::Full) => self.wait_for_room(stop).await?,
+            Err(error) => return Err(Ended::LogFailed(error)),
+        }
+        if let Some(batch) = self.waiting.pop_front() {
+            self.ingest.remember(&batch.keys);
+            self.acknowledge(batch.tag).await?;
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&self, tag: u64) -> Result<(), Ended> {
+        Ok(self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?)
+    }
+
+    /// The disk is full: nothing more is taken, the broker keeps its messages, and what waits is tried again
+    /// in its order until all of it is on disk.
+    async fn wait_for_room(&mut self, stop: &Stop) -> Result<(), Ended> {
+        tracing::error!("the disk is full; the broker keeps its messages until there is room");
+        for batch in &mut self.waiting {
+            keep_when_full(batch.appended().await)?;
+        }
+        while self.waiting.iter().any(|batch| !batch.records.is_empty()) {
+            let pause = tokio::time::sleep(self.options.full_retry);
+            stop.run_until_cancelled(pause).await.ok_or(Ended::Stopped)?;
+            if !self.connection.status().connected() {
+                return Err(Ended::Lost("the connection was lost while the disk was full".to_owned()));
+            }
+            for batch in self.waiting.iter_mut().filter(|batch| !batch.records.is_empty()) {
+                let begun = self.ingest.begin_append(batch.records.clone()).await;
+                batch.appending = Some(begun.map_err(Ended::LogFailed)?);
+                if !keep_when_full(batch.appended().await)? {
+                    break;
+                }
+            }
+        }
+        tracing::info!("the disk has room again; consuming goes on");
+        Ok(())
+    }
+
+    /// Takes nothing more, acknowledges what is on disk and closes.
+    async fn goodbye(&mut self) {
+        let tag = self.consumer.tag();
+        if let Err(error) = self.channel.basic_cancel(tag, BasicCancelOptions::default()).await {
+            tracing::debug!(%error, "the consumer was gone already");
+        }
+        while let Some(mut batch) = self.waiting.pop_front() {
+            let appended = batch.appended().await;
+            if appended.is_err() || !batch.records.is_empty() || self.acknowledge(batch.tag).await.is_err() {
+                break;
+            }
+        }
+        let closed = async {
+            self.channel.close(200, "switchhook stops".into()).await?;
+            self.connection.close(200, "switchhook stops".into()).await
+        };
+        if let Err(error) = closed.await {
+            tracing::debug!(%error, "the connection was gone already");
+        }
+    }
+
+    /// What the log already holds will be redelivered: wait for it, to recognise it then.
+    async fn let_appends_end(&mut self) {
+        for batch in &mut self.waiting {
+            if batch.appending.is_some() && batch.appended().await.is_ok() {
+                self.ingest.remember(&batch.keys);
+            }
+        }
+    }
+}
+
+/// When the first batch's append has ended: how. `None` when nothing waits.
+async fn first_appended(waiting: &mut VecDeque<Batch>) -> Option<Result<(), AppendError>> {
+    Some(waiting.front_mut()?.appended().await)
+}
+
+/// Whether it is on disk; when the disk was full it is not, which is no reason to end.
+fn keep_when_full(appended: Result<(), AppendError>) -> Result<bool, Ended> {
+    match appended {
+        Ok(()) => Ok(true),
+        Err(AppendError::Full) => Ok(false),
+        Err(error) => Err(Ended::LogFailed(error)),
+    }
+}
+
+fn incoming(delivery: Delivery) -> Incoming {
+    let properties = &delivery.properties;
+    let gzip =
+        properties.content_encoding().as_ref().is_some_and(|e| e.as_str().eq_ignore_ascii_case("gzip"));
+    Incoming {
+        source: Source::Amqp,
+        exchange: delivery.exchange.to_string(),
+        routing_key: delivery.routing_key.to_string(),
+        content_type: properties.content_type().as_ref().map(ToString::to_string),
+        gzip,
+        redelivered: delivery.redelivered,
+        body: delivery.data.into(),
+    }
+}

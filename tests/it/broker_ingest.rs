@@ -1,0 +1,266 @@
+//! From the broker to the log: everything once, in order, acknowledged after the sync; through malformed
+//! messages, a full disk, a consumer that dies and a broker that is killed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use serde_json::json;
+use switchhook::ingest::{
+    AmqpConsumer, BrokerStatus, ConsumeError, ConsumerOptions, Ingest, Options, Publisher as OurPublisher,
+    PublisherOptions,
+};
+use switchhook::log::{self, Appender, Opened, Reader};
+use switchhook::model::{Clock, Event, Source};
+use switchhook::tasks::{Stop, Tasks};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::support::broker::Broker;
+use super::support::gate::GateDisk;
+use super::support::publisher::Publisher;
+use super::support::wait::{eventually, eventually_true};
+
+const SOON: Duration = Duration::from_secs(20);
+const ACCOUNT: &str = "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71";
+
+/// An event log on a disk with a gate.
+struct EventLog {
+    _dir: TempDir,
+    disk: GateDisk,
+    appender: Appender,
+    reader: Reader,
+}
+
+/// A consumer at work.
+struct Consumer {
+    stop: Stop,
+    status: watch::Receiver<BrokerStatus>,
+    running: JoinHandle<Result<(), ConsumeError>>,
+}
+
+impl EventLog {
+    fn new() -> Self {
+        let (dir, disk) = (TempDir::new().unwrap(), GateDisk::default());
+        let options = log::Options { reserve_bytes: 1, ..log::Options::default() };
+        let opened = log::open(Arc::new(disk.clone()), dir.path(), options, Clock::system()).unwrap();
+        let Opened { writer, appender, reader, .. } = opened;
+        std::thread::spawn(move || writer.run(Stop::new()));
+        Self { _dir: dir, disk, appender, reader }
+    }
+
+    /// Starts a consumer with fresh windows over this log, and waits until it consumes.
+    async fn consume(&self, broker: &Broker) -> Consumer {
+        let ingest = Ingest::new(self.appender.clone(), &self.reader, Clock::system(), &Options::default());
+        let options = ConsumerOptions {
+            reconnect_initial: Duration::from_millis(20),
+            reconnect_max: Duration::from_millis(100),
+            full_retry: Duration::from_millis(50),
+            ..ConsumerOptions::default()
+        };
+        let consumer = AmqpConsumer::new(&broker.uri(), options, ingest.unwrap()).unwrap();
+        let (stop, status) = (Stop::new(), consumer.status());
+        let running = Tasks::new().spawn("consumer", consumer.run(stop.clone()));
+        let mut consumer = Consumer { stop, status, running };
+        consumer.is_connected().await;
+        consumer
+    }
+
+    /// Waits until the log has so many events.
+    async fn holds(&self, events: u64) {
+        eventually_true(&format!("the log holds {events} events"), SOON, || self.reader.end() >= events)
+            .await;
+        assert_eq!(self.reader.end(), events);
+    }
+
+    /// The `Msg-ID` of each event, or why it is in quarantine.
+    fn told(&self) -> Vec<String> {
+        let (mut told, mut from) = (Vec::new(), 0);
+        while from < self.reader.end() {
+            let batch = self.reader.read(from, 1000, 1 << 20).unwrap();
+            let events = batch.records.iter().map(|r| Event::decode(&r.payload).unwrap());
+            told.extend(events.map(|e| e.quarantine.unwrap_or(e.msg_id).to_owned()));
+            from = batch.next;
+        }
+        told
+    }
+}
+
+impl Consumer {
+    async fn is_connected(&mut self) {
+        let connected = self.status.wait_for(|s| matches!(s, BrokerStatus::Connected { .. }));
+        tokio::time::timeout(SOON, connected).await.expect("the consumer connects").unwrap();
+    }
+
+    async fn ends(self) {
+        self.stop.cancel();
+        tokio::time::timeout(SOON, self.running).await.expect("the consumer stops").unwrap().unwrap();
+    }
+}
+
+fn call_event(name: &str, n: usize) -> Vec<u8> {
+    let event = json!({
+        "Event-Category": "call_event", "Event-Name": name, "Call-ID": "c1", "Msg-ID": format!("m{n}"),
+        "Custom-Channel-Vars": {"Account-ID": ACCOUNT},
+    });
+    event.to_string().into_bytes()
+}
+
+fn ids(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("m{n}")).collect()
+}
+
+/// What waits in the queue and is not handed out to anybody.
+async fn ready(publisher: &Publisher) -> u32 {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+    let queue = publisher.channel().queue_declare("switchhook".into(), passive, FieldTable::default()).await;
+    queue.unwrap().message_count()
+}
+
+fn persistent() -> BasicProperties {
+    BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(2)
+}
+
+const KEY: &str = "call.CHANNEL_CREATE.c1";
+
+#[tokio::test]
+async fn broker_messages_are_logged_once_and_in_order_and_malformed_ones_are_quarantined() {
+    let (broker, log) = (Broker::start().await, EventLog::new());
+    let consumer = log.consume(&broker).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    // As every KAZOO node does at its start; ours must agree with it.
+    for exchange in ["callevt", "configuration", "notifications", "im"] {
+        publisher.declare(exchange).await;
+    }
+    let bodies: Vec<Vec<u8>> = (0..2000).map(|n| call_event("CHANNEL_CREATE", n)).collect();
+    publisher.publish_all("callevt", KEY, &bodies[..1000]).await;
+    publisher.publish("callevt", KEY, b"{not json").await;
+    let erlang = BasicProperties::default().with_content_type("application/erlang".into());
+    publisher.publish_with("callevt", KEY, b"\x83\x6c", erlang).await;
+    publisher.publish_all("callevt", KEY, &bodies[1000..]).await;
+    publisher.publish("callevt", "call.DTMF.c1", &call_event("DTMF", 0)).await;
+    log.holds(2002).await;
+
+    let told = log.told();
+    assert_eq!(told[..1000], ids(0..1000));
+    assert!(told[1000].contains("not JSON") && told[1001].contains("application/erlang"));
+    assert_eq!(told[1002..], ids(1000..2000));
+    let record = log.reader.get(7).unwrap().unwrap();
+    let event = Event::decode(&record.payload).unwrap();
+    assert_eq!((event.source, event.exchange, event.routing_key), (Source::Amqp, "callevt", KEY));
+    assert_eq!((event.body, event.account), (&bodies[7][..], Some(ACCOUNT.parse().unwrap())));
+
+    consumer.ends().await;
+    assert_eq!(ready(&publisher).await, 0, "everything was acknowledged before the goodbye");
+}
+
+#[tokio::test]
+async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_recognised() {
+    let (broker, log) = (Broker::start().await, EventLog::new());
+    let consumer = log.consume(&broker).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", 0)).await;
+    log.holds(1).await;
+
+    log.disk.close();
+    publisher.publish_all("callevt", KEY, &[call_event("CHANNEL_CREATE", 1)]).await;
+    eventually_true("a sync is held up", SOON, || log.disk.held() > 0).await;
+    consumer.running.abort();
+    assert!(consumer.running.await.unwrap_err().is_cancelled());
+    eventually("the message is back in the queue", SOON, async || {
+        (ready(&publisher).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(log.reader.end(), 1);
+
+    // The log got it in the end; the broker never heard so, and hands it out again.
+    log.disk.open();
+    log.holds(2).await;
+    let consumer = log.consume(&broker).await;
+    publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", 2)).await;
+    log.holds(3).await;
+    assert_eq!(log.told(), ids(0..3));
+    consumer.ends().await;
+    assert_eq!(ready(&publisher).await, 0);
+}
+
+#[tokio::test]
+async fn broker_keeps_messages_while_the_disk_is_full() {
+    let (broker, log) = (Broker::start().await, EventLog::new());
+    let consumer = log.consume(&broker).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    log.disk.set_full(true);
+    for n in 0..50 {
+        publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", n)).await;
+    }
+    assert_eq!(log.reader.end(), 0);
+    log.disk.set_full(false);
+    log.holds(50).await;
+    assert_eq!(log.told(), ids(0..50));
+
+    log.disk.set_full(true);
+    publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", 50)).await;
+    consumer.ends().await;
+    assert_eq!(ready(&publisher).await, 1, "what is not on disk stays with the broker");
+}
+
+#[tokio::test]
+async fn broker_killed_and_started_again_is_set_up_anew_and_consumed_from() {
+    let (mut broker, log) = (Broker::start().await, EventLog::new());
+    let mut consumer = log.consume(&broker).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let our_publisher = OurPublisher::new(
+        &broker.uri(),
+        &PublisherOptions {
+            reconnect_initial: Duration::from_millis(10),
+            reconnect_max: Duration::from_millis(50),
+            ..PublisherOptions::default()
+        },
+    );
+    let (ours, task) = our_publisher.unwrap();
+    let publishing = Tasks::new().spawn("publisher", task.run(Stop::new()));
+    let notification = |n: usize| {
+        let event = json!({"Event-Category": "notification", "Event-Name": "webhook_disabled", "Msg-ID": format!("m{n}")});
+        event.to_string()
+    };
+    publisher.publish_with("callevt", KEY, &call_event("CHANNEL_CREATE", 0), persistent()).await;
+    log.holds(1).await;
+    assert!(ours.publish("notifications", "notifications.webhook.disabled", notification(1)));
+    log.holds(2).await;
+
+    broker.kill();
+    drop(publisher);
+    let lost =
+        consumer.status.wait_for(|s| matches!(s, BrokerStatus::Connecting { last_error: Some(_), .. }));
+    tokio::time::timeout(SOON, lost).await.unwrap().unwrap();
+    assert!(
+        ours.publish("notifications", "notifications.webhook.disabled", notification(9)),
+        "lost, as promised"
+    );
+    broker.start_again().await;
+    consumer.is_connected().await;
+
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    for exchange in switchhook::kazoo::EXCHANGES {
+        let kind = lapin::ExchangeKind::Topic;
+        let declared =
+            publisher.channel().exchange_declare(exchange.into(), kind, passive, FieldTable::default()).await;
+        declared.unwrap();
+    }
+    publisher.publish("callevt", KEY, &call_event("CHANNEL_ANSWER", 2)).await;
+    log.holds(3).await;
+    eventually("our publisher is back", SOON, async || {
+        ours.publish("notifications", "notifications.webhook.disabled", notification(3));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        (log.reader.end() > 3).then_some(())
+    })
+    .await;
+    assert_eq!(log.told()[..4], ids(0..4));
+    drop(ours);
+    publishing.await.unwrap();
+    consumer.ends().await;
+}
