@@ -1,2 +1,130 @@
-//! stub
-fn main() {}
+//! The program: reads the command line, runs what it asks for, answers with an exit code.
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use switchhook::app::App;
+use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
+use switchhook::config::Config;
+use switchhook::model::Clock;
+use switchhook::{demo, offline, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match cli.command {
+        Command::Serve(settings) => serve(&settings),
+        Command::Demo(args) => run(async move {
+            let ended = shutdown_signal()?;
+            demo::run(args.seconds, ended).await
+        }),
+        Command::Log { command } => inspect(&command),
+    }
+}
+
+fn serve(settings: &Settings) -> ExitCode {
+    let config = match settings.load() {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    if let Err(error) = telemetry::start(&config.telemetry) {
+        return refuse(&error);
+    }
+    run(serve_until_signalled(config))
+}
+
+async fn serve_until_signalled(config: Config) -> anyhow::Result<()> {
+    let ended = shutdown_signal()?;
+    let app = App::build(config, Clock::system()).await?;
+    let ready = serde_json::json!({
+        "ready": true,
+        "http": app.http_addr().to_string(),
+        "websocket": null,
+        "pid": std::process::id(),
+    });
+    writeln!(std::io::stdout(), "{ready}")?;
+    app.run(ended).await
+}
+
+/// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once, whatever the rest is doing:
+/// signals have a thread of their own.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (listening, listens) = std::sync::mpsc::channel();
+    let (first, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let waited = runtime.and_then(|runtime| runtime.block_on(signals(&listening, first)));
+        if let Err(error) = waited {
+            drop(listening.send(Err(error)));
+        }
+    })?;
+    listens.recv()??;
+    Ok(async {
+        if ended.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+async fn signals(
+    listening: &std::sync::mpsc::Sender<std::io::Result<()>>,
+    first: tokio::sync::oneshot::Sender<()>,
+) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    drop(listening.send(Ok(())));
+    let mut first = Some(first);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if !first.take().is_some_and(|first| first.send(()).is_ok()) {
+            report("second signal: ending at once");
+            #[expect(clippy::exit, reason = "asked for by the second signal; nothing may delay it")]
+            std::process::exit(1);
+        }
+    }
+}
+
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let result = runtime.block_on(work);
+    // Blocking reads that outlive their step must not hold the process back.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn inspect(command: &LogCommand) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match offline::inspect(command, &mut out) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    report(&error.to_string());
+    ExitCode::from(USAGE)
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    report(&format!("{error:#}"));
+    ExitCode::FAILURE
+}
+
+fn report(message: &str) {
+    // When even stderr is gone, the exit code still tells.
+    let _gone = writeln!(std::io::stderr(), "switchhook: {message}");
+}

@@ -1,0 +1,113 @@
+//! The steps as the API sees them: thin translations, no decisions.
+
+use crate::http::{
+    self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
+};
+use crate::ingest::{Ingest, SubmitError};
+use crate::log::Reader;
+use crate::model::{
+    AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
+};
+use crate::queues::{AskError, Queues};
+
+use super::watch::StorageHealth;
+
+/// The queues.
+pub(super) struct QueuesPort(pub(super) Queues);
+
+/// Ingest.
+pub(super) struct EventsPort {
+    pub(super) ingest: Ingest,
+    pub(super) events: Reader,
+    pub(super) log_id: u32,
+}
+
+/// Health.
+pub(super) struct HealthPort(pub(super) StorageHealth);
+
+fn refused(error: AskError) -> ReplayError {
+    match error {
+        AskError::NoHook => ReplayError::NoHook,
+        AskError::TooMany(count) => ReplayError::TooMany(count),
+        AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from, until },
+        AskError::Ended | AskError::Read(_) | AskError::State(_) => ReplayError::Unavailable(error.to_string()),
+    }
+}
+
+impl http::Queues for QueuesPort {
+    fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
+        Box::pin(async move {
+            self.0.status(hook).await.unwrap_or_else(|error| {
+                tracing::warn!(hook_id = %hook, %error, "queue status cannot be told");
+                None
+            })
+        })
+    }
+
+    fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
+        Box::pin(async move { self.0.replay(request).await.map_err(refused) })
+    }
+
+    fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>> {
+        Box::pin(async move {
+            self.0.replays(hook).await.unwrap_or_else(|error| {
+                tracing::warn!(hook_id = %hook, %error, "replays cannot be listed");
+                Vec::new()
+            })
+        })
+    }
+
+    fn cancel(&self, hook: HookId, replay: Id) -> Answer<'_, Option<ReplayStatus>> {
+        Box::pin(async move { self.0.cancel(hook, replay).await.ok().flatten() })
+    }
+
+    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {
+        Box::pin(async move {
+            self.0.attempts(query).await.map_err(|error| AttemptsError::Unavailable(error.to_string()))
+        })
+    }
+}
+
+impl http::Events for EventsPort {
+    fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, HttpSubmitError>> {
+        Box::pin(async move {
+            let prepared: Result<Vec<_>, SubmitError> = events
+                .into_iter()
+                .enumerate()
+                .map(|(index, event)| self.ingest.prepare_http(index, event.body, event.account))
+                .collect();
+            let offsets = match prepared {
+                Ok(prepared) => self.ingest.append(prepared).await,
+                Err(error) => Err(error),
+            };
+            let log = self.log_id;
+            Ok(offsets.map_err(not_taken)?.map(|offset| EventId { log, offset }).collect())
+        })
+    }
+
+    fn end(&self) -> u64 {
+        self.events.end()
+    }
+}
+
+fn not_taken(error: SubmitError) -> HttpSubmitError {
+    match error {
+        SubmitError::Full => HttpSubmitError::Full,
+        SubmitError::Busy => HttpSubmitError::Busy,
+        SubmitError::TooLarge { index, bytes, max } => HttpSubmitError::TooLarge { index, bytes, max },
+        other => HttpSubmitError::Unavailable(other.to_string()),
+    }
+}
+
+impl http::Health for HealthPort {
+    fn readiness(&self) -> Answer<'_, Readiness> {
+        Box::pin(async move {
+            let (faults, notices) = self.0.look();
+            let fault = |(what, reason): (&str, String)| Fault { what: what.to_owned(), reason };
+            Readiness {
+                faults: faults.into_iter().map(fault).collect(),
+                notices: notices.into_iter().map(fault).collect(),
+            }
+        })
+    }
+}

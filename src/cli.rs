@@ -1,0 +1,104 @@
+//! The command line: what can be asked for, and the exit codes (0; 1 for failures; 64 for a bad command line or
+//! configuration).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Overlay, load};
+
+/// Exit code for a bad command line or configuration (`EX_USAGE`).
+pub const USAGE: u8 = 64;
+
+/// Durable, ordered webhook delivery for KAZOO events.
+#[derive(Debug, Parser)]
+#[command(name = "switchhook", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Settings),
+    /// Show the whole product at work on this machine alone: calls, hooks, failures, recovery
+    Demo(DemoArgs),
+    /// Look into a data directory's logs while nothing runs on it
+    Log {
+        /// What to look for.
+        #[command(subcommand)]
+        command: LogCommand,
+    },
+}
+
+/// How the demo runs.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Seconds to run; 0 runs until Ctrl-C
+    #[arg(long, default_value_t = 0)]
+    pub seconds: u64,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// A file over the defaults (config/switchhook.toml shows every key)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One key over everything else; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl Settings {
+    /// The configuration that they make with the environment.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        // Keys that are no text cannot be ours.
+        let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        load(&Overlay { file: self.config.clone(), env: env.collect(), set: self.set.clone() })
+    }
+}
+
+/// What can be asked of a data directory's logs.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Segments, offsets, sizes
+    Stat(LogArgs),
+    /// Records, one JSON line each
+    Cat {
+        /// Which log.
+        #[command(flatten)]
+        log: LogArgs,
+        /// First offset
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Records at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Check every record of every segment
+    Verify(LogArgs),
+}
+
+/// Which log of which data directory.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// The data directory
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// events, ledger or journal
+    #[arg(default_value = "events", value_parser = ["events", "ledger", "journal"])]
+    pub log: String,
+}
+
+/// Reads the command line; `Err` is the exit code after the message has been shown.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        let shown = error.print();
+        if shown.is_ok() && !error.use_stderr() { ExitCode::SUCCESS } else { ExitCode::from(USAGE) }
+    })
+}
