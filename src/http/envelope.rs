@@ -8,8 +8,12 @@ use super::reply::Reply;
 use super::request::Request;
 
 /// Media types whose body is read; all others are refused once it is known who asks.
-const READABLE: [&str; 4] =
-    ["application/json", "application/x-json", "application/x-www-form-urlencoded", "application/octet-stream"];
+const READABLE: [&str; 4] = [
+    "application/json",
+    "application/x-json",
+    "application/x-www-form-urlencoded",
+    "application/octet-stream",
+];
 
 /// The body of a request, taken apart.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -171,7 +171,11 @@ impl From<ReplayError> for ApiError {
             ReplayError::TooMany(_) => Self::too_many(),
             ReplayError::EmptyRange { from, until } => {
                 let message = format!("the range ends at offset {until} and starts at {from}");
-                Self::field("until_offset", "minimum", &json!({"message": message, "target": from, "value": until}))
+                Self::field(
+                    "until_offset",
+                    "minimum",
+                    &json!({"message": message, "target": from, "value": until}),
+                )
             }
             ReplayError::Unavailable(reason) => Self::unavailable(&reason),
         }

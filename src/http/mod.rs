@@ -1,9 +1,40 @@
 //! The management API: KAZOO's envelope, errors and shapes over one listener.
 //!
-//! Every refusal is KAZOO's error body with the right status and names the field; nothing panics.
+//! Every refusal is KAZOO's error body with the right status and names the field; nothing panics. A request
+//! passes `serve` (wire), `api` (checks, in KAZOO's order), `route`, and one file per resource.
 
+mod accounts;
+mod api;
+mod api_auth;
+mod api_keys;
+mod attempts;
+mod auth;
+mod call;
+mod definitions;
+mod envelope;
+mod errors;
+mod events;
+mod health;
+mod hook_document;
+mod options;
+mod paging;
 mod ports;
+mod queue;
+mod reenable;
+mod replays;
+mod reply;
+mod request;
+mod response;
+mod route;
+mod serve;
+mod webhooks;
 
+#[cfg(test)]
+mod tests;
+
+pub use api::{Api, Ports};
+pub use options::Options;
 pub use ports::{
     Answer, AttemptsError, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError, SubmitError,
 };
+pub use serve::{BindError, Server};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::model::{
-    AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
+    AccountId, AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
 };
 
 /// An answer that may take its time.
@@ -60,6 +60,9 @@ pub trait Queues: Send + Sync {
 /// An event handed in by a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
+    /// Whose it is when it names no account itself. It names none outside this account's tree: never take
+    /// its account from anywhere else, such as earlier events of the same call.
+    pub account: AccountId,
     /// The event as KAZOO would publish it: JSON text.
     pub body: Bytes,
 }

@@ -27,14 +27,7 @@ pub(super) struct Page {
 impl Reply {
     /// 200 with data.
     pub(super) fn ok(data: impl Into<Value>) -> Self {
-        Self {
-            status: 200,
-            data: data.into(),
-            revision: None,
-            page: None,
-            location: None,
-            auth_token: None,
-        }
+        Self { status: 200, data: data.into(), revision: None, page: None, location: None, auth_token: None }
     }
 
     /// 201 with data and where it is found from now on.

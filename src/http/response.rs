@@ -12,8 +12,7 @@ use super::route::Route;
 
 const ALLOWED_HEADERS: &str = "content-type, depth, user-agent, x-http-method-override, x-file-size, \
     x-requested-with, if-modified-since, x-file-name, cache-control, x-auth-token, x-kazoo-cluster-id, if-match";
-const EXPOSED_HEADERS: &str =
-    "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag";
+const EXPOSED_HEADERS: &str = "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag";
 
 /// Status, headers and body.
 #[derive(Debug, Clone, PartialEq)]

@@ -99,11 +99,9 @@ impl Resource {
             Self::ApiAuth | Self::Accounts | Self::Events => &[Method::PUT],
             Self::Definitions => &[Method::GET, Method::PUT, Method::PATCH],
             Self::Account | Self::ApiKeys => &[Method::GET, Method::PUT],
-            Self::Children
-            | Self::Descendants
-            | Self::Attempts
-            | Self::HookAttempts(_)
-            | Self::Queue(_) => &[Method::GET],
+            Self::Children | Self::Descendants | Self::Attempts | Self::HookAttempts(_) | Self::Queue(_) => {
+                &[Method::GET]
+            }
             Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],

@@ -21,13 +21,10 @@ pub(super) fn is_due(shared: &Shared, options: &Options) -> bool {
 }
 
 /// Writes the snapshot and drops what it replaces. Runs in the owner task: nothing changes meanwhile.
-pub(super) async fn run(
-    appender: &log::Appender,
-    shared: &Shared,
-    clock: &Clock,
-) -> Result<(), WriteError> {
+pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock) -> Result<(), WriteError> {
     let index = shared.index()?;
-    let mut start = None;
+    // From here on a fresh segment: all older ones go once the snapshot is durable.
+    let start = appender.roll().await?;
     for kind in [Kind::Setting, Kind::Account, Kind::Key, Kind::Hook, Kind::Replay] {
         let documents = index.all(kind)?;
         for chunk in documents.chunks(DOCUMENTS_PER_RECORD) {
@@ -43,11 +40,8 @@ pub(super) async fn run(
             let record = log::NewRecord { tag: 0, flags: 0, time_us: clock.now_us(), payload };
             let offsets = appender.append(vec![record]).await?;
             index.apply(&[], offsets.end, hash)?;
-            start.get_or_insert(offsets.start);
         }
     }
-    if let Some(start) = start {
-        appender.retain_from(start).await?;
-    }
+    appender.retain_from(start).await?;
     Ok(())
 }

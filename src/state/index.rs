@@ -94,7 +94,7 @@ impl Index {
         let mut digest = 0;
         let mut bytes = 0;
         let mut documents = Vec::new();
-        for pair in &*self.db {
+        for pair in self.db.iter() {
             let (key, value) = pair?;
             if &*key == keys::MARK {
                 continue;
@@ -108,7 +108,11 @@ impl Index {
             }
         }
         self.live_bytes.store(bytes, Ordering::Relaxed);
-        if digest == expected { Ok(documents) } else { Err(IndexError::Damaged("entries were lost or changed")) }
+        if digest == expected {
+            Ok(documents)
+        } else {
+            Err(IndexError::Damaged("entries were lost or changed"))
+        }
     }
 
     fn mark(&self) -> Result<Mark, IndexError> {

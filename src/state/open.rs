@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::document::{Entry, Kind};
 use super::first_start::{self, MASTER_KEY, SYSTEM, Settings};
 use super::handle::{State, key_hash};
 use super::index::{Index, IndexError, Mark};
@@ -16,7 +17,6 @@ use super::owner::StateTask;
 use super::shared::Shared;
 use super::view::{Change, View};
 use super::write::{Command, Write, WriteError};
-use super::document::{Entry, Kind};
 use crate::disk::Disk;
 use crate::log;
 use crate::model::Clock;
@@ -93,7 +93,11 @@ impl State {
         let Files { journal, index, view, rebuilt } = files.await.map_err(|_| OpenError::Interrupted)??;
         let log::Opened { writer, appender, reader, recovered } = journal;
         // The writer ends when the owner task, which holds the only appender, has ended.
-        tasks.spawn_blocking(move || writer.run(Stop::new()));
+        tasks.spawn_blocking(move || {
+            if let Err(reason) = writer.run(Stop::new()) {
+                tracing::error!(%reason, "the journal takes no more changes: {reason}");
+            }
+        });
 
         let shared = Arc::new(Shared::new(index, view, reader));
         let (commands, asked) = mpsc::channel(options.queue);

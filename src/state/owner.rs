@@ -137,11 +137,7 @@ impl StateTask {
         }
     }
 
-    fn check(
-        &self,
-        overlay: &Overlay,
-        writes: Vec<Write>,
-    ) -> Result<(Vec<Entry>, Vec<Written>), WriteError> {
+    fn check(&self, overlay: &Overlay, writes: Vec<Write>) -> Result<(Vec<Entry>, Vec<Written>), WriteError> {
         let now = self.clock.now_us();
         let mut entries = Vec::with_capacity(writes.len());
         let mut written = Vec::with_capacity(writes.len());

@@ -68,11 +68,9 @@ impl WriteError {
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Conflict { .. } => true,
-            Self::Missing { .. }
-            | Self::TooLarge(_)
-            | Self::Full
-            | Self::Unavailable(_)
-            | Self::Index(_) => false,
+            Self::Missing { .. } | Self::TooLarge(_) | Self::Full | Self::Unavailable(_) | Self::Index(_) => {
+                false
+            }
         }
     }
 }
@@ -94,9 +92,9 @@ impl WriteError {
 impl From<log::AppendError> for WriteError {
     fn from(error: log::AppendError) -> Self {
         match error {
-            log::AppendError::Full { .. } => Self::Full,
+            log::AppendError::Full => Self::Full,
             log::AppendError::TooLarge { .. } => Self::TooLarge(error.to_string()),
-            other => Self::Unavailable(other.to_string()),
+            log::AppendError::Poisoned(_) | log::AppendError::Closed => Self::Unavailable(error.to_string()),
         }
     }
 }

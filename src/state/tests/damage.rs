@@ -69,7 +69,8 @@ async fn one_changed_byte_anywhere_in_the_index_loses_nothing() {
     let mut made_again = 0;
     for part in 0..12_u64 {
         for path in files(&index) {
-            let mut bytes = fs::read(&path).unwrap();
+            // A file listed before the index was made again may be gone.
+            let Ok(mut bytes) = fs::read(&path) else { continue };
             // The used part of the log lies at the file's beginning; the rest is zeros.
             let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             let at = used * usize::try_from(part).unwrap() / 12;
@@ -96,7 +97,10 @@ async fn an_index_that_is_behind_is_brought_up_to_date() {
     fs::remove_dir_all(&index).unwrap();
     copy_all(&old, &index);
     let running = Running::open(dir.path()).await;
-    assert_eq!((running.state.hook(Id(29)).unwrap().name.as_str(), running.rebuilt.as_deref()), ("newer", None));
+    assert_eq!(
+        (running.state.hook(Id(29)).unwrap().name.as_str(), running.rebuilt.as_deref()),
+        ("newer", None)
+    );
     running.close().await;
 }
 

@@ -1,0 +1,74 @@
+//! Attempts of an account or of one hook, newest first, within a range of time (`webhooks.md` 5.9).
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::paging::Paging;
+use super::reply::Reply;
+use crate::model::{AttemptQuery, GREGORIAN_OFFSET_S};
+
+/// A hook that is not there has no attempts: its listing is empty, as in KAZOO.
+pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, ApiError> {
+    let paging = Paging::of(call.request, &call.api.options)?;
+    let (from, to) = range(call)?;
+    let hook = match hook.map(str::parse) {
+        None => None,
+        Some(Ok(id)) => Some(id),
+        Some(Err(_)) => return Ok(paging.reply(Vec::new(), None, None)),
+    };
+    let start = match paging.start.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(position)) => Some(position),
+        Some(Err(_)) => return Err(ApiError::faulty_request("invalid start key")),
+    };
+    let query = AttemptQuery {
+        account: call.account()?.id,
+        hook,
+        from_us: unix_us(from),
+        until_us: unix_us(to.saturating_add(1)),
+        ascending: paging.ascending,
+        start,
+        limit: paging.limit(),
+    };
+    let page = call.api.queues.attempts(query).await?;
+    if paging.size.is_none() && page.next.is_some() {
+        return Err(ApiError::range_too_large());
+    }
+    let first = page.rows.first().map(|row| row.position.to_string());
+    let rows = page.rows.into_iter().map(|row| Value::Object(row.document)).collect();
+    Ok(paging.reply(rows, first, page.next.map(|position| position.to_string())))
+}
+
+/// First and last second, Gregorian.
+fn range(call: &Call<'_>) -> Result<(u64, u64), ApiError> {
+    let most = call.api.options.max_range_s;
+    let to = seconds(call, "created_to")?.unwrap_or_else(|| call.now_s());
+    let from = seconds(call, "created_from")?.unwrap_or_else(|| to.saturating_sub(most));
+    let refuse = |message: String, cause: u64| {
+        let details = json!({"message": message, "cause": cause});
+        Err(ApiError::field("created_from", "date_range", &details))
+    };
+    if from > to {
+        return refuse(format!("created_to {to} is prior to created_from {from}"), from);
+    }
+    if to - from > most {
+        return refuse(format!("created_to {to} is more than {most} seconds from created_from {from}"), to);
+    }
+    Ok((from, to))
+}
+
+/// A parameter in Gregorian seconds.
+pub(super) fn seconds(call: &Call<'_>, name: &str) -> Result<Option<u64>, ApiError> {
+    let Some(value) = call.parameter(name).filter(|value| !value.is_null()) else { return Ok(None) };
+    let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    seconds.map(Some).ok_or_else(|| {
+        let message = "Value did not match type(s): integer";
+        ApiError::field(name, "type", &json!({"message": message, "target": "integer", "value": value}))
+    })
+}
+
+/// Microseconds since 1970 of a Gregorian second; times before 1970 count as 1970.
+pub(super) fn unix_us(gregorian_s: u64) -> u64 {
+    gregorian_s.saturating_sub(GREGORIAN_OFFSET_S).saturating_mul(1_000_000)
+}

@@ -1,0 +1,27 @@
+//! `/health/live` and `/health/ready`: plain JSON, no token.
+
+use serde_json::json;
+
+use super::api::Api;
+use super::ports::Fault;
+use super::response::Response;
+
+/// Live: this answers. Ready: everything is at work; 503 with the reasons otherwise.
+pub(super) async fn answer(api: &Api, segments: &[String]) -> Response {
+    match segments.get(1).map(String::as_str) {
+        Some("live") if segments.len() == 2 => Response::json(200, &json!({"status": "live"})),
+        Some("ready") if segments.len() == 2 => ready(api).await,
+        _ => Response::json(404, &json!({"error": "not found"})),
+    }
+}
+
+async fn ready(api: &Api) -> Response {
+    let mut readiness = api.health.readiness().await;
+    if let Some(reason) = api.state.index_failure() {
+        readiness.faults.push(Fault { what: "index".into(), reason });
+    }
+    let is_ready = readiness.faults.is_empty();
+    let status = if is_ready { 200 } else { 503 };
+    let body = json!({"ready": is_ready, "faults": readiness.faults, "notices": readiness.notices});
+    Response::json(status, &body)
+}

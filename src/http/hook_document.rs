@@ -1,0 +1,140 @@
+//! How a change becomes a hook's new document, pure: private fields stay, secrets are kept or rotated, and a
+//! hook that is enabled is no longer disabled by the program.
+
+use serde_json::{Map, Value};
+
+use super::accounts::is_private;
+use super::errors::ApiError;
+use crate::kazoo::MASKED_SECRET;
+
+type Document = Map<String, Value>;
+
+/// Fields that are shown and never stored.
+const SHOWN_ONLY: [&str; 3] = ["id", "disable_reason", "secrets"];
+
+/// POST: `data` is all that is public from now on. A secret that is not mentioned stays.
+pub(super) fn replaced(
+    stored: &Document,
+    data: &Document,
+    validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
+) -> Result<Document, ApiError> {
+    let mut input = public(data);
+    if !input.contains_key("secret")
+        && let Some(secret) = stored.get("secret")
+    {
+        input.insert("secret".into(), secret.clone());
+    }
+    finish(stored, input, validate)
+}
+
+/// PATCH: `data` is laid over what is there; `null` removes a field.
+pub(super) fn merged(
+    stored: &Document,
+    data: &Document,
+    validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
+) -> Result<Document, ApiError> {
+    let mut input = public(stored);
+    for (key, value) in public(data) {
+        if value.is_null() {
+            input.shift_remove(&key);
+        } else {
+            input.insert(key, value);
+        }
+    }
+    let mut doc = finish(stored, input, validate)?;
+    // Said by a person, in so many words: no longer the program's doing, so nothing probes it.
+    if data.get("enabled").is_some_and(|v| *v == false || v == "false") {
+        doc.shift_remove("pvt_disabled_message");
+    }
+    Ok(doc)
+}
+
+fn public(doc: &Document) -> Document {
+    let kept = doc.iter().filter(|(key, _)| !is_private(key) && !SHOWN_ONLY.contains(&key.as_str()));
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn finish(
+    stored: &Document,
+    mut input: Document,
+    validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
+) -> Result<Document, ApiError> {
+    let before = stored.get("secret");
+    if input.get("secret").and_then(Value::as_str) == Some(MASKED_SECRET) {
+        match before {
+            Some(secret) => drop(input.insert("secret".into(), secret.clone())),
+            None => drop(input.shift_remove("secret")),
+        }
+    }
+    let mut doc = validate(&input)?;
+    for (key, value) in stored.iter().filter(|(key, _)| is_private(key)) {
+        doc.insert(key.clone(), value.clone());
+    }
+    match (before, doc.get("secret")) {
+        // The former secret still signs, so that a receiver can change over in its own time.
+        (Some(old), Some(new)) if old != new => {
+            doc.insert("pvt_secrets".into(), vec![old.clone()].into());
+        }
+        (_, None) => drop(doc.shift_remove("pvt_secrets")),
+        _ => {}
+    }
+    if doc.get("enabled") == Some(&Value::Bool(true)) {
+        doc.shift_remove("pvt_disabled_message");
+    }
+    Ok(doc)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Document {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn stored() -> Document {
+        object(json!({
+            "_id": "h", "name": "n", "uri": "u", "enabled": false, "secret": "whsec_old", "group": "g",
+            "pvt_disabled_message": "too many failed attempts", "pvt_start_offset": 7,
+        }))
+    }
+
+    fn as_is(input: &Document) -> Result<Document, ApiError> {
+        Ok(input.clone())
+    }
+
+    #[test]
+    fn a_post_keeps_private_fields_and_the_secret_and_drops_other_public_ones() {
+        let data = object(json!({"name": "m", "uri": "u", "enabled": false, "pvt_start_offset": 0}));
+        let doc = replaced(&stored(), &data, as_is).unwrap();
+        assert_eq!((doc["pvt_start_offset"].clone(), doc["secret"].clone()), (7.into(), "whsec_old".into()));
+        assert!(!doc.contains_key("group") && doc.contains_key("pvt_disabled_message"));
+    }
+
+    #[test]
+    fn enabling_forgets_why_the_hook_was_disabled() {
+        let doc = merged(&stored(), &object(json!({"enabled": true})), as_is).unwrap();
+        assert!(!doc.contains_key("pvt_disabled_message"));
+    }
+
+    #[test]
+    fn a_patch_overlays_and_null_removes() {
+        let data =
+            object(json!({"group": null, "name": "m", "disable_reason": "x", "secret": MASKED_SECRET}));
+        let doc = merged(&stored(), &data, as_is).unwrap();
+        assert_eq!(doc["name"], "m");
+        assert_eq!(doc["secret"], "whsec_old");
+        assert!(!doc.contains_key("group") && !doc.contains_key("disable_reason"));
+        assert!(doc.contains_key("pvt_disabled_message"));
+    }
+
+    #[test]
+    fn a_new_secret_leaves_the_former_one_valid() {
+        let doc = merged(&stored(), &object(json!({"secret": "whsec_new"})), as_is).unwrap();
+        assert_eq!(doc["pvt_secrets"], json!(["whsec_old"]));
+        let gone = merged(&doc, &object(json!({"secret": null})), as_is).unwrap();
+        assert!(!gone.contains_key("secret") && !gone.contains_key("pvt_secrets"));
+    }
+}

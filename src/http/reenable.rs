@@ -1,0 +1,62 @@
+//! Bulk re-enable: every hook that the program disabled is enabled again (`webhooks.md` 5.10).
+//!
+//! Hooks that a person disabled are left alone.
+
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::reply::Reply;
+use crate::model::AccountId;
+use crate::state::{Kind, WriteError};
+
+/// `PATCH …/webhooks`
+pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    reenable(call, vec![account]).await
+}
+
+/// `PATCH …/descendants/webhooks`: the account and everything below it.
+pub(super) async fn of_tree(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    let below = call.api.state.descendants(account);
+    reenable(call, below.iter().map(|a| a.id).chain([account]).collect()).await
+}
+
+async fn reenable(call: &Call<'_>, accounts: Vec<AccountId>) -> Result<Reply, ApiError> {
+    match call.envelope.object()?.get("re-enable") {
+        None => {
+            let message = "re-enable is required to patch collections";
+            return Err(ApiError::field("re-enable", "required", &json!({"message": message})));
+        }
+        Some(value) if *value == true || *value == "true" => {}
+        Some(_) => {
+            let message = "value not found in enumerated list of values";
+            return Err(ApiError::field("re-enable", "enum", &json!({"message": message, "target": [true]})));
+        }
+    }
+    let state = &call.api.state;
+    for account in accounts {
+        for doc in state.hooks_of(account)?.iter().filter(|doc| is_auto_disabled(doc)) {
+            let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default();
+            match state.update(Kind::Hook, id, enable).await {
+                // Deleted meanwhile.
+                Ok(_) | Err(WriteError::Missing { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(Reply::ok("hooks updated"))
+}
+
+fn is_auto_disabled(doc: &Map<String, Value>) -> bool {
+    doc.get("enabled") == Some(&Value::Bool(false)) && doc.contains_key("pvt_disabled_message")
+}
+
+/// Looks again: between the listing and this, a person may have decided otherwise.
+fn enable(doc: &mut Map<String, Value>) {
+    if is_auto_disabled(doc) {
+        doc.insert("enabled".into(), true.into());
+        doc.shift_remove("pvt_disabled_message");
+    }
+}

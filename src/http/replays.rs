@@ -1,0 +1,146 @@
+//! Replays of a hook: a part of the log delivered again, watched and ended.
+
+use serde_json::{Map, Value, json};
+
+use super::attempts::{seconds, unix_us};
+use super::call::Call;
+use super::errors::ApiError;
+use super::queue::moment;
+use super::reply::Reply;
+use crate::model::{EventId, Family, HookId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayStatus};
+use crate::state::random_id;
+
+/// `POST …/webhooks/{H}/replay`: from an offset, a time or one event on.
+pub(super) async fn create(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let request = request(call, hook)?;
+    let (id, is_dry) = (request.id.to_string(), request.dry_run);
+    let status = shown(&call.api.queues.replay(request).await?);
+    Ok(if is_dry { Reply::ok(status) } else { Reply::created(status, call.location(&id)) })
+}
+
+/// `GET …/webhooks/{H}/replay`
+pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let replays = call.api.queues.replays(hook).await;
+    Ok(Reply::ok(replays.iter().map(shown).collect::<Vec<_>>()))
+}
+
+/// `GET …/webhooks/{H}/replay/{id}`
+pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let replays = call.api.queues.replays(hook).await;
+    let found = replays.iter().find(|replay| replay.id.to_string() == id);
+    found.map(|replay| Reply::ok(shown(replay))).ok_or_else(|| ApiError::unknown(id))
+}
+
+/// `DELETE …/webhooks/{H}/replay/{id}`
+pub(super) async fn cancel(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let replay = id.parse().map_err(|_| ApiError::unknown(id))?;
+    let cancelled = call.api.queues.cancel(hook, replay).await;
+    cancelled.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
+}
+
+fn request(call: &Call<'_>, hook: HookId) -> Result<ReplayRequest, ApiError> {
+    let data = call.envelope.object()?;
+    let only = match data.get("only").map(Value::as_str) {
+        None | Some(Some("all")) => ReplayOnly::All,
+        Some(Some("failed")) => ReplayOnly::Failed,
+        Some(_) => return Err(not_listed("only", data.get("only"), &json!(["all", "failed"]))),
+    };
+    let (from, until) = range(call, &data, only)?;
+    Ok(ReplayRequest {
+        id: random_id(),
+        hook,
+        account: call.account()?.id,
+        from,
+        until,
+        only,
+        families: families(&data)?,
+        dry_run: call.parameter("dry_run").is_some_and(|v| v == true || v == "true"),
+        rate: number(&data, "rate")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n > 0),
+    })
+}
+
+fn range(
+    call: &Call<'_>,
+    data: &Map<String, Value>,
+    only: ReplayOnly,
+) -> Result<(ReplayPoint, Option<ReplayPoint>), ApiError> {
+    if let Some(given) = data.get("event_id") {
+        let event: Option<EventId> = given.as_str().and_then(|text| text.parse().ok());
+        let event = event.filter(|event| event.log == call.api.state.settings().log_id);
+        let Some(EventId { offset, .. }) = event else {
+            let details = json!({"message": "no event of this log has that id", "value": given});
+            return Err(ApiError::field("event_id", "error", &details));
+        };
+        let until = Some(ReplayPoint::Offset(offset.saturating_add(1)));
+        return Ok((ReplayPoint::Offset(offset), until));
+    }
+    let (from_offset, until_offset) = (number(data, "from_offset")?, number(data, "until_offset")?);
+    let (from_s, to_s) = (seconds(call, "created_from")?, seconds(call, "created_to")?);
+    if let (Some(from), Some(to)) = (from_s, to_s)
+        && from > to
+    {
+        let message = format!("created_to {to} is prior to created_from {from}");
+        let details = json!({"message": message, "cause": from});
+        return Err(ApiError::field("created_from", "date_range", &details));
+    }
+    let from = from_offset.map(ReplayPoint::Offset).or(from_s.map(|s| ReplayPoint::TimeUs(unix_us(s))));
+    // What failed can be asked for without a range; everything there ever was cannot.
+    let from = match (from, only) {
+        (Some(from), _) => from,
+        (None, ReplayOnly::Failed) => ReplayPoint::Offset(0),
+        (None, ReplayOnly::All) => return Err(ApiError::missing("from_offset")),
+    };
+    let last_second = to_s.map(|s| ReplayPoint::TimeUs(unix_us(s.saturating_add(1))));
+    Ok((from, until_offset.map(ReplayPoint::Offset).or(last_second)))
+}
+
+fn families(data: &Map<String, Value>) -> Result<Vec<Family>, ApiError> {
+    let known = || Family::ALL.iter().map(|family| family.id()).collect::<Vec<_>>();
+    match data.get("hook_events") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(names)) => names
+            .iter()
+            .map(|name| {
+                let family = name.as_str().and_then(Family::from_id);
+                family.ok_or_else(|| not_listed("hook_events", Some(name), &json!(known())))
+            })
+            .collect(),
+        Some(other) => {
+            let message = "Value did not match type(s): array";
+            let details = json!({"message": message, "target": "array", "value": other});
+            Err(ApiError::field("hook_events", "type", &details))
+        }
+    }
+}
+
+fn number(data: &Map<String, Value>, field: &str) -> Result<Option<u64>, ApiError> {
+    match data.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+            number.map(Some).ok_or_else(|| {
+                let message = "Value did not match type(s): integer";
+                let details = json!({"message": message, "target": "integer", "value": value});
+                ApiError::field(field, "type", &details)
+            })
+        }
+    }
+}
+
+fn not_listed(field: &str, value: Option<&Value>, target: &Value) -> ApiError {
+    let message = "Value not found in enumerated list of values";
+    ApiError::field(field, "enum", &json!({"message": message, "target": target, "value": value}))
+}
+
+fn shown(replay: &ReplayStatus) -> Value {
+    json!({
+        "id": replay.id, "hook_id": replay.hook_id, "state": replay.state, "dry_run": replay.dry_run,
+        "only": replay.only, "from_offset": replay.from_offset, "until_offset": replay.until_offset,
+        "next_offset": replay.next_offset, "matched": replay.matched, "delivered": replay.delivered,
+        "dead": replay.dead, "started": moment(replay.started_us), "ended": replay.ended_us.map(moment),
+    })
+}

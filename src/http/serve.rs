@@ -1,0 +1,145 @@
+//! The listener: one warp filter that takes every request, reads its body within bounds, and hands both over.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::{Buf, BytesMut};
+use futures_util::{Stream, StreamExt, pin_mut};
+use tokio::net::TcpListener;
+use warp::Filter;
+use warp::http::{HeaderMap, Method, Response as HttpResponse, StatusCode};
+use warp::hyper::body::Bytes;
+
+use super::api::Api;
+use super::errors::ApiError;
+use super::request::Request;
+use super::response::Response;
+use crate::tasks::Stop;
+
+/// The API on its socket, not yet answering.
+#[derive(Debug)]
+pub struct Server {
+    api: Api,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// The API cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("http.listen = \"{address}\" cannot be bound: {error}")]
+pub struct BindError {
+    /// Where it was to listen.
+    pub address: SocketAddr,
+    /// Why it cannot.
+    pub error: io::Error,
+}
+
+impl Server {
+    /// Binds `options.listen`. Connections wait until `run`.
+    pub async fn bind(api: Api) -> Result<Self, BindError> {
+        let asked = api.options.listen;
+        let failed = |error| BindError { address: asked, error };
+        let listener = TcpListener::bind(asked).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { api, listener, address })
+    }
+
+    /// The address that was really bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop`, then lets open requests finish, for `options.grace` at most.
+    pub async fn run(self, stop: Stop) {
+        let grace = self.api.options.grace;
+        let (stopped, over) = (stop.clone(), stop);
+        let serving = warp::serve(everything(self.api))
+            .incoming(self.listener)
+            .graceful(async move { stopped.cancelled().await })
+            .run();
+        let too_long = async {
+            over.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = too_long => tracing::warn!("requests were still open after {} ms", grace.as_millis()),
+        }
+    }
+}
+
+fn everything(
+    api: Api,
+) -> impl Filter<Extract = (HttpResponse<String>,), Error = Infallible> + Clone + Send + Sync + 'static {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::headers_cloned())
+        .and(warp::addr::remote())
+        .and(warp::body::stream())
+        .then(
+            move |method: Method,
+                  path: warp::path::FullPath,
+                  query: String,
+                  headers: HeaderMap,
+                  remote: Option<SocketAddr>,
+                  body| {
+                let api = api.clone();
+                let mut request = Request::new(method, path.as_str(), &query, headers);
+                request.remote = remote.map(|address| address.ip());
+                async move {
+                    let read = read_body(&api, &request, body).await;
+                    let read = read.map(|body| request.body = body);
+                    on_the_wire(api.answer(request, read).await)
+                }
+            },
+        )
+        .recover(|_| async { Err::<HttpResponse<String>, _>(warp::reject::not_found()) })
+        .unify()
+        .or_else(|_| async { Ok::<_, Infallible>((HttpResponse::new(String::new()),)) })
+}
+
+/// The whole body, unless it is too large or too slow.
+async fn read_body(
+    api: &Api,
+    request: &Request,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Bytes, ApiError> {
+    let most = api.options.max_body_bytes;
+    let too_large = || ApiError::too_large("file", most);
+    let announced = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > most) {
+        return Err(too_large());
+    }
+    let reading = async {
+        pin_mut!(body);
+        let mut whole = BytesMut::new();
+        while let Some(part) = body.next().await {
+            let mut part = part.map_err(|_| ApiError::broken_body())?;
+            if whole.len() + part.remaining() > most {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+        }
+        Ok(whole.freeze())
+    };
+    let read = tokio::time::timeout(api.options.body_timeout, reading).await;
+    read.unwrap_or_else(|_| Err(ApiError::slow_body()))
+}
+
+fn on_the_wire(response: Response) -> HttpResponse<String> {
+    let mut builder = HttpResponse::builder().status(response.status);
+    for (name, value) in response.headers {
+        // A request id or a path may hold what no header may.
+        if let Ok(value) = warp::http::HeaderValue::from_str(&value) {
+            builder = builder.header(name, value);
+        }
+    }
+    builder.body(response.body).unwrap_or_else(|_| {
+        let mut failed = HttpResponse::new(String::new());
+        *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        failed
+    })
+}

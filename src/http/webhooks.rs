@@ -1,0 +1,120 @@
+//! Hooks: listed, created, read, replaced, merged, deleted (`webhooks.md` 5.7).
+
+use serde_json::{Map, Value};
+
+use super::accounts::{is_private, take_id};
+use super::call::{Call, signature};
+use super::errors::ApiError;
+use super::hook_document::{merged, replaced};
+use super::paging::Paging;
+use super::reply::Reply;
+use crate::kazoo;
+use crate::state::{Expect, Kind, Write};
+
+/// How often a change is made again on what somebody else wrote meanwhile.
+const TRIES: usize = 8;
+
+/// `GET …/webhooks`
+pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let hooks = call.api.state.hooks_of(call.account()?.id)?;
+    let rows = hooks.iter().map(|doc| {
+        let public = kazoo::public_document(doc);
+        let id = public.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        (id, Value::Object(summary(&public)))
+    });
+    Paging::of(call.request, &call.api.options)?.page(rows.collect())
+}
+
+fn summary(public: &Map<String, Value>) -> Map<String, Value> {
+    let mut row = Map::new();
+    for field in ["id", "name", "hook", "uri", "enabled", "group", "disable_reason"] {
+        let value = public.get(field).cloned().or_else(|| (field == "enabled").then_some(Value::Bool(true)));
+        if let Some(value) = value {
+            row.insert(field.to_owned(), value);
+        }
+    }
+    row
+}
+
+/// `PUT …/webhooks`. The hook gets the events from now on.
+pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let account = call.account()?;
+    let mut data = call.envelope.object()?;
+    data.retain(|key, _| !is_private(key));
+    let id = take_id(&mut data)?;
+    let mut doc = validated(call, &data)?;
+    doc.extend(signature(call, account.id));
+    doc.insert("pvt_account_db".into(), "webhooks".into());
+    doc.insert("pvt_start_offset".into(), call.api.events.end().into());
+    let write = Write { kind: Kind::Hook, id: id.to_string(), doc: Some(doc), expect: Expect::Absent };
+    let written = call.api.state.write(vec![write]).await?;
+    let stored = written.into_iter().next().unwrap_or_default();
+    let location = call.location(&id.to_string());
+    Ok(Reply::created(kazoo::public_document(&stored), location).revision_of(&stored))
+}
+
+/// `GET …/webhooks/{H}`
+pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let (_, stored) = call.hook(id)?;
+    Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
+}
+
+/// `POST …/webhooks/{H}`: all public fields are replaced.
+pub(super) async fn replace(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let data = call.envelope.object()?;
+    change(call, id, |call, stored| replaced(stored, &data, |input| validated(call, input))).await
+}
+
+/// `PATCH …/webhooks/{H}`: top-level fields are overlaid, `null` removes one.
+pub(super) async fn merge(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let data = call.envelope.object()?;
+    change(call, id, |call, stored| merged(stored, &data, |input| validated(call, input))).await
+}
+
+async fn change(
+    call: &Call<'_>,
+    id: &str,
+    new: impl Fn(&Call<'_>, &Map<String, Value>) -> Result<Map<String, Value>, ApiError>,
+) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    for _ in 0..TRIES {
+        let (hook, stored) = call.hook(id)?;
+        let mut doc = new(call, &stored)?;
+        doc.extend(signature(call, account));
+        let rev = stored.get("_rev").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let write =
+            Write { kind: Kind::Hook, id: hook.to_string(), doc: Some(doc), expect: Expect::Rev(rev) };
+        match call.api.state.write(vec![write]).await {
+            Ok(written) => {
+                let stored = written.into_iter().next().unwrap_or_default();
+                return Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored));
+            }
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ApiError::conflict())
+}
+
+/// `DELETE …/webhooks/{H}`: the document stays unless `should_soft_delete=false`.
+pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let (hook, stored) = call.hook(id)?;
+    let mut shown = kazoo::public_document(&stored);
+    let state = &call.api.state;
+    let is_hard = call.parameter("should_soft_delete").is_some_and(|v| v == false || v == "false");
+    let revision = if is_hard {
+        let write = Write { kind: Kind::Hook, id: hook.to_string(), doc: None, expect: Expect::Any };
+        state.write(vec![write]).await?;
+        stored
+    } else {
+        let mark = |doc: &mut Map<String, Value>| drop(doc.insert("pvt_deleted".into(), true.into()));
+        state.update(Kind::Hook, &hook.to_string(), mark).await?
+    };
+    shown.insert("_read_only".into(), serde_json::json!({"deleted": true}));
+    Ok(Reply::ok(shown).revision_of(&revision))
+}
+
+fn validated(call: &Call<'_>, input: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    let rules = kazoo::Rules { allow: &call.api.options.allow_addresses, master: call.is_master() };
+    kazoo::validate_hook(input, &rules).map_err(ApiError::fields)
+}
