@@ -1,5 +1,7 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod disk;
@@ -8,6 +10,7 @@ pub mod ingest;
 pub mod kazoo;
 pub mod log;
 pub mod model;
+pub mod offline;
 pub mod queues;
 pub mod state;
 pub mod tasks;

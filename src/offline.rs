@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{LogArgs, LogCommand};
 use crate::disk::OsDisk;
-use crate::log::{Record, cat, stat, verify};
+use crate::log::Record;
+use crate::log::inspect::{cat, stat, verify};
 use crate::model::{Event, iso8601};
 use crate::queues::LedgerRecord;
 

@@ -65,7 +65,7 @@ impl Announcer {
             let msg_id = self.clock.now_us().to_string();
             let message = kazoo::webhook_disabled_message(hook.account, hook.id, &msg_id, &self.node);
             let body = serde_json::Value::Object(message).to_string();
-            let (exchange, key) = (kazoo::WEBHOOK_DISABLED_BINDING.exchange, kazoo::WEBHOOK_DISABLED_BINDING.routing_key);
+            let (exchange, key) = kazoo::WEBHOOK_DISABLED_BINDING;
             if self.with_broker {
                 self.publisher.publish(exchange, key, body);
             } else if let Err(error) = self.ingest.submit(vec![body.into()], hook.account).await {
@@ -94,7 +94,7 @@ impl App {
             tracing::error!(records = recovered.unreadable, "ledger records are unreadable; those deliveries repeat");
         }
         let state = opened.state;
-        let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), ingest_options(&config))
+        let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &ingest_options(&config))
             .context("events log")?;
         let options = queue_options(&config);
         let (jobs_tx, jobs) = mpsc::channel(options.max_in_flight + 64);
@@ -163,7 +163,7 @@ impl App {
         };
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
-            http_addr: server.local_addr(),
+            http_addr: server.address(),
             queues,
             state,
             events: events.reader,
