@@ -41,7 +41,7 @@ impl Envelope {
             Err(_) if is_form => form(&request.body),
             Err(error) => return Err(ApiError::invalid_json(&error)),
         };
-        let Value::Object(body) = body else { return Err(missing_data(body)) };
+        let Value::Object(body) = body else { return Err(missing_data(&body)) };
         let members: Map<_, _> =
             body.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())).collect();
         match members.get("data") {
@@ -51,7 +51,7 @@ impl Envelope {
             None if request.method == Method::DELETE => {
                 Ok(Self { members: Some(members.into()), unreadable: false })
             }
-            None => Err(missing_data(body.into())),
+            None => Err(missing_data(&body.into())),
             Some(other) => {
                 let message = "Value did not match type(s): object, array";
                 let details = json!({"message": message, "target": ["object", "array"], "value": other});
@@ -79,7 +79,7 @@ impl Envelope {
     }
 }
 
-fn missing_data(body: Value) -> ApiError {
+fn missing_data(body: &Value) -> ApiError {
     let message = "Field is required but missing";
     ApiError::field("data", "required", &json!({"message": message, "value": body}))
 }

@@ -100,7 +100,7 @@ fn cors(route: Option<&Route>) -> [(&'static str, String); 5] {
 }
 
 fn methods(route: Option<&Route>) -> String {
-    let known = route.map(|route| route.resource.methods()).unwrap_or_default();
+    let known = route.map_or(&[][..], |route| route.resource.methods());
     let names: Vec<_> = std::iter::once("OPTIONS").chain(known.iter().map(|m| m.as_str())).collect();
     names.join(", ")
 }

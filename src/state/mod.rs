@@ -20,7 +20,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use document::{Kind, is_deleted, owner};
+pub use document::{Kind, hex, is_deleted, owner};
 pub use first_start::{Settings, new_api_key, random_id};
 pub use handle::{State, key_hash};
 pub use index::IndexError;

@@ -170,8 +170,9 @@ impl StateTask {
         }
         self.since_checkpoint += 1;
         for change in self.shared.apply_to_view(&entries) {
-            // The queues may have ended before the state does.
-            let _ = self.changes.send(change).await;
+            if self.changes.send(change).await.is_err() {
+                tracing::debug!("nobody follows the changes any more");
+            }
         }
         answer(reply, Ok(written));
     }
@@ -202,6 +203,7 @@ fn answer(
     reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
     result: Result<Vec<Written>, WriteError>,
 ) {
-    // Whoever asked may have gone; the change stands.
-    let _ = reply.send(result);
+    if reply.send(result).is_err() {
+        tracing::debug!("whoever asked for a change has gone; the change stands");
+    }
 }

@@ -22,7 +22,7 @@ async fn all_is_found(dir: &Path, (master, key): &(AccountId, String), what: &st
     let state = &running.state;
     assert_eq!(state.settings().master, *master, "{what}");
     assert_eq!(state.all_hooks().len(), 30, "{what}");
-    assert_eq!(state.hooks_of(*master).map(|hooks| hooks.len()).unwrap_or(0), 30, "{what}");
+    assert_eq!(state.hooks_of(*master).map_or(0, |hooks| hooks.len()), 30, "{what}");
     assert_eq!(state.account_of_key(key).unwrap_or(None), Some(*master), "{what}");
     state.write(vec![hook(*master, 3, "again")]).await.unwrap_or_else(|e| panic!("{what}: {e}"));
     let rebuilt = running.rebuilt.clone();
