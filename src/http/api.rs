@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use warp::http::Method;
 
 use super::auth::{self, Caller};
@@ -31,6 +32,7 @@ pub struct Api {
     pub(super) health: Arc<dyn Health>,
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
+    pub(super) bodies: Arc<Semaphore>,
     node: String,
 }
 
@@ -63,7 +65,8 @@ impl Api {
     pub fn new(state: State, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = super::response::node_id(&options.node);
         let Ports { queues, events, health } = ports;
-        Self { state, queues, events, health, clock, options: Arc::new(options), node }
+        let bodies = Arc::new(Semaphore::new(options.max_bodies));
+        Self { state, queues, events, health, clock, options: Arc::new(options), bodies, node }
     }
 
     /// Answers a request whose body has been read, or could not be.

@@ -15,7 +15,7 @@ use super::index::IndexError;
 use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
-use super::write::{Command, Expect, Write, WriteError, Written};
+use super::write::{Command, Edit, Expect, Write, WriteError, Written};
 use super::{compact, journal};
 use crate::log;
 use crate::model::Clock;
@@ -44,6 +44,12 @@ struct Prepared {
     written: Vec<Written>,
     hash: [u8; 32],
     reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
+}
+
+/// What came of an edit.
+enum Edited {
+    Same(Written),
+    New(Write),
 }
 
 impl StateTask {
@@ -95,14 +101,14 @@ impl StateTask {
         for command in batch {
             let (checked, reply) = match command {
                 Command::Write { writes, reply } => (self.check(&overlay, writes), reply),
-                Command::Update { kind, id, edit, reply } => {
-                    let edited = self.current(&overlay, kind, &id).and_then(|doc| {
-                        let mut doc = doc.ok_or_else(|| WriteError::Missing { id: id.clone() })?;
-                        edit(&mut doc);
-                        Ok(vec![Write { kind, id, doc: Some(doc), expect: Expect::Any }])
-                    });
-                    (edited.and_then(|writes| self.check(&overlay, writes)), reply)
-                }
+                Command::Update { kind, id, edit, reply } => match self.edited(&overlay, kind, id, edit) {
+                    Ok(Edited::Same(doc)) => {
+                        answer(reply, Ok(vec![doc]));
+                        continue;
+                    }
+                    Ok(Edited::New(write)) => (self.check(&overlay, vec![write]), reply),
+                    Err(error) => (Err(error), reply),
+                },
             };
             let encoded = checked.and_then(|(entries, written)| {
                 let (payload, hash) = self.encode(&entries)?;
@@ -119,6 +125,18 @@ impl StateTask {
             }
         }
         (prepared, records)
+    }
+
+    /// The write that an edit asks for; none when it changes nothing.
+    fn edited(&self, overlay: &Overlay, kind: Kind, id: String, edit: Edit) -> Result<Edited, WriteError> {
+        let before = self.current(overlay, kind, &id)?;
+        let Some(before) = before else { return Err(WriteError::Missing { id }) };
+        let mut doc = before.clone();
+        edit(&mut doc);
+        if doc == before {
+            return Ok(Edited::Same(doc));
+        }
+        Ok(Edited::New(Write { kind, id, doc: Some(doc), expect: Expect::Any }))
     }
 
     fn encode(&self, entries: &[Entry]) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {

@@ -58,7 +58,14 @@ async fn bad_paging_is_a_faulty_request() {
 #[tokio::test]
 async fn a_hook_that_is_not_there_has_an_empty_list() {
     let test = TestApi::start().await;
-    let path = format!("/v2/accounts/{}/webhooks/nothing/attempts", test.master);
-    let answer = test.get(&path).await;
-    assert_eq!((answer.status, &answer.body["data"]), (200, &json!([])));
+    *test.recorded.ledger.lock().unwrap() = 5;
+    let (a, _) = test.account("a").await;
+    let others = test.hook(&a, "a's").await;
+    for hook in ["nothing", &"0".repeat(32), &others] {
+        let path = format!("/v2/accounts/{}/webhooks/{hook}/attempts", test.master);
+        let answer = test.get(&path).await;
+        assert_eq!((answer.status, &answer.body["data"]), (200, &json!([])), "{hook}");
+    }
+    let own = test.get(&format!("/v2/accounts/{a}/webhooks/{others}/attempts")).await;
+    assert_eq!(own.body["page_size"], 5);
 }

@@ -16,13 +16,13 @@ fn event(account: Option<&str>) -> Value {
 async fn one_event_or_many_are_taken_with_their_bytes_as_they_came() {
     let test = TestApi::start().await;
     let path = format!("/v2/accounts/{}/events", test.master);
-    let text = r#"{"Event-Category":"call_event",  "Event-Name":"CHANNEL_CREATE","x":1.50}"#;
+    let bytes = r#"{"Event-Category":"call_event",  "Event-Name":"CHANNEL_CREATE","x":1.50}"#;
     let headers = [("x-auth-token", test.token.as_str())];
-    let one = test.raw("PUT", &path, &format!("{{\"data\": {text}}}"), &headers).await;
+    let one = test.raw("PUT", &path, &format!("{{\"data\": {bytes}}}"), &headers).await;
     assert_eq!((one.status, &one.body["data"]["offsets"]), (201, &json!([0])));
     assert_eq!(one.body["data"]["event_ids"], json!(["000000010000000000000000"]));
     let taken = test.recorded.events.lock().unwrap().clone();
-    assert_eq!(taken[0].body, text);
+    assert_eq!(taken[0].body, bytes);
     assert_eq!(taken[0].account.to_string(), test.master);
     let many = test.call("PUT", &path, json!([event(None), event(Some(&test.master))])).await;
     assert_eq!(many.body["data"]["offsets"], json!([1, 2]));

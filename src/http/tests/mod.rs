@@ -8,6 +8,7 @@ mod events;
 mod hooks;
 mod ports;
 mod replays;
+mod strange;
 mod wire;
 
 use std::path::Path;

@@ -114,6 +114,29 @@ async fn an_index_of_another_journal_is_not_believed() {
     assert!(all_is_found(dir.path(), &known, "another's").await.is_some());
 }
 
+#[tokio::test]
+async fn a_copy_of_the_files_at_any_moment_holds_every_answered_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    for round in 0..15_u128 {
+        let copy = tempfile::tempdir().unwrap();
+        running.state.write(vec![hook(master, round, "answered")]).await.unwrap();
+        let writes = (0..40).map(|n| running.state.write(vec![hook(master, 1000 + n, "maybe")]));
+        let writing = futures_util::future::join_all(writes);
+        let (from, to) = (dir.path().to_owned(), copy.path().to_owned());
+        let copying = tokio::task::spawn_blocking(move || copy_all(&from, &to));
+        let (_, copied) = tokio::join!(writing, copying);
+        copied.unwrap();
+        let opened = Running::open(copy.path()).await;
+        for id in 0..=round {
+            assert!(opened.state.hook(Id(id)).is_some(), "hook {id} in round {round}");
+        }
+        opened.close().await;
+    }
+    running.close().await;
+}
+
 fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory is made");
     for entry in fs::read_dir(from).expect("readable").flatten() {
