@@ -109,6 +109,7 @@ impl State {
             changes: feed,
             clock,
             options,
+            tasks: tasks.clone(),
             since_checkpoint: 0,
         };
         let settings = Arc::new(task.first_start().await?);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::document::{self, Entry, Kind};
-use super::index::IndexError;
+use super::index::{Index, IndexError};
 use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
@@ -19,7 +19,7 @@ use super::write::{Command, Edit, Expect, Write, WriteError, Written};
 use super::{compact, journal};
 use crate::log;
 use crate::model::Clock;
-use crate::tasks::Stop;
+use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
 
@@ -35,6 +35,7 @@ pub struct StateTask {
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
     pub(super) options: Options,
+    pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
 }
 
@@ -59,6 +60,10 @@ impl StateTask {
             let mut batch = Vec::with_capacity(MOST_AT_ONCE);
             let received = tokio::select! {
                 received = self.commands.recv_many(&mut batch, MOST_AT_ONCE) => received,
+                () = tokio::time::sleep(self.options.checkpoint_idle), if self.since_checkpoint > 0 => {
+                    self.checkpoint().await;
+                    continue;
+                }
                 () = stop.cancelled(), if !self.commands.is_closed() => {
                     self.commands.close();
                     continue;
@@ -70,7 +75,7 @@ impl StateTask {
             self.commit(batch).await;
             self.keep_house().await;
         }
-        self.checkpoint();
+        self.checkpoint().await;
     }
 
     /// Commits a batch of commands and answers each.
@@ -197,7 +202,7 @@ impl StateTask {
 
     async fn keep_house(&mut self) {
         if self.since_checkpoint >= self.options.checkpoint_every {
-            self.checkpoint();
+            self.checkpoint().await;
         }
         if compact::is_due(&self.shared, &self.options)
             && let Err(reason) = compact::run(&self.journal, &self.shared, &self.clock).await
@@ -206,14 +211,17 @@ impl StateTask {
         }
     }
 
-    fn checkpoint(&mut self) {
-        let done = self.shared.index().and_then(super::index::Index::checkpoint);
-        match done {
-            Ok(()) => self.since_checkpoint = 0,
-            Err(IndexError::Failed(_)) => {}
-            Err(error) => tracing::warn!(%error, "no checkpoint of the index; the next start takes longer"),
+    async fn checkpoint(&mut self) {
+        self.since_checkpoint = 0;
+        let shared = Arc::clone(&self.shared);
+        let syncing = self.tasks.spawn_blocking(move || shared.index().and_then(Index::checkpoint));
+        match syncing.await {
+            Ok(Ok(())) => drop(self.shared.checkpoints.fetch_add(1, Ordering::Relaxed)),
+            Ok(Err(IndexError::Failed(_))) | Err(_) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no checkpoint of the index; the next start takes longer: {error}");
+            }
         }
-        self.shared.checkpoints.fetch_add(1, Ordering::Relaxed);
     }
 }
 

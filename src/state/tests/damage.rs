@@ -137,6 +137,24 @@ async fn a_copy_of_the_files_at_any_moment_holds_every_answered_write() {
     running.close().await;
 }
 
+#[tokio::test]
+async fn an_idle_state_needs_no_rebuilding_after_a_kill() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut options = Options::new(dir.path());
+    options.checkpoint_idle = std::time::Duration::from_millis(5);
+    let running = Running::open_with(options).await;
+    let master = running.state.settings().master;
+    running.state.write(vec![hook(master, 1, "one")]).await.unwrap();
+    while running.state.shared.checkpoints.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    copy_all(dir.path(), copy.path());
+    let after = Running::open(copy.path()).await;
+    assert_eq!((after.rebuilt.as_deref(), after.state.all_hooks().len()), (None, 1));
+    after.close().await;
+    running.close().await;
+}
+
 fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory is made");
     for entry in fs::read_dir(from).expect("readable").flatten() {
