@@ -2,7 +2,7 @@
 //!
 //! Live bytes and names are kept apart from durable ones: only `sync_data` and `sync_dir` move the one to the
 //! other, so what a program forgets to sync is gone after a cut.
-#![expect(clippy::unwrap_used, reason = "a broken test disk should stop the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test disk should stop the test")]
 
 use std::collections::HashMap;
 use std::io;
@@ -76,11 +76,11 @@ impl CutDisk {
 
     /// Turns the power off, if it was not, and on again: only what is durable, and what `tear` leaves, is there.
     pub(crate) fn power_on(&self, tear: Tear) {
-        let mut state = self.state();
+        let state = &mut *self.state();
         if tear == Tear::Nothing {
-            state.live = state.durable.clone();
+            state.live.clone_from(&state.durable);
         } else {
-            state.durable = state.live.clone();
+            state.durable.clone_from(&state.live);
         }
         for inode in &mut state.inodes {
             inode.lose_power(tear);
@@ -171,7 +171,7 @@ impl Inode {
             };
             Self::apply(&mut self.durable, &survives);
         }
-        self.live = self.durable.clone();
+        self.live.clone_from(&self.durable);
     }
 }
 
@@ -226,8 +226,8 @@ impl Disk for CutDisk {
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        let mut state = self.change()?;
-        state.durable = state.live.clone();
+        let state = &mut *self.change()?;
+        state.durable.clone_from(&state.live);
         Ok(())
     }
 
@@ -284,7 +284,7 @@ impl File for CutFile {
         if failed {
             return Err(io::Error::other("the disk did not take it"));
         }
-        inode.durable = inode.live.clone();
+        inode.durable.clone_from(&inode.live);
         Ok(())
     }
 
