@@ -1,1 +1,83 @@
-//! stub
+use super::*;
+use crate::kazoo::hook_from_document;
+use crate::model::{TransportError, Verb};
+use bytes::Bytes;
+use serde_json::json;
+
+fn hook(event: &str) -> Hook {
+    let doc = json!({"_id": "e".repeat(32), "pvt_account_id": "f".repeat(32), "uri": "http://r.example/", "hook": event,
+        "retries": 3});
+    hook_from_document(doc.as_object().unwrap()).unwrap()
+}
+
+fn row(hook: &Hook, attempt: u16, result: &AttemptResult, delivered: bool) -> Value {
+    let request = WireRequest {
+        verb: Verb::Post,
+        url: "http://r.example/".to_owned(),
+        content_type: Some("application/json"),
+        body: b"{}".to_vec(),
+    };
+    Value::Object(attempt_row(&AttemptParts {
+        hook,
+        event_id: "ev1",
+        delivery_id: "dlv1",
+        attempt,
+        request: Some(&request),
+        headers: &[("Webhook-Id".to_owned(), "DLV1".to_owned())],
+        result,
+        delivered,
+        duration_us: 12_999,
+        ended_us: 1_000_000,
+    }))
+}
+
+#[test]
+fn an_answer_that_fails_has_kazoos_fields() {
+    let response = Response {
+        status: 503,
+        headers: vec![("Retry-After".to_owned(), "7".to_owned())],
+        body: Bytes::from_static(b"later \xff"),
+        ..Response::default()
+    };
+    let answered = AttemptResult::Answered(response);
+    let found = row(&hook("channel_answer"), 1, &answered, false);
+    assert_eq!(
+        found,
+        json!({"hook_id": "e".repeat(32), "hook_event": "CHANNEL_ANSWER", "event_id": "ev1",
+        "delivery_id": "dlv1", "attempt": 1, "uri": "http://r.example/", "method": "post",
+        "req_headers": {"x-hook-id": "e".repeat(32), "x-account-id": "f".repeat(32), "content-type": "application/json",
+            "webhook-id": "DLV1"},
+        "req_body": "{}", "result": "failure", "duration_ms": 12, "timestamp": 62_167_219_201_u64,
+        "reason": "bad response code", "try": 3, "retries_left": 2, "resp_status_code": "503",
+        "resp_headers": {"retry-after": "7"}, "resp_body": "later \u{fffd}"})
+    );
+    let last = row(&hook("all"), 3, &answered, false);
+    assert_eq!(
+        (&last["hook_event"], &last["try"], &last["retries_left"]),
+        (&json!("all"), &json!(1), &json!("retries exceeded"))
+    );
+    let beyond = row(&hook("all"), 9, &answered, false);
+    assert_eq!(beyond["try"], 1);
+}
+
+#[test]
+fn a_transport_error_keeps_kazoos_odd_count() {
+    let refused = AttemptResult::Failed(TransportError::Refused);
+    let first = row(&hook("object"), 1, &refused, false);
+    assert_eq!((&first["retries"], &first["retries_left"]), (&json!(3), &json!(3)));
+    assert_eq!(
+        (&first["client_error"], &first["reason"]),
+        (&json!("failed_connect: econnrefused"), &json!("kazoo http client error"))
+    );
+    assert_eq!(row(&hook("object"), 3, &refused, false)["retries_left"], "retries exceeded");
+}
+
+#[test]
+fn a_success_has_no_reason() {
+    let ok = AttemptResult::Answered(Response { status: 200, ..Response::default() });
+    let found = row(&hook("object"), 1, &ok, true);
+    assert_eq!(
+        (found.get("reason"), &found["result"], &found["resp_status_code"]),
+        (None, &json!("success"), &json!("200"))
+    );
+}

@@ -70,8 +70,8 @@ pub(super) const NOTIFICATION_TYPES: [NotificationType; 38] = [
         "Account First Occurrence",
         "The account's first call or first registration.",
     ),
-    of("inbound_fax_error", "fax.inbound_error", "Fax Reception Error", "A fax did not come in completely."),
     of("inbound_fax", "fax.inbound", "Successful Fax Reception", "A fax came in."),
+    of("inbound_fax_error", "fax.inbound_error", "Fax Reception Error", "A fax did not come in completely."),
     of(
         "low_balance",
         "account.low_balance",
@@ -87,8 +87,8 @@ pub(super) const NOTIFICATION_TYPES: [NotificationType; 38] = [
         "Number Feature Manual Action Required",
         "A number's feature needs a person to act.",
     ),
-    of("outbound_fax_error", "fax.outbound_error", "Fax Transmission Error", "A fax could not be sent."),
     of("outbound_fax", "fax.outbound", "Successful Fax Transmission", "A fax was sent."),
+    of("outbound_fax_error", "fax.outbound_error", "Fax Transmission Error", "A fax could not be sent."),
     of(
         "outbound_smtp_fax_error",
         "fax.outbound_smtp_error",
@@ -123,16 +123,16 @@ pub(super) const NOTIFICATION_TYPES: [NotificationType; 38] = [
     of("voicemail_new", "voicemail.new", "New Voicemail Message", "A voicemail message was left."),
     of("voicemail_saved", "voicemail.saved", "Voicemail Message Saved", "A voicemail message was kept."),
     of(
-        "webhook_disabled",
-        "webhook.disabled",
-        "Webhook Disabled",
-        "A hook failed too often and was switched off.",
-    ),
-    of(
         "webhook",
         "webhook.callflow",
         "Callflow Webhook Triggered",
         "A callflow asked for one request of its own.",
+    ),
+    of(
+        "webhook_disabled",
+        "webhook.disabled",
+        "Webhook Disabled",
+        "A hook failed too often and was switched off.",
     ),
 ];
 
