@@ -138,6 +138,12 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
+/// How an API key is stored and found: never as itself.
+#[must_use]
+pub fn key_hash(api_key: &str) -> String {
+    hex(&sha256(api_key.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

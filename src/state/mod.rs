@@ -21,9 +21,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use document::{Kind, hex, is_deleted, owner};
+pub use document::{Kind, hex, is_deleted, key_hash, owner};
 pub use first_start::{Settings, new_api_key, random_id};
-pub use handle::{State, key_hash};
+pub use handle::State;
 pub use hooks::is_auto_disabled;
 pub use index::IndexError;
 pub use journal::JournalError;
