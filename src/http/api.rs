@@ -1,26 +1,15 @@
-//! From a request to its answer, with the checks in KAZOO's order: body, supplied token, method, account id,
-//! missing token, authorisation, content type, then the resource (`webhooks.md` 5.4).
+//! What the API works with: the state, the steps behind it, the limits.
 
 use std::fmt;
 use std::sync::Arc;
 
-use warp::http::Method;
+use tokio::sync::Semaphore;
 
-use super::auth::{self, Caller};
-use super::call::Call;
-use super::envelope::{Envelope, Frame};
-use super::errors::ApiError;
 use super::options::Options;
 use super::ports::{Events, Health, Queues};
-use super::reply::Reply;
-use super::request::Request;
-use super::response::Response;
-use super::route::{Owner, Resource, Route, route};
-use super::{
-    accounts, api_auth, api_keys, attempts, definitions, events, health, queue, reenable, replays, webhooks,
-};
-use crate::model::{Account, Clock, iso8601};
-use crate::state::{State, random_id};
+use super::response::node_id;
+use crate::model::Clock;
+use crate::state::State;
 
 /// Everything that the API works with. Cheap to clone.
 #[derive(Clone)]
@@ -31,7 +20,9 @@ pub struct Api {
     pub(super) health: Arc<dyn Health>,
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
-    node: String,
+    pub(super) bodies: Arc<Semaphore>,
+    /// As answers name this node.
+    pub(super) node: String,
 }
 
 impl fmt::Debug for Api {
@@ -61,155 +52,14 @@ impl Api {
     /// The API over a state and the steps behind it.
     #[must_use]
     pub fn new(state: State, ports: Ports, clock: Clock, options: Options) -> Self {
-        let node = super::response::node_id(&options.node);
+        let node = node_id(&options.node);
         let Ports { queues, events, health } = ports;
-        Self { state, queues, events, health, clock, options: Arc::new(options), node }
-    }
-
-    /// Answers a request whose body has been read, or could not be.
-    pub(super) async fn answer(&self, request: Request, body: Result<(), ApiError>) -> Response {
-        let segments = request.segments.as_slice();
-        if segments.first().is_some_and(|first| first == "health") {
-            return health::answer(self, segments).await;
-        }
-        let request_id = request.header("x-request-id").filter(|id| !id.is_empty() && id.len() <= 256);
-        let mut frame = Frame {
-            request_id: request_id.map_or_else(|| random_id().to_string(), str::to_owned),
-            node: self.node.clone(),
-            timestamp: iso8601(self.clock.now_us()),
-            auth_token: None,
-        };
-        let known = below_v2(segments).and_then(route);
-        if request.method == Method::OPTIONS {
-            return Response::options(&frame, known.as_ref());
-        }
-        let result = match body {
-            Ok(()) => self.checked(&request, known.as_ref(), &mut frame).await,
-            Err(refused) => Err(refused),
-        };
-        Response::of(&request, &frame, known.as_ref(), result)
-    }
-
-    async fn checked(
-        &self,
-        request: &Request,
-        known: Option<&Route>,
-        frame: &mut Frame,
-    ) -> Result<Reply, ApiError> {
-        match request.segments.first().map(String::as_str) {
-            Some("v2") => {}
-            Some("v1") => return Err(ApiError::gone()),
-            _ => return Err(ApiError::not_found()),
-        }
-        let envelope = Envelope::read(request)?;
-        let token = auth::token_of(request, envelope.members.as_ref());
-        let caller = token.map(|token| auth::verify(&self.state, &token, self.now_s())).transpose()?;
-        frame.auth_token = caller.as_ref().map(|caller| caller.token.clone());
-
-        let known = known.ok_or_else(ApiError::not_found)?;
-        let method = method_of(request, &envelope, &known.resource)?;
-        let account = self.account_of(&known.owner, caller.as_ref())?;
-        if !known.resource.is_public(&method) {
-            self.authorise(caller.as_ref(), account.as_deref())?;
-        }
-        if envelope.unreadable {
-            return Err(ApiError::unsupported_media_type());
-        }
-        if !accepts_json(request) {
-            return Err(ApiError::not_acceptable());
-        }
-        let call = Call {
-            api: self,
-            request,
-            envelope: &envelope,
-            caller: caller.as_ref(),
-            account,
-            request_id: &frame.request_id,
-        };
-        dispatch(&call, &known.resource, &method).await
+        let bodies = Arc::new(Semaphore::new(options.max_bodies));
+        Self { state, queues, events, health, clock, options: Arc::new(options), bodies, node }
     }
 
     /// Seconds since 1970.
     pub(super) fn now_s(&self) -> u64 {
         self.clock.now_us() / 1_000_000
-    }
-
-    fn account_of(&self, owner: &Owner, caller: Option<&Caller>) -> Result<Option<Arc<Account>>, ApiError> {
-        match owner {
-            Owner::Nobody => Ok(None),
-            Owner::Caller => Ok(caller.and_then(|caller| self.state.account(caller.account))),
-            Owner::Named(text) => {
-                let id = text.parse().map_err(|_| ApiError::malformed_account(text))?;
-                let account = self.state.account(id).ok_or_else(|| ApiError::unknown(text))?;
-                Ok(Some(account))
-            }
-        }
-    }
-
-    fn authorise(&self, caller: Option<&Caller>, account: Option<&Account>) -> Result<(), ApiError> {
-        let caller = caller.ok_or_else(ApiError::invalid_credentials)?;
-        match account {
-            Some(account) if !self.state.is_ancestor_or_self(caller.account, account.id) => {
-                Err(ApiError::forbidden())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn below_v2(segments: &[String]) -> Option<&[String]> {
-    segments.split_first().filter(|(first, _)| *first == "v2").map(|(_, rest)| rest)
-}
-
-/// The method that counts: POST may stand for another one, named in the query string or the envelope.
-fn method_of(request: &Request, envelope: &Envelope, resource: &Resource) -> Result<Method, ApiError> {
-    let tunnelled = || request.query("verb").or_else(|| envelope.text("verb")).map(str::to_ascii_uppercase);
-    let method = match request.method {
-        Method::HEAD => Method::GET,
-        Method::POST => match tunnelled() {
-            Some(verb) => Method::from_bytes(verb.as_bytes()).map_err(|_| ApiError::method_not_allowed())?,
-            None => Method::POST,
-        },
-        ref method => method.clone(),
-    };
-    if resource.methods().contains(&method) { Ok(method) } else { Err(ApiError::method_not_allowed()) }
-}
-
-fn accepts_json(request: &Request) -> bool {
-    let Some(accept) = request.header("accept") else { return true };
-    accept.trim().is_empty()
-        || accept.split(',').any(|range| {
-            let range = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            matches!(range.as_str(), "*/*" | "application/*" | "application/json" | "application/x-json")
-        })
-}
-
-async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Result<Reply, ApiError> {
-    match (resource, method.as_str()) {
-        (Resource::ApiAuth, _) => api_auth::create(call),
-        (Resource::Definitions, "GET") => definitions::list(call),
-        (Resource::Definitions, _) => Err(ApiError::forbidden()),
-        (Resource::Accounts, _) | (Resource::Account, "PUT") => accounts::create(call).await,
-        (Resource::Account, _) => accounts::read(call),
-        (Resource::Children, _) => accounts::children(call),
-        (Resource::Descendants, _) => accounts::descendants(call),
-        (Resource::ApiKeys, "PUT") => api_keys::create(call).await,
-        (Resource::ApiKeys, _) => api_keys::list(call),
-        (Resource::Hooks, "GET") => webhooks::list(call),
-        (Resource::Hooks, "PUT") => webhooks::create(call).await,
-        (Resource::Hooks, _) => reenable::of_account(call).await,
-        (Resource::HooksBelow, _) => reenable::of_tree(call).await,
-        (Resource::Hook(id), "GET") => webhooks::read(call, id),
-        (Resource::Hook(id), "POST") => webhooks::replace(call, id).await,
-        (Resource::Hook(id), "PATCH") => webhooks::merge(call, id).await,
-        (Resource::Hook(id), _) => webhooks::delete(call, id).await,
-        (Resource::Attempts, _) => attempts::list(call, None).await,
-        (Resource::HookAttempts(id), _) => attempts::list(call, Some(id)).await,
-        (Resource::Queue(id), _) => queue::read(call, id).await,
-        (Resource::Replays(id), "POST") => replays::create(call, id).await,
-        (Resource::Replays(id), _) => replays::list(call, id).await,
-        (Resource::Replay(id, replay), "GET") => replays::read(call, id, replay).await,
-        (Resource::Replay(id, replay), _) => replays::cancel(call, id, replay).await,
-        (Resource::Events, _) => events::create(call).await,
     }
 }

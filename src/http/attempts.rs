@@ -6,16 +6,18 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::paging::Paging;
 use super::reply::Reply;
-use crate::model::{AttemptQuery, GREGORIAN_OFFSET_S};
+use crate::model::{AccountId, AttemptQuery, GREGORIAN_OFFSET_S, HookId};
+use crate::state::{Kind, owner};
 
-/// A hook that is not there has no attempts: its listing is empty, as in KAZOO.
+/// A hook that is not there, or not this account's, has no attempts: its listing is empty, as in KAZOO.
 pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, ApiError> {
     let paging = Paging::of(call.request, &call.api.options)?;
     let (from, to) = range(call)?;
-    let hook = match hook.map(str::parse) {
+    let account = call.account()?.id;
+    let hook = match hook.map(str::parse::<HookId>) {
         None => None,
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => return Ok(paging.reply(Vec::new(), None, None)),
+        Some(Ok(id)) if owner_of(call, id)? == Some(account) => Some(id),
+        Some(_) => return Ok(paging.reply(Vec::new(), None, None)),
     };
     let start = match paging.start.as_deref().map(str::parse) {
         None => None,
@@ -23,7 +25,7 @@ pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, A
         Some(Err(_)) => return Err(ApiError::faulty_request("invalid start key")),
     };
     let query = AttemptQuery {
-        account: call.account()?.id,
+        account,
         hook,
         from_us: unix_us(from),
         until_us: unix_us(to.saturating_add(1)),
@@ -38,6 +40,11 @@ pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, A
     let first = page.rows.first().map(|row| row.position.to_string());
     let rows = page.rows.into_iter().map(|row| Value::Object(row.document)).collect();
     Ok(paging.reply(rows, first, page.next.map(|position| position.to_string())))
+}
+
+/// Whose hook it is; of deleted ones too.
+fn owner_of(call: &Call<'_>, hook: HookId) -> Result<Option<AccountId>, ApiError> {
+    Ok(call.api.state.get(Kind::Hook, &hook.to_string())?.as_ref().and_then(owner))
 }
 
 /// First and last second, Gregorian.

@@ -41,17 +41,17 @@ impl Envelope {
             Err(_) if is_form => form(&request.body),
             Err(error) => return Err(ApiError::invalid_json(&error)),
         };
-        let Value::Object(body) = body else { return Err(missing_data(body)) };
+        let Value::Object(body) = body else { return Err(missing_data(&body)) };
+        let has_data = body.keys().any(|key| key.eq_ignore_ascii_case("data"));
+        if !has_data && request.method != Method::DELETE {
+            return Err(missing_data(&body.into()));
+        }
         let members: Map<_, _> =
-            body.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())).collect();
+            body.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
         match members.get("data") {
-            Some(Value::Object(_) | Value::Array(_)) => {
+            None | Some(Value::Object(_) | Value::Array(_)) => {
                 Ok(Self { members: Some(members.into()), unreadable: false })
             }
-            None if request.method == Method::DELETE => {
-                Ok(Self { members: Some(members.into()), unreadable: false })
-            }
-            None => Err(missing_data(body.into())),
             Some(other) => {
                 let message = "Value did not match type(s): object, array";
                 let details = json!({"message": message, "target": ["object", "array"], "value": other});
@@ -79,7 +79,7 @@ impl Envelope {
     }
 }
 
-fn missing_data(body: Value) -> ApiError {
+fn missing_data(body: &Value) -> ApiError {
     let message = "Field is required but missing";
     ApiError::field("data", "required", &json!({"message": message, "value": body}))
 }

@@ -17,9 +17,14 @@ pub(super) async fn answer(api: &Api, segments: &[String]) -> Response {
 
 async fn ready(api: &Api) -> Response {
     let mut readiness = api.health.readiness().await;
-    if let Some(reason) = api.state.index_failure() {
-        readiness.faults.push(Fault { what: "index".into(), reason });
+    let journal = api.state.journal().health();
+    let fault = |what: &str, reason: String| Fault { what: what.into(), reason };
+    readiness.faults.extend(api.state.index_failure().map(|reason| fault("index", reason)));
+    readiness.faults.extend(journal.poisoned.map(|reason| fault("journal", reason)));
+    if journal.full {
+        readiness.faults.push(fault("journal", "no room on disk".into()));
     }
+    readiness.notices.extend(journal.damage.iter().map(|damage| fault("journal", damage.to_string())));
     let is_ready = readiness.faults.is_empty();
     let status = if is_ready { 200 } else { 503 };
     let body = json!({"ready": is_ready, "faults": readiness.faults, "notices": readiness.notices});

@@ -1,9 +1,10 @@
 //! The management API: KAZOO's envelope, errors and shapes over one listener.
 //!
 //! Every refusal is KAZOO's error body with the right status and names the field; nothing panics. A request
-//! passes `serve` (wire), `api` (checks, in KAZOO's order), `route`, and one file per resource.
+//! passes `serve` (wire), `answer` (checks, in KAZOO's order), `route`, and one file per resource.
 
 mod accounts;
+mod answer;
 mod api;
 mod api_auth;
 mod api_keys;

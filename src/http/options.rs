@@ -12,6 +12,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Requests with a body that are served at a time; more of them wait, for `body_timeout` at most.
+    pub max_bodies: usize,
     /// How long a client may take to send a body.
     pub body_timeout: Duration,
     /// How long open connections may take to finish on shutdown.
@@ -35,6 +37,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             max_body_bytes: 8_000_000,
+            max_bodies: 128,
             body_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(5),
             node: "switchhook".into(),

@@ -9,6 +9,7 @@ use super::errors::ApiError;
 use super::options::Options;
 use super::reply::{Page, Reply};
 use super::request::Request;
+use crate::state::hex;
 
 /// How a list was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl Paging {
 fn hash(rows: &[Value]) -> String {
     let text = serde_json::to_vec(rows).unwrap_or_default();
     let digest = digest::digest(&digest::SHA256, &text);
-    digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.as_ref().get(..16).unwrap_or_default())
 }
 
 fn encode_key(key: &str) -> String {

@@ -119,6 +119,6 @@ pub struct Readiness {
 
 /// The program's health.
 pub trait Health: Send + Sync {
-    /// What is wrong now; quick, asked by load balancers.
+    /// What is wrong now, but for the state (the API adds that); quick, asked by load balancers.
     fn readiness(&self) -> Answer<'_, Readiness>;
 }

@@ -2,13 +2,13 @@
 //!
 //! Hooks that a person disabled are left alone.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
 use crate::model::AccountId;
-use crate::state::{Kind, WriteError};
+use crate::state::{WriteError, is_auto_disabled};
 
 /// `PATCH …/webhooks`
 pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -38,25 +38,14 @@ async fn reenable(call: &Call<'_>, accounts: Vec<AccountId>) -> Result<Reply, Ap
     let state = &call.api.state;
     for account in accounts {
         for doc in state.hooks_of(account)?.iter().filter(|doc| is_auto_disabled(doc)) {
-            let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default();
-            match state.update(Kind::Hook, id, enable).await {
-                // Deleted meanwhile.
+            let id = doc.get("_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            let Some(id) = id else { continue };
+            match state.enable_hook(id).await {
+                // Removed meanwhile.
                 Ok(_) | Err(WriteError::Missing { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
     Ok(Reply::ok("hooks updated"))
-}
-
-fn is_auto_disabled(doc: &Map<String, Value>) -> bool {
-    doc.get("enabled") == Some(&Value::Bool(false)) && doc.contains_key("pvt_disabled_message")
-}
-
-/// Looks again: between the listing and this, a person may have decided otherwise.
-fn enable(doc: &mut Map<String, Value>) {
-    if is_auto_disabled(doc) {
-        doc.insert("enabled".into(), true.into());
-        doc.shift_remove("pvt_disabled_message");
-    }
 }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use warp::http::Method;
 
 use super::envelope::Frame;
 use super::errors::ApiError;
@@ -100,8 +101,8 @@ fn cors(route: Option<&Route>) -> [(&'static str, String); 5] {
 }
 
 fn methods(route: Option<&Route>) -> String {
-    let known = route.map(|route| route.resource.methods()).unwrap_or_default();
-    let names: Vec<_> = std::iter::once("OPTIONS").chain(known.iter().map(|m| m.as_str())).collect();
+    let known = route.map_or(&[][..], |route| route.resource.methods());
+    let names: Vec<_> = std::iter::once("OPTIONS").chain(known.iter().map(Method::as_str)).collect();
     names.join(", ")
 }
 

@@ -97,12 +97,11 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
             Self::ApiAuth | Self::Accounts | Self::Events => &[Method::PUT],
-            Self::Definitions => &[Method::GET, Method::PUT, Method::PATCH],
             Self::Account | Self::ApiKeys => &[Method::GET, Method::PUT],
             Self::Children | Self::Descendants | Self::Attempts | Self::HookAttempts(_) | Self::Queue(_) => {
                 &[Method::GET]
             }
-            Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
+            Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Replays(_) => &[Method::GET, Method::POST],

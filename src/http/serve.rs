@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use futures_util::{Stream, StreamExt, pin_mut};
 use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
 use warp::Filter;
 use warp::http::{HeaderMap, Method, Response as HttpResponse, StatusCode};
 use warp::hyper::body::Bytes;
@@ -90,15 +92,31 @@ fn everything(
                 let mut request = Request::new(method, path.as_str(), &query, headers);
                 request.remote = remote.map(|address| address.ip());
                 async move {
-                    let read = read_body(&api, &request, body).await;
+                    let permit = permit(&api, &request).await;
+                    let read = match &permit {
+                        Ok(_) => read_body(&api, &request, body).await,
+                        Err(refused) => Err(refused.clone()),
+                    };
                     let read = read.map(|body| request.body = body);
                     on_the_wire(api.answer(request, read).await)
                 }
             },
         )
-        .recover(|_| async { Err::<HttpResponse<String>, _>(warp::reject::not_found()) })
-        .unify()
-        .or_else(|_| async { Ok::<_, Infallible>((HttpResponse::new(String::new()),)) })
+        .or_else(|_| async { Ok::<_, Infallible>((failed(),)) })
+}
+
+/// Bodies are held in memory, so only so many requests with one are served at a time; others never wait.
+async fn permit(api: &Api, request: &Request) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+    let has_body = request.header("transfer-encoding").is_some()
+        || request.header("content-length").is_some_and(|bytes| bytes != "0");
+    if !has_body {
+        return Ok(None);
+    }
+    let waiting = tokio::time::timeout(api.options.body_timeout, Arc::clone(&api.bodies).acquire_owned());
+    match waiting.await {
+        Ok(Ok(permit)) => Ok(Some(permit)),
+        Ok(Err(_)) | Err(_) => Err(ApiError::too_many()),
+    }
 }
 
 /// The whole body, unless it is too large or too slow.
@@ -137,9 +155,11 @@ fn on_the_wire(response: Response) -> HttpResponse<String> {
             builder = builder.header(name, value);
         }
     }
-    builder.body(response.body).unwrap_or_else(|_| {
-        let mut failed = HttpResponse::new(String::new());
-        *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        failed
-    })
+    builder.body(response.body).unwrap_or_else(|_| failed())
+}
+
+fn failed() -> HttpResponse<String> {
+    let mut failed = HttpResponse::new(String::new());
+    *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    failed
 }

@@ -3,8 +3,6 @@
 //! `_id`, `_rev`, `pvt_type`, `pvt_created` and `pvt_modified` are set here and nowhere else, so that a
 //! document read back is always complete.
 
-use std::fmt::Write;
-
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -134,12 +132,16 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// How an API key is stored and found: never as itself.
+#[must_use]
+pub fn key_hash(api_key: &str) -> String {
+    hex(&sha256(api_key.as_bytes()))
 }
 
 #[cfg(test)]

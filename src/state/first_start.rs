@@ -8,8 +8,7 @@ use std::path::Path;
 use rand::RngCore;
 use serde_json::{Map, Value, json};
 
-use super::document::{Kind, hex};
-use super::handle::key_hash;
+use super::document::{Kind, hex, key_hash};
 use super::write::{Expect, Write};
 use crate::model::{AccountId, Id};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::document::{Kind, hex, sha256};
+use super::document::{Kind, key_hash};
 use super::first_start::Settings;
 use super::index::IndexError;
 use super::shared::Shared;
@@ -150,10 +150,4 @@ impl State {
     pub fn journal(&self) -> &log::Reader {
         &self.shared.journal
     }
-}
-
-/// How an API key is stored and found: never as itself.
-#[must_use]
-pub fn key_hash(api_key: &str) -> String {
-    hex(&sha256(api_key.as_bytes()))
 }

@@ -128,10 +128,10 @@ impl Index {
             let mut changes = std::collections::BTreeMap::new();
             for entry in entries {
                 let key = keys::document(entry.kind, &entry.id);
-                if let Some(before) = self.pending_or_stored(&changes, &key)? {
-                    if let Some((derived, _)) = keys::derived(entry.kind, &entry.id, &parse(&before)?) {
-                        changes.insert(derived, None);
-                    }
+                if let Some(before) = self.pending_or_stored(&changes, &key)?
+                    && let Some((derived, _)) = keys::derived(entry.kind, &entry.id, &parse(&before)?)
+                {
+                    changes.insert(derived, None);
                 }
                 if let Some((derived, value)) =
                     entry.doc.as_ref().and_then(|doc| keys::derived(entry.kind, &entry.id, doc))

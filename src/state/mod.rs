@@ -7,6 +7,7 @@ mod compact;
 mod document;
 mod first_start;
 mod handle;
+mod hooks;
 mod index;
 mod journal;
 mod keys;
@@ -20,9 +21,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use document::{Kind, is_deleted, owner};
+pub use document::{Kind, hex, is_deleted, key_hash, owner};
 pub use first_start::{Settings, new_api_key, random_id};
-pub use handle::{State, key_hash};
+pub use handle::State;
+pub use hooks::is_auto_disabled;
 pub use index::IndexError;
 pub use journal::JournalError;
 pub use open::{OpenError, Opened};

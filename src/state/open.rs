@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::document::{Entry, Kind};
+use super::document::{Entry, Kind, key_hash};
 use super::first_start::{self, MASTER_KEY, SYSTEM, Settings};
-use super::handle::{State, key_hash};
+use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, Known};
 use super::options::Options;
@@ -109,6 +109,7 @@ impl State {
             changes: feed,
             clock,
             options,
+            tasks: tasks.clone(),
             since_checkpoint: 0,
         };
         let settings = Arc::new(task.first_start().await?);

@@ -1,6 +1,7 @@
 //! The limits of the state, each with a name.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How the state is kept.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Options {
     pub compact_min_bytes: u64,
     /// Changes between two checkpoints of the index.
     pub checkpoint_every: u64,
+    /// A checkpoint is made, too, when no change has come for so long.
+    pub checkpoint_idle: Duration,
 }
 
 impl Options {
@@ -42,6 +45,7 @@ impl Options {
             compact_factor: 4,
             compact_min_bytes: 16 * 1024 * 1024,
             checkpoint_every: 1024,
+            checkpoint_idle: Duration::from_secs(1),
         }
     }
 }

@@ -11,15 +11,15 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::document::{self, Entry, Kind};
-use super::index::IndexError;
+use super::index::{Index, IndexError};
 use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
-use super::write::{Command, Expect, Write, WriteError, Written};
+use super::write::{Command, Edit, Expect, Write, WriteError, Written};
 use super::{compact, journal};
 use crate::log;
 use crate::model::Clock;
-use crate::tasks::Stop;
+use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
 
@@ -35,6 +35,7 @@ pub struct StateTask {
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
     pub(super) options: Options,
+    pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
 }
 
@@ -46,6 +47,12 @@ struct Prepared {
     reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
 }
 
+/// What came of an edit.
+enum Edited {
+    Same(Written),
+    New(Write),
+}
+
 impl StateTask {
     /// Serves until `stop`, then finishes what was already asked and makes a checkpoint.
     pub async fn run(mut self, stop: Stop) {
@@ -53,6 +60,10 @@ impl StateTask {
             let mut batch = Vec::with_capacity(MOST_AT_ONCE);
             let received = tokio::select! {
                 received = self.commands.recv_many(&mut batch, MOST_AT_ONCE) => received,
+                () = tokio::time::sleep(self.options.checkpoint_idle), if self.since_checkpoint > 0 => {
+                    self.checkpoint().await;
+                    continue;
+                }
                 () = stop.cancelled(), if !self.commands.is_closed() => {
                     self.commands.close();
                     continue;
@@ -64,7 +75,7 @@ impl StateTask {
             self.commit(batch).await;
             self.keep_house().await;
         }
-        self.checkpoint();
+        self.checkpoint().await;
     }
 
     /// Commits a batch of commands and answers each.
@@ -95,14 +106,14 @@ impl StateTask {
         for command in batch {
             let (checked, reply) = match command {
                 Command::Write { writes, reply } => (self.check(&overlay, writes), reply),
-                Command::Update { kind, id, edit, reply } => {
-                    let edited = self.current(&overlay, kind, &id).and_then(|doc| {
-                        let mut doc = doc.ok_or_else(|| WriteError::Missing { id: id.clone() })?;
-                        edit(&mut doc);
-                        Ok(vec![Write { kind, id, doc: Some(doc), expect: Expect::Any }])
-                    });
-                    (edited.and_then(|writes| self.check(&overlay, writes)), reply)
-                }
+                Command::Update { kind, id, edit, reply } => match self.edited(&overlay, kind, id, edit) {
+                    Ok(Edited::Same(doc)) => {
+                        answer(reply, Ok(vec![doc]));
+                        continue;
+                    }
+                    Ok(Edited::New(write)) => (self.check(&overlay, vec![write]), reply),
+                    Err(error) => (Err(error), reply),
+                },
             };
             let encoded = checked.and_then(|(entries, written)| {
                 let (payload, hash) = self.encode(&entries)?;
@@ -119,6 +130,18 @@ impl StateTask {
             }
         }
         (prepared, records)
+    }
+
+    /// The write that an edit asks for; none when it changes nothing.
+    fn edited(&self, overlay: &Overlay, kind: Kind, id: String, edit: Edit) -> Result<Edited, WriteError> {
+        let before = self.current(overlay, kind, &id)?;
+        let Some(before) = before else { return Err(WriteError::Missing { id }) };
+        let mut doc = before.clone();
+        edit(&mut doc);
+        if doc == before {
+            return Ok(Edited::Same(doc));
+        }
+        Ok(Edited::New(Write { kind, id, doc: Some(doc), expect: Expect::Any }))
     }
 
     fn encode(&self, entries: &[Entry]) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
@@ -170,15 +193,16 @@ impl StateTask {
         }
         self.since_checkpoint += 1;
         for change in self.shared.apply_to_view(&entries) {
-            // The queues may have ended before the state does.
-            let _ = self.changes.send(change).await;
+            if self.changes.send(change).await.is_err() {
+                tracing::debug!("nobody follows the changes any more");
+            }
         }
         answer(reply, Ok(written));
     }
 
     async fn keep_house(&mut self) {
         if self.since_checkpoint >= self.options.checkpoint_every {
-            self.checkpoint();
+            self.checkpoint().await;
         }
         if compact::is_due(&self.shared, &self.options)
             && let Err(reason) = compact::run(&self.journal, &self.shared, &self.clock).await
@@ -187,14 +211,17 @@ impl StateTask {
         }
     }
 
-    fn checkpoint(&mut self) {
-        let done = self.shared.index().and_then(super::index::Index::checkpoint);
-        match done {
-            Ok(()) => self.since_checkpoint = 0,
-            Err(IndexError::Failed(_)) => {}
-            Err(error) => tracing::warn!(%error, "no checkpoint of the index; the next start takes longer"),
+    async fn checkpoint(&mut self) {
+        self.since_checkpoint = 0;
+        let shared = Arc::clone(&self.shared);
+        let syncing = self.tasks.spawn_blocking(move || shared.index().and_then(Index::checkpoint));
+        match syncing.await {
+            Ok(Ok(())) => drop(self.shared.checkpoints.fetch_add(1, Ordering::Relaxed)),
+            Ok(Err(IndexError::Failed(_))) | Err(_) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no checkpoint of the index; the next start takes longer: {error}");
+            }
         }
-        self.shared.checkpoints.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -202,6 +229,7 @@ fn answer(
     reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
     result: Result<Vec<Written>, WriteError>,
 ) {
-    // Whoever asked may have gone; the change stands.
-    let _ = reply.send(result);
+    if reply.send(result).is_err() {
+        tracing::debug!("whoever asked for a change has gone; the change stands");
+    }
 }

@@ -15,6 +15,7 @@ pub(super) struct Shared {
     view: RwLock<View>,
     failed: OnceLock<String>,
     pub(super) journal: log::Reader,
+    /// Checkpoints made since the start.
     pub(super) checkpoints: AtomicU64,
 }
 

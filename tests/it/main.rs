@@ -11,3 +11,11 @@
 mod broker_ingest;
 mod support;
 mod support_works;
+//! The promises of the program, tested from the outside.
+
+mod cut_disk;
+mod log_damage;
+mod log_format;
+mod log_model;
+mod log_power;
+mod open_log;

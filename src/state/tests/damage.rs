@@ -22,7 +22,7 @@ async fn all_is_found(dir: &Path, (master, key): &(AccountId, String), what: &st
     let state = &running.state;
     assert_eq!(state.settings().master, *master, "{what}");
     assert_eq!(state.all_hooks().len(), 30, "{what}");
-    assert_eq!(state.hooks_of(*master).map(|hooks| hooks.len()).unwrap_or(0), 30, "{what}");
+    assert_eq!(state.hooks_of(*master).map_or(0, |hooks| hooks.len()), 30, "{what}");
     assert_eq!(state.account_of_key(key).unwrap_or(None), Some(*master), "{what}");
     state.write(vec![hook(*master, 3, "again")]).await.unwrap_or_else(|e| panic!("{what}: {e}"));
     let rebuilt = running.rebuilt.clone();
@@ -112,6 +112,47 @@ async fn an_index_of_another_journal_is_not_believed() {
     fs::remove_dir_all(dir.path().join("state")).unwrap();
     copy_all(&other.path().join("state"), &dir.path().join("state"));
     assert!(all_is_found(dir.path(), &known, "another's").await.is_some());
+}
+
+#[tokio::test]
+async fn a_copy_of_the_files_at_any_moment_holds_every_answered_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    for round in 0..15_u128 {
+        let copy = tempfile::tempdir().unwrap();
+        running.state.write(vec![hook(master, round, "answered")]).await.unwrap();
+        let writes = (0..40).map(|n| running.state.write(vec![hook(master, 1000 + n, "maybe")]));
+        let writing = futures_util::future::join_all(writes);
+        let (from, to) = (dir.path().to_owned(), copy.path().to_owned());
+        let copying = tokio::task::spawn_blocking(move || copy_all(&from, &to));
+        let (_, copied) = tokio::join!(writing, copying);
+        copied.unwrap();
+        let opened = Running::open(copy.path()).await;
+        for id in 0..=round {
+            assert!(opened.state.hook(Id(id)).is_some(), "hook {id} in round {round}");
+        }
+        opened.close().await;
+    }
+    running.close().await;
+}
+
+#[tokio::test]
+async fn an_idle_state_needs_no_rebuilding_after_a_kill() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut options = Options::new(dir.path());
+    options.checkpoint_idle = std::time::Duration::from_millis(5);
+    let running = Running::open_with(options).await;
+    let master = running.state.settings().master;
+    running.state.write(vec![hook(master, 1, "one")]).await.unwrap();
+    while running.state.shared.checkpoints.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    copy_all(dir.path(), copy.path());
+    let after = Running::open(copy.path()).await;
+    assert_eq!((after.rebuilt.as_deref(), after.state.all_hooks().len()), (None, 1));
+    after.close().await;
+    running.close().await;
 }
 
 fn copy_all(from: &Path, to: &Path) {

@@ -51,9 +51,9 @@ pub(super) fn hook(account: AccountId, id: u128, name: &str) -> Write {
         "name": name, "uri": "http://192.0.2.1/", "hook": "all", "http_verb": "post", "enabled": true,
         "pvt_account_id": account,
     });
-    Write { kind: Kind::Hook, id: Id(id).to_string(), doc: Some(object(doc)), expect: Expect::Any }
+    Write { kind: Kind::Hook, id: Id(id).to_string(), doc: Some(object(&doc)), expect: Expect::Any }
 }
 
-pub(super) fn object(value: Value) -> Map<String, Value> {
+pub(super) fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }

@@ -150,3 +150,23 @@ async fn a_change_larger_than_a_record_may_be_is_refused_alone() {
     running.state.write(vec![hook(master, 6, "small")]).await.unwrap();
     running.close().await;
 }
+
+#[tokio::test]
+async fn a_hook_is_disabled_once_and_only_the_programs_doing_is_undone() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    running.state.write(vec![hook(master, 5, "a")]).await.unwrap();
+    let off = running.state.disable_hook(Id(5), "too many failed attempts").await.unwrap();
+    let again = running.state.disable_hook(Id(5), "another reason").await.unwrap();
+    assert_eq!(off, again);
+    let compiled = running.state.hook(Id(5)).unwrap();
+    assert_eq!(compiled.disable_reason.as_deref(), Some("too many failed attempts"));
+    let on = running.state.enable_hook(Id(5)).await.unwrap();
+    assert_eq!((on["enabled"].clone(), on.contains_key("pvt_disabled_message")), (true.into(), false));
+    let by_person = |doc: &mut Map<String, Value>| drop(doc.insert("enabled".into(), false.into()));
+    running.state.update(Kind::Hook, &Id(5).to_string(), by_person).await.unwrap();
+    running.state.enable_hook(Id(5)).await.unwrap();
+    assert!(!running.state.hook(Id(5)).unwrap().enabled);
+    running.close().await;
+}

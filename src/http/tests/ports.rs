@@ -1,0 +1,116 @@
+//! The steps behind the API, as far as its tests need them: what was asked is recorded, answers are canned.
+
+use std::sync::Mutex;
+
+use serde_json::json;
+
+use crate::http::{
+    Answer, AttemptsError, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError, SubmitError,
+};
+use crate::model::{
+    AttemptPage, AttemptQuery, AttemptRow, EventId, HookId, Id, QueueState, QueueStatus, ReplayPoint,
+    ReplayRequest, ReplayState, ReplayStatus,
+};
+
+#[derive(Debug, Default)]
+pub(in crate::http) struct Recorded {
+    pub(super) events: Mutex<Vec<NewEvent>>,
+    pub(super) refuse: Mutex<Option<SubmitError>>,
+    pub(super) replays: Mutex<Vec<(ReplayRequest, ReplayStatus)>>,
+    pub(super) attempts: Mutex<Vec<AttemptQuery>>,
+    pub(super) faults: Mutex<Vec<Fault>>,
+    /// Attempts in the ledger, at positions 0 to this.
+    pub(super) ledger: Mutex<u64>,
+}
+
+fn now<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Events for Recorded {
+    fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, SubmitError>> {
+        if let Some(error) = self.refuse.lock().expect("not poisoned").clone() {
+            return now(Err(error));
+        }
+        let mut all = self.events.lock().expect("not poisoned");
+        let first = all.len() as u64;
+        let ids = (0..events.len() as u64).map(|n| EventId { log: 1, offset: first + n }).collect();
+        all.extend(events);
+        now(Ok(ids))
+    }
+
+    fn end(&self) -> u64 {
+        self.events.lock().expect("not poisoned").len() as u64
+    }
+}
+
+impl Health for Recorded {
+    fn readiness(&self) -> Answer<'_, Readiness> {
+        now(Readiness { faults: self.faults.lock().expect("not poisoned").clone(), notices: Vec::new() })
+    }
+}
+
+impl Queues for Recorded {
+    fn status(&self, _hook: HookId) -> Answer<'_, Option<QueueStatus>> {
+        now(Some(QueueStatus {
+            state: QueueState::AutoDisabled,
+            cursor: 3,
+            log_end: 9,
+            waiting: 6,
+            waiting_exact: true,
+            in_flight: 0,
+            dead: 1,
+            recent_failures: 6,
+            oldest_waiting_age_ms: Some(1500),
+            next_try_at_us: Some(super::NOW_S * 1_000_000),
+            disable_reason: Some("too many failed attempts".into()),
+            gap: None,
+        }))
+    }
+
+    fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
+        let from_offset = if let ReplayPoint::Offset(offset) = request.from { offset } else { 0 };
+        let status = ReplayStatus {
+            id: request.id,
+            hook_id: request.hook,
+            state: ReplayState::Running,
+            dry_run: request.dry_run,
+            only: request.only,
+            from_offset,
+            until_offset: 9,
+            next_offset: from_offset,
+            matched: 0,
+            delivered: 0,
+            dead: 0,
+            started_us: super::NOW_S * 1_000_000,
+            ended_us: None,
+        };
+        self.replays.lock().expect("not poisoned").push((request, status.clone()));
+        now(Ok(status))
+    }
+
+    fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>> {
+        let all = self.replays.lock().expect("not poisoned");
+        now(all.iter().filter(|(r, _)| r.hook == hook).map(|(_, status)| status.clone()).collect())
+    }
+
+    fn cancel(&self, hook: HookId, replay: Id) -> Answer<'_, Option<ReplayStatus>> {
+        let mut all = self.replays.lock().expect("not poisoned");
+        let found = all.iter_mut().find(|(request, _)| request.hook == hook && request.id == replay);
+        now(found.map(|(_, status)| {
+            status.state = ReplayState::Cancelled;
+            status.clone()
+        }))
+    }
+
+    fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {
+        let end = *self.ledger.lock().expect("not poisoned");
+        let start = query.start.map_or(end, |start| start + 1).min(end);
+        let mut positions = (0..start).rev();
+        let document = |position| json!({"n": position}).as_object().cloned().unwrap_or_default();
+        let rows = positions.by_ref().take(query.limit);
+        let rows = rows.map(|position| AttemptRow { position, document: document(position) }).collect();
+        self.attempts.lock().expect("not poisoned").push(query);
+        now(Ok(AttemptPage { rows, next: positions.next() }))
+    }
+}

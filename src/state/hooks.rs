@@ -1,0 +1,45 @@
+//! The two changes of a hook that the program makes by itself, and people in bulk: off with a reason, on again.
+
+use serde_json::{Map, Value};
+
+use super::document::{Kind, is_deleted};
+use super::handle::State;
+use super::write::WriteError;
+use crate::model::HookId;
+
+impl State {
+    /// Disables an enabled hook for a reason; leaves any other as it is. Answers the document as stored.
+    pub async fn disable_hook(&self, hook: HookId, reason: &str) -> Result<Map<String, Value>, WriteError> {
+        let reason = reason.to_owned();
+        let disable = move |doc: &mut Map<String, Value>| {
+            if !is_deleted(doc) && is_enabled(doc) {
+                doc.insert("enabled".into(), false.into());
+                doc.insert("pvt_disabled_message".into(), reason.into());
+            }
+        };
+        self.update(Kind::Hook, &hook.to_string(), disable).await
+    }
+
+    /// Enables a hook that the program disabled; leaves one that a person disabled as it is.
+    pub async fn enable_hook(&self, hook: HookId) -> Result<Map<String, Value>, WriteError> {
+        self.update(Kind::Hook, &hook.to_string(), enable).await
+    }
+}
+
+fn enable(doc: &mut Map<String, Value>) {
+    if is_auto_disabled(doc) {
+        doc.insert("enabled".into(), true.into());
+        doc.shift_remove("pvt_disabled_message");
+    }
+}
+
+/// Whether the program disabled the hook: off, with a reason.
+#[must_use]
+pub fn is_auto_disabled(doc: &Map<String, Value>) -> bool {
+    !is_deleted(doc) && !is_enabled(doc) && doc.contains_key("pvt_disabled_message")
+}
+
+/// On unless it says otherwise; legacy documents may say it as a text.
+fn is_enabled(doc: &Map<String, Value>) -> bool {
+    !doc.get("enabled").is_some_and(|v| *v == false || *v == "false")
+}
