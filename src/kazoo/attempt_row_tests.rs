@@ -4,7 +4,6 @@ use crate::model::{TransportError, Verb};
 use bytes::Bytes;
 use serde_json::json;
 
-#[expect(clippy::unwrap_used, reason = "a test's own document")]
 fn hook(event: &str) -> Hook {
     let doc = json!({"_id": "e".repeat(32), "pvt_account_id": "f".repeat(32), "uri": "http://r.example/", "hook": event,
         "retries": 3});

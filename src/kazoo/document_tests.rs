@@ -1,7 +1,6 @@
 use super::*;
 use serde_json::json;
 
-#[expect(clippy::unwrap_used, reason = "a test's own document")]
 fn document(fields: &Value) -> Object {
     let mut doc = json!({"_id": "c".repeat(32), "_rev": "1-x", "pvt_account_id": "d".repeat(32), "pvt_type": "webhook",
         "hook": "parking", "uri": "https://r.example/h"});

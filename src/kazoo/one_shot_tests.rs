@@ -12,7 +12,7 @@ fn callflow(hook: Value) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-fn event<'b>(body: &'b [u8], account: Option<AccountId>) -> Event<'b> {
+fn event(body: &[u8], account: Option<AccountId>) -> Event<'_> {
     Event {
         source: Source::Amqp,
         encoding: Encoding::Plain,

@@ -59,73 +59,24 @@ fn other_schemes_and_texts_that_are_no_uri_are_refused() {
 
 #[test]
 fn no_spelling_hides_a_forbidden_address() {
-    for uri in [
-        "http://localhost/",
-        "https://LocalHost:9/",
-        "http://localhost./",
-        "http://a.localhost/",
-        "http://%6cocalhost/",
-        "http://user@localhost/",
-        "http://127.0.0.1/",
-        "http://127.0.0.1:8000/",
-        "http://127.0.0.1./",
-        "http://127.1/",
-        "http://127.0.1/",
-        "http://2130706433/",
-        "http://0x7f000001/",
-        "http://0x7f.1/",
-        "http://0177.0.0.1/",
-        "http://017700000001/",
-        "http://0x7F.0.0.0x1/",
-        "http://127.255.255.254/",
-        "http://0/",
-        "http://0.0.0.0/",
-        "http://0x0/",
-        "http://10.1/",
-        "http://0xa000001/",
-        "http://012.0.0.1/",
-        "http://167772161/",
-        "http://172.16.0.9/",
-        "http://192.168.0.1/",
-        "http://3232235521/",
-        "http://169.254.169.254/latest",
-        "http://0xa9fea9fe/",
-        "http://2852039166/",
-        "http://0251.0376.0251.0376/",
-        "http://100.64.0.1/",
-        "http://224.0.0.1/",
-        "http://255.255.255.255/",
-        "http://240.1.1.1/",
-        "http://198.18.0.1/",
-        "http://192.0.2.1/",
-        "http://u:p@127.0.0.1/",
-        "http://u@127.0.0.1/",
-        "http://8.8.8.8@127.0.0.1/",
-        "http://a.example:80@10.0.0.1/",
-        "http://a.example%2f@10.0.0.1/",
-        "http://[::1]/",
-        "http://[::]/",
-        "http://[0:0:0:0:0:0:0:1]:80/",
-        "http://[::ffff:127.0.0.1]/",
-        "http://[::ffff:7f00:1]/",
-        "http://[::ffff:a9fe:a9fe]/",
-        "http://[::127.0.0.1]/",
-        "http://[64:ff9b::127.0.0.1]/",
-        "http://[64:ff9b::a00:1]/",
-        "http://[64:ff9b:1::1]/",
-        "http://[2002:7f00:1::]/",
-        "http://[fe80::1]/",
-        "http://[fd00::1]/",
-        "http://[fc00::1]/",
-        "http://[fec0::1]/",
-        "http://[ff02::1]/",
-        "http://[2001:db8::1]/",
-        "http://u:p@[::1]/",
-        "http://\u{ff11}\u{ff12}\u{ff17}.0.0.1/",
-        "http://127\u{3002}0\u{3002}0\u{3002}1/",
-        "http://\u{24db}ocalhost/",
-        "http://1\u{fe52}1/",
-    ] {
+    let forbidden = "http://localhost/ https://LocalHost:9/ http://localhost./ http://a.localhost/ \
+        http://%6cocalhost/ http://user@localhost/ http://127.0.0.1/ http://127.0.0.1:8000/ \
+        http://127.0.0.1./ http://127.1/ http://127.0.1/ http://2130706433/ http://0x7f000001/ \
+        http://0x7f.1/ http://0177.0.0.1/ http://017700000001/ http://0x7F.0.0.0x1/ \
+        http://127.255.255.254/ http://0/ http://0.0.0.0/ http://0x0/ http://10.1/ \
+        http://0xa000001/ http://012.0.0.1/ http://167772161/ http://172.16.0.9/ \
+        http://192.168.0.1/ http://3232235521/ http://169.254.169.254/latest http://0xa9fea9fe/ \
+        http://2852039166/ http://0251.0376.0251.0376/ http://100.64.0.1/ http://224.0.0.1/ \
+        http://255.255.255.255/ http://240.1.1.1/ http://198.18.0.1/ http://192.0.2.1/ \
+        http://u:p@127.0.0.1/ http://u@127.0.0.1/ http://8.8.8.8@127.0.0.1/ \
+        http://a.example:80@10.0.0.1/ http://a.example%2f@10.0.0.1/ http://[::1]/ http://[::]/ \
+        http://[0:0:0:0:0:0:0:1]:80/ http://[::ffff:127.0.0.1]/ http://[::ffff:7f00:1]/ \
+        http://[::ffff:a9fe:a9fe]/ http://[::127.0.0.1]/ http://[64:ff9b::127.0.0.1]/ \
+        http://[64:ff9b::a00:1]/ http://[64:ff9b:1::1]/ http://[2002:7f00:1::]/ http://[fe80::1]/ \
+        http://[fd00::1]/ http://[fc00::1]/ http://[fec0::1]/ http://[ff02::1]/ \
+        http://[2001:db8::1]/ http://u:p@[::1]/ http://\u{ff11}\u{ff12}\u{ff17}.0.0.1/ \
+        http://127\u{3002}0\u{3002}0\u{3002}1/ http://\u{24db}ocalhost/ http://1\u{fe52}1/";
+    for uri in forbidden.split(' ') {
         assert!(!uri_is_acceptable(uri, &[]), "{uri}");
     }
 }
