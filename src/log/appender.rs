@@ -45,7 +45,7 @@ impl AppendError {
     }
 }
 
-/// Resolves once the batch is durable, to its offsets.
+/// Resolves once the batch is durable, to its offsets; to a `RecvError` when the writer ended before it.
 pub type Synced = oneshot::Receiver<Result<Range<u64>, AppendError>>;
 
 /// One batch on its way.

@@ -1,8 +1,9 @@
-//! Damage found in segments, and how well the log is.
+//! Damage found in segments, why a read fails, and how well the log is.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Places of damage remembered; what exceeds them is still reported by the read that meets it.
 const REMEMBERED: usize = 64;
@@ -25,6 +26,39 @@ impl fmt::Display for Damage {
         let (file, Range { start, end }) = (self.file.display(), &self.offsets);
         write!(f, "{file} is damaged at byte {}: ", self.position)?;
         if start == end { write!(f, "its header") } else { write!(f, "offsets {start} to {}", end - 1) }
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system answered with an error.
+    #[error("{} cannot be read: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// The record asked for is damaged.
+    #[error("{0}")]
+    Damaged(Damage),
+    /// An index made anew could not be read.
+    #[error("{} cannot be made anew", file.display())]
+    Index {
+        /// The index file.
+        file: PathBuf,
+    },
+}
+
+impl ReadError {
+    pub(super) fn io(file: &Path, source: io::Error) -> Self {
+        Self::Io { file: file.to_owned(), source }
+    }
+
+    /// Whether the file is not there, as when retention removed it a moment ago.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 

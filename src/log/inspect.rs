@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::bytes::small;
-use super::damage::Damage;
+use super::damage::{Damage, ReadError};
 use super::index::IndexFile;
 use super::names::{self, Kind};
 use super::options::Record;
-use super::reader::{ReadError, record};
+use super::reader::record;
 use super::record::{HeaderState, SEGMENT_HEADER, SegmentHeader};
 use super::scan::{Scanner, Span, Step};
 use super::store::SCAN_CHUNK;

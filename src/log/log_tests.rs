@@ -134,3 +134,58 @@ fn tags_are_read_in_order_in_both_directions_within_their_limits() {
     }
     log.close();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_writer_finishes_what_is_queued_and_then_the_log_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(Arc::new(OsDisk), dir.path(), Options::default(), Clock::system()).unwrap();
+    let stop = CancellationToken::new();
+    let mut queued = Vec::new();
+    for n in 0..20 {
+        queued.push(opened.appender.submit(records(n * 5, 5)).await.unwrap());
+    }
+    stop.cancel();
+    let (writer, end) = (opened.writer, opened.reader.subscribe());
+    let ended = tokio::task::spawn_blocking(move || writer.run(stop)).await.unwrap();
+    assert_eq!(ended, Ok(()));
+    for (n, synced) in (0..).zip(queued) {
+        assert_eq!(synced.await.unwrap(), Ok(n * 5..n * 5 + 5));
+    }
+    assert_eq!(*end.borrow(), 100);
+    assert_eq!(opened.appender.append(records(100, 1)).await, Err(AppendError::Closed));
+}
+
+#[test]
+fn a_record_above_the_limit_is_refused_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Running::open(dir.path(), &Options { max_record_bytes: 100, ..Options::default() });
+    let record = |len: usize| NewRecord { tag: 1, flags: 0, time_us: 0, payload: vec![7; len].into() };
+    assert_eq!(
+        run(log.appender.append(vec![record(1), record(101)])),
+        Err(AppendError::TooLarge { bytes: 101, max: 100 })
+    );
+    assert_eq!(log.append(vec![record(100)]), 0..1);
+    assert_eq!(log.append(vec![]), 1..1);
+    log.close();
+}
+
+#[test]
+fn records_larger_than_every_buffer_are_read_whole_in_every_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Running::open(dir.path(), &Options { segment_bytes: 3 << 20, ..Options::default() });
+    let record = |n: u64| {
+        let byte = u8::try_from(n).unwrap();
+        let payload = vec![byte; 700_000 + usize::from(byte)].into();
+        NewRecord { tag: n % 2, flags: 0, time_us: n, payload }
+    };
+    for n in 0..10 {
+        log.append(vec![record(n)]);
+    }
+    for n in 0..10 {
+        let payload = record(n).payload;
+        assert_eq!(log.reader.get(n).unwrap().unwrap().payload, payload);
+        assert_eq!(log.reader.read(n, 10, 100).unwrap().records[0].payload, payload);
+        assert_eq!(log.reader.read_tags(&[n % 2], n, 10, 1, 100).unwrap().records[0].payload, payload);
+    }
+    log.close();
+}

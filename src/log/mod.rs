@@ -39,8 +39,8 @@ mod writer;
 mod log_tests;
 
 pub use appender::{AppendError, Appender, Synced};
-pub use damage::{Damage, Health};
+pub use damage::{Damage, Health, ReadError};
 pub use options::{NewRecord, Options, Record};
-pub use reader::{Batch, LogStats, ReadError, Reader};
+pub use reader::{Batch, LogStats, Reader};
 pub use recover::{OpenError, Opened, Recovered, open};
 pub use writer::{RunError, Writer};

@@ -3,14 +3,13 @@
 //! All methods block on the disk (or the page cache) for a few microseconds per block read.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::bytes::{size, small};
-use super::damage::{Damage, Health};
+use super::damage::{Damage, Health, ReadError};
 use super::names;
 use super::options::Record;
 use super::record::{Header, RECORD_HEADER};
@@ -20,39 +19,6 @@ use super::store::{Located, Segment, Store};
 const CHUNK: usize = 256 << 10;
 const SMALL_CHUNK: usize = 32 << 10;
 const BLOCK_CHUNK: usize = 64 << 10;
-
-/// Why a read failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The file system answered with an error.
-    #[error("{} cannot be read: {source}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The answer.
-        source: io::Error,
-    },
-    /// The record asked for is damaged.
-    #[error("{0}")]
-    Damaged(Damage),
-    /// An index made anew could not be read.
-    #[error("{} cannot be made anew", file.display())]
-    Index {
-        /// The index file.
-        file: PathBuf,
-    },
-}
-
-impl ReadError {
-    pub(super) fn io(file: &Path, source: io::Error) -> Self {
-        Self::Io { file: file.to_owned(), source }
-    }
-
-    /// Whether the file is not there, as when retention removed it a moment ago.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
-}
 
 /// What one read found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,11 +12,10 @@ use tokio::sync::watch;
 
 use super::bytes::small;
 use super::cache::{Cache, Key, Part};
-use super::damage::{Damage, Health};
+use super::damage::{Damage, Health, ReadError};
 use super::index::{Directory, InMemory, Index, IndexFile};
 use super::names;
 use super::postings::{Place, Postings};
-use super::reader::ReadError;
 use super::record::SEGMENT_HEADER;
 use super::scan::{Scanner, Span, Step};
 use super::sparse::Sparse;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bytes::{size, small};
-use super::damage::Damage;
+use super::damage::{Damage, ReadError};
 use super::names;
 use super::options::Record;
 use super::postings::{Place, Postings};
-use super::reader::{Batch, Limits, ReadError, Reader, record};
+use super::reader::{Batch, Limits, Reader, record};
 use super::record::{Decoded, Header, RECORD_HEADER, Seed, decode};
 use super::store::Located;
 use crate::disk::File;

@@ -1,0 +1,217 @@
+//! Damaged bytes: never a panic, never a wrong record, never silence.
+#![expect(clippy::unwrap_used, reason = "a log that cannot be made should stop the test")]
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use switchhook::log::{OpenError, Options, ReadError, inspect};
+
+use crate::cut_disk::CutDisk;
+use crate::open_log::{DIR, OpenLog, expected};
+
+fn segment(first: u64) -> PathBuf {
+    Path::new(DIR).join(format!("{first:020}.log"))
+}
+
+fn index(first: u64) -> PathBuf {
+    Path::new(DIR).join(format!("{first:020}.index"))
+}
+
+/// A log of one segment with 12 records, and its bytes.
+fn one_segment() -> Vec<u8> {
+    let disk = CutDisk::default();
+    let log = OpenLog::new(&disk, &Options::default());
+    for _ in 0..4 {
+        log.append(3).unwrap();
+    }
+    disk.bytes(&segment(0))
+}
+
+/// Three closed segments of 10 records and an active one of 5.
+fn four_segments() -> CutDisk {
+    let disk = CutDisk::default();
+    let log = OpenLog::new(&disk, &Options { segment_bytes: 600, ..Options::default() });
+    for _ in 0..7 {
+        log.append(5).unwrap();
+    }
+    assert_eq!(log.reader.stats().segments, 4);
+    log.close().unwrap();
+    disk
+}
+
+fn reopened(disk: &CutDisk) -> OpenLog {
+    OpenLog::new(disk, &Options::default())
+}
+
+#[test]
+fn a_flipped_byte_of_the_last_segment_costs_one_record_and_is_reported() {
+    let clean = one_segment();
+    let mut starts: Vec<usize> = vec![32];
+    for offset in 0..12 {
+        starts.push(starts[offset] + 29 + expected(offset as u64).payload.len());
+    }
+    assert_eq!(starts[12], clean.len());
+    for at in 0..clean.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let disk = CutDisk::default();
+            let mut bytes = clean.clone();
+            bytes[at] ^= flip;
+            disk.put(&segment(0), bytes);
+            let log = reopened(&disk);
+            let read: BTreeSet<u64> = log.read_all().records.iter().map(|r| r.offset).collect();
+            let hit = starts.partition_point(|start| *start <= at).checked_sub(1).map(|n| n as u64);
+            let kept = (0..12).filter(|offset| Some(*offset) != hit).collect();
+            assert_eq!(read, kept, "byte {at}");
+            let health = log.reader.health();
+            match hit {
+                None => assert!(health.damage[0].offsets.is_empty(), "header"),
+                Some(11) => {
+                    assert_eq!(log.recovered.cut_bytes, (clean.len() - starts[11]) as u64);
+                    assert_eq!((log.reader.end(), health.damage.len()), (11, 0));
+                }
+                Some(hit) => {
+                    assert_eq!(health.damage.len(), 1);
+                    assert_eq!(health.damage[0].offsets, hit..hit + 1);
+                    assert_eq!(health.damage[0].position, starts[usize::try_from(hit).unwrap()] as u64);
+                    assert!(matches!(log.reader.get(hit), Ok(None) | Err(ReadError::Damaged(_))));
+                }
+            }
+            let end = log.reader.end();
+            assert_eq!(log.append(1).unwrap(), end..end + 1, "and the log goes on");
+        }
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_at_every_length_and_reported() {
+    let clean = one_segment();
+    for len in 0..clean.len() {
+        let disk = CutDisk::default();
+        disk.put(&segment(0), clean[..len].to_vec());
+        let report = inspect::verify(&disk, Path::new(DIR)).unwrap();
+        let log = reopened(&disk);
+        let end = log.reader.end();
+        assert_eq!(log.read_all().records.len() as u64, end);
+        if len >= 32 {
+            assert_eq!(report.records, end);
+            assert_eq!(report.torn_bytes, log.recovered.cut_bytes);
+        }
+        assert_eq!(log.append(2).unwrap(), end..end + 2);
+        log.close().unwrap();
+        let log = reopened(&disk);
+        assert_eq!((log.recovered.cut_bytes, log.reader.end()), (0, end + 2));
+        assert_eq!(log.read_all().damaged, []);
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_a_closed_segment_is_named_by_every_way_of_reading() {
+    let clean = four_segments();
+    let bytes = clean.bytes(&segment(10));
+    for at in (0..bytes.len()).step_by(3) {
+        let disk = four_segments();
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        disk.put(&segment(10), damaged);
+        let log = reopened(&disk);
+        let all = log.read_all();
+        let report = inspect::verify(&disk, Path::new(DIR)).unwrap();
+        assert_eq!(report.damage, log.reader.health().damage, "byte {at}");
+        assert_eq!(report.damage.len(), 1);
+        assert_eq!(report.damage[0].file, segment(10));
+        if at < 32 {
+            assert_eq!(all.records.len(), 35, "all records survive the header");
+            continue;
+        }
+        let lost = report.damage[0].offsets.clone();
+        assert_eq!(lost.end - lost.start, 1);
+        assert_eq!((all.records.len(), all.damaged.len()), (34, 1));
+        assert!(matches!(log.reader.get(lost.start), Err(ReadError::Damaged(_))));
+        for offset in (0..35).filter(|offset| *offset != lost.start) {
+            assert_eq!(log.reader.get(offset).unwrap(), Some(expected(offset)));
+        }
+        let tagged = log.reader.read_tags(&[0, 1, 2], 0, 35, 100, 100_000).unwrap();
+        assert_eq!((tagged.records.len(), tagged.damaged.len(), tagged.next), (34, 1, 35));
+        assert_eq!(log.reader.read_tags_back(&[0, 1, 2], 35, 100).unwrap().len(), 34);
+    }
+}
+
+#[test]
+fn a_closed_segment_that_is_cut_short_or_gone_is_reported_with_its_offsets() {
+    let disk = four_segments();
+    let bytes = disk.bytes(&segment(10));
+    disk.put(&segment(10), bytes[..bytes.len() - 1].to_vec());
+    let all = reopened(&disk).read_all();
+    assert_eq!((all.records.len(), all.damaged.len()), (34, 1));
+    assert_eq!(all.damaged[0].offsets, 19..20);
+    switchhook::disk::Disk::remove(&disk, &segment(10)).unwrap();
+    let all = reopened(&disk).read_all();
+    assert_eq!(all.records.len(), 25);
+    assert_eq!((all.damaged[0].file.clone(), all.damaged[0].offsets.clone()), (segment(0), 10..20));
+}
+
+#[test]
+fn an_index_that_is_missing_or_damaged_is_made_anew() {
+    let clean = four_segments();
+    let bytes = clean.bytes(&index(10));
+    let mut variants: Vec<Vec<u8>> = (0..bytes.len())
+        .map(|at| {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x04;
+            damaged
+        })
+        .collect();
+    variants.extend([Vec::new(), bytes[..bytes.len() / 2].to_vec()]);
+    for variant in variants {
+        let disk = four_segments();
+        disk.put(&index(10), variant);
+        let log = reopened(&disk);
+        for offset in 0..35 {
+            assert_eq!(log.reader.get(offset).unwrap(), Some(expected(offset)));
+            assert_eq!(log.reader.offset_at_time(1000 + offset * 10).unwrap(), offset);
+        }
+        for tag in 0..3 {
+            let found = log.reader.read_tags(&[tag], 0, 35, 100, 100_000).unwrap();
+            let wanted: Vec<_> = (0..35).filter(|offset| offset % 3 == tag).map(expected).collect();
+            assert_eq!(found.records, wanted);
+        }
+        log.append(1).unwrap();
+        log.close().unwrap();
+        assert_eq!(disk.bytes(&index(10)), bytes, "and written by the writer");
+    }
+}
+
+#[test]
+fn a_segment_of_a_later_version_is_refused_by_name() {
+    let disk = four_segments();
+    let mut bytes = disk.bytes(&segment(10));
+    bytes[8] = 2;
+    let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
+    bytes[28..32].copy_from_slice(&crc);
+    disk.put(&segment(10), bytes);
+    let opened = OpenLog::try_open(Arc::new(disk), Path::new(DIR), &Options::default());
+    assert!(matches!(opened.err(), Some(OpenError::Version { file, version: 2 }) if file == segment(10)));
+}
+
+#[test]
+fn a_log_is_looked_at_without_being_changed() {
+    let disk = four_segments();
+    let before = disk.operations();
+    let stat = inspect::stat(&disk, Path::new(DIR)).unwrap();
+    assert_eq!(
+        stat.iter().map(|s| (s.first, s.indexed)).collect::<Vec<_>>(),
+        [(0, true), (10, true), (20, true), (30, false)]
+    );
+    let mut seen = Vec::new();
+    let damage = inspect::cat(&disk, Path::new(DIR), 7, |record| {
+        seen.push(record);
+        if seen.len() < 20 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert_eq!(damage.unwrap(), []);
+    assert_eq!(seen, (7..27).map(expected).collect::<Vec<_>>());
+    let report = inspect::verify(&disk, Path::new(DIR)).unwrap();
+    assert_eq!((report.segments, report.records, report.is_sound()), (4, 35, true));
+    assert_eq!(disk.operations(), before);
+}

@@ -1,0 +1,51 @@
+//! What version 1 has written stays readable for ever.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use switchhook::disk::OsDisk;
+use switchhook::log::{Options, inspect};
+
+use crate::open_log::{OpenLog, expected};
+
+fn fixture() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v1")
+}
+
+/// Ran once, when version 1 was new. A later version gets a directory of its own.
+#[test]
+#[ignore = "writes the fixture"]
+fn write_the_fixture_of_version_1() {
+    assert!(!fixture().exists(), "what version 1 wrote is not to be written again");
+    let options = Options { segment_bytes: 400, ..Options::default() };
+    let log = OpenLog::try_open(Arc::new(OsDisk), &fixture(), &options).unwrap();
+    for _ in 0..6 {
+        log.append(3).unwrap();
+    }
+    log.close().unwrap();
+}
+
+#[test]
+fn a_directory_of_version_1_opens_reads_and_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    let stat = inspect::stat(&OsDisk, dir.path()).unwrap();
+    assert_eq!(stat.len(), 3);
+    assert!(
+        stat.iter().all(|segment| segment.version == Some(1) && segment.indexed == segment.end.is_some())
+    );
+    assert!(inspect::verify(&OsDisk, dir.path()).unwrap().is_sound());
+    let log = OpenLog::try_open(Arc::new(OsDisk), dir.path(), &Options::default()).unwrap();
+    let all = log.read_all();
+    assert_eq!(all.records, (0..18).map(expected).collect::<Vec<_>>());
+    assert_eq!(all.damaged, []);
+    let tagged = log.reader.read_tags(&[2], 0, 18, 100, 10_000).unwrap();
+    assert_eq!(tagged.records.len(), 6);
+    assert_eq!(log.append(2).unwrap(), 18..20);
+    assert_eq!(log.read_all().records.len(), 20);
+    log.close().unwrap();
+}
