@@ -125,7 +125,8 @@ pub(super) fn channel_payload(
     body: &[u8],
     extras: &Extras<'_>,
 ) -> Result<Object, PayloadError> {
-    let channel: Channel<'_> = serde_json::from_slice(body)?;
+    let text = std::str::from_utf8(body).map_err(PayloadError::NotText)?;
+    let channel: Channel<'_> = serde_json::from_str(text)?;
     let mut out = Object::with_capacity(32);
     let vars = channel.vars;
     let local = vars.text("Global-Resource").flag() != Some(true);

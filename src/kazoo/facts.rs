@@ -189,6 +189,7 @@ fn subject(head: &Head<'_>, call_id: Option<&str>, account: Option<AccountId>) -
     let own = match head.category.or_empty() {
         "configuration" => head.id.get(),
         "sms" | "mms" => head.message_id.get(),
+        "fax" => head.fax_id.get().or(call_id),
         "notification" if classic_fax(name).is_some() => head.fax_id.get().or(head.fax_job.get()).or(call_id),
         _ => call_id,
     };

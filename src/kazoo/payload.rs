@@ -29,6 +29,9 @@ pub enum PayloadError {
     /// The body is not JSON, or nested too deeply.
     #[error("event body is not readable: {0}")]
     NotJson(#[from] serde_json::Error),
+    /// The body is not UTF-8.
+    #[error("event body is not UTF-8 text: {0}")]
+    NotText(std::str::Utf8Error),
     /// The body is JSON but no object.
     #[error("event body is not a JSON object")]
     NotAnObject,
