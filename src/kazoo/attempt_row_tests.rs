@@ -1,3 +1,5 @@
+//! Attempts as the API lists them.
+
 use super::*;
 use crate::kazoo::hook_from_document;
 use crate::model::{TransportError, Verb};

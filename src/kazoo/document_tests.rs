@@ -1,3 +1,5 @@
+//! Stored documents become hooks, and are shown without their secrets.
+
 use super::*;
 use serde_json::json;
 

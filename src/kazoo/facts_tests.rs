@@ -1,3 +1,5 @@
+//! What is read out of events of every category, and what is refused.
+
 use super::*;
 use serde_json::{Value, json};
 

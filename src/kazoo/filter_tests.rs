@@ -1,3 +1,5 @@
+//! Which hooks want which events.
+
 use super::*;
 use crate::kazoo::hook_from_document;
 use crate::model::{Encoding, Source};

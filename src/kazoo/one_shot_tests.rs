@@ -1,3 +1,5 @@
+//! Callflow webhooks: the hook inside of the event, and what it sends.
+
 use super::*;
 use crate::kazoo::{Extras, facts, payload, wire_request};
 use crate::model::{Format, Source, Verb};

@@ -47,7 +47,7 @@ pub enum PayloadError {
 }
 
 /// The payload of `event` for `hook`; `None` when there is nothing to send: no family, or the hook's
-/// `modifiers` refuse it. For a callflow's event pass the hook of [`super::one_shot`].
+/// `modifiers` refuse it. For a callflow's event pass the hook of [`super::one_shot()`].
 pub fn payload(event: &Event<'_>, hook: &Hook, extras: &Extras<'_>) -> Result<Option<Object>, PayloadError> {
     let Some(family) = event.family else { return Ok(None) };
     let body = match event.encoding {

@@ -1,3 +1,5 @@
+//! The payload of each family, member by member.
+
 use super::*;
 use crate::kazoo::{facts, hook_from_document};
 use crate::model::{Id, Source};

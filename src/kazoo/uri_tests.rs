@@ -1,3 +1,5 @@
+//! Which URIs a hook may have.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What a hook's document may hold, and the errors for what it may not.
+
 use super::*;
 use base64::Engine as _;
 

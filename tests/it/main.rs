@@ -9,13 +9,11 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests may use")]
 
 mod broker_ingest;
-mod support;
-mod support_works;
-//! The promises of the program, tested from the outside.
-
 mod cut_disk;
 mod log_damage;
 mod log_format;
 mod log_model;
 mod log_power;
 mod open_log;
+mod support;
+mod support_works;

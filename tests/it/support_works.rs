@@ -86,29 +86,32 @@ async fn a_broker_keeps_its_durable_queues_and_forgets_other_exchanges_when_kill
     use lapin::options::{BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
     use lapin::types::FieldTable;
 
-    let mut broker = Broker::start().await;
-    let other = Broker::start().await;
+    let (mut broker, other) = tokio::join!(Broker::start(), Broker::start());
     assert_ne!(broker.uri(), other.uri());
 
     let publisher = Publisher::connect(&broker.uri()).await;
     publisher.declare("callevt").await;
     let channel = publisher.channel();
-    channel.queue_declare("q".into(), QueueDeclareOptions::durable(), FieldTable::default()).await.unwrap();
+    channel
+        .queue_declare("kept-queue".into(), QueueDeclareOptions::durable(), FieldTable::default())
+        .await
+        .unwrap();
     let bind = QueueBindOptions::default();
     channel
-        .queue_bind("q".into(), "callevt".into(), "call.#".into(), bind, FieldTable::default())
+        .queue_bind("kept-queue".into(), "callevt".into(), "call.#".into(), bind, FieldTable::default())
         .await
         .unwrap();
     publisher.publish("callevt", "call.CHANNEL_CREATE.x", b"{}").await;
     publisher.publish_all("callevt", "call.CHANNEL_CREATE.x", &[b"1".to_vec(), b"2".to_vec()]).await;
-    let got = channel.basic_get("q".into(), BasicGetOptions::default()).await.unwrap().unwrap();
+    let got = channel.basic_get("kept-queue".into(), BasicGetOptions::default()).await.unwrap().unwrap();
     assert_eq!(got.message_count, 2);
 
+    broker.has_written("kept-queue").await;
     broker.kill();
     broker.start_again().await;
     let publisher = Publisher::connect(&broker.uri()).await;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
-    publisher.channel().queue_declare("q".into(), passive, FieldTable::default()).await.unwrap();
+    publisher.channel().queue_declare("kept-queue".into(), passive, FieldTable::default()).await.unwrap();
     let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
     let kind = lapin::ExchangeKind::Topic;
     let gone =

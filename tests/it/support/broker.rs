@@ -14,6 +14,8 @@ use lapin::{Connection, ConnectionProperties};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use super::wait::eventually_true;
+
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// A start takes 4 s on an idle machine with two cores.
 const START_WITHIN: Duration = Duration::from_secs(90);
@@ -60,13 +62,26 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}", self.port)
     }
 
-    /// Ends it as a power failure would. Durable queues and persistent messages stay, exchanges that are
-    /// not durable go.
+    /// Ends it as a power failure would. Durable queues and confirmed persistent messages stay, exchanges
+    /// that are not durable go. What was declared in the last seconds may be gone too: see `has_written`.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().unwrap();
             server.wait().unwrap();
         }
+    }
+
+    /// Waits until the declaration of a durable queue (of a name found nowhere else) is in the broker's files:
+    /// it answers before that, and forgets the queue when it is killed before that.
+    pub async fn has_written(&self, queue: &str) {
+        let data = self.dir.path().join("data").join(format!("{}@localhost", self.node));
+        let written = || {
+            let files = std::fs::read_dir(&data)
+                .unwrap()
+                .filter_map(|entry| std::fs::read(entry.unwrap().path()).ok());
+            files.into_iter().any(|bytes| bytes.windows(queue.len()).any(|w| w == queue.as_bytes()))
+        };
+        eventually_true("the broker has written down its queue", START_WITHIN, written).await;
     }
 
     /// Starts it after `kill`, over the same data and on the same ports; waits until it accepts a connection.
