@@ -1,4 +1,4 @@
-//! The sparse table of a segment: a record's number, position and time about every 16 KiB.
+//! The sparse table of a segment: a record's number, position and time about every 8 KiB.
 //!
 //! With it, any record is found by reading one block, and a moment in time by reading one block too.
 
@@ -6,7 +6,7 @@ use super::bytes::{put_varint, take_varint};
 use super::postings::Place;
 
 /// Bytes between two entries. Small enough that one block is read in a microsecond or two.
-const STRIDE: u32 = 16 << 10;
+const STRIDE: u32 = 8 << 10;
 
 /// One block: from `place` to the next entry's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
