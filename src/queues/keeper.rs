@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::replay::ReplayJob;
@@ -40,15 +39,10 @@ pub async fn keep(state: State, mut actions: mpsc::Receiver<Action>, disabled: m
                 continue;
             }
         };
-        let updated = state
-            .update(Kind::Hook, &hook.id.to_string(), move |doc| {
-                doc.insert("enabled".to_owned(), Value::Bool(reason.is_none()));
-                match reason {
-                    Some(reason) => doc.insert("pvt_disabled_message".to_owned(), reason.into()),
-                    None => doc.remove("pvt_disabled_message"),
-                };
-            })
-            .await;
+        let updated = match reason {
+            Some(reason) => state.disable_hook(hook.id, reason).await,
+            None => state.enable_hook(hook.id).await,
+        };
         if let Err(error) = updated {
             tracing::error!(hook_id = %hook.id, %error, "hook could not be updated; it is as it was after a restart");
         } else if reason.is_some() && disabled.try_send(hook.clone()).is_err() {
