@@ -10,6 +10,7 @@
 
 mod broker_ingest;
 mod cut_disk;
+mod delivery;
 mod log_damage;
 mod log_format;
 mod log_model;

@@ -1,8 +1,9 @@
-//! What the tests stand on: a private RabbitMQ, an HTTP receiver with moods, a publisher that behaves as
-//! KAZOO does, and waiting without sleeping.
+//! What the tests stand on: the program itself, a private RabbitMQ, an HTTP receiver with moods, a publisher
+//! that behaves as KAZOO does, and waiting without sleeping.
 //!
 //! Everything cleans up when dropped, uses free ports of 127.0.0.1 only, and may run many times at once.
 
+pub mod app;
 pub mod broker;
 pub mod gate;
 pub mod publisher;

@@ -1,0 +1,203 @@
+//! The program under test: built in this process on free ports and a data directory of its own, driven through
+//! its API like any client's.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use switchhook::app::App;
+use switchhook::config::{Config, Overlay, load};
+use switchhook::model::Clock;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The master account's API key in every test.
+pub const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// A running program and a client that is logged in as the master account.
+pub struct TestApp {
+    pub api: Api,
+    dir: Arc<TempDir>,
+    settings: Vec<String>,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// The configuration of a test: quick retries and probes, loopback allowed, free ports.
+pub fn config(dir: &Path, settings: &[String]) -> Config {
+    let mut set = vec![
+        format!("data_dir={}", dir.display()),
+        "http.listen=127.0.0.1:0".to_owned(),
+        format!("auth.master_api_key={MASTER_KEY}"),
+        "delivery.allow_addresses=[\"127.0.0.0/8\"]".to_owned(),
+        "retry.initial_ms=20".to_owned(),
+        "retry.max_ms=200".to_owned(),
+        "delivery.request_timeout_ms=2000".to_owned(),
+        "shutdown_grace_ms=2000".to_owned(),
+        "log.reserve_bytes=0".to_owned(),
+        "ledger.reserve_bytes=0".to_owned(),
+    ];
+    set.extend_from_slice(settings);
+    load(&Overlay { set, ..Overlay::default() }).unwrap()
+}
+
+impl TestApp {
+    /// Starts with the test configuration.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts with further settings (`section.key=value`).
+    pub async fn with(settings: &[&str]) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let settings = settings.iter().map(|s| (*s).to_owned()).collect();
+        Self::over(dir, settings).await
+    }
+
+    async fn over(dir: Arc<TempDir>, settings: Vec<String>) -> Self {
+        let app = App::build(config(dir.path(), &settings), Clock::system()).await.unwrap();
+        let address = app.http_addr();
+        let (stop, stopped) = oneshot::channel::<()>();
+        #[expect(clippy::disallowed_methods, reason = "the test is the one that waits for it")]
+        let running = tokio::spawn(app.run(async move {
+            // A dropped sender stops it as well.
+            let _dropped = stopped.await;
+        }));
+        let api = Api::log_in(address).await;
+        Self { api, dir, settings, stop: Some(stop), running: Some(running) }
+    }
+
+    /// Ends it as SIGTERM would.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            tokio::time::timeout(Duration::from_secs(30), running).await.expect("ends in time").unwrap().unwrap();
+        }
+    }
+
+    /// Ends it and starts it again on the same data, with other settings if given.
+    pub async fn restart(&mut self, settings: Option<&[&str]>) {
+        self.stop().await;
+        if let Some(settings) = settings {
+            self.settings = settings.iter().map(|s| (*s).to_owned()).collect();
+        }
+        *self = Self::over(self.dir.clone(), self.settings.clone()).await;
+    }
+
+    /// Its data directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// A client of the API with a token.
+#[derive(Clone)]
+pub struct Api {
+    base: String,
+    token: String,
+    /// The account that the token belongs to.
+    pub account: String,
+    client: reqwest::Client,
+}
+
+/// An answer: status and envelope.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// `data` of the envelope.
+    pub fn data(&self) -> &Value {
+        &self.body["data"]
+    }
+}
+
+impl Api {
+    /// A client with the master account's token.
+    pub async fn log_in(address: SocketAddr) -> Self {
+        Self::log_in_with(address, MASTER_KEY).await
+    }
+
+    /// A client with the token of an API key.
+    pub async fn log_in_with(address: SocketAddr, key: &str) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut api =
+            Self { base: format!("http://{address}"), token: String::new(), account: String::new(), client };
+        let answer = api.call("PUT", "/v2/api_auth", Some(json!({"data": {"api_key": key}}))).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.body["auth_token"].as_str().unwrap().clone_into(&mut api.token);
+        answer.data()["account_id"].as_str().unwrap().clone_into(&mut api.account);
+        api
+    }
+
+    /// One request; `path` begins with `/`.
+    pub async fn call(&self, verb: &str, path: &str, body: Option<Value>) -> Answer {
+        let method = reqwest::Method::from_bytes(verb.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if !self.token.is_empty() {
+            request = request.header("X-Auth-Token", &self.token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+    }
+
+    /// A request below the client's own account.
+    pub async fn own(&self, verb: &str, path: &str, body: Option<Value>) -> Answer {
+        self.call(verb, &format!("/v2/accounts/{}{path}", self.account), body).await
+    }
+
+    /// Creates a hook; its id.
+    pub async fn hook(&self, document: Value) -> String {
+        self.hook_of(&self.account, document).await
+    }
+
+    /// Creates a hook of an account; its id. `name` and `hook` may be left out.
+    pub async fn hook_of(&self, account: &str, mut document: Value) -> String {
+        let fields = document.as_object_mut().unwrap();
+        fields.entry("name").or_insert(json!("test"));
+        fields.entry("hook").or_insert(json!("channel_create"));
+        let answer =
+            self.call("PUT", &format!("/v2/accounts/{account}/webhooks"), Some(json!({"data": document}))).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates an account below another; its id.
+    pub async fn account_below(&self, parent: &str, name: &str) -> String {
+        let body = json!({"data": {"name": name}});
+        let answer = self.call("PUT", &format!("/v2/accounts/{parent}"), Some(body)).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.data()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Hands in events for the client's own account; their offsets.
+    pub async fn publish(&self, events: &[Value]) -> Vec<u64> {
+        let answer = self.own("PUT", "/events", Some(json!({"data": events}))).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.data()["offsets"].as_array().unwrap().iter().map(|o| o.as_u64().unwrap()).collect()
+    }
+
+    /// A hook's queue.
+    pub async fn queue(&self, hook: &str) -> Value {
+        self.own("GET", &format!("/webhooks/{hook}/queue"), None).await.data().clone()
+    }
+}
+
+/// A call event of the client's account, as KAZOO would publish it.
+pub fn call_event(name: &str, call: &str, number: u64) -> Value {
+    json!({
+        "App-Name": "switch", "App-Version": "1", "Msg-ID": format!("{call}-{name}-{number}"),
+        "Event-Category": "call_event", "Event-Name": name, "Call-ID": call,
+        "Call-Direction": "inbound", "Caller-ID-Number": number.to_string(), "Timestamp": 63_927_219_201_u64,
+    })
+}
