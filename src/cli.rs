@@ -58,7 +58,8 @@ impl Settings {
     /// The configuration that they make with the environment.
     pub fn load(&self) -> Result<Config, ConfigError> {
         // Keys that are no text cannot be ours.
-        let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let env =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         load(&Overlay { file: self.config.clone(), env: env.collect(), set: self.set.clone() })
     }
 }

@@ -8,7 +8,7 @@ use switchhook::app::App;
 use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
 use switchhook::model::Clock;
-use switchhook::{offline, telemetry};
+use switchhook::{demo, offline, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(&settings),
         Command::Demo(args) => run(async move {
             let ended = shutdown_signal()?;
-            { let _ = (args, ended); Ok(()) }
+            demo::run(args.seconds, ended).await
         }),
         Command::Log { command } => inspect(&command),
     }
@@ -83,7 +83,7 @@ async fn signals(
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        if !first.take().is_some_and(|first| first.send(()).is_ok()) {
+        if first.take().is_none_or(|first| first.send(()).is_err()) {
             report("second signal: ending at once");
             #[expect(clippy::exit, reason = "asked for by the second signal; nothing may delay it")]
             std::process::exit(1);
@@ -126,5 +126,5 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 fn report(message: &str) {
     // When even stderr is gone, the exit code still tells.
-    let _gone = writeln!(std::io::stderr(), "switchhook: {message}");
+    drop(writeln!(std::io::stderr(), "switchhook: {message}"));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
+use super::keeper::{Announcer, Keeper};
 use super::ports::{EventsPort, HealthPort, QueuesPort};
 use super::retention::Retention;
 use super::watch::StorageHealth;
@@ -17,146 +18,112 @@ use crate::delivery::{self, Delivery};
 use crate::disk::OsDisk;
 use crate::http::{self, Api, Ports, Server};
 use crate::ingest::{self, AmqpConsumer, ConsumerOptions, Ingest, Publisher, PublisherOptions};
-use crate::kazoo;
-use crate::log::{self, Opened};
-use crate::model::{Clock, Hook};
-use crate::queues::{self, Action, Engine, Parts, Policy, Queues};
-use crate::state::{self, State};
+use crate::log::{self, Opened, Reader};
+use crate::model::Clock;
+use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
+use crate::state::{self, Change, State, StateTask};
 use crate::tasks::Tasks;
 
-/// The keeper and the announcer of disabled hooks.
-pub(super) struct Keeper {
+/// Everything that is on disk, open and recovered.
+struct Storage {
     state: State,
+    task: StateTask,
+    changes: mpsc::Receiver<Change>,
+    events: Opened,
+    ledger: Opened,
+    recovered: Recovered,
+    ingest: Ingest,
+}
+
+async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Storage> {
+    let opened = State::open(Arc::new(OsDisk), state_options(config), clock.clone(), tasks).await;
+    let state::Opened { state, task, changes, rebuilt, .. } = opened.context("state")?;
+    if let Some(reason) = rebuilt {
+        tracing::warn!(reason, "the state's index was made again from the journal");
+    }
+    let events = open_log(&config.data_dir.join("events"), events_options(config), clock)?;
+    let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
+    let recovered = queues::recover(&ledger.reader).context("ledger")?;
+    if recovered.unreadable > 0 {
+        tracing::error!(records = recovered.unreadable, "unreadable ledger records; those deliveries repeat");
+    }
+    let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &ingest_options(config));
+    Ok(Storage { state, task, changes, events, ledger, recovered, ingest: ingest.context("events log")? })
+}
+
+/// The queues and the delivery, with the channels between them.
+struct Middle {
+    engine: Engine,
+    delivery: Delivery,
+    handle: Queues,
     actions: mpsc::Receiver<Action>,
-    publisher: Publisher,
-    ingest: Ingest,
-    node: String,
-    clock: Clock,
-    with_broker: bool,
 }
 
-impl Keeper {
-    pub(super) async fn run(self) {
-        let (disabled, announced) = mpsc::channel(64);
-        let (state, actions) = (self.state.clone(), self.actions);
-        let announcer = Announcer {
-            publisher: self.publisher,
-            ingest: self.ingest,
-            node: self.node,
-            clock: self.clock,
-            with_broker: self.with_broker,
-        };
-        tokio::join!(queues::keep(state, actions, disabled), announcer.run(announced));
-    }
-}
-
-struct Announcer {
-    publisher: Publisher,
-    ingest: Ingest,
-    node: String,
-    clock: Clock,
-    with_broker: bool,
-}
-
-impl Announcer {
-    /// Publishes `webhook_disabled`; without a broker it goes straight into the log.
-    async fn run(self, mut disabled: mpsc::Receiver<Arc<Hook>>) {
-        while let Some(hook) = disabled.recv().await {
-            let msg_id = self.clock.now_us().to_string();
-            let message = kazoo::webhook_disabled_message(hook.account, hook.id, &msg_id, &self.node);
-            let body = serde_json::Value::Object(message).to_string();
-            let (exchange, key) = kazoo::WEBHOOK_DISABLED_BINDING;
-            if self.with_broker {
-                self.publisher.publish(exchange, key, body);
-            } else if let Err(error) = self.ingest.submit(vec![body.into()], hook.account).await {
-                tracing::warn!(hook_id = %hook.id, %error, "webhook_disabled could not be logged");
-            }
-        }
-    }
+fn middle(
+    config: &Config,
+    clock: &Clock,
+    tasks: &Tasks,
+    storage: &Storage,
+    from: (mpsc::Receiver<Change>, Recovered),
+) -> anyhow::Result<Middle> {
+    let options = queue_options(config);
+    // A place for every permit: handing out an attempt never waits.
+    let places = options.max_in_flight + 64;
+    let ((jobs_tx, jobs), (results_tx, results)) = (mpsc::channel(places), mpsc::channel(places));
+    let ((commands_tx, commands), (actions_tx, actions)) = (mpsc::channel(256), mpsc::channel(1024));
+    let (events, ledger, state) = (&storage.events, &storage.ledger, &storage.state);
+    let ends = (jobs, results_tx);
+    let reader = events.reader.clone();
+    let delivery = Delivery::new(delivery_options(config), clock.clone(), reader, state.clone(), ends)?;
+    let handle = Queues::new(
+        commands_tx,
+        (events.reader.clone(), ledger.reader.clone()),
+        state.clone(),
+        clock.clone(),
+        (tasks.clone(), options.max_replays, config.attempts.log_successful),
+    );
+    let engine = Engine::new(Parts {
+        options,
+        clock: clock.clone(),
+        events: events.reader.clone(),
+        ledger: ledger.appender.clone(),
+        recovered: from.1,
+        state: state.clone(),
+        hooks: state.all_hooks(),
+        changes: from.0,
+        commands,
+        jobs: jobs_tx,
+        results,
+        actions: actions_tx,
+        tasks: tasks.clone(),
+    });
+    Ok(Middle { engine, delivery, handle, actions })
 }
 
 impl App {
     /// Opens the data directory, brings every queue back to its place, and binds the listeners.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
-        let dir = config.data_dir.clone();
-        let lock = lock(&dir)?;
-        let mut opened = State::open(Arc::new(OsDisk), state_options(&config), clock.clone(), &tasks)
-            .await
-            .context("state")?;
-        if let Some(reason) = opened.rebuilt.take() {
-            tracing::warn!(reason, "the state's index was made again from the journal");
-        }
-        let events = open_log(&dir.join("events"), events_options(&config), &clock)?;
-        let ledger = open_log(&dir.join("ledger"), ledger_options(&config), &clock)?;
-        let recovered = queues::recover(&ledger.reader).context("ledger")?;
-        if recovered.unreadable > 0 {
-            tracing::error!(records = recovered.unreadable, "ledger records are unreadable; those deliveries repeat");
-        }
-        let state = opened.state;
-        let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &ingest_options(&config))
-            .context("events log")?;
-        let options = queue_options(&config);
-        let (jobs_tx, jobs) = mpsc::channel(options.max_in_flight + 64);
-        let (results_tx, results) = mpsc::channel(options.max_in_flight + 64);
-        let (commands_tx, commands) = mpsc::channel(256);
-        let (actions_tx, actions) = mpsc::channel(1024);
-        let delivery = Delivery::new(
-            delivery_options(&config),
-            clock.clone(),
-            events.reader.clone(),
-            state.clone(),
-            (jobs, results_tx),
-        )?;
-        let max_replays = options.max_replays;
-        let engine = Engine::new(Parts {
-            options,
-            clock: clock.clone(),
-            events: events.reader.clone(),
-            ledger: ledger.appender.clone(),
-            recovered,
-            state: state.clone(),
-            hooks: state.all_hooks(),
-            changes: opened.changes,
-            commands,
-            jobs: jobs_tx,
-            results,
-            actions: actions_tx,
-            tasks: tasks.clone(),
-        });
-        let queues = Queues::new(
-            commands_tx,
-            (events.reader.clone(), ledger.reader.clone()),
-            state.clone(),
-            clock.clone(),
-            (tasks.clone(), max_replays, config.attempts.log_successful),
-        );
-        let broker = broker(&config, &ingest)?;
-        let status = broker.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status);
-        let health = StorageHealth {
-            events: events.reader.clone(),
-            ledger: ledger.reader.clone(),
-            state: state.clone(),
-            broker: status,
-        };
-        let ports = Ports {
-            queues: Arc::new(QueuesPort(queues.clone())),
-            events: Arc::new(EventsPort { ingest: ingest.clone(), log_id: state.settings().log_id, events: events.reader.clone() }),
-            health: Arc::new(HealthPort(health)),
-        };
-        let api = Api::new(state.clone(), ports, clock.clone(), http_options(&config));
-        let server = Server::bind(api).await.with_context(|| format!("http.listen {}", config.http.listen))?;
-        let keeper = Keeper {
-            state: state.clone(),
-            actions,
-            publisher: broker.handle,
-            ingest,
+        let lock = lock(&config.data_dir)?;
+        let mut storage = open_storage(&config, &clock, &tasks).await?;
+        let (_, nothing) = mpsc::channel(1);
+        let changes = std::mem::replace(&mut storage.changes, nothing);
+        let from = (changes, std::mem::take(&mut storage.recovered));
+        let middle = middle(&config, &clock, &tasks, &storage, from)?;
+        let Storage { state, task, events, ledger, ingest, .. } = storage;
+        let link = broker(&config, &ingest)?;
+        let ports = ports(&link, &ingest, &middle.handle, (&events.reader, &ledger.reader, &state));
+        let server =
+            Server::bind(Api::new(state.clone(), ports, clock.clone(), http_options(&config))).await?;
+        let announcer = Announcer {
+            publisher: config.amqp.uri.is_some().then_some(link.handle),
+            ingest: ingest.clone(),
             node: node_name(),
             clock: clock.clone(),
-            with_broker: config.amqp.uri.is_some(),
         };
+        let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
         let retention = Retention {
-            events: (events.appender.clone(), events.reader.clone()),
+            events: (events.appender, events.reader.clone()),
             ledger: (ledger.appender, ledger.reader),
             clock,
             max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
@@ -164,24 +131,42 @@ impl App {
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
-            queues,
+            queues: middle.handle,
+            ingest,
             state,
             events: events.reader,
             steps: Steps {
-                consumer: broker.consumer,
-                publisher: broker.publisher,
+                consumer: link.consumer,
+                publisher: link.publisher,
                 server,
-                engine,
-                delivery,
+                engine: middle.engine,
+                delivery: middle.delivery,
                 keeper,
                 retention,
-                state: opened.task,
+                state: task,
                 writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
             },
             tasks,
             stops,
             _lock: lock,
         })
+    }
+}
+
+/// The steps as the API sees them.
+fn ports(link: &Broker, ingest: &Ingest, queues: &Queues, stored: (&Reader, &Reader, &State)) -> Ports {
+    let (events, ledger, state) = stored;
+    let health = StorageHealth {
+        events: events.clone(),
+        ledger: ledger.clone(),
+        state: state.clone(),
+        broker: link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status),
+    };
+    let log_id = state.settings().log_id;
+    Ports {
+        queues: Arc::new(QueuesPort(queues.clone())),
+        events: Arc::new(EventsPort { ingest: ingest.clone(), log_id, events: events.clone() }),
+        health: Arc::new(HealthPort(health)),
     }
 }
 
@@ -194,7 +179,10 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            bail!("data_dir {} is in use by another process; stop it or choose another data_dir", dir.display())
+            bail!(
+                "data_dir {} is in use by another process; stop it or choose another data_dir",
+                dir.display()
+            )
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}", path.display())),
     }
@@ -225,7 +213,8 @@ fn broker(config: &Config, ingest: &Ingest) -> anyhow::Result<Broker> {
         ..ConsumerOptions::default()
     };
     let consumer = AmqpConsumer::new(uri.reveal(), options, ingest.clone()).context("amqp.uri")?;
-    let (handle, publisher) = Publisher::new(uri.reveal(), &PublisherOptions::default()).context("amqp.uri")?;
+    let (handle, publisher) =
+        Publisher::new(uri.reveal(), &PublisherOptions::default()).context("amqp.uri")?;
     Ok(Broker { consumer: Some(consumer), publisher: Some(publisher), handle })
 }
 
@@ -249,7 +238,9 @@ fn events_options(config: &Config) -> log::Options {
         max_age_us: Some(config.retention.max_age_hours.saturating_mul(3_600_000_000)),
         max_bytes: Some(config.retention.max_bytes),
         reserve_bytes: config.log.reserve_bytes,
-        max_record_bytes: config.ingest.max_event_bytes.saturating_add(ingest::RECORD_OVERHEAD as u32),
+        max_record_bytes: u32::try_from(ingest::RECORD_OVERHEAD)
+            .unwrap_or(u32::MAX)
+            .saturating_add(config.ingest.max_event_bytes),
         ..log::Options::default()
     }
 }

@@ -5,6 +5,7 @@
 //! left unwritten.
 
 mod build;
+mod keeper;
 mod ports;
 mod retention;
 mod watch;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::delivery::Delivery;
 use crate::http::Server;
-use crate::ingest::{AmqpConsumer, PublisherTask};
+use crate::ingest::{AmqpConsumer, Ingest, PublisherTask};
 use crate::log::Writer;
 use crate::queues::{Engine, Queues};
 use crate::state::{State, StateTask};
@@ -30,6 +31,7 @@ pub struct App {
     grace: Duration,
     http_addr: SocketAddr,
     queues: Queues,
+    ingest: Ingest,
     state: State,
     events: crate::log::Reader,
     steps: Steps,
@@ -52,7 +54,7 @@ struct Steps {
     server: Server,
     engine: Engine,
     delivery: Delivery,
-    keeper: build::Keeper,
+    keeper: keeper::Keeper,
     retention: retention::Retention,
     state: StateTask,
     writers: Vec<(&'static str, Writer)>,
@@ -69,6 +71,18 @@ impl App {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The way in for events, for the demo and for tests.
+    #[must_use]
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// The queues, likewise.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        &self.queues
     }
 
     /// The events log, likewise.
@@ -123,29 +137,33 @@ impl App {
 type Task = JoinHandle<anyhow::Result<()>>;
 
 /// Starts every step; a storage or queue step that fails cancels `failed`.
-fn start(tasks: &Tasks, stops: &Stops, failed: &Stop, steps: Steps) -> (Vec<Task>, Task, Vec<JoinHandle<()>>) {
+fn start(
+    tasks: &Tasks,
+    tokens: &Stops,
+    failed: &Stop,
+    steps: Steps,
+) -> (Vec<Task>, Task, Vec<JoinHandle<()>>) {
     let mut storage = Vec::new();
     for (name, writer) in steps.writers {
-        let (stop, failed) = (stops.storage.clone(), failed.clone());
+        let (stop, failed) = (tokens.storage.clone(), failed.clone());
         storage.push(tasks.spawn_blocking(move || {
             let ended = writer.run(stop);
             failed.cancel();
             ended.map_err(|error| anyhow::anyhow!("{name}: {error}"))
         }));
     }
-    let (stop, state) = (stops.storage.clone(), steps.state);
-    drop(tasks.spawn("state", async move { state.run(stop).await }));
-    let (engine, stop, failing) = (steps.engine, stops.engine.clone(), failed.clone());
+    drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
+    let (engine, stop, failing) = (steps.engine, tokens.engine.clone(), failed.clone());
     let engine = tasks.spawn("queues", async move {
         let ended = engine.run(stop).await;
         failing.cancel();
         ended.map_err(anyhow::Error::from)
     });
-    drop(tasks.spawn("delivery", steps.delivery.run(stops.abandon.clone())));
+    drop(tasks.spawn("delivery", steps.delivery.run(tokens.abandon.clone())));
     drop(tasks.spawn("keeper", steps.keeper.run()));
-    let mut rest = vec![tasks.spawn("retention", steps.retention.run(stops.intake.clone()))];
+    let mut rest = vec![tasks.spawn("retention", steps.retention.run(tokens.intake.clone()))];
     if let Some(consumer) = steps.consumer {
-        let (stop, failing) = (stops.intake.clone(), failed.clone());
+        let (stop, failing) = (tokens.intake.clone(), failed.clone());
         rest.push(tasks.spawn("amqp", async move {
             if let Err(error) = consumer.run(stop).await {
                 tracing::error!(%error, "broker ingest has ended");
@@ -154,9 +172,9 @@ fn start(tasks: &Tasks, stops: &Stops, failed: &Stop, steps: Steps) -> (Vec<Task
         }));
     }
     if let Some(publisher) = steps.publisher {
-        rest.push(tasks.spawn("publisher", publisher.run(stops.intake.clone())));
+        rest.push(tasks.spawn("publisher", publisher.run(tokens.intake.clone())));
     }
-    let (server, stop) = (steps.server, stops.intake.clone());
+    let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));
     (storage, engine, rest)
 }

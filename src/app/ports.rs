@@ -25,12 +25,14 @@ pub(super) struct EventsPort {
 /// Health.
 pub(super) struct HealthPort(pub(super) StorageHealth);
 
-fn refused(error: AskError) -> ReplayError {
+fn refused(error: &AskError) -> ReplayError {
     match error {
         AskError::NoHook => ReplayError::NoHook,
-        AskError::TooMany(count) => ReplayError::TooMany(count),
-        AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from, until },
-        AskError::Ended | AskError::Read(_) | AskError::State(_) => ReplayError::Unavailable(error.to_string()),
+        AskError::TooMany(count) => ReplayError::TooMany(*count),
+        AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from: *from, until: *until },
+        AskError::Ended | AskError::Read(_) | AskError::State(_) => {
+            ReplayError::Unavailable(error.to_string())
+        }
     }
 }
 
@@ -45,7 +47,7 @@ impl http::Queues for QueuesPort {
     }
 
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
-        Box::pin(async move { self.0.replay(request).await.map_err(refused) })
+        Box::pin(async move { self.0.replay(request).await.map_err(|error| refused(&error)) })
     }
 
     fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>> {

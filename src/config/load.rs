@@ -73,8 +73,8 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
     let defaults = parse(DEFAULTS, "defaults")?;
     let mut table = defaults.clone();
     if let Some(path) = &overlay.file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::File { path: path.clone(), error })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.clone(), error })?;
         let origin = format!("config file {}", path.display());
         let over = parse(&text, &origin)?;
         known(&over, "", &origin)?;
@@ -145,11 +145,8 @@ fn set(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<(), Con
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned() });
     }
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let place = if section.is_empty() {
-        Some(table)
-    } else {
-        table.get_mut(section).and_then(Value::as_table_mut)
-    };
+    let place =
+        if section.is_empty() { Some(table) } else { table.get_mut(section).and_then(Value::as_table_mut) };
     let Some(place) = place else {
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned() });
     };
@@ -265,7 +262,8 @@ mod tests {
             ("SWITCHHOOK__AMQP__QUEUE".to_owned(), "5".to_owned()),
             ("UNRELATED".to_owned(), "x".to_owned()),
         ];
-        let set = vec!["delivery.allow_addresses=[\"10.0.0.0/8\"]".to_owned(), "amqp.uri=amqp://a".to_owned()];
+        let set =
+            vec!["delivery.allow_addresses=[\"10.0.0.0/8\"]".to_owned(), "amqp.uri=amqp://a".to_owned()];
         let config = load(&Overlay { env, set, file: None }).unwrap();
         assert_eq!((config.delivery.max_in_flight, config.amqp.queue.as_str()), (77, "5"));
         assert_eq!(config.delivery.allow_addresses.len(), 1);
@@ -273,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_secret_prints_as_stars() {
-        let config = with(&["auth.master_api_key=0000000000000000000000000000000000000000000000000000000000000000"]);
+        let config =
+            with(&["auth.master_api_key=0000000000000000000000000000000000000000000000000000000000000000"]);
         assert!(!format!("{config:?}").contains("0000000000"));
     }
 }

@@ -50,7 +50,7 @@ macro_rules! section {
 
 section!(
     /// `[http]`
-    Http { listen: SocketAddr, max_body_bytes: u64, max_connections: usize, request_timeout_ms: u64 }
+    Http { listen: SocketAddr, max_body_bytes: u64, request_timeout_ms: u64 }
 );
 section!(
     /// `[websocket]`

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::guard::Guard;
-use super::request::{ExtrasOwned, NoRequest, Target, one_shot_target};
+use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::send::{Caps, send};
 use crate::log::Reader;
 use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, EventId, HookId, Job, TransportError};
@@ -86,7 +86,7 @@ impl Delivery {
             .dns_resolver(Arc::new(guard.clone()))
             .build()?;
         let settings = state.settings();
-        let (cluster_id, log_id) = (settings.cluster_id.to_string().into(), settings.log_id);
+        let (cluster_id, log_id) = (settings.cluster_id.as_str().into(), settings.log_id);
         let shared = Shared { client, guard, options, clock, events, state, cluster_id, log_id, results };
         Ok(Self { jobs, shared: Arc::new(shared), targets: HashMap::new() })
     }
@@ -156,16 +156,16 @@ impl Shared {
         };
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let now_us = self.clock.now_us();
-        let delivery = DeliveryId {
-            event: EventId { log: self.log_id, offset: job.key.offset },
-            hook: job.hook.id,
+        let delivery =
+            DeliveryId { event: EventId { log: self.log_id, offset: job.key.offset }, hook: job.hook.id };
+        let surroundings = Surroundings {
+            delivery,
+            now_us,
+            timeout: self.options.request_timeout,
+            cluster_id: &self.cluster_id,
+            reseller_of: &|account| self.state.reseller_of(account),
         };
-        let extras = |event: &crate::model::Event<'_>| ExtrasOwned {
-            cluster_id: self.cluster_id.clone(),
-            reseller_id: event.account.and_then(|a| self.state.reseller_of(a)),
-        };
-        let at = (now_us, self.options.request_timeout);
-        let request = match target.request(job, delivery, at, &record, &extras) {
+        let request = match target.request(job, &record, &surroundings) {
             Ok(request) => request,
             Err(reason) => return (unsent(job, &reason), max_tries),
         };
@@ -206,19 +206,19 @@ fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
 }
 
 fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
-    let (hook_id, offset, attempt, duration_ms) = (job.hook.id, job.key.offset, job.attempt, duration_us / 1000);
+    let (hook_id, offset, ms) = (job.hook.id, job.key.offset, duration_us / 1000);
     match result {
         AttemptResult::Answered(response) if (200..300).contains(&response.status) => {
-            tracing::debug!(%hook_id, offset, attempt, duration_ms, status = response.status, "delivered");
+            tracing::debug!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, status = response.status, "delivered");
         }
         AttemptResult::Answered(response) => {
-            tracing::info!(%hook_id, offset, attempt, duration_ms, status = response.status, "attempt failed");
+            tracing::info!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, status = response.status, "attempt failed");
         }
         AttemptResult::Failed(error) => {
-            tracing::info!(%hook_id, offset, attempt, duration_ms, error = error.text(), "attempt failed");
+            tracing::info!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, error = error.text(), "attempt failed");
         }
         AttemptResult::NothingToSend | AttemptResult::Expired => {
-            tracing::debug!(%hook_id, offset, attempt, "nothing to send");
+            tracing::debug!(%hook_id, offset, attempt = job.attempt, "nothing to send");
         }
     }
 }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::sign::signature;
 use crate::kazoo::{self, Extras};
-use crate::model::{DeliveryId, Event, Family, Hook, Job, Verb};
+use crate::model::{AccountId, DeliveryId, Event, Family, Hook, Job, Verb};
 
 /// The name that receivers see.
 const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
@@ -56,7 +56,8 @@ impl Target {
             url.set_fragment(None);
         }
         for (name, value) in &hook.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value))
+            {
                 headers.insert(name, value);
             }
         }
@@ -72,14 +73,12 @@ impl Target {
     pub(super) fn request(
         &self,
         job: &Job,
-        delivery: DeliveryId,
-        (now_us, timeout): (u64, Duration),
         record: &[u8],
-        extras: &dyn Fn(&Event<'_>) -> ExtrasOwned,
+        around: &Surroundings<'_>,
     ) -> Result<Request, NoRequest> {
         let event = Event::decode(record).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
-        let owned = extras(&event);
-        let extras = Extras { cluster_id: &owned.cluster_id, reseller_id: owned.reseller_id };
+        let reseller_id = event.account.and_then(|account| (around.reseller_of)(account));
+        let extras = Extras { cluster_id: around.cluster_id, reseller_id };
         let payload = kazoo::payload(&event, &self.hook, &extras)
             .map_err(|e| NoRequest::Unsendable(e.to_string()))?
             .ok_or(NoRequest::Filtered)?;
@@ -97,14 +96,14 @@ impl Target {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        let id = delivery.to_string();
-        let timestamp_s = now_us / 1_000_000;
+        let id = around.delivery.to_string();
+        let timestamp_s = around.now_us / 1_000_000;
         if let Some(content_type) = wire.content_type {
             put("content-type", content_type);
         }
         put("webhook-id", &id);
         put("webhook-timestamp", &timestamp_s.to_string());
-        put("x-event-id", &delivery.event.to_string());
+        put("x-event-id", &around.delivery.event.to_string());
         put("x-attempt", &job.attempt.to_string());
         if job.replay {
             put("x-replay", "true");
@@ -112,7 +111,7 @@ impl Target {
         if !self.hook.secrets.is_empty() {
             put("webhook-signature", &signature(&self.hook.secrets, &id, timestamp_s, &wire.body));
         }
-        *request.timeout_mut() = Some(self.hook.timeout_ms.map_or(timeout, Duration::from_millis));
+        *request.timeout_mut() = Some(self.hook.timeout_ms.map_or(around.timeout, Duration::from_millis));
         if wire.verb != Verb::Get {
             *request.body_mut() = Some(wire.body.into());
         }
@@ -120,11 +119,13 @@ impl Target {
     }
 }
 
-/// What the payload needs beside event and hook.
-#[derive(Debug, Clone)]
-pub(super) struct ExtrasOwned {
-    pub(super) cluster_id: Arc<str>,
-    pub(super) reseller_id: Option<crate::model::AccountId>,
+/// What a request needs beside hook and event.
+pub(super) struct Surroundings<'a> {
+    pub(super) delivery: DeliveryId,
+    pub(super) now_us: u64,
+    pub(super) timeout: Duration,
+    pub(super) cluster_id: &'a str,
+    pub(super) reseller_of: &'a (dyn Fn(AccountId) -> Option<AccountId> + Sync),
 }
 
 /// The target that an event of a callflow brings with it.
@@ -152,5 +153,8 @@ fn take_credentials(url: &mut Url) -> Option<String> {
 
 fn percent_decode(text: &str) -> String {
     let pair = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }

@@ -59,13 +59,9 @@ impl AttemptReader {
     }
 
     fn hooks(&self, query: &AttemptQuery) -> HashMap<u64, Arc<Hook>> {
-        let hooks = match query.hook {
-            Some(hook) => self.state.hook(hook).into_iter().collect(),
-            None => {
-                let all = self.state.all_hooks();
-                all.into_iter().filter(|h| h.account == query.account).collect::<Vec<_>>()
-            }
-        };
+        let hooks: Vec<Arc<Hook>> = query
+            .hook
+            .map_or_else(|| self.state.all_hooks(), |hook| self.state.hook(hook).into_iter().collect());
         hooks.into_iter().filter(|h| h.account == query.account).map(|h| (h.id.tag(), h)).collect()
     }
 
@@ -124,7 +120,7 @@ impl AttemptReader {
     fn request(&self, hook: &Hook, record: &[u8]) -> Option<WireRequest> {
         let event = Event::decode(record).ok()?;
         let reseller_id = event.account.and_then(|a| self.state.reseller_of(a));
-        let cluster_id = self.state.settings().cluster_id.to_string();
+        let cluster_id = self.state.settings().cluster_id.clone();
         let payload = kazoo::payload(&event, hook, &Extras { cluster_id: &cluster_id, reseller_id });
         payload.ok().flatten().map(|payload| kazoo::wire_request(hook, &payload))
     }

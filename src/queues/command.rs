@@ -34,19 +34,19 @@ pub struct RawStatus {
 impl Engine {
     /// Answers a command. A caller that has gone away gets nothing.
     pub(super) fn command(&mut self, command: Command) {
-        match command {
-            Command::Status(hook, answer) => drop(answer.send(self.status(hook))),
+        let _gone = match command {
+            Command::Status(hook, answer) => answer.send(self.status(hook)).is_err(),
             Command::Replay(job, failed, answer) => {
                 let at = self.owner.get(&job.hook).copied();
                 if let Some(at) = at {
                     self.add_replay(at, ReplayRun::new(job.clone(), failed));
                     self.end_replay_if_done(at, job.id);
                 }
-                drop(answer.send(at.is_some()));
+                answer.send(at.is_some()).is_err()
             }
-            Command::Replays(hook, answer) => drop(answer.send(self.replays(hook))),
-            Command::Cancel(hook, id, answer) => drop(answer.send(self.cancel(hook, id))),
-        }
+            Command::Replays(hook, answer) => answer.send(self.replays(hook)).is_err(),
+            Command::Cancel(hook, id, answer) => answer.send(self.cancel(hook, id)).is_err(),
+        };
     }
 
     fn status(&self, hook: HookId) -> Option<RawStatus> {
@@ -63,7 +63,8 @@ impl Engine {
             (true, _) if slot.in_flight == 0 && next_try_at_us.is_some() => QueueState::Retrying,
             (true, _) => QueueState::Active,
         };
-        let cursor = if line.live { line.queue.cursor().max(self.live_cursor(line)) } else { line.queue.cursor() };
+        let cursor =
+            if line.live { line.queue.cursor().max(self.live_cursor(line)) } else { line.queue.cursor() };
         let status = QueueStatus {
             state,
             cursor,

@@ -158,7 +158,8 @@ fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(Id, Start, b
         if let Some(replay) = &mut line.replay
             && (replay.job.ended.is_some()
                 || replaying >= (own / SHARE).max(1)
-                || !line.queue.has_ready() || !replay.admit(now_us))
+                || !line.queue.has_ready()
+                || !replay.admit(now_us))
         {
             continue;
         }

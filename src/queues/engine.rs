@@ -159,7 +159,7 @@ impl Engine {
             started_us,
         };
         for hook in parts.hooks {
-            engine.add_hook(hook);
+            engine.add_hook(&hook);
         }
         engine.restore_one_shots();
         engine.ledger.checkpoint_every(engine.options.checkpoint_records);
@@ -283,7 +283,10 @@ impl Engine {
             self.flush(false).await?;
         }
         if self.in_flight > 0 {
-            tracing::warn!(in_flight = self.in_flight, "attempts abandoned at shutdown; they will be repeated");
+            tracing::warn!(
+                in_flight = self.in_flight,
+                "attempts abandoned at shutdown; they will be repeated"
+            );
         }
         self.act();
         self.flush(true).await?;

@@ -85,7 +85,8 @@ impl Queues {
 
     /// A hook's queue now.
     pub async fn status(&self, hook: HookId) -> Result<Option<QueueStatus>, AskError> {
-        let Some(RawStatus { mut status, oldest }) = self.ask(|answer| Command::Status(hook, answer)).await? else {
+        let Some(RawStatus { mut status, oldest }) = self.ask(|answer| Command::Status(hook, answer)).await?
+        else {
             return Ok(None);
         };
         if let Some(oldest) = oldest.filter(|_| status.waiting > 0) {
@@ -148,9 +149,8 @@ impl Queues {
         let failed = self.failed(&job).await?;
         let counting = job.clone();
         let hook = self.attempts.state.hook(job.hook).ok_or(AskError::NoHook)?;
-        let matched = self
-            .blocking(move |reader| count(&reader, &counting, &hook, failed.as_deref()))
-            .await?;
+        let matched =
+            self.blocking(move |reader| count(&reader, &counting, &hook, failed.as_deref())).await?;
         job.totals = [matched, 0, 0];
         job.ended = Some((self.clock.now_us(), ReplayState::Done));
         Ok(job.status(job.until, job.totals))
@@ -161,7 +161,10 @@ impl Queues {
         let mut found = self.ask(|answer| Command::Replays(hook, answer)).await?;
         let ended = self.jobs()?;
         found.extend(
-            ended.into_iter().filter(|j| j.hook == hook && j.ended.is_some()).map(|j| j.status(j.until, j.totals)),
+            ended
+                .into_iter()
+                .filter(|j| j.hook == hook && j.ended.is_some())
+                .map(|j| j.status(j.until, j.totals)),
         );
         found.sort_by_key(|r| (std::cmp::Reverse(r.started_us), r.ended_us.is_some()));
         found.dedup_by_key(|r| r.id);
@@ -175,10 +178,13 @@ impl Queues {
 
     fn jobs(&self) -> Result<Vec<ReplayJob>, AskError> {
         let documents = self.attempts.state.all(Kind::Replay).map_err(|e| AskError::State(e.to_string()))?;
-        Ok(documents.iter().filter_map(|d| {
-            let id = d.get("_id").and_then(serde_json::Value::as_str)?;
-            ReplayJob::from_document(id.parse().ok()?, d)
-        }).collect())
+        Ok(documents
+            .iter()
+            .filter_map(|d| {
+                let id = d.get("_id").and_then(serde_json::Value::as_str)?;
+                ReplayJob::from_document(id.parse().ok()?, d)
+            })
+            .collect())
     }
 
     /// Begins again what was running when the program ended.
@@ -224,7 +230,12 @@ fn count(
             let account = event.account.and_then(|a| reader.state.account(a));
             let reached = account.is_some_and(|a| super::router::in_reach(hook, &a));
             let chosen = failed.is_none_or(|f| f.contains(&record.offset));
-            if reached && chosen && event.quarantine.is_none() && job.covers(&event) && kazoo::wanted(hook, &event) {
+            if reached
+                && chosen
+                && event.quarantine.is_none()
+                && job.covers(&event)
+                && kazoo::wanted(hook, &event)
+            {
                 matched += 1;
             }
         }

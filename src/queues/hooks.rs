@@ -18,9 +18,9 @@ impl Engine {
     pub(super) fn change(&mut self, change: Change) {
         match change {
             Change::HookPut(hook) => match self.owner.get(&hook.id).copied() {
-                Some(at) => self.change_hook(at, hook),
+                Some(at) => self.change_hook(at, &hook),
                 None => {
-                    self.add_hook(hook);
+                    self.add_hook(&hook);
                 }
             },
             Change::HookGone(id, _) => self.remove_hook(id),
@@ -29,9 +29,9 @@ impl Engine {
     }
 
     /// A hook's slot, with its queue where the ledger left it, else at the hook's own start.
-    pub(super) fn add_hook(&mut self, hook: Arc<Hook>) -> usize {
+    pub(super) fn add_hook(&mut self, hook: &Arc<Hook>) -> usize {
         let now = self.now_us();
-        let line = self.live_line(&hook);
+        let line = self.live_line(hook);
         let mut health = Health::default();
         if let Some(recovered) = self.recovered.queues.remove(&hook.id) {
             recovered.image.failures.iter().for_each(|at| health.restore(*at));
@@ -40,7 +40,7 @@ impl Engine {
             && self.options.policy.probe_initial_ms > 0;
         let due_us = if probing { now + 1000 * probe_delay_ms(&self.options.policy, 0) } else { 0 };
         let slot = Slot {
-            host: self.hosts.of(&hook),
+            host: self.hosts.of(hook),
             lines: vec![line],
             health,
             probe: Probe { due_us, ..Probe::default() },
@@ -60,7 +60,7 @@ impl Engine {
         }
         self.owner.insert(hook.id, at);
         if !hook.one_shot {
-            self.router.insert(&hook, at);
+            self.router.insert(hook, at);
         }
         self.catch_up(at);
         at
@@ -92,13 +92,13 @@ impl Engine {
         self.schedule(at);
     }
 
-    fn change_hook(&mut self, at: usize, hook: Arc<Hook>) {
-        let host = self.hosts.of(&hook);
+    fn change_hook(&mut self, at: usize, hook: &Arc<Hook>) {
+        let host = self.hosts.of(hook);
         let (limits, routed) = (self.limits(), self.routed);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let old = std::mem::replace(&mut slot.hook, hook.clone());
         self.router.remove(&old, at);
-        self.router.insert(&hook, at);
+        self.router.insert(hook, at);
         if slot.in_flight == 0 {
             slot.host = host;
         }
@@ -160,7 +160,7 @@ impl Engine {
         let hook = one_shot_hook(account, offset);
         match self.owner.get(&hook.id) {
             Some(at) => *at,
-            None => self.add_hook(Arc::new(hook)),
+            None => self.add_hook(&Arc::new(hook)),
         }
     }
 

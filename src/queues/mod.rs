@@ -18,6 +18,8 @@ mod ledger;
 mod options;
 mod policy;
 mod queue;
+#[cfg(test)]
+mod queue_model;
 mod record;
 mod recover;
 mod refill;

@@ -62,7 +62,13 @@ pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
 /// Delay before try `tries + 1`, in ms: doubling from the initial delay to the cap, with up to a fifth of
 /// jitter either way from `random` (0 to 1); never less than the receiver asked for.
 #[must_use]
-pub fn retry_delay_ms(policy: &Policy, hook: &Hook, tries: u16, retry_after_ms: Option<u64>, random: f64) -> u64 {
+pub fn retry_delay_ms(
+    policy: &Policy,
+    hook: &Hook,
+    tries: u16,
+    retry_after_ms: Option<u64>,
+    random: f64,
+) -> u64 {
     let initial = hook.retry.initial_ms.unwrap_or(policy.retry_initial_ms);
     let max = hook.retry.max_ms.unwrap_or(policy.retry_max_ms).max(initial);
     let delay = backed_off(initial, max, tries.saturating_sub(1));
@@ -118,6 +124,7 @@ impl Health {
     }
 
     /// The failures that still count, oldest first.
+    #[must_use]
     pub fn failures(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.failures.iter().copied()
     }

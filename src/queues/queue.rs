@@ -375,11 +375,27 @@ impl Queue {
                 self.timers.insert((due_us, key));
             }
         }
+        // A released suspect may stand before it.
+        self.advance(key);
+    }
+
+    /// Deliveries of the same lane that stand before `offset`. There are some only when they had used up their
+    /// tries and were passed by: once `offset` is delivered they come too late.
+    #[must_use]
+    pub fn passed_by(&self, offset: u64) -> Vec<u64> {
+        let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
+        lane.into_iter().flat_map(|l| l.order.iter().copied()).take_while(|o| *o < offset).collect()
     }
 
     /// The last try failed and nobody knows yet whether the hook works: set it aside, let its lane go on.
-    pub fn suspect(&mut self, offset: u64, until: u64) {
-        let Some(entry) = self.entries.get_mut(&offset) else { return };
+    /// False when another delivery stands before it (the hook was disabled and enabled meanwhile): then it
+    /// waits for its turn again instead.
+    pub fn suspect(&mut self, offset: u64, until: u64) -> bool {
+        let Some(entry) = self.entries.get_mut(&offset) else { return false };
+        if self.lanes.get(&entry.lane).and_then(Lane::head) != Some(offset) {
+            self.retry(offset, 0);
+            return false;
+        }
         if entry.state == EntryState::InFlight {
             self.in_flight -= 1;
         }
@@ -391,6 +407,7 @@ impl Queue {
             lane.suspects += 1;
         }
         self.advance(key);
+        true
     }
 
     /// Suspects whose time has passed; with `u64::MAX` all of them. The caller settles them.
@@ -404,9 +421,14 @@ impl Queue {
         for (_, offset) in std::mem::take(&mut self.suspects) {
             if let Some(entry) = self.entries.get_mut(&offset) {
                 entry.state = EntryState::Waiting;
-                if let Some(lane) = self.lanes.get_mut(&entry.lane) {
+                let key = entry.lane;
+                if let Some(lane) = self.lanes.get_mut(&key) {
                     lane.suspects = 0;
+                    if let Some(due) = lane.due.take() {
+                        self.timers.remove(&(due, key));
+                    }
                 }
+                self.advance(key);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::model::{Id, Response, TransportError};
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
 pub const CHECKPOINT_TAG: u64 = 0;
 /// The log tag of the record that completes a checkpoint.
-pub const CHECKPOINT_END_TAG: u64 = 1;
+pub(super) const CHECKPOINT_END_TAG: u64 = 1;
 
 /// What an attempt led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +192,9 @@ impl LedgerRecord {
 fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
     out.extend_from_slice(&[1, a.outcome as u8]);
     put_id(out, a.queue);
-    for n in [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us] {
+    for n in
+        [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us]
+    {
         put_number(out, n);
     }
     match &a.ending {
@@ -257,8 +259,14 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     }
     put_number(out, image.entries.len() as u64);
     for (offset, lane, past) in &image.entries {
-        for n in [*offset, *lane, u64::from(past.attempts), u64::from(past.tries), past.due_us, past.first_failed_us]
-        {
+        for n in [
+            *offset,
+            *lane,
+            u64::from(past.attempts),
+            u64::from(past.tries),
+            past.due_us,
+            past.first_failed_us,
+        ] {
             put_number(out, n);
         }
     }
@@ -279,7 +287,8 @@ fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
     let mut image = QueueImage { queue: f.id()?, ..QueueImage::default() };
     let account = f.id()?;
     image.one_shot = (account != Id::default()).then_some(account);
-    (image.next, image.waiting, image.uncounted_until) = (f.number()?, f.number()?.cast_signed(), f.number()?);
+    (image.next, image.waiting, image.uncounted_until) =
+        (f.number()?, f.number()?.cast_signed(), f.number()?);
     image.totals = [f.number()?, f.number()?, f.number()?];
     for _ in 0..f.number()? {
         let (offset, lane) = (f.number()?, f.number()?);

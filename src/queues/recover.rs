@@ -102,7 +102,8 @@ impl Recovered {
                 if let Some(done) = checkpoint.take() {
                     self.router = done.router;
                     self.has_checkpoint = true;
-                    self.queues = done.images.into_iter().map(|i| (i.queue, RecoveredQueue::placed(i))).collect();
+                    self.queues =
+                        done.images.into_iter().map(|i| (i.queue, RecoveredQueue::placed(i))).collect();
                 }
             }
         }

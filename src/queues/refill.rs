@@ -188,7 +188,13 @@ fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) 
         }
     };
     let found = result.map(|()| found);
-    ReadDone { queue: request.queue, lane: request.lane, from: request.from, next: next.min(request.until), found }
+    ReadDone {
+        queue: request.queue,
+        lane: request.lane,
+        from: request.from,
+        next: next.min(request.until),
+        found,
+    }
 }
 
 fn read_batch(request: &ReadRequest, events: &Reader, from: u64, max: usize) -> Result<Batch, ReadError> {
@@ -219,9 +225,10 @@ fn wanted(
     } else {
         kazoo::wanted(hook, &event)
     };
-    let replayed = request.replay.as_ref().is_none_or(|r| {
-        r.job.covers(&event) && r.failed.as_ref().is_none_or(|f| f.contains(&record.offset))
-    });
+    let replayed = request
+        .replay
+        .as_ref()
+        .is_none_or(|r| r.job.covers(&event) && r.failed.as_ref().is_none_or(|f| f.contains(&record.offset)));
     let subject = subject_hash(&event);
     let in_lane = request.lane.is_none_or(|lane| match request.strict {
         crate::model::Ordering::Subject => lane == subject,

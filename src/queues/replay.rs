@@ -88,7 +88,8 @@ impl ReplayJob {
     #[must_use]
     pub fn from_document(id: Id, doc: &Map<String, Value>) -> Option<Self> {
         let number = |name: &str| doc.get(name).and_then(Value::as_u64);
-        let total = |at: usize| doc.get("totals").and_then(|t| t.get(at)).and_then(Value::as_u64).unwrap_or(0);
+        let total =
+            |at: usize| doc.get("totals").and_then(|t| t.get(at)).and_then(Value::as_u64).unwrap_or(0);
         let text = |name: &str| doc.get(name).and_then(Value::as_str);
         let state = match text("state")? {
             "done" => Some(ReplayState::Done),

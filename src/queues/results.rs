@@ -12,6 +12,15 @@ pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
 /// The reason after a 410.
 pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
 
+/// How an attempt failed.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// 410.
+    Gone,
+    /// Otherwise; the receiver may have asked for time (ms).
+    After(Option<u64>),
+}
+
 impl Engine {
     /// Takes one result.
     pub(super) fn finish(&mut self, attempt: Attempt, now: u64) {
@@ -29,8 +38,8 @@ impl Engine {
         match classify(&slot.hook, &attempt.result) {
             Class::Skipped => self.skipped(at, &attempt),
             Class::Delivered => self.delivered(at, attempt, now, probe),
-            Class::Gone => self.failed(at, attempt, now, None, true),
-            Class::Failed { retry_after_ms } => self.failed(at, attempt, now, retry_after_ms, false),
+            Class::Gone => self.failed(at, attempt, now, Failure::Gone),
+            Class::Failed { retry_after_ms } => self.failed(at, attempt, now, Failure::After(retry_after_ms)),
         }
         self.end_replay_if_done(at, key.queue);
         self.want_read(at);
@@ -61,16 +70,18 @@ impl Engine {
         let hook_id = slot.hook.id;
         let Some(line) = slot.line(attempt.key.queue) else { return };
         let tries = line.queue.entries.get(&attempt.key.offset).map_or((0, 0), |e| (e.attempts, e.tries + 1));
+        // The hook works: what had used up its tries before is dead now, and comes too late in this lane.
+        let mut dead = line.queue.suspects_until(u64::MAX);
+        dead.extend(line.queue.passed_by(attempt.key.offset));
+        dead.sort_unstable();
+        dead.dedup();
         line.settled(attempt.key.offset, 0);
-        // The hook works: what had used up its tries before is dead now.
-        let dead = line.queue.suspects_until(u64::MAX);
         for offset in &dead {
             line.settled(*offset, 1);
         }
         let ended_us = attempt.ended_us;
         for offset in dead {
-            let record =
-                LedgerRecord::Settled { queue: attempt.key.queue, offset, how: Settlement::Dead };
+            let record = LedgerRecord::Settled { queue: attempt.key.queue, offset, how: Settlement::Dead };
             self.ledger.push(tag, ended_us, &record);
         }
         let record = attempt_record(attempt, tries, Outcome::Delivered, 0, 0);
@@ -81,7 +92,11 @@ impl Engine {
         }
     }
 
-    fn failed(&mut self, at: usize, attempt: Attempt, now: u64, retry_after_ms: Option<u64>, gone: bool) {
+    fn failed(&mut self, at: usize, attempt: Attempt, now: u64, failure: Failure) {
+        let (gone, retry_after_ms) = match failure {
+            Failure::Gone => (true, None),
+            Failure::After(ms) => (false, ms),
+        };
         let policy = &self.options.policy;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let (tag, open, one_shot) = (slot.hook.id.tag(), slot.open(), slot.hook.one_shot);
@@ -109,9 +124,10 @@ impl Engine {
         } else if works {
             line.settled(key.offset, 1);
             Outcome::Dead
-        } else {
-            line.queue.suspect(key.offset, now + policy.failure_window_ms * 1000);
+        } else if line.queue.suspect(key.offset, now + policy.failure_window_ms * 1000) {
             Outcome::Suspect
+        } else {
+            Outcome::Held
         };
         let ended_us = attempt.ended_us;
         let record = attempt_record(attempt, (attempts, tries), outcome, left, due);

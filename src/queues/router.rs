@@ -83,9 +83,10 @@ pub fn in_reach(hook: &Hook, account: &Account) -> bool {
 pub fn subject_hash(event: &Event<'_>) -> u64 {
     // FNV-1a over the account and the subject: stable across versions, unlike the standard library's.
     let account = event.account.unwrap_or_default().0.to_be_bytes();
-    account.iter().chain(event.subject.as_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    account
+        .iter()
+        .chain(event.subject.as_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

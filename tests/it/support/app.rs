@@ -74,7 +74,11 @@ impl TestApp {
     pub async fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(running) = self.running.take() {
-            tokio::time::timeout(Duration::from_secs(30), running).await.expect("ends in time").unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(30), running)
+                .await
+                .expect("ends in time")
+                .unwrap()
+                .unwrap();
         }
     }
 
@@ -166,8 +170,9 @@ impl Api {
         let fields = document.as_object_mut().unwrap();
         fields.entry("name").or_insert(json!("test"));
         fields.entry("hook").or_insert(json!("channel_create"));
-        let answer =
-            self.call("PUT", &format!("/v2/accounts/{account}/webhooks"), Some(json!({"data": document}))).await;
+        let answer = self
+            .call("PUT", &format!("/v2/accounts/{account}/webhooks"), Some(json!({"data": document})))
+            .await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.data()["id"].as_str().unwrap().to_owned()
     }

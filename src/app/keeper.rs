@@ -1,0 +1,50 @@
+//! Carries out what the queues decide about hooks, and announces the disabled ones as KAZOO does.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::ingest::{Ingest, Publisher};
+use crate::kazoo;
+use crate::model::{Clock, Hook};
+use crate::queues::{self, Action};
+use crate::state::State;
+
+/// The keeper and the announcer of disabled hooks.
+pub(super) struct Keeper {
+    pub(super) state: State,
+    pub(super) actions: mpsc::Receiver<Action>,
+    pub(super) announcer: Announcer,
+}
+
+impl Keeper {
+    pub(super) async fn run(self) {
+        let (disabled, announced) = mpsc::channel(64);
+        tokio::join!(queues::keep(self.state, self.actions, disabled), self.announcer.run(announced));
+    }
+}
+
+/// Publishes `webhook_disabled`; without a broker it goes straight into the log.
+pub(super) struct Announcer {
+    /// `None` without a broker.
+    pub(super) publisher: Option<Publisher>,
+    pub(super) ingest: Ingest,
+    pub(super) node: String,
+    pub(super) clock: Clock,
+}
+
+impl Announcer {
+    async fn run(self, mut disabled: mpsc::Receiver<Arc<Hook>>) {
+        while let Some(hook) = disabled.recv().await {
+            let msg_id = self.clock.now_us().to_string();
+            let message = kazoo::webhook_disabled_message(hook.account, hook.id, &msg_id, &self.node);
+            let body = serde_json::Value::Object(message).to_string();
+            let (exchange, key) = kazoo::WEBHOOK_DISABLED_BINDING;
+            if let Some(publisher) = &self.publisher {
+                publisher.publish(exchange, key, body);
+            } else if let Err(error) = self.ingest.submit(vec![body.into()], hook.account).await {
+                tracing::warn!(hook_id = %hook.id, %error, "webhook_disabled could not be logged");
+            }
+        }
+    }
+}
