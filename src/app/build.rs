@@ -159,7 +159,6 @@ fn ports(link: &Broker, ingest: &Ingest, queues: &Queues, stored: (&Reader, &Rea
     let health = StorageHealth {
         events: events.clone(),
         ledger: ledger.clone(),
-        state: state.clone(),
         broker: link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status),
     };
     let log_id = state.settings().log_id;

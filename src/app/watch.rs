@@ -1,10 +1,9 @@
-//! What the health endpoints are told: the broker, the logs, the index.
+//! What the health endpoints are told of the broker and the logs (the API adds what it knows of the state).
 
 use tokio::sync::watch;
 
 use crate::ingest::BrokerStatus;
 use crate::log::Reader;
-use crate::state::State;
 
 type Findings = Vec<(&'static str, String)>;
 
@@ -12,7 +11,6 @@ type Findings = Vec<(&'static str, String)>;
 pub(super) struct StorageHealth {
     pub(super) events: Reader,
     pub(super) ledger: Reader,
-    pub(super) state: State,
     pub(super) broker: watch::Receiver<BrokerStatus>,
 }
 
@@ -24,9 +22,7 @@ impl StorageHealth {
             let reason = last_error.clone().unwrap_or_else(|| "not connected yet".to_owned());
             faults.push(("broker", reason));
         }
-        let logs =
-            [("events_log", &self.events), ("ledger", &self.ledger), ("journal", self.state.journal())];
-        for (what, log) in logs {
+        for (what, log) in [("events_log", &self.events), ("ledger", &self.ledger)] {
             let health = log.health();
             if let Some(reason) = health.poisoned {
                 faults.push((what, reason));
@@ -34,9 +30,6 @@ impl StorageHealth {
                 faults.push(("disk_full", format!("{what} is paused until there is room")));
             }
             notices.extend(health.damage.iter().map(|damage| ("damage", damage.to_string())));
-        }
-        if let Some(reason) = self.state.index_failure() {
-            faults.push(("index", reason));
         }
         (faults, notices)
     }

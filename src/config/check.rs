@@ -25,7 +25,7 @@ impl Config {
             ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
             ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
-            ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 64 << 20),
+            ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 32 << 20),
             ("log.segment_bytes", self.log.segment_bytes, 64 << 10, 1 << 30),
             ("log.segment_age_hours", self.log.segment_age_hours, 1, 100_000),
             ("ledger.segment_bytes", self.ledger.segment_bytes, 64 << 10, 1 << 30),

@@ -16,7 +16,7 @@ pub(super) async fn make(ingest: &Ingest, account: AccountId) -> anyhow::Result<
     for round in 0_u64.. {
         // Three calls at once, each one step further than the next.
         for lag in 0..3 {
-            let Some(number) = (round + 2).checked_sub(lag) else { continue };
+            let Some(number) = round.checked_sub(lag) else { continue };
             let (call, step) = (number / 4, number % 4);
             let call = call * 3 + lag;
             let Some(name) = usize::try_from(step).ok().and_then(|step| STEPS.get(step)) else { continue };

@@ -112,7 +112,7 @@ fn print_guide(base: &str, state: &State) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "Switchhook demo. Three hooks: healthy (every event), flaky (fails every third request), down (refuses
+        "Switchhook demo. Three hooks: healthy (every event), flaky (fails now and then), down (refuses
 for a while). Look around from another terminal:
 
   TOKEN=$(curl -s -X PUT {base}/v2/api_auth -d '{{\"data\":{{\"api_key\":\"{KEY}\"}}}}' \\

@@ -34,7 +34,7 @@ impl Receiver {
     pub(super) async fn run(self, stop: Stop) {
         let (began, flaky) = (Instant::now(), AtomicU64::new(0));
         let moods = std::sync::Arc::new(move |name: &str| match name {
-            "flaky" => flaky.fetch_add(1, Ordering::Relaxed) % 3 != 1,
+            "flaky" => flaky.fetch_add(1, Ordering::Relaxed) % 12 != 1,
             "down" => began.elapsed() > DOWN_FOR,
             _ => true,
         });
@@ -47,7 +47,7 @@ impl Receiver {
                 let text = |field: &str| body.get(field).and_then(|v| v.as_str()).unwrap_or("-").to_owned();
                 let attempt =
                     headers.get("x-attempt").and_then(|v| v.to_str().ok()).unwrap_or("?").to_owned();
-                let event = text("hook_event") + &text("event_name");
+                let event = text(if body.get("hook_event").is_some() { "hook_event" } else { "event_name" });
                 let verdict = if well { "200 taken" } else { "503 refused" };
                 say(&name, &format!("{verdict}: {event} {} (attempt {attempt})", text("call_id")));
                 if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }

@@ -49,6 +49,15 @@ pub(super) fn merged(
     Ok(doc)
 }
 
+/// Whether a change enables a hook that a person had disabled and that does not ask for what was held: it starts
+/// from now. A hook that the program disabled always gets what it missed.
+pub(super) fn starts_from_now(stored: &Document, new: &Document) -> bool {
+    let off = |doc: &Document| doc.get("enabled").is_some_and(|v| *v == false || v == "false");
+    let by_program = stored.contains_key("pvt_disabled_message");
+    let held = new.get("resume").is_some_and(|v| v == "held");
+    off(stored) && !by_program && !off(new) && !held
+}
+
 fn public(doc: &Document) -> Document {
     let kept = doc.iter().filter(|(key, _)| !is_private(key) && !SHOWN_ONLY.contains(&key.as_str()));
     kept.map(|(key, value)| (key.clone(), value.clone())).collect()

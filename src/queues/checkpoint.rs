@@ -1,9 +1,10 @@
 //! Where every queue stands, for the ledger: only what differs from "has looked at all that was routed".
 
 use super::engine::Engine;
-use super::queue::{EntryState, Past};
+use super::entry::{EntryState, Past};
 use super::record::QueueImage;
 use super::slot::{Line, Slot};
+use crate::state::Kind;
 
 impl Engine {
     /// One image for each queue that a restart could not place by itself.
@@ -17,8 +18,15 @@ impl Engine {
             })
         });
         // Queues whose hooks have not come back yet (one-shot queues, replays of the time before).
-        let unclaimed = self.recovered.queues.values().filter(|q| q.placed).map(|q| q.image.clone());
+        let unclaimed = self.recovered.queues.values().filter(|q| q.placed && self.may_come_back(q));
+        let unclaimed = unclaimed.map(|q| q.image.clone());
         known.chain(unclaimed).collect()
+    }
+
+    /// Queues of deleted hooks and ended replays are forgotten.
+    fn may_come_back(&self, queue: &super::recover::RecoveredQueue) -> bool {
+        let replay = self.state.get(Kind::Replay, &queue.image.queue.to_string());
+        queue.image.one_shot.is_some() || !matches!(replay, Ok(None))
     }
 
     fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {

@@ -73,7 +73,7 @@ impl Engine {
             waiting_exact: self.routed >= self.events.end() && line.uncounted_until <= line.queue.next(),
             in_flight: slot.in_flight,
             dead: line.totals.get(1).copied().unwrap_or(0),
-            recent_failures: u32::try_from(slot.health.failures().len()).unwrap_or(u32::MAX),
+            recent_failures: slot.health.recent(&self.options.policy, self.now_us()),
             oldest_waiting_age_ms: None,
             next_try_at_us,
             disable_reason: slot.hook.disable_reason.clone(),

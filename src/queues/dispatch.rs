@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::engine::Engine;
-use super::queue::Start;
+use super::entry::Start;
 use super::replay::SHARE;
 use super::slot::Slot;
 use crate::model::{Hook, Id, Job, JobKey};
@@ -89,6 +89,19 @@ impl Engine {
     fn unlist(&mut self, at: usize) {
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
             slot.listed = false;
+            if slot.queue_waits_for_order() {
+                self.catch_up(at);
+            }
+        }
+        // It may have been woken by a permit that it does not use: the next one gets it.
+        let host = self.slots.get(at).and_then(Option::as_ref).map(|s| s.host);
+        if let Some(host) = host.and_then(|h| self.hosts.hosts.get_mut(h))
+            && host.in_flight < self.options.per_host_in_flight
+        {
+            self.ready.extend(host.parked.pop_front());
+        }
+        if self.in_flight < self.options.max_in_flight {
+            self.ready.extend(self.starved.pop_front());
         }
         self.want_read(at);
         self.schedule(at);

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::command::Command;
 use super::dispatch::Hosts;
+use super::entry::Limits;
 use super::keeper::Action;
 use super::kept::Budget;
 use super::ledger::{Ledger, LedgerError};
 use super::options::Options;
-use super::queue::Limits;
 use super::recover::Recovered;
 use super::refill::{ReadDone, ReadRequest};
 use super::router::Router;

@@ -83,8 +83,13 @@ impl Engine {
     pub(super) fn catch_up(&mut self, at: usize) {
         let routed = self.routed;
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
-            for line in slot.lines.iter_mut().filter(|l| l.replay.is_none()) {
-                line.live = line.queue.next() >= routed;
+            let ordering = slot.hook.ordering;
+            for line in &mut slot.lines {
+                if line.queue.ordering != ordering {
+                    // When a lane has spilled this waits until it has drained.
+                    line.queue.reorder(ordering);
+                }
+                line.live = line.replay.is_none() && (line.live || line.queue.next() >= routed);
             }
         }
         self.list(at);
@@ -94,7 +99,9 @@ impl Engine {
 
     fn change_hook(&mut self, at: usize, hook: &Arc<Hook>) {
         let host = self.hosts.of(hook);
-        let (limits, routed) = (self.limits(), self.routed);
+        let routed = self.routed;
+        let probing = self.options.policy.probe_initial_ms > 0;
+        let first_probe = self.now_us() + 1000 * probe_delay_ms(&self.options.policy, 0);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let old = std::mem::replace(&mut slot.hook, hook.clone());
         self.router.remove(&old, at);
@@ -111,14 +118,14 @@ impl Engine {
             line.uncounted_until = routed;
             line.live = line.queue.next() >= routed;
         }
-        if old.ordering != hook.ordering {
-            line.queue.reorder(limits, hook.ordering);
-            line.live = line.live && line.queue.next() >= routed;
-        }
         if hook.enabled && !old.enabled {
             self.resume(at);
         } else if !hook.enabled {
-            slot.probe.due_us = if hook.disable_reason.is_some() { slot.probe.due_us } else { 0 };
+            slot.probe.due_us = match hook.disable_reason.as_deref() {
+                Some(TOO_MANY_FAILURES) if probing && slot.probe.due_us == 0 => first_probe,
+                Some(_) => slot.probe.due_us,
+                None => 0,
+            };
             for line in &mut slot.lines {
                 line.queue.release_suspects();
             }
@@ -191,7 +198,7 @@ impl Engine {
 
 /// A line as the ledger left it; without a checkpoint of its own it starts at `start`.
 fn restored(
-    limits: super::queue::Limits,
+    limits: super::entry::Limits,
     hook: &Hook,
     key: Id,
     recovered: Option<&RecoveredQueue>,

@@ -123,7 +123,14 @@ impl Health {
         self.failures.clear();
     }
 
-    /// The failures that still count, oldest first.
+    /// How many failures count now.
+    #[must_use]
+    pub fn recent(&self, policy: &Policy, now_us: u64) -> u32 {
+        let oldest = now_us.saturating_sub(policy.failure_window_ms * 1000);
+        u32::try_from(self.failures.iter().filter(|t| **t > oldest).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The failures that are remembered, oldest first.
     #[must_use]
     pub fn failures(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.failures.iter().copied()

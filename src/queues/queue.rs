@@ -6,105 +6,28 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use super::entry::{Entry, EntryState, Limits, Past, Start, Taken};
 use super::kept::Kept;
 use super::lane::{Lane, LaneKey};
 use crate::model::Ordering;
 
-/// Bounds of a queue's memory.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Most entries in the window.
-    pub window: usize,
-    /// Most entries of one lane; further events of the subject are read from the log again later.
-    pub lane: usize,
-}
-
-/// What an entry is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryState {
-    /// Waiting for its turn.
-    Waiting,
-    /// An attempt is under way.
-    InFlight,
-    /// Out of tries, but the hook as a whole has not worked since: dead at `until`, or at the hook's next
-    /// success; waiting again if the hook is disabled first.
-    Suspect {
-        /// Microseconds since 1970.
-        until: u64,
-    },
-}
-
-/// One unsettled delivery in the window.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its lane.
-    pub lane: LaneKey,
-    /// Tries since it last got a fresh start; bounded by the hook's tries.
-    pub tries: u16,
-    /// All attempts so far.
-    pub attempts: u16,
-    /// When its first try of this run failed; 0 before.
-    pub first_failed_us: u64,
-    /// What it is doing.
-    pub state: EntryState,
-    /// The event's record, if memory allowed to keep it.
-    pub(super) record: Option<Kept>,
-}
-
-/// What is known of a delivery from before a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Past {
-    /// Attempts made.
-    pub attempts: u16,
-    /// Tries counted against the bound.
-    pub tries: u16,
-    /// Not before (µs since 1970); 0: at once.
-    pub due_us: u64,
-    /// When its first try failed.
-    pub first_failed_us: u64,
-}
-
-/// What `take` did with an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It is in the window.
-    Waiting,
-    /// Its lane is full: it will be read again.
-    Spilled,
-    /// It had been settled before a restart.
-    Settled,
-    /// The window is full: nothing was taken; offer it again later.
-    Full,
-}
-
-/// An attempt to make.
-#[derive(Debug)]
-pub struct Start {
-    /// Which delivery.
-    pub offset: u64,
-    /// Which attempt, from 1.
-    pub attempt: u16,
-    /// The record, if it was kept.
-    pub(super) record: Option<Kept>,
-}
-
 /// A queue's unsettled deliveries.
 #[derive(Debug)]
 pub struct Queue {
-    limits: Limits,
-    ordering: Ordering,
+    pub(super) limits: Limits,
+    pub(super) ordering: Ordering,
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) lanes: HashMap<LaneKey, Lane>,
     ready: VecDeque<LaneKey>,
-    timers: BTreeSet<(u64, LaneKey)>,
-    suspects: BTreeSet<(u64, u64)>,
+    pub(super) timers: BTreeSet<(u64, LaneKey)>,
+    pub(super) suspects: BTreeSet<(u64, u64)>,
     /// First offset that has not been looked at for this queue.
     pub(super) next: u64,
     /// Settled at or above `next` (or in a spilled lane) before a restart.
     pub(super) settled: BTreeSet<u64>,
     /// Tried before a restart and not yet back in the window.
     pub(super) past: HashMap<u64, Past>,
-    in_flight: u32,
+    pub(super) in_flight: u32,
 }
 
 impl Queue {
@@ -214,18 +137,7 @@ impl Queue {
         Taken::Waiting
     }
 
-    /// Puts back a delivery that a checkpoint names; in the order of offsets, before anything is taken.
-    pub fn restore(&mut self, offset: u64, key: LaneKey, past: Past) {
-        self.past.insert(offset, past);
-        self.insert(offset, key, None);
-    }
-
-    /// Marks a lane as spilled from `from` on, as a checkpoint names it.
-    pub fn restore_spilled(&mut self, key: LaneKey, from: u64) {
-        self.lanes.entry(key).or_default().spilled = Some(from);
-    }
-
-    fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
+    pub(super) fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
         let past = self.past.remove(&offset).unwrap_or_default();
         let entry = Entry {
             lane: key,
@@ -309,7 +221,10 @@ impl Queue {
             if lane.busy || lane.due.is_some() {
                 continue;
             }
-            if let Some(offset) = lane.head() {
+            let head = lane.head();
+            let waits =
+                |offset: &u64| self.entries.get(offset).is_some_and(|e| e.state == EntryState::Waiting);
+            if let Some(offset) = head.filter(waits) {
                 return self.begin(offset, key);
             }
         }
@@ -416,95 +331,6 @@ impl Queue {
         self.suspects.iter().take_while(|(until, _)| *until <= now_us).map(|(_, offset)| *offset).collect()
     }
 
-    /// The hook is disabled: suspects wait again at the head of their lanes, with fresh tries.
-    pub fn release_suspects(&mut self) {
-        for (_, offset) in std::mem::take(&mut self.suspects) {
-            if let Some(entry) = self.entries.get_mut(&offset) {
-                entry.state = EntryState::Waiting;
-                let key = entry.lane;
-                if let Some(lane) = self.lanes.get_mut(&key) {
-                    lane.suspects = 0;
-                    if let Some(due) = lane.due.take() {
-                        self.timers.remove(&(due, key));
-                    }
-                }
-                self.advance(key);
-            }
-        }
-    }
-
-    /// Every waiting delivery gets a fresh start and is ready now: the hook works again.
-    pub fn refresh(&mut self) {
-        for entry in self.entries.values_mut() {
-            if entry.state == EntryState::Waiting {
-                entry.tries = 0;
-                entry.first_failed_us = 0;
-            }
-        }
-        self.timers.clear();
-        let mut keys: Vec<(u64, LaneKey)> =
-            self.lanes.iter().filter_map(|(key, lane)| lane.head().map(|head| (head, *key))).collect();
-        keys.sort_unstable();
-        for (_, key) in keys {
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.due = None;
-            }
-            self.advance(key);
-        }
-    }
-
-    /// Drops everything below `floor` that is not under way: a person asked to start from there.
-    pub fn raise_floor(&mut self, floor: u64) {
-        let gone: Vec<u64> = self
-            .entries
-            .range(..floor)
-            .filter(|(_, entry)| entry.state != EntryState::InFlight)
-            .map(|(offset, _)| *offset)
-            .collect();
-        for offset in gone {
-            self.settle(offset);
-        }
-        for lane in self.lanes.values_mut() {
-            lane.spilled = lane.spilled.map(|from| from.max(floor)).filter(|from| *from < self.next);
-        }
-        self.lanes.retain(|_, lane| !lane.is_empty());
-        self.skip_to(floor);
-    }
-
-    /// The hook's ordering changed: everything not under way is read again, into new lanes. What was settled
-    /// beyond the first unsettled delivery stays settled.
-    pub fn reorder(&mut self, limits: Limits, ordering: Ordering) {
-        let mut fresh = Self::new(limits, ordering, self.next);
-        fresh.settled = std::mem::take(&mut self.settled);
-        fresh.past = std::mem::take(&mut self.past);
-        fresh.in_flight = self.in_flight;
-        for (offset, entry) in std::mem::take(&mut self.entries) {
-            let key = match ordering {
-                // Its subject is not known any more; a lane of its own lane key keeps its order.
-                Ordering::Subject => entry.lane,
-                Ordering::Hook => 0,
-                Ordering::None => offset,
-            };
-            let lane = fresh.lanes.entry(key).or_default();
-            lane.order.push_back(offset);
-            let in_flight = entry.state == EntryState::InFlight;
-            lane.busy |= in_flight;
-            let state = if in_flight { EntryState::InFlight } else { EntryState::Waiting };
-            fresh.entries.insert(offset, Entry { lane: key, state, ..entry });
-        }
-        for (key, lane) in &self.lanes {
-            if let Some(from) = lane.spilled {
-                let place = fresh.lanes.entry(*key).or_default();
-                place.spilled = Some(from);
-            }
-        }
-        let keys: Vec<LaneKey> = fresh.lanes.keys().copied().collect();
-        for key in keys {
-            fresh.advance(key);
-        }
-        *self = fresh;
-    }
-
     /// Moves lanes whose time has come to the ready list.
     pub fn wake(&mut self, now_us: u64) {
         while let Some((due, key)) = self.timers.first().copied() {
@@ -540,7 +366,7 @@ impl Queue {
         lane.filter(|l| l.head() == Some(offset)).and_then(|l| l.due).unwrap_or(0)
     }
 
-    fn advance(&mut self, key: LaneKey) {
+    pub(super) fn advance(&mut self, key: LaneKey) {
         if let Some(lane) = self.lanes.get_mut(&key)
             && lane.idle()
             && lane.due.is_none()

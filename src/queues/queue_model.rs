@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::queue::{EntryState, Limits, Past, Queue, Taken};
+use super::entry::{EntryState, Limits, Past, Taken};
+use super::queue::Queue;
 use crate::model::Ordering;
 
 const LIMITS: Limits = Limits { window: 8, lane: 3 };
@@ -127,7 +128,9 @@ impl World {
             }
             self.start();
             let under_way: Vec<u64> = std::mem::take(&mut self.under_way).into_iter().collect();
-            under_way.into_iter().for_each(|offset| self.deliver(offset));
+            for offset in under_way {
+                self.deliver(offset);
+            }
             if self.settled.len() == self.log.len() {
                 return;
             }

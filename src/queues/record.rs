@@ -4,8 +4,8 @@
 //! again from the events log and the hook.
 
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
+use super::entry::Past;
 use super::lane::LaneKey;
-use super::queue::Past;
 use crate::model::{Id, Response, TransportError};
 
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::queue::Past;
+use super::entry::Past;
 use super::record::{AttemptRecord, CHECKPOINT_END_TAG, Ending, LedgerRecord, Outcome, QueueImage};
 use crate::log::{ReadError, Reader};
 use crate::model::Id;

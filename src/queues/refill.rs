@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use super::engine::Engine;
+use super::entry::Taken;
 use super::kept::{Budget, Kept};
 use super::lane::LaneKey;
-use super::queue::{Queue, Taken};
+use super::queue::Queue;
 use super::record::LedgerRecord;
 use super::replay::ReplayRun;
 use super::router::{in_reach, subject_hash};
@@ -136,7 +137,7 @@ fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64) -> Option<Re
         max,
         hook: hook.clone(),
         replay: line.replay.clone(),
-        strict: hook.ordering,
+        strict: line.queue.ordering,
     };
     let queue = &line.queue;
     if let Some((lane, from, until)) = queue.drained_lane() {

@@ -14,11 +14,13 @@ pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
 
 /// How an attempt failed.
 #[derive(Clone, Copy)]
-enum Failure {
+struct Failure {
     /// 410.
-    Gone,
-    /// Otherwise; the receiver may have asked for time (ms).
-    After(Option<u64>),
+    gone: bool,
+    /// The receiver asked for time.
+    retry_after_ms: Option<u64>,
+    /// It was a recovery probe.
+    probe: bool,
 }
 
 impl Engine {
@@ -38,8 +40,10 @@ impl Engine {
         match classify(&slot.hook, &attempt.result) {
             Class::Skipped => self.skipped(at, &attempt),
             Class::Delivered => self.delivered(at, attempt, now, probe),
-            Class::Gone => self.failed(at, attempt, now, Failure::Gone),
-            Class::Failed { retry_after_ms } => self.failed(at, attempt, now, Failure::After(retry_after_ms)),
+            Class::Gone => self.failed(at, attempt, now, Failure { gone: true, retry_after_ms: None, probe }),
+            Class::Failed { retry_after_ms } => {
+                self.failed(at, attempt, now, Failure { gone: false, retry_after_ms, probe });
+            }
         }
         self.end_replay_if_done(at, key.queue);
         self.want_read(at);
@@ -93,10 +97,7 @@ impl Engine {
     }
 
     fn failed(&mut self, at: usize, attempt: Attempt, now: u64, failure: Failure) {
-        let (gone, retry_after_ms) = match failure {
-            Failure::Gone => (true, None),
-            Failure::After(ms) => (false, ms),
-        };
+        let Failure { gone, retry_after_ms, probe } = failure;
         let policy = &self.options.policy;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let (tag, open, one_shot) = (slot.hook.id.tag(), slot.open(), slot.hook.one_shot);
@@ -134,7 +135,7 @@ impl Engine {
         self.ledger.push(tag, ended_us, &record);
         if disable {
             self.disable(at, if gone { RECEIVER_GONE } else { TOO_MANY_FAILURES });
-        } else if !open {
+        } else if probe {
             self.probe_failed(at, now);
         }
     }
@@ -227,6 +228,10 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let probe = slot.probe;
         if slot.open() || probe.due_us == 0 || probe.due_us > now || probe.under_way.is_some() {
+            return;
+        }
+        if self.in_flight >= self.options.max_in_flight || self.ledger.stalled() {
+            slot.probe.due_us = now + 1_000_000;
             return;
         }
         let Some(start) = slot.lines.first_mut().and_then(|l| l.queue.start_oldest()) else {

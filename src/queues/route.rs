@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::Engine;
-use super::queue::Taken;
+use super::entry::Taken;
 use super::router::subject_hash;
 use crate::kazoo;
 use crate::log::{ReadError, Record};

@@ -102,6 +102,11 @@ impl Slot {
         self.hook.enabled
     }
 
+    /// Whether a change of ordering could be made now that had to wait for a spilled lane.
+    pub(super) fn queue_waits_for_order(&self) -> bool {
+        self.lines.iter().any(|l| l.queue.ordering != self.hook.ordering && !l.queue.has_spilled())
+    }
+
     /// The live line and its queue.
     pub(super) fn line(&mut self, key: Id) -> Option<&mut Line> {
         self.lines.iter_mut().find(|l| l.key == key)
