@@ -18,8 +18,9 @@ use super::support::receiver::{Receiver, Request};
 const KILLS: usize = 20;
 const CALLS: u64 = 5;
 const SOON: Duration = Duration::from_secs(60);
-/// A kill may repeat what was in flight (one delivery of each call) and what the ledger had not on disk.
-const REPEATS_PER_KILL: usize = 60;
+/// A kill may repeat what was in flight (one delivery of each call) and what the ledger had not on disk: as
+/// many again for every turn of a slow disk. Five are usual.
+const REPEATS_PER_KILL: usize = 4 * CALLS as usize;
 
 /// When one life of the program ended and the next was ready.
 struct Kill {
