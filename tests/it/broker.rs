@@ -117,7 +117,7 @@ async fn broker_gets_webhook_disabled_when_a_hook_keeps_failing() {
     let bind = QueueBindOptions::default();
     channel.queue_bind(name.into(), "notifications".into(), key.into(), bind, table).await.unwrap();
 
-    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json", "retries": 4})).await;
     publisher.publish("callevt", KEY, &event(&app.api, 1)).await;
     let message = eventually("webhook_disabled is published", SOON, async || {
         channel.basic_get(name.into(), BasicGetOptions { no_ack: true }).await.unwrap()
