@@ -8,7 +8,9 @@
 )]
 #![expect(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests may use")]
 
+mod broker;
 mod broker_ingest;
+mod crash;
 mod cut_disk;
 mod delivery;
 mod log_damage;
@@ -16,5 +18,6 @@ mod log_format;
 mod log_model;
 mod log_power;
 mod open_log;
+mod process;
 mod support;
 mod support_works;

@@ -26,8 +26,8 @@ pub struct TestApp {
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// The configuration of a test: quick retries and probes, loopback allowed, free ports.
-pub fn config(dir: &Path, settings: &[String]) -> Config {
+/// The settings of a test: quick retries and probes, loopback allowed, free ports; `settings` come last.
+pub fn settings(dir: &Path, settings: &[String]) -> Vec<String> {
     let mut set = vec![
         format!("data_dir={}", dir.display()),
         "http.listen=127.0.0.1:0".to_owned(),
@@ -41,7 +41,12 @@ pub fn config(dir: &Path, settings: &[String]) -> Config {
         "ledger.reserve_bytes=0".to_owned(),
     ];
     set.extend_from_slice(settings);
-    load(&Overlay { set, ..Overlay::default() }).unwrap()
+    set
+}
+
+/// The configuration that they make.
+pub fn config(dir: &Path, more: &[String]) -> Config {
+    load(&Overlay { set: settings(dir, more), ..Overlay::default() }).unwrap()
 }
 
 impl TestApp {
@@ -141,6 +146,11 @@ impl Api {
 
     /// One request; `path` begins with `/`.
     pub async fn call(&self, verb: &str, path: &str, body: Option<Value>) -> Answer {
+        self.try_call(verb, path, body).await.unwrap()
+    }
+
+    /// One request to a program that may die under it.
+    pub async fn try_call(&self, verb: &str, path: &str, body: Option<Value>) -> reqwest::Result<Answer> {
         let method = reqwest::Method::from_bytes(verb.as_bytes()).unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if !self.token.is_empty() {
@@ -149,10 +159,10 @@ impl Api {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.unwrap();
+        let answer = request.send().await?;
         let status = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
-        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+        let text = answer.text().await?;
+        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 
     /// A request below the client's own account.

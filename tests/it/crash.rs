@@ -1,0 +1,203 @@
+//! Killed with `kill -9` again and again in mid-stream: what was acknowledged arrives, in order, and what
+//! arrives twice is recognisable, explained by a kill, and not much.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::support::app::{Answer, Api, call_event};
+use super::support::broker::Broker;
+use super::support::process::Process;
+use super::support::publisher::Publisher;
+use super::support::receiver::{Receiver, Request};
+
+const KILLS: usize = 20;
+const CALLS: u64 = 5;
+const SOON: Duration = Duration::from_secs(60);
+/// A kill may repeat what was in flight (one delivery of each call) and what the ledger had not on disk: as
+/// many again for every turn of a slow disk. Five are usual.
+const REPEATS_PER_KILL: usize = 4 * CALLS as usize;
+
+/// When one life of the program ended and the next was ready.
+struct Kill {
+    from: Instant,
+    until: Instant,
+}
+
+/// Kills and restarts the program, each time in mid-stream: a few more deliveries after the last start.
+async fn kill_loop(
+    mut process: Process,
+    dir: &Path,
+    settings: &[String],
+    receiver: &Receiver,
+    restarted: impl AsyncFn(&Process),
+) -> (Process, Vec<Kill>) {
+    let mut kills = Vec::new();
+    for life in 0..KILLS {
+        let more = 5 + 37 * life % 60;
+        receiver.wait_for(receiver.count() + more, SOON).await;
+        let from = Instant::now();
+        process.kill();
+        process = Process::serve(dir, settings).await;
+        kills.push(Kill { from, until: Instant::now() });
+        restarted(&process).await;
+    }
+    (process, kills)
+}
+
+fn call(number: u64) -> String {
+    format!("call-{}", number % CALLS)
+}
+
+fn number(request: &Request) -> u64 {
+    let body: Value = serde_json::from_str(request.text()).unwrap();
+    let number = body["caller_id_number"].as_str().unwrap().parse().unwrap();
+    assert_eq!(body["call_id"], call(number), "{body}");
+    number
+}
+
+/// Waits until all of these have arrived; every request of the receiver.
+async fn all_arrive(receiver: &Receiver, numbers: &[u64]) -> Vec<Request> {
+    let missing = RefCell::new((0, numbers.iter().copied().collect::<HashSet<u64>>()));
+    let requests = receiver.wait_until(SOON, |requests| {
+        let (looked_at, missing) = &mut *missing.borrow_mut();
+        for request in &requests[*looked_at..] {
+            missing.remove(&number(request));
+        }
+        *looked_at = requests.len();
+        missing.is_empty()
+    });
+    requests.await
+}
+
+/// Checks every arrival; returns how many were repeats.
+fn check_arrivals(requests: &[Request], kills: &[Kill]) -> usize {
+    let (mut ids, mut last_of_call) = (HashMap::new(), HashMap::new());
+    let mut arrivals: HashMap<u64, Vec<Instant>> = HashMap::new();
+    for request in requests {
+        let (number, id) = (number(request), request.header("webhook-id").unwrap());
+        let first_id = ids.entry(number).or_insert(id);
+        assert_eq!(*first_id, id, "a repeat of {number} has another id");
+        let before = arrivals.entry(number).or_default();
+        match before.last() {
+            None => {
+                let last = last_of_call.insert(call(number), number);
+                assert!(last < Some(number), "{number} came first after {last:?}");
+            }
+            Some(&at) => assert!(
+                kills.iter().any(|kill| at < kill.until && request.at > kill.from),
+                "{number} came again without a kill in between"
+            ),
+        }
+        before.push(request.at);
+    }
+    let distinct: HashSet<&str> = ids.values().copied().collect();
+    assert_eq!(distinct.len(), ids.len(), "two events have the same id");
+    requests.len() - arrivals.len()
+}
+
+fn assert_few(repeats: usize) {
+    assert!(repeats <= KILLS * REPEATS_PER_KILL, "{repeats} repeats after {KILLS} kills");
+}
+
+#[tokio::test]
+async fn crash_in_mid_stream_loses_and_reorders_nothing_that_the_broker_had_confirmed() {
+    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [format!("amqp.uri={}", broker.uri()), "amqp.prefetch=50".to_owned()];
+    let process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    api.hook(json!({"uri": receiver.uri("/calls"), "format": "json"})).await;
+    is_ready(&api).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let over = Cell::new(false);
+    let publishing = async {
+        let mut numbers = 0_u64..;
+        while !over.get() {
+            // Not much ahead of the receiver, so that every kill hits the whole way and not only its end.
+            let ahead = numbers.start.saturating_sub(receiver.count() as u64);
+            if ahead > 300 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
+            let bodies: Vec<Vec<u8>> = numbers
+                .by_ref()
+                .take(20)
+                .map(|n| {
+                    let mut event = call_event("CHANNEL_CREATE", &call(n), n);
+                    event["Custom-Channel-Vars"] = json!({"Account-ID": api.account});
+                    event.to_string().into_bytes()
+                })
+                .collect();
+            publisher.publish_all("callevt", "call.CHANNEL_CREATE.call", &bodies).await;
+        }
+        numbers.start
+    };
+    let killing = async {
+        let ended = kill_loop(process, dir.path(), &settings, &receiver, async |_| {}).await;
+        over.set(true);
+        ended
+    };
+    let (published, (_process, kills)) = tokio::join!(publishing, killing);
+    let confirmed: Vec<u64> = (0..published).collect();
+    let requests = all_arrive(&receiver, &confirmed).await;
+    assert_few(check_arrivals(&requests, &kills));
+}
+
+#[tokio::test]
+async fn crash_in_mid_stream_loses_and_reorders_nothing_that_was_acknowledged_over_http() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    api.hook(json!({"uri": receiver.uri("/calls"), "format": "json"})).await;
+    let (over, current) = (Cell::new(false), tokio::sync::watch::Sender::new((0, api)));
+    let publishing = async {
+        let (mut next, mut acknowledged) = (0, Vec::new());
+        while !over.get() {
+            let numbers = next..next + 7;
+            next = numbers.end;
+            let events: Vec<Value> =
+                numbers.clone().map(|n| call_event("CHANNEL_CREATE", &call(n), n)).collect();
+            let (life, api) = current.borrow().clone();
+            match put_events(&api, &events).await {
+                Some(answer) => {
+                    assert_eq!(answer.status, 201, "{answer:?}");
+                    acknowledged.extend(numbers);
+                }
+                // Killed under it: the events may be there or not. On with the next ones in the next life.
+                None => drop(current.subscribe().wait_for(|(now, _)| *now > life).await),
+            }
+        }
+        acknowledged
+    };
+    let killing = async {
+        let renew = async |process: &Process| {
+            let api = process.api().await;
+            current.send_modify(|current| *current = (current.0 + 1, api));
+        };
+        let ended = kill_loop(process, dir.path(), &[], &receiver, renew).await;
+        over.set(true);
+        ended
+    };
+    let (acknowledged, (_process, kills)) = tokio::join!(publishing, killing);
+    assert!(acknowledged.len() > KILLS);
+    let requests = all_arrive(&receiver, &acknowledged).await;
+    assert_few(check_arrivals(&requests, &kills));
+}
+
+async fn put_events(api: &Api, events: &[Value]) -> Option<Answer> {
+    let path = format!("/v2/accounts/{}/events", api.account);
+    api.try_call("PUT", &path, Some(json!({"data": events}))).await.ok()
+}
+
+async fn is_ready(api: &Api) {
+    super::support::wait::eventually("the program is ready", SOON, async || {
+        (api.call("GET", "/health/ready", None).await.status == 200).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,159 @@
+//! The real binary as a child process: for kills, signals, exit codes and what it prints.
+//!
+//! It dies with the thread that started it (`setpriv --pdeathsig`) and when dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::app::{Api, settings};
+use super::wait::eventually;
+
+/// A start takes 0.1 s on an idle machine.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running (or ended) binary.
+pub struct Process {
+    child: Child,
+    stdout: Receiver<String>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+    address: Option<SocketAddr>,
+}
+
+/// How a process ended, and what it printed.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Lines not read before.
+    pub stdout: Vec<String>,
+    pub stderr: String,
+}
+
+impl Process {
+    /// `serve` over a data directory, with the settings of tests and `more`; waits until it is ready.
+    pub async fn serve(dir: &Path, more: &[String]) -> Self {
+        let mut process = Self::spawn_serve(dir, more);
+        process.ready().await;
+        process
+    }
+
+    /// The same without waiting.
+    pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
+        let mut args = vec!["serve".to_owned()];
+        for setting in settings(dir, more) {
+            args.extend(["--set".to_owned(), setting]);
+        }
+        Self::spawn(&args)
+    }
+
+    /// With these arguments.
+    pub fn spawn(args: &[impl AsRef<str>]) -> Self {
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_switchhook")])
+            .args(args.iter().map(AsRef::as_ref))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("setpriv starts");
+        let (line, stdout) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let read_out = std::thread::spawn(move || {
+            for read in out.lines().map_while(Result::ok) {
+                if line.send(read).is_err() {
+                    return;
+                }
+            }
+        });
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let (kept, mut err) = (Arc::clone(&stderr), child.stderr.take().unwrap());
+        let read_err = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = err.read(&mut bytes) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
+        Self { child, stdout, stderr, readers: vec![read_out, read_err], address: None }
+    }
+
+    /// Waits for the ready line; what it says.
+    pub async fn ready(&mut self) -> Value {
+        let line = eventually("the program is ready", START_WITHIN, || {
+            std::future::ready(match self.stdout.try_recv() {
+                Ok(line) => Some(line),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => {
+                    panic!("it ended before it was ready: {}", self.stderr())
+                }
+            })
+        })
+        .await;
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["ready"], true, "{ready}");
+        assert_eq!(ready["pid"], self.child.id(), "{ready}");
+        self.address = Some(ready["http"].as_str().unwrap().parse().unwrap());
+        ready
+    }
+
+    /// Where its API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("ready() was waited for")
+    }
+
+    /// A client that is logged in as the master account.
+    pub async fn api(&self) -> Api {
+        Api::log_in(self.address()).await
+    }
+
+    /// What it has written on stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self, within: Duration) -> Ended {
+        let status = eventually("the process ends", within, || {
+            std::future::ready(self.child.try_wait().unwrap())
+        })
+        .await;
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        Ended { code: status.code(), stdout: self.stdout.try_iter().collect(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself and been waited for.
+        if let Ok(None) = self.child.try_wait() {
+            self.kill();
+        }
+    }
+}
+
+/// Runs the binary to its end.
+pub async fn run(args: &[impl AsRef<str>]) -> Ended {
+    Process::spawn(args).ended(START_WITHIN).await
+}
