@@ -16,5 +16,6 @@ mod log_format;
 mod log_model;
 mod log_power;
 mod open_log;
+mod outcomes;
 mod support;
 mod support_works;
