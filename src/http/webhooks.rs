@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::accounts::{is_private, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
-use super::hook_document::{merged, replaced};
+use super::hook_document::{merged, replaced, starts_from_now};
 use super::paging::Paging;
 use super::reply::Reply;
 use crate::kazoo;
@@ -81,6 +81,9 @@ async fn change(
         let (hook, stored) = call.hook(id)?;
         let mut doc = new(call, &stored)?;
         doc.extend(signature(call, account));
+        if starts_from_now(&stored, &doc) {
+            doc.insert("pvt_start_offset".into(), call.api.events.end().into());
+        }
         let rev = stored.get("_rev").and_then(Value::as_str).unwrap_or_default().to_owned();
         let write =
             Write { kind: Kind::Hook, id: hook.to_string(), doc: Some(doc), expect: Expect::Rev(rev) };

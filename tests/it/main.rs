@@ -11,11 +11,13 @@
 mod broker_ingest;
 mod cut_disk;
 mod delivery;
+mod disabling;
 mod log_damage;
 mod log_format;
 mod log_model;
 mod log_power;
 mod open_log;
+mod ordering;
 mod outcomes;
 mod support;
 mod support_works;
