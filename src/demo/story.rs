@@ -30,7 +30,7 @@ pub(super) async fn tell(state: &State, queues: &Queues) {
                     );
                 }
                 (true, true) => {
-                    say("queue", &format!("{} is disabled; {waiting} wait, none is lost", hook.name))
+                    say("queue", &format!("{} is disabled; {waiting} wait, none is lost", hook.name));
                 }
                 (false, false) if waiting == 0 && behind.remove(&hook.id).is_some() => {
                     say("queue", &format!("{} has CAUGHT UP, in order", hook.name));

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::accounts::is_private;
 use super::errors::ApiError;
 use crate::kazoo::MASKED_SECRET;
+use crate::state::is_auto_disabled;
 
 type Document = Map<String, Value>;
 
@@ -49,13 +50,12 @@ pub(super) fn merged(
     Ok(doc)
 }
 
-/// Whether a change enables a hook that a person had disabled and that does not ask for what was held: it starts
-/// from now. A hook that the program disabled always gets what it missed.
-pub(super) fn starts_from_now(stored: &Document, new: &Document) -> bool {
-    let off = |doc: &Document| doc.get("enabled").is_some_and(|v| *v == false || v == "false");
-    let by_program = stored.contains_key("pvt_disabled_message");
-    let held = new.get("resume").is_some_and(|v| v == "held");
-    off(stored) && !by_program && !off(new) && !held
+/// A hook that a person disabled begins with the events from now on when it is enabled again, unless its
+/// `resume` is `held`. One that the program disabled goes on where it stopped.
+pub(super) fn starts_from_now(stored: &Document, doc: &Document) -> bool {
+    let is_off = |doc: &Document| doc.get("enabled").is_some_and(|v| *v == false || *v == "false");
+    let held = doc.get("resume").is_some_and(|v| *v == "held");
+    is_off(stored) && !is_auto_disabled(stored) && !is_off(doc) && !held
 }
 
 fn public(doc: &Document) -> Document {
@@ -127,6 +127,16 @@ mod tests {
     fn enabling_forgets_why_the_hook_was_disabled() {
         let doc = merged(&stored(), &object(&json!({"enabled": true})), as_is).unwrap();
         assert!(!doc.contains_key("pvt_disabled_message"));
+    }
+
+    #[test]
+    fn what_a_person_disabled_starts_from_now_unless_it_is_held() {
+        let on = object(&json!({"enabled": true}));
+        let held = object(&json!({"enabled": true, "resume": "held"}));
+        let off = object(&json!({"enabled": false}));
+        assert!(starts_from_now(&off, &on) && starts_from_now(&off, &object(&json!({}))));
+        assert!(!starts_from_now(&off, &held) && !starts_from_now(&on, &on) && !starts_from_now(&off, &off));
+        assert!(!starts_from_now(&stored(), &on), "the program disabled it");
     }
 
     #[test]

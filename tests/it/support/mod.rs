@@ -6,6 +6,7 @@
 pub mod app;
 pub mod broker;
 pub mod gate;
+pub mod look;
 pub mod process;
 pub mod publisher;
 pub mod receiver;

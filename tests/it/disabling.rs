@@ -1,0 +1,218 @@
+//! Hooks that are disabled, by the program or by a person: their place is kept, and what they get afterwards.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::look::{
+    LONG, accepted_per_call, document, events_of, number, patch, queue_when, settled,
+};
+use crate::support::receiver::{Mood, Receiver};
+use crate::support::wait::eventually;
+
+const REASON: &str = "too many failed attempts";
+/// Nothing is probed while a test looks.
+const NO_PROBE: &str = "disable.probe_initial_ms=0";
+
+/// A hook that its failing receiver has had disabled; one call's events 0 to 20 wait for it. The first had used
+/// up its tries before, and the second has been tried.
+async fn disabled(app: &TestApp, receiver: &Receiver) -> String {
+    disabled_with(app, receiver, 4).await
+}
+
+async fn disabled_with(app: &TestApp, receiver: &Receiver, tries: u64) -> String {
+    receiver.mood(Mood::status(500));
+    let retry = json!({"max_attempts": tries});
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json", "retry": retry})).await;
+    app.api.publish(&events_of("one", 0..20)).await;
+    is_disabled(app, &hook).await;
+    hook
+}
+
+async fn is_disabled(app: &TestApp, hook: &str) -> Value {
+    eventually("the hook is disabled", LONG, || async {
+        let found = document(&app.api, hook).await;
+        (found["enabled"] == false).then_some(found)
+    })
+    .await
+}
+
+async fn is_enabled(app: &TestApp, hook: &str) {
+    eventually("the hook is enabled", LONG, || async {
+        (document(&app.api, hook).await["enabled"] != false).then_some(())
+    })
+    .await;
+}
+
+/// The receiver works again, and knows nothing of what it refused.
+fn recovers(receiver: &Receiver) {
+    receiver.forget();
+    receiver.mood(Mood::Ok);
+}
+
+fn assert_got_in_order(receiver: &Receiver, numbers: std::ops::Range<u64>) {
+    assert_eq!(accepted_per_call(&receiver.requests())["one"], numbers.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn six_failures_disable_a_hook_with_kazoo_s_reason() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&[NO_PROBE]).await;
+    let hook = disabled(&app, &receiver).await;
+    let found = document(&app.api, &hook).await;
+    assert_eq!((&found["enabled"], &found["disable_reason"]), (&json!(false), &json!(REASON)));
+    let list = app.api.own("GET", "/webhooks", None).await;
+    assert_eq!(list.data()[0]["disable_reason"], REASON, "{list:?}");
+    assert_eq!(list.data()[0]["enabled"], false);
+    let queue = queue_when(&app.api, &hook, "nothing is under way", |q| q["in_flight"] == 0).await;
+    assert_eq!((&queue["state"], &queue["disable_reason"]), (&json!("auto_disabled"), &json!(REASON)));
+    assert_eq!(
+        (&queue["waiting"], &queue["dead"], &queue["next_try_at"]),
+        (&json!(20), &json!(0), &Value::Null)
+    );
+    assert_eq!(receiver.count(), 6);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_enabled_by_a_person_gets_all_it_missed_in_order() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&[NO_PROBE, "queues.window=16", "queues.lane=8"]).await;
+    let hook = disabled(&app, &receiver).await;
+    app.api.publish(&events_of("one", 20..100)).await;
+    recovers(&receiver);
+    let shown = patch(&app.api, &hook, json!({"enabled": true})).await;
+    assert_eq!((&shown["enabled"], &shown["disable_reason"]), (&json!(true), &Value::Null));
+    let queue = settled(&app.api, &hook).await;
+    assert_eq!((&queue["dead"], &queue["state"]), (&json!(0), &json!("idle")));
+    assert_got_in_order(&receiver, 0..100);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_recovery_probe_enables_the_hook_and_it_catches_up_in_order() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&[
+        "disable.probe_initial_ms=200",
+        "disable.probe_max_ms=400",
+        "queues.window=16",
+        "queues.lane=8",
+    ])
+    .await;
+    let hook = disabled_with(&app, &receiver, 10).await;
+    app.api.publish(&events_of("one", 20..60)).await;
+    let got = receiver.wait_for(8, LONG).await;
+    assert!(got.iter().all(|r| number(r) == 0), "only the oldest delivery is tried");
+    assert!(got[6].at - got[5].at >= Duration::from_millis(190), "the first probe waits");
+    assert_eq!(is_disabled(&app, &hook).await["disable_reason"], REASON);
+    receiver.mood(Mood::Ok);
+    is_enabled(&app, &hook).await;
+    settled(&app.api, &hook).await;
+    assert_got_in_order(&receiver, 0..60);
+    assert_eq!(document(&app.api, &hook).await["disable_reason"], Value::Null);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn bulk_re_enable_enables_what_the_program_disabled_and_leaves_the_rest() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&[NO_PROBE]).await;
+    let hook = disabled(&app, &receiver).await;
+    let off = app.api.hook(json!({"uri": receiver.uri("/off"), "enabled": false})).await;
+    recovers(&receiver);
+    let answer = app.api.own("PATCH", "/webhooks", Some(json!({"data": {"re-enable": true}}))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    settled(&app.api, &hook).await;
+    assert_got_in_order(&receiver, 0..20);
+    assert_eq!(document(&app.api, &off).await["enabled"], false);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_disabled_by_a_person_starts_from_now_when_it_is_enabled_again() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
+    app.api.publish(&events_of("one", 0..3)).await;
+    settled(&app.api, &hook).await;
+    patch(&app.api, &hook, json!({"enabled": false})).await;
+    app.api.publish(&events_of("one", 3..6)).await;
+    let queue = queue_when(&app.api, &hook, "it is disabled", |q| q["state"] == "disabled").await;
+    assert_eq!(queue["disable_reason"], Value::Null);
+    patch(&app.api, &hook, json!({"enabled": true})).await;
+    app.api.publish(&events_of("one", 6..9)).await;
+    settled(&app.api, &hook).await;
+    let got: Vec<u64> = receiver.requests().iter().map(number).collect();
+    assert_eq!(got, [0, 1, 2, 6, 7, 8]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_with_resume_held_goes_on_from_where_it_was() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
+    app.api.publish(&events_of("one", 0..3)).await;
+    settled(&app.api, &hook).await;
+    patch(&app.api, &hook, json!({"enabled": false})).await;
+    app.api.publish(&events_of("one", 3..6)).await;
+    app.restart(None).await;
+    patch(&app.api, &hook, json!({"enabled": true, "resume": "held"})).await;
+    app.api.publish(&events_of("one", 6..9)).await;
+    settled(&app.api, &hook).await;
+    assert_got_in_order(&receiver, 0..9);
+    assert_eq!(receiver.count(), 9);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_created_disabled_gets_nothing_and_starts_when_it_is_enabled() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let off = json!({"uri": receiver.uri("/off"), "format": "json", "enabled": false});
+    let off = app.api.hook(off).await;
+    let on = app.api.hook(json!({"uri": receiver.uri("/on"), "format": "json"})).await;
+    app.api.publish(&events_of("one", 0..5)).await;
+    settled(&app.api, &on).await;
+    assert_eq!(receiver.requests_at("/off").len(), 0);
+    patch(&app.api, &off, json!({"enabled": true})).await;
+    app.api.publish(&events_of("one", 5..7)).await;
+    settled(&app.api, &off).await;
+    let got: Vec<u64> = receiver.requests_at("/off").iter().map(number).collect();
+    assert_eq!(got, [5, 6]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_disabled_hook_and_its_place_survive_restarts() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&[NO_PROBE, "queues.window=16", "queues.lane=8"]).await;
+    let hook = disabled(&app, &receiver).await;
+    app.api.publish(&events_of("one", 20..40)).await;
+    app.restart(None).await;
+    assert_eq!(document(&app.api, &hook).await["disable_reason"], REASON);
+    app.api.publish(&events_of("one", 40..60)).await;
+    app.restart(None).await;
+    let queue = queue_when(&app.api, &hook, "it is disabled", |q| q["state"] == "auto_disabled").await;
+    assert_eq!((&queue["dead"], &queue["in_flight"]), (&json!(0), &json!(0)));
+    assert_eq!(receiver.count(), 6, "nothing is tried while it is disabled");
+    recovers(&receiver);
+    patch(&app.api, &hook, json!({"enabled": true})).await;
+    settled(&app.api, &hook).await;
+    assert_got_in_order(&receiver, 0..60);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_goes_on_after_a_restart() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&[NO_PROBE]).await;
+    let hook = disabled(&app, &receiver).await;
+    recovers(&receiver);
+    app.restart(Some(&["disable.probe_initial_ms=100"])).await;
+    is_enabled(&app, &hook).await;
+    settled(&app.api, &hook).await;
+    assert_got_in_order(&receiver, 0..20);
+    app.stop().await;
+}
