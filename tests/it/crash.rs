@@ -20,7 +20,7 @@ const CALLS: u64 = 5;
 const SOON: Duration = Duration::from_secs(60);
 /// A kill may repeat what was in flight (one delivery of each call) and what the ledger had not on disk: as
 /// many again for every turn of a slow disk. Five are usual.
-const REPEATS_PER_KILL: usize = 4 * CALLS as usize;
+const REPEATS_PER_KILL: usize = 4 * 5;
 
 /// When one life of the program ended and the next was ready.
 struct Kill {
