@@ -111,7 +111,8 @@ async fn broker_gets_webhook_disabled_when_a_hook_keeps_failing() {
     let mut app = app(&broker, &["disable.failure_count=3", "disable.probe_initial_ms=0"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     let channel = publisher.channel();
-    let (declare, table) = (QueueDeclareOptions { exclusive: true, ..Default::default() }, FieldTable::default());
+    let (declare, table) =
+        (QueueDeclareOptions { exclusive: true, ..Default::default() }, FieldTable::default());
     let queue = channel.queue_declare("".into(), declare, table.clone()).await.unwrap();
     let (name, key) = (queue.name().as_str(), "notifications.webhook.disabled");
     let bind = QueueBindOptions::default();
@@ -124,7 +125,10 @@ async fn broker_gets_webhook_disabled_when_a_hook_keeps_failing() {
     })
     .await;
     let body: Value = serde_json::from_slice(&message.data).unwrap();
-    assert_eq!((&body["Event-Category"], &body["Event-Name"]), (&json!("notification"), &json!("webhook_disabled")));
+    assert_eq!(
+        (&body["Event-Category"], &body["Event-Name"]),
+        (&json!("notification"), &json!("webhook_disabled"))
+    );
     assert_eq!((&body["Hook-ID"], &body["Account-ID"]), (&json!(hook), &json!(app.api.account)), "{body}");
     let document = app.api.own("GET", &format!("/webhooks/{hook}"), None).await;
     assert_eq!(document.data()["enabled"], false, "{document:?}");

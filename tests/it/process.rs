@@ -110,7 +110,8 @@ async fn a_configuration_that_cannot_be_used_is_refused_in_one_line_with_code_64
     };
     refused(&["serve", "--set", "delivery.max_inflight=3"], &["unknown key 'delivery.max_inflight'"]).await;
     refused(&["serve", "--set", "delivery.max_in_flight=many"], &["delivery.max_in_flight"]).await;
-    refused(&["serve", "--set", "delivery.max_in_flight=0"], &["delivery.max_in_flight = 0", "between 1"]).await;
+    refused(&["serve", "--set", "delivery.max_in_flight=0"], &["delivery.max_in_flight = 0", "between 1"])
+        .await;
     refused(&["serve", "--set", "http.listen=nowhere"], &["http.listen"]).await;
     refused(&["serve", "--set", "delivery.allow_addresses=[\"10.0.0.0/99\"]"], &["delivery.allow_addresses"])
         .await;

@@ -133,10 +133,9 @@ impl Process {
 
     /// Waits for its end.
     pub async fn ended(mut self, within: Duration) -> Ended {
-        let status = eventually("the process ends", within, || {
-            std::future::ready(self.child.try_wait().unwrap())
-        })
-        .await;
+        let status =
+            eventually("the process ends", within, || std::future::ready(self.child.try_wait().unwrap()))
+                .await;
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
