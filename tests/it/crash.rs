@@ -13,14 +13,14 @@ use super::support::app::{Answer, Api, call_event};
 use super::support::broker::Broker;
 use super::support::process::Process;
 use super::support::publisher::Publisher;
-use super::support::receiver::{Receiver, Request};
+use super::support::receiver::{Mood, Receiver, Request};
 
 const KILLS: usize = 20;
 const CALLS: u64 = 5;
 const SOON: Duration = Duration::from_secs(60);
 /// A kill may repeat what was in flight (one delivery of each call) and what the ledger had not on disk: as
 /// many again for every turn of a slow disk. Five are usual.
-const REPEATS_PER_KILL: usize = 4 * 5;
+const REPEATS_PER_KILL: usize = 20;
 
 /// When one life of the program ended and the next was ready.
 struct Kill {
@@ -30,9 +30,8 @@ struct Kill {
 
 /// Kills and restarts the program, each time in mid-stream: a few more deliveries after the last start.
 async fn kill_loop(
+    (dir, settings): (&Path, &[String]),
     mut process: Process,
-    dir: &Path,
-    settings: &[String],
     receiver: &Receiver,
     restarted: impl AsyncFn(&Process),
 ) -> (Process, Vec<Kill>) {
@@ -60,12 +59,16 @@ fn number(request: &Request) -> u64 {
     number
 }
 
-/// Waits until all of these have arrived; every request of the receiver.
-async fn all_arrive(receiver: &Receiver, numbers: &[u64]) -> Vec<Request> {
+/// Waits until all of these have arrived and were accepted; every request of the receiver.
+async fn all_arrive(
+    receiver: &Receiver,
+    numbers: &[u64],
+    accepted: impl Fn(&Request) -> bool,
+) -> Vec<Request> {
     let missing = RefCell::new((0, numbers.iter().copied().collect::<HashSet<u64>>()));
     let requests = receiver.wait_until(SOON, |requests| {
         let (looked_at, missing) = &mut *missing.borrow_mut();
-        for request in &requests[*looked_at..] {
+        for request in requests[*looked_at..].iter().filter(|r| accepted(r)) {
             missing.remove(&number(request));
         }
         *looked_at = requests.len();
@@ -104,6 +107,27 @@ fn assert_few(repeats: usize) {
     assert!(repeats <= KILLS * REPEATS_PER_KILL, "{repeats} repeats after {KILLS} kills");
 }
 
+/// Publishes numbered events until it is over, with confirms, not much ahead of the receiver, so that every end
+/// hits the whole way and not only its last part; how many were confirmed.
+async fn publish_until(over: &Cell<bool>, publisher: &Publisher, receiver: &Receiver, account: &str) -> u64 {
+    let mut count = 0_u64;
+    while !over.get() {
+        if count > 300 + receiver.count() as u64 {
+            receiver.wait_for(receiver.count() + 1, SOON).await;
+            continue;
+        }
+        let event = |n| {
+            let mut event = call_event("CHANNEL_CREATE", &call(n), n);
+            event["Custom-Channel-Vars"] = json!({"Account-ID": account});
+            event.to_string().into_bytes()
+        };
+        let bodies: Vec<Vec<u8>> = (count..count + 20).map(event).collect();
+        publisher.publish_all("callevt", "call.CHANNEL_CREATE.call", &bodies).await;
+        count += 20;
+    }
+    count
+}
+
 #[tokio::test]
 async fn crash_in_mid_stream_loses_and_reorders_nothing_that_the_broker_had_confirmed() {
     let (broker, receiver) = (Broker::start().await, Receiver::start().await);
@@ -115,37 +139,47 @@ async fn crash_in_mid_stream_loses_and_reorders_nothing_that_the_broker_had_conf
     is_ready(&api).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     let over = Cell::new(false);
-    let publishing = async {
-        let mut numbers = 0_u64..;
-        while !over.get() {
-            // Not much ahead of the receiver, so that every kill hits the whole way and not only its end.
-            let ahead = numbers.start.saturating_sub(receiver.count() as u64);
-            if ahead > 300 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                continue;
-            }
-            let bodies: Vec<Vec<u8>> = numbers
-                .by_ref()
-                .take(20)
-                .map(|n| {
-                    let mut event = call_event("CHANNEL_CREATE", &call(n), n);
-                    event["Custom-Channel-Vars"] = json!({"Account-ID": api.account});
-                    event.to_string().into_bytes()
-                })
-                .collect();
-            publisher.publish_all("callevt", "call.CHANNEL_CREATE.call", &bodies).await;
-        }
-        numbers.start
-    };
+    let publishing = publish_until(&over, &publisher, &receiver, &api.account);
     let killing = async {
-        let ended = kill_loop(process, dir.path(), &settings, &receiver, async |_| {}).await;
+        let ended = kill_loop((dir.path(), &settings), process, &receiver, async |_| {}).await;
         over.set(true);
         ended
     };
-    let (published, (_process, kills)) = tokio::join!(publishing, killing);
-    let confirmed: Vec<u64> = (0..published).collect();
-    let requests = all_arrive(&receiver, &confirmed).await;
+    let (count, (_process, kills)) = tokio::join!(publishing, killing);
+    let confirmed: Vec<u64> = (0..count).collect();
+    let requests = all_arrive(&receiver, &confirmed, |_| true).await;
     assert_few(check_arrivals(&requests, &kills));
+}
+
+#[tokio::test]
+async fn crash_free_restarts_in_mid_stream_lose_and_repeat_nothing() {
+    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [format!("amqp.uri={}", broker.uri()), "shutdown_grace_ms=20000".to_owned()];
+    let mut process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    api.hook(json!({"uri": receiver.uri("/calls"), "format": "json"})).await;
+    is_ready(&api).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let over = Cell::new(false);
+    let publishing = publish_until(&over, &publisher, &receiver, &api.account);
+    let restarting = async {
+        for life in 0..5 {
+            receiver.wait_for(receiver.count() + 20 + 31 * life, SOON).await;
+            process.terminate();
+            let ended = process.ended(SOON).await;
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            process = Process::serve(dir.path(), &settings).await;
+        }
+        over.set(true);
+        process
+    };
+    let (count, process) = tokio::join!(publishing, restarting);
+    let numbers: Vec<u64> = (0..count).collect();
+    let requests = all_arrive(&receiver, &numbers, |_| true).await;
+    assert_eq!(check_arrivals(&requests, &[]), 0);
+    process.terminate();
+    assert_eq!(process.ended(SOON).await.code, Some(0));
 }
 
 #[tokio::test]
@@ -180,13 +214,13 @@ async fn crash_in_mid_stream_loses_and_reorders_nothing_that_was_acknowledged_ov
             let api = process.api().await;
             current.send_modify(|current| *current = (current.0 + 1, api));
         };
-        let ended = kill_loop(process, dir.path(), &[], &receiver, renew).await;
+        let ended = kill_loop((dir.path(), &[]), process, &receiver, renew).await;
         over.set(true);
         ended
     };
     let (acknowledged, (_process, kills)) = tokio::join!(publishing, killing);
     assert!(acknowledged.len() > KILLS);
-    let requests = all_arrive(&receiver, &acknowledged).await;
+    let requests = all_arrive(&receiver, &acknowledged, |_| true).await;
     assert_few(check_arrivals(&requests, &kills));
 }
 
@@ -200,4 +234,36 @@ async fn is_ready(api: &Api) {
         (api.call("GET", "/health/ready", None).await.status == 200).then_some(())
     })
     .await;
+}
+
+/// Small enough that every life meets full windows, reads of the log, closed segments and checkpoints.
+const TIGHT: [&str; 7] = [
+    "queues.window=16",
+    "queues.lane=2",
+    "queues.keep_bytes=4096",
+    "ledger.checkpoint_records=40",
+    "ledger.segment_bytes=65536",
+    "log.segment_bytes=65536",
+    "disable.failure_count=0",
+];
+
+#[tokio::test]
+async fn crash_while_a_backlog_drains_into_a_flaky_receiver_keeps_every_call_in_order() {
+    let (dir, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    let settings = TIGHT.map(str::to_owned);
+    let process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    let accepted = |request: &Request| !request.number.is_multiple_of(3);
+    receiver.mood(Mood::by(move |request| if accepted(request) { Mood::Ok } else { Mood::status(503) }));
+    let hook = json!({"uri": receiver.uri("/calls"), "format": "json", "retry": {"max_attempts": 100}});
+    api.hook(hook).await;
+    let numbers: Vec<u64> = (0..1500).collect();
+    for some in numbers.chunks(100) {
+        let events: Vec<Value> = some.iter().map(|n| call_event("CHANNEL_CREATE", &call(*n), *n)).collect();
+        api.publish(&events).await;
+    }
+    let (_process, kills) = kill_loop((dir.path(), &settings), process, &receiver, async |_| {}).await;
+    let mut requests = all_arrive(&receiver, &numbers, accepted).await;
+    requests.retain(accepted);
+    assert_few(check_arrivals(&requests, &kills));
 }
