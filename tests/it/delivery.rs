@@ -23,3 +23,22 @@ async fn an_event_is_delivered_with_kazoo_s_headers_and_ours() {
     assert_eq!((&body["call_id"], &body["hook_event"]), (&json!("call-1"), &json!("channel_create")));
     app.stop().await;
 }
+
+#[tokio::test]
+async fn an_ancestor_s_hook_gets_a_child_s_events_only_when_it_includes_them() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let child = app.api.account_below(&app.api.account, "child").await;
+    let reaching = json!({"uri": receiver.uri("/reaching"), "include_subaccounts": true});
+    app.api.hook(reaching).await;
+    app.api.hook(json!({"uri": receiver.uri("/own")})).await;
+    let events = json!({"data": [call_event("CHANNEL_CREATE", "of-the-child", 1)]});
+    let taken = app.api.call("PUT", &format!("/v2/accounts/{child}/events"), Some(events)).await;
+    assert_eq!(taken.status, 201, "{taken:?}");
+    app.api.publish(&[call_event("CHANNEL_CREATE", "of-the-master", 2)]).await;
+    let got = receiver.wait_for(3, Duration::from_secs(10)).await;
+    assert_eq!(got.len(), 3);
+    assert_eq!(receiver.requests_at("/reaching").len(), 2);
+    assert_eq!(receiver.requests_at("/own").len(), 1);
+    app.stop().await;
+}
