@@ -1,0 +1,56 @@
+//! A receiver that does nothing but read requests and answer 200, in a process of its own.
+
+use std::io::{Read, Write};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// Serves until standard input ends; prints its port first.
+pub(crate) fn serve() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("{}", listener.local_addr().unwrap().port());
+        std::io::stdout().flush().unwrap();
+        std::thread::spawn(|| {
+            let ended = std::io::stdin().read_to_end(&mut Vec::new());
+            std::process::exit(i32::from(ended.is_err()));
+        });
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(connection(stream));
+        }
+    });
+}
+
+/// Answers every request on a connection; a request ends where its Content-Length says.
+async fn connection(mut stream: TcpStream) {
+    drop(stream.set_nodelay(true));
+    let mut buffer = Vec::with_capacity(16 << 10);
+    loop {
+        while let Some(length) = complete(&buffer) {
+            buffer.drain(..length);
+            if stream.write_all(ANSWER).await.is_err() {
+                return;
+            }
+        }
+        match stream.read_buf(&mut buffer).await {
+            Ok(read) if read > 0 => {}
+            _ => return,
+        }
+    }
+}
+
+/// The length of the first request, once all of it is there.
+fn complete(buffer: &[u8]) -> Option<usize> {
+    let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&buffer[..head]).ok()?;
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let whole = head + length.unwrap_or(0);
+    (buffer.len() >= whole).then_some(whole)
+}

@@ -1,0 +1,38 @@
+//! Finding an event's hooks among 10 and 10,000.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use switchhook::kazoo::hook_from_document;
+use switchhook::model::{Account, Family, Id};
+use switchhook::queues::Router;
+
+const ROUNDS: u32 = 1_000_000;
+
+pub(crate) fn run() {
+    for hooks in [10_u32, 10_000] {
+        let mut router = Router::new();
+        for number in 0..hooks {
+            let document = serde_json::json!({
+                "_id": Id(u128::from(number) + 1), "pvt_account_id": Id(u128::from(number / 2)),
+                "name": "bench", "uri": "http://127.0.0.1/", "hook": "channel_create",
+            });
+            router.insert(&hook_from_document(document.as_object().unwrap()).unwrap(), number);
+        }
+        let account = Account {
+            id: Id(3),
+            tree: vec![Id(1_000_000), Id(1_000_001)],
+            name: String::new(),
+            realm: None,
+            is_reseller: false,
+            enabled: true,
+        };
+        let mut found = 0_u32;
+        let began = Instant::now();
+        for _ in 0..ROUNDS {
+            router.candidates(black_box(&account), [Family::ChannelCreate].into_iter(), |_| found += 1);
+        }
+        let each = began.elapsed().as_secs_f64() / f64::from(ROUNDS) * 1e9;
+        println!("route   {hooks:>6} hooks: {each:>5.0} ns an event, {} found each", found / ROUNDS);
+    }
+}
