@@ -120,7 +120,14 @@ fn refuse(error: &dyn std::error::Error) -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    report(&format!("{error:#}"));
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors end with their cause's words already.
+        if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    report(&message);
     ExitCode::FAILURE
 }
 

@@ -1,6 +1,7 @@
 //! Ranges, and rules across keys.
 
 use super::{Config, ConfigError};
+use crate::ingest;
 
 fn refuse(key: &'static str, value: &dyn std::fmt::Display, rule: impl Into<String>) -> ConfigError {
     ConfigError::Value { key, value: value.to_string(), rule: rule.into() }
@@ -62,6 +63,9 @@ impl Config {
     }
 
     fn check_texts(&self) -> Result<(), ConfigError> {
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(refuse("data_dir", "\"\"", "must not be empty"));
+        }
         if self.amqp.queue.is_empty() || self.amqp.queue.len() > 255 {
             return Err(refuse("amqp.queue", &self.amqp.queue, "must have 1 to 255 characters"));
         }
@@ -69,6 +73,9 @@ impl Config {
             && !(uri.reveal().starts_with("amqp://") || uri.reveal().starts_with("amqps://"))
         {
             return Err(refuse("amqp.uri", &"***", "must start with amqp:// or amqps://"));
+        }
+        if let Some(uri) = &self.amqp.uri {
+            ingest::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", "***", error.to_string()))?;
         }
         if let Some(key) = &self.auth.master_api_key
             && key.reveal().chars().count() != 64

@@ -19,6 +19,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 #[error("amqp.uri is not usable: {0}; it should look like amqp://user:password@host:5672/%2f")]
 pub struct InvalidUri(String);
 
+/// Whether a text is a URI that a consumer and a publisher can be made for.
+pub fn check_uri(uri: &str) -> Result<(), InvalidUri> {
+    Address::parse(uri).map(|_| ())
+}
+
 /// Where the broker is, and who we are to it.
 #[derive(Clone)]
 pub(super) struct Address(AMQPUri);

@@ -13,7 +13,7 @@ mod session;
 mod topology;
 mod window;
 
-pub use broker::{BrokerStatus, InvalidUri};
+pub use broker::{BrokerStatus, InvalidUri, check_uri};
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use handle::{Ingest, Options, SubmitError};
 pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};

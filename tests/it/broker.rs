@@ -16,7 +16,7 @@ use super::support::receiver::{Mood, Receiver, Request};
 use super::support::wait::eventually;
 
 /// A broker takes 4 s to start on an idle machine, and the program waits longer after each failure to connect.
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(120);
 const KEY: &str = "call.CHANNEL_CREATE.call";
 
 async fn app(broker: &Broker, more: &[&str]) -> TestApp {

@@ -116,6 +116,8 @@ async fn a_configuration_that_cannot_be_used_is_refused_in_one_line_with_code_64
     refused(&["serve", "--set", "delivery.allow_addresses=[\"10.0.0.0/99\"]"], &["delivery.allow_addresses"])
         .await;
     refused(&["serve", "--set", "amqp.uri=http://broker"], &["amqp.uri", "amqp://"]).await;
+    refused(&["serve", "--set", "amqp.uri=amqp://me:secret@host:99999"], &["amqp.uri", "port"]).await;
+    refused(&["serve", "--set", "data_dir="], &["data_dir", "empty"]).await;
     refused(&["serve", "--set", "telemetry.filter=a=b=c"], &["telemetry.filter"]).await;
     refused(&["serve", "--set", "retry"], &["--set retry", "section.key=value"]).await;
     let missing = dir.path().join("missing.toml");
@@ -201,6 +203,17 @@ async fn log_stat_cat_and_verify_tell_what_a_stopped_directory_holds() {
         if name == "events" {
             assert_eq!(report[0]["records"], count, "{report:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn log_says_in_one_line_that_there_is_no_data_directory() {
+    let missing = tempfile::tempdir().unwrap().path().join("missing");
+    for verb in ["stat", "cat", "verify"] {
+        let ended = run(&["log", verb, "--data-dir", missing.to_str().unwrap()]).await;
+        assert_eq!((ended.code, ended.stderr.lines().count()), (Some(1), 1), "{ended:?}");
+        assert!(ended.stderr.contains(missing.to_str().unwrap()), "{ended:?}");
+        assert_eq!(ended.stderr.matches("No such file").count(), 1, "{ended:?}");
     }
 }
 
