@@ -12,6 +12,7 @@ mod broker_ingest;
 mod cut_disk;
 mod delivery;
 mod disabling;
+mod fairness;
 mod log_damage;
 mod log_format;
 mod log_model;
