@@ -20,5 +20,6 @@ mod log_power;
 mod open_log;
 mod ordering;
 mod outcomes;
+mod replay;
 mod support;
 mod support_works;
