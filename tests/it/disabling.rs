@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
-use crate::support::look::{LONG, accepted_per_call, document, events_of, number, patch, queue_when, settled};
+use crate::support::look::{
+    LONG, accepted_per_call, document, events_of, number, patch, queue_when, settled,
+};
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
@@ -65,7 +67,10 @@ async fn six_failures_disable_a_hook_with_kazoo_s_reason() {
     assert_eq!(list.data()[0]["enabled"], false);
     let queue = queue_when(&app.api, &hook, "nothing is under way", |q| q["in_flight"] == 0).await;
     assert_eq!((&queue["state"], &queue["disable_reason"]), (&json!("auto_disabled"), &json!(REASON)));
-    assert_eq!((&queue["waiting"], &queue["dead"], &queue["next_try_at"]), (&json!(20), &json!(0), &Value::Null));
+    assert_eq!(
+        (&queue["waiting"], &queue["dead"], &queue["next_try_at"]),
+        (&json!(20), &json!(0), &Value::Null)
+    );
     assert_eq!(receiver.count(), 6);
     app.stop().await;
 }

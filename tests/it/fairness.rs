@@ -22,8 +22,7 @@ async fn of_a_thousand_hooks_the_healthy_ones_get_their_events_while_a_hundred_h
         hanging.push(receiver);
     }
     // So few permits that greedy hanging hooks would take all of them.
-    let mut app =
-        TestApp::with(&["delivery.max_in_flight=256", "delivery.request_timeout_ms=120000"]).await;
+    let mut app = TestApp::with(&["delivery.max_in_flight=256", "delivery.request_timeout_ms=120000"]).await;
     for n in 0..HANGING {
         app.api.hook(json!({"uri": hanging[n % 10].uri("/"), "ordering": "none"})).await;
     }

@@ -18,7 +18,8 @@ const EVENTS: u64 = 25;
 fn flaky() -> Mood {
     let seed = AtomicU64::new(0x9e37_79b9);
     Mood::by(move |_| {
-        let next = |s: u64| Some(s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+        let next =
+            |s: u64| Some(s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
         let drawn = seed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap();
         match (drawn >> 33) % 12 {
             0 => Mood::status(500),
@@ -122,13 +123,9 @@ async fn a_stuck_call_holds_up_no_other_and_drains_in_order_later() {
     app.api.publish(&events_of("free", 0..100)).await;
     app.api.publish(&events_of("stuck", 200..300)).await;
     app.api.publish(&events_of("also-free", 0..100)).await;
-    let of = |requests: &[Request], call: &str| {
-        accepted_per_call(requests).remove(call).unwrap_or_default()
-    };
+    let of = |requests: &[Request], call: &str| accepted_per_call(requests).remove(call).unwrap_or_default();
     let hundred: Vec<u64> = (0..100).collect();
-    receiver
-        .wait_until(LONG, |r| of(r, "free").len() == 100 && of(r, "also-free").len() == 100)
-        .await;
+    receiver.wait_until(LONG, |r| of(r, "free").len() == 100 && of(r, "also-free").len() == 100).await;
     let got = receiver.requests();
     assert_eq!((of(&got, "free"), of(&got, "also-free")), (hundred.clone(), hundred));
     assert!(of(&got, "stuck").len() <= 1, "only its first event is tried");

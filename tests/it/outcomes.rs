@@ -43,7 +43,11 @@ async fn a_receiver_that_breaks_the_connection_is_a_failure_with_its_own_name() 
         ("/partial", Mood::Partial, "socket_closed_remotely"),
     ] {
         let row = one_try_of(&app, &receiver, path, mood, json!({})).await;
-        assert_eq!((&row["result"], &row["client_error"]), (&json!("failure"), &json!(error)), "{path}: {row}");
+        assert_eq!(
+            (&row["result"], &row["client_error"]),
+            (&json!("failure"), &json!(error)),
+            "{path}: {row}"
+        );
         assert_eq!(row["reason"], "kazoo http client error");
     }
     app.stop().await;
@@ -119,7 +123,10 @@ async fn a_failed_attempt_is_repeated_with_the_same_id_and_the_next_attempt_numb
     let tries: Vec<_> = got.iter().map(|r| r.header("x-attempt").unwrap()).collect();
     assert_eq!(tries, ["1", "2", "3"]);
     for name in ["webhook-id", "x-event-id"] {
-        assert!(got.iter().all(|r| r.header(name).is_some() && r.header(name) == got[0].header(name)), "{name}");
+        assert!(
+            got.iter().all(|r| r.header(name).is_some() && r.header(name) == got[0].header(name)),
+            "{name}"
+        );
     }
     assert!(got.iter().all(|r| body(r) == body(&got[0])));
     let rows = attempts_when(&app.api, &hook, 3).await;

@@ -44,7 +44,10 @@ async fn a_range_of_offsets_comes_again_with_its_ids_and_the_replay_header() {
     let range = json!({"from_offset": offsets[3], "until_offset": offsets[7]});
     let replay = begin(&app, &hook, range).await;
     let progress = ended(&app, &hook, &replay, "done").await;
-    assert_eq!((&progress["matched"], &progress["delivered"], &progress["dead"]), (&json!(4), &json!(4), &json!(0)));
+    assert_eq!(
+        (&progress["matched"], &progress["delivered"], &progress["dead"]),
+        (&json!(4), &json!(4), &json!(0))
+    );
     let again = receiver.requests();
     assert_eq!(again.iter().map(number).collect::<Vec<_>>(), [3, 4, 5, 6]);
     for (old, new) in first[3..7].iter().zip(&again) {
