@@ -19,7 +19,7 @@ async fn an_event_is_delivered_with_kazoo_s_headers_and_ours() {
     assert_eq!(request.header("x-account-id"), Some(app.api.account.as_str()));
     assert_eq!(request.header("x-attempt"), Some("1"));
     assert!(request.header("webhook-id").unwrap().ends_with(&hook));
-    let body: serde_json::Value = serde_json::from_str(&request.text()).unwrap();
+    let body: serde_json::Value = serde_json::from_str(request.text()).unwrap();
     assert_eq!((&body["call_id"], &body["hook_event"]), (&json!("call-1"), &json!("channel_create")));
     app.stop().await;
 }

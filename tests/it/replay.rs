@@ -79,7 +79,7 @@ async fn a_range_of_time_comes_again() {
 #[tokio::test]
 async fn only_what_failed_comes_again() {
     let receiver = Receiver::start().await;
-    receiver.mood(Mood::by(|r| if number(r) % 3 == 0 { Mood::status(500) } else { Mood::Ok }));
+    receiver.mood(Mood::by(|r| if number(r).is_multiple_of(3) { Mood::status(500) } else { Mood::Ok }));
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
     let (hook, _) = delivered(&app, &receiver, 10).await;
     receiver.forget();
