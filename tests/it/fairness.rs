@@ -82,7 +82,7 @@ async fn a_permit_given_up_reaches_the_hook_behind_a_disabled_one(setting: &str)
     let receiver = Receiver::start().await;
     receiver.mood_at("/first", Mood::Hang);
     let mut app = TestApp::with(&[setting, "disable.failure_count=0"]).await;
-    let first = json!({"uri": receiver.uri("/first"), "timeout_ms": 3000, "retries": 1});
+    let first = json!({"uri": receiver.uri("/first"), "timeout_ms": 8000, "retries": 1});
     app.api.hook(first).await;
     let mut waiting = Vec::new();
     for path in ["/second", "/third"] {
