@@ -24,12 +24,8 @@ struct Receiver(Child, u16);
 impl Receiver {
     fn start() -> Self {
         let this = std::env::current_exe().unwrap();
-        let mut child = Command::new(this)
-            .arg("receiver")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new(this).arg("receiver").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self(child, line.trim().parse().unwrap())
@@ -163,7 +159,8 @@ async fn drain(hooks: u64, port: u16) -> (f64, f64, f64) {
         put(&state, Kind::Hook, format!("{:032x}", 0xb00c_0000 + u128::from(hook)), &document).await;
     }
     for first in (0..EVENTS).step_by(500) {
-        let events = (first..first + 500).map(|n| super::call_event(&account(n % hooks), n % CALLS, n).into());
+        let events =
+            (first..first + 500).map(|n| super::call_event(&account(n % hooks), n % CALLS, n).into());
         ingest.submit(events.collect(), account(0).parse().unwrap()).await.unwrap();
     }
     let (began, before) = (Instant::now(), cpu());

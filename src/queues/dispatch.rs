@@ -46,8 +46,10 @@ enum Next {
     Nothing,
     /// Its host has no permit.
     Host,
-    /// The total has no permit for it.
+    /// The total has no permit.
     Starved,
+    /// It holds its share of the total: so many permits.
+    OverShare(u32),
 }
 
 impl Engine {
@@ -63,27 +65,56 @@ impl Engine {
     }
 
     /// Starts attempts as far as permits go, one hook after the other.
+    ///
+    /// A permit that is free is offered until somebody takes it: who cannot use it lets the next one try.
     pub(super) fn pump(&mut self) {
         if self.ledger.stalled() {
             return;
         }
-        while let Some(at) = self.ready.pop_front() {
+        while let Some(at) = self.next_slot() {
             match self.next_job(at) {
                 Next::Job(job) => {
                     self.ready.push_back(at);
                     self.send(at, job);
+                    continue;
                 }
                 Next::Nothing => self.unlist(at),
+                // These stay marked as listed: a permit that is given back lists them again.
                 Next::Host => {
-                    // It stays marked as listed: a finished attempt to its host lists it again.
-                    let host = self.slots.get(at).and_then(Option::as_ref).map(|s| s.host);
-                    if let Some(host) = host.and_then(|h| self.hosts.hosts.get_mut(h)) {
+                    if let Some(host) = self.host_of(at) {
                         host.parked.push_back(at);
                     }
                 }
                 Next::Starved => self.starved.push_back(at),
+                Next::OverShare(in_flight) => {
+                    self.over_share.insert((in_flight, at));
+                }
             }
+            self.unpark(at);
         }
+    }
+
+    /// Whose turn it is: first who waited for a permit of the total, last who holds its share already.
+    fn next_slot(&mut self) -> Option<usize> {
+        let free = self.options.max_in_flight.saturating_sub(self.in_flight);
+        let starved = if free > 0 { self.starved.pop_front() } else { None };
+        starved.or_else(|| self.ready.pop_front()).or_else(|| {
+            let (in_flight, at) = self.over_share.first().copied()?;
+            (free > 0 && in_flight < share(free)).then(|| self.over_share.remove(&(in_flight, at)))?;
+            Some(at)
+        })
+    }
+
+    fn host_of(&mut self, at: usize) -> Option<&mut Host> {
+        let host = self.slots.get(at).and_then(Option::as_ref)?.host;
+        self.hosts.hosts.get_mut(host)
+    }
+
+    /// The host of a slot that takes no permit now may have one for the next hook in line.
+    fn unpark(&mut self, at: usize) {
+        let limit = self.options.per_host_in_flight;
+        let next = self.host_of(at).filter(|h| h.in_flight < limit).and_then(|h| h.parked.pop_front());
+        self.ready.extend(next);
     }
 
     fn unlist(&mut self, at: usize) {
@@ -92,16 +123,6 @@ impl Engine {
             if slot.queue_waits_for_order() {
                 self.catch_up(at);
             }
-        }
-        // It may have been woken by a permit that it does not use: the next one gets it.
-        let host = self.slots.get(at).and_then(Option::as_ref).map(|s| s.host);
-        if let Some(host) = host.and_then(|h| self.hosts.hosts.get_mut(h))
-            && host.in_flight < self.options.per_host_in_flight
-        {
-            self.ready.extend(host.parked.pop_front());
-        }
-        if self.in_flight < self.options.max_in_flight {
-            self.ready.extend(self.starved.pop_front());
         }
         self.want_read(at);
         self.schedule(at);
@@ -118,9 +139,11 @@ impl Engine {
         if slot.in_flight >= own {
             return Next::Nothing;
         }
-        let share = u32::try_from(free / FREE_SHARE).unwrap_or(u32::MAX).max(1);
-        if free == 0 || slot.in_flight >= share {
+        if free == 0 {
             return Next::Starved;
+        }
+        if slot.in_flight >= share(free) {
+            return Next::OverShare(slot.in_flight);
         }
         let host_busy = self.hosts.hosts.get(slot.host).map_or(0, |h| h.in_flight);
         if host_busy >= self.options.per_host_in_flight && !slot.hook.one_shot {
@@ -135,6 +158,9 @@ impl Engine {
     /// Hands an attempt to the delivery and counts it.
     pub(super) fn send(&mut self, at: usize, job: Job) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if self.over_share.remove(&(slot.in_flight, at)) {
+            self.over_share.insert((slot.in_flight + 1, at));
+        }
         slot.in_flight += 1;
         self.in_flight += 1;
         if let Some(host) = self.hosts.hosts.get_mut(slot.host) {
@@ -149,16 +175,26 @@ impl Engine {
     /// Gives an attempt's permits back and lists those who waited for them.
     pub(super) fn release(&mut self, at: usize) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let was_over_share = self.over_share.remove(&(slot.in_flight, at));
         slot.in_flight = slot.in_flight.saturating_sub(1);
         self.in_flight = self.in_flight.saturating_sub(1);
-        let host = slot.host;
-        self.list(at);
-        if let Some(host) = self.hosts.hosts.get_mut(host) {
+        // Who waited for the host's permit goes before the one that gives it back.
+        if let Some(host) = self.hosts.hosts.get_mut(slot.host) {
             host.in_flight = host.in_flight.saturating_sub(1);
-            self.ready.extend(host.parked.pop_front());
+            if let Some(parked) = host.parked.pop_front() {
+                self.ready.push_front(parked);
+            }
         }
-        self.ready.extend(self.starved.pop_front());
+        if was_over_share {
+            self.ready.push_back(at);
+        }
+        self.list(at);
     }
+}
+
+/// How many permits one hook may hold when so many are free.
+fn share(free: usize) -> u32 {
+    u32::try_from(free / FREE_SHARE).unwrap_or(u32::MAX).max(1)
 }
 
 /// The next delivery of a slot: its live queue and its replays in turn, replays within their share.

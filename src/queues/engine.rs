@@ -96,8 +96,10 @@ pub struct Engine {
     pub(super) routed: u64,
     pub(super) budget: Budget,
     pub(super) ready: VecDeque<usize>,
-    /// Slots that have ready deliveries but no permit of the total.
+    /// Slots that have ready deliveries while the total has no permit.
     pub(super) starved: VecDeque<usize>,
+    /// Slots that have ready deliveries and hold their share of the total: how many permits, and which.
+    pub(super) over_share: BTreeSet<(u32, usize)>,
     pub(super) hosts: Hosts,
     pub(super) in_flight: usize,
     pub(super) timers: BTreeSet<(u64, usize)>,
@@ -146,6 +148,7 @@ impl Engine {
             routed,
             ready: VecDeque::new(),
             starved: VecDeque::new(),
+            over_share: BTreeSet::new(),
             hosts: Hosts::default(),
             in_flight: 0,
             timers: BTreeSet::new(),

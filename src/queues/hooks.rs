@@ -193,6 +193,9 @@ impl Engine {
         slot.lines.push(line);
         self.owner.insert(id, at);
         self.want_read(at);
+        // After a restart all of it may be in the window already: no read brings it to the dispatcher.
+        self.list(at);
+        self.schedule(at);
     }
 }
 

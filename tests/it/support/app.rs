@@ -20,6 +20,7 @@ pub const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef01
 /// A running program and a client that is logged in as the master account.
 pub struct TestApp {
     pub api: Api,
+    address: SocketAddr,
     dir: Arc<TempDir>,
     settings: Vec<String>,
     stop: Option<oneshot::Sender<()>>,
@@ -72,7 +73,12 @@ impl TestApp {
             let _dropped = stopped.await;
         }));
         let api = Api::log_in(address).await;
-        Self { api, dir, settings, stop: Some(stop), running: Some(running) }
+        Self { api, address, dir, settings, stop: Some(stop), running: Some(running) }
+    }
+
+    /// A client with the token of another API key.
+    pub async fn client_with(&self, key: &str) -> Api {
+        Api::log_in_with(self.address, key).await
     }
 
     /// Ends it as SIGTERM would.

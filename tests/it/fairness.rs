@@ -1,0 +1,112 @@
+//! No hook waits for another: hanging receivers hold up nobody, and no permit is lost.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use crate::support::app::{TestApp, call_event};
+use crate::support::look::{LONG, body, events_of, number, patch, queue_when};
+use crate::support::receiver::{Mood, Receiver};
+
+const HEALTHY: usize = 900;
+const HANGING: usize = 100;
+const EVENTS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_thousand_hooks_the_healthy_ones_get_their_events_while_a_hundred_hang() {
+    let healthy = Receiver::start().await;
+    let mut hanging = Vec::new();
+    for _ in 0..10 {
+        let receiver = Receiver::start().await;
+        receiver.mood(Mood::Hang);
+        hanging.push(receiver);
+    }
+    // So few permits that greedy hanging hooks would take all of them.
+    let mut app = TestApp::with(&["delivery.max_in_flight=256", "delivery.request_timeout_ms=120000"]).await;
+    for n in 0..HANGING {
+        app.api.hook(json!({"uri": hanging[n % 10].uri("/"), "ordering": "none"})).await;
+    }
+    for n in 0..HEALTHY {
+        app.api.hook(json!({"uri": healthy.uri(&format!("/{n}")), "format": "json"})).await;
+    }
+    let events = u64::try_from(EVENTS).unwrap();
+    app.api.publish(&events_of("one", 0..events)).await;
+    let got = healthy.wait_for(HEALTHY * EVENTS, 2 * LONG).await;
+    let mut of_hooks: HashMap<&str, Vec<u64>> = HashMap::new();
+    for request in &got {
+        of_hooks.entry(&request.path).or_default().push(number(request));
+    }
+    assert_eq!(of_hooks.len(), HEALTHY);
+    for (path, numbers) in of_hooks {
+        assert_eq!(numbers, (0..events).collect::<Vec<_>>(), "{path}");
+    }
+    for receiver in &hanging {
+        let all = receiver.wait_for(10, LONG).await;
+        assert_eq!(receiver.most_in_flight(), all.len(), "all of them hang");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_replay_of_a_hook_holds_up_neither_its_own_events_nor_other_hooks() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&["delivery.request_timeout_ms=120000"]).await;
+    let mut hooks = Vec::new();
+    for path in ["/replayed", "/other"] {
+        hooks.push(app.api.hook(json!({"uri": receiver.uri(path), "format": "json"})).await);
+    }
+    let calls: Vec<_> = (0..50).map(|n| call_event("CHANNEL_CREATE", &format!("c{n}"), n)).collect();
+    app.api.publish(&calls).await;
+    receiver.wait_for(100, LONG).await;
+    receiver.forget();
+    receiver.mood(Mood::by(|r| if r.header("x-replay").is_some() { Mood::Hang } else { Mood::Ok }));
+    let replay = format!("/webhooks/{}/replay", hooks[0]);
+    let answer = app.api.own("PUT", &replay, Some(json!({"data": {"from_offset": 0}}))).await;
+    assert_eq!(answer.status, 405, "it is a POST: {answer:?}");
+    let answer = app.api.own("POST", &replay, Some(json!({"data": {"from_offset": 0}}))).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    // A quarter of the hook's 32 permits, and no more.
+    receiver.wait_for(8, LONG).await;
+    app.api.publish(&events_of("new", 0..20)).await;
+    let got = receiver.wait_for(48, LONG).await;
+    assert_eq!(got.iter().filter(|r| r.header("x-replay").is_some()).count(), 8);
+    for path in ["/replayed", "/other"] {
+        let new = got.iter().filter(|r| r.path == path && body(r)["call_id"] == "new");
+        assert_eq!(new.map(number).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>(), "{path}");
+    }
+    app.stop().await;
+}
+
+/// The first hook holds the only permit, two more wait for it, and the first of these is disabled meanwhile.
+async fn a_permit_given_up_reaches_the_hook_behind_a_disabled_one(setting: &str) {
+    let receiver = Receiver::start().await;
+    receiver.mood_at("/first", Mood::Hang);
+    let mut app = TestApp::with(&[setting, "disable.failure_count=0"]).await;
+    let first = json!({"uri": receiver.uri("/first"), "timeout_ms": 8000, "retries": 1});
+    app.api.hook(first).await;
+    let mut waiting = Vec::new();
+    for path in ["/second", "/third"] {
+        let document = json!({"uri": receiver.uri(path), "hook": "channel_answer"});
+        waiting.push(app.api.hook(document).await);
+    }
+    app.api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    receiver.wait_for(1, LONG).await;
+    app.api.publish(&[call_event("CHANNEL_ANSWER", "c", 2)]).await;
+    queue_when(&app.api, &waiting[1], "it waits", |q| q["waiting"] == 1).await;
+    patch(&app.api, &waiting[0], json!({"enabled": false})).await;
+    queue_when(&app.api, &waiting[0], "it is disabled", |q| q["state"] == "disabled").await;
+    assert_eq!(receiver.count(), 1, "the first still hangs");
+    let got = receiver.wait_for(2, LONG).await;
+    assert_eq!(got[1].path, "/third");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_s_permit_is_not_lost_on_a_hook_that_was_disabled_while_it_waited() {
+    a_permit_given_up_reaches_the_hook_behind_a_disabled_one("delivery.per_host_in_flight=1").await;
+}
+
+#[tokio::test]
+async fn a_permit_of_the_total_is_not_lost_on_a_hook_that_was_disabled_while_it_waited() {
+    a_permit_given_up_reaches_the_hook_behind_a_disabled_one("delivery.max_in_flight=1").await;
+}
