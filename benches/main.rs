@@ -7,6 +7,7 @@
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
+    clippy::exit,
     reason = "a benchmark ends with a message where a program must not, prints, and reads the clock"
 )]
 

@@ -64,7 +64,7 @@ impl Config {
 
     fn check_texts(&self) -> Result<(), ConfigError> {
         if self.data_dir.as_os_str().is_empty() {
-            return Err(refuse("data_dir", "\"\"", "must not be empty"));
+            return Err(refuse("data_dir", &"\"\"", "must not be empty"));
         }
         if self.amqp.queue.is_empty() || self.amqp.queue.len() > 255 {
             return Err(refuse("amqp.queue", &self.amqp.queue, "must have 1 to 255 characters"));
@@ -75,7 +75,7 @@ impl Config {
             return Err(refuse("amqp.uri", &"***", "must start with amqp:// or amqps://"));
         }
         if let Some(uri) = &self.amqp.uri {
-            ingest::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", "***", error.to_string()))?;
+            ingest::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", &"***", error.to_string()))?;
         }
         if let Some(key) = &self.auth.master_api_key
             && key.reveal().chars().count() != 64
