@@ -153,13 +153,7 @@ fn start(
         }));
     }
     drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
-    let (engine, stop, failing) = (steps.engine, tokens.engine.clone(), failed.clone());
-    let engine = tasks.spawn("queues", async move {
-        let ended = engine.run(stop).await;
-        failing.cancel();
-        ended.map_err(anyhow::Error::from)
-    });
-    drop(tasks.spawn("delivery", steps.delivery.run(tokens.abandon.clone())));
+    let engine = deliver(tasks, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
     let mut rest = vec![tasks.spawn("retention", steps.retention.run(tokens.intake.clone()))];
     if let Some(consumer) = steps.consumer {
@@ -177,4 +171,26 @@ fn start(
     let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));
     (storage, engine, rest)
+}
+
+/// Queues and delivery share a thread of their own: an attempt then costs no wake-up of another core, which is
+/// more than half of its CPU otherwise.
+fn deliver(tasks: &Tasks, tokens: &Stops, failed: &Stop, engine: Engine, delivery: Delivery) -> Task {
+    let (stop, abandon, failed) = (tokens.engine.clone(), tokens.abandon.clone(), failed.clone());
+    tasks.spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ended = runtime.block_on(async {
+            let queues = async {
+                let ended = engine.run(stop).await;
+                // What is still under way has nobody to tell its result to.
+                abandon.cancel();
+                ended
+            };
+            tokio::join!(queues, delivery.run(abandon.clone())).0
+        });
+        failed.cancel();
+        // Blocking reads that are under way are not waited for.
+        runtime.shutdown_background();
+        Ok(ended?)
+    })
 }

@@ -62,7 +62,7 @@ struct Shared {
     state: State,
     cluster_id: Arc<str>,
     log_id: u32,
-    results: mpsc::Sender<Attempt>,
+    results: mpsc::Sender<Vec<Attempt>>,
 }
 
 impl Delivery {
@@ -72,7 +72,7 @@ impl Delivery {
         clock: Clock,
         events: Reader,
         state: State,
-        (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Attempt>),
+        (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
         let guard = Guard::new(&options.allow_addresses);
         let client = Client::builder()
@@ -95,18 +95,27 @@ impl Delivery {
     pub async fn run(mut self, abandon: Stop) {
         let mut under_way = JoinSet::new();
         let mut jobs = Vec::with_capacity(64);
+        let mut made_now = Vec::new();
         loop {
             tokio::select! {
                 () = abandon.cancelled() => return,
                 got = self.jobs.recv_many(&mut jobs, 64) => if got == 0 { break },
-                Some(_) = under_way.join_next(), if !under_way.is_empty() => {}
+                Some(made) = under_way.join_next(), if !under_way.is_empty() => made_now.extend(made),
             }
             for job in jobs.drain(..) {
                 let target = self.target(&job);
                 let shared = self.shared.clone();
                 under_way.spawn(async move { shared.attempt(job, target).await });
             }
-            while under_way.try_join_next().is_some() {}
+            // Whatever has ended by now goes back together: one wake-up of the queues for all of it.
+            while let Some(made) = under_way.try_join_next() {
+                made_now.extend(made);
+            }
+            if !made_now.is_empty() && self.shared.results.send(std::mem::take(&mut made_now)).await.is_err()
+            {
+                // Nobody listens any more: the queues have ended, and these attempts count as never made.
+                return;
+            }
         }
         tokio::select! {
             () = abandon.cancelled() => {}
@@ -133,14 +142,12 @@ impl Delivery {
 }
 
 impl Shared {
-    async fn attempt(self: Arc<Self>, mut job: Job, target: Option<Arc<Target>>) {
+    async fn attempt(self: Arc<Self>, mut job: Job, target: Option<Arc<Target>>) -> Attempt {
         let started = Instant::now();
         let (result, max_tries) = self.make(&mut job, target).await;
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         log(&job, &result, duration_us);
-        let attempt = Attempt { key: job.key, max_tries, result, duration_us, ended_us: self.clock.now_us() };
-        // Nobody listens any more when the queues have ended: the attempt counts as never made.
-        let _ended = self.results.send(attempt).await;
+        Attempt { key: job.key, max_tries, result, duration_us, ended_us: self.clock.now_us() }
     }
 
     async fn make(&self, job: &mut Job, target: Option<Arc<Target>>) -> (AttemptResult, Option<u16>) {

@@ -28,8 +28,10 @@ use crate::model::{Attempt, Clock, Hook, Id, Job};
 use crate::state::{Change, State};
 use crate::tasks::{Stop, Tasks};
 
-/// Most results, and most events, that one turn of the loop takes.
+/// Most events that one turn of the loop takes.
 const TURN: usize = 512;
+/// Most messages with results that one turn takes.
+const MESSAGES: usize = 64;
 
 /// Why the queues ended before they were told to.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,7 @@ pub struct Parts {
     /// Attempts to make.
     pub jobs: mpsc::Sender<Job>,
     /// Attempts made.
-    pub results: mpsc::Receiver<Attempt>,
+    pub results: mpsc::Receiver<Vec<Attempt>>,
     /// Hooks to disable and to enable.
     pub actions: mpsc::Sender<Action>,
     /// Where blocking reads run.
@@ -82,7 +84,7 @@ pub struct Engine {
     changes: mpsc::Receiver<Change>,
     commands: mpsc::Receiver<Command>,
     pub(super) jobs: mpsc::Sender<Job>,
-    results: mpsc::Receiver<Attempt>,
+    results: mpsc::Receiver<Vec<Attempt>>,
     pub(super) actions: mpsc::Sender<Action>,
     pub(super) pending_actions: VecDeque<Action>,
     pub(super) tasks: Tasks,
@@ -182,7 +184,7 @@ impl Engine {
     /// checkpoint and syncs the ledger.
     pub async fn run(mut self, stop: Stop) -> Result<(), RunError> {
         let mut end = self.events.subscribe();
-        let mut results = Vec::with_capacity(TURN);
+        let mut results = Vec::with_capacity(MESSAGES);
         loop {
             let more = self.route_some(TURN)?;
             self.start_reads();
@@ -192,7 +194,7 @@ impl Engine {
             let due = self.until_next_timer();
             tokio::select! {
                 () = stop.cancelled() => break,
-                got = self.results.recv_many(&mut results, TURN) => if got == 0 { break },
+                got = self.results.recv_many(&mut results, MESSAGES) => if got == 0 { break },
                 Some(done) = self.reads_rx.recv() => self.read_done(done),
                 Some(change) = self.changes.recv() => self.change(change),
                 Some(command) = self.commands.recv() => self.command(command),
@@ -206,9 +208,9 @@ impl Engine {
         self.drain(results).await
     }
 
-    fn finish_all(&mut self, results: &mut Vec<Attempt>) {
+    fn finish_all(&mut self, results: &mut Vec<Vec<Attempt>>) {
         let now = if results.is_empty() { 0 } else { self.now_us() };
-        for attempt in results.drain(..) {
+        for attempt in results.drain(..).flatten() {
             self.finish(attempt, now);
         }
     }
@@ -216,7 +218,8 @@ impl Engine {
     fn until_next_timer(&self) -> Duration {
         let idle = Duration::from_secs(1);
         let due = self.timers.first().map(|(due, _)| due.saturating_sub(self.now_us()));
-        due.map_or(idle, |us| Duration::from_micros(us).min(idle))
+        let due = due.map_or(idle, |us| Duration::from_micros(us).min(idle));
+        if self.ledger.holds_records() { due.min(super::ledger::GATHER) } else { due }
     }
 
     fn wake(&mut self) {
@@ -271,14 +274,15 @@ impl Engine {
             let images = self.images();
             self.ledger.checkpoint(self.routed, images, self.clock.now_us());
         }
-        self.ledger.flush(self.clock.now_us(), last).await
+        let now = self.now_us();
+        self.ledger.flush(now, last).await
     }
 
-    async fn drain(mut self, mut results: Vec<Attempt>) -> Result<(), RunError> {
+    async fn drain(mut self, mut results: Vec<Vec<Attempt>>) -> Result<(), RunError> {
         let deadline = Instant::now() + self.options.grace;
         self.finish_all(&mut results);
         while self.in_flight > 0 {
-            let got = tokio::time::timeout_at(deadline, self.results.recv_many(&mut results, TURN)).await;
+            let got = tokio::time::timeout_at(deadline, self.results.recv_many(&mut results, MESSAGES)).await;
             if matches!(got, Err(_) | Ok(0)) {
                 break;
             }

@@ -11,6 +11,9 @@ use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, LedgerRecord, QueueImage
 use crate::log::{AppendError, Appender, NewRecord};
 
 const MAX_WAITING: usize = 64;
+/// Records wait so long, or until there are so many, before they are handed to the log together.
+pub(super) const GATHER: std::time::Duration = std::time::Duration::from_millis(1);
+const GATHER_RECORDS: usize = 256;
 
 /// Why the ledger can take no more records.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,8 @@ pub(super) struct Ledger {
     since_checkpoint: u64,
     every: u64,
     stalled: bool,
+    /// When the first record of the batch was pushed; 0: it is empty.
+    since_us: u64,
 }
 
 impl Ledger {
@@ -39,6 +44,7 @@ impl Ledger {
             since_checkpoint: 0,
             every: u64::MAX,
             stalled: false,
+            since_us: 0,
         }
     }
 
@@ -60,6 +66,11 @@ impl Ledger {
         self.batch.push(NewRecord { tag, flags: 0, time_us, payload: Bytes::from(record.encode()) });
     }
 
+    /// Whether records wait to be handed to the log.
+    pub(super) fn holds_records(&self) -> bool {
+        !self.batch.is_empty() && !self.stalled
+    }
+
     pub(super) fn checkpoint_due(&self) -> bool {
         self.since_checkpoint >= self.every && !self.stalled
     }
@@ -78,8 +89,16 @@ impl Ledger {
     }
 
     /// Hands the batch to the log; with `wait` all of it is on disk when this returns.
-    pub(super) async fn flush(&mut self, _now_us: u64, wait: bool) -> Result<(), LedgerError> {
-        if !self.batch.is_empty() && !self.stalled {
+    pub(super) async fn flush(&mut self, now_us: u64, wait: bool) -> Result<(), LedgerError> {
+        if self.batch.is_empty() {
+            self.since_us = 0;
+        } else if self.since_us == 0 {
+            self.since_us = now_us;
+        }
+        let gathered = now_us.saturating_sub(self.since_us) >= GATHER.as_micros().try_into().unwrap_or(0);
+        let due = wait || gathered || self.batch.len() >= GATHER_RECORDS;
+        if !self.batch.is_empty() && !self.stalled && due {
+            self.since_us = 0;
             let batch = std::mem::take(&mut self.batch);
             let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
             self.waiting.push_back((batch, answer));
