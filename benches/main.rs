@@ -11,6 +11,10 @@
     reason = "a benchmark ends with a message where a program must not, prints, and reads the clock"
 )]
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod append;
 mod drain;
 mod encode;

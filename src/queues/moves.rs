@@ -14,7 +14,9 @@ impl Queue {
 
     /// Marks a lane as spilled from `from` on, as a checkpoint names it.
     pub fn restore_spilled(&mut self, key: LaneKey, from: u64) {
-        self.lanes.entry(key).or_default().spilled = Some(from);
+        if self.lanes.entry(key).or_default().spilled.replace(from).is_none() {
+            self.spilled += 1;
+        }
     }
 
     /// The hook's ordering changed: everything unsettled is put into new lanes. Not while a lane has a rest in
@@ -63,6 +65,7 @@ impl Queue {
         for lane in self.lanes.values_mut() {
             lane.spilled = lane.spilled.map(|from| from.max(floor)).filter(|from| *from < self.next);
         }
+        self.spilled = self.lanes.values().filter(|lane| lane.spilled.is_some()).count();
         self.lanes.retain(|_, lane| !lane.is_empty());
         self.skip_to(floor);
     }

@@ -28,6 +28,8 @@ pub struct Queue {
     /// Tried before a restart and not yet back in the window.
     pub(super) past: HashMap<u64, Past>,
     pub(super) in_flight: u32,
+    /// How many lanes have a rest in the log; asked for with every result, so it is counted.
+    pub(super) spilled: usize,
 }
 
 impl Queue {
@@ -46,6 +48,7 @@ impl Queue {
             settled: BTreeSet::new(),
             past: HashMap::new(),
             in_flight: 0,
+            spilled: 0,
         }
     }
 
@@ -130,7 +133,10 @@ impl Queue {
         let limit = self.lane_limit();
         let lane = self.lanes.entry(key).or_default();
         if lane.spilled.is_some() || lane.order.len() >= limit {
-            lane.spilled.get_or_insert(offset);
+            if lane.spilled.is_none() {
+                lane.spilled = Some(offset);
+                self.spilled += 1;
+            }
             return Taken::Spilled;
         }
         self.insert(offset, key, record);
@@ -170,7 +176,7 @@ impl Queue {
     /// Lanes that have room again for what they spilled: `(lane, read from, up to)`.
     #[must_use]
     pub fn drained_lane(&self) -> Option<(LaneKey, u64, u64)> {
-        if self.room() == 0 {
+        if self.spilled == 0 || self.room() == 0 {
             return None;
         }
         let limit = self.lane_limit();
@@ -196,6 +202,8 @@ impl Queue {
             self.insert(offset, key, record);
         }
         if let Some(lane) = self.lanes.get_mut(&key) {
+            self.spilled -= usize::from(lane.spilled.is_some());
+            self.spilled += usize::from(spilled.is_some());
             lane.spilled = spilled;
         }
         self.drop_if_empty(key);
@@ -204,7 +212,7 @@ impl Queue {
     /// Whether any lane has a rest in the log.
     #[must_use]
     pub fn has_spilled(&self) -> bool {
-        self.lanes.values().any(|l| l.spilled.is_some())
+        self.spilled > 0
     }
 
     /// Whether a lane may be tried now.
