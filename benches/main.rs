@@ -11,10 +11,6 @@
     reason = "a benchmark ends with a message where a program must not, prints, and reads the clock"
 )]
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod append;
 mod drain;
 mod encode;

@@ -11,10 +11,6 @@ use switchhook::model::Clock;
 use switchhook::{demo, offline, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Half of a delivery's time outside of the kernel went into the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
