@@ -5,9 +5,7 @@ use serde_json::Value;
 use super::document::{format, object, text, tries, verb};
 use super::payload::{MAX_BODY_BYTES, gunzip};
 use super::{PayloadError, whole};
-use crate::model::{
-    AccountId, Encoding, Event, Family, Hook, HookRetry, Id, Ordering, Resume, Success, Trigger,
-};
+use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Trigger};
 
 /// Why a callflow's event carries no usable hook.
 #[derive(Debug, thiserror::Error)]
@@ -37,31 +35,15 @@ pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
     let uri = text(&doc, "uri").get().ok_or(OneShotError::NoUri)?.to_owned();
     let named: Option<AccountId> = text(&doc, "pvt_account_id").get().and_then(|t| t.parse().ok());
     let account = named.or(event.account).ok_or(OneShotError::NoAccount)?;
+    let id = text(&doc, "_id").get().and_then(id_of).unwrap_or_default();
     Ok(Hook {
-        id: text(&doc, "_id").get().and_then(id_of).unwrap_or_default(),
-        account,
         name: "callflow".to_owned(),
-        trigger: Trigger::Family(Family::Callflow),
-        uri,
         verb: verb(&doc),
         format: format(&doc),
         tries: tries(&doc),
-        enabled: true,
-        disable_reason: None,
-        include_subaccounts: false,
-        include_internal_legs: true,
         custom_data: object(&doc, "custom_data"),
-        modifiers: None,
-        ordering: Ordering::Subject,
-        secrets: Vec::new(),
-        headers: Vec::new(),
-        success: Success::Kazoo,
-        retry: HookRetry::default(),
-        timeout_ms: None,
-        max_in_flight: None,
-        resume: Resume::Now,
-        start_offset: 0,
         one_shot: true,
+        ..Hook::new(id, account, Trigger::Family(Family::Callflow), uri)
     })
 }
 

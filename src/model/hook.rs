@@ -140,6 +140,37 @@ pub struct Hook {
 }
 
 impl Hook {
+    /// An enabled hook with KAZOO's defaults (`webhooks.md` 3.1) and none of our extensions, from offset 0 on.
+    #[must_use]
+    pub fn new(id: HookId, account: AccountId, trigger: Trigger, uri: String) -> Self {
+        Self {
+            id,
+            account,
+            name: String::new(),
+            trigger,
+            uri,
+            verb: Verb::Post,
+            format: Format::Form,
+            tries: 2,
+            enabled: true,
+            disable_reason: None,
+            include_subaccounts: false,
+            include_internal_legs: true,
+            custom_data: None,
+            modifiers: None,
+            ordering: Ordering::Subject,
+            secrets: Vec::new(),
+            headers: Vec::new(),
+            success: Success::Kazoo,
+            retry: HookRetry::default(),
+            timeout_ms: None,
+            max_in_flight: None,
+            resume: Resume::Now,
+            start_offset: 0,
+            one_shot: false,
+        }
+    }
+
     /// Total tries of one delivery: the hook's own `retry.max_attempts`, else `tries`; at least 1.
     #[must_use]
     pub fn max_tries(&self) -> u16 {

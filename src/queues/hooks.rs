@@ -9,8 +9,7 @@ use super::recover::RecoveredQueue;
 use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
 use super::slot::{Line, Probe, Slot};
-use crate::model::{AccountId, Family, Format, Hook, HookId, HookRetry, Id, Ordering, Resume, Success};
-use crate::model::{Trigger, Verb};
+use crate::model::{AccountId, Family, Hook, HookId, Id, Trigger};
 use crate::state::Change;
 
 impl Engine {
@@ -229,30 +228,11 @@ fn restored(
 
 /// The hook that stands for the one-shot webhooks of an account's callflows; each event brings its own target.
 fn one_shot_hook(account: AccountId, offset: u64) -> Hook {
+    let id = Id(account.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77);
     Hook {
-        id: Id(account.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77),
-        account,
         name: "callflow".to_owned(),
-        trigger: Trigger::Family(Family::Callflow),
-        uri: String::new(),
-        verb: Verb::Post,
-        format: Format::Form,
-        tries: 2,
-        enabled: true,
-        disable_reason: None,
-        include_subaccounts: false,
-        include_internal_legs: true,
-        custom_data: None,
-        modifiers: None,
-        ordering: Ordering::Subject,
-        secrets: Vec::new(),
-        headers: Vec::new(),
-        success: Success::Kazoo,
-        retry: HookRetry::default(),
-        timeout_ms: None,
-        max_in_flight: None,
-        resume: Resume::Now,
         start_offset: offset,
         one_shot: true,
+        ..Hook::new(id, account, Trigger::Family(Family::Callflow), String::new())
     }
 }
