@@ -1,6 +1,7 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod delivery;

@@ -32,12 +32,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("queues", &["model", "kazoo", "log", "state", "tasks"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
     ("delivery", &["model", "kazoo", "log", "state", "tasks"]),
+    // Who is asking, and for which accounts: the API and the websockets let nobody in without it.
+    ("auth", &["model", "state", "tasks"]),
     // Websocket sessions over the same log.
-    ("live", &["model", "kazoo", "log", "state", "tasks"]),
+    ("live", &["model", "kazoo", "log", "state", "auth", "tasks"]),
     // Channel commands, published to the broker for a client.
     ("commands", &["model", "kazoo", "log", "state", "ingest", "tasks"]),
     // The management API: asks and tells the steps through their handles, never an attempt.
-    ("http", &["model", "kazoo", "log", "state", "ingest", "queues", "live", "commands", "tasks"]),
+    ("http", &["model", "kazoo", "log", "state", "ingest", "queues", "auth", "live", "commands", "tasks"]),
 ];
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.

@@ -13,6 +13,7 @@ use super::ports::{EventsPort, HealthPort, QueuesPort};
 use super::retention::Retention;
 use super::watch::StorageHealth;
 use super::{App, Steps, Stops};
+use crate::auth::{self, Auth};
 use crate::config::Config;
 use crate::delivery::{self, Delivery};
 use crate::disk::OsDisk;
@@ -113,8 +114,9 @@ impl App {
         let Storage { state, task, events, ledger, ingest, .. } = storage;
         let link = broker(&config, &ingest)?;
         let ports = ports(&link, &ingest, &middle.handle, (&events.reader, &ledger.reader, &state));
-        let server =
-            Server::bind(Api::new(state.clone(), ports, clock.clone(), http_options(&config))).await?;
+        let auth = Auth::new(state.clone(), clock.clone(), auth_options(&config));
+        let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
+        let server = Server::bind(api).await?;
         let announcer = Announcer {
             publisher: config.amqp.uri.is_some().then_some(link.handle),
             ingest: ingest.clone(),
@@ -258,13 +260,16 @@ fn ingest_options(config: &Config) -> ingest::Options {
     ingest::Options { max_event_bytes: config.ingest.max_event_bytes as usize, ..ingest::Options::default() }
 }
 
+fn auth_options(config: &Config) -> auth::Options {
+    auth::Options { token_ttl_s: config.auth.token_expiry_s }
+}
+
 fn http_options(config: &Config) -> http::Options {
     http::Options {
         listen: config.http.listen,
         max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),
         node: node_name(),
-        token_ttl_s: config.auth.token_expiry_s,
         allow_addresses: config.delivery.allow_addresses.clone(),
         ..http::Options::default()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use warp::http::Method;
 
 use super::api::Api;
-use super::auth::{self, Caller};
+use super::bearer::token_of;
 use super::call::Call;
 use super::envelope::{Envelope, Frame};
 use super::errors::ApiError;
@@ -17,6 +17,7 @@ use super::route::{Owner, Resource, Route, route};
 use super::{
     accounts, api_auth, api_keys, attempts, definitions, events, health, queue, reenable, replays, webhooks,
 };
+use crate::auth::Caller;
 use crate::model::{Account, iso8601};
 use crate::state::random_id;
 
@@ -57,8 +58,10 @@ impl Api {
             _ => return Err(ApiError::not_found()),
         }
         let envelope = Envelope::read(request)?;
-        let token = auth::token_of(request, envelope.members.as_ref());
-        let caller = token.map(|token| auth::verify(&self.state, &token, self.now_s())).transpose()?;
+        let caller = match token_of(request, envelope.members.as_ref()) {
+            Some(token) => Some(self.auth.verify(&token).await?),
+            None => None,
+        };
         frame.auth_token = caller.as_ref().map(|caller| caller.token.clone());
 
         let known = known.ok_or_else(ApiError::not_found)?;
@@ -99,9 +102,7 @@ impl Api {
     fn authorise(&self, caller: Option<&Caller>, account: Option<&Account>) -> Result<(), ApiError> {
         let caller = caller.ok_or_else(ApiError::invalid_credentials)?;
         match account {
-            Some(account) if !self.state.is_ancestor_or_self(caller.account, account.id) => {
-                Err(ApiError::forbidden())
-            }
+            Some(account) if !self.auth.covers(caller, account.id) => Err(ApiError::forbidden()),
             _ => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::options::Options;
 use super::ports::{Events, Health, Queues};
 use super::response::node_id;
+use crate::auth::Auth;
 use crate::model::Clock;
 use crate::state::State;
 
@@ -15,6 +16,7 @@ use crate::state::State;
 #[derive(Clone)]
 pub struct Api {
     pub(super) state: State,
+    pub(super) auth: Auth,
     pub(super) queues: Arc<dyn Queues>,
     pub(super) events: Arc<dyn Events>,
     pub(super) health: Arc<dyn Health>,
@@ -51,15 +53,10 @@ impl fmt::Debug for Ports {
 impl Api {
     /// The API over a state and the steps behind it.
     #[must_use]
-    pub fn new(state: State, ports: Ports, clock: Clock, options: Options) -> Self {
+    pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
         let Ports { queues, events, health } = ports;
         let bodies = Arc::new(Semaphore::new(options.max_bodies));
-        Self { state, queues, events, health, clock, options: Arc::new(options), bodies, node }
-    }
-
-    /// Seconds since 1970.
-    pub(super) fn now_s(&self) -> u64 {
-        self.clock.now_us() / 1_000_000
+        Self { state, auth, queues, events, health, clock, options: Arc::new(options), bodies, node }
     }
 }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::auth;
 use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
@@ -19,7 +18,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     };
     let found = state.account_of_key(key)?.and_then(|id| state.account(id)).filter(|a| a.enabled);
     let Some(account) = found else { return Err(unknown(key)) };
-    let token = auth::issue(state, account.id, "cb_api_auth", api.now_s(), api.options.token_ttl_s)?;
+    let token = api.auth.issue(account.id, "cb_api_auth")?;
     let reseller = state.reseller_of(account.id).unwrap_or(account.id);
     let data = json!({
         "account_id": account.id, "account_name": account.name, "apps": [], "language": "en-us",

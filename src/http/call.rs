@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::api::Api;
-use super::auth::Caller;
 use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::request::Request;
+use crate::auth::Caller;
 use crate::model::{Account, AccountId, HookId, gregorian_seconds};
 use crate::state::{Kind, is_deleted, owner};
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::ports::{AttemptsError, ReplayError, SubmitError};
+use crate::auth::{IssueError, TokenError};
 use crate::state::{IndexError, WriteError};
 
 /// A refusal: status, short name, details.
@@ -132,6 +133,21 @@ impl ApiError {
     pub(super) fn unavailable(reason: &dyn std::fmt::Display) -> Self {
         tracing::error!(%reason, "a request failed: {reason}");
         Self::new(503, "datastore_fault", json!({"message": "datastore fatal error"}))
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => Self::invalid_credentials(),
+            TokenError::Expired => Self::expired(),
+        }
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        Self::unavailable(&error)
     }
 }
 

@@ -9,7 +9,7 @@ mod api;
 mod api_auth;
 mod api_keys;
 mod attempts;
-mod auth;
+mod bearer;
 mod call;
 mod definitions;
 mod envelope;

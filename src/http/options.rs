@@ -20,8 +20,6 @@ pub struct Options {
     pub grace: Duration,
     /// This node's name; answers carry its hash.
     pub node: String,
-    /// How long a token is good, in seconds.
-    pub token_ttl_s: u64,
     /// Rows of a page unless `page_size` says otherwise.
     pub page_size: usize,
     /// Rows of a page at most, and of a listing that is not paged.
@@ -41,7 +39,6 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(5),
             node: "switchhook".into(),
-            token_ttl_s: 3600,
             page_size: 50,
             max_page_size: 10_000,
             max_range_s: 2_682_000,

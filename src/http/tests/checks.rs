@@ -67,7 +67,9 @@ async fn a_token_is_good_for_its_account_and_all_below_it_only() {
 async fn an_expired_token_is_told_from_a_forged_one() {
     let test = TestApi::start().await;
     let (api, id) = (&test.api, test.master.parse().unwrap());
-    let old = crate::http::auth::issue(&api.state, id, "cb_api_auth", NOW_S - 3600, 3600).unwrap();
+    let hour_ago = Clock::new(|| (NOW_S - 3600) * 1_000_000);
+    let old = Auth::new(api.state.clone(), hour_ago, auth::Options::default());
+    let old = old.issue(id, "cb_api_auth").unwrap();
     let path = format!("/v2/accounts/{}", test.master);
     let expired = test.call_as(&old, "GET", &path, Value::Null).await;
     assert_eq!(expired.refusal(), (401, "invalid credentials", &json!({})));

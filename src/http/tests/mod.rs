@@ -22,6 +22,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::request::Request;
 use super::response::Response;
 use super::{Api, Options, Ports};
+use crate::auth::{self, Auth};
 use crate::disk::OsDisk;
 use crate::model::Clock;
 use crate::state::{self, Opened, State};
@@ -88,7 +89,8 @@ impl TestApi {
         let ports = Ports { queues: recorded.clone(), events: recorded.clone(), health: recorded.clone() };
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);
-        let api = Api::new(state, ports, clock, options);
+        let auth = Auth::new(state.clone(), clock.clone(), auth::Options::default());
+        let api = Api::new(state, auth, ports, clock, options);
         let mut test = Self { api, recorded, master, token: String::new(), _dir: dir, stop, _task: task };
         test.token = test.login(KEY).await;
         test
