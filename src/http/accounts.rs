@@ -1,10 +1,12 @@
 //! Accounts: created below an account, read, listed.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, signature};
 use super::errors::ApiError;
-use super::paging::Paging;
+use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::{Account, Id};
@@ -39,27 +41,30 @@ pub(super) fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
 }
 
 /// `GET …/children`
-pub(super) fn children(call: &Call<'_>) -> Result<Reply, ApiError> {
-    list(call, &call.api.state.children(call.account()?.id))
+pub(super) async fn children(call: &Call<'_>) -> Result<Reply, ApiError> {
+    list(call, call.api.state.children(call.account()?.id)).await
 }
 
 /// `GET …/descendants`
-pub(super) fn descendants(call: &Call<'_>) -> Result<Reply, ApiError> {
-    list(call, &call.api.state.descendants(call.account()?.id))
+pub(super) async fn descendants(call: &Call<'_>) -> Result<Reply, ApiError> {
+    list(call, call.api.state.descendants(call.account()?.id)).await
 }
 
-fn list(call: &Call<'_>, accounts: &[std::sync::Arc<Account>]) -> Result<Reply, ApiError> {
-    let rows = accounts.iter().map(|account| {
-        let mut row = Map::new();
-        row.insert("id".into(), account.id.to_string().into());
-        row.insert("name".into(), account.name.clone().into());
-        if let Some(realm) = &account.realm {
-            row.insert("realm".into(), realm.clone().into());
-        }
-        row.insert("tree".into(), account.tree.iter().map(Id::to_string).collect::<Vec<_>>().into());
-        (format!("{}\u{0}{}", account.name, account.id), Value::Object(row))
-    });
-    Paging::of(call.request, &call.api.options)?.page(rows.collect())
+async fn list(call: &Call<'_>, accounts: Vec<Arc<Account>>) -> Result<Reply, ApiError> {
+    let key = |account: &Account| format!("{}\u{0}{}", account.name, account.id);
+    let accounts = accounts.into_iter().map(|account| (key(&account), account)).collect();
+    List::of(call)?.answer(Rows::new(accounts, summary)).await
+}
+
+fn summary(account: &Arc<Account>) -> Item {
+    let mut row = Map::new();
+    row.insert("id".into(), account.id.to_string().into());
+    row.insert("name".into(), account.name.clone().into());
+    if let Some(realm) = &account.realm {
+        row.insert("realm".into(), realm.clone().into());
+    }
+    row.insert("tree".into(), account.tree.iter().map(Id::to_string).collect::<Vec<_>>().into());
+    Item::from(Value::Object(row))
 }
 
 fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {

@@ -10,6 +10,7 @@ use super::bearer::token_of;
 use super::call::Call;
 use super::envelope::{Envelope, Frame};
 use super::errors::ApiError;
+use super::negotiate::{self, Accepted};
 use super::reply::Reply;
 use super::request::Request;
 use super::response::Response;
@@ -73,7 +74,10 @@ impl Api {
         if envelope.unreadable {
             return Err(ApiError::unsupported_media_type());
         }
-        if !accepts_json(request) {
+        let accepted = negotiate::accepted(request);
+        // Only lists are CSV, and only reading can find out without doing harm.
+        let is_csv = accepted == Accepted::Csv;
+        if accepted == Accepted::Nothing || (is_csv && method != Method::GET) {
             return Err(ApiError::not_acceptable());
         }
         let call = Call {
@@ -84,7 +88,8 @@ impl Api {
             account,
             request_id: &frame.request_id,
         };
-        dispatch(&call, &known.resource, &method).await
+        let reply = dispatch(&call, &known.resource, &method).await?;
+        if is_csv && reply.stream.is_none() { Err(ApiError::not_acceptable()) } else { Ok(reply) }
     }
 
     fn account_of(&self, owner: &Owner, caller: Option<&Caller>) -> Result<Option<Arc<Account>>, ApiError> {
@@ -126,27 +131,18 @@ fn method_of(request: &Request, envelope: &Envelope, resource: &Resource) -> Res
     if resource.methods().contains(&method) { Ok(method) } else { Err(ApiError::method_not_allowed()) }
 }
 
-fn accepts_json(request: &Request) -> bool {
-    let Some(accept) = request.header("accept") else { return true };
-    accept.trim().is_empty()
-        || accept.split(',').any(|range| {
-            let range = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            matches!(range.as_str(), "*/*" | "application/*" | "application/json" | "application/x-json")
-        })
-}
-
 async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Result<Reply, ApiError> {
     match (resource, method.as_str()) {
         (Resource::ApiAuth, _) => api_auth::create(call),
-        (Resource::Definitions, "GET") => definitions::list(call),
+        (Resource::Definitions, "GET") => definitions::list(call).await,
         (Resource::Definitions, _) => Err(ApiError::forbidden()),
         (Resource::Accounts, _) | (Resource::Account, "PUT") => accounts::create(call).await,
         (Resource::Account, _) => accounts::read(call),
-        (Resource::Children, _) => accounts::children(call),
-        (Resource::Descendants, _) => accounts::descendants(call),
+        (Resource::Children, _) => accounts::children(call).await,
+        (Resource::Descendants, _) => accounts::descendants(call).await,
         (Resource::ApiKeys, "PUT") => api_keys::create(call).await,
-        (Resource::ApiKeys, _) => api_keys::list(call),
-        (Resource::Hooks, "GET") => webhooks::list(call),
+        (Resource::ApiKeys, _) => api_keys::list(call).await,
+        (Resource::Hooks, "GET") => webhooks::list(call).await,
         (Resource::Hooks, "PUT") => webhooks::create(call).await,
         (Resource::Hooks, _) => reenable::of_account(call).await,
         (Resource::HooksBelow, _) => reenable::of_tree(call).await,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::paging::Paging;
+use super::list::List;
 use super::reply::Reply;
 use crate::kazoo;
 use crate::state::{Kind, new_api_key, owner, random_id};
@@ -32,12 +32,12 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
 }
 
 /// `GET …/api_keys`
-pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let keys = call.api.state.all(Kind::Key)?;
     let rows = keys.iter().filter(|doc| owner(doc) == Some(account.id)).map(|doc| {
         let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default();
         (id.to_owned(), Value::Object(kazoo::public_document(doc)))
     });
-    Paging::of(call.request, &call.api.options)?.page(rows.collect())
+    List::of(call)?.rows(rows.collect()).await
 }

@@ -1,45 +1,67 @@
 //! Attempts of an account or of one hook, newest first, within a range of time (`webhooks.md` 5.9).
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::paging::Paging;
+use super::list::{Ask, Batch, Item, List, Source};
+use super::ports::{Answer, Queues};
 use super::reply::Reply;
-use crate::model::{AccountId, AttemptQuery, GREGORIAN_OFFSET_S, HookId};
+use crate::kazoo::ATTEMPT_FIELDS;
+use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId};
 use crate::state::{Kind, owner};
 
 /// A hook that is not there, or not this account's, has no attempts: its listing is empty, as in KAZOO.
 pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, ApiError> {
-    let paging = Paging::of(call.request, &call.api.options)?;
+    let list = List::of(call)?;
     let (from, to) = range(call)?;
     let account = call.account()?.id;
     let hook = match hook.map(str::parse::<HookId>) {
         None => None,
         Some(Ok(id)) if owner_of(call, id)? == Some(account) => Some(id),
-        Some(_) => return Ok(paging.reply(Vec::new(), None, None)),
-    };
-    let start = match paging.start.as_deref().map(str::parse) {
-        None => None,
-        Some(Ok(position)) => Some(position),
-        Some(Err(_)) => return Err(ApiError::faulty_request("invalid start key")),
+        Some(_) => return list.rows(Vec::new()).await,
     };
     let query = AttemptQuery {
         account,
         hook,
         from_us: unix_us(from),
         until_us: unix_us(to.saturating_add(1)),
-        ascending: paging.ascending,
-        start,
-        limit: paging.limit(),
+        ascending: false,
+        start: None,
+        limit: 0,
     };
-    let page = call.api.queues.attempts(query).await?;
-    if paging.size.is_none() && page.next.is_some() {
-        return Err(ApiError::range_too_large());
+    list.answer(Attempts { queues: Arc::clone(&call.api.queues), query }).await
+}
+
+/// The attempts of a range, in order of their places in the ledger.
+struct Attempts {
+    queues: Arc<dyn Queues>,
+    query: AttemptQuery,
+}
+
+impl Source for Attempts {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(async move {
+            let invalid = |_| ApiError::faulty_request("invalid start key");
+            let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+            let (ascending, limit) = (ask.ascending, ask.most);
+            let query = AttemptQuery { ascending, start, limit, ..self.query.clone() };
+            let page = self.queues.attempts(query).await?;
+            let item = |row: AttemptRow| (key(row.position), Item::from(Value::Object(row.document)));
+            Ok(Batch { items: page.rows.into_iter().map(item).collect(), next: page.next.map(key) })
+        })
     }
-    let first = page.rows.first().map(|row| row.position.to_string());
-    let rows = page.rows.into_iter().map(|row| Value::Object(row.document)).collect();
-    Ok(paging.reply(rows, first, page.next.map(|position| position.to_string())))
+
+    fn columns(&self) -> Vec<String> {
+        ATTEMPT_FIELDS.map(str::to_owned).into()
+    }
+}
+
+/// Keys are compared as text.
+fn key(position: u64) -> String {
+    format!("{position:020}")
 }
 
 /// Whose hook it is; of deleted ones too.
@@ -69,10 +91,7 @@ fn range(call: &Call<'_>) -> Result<(u64, u64), ApiError> {
 pub(super) fn seconds(call: &Call<'_>, name: &str) -> Result<Option<u64>, ApiError> {
     let Some(value) = call.parameter(name).filter(|value| !value.is_null()) else { return Ok(None) };
     let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
-    seconds.map(Some).ok_or_else(|| {
-        let message = "Value did not match type(s): integer";
-        ApiError::field(name, "type", &json!({"message": message, "target": "integer", "value": value}))
-    })
+    seconds.map(Some).ok_or_else(|| ApiError::wrong_type(name, "integer", &value))
 }
 
 /// Microseconds since 1970 of a Gregorian second; times before 1970 count as 1970.

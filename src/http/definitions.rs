@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::paging::Paging;
+use super::list::List;
 use super::reply::Reply;
 use crate::kazoo;
 
-pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let rows = kazoo::definitions(call.is_master());
     let key = |row: &Value| row.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let rows = rows.into_iter().map(|row| (key(&row), row)).collect();
-    Paging::of(call.request, &call.api.options)?.page(rows)
+    List::of(call)?.rows(rows).await
 }

@@ -35,6 +35,12 @@ impl ApiError {
         Self::field(field, "required", &json!({"message": message, "value": field}))
     }
 
+    /// 400 for a value of a type that the field does not take.
+    pub(super) fn wrong_type(field: &str, expected: &str, value: &Value) -> Self {
+        let message = format!("Value did not match type(s): {expected}");
+        Self::field(field, "type", &json!({"message": message, "target": expected, "value": value}))
+    }
+
     pub(super) fn invalid_json(reason: &serde_json::Error) -> Self {
         let message = format!("{reason} around {}", reason.column());
         Self::field("json", "invalid", &json!({"message": message, "target": "body"}))

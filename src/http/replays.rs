@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::attempts::{seconds, unix_us};
 use super::call::Call;
 use super::errors::ApiError;
+use super::list::List;
 use super::queue::moment;
 use super::reply::Reply;
 use crate::model::{EventId, Family, HookId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayStatus};
@@ -23,7 +24,8 @@ pub(super) async fn create(call: &Call<'_>, hook: &str) -> Result<Reply, ApiErro
 pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     let replays = call.api.queues.replays(hook).await;
-    Ok(Reply::ok(replays.iter().map(shown).collect::<Vec<_>>()))
+    let key = |replay: &ReplayStatus| format!("{:020}{}", replay.started_us, replay.id);
+    List::of(call)?.rows(replays.iter().map(|replay| (key(replay), shown(replay))).collect()).await
 }
 
 /// `GET …/webhooks/{H}/replay/{id}`

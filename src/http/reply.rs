@@ -2,11 +2,15 @@
 
 use serde_json::{Map, Value};
 
+use super::list::Streamed;
+
 /// A successful answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) data: Value,
+    /// A list that is written while it is read; stands for `data`.
+    pub(super) stream: Option<Streamed>,
     /// Of a document, or a hash of a list.
     pub(super) revision: Option<String>,
     pub(super) page: Option<Page>,
@@ -27,7 +31,20 @@ pub(super) struct Page {
 impl Reply {
     /// 200 with data.
     pub(super) fn ok(data: impl Into<Value>) -> Self {
-        Self { status: 200, data: data.into(), revision: None, page: None, location: None, auth_token: None }
+        Self {
+            status: 200,
+            data: data.into(),
+            stream: None,
+            revision: None,
+            page: None,
+            location: None,
+            auth_token: None,
+        }
+    }
+
+    /// 200 with a list that is written while it is read.
+    pub(super) fn streamed(list: Streamed) -> Self {
+        Self { stream: Some(list), ..Self::ok(Value::Null) }
     }
 
     /// 201 with data and where it is found from now on.

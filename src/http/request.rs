@@ -31,6 +31,11 @@ impl Request {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All parameters of the query string, in their order.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a parameter of the query string says yes.
     pub(super) fn flag(&self, name: &str) -> bool {
         matches!(self.query(name), Some("true" | "yes" | "1"))

@@ -1,7 +1,13 @@
 //! The answer on the wire: envelope, headers, pretty print, CORS.
 
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::stream::Stream;
 use serde_json::{Map, Value};
 use warp::http::Method;
 
@@ -15,26 +21,52 @@ const ALLOWED_HEADERS: &str = "content-type, depth, user-agent, x-http-method-ov
     x-requested-with, if-modified-since, x-file-name, cache-control, x-auth-token, x-kazoo-cluster-id, if-match";
 const EXPOSED_HEADERS: &str = "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag";
 
+/// No answer is to be kept.
+pub(super) const EXPIRES: &str = "Fri, 01 Jan 1999 00:00:00 GMT";
+
 /// Status, headers and body.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
+    pub(super) body: Body,
+}
+
+/// What follows the headers.
+pub(super) enum Body {
+    /// At hand.
+    Text(String),
+    /// Made while it is sent; an error cuts it off.
+    Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
 }
 
 impl Response {
     /// Plain JSON without an envelope.
     pub(super) fn json(status: u16, body: &Value) -> Self {
         let headers = vec![("content-type", "application/json".into()), ("cache-control", "no-store".into())];
-        Self { status, headers, body: body.to_string() }
+        Self { status, headers, body: body.to_string().into() }
     }
 
     /// The answer to OPTIONS, which needs no token.
     pub(super) fn options(frame: &Frame, route: Option<&Route>) -> Self {
         let mut headers = vec![("x-request-id", frame.request_id.clone()), ("allow", methods(route))];
         headers.extend(cors(route));
-        Self { status: 200, headers, body: String::new() }
+        Self { status: 200, headers, body: String::new().into() }
     }
 
     /// A resource's answer or refusal in its envelope.
@@ -49,6 +81,10 @@ impl Response {
             headers.extend(cors(route));
         }
         let (status, envelope) = match result {
+            Ok(Reply { stream: Some(list), status, .. }) => {
+                headers.extend(list.headers(request));
+                return Self { status, headers, body: Body::Stream(Box::pin(list.body(frame.clone()))) };
+            }
             Ok(reply) => {
                 headers.extend(reply.revision.as_ref().map(|revision| ("etag", format!("\"{revision}\""))));
                 headers.extend(reply.location.clone().map(|location| ("location", location)));
@@ -61,11 +97,11 @@ impl Response {
                 (error.status, frame.error(error))
             }
         };
-        let Some(envelope) = envelope else { return Self { status, headers, body: String::new() } };
+        let Some(envelope) = envelope else { return Self { status, headers, body: String::new().into() } };
         let (content_type, body) = render(request, envelope);
         headers.push(("content-type", content_type.to_owned()));
-        headers.push(("expires", "Fri, 01 Jan 1999 00:00:00 GMT".to_owned()));
-        Self { status, headers, body }
+        headers.push(("expires", EXPIRES.to_owned()));
+        Self { status, headers, body: body.into() }
     }
 }
 

@@ -3,20 +3,22 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll};
 
 use bytes::{Buf, BytesMut};
 use futures_util::{Stream, StreamExt, pin_mut};
 use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
-use warp::Filter;
 use warp::http::{HeaderMap, Method, Response as HttpResponse, StatusCode};
 use warp::hyper::body::Bytes;
+use warp::{Filter, Reply as _};
 
 use super::api::Api;
 use super::errors::ApiError;
 use super::request::Request;
-use super::response::Response;
+use super::response::{Body, Response};
 use crate::tasks::Stop;
 
 /// The API on its socket, not yet answering.
@@ -74,7 +76,7 @@ impl Server {
 
 fn everything(
     api: Api,
-) -> impl Filter<Extract = (HttpResponse<String>,), Error = Infallible> + Clone + Send + Sync + 'static {
+) -> impl Filter<Extract = (warp::reply::Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::method()
         .and(warp::path::full())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
@@ -147,7 +149,7 @@ async fn read_body(
     read.unwrap_or_else(|_| Err(ApiError::slow_body()))
 }
 
-fn on_the_wire(response: Response) -> HttpResponse<String> {
+fn on_the_wire(response: Response) -> warp::reply::Response {
     let mut builder = HttpResponse::builder().status(response.status);
     for (name, value) in response.headers {
         // A request id or a path may hold what no header may.
@@ -155,11 +157,25 @@ fn on_the_wire(response: Response) -> HttpResponse<String> {
             builder = builder.header(name, value);
         }
     }
-    builder.body(response.body).unwrap_or_else(|_| failed())
+    let body = match response.body {
+        Body::Text(text) => text.into_response(),
+        Body::Stream(pieces) => warp::reply::stream(Alone(Mutex::new(pieces))).into_response(),
+    };
+    builder.body(body.into_body()).unwrap_or_else(|_| failed())
 }
 
-fn failed() -> HttpResponse<String> {
-    let mut failed = HttpResponse::new(String::new());
-    *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    failed
+fn failed() -> warp::reply::Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// A stream that only its owner touches, which warp wants to see written down as `Sync`.
+struct Alone<S>(Mutex<S>);
+
+impl<S: Stream + Unpin> Stream for Alone<S> {
+    type Item = S::Item;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        let stream = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(stream).poll_next(context)
+    }
 }

@@ -6,34 +6,66 @@ use super::accounts::{is_private, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
 use super::hook_document::{merged, replaced, starts_from_now};
-use super::paging::Paging;
+use super::list::{Ask, Batch, Item, List, Source};
+use super::ports::Answer;
 use super::reply::Reply;
 use crate::kazoo;
-use crate::state::{Expect, Kind, Write};
+use crate::model::AccountId;
+use crate::state::{Expect, Kind, State, Write};
+
+/// The fields of a hook in a list.
+const SUMMARY: [&str; 7] = ["id", "name", "hook", "uri", "enabled", "group", "disable_reason"];
 
 /// How often a change is made again on what somebody else wrote meanwhile.
 const TRIES: usize = 8;
 
 /// `GET …/webhooks`
-pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let hooks = call.api.state.hooks_of(call.account()?.id)?;
-    let rows = hooks.iter().map(|doc| {
-        let public = kazoo::public_document(doc);
-        let id = public.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        (id, Value::Object(summary(&public)))
-    });
-    Paging::of(call.request, &call.api.options)?.page(rows.collect())
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let hooks = HooksOf { state: call.api.state.clone(), account: call.account()?.id };
+    List::of(call)?.answer(hooks).await
 }
 
-fn summary(public: &Map<String, Value>) -> Map<String, Value> {
+/// An account's hooks in order of their ids.
+struct HooksOf {
+    state: State,
+    account: AccountId,
+}
+
+impl HooksOf {
+    fn read(&self, ask: &Ask) -> Result<Batch, ApiError> {
+        let invalid = |_| ApiError::faulty_request("invalid start key");
+        let from = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        // One more tells where the next batch starts.
+        let mut docs = self.state.hooks_from(self.account, from, ask.ascending, ask.most + 1)?;
+        let id =
+            |doc: &Map<String, Value>| doc.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let next = (docs.len() > ask.most).then(|| docs.pop()).flatten().map(|doc| id(&doc));
+        Ok(Batch { items: docs.into_iter().map(|doc| (id(&doc), item(doc))).collect(), next })
+    }
+}
+
+impl Source for HooksOf {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(std::future::ready(self.read(&ask)))
+    }
+
+    fn columns(&self) -> Vec<String> {
+        SUMMARY.map(str::to_owned).into()
+    }
+}
+
+fn item(mut stored: Map<String, Value>) -> Item {
+    let public = kazoo::public_document(&stored);
     let mut row = Map::new();
-    for field in ["id", "name", "hook", "uri", "enabled", "group", "disable_reason"] {
+    for field in SUMMARY {
         let value = public.get(field).cloned().or_else(|| (field == "enabled").then_some(Value::Bool(true)));
         if let Some(value) = value {
             row.insert(field.to_owned(), value);
         }
     }
-    row
+    // Nobody finds out a secret by asking whether it is this one.
+    stored.retain(|field, _| !matches!(field.as_str(), "secret" | "pvt_secrets"));
+    Item { seen: stored, row: row.into() }
 }
 
 /// `PUT …/webhooks`. The hook gets the events from now on.

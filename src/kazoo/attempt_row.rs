@@ -30,6 +30,30 @@ pub struct AttemptParts<'a> {
     pub ended_us: u64,
 }
 
+/// All fields that a row may have.
+pub const ATTEMPT_FIELDS: [&str; 20] = [
+    "hook_id",
+    "hook_event",
+    "event_id",
+    "delivery_id",
+    "attempt",
+    "timestamp",
+    "result",
+    "reason",
+    "client_error",
+    "resp_status_code",
+    "duration_ms",
+    "method",
+    "uri",
+    "try",
+    "retries",
+    "retries_left",
+    "req_headers",
+    "req_body",
+    "resp_headers",
+    "resp_body",
+];
+
 /// The row of an attempt. Header names are in lower case as KAZOO shows them; values stay as they were.
 #[must_use]
 pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {

@@ -75,6 +75,21 @@ fn a_transport_error_keeps_kazoos_odd_count() {
 }
 
 #[test]
+fn all_fields_of_a_row_are_named() {
+    let answered = AttemptResult::Answered(Response { status: 503, ..Response::default() });
+    let results = [answered, AttemptResult::Failed(TransportError::Tls), AttemptResult::Expired];
+    let rows = results.iter().map(|result| row(&hook("all"), 1, result, false));
+    let found: Vec<String> =
+        rows.flat_map(|row| row.as_object().unwrap().clone()).map(|(key, _)| key).collect();
+    for key in &found {
+        assert!(ATTEMPT_FIELDS.contains(&key.as_str()), "{key}");
+    }
+    for field in ATTEMPT_FIELDS {
+        assert!(found.iter().any(|key| key == field), "{field}");
+    }
+}
+
+#[test]
 fn a_success_has_no_reason() {
     let ok = AttemptResult::Answered(Response { status: 200, ..Response::default() });
     let found = row(&hook("object"), 1, &ok, true);

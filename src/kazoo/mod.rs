@@ -23,7 +23,7 @@ mod validate;
 mod whole;
 mod wire;
 
-pub use attempt_row::{AttemptParts, attempt_row};
+pub use attempt_row::{ATTEMPT_FIELDS, AttemptParts, attempt_row};
 pub use catalogue::{Binding, EXCHANGES, bindings, hook_ids};
 pub use database::database_account;
 pub use definitions::definitions;

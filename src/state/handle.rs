@@ -47,6 +47,17 @@ impl State {
         self.shared.index()?.hooks_of(account)
     }
 
+    /// Some of them: from a hook's id on (whether or not it is there), by rising or falling ids, `most` at most.
+    pub fn hooks_from(
+        &self,
+        account: AccountId,
+        from: Option<HookId>,
+        ascending: bool,
+        most: usize,
+    ) -> Result<Vec<Document>, IndexError> {
+        self.shared.index()?.hooks_from(account, from, ascending, most)
+    }
+
     /// The account that an API key belongs to.
     pub fn account_of_key(&self, api_key: &str) -> Result<Option<AccountId>, IndexError> {
         let hash = key_hash(api_key);

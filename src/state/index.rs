@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::document::{Entry, Kind, sha256};
 use super::keys;
-use crate::model::{AccountId, Id};
+use crate::model::{AccountId, HookId, Id};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MARK_BYTES: usize = 56;
@@ -198,15 +198,40 @@ impl Index {
     /// An account's hooks, in order of id, without deleted ones.
     pub(super) fn hooks_of(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, IndexError> {
         guarded(|| {
-            let mut hooks = Vec::new();
-            for pair in self.db.scan_prefix(keys::hooks_of(account)) {
-                let id = keys::hook_in(&pair?.0).ok_or(IndexError::Damaged("a hook's key is cut"))?;
-                if let Some(bytes) = self.db.get(keys::document(Kind::Hook, &id.to_string()))? {
-                    hooks.push(parse(&bytes)?);
-                }
-            }
-            Ok(hooks)
+            let pairs = self.db.scan_prefix(keys::hooks_of(account));
+            pairs.filter_map(|pair| self.hook_behind(pair).transpose()).collect()
         })
+    }
+
+    /// Some of them: from a hook's id on (whether or not it is there), by rising or falling ids, `most` at most.
+    pub(super) fn hooks_from(
+        &self,
+        account: AccountId,
+        from: Option<HookId>,
+        ascending: bool,
+        most: usize,
+    ) -> Result<Vec<Map<String, Value>>, IndexError> {
+        let (start, end) = if ascending {
+            (from.unwrap_or(Id(0)), Id(u128::MAX))
+        } else {
+            (Id(0), from.unwrap_or(Id(u128::MAX)))
+        };
+        guarded(|| {
+            let range = self.db.range(keys::hook(account, start)..=keys::hook(account, end));
+            let pairs: Vec<_> =
+                if ascending { range.take(most).collect() } else { range.rev().take(most).collect() };
+            pairs.into_iter().filter_map(|pair| self.hook_behind(pair).transpose()).collect()
+        })
+    }
+
+    /// The document behind an entry of an account's hooks.
+    fn hook_behind(
+        &self,
+        pair: sled::Result<(sled::IVec, sled::IVec)>,
+    ) -> Result<Option<Map<String, Value>>, IndexError> {
+        let id = keys::hook_in(&pair?.0).ok_or(IndexError::Damaged("a hook's key is cut"))?;
+        let found = self.db.get(keys::document(Kind::Hook, &id.to_string()))?;
+        found.map(|bytes| parse(&bytes)).transpose()
     }
 
     /// The account whose API key has this hash.

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::document::{Kind, is_deleted, owner};
-use crate::model::{AccountId, Id};
+use crate::model::{AccountId, HookId, Id};
 
 /// Where the index's own mark lies.
 pub(super) const MARK: &[u8] = b"m";
@@ -37,6 +37,13 @@ pub(super) fn hooks_of(account: AccountId) -> Vec<u8> {
     key
 }
 
+/// The key of one of them.
+pub(super) fn hook(account: AccountId, hook: HookId) -> Vec<u8> {
+    let mut key = hooks_of(account);
+    key.extend_from_slice(&hook.0.to_be_bytes());
+    key
+}
+
 /// The hook's id in a key that begins with `hooks_of`.
 pub(super) fn hook_in(key: &[u8]) -> Option<Id> {
     let (_, id) = key.split_at_checked(17)?;
@@ -56,8 +63,7 @@ pub(super) fn derived(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<
     let account = owner(doc)?;
     match kind {
         Kind::Hook => {
-            let mut key = hooks_of(account);
-            key.extend_from_slice(&id.parse::<Id>().ok()?.0.to_be_bytes());
+            let key = hook(account, id.parse().ok()?);
             Some((key, Vec::new()))
         }
         Kind::Key => {

@@ -6,6 +6,7 @@ mod checks;
 mod envelope;
 mod events;
 mod hooks;
+mod lists;
 mod ports;
 mod replays;
 mod strange;
@@ -14,13 +15,14 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::request::Request;
-use super::response::Response;
+use super::response::{Body, Response};
 use super::{Api, Options, Ports};
 use crate::auth::{self, Auth};
 use crate::disk::OsDisk;
@@ -138,6 +140,7 @@ impl TestApi {
         let mut request = Request::new(method, path, query, headers);
         request.body = body.to_owned().into();
         let Response { status, headers, body } = self.api.answer(request, Ok(())).await;
+        let body = text(body).await;
         let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
         Answered { status, body, headers }
     }
@@ -165,6 +168,17 @@ impl Drop for TestApi {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// A body to its end.
+pub(super) async fn text(body: Body) -> String {
+    let pieces = match body {
+        Body::Text(text) => return text,
+        Body::Stream(pieces) => {
+            pieces.map_ok(|piece| piece.to_vec()).try_concat().await.expect("not cut off")
+        }
+    };
+    String::from_utf8(pieces).expect("text")
 }
 
 /// The data of a hook that is fine.

@@ -1,0 +1,59 @@
+//! Rows as CSV (RFC 4180): a header line with the columns, then a line per row. What is no text stands as JSON.
+
+use csv::{Terminator, Writer, WriterBuilder};
+use serde_json::Value;
+
+/// The header line.
+pub(super) fn header(columns: &[String]) -> Vec<u8> {
+    lines(|writer| writer.write_record(columns))
+}
+
+/// One line per row; a field that no column names is left out, one that is absent or null is empty.
+pub(super) fn rows(columns: &[String], rows: &[Value]) -> Vec<u8> {
+    lines(|writer| {
+        rows.iter()
+            .try_for_each(|row| writer.write_record(columns.iter().map(|column| cell(row.get(column)))))
+    })
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn lines(write: impl FnOnce(&mut Writer<Vec<u8>>) -> csv::Result<()>) -> Vec<u8> {
+    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    // Writing to memory, with as many cells as columns, does not fail.
+    let written = write(&mut writer);
+    written.ok().and_then(|()| writer.into_inner().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let columns: Vec<String> = ["id", "name", "data"].map(str::to_owned).into();
+        let given = [
+            json!({"id": "1", "name": "a,b \"c\"\r\nd", "data": {"k": [1, true]}}),
+            json!({"name": null, "extra": "x", "id": 2}),
+        ];
+        let text = [header(&columns), rows(&columns, &given)].concat();
+        let mut reader = csv::Reader::from_reader(text.as_slice());
+        assert_eq!(reader.headers().unwrap(), vec!["id", "name", "data"]);
+        let read: Vec<Vec<String>> =
+            reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect();
+        assert_eq!(read, [["1", "a,b \"c\"\r\nd", "{\"k\":[1,true]}"], ["2", "", ""]]);
+    }
+
+    #[test]
+    fn a_list_without_columns_has_empty_lines_only() {
+        assert!(header(&[]).iter().chain(&rows(&[], &[json!(1)])).all(|byte| b"\"\r\n".contains(byte)));
+    }
+}

@@ -1,0 +1,103 @@
+//! Lists: each list of the API is filtered, ordered, paged, streamed or turned into CSV here and nowhere else, so
+//! that all of them answer alike (`webhooks.md` 5.5). No item is missed or shown twice while others come and go,
+//! and no list is held in memory as a whole.
+//!
+//! How a resource uses it:
+//!
+//! - What is at hand and small: `List::of(call)?.rows(rows).await`, with `(key, row)` pairs in any order.
+//! - What is at hand and may be large: `List::of(call)?.answer(Rows::new(things, shape)).await`; the rows are made
+//!   as they are asked for.
+//! - What is on disk: a [`Source`] of its own that reads a batch at a time (`webhooks.rs`, `attempts.rs`).
+//!
+//! A key is what the list is ordered by (as text) and what `start_key` carries; no two items share one. Filters see
+//! [`Item::seen`], then the row. A resource in `route::Resource` needs nothing else to be a list.
+
+mod csv;
+mod filter;
+mod paging;
+mod source;
+mod stream;
+mod walk;
+
+#[cfg(test)]
+mod properties;
+
+use serde_json::Value;
+
+use self::filter::Filters;
+use self::paging::Paging;
+use super::call::Call;
+use super::errors::ApiError;
+use super::negotiate;
+use super::reply::Reply;
+use super::request::Request;
+
+pub(super) use self::source::{Ask, Batch, Item, Rows, Source};
+pub(super) use self::stream::Streamed;
+pub(super) use self::walk::Walk;
+
+/// How a list is put into an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One envelope around a page.
+    Page,
+    /// The same, written row by row (`is_chunked=true`).
+    Chunked,
+    /// A download (`Accept: text/csv`).
+    Csv,
+}
+
+/// A list as it was asked for.
+#[derive(Debug)]
+pub(super) struct List {
+    filters: Filters,
+    paging: Paging,
+    form: Form,
+}
+
+impl List {
+    /// Reads the query string: 404 `faulty_request` for paging that makes no sense, 400 for times that are none.
+    pub(super) fn of(call: &Call<'_>) -> Result<Self, ApiError> {
+        let request = call.request;
+        let form = form(request);
+        let paging = Paging::of(request, &call.api.options, form)?;
+        Ok(Self { filters: Filters::of(request)?, paging, form })
+    }
+
+    /// Answers rows with their keys, in any order.
+    pub(super) async fn rows(self, rows: Vec<(String, Value)>) -> Result<Reply, ApiError> {
+        self.answer(Rows::new(rows, |row: &Value| Item::from(row.clone()))).await
+    }
+
+    /// Answers what a source holds.
+    pub(super) async fn answer(self, source: impl Source + 'static) -> Result<Reply, ApiError> {
+        let Self { filters, paging, form } = self;
+        let columns = if form == Form::Csv { source.columns() } else { Vec::new() };
+        let mut walk = Walk::new(Box::new(source), filters, &paging);
+        if form != Form::Page {
+            // What is wrong at the beginning is still answered with its status.
+            let first = walk.next().await?.unwrap_or_default();
+            return Ok(Reply::streamed(Streamed { form, columns, first, walk }));
+        }
+        let mut rows = Vec::new();
+        while let Some(more) = walk.next().await? {
+            rows.extend(more);
+            if rows.len() > paging.most {
+                return Err(ApiError::range_too_large());
+            }
+        }
+        let revision = (!rows.is_empty()).then(|| paging::hash(&rows));
+        let page = paging.size.map(|_| walk.page());
+        Ok(Reply { revision, page, ..Reply::ok(rows) })
+    }
+}
+
+fn form(request: &Request) -> Form {
+    if negotiate::asks_for_csv(request) {
+        Form::Csv
+    } else if request.flag("is_chunked") {
+        Form::Chunked
+    } else {
+        Form::Page
+    }
+}

@@ -1,0 +1,147 @@
+//! Paging parameters: `page_size`, `start_key`, `end_key`, `paginate`, `chunk_size`, and the order.
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::Form;
+use crate::http::errors::ApiError;
+use crate::http::options::Options;
+use crate::http::request::Request;
+use crate::state::hex;
+
+/// Rows that are read at a time, unless `chunk_size` says otherwise: KAZOO's `load_view_chunk_size`.
+const CHUNK: usize = 50;
+
+/// Tells our keys from plain text that happens to be base64url.
+const KEY_MARK: u8 = 1;
+
+/// How a list is cut and ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Paging {
+    /// Rows of the page; `None`: all.
+    pub(super) size: Option<usize>,
+    /// The plain key at which the page starts.
+    pub(super) start: Option<String>,
+    /// The plain key behind which it ends.
+    pub(super) end: Option<String>,
+    /// By rising keys. KAZOO's documents say `descending=false` for it, its code `ascending=true`: both count.
+    pub(super) ascending: bool,
+    /// Rows read at a time.
+    pub(super) chunk: usize,
+    /// Rows of one envelope at most.
+    pub(super) most: usize,
+}
+
+impl Paging {
+    pub(super) fn of(request: &Request, options: &Options, form: Form) -> Result<Self, ApiError> {
+        let most = options.max_page_size;
+        let asked = number(request, "page_size", "invalid page size", "page size must be at least 1")?;
+        let chunk = number(request, "chunk_size", "invalid chunk size", "chunk size must be at least 1")?;
+        // A download has no place for the next page's key: it is whole unless a part is asked for.
+        let all = request.query("paginate") == Some("false") || (form == Form::Csv && asked.is_none());
+        let key = |name| request.query(name).filter(|key| !key.is_empty()).map(decode_key);
+        Ok(Self {
+            size: (!all).then(|| asked.unwrap_or(options.page_size).min(most)),
+            start: key("start_key"),
+            end: key("end_key"),
+            ascending: request.flag("ascending") || request.query("descending") == Some("false"),
+            chunk: chunk.unwrap_or(CHUNK).min(most).max(1),
+            most,
+        })
+    }
+}
+
+fn number(
+    request: &Request,
+    name: &str,
+    invalid: &'static str,
+    too_small: &'static str,
+) -> Result<Option<usize>, ApiError> {
+    let Some(text) = request.query(name) else { return Ok(None) };
+    match text.trim().parse::<i64>() {
+        Err(_) => Err(ApiError::faulty_request(invalid)),
+        Ok(size) if size < 1 => Err(ApiError::faulty_request(too_small)),
+        Ok(size) => Ok(Some(usize::try_from(size).unwrap_or(usize::MAX))),
+    }
+}
+
+/// What tells one list of rows from another.
+pub(super) fn hash(rows: &[Value]) -> String {
+    let text = serde_json::to_vec(rows).unwrap_or_default();
+    let digest = digest::digest(&digest::SHA256, &text);
+    hex(digest.as_ref().get(..16).unwrap_or_default())
+}
+
+/// A key as clients carry it: opaque.
+pub(super) fn encode_key(key: &str) -> String {
+    URL_SAFE_NO_PAD.encode([&[KEY_MARK], key.as_bytes()].concat())
+}
+
+/// The plain key; one that is none of ours counts as it stands, as in KAZOO.
+fn decode_key(text: &str) -> String {
+    let decoded = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+    let ours = decoded.and_then(|bytes| {
+        let key = bytes.strip_prefix(&[KEY_MARK])?;
+        String::from_utf8(key.to_vec()).ok()
+    });
+    ours.unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::{HeaderMap, Method};
+
+    use super::*;
+
+    fn ask(query: &str) -> Result<Paging, ApiError> {
+        let request = Request::new(Method::GET, "/", query, HeaderMap::new());
+        Paging::of(&request, &Options::default(), Form::Page)
+    }
+
+    #[test]
+    fn sizes_that_are_none_are_refused_by_name() {
+        for (query, message) in [
+            ("page_size=0", "page size must be at least 1"),
+            ("page_size=-7", "page size must be at least 1"),
+            ("page_size=x", "invalid page size"),
+            ("page_size=", "invalid page size"),
+            ("chunk_size=0", "chunk size must be at least 1"),
+            ("chunk_size=2.5", "invalid chunk size"),
+        ] {
+            assert_eq!(ask(query).unwrap_err(), ApiError::faulty_request(message), "{query}");
+        }
+    }
+
+    #[test]
+    fn the_order_is_descending_unless_either_of_kazoos_spellings_turns_it() {
+        for (query, ascending) in [
+            ("", false),
+            ("descending=true", false),
+            ("ascending=false", false),
+            ("ascending=true", true),
+            ("descending=false", true),
+        ] {
+            assert_eq!(ask(query).unwrap().ascending, ascending, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_ours_reads_back_and_any_other_text_stands_for_itself() {
+        for key in ["", "k", "name\u{0}id", "ü", "9d1e7c3a5b804f6e92c4a7d0b3f8e651"] {
+            assert_eq!(decode_key(&encode_key(key)), key);
+        }
+        for plain in ["9d1e7c3a5b804f6e92c4a7d0b3f8e651", "abcd", "g2wAAAACbQ", "not base64!", "="] {
+            assert_eq!(decode_key(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_huge_page_is_cut_to_the_largest_one() {
+        let most = Options::default().max_page_size;
+        assert_eq!(ask("page_size=9223372036854775807").unwrap().size, Some(most));
+        assert_eq!(ask("page_size=99999999999999999999").unwrap_err().status, 404);
+        assert_eq!(ask("paginate=false").unwrap().size, None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a list's items come from: read a batch at a time, in order of their keys.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::http::errors::ApiError;
+use crate::http::ports::Answer;
+
+/// One item of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::http) struct Item {
+    /// The stored document, which filters look at first; without what nobody may learn.
+    pub(in crate::http) seen: Map<String, Value>,
+    /// What is shown.
+    pub(in crate::http) row: Value,
+}
+
+impl From<Value> for Item {
+    fn from(row: Value) -> Self {
+        Self { seen: Map::new(), row }
+    }
+}
+
+/// Which items are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::http) struct Ask {
+    /// The key to begin with, whether or not an item has it; `None`: the beginning of the order.
+    pub(in crate::http) from: Option<String>,
+    /// By rising keys; else by falling ones.
+    pub(in crate::http) ascending: bool,
+    /// Items at most.
+    pub(in crate::http) most: usize,
+}
+
+/// Some items in the order asked for.
+#[derive(Debug, Clone, Default)]
+pub(in crate::http) struct Batch {
+    /// With their keys.
+    pub(in crate::http) items: Vec<(String, Item)>,
+    /// Where to go on; `None`: there is nothing more.
+    pub(in crate::http) next: Option<String>,
+}
+
+/// What a list is read from.
+pub(in crate::http) trait Source: Send + Sync {
+    /// Items from a key on. A batch may be empty and still have a `next`, but every `next` is further on.
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>>;
+    /// The columns of its CSV: top-level fields of its rows.
+    fn columns(&self) -> Vec<String>;
+}
+
+/// A source over what is at hand; its items are made as they are asked for.
+pub(in crate::http) struct Rows<T, F> {
+    /// By rising keys.
+    things: Vec<(String, T)>,
+    shape: F,
+}
+
+impl<T, F: Fn(&T) -> Item> Rows<T, F> {
+    /// Things with their keys, in any order, and how one becomes an item.
+    pub(in crate::http) fn new(mut things: Vec<(String, T)>, shape: F) -> Self {
+        things.sort_by(|a, b| a.0.cmp(&b.0));
+        Self { things, shape }
+    }
+
+    fn ascending(&self, ask: &Ask) -> Batch {
+        let start = ask.from.as_ref().map_or(0, |from| self.things.partition_point(|(key, _)| key < from));
+        let mut rest = self.things.iter().skip(start);
+        let items = rest.by_ref().take(ask.most).map(|thing| self.item(thing)).collect();
+        Batch { items, next: rest.next().map(|(key, _)| key.clone()) }
+    }
+
+    fn descending(&self, ask: &Ask) -> Batch {
+        let all = self.things.len();
+        let end = ask.from.as_ref().map_or(all, |from| self.things.partition_point(|(key, _)| key <= from));
+        let mut rest = self.things.iter().take(end).rev();
+        let items = rest.by_ref().take(ask.most).map(|thing| self.item(thing)).collect();
+        Batch { items, next: rest.next().map(|(key, _)| key.clone()) }
+    }
+
+    fn item(&self, (key, thing): &(String, T)) -> (String, Item) {
+        (key.clone(), (self.shape)(thing))
+    }
+}
+
+impl<T: Send + Sync, F: Fn(&T) -> Item + Send + Sync> Source for Rows<T, F> {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        let batch = if ask.ascending { self.ascending(&ask) } else { self.descending(&ask) };
+        Box::pin(std::future::ready(Ok(batch)))
+    }
+
+    /// All fields of all rows, in order of their first appearance.
+    fn columns(&self) -> Vec<String> {
+        let mut columns = Map::new();
+        for (_, thing) in &self.things {
+            let row = (self.shape)(thing).row;
+            columns
+                .extend(row.as_object().into_iter().flatten().map(|(name, _)| (name.clone(), Value::Null)));
+        }
+        columns.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+impl<T, F> fmt::Debug for Rows<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows").field("things", &self.things.len()).finish_non_exhaustive()
+    }
+}
