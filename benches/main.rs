@@ -16,6 +16,7 @@ mod drain;
 mod encode;
 mod receiver;
 mod route;
+mod scrape;
 
 /// A call event of `account`, as KAZOO's switch publishes one: about 1.1 KB.
 pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
@@ -46,8 +47,13 @@ fn main() {
     if asked.first().is_some_and(|a| a == "receiver") {
         return receiver::serve();
     }
-    let benches: [(&str, fn()); 4] =
-        [("append", append::run), ("encode", encode::run), ("route", route::run), ("drain", drain::run)];
+    let benches: [(&str, fn()); 5] = [
+        ("append", append::run),
+        ("encode", encode::run),
+        ("route", route::run),
+        ("scrape", scrape::run),
+        ("drain", drain::run),
+    ];
     for (name, run) in benches {
         if asked.is_empty() || asked.iter().any(|a| a == name) {
             run();

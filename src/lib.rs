@@ -11,6 +11,7 @@ pub mod http;
 pub mod ingest;
 pub mod kazoo;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod offline;
 pub mod queues;

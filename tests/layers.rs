@@ -20,16 +20,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     // The file system as the log needs it; tests put a disk beneath that loses power.
     ("disk", &[]),
+    // Counters that the steps count with, and the page that a scrape gets.
+    ("metrics", &[]),
     // KAZOO's formats, pure: what an event means, what a hook gets.
     ("kazoo", &["model"]),
     // Bytes and tags on disk, durable and in order. Knows no events.
-    ("log", &["model", "disk", "tasks"]),
+    ("log", &["model", "disk", "tasks", "metrics"]),
     // Accounts, hooks, keys and settings: a journal, which is a log, and the index over it.
     ("state", &["model", "kazoo", "log", "disk", "tasks"]),
     // Events come in: broker or HTTP, into the log, acknowledged after the sync.
-    ("ingest", &["model", "kazoo", "log", "state", "tasks"]),
+    ("ingest", &["model", "kazoo", "log", "state", "tasks", "metrics"]),
     // Who gets which event, in which order, and when again. Follows the log; knows nothing of how events came.
-    ("queues", &["model", "kazoo", "log", "state", "tasks"]),
+    ("queues", &["model", "kazoo", "log", "state", "tasks", "metrics"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
     ("delivery", &["model", "kazoo", "log", "state", "tasks"]),
     // Who is asking, and for which accounts: the API and the websockets let nobody in without it.
@@ -39,15 +41,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Channel commands, published to the broker for a client.
     ("commands", &["model", "kazoo", "log", "state", "ingest", "tasks"]),
     // The management API: asks and tells the steps through their handles, never an attempt.
-    ("http", &["model", "kazoo", "log", "state", "ingest", "queues", "auth", "live", "commands", "tasks"]),
+    (
+        "http",
+        &[
+            "model", "kazoo", "log", "state", "ingest", "queues", "auth", "live", "commands", "tasks",
+            "metrics",
+        ],
+    ),
 ];
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.
 const WIRING: &[&str] = &["main", "lib", "app", "cli", "config", "telemetry", "demo", "offline"];
 
 /// Crates that only some rooms may name: behind these doors they can be exchanged.
-const GUARDED: &[(&str, &[&str])] =
-    &[("sled", &["state/index"]), ("reqwest", &["delivery"]), ("lapin", &["ingest", "commands"])];
+const GUARDED: &[(&str, &[&str])] = &[
+    ("sled", &["state/index"]),
+    ("reqwest", &["delivery"]),
+    ("lapin", &["ingest", "commands"]),
+    ("prometheus_client", &["metrics/page"]),
+];
 
 /// A file longer than this is two files.
 const MOST_LINES: usize = 400;

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::keeper::{Announcer, Keeper};
+use super::operator::Operator;
 use super::ports::{EventsPort, HealthPort, QueuesPort};
 use super::retention::Retention;
 use super::watch::StorageHealth;
@@ -19,7 +20,7 @@ use crate::delivery::{self, Delivery};
 use crate::disk::OsDisk;
 use crate::http::{self, Api, Ports, Server};
 use crate::ingest::{self, AmqpConsumer, ConsumerOptions, Ingest, Publisher, PublisherOptions};
-use crate::log::{self, Opened, Reader};
+use crate::log::{self, Opened};
 use crate::model::Clock;
 use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
 use crate::state::{self, Change, State, StateTask};
@@ -88,6 +89,7 @@ fn middle(
         clock: clock.clone(),
         events: events.reader.clone(),
         ledger: ledger.appender.clone(),
+        tally: handle.counts(),
         recovered: from.1,
         state: state.clone(),
         hooks: state.all_hooks(),
@@ -113,7 +115,13 @@ impl App {
         let middle = middle(&config, &clock, &tasks, &storage, from)?;
         let Storage { state, task, events, ledger, ingest, .. } = storage;
         let link = broker(&config, &ingest)?;
-        let ports = ports(&link, &ingest, &middle.handle, (&events.reader, &ledger.reader, &state));
+        let retention = Retention {
+            events: (events.appender, events.reader.clone()),
+            ledger: (ledger.appender, ledger.reader),
+            clock: clock.clone(),
+            max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
+        };
+        let ports = ports(&config, &link, &ingest, &middle.handle, (&state, &retention));
         let auth = Auth::new(state.clone(), clock.clone(), auth_options(&config));
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api).await?;
@@ -121,15 +129,9 @@ impl App {
             publisher: config.amqp.uri.is_some().then_some(link.handle),
             ingest: ingest.clone(),
             node: node_name(),
-            clock: clock.clone(),
+            clock,
         };
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
-        let retention = Retention {
-            events: (events.appender, events.reader.clone()),
-            ledger: (ledger.appender, ledger.reader),
-            clock,
-            max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
-        };
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
@@ -156,18 +158,33 @@ impl App {
 }
 
 /// The steps as the API sees them.
-fn ports(link: &Broker, ingest: &Ingest, queues: &Queues, stored: (&Reader, &Reader, &State)) -> Ports {
-    let (events, ledger, state) = stored;
-    let health = StorageHealth {
-        events: events.clone(),
-        ledger: ledger.clone(),
-        broker: link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status),
-    };
+fn ports(
+    config: &Config,
+    link: &Broker,
+    ingest: &Ingest,
+    queues: &Queues,
+    (state, retention): (&State, &Retention),
+) -> Ports {
+    let (events, ledger) = (&retention.events.1, &retention.ledger.1);
+    let broker = link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status);
+    let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: broker.clone() };
     let log_id = state.settings().log_id;
+    let logs = [("events", events), ("ledger", ledger), ("journal", state.journal())];
+    let operator = Operator {
+        data_dir: Arc::new(config.data_dir.clone()),
+        started_us: retention.clock.now_us(),
+        logs: logs.map(|(name, log)| (name, log.clone())).to_vec(),
+        ingest: ingest.clone(),
+        queues: queues.clone(),
+        broker,
+        retention: retention.clone(),
+        hook_series: config.metrics.hook_series,
+    };
     Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
         events: Arc::new(EventsPort { ingest: ingest.clone(), log_id, events: events.clone() }),
         health: Arc::new(HealthPort(health)),
+        operator: Arc::new(operator),
     }
 }
 
@@ -270,6 +287,7 @@ fn http_options(config: &Config) -> http::Options {
         max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),
         node: node_name(),
+        metrics_token_hash: config.metrics.token.as_ref().map(|token| state::key_hash(token.reveal())),
         allow_addresses: config.delivery.allow_addresses.clone(),
         ..http::Options::default()
     }

@@ -6,8 +6,10 @@
 
 mod build;
 mod keeper;
+mod operator;
 mod ports;
 mod retention;
+mod scrape;
 mod watch;
 
 use std::fs::File;

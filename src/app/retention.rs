@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::http::Retained;
 use crate::log::{Appender, ReadError, Reader};
 use crate::model::Clock;
 use crate::queues::last_checkpoint;
@@ -9,7 +10,8 @@ use crate::tasks::Stop;
 
 const EVERY: Duration = Duration::from_secs(600);
 
-/// The task.
+/// The task, and what the operator's order is carried out with.
+#[derive(Clone)]
 pub(super) struct Retention {
     pub(super) events: (Appender, Reader),
     pub(super) ledger: (Appender, Reader),
@@ -20,26 +22,29 @@ pub(super) struct Retention {
 impl Retention {
     pub(super) async fn run(self, stop: Stop) {
         loop {
-            self.once().await;
+            for Retained { name, first } in self.now().await {
+                if let Err(reason) = first {
+                    tracing::warn!(log = name, reason, "a log cannot be retained now");
+                }
+            }
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn once(&self) {
-        if let Err(error) = self.events.0.retain_now().await {
-            tracing::warn!(%error, "events cannot be retained now");
-        }
-        match self.ledger_floor() {
-            Ok(0) => {}
-            Ok(floor) => {
-                if let Err(error) = self.ledger.0.retain_from(floor).await {
-                    tracing::warn!(%error, "ledger cannot be retained now");
-                }
-            }
-            Err(error) => tracing::error!(%error, "ledger cannot be read"),
-        }
+    /// Applies retention once.
+    pub(super) async fn now(&self) -> Vec<Retained> {
+        let before = self.events.1.first();
+        let events = self.events.0.retain_now().await.map_err(|error| error.to_string());
+        let events = events.map(|first| (before, first));
+        let before = self.ledger.1.first();
+        let ledger = match self.ledger_floor() {
+            Ok(floor) => self.ledger.0.retain_from(floor).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let ledger = ledger.map(|first| (before, first));
+        vec![Retained { name: "events", first: events }, Retained { name: "ledger", first: ledger }]
     }
 
     /// The ledger keeps what is younger than the oldest kept event, and always its last checkpoint.

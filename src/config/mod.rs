@@ -35,6 +35,7 @@ pub struct Config {
     pub retry: Retry,
     pub disable: Disable,
     pub attempts: Attempts,
+    pub metrics: Metrics,
     pub telemetry: Telemetry,
 }
 
@@ -112,6 +113,10 @@ section!(
 section!(
     /// `[attempts]`
     Attempts { log_successful: bool }
+);
+section!(
+    /// `[metrics]`
+    Metrics { token: Option<Masked>, hook_series: usize }
 );
 section!(
     /// `[telemetry]`

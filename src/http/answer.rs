@@ -16,7 +16,8 @@ use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
-    accounts, api_auth, api_keys, attempts, definitions, events, health, queue, reenable, replays, webhooks,
+    accounts, admin, api_auth, api_keys, attempts, definitions, events, health, metrics, queue, reenable,
+    replays, webhooks,
 };
 use crate::auth::Caller;
 use crate::model::{Account, iso8601};
@@ -29,6 +30,9 @@ impl Api {
         if segments.first().is_some_and(|first| first == "health") {
             return health::answer(self, segments).await;
         }
+        if segments == ["metrics"] {
+            return metrics::answer(self, &request).await;
+        }
         let request_id = request.header("x-request-id").filter(|id| !id.is_empty() && id.len() <= 256);
         let mut frame = Frame {
             request_id: request_id.map_or_else(|| random_id().to_string(), str::to_owned),
@@ -36,7 +40,7 @@ impl Api {
             timestamp: iso8601(self.clock.now_us()),
             auth_token: None,
         };
-        let known = below_v2(segments).and_then(route);
+        let known = known_route(segments);
         if request.method == Method::OPTIONS {
             return Response::options(&frame, known.as_ref());
         }
@@ -54,7 +58,7 @@ impl Api {
         frame: &mut Frame,
     ) -> Result<Reply, ApiError> {
         match request.segments.first().map(String::as_str) {
-            Some("v2") => {}
+            Some("v2" | "admin") => {}
             Some("v1") => return Err(ApiError::gone()),
             _ => return Err(ApiError::not_found()),
         }
@@ -113,8 +117,16 @@ impl Api {
     }
 }
 
-fn below_v2(segments: &[String]) -> Option<&[String]> {
-    segments.split_first().filter(|(first, _)| *first == "v2").map(|(_, rest)| rest)
+fn known_route(segments: &[String]) -> Option<Route> {
+    let (first, rest) = segments.split_first()?;
+    match first.as_str() {
+        "v2" => route(rest),
+        "admin" => {
+            let resource = Resource::Admin(admin::route(rest)?);
+            Some(Route { resource, owner: Owner::Nobody })
+        }
+        _ => None,
+    }
 }
 
 /// The method that counts: POST may stand for another one, named in the query string or the envelope.
@@ -157,6 +169,7 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Replays(id), _) => replays::list(call, id).await,
         (Resource::Replay(id, replay), "GET") => replays::read(call, id, replay).await,
         (Resource::Replay(id, replay), _) => replays::cancel(call, id, replay).await,
+        (Resource::Admin(what), _) => admin::answer(call, *what).await,
         (Resource::Events, _) => events::create(call).await,
     }
 }

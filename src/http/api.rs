@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::operator::Operator;
 use super::options::Options;
 use super::ports::{Events, Health, Queues};
 use super::response::node_id;
@@ -20,6 +21,7 @@ pub struct Api {
     pub(super) queues: Arc<dyn Queues>,
     pub(super) events: Arc<dyn Events>,
     pub(super) health: Arc<dyn Health>,
+    pub(super) operator: Arc<dyn Operator>,
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
     pub(super) bodies: Arc<Semaphore>,
@@ -42,6 +44,8 @@ pub struct Ports {
     pub events: Arc<dyn Events>,
     /// The program's health.
     pub health: Arc<dyn Health>,
+    /// The program, for its operator.
+    pub operator: Arc<dyn Operator>,
 }
 
 impl fmt::Debug for Ports {
@@ -55,8 +59,19 @@ impl Api {
     #[must_use]
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
-        let Ports { queues, events, health } = ports;
+        let Ports { queues, events, health, operator } = ports;
         let bodies = Arc::new(Semaphore::new(options.max_bodies));
-        Self { state, auth, queues, events, health, clock, options: Arc::new(options), bodies, node }
+        Self {
+            state,
+            auth,
+            queues,
+            events,
+            health,
+            operator,
+            clock,
+            options: Arc::new(options),
+            bodies,
+            node,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::api::Api;
-use super::ports::Fault;
+use super::ports::{Fault, Readiness};
 use super::response::Response;
 
 /// Live: this answers. Ready: everything is at work; 503 with the reasons otherwise.
@@ -15,7 +15,8 @@ pub(super) async fn answer(api: &Api, segments: &[String]) -> Response {
     }
 }
 
-async fn ready(api: &Api) -> Response {
+/// All that is wrong now.
+pub(super) async fn readiness(api: &Api) -> Readiness {
     let mut readiness = api.health.readiness().await;
     let journal = api.state.journal().health();
     let fault = |what: &str, reason: String| Fault { what: what.into(), reason };
@@ -25,6 +26,11 @@ async fn ready(api: &Api) -> Response {
         readiness.faults.push(fault("journal", "no room on disk".into()));
     }
     readiness.notices.extend(journal.damage.iter().map(|damage| fault("journal", damage.to_string())));
+    readiness
+}
+
+async fn ready(api: &Api) -> Response {
+    let readiness = readiness(api).await;
     let is_ready = readiness.faults.is_empty();
     let status = if is_ready { 200 } else { 503 };
     let body = json!({"ready": is_ready, "faults": readiness.faults, "notices": readiness.notices});

@@ -4,6 +4,7 @@
 //! passes `serve` (wire), `answer` (checks, in KAZOO's order), `route`, and one file per resource.
 
 mod accounts;
+mod admin;
 mod answer;
 mod api;
 mod api_auth;
@@ -18,7 +19,9 @@ mod events;
 mod health;
 mod hook_document;
 mod list;
+mod metrics;
 mod negotiate;
+mod operator;
 mod options;
 mod ports;
 mod queue;
@@ -35,6 +38,7 @@ mod webhooks;
 mod tests;
 
 pub use api::{Api, Ports};
+pub use operator::{BrokerState, LogStatus, Operator, Retained, Status};
 pub use options::Options;
 pub use ports::{
     Answer, AttemptsError, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError, SubmitError,

@@ -26,6 +26,8 @@ pub struct Options {
     pub max_page_size: usize,
     /// Longest range of an attempts listing, in seconds.
     pub max_range_s: u64,
+    /// Hash of the token that a scrape must bring; `None`: none is needed.
+    pub metrics_token_hash: Option<String>,
     /// Special addresses that hooks may name (`delivery.allow_addresses`).
     pub allow_addresses: Vec<IpNet>,
 }
@@ -42,6 +44,7 @@ impl Default for Options {
             page_size: 50,
             max_page_size: 10_000,
             max_range_s: 2_682_000,
+            metrics_token_hash: None,
             allow_addresses: Vec::new(),
         }
     }

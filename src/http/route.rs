@@ -2,6 +2,8 @@
 
 use warp::http::Method;
 
+use super::admin::Admin;
+
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Resource {
@@ -37,6 +39,8 @@ pub(super) enum Resource {
     Replay(String, String),
     /// `…/events`
     Events,
+    /// `/admin/…`
+    Admin(Admin),
 }
 
 /// Which account a path is about.
@@ -104,6 +108,7 @@ impl Resource {
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
+            Self::Admin(what) => what.methods(),
             Self::Replays(_) => &[Method::GET, Method::POST],
             Self::Replay(..) => &[Method::GET, Method::DELETE],
         }

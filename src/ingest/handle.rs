@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::counts::Counts;
 use super::prepare::{self, Incoming, Prepared};
 use super::window::Window;
 use crate::kazoo::Facts;
@@ -80,6 +81,7 @@ struct Inner {
     max_waiting_bytes: usize,
     waiting: Semaphore,
     windows: Mutex<Windows>,
+    counts: Counts,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl Ingest {
             max_waiting_bytes: options.max_waiting_bytes,
             waiting: Semaphore::new(options.max_waiting_bytes.min(Semaphore::MAX_PERMITS)),
             windows: Mutex::new(windows),
+            counts: Counts::default(),
         })))
     }
 
@@ -124,9 +127,12 @@ impl Ingest {
                 let duplicate =
                     incoming.redelivered && seen_key.is_some_and(|k| windows.seen.get(k).is_some());
                 let record = prepare::record(incoming, &facts, account, time_us);
+                let counts = &self.0.counts;
+                if duplicate { &counts.amqp_duplicate } else { &counts.amqp_taken }.one();
                 Prepared { record, account, quarantine: None, seen_key, duplicate }
             }
             Err(why) => {
+                self.0.counts.amqp_quarantined.one();
                 let record = prepare::quarantined(incoming, &why, max, time_us);
                 Prepared { record, account: None, quarantine: Some(why), seen_key: None, duplicate: false }
             }
@@ -144,6 +150,7 @@ impl Ingest {
     ) -> Result<Prepared, SubmitError> {
         let (bytes, max) = (body.len(), self.0.max_event_bytes);
         if bytes > max {
+            self.0.counts.http_refused.one();
             return Err(SubmitError::TooLarge { index, bytes, max });
         }
         let incoming = Incoming {
@@ -156,6 +163,7 @@ impl Ingest {
             body,
         };
         let facts = prepare::understand(&incoming, max)
+            .inspect_err(|_| self.0.counts.http_refused.one())
             .map_err(|reason| SubmitError::NotUnderstood { index, reason })?;
         let account = Some(facts.account.unwrap_or(default));
         let record = prepare::record(&incoming, &facts, account, self.0.clock.now_us());
@@ -167,8 +175,14 @@ impl Ingest {
         let records: Vec<NewRecord> = prepared.into_iter().map(|p| p.record).collect();
         let bytes = records.iter().map(|r| r.payload.len()).sum::<usize>().min(self.0.max_waiting_bytes);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let _waiting = self.0.waiting.try_acquire_many(permits).map_err(|_| SubmitError::Busy)?;
-        self.0.appender.append(records).await.map_err(SubmitError::from)
+        let count = records.len() as u64;
+        let appended = match self.0.waiting.try_acquire_many(permits) {
+            Ok(_waiting) => self.0.appender.append(records).await.map_err(SubmitError::from),
+            Err(_) => Err(SubmitError::Busy),
+        };
+        let counts = &self.0.counts;
+        if appended.is_ok() { &counts.http_taken } else { &counts.http_refused }.add(count);
+        appended
     }
 
     /// Prepares and appends what an HTTP client sent, all or nothing.
@@ -189,6 +203,12 @@ impl Ingest {
         for key in keys {
             windows.seen.put(*key, ());
         }
+    }
+
+    /// What came in since the start.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
     }
 
     pub(super) fn clock(&self) -> &Clock {

@@ -6,6 +6,7 @@
 
 mod broker;
 mod consumer;
+mod counts;
 mod handle;
 mod prepare;
 mod publisher;
@@ -15,6 +16,7 @@ mod window;
 
 pub use broker::{BrokerStatus, InvalidUri, check_uri};
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
+pub use counts::Counts;
 pub use handle::{Ingest, Options, SubmitError};
 pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};
 pub use publisher::{Publisher, PublisherOptions, PublisherTask};

@@ -15,6 +15,7 @@ use super::options::Record;
 use super::record::{Header, RECORD_HEADER};
 use super::scan::{Scanner, Span, Step};
 use super::store::{Located, Segment, Store};
+use crate::metrics::Observed;
 
 const CHUNK: usize = 256 << 10;
 const SMALL_CHUNK: usize = 32 << 10;
@@ -44,6 +45,21 @@ pub struct LogStats {
     pub bytes: u64,
     /// How well it is.
     pub health: Health,
+}
+
+/// One segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentRange {
+    /// Its first offset.
+    pub first: u64,
+    /// The first offset behind it.
+    pub end: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// When it was begun, microseconds since 1970.
+    pub created_us: u64,
+    /// Whether it is complete.
+    pub closed: bool,
 }
 
 /// How much one read may return.
@@ -92,6 +108,22 @@ impl Reader {
         let (segments, bytes) =
             self.store.list(|all| (all.len(), all.iter().map(|segment| segment.len()).sum()));
         LogStats { first: self.first(), end: self.end(), segments, bytes, health: self.health() }
+    }
+
+    /// The segments, oldest first; costs no disk access.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentRange> {
+        let end = self.end();
+        let segments = self.store.segments();
+        let ends = segments.iter().skip(1).map(|next| (next.first, true)).chain([(end, false)]);
+        let range = |(segment, (end, closed)): (&Arc<Segment>, _)| SegmentRange {
+            first: segment.first,
+            end,
+            bytes: segment.len(),
+            created_us: segment.created_us,
+            closed,
+        };
+        segments.iter().zip(ends).map(range).collect()
     }
 
     /// How well the log is.
@@ -225,6 +257,31 @@ impl Reader {
                 Seen::End => return Ok(None),
             }
         }
+    }
+
+    /// About when the record at `offset` was written: the latest time in its block of a few kilobytes, which
+    /// the index knows without reading the record. `None` when it is not kept any more or not there yet.
+    pub fn time_near(&self, offset: u64) -> Result<Option<u64>, ReadError> {
+        let end = self.end();
+        if offset >= end || offset < self.first() {
+            return Ok(None);
+        }
+        let Some(Located { segment, .. }) = self.store.locate(offset, end) else { return Ok(None) };
+        let seq = small(offset - segment.first);
+        if let Some(time) = self.store.with_active(segment.first, |a| a.index.sparse.peak_near(seq)) {
+            return Ok(Some(time));
+        }
+        match self.store.sparse(&segment) {
+            Ok(sparse) => Ok(Some(sparse.peak_near(seq))),
+            Err(e) if e.is_gone() && offset < self.first() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// How long syncs took, and how many there were.
+    #[must_use]
+    pub fn syncs(&self) -> Observed {
+        self.store.syncs.observed()
     }
 
     /// A scanner that stands at record `seq`, or before it when there is damage between.

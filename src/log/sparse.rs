@@ -44,6 +44,12 @@ impl Sparse {
         Some((block.place, self.entries.get(after).map(|next| next.place.pos)))
     }
 
+    /// The latest time of all records up to the end of the block with record `seq`.
+    pub(super) fn peak_near(&self, seq: u32) -> u64 {
+        let after = self.entries.partition_point(|entry| entry.place.seq <= seq);
+        self.entries.get(after).map_or(self.peak_us, |next| next.peak_us)
+    }
+
     /// The start of the first block that holds a record of time `time_us` or later.
     pub(super) fn block_at_time(&self, time_us: u64) -> Option<Place> {
         if self.peak_us < time_us {

@@ -20,9 +20,16 @@ use super::record::SEGMENT_HEADER;
 use super::scan::{Scanner, Span, Step};
 use super::sparse::Sparse;
 use crate::disk::{Disk, File};
+use crate::metrics::Histogram;
 
 /// Bytes read at a time when a whole segment is walked through.
 pub(super) const SCAN_CHUNK: usize = 1 << 20;
+
+/// Bounds of the syncs' durations: from a cache that keeps its word to a disk in trouble.
+const SYNCS_US: &[u64] = &[
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    5_000_000,
+];
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -70,6 +77,8 @@ pub(super) struct Store {
     /// An index made anew, until the writer has written it. Locked while one is being made.
     mended: Mutex<Option<(u64, Arc<InMemory>)>>,
     health: Mutex<Health>,
+    /// How long the writer's syncs take.
+    pub(super) syncs: Histogram,
 }
 
 /// What recovery found, to start from.
@@ -96,6 +105,7 @@ impl Store {
             cache: Mutex::new(Cache::new(cache_bytes)),
             mended: Mutex::new(None),
             health: Mutex::new(Health::default()),
+            syncs: Histogram::new(SYNCS_US),
         };
         for damage in &start.damage {
             store.health().note(damage);

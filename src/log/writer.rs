@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::appender::{AppendError, Control, Pending, Request};
@@ -165,7 +166,10 @@ impl Writer {
                 _ => self.poison("write", &e),
             });
         }
-        if let Err(e) = self.file.sync_data() {
+        let began = Instant::now();
+        let synced = self.file.sync_data();
+        self.store.syncs.observe_us(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if let Err(e) = synced {
             // What the page cache may still show must not be taken for durable at the next start.
             if let Err(e) = self.file.truncate(len) {
                 tracing::warn!(error = %e, "cannot cut what was not synced");

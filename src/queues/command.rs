@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::engine::Engine;
 use super::replay::{ReplayJob, ReplayRun};
+use super::survey::Survey;
 use crate::model::{Gap, HookId, Id, QueueState, QueueStatus, ReplayState, ReplayStatus};
 
 /// A question or an order; answers go back through its channel.
@@ -14,6 +15,8 @@ use crate::model::{Gap, HookId, Id, QueueState, QueueStatus, ReplayState, Replay
 pub enum Command {
     /// A hook's queue.
     Status(HookId, oneshot::Sender<Option<RawStatus>>),
+    /// All queues.
+    Survey(oneshot::Sender<Survey>),
     /// Begin a replay (whose document is durable already).
     Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<u64>>>, oneshot::Sender<bool>),
     /// Progress of the replays under way of a hook.
@@ -36,6 +39,7 @@ impl Engine {
     pub(super) fn command(&mut self, command: Command) {
         let _gone = match command {
             Command::Status(hook, answer) => answer.send(self.status(hook)).is_err(),
+            Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
                 let at = self.owner.get(&job.hook).copied();
                 if let Some(at) = at {
@@ -49,7 +53,7 @@ impl Engine {
         };
     }
 
-    fn status(&self, hook: HookId) -> Option<RawStatus> {
+    pub(super) fn status(&self, hook: HookId) -> Option<RawStatus> {
         let at = self.owner.get(&hook).copied()?;
         let slot = self.slots.get(at)?.as_ref().filter(|s| !s.gone)?;
         let line = slot.lines.first()?;
@@ -88,7 +92,7 @@ impl Engine {
         if line.queue.is_empty() && !line.queue.has_spilled() { self.routed } else { 0 }
     }
 
-    fn replays(&self, hook: HookId) -> Vec<ReplayStatus> {
+    pub(super) fn replays(&self, hook: HookId) -> Vec<ReplayStatus> {
         let slot = self.owner.get(&hook).and_then(|at| self.slots.get(*at)).and_then(Option::as_ref);
         let lines = slot.into_iter().flat_map(|s| s.lines.iter());
         lines.filter_map(|l| Some(progress(l, &l.replay.as_ref()?.job))).collect()

@@ -23,6 +23,7 @@ use super::recover::Recovered;
 use super::refill::{ReadDone, ReadRequest};
 use super::router::Router;
 use super::slot::Slot;
+use super::tally::Tally;
 use crate::log::{Appender, Reader};
 use crate::model::{Attempt, Clock, Hook, Id, Job};
 use crate::state::{Change, State};
@@ -54,6 +55,8 @@ pub struct Parts {
     pub events: Reader,
     /// The ledger, to write.
     pub ledger: Appender,
+    /// Where attempts and deliveries are counted.
+    pub tally: Arc<Tally>,
     /// What the ledger says of the time before this start.
     pub recovered: Recovered,
     /// Accounts and hooks.
@@ -133,7 +136,7 @@ impl Engine {
             options: parts.options,
             clock: parts.clock,
             events: parts.events,
-            ledger: Ledger::new(parts.ledger),
+            ledger: Ledger::new(parts.ledger, parts.tally),
             state: parts.state,
             changes: parts.changes,
             commands: parts.commands,

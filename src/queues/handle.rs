@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::attempts::AttemptReader;
 use super::command::{Command, RawStatus};
 use super::replay::ReplayJob;
+use super::survey::Survey;
+use super::tally::Tally;
 use crate::kazoo;
 use crate::log::{ReadError, Reader};
 use crate::model::{
@@ -53,6 +55,7 @@ pub struct Queues {
     clock: Clock,
     tasks: Tasks,
     max_replays: usize,
+    tally: Arc<Tally>,
 }
 
 impl Queues {
@@ -65,8 +68,15 @@ impl Queues {
         clock: Clock,
         (tasks, max_replays, successes): (Tasks, usize, bool),
     ) -> Self {
+        let tally = Arc::default();
         let attempts = AttemptReader { ledger, events, state, successes };
-        Self { commands, attempts, clock, tasks, max_replays }
+        Self { commands, attempts, clock, tasks, max_replays, tally }
+    }
+
+    /// What the engine is to count with.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, AskError> {
@@ -95,6 +105,29 @@ impl Queues {
             status.oldest_waiting_age_ms = event.map(|e| now.saturating_sub(e.time_us) / 1000);
         }
         Ok(Some(status))
+    }
+
+    /// All queues now. The ages are read from the log's index, which is right to within a few kilobytes.
+    pub async fn survey(&self) -> Result<Survey, AskError> {
+        let mut survey = self.ask(Command::Survey).await?;
+        let now = self.clock.now_us();
+        self.blocking(move |reader| {
+            // In the order of the log: each part of its index is looked at once.
+            survey.hooks.sort_unstable_by_key(|hook| hook.oldest);
+            for hook in survey.hooks.iter_mut().filter(|hook| hook.status.waiting > 0) {
+                let Some(oldest) = hook.oldest else { continue };
+                let time = reader.events.time_near(oldest)?;
+                hook.status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
+            }
+            Ok(survey)
+        })
+        .await
+    }
+
+    /// What became of attempts and deliveries since the start.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// A page of attempts.

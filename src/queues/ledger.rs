@@ -3,11 +3,13 @@
 //! and offered again, and until it is taken no attempt is started.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, LedgerRecord, QueueImage};
+use super::tally::Tally;
 use crate::log::{AppendError, Appender, NewRecord};
 
 const MAX_WAITING: usize = 64;
@@ -33,10 +35,11 @@ pub(super) struct Ledger {
     stalled: bool,
     /// When the first record of the batch was pushed; 0: it is empty.
     since_us: u64,
+    tally: Arc<Tally>,
 }
 
 impl Ledger {
-    pub(super) fn new(appender: Appender) -> Self {
+    pub(super) fn new(appender: Appender, tally: Arc<Tally>) -> Self {
         Self {
             appender,
             batch: Vec::new(),
@@ -45,6 +48,7 @@ impl Ledger {
             every: u64::MAX,
             stalled: false,
             since_us: 0,
+            tally,
         }
     }
 
@@ -59,6 +63,7 @@ impl Ledger {
 
     pub(super) fn push(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
         self.since_checkpoint += 1;
+        self.tally.note(record);
         self.put(tag, time_us, record);
     }
 

@@ -30,6 +30,8 @@ mod results;
 mod route;
 mod router;
 mod slot;
+mod survey;
+mod tally;
 #[cfg(test)]
 mod testing;
 
@@ -51,3 +53,5 @@ pub use recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
 pub use replay::{ReplayJob, ReplayRun};
 pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};
 pub use router::{Router, in_reach, subject_hash};
+pub use survey::{Survey, SurveyedHook};
+pub use tally::Tally;

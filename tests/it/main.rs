@@ -22,6 +22,7 @@ mod log_format;
 mod log_model;
 mod log_power;
 mod open_log;
+mod operator;
 mod ordering;
 mod outcomes;
 mod process;

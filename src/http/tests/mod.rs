@@ -1,6 +1,7 @@
 //! The API over a real state, at the height of the router; one test goes through the socket.
 
 mod accounts;
+mod admin;
 mod attempts;
 mod checks;
 mod envelope;
@@ -88,7 +89,12 @@ impl TestApi {
         let (state, task) = open_state(dir.path(), &stop).await;
         let master = state.settings().master.to_string();
         let recorded = Arc::new(Recorded::default());
-        let ports = Ports { queues: recorded.clone(), events: recorded.clone(), health: recorded.clone() };
+        let ports = Ports {
+            queues: recorded.clone(),
+            events: recorded.clone(),
+            health: recorded.clone(),
+            operator: recorded.clone(),
+        };
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);
         let auth = Auth::new(state.clone(), clock.clone(), auth::Options::default());

@@ -5,12 +5,15 @@ use std::sync::Mutex;
 use serde_json::json;
 
 use crate::http::{
-    Answer, AttemptsError, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError, SubmitError,
+    Answer, AttemptsError, BrokerState, Events, Fault, Health, NewEvent, Operator, Queues, Readiness,
+    ReplayError, Retained, Status, SubmitError,
 };
+use crate::log::SegmentRange;
 use crate::model::{
     AttemptPage, AttemptQuery, AttemptRow, EventId, HookId, Id, QueueState, QueueStatus, ReplayPoint,
     ReplayRequest, ReplayState, ReplayStatus,
 };
+use crate::queues::Survey;
 
 #[derive(Debug, Default)]
 pub(in crate::http) struct Recorded {
@@ -19,6 +22,7 @@ pub(in crate::http) struct Recorded {
     pub(super) replays: Mutex<Vec<(ReplayRequest, ReplayStatus)>>,
     pub(super) attempts: Mutex<Vec<AttemptQuery>>,
     pub(super) faults: Mutex<Vec<Fault>>,
+    pub(super) survey: Mutex<Survey>,
     /// Attempts in the ledger, at positions 0 to this.
     pub(super) ledger: Mutex<u64>,
 }
@@ -47,6 +51,42 @@ impl Events for Recorded {
 impl Health for Recorded {
     fn readiness(&self) -> Answer<'_, Readiness> {
         now(Readiness { faults: self.faults.lock().expect("not poisoned").clone(), notices: Vec::new() })
+    }
+}
+
+impl Operator for Recorded {
+    fn metrics(&self) -> Answer<'_, String> {
+        now("# EOF\n".to_owned())
+    }
+
+    fn status(&self) -> Answer<'_, Status> {
+        now(Status {
+            started_us: super::NOW_S * 1_000_000 - 5_000_000,
+            logs: Vec::new(),
+            data_dir: "data".to_owned(),
+            free_bytes: Some(7),
+            broker: BrokerState::Disabled,
+        })
+    }
+
+    fn survey(&self) -> Answer<'_, Result<Survey, String>> {
+        now(Ok(self.survey.lock().expect("not poisoned").clone()))
+    }
+
+    fn segments(&self, log: &str) -> Option<Vec<SegmentRange>> {
+        let segment = |n: u64| SegmentRange {
+            first: n * 10,
+            end: n * 10 + 10,
+            bytes: 100,
+            created_us: super::NOW_S * 1_000_000,
+            closed: n < 2,
+        };
+        (log == "events").then(|| (0..3).map(segment).collect())
+    }
+
+    fn retain(&self) -> Answer<'_, Vec<Retained>> {
+        let events = Retained { name: "events", first: Ok((3, 10)) };
+        now(vec![events, Retained { name: "ledger", first: Err("closed".to_owned()) }])
     }
 }
 

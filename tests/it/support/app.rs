@@ -171,6 +171,13 @@ impl Api {
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 
+    /// The body of what is no envelope.
+    pub async fn text(&self, path: &str) -> String {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        answer.text().await.unwrap()
+    }
+
     /// A request below the client's own account.
     pub async fn own(&self, verb: &str, path: &str, body: Option<Value>) -> Answer {
         self.call(verb, &format!("/v2/accounts/{}{path}", self.account), body).await

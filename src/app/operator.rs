@@ -1,0 +1,79 @@
+//! The program as its operator asks about it: the scrape's page, the status, the queues, the segments.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::retention::Retention;
+use super::scrape;
+use crate::disk::{Disk, OsDisk};
+use crate::http::{self, Answer, BrokerState, LogStatus, Retained, Status};
+use crate::ingest::{BrokerStatus, Ingest};
+use crate::log::{Reader, SegmentRange};
+use crate::queues::{Queues, Survey};
+
+/// What the operator endpoints are answered from; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Operator {
+    pub(super) data_dir: Arc<PathBuf>,
+    pub(super) started_us: u64,
+    /// Every log with its name.
+    pub(super) logs: Vec<(&'static str, Reader)>,
+    pub(super) ingest: Ingest,
+    pub(super) queues: Queues,
+    pub(super) broker: watch::Receiver<BrokerStatus>,
+    pub(super) retention: Retention,
+    /// Hooks that get series of their own in a scrape.
+    pub(super) hook_series: usize,
+}
+
+impl Operator {
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        OsDisk.free_bytes(&self.data_dir).ok()
+    }
+
+    fn now(&self) -> Status {
+        let logs = self.logs.iter().map(|(name, log)| LogStatus { name, stats: log.stats() });
+        Status {
+            started_us: self.started_us,
+            logs: logs.collect(),
+            data_dir: self.data_dir.display().to_string(),
+            free_bytes: self.free_bytes(),
+            broker: match self.broker.borrow().clone() {
+                BrokerStatus::Disabled => BrokerState::Disabled,
+                BrokerStatus::Connecting { since_us, last_error } => {
+                    BrokerState::Connecting { since_us, last_error }
+                }
+                BrokerStatus::Connected { since_us } => BrokerState::Connected { since_us },
+            },
+        }
+    }
+}
+
+impl http::Operator for Operator {
+    fn metrics(&self) -> Answer<'_, String> {
+        Box::pin(async move {
+            let survey = self.queues.survey().await.inspect_err(|error| {
+                tracing::warn!(%error, "the queues do not answer; the scrape goes without them");
+            });
+            scrape::page(self, survey.ok()).into_text()
+        })
+    }
+
+    fn status(&self) -> Answer<'_, Status> {
+        Box::pin(std::future::ready(self.now()))
+    }
+
+    fn survey(&self) -> Answer<'_, Result<Survey, String>> {
+        Box::pin(async move { self.queues.survey().await.map_err(|error| error.to_string()) })
+    }
+
+    fn segments(&self, log: &str) -> Option<Vec<SegmentRange>> {
+        self.logs.iter().find(|(name, _)| *name == log).map(|(_, log)| log.segments())
+    }
+
+    fn retain(&self) -> Answer<'_, Vec<Retained>> {
+        Box::pin(self.retention.now())
+    }
+}

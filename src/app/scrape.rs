@@ -1,0 +1,138 @@
+//! The page of a scrape, gathered from what each step counts. `README.md` lists the names; a test compares.
+//!
+//! Label values come from short fixed lists. The one exception are hooks and replays: of these the ones that
+//! fail or lag most get series of their own, `metrics.hook_series` at most.
+
+use super::operator::Operator;
+use crate::ingest::BrokerStatus;
+use crate::metrics::{Family, Page};
+use crate::model::QueueState;
+use crate::queues::Survey;
+
+pub(super) fn page(from: &Operator, survey: Option<Survey>) -> Page {
+    let mut page = Page::new();
+    program(&mut page, from);
+    ingest(&mut page, from);
+    logs(&mut page, from);
+    deliveries(&mut page, from);
+    if let Some(survey) = survey {
+        queues(&mut page, from, &survey);
+        hooks(&mut page, survey, from.hook_series);
+    }
+    page
+}
+
+fn program(page: &mut Page, from: &Operator) {
+    let version = env!("CARGO_PKG_VERSION");
+    page.add(Family::gauge("build_info", "Always 1").with(&[("version", &version)], 1));
+    let started = Family::gauge("start_time_seconds", "When the program was started, seconds since 1970");
+    page.add(started.with(&[], from.started_us / 1_000_000));
+}
+
+fn ingest(page: &mut Page, from: &Operator) {
+    let mut events = Family::counter("ingest_events", "Events that came in");
+    for (source, result, count) in from.ingest.counts().all() {
+        events.put(&[("source", &source), ("result", &result)], count);
+    }
+    page.add(events);
+    let broker = from.broker.borrow();
+    if *broker != BrokerStatus::Disabled {
+        let connected = matches!(*broker, BrokerStatus::Connected { .. });
+        let family = Family::gauge("broker_connected", "Whether events are consumed from the broker");
+        page.add(family.with(&[], u64::from(connected)));
+    }
+}
+
+fn logs(page: &mut Page, from: &Operator) {
+    let mut first = Family::gauge("log_first_offset", "Oldest record kept");
+    let mut end = Family::gauge("log_end_offset", "Offset that the next record gets");
+    let mut bytes = Family::gauge("log_bytes", "Bytes of all segments");
+    let mut segments = Family::gauge("log_segments", "Segments");
+    let mut damage = Family::gauge("log_damaged_places", "Places of damage met since the start");
+    let mut refuses = Family::gauge("log_refuses", "Whether appends are refused: no room, or a failed write");
+    let mut syncs = Family::histogram("log_sync_seconds", "How long syncs of a log took");
+    for (name, log) in &from.logs {
+        let (stats, label) = (log.stats(), [("log", name as &dyn std::fmt::Display)]);
+        first.put(&label, stats.first);
+        end.put(&label, stats.end);
+        bytes.put(&label, stats.bytes);
+        segments.put(&label, stats.segments as u64);
+        damage.put(&label, stats.health.damage.len() as u64);
+        refuses.put(&label, u64::from(stats.health.full || stats.health.poisoned.is_some()));
+        syncs.put(&label, log.syncs());
+    }
+    page.extend([first, end, bytes, segments, damage, refuses, syncs]);
+    if let Some(free) = from.free_bytes() {
+        page.add(Family::gauge("disk_free_bytes", "Free bytes where the logs lie").with(&[], free));
+    }
+}
+
+fn deliveries(page: &mut Page, from: &Operator) {
+    let tally = from.queues.tally();
+    let mut deliveries = Family::counter("deliveries", "Deliveries that ended");
+    tally.deliveries().for_each(|(outcome, count)| deliveries.put(&[("outcome", &outcome)], count));
+    let mut attempts = Family::counter("attempts", "Attempts, by the answer's class or why none came");
+    tally.attempts().for_each(|(result, count)| attempts.put(&[("result", &result)], count));
+    let retries = Family::counter("retries", "Failed attempts after which another one was due");
+    let durations = Family::histogram("attempt_duration_seconds", "How long attempts took");
+    page.add(deliveries);
+    page.add(attempts);
+    page.add(retries.with(&[], tally.retries()));
+    page.add(durations.with(&[], tally.durations()));
+}
+
+fn queues(page: &mut Page, from: &Operator, survey: &Survey) {
+    let states = [
+        ("idle", QueueState::Idle),
+        ("active", QueueState::Active),
+        ("retrying", QueueState::Retrying),
+        ("auto_disabled", QueueState::AutoDisabled),
+        ("disabled", QueueState::Disabled),
+    ];
+    let mut hooks = Family::gauge("hooks", "Hooks by what their queue does");
+    for (name, state) in states {
+        let count = survey.hooks.iter().filter(|hook| hook.status.state == state).count();
+        hooks.put(&[("state", &name)], count as u64);
+    }
+    page.add(hooks);
+    let events = from.logs.iter().find(|(name, _)| *name == "events").map_or(0, |(_, log)| log.end());
+    let unrouted = events.saturating_sub(survey.routed);
+    page.add(Family::gauge("unrouted_events", "Events not yet handed to queues").with(&[], unrouted));
+    let in_flight = Family::gauge("attempts_in_flight", "Attempts under way");
+    page.add(in_flight.with(&[], survey.in_flight as u64));
+    let waiting = Family::gauge("waiting_deliveries", "Deliveries not settled, of all hooks");
+    page.add(waiting.with(&[], survey.waiting()));
+    let oldest = Family::gauge("oldest_waiting_seconds", "Age of the oldest of them; 0 when none waits");
+    page.add(oldest.with(&[], seconds(survey.oldest_age_ms().unwrap_or(0))));
+    let running = Family::gauge("replays_running", "Replays under way");
+    page.add(running.with(&[], survey.replays.len() as u64));
+}
+
+fn hooks(page: &mut Page, mut survey: Survey, most: usize) {
+    let mut waiting = Family::gauge("hook_waiting_deliveries", "Deliveries of a hook not settled");
+    let mut oldest = Family::gauge("hook_oldest_waiting_seconds", "Age of the oldest of them");
+    survey.hooks.sort_unstable_by_key(|hook| {
+        (std::cmp::Reverse((hook.is_failing(), hook.status.waiting)), hook.hook.id)
+    });
+    for hook in survey.hooks.iter().take(most) {
+        let labels: [crate::metrics::Label<'_>; 2] =
+            [("account_id", &hook.hook.account), ("hook_id", &hook.hook.id)];
+        waiting.put(&labels, hook.status.waiting);
+        oldest.put(&labels, seconds(hook.status.oldest_waiting_age_ms.unwrap_or(0)));
+    }
+    let mut left =
+        Family::gauge("replay_remaining_events", "Offsets of a replay's range still to be settled");
+    let mut delivered = Family::gauge("replay_delivered", "Deliveries that a replay has made");
+    for (account, replay) in survey.replays.iter().take(most) {
+        let labels: [crate::metrics::Label<'_>; 3] =
+            [("account_id", account), ("hook_id", &replay.hook_id), ("replay_id", &replay.id)];
+        left.put(&labels, replay.until_offset.saturating_sub(replay.next_offset));
+        delivered.put(&labels, replay.delivered);
+    }
+    page.extend([waiting, oldest, left, delivered]);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an age in milliseconds is exact for 285,000 years")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
+}

@@ -1,0 +1,177 @@
+//! `/admin/…`: what only the operator sees, with a token of the master account. KAZOO has nothing like it; the
+//! envelope is the same.
+
+use serde_json::{Map, Value, json};
+use warp::http::Method;
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::health;
+use super::list::{Item, List, Rows};
+use super::operator::{BrokerState, LogStatus, Status};
+use super::reply::Reply;
+use crate::log::SegmentRange;
+use crate::model::{QueueState, gregorian_seconds};
+use crate::queues::{Survey, SurveyedHook};
+use crate::state::{Kind, State};
+
+/// What a path below `/admin` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admin {
+    /// `status`
+    Status,
+    /// `log`
+    Log,
+    /// `hooks`
+    Hooks,
+    /// `retention`
+    Retention,
+}
+
+/// What a path below `/admin` names.
+pub(super) fn route(rest: &[String]) -> Option<Admin> {
+    let [name] = rest else { return None };
+    Some(match name.as_str() {
+        "status" => Admin::Status,
+        "log" => Admin::Log,
+        "hooks" => Admin::Hooks,
+        "retention" => Admin::Retention,
+        _ => return None,
+    })
+}
+
+impl Admin {
+    pub(super) fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Status | Self::Log | Self::Hooks => &[Method::GET],
+            Self::Retention => &[Method::POST],
+        }
+    }
+}
+
+pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiError> {
+    if !call.is_master() {
+        return Err(ApiError::forbidden());
+    }
+    match what {
+        Admin::Status => status(call).await,
+        Admin::Log => segments(call).await,
+        Admin::Hooks => hooks(call).await,
+        Admin::Retention => Ok(retain(call).await),
+    }
+}
+
+async fn status(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let api = call.api;
+    let readiness = health::readiness(api).await;
+    let Status { started_us, logs, data_dir, free_bytes, broker } = api.operator.status().await;
+    let survey = survey(call).await?;
+    let logs: Map<_, _> = logs.iter().map(|log| (log.name.to_owned(), shown_log(log))).collect();
+    Ok(Reply::ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "node": api.node,
+        "started": gregorian_seconds(started_us),
+        "uptime_s": api.clock.now_us().saturating_sub(started_us) / 1_000_000,
+        "ready": readiness.faults.is_empty(), "faults": readiness.faults, "notices": readiness.notices,
+        "accounts": api.state.accounts().len(),
+        "logs": logs,
+        "disk": {"data_dir": data_dir, "free_bytes": free_bytes},
+        "broker": shown_broker(&broker),
+        "queues": shown_queues(&survey),
+    })))
+}
+
+async fn survey(call: &Call<'_>) -> Result<Survey, ApiError> {
+    call.api.operator.survey().await.map_err(|reason| ApiError::unavailable(&reason))
+}
+
+fn shown_log(log: &LogStatus) -> Value {
+    let stats = &log.stats;
+    json!({
+        "first_offset": stats.first, "end_offset": stats.end, "segments": stats.segments,
+        "bytes": stats.bytes, "full": stats.health.full, "failure": stats.health.poisoned,
+        "damage": stats.health.damage.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn shown_broker(broker: &BrokerState) -> Value {
+    match broker {
+        BrokerState::Disabled => json!({"state": "disabled"}),
+        BrokerState::Connecting { since_us, last_error } => {
+            json!({"state": "connecting", "since": gregorian_seconds(*since_us), "last_error": last_error})
+        }
+        BrokerState::Connected { since_us } => {
+            json!({"state": "connected", "since": gregorian_seconds(*since_us)})
+        }
+    }
+}
+
+fn shown_queues(survey: &Survey) -> Value {
+    let count = |state: QueueState| survey.hooks.iter().filter(|hook| hook.status.state == state).count();
+    json!({
+        "hooks": {
+            "idle": count(QueueState::Idle), "active": count(QueueState::Active),
+            "retrying": count(QueueState::Retrying), "auto_disabled": count(QueueState::AutoDisabled),
+            "disabled": count(QueueState::Disabled),
+        },
+        "in_flight": survey.in_flight,
+        "waiting": survey.waiting(),
+        "oldest_waiting_age_ms": survey.oldest_age_ms(),
+        "routed_offset": survey.routed,
+        "replays_running": survey.replays.len(),
+    })
+}
+
+/// `GET /admin/log?log=events`: the segments of one log, newest first.
+async fn segments(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let log = call.request.query("log").unwrap_or("events");
+    let segments = call.api.operator.segments(log).ok_or_else(|| ApiError::unknown(log))?;
+    let rows = segments.iter().map(|segment| (format!("{:020}", segment.first), shown_segment(segment)));
+    List::of(call)?.rows(rows.collect()).await
+}
+
+fn shown_segment(segment: &SegmentRange) -> Value {
+    json!({
+        "first_offset": segment.first, "end_offset": segment.end, "bytes": segment.bytes,
+        "created": gregorian_seconds(segment.created_us), "closed": segment.closed,
+    })
+}
+
+/// `GET /admin/hooks`: every hook; failing ones first, and among these and the others the one furthest behind.
+async fn hooks(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let hooks = survey(call).await?.hooks.into_iter().map(|hook| {
+        let failing = u8::from(hook.is_failing());
+        (format!("{failing}{:020}{}", hook.status.waiting, hook.hook.id), hook)
+    });
+    let state = call.api.state.clone();
+    let shape = move |hook: &SurveyedHook| Item::from(shown_hook(&state, hook));
+    List::of(call)?.answer(Rows::new(hooks.collect(), shape)).await
+}
+
+fn shown_hook(state: &State, surveyed: &SurveyedHook) -> Value {
+    let (hook, status) = (&surveyed.hook, &surveyed.status);
+    // A hook that was deleted this moment has no name any more.
+    let document = state.get(Kind::Hook, &hook.id.to_string()).ok().flatten().unwrap_or_default();
+    json!({
+        "id": hook.id, "account_id": hook.account, "name": document.get("name"), "state": status.state,
+        "failing": surveyed.is_failing(), "waiting": status.waiting,
+        "waiting_exact": status.waiting_exact,
+        "oldest_waiting_age_ms": status.oldest_waiting_age_ms, "in_flight": status.in_flight,
+        "dead": status.dead, "recent_failures": status.recent_failures, "cursor": status.cursor,
+        "next_try_at": status.next_try_at_us.map(gregorian_seconds),
+        "disable_reason": status.disable_reason, "gap": status.gap,
+    })
+}
+
+/// `POST /admin/retention`: what is too old or too much goes now instead of within ten minutes.
+async fn retain(call: &Call<'_>) -> Reply {
+    let retained = call.api.operator.retain().await;
+    let shown = retained.into_iter().map(|log| {
+        let row = match log.first {
+            Ok((before, after)) => json!({"first_offset": after, "dropped": after.saturating_sub(before)}),
+            Err(reason) => json!({"error": reason}),
+        };
+        (log.name.to_owned(), row)
+    });
+    Reply::ok(Value::Object(shown.collect()))
+}

@@ -1,0 +1,71 @@
+//! What the operator endpoints ask of the program, as one small trait.
+
+use super::ports::Answer;
+use crate::log::{LogStats, SegmentRange};
+use crate::queues::Survey;
+
+/// One of the program's logs.
+#[derive(Debug, Clone)]
+pub struct LogStatus {
+    /// `events`, `ledger`, `journal`.
+    pub name: &'static str,
+    /// In numbers.
+    pub stats: LogStats,
+}
+
+/// The broker, as far as the operator wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerState {
+    /// None is configured.
+    Disabled,
+    /// Not consuming, and trying to.
+    Connecting {
+        /// Since when, microseconds since 1970.
+        since_us: u64,
+        /// Why it is not.
+        last_error: Option<String>,
+    },
+    /// Consuming.
+    Connected {
+        /// Since when, microseconds since 1970.
+        since_us: u64,
+    },
+}
+
+/// The program at one moment.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// When it was started, microseconds since 1970.
+    pub started_us: u64,
+    /// Its logs.
+    pub logs: Vec<LogStatus>,
+    /// Where they lie.
+    pub data_dir: String,
+    /// Free bytes there; `None` when the file system does not say.
+    pub free_bytes: Option<u64>,
+    /// The broker.
+    pub broker: BrokerState,
+}
+
+/// What an order to apply retention came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retained {
+    /// The log.
+    pub name: &'static str,
+    /// Its oldest offset before and after; or why nothing was dropped.
+    pub first: Result<(u64, u64), String>,
+}
+
+/// The program, for its operator.
+pub trait Operator: Send + Sync {
+    /// The page of a scrape.
+    fn metrics(&self) -> Answer<'_, String>;
+    /// Everything but queues and health; quick.
+    fn status(&self) -> Answer<'_, Status>;
+    /// All queues; the error is for the log.
+    fn survey(&self) -> Answer<'_, Result<Survey, String>>;
+    /// The segments of a log, oldest first; `None`: there is no such log.
+    fn segments(&self, log: &str) -> Option<Vec<SegmentRange>>;
+    /// Applies retention to every log that has some.
+    fn retain(&self) -> Answer<'_, Vec<Retained>>;
+}

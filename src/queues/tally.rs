@@ -1,0 +1,150 @@
+//! What became of attempts and deliveries since the start of the program: counted where the ledger is told of
+//! them, so that nothing is counted that the ledger does not know.
+
+use super::record::{Ending, LedgerRecord, Outcome, Settlement};
+use crate::metrics::{Counter, Histogram, Observed};
+use crate::model::TransportError;
+
+/// Bounds of the attempts' durations: from a receiver next door to one at the end of its timeout.
+const DURATIONS_US: &[u64] = &[
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000, 30_000_000,
+];
+
+/// How a delivery ended.
+const OUTCOMES: [&str; 4] = ["delivered", "dead", "skipped", "expired"];
+/// What an attempt met: an answer's class, or why none came.
+const RESULTS: [&str; 15] = [
+    "1xx",
+    "2xx",
+    "3xx",
+    "4xx",
+    "5xx",
+    "refused",
+    "name_not_found",
+    "connect_timeout",
+    "timeout",
+    "closed",
+    "tls",
+    "forbidden_address",
+    "invalid_uri",
+    "other",
+    "abandoned",
+];
+
+/// The counts.
+#[derive(Debug)]
+pub struct Tally {
+    deliveries: [Counter; OUTCOMES.len()],
+    attempts: [Counter; RESULTS.len()],
+    retries: Counter,
+    durations: Histogram,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            deliveries: Default::default(),
+            attempts: Default::default(),
+            retries: Counter::default(),
+            durations: Histogram::new(DURATIONS_US),
+        }
+    }
+}
+
+impl Tally {
+    /// Deliveries that ended, by outcome.
+    pub fn deliveries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        OUTCOMES.into_iter().zip(self.deliveries.iter().map(Counter::get))
+    }
+
+    /// Attempts that ended, by what they met.
+    pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RESULTS.into_iter().zip(self.attempts.iter().map(Counter::get))
+    }
+
+    /// Attempts after which another one was due.
+    pub fn retries(&self) -> u64 {
+        self.retries.get()
+    }
+
+    /// How long attempts took.
+    pub fn durations(&self) -> Observed {
+        self.durations.observed()
+    }
+
+    /// Counts what the ledger is told.
+    pub(super) fn note(&self, record: &LedgerRecord) {
+        match record {
+            LedgerRecord::Attempt(attempt) => {
+                self.durations.observe_us(attempt.duration_us);
+                one(&self.attempts, met(&attempt.ending));
+                match attempt.outcome {
+                    Outcome::Delivered => one(&self.deliveries, 0),
+                    Outcome::Dead => one(&self.deliveries, 1),
+                    Outcome::Retry => self.retries.one(),
+                    Outcome::Suspect | Outcome::Held => {}
+                }
+            }
+            LedgerRecord::Settled { how, .. } => {
+                let at = match how {
+                    Settlement::Dead => 1,
+                    Settlement::Skipped => 2,
+                    Settlement::Expired => 3,
+                };
+                one(&self.deliveries, at);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn one(counters: &[Counter], at: usize) {
+    if let Some(counter) = counters.get(at) {
+        counter.one();
+    }
+}
+
+/// The index of `RESULTS`.
+fn met(ending: &Ending) -> usize {
+    match ending {
+        Ending::Answered(response) => usize::from(response.status / 100).clamp(1, 5) - 1,
+        Ending::Failed(error) => match error {
+            TransportError::Refused => 5,
+            TransportError::NameNotFound => 6,
+            TransportError::ConnectTimeout => 7,
+            TransportError::Timeout => 8,
+            TransportError::Closed => 9,
+            TransportError::Tls => 10,
+            TransportError::ForbiddenAddress => 11,
+            TransportError::InvalidUri => 12,
+            TransportError::Other => 13,
+            TransportError::Abandoned => 14,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    #[test]
+    fn every_settlement_is_counted_once_by_its_outcome() {
+        let tally = Tally::default();
+        for how in [Settlement::Dead, Settlement::Skipped, Settlement::Skipped, Settlement::Expired] {
+            tally.note(&LedgerRecord::Settled { queue: Id(1), offset: 0, how });
+        }
+        let counted: Vec<_> = tally.deliveries().collect();
+        assert_eq!(counted, [("delivered", 0), ("dead", 1), ("skipped", 2), ("expired", 1)]);
+    }
+
+    #[test]
+    fn every_way_in_which_no_answer_comes_has_a_name_of_its_own() {
+        let met: Vec<_> = (1..=10)
+            .filter_map(TransportError::from_byte)
+            .map(|error| RESULTS[met(&Ending::Failed(error))])
+            .collect();
+        assert_eq!(met, RESULTS[5..]);
+    }
+}
