@@ -11,6 +11,10 @@ pub(super) enum Resource {
     ApiAuth,
     /// `webhooks`, without an account: what can be asked for.
     Definitions,
+    /// `…/webhooks/samples`, with or without an account.
+    Samples,
+    /// `…/webhooks/samples/{S}`
+    Sample(String),
     /// `accounts`, without an id.
     Accounts,
     /// `accounts/{A}`
@@ -67,6 +71,7 @@ pub(super) fn route(segments: &[String]) -> Option<Route> {
     let (owner, rest) = match segments.as_slice() {
         ["api_auth"] => return Some(Route { resource: Resource::ApiAuth, owner: Owner::Nobody }),
         ["webhooks"] => return Some(Route { resource: Resource::Definitions, owner: Owner::Nobody }),
+        ["webhooks", "samples", ..] => (Owner::Nobody, segments.as_slice()),
         ["accounts"] => return Some(Route { resource: Resource::Accounts, owner: Owner::Caller }),
         ["account", rest @ ..] => (Owner::Caller, rest),
         ["accounts", id, rest @ ..] => (Owner::Named((*id).to_owned()), rest),
@@ -84,8 +89,8 @@ fn resource(rest: &[&str]) -> Option<Resource> {
         ["webhooks"] => Resource::Hooks,
         ["descendants", "webhooks"] => Resource::HooksBelow,
         ["webhooks", "attempts"] => Resource::Attempts,
-        // Their listing is still to come; no hook has such an id.
-        ["webhooks", "samples", ..] => return None,
+        ["webhooks", "samples"] => Resource::Samples,
+        ["webhooks", "samples", sample] => Resource::Sample(sample.to_owned()),
         ["webhooks", hook] => Resource::Hook(hook.to_owned()),
         ["webhooks", hook, "attempts"] => Resource::HookAttempts(hook.to_owned()),
         ["webhooks", hook, "queue"] => Resource::Queue(hook.to_owned()),
@@ -96,30 +101,38 @@ fn resource(rest: &[&str]) -> Option<Resource> {
     })
 }
 
+impl Route {
+    /// Whether this needs no token.
+    pub(super) fn is_public(&self, method: &Method) -> bool {
+        match (&self.resource, &self.owner) {
+            (Resource::ApiAuth, _) => true,
+            (Resource::Definitions | Resource::Samples | Resource::Sample(_), Owner::Nobody) => {
+                method == Method::GET
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Resource {
     /// The methods it knows; HEAD goes with GET.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
             Self::ApiAuth | Self::Accounts | Self::Events => &[Method::PUT],
             Self::Account | Self::ApiKeys => &[Method::GET, Method::PUT],
-            Self::Children | Self::Descendants | Self::Attempts | Self::HookAttempts(_) | Self::Queue(_) => {
-                &[Method::GET]
-            }
+            Self::Children
+            | Self::Descendants
+            | Self::Attempts
+            | Self::HookAttempts(_)
+            | Self::Queue(_)
+            | Self::Samples
+            | Self::Sample(_) => &[Method::GET],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
             Self::Replays(_) => &[Method::GET, Method::POST],
             Self::Replay(..) => &[Method::GET, Method::DELETE],
-        }
-    }
-
-    /// Whether this needs no token.
-    pub(super) fn is_public(&self, method: &Method) -> bool {
-        match self {
-            Self::ApiAuth => true,
-            Self::Definitions => method == Method::GET,
-            _ => false,
         }
     }
 }
@@ -142,7 +155,14 @@ mod tests {
 
     #[test]
     fn unknown_paths_have_no_route() {
-        for path in ["", "nothing", "accounts/a/webhooks/h/nothing", "accounts/a/b", "webhooks/x"] {
+        for path in [
+            "",
+            "nothing",
+            "accounts/a/webhooks/h/nothing",
+            "accounts/a/b",
+            "webhooks/x",
+            "webhooks/samples/a/b",
+        ] {
             assert_eq!(of(path), None, "{path}");
         }
     }
