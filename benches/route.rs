@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use switchhook::kazoo::hook_from_document;
-use switchhook::model::{Account, Family, Id};
+use switchhook::model::{Account, FailureLimits, Family, Id};
 use switchhook::queues::Router;
 
 const ROUNDS: u32 = 1_000_000;
@@ -26,6 +26,7 @@ pub(crate) fn run() {
             realm: None,
             is_reseller: false,
             enabled: true,
+            failure_limits: FailureLimits::default(),
         };
         let mut found = 0_u32;
         let began = Instant::now();

@@ -16,7 +16,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
         let message = "Value did not match type(s): string";
         return Err(ApiError::field("api_key", "type", &json!({"message": message, "target": "string"})));
     };
-    let found = state.account_of_key(key)?.and_then(|id| state.account(id)).filter(|a| a.enabled);
+    let found = state.api_key(key)?.and_then(|key| state.account(key.account)).filter(|a| a.enabled);
     let Some(account) = found else { return Err(unknown(key)) };
     let token = api.auth.issue(account.id, "cb_api_auth")?;
     let reseller = state.reseller_of(account.id).unwrap_or(account.id);

@@ -34,6 +34,11 @@ impl Call<'_> {
         self.caller.is_some_and(|caller| caller.account == self.api.state.settings().master)
     }
 
+    /// Whether the caller may look after an account.
+    pub(super) fn covers(&self, account: AccountId) -> bool {
+        self.caller.is_some_and(|caller| self.api.auth.covers(caller, account))
+    }
+
     /// The collection's path with an id behind it.
     pub(super) fn location(&self, id: &str) -> String {
         format!("{}/{id}", self.request.path.trim_end_matches('/'))

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ports::{AttemptsError, ReplayError, SubmitError};
 use crate::auth::{IssueError, TokenError};
-use crate::state::{IndexError, WriteError};
+use crate::state::{IndexError, TreeError, WriteError};
 
 /// A refusal: status, short name, details.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +112,12 @@ impl ApiError {
         Self::new(409, "datastore_conflict", json!({"message": "conflicting documents"}))
     }
 
+    /// 409 for an account that others stand below.
+    pub(super) fn has_descendants(id: &str) -> Self {
+        let data = json!({"message": "move or delete the accounts below it first", "cause": id});
+        Self::new(409, "account_has_descendants", data)
+    }
+
     pub(super) fn gone() -> Self {
         Self::new(410, "gone", json!({"message": "this version of the API is no longer served"}))
     }
@@ -174,6 +180,25 @@ impl From<WriteError> for ApiError {
             }
             WriteError::Full => Self::no_room(),
             WriteError::Unavailable(_) | WriteError::Index(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<TreeError> for ApiError {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Missing(id) => Self::unknown(&id.to_string()),
+            TreeError::RealmTaken(realm) => {
+                let details = json!({"message": "account realm is already in use", "cause": realm});
+                Self::field("realm", "unique", &details)
+            }
+            TreeError::HasDescendants(id) => Self::has_descendants(&id.to_string()),
+            TreeError::Circle(id) => {
+                let message = "an account cannot stand below itself";
+                Self::field("to", "error", &json!({"message": message, "cause": id}))
+            }
+            TreeError::Root => Self::forbidden(),
+            TreeError::Write(error) => error.into(),
         }
     }
 }

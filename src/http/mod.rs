@@ -16,6 +16,7 @@ mod definitions;
 mod envelope;
 mod errors;
 mod events;
+mod fields;
 mod health;
 mod hook_document;
 mod list;
@@ -31,7 +32,6 @@ mod reply;
 mod request;
 mod response;
 mod route;
-mod samples;
 mod serve;
 mod webhooks;
 

@@ -11,10 +11,6 @@ pub(super) enum Resource {
     ApiAuth,
     /// `webhooks`, without an account: what can be asked for.
     Definitions,
-    /// `…/webhooks/samples`, with or without an account.
-    Samples,
-    /// `…/webhooks/samples/{S}`
-    Sample(String),
     /// `accounts`, without an id.
     Accounts,
     /// `accounts/{A}`
@@ -23,6 +19,12 @@ pub(super) enum Resource {
     Children,
     /// `…/descendants`
     Descendants,
+    /// `…/siblings`
+    Siblings,
+    /// `…/tree`
+    Tree,
+    /// `…/move`
+    Move,
     /// `…/api_keys`
     ApiKeys,
     /// `…/webhooks`
@@ -65,53 +67,84 @@ pub(super) struct Route {
     pub(super) owner: Owner,
 }
 
+/// The segments of a path that stand where a pattern has a name in braces.
+type Ids<'a> = std::vec::IntoIter<&'a str>;
+
+/// Makes the resource of what stands in the path.
+type Make = fn(Ids<'_>) -> Resource;
+
+/// Every route: whose resource it is, the pattern of its path below `/v2` (for an account's, below the account),
+/// and the resource. The first that fits counts, so fixed words stand before names.
+const ROUTES: &[(Whose, &str, Make)] = &[
+    (Whose::Nobodys, "api_auth", |_| Resource::ApiAuth),
+    (Whose::Nobodys, "webhooks", |_| Resource::Definitions),
+    (Whose::Callers, "accounts", |_| Resource::Accounts),
+    (Whose::Accounts, "", |_| Resource::Account),
+    (Whose::Accounts, "children", |_| Resource::Children),
+    (Whose::Accounts, "descendants", |_| Resource::Descendants),
+    (Whose::Accounts, "siblings", |_| Resource::Siblings),
+    (Whose::Accounts, "tree", |_| Resource::Tree),
+    (Whose::Accounts, "move", |_| Resource::Move),
+    (Whose::Accounts, "api_keys", |_| Resource::ApiKeys),
+    (Whose::Accounts, "webhooks", |_| Resource::Hooks),
+    (Whose::Accounts, "descendants/webhooks", |_| Resource::HooksBelow),
+    (Whose::Accounts, "webhooks/attempts", |_| Resource::Attempts),
+    (Whose::Accounts, "webhooks/{H}", |ids| Resource::Hook(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/attempts", |ids| Resource::HookAttempts(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/queue", |ids| Resource::Queue(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/replay", |ids| Resource::Replays(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/replay/{R}", |mut ids| Resource::Replay(next(&mut ids), next(ids))),
+    (Whose::Accounts, "events", |_| Resource::Events),
+];
+
+/// Whose resource a route names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Nobodys,
+    Callers,
+    /// The account's that stands before it: `accounts/{A}`, or `account` for the caller's.
+    Accounts,
+}
+
+fn next<'a>(mut ids: impl Iterator<Item = &'a str>) -> String {
+    ids.next().unwrap_or_default().to_owned()
+}
+
 /// The route of a path below `/v2`.
 pub(super) fn route(segments: &[String]) -> Option<Route> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (owner, rest) = match segments.as_slice() {
-        ["api_auth"] => return Some(Route { resource: Resource::ApiAuth, owner: Owner::Nobody }),
-        ["webhooks"] => return Some(Route { resource: Resource::Definitions, owner: Owner::Nobody }),
-        ["webhooks", "samples", ..] => (Owner::Nobody, segments.as_slice()),
-        ["accounts"] => return Some(Route { resource: Resource::Accounts, owner: Owner::Caller }),
-        ["account", rest @ ..] => (Owner::Caller, rest),
-        ["accounts", id, rest @ ..] => (Owner::Named((*id).to_owned()), rest),
-        _ => return None,
+    let (account, rest) = match segments.as_slice() {
+        ["account", rest @ ..] => (Some(Owner::Caller), rest),
+        ["accounts", id, rest @ ..] => (Some(Owner::Named((*id).to_owned())), rest),
+        all => (None, all),
     };
-    Some(Route { resource: resource(rest)?, owner })
+    let (whose, ids, resource) = ROUTES.iter().find_map(|(whose, pattern, resource)| {
+        let fits = (*whose == Whose::Accounts) == account.is_some();
+        Some((whose, ids(pattern, rest).filter(|_| fits)?, resource))
+    })?;
+    let owner = match whose {
+        Whose::Nobodys => Owner::Nobody,
+        Whose::Callers => Owner::Caller,
+        Whose::Accounts => account?,
+    };
+    Some(Route { resource: resource(ids.into_iter()), owner })
 }
 
-fn resource(rest: &[&str]) -> Option<Resource> {
-    Some(match *rest {
-        [] => Resource::Account,
-        ["children"] => Resource::Children,
-        ["descendants"] => Resource::Descendants,
-        ["api_keys"] => Resource::ApiKeys,
-        ["webhooks"] => Resource::Hooks,
-        ["descendants", "webhooks"] => Resource::HooksBelow,
-        ["webhooks", "attempts"] => Resource::Attempts,
-        ["webhooks", "samples"] => Resource::Samples,
-        ["webhooks", "samples", sample] => Resource::Sample(sample.to_owned()),
-        ["webhooks", hook] => Resource::Hook(hook.to_owned()),
-        ["webhooks", hook, "attempts"] => Resource::HookAttempts(hook.to_owned()),
-        ["webhooks", hook, "queue"] => Resource::Queue(hook.to_owned()),
-        ["webhooks", hook, "replay"] => Resource::Replays(hook.to_owned()),
-        ["webhooks", hook, "replay", id] => Resource::Replay(hook.to_owned(), id.to_owned()),
-        ["events"] => Resource::Events,
-        _ => return None,
-    })
-}
-
-impl Route {
-    /// Whether this needs no token.
-    pub(super) fn is_public(&self, method: &Method) -> bool {
-        match (&self.resource, &self.owner) {
-            (Resource::ApiAuth, _) => true,
-            (Resource::Definitions | Resource::Samples | Resource::Sample(_), Owner::Nobody) => {
-                method == Method::GET
-            }
-            _ => false,
+/// What stands where the pattern has names, if the segments fit it.
+fn ids<'a>(pattern: &str, segments: &[&'a str]) -> Option<Vec<&'a str>> {
+    let words = pattern.split('/').filter(|word| !word.is_empty());
+    if words.clone().count() != segments.len() {
+        return None;
+    }
+    let mut ids = Vec::new();
+    for (word, segment) in words.zip(segments) {
+        if word.starts_with('{') {
+            ids.push(*segment);
+        } else if word != *segment {
+            return None;
         }
     }
+    Some(ids)
 }
 
 impl Resource {
@@ -119,20 +152,31 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
             Self::ApiAuth | Self::Accounts | Self::Events => &[Method::PUT],
-            Self::Account | Self::ApiKeys => &[Method::GET, Method::PUT],
+            Self::Account => &[Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE],
+            Self::ApiKeys => &[Method::GET, Method::PUT],
+            Self::Move => &[Method::POST],
             Self::Children
             | Self::Descendants
+            | Self::Siblings
+            | Self::Tree
             | Self::Attempts
             | Self::HookAttempts(_)
-            | Self::Queue(_)
-            | Self::Samples
-            | Self::Sample(_) => &[Method::GET],
+            | Self::Queue(_) => &[Method::GET],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
             Self::Replays(_) => &[Method::GET, Method::POST],
             Self::Replay(..) => &[Method::GET, Method::DELETE],
+        }
+    }
+
+    /// Whether this needs no token.
+    pub(super) fn is_public(&self, method: &Method) -> bool {
+        match self {
+            Self::ApiAuth => true,
+            Self::Definitions => method == Method::GET,
+            _ => false,
         }
     }
 }
@@ -155,14 +199,7 @@ mod tests {
 
     #[test]
     fn unknown_paths_have_no_route() {
-        for path in [
-            "",
-            "nothing",
-            "accounts/a/webhooks/h/nothing",
-            "accounts/a/b",
-            "webhooks/x",
-            "webhooks/samples/a/b",
-        ] {
+        for path in ["", "nothing", "accounts/a/webhooks/h/nothing", "accounts/a/b", "webhooks/x"] {
             assert_eq!(of(path), None, "{path}");
         }
     }

@@ -10,7 +10,7 @@ mod id;
 mod queue;
 mod time;
 
-pub use account::Account;
+pub use account::{Account, FailureLimits};
 pub use address::forbidden;
 pub use attempt::{Attempt, AttemptResult, Job, JobKey, Response, TransportError};
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};

@@ -21,6 +21,8 @@ pub enum QueueState {
     AutoDisabled,
     /// A person disabled the hook.
     Disabled,
+    /// The hook's account is disabled; what it missed is kept.
+    AccountDisabled,
 }
 
 /// Events that retention dropped before the hook got them.

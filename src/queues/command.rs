@@ -58,9 +58,10 @@ impl Engine {
         let slot = self.slots.get(at)?.as_ref().filter(|s| !s.gone)?;
         let line = slot.lines.first()?;
         let waiting = line.waiting();
-        let probe = (!slot.open() && slot.probe.due_us > 0).then_some(slot.probe.due_us);
+        let probe = slot.probes().then_some(slot.probe.due_us);
         let next_try_at_us = if slot.open() { line.queue.next_try() } else { probe };
         let state = match (slot.open(), &slot.hook.disable_reason) {
+            (false, _) if !slot.account_enabled => QueueState::AccountDisabled,
             (false, Some(_)) => QueueState::AutoDisabled,
             (false, None) => QueueState::Disabled,
             (true, _) if waiting == 0 => QueueState::Idle,
@@ -77,7 +78,7 @@ impl Engine {
             waiting_exact: self.routed >= self.events.end() && line.uncounted_until <= line.queue.next(),
             in_flight: slot.in_flight,
             dead: line.totals.get(1).copied().unwrap_or(0),
-            recent_failures: slot.health.recent(&self.options.policy, self.now_us()),
+            recent_failures: slot.health.recent(&slot.policy, self.now_us()),
             oldest_waiting_age_ms: None,
             next_try_at_us,
             disable_reason: slot.hook.disable_reason.clone(),

@@ -23,7 +23,9 @@ impl Engine {
                 }
             },
             Change::HookGone(id, _) => self.remove_hook(id),
-            Change::AccountPut(_) | Change::AccountGone(_) => {}
+            Change::AccountPut { now, before } => self.change_account(&now, before.as_deref()),
+            // Its hooks are told of one by one; its callflows' webhooks go with it.
+            Change::AccountGone(account) => self.remove_hook(one_shot_hook(account, 0).id),
         }
     }
 
@@ -38,7 +40,10 @@ impl Engine {
         let probing = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES)
             && self.options.policy.probe_initial_ms > 0;
         let due_us = if probing { now + 1000 * probe_delay_ms(&self.options.policy, 0) } else { 0 };
+        let (account_enabled, policy) = self.standing(hook.account);
         let slot = Slot {
+            account_enabled,
+            policy,
             host: self.hosts.of(hook),
             lines: vec![line],
             health,

@@ -3,6 +3,7 @@
 //! The pure parts (`queue`, `lane`, `policy`, `router`, `record`, `recover`) decide; `engine` is the one task
 //! that owns their state; `handle` is what others hold.
 
+mod accounts;
 mod attempts;
 mod checkpoint;
 mod codec;

@@ -1,12 +1,12 @@
 //! What follows from an attempt: the outcome rules and the retry schedule (design section 6), pure.
 
-use crate::model::{AttemptResult, Hook, Success, Verb};
+use crate::model::{AttemptResult, FailureLimits, Hook, Success, Verb};
 
 /// The largest time that a receiver's `Retry-After` is honoured for.
 const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 
 /// The system's retry and disable settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// First delay before a retry, ms.
     pub retry_initial_ms: u64,
@@ -20,6 +20,18 @@ pub struct Policy {
     pub probe_initial_ms: u64,
     /// Largest delay between probes, ms.
     pub probe_max_ms: u64,
+}
+
+impl Policy {
+    /// The policy for an account that sets limits of its own.
+    #[must_use]
+    pub fn with(self, limits: FailureLimits) -> Self {
+        Self {
+            failure_count: limits.count.unwrap_or(self.failure_count),
+            failure_window_ms: limits.window_ms.unwrap_or(self.failure_window_ms),
+            ..self
+        }
+    }
 }
 
 /// What an attempt's result means.

@@ -33,7 +33,7 @@ impl Engine {
         };
         self.release(at);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        let probe = slot.probe.under_way == Some(key.offset) && !slot.open();
+        let probe = slot.probe.under_way == Some(key.offset) && !slot.hook.enabled;
         if probe {
             slot.probe.under_way = None;
         }
@@ -98,12 +98,12 @@ impl Engine {
 
     fn failed(&mut self, at: usize, attempt: Attempt, now: u64, failure: Failure) {
         let Failure { gone, retry_after_ms, probe } = failure;
-        let policy = &self.options.policy;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let policy = slot.policy;
         let (tag, open, one_shot) = (slot.hook.id.tag(), slot.open(), slot.hook.one_shot);
         let max_tries = attempt.max_tries.unwrap_or_else(|| slot.hook.max_tries());
         let (last_success, key) = (slot.health.last_success_us, attempt.key);
-        let disable = open && !one_shot && (slot.health.failed(policy, now) || gone);
+        let disable = open && !one_shot && (slot.health.failed(&policy, now) || gone);
         let hook = slot.hook.clone();
         let Some(line) = slot.line(key.queue) else { return };
         let Some(entry) = line.queue.entries.get_mut(&key.offset) else { return };
@@ -119,7 +119,7 @@ impl Engine {
             line.queue.retry(key.offset, now);
             Outcome::Held
         } else if left > 0 {
-            due = now + 1000 * retry_delay_ms(policy, &hook, tries, retry_after_ms, rand::random());
+            due = now + 1000 * retry_delay_ms(&policy, &hook, tries, retry_after_ms, rand::random());
             line.queue.retry(key.offset, due);
             Outcome::Retry
         } else if works {
@@ -227,7 +227,7 @@ impl Engine {
     fn start_probe(&mut self, at: usize, now: u64) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let probe = slot.probe;
-        if slot.open() || probe.due_us == 0 || probe.due_us > now || probe.under_way.is_some() {
+        if !slot.probes() || probe.due_us > now || probe.under_way.is_some() {
             return;
         }
         if self.in_flight >= self.options.max_in_flight || self.ledger.stalled() {

@@ -102,6 +102,7 @@ mod tests {
             realm: None,
             is_reseller: false,
             enabled: true,
+            failure_limits: crate::model::FailureLimits::default(),
         }
     }
 

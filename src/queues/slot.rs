@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::policy::Health;
+use super::policy::{Health, Policy};
 use super::queue::Queue;
 use super::replay::ReplayRun;
 use crate::model::{Hook, Id};
@@ -78,6 +78,10 @@ pub(super) struct Probe {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) hook: Arc<Hook>,
+    /// Whether the hook's account is enabled.
+    pub(super) account_enabled: bool,
+    /// What follows from failures: the system's policy with the account's limits.
+    pub(super) policy: Policy,
     /// First the live line, then replays.
     pub(super) lines: Vec<Line>,
     pub(super) health: Health,
@@ -99,7 +103,12 @@ pub(super) struct Slot {
 impl Slot {
     /// Whether deliveries are made.
     pub(super) fn open(&self) -> bool {
-        self.hook.enabled
+        self.hook.enabled && self.account_enabled
+    }
+
+    /// Whether its recovery is tried for.
+    pub(super) fn probes(&self) -> bool {
+        !self.hook.enabled && self.account_enabled && self.probe.due_us > 0
     }
 
     /// Whether a change of ordering could be made now that had to wait for a spilled lane.
@@ -114,8 +123,7 @@ impl Slot {
 
     /// Earliest time at which something is due.
     pub(super) fn next_due(&self) -> Option<u64> {
-        let probe = (!self.open() && self.probe.due_us > 0 && self.probe.under_way.is_none())
-            .then_some(self.probe.due_us);
+        let probe = (self.probes() && self.probe.under_way.is_none()).then_some(self.probe.due_us);
         let lines = self.lines.iter().filter_map(|l| l.queue.next_due());
         let lines = if self.open() { lines.min() } else { None };
         let pace = self.lines.iter().filter_map(|l| l.replay.as_ref().and_then(ReplayRun::paced_until)).min();

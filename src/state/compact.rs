@@ -25,7 +25,7 @@ pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock
     let index = shared.index()?;
     // From here on a fresh segment: all older ones go once the snapshot is durable.
     let start = appender.roll().await?;
-    for kind in [Kind::Setting, Kind::Account, Kind::Key, Kind::Hook, Kind::Replay] {
+    for kind in Kind::ALL {
         let documents = index.all(kind)?;
         for chunk in documents.chunks(DOCUMENTS_PER_RECORD) {
             let entries: Vec<_> = chunk

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::model::{Account, AccountId, Id, gregorian_seconds};
+use crate::model::{Account, AccountId, FailureLimits, Id, gregorian_seconds};
 
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,9 +23,17 @@ pub enum Kind {
     Setting,
     /// A replay job.
     Replay,
+    /// A person who logs in to an account.
+    User,
+    /// A token that was revoked before its time was over.
+    Revocation,
 }
 
 impl Kind {
+    /// All of them.
+    pub(super) const ALL: [Self; 7] =
+        [Self::Setting, Self::Account, Self::Key, Self::Hook, Self::Replay, Self::User, Self::Revocation];
+
     pub(super) fn byte(self) -> u8 {
         match self {
             Self::Account => b'a',
@@ -33,13 +41,13 @@ impl Kind {
             Self::Key => b'k',
             Self::Setting => b's',
             Self::Replay => b'r',
+            Self::User => b'u',
+            Self::Revocation => b't',
         }
     }
 
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Account, Self::Hook, Self::Key, Self::Setting, Self::Replay]
-            .into_iter()
-            .find(|kind| kind.byte() == byte)
+        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
     }
 
     /// The value of `pvt_type`.
@@ -50,6 +58,8 @@ impl Kind {
             Self::Key => "api_key",
             Self::Setting => "setting",
             Self::Replay => "replay",
+            Self::User => "user",
+            Self::Revocation => "revocation",
         }
     }
 }
@@ -121,7 +131,16 @@ pub(super) fn account(doc: &Map<String, Value>) -> Option<Account> {
         realm: text("realm"),
         is_reseller: flag("pvt_reseller").unwrap_or(false),
         enabled: flag("pvt_enabled").unwrap_or(true),
+        failure_limits: doc.get("webhooks").map(failure_limits).unwrap_or_default(),
     })
+}
+
+fn failure_limits(webhooks: &Value) -> FailureLimits {
+    let number = |field: &str| webhooks.get(field).and_then(Value::as_u64);
+    FailureLimits {
+        count: number("attempt_failure_count").map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        window_ms: number("attempt_failure_expiry_ms"),
+    }
 }
 
 /// SHA-256.

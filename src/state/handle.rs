@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::document::{Kind, key_hash};
+use super::document::Kind;
 use super::first_start::Settings;
 use super::index::IndexError;
+use super::keys;
 use super::shared::Shared;
 use super::write::{Command, Write, WriteError};
 use crate::log;
-use crate::model::{Account, AccountId, Hook, HookId};
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId};
 
 type Document = Map<String, Value>;
 
@@ -44,7 +45,7 @@ impl State {
 
     /// An account's hook documents in order of id, without deleted ones.
     pub fn hooks_of(&self, account: AccountId) -> Result<Vec<Document>, IndexError> {
-        self.shared.index()?.hooks_of(account)
+        self.owned(Kind::Hook, account)
     }
 
     /// Some of them: from a hook's id on (whether or not it is there), by rising or falling ids, `most` at most.
@@ -58,19 +59,14 @@ impl State {
         self.shared.index()?.hooks_from(account, from, ascending, most)
     }
 
-    /// The account that an API key belongs to.
-    pub fn account_of_key(&self, api_key: &str) -> Result<Option<AccountId>, IndexError> {
-        let hash = key_hash(api_key);
-        if let Some(master_key) = &self.master_key {
-            if *master_key == hash {
-                return Ok(Some(self.settings.master));
-            }
-            let stored = self.get(Kind::Key, super::first_start::MASTER_KEY)?;
-            if stored.is_some_and(|doc| doc.get("pvt_key_hash").and_then(Value::as_str) == Some(&hash)) {
-                return Ok(None);
-            }
-        }
-        self.shared.index()?.account_of_key(&hash)
+    /// What an account owns of a kind, in order of id, without deleted documents.
+    pub fn owned(&self, kind: Kind, account: AccountId) -> Result<Vec<Document>, IndexError> {
+        self.shared.index()?.owned(kind, account)
+    }
+
+    /// The user of an account who logs in with what makes this verifier.
+    pub fn user_with(&self, account: AccountId, verifier: &str) -> Result<Option<Document>, IndexError> {
+        self.shared.index()?.behind(Kind::User, &keys::verifier(account, verifier))
     }
 
     /// Writes documents, all or none, durable before this answers; answers them as stored, in order.
@@ -130,6 +126,12 @@ impl State {
     #[must_use]
     pub fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
         self.shared.view().is_ancestor_or_self(ancestor, id)
+    }
+
+    /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's.
+    #[must_use]
+    pub fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
+        self.shared.view().standing(id)
     }
 
     /// The nearest reseller above an account, else the master account; `None` for the latter itself.

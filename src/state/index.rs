@@ -17,7 +17,9 @@ use super::keys;
 use crate::model::{AccountId, HookId, Id};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-const MARK_BYTES: usize = 56;
+const MARK_BYTES: usize = 57;
+/// The layout of the entries (`keys.rs`); an index of another one is made again.
+const LAYOUT: u8 = 2;
 
 /// Why the index cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +119,7 @@ impl Index {
 
     fn mark(&self) -> Result<Mark, IndexError> {
         let Some(bytes) = self.db.get(keys::MARK)? else { return Ok(Mark::default()) };
-        Mark::decode(&bytes).ok_or(IndexError::Damaged("the mark is unreadable"))
+        Mark::decode(&bytes).ok_or(IndexError::Damaged("the mark is unreadable or of another version"))
     }
 
     /// Applies a record of the journal and moves the mark, both or neither.
@@ -128,15 +130,13 @@ impl Index {
             let mut changes = std::collections::BTreeMap::new();
             for entry in entries {
                 let key = keys::document(entry.kind, &entry.id);
-                if let Some(before) = self.pending_or_stored(&changes, &key)?
-                    && let Some((derived, _)) = keys::derived(entry.kind, &entry.id, &parse(&before)?)
-                {
-                    changes.insert(derived, None);
+                if let Some(before) = self.pending_or_stored(&changes, &key)? {
+                    let derived = keys::derived(entry.kind, &entry.id, &parse(&before)?);
+                    changes.extend(derived.into_iter().map(|(key, _)| (key, None)));
                 }
-                if let Some((derived, value)) =
-                    entry.doc.as_ref().and_then(|doc| keys::derived(entry.kind, &entry.id, doc))
-                {
-                    changes.insert(derived, Some(value));
+                if let Some(doc) = &entry.doc {
+                    let derived = keys::derived(entry.kind, &entry.id, doc);
+                    changes.extend(derived.into_iter().map(|(key, value)| (key, Some(value))));
                 }
                 let value = entry.doc.as_ref().map(serde_json::to_vec).transpose();
                 changes.insert(key, value.map_err(|_| IndexError::Damaged("a document is not JSON"))?);
@@ -195,15 +195,19 @@ impl Index {
         })
     }
 
-    /// An account's hooks, in order of id, without deleted ones.
-    pub(super) fn hooks_of(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, IndexError> {
+    /// What an account owns of a kind, in order of id, without deleted documents.
+    pub(super) fn owned(
+        &self,
+        kind: Kind,
+        account: AccountId,
+    ) -> Result<Vec<Map<String, Value>>, IndexError> {
         guarded(|| {
-            let pairs = self.db.scan_prefix(keys::hooks_of(account));
-            pairs.filter_map(|pair| self.hook_behind(pair).transpose()).collect()
+            let pairs = self.db.scan_prefix(keys::owned(kind, account));
+            pairs.filter_map(|pair| self.owned_behind(kind, pair).transpose()).collect()
         })
     }
 
-    /// Some of them: from a hook's id on (whether or not it is there), by rising or falling ids, `most` at most.
+    /// Some of its hooks: from an id on (whether or not it is there), by rising or falling ids, `most` at most.
     pub(super) fn hooks_from(
         &self,
         account: AccountId,
@@ -217,28 +221,31 @@ impl Index {
             (Id(0), from.unwrap_or(Id(u128::MAX)))
         };
         guarded(|| {
-            let range = self.db.range(keys::hook(account, start)..=keys::hook(account, end));
+            let key = |id: Id| keys::one_owned(Kind::Hook, account, &id.to_string());
+            let range = self.db.range(key(start)..=key(end));
             let pairs: Vec<_> =
                 if ascending { range.take(most).collect() } else { range.rev().take(most).collect() };
-            pairs.into_iter().filter_map(|pair| self.hook_behind(pair).transpose()).collect()
+            pairs.into_iter().filter_map(|pair| self.owned_behind(Kind::Hook, pair).transpose()).collect()
         })
     }
 
-    /// The document behind an entry of an account's hooks.
-    fn hook_behind(
+    /// The document behind an entry of what an account owns.
+    fn owned_behind(
         &self,
+        kind: Kind,
         pair: sled::Result<(sled::IVec, sled::IVec)>,
     ) -> Result<Option<Map<String, Value>>, IndexError> {
-        let id = keys::hook_in(&pair?.0).ok_or(IndexError::Damaged("a hook's key is cut"))?;
-        let found = self.db.get(keys::document(Kind::Hook, &id.to_string()))?;
-        found.map(|bytes| parse(&bytes)).transpose()
+        let (key, _) = pair?;
+        let id = keys::id_in(&key).ok_or(IndexError::Damaged("an owned document's key is cut"))?;
+        self.db.get(keys::document(kind, id))?.map(|bytes| parse(&bytes)).transpose()
     }
 
-    /// The account whose API key has this hash.
-    pub(super) fn account_of_key(&self, hash: &str) -> Result<Option<AccountId>, IndexError> {
+    /// The document of a kind whose id stands under a further key.
+    pub(super) fn behind(&self, kind: Kind, key: &[u8]) -> Result<Option<Map<String, Value>>, IndexError> {
         guarded(|| {
-            let found = self.db.get(keys::api_key(hash.as_bytes()))?;
-            Ok(found.and_then(|id| Some(Id(u128::from_be_bytes(id.as_ref().try_into().ok()?)))))
+            let Some(id) = self.db.get(key)? else { return Ok(None) };
+            let id = std::str::from_utf8(&id).map_err(|_| IndexError::Damaged("an id is not text"))?;
+            self.db.get(keys::document(kind, id))?.map(|bytes| parse(&bytes)).transpose()
         })
     }
 
@@ -275,11 +282,12 @@ fn digest_of(key: &[u8], value: &[u8]) -> u128 {
 
 impl Mark {
     fn encode(&self) -> Vec<u8> {
-        [&self.next.to_be_bytes()[..], &self.last, &self.digest.to_be_bytes()].concat()
+        [&[LAYOUT], &self.next.to_be_bytes()[..], &self.last, &self.digest.to_be_bytes()].concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; MARK_BYTES] = bytes.try_into().ok()?;
+        let (_, bytes) = bytes.split_first().filter(|(layout, _)| **layout == LAYOUT)?;
         let (next, rest) = bytes.split_first_chunk::<8>()?;
         let (last, digest) = rest.split_first_chunk::<32>()?;
         Some(Self {

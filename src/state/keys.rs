@@ -1,17 +1,20 @@
 //! The index's keys, pure: which entries a document has in the index.
 //!
-//! `d` kind id → the document; `h` account hook → nothing (an account's hooks, in order of id);
-//! `k` SHA-256 of an API key → its account; `m` → how far the journal has been applied.
+//! `d` kind id → the document; `o` kind account id → nothing (what an account owns, in order of id);
+//! `k` SHA-256 of an API key → the key's id; `u` account verifier → the id of the user who logs in with it;
+//! `m` → how far the journal has been applied.
 
 use serde_json::{Map, Value};
 
 use super::document::{Kind, is_deleted, owner};
-use crate::model::{AccountId, HookId, Id};
+use crate::model::AccountId;
 
 /// Where the index's own mark lies.
 pub(super) const MARK: &[u8] = b"m";
 /// The first byte of every document's key.
 pub(super) const DOCUMENTS: &[u8] = b"d";
+/// The fields of a user by which a log-in finds him: KAZOO's two forms of credentials, hashed.
+const VERIFIERS: [&str; 2] = ["pvt_md5_auth", "pvt_sha1_auth"];
 
 /// A document's key.
 pub(super) fn document(kind: Kind, id: &str) -> Vec<u8> {
@@ -30,24 +33,22 @@ pub(super) fn kind_of(key: &[u8]) -> Option<Kind> {
     }
 }
 
-/// What all keys of an account's hooks begin with.
-pub(super) fn hooks_of(account: AccountId) -> Vec<u8> {
-    let mut key = b"h".to_vec();
+/// What the keys of all documents of a kind begin with that an account owns.
+pub(super) fn owned(kind: Kind, account: AccountId) -> Vec<u8> {
+    let mut key = vec![b'o', kind.byte()];
     key.extend_from_slice(&account.0.to_be_bytes());
     key
 }
 
 /// The key of one of them.
-pub(super) fn hook(account: AccountId, hook: HookId) -> Vec<u8> {
-    let mut key = hooks_of(account);
-    key.extend_from_slice(&hook.0.to_be_bytes());
-    key
+pub(super) fn one_owned(kind: Kind, account: AccountId, id: &str) -> Vec<u8> {
+    [&owned(kind, account)[..], id.as_bytes()].concat()
 }
 
-/// The hook's id in a key that begins with `hooks_of`.
-pub(super) fn hook_in(key: &[u8]) -> Option<Id> {
-    let (_, id) = key.split_at_checked(17)?;
-    Some(Id(u128::from_be_bytes(id.try_into().ok()?)))
+/// The document's id in a key that begins with `owned`.
+pub(super) fn id_in(key: &[u8]) -> Option<&str> {
+    let (_, id) = key.split_at_checked(18)?;
+    std::str::from_utf8(id).ok()
 }
 
 /// The key of an API key's hash.
@@ -55,23 +56,29 @@ pub(super) fn api_key(hash: &[u8]) -> Vec<u8> {
     [b"k", hash].concat()
 }
 
+/// The key of what a user of an account logs in with.
+pub(super) fn verifier(account: AccountId, verifier: &str) -> Vec<u8> {
+    [b"u", &account.0.to_be_bytes()[..], verifier.as_bytes()].concat()
+}
+
 /// A document's further entries: how else than by its id it is found. A deleted document has none.
-pub(super) fn derived(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<(Vec<u8>, Vec<u8>)> {
-    if is_deleted(doc) {
-        return None;
-    }
-    let account = owner(doc)?;
+pub(super) fn derived(kind: Kind, id: &str, doc: &Map<String, Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let Some(account) = owner(doc).filter(|_| !is_deleted(doc)) else { return Vec::new() };
+    let text = |field: &str| doc.get(field).and_then(Value::as_str);
+    let mut entries = vec![(one_owned(kind, account, id), Vec::new())];
     match kind {
-        Kind::Hook => {
-            let key = hook(account, id.parse().ok()?);
-            Some((key, Vec::new()))
-        }
         Kind::Key => {
-            let hash = doc.get("pvt_key_hash")?.as_str()?;
-            Some((api_key(hash.as_bytes()), account.0.to_be_bytes().to_vec()))
+            let found = text("pvt_key_hash").map(|hash| api_key(hash.as_bytes()));
+            entries.extend(found.map(|key| (key, id.as_bytes().to_vec())));
         }
-        Kind::Account | Kind::Setting | Kind::Replay => None,
+        Kind::User => {
+            let verifiers = VERIFIERS.into_iter().filter_map(text);
+            entries.extend(verifiers.map(|v| (verifier(account, v), id.as_bytes().to_vec())));
+        }
+        Kind::Hook => {}
+        Kind::Account | Kind::Setting | Kind::Replay | Kind::Revocation => return Vec::new(),
     }
+    entries
 }
 
 #[cfg(test)]
@@ -79,16 +86,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Id;
 
     #[test]
     fn a_hook_is_found_by_its_account_until_it_is_deleted() {
-        let (account, hook) = (Id(7), Id(9));
+        let (account, hook) = (Id(7), Id(9).to_string());
         let mut doc = json!({"pvt_account_id": account.to_string()});
-        let (key, _) = derived(Kind::Hook, &hook.to_string(), doc.as_object().unwrap()).unwrap();
-        assert!(key.starts_with(&hooks_of(account)));
-        assert_eq!(hook_in(&key), Some(hook));
+        let entries = derived(Kind::Hook, &hook, doc.as_object().unwrap());
+        let (key, _) = entries.first().unwrap();
+        assert!(key.starts_with(&owned(Kind::Hook, account)));
+        assert_eq!(id_in(key), Some(hook.as_str()));
         doc["pvt_deleted"] = true.into();
-        assert_eq!(derived(Kind::Hook, &hook.to_string(), doc.as_object().unwrap()), None);
+        assert_eq!(derived(Kind::Hook, &hook, doc.as_object().unwrap()), []);
+    }
+
+    #[test]
+    fn a_user_is_found_by_both_forms_of_credentials() {
+        let doc = json!({"pvt_account_id": Id(7), "pvt_md5_auth": "m", "pvt_sha1_auth": "s"});
+        let found = derived(Kind::User, "id", doc.as_object().unwrap());
+        let keys: Vec<_> = found.iter().skip(1).map(|(key, _)| key.clone()).collect();
+        assert_eq!(keys, [verifier(Id(7), "m"), verifier(Id(7), "s")]);
     }
 
     #[test]

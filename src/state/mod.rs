@@ -3,6 +3,8 @@
 //! A write is answered when it is on disk. What the index holds can always be made again from the journal,
 //! so that no promise rests on it; one module knows the library behind it.
 
+mod accounts;
+mod api_keys;
 mod compact;
 mod document;
 mod first_start;
@@ -21,6 +23,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::TreeError;
+pub use api_keys::ApiKey;
 pub use document::{Kind, hex, is_deleted, key_hash, owner};
 pub use first_start::{Settings, new_api_key, random_id};
 pub use handle::State;

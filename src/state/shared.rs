@@ -14,6 +14,8 @@ pub(super) struct Shared {
     index: Index,
     view: RwLock<View>,
     failed: OnceLock<String>,
+    /// Held by whoever changes the tree of accounts, so that its rules hold between look and write.
+    pub(super) tree: tokio::sync::Mutex<()>,
     pub(super) journal: log::Reader,
     /// Checkpoints made since the start.
     pub(super) checkpoints: AtomicU64,
@@ -22,7 +24,8 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(index: Index, view: View, journal: log::Reader) -> Self {
         let (view, failed) = (RwLock::new(view), OnceLock::new());
-        Self { index, view, failed, journal, checkpoints: AtomicU64::new(0) }
+        let tree = tokio::sync::Mutex::default();
+        Self { index, view, failed, tree, journal, checkpoints: AtomicU64::new(0) }
     }
 
     /// The index, unless it failed.

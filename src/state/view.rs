@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::document::{self, Entry, Kind, is_deleted};
 use crate::kazoo;
-use crate::model::{Account, AccountId, Hook, HookId};
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId};
 
 /// What changed, for the queues: applied in this order, none left out.
 #[derive(Debug, Clone)]
@@ -16,8 +16,13 @@ pub enum Change {
     HookPut(Arc<Hook>),
     /// A hook was deleted.
     HookGone(HookId, AccountId),
-    /// An account is new or has changed.
-    AccountPut(Arc<Account>),
+    /// An account is new, or has changed from what it was.
+    AccountPut {
+        /// As it is now.
+        now: Arc<Account>,
+        /// As it was; `None`: it is new.
+        before: Option<Arc<Account>>,
+    },
     /// An account was deleted.
     AccountGone(AccountId),
 }
@@ -36,15 +41,15 @@ impl View {
         match entry.kind {
             Kind::Account => self.apply_account(&entry.id, doc),
             Kind::Hook => self.apply_hook(&entry.id, doc),
-            Kind::Key | Kind::Setting | Kind::Replay => None,
+            Kind::Key | Kind::Setting | Kind::Replay | Kind::User | Kind::Revocation => None,
         }
     }
 
     fn apply_account(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
         if let Some(account) = doc.and_then(document::account) {
             let account = Arc::new(account);
-            self.accounts.insert(account.id, Arc::clone(&account));
-            return Some(Change::AccountPut(account));
+            let before = self.accounts.insert(account.id, Arc::clone(&account));
+            return Some(Change::AccountPut { now: account, before });
         }
         let gone = self.accounts.remove(&id.parse().ok()?)?;
         Some(Change::AccountGone(gone.id))
@@ -95,6 +100,14 @@ impl View {
 
     pub(super) fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
         ancestor == id || self.accounts.get(&id).is_some_and(|a| a.tree.contains(&ancestor))
+    }
+
+    /// Whether the account is there and enabled, and its own failure limits or else its reseller's.
+    pub(super) fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
+        let Some(account) = self.accounts.get(&id) else { return (false, FailureLimits::default()) };
+        let reseller = self.reseller_of(id).and_then(|id| self.accounts.get(&id));
+        let further_up = reseller.map(|reseller| reseller.failure_limits).unwrap_or_default();
+        (account.enabled, account.failure_limits.or(further_up))
     }
 
     /// The nearest reseller above an account; the root when there is none.

@@ -10,7 +10,6 @@ mod hooks;
 mod lists;
 mod ports;
 mod replays;
-mod samples;
 mod strange;
 mod wire;
 
@@ -157,9 +156,14 @@ impl TestApi {
         let created = self.call("PUT", "/v2/accounts", json!({"name": name})).await;
         assert_eq!(created.status, 201, "{created:?}");
         let id = created.body["data"]["id"].as_str().expect("an id").to_owned();
-        let key = self.call("PUT", &format!("/v2/accounts/{id}/api_keys"), json!({"name": "k"})).await;
-        let token = self.login(key.body["data"]["api_key"].as_str().expect("a key")).await;
+        let token = self.key_of(&id).await;
         (id, token)
+    }
+
+    /// A token of a new key of an account.
+    pub(super) async fn key_of(&self, account: &str) -> String {
+        let key = self.call("PUT", &format!("/v2/accounts/{account}/api_keys"), json!({"name": "k"})).await;
+        self.login(key.body["data"]["api_key"].as_str().expect("a key")).await
     }
 
     /// A hook of an account; answers its id.

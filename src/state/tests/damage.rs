@@ -23,7 +23,7 @@ async fn all_is_found(dir: &Path, (master, key): &(AccountId, String), what: &st
     assert_eq!(state.settings().master, *master, "{what}");
     assert_eq!(state.all_hooks().len(), 30, "{what}");
     assert_eq!(state.hooks_of(*master).map_or(0, |hooks| hooks.len()), 30, "{what}");
-    assert_eq!(state.account_of_key(key).unwrap_or(None), Some(*master), "{what}");
+    assert_eq!(account_of(state, key), Some(*master), "{what}");
     state.write(vec![hook(*master, 3, "again")]).await.unwrap_or_else(|e| panic!("{what}: {e}"));
     let rebuilt = running.rebuilt.clone();
     running.close().await;

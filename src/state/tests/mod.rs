@@ -15,6 +15,11 @@ use crate::disk::OsDisk;
 use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
+/// The account that an API key lets in.
+pub(super) fn account_of(state: &State, key: &str) -> Option<AccountId> {
+    state.api_key(key).expect("the index works").map(|key| key.account)
+}
+
 /// A running state in a directory.
 pub(super) struct Running {
     pub(super) state: State,

@@ -78,7 +78,7 @@ async fn a_soft_deleted_hook_stays_as_a_document_and_leaves_everything_else() {
         seen.push(match change {
             Change::HookPut(hook) => format!("put {}", hook.name),
             Change::HookGone(id, _) => format!("gone {}", id.0),
-            Change::AccountPut(_) => "account".into(),
+            Change::AccountPut { .. } => "account".into(),
             Change::AccountGone(_) => "account gone".into(),
         });
     }
@@ -97,8 +97,8 @@ async fn the_first_key_is_in_a_file_of_its_own_and_a_configured_one_takes_its_pl
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let key = std::fs::read_to_string(&path).unwrap().trim().to_owned();
     assert_eq!(key.len(), 64);
-    assert_eq!(running.state.account_of_key(&key).unwrap(), Some(master));
-    assert_eq!(running.state.account_of_key("wrong").unwrap(), None);
+    assert_eq!(account_of(&running.state, &key), Some(master));
+    assert_eq!(account_of(&running.state, "wrong"), None);
     let (other, write) = new_api_key("k1", master, None);
     running.state.write(vec![write]).await.unwrap();
     running.close().await;
@@ -106,9 +106,9 @@ async fn the_first_key_is_in_a_file_of_its_own_and_a_configured_one_takes_its_pl
     let mut options = Options::new(dir.path());
     options.master_api_key = Some("configured".into());
     let running = Running::open_with(options).await;
-    assert_eq!(running.state.account_of_key("configured").unwrap(), Some(master));
-    assert_eq!(running.state.account_of_key(&key).unwrap(), None);
-    assert_eq!(running.state.account_of_key(&other).unwrap(), Some(master));
+    assert_eq!(account_of(&running.state, "configured"), Some(master));
+    assert_eq!(account_of(&running.state, &key), None);
+    assert_eq!(account_of(&running.state, &other), Some(master));
     running.close().await;
 }
 

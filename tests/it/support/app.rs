@@ -183,6 +183,11 @@ impl Api {
         self.call(verb, &format!("/v2/accounts/{}{path}", self.account), body).await
     }
 
+    /// The same client for the paths of an account below.
+    pub fn below(&self, account: String) -> Self {
+        Self { account, ..self.clone() }
+    }
+
     /// Creates a hook; its id.
     pub async fn hook(&self, document: Value) -> String {
         self.hook_of(&self.account, document).await

@@ -1,4 +1,7 @@
-//! Accounts: created below an account, read, listed.
+//! Accounts: created below an account, read, listed, changed, moved and deleted.
+
+mod changes;
+mod document;
 
 use std::sync::Arc;
 
@@ -10,33 +13,26 @@ use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::{Account, Id};
-use crate::state::{Expect, Kind, Write, random_id};
+use crate::state::{Kind, random_id};
+
+pub(super) use changes::{delete, merge, move_below, replace};
 
 /// `PUT /v2/accounts/{parent}` and `PUT /v2/accounts`: a child. An `id` may be given, since a mirror of
 /// another system has to keep its ids.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let parent = call.account()?;
+    let parent = call.account()?.id;
     let mut data = call.envelope.object()?;
     let id = take_id(&mut data)?;
-    check(call, &data)?;
-    let is_reseller = data.shift_remove("is_reseller").and_then(|v| v.as_bool()).unwrap_or(false);
-    data.retain(|key, value| !is_private(key) && !value.is_null());
-    let tree: Vec<_> = parent.tree.iter().chain([&parent.id]).map(Id::to_string).collect();
-    data.extend(signature(call, id));
-    data.insert("pvt_tree".into(), tree.into());
-    data.insert("pvt_reseller".into(), is_reseller.into());
-    data.insert("pvt_enabled".into(), true.into());
-    let write = Write { kind: Kind::Account, id: id.to_string(), doc: Some(data), expect: Expect::Absent };
-    let written = call.api.state.write(vec![write]).await?;
-    let stored = written.into_iter().next().unwrap_or_default();
+    let mut doc = document::created(&data)?;
+    doc.extend(signature(call, id));
+    let stored = call.api.state.add_account(id, parent, doc).await?;
     let location = format!("/v2/accounts/{id}");
     Ok(Reply::created(shown(call, &stored), location).revision_of(&stored))
 }
 
 /// `GET /v2/accounts/{A}`
 pub(super) fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let id = call.account()?.id.to_string();
-    let stored = call.api.state.get(Kind::Account, &id)?.ok_or_else(|| ApiError::unknown(&id))?;
+    let stored = stored(call)?;
     Ok(Reply::ok(shown(call, &stored)).revision_of(&stored))
 }
 
@@ -48,6 +44,24 @@ pub(super) async fn children(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// `GET …/descendants`
 pub(super) async fn descendants(call: &Call<'_>) -> Result<Reply, ApiError> {
     list(call, call.api.state.descendants(call.account()?.id)).await
+}
+
+/// `GET …/siblings`: the accounts with the same parent, this one included, as far as the caller may see them.
+pub(super) async fn siblings(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let account = call.account()?;
+    let parent = account.tree.last().filter(|parent| call.covers(**parent));
+    let beside = parent.map_or_else(|| vec![Arc::clone(account)], |parent| call.api.state.children(*parent));
+    list(call, beside).await
+}
+
+/// `GET …/tree`: the accounts above, the caller's first.
+pub(super) async fn tree(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let state = &call.api.state;
+    let above = call.account()?.tree.iter().filter(|id| call.covers(**id));
+    let rows = above.filter_map(|id| state.account(*id)).enumerate();
+    // The order of the list falls; the root has the fewest above it.
+    let rows = rows.map(|(depth, account)| (format!("{:08}", u32::MAX as usize - depth), account)).collect();
+    List::of(call)?.answer(Rows::new(rows, summary)).await
 }
 
 async fn list(call: &Call<'_>, accounts: Vec<Arc<Account>>) -> Result<Reply, ApiError> {
@@ -63,8 +77,14 @@ fn summary(account: &Arc<Account>) -> Item {
     if let Some(realm) = &account.realm {
         row.insert("realm".into(), realm.clone().into());
     }
+    row.insert("enabled".into(), account.enabled.into());
     row.insert("tree".into(), account.tree.iter().map(Id::to_string).collect::<Vec<_>>().into());
     Item::from(Value::Object(row))
+}
+
+fn stored(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {
+    let id = call.account()?.id.to_string();
+    call.api.state.get(Kind::Account, &id)?.ok_or_else(|| ApiError::unknown(&id))
 }
 
 fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
@@ -99,50 +119,4 @@ pub(super) fn take_id(data: &mut Map<String, Value>) -> Result<Id, ApiError> {
 /// Fields that only the program writes.
 pub(super) fn is_private(key: &str) -> bool {
     key.starts_with('_') || key.starts_with("pvt_")
-}
-
-fn check(call: &Call<'_>, data: &Map<String, Value>) -> Result<(), ApiError> {
-    let mut errors = Map::new();
-    let mut note = |field: &str, rule: &str, details: Value| {
-        errors.insert(field.to_owned(), json!({rule: details}));
-    };
-    let wrong = |kind: &str, value: &Value| {
-        let message = format!("Value did not match type(s): {kind}");
-        json!({"message": message, "target": kind, "value": value})
-    };
-    match data.get("name") {
-        None | Some(Value::Null) => {
-            note("name", "required", json!({"message": "Field is required but missing", "value": "name"}));
-        }
-        Some(Value::String(name)) if name.is_empty() => {
-            note(
-                "name",
-                "minLength",
-                json!({"message": "String must be at least 1 characters", "target": 1}),
-            );
-        }
-        Some(Value::String(name)) if name.chars().count() > 128 => {
-            let message = "String must not be more than 128 characters";
-            note("name", "maxLength", json!({"message": message, "target": 128}));
-        }
-        Some(Value::String(_)) => {}
-        Some(other) => note("name", "type", wrong("string", other)),
-    }
-    match data.get("realm") {
-        Some(Value::String(realm)) if is_taken(call, realm) => {
-            note("realm", "unique", json!({"message": "account realm is already in use", "cause": realm}));
-        }
-        None | Some(Value::Null | Value::String(_)) => {}
-        Some(other) => note("realm", "type", wrong("string", other)),
-    }
-    match data.get("is_reseller") {
-        None | Some(Value::Null | Value::Bool(_)) => {}
-        Some(other) => note("is_reseller", "type", wrong("boolean", other)),
-    }
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::fields(errors)) }
-}
-
-fn is_taken(call: &Call<'_>, realm: &str) -> bool {
-    let accounts = call.api.state.accounts();
-    accounts.iter().any(|a| a.realm.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(realm)))
 }

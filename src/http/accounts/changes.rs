@@ -1,0 +1,84 @@
+//! An account is replaced, merged, moved and deleted.
+//!
+//! Whether it is enabled, where it stands and whether it goes on is for an account above it to say, never for
+//! itself; so the master account can be neither disabled, nor moved, nor deleted.
+
+use serde_json::{Map, Value, json};
+
+use super::document::{merged, needs_ancestor, replaced};
+use super::{shown, stored};
+use crate::http::call::{Call, signature};
+use crate::http::errors::ApiError;
+use crate::http::reply::Reply;
+use crate::model::AccountId;
+use crate::state::TreeError;
+
+type Document = Map<String, Value>;
+
+/// How often a change is made again on what somebody else wrote meanwhile.
+const TRIES: usize = 8;
+
+/// `POST …/accounts/{A}`: all public fields are replaced.
+pub(in crate::http) async fn replace(call: &Call<'_>) -> Result<Reply, ApiError> {
+    change(call, replaced).await
+}
+
+/// `PATCH …/accounts/{A}`: top-level fields are overlaid, `null` removes one.
+pub(in crate::http) async fn merge(call: &Call<'_>) -> Result<Reply, ApiError> {
+    change(call, merged).await
+}
+
+async fn change(
+    call: &Call<'_>,
+    new: impl Fn(&Document, &Document) -> Result<Document, ApiError>,
+) -> Result<Reply, ApiError> {
+    let id = call.account()?.id;
+    let data = call.envelope.object()?;
+    for _ in 0..TRIES {
+        let before = stored(call)?;
+        let mut doc = new(&before, &data)?;
+        if needs_ancestor(&before, &doc) {
+            from_above(call, id)?;
+        }
+        doc.extend(signature(call, id));
+        match call.api.state.change_account(id, doc).await {
+            Ok(stored) => return Ok(Reply::ok(shown(call, &stored)).revision_of(&stored)),
+            Err(TreeError::Write(error)) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ApiError::conflict())
+}
+
+/// `POST …/accounts/{A}/move`: below the account `to`, with everything below it.
+pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let id = call.account()?.id;
+    from_above(call, id)?;
+    let data = call.envelope.object()?;
+    let to = data.get("to").ok_or_else(|| ApiError::missing("to"))?;
+    let text = to.as_str().unwrap_or_default();
+    let target = text.parse().map_err(|_| {
+        let details = json!({"message": "to must be an account's id of 32 hex digits", "value": to});
+        ApiError::field("to", "pattern", &details)
+    })?;
+    let target = call.api.state.account(target).ok_or_else(|| ApiError::unknown(text))?;
+    if !call.covers(target.id) {
+        return Err(ApiError::forbidden());
+    }
+    let stored = call.api.state.move_account(id, target.id).await?;
+    Ok(Reply::ok(shown(call, &stored)).revision_of(&stored))
+}
+
+/// `DELETE …/accounts/{A}`: refused while accounts stand below it; its hooks, keys and users go with it.
+pub(in crate::http) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let id = call.account()?.id;
+    from_above(call, id)?;
+    let mut out = shown(call, &stored(call)?);
+    let stored = call.api.state.delete_account(id).await?;
+    out.insert("_read_only".into(), json!({"deleted": true}));
+    Ok(Reply::ok(out).revision_of(&stored))
+}
+
+fn from_above(call: &Call<'_>, id: AccountId) -> Result<(), ApiError> {
+    if call.caller.is_some_and(|caller| caller.account != id) { Ok(()) } else { Err(ApiError::forbidden()) }
+}

@@ -1,0 +1,107 @@
+//! What an account's document may hold, and how a change makes a new one of it; pure.
+//!
+//! `enabled` and `is_reseller` are an ancestor's to decide: they are kept as private fields, as KAZOO does it.
+
+use serde_json::{Map, Value};
+
+use super::is_private;
+use crate::http::errors::ApiError;
+use crate::http::fields::Fields;
+
+type Document = Map<String, Value>;
+
+/// What is shown and said, and not stored under that name.
+const NOT_STORED: [&str; 7] =
+    ["id", "enabled", "is_reseller", "superduper_admin", "created", "reseller_id", "tree"];
+/// What an ancestor decides, and where it is stored.
+const DECIDED: [(&str, &str); 2] = [("enabled", "pvt_enabled"), ("is_reseller", "pvt_reseller")];
+/// No failure count may be larger (KAZOO knows no bound).
+const MOST_FAILURES: u64 = 100_000;
+/// No window of failures may be longer: a day.
+const LONGEST_WINDOW_MS: u64 = 86_400_000;
+
+/// A new account's document.
+pub(super) fn created(data: &Document) -> Result<Document, ApiError> {
+    let mut before = Document::new();
+    before.insert("pvt_enabled".into(), true.into());
+    before.insert("pvt_reseller".into(), false.into());
+    replaced(&before, data)
+}
+
+/// POST: `data` is all that is public from now on. What an ancestor decides stays unless it is said.
+pub(super) fn replaced(stored: &Document, data: &Document) -> Result<Document, ApiError> {
+    let mut input = data.clone();
+    input.retain(|key, value| !is_private(key) && !value.is_null());
+    finish(stored, input)
+}
+
+/// PATCH: `data` is laid over what is there; `null` removes a field.
+pub(super) fn merged(stored: &Document, data: &Document) -> Result<Document, ApiError> {
+    let mut input = stored.clone();
+    input.retain(|key, _| !is_private(key));
+    for (key, value) in data.iter().filter(|(key, _)| !is_private(key)) {
+        if value.is_null() {
+            input.shift_remove(key);
+        } else {
+            input.insert(key.clone(), value.clone());
+        }
+    }
+    finish(stored, input)
+}
+
+/// Whether a change touches what only an ancestor may decide.
+pub(super) fn needs_ancestor(stored: &Document, doc: &Document) -> bool {
+    DECIDED.into_iter().any(|(_, private)| stored.get(private) != doc.get(private))
+}
+
+fn finish(stored: &Document, mut input: Document) -> Result<Document, ApiError> {
+    let mut fields = Fields::of(&input);
+    fields.required(&["name"]);
+    fields.text("name", 1, 128);
+    fields.text("realm", 4, 253);
+    fields.number_in("webhooks", "attempt_failure_count", 0, MOST_FAILURES);
+    fields.number_in("webhooks", "attempt_failure_expiry_ms", 1, LONGEST_WINDOW_MS);
+    let decided = DECIDED.map(|(public, private)| (private, fields.flag(public)));
+    fields.finish()?;
+    input.retain(|key, _| !NOT_STORED.contains(&key.as_str()));
+    let private = stored.iter().filter(|(key, _)| is_private(key));
+    input.extend(private.map(|(key, value)| (key.clone(), value.clone())));
+    for (private, value) in decided {
+        if let Some(value) = value {
+            input.insert(private.into(), value.into());
+        }
+    }
+    Ok(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: &Value) -> &Document {
+        value.as_object().unwrap()
+    }
+
+    #[test]
+    fn private_fields_come_from_the_store_alone() {
+        let stored = json!({"name": "a", "x": 1, "_rev": "1-a", "pvt_tree": ["t"], "pvt_enabled": true});
+        let data = json!({"name": "b", "pvt_tree": [], "_rev": "9-z", "id": "i", "created": 1});
+        let replaced = replaced(object(&stored), object(&data)).unwrap();
+        let expected = json!({"name": "b", "_rev": "1-a", "pvt_tree": ["t"], "pvt_enabled": true});
+        assert_eq!(Value::Object(replaced), expected);
+        let merged = merged(object(&stored), object(&data)).unwrap();
+        assert_eq!((&merged["x"], &merged["pvt_tree"]), (&json!(1), &json!(["t"])));
+    }
+
+    #[test]
+    fn to_disable_needs_an_ancestor_and_to_say_nothing_does_not() {
+        let stored = json!({"name": "a", "pvt_enabled": true, "pvt_reseller": false});
+        let stored = object(&stored);
+        let after = |data: Value| merged(stored, object(&data)).unwrap();
+        assert!(needs_ancestor(stored, &after(json!({"enabled": false}))));
+        assert!(needs_ancestor(stored, &after(json!({"is_reseller": "true"}))));
+        assert!(!needs_ancestor(stored, &after(json!({"enabled": true, "name": "b"}))));
+    }
+}

@@ -1,0 +1,159 @@
+//! Changes of the account tree: who is whose parent, and which realms are taken.
+//!
+//! One change at a time, so that what was looked at still holds when it is written: no child appears below an
+//! account that goes, no realm is given twice, no branch ends up below itself.
+
+use serde_json::{Map, Value};
+
+use super::document::{Kind, revision};
+use super::handle::State;
+use super::index::IndexError;
+use super::write::{Expect, Write, WriteError};
+use crate::model::{AccountId, Id};
+
+type Document = Map<String, Value>;
+
+/// Hooks that go with an account in one write.
+const HOOKS_AT_ONCE: usize = 256;
+
+/// Why the tree was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// There is no such account.
+    #[error("account {0} does not exist")]
+    Missing(AccountId),
+    /// Another account has the realm.
+    #[error("realm '{0}' is in use")]
+    RealmTaken(String),
+    /// Accounts stand below it.
+    #[error("account {0} has descendants")]
+    HasDescendants(AccountId),
+    /// The new place is the account itself or below it.
+    #[error("account {0} cannot stand below itself")]
+    Circle(AccountId),
+    /// The master account stays where it is.
+    #[error("the master account cannot be moved or deleted")]
+    Root,
+    /// The write was refused.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<IndexError> for TreeError {
+    fn from(error: IndexError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl State {
+    /// Adds an account below another; answers it as stored. An id that was ever used is a conflict.
+    pub async fn add_account(
+        &self,
+        id: AccountId,
+        parent: AccountId,
+        mut doc: Document,
+    ) -> Result<Document, TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        let above = self.account(parent).ok_or(TreeError::Missing(parent))?;
+        self.check_realm(id, &doc)?;
+        let tree: Vec<_> = above.tree.iter().chain([&parent]).map(Id::to_string).collect();
+        doc.insert("pvt_account_id".into(), id.to_string().into());
+        doc.insert("pvt_tree".into(), tree.into());
+        self.put(vec![write(id, doc, Expect::Absent)]).await
+    }
+
+    /// Writes an account's new content over the revision that `doc` still carries; answers it as stored.
+    pub async fn change_account(&self, id: AccountId, doc: Document) -> Result<Document, TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        self.account(id).ok_or(TreeError::Missing(id))?;
+        self.check_realm(id, &doc)?;
+        self.put(vec![over(id, doc)]).await
+    }
+
+    /// Puts an account with everything below it under another parent, at once; answers it as stored.
+    pub async fn move_account(&self, id: AccountId, parent: AccountId) -> Result<Document, TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        let account = self.account(id).ok_or(TreeError::Missing(id))?;
+        let above = self.account(parent).ok_or(TreeError::Missing(parent))?;
+        if account.tree.is_empty() {
+            return Err(TreeError::Root);
+        }
+        if self.is_ancestor_or_self(id, parent) {
+            return Err(TreeError::Circle(id));
+        }
+        let new_tree: Vec<Id> = above.tree.iter().chain([&parent]).copied().collect();
+        let mut writes = Vec::new();
+        for moved in std::iter::once(account.clone()).chain(self.descendants(id)) {
+            let mut doc = self.account_document(moved.id)?;
+            let rest = moved.tree.iter().skip(account.tree.len());
+            let tree: Vec<_> = new_tree.iter().chain(rest).map(Id::to_string).collect();
+            doc.insert("pvt_tree".into(), tree.into());
+            writes.push(over(moved.id, doc));
+        }
+        self.put(writes).await
+    }
+
+    /// Deletes an account that has none below it: its hooks first, with it its keys and users. Accounts and
+    /// hooks stay as soft-deleted documents, keys and users do not. Answers what was stored.
+    pub async fn delete_account(&self, id: AccountId) -> Result<Document, TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        let account = self.account(id).ok_or(TreeError::Missing(id))?;
+        if account.tree.is_empty() {
+            return Err(TreeError::Root);
+        }
+        if !self.descendants(id).is_empty() {
+            return Err(TreeError::HasDescendants(id));
+        }
+        let mut hooks = self.hooks_of(id)?;
+        while hooks.len() > HOOKS_AT_ONCE {
+            let rest = hooks.split_off(HOOKS_AT_ONCE);
+            self.write(hooks.into_iter().filter_map(deleted_hook).collect()).await?;
+            hooks = rest;
+        }
+        let mut doc = self.account_document(id)?;
+        doc.insert("pvt_deleted".into(), true.into());
+        let mut writes = vec![over(id, doc)];
+        writes.extend(hooks.into_iter().filter_map(deleted_hook));
+        for kind in [Kind::Key, Kind::User] {
+            let owned = self.owned(kind, id)?;
+            let ids = owned.iter().filter_map(|doc| doc.get("_id")?.as_str());
+            writes.extend(ids.map(|id| Write { kind, id: id.into(), doc: None, expect: Expect::Any }));
+        }
+        self.put(writes).await
+    }
+
+    fn account_document(&self, id: AccountId) -> Result<Document, TreeError> {
+        self.get(Kind::Account, &id.to_string())?.ok_or(TreeError::Missing(id))
+    }
+
+    fn check_realm(&self, id: AccountId, doc: &Document) -> Result<(), TreeError> {
+        let Some(realm) = doc.get("realm").and_then(Value::as_str) else { return Ok(()) };
+        let same = |other: &Option<String>| other.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(realm));
+        if self.accounts().iter().any(|other| other.id != id && same(&other.realm)) {
+            return Err(TreeError::RealmTaken(realm.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Makes the writes and answers the first document.
+    async fn put(&self, writes: Vec<Write>) -> Result<Document, TreeError> {
+        Ok(self.write(writes).await?.into_iter().next().unwrap_or_default())
+    }
+}
+
+fn write(id: AccountId, doc: Document, expect: Expect) -> Write {
+    Write { kind: Kind::Account, id: id.to_string(), doc: Some(doc), expect }
+}
+
+/// A write over the revision that the document carries.
+fn over(id: AccountId, doc: Document) -> Write {
+    let rev = revision(&doc).unwrap_or_default().to_owned();
+    write(id, doc, Expect::Rev(rev))
+}
+
+fn deleted_hook(mut doc: Document) -> Option<Write> {
+    let id = doc.get("_id")?.as_str()?.to_owned();
+    doc.insert("pvt_deleted".into(), true.into());
+    // Whatever it has become meanwhile, it goes.
+    Some(Write { kind: Kind::Hook, id, doc: Some(doc), expect: Expect::Any })
+}

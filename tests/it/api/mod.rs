@@ -1,0 +1,3 @@
+//! The management API through the whole program, one file per resource.
+
+mod accounts;
