@@ -27,6 +27,21 @@ pub enum Command {
     Serve(Settings),
     /// Show the whole product at work on this machine alone: calls, hooks, failures, recovery
     Demo(DemoArgs),
+    /// Copy a data directory, while the program runs on it or not
+    Backup {
+        /// Where to: a new or empty directory
+        to: PathBuf,
+        /// The data directory
+        #[arg(long, default_value = "data", value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Make a data directory of a backup
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// The data directory to make: new or empty
+        data_dir: PathBuf,
+    },
     /// Look into a data directory's logs while nothing runs on it
     Log {
         /// What to look for.

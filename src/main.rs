@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use switchhook::app::App;
+use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
 use switchhook::model::Clock;
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
             let ended = shutdown_signal()?;
             demo::run(args.seconds, ended).await
         }),
+        Command::Backup { to, data_dir } => copied(backup::backup(&data_dir, &to, &Clock::system())),
+        Command::Restore { from, data_dir } => restore(&from, &data_dir),
         Command::Log { command } => inspect(&command),
     }
 }
@@ -112,6 +116,29 @@ fn inspect(command: &LogCommand) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(&error),
     }
+}
+
+fn restore(from: &Path, data_dir: &Path) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    copied(runtime.block_on(backup::restore(from, data_dir, &Clock::system())))
+}
+
+/// One line a log; damage that was copied along is a failure, as with `log verify`.
+fn copied(made: Result<Vec<Copied>, BackupError>) -> ExitCode {
+    let logs = match made {
+        Ok(logs) => logs,
+        Err(error) => return fail(&error.into()),
+    };
+    let mut out = std::io::stdout().lock();
+    for log in &logs {
+        if let Err(error) = writeln!(out, "{}", serde_json::json!(log)) {
+            return fail(&error.into());
+        }
+    }
+    if logs.iter().all(|log| log.damage.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn refuse(error: &dyn std::error::Error) -> ExitCode {

@@ -168,7 +168,7 @@ fn ports(
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let broker = link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status);
     let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: broker.clone() };
-    let log_id = state.settings().log_id;
+    let log_ids = state.settings().log_ids.clone();
     let logs = [("events", events), ("ledger", ledger), ("journal", state.journal())];
     let operator = Operator {
         data_dir: Arc::new(config.data_dir.clone()),
@@ -182,7 +182,7 @@ fn ports(
     };
     Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
-        events: Arc::new(EventsPort { ingest: ingest.clone(), log_id, events: events.clone() }),
+        events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone() }),
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),
     }

@@ -6,7 +6,7 @@ use crate::http::{
 use crate::ingest::{Ingest, SubmitError};
 use crate::log::Reader;
 use crate::model::{
-    AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
+    AttemptPage, AttemptQuery, EventId, HookId, Id, LogIds, QueueStatus, ReplayRequest, ReplayStatus,
 };
 use crate::queues::{AskError, Queues};
 
@@ -19,7 +19,7 @@ pub(super) struct QueuesPort(pub(super) Queues);
 pub(super) struct EventsPort {
     pub(super) ingest: Ingest,
     pub(super) events: Reader,
-    pub(super) log_id: u32,
+    pub(super) log_ids: LogIds,
 }
 
 /// Health.
@@ -82,8 +82,7 @@ impl http::Events for EventsPort {
                 Ok(prepared) => self.ingest.append(prepared).await,
                 Err(error) => Err(error),
             };
-            let log = self.log_id;
-            Ok(offsets.map_err(not_taken)?.map(|offset| EventId { log, offset }).collect())
+            Ok(offsets.map_err(not_taken)?.map(|offset| self.log_ids.event_id(offset)).collect())
         })
     }
 

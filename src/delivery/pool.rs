@@ -15,7 +15,7 @@ use super::guard::Guard;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::send::{Caps, send};
 use crate::log::Reader;
-use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, EventId, HookId, Job, TransportError};
+use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, HookId, Job, LogIds, TransportError};
 use crate::state::State;
 use crate::tasks::Stop;
 
@@ -61,7 +61,7 @@ struct Shared {
     events: Reader,
     state: State,
     cluster_id: Arc<str>,
-    log_id: u32,
+    log_ids: LogIds,
     results: mpsc::Sender<Vec<Attempt>>,
 }
 
@@ -86,8 +86,8 @@ impl Delivery {
             .dns_resolver(Arc::new(guard.clone()))
             .build()?;
         let settings = state.settings();
-        let (cluster_id, log_id) = (settings.cluster_id.as_str().into(), settings.log_id);
-        let shared = Shared { client, guard, options, clock, events, state, cluster_id, log_id, results };
+        let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
+        let shared = Shared { client, guard, options, clock, events, state, cluster_id, log_ids, results };
         Ok(Self { jobs, shared: Arc::new(shared), targets: HashMap::new() })
     }
 
@@ -163,8 +163,7 @@ impl Shared {
         };
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let now_us = self.clock.now_us();
-        let delivery =
-            DeliveryId { event: EventId { log: self.log_id, offset: job.key.offset }, hook: job.hook.id };
+        let delivery = DeliveryId { event: self.log_ids.event_id(job.key.offset), hook: job.hook.id };
         let surroundings = Surroundings {
             delivery,
             now_us,

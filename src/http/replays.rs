@@ -72,8 +72,8 @@ fn range(
 ) -> Result<(ReplayPoint, Option<ReplayPoint>), ApiError> {
     if let Some(given) = data.get("event_id") {
         let event: Option<EventId> = given.as_str().and_then(|text| text.parse().ok());
-        let event = event.filter(|event| event.log == call.api.state.settings().log_id);
-        let Some(EventId { offset, .. }) = event else {
+        let log_ids = &call.api.state.settings().log_ids;
+        let Some(offset) = event.and_then(|event| log_ids.offset_of(event)) else {
             let details = json!({"message": "no event of this log has that id", "value": given});
             return Err(ApiError::field("event_id", "error", &details));
         };

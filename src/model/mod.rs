@@ -7,6 +7,7 @@ mod event;
 mod family;
 mod hook;
 mod id;
+mod log_ids;
 mod queue;
 mod time;
 
@@ -17,6 +18,7 @@ pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;
 pub use hook::{Format, Hook, HookRetry, Ordering, Resume, Success, Trigger, Verb};
 pub use id::{AccountId, DeliveryId, HookId, Id, ParseIdError};
+pub use log_ids::LogIds;
 pub use queue::{
     AttemptPage, AttemptQuery, AttemptRow, Gap, QueueState, QueueStatus, ReplayOnly, ReplayPoint,
     ReplayRequest, ReplayState, ReplayStatus,

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
 use crate::kazoo::{self, AttemptParts, Extras, WireRequest};
 use crate::log::{ReadError, Reader, Record};
-use crate::model::{
-    AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, EventId, Hook, HookId,
-};
+use crate::model::{AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId};
 use crate::state::State;
 
 const READ: usize = 256;
@@ -98,7 +96,7 @@ impl AttemptReader {
             Some(event) => self.request(hook, &event.payload),
             None => None,
         };
-        let event = EventId { log: self.state.settings().log_id, offset: attempt.offset };
+        let event = self.state.settings().log_ids.event_id(attempt.offset);
         let result = match attempt.ending.clone() {
             Ending::Answered(response) => AttemptResult::Answered(response),
             Ending::Failed(error) => AttemptResult::Failed(error),

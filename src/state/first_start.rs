@@ -9,13 +9,16 @@ use rand::RngCore;
 use serde_json::{Map, Value, json};
 
 use super::document::{Kind, hex, key_hash};
-use super::write::{Expect, Write};
-use crate::model::{AccountId, Id};
+use super::handle::State;
+use super::write::{Expect, Write, WriteError};
+use crate::model::{AccountId, Id, LogIds};
 
 /// The id of the setting that holds `Settings`.
 pub(super) const SYSTEM: &str = "system";
 /// The id of the key that was made on the first start.
 pub(super) const MASTER_KEY: &str = "master";
+/// The id of a log after a restore is larger by less than this, drawn, so that two restores of one backup differ.
+const NEXT_LOG: u32 = 1 << 20;
 /// Where that key is written.
 const KEY_FILE: &str = "master.key";
 
@@ -27,7 +30,7 @@ pub struct Settings {
     /// Signs tokens.
     pub token_secret: Vec<u8>,
     /// The event log's part of every event id.
-    pub log_id: u32,
+    pub log_ids: LogIds,
     /// The root of the account tree.
     pub master: AccountId,
 }
@@ -37,7 +40,7 @@ impl std::fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("cluster_id", &self.cluster_id)
             .field("token_secret", &"***")
-            .field("log_id", &self.log_id)
+            .field("log_ids", &self.log_ids)
             .field("master", &self.master)
             .finish()
     }
@@ -49,9 +52,31 @@ impl Settings {
         Some(Self {
             cluster_id: text("cluster_id")?.to_owned(),
             token_secret: from_hex(text("pvt_token_secret")?)?,
-            log_id: u32::try_from(doc.get("log_id")?.as_u64()?).ok()?,
+            log_ids: log_ids(doc)?,
             master: text("master_account_id")?.parse().ok()?,
         })
+    }
+}
+
+fn log_ids(doc: &Map<String, Value>) -> Option<LogIds> {
+    let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
+    let later = doc.get("later_log_ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let later = later.iter().map(|pair| Some((pair.get(0)?.as_u64()?, id(pair.get(1)?)?)));
+    Some(LogIds::new(id(doc.get("log_id")?)?, later.collect::<Option<Vec<_>>>()?))
+}
+
+impl State {
+    /// Gives events from an offset on the ids of a new log, from the next start on: for a data directory that
+    /// came back from a backup.
+    pub async fn renumber_from(&self, offset: u64) -> Result<(), WriteError> {
+        let next = self.settings.log_ids.last().wrapping_add(1 + rand::rng().next_u32() % NEXT_LOG);
+        let edit = move |doc: &mut Map<String, Value>| {
+            let later = doc.entry("later_log_ids").or_insert_with(|| json!([]));
+            if let Some(later) = later.as_array_mut() {
+                later.push(json!([offset, next]));
+            }
+        };
+        self.update(Kind::Setting, SYSTEM, edit).await.map(drop)
     }
 }
 
@@ -64,7 +89,7 @@ pub(super) fn identity() -> Vec<Write> {
     });
     let system = json!({
         "cluster_id": random_id(), "pvt_token_secret": hex(&random_bytes::<32>()),
-        "log_id": rand::rng().next_u32(), "master_account_id": master,
+        "log_id": rand::rng().next_u32() / 2, "master_account_id": master,
     });
     vec![write(Kind::Account, &master.to_string(), account), write(Kind::Setting, SYSTEM, system)]
 }

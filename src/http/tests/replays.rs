@@ -34,8 +34,7 @@ async fn a_range_can_be_times_or_one_event() {
     let from = NOW_S + 62_167_219_200 - 60;
     let dry = test.call("POST", &path, json!({"created_from": from, "dry_run": true})).await;
     assert_eq!((dry.status, &dry.body["data"]["dry_run"]), (200, &json!(true)));
-    let log = test.api.state.settings().log_id;
-    let event = crate::model::EventId { log, offset: 5 }.to_string();
+    let event = test.api.state.settings().log_ids.event_id(5).to_string();
     assert_eq!(test.call("POST", &path, json!({"event_id": event})).await.status, 201);
     let asked: Vec<_> =
         test.recorded.replays.lock().unwrap().iter().map(|(request, _)| request.clone()).collect();

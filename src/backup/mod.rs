@@ -1,0 +1,160 @@
+//! `switchhook backup` and `switchhook restore`: a consistent copy of a data directory, made while the program
+//! runs on it or not, and the way back.
+//!
+//! Everything that was acknowledged before a backup began is in it. It needs nothing of the running program:
+//! segments only grow, and what may vanish (by retention or compaction) is noticed. The order makes the copy
+//! consistent: the ledger and the journal speak of events, so the events come last and hold whatever they name.
+
+mod copy;
+mod restore;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::OsDisk;
+use crate::log::ReadError;
+use crate::log::inspect::{Report, verify};
+use crate::model::{Clock, iso8601};
+
+pub use restore::restore;
+
+/// Written last: a directory without it is no whole backup.
+const MANIFEST: &str = "backup.json";
+/// In the order of the copy; see above.
+const LOGS: [&str; 3] = ["ledger", "journal", "events"];
+const KEY_FILE: &str = "master.key";
+const VERSION: u32 = 1;
+
+/// Why there is no backup, or no way back from it.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A file cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A copy cannot be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no log where one should be.
+    #[error("{} is no data directory: {missing}/ is missing", dir.display())]
+    NoData {
+        /// Where.
+        dir: PathBuf,
+        /// Which log.
+        missing: &'static str,
+    },
+    /// Something is there already.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// Segments kept vanishing while they were copied.
+    #[error("{} changed faster than it could be copied; try again", .0.display())]
+    Restless(PathBuf),
+    /// It was not completed, or is of a later version.
+    #[error("{} is no complete backup: {reason}", dir.display())]
+    Incomplete {
+        /// Where.
+        dir: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The restored state cannot be opened or changed.
+    #[error("restored state: {0}")]
+    State(String),
+}
+
+impl BackupError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::File { path, error }
+    }
+}
+
+/// What `backup.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Manifest {
+    version: u32,
+    made: String,
+    program: String,
+    logs: Vec<Copied>,
+}
+
+/// One log of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// Its name.
+    pub log: String,
+    /// Sound records.
+    pub records: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Places of damage, copied as they are; a line each.
+    pub damage: Vec<String>,
+}
+
+impl Copied {
+    fn of(log: &str, report: &Report) -> Self {
+        let damage = report.damage.iter().map(ToString::to_string).collect();
+        Self { log: log.to_owned(), records: report.records, bytes: report.bytes, damage }
+    }
+}
+
+/// Copies the data directory to `to`, which must be new or empty. Blocking.
+pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, BackupError> {
+    if let Some(missing) = LOGS.into_iter().find(|log| !data_dir.join(log).is_dir()) {
+        return Err(BackupError::NoData { dir: data_dir.to_owned(), missing });
+    }
+    make_empty(to)?;
+    let mut logs = Vec::new();
+    for log in LOGS {
+        copy::log(&data_dir.join(log), &to.join(log))?;
+        let report = verify(&OsDisk, &to.join(log))?;
+        copy::cut_torn_tail(&to.join(log), report.torn_bytes)?;
+        logs.push(Copied::of(log, &report));
+    }
+    copy_key(data_dir, to)?;
+    let (made, program) = (iso8601(clock.now_us()), env!("CARGO_PKG_VERSION").to_owned());
+    let manifest = Manifest { version: VERSION, made, program, logs };
+    let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+    write_private(&to.join(MANIFEST), &text)?;
+    Ok(manifest.logs)
+}
+
+fn copy_key(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let path = from.join(KEY_FILE);
+    match fs::read(&path) {
+        Ok(key) => write_private(&to.join(KEY_FILE), &key),
+        // Not there when the key is configured.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(BackupError::file(&path)(error)),
+    }
+}
+
+/// A directory that only its owner can enter, with nothing in it.
+fn make_empty(dir: &Path) -> Result<(), BackupError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(BackupError::file(dir))?;
+    let mut listed = fs::read_dir(dir).map_err(BackupError::file(dir))?;
+    if listed.next().is_some() { Err(BackupError::NotEmpty(dir.to_owned())) } else { Ok(()) }
+}
+
+/// A file that only its owner can read, on disk with its name.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+    let written =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+    written.map_err(BackupError::file(path))?;
+    sync_dir(path.parent().unwrap_or(path))
+}
+
+fn sync_dir(dir: &Path) -> Result<(), BackupError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(BackupError::file(dir))
+}

@@ -1,0 +1,78 @@
+//! The way back from a backup.
+//!
+//! What happened after the backup is lost, but for what receivers already have of it. Event ids that were given
+//! out then must not be given to other events: a receiver that drops repeats would drop those. So events after
+//! the restored ones get the ids of a new log.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{BackupError, Copied, LOGS, MANIFEST, Manifest, VERSION, copy, copy_key, make_empty, sync_dir};
+use crate::disk::OsDisk;
+use crate::log::{self, inspect::verify};
+use crate::model::Clock;
+use crate::state::{self, State};
+use crate::tasks::{Stop, Tasks};
+
+/// Makes a data directory, new or empty, of a backup.
+pub async fn restore(from: &Path, data_dir: &Path, clock: &Clock) -> Result<Vec<Copied>, BackupError> {
+    let tasks = Tasks::new();
+    let (source, target) = (from.to_owned(), data_dir.to_owned());
+    let copied = tasks.spawn_blocking(move || copy_back(&source, &target));
+    let copied = copied.await.map_err(|error| BackupError::State(error.to_string()))??;
+    renumber(data_dir, clock, &tasks).await?;
+    Ok(copied)
+}
+
+fn copy_back(from: &Path, data_dir: &Path) -> Result<Vec<Copied>, BackupError> {
+    let manifest = manifest(from)?;
+    make_empty(data_dir)?;
+    let mut copied = Vec::new();
+    for log in LOGS {
+        copy::log(&from.join(log), &data_dir.join(log))?;
+        let found = Copied::of(log, &verify(&OsDisk, &data_dir.join(log))?);
+        let expected = manifest.logs.iter().find(|copied| copied.log == log).map_or(0, |log| log.records);
+        if found.records < expected && found.damage.is_empty() {
+            let reason = format!("{log} has {} records of {expected}", found.records);
+            return Err(BackupError::Incomplete { dir: from.to_owned(), reason });
+        }
+        copied.push(found);
+    }
+    copy_key(from, data_dir)?;
+    sync_dir(data_dir)?;
+    Ok(copied)
+}
+
+fn manifest(from: &Path) -> Result<Manifest, BackupError> {
+    let incomplete = |reason: String| BackupError::Incomplete { dir: from.to_owned(), reason };
+    let text =
+        std::fs::read(from.join(MANIFEST)).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
+    if manifest.version == VERSION {
+        Ok(manifest)
+    } else {
+        Err(incomplete(format!("{MANIFEST} is of version {}", manifest.version)))
+    }
+}
+
+/// Gives events from the restored end on the ids of a new log.
+async fn renumber(data_dir: &Path, clock: &Clock, tasks: &Tasks) -> Result<(), BackupError> {
+    let failed = |error: &dyn std::fmt::Display| BackupError::State(error.to_string());
+    let events = data_dir.join("events");
+    let opened = log::open(Arc::new(OsDisk), &events, log::Options::default(), clock.clone());
+    let end = opened.map_err(|error| failed(&error))?.reader.end();
+    let mut options = state::Options::new(data_dir);
+    // Where the first key was configured there is none to be made: opening makes none when it is given one.
+    options.master_api_key = Some(state::random_id().to_string());
+    let opened = State::open(Arc::new(OsDisk), options, clock.clone(), tasks).await;
+    let state::Opened { state, task, .. } = opened.map_err(|error| failed(&error))?;
+    let stop = Stop::new();
+    let running = tasks.spawn("state", task.run(stop.clone()));
+    let renumbered = state.renumber_from(end).await;
+    stop.cancel();
+    running.await.map_err(|error| failed(&error))?;
+    drop(state);
+    tasks.all_ended().await;
+    renumbered.map_err(|error| failed(&error))
+}

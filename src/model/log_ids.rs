@@ -1,0 +1,57 @@
+//! Which log's id the events of an offset carry: one for all, until a data directory comes back from a backup.
+
+use super::EventId;
+
+/// The ids of the events log, each from an offset on.
+///
+/// After a restore the log goes on at offsets that were given to other events before, in the time that is lost.
+/// A new id keeps the two apart. Ids grow, so that event ids are still ordered like the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogIds {
+    first: u32,
+    /// First offset and id, ascending.
+    later: Vec<(u64, u32)>,
+}
+
+impl LogIds {
+    /// One id for all, and those that followed it: first offset and id, ascending.
+    #[must_use]
+    pub fn new(first: u32, later: Vec<(u64, u32)>) -> Self {
+        Self { first, later }
+    }
+
+    /// The id of the event at an offset.
+    #[must_use]
+    pub fn event_id(&self, offset: u64) -> EventId {
+        let later = self.later.iter().rev().find(|(from, _)| *from <= offset);
+        EventId { log: later.map_or(self.first, |(_, log)| *log), offset }
+    }
+
+    /// The offset of an event; `None` when its id is none of ours.
+    #[must_use]
+    pub fn offset_of(&self, event: EventId) -> Option<u64> {
+        (self.event_id(event.offset) == event).then_some(event.offset)
+    }
+
+    /// The latest id.
+    #[must_use]
+    pub fn last(&self) -> u32 {
+        self.later.last().map_or(self.first, |(_, log)| *log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_keeps_its_id_and_later_ones_at_lost_offsets_get_others() {
+        let before = LogIds::new(7, Vec::new());
+        let after = LogIds::new(7, vec![(100, 9), (100, 12), (150, 20)]);
+        assert_eq!(after.event_id(99), before.event_id(99));
+        assert_eq!((after.event_id(100).log, after.event_id(150).log, after.last()), (12, 20, 20));
+        assert!(after.event_id(99) < after.event_id(100));
+        assert_eq!(after.offset_of(before.event_id(120)), None, "an event that was lost");
+        assert_eq!(after.offset_of(after.event_id(120)), Some(120));
+    }
+}
