@@ -17,7 +17,7 @@ use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
     accounts, admin, api_auth, api_keys, attempts, definitions, events, health, metrics, queue, reenable,
-    replays, webhooks,
+    replays, samples, webhooks,
 };
 use crate::auth::Caller;
 use crate::model::{Account, iso8601};
@@ -72,7 +72,7 @@ impl Api {
         let known = known.ok_or_else(ApiError::not_found)?;
         let method = method_of(request, &envelope, &known.resource)?;
         let account = self.account_of(&known.owner, caller.as_ref())?;
-        if !known.resource.is_public(&method) {
+        if !known.is_public(&method) {
             self.authorise(caller.as_ref(), account.as_deref())?;
         }
         if envelope.unreadable {
@@ -148,6 +148,8 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::ApiAuth, _) => api_auth::create(call),
         (Resource::Definitions, "GET") => definitions::list(call).await,
         (Resource::Definitions, _) => Err(ApiError::forbidden()),
+        (Resource::Samples, _) => Ok(samples::list()),
+        (Resource::Sample(id), _) => samples::read(call, id),
         (Resource::Accounts, _) | (Resource::Account, "PUT") => accounts::create(call).await,
         (Resource::Account, "GET") => accounts::read(call),
         (Resource::Account, "POST") => accounts::replace(call).await,

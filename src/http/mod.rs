@@ -32,6 +32,7 @@ mod reply;
 mod request;
 mod response;
 mod route;
+mod samples;
 mod serve;
 mod webhooks;
 

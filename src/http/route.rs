@@ -33,6 +33,10 @@ pub(super) enum Resource {
     HooksBelow,
     /// `…/webhooks/attempts`
     Attempts,
+    /// `…/webhooks/samples`, with or without an account.
+    Samples,
+    /// `…/webhooks/samples/{F}`, with or without an account.
+    Sample(String),
     /// `…/webhooks/{H}`
     Hook(String),
     /// `…/webhooks/{H}/attempts`
@@ -78,6 +82,8 @@ type Make = fn(Ids<'_>) -> Resource;
 const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "api_auth", |_| Resource::ApiAuth),
     (Whose::Nobodys, "webhooks", |_| Resource::Definitions),
+    (Whose::Nobodys, "webhooks/samples", |_| Resource::Samples),
+    (Whose::Nobodys, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
     (Whose::Callers, "accounts", |_| Resource::Accounts),
     (Whose::Accounts, "", |_| Resource::Account),
     (Whose::Accounts, "children", |_| Resource::Children),
@@ -89,6 +95,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "webhooks", |_| Resource::Hooks),
     (Whose::Accounts, "descendants/webhooks", |_| Resource::HooksBelow),
     (Whose::Accounts, "webhooks/attempts", |_| Resource::Attempts),
+    (Whose::Accounts, "webhooks/samples", |_| Resource::Samples),
+    (Whose::Accounts, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
     (Whose::Accounts, "webhooks/{H}", |ids| Resource::Hook(next(ids))),
     (Whose::Accounts, "webhooks/{H}/attempts", |ids| Resource::HookAttempts(next(ids))),
     (Whose::Accounts, "webhooks/{H}/queue", |ids| Resource::Queue(next(ids))),
@@ -147,6 +155,19 @@ fn ids<'a>(pattern: &str, segments: &[&'a str]) -> Option<Vec<&'a str>> {
     Some(ids)
 }
 
+impl Route {
+    /// Whether this needs no token.
+    pub(super) fn is_public(&self, method: &Method) -> bool {
+        match (&self.resource, &self.owner) {
+            (Resource::ApiAuth, _) => true,
+            (Resource::Definitions | Resource::Samples | Resource::Sample(_), Owner::Nobody) => {
+                method == Method::GET
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Resource {
     /// The methods it knows; HEAD goes with GET.
     pub(super) fn methods(&self) -> &'static [Method] {
@@ -161,22 +182,15 @@ impl Resource {
             | Self::Tree
             | Self::Attempts
             | Self::HookAttempts(_)
-            | Self::Queue(_) => &[Method::GET],
+            | Self::Queue(_)
+            | Self::Samples
+            | Self::Sample(_) => &[Method::GET],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
             Self::Replays(_) => &[Method::GET, Method::POST],
             Self::Replay(..) => &[Method::GET, Method::DELETE],
-        }
-    }
-
-    /// Whether this needs no token.
-    pub(super) fn is_public(&self, method: &Method) -> bool {
-        match self {
-            Self::ApiAuth => true,
-            Self::Definitions => method == Method::GET,
-            _ => false,
         }
     }
 }

@@ -69,6 +69,12 @@ impl List {
         self.answer(Rows::new(rows, |row: &Value| Item::from(row.clone()))).await
     }
 
+    /// The rows that pass the filters, of a list that keeps its own order and has no pages.
+    pub(super) fn filtered(&self, rows: Vec<Value>) -> Vec<Value> {
+        let matching = rows.into_iter().map(Item::from).filter(|item| self.filters.match_item(item));
+        matching.map(|item| item.row).collect()
+    }
+
     /// Answers what a source holds.
     pub(super) async fn answer(self, source: impl Source + 'static) -> Result<Reply, ApiError> {
         let Self { filters, paging, form } = self;

@@ -10,6 +10,7 @@ mod hooks;
 mod lists;
 mod ports;
 mod replays;
+mod samples;
 mod strange;
 mod wire;
 

@@ -1,0 +1,30 @@
+//! `webhooks/samples`: what a hook of each family is sent, without a token (`webhooks.md` 5.8).
+
+use serde_json::Value;
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::list::List;
+use super::reply::{Page, Reply};
+use crate::kazoo;
+use crate::model::Family;
+
+/// What a family's id follows in the id of its samples.
+const PREFIX: &str = "webhooks_";
+
+/// `GET …/webhooks/samples`: the ids, in their order.
+pub(super) fn list() -> Reply {
+    let mut ids: Vec<_> = Family::ALL.iter().map(|family| format!("{PREFIX}{}", family.id())).collect();
+    ids.sort_unstable();
+    Reply::ok(ids)
+}
+
+/// `GET …/webhooks/samples/{id}`: the payloads that pass the filters.
+pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let family = id.strip_prefix(PREFIX).and_then(Family::from_id);
+    let family = family.ok_or_else(|| ApiError::unknown_key(id))?;
+    let samples = kazoo::samples(family).into_iter().map(Value::Object).collect();
+    let rows = List::of(call)?.filtered(samples);
+    let page = Page { size: rows.len(), ..Page::default() };
+    Ok(Reply { page: Some(page), ..Reply::ok(rows) })
+}

@@ -1,0 +1,135 @@
+//! What events of each family look like: sample events as KAZOO would publish them, of our own making, and the
+//! payloads that hooks get for them. The payloads are made as real ones are, so they cannot disagree.
+
+use serde_json::value::RawValue;
+
+use super::{Extras, Object, facts, families_of, payload};
+use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Source, Trigger};
+
+/// One event per line, at least one of every family and every type of notification.
+const EVENTS: &str = include_str!("sample_events.json");
+
+const CLUSTER: &str = "5f1c9d7e3b604a28a0c4e6f8b1d2937a";
+const RESELLER: Id = Id(0x2d9c_4b7e_8f0a_4163_b5d7_e9c1_a3f5_0486);
+
+/// Sample events of a family: JSON texts. Of notifications one per type, sorted by type.
+#[must_use]
+pub fn sample_events(family: Family) -> Vec<&'static str> {
+    let events: Vec<&'static RawValue> = serde_json::from_str(EVENTS).unwrap_or_default();
+    events.into_iter().map(RawValue::get).filter(|event| belongs(event, family)).collect()
+}
+
+/// The payloads of a family's sample events, as a hook that asks for the family gets them.
+#[must_use]
+pub fn samples(family: Family) -> Vec<Object> {
+    let hook = Hook::new(Id(0), AccountId::default(), Trigger::Family(family), String::new());
+    let extras = Extras { cluster_id: CLUSTER, reseller_id: Some(RESELLER) };
+    let payload =
+        |text| with_event(text, |event| payload(&Event { family: Some(family), ..*event }, &hook, &extras));
+    sample_events(family).into_iter().filter_map(payload).filter_map(|found| found.ok().flatten()).collect()
+}
+
+fn belongs(text: &str, family: Family) -> bool {
+    let is = |event: &Event<'_>| {
+        // A callflow's webhook is one of the notifications, though only its own hook hears of it.
+        let is_callflow = family == Family::Notifications && event.family == Some(Family::Callflow);
+        is_callflow || families_of(event).any(|found| found == family)
+    };
+    with_event(text, is).unwrap_or(false)
+}
+
+fn with_event<T>(text: &str, work: impl FnOnce(&Event<'_>) -> T) -> Option<T> {
+    let facts = facts(text.as_bytes()).ok()?;
+    Some(work(&Event {
+        source: Source::Amqp,
+        encoding: Encoding::Plain,
+        family: facts.family,
+        account: facts.account,
+        internal_leg: facts.internal_leg,
+        quarantine: None,
+        category: &facts.category,
+        name: &facts.name,
+        subject: &facts.subject,
+        msg_id: &facts.msg_id,
+        detail: &facts.detail,
+        exchange: "",
+        routing_key: "",
+        body: text.as_bytes(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::notification_types::NOTIFICATION_TYPES;
+    use super::*;
+
+    #[test]
+    fn every_family_has_samples_and_all_of_them_are_payloads() {
+        for family in Family::ALL {
+            let (events, payloads) = (sample_events(family), samples(family));
+            assert!(!payloads.is_empty(), "{family:?}");
+            assert_eq!(events.len(), payloads.len(), "{family:?}");
+            for payload in payloads {
+                assert_eq!(payload["cluster_id"], CLUSTER, "{family:?}");
+            }
+        }
+        let all: Vec<&RawValue> = serde_json::from_str(EVENTS).unwrap();
+        let used = |event: &str| Family::ALL.into_iter().any(|family| belongs(event, family));
+        assert!(all.iter().all(|event| used(event.get())));
+    }
+
+    #[test]
+    fn every_type_of_notification_has_one_sample() {
+        let found: Vec<_> = samples(Family::Notifications)
+            .iter()
+            .map(|s| s["event_name"].as_str().unwrap().to_owned())
+            .collect();
+        let known: Vec<_> = NOTIFICATION_TYPES.iter().map(|t| t.id).collect();
+        assert_eq!(found, known);
+    }
+
+    #[test]
+    fn a_channels_sample_has_every_field_that_receivers_know() {
+        for (family, own) in [
+            (Family::ChannelCreate, &[][..]),
+            (Family::ChannelAnswer, &[]),
+            (
+                Family::ChannelBridge,
+                &["original_number", "other_leg_destination_number", "other_leg_call_id"],
+            ),
+            (
+                Family::ChannelDestroy,
+                &["hangup_cause", "hangup_code", "duration_seconds", "ringing_seconds", "billing_seconds"],
+            ),
+        ] {
+            let samples = samples(family);
+            let common = [
+                "account_id",
+                "authorizing_id",
+                "authorizing_type",
+                "call_direction",
+                "call_id",
+                "caller_id_name",
+                "caller_id_number",
+                "callee_id_name",
+                "callee_id_number",
+                "custom_application_vars",
+                "custom_channel_vars",
+                "emergency_resource_used",
+                "from",
+                "hook_event",
+                "is_internal_leg",
+                "local_resource_used",
+                "owner_id",
+                "request",
+                "reseller_id",
+                "timestamp",
+                "to",
+            ];
+            for field in common.iter().chain(own) {
+                assert!(samples[0].contains_key(*field), "{family:?} {field}");
+            }
+            assert_eq!(samples[0]["hook_event"], family.id());
+        }
+    }
+}
