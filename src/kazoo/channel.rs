@@ -1,11 +1,13 @@
-//! The payload of the four channel families, made from the event's text without a tree of all of it: only
-//! the variables that receivers see become values.
+//! The payload of the four channel families, made from the event's text without a tree and, where no text is
+//! escaped, without a copy.
+
+use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::Object;
 use super::lenient::{Text, lenient_object, other_types_are_empty};
+use super::members::{Member, Payload};
 use super::payload::{Extras, PayloadError};
 use crate::model::{Event, Family};
 
@@ -45,13 +47,7 @@ struct ChannelVars<'a> {
     authorizing_type: Text<'a>,
     call_forward: Text<'a>,
     owner_id: Text<'a>,
-    shown: Object,
-}
-
-impl ChannelVars<'_> {
-    fn text(&self, name: &str) -> Text<'_> {
-        self.shown.get(name).map(Text::from_value).unwrap_or_default()
-    }
+    shown: Payload<'a>,
 }
 
 /// Variables that are never shown as such: KAZOO's default list, without those that [`ChannelVars`] takes.
@@ -100,10 +96,10 @@ impl<'de> Visitor<'de> for VarsVisitor {
                 reserved if is_reserved(reserved) => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                shown => {
-                    let value = map.next_value::<Value>()?;
-                    if !value.is_null() {
-                        vars.shown.insert(shown.to_owned(), value);
+                _ => {
+                    let member = map.next_value::<Member<'de>>()?;
+                    if member != Member::Value(Value::Null) {
+                        vars.shown.set(key.into_cow(), member);
                     }
                 }
             }
@@ -119,61 +115,61 @@ impl<'de: 'a, 'a> Deserialize<'de> for ChannelVars<'a> {
 }
 
 /// The payload of a channel event.
-pub(super) fn channel_payload(
+pub(super) fn channel_payload<'a>(
     event: &Event<'_>,
     family: Family,
-    body: &[u8],
+    body: &'a [u8],
     extras: &Extras<'_>,
-) -> Result<Object, PayloadError> {
+) -> Result<Payload<'a>, PayloadError> {
     let text = std::str::from_utf8(body).map_err(PayloadError::NotText)?;
-    let channel: Channel<'_> = serde_json::from_str(text)?;
-    let mut out = Object::with_capacity(32);
+    let channel: Channel<'a> = serde_json::from_str(text)?;
+    let mut out = Payload::with_capacity(36);
     let vars = channel.vars;
-    let local = vars.text("Global-Resource").flag() != Some(true);
-    let local_resource = if local { vars.text("Resource-ID").into_value() } else { None };
-    let emergency = vars.text("Emergency-Resource").flag() == Some(true);
-    let original_number = vars.text("Original-Number").into_value();
+    let local = vars.shown.text("Global-Resource").flag() != Some(true);
+    let local_resource = if local { vars.shown.text("Resource-ID").into_owned() } else { None };
+    let emergency = vars.shown.text("Emergency-Resource").flag() == Some(true);
+    let original_number = vars.shown.text("Original-Number").into_owned();
 
-    let account = event.account.map(|id| Value::String(id.to_string())).or(vars.account_id.into_value());
-    put(&mut out, "account_id", account);
-    put(&mut out, "authorizing_id", vars.authorizing_id.into_value());
-    put(&mut out, "authorizing_type", vars.authorizing_type.into_value());
-    put(&mut out, "call_direction", channel.call_direction.into_value());
-    put(&mut out, "call_forwarded", vars.call_forward.flag().map(Value::Bool));
-    put(&mut out, "call_id", channel.call_id.into_value());
-    put(&mut out, "callee_id_name", channel.callee_id_name.into_value());
-    put(&mut out, "callee_id_number", channel.callee_id_number.into_value());
-    put(&mut out, "caller_id_name", channel.caller_id_name.into_value());
-    put(&mut out, "caller_id_number", channel.caller_id_number.into_value());
-    put(&mut out, "custom_channel_vars", vars.any.then_some(Value::Object(vars.shown)));
-    put(&mut out, "custom_application_vars", non_empty(channel.application_vars));
-    put(&mut out, "emergency_resource_used", Some(emergency.into()));
-    put(&mut out, "from", channel.from.into_value());
-    put(&mut out, "inception", channel.inception.into_value());
-    put(&mut out, "is_internal_leg", Some((channel.is_loopback.flag() == Some(true)).into()));
-    put(&mut out, "local_resource_used", Some(local.into()));
-    put(&mut out, "local_resource_id", local_resource);
-    put(&mut out, "other_leg_call_id", channel.other_leg_call_id.into_value());
-    put(&mut out, "owner_id", vars.owner_id.into_value());
-    put(&mut out, "request", channel.request.into_value());
-    put(&mut out, "reseller_id", extras.reseller_id.map(|id| Value::String(id.to_string())));
-    put(&mut out, "timestamp", channel.timestamp.integer().map(Value::from));
-    put(&mut out, "to", channel.to.into_value());
+    let account = event.account.map(|id| Cow::Owned(id.to_string())).or(vars.account_id.into_text());
+    out.put("account_id", account);
+    out.put("authorizing_id", vars.authorizing_id.into_text());
+    out.put("authorizing_type", vars.authorizing_type.into_text());
+    out.put("call_direction", channel.call_direction.into_text());
+    out.put("call_forwarded", vars.call_forward.flag().map(Value::Bool));
+    out.put("call_id", channel.call_id.into_text());
+    out.put("callee_id_name", channel.callee_id_name.into_text());
+    out.put("callee_id_number", channel.callee_id_number.into_text());
+    out.put("caller_id_name", channel.caller_id_name.into_text());
+    out.put("caller_id_number", channel.caller_id_number.into_text());
+    out.put("custom_channel_vars", vars.any.then_some(Member::Members(vars.shown)));
+    out.put("custom_application_vars", non_empty(channel.application_vars));
+    out.put("emergency_resource_used", Some(Value::Bool(emergency)));
+    out.put("from", channel.from.into_text());
+    out.put("inception", channel.inception.into_text());
+    out.put("is_internal_leg", Some(Value::Bool(channel.is_loopback.flag() == Some(true))));
+    out.put("local_resource_used", Some(Value::Bool(local)));
+    out.put("local_resource_id", local_resource);
+    out.put("other_leg_call_id", channel.other_leg_call_id.into_text());
+    out.put("owner_id", vars.owner_id.into_text());
+    out.put("request", channel.request.into_text());
+    out.put("reseller_id", extras.reseller_id.map(|id| Value::from(id.to_string())));
+    out.put("timestamp", channel.timestamp.integer().map(Value::from));
+    out.put("to", channel.to.into_text());
     match family {
         Family::ChannelBridge => {
-            put(&mut out, "original_number", original_number);
-            put(&mut out, "other_leg_destination_number", channel.other_leg_number.into_value());
+            out.put("original_number", original_number);
+            out.put("other_leg_destination_number", channel.other_leg_number.into_text());
         }
         Family::ChannelDestroy => {
-            put(&mut out, "hangup_cause", channel.hangup_cause.into_value());
-            put(&mut out, "hangup_code", channel.hangup_code.into_value());
-            put(&mut out, "duration_seconds", channel.duration.integer().map(Value::from));
-            put(&mut out, "ringing_seconds", channel.ringing.integer().map(Value::from));
-            put(&mut out, "billing_seconds", channel.billing.integer().map(Value::from));
+            out.put("hangup_cause", channel.hangup_cause.into_text());
+            out.put("hangup_code", channel.hangup_code.into_text());
+            out.put("duration_seconds", channel.duration.integer().map(Value::from));
+            out.put("ringing_seconds", channel.ringing.integer().map(Value::from));
+            out.put("billing_seconds", channel.billing.integer().map(Value::from));
         }
         _ => {}
     }
-    put(&mut out, "hook_event", Some(family.id().into()));
+    out.put("hook_event", Some(Cow::Borrowed(family.id())));
     Ok(out)
 }
 
@@ -181,12 +177,5 @@ fn non_empty(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) if !map.is_empty() => Some(Value::Object(map)),
         _ => None,
-    }
-}
-
-/// Inserts what is there.
-pub(super) fn put(out: &mut Object, key: &str, value: Option<Value>) {
-    if let Some(value) = value {
-        out.insert(key.to_owned(), value);
     }
 }

@@ -3,43 +3,55 @@
 
 use serde_json::Value;
 
-use super::Object;
+use super::members::{Member, Payload};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// `a=1&b[c]=2&d[]=3`: an object inside an array becomes its JSON text, as does an array inside an array.
 #[must_use]
-pub fn form(map: &Object) -> String {
-    let mut out = String::with_capacity(map.len() * 40);
-    let mut path = String::with_capacity(64);
-    put_object(&mut out, &mut path, map);
+pub fn form(payload: &Payload<'_>) -> String {
+    let mut out = String::with_capacity(payload.len() * 40);
+    put_members(&mut out, &mut String::with_capacity(64), payload);
     out
 }
 
-fn put_object(out: &mut String, path: &mut String, map: &Object) {
-    for (key, value) in map {
-        let start = path.len();
-        if start == 0 {
-            escape(path, key);
-        } else {
-            path.push('[');
-            escape(path, key);
-            path.push(']');
-        }
-        // an empty key at the top would leave the path empty, and its members without brackets
-        if start == 0 && key.is_empty() && matches!(value, Value::Object(_)) {
-            put_pair(out, path, value);
-        } else {
-            put(out, path, value);
+fn put_members(out: &mut String, path: &mut String, members: &Payload<'_>) {
+    for (key, member) in members.iter() {
+        let start = enter(path, key);
+        match member {
+            Member::Text(text) => put_text(out, path, text),
+            // an empty key at the top would leave the path empty, and its members without brackets
+            Member::Value(value) if path.is_empty() && value.is_object() => put_pair(out, path, value),
+            Member::Value(value) => put(out, path, value),
+            Member::Members(inner) => put_members(out, path, inner),
         }
         path.truncate(start);
     }
 }
 
+/// Goes into a member; the answer is the path's length to go back to.
+fn enter(path: &mut String, key: &str) -> usize {
+    let start = path.len();
+    if start == 0 {
+        escape(path, key);
+    } else {
+        path.push('[');
+        escape(path, key);
+        path.push(']');
+    }
+    start
+}
+
 fn put(out: &mut String, path: &mut String, value: &Value) {
     match value {
         Value::Null => {}
-        Value::Object(map) => put_object(out, path, map),
+        Value::Object(map) => {
+            for (key, value) in map {
+                let start = enter(path, key);
+                put(out, path, value);
+                path.truncate(start);
+            }
+        }
         Value::Array(items) => {
             let start = path.len();
             path.push_str("[]");
@@ -53,17 +65,19 @@ fn put(out: &mut String, path: &mut String, value: &Value) {
 }
 
 fn put_pair(out: &mut String, path: &str, value: &Value) {
+    match value {
+        Value::String(text) => put_text(out, path, text),
+        other => put_text(out, path, &other.to_string()),
+    }
+}
+
+fn put_text(out: &mut String, path: &str, text: &str) {
     if !out.is_empty() {
         out.push('&');
     }
     out.push_str(path);
     out.push('=');
-    match value {
-        Value::String(text) => escape(out, text),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        other => escape(out, &other.to_string()),
-    }
+    escape(out, text);
 }
 
 /// Appends the text with everything but unreserved bytes escaped; runs of plain bytes are copied at once.
@@ -121,7 +135,7 @@ mod tests {
             (json!({"empty": ""}), "empty="),
             (json!({"u": "ü€😀\n"}), "u=%C3%BC%E2%82%AC%F0%9F%98%80%0A"),
         ] {
-            assert_eq!(form(given.as_object().unwrap()), expected);
+            assert_eq!(form(&given.as_object().cloned().unwrap().into()), expected);
         }
     }
 
@@ -134,7 +148,7 @@ mod tests {
             (json!({"a": null, "b": {"c": null}, "d": 1}), "d=1"),
             (json!({"": {"k": 1}}), "=%7B%22k%22%3A1%7D"),
         ] {
-            assert_eq!(form(given.as_object().unwrap()), expected);
+            assert_eq!(form(&given.as_object().cloned().unwrap().into()), expected);
         }
     }
 }

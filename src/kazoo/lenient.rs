@@ -25,6 +25,20 @@ impl<'a> Text<'a> {
         self.0.map(|text| Value::String(text.into_owned()))
     }
 
+    pub(super) fn into_text(self) -> Option<Cow<'a, str>> {
+        self.0
+    }
+
+    /// The text, independent of where it was read.
+    pub(super) fn into_owned(self) -> Option<Cow<'static, str>> {
+        self.0.map(|text| Cow::Owned(text.into_owned()))
+    }
+
+    /// The text, or `""`.
+    pub(super) fn into_cow(self) -> Cow<'a, str> {
+        self.0.unwrap_or_default()
+    }
+
     pub(super) fn flag(&self) -> Option<bool> {
         self.get().and_then(flag)
     }
@@ -43,7 +57,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn from_cow(text: Cow<'a, str>) -> Self {
+    pub(super) fn from_cow(text: Cow<'a, str>) -> Self {
         Self(if text.is_empty() { None } else { Some(text) })
     }
 }

@@ -13,6 +13,7 @@ mod facts;
 mod filter;
 mod form;
 mod lenient;
+mod members;
 mod normalize;
 mod notification_types;
 mod one_shot;
@@ -33,6 +34,7 @@ pub use document::{DocumentError, MASKED_SECRET, hook_from_document, public_docu
 pub use facts::{Facts, NotUnderstood, facts};
 pub use filter::{families_of, wanted};
 pub use form::form;
+pub use members::Payload;
 pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};

@@ -8,6 +8,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::channel::channel_payload;
+use super::members::{Member, Payload};
 use super::{Object, whole};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Trigger};
 
@@ -48,33 +49,50 @@ pub enum PayloadError {
 
 /// The payload of `event` for `hook`; `None` when there is nothing to send: no family, or the hook's
 /// `modifiers` refuse it. For a callflow's event pass the hook of [`super::one_shot()`].
-pub fn payload(event: &Event<'_>, hook: &Hook, extras: &Extras<'_>) -> Result<Option<Object>, PayloadError> {
+pub fn payload<'a>(
+    event: &Event<'a>,
+    hook: &'a Hook,
+    extras: &Extras<'a>,
+) -> Result<Option<Payload<'a>>, PayloadError> {
     let Some(family) = event.family else { return Ok(None) };
-    let body = match event.encoding {
-        Encoding::Plain => Cow::Borrowed(event.body),
-        Encoding::Gzip => Cow::Owned(gunzip(event.body, MAX_BODY_BYTES)?),
-    };
-    let mut out = match family {
-        Family::ChannelCreate | Family::ChannelAnswer | Family::ChannelBridge | Family::ChannelDestroy => {
-            channel_payload(event, family, &body, extras)?
+    let mut out = match event.encoding {
+        Encoding::Plain => of_body(event, (family, hook), event.body, extras)?,
+        Encoding::Gzip => {
+            let unpacked = gunzip(event.body, MAX_BODY_BYTES)?;
+            of_body(event, (family, hook), &unpacked, extras)?.into_owned()
         }
-        Family::Parking => whole::parking_payload(event, &body)?,
-        Family::Object => whole::object_payload(event, &body)?,
-        Family::Notifications if is_classic_fax(hook) => whole::classic_fax_payload(&body)?,
-        Family::Notifications => whole::notification_payload(&body)?,
-        Family::InboundFax | Family::OutboundFax => whole::classic_fax_payload(&body)?,
-        Family::Sms | Family::Mms => whole::message_payload(event, &body)?,
-        Family::Callflow => whole::callflow_payload(&body)?,
     };
     if hook.modifiers.as_ref().is_some_and(|modifiers| !passes(modifiers, &out)) {
         return Ok(None);
     }
     if let Some(custom) = &hook.custom_data {
-        let own = custom.iter().filter(|(key, _)| *key != "type" && *key != "action");
-        out.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+        for (key, value) in custom.iter().filter(|(key, _)| *key != "type" && *key != "action") {
+            out.set(Cow::Borrowed(key), Member::Value(value.clone()));
+        }
     }
-    out.insert("cluster_id".to_owned(), extras.cluster_id.into());
+    out.set(Cow::Borrowed("cluster_id"), Member::Text(Cow::Borrowed(extras.cluster_id)));
     Ok(Some(out))
+}
+
+fn of_body<'a>(
+    event: &Event<'_>,
+    (family, hook): (Family, &Hook),
+    body: &'a [u8],
+    extras: &Extras<'_>,
+) -> Result<Payload<'a>, PayloadError> {
+    let whole = match family {
+        Family::ChannelCreate | Family::ChannelAnswer | Family::ChannelBridge | Family::ChannelDestroy => {
+            return channel_payload(event, family, body, extras);
+        }
+        Family::Parking => whole::parking_payload(event, body)?,
+        Family::Object => whole::object_payload(event, body)?,
+        Family::Notifications if is_classic_fax(hook) => whole::classic_fax_payload(body)?,
+        Family::Notifications => whole::notification_payload(body)?,
+        Family::InboundFax | Family::OutboundFax => whole::classic_fax_payload(body)?,
+        Family::Sms | Family::Mms => whole::message_payload(event, body)?,
+        Family::Callflow => whole::callflow_payload(body)?,
+    };
+    Ok(whole.into())
 }
 
 fn is_classic_fax(hook: &Hook) -> bool {
@@ -82,10 +100,10 @@ fn is_classic_fax(hook: &Hook) -> bool {
 }
 
 /// A hook's own filter on payload values: a list names the values that pass, anything else the one value.
-fn passes(modifiers: &Object, payload: &Object) -> bool {
+fn passes(modifiers: &Object, payload: &Payload<'_>) -> bool {
     modifiers.iter().all(|(key, asked)| match (payload.get(key), asked) {
         (None, _) => true,
-        (Some(value), Value::Array(list)) => list.is_empty() || list.contains(value),
+        (Some(value), Value::Array(list)) => list.is_empty() || list.iter().any(|listed| value == listed),
         (Some(value), scalar) => value == scalar,
     })
 }

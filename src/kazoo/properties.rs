@@ -4,6 +4,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::members::Member;
 use super::*;
 use crate::model::{Encoding, Event, Family, Source};
 
@@ -103,9 +104,25 @@ proptest! {
                 part.clear();
             }
         }
-        let form = form(&map);
+        let form = form(&map.into());
         prop_assert!(form.is_ascii() && !form.contains("&&") && !form.starts_with('&') && !form.ends_with('&'));
         prop_assert_eq!(read_form(&form), sent);
+    }
+
+    #[test]
+    fn borrowed_members_are_encoded_like_values(map in btree_map(key(), any_json(), 0..10)) {
+        let text = Value::Object(map.into_iter().collect()).to_string();
+        let map: Object = serde_json::from_str(&text).unwrap();
+        let members: std::collections::BTreeMap<String, Member<'_>> = serde_json::from_str(&text).unwrap();
+        let mut inner = Payload::default();
+        for key in map.keys() {
+            inner.set(key.into(), members[key].clone());
+        }
+        let (mut borrowed, mut owned) = (Payload::default(), Payload::default());
+        borrowed.put("vars", Some(Member::Members(inner)));
+        owned.put("vars", Some(Value::Object(map.clone())));
+        prop_assert_eq!(form(&borrowed), form(&owned));
+        prop_assert_eq!(serde_json::to_string(&borrowed).unwrap(), serde_json::to_string(&owned).unwrap());
     }
 
     #[test]

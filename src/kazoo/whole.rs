@@ -3,7 +3,6 @@
 
 use serde_json::Value;
 
-use super::channel::put;
 use super::lenient::{Text, lenient_object};
 use super::payload::PayloadError;
 use super::{Object, database_account, normalize};
@@ -118,5 +117,12 @@ pub(super) fn callflow_payload(body: &[u8]) -> Result<Object, PayloadError> {
     match object(body)?.shift_remove("Data") {
         Some(Value::Object(data)) => Ok(normalize(data)),
         _ => Err(PayloadError::NoData),
+    }
+}
+
+/// Inserts what is there.
+fn put(out: &mut Object, key: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        out.insert(key.to_owned(), value);
     }
 }

@@ -1,8 +1,6 @@
 //! The HTTP request of a delivery as KAZOO's receivers know it: verb, URL, content type and body.
 
-use serde_json::Value;
-
-use super::{Object, form};
+use super::{Payload, form};
 use crate::model::{Format, Hook, Verb};
 
 /// What goes over the wire, without headers that do not depend on the payload.
@@ -20,7 +18,7 @@ pub struct WireRequest {
 
 /// The request that delivers `payload` to `hook`.
 #[must_use]
-pub fn wire_request(hook: &Hook, payload: &Object) -> WireRequest {
+pub fn wire_request(hook: &Hook, payload: &Payload<'_>) -> WireRequest {
     if hook.verb == Verb::Get {
         let url = with_query(&hook.uri, &form(payload));
         return WireRequest { verb: hook.verb, url, content_type: None, body: Vec::new() };
@@ -32,9 +30,13 @@ pub fn wire_request(hook: &Hook, payload: &Object) -> WireRequest {
     WireRequest { verb: hook.verb, url: hook.uri.clone(), content_type: Some(content_type), body }
 }
 
-fn json(payload: &Object) -> Vec<u8> {
-    // an object with text keys always has a JSON text
-    serde_json::to_vec(payload).unwrap_or_else(|_| Value::Object(payload.clone()).to_string().into_bytes())
+fn json(payload: &Payload<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    match serde_json::to_writer(&mut out, payload) {
+        Ok(()) => out,
+        // cannot be: a payload has text keys only, and a Vec takes all that is written to it
+        Err(_) => b"{}".to_vec(),
+    }
 }
 
 /// Joins a query to a URI that may have one already; a fragment would hide it and is left off.

@@ -1,0 +1,207 @@
+//! A payload's members in the order in which they are sent. Texts are borrowed from the event where they stand
+//! there as they are, since making a payload is the dearest step of a delivery that is ours.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::Object;
+use super::lenient::Text;
+
+/// What a receiver is sent: named members, each name once, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Payload<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
+
+/// One member's value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Member<'a> {
+    /// A text, from the event as it stands there if possible.
+    Text(Cow<'a, str>),
+    /// Any other value, or one that was made.
+    Value(Value),
+    /// Members of its own.
+    Members(Payload<'a>),
+}
+
+impl<'a> Payload<'a> {
+    pub(super) fn with_capacity(members: usize) -> Self {
+        Self(Vec::with_capacity(members))
+    }
+
+    /// Adds a member that is not there yet; what is absent adds nothing.
+    pub(super) fn put(&mut self, name: &'static str, member: Option<impl Into<Member<'a>>>) {
+        if let Some(member) = member {
+            self.0.push((Cow::Borrowed(name), member.into()));
+        }
+    }
+
+    /// Adds a member, or replaces the one of that name where it stands.
+    pub(super) fn set(&mut self, name: Cow<'a, str>, member: Member<'a>) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = member,
+            None => self.0.push((name, member)),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Member<'a>> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, member)| member)
+    }
+
+    /// A member's text, flag or number as a text; none for anything else.
+    pub(super) fn text(&self, name: &str) -> Text<'_> {
+        match self.get(name) {
+            Some(Member::Text(text)) => Text::from_cow(Cow::Borrowed(text)),
+            Some(Member::Value(value)) => Text::from_value(value),
+            Some(Member::Members(_)) | None => Text::default(),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Member<'a>)> {
+        self.0.iter().map(|(name, member)| (name.as_ref(), member))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The same payload, independent of the event.
+    pub(super) fn into_owned(self) -> Payload<'static> {
+        let own = |(name, member): (Cow<'a, str>, Member<'a>)| {
+            let member = match member {
+                Member::Text(text) => Member::Text(Cow::Owned(text.into_owned())),
+                Member::Value(value) => Member::Value(value),
+                Member::Members(members) => Member::Members(members.into_owned()),
+            };
+            (Cow::Owned(name.into_owned()), member)
+        };
+        Payload(self.0.into_iter().map(own).collect())
+    }
+}
+
+impl From<Object> for Payload<'_> {
+    fn from(map: Object) -> Self {
+        Self(map.into_iter().map(|(name, value)| (Cow::Owned(name), Member::Value(value))).collect())
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Member<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Value> for Member<'_> {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl PartialEq<Value> for Member<'_> {
+    fn eq(&self, other: &Value) -> bool {
+        match self {
+            Self::Text(text) => other.as_str() == Some(text.as_ref()),
+            Self::Value(value) => value == other,
+            Self::Members(members) => other.as_object().is_some_and(|map| {
+                map.len() == members.len() && members.iter().all(|(k, v)| map.get(k).is_some_and(|o| v == o))
+            }),
+        }
+    }
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Value(value) => value.serialize(serializer),
+            Self::Members(members) => members.serialize(serializer),
+        }
+    }
+}
+
+struct MemberVisitor;
+
+impl<'de> Visitor<'de> for MemberVisitor {
+    type Value = Member<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Member<'de>, E> {
+        Ok(Member::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Member<'de>, E> {
+        Ok(Member::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Member<'de>, E> {
+        Ok(Member::Value(flag.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Member<'de>, E> {
+        Ok(Member::Value(number.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Member<'de>, E> {
+        Ok(Member::Value(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Member<'de>, E> {
+        Ok(Member::Value(number.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Member<'de>, E> {
+        Ok(Member::Value(Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Member<'de>, A::Error> {
+        Value::deserialize(SeqAccessDeserializer::new(seq)).map(Member::Value)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Member<'de>, A::Error> {
+        Value::deserialize(MapAccessDeserializer::new(map)).map(Member::Value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MemberVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_member_set_twice_stands_once_where_it_stood_first() {
+        let mut payload = Payload::default();
+        payload.put("a", Some(json!(1)));
+        payload.put("b", Some(json!(2)));
+        payload.put("c", None::<Value>);
+        payload.set("a".into(), json!(3).into());
+        payload.set("d".into(), Member::Text("x".into()));
+        assert_eq!(serde_json::to_string(&payload).unwrap(), r#"{"a":3,"b":2,"d":"x"}"#);
+    }
+
+    #[test]
+    fn every_json_value_is_read_as_it_is_written() {
+        for text in ["null", "true", "-3", "7", "0.5", r#""a\nb""#, r#""plain""#, r#"[1,{"k":[]}]"#, "{}"] {
+            let member: Member<'_> = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&member).unwrap(), text);
+            assert_eq!(member, serde_json::from_str::<Value>(text).unwrap());
+        }
+    }
+}
