@@ -1,11 +1,14 @@
 //! From a job to a request: KAZOO's body and headers, ours beside them, the hook's own last.
 
+use std::fmt::{Display, Write};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 use url::Url;
 
@@ -89,33 +92,66 @@ impl Target {
             take_credentials(&mut url);
         }
         let mut request = Request::new(self.method.clone(), url);
-        *request.headers_mut() = self.headers.clone();
         let headers = request.headers_mut();
-        let mut put = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
+        headers.clone_from(&self.headers);
+        if let Some(content_type) = wire.content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        let timestamp_s = around.now_us / 1_000_000;
+        let mut values = Values::default();
+        let id = values.write(&around.delivery);
+        let timestamp = values.write(&timestamp_s);
+        let event = values.write(&around.delivery.event);
+        let attempt = values.write(&job.attempt);
+        let signed = (!self.hook.secrets.is_empty()).then(|| {
+            let id = values.text(&id);
+            let signature = signature(&self.hook.secrets, id, timestamp_s, &wire.body);
+            values.write(&signature)
+        });
+        let values = Bytes::from(values.0);
+        let mut put = |name: &'static str, value: Range<usize>| {
+            if let Ok(value) = HeaderValue::from_maybe_shared(values.slice(value)) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        let id = around.delivery.to_string();
-        let timestamp_s = around.now_us / 1_000_000;
-        if let Some(content_type) = wire.content_type {
-            put("content-type", content_type);
+        put("webhook-id", id);
+        put("webhook-timestamp", timestamp);
+        put("x-event-id", event);
+        put("x-attempt", attempt);
+        if let Some(signed) = signed {
+            put("webhook-signature", signed);
         }
-        put("webhook-id", &id);
-        put("webhook-timestamp", &timestamp_s.to_string());
-        put("x-event-id", &around.delivery.event.to_string());
-        put("x-attempt", &job.attempt.to_string());
         if job.replay {
-            put("x-replay", "true");
-        }
-        if !self.hook.secrets.is_empty() {
-            put("webhook-signature", &signature(&self.hook.secrets, &id, timestamp_s, &wire.body));
+            headers.insert("x-replay", HeaderValue::from_static("true"));
         }
         *request.timeout_mut() = Some(self.hook.timeout_ms.map_or(around.timeout, Duration::from_millis));
         if wire.verb != Verb::Get {
             *request.body_mut() = Some(wire.body.into());
         }
         Ok(request)
+    }
+}
+
+/// The values of a request's own headers in one piece of memory.
+struct Values(String);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self(String::with_capacity(128))
+    }
+}
+
+impl Values {
+    /// Adds a value and says where it stands.
+    fn write(&mut self, value: &impl Display) -> Range<usize> {
+        let start = self.0.len();
+        // Writing to a String cannot fail.
+        let _written = write!(self.0, "{value}");
+        start..self.0.len()
+    }
+
+    fn text(&self, at: &Range<usize>) -> &str {
+        self.0.get(at.clone()).unwrap_or_default()
     }
 }
 

@@ -198,7 +198,8 @@ pub struct EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}{:016x}", self.log, self.offset)
+        let number = (u128::from(self.log) << 64) | u128::from(self.offset);
+        f.write_str(super::id::hex(number, &mut [0; 24]))
     }
 }
 
