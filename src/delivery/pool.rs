@@ -81,6 +81,8 @@ impl Delivery {
             .pool_idle_timeout(options.idle_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
+            // Tries are the queues' business, and a client that may try again copies every request first.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(guard.clone()))

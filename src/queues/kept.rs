@@ -48,8 +48,10 @@ pub struct Kept {
 impl Kept {
     /// The record; the share is given back.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.bytes.clone()
+    pub fn into_bytes(mut self) -> Bytes {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.used.fetch_sub(bytes.len(), Ordering::Relaxed);
+        bytes
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, LedgerRecord, QueueImage};
@@ -16,6 +16,8 @@ const MAX_WAITING: usize = 64;
 /// Records wait so long, or until there are so many, before they are handed to the log together.
 pub(super) const GATHER: std::time::Duration = std::time::Duration::from_millis(1);
 const GATHER_RECORDS: usize = 256;
+/// Bytes of memory taken at a time for encoded records.
+const MEMORY: usize = 16 << 10;
 
 /// Why the ledger can take no more records.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,8 @@ type Answer = oneshot::Receiver<Result<std::ops::Range<u64>, AppendError>>;
 pub(super) struct Ledger {
     appender: Appender,
     batch: Vec<NewRecord>,
+    /// Records share its memory, so that keeping a batch until it is synced costs no copy and no allocation each.
+    memory: BytesMut,
     waiting: VecDeque<(Vec<NewRecord>, Answer)>,
     since_checkpoint: u64,
     every: u64,
@@ -43,6 +47,7 @@ impl Ledger {
         Self {
             appender,
             batch: Vec::new(),
+            memory: BytesMut::with_capacity(MEMORY),
             waiting: VecDeque::new(),
             since_checkpoint: 0,
             every: u64::MAX,
@@ -68,7 +73,13 @@ impl Ledger {
     }
 
     fn put(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
-        self.batch.push(NewRecord { tag, flags: 0, time_us, payload: Bytes::from(record.encode()) });
+        let encoded = record.encode();
+        if self.memory.capacity() < encoded.len() {
+            self.memory = BytesMut::with_capacity(MEMORY.max(encoded.len()));
+        }
+        self.memory.extend_from_slice(&encoded);
+        let payload = self.memory.split().freeze();
+        self.batch.push(NewRecord { tag, flags: 0, time_us, payload });
     }
 
     /// Whether records wait to be handed to the log.
