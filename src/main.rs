@@ -158,7 +158,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// One line, whatever text a value or a file brought into the message.
 fn report(message: &str) {
+    let message = message.replace(|c: char| c.is_control(), " ");
     // When even stderr is gone, the exit code still tells.
     drop(writeln!(std::io::stderr(), "switchhook: {message}"));
 }

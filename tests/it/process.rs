@@ -119,6 +119,7 @@ async fn a_configuration_that_cannot_be_used_is_refused_in_one_line_with_code_64
     refused(&["serve", "--set", "amqp.uri=amqp://me:secret@host:99999"], &["amqp.uri", "port"]).await;
     refused(&["serve", "--set", "data_dir="], &["data_dir", "empty"]).await;
     refused(&["serve", "--set", "telemetry.filter=a=b=c"], &["telemetry.filter"]).await;
+    refused(&["serve", "--set", "telemetry.filter=a\n=b"], &["telemetry.filter"]).await;
     refused(&["serve", "--set", "retry"], &["--set retry", "section.key=value"]).await;
     let missing = dir.path().join("missing.toml");
     refused(&["serve", "--config", missing.to_str().unwrap()], &["missing.toml", "No such file"]).await;
