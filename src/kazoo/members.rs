@@ -82,6 +82,17 @@ impl<'a> Payload<'a> {
     }
 }
 
+impl From<Payload<'_>> for Object {
+    fn from(payload: Payload<'_>) -> Self {
+        let value = |member| match member {
+            Member::Text(text) => Value::String(text.into_owned()),
+            Member::Value(value) => value,
+            Member::Members(members) => Value::Object(members.into()),
+        };
+        payload.0.into_iter().map(|(name, member)| (name.into_owned(), value(member))).collect()
+    }
+}
+
 impl From<Object> for Payload<'_> {
     fn from(map: Object) -> Self {
         Self(map.into_iter().map(|(name, value)| (Cow::Owned(name), Member::Value(value))).collect())

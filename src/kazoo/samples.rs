@@ -24,9 +24,13 @@ pub fn sample_events(family: Family) -> Vec<&'static str> {
 pub fn samples(family: Family) -> Vec<Object> {
     let hook = Hook::new(Id(0), AccountId::default(), Trigger::Family(family), String::new());
     let extras = Extras { cluster_id: CLUSTER, reseller_id: Some(RESELLER) };
-    let payload =
-        |text| with_event(text, |event| payload(&Event { family: Some(family), ..*event }, &hook, &extras));
-    sample_events(family).into_iter().filter_map(payload).filter_map(|found| found.ok().flatten()).collect()
+    let payload = |text| {
+        let made = with_event(text, |event| {
+            Some(payload(&Event { family: Some(family), ..*event }, &hook, &extras).ok()??.into())
+        });
+        made.flatten()
+    };
+    sample_events(family).into_iter().filter_map(payload).collect()
 }
 
 fn belongs(text: &str, family: Family) -> bool {
