@@ -106,8 +106,8 @@ pub struct LogArgs {
     /// The data directory
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// events, ledger or journal
-    #[arg(default_value = "events", value_parser = ["events", "ledger", "journal"])]
+    /// events, ledger, journal or audit
+    #[arg(default_value = "events", value_parser = ["events", "ledger", "journal", "audit"])]
     pub log: String,
 }
 

@@ -77,6 +77,8 @@ fn shown(log: &str, record: &Record) -> Value {
             |error| json!({ "unreadable": error.to_string() }),
             |record| Value::String(format!("{record:?}")),
         ),
+        "audit" => serde_json::from_slice(&record.payload)
+            .unwrap_or_else(|error| json!({ "unreadable": error.to_string() })),
         // The journal holds secrets' hashes and hooks' signing secrets: only that a record is there is shown.
         _ => json!({ "bytes": record.payload.len() }),
     };

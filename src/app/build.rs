@@ -169,7 +169,8 @@ fn ports(
     let broker = link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status);
     let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: broker.clone() };
     let log_ids = state.settings().log_ids.clone();
-    let logs = [("events", events), ("ledger", ledger), ("journal", state.journal())];
+    let logs =
+        [("events", events), ("ledger", ledger), ("journal", state.journal()), ("audit", state.trail())];
     let operator = Operator {
         data_dir: Arc::new(config.data_dir.clone()),
         started_us: retention.clock.now_us(),
@@ -245,7 +246,9 @@ fn node_name() -> String {
 fn state_options(config: &Config) -> state::Options {
     let mut options = state::Options::new(&config.data_dir);
     options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
-    options.reserve_bytes = config.ledger.reserve_bytes / 2;
+    options.reserve_bytes = config.ledger.reserve_bytes / 4;
+    options.audit_max_age_us = config.audit.max_age_hours.saturating_mul(3_600_000_000);
+    options.audit_max_bytes = config.audit.max_bytes;
     options
 }
 

@@ -25,7 +25,7 @@ pub use restore::restore;
 /// Written last: a directory without it is no whole backup.
 const MANIFEST: &str = "backup.json";
 /// In the order of the copy; see above.
-const LOGS: [&str; 3] = ["ledger", "journal", "events"];
+const LOGS: [&str; 4] = ["ledger", "journal", "audit", "events"];
 const KEY_FILE: &str = "master.key";
 const VERSION: u32 = 1;
 

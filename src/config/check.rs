@@ -36,6 +36,8 @@ impl Config {
             ("queues.window", q.window as u64, 1, 1_000_000),
             ("queues.lane", q.lane as u64, 1, 1_000_000),
             ("queues.max_replays", q.max_replays as u64, 1, 1000),
+            ("audit.max_age_hours", self.audit.max_age_hours, 1, 1_000_000),
+            ("audit.max_bytes", self.audit.max_bytes, 1 << 20, u64::MAX),
             ("metrics.hook_series", self.metrics.hook_series as u64, 0, 1_000_000),
             ("delivery.max_in_flight", d.max_in_flight as u64, 1, 100_000),
             ("delivery.per_hook_in_flight", u64::from(d.per_hook_in_flight), 1, 100_000),

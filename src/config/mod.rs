@@ -35,6 +35,7 @@ pub struct Config {
     pub retry: Retry,
     pub disable: Disable,
     pub attempts: Attempts,
+    pub audit: Audit,
     pub metrics: Metrics,
     pub telemetry: Telemetry,
 }
@@ -113,6 +114,10 @@ section!(
 section!(
     /// `[attempts]`
     Attempts { log_successful: bool }
+);
+section!(
+    /// `[audit]`
+    Audit { max_age_hours: u64, max_bytes: u64 }
 );
 section!(
     /// `[metrics]`

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 use warp::http::Method;
 
+use super::audit;
 use super::call::Call;
 use super::errors::ApiError;
 use super::health;
@@ -26,6 +27,8 @@ pub(super) enum Admin {
     Hooks,
     /// `retention`
     Retention,
+    /// `audit`
+    Audit,
 }
 
 /// What a path below `/admin` names.
@@ -36,6 +39,7 @@ pub(super) fn route(rest: &[String]) -> Option<Admin> {
         "log" => Admin::Log,
         "hooks" => Admin::Hooks,
         "retention" => Admin::Retention,
+        "audit" => Admin::Audit,
         _ => return None,
     })
 }
@@ -43,7 +47,7 @@ pub(super) fn route(rest: &[String]) -> Option<Admin> {
 impl Admin {
     pub(super) fn methods(self) -> &'static [Method] {
         match self {
-            Self::Status | Self::Log | Self::Hooks => &[Method::GET],
+            Self::Status | Self::Log | Self::Hooks | Self::Audit => &[Method::GET],
             Self::Retention => &[Method::POST],
         }
     }
@@ -58,6 +62,7 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiErr
         Admin::Log => segments(call).await,
         Admin::Hooks => hooks(call).await,
         Admin::Retention => Ok(retain(call).await),
+        Admin::Audit => audit::list(call).await,
     }
 }
 

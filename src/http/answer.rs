@@ -84,7 +84,7 @@ impl Api {
         if accepted == Accepted::Nothing || (is_csv && method != Method::GET) {
             return Err(ApiError::not_acceptable());
         }
-        let call = Call {
+        let mut call = Call {
             api: self,
             request,
             envelope: &envelope,
@@ -92,6 +92,11 @@ impl Api {
             account,
             request_id: &frame.request_id,
         };
+        // Every change that the resource makes is the caller's, without the resource's doing.
+        let acting = call.actor().map(|actor| Self { state: self.state.acting_for(actor), ..self.clone() });
+        if let Some(acting) = &acting {
+            call.api = acting;
+        }
         let reply = dispatch(&call, &known.resource, &method).await?;
         if is_csv && reply.stream.is_none() { Err(ApiError::not_acceptable()) } else { Ok(reply) }
     }

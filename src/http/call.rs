@@ -9,7 +9,7 @@ use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::request::Request;
 use crate::auth::Caller;
-use crate::model::{Account, AccountId, HookId, gregorian_seconds};
+use crate::model::{Account, AccountId, Actor, HookId, gregorian_seconds};
 use crate::state::{Kind, is_deleted, owner};
 
 /// A request whose caller and account are known and allowed.
@@ -37,6 +37,12 @@ impl Call<'_> {
     /// Whether the caller may look after an account.
     pub(super) fn covers(&self, account: AccountId) -> bool {
         self.caller.is_some_and(|caller| self.api.auth.covers(caller, account))
+    }
+
+    /// Whose changes these are, for the audit trail.
+    pub(super) fn actor(&self) -> Option<Actor> {
+        let (request_id, remote) = (self.request_id.to_owned(), self.request.remote);
+        self.caller.map(|caller| Actor { account: caller.account, request_id, remote })
     }
 
     /// The collection's path with an id behind it.

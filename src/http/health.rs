@@ -22,6 +22,7 @@ pub(super) async fn readiness(api: &Api) -> Readiness {
     let fault = |what: &str, reason: String| Fault { what: what.into(), reason };
     readiness.faults.extend(api.state.index_failure().map(|reason| fault("index", reason)));
     readiness.faults.extend(journal.poisoned.map(|reason| fault("journal", reason)));
+    readiness.faults.extend(api.state.trail().health().poisoned.map(|reason| fault("audit", reason)));
     if journal.full {
         readiness.faults.push(fault("journal", "no room on disk".into()));
     }

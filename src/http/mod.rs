@@ -10,6 +10,7 @@ mod api;
 mod api_auth;
 mod api_keys;
 mod attempts;
+mod audit;
 mod bearer;
 mod call;
 mod definitions;

@@ -62,6 +62,7 @@ fn request(call: &Call<'_>, hook: HookId) -> Result<ReplayRequest, ApiError> {
         families: families(&data)?,
         dry_run: call.parameter("dry_run").is_some_and(|v| v == true || v == "true"),
         rate: number(&data, "rate")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n > 0),
+        by: call.actor(),
     })
 }
 

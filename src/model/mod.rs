@@ -1,6 +1,7 @@
 //! The words of the project (events, hooks, accounts, attempts) as plain values: no I/O, no async.
 
 mod account;
+mod actor;
 mod address;
 mod attempt;
 mod event;
@@ -12,6 +13,7 @@ mod queue;
 mod time;
 
 pub use account::{Account, FailureLimits};
+pub use actor::Actor;
 pub use address::forbidden;
 pub use attempt::{Attempt, AttemptResult, Job, JobKey, Response, TransportError};
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{AccountId, Family, HookId, Id};
+use super::{AccountId, Actor, Family, HookId, Id};
 
 /// What a hook's queue is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -105,6 +105,8 @@ pub struct ReplayRequest {
     pub dry_run: bool,
     /// Deliveries per second at most; `None`: as the hook's share allows.
     pub rate: Option<u32>,
+    /// Who asked for it.
+    pub by: Option<Actor>,
 }
 
 /// How far a replay is.

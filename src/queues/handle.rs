@@ -142,7 +142,7 @@ impl Queues {
             return Err(AskError::TooMany(running.len()));
         }
         let now_us = self.clock.now_us();
-        let dry_run = request.dry_run;
+        let (dry_run, by) = (request.dry_run, request.by.clone());
         let job = self.blocking(move |reader| resolve(&reader, request, now_us)).await?;
         if job.from >= job.until {
             return Err(AskError::EmptyRange { from: job.from, until: job.until });
@@ -153,7 +153,11 @@ impl Queues {
         let job = Arc::new(job);
         let (id, doc) = (job.id.to_string(), Some(job.document()));
         let write = Write { kind: Kind::Replay, id, doc, expect: Expect::Any };
-        let kept = self.attempts.state.write(vec![write]).await;
+        let state = &self.attempts.state;
+        let kept = match by {
+            Some(by) => state.acting_for(by).write(vec![write]).await,
+            None => state.write(vec![write]).await,
+        };
         kept.map_err(|error| AskError::State(error.to_string()))?;
         self.begin(job).await
     }

@@ -200,6 +200,7 @@ mod tests {
             families: vec![Family::Parking],
             dry_run: false,
             rate: Some(5),
+            by: None,
         };
         let mut job = ReplayJob::new(request, 10, 20, 77);
         job.ended = Some((99, ReplayState::Done));

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use super::audit::{self, AuditPage, AuditQuery};
 use super::document::Kind;
 use super::first_start::Settings;
 use super::index::IndexError;
 use super::keys;
 use super::shared::Shared;
-use super::write::{Command, Write, WriteError};
+use super::write::{By, Command, Write, WriteError};
 use crate::log;
-use crate::model::{Account, AccountId, FailureLimits, Hook, HookId};
+use crate::model::{Account, AccountId, Actor, FailureLimits, Hook, HookId};
 
 type Document = Map<String, Value>;
 
@@ -24,9 +25,18 @@ pub struct State {
     pub(super) settings: Arc<Settings>,
     /// Hash of the configured master key; the stored one does not count then.
     pub(super) master_key: Option<String>,
+    /// Whose changes this handle makes, for the audit trail.
+    pub(super) by: By,
+    pub(super) trail: log::Reader,
 }
 
 impl State {
+    /// The same handle, whose changes the audit trail gives this actor.
+    #[must_use]
+    pub fn acting_for(&self, actor: Actor) -> Self {
+        Self { by: Some(Arc::new(actor)), ..self.clone() }
+    }
+
     /// What was made on the first start.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -72,7 +82,7 @@ impl State {
     /// Writes documents, all or none, durable before this answers; answers them as stored, in order.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, reply }, answer).await
+        self.ask(Command::Write { writes, by: self.by.clone(), reply }, answer).await
     }
 
     /// Changes one document in place, with nothing between read and write; answers it as stored.
@@ -83,7 +93,8 @@ impl State {
         edit: impl FnOnce(&mut Document) + Send + 'static,
     ) -> Result<Document, WriteError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Update { kind, id: id.to_owned(), edit: Box::new(edit), reply };
+        let by = self.by.clone();
+        let command = Command::Update { kind, id: id.to_owned(), edit: Box::new(edit), by, reply };
         let written = self.ask(command, answer).await?;
         Ok(written.into_iter().next().unwrap_or_default())
     }
@@ -156,6 +167,17 @@ impl State {
     #[must_use]
     pub fn index_failure(&self) -> Option<String> {
         self.shared.failure().map(str::to_owned)
+    }
+
+    /// Entries of the audit trail. Blocking.
+    pub fn audit(&self, query: &AuditQuery) -> Result<AuditPage, log::ReadError> {
+        audit::page(&self.trail, query)
+    }
+
+    /// The audit trail, for its figures and health.
+    #[must_use]
+    pub fn trail(&self) -> &log::Reader {
+        &self.trail
     }
 
     /// The journal, for its figures and health.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod compact;
 mod document;
 mod first_start;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use accounts::TreeError;
 pub use api_keys::ApiKey;
+pub use audit::{AuditPage, AuditQuery};
 pub use document::{Kind, hex, is_deleted, key_hash, owner};
 pub use first_start::{Settings, new_api_key, random_id};
 pub use handle::State;

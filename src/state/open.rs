@@ -22,12 +22,23 @@ use crate::log;
 use crate::model::Clock;
 use crate::tasks::{Stop, Tasks};
 
+/// A day: retention goes by whole segments.
+const SEGMENT_AGE_US: u64 = 24 * 3_600_000_000;
+
 /// Why the state cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The journal cannot be opened.
     #[error("journal in {dir}: {error}")]
     Journal {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        error: log::OpenError,
+    },
+    /// The audit trail cannot be opened.
+    #[error("audit trail in {dir}: {error}")]
+    Trail {
         /// Where.
         dir: PathBuf,
         /// Why.
@@ -75,6 +86,7 @@ pub struct Opened {
 
 struct Files {
     journal: log::Opened,
+    trail: log::Opened,
     index: Index,
     view: View,
     rebuilt: Option<String>,
@@ -90,14 +102,17 @@ impl State {
     ) -> Result<Opened, OpenError> {
         let opening = (options.clone(), clock.clone());
         let files = tasks.spawn_blocking(move || open_files(disk, &opening.0, opening.1));
-        let Files { journal, index, view, rebuilt } = files.await.map_err(|_| OpenError::Interrupted)??;
+        let files = files.await.map_err(|_| OpenError::Interrupted)??;
+        let Files { journal, trail, index, view, rebuilt } = files;
         let log::Opened { writer, appender, reader, recovered } = journal;
-        // The writer ends when the owner task, which holds the only appender, has ended.
-        tasks.spawn_blocking(move || {
-            if let Err(reason) = writer.run(Stop::new()) {
-                tracing::error!(%reason, "the journal takes no more changes: {reason}");
-            }
-        });
+        // The writers end when the owner task, which holds the only appenders, has ended.
+        for (name, writer) in [("journal", writer), ("audit trail", trail.writer)] {
+            tasks.spawn_blocking(move || {
+                if let Err(reason) = writer.run(Stop::new()) {
+                    tracing::error!(%reason, "no more changes: the {name} takes none: {reason}");
+                }
+            });
+        }
 
         let shared = Arc::new(Shared::new(index, view, reader));
         let (commands, asked) = mpsc::channel(options.queue);
@@ -105,6 +120,7 @@ impl State {
         let mut task = StateTask {
             commands: asked,
             journal: appender,
+            trail: trail.appender,
             shared: Arc::clone(&shared),
             changes: feed,
             clock,
@@ -114,7 +130,7 @@ impl State {
         };
         let settings = Arc::new(task.first_start().await?);
         let master_key = task.options.master_api_key.as_deref().map(key_hash);
-        let state = State { shared, commands, settings, master_key };
+        let state = State { shared, commands, settings, master_key, by: None, trail: trail.reader };
         Ok(Opened { state, task, changes, rebuilt, recovered })
     }
 }
@@ -139,7 +155,7 @@ impl StateTask {
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.commit(vec![Command::Write { writes, reply }]).await;
+        self.commit(vec![Command::Write { writes, by: None, reply }]).await;
         answer.await.map_err(|_| WriteError::Unavailable("no answer".into()))?.map(|_| ())
     }
 }
@@ -158,6 +174,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         cache_bytes: 256 << 10,
     };
     let now_us = clock.now_us();
+    let trail = open_trail(&disk, options, &clock)?;
     let journal = log::open(disk, &dir, limits, clock).map_err(|error| OpenError::Journal { dir, error })?;
     let index_dir = options.data_dir.join("state");
     let (index, documents, rebuilt) = match open_index(&index_dir, &journal.reader) {
@@ -175,7 +192,25 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
     for document in &documents {
         view.apply(document);
     }
-    Ok(Files { journal, index, view, rebuilt })
+    Ok(Files { journal, trail, index, view, rebuilt })
+}
+
+fn open_trail(disk: &Arc<dyn Disk>, options: &Options, clock: &Clock) -> Result<log::Opened, OpenError> {
+    let dir = options.data_dir.join("audit");
+    let limits = log::Options {
+        segment_bytes: options.segment_bytes,
+        segment_age_us: SEGMENT_AGE_US,
+        max_age_us: Some(options.audit_max_age_us),
+        max_bytes: Some(options.audit_max_bytes),
+        // Full before the journal is, so that an entry is not written for a change that then has no room.
+        reserve_bytes: options.reserve_bytes.saturating_mul(2),
+        // A document before and after a change.
+        max_record_bytes: options.max_record_bytes.saturating_mul(3),
+        queue: 4,
+        batch_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
+    };
+    log::open(Arc::clone(disk), &dir, limits, clock.clone()).map_err(|error| OpenError::Trail { dir, error })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,10 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Largest change, as JSON text.
     pub max_record_bytes: u32,
+    /// Age at which entries of the audit trail go, in microseconds, …
+    pub audit_max_age_us: u64,
+    /// … and how large it may become; whole segments go.
+    pub audit_max_bytes: u64,
     /// The journal is compacted when it is this many times larger than what it holds …
     pub compact_factor: u64,
     /// … and at least this large (several segments: only whole ones are dropped).
@@ -42,6 +46,8 @@ impl Options {
             segment_bytes: 4 * 1024 * 1024,
             reserve_bytes: 16 * 1024 * 1024,
             max_record_bytes: 16 * 1024 * 1024,
+            audit_max_age_us: 365 * 24 * 3_600_000_000,
+            audit_max_bytes: 1 << 30,
             compact_factor: 4,
             compact_min_bytes: 16 * 1024 * 1024,
             checkpoint_every: 1024,

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use super::audit;
 use super::document::{self, Entry, Kind};
 use super::index::{Index, IndexError};
 use super::options::Options;
@@ -31,6 +32,7 @@ type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
 pub struct StateTask {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) journal: log::Appender,
+    pub(super) trail: log::Appender,
     pub(super) shared: Arc<Shared>,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
@@ -80,11 +82,17 @@ impl StateTask {
 
     /// Commits a batch of commands and answers each.
     pub(super) async fn commit(&mut self, batch: Vec<Command>) {
-        let (prepared, records) = self.prepare(batch);
+        let (prepared, records, entries) = self.prepare(batch);
         if prepared.is_empty() {
             return;
         }
-        match self.journal.append(records).await {
+        // The trail first: what is not in it is not done.
+        let traced = self.trail.append(entries).await;
+        let written = match traced {
+            Ok(_) => self.journal.append(records).await,
+            Err(error) => Err(error),
+        };
+        match written {
             Ok(offsets) => {
                 for (offset, prepared) in offsets.zip(prepared) {
                     self.apply(offset, prepared).await;
@@ -99,37 +107,47 @@ impl StateTask {
         }
     }
 
-    fn prepare(&self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>) {
+    /// The changes to make, with their records for the journal and for the trail.
+    fn prepare(&self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>, Vec<log::NewRecord>) {
         let mut overlay = Overlay::new();
         let mut prepared = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
+        let mut trail = Vec::with_capacity(batch.len());
         for command in batch {
-            let (checked, reply) = match command {
-                Command::Write { writes, reply } => (self.check(&overlay, writes), reply),
-                Command::Update { kind, id, edit, reply } => match self.edited(&overlay, kind, id, edit) {
-                    Ok(Edited::Same(doc)) => {
-                        answer(reply, Ok(vec![doc]));
-                        continue;
+            let (checked, by, reply) = match command {
+                Command::Write { writes, by, reply } => (self.check(&overlay, writes), by, reply),
+                Command::Update { kind, id, edit, by, reply } => {
+                    match self.edited(&overlay, kind, id, edit) {
+                        Ok(Edited::Same(doc)) => {
+                            answer(reply, Ok(vec![doc]));
+                            continue;
+                        }
+                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write]), by, reply),
+                        Err(error) => (Err(error), by, reply),
                     }
-                    Ok(Edited::New(write)) => (self.check(&overlay, vec![write]), reply),
-                    Err(error) => (Err(error), reply),
-                },
+                }
             };
+            let now_us = self.clock.now_us();
             let encoded = checked.and_then(|(entries, written)| {
                 let (payload, hash) = self.encode(&entries)?;
                 Ok((entries, written, payload, hash))
             });
             match encoded {
                 Ok((entries, written, payload, hash)) => {
+                    for entry in &entries {
+                        // Known to be readable: it was read for the check.
+                        let before = self.current(&overlay, entry.kind, &entry.id).ok().flatten();
+                        trail.push(audit::record(entry, before.as_ref(), by.as_deref(), now_us));
+                    }
                     let keyed = entries.iter().map(|e| ((e.kind, e.id.clone()), e.doc.clone()));
                     overlay.extend(keyed);
-                    records.push(log::NewRecord { tag: 0, flags: 0, time_us: self.clock.now_us(), payload });
+                    records.push(log::NewRecord { tag: 0, flags: 0, time_us: now_us, payload });
                     prepared.push(Prepared { entries, written, hash, reply });
                 }
                 Err(error) => answer(reply, Err(error)),
             }
         }
-        (prepared, records)
+        (prepared, records, trail)
     }
 
     /// The write that an edit asks for; none when it changes nothing.

@@ -1,6 +1,7 @@
 //! What can be asked of the owner task, and why it may be refused.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 use super::document::Kind;
 use super::index::IndexError;
 use crate::log;
+use crate::model::Actor;
 
 /// What must be true of the stored document for a write to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,13 +104,26 @@ impl From<log::AppendError> for WriteError {
 /// A change of a document in place.
 pub(super) type Edit = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 
+/// Who asked; `None`: the program itself.
+pub(super) type By = Option<Arc<Actor>>;
+
 /// A document as it was written.
 pub(super) type Written = Map<String, Value>;
 
 /// Work for the owner task.
 pub(super) enum Command {
-    Write { writes: Vec<Write>, reply: oneshot::Sender<Result<Vec<Written>, WriteError>> },
-    Update { kind: Kind, id: String, edit: Edit, reply: oneshot::Sender<Result<Vec<Written>, WriteError>> },
+    Write {
+        writes: Vec<Write>,
+        by: By,
+        reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
+    },
+    Update {
+        kind: Kind,
+        id: String,
+        edit: Edit,
+        by: By,
+        reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
+    },
 }
 
 impl fmt::Debug for Command {

@@ -9,6 +9,7 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests may use")]
 
 mod api;
+mod audit;
 mod backup;
 mod broker;
 mod broker_ingest;

@@ -9,7 +9,8 @@ use crate::model::{Hook, Id, QueueState, QueueStatus, Trigger};
 use crate::queues::{Survey, SurveyedHook};
 use crate::state::key_hash;
 
-const PATHS: [(&str, &str); 4] = [("GET", "status"), ("GET", "log"), ("GET", "hooks"), ("POST", "retention")];
+const PATHS: [(&str, &str); 5] =
+    [("GET", "status"), ("GET", "log"), ("GET", "hooks"), ("GET", "audit"), ("POST", "retention")];
 
 fn surveyed(id: u128, waiting: u64, disable_reason: Option<&str>) -> SurveyedHook {
     let hook = Hook::new(Id(id), Id(9), Trigger::All, "https://example.com".to_owned());

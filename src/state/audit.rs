@@ -1,0 +1,261 @@
+//! The audit trail: who changed which document, when, from what to what; without secrets, in a log of its own.
+//!
+//! No change is made, let alone answered, before its entry is on disk. So an entry may stand for a change that a
+//! crash or a failing disk prevented in that moment, but no change is without one.
+
+use serde_json::{Map, Value, json};
+
+use super::document::{self, Entry, Kind};
+use crate::log::{NewRecord, ReadError, Reader, Record};
+use crate::model::{AccountId, Actor, gregorian_seconds};
+
+const VERSION: u32 = 1;
+/// Records looked at in one step of a page.
+const STEP: usize = 256;
+const STEP_BYTES: usize = 4 << 20;
+/// What is shown in place of a secret.
+const MASK: &str = "***";
+/// A field whose name holds one of these is a secret.
+const SECRET_NAMES: [&str; 10] =
+    ["secret", "password", "hash", "token", "md5", "sha1", "salt", "api_key", "credential", "private_key"];
+/// Fields that every write changes.
+const BOOKKEEPING: [&str; 6] =
+    ["_rev", "pvt_modified", "pvt_request_id", "pvt_auth_account_id", "pvt_is_authenticated", "pvt_vsn"];
+
+/// Which entries are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only changes of documents that belong to this account.
+    pub account: Option<AccountId>,
+    /// Not before (µs since 1970).
+    pub from_us: u64,
+    /// Before (µs since 1970).
+    pub until_us: u64,
+    /// The position to begin with.
+    pub start: Option<u64>,
+    /// Oldest first; else newest first.
+    pub ascending: bool,
+    /// Entries at most.
+    pub limit: usize,
+}
+
+/// Some entries with their positions, and where to go on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditPage {
+    /// As they are shown.
+    pub rows: Vec<(u64, Map<String, Value>)>,
+    /// `None`: there are no more.
+    pub next: Option<u64>,
+}
+
+/// The entry of a change that is about to be made.
+pub(super) fn record(
+    entry: &Entry,
+    before: Option<&Map<String, Value>>,
+    by: Option<&Actor>,
+    now_us: u64,
+) -> NewRecord {
+    let (kind, after) = (entry.kind, entry.doc.as_ref());
+    let owner = match kind {
+        Kind::Account => entry.id.parse().ok(),
+        _ => after.or(before).and_then(document::owner),
+    };
+    let by = by.map_or_else(
+        || json!({"kind": "program"}),
+        |by| {
+            json!({
+                "kind": "api", "account_id": by.account, "request_id": by.request_id,
+                "remote": by.remote.map(|address| address.to_string()),
+            })
+        },
+    );
+    let entry = json!({
+        "v": VERSION, "timestamp": gregorian_seconds(now_us), "by": by, "action": action(before, after),
+        "kind": kind, "id": entry.id, "account_id": owner, "changed": changed(before, after),
+        "before": before.map(|doc| shown(kind, doc)), "after": after.map(|doc| shown(kind, doc)),
+    });
+    let payload = entry.to_string().into();
+    NewRecord { tag: owner.map_or(0, AccountId::tag), flags: 0, time_us: now_us, payload }
+}
+
+fn action(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> &'static str {
+    let deleted = |doc: Option<&Map<String, Value>>| doc.is_none_or(document::is_deleted);
+    match (deleted(before), deleted(after)) {
+        (true, false) => "create",
+        (false, false) => "change",
+        (_, true) => "delete",
+    }
+}
+
+/// Top-level fields that differ, secret ones too: by name only.
+fn changed(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Vec<String> {
+    let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
+    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    let differs = |name: &&String| before.get(*name) != after.get(*name);
+    names.filter(differs).filter(|name| !BOOKKEEPING.contains(&name.as_str())).cloned().collect()
+}
+
+/// A document without its secrets. Of the program's own settings only the names.
+fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
+    let show = |(name, value): (&String, &Value)| {
+        let hidden = kind == Kind::Setting && name != "_id";
+        (name.clone(), if hidden { MASK.into() } else { masked(name, value) })
+    };
+    doc.iter().map(show).collect()
+}
+
+fn masked(name: &str, value: &Value) -> Value {
+    let lower = name.to_ascii_lowercase();
+    if SECRET_NAMES.iter().any(|word| lower.contains(word)) && !value.is_null() {
+        return MASK.into();
+    }
+    match value {
+        // A hook's own headers may well authorise it.
+        Value::Object(headers) if lower == "headers" => {
+            headers.keys().map(|name| (name.clone(), MASK.into())).collect::<Map<_, _>>().into()
+        }
+        Value::Object(inner) => {
+            inner.iter().map(|(k, v)| (k.clone(), masked(k, v))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(|item| masked("", item)).collect::<Vec<_>>().into(),
+        Value::String(text) if text.contains("://") => without_user(text).into(),
+        other => other.clone(),
+    }
+}
+
+/// A URI without user and password.
+fn without_user(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut uri) if !uri.username().is_empty() || uri.password().is_some() => {
+            // Neither call can fail for a URI that has them.
+            let _same = uri.set_username(MASK);
+            let _same = uri.set_password(None);
+            uri.into()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A page of the trail. Blocking.
+pub(super) fn page(trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
+    let first = trail.offset_at_time(query.from_us)?.max(trail.first());
+    let end = trail.offset_at_time(query.until_us)?;
+    let mut at = match (query.start, query.ascending) {
+        (Some(start), true) => start.max(first),
+        (Some(start), false) => start.saturating_add(1).min(end),
+        (None, true) => first,
+        (None, false) => end,
+    };
+    let mut page = AuditPage::default();
+    while if query.ascending { at < end } else { at > first } {
+        let (records, next) = step(trail, query, at, (first, end))?;
+        for record in records {
+            if page.rows.len() == query.limit {
+                page.next = Some(record.offset);
+                return Ok(page);
+            }
+            page.rows.extend(row(&record).map(|row| (record.offset, row)));
+        }
+        if next == at {
+            break;
+        }
+        at = next;
+    }
+    Ok(page)
+}
+
+/// Records of the query from `at` on in its direction, and where the next step begins.
+fn step(
+    trail: &Reader,
+    query: &AuditQuery,
+    at: u64,
+    (first, end): (u64, u64),
+) -> Result<(Vec<Record>, u64), ReadError> {
+    let tag = query.account.map(AccountId::tag);
+    let (mut records, next) = match (tag, query.ascending) {
+        (Some(tag), true) => {
+            let batch = trail.read_tags(&[tag], at, end, STEP, STEP_BYTES)?;
+            (batch.records, batch.next)
+        }
+        (None, true) => {
+            let batch = trail.read(at, STEP, STEP_BYTES)?;
+            (batch.records, batch.next)
+        }
+        (Some(tag), false) => {
+            let records = trail.read_tags_back(&[tag], at, STEP)?;
+            let next = records.last().map_or(first, |record| record.offset);
+            (records, next)
+        }
+        (None, false) => {
+            let next = at.saturating_sub(STEP as u64).max(first);
+            let mut records = Vec::new();
+            let mut from = next;
+            while from < at {
+                let batch = trail.read(from, STEP, STEP_BYTES)?;
+                from = batch.next.max(from + 1);
+                records.extend(batch.records.into_iter().filter(|record| record.offset < at));
+            }
+            records.reverse();
+            (records, next)
+        }
+    };
+    records.retain(|record| (first..end).contains(&record.offset));
+    Ok((records, next))
+}
+
+fn row(record: &Record) -> Option<Map<String, Value>> {
+    let mut row: Map<String, Value> = serde_json::from_slice(&record.payload).ok()?;
+    row.shift_remove("v");
+    Some(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    fn doc(value: &Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn entry_of(before: Option<&Value>, after: Option<&Value>) -> Value {
+        let entry = Entry { kind: Kind::Hook, id: "h".to_owned(), doc: after.map(doc) };
+        let by = Actor { account: Id(1), request_id: "r".to_owned(), remote: Some([192, 0, 2, 1].into()) };
+        let record = record(&entry, before.map(doc).as_ref(), Some(&by), 5_000_000);
+        assert_eq!(record.time_us, 5_000_000);
+        serde_json::from_slice(&record.payload).unwrap()
+    }
+
+    #[test]
+    fn an_entry_says_who_did_what_to_which_document() {
+        let before = json!({"name": "a", "enabled": true, "_rev": "1-x", "pvt_account_id": Id(7)});
+        let after = json!({"name": "b", "enabled": true, "_rev": "2-y", "pvt_account_id": Id(7)});
+        let entry = entry_of(Some(&before), Some(&after));
+        assert_eq!((&entry["action"], &entry["changed"]), (&json!("change"), &json!(["name"])));
+        assert_eq!((&entry["before"]["name"], &entry["after"]["name"]), (&json!("a"), &json!("b")));
+        assert_eq!((&entry["by"]["remote"], &entry["account_id"]), (&json!("192.0.2.1"), &json!(Id(7))));
+        assert_eq!(entry_of(None, Some(&after))["action"], "create");
+        assert_eq!(entry_of(Some(&after), Some(&json!({"pvt_deleted": true})))["action"], "delete");
+        assert_eq!(entry_of(Some(&after), None)["action"], "delete");
+    }
+
+    #[test]
+    fn no_secret_is_in_an_entry_and_its_change_is() {
+        let with = |secret: &str| {
+            json!({
+                "secret": secret, "pvt_secrets": [secret], "pvt_key_hash": secret, "nested": {"Password": secret},
+                "headers": {"authorization": secret, "x-key": secret}, "list": [{"token": secret}],
+                "uri": format!("https://me:{secret}@example.com/hook"), "name": "n",
+            })
+        };
+        let entry = entry_of(Some(&with("s3cret-1")), Some(&with("s3cret-2")));
+        assert!(!entry.to_string().contains("s3cret"), "{entry}");
+        assert_eq!(entry["after"]["headers"], json!({"authorization": "***", "x-key": "***"}));
+        assert_eq!(entry["after"]["uri"], "https://***@example.com/hook");
+        assert!(entry["changed"].as_array().unwrap().contains(&json!("secret")), "{entry}");
+        assert_eq!(
+            shown(Kind::Setting, &doc(&json!({"_id": "system", "x": 1}))),
+            doc(&json!({"_id": "system", "x": "***"}))
+        );
+    }
+}
