@@ -288,6 +288,8 @@ fn http_options(config: &Config) -> http::Options {
     http::Options {
         listen: config.http.listen,
         max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
+        page_size: config.http.page_size,
+        max_page_size: config.http.max_page_size,
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),
         node: node_name(),
         metrics_token_hash: config.metrics.token.as_ref().map(|token| state::key_hash(token.reveal())),

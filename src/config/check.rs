@@ -23,6 +23,8 @@ impl Config {
             ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
             ("http.max_body_bytes", self.http.max_body_bytes, 1024, 1 << 30),
             ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 3_600_000),
+            ("http.page_size", self.http.page_size as u64, 1, self.http.max_page_size as u64),
+            ("http.max_page_size", self.http.max_page_size as u64, 1, 1_000_000),
             ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
             ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),

@@ -52,7 +52,7 @@ macro_rules! section {
 
 section!(
     /// `[http]`
-    Http { listen: SocketAddr, max_body_bytes: u64, request_timeout_ms: u64 }
+    Http { listen: SocketAddr, max_body_bytes: u64, request_timeout_ms: u64, page_size: usize, max_page_size: usize }
 );
 section!(
     /// `[websocket]`

@@ -52,11 +52,7 @@ impl Envelope {
             None | Some(Value::Object(_) | Value::Array(_)) => {
                 Ok(Self { members: Some(members.into()), unreadable: false })
             }
-            Some(other) => {
-                let message = "Value did not match type(s): object, array";
-                let details = json!({"message": message, "target": ["object", "array"], "value": other});
-                Err(ApiError::field("data", "type", &details))
-            }
+            Some(other) => Err(ApiError::wrong_type("data", "object, array", other)),
         }
     }
 
@@ -70,11 +66,7 @@ impl Envelope {
         match self.members.as_ref().and_then(|m| m.get("data")) {
             None => Ok(Map::new()),
             Some(Value::Object(data)) => Ok(data.clone()),
-            Some(other) => {
-                let message = "Value did not match type(s): object";
-                let details = json!({"message": message, "target": "object", "value": other});
-                Err(ApiError::field("data", "type", &details))
-            }
+            Some(other) => Err(ApiError::wrong_type("data", "object", other)),
         }
     }
 }

@@ -76,7 +76,11 @@ impl ApiError {
     }
 
     pub(super) fn malformed_account(id: &str) -> Self {
-        Self::new(404, "bad identifier", json!({"message": format!("invalid account_id '{id}'")}))
+        let message = match id {
+            "" => "missing account_id".to_owned(),
+            id => format!("invalid account_id '{id}'"),
+        };
+        Self::new(404, "bad identifier", json!({"message": message}))
     }
 
     pub(super) fn not_found() -> Self {

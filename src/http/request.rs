@@ -9,7 +9,7 @@ use warp::http::{HeaderMap, Method};
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
-    /// The path's segments, percent-decoded; empty ones are left out.
+    /// The path's segments, percent-decoded; empty ones are left out, but for a missing account id.
     pub(super) segments: Vec<String>,
     /// The path as it came.
     pub(super) path: String,
@@ -21,7 +21,14 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn new(method: Method, path: &str, query: &str, headers: HeaderMap) -> Self {
-        let segments = path.split('/').filter(|s| !s.is_empty()).map(decode).collect();
+        let segments = path.trim_end_matches('/').split('/').map(decode);
+        let segments = segments.fold(Vec::new(), |mut kept: Vec<String>, segment| {
+            let is_account = kept.len() == 2 && kept.last().is_some_and(|last| last == "accounts");
+            if is_account || !segment.is_empty() {
+                kept.push(segment);
+            }
+            kept
+        });
         let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         Self { method, segments, path: path.to_owned(), query, headers, body: Bytes::new(), remote: None }
     }
@@ -71,6 +78,9 @@ mod tests {
     fn a_path_is_split_and_unescaped() {
         let request = Request::new(Method::GET, "/v2//accounts/a%20b+c&d=e/", "x=1&y=%26", HeaderMap::new());
         assert_eq!(request.segments, ["v2", "accounts", "a b+c&d=e"]);
+        let segments = |path| Request::new(Method::GET, path, "", HeaderMap::new()).segments;
+        assert_eq!(segments("/v2/accounts//webhooks//"), ["v2", "accounts", "", "webhooks"]);
+        assert_eq!(segments("//v2/accounts//"), ["v2", "accounts"]);
         assert_eq!((request.query("x"), request.query("y")), (Some("1"), Some("&")));
     }
 }

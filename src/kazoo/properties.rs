@@ -88,6 +88,29 @@ fn read_form(form: &str) -> Vec<(Vec<String>, String)> {
     out
 }
 
+/// The sent leaves as pairs of a whole name and a text.
+fn pairs(map: &Object) -> Vec<(String, String)> {
+    let mut sent = Vec::new();
+    for (key, value) in map {
+        leaves(std::slice::from_ref(key), value, &mut sent);
+    }
+    let named = sent.into_iter().map(|(path, text)| {
+        let mut parts = path.iter().map(|part| part.trim_start_matches("\u{0}item"));
+        let first = parts.next().unwrap_or_default().to_owned();
+        (parts.fold(first, |name, part| format!("{name}[{part}]")), text)
+    });
+    named.collect()
+}
+
+/// Payloads whose names are plain words, and that hold something everywhere.
+fn plain_json() -> impl Strategy<Value = Value> {
+    let text = any::<String>().prop_map(Value::from);
+    let texts = vec(any::<String>(), 1..4).prop_map(Value::from);
+    prop_oneof![text, texts].prop_recursive(3, 20, 4, |inner| {
+        btree_map("[a-z_]{1,8}", inner, 1..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -123,6 +146,21 @@ proptest! {
         owned.put("vars", Some(Value::Object(map.clone())));
         prop_assert_eq!(form(&borrowed), form(&owned));
         prop_assert_eq!(serde_json::to_string(&borrowed).unwrap(), serde_json::to_string(&owned).unwrap());
+    }
+
+    #[test]
+    fn a_parser_of_another_hand_reads_the_same_names_and_texts(map in btree_map(key(), any_json(), 0..8)) {
+        let map: Object = map.into_iter().collect();
+        let form = form(&map.clone().into());
+        let read: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+        prop_assert_eq!(read, pairs(&map));
+    }
+
+    #[test]
+    fn a_parser_of_another_hand_reads_the_same_structure(map in btree_map("[a-z_]{1,8}", plain_json(), 0..6)) {
+        let sent: Object = map.into_iter().collect();
+        let read: Object = serde_qs::from_str(&form(&sent.clone().into())).expect("a form");
+        prop_assert_eq!(Value::Object(read), Value::Object(sent));
     }
 
     #[test]

@@ -130,3 +130,69 @@ impl Streamed {
         format!("],{}", trailer.strip_prefix('{').unwrap_or_default()).into_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use warp::http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::http::errors::ApiError;
+    use crate::http::list::{Ask, Batch, Filters, Item, Paging, Source};
+    use crate::http::options::Options;
+    use crate::http::ports::Answer;
+
+    /// Two items, then what it reads from is broken.
+    struct Broken;
+
+    impl Source for Broken {
+        fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+            let batch = match ask.from.as_deref() {
+                None => Ok(Batch {
+                    items: vec![("b".into(), Item::from(json!({"n": 1})))],
+                    next: Some("a".into()),
+                }),
+                Some("a") => Ok(Batch {
+                    items: vec![("a".into(), Item::from(json!({"n": 2})))],
+                    next: Some("0".into()),
+                }),
+                Some(_) => Err(ApiError::unavailable(&"broken")),
+            };
+            Box::pin(std::future::ready(batch))
+        }
+
+        fn columns(&self) -> Vec<String> {
+            vec!["n".into()]
+        }
+    }
+
+    async fn pieces(form: Form) -> (String, Option<io::Error>) {
+        let request = Request::new(Method::GET, "/", "chunk_size=1", HeaderMap::new());
+        let paging = Paging::of(&request, &Options::default(), form).expect("paging");
+        let walk = Walk::new(Box::new(Broken), Filters::default(), &paging);
+        let list = Streamed { form, columns: Broken.columns(), first: Vec::new(), walk };
+        let mut body = Box::pin(list.body(Frame::default()));
+        let mut text = String::new();
+        while let Some(piece) = body.next().await {
+            match piece {
+                Ok(piece) => text.push_str(&String::from_utf8_lossy(&piece)),
+                Err(error) => return (text, Some(error)),
+            }
+        }
+        (text, None)
+    }
+
+    #[tokio::test]
+    async fn a_list_that_breaks_off_is_cut_in_the_midst_and_never_closed() {
+        let (text, error) = pieces(Form::Chunked).await;
+        assert_eq!((text.as_str(), error.is_some()), ("{\"data\":[{\"n\":1},{\"n\":2}", true));
+        let (text, error) = pieces(Form::Csv).await;
+        assert_eq!((text.as_str(), error.is_some()), ("n\r\n1\r\n2\r\n", true));
+    }
+
+    #[test]
+    fn a_file_name_is_safe_within_quotes_and_names_no_folder() {
+        assert_eq!(file_name("../a \"b\"\r\nü.csv"), ".._a _b____.csv");
+        assert_eq!(file_name(&"x".repeat(500)).len(), 120);
+    }
+}

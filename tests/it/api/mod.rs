@@ -1,3 +1,9 @@
-//! The management API through the whole program, one file per resource.
+//! The management API from outside, as a client written for KAZOO meets it: one file per resource.
 
 mod accounts;
+mod attempts;
+mod defects;
+mod envelope;
+mod errors;
+mod lists;
+mod validation;

@@ -171,6 +171,16 @@ impl Api {
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 
+    /// Where the program answers, without a slash at the end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The token that its requests carry.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The body of what is no envelope.
     pub async fn text(&self, path: &str) -> String {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();

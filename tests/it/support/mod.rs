@@ -9,6 +9,7 @@ pub mod gate;
 pub mod look;
 pub mod process;
 pub mod publisher;
+pub mod raw;
 pub mod receiver;
 mod receiver_http;
 pub mod wait;
