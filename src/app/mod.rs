@@ -98,6 +98,9 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { tasks, stops, grace, queues, steps, .. } = self;
         let failed = Stop::new();
+        // Dropped before it has ended, as under a test that fails, it lets its threads go.
+        let all = [&stops.intake, &stops.engine, &stops.abandon, &stops.storage];
+        let _let_go = all.map(|stop| stop.clone().drop_guard());
         let (storage, engine, rest) = start(&tasks, &stops, &failed, steps);
         match queues.resume_replays().await {
             Ok(0) => {}

@@ -7,7 +7,7 @@ use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
 use crate::kazoo::{self, AttemptParts, Extras, WireRequest};
 use crate::log::{ReadError, Reader, Record};
 use crate::model::{AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId};
-use crate::state::State;
+use crate::state::{Kind, State};
 
 const READ: usize = 256;
 const READ_BYTES: usize = 1 << 20;
@@ -57,10 +57,16 @@ impl AttemptReader {
     }
 
     fn hooks(&self, query: &AttemptQuery) -> HashMap<u64, Arc<Hook>> {
-        let hooks: Vec<Arc<Hook>> = query
-            .hook
-            .map_or_else(|| self.state.all_hooks(), |hook| self.state.hook(hook).into_iter().collect());
+        let hooks: Vec<Arc<Hook>> =
+            query.hook.map_or_else(|| self.state.all_hooks(), |hook| self.hook(hook).into_iter().collect());
         hooks.into_iter().filter(|h| h.account == query.account).map(|h| (h.id.tag(), h)).collect()
+    }
+
+    /// A hook, also one that was deleted: what it was sent can still be looked up.
+    fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
+        let deleted = || self.state.get(Kind::Hook, &id.to_string()).ok().flatten();
+        let read = |doc| kazoo::hook_from_document(&doc).ok().map(Arc::new);
+        self.state.hook(id).or_else(|| deleted().and_then(read))
     }
 
     fn records(

@@ -12,6 +12,24 @@ use super::*;
 use crate::http::options::Options;
 use crate::http::ports::Answer;
 
+/// A list without an end, and how many items have been asked for.
+#[derive(Clone, Default)]
+struct Endless(Arc<Mutex<usize>>);
+
+impl Source for Endless {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        *self.0.lock().expect("not poisoned") += ask.most;
+        let from: usize = ask.from.map_or(0, |from| from.parse().expect("a key"));
+        let items = (from..from + ask.most).map(|n| (format!("{n:020}"), Item::from(json!({"key": n}))));
+        let batch = Batch { items: items.collect(), next: Some(format!("{:020}", from + ask.most)) };
+        Box::pin(std::future::ready(Ok(batch)))
+    }
+
+    fn columns(&self) -> Vec<String> {
+        vec!["key".to_owned()]
+    }
+}
+
 /// A source whose items come and go between batches.
 #[derive(Clone, Default)]
 struct Changing(Arc<Mutex<BTreeMap<String, Value>>>);
@@ -181,6 +199,17 @@ proptest! {
         let item = Item::from(json!({"a": {"b": [1, "x"]}, "pvt_created": "then"}));
         let _shown = Filters::of(&request).map(|filters| filters.match_item(&item));
         let _paging = Paging::of(&request, &Options::default(), Form::Page);
+    }
+}
+
+#[test]
+fn a_streamed_list_is_read_no_further_than_it_is_taken() {
+    let source = Endless::default();
+    let mut walk = walk(source.clone(), "paginate=false&chunk_size=7&ascending=true");
+    for taken in 1..=100 {
+        let rows = wait(walk.next()).expect("rows").expect("more");
+        assert_eq!(rows.len(), 7);
+        assert_eq!(*source.0.lock().unwrap(), taken * 7);
     }
 }
 

@@ -69,3 +69,14 @@ async fn a_hook_that_is_not_there_has_an_empty_list() {
     let own = test.get(&format!("/v2/accounts/{a}/webhooks/{others}/attempts")).await;
     assert_eq!(own.body["page_size"], 5);
 }
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_read_is_a_fault_of_the_store_and_says_no_more() {
+    let test = TestApi::start().await;
+    *test.recorded.broken.lock().unwrap() = true;
+    for query in ["", "?is_chunked=true", "?accept=csv"] {
+        let answer = test.get(&format!("/v2/accounts/{}/webhooks/attempts{query}", test.master)).await;
+        let expected = json!({"message": "datastore fatal error"});
+        assert_eq!(answer.refusal(), (503, "datastore_fault", &expected), "{query}");
+    }
+}

@@ -23,6 +23,8 @@ pub(in crate::http) struct Recorded {
     pub(super) attempts: Mutex<Vec<AttemptQuery>>,
     pub(super) faults: Mutex<Vec<Fault>>,
     pub(super) survey: Mutex<Survey>,
+    /// Whether the ledger cannot be read.
+    pub(super) broken: Mutex<bool>,
     /// Attempts in the ledger, at positions 0 to this.
     pub(super) ledger: Mutex<u64>,
 }
@@ -144,6 +146,9 @@ impl Queues for Recorded {
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {
+        if *self.broken.lock().expect("not poisoned") {
+            return now(Err(AttemptsError::Unavailable("the ledger is poisoned".into())));
+        }
         let end = *self.ledger.lock().expect("not poisoned");
         let start = query.start.map_or(end, |start| start + 1).min(end);
         let mut positions = (0..start).rev();

@@ -102,3 +102,17 @@ async fn the_range_has_kazoos_rules() {
     assert!(!rows(&api, &format!("created_from={}&created_to={at}", at - 2_682_000)).await.is_empty());
     app.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_deleted_hook_was_sent_can_still_be_looked_up() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&["disable.failure_count=0"]).await;
+    let (api, a, _) = refused(&app, &receiver).await;
+    let path = format!("/webhooks/{a}/attempts");
+    let before = api.own("GET", &path, None).await;
+    assert_eq!(api.own("DELETE", &format!("/webhooks/{a}"), None).await.status, 200);
+    let after = api.own("GET", &path, None).await;
+    assert_eq!((after.status, after.data()), (200, before.data()));
+    assert!(!after.data().as_array().unwrap().is_empty());
+    app.stop().await;
+}
