@@ -1,9 +1,11 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
+pub mod amqp;
 pub mod app;
 pub mod auth;
 pub mod backup;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod demo;

@@ -28,8 +28,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &["model", "disk", "tasks", "metrics"]),
     // Accounts, hooks, keys and settings: a journal, which is a log, and the index over it.
     ("state", &["model", "kazoo", "log", "disk", "tasks"]),
+    // What every client of the broker shares: address, waits, status, exchanges.
+    ("amqp", &[]),
     // Events come in: broker or HTTP, into the log, acknowledged after the sync.
-    ("ingest", &["model", "kazoo", "log", "state", "tasks", "metrics"]),
+    ("ingest", &["model", "kazoo", "log", "state", "amqp", "tasks", "metrics"]),
     // Who gets which event, in which order, and when again. Follows the log; knows nothing of how events came.
     ("queues", &["model", "kazoo", "log", "state", "tasks", "metrics"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
@@ -39,7 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Websocket sessions over the same log.
     ("live", &["model", "kazoo", "log", "state", "auth", "tasks"]),
     // Channel commands, published to the broker for a client.
-    ("commands", &["model", "kazoo", "log", "state", "ingest", "tasks"]),
+    ("commands", &["model", "kazoo", "log", "state", "amqp", "ingest", "tasks"]),
     // The management API: asks and tells the steps through their handles, never an attempt.
     (
         "http",
@@ -57,7 +59,7 @@ const WIRING: &[&str] = &["main", "lib", "app", "cli", "config", "telemetry", "d
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
     ("reqwest", &["delivery"]),
-    ("lapin", &["ingest", "commands"]),
+    ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
 ];
 

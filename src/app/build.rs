@@ -8,18 +8,21 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
+use super::broker::{Broker, node_name};
 use super::keeper::{Announcer, Keeper};
 use super::operator::Operator;
-use super::ports::{EventsPort, HealthPort, QueuesPort};
+use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort};
 use super::retention::Retention;
 use super::watch::StorageHealth;
 use super::{App, Steps, Stops};
+use crate::amqp;
 use crate::auth::{self, Auth};
+use crate::commands::{self, Commands};
 use crate::config::Config;
 use crate::delivery::{self, Delivery};
 use crate::disk::OsDisk;
 use crate::http::{self, Api, Ports, Server};
-use crate::ingest::{self, AmqpConsumer, ConsumerOptions, Ingest, Publisher, PublisherOptions};
+use crate::ingest::{self, AmqpConsumer, Ingest};
 use crate::log::{self, Opened};
 use crate::model::Clock;
 use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
@@ -114,19 +117,19 @@ impl App {
         let from = (changes, std::mem::take(&mut storage.recovered));
         let middle = middle(&config, &clock, &tasks, &storage, from)?;
         let Storage { state, task, events, ledger, ingest, .. } = storage;
-        let link = broker(&config, &ingest)?;
+        let broker = Broker::new(&config, &ingest, &clock)?;
         let retention = Retention {
             events: (events.appender, events.reader.clone()),
             ledger: (ledger.appender, ledger.reader),
             clock: clock.clone(),
             max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
         };
-        let ports = ports(&config, &link, &ingest, &middle.handle, (&state, &retention));
+        let ports = ports(&config, &broker, &ingest, &middle.handle, (&state, &retention));
         let auth = Auth::new(state.clone(), clock.clone(), auth_options(&config));
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api).await?;
         let announcer = Announcer {
-            publisher: config.amqp.uri.is_some().then_some(link.handle),
+            requester: config.amqp.uri.is_some().then_some(broker.requester),
             ingest: ingest.clone(),
             node: node_name(),
             clock,
@@ -140,8 +143,7 @@ impl App {
             state,
             events: events.reader,
             steps: Steps {
-                consumer: link.consumer,
-                publisher: link.publisher,
+                broker: broker.tasks,
                 server,
                 engine: middle.engine,
                 delivery: middle.delivery,
@@ -160,14 +162,15 @@ impl App {
 /// The steps as the API sees them.
 fn ports(
     config: &Config,
-    link: &Broker,
+    broker: &Broker,
     ingest: &Ingest,
     queues: &Queues,
     (state, retention): (&State, &Retention),
 ) -> Ports {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
-    let broker = link.consumer.as_ref().map_or_else(AmqpConsumer::disabled, AmqpConsumer::status);
-    let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: broker.clone() };
+    let consumer = broker.tasks.as_ref().map(|(consumer, _)| consumer);
+    let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
+    let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: consuming.clone() };
     let log_ids = state.settings().log_ids.clone();
     let logs =
         [("events", events), ("ledger", ledger), ("journal", state.journal()), ("audit", state.trail())];
@@ -177,15 +180,18 @@ fn ports(
         logs: logs.map(|(name, log)| (name, log.clone())).to_vec(),
         ingest: ingest.clone(),
         queues: queues.clone(),
-        broker,
+        broker: consuming,
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
     };
+    let options = commands::Options { flow_as_action: config.commands.flow_as_action };
+    let commands = Commands::new(broker.requester.clone(), ingest.clone(), state.clone(), options);
     Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
         events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone() }),
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),
+        channels: Arc::new(ChannelsPort(commands)),
     }
 }
 
@@ -212,35 +218,6 @@ fn open_log(dir: &Path, options: log::Options, clock: &Clock) -> anyhow::Result<
         .with_context(|| format!("log {}", dir.display()))?;
     tracing::debug!(dir = %dir.display(), end = opened.reader.end(), "log open");
     Ok(opened)
-}
-
-struct Broker {
-    consumer: Option<AmqpConsumer>,
-    publisher: Option<ingest::PublisherTask>,
-    handle: Publisher,
-}
-
-fn broker(config: &Config, ingest: &Ingest) -> anyhow::Result<Broker> {
-    let Some(uri) = &config.amqp.uri else {
-        tracing::info!("amqp.uri is not set: no broker, events come by HTTP only");
-        return Ok(Broker { consumer: None, publisher: None, handle: Publisher::disabled() });
-    };
-    let options = ConsumerOptions {
-        queue: config.amqp.queue.clone(),
-        prefetch: config.amqp.prefetch,
-        batch_events: config.ingest.batch_events,
-        ..ConsumerOptions::default()
-    };
-    let consumer = AmqpConsumer::new(uri.reveal(), options, ingest.clone()).context("amqp.uri")?;
-    let (handle, publisher) =
-        Publisher::new(uri.reveal(), &PublisherOptions::default()).context("amqp.uri")?;
-    Ok(Broker { consumer: Some(consumer), publisher: Some(publisher), handle })
-}
-
-fn node_name() -> String {
-    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let host = host.trim();
-    format!("switchhook@{}", if host.is_empty() { "localhost" } else { host })
 }
 
 fn state_options(config: &Config) -> state::Options {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::ingest::{Ingest, Publisher};
-use crate::kazoo;
+use crate::commands::Requester;
+use crate::ingest::Ingest;
+use crate::kazoo::{self, Sender};
 use crate::model::{Clock, Hook};
 use crate::queues::{self, Action};
 use crate::state::State;
@@ -27,7 +28,7 @@ impl Keeper {
 /// Publishes `webhook_disabled`; without a broker it goes straight into the log.
 pub(super) struct Announcer {
     /// `None` without a broker.
-    pub(super) publisher: Option<Publisher>,
+    pub(super) requester: Option<Requester>,
     pub(super) ingest: Ingest,
     pub(super) node: String,
     pub(super) clock: Clock,
@@ -37,12 +38,16 @@ impl Announcer {
     async fn run(self, mut disabled: mpsc::Receiver<Arc<Hook>>) {
         while let Some(hook) = disabled.recv().await {
             let msg_id = self.clock.now_us().to_string();
-            let message = kazoo::webhook_disabled_message(hook.account, hook.id, &msg_id, &self.node);
-            let body = serde_json::Value::Object(message).to_string();
-            let (exchange, key) = kazoo::WEBHOOK_DISABLED_BINDING;
-            if let Some(publisher) = &self.publisher {
-                publisher.publish(exchange, key, body);
-            } else if let Err(error) = self.ingest.submit(vec![body.into()], hook.account).await {
+            let sender = Sender { app: "webhooks", node: &self.node, msg_id: &msg_id };
+            let message = kazoo::webhook_disabled(hook.account, hook.id, sender);
+            if let Some(requester) = &self.requester {
+                if let Err(error) = requester.publish(message).await {
+                    tracing::warn!(hook_id = %hook.id, %error, "webhook_disabled could not be published");
+                }
+                continue;
+            }
+            let body = serde_json::Value::Object(message.body).to_string();
+            if let Err(error) = self.ingest.submit(vec![body.into()], hook.account).await {
                 tracing::warn!(hook_id = %hook.id, %error, "webhook_disabled could not be logged");
             }
         }

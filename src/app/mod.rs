@@ -4,6 +4,7 @@
 //! here, through handles and bounded channels. Shutdown runs along an event's way, so that nothing taken is
 //! left unwritten.
 
+mod broker;
 mod build;
 mod keeper;
 mod operator;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::commands::RequesterTask;
 use crate::delivery::Delivery;
 use crate::http::Server;
-use crate::ingest::{AmqpConsumer, Ingest, PublisherTask};
+use crate::ingest::{AmqpConsumer, Ingest};
 use crate::log::Writer;
 use crate::queues::{Engine, Queues};
 use crate::state::{State, StateTask};
@@ -51,8 +53,7 @@ struct Stops {
 
 /// What `run` starts.
 struct Steps {
-    consumer: Option<AmqpConsumer>,
-    publisher: Option<PublisherTask>,
+    broker: Option<(AmqpConsumer, RequesterTask)>,
     server: Server,
     engine: Engine,
     delivery: Delivery,
@@ -161,7 +162,7 @@ fn start(
     let engine = deliver(tasks, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
     let mut rest = vec![tasks.spawn("retention", steps.retention.run(tokens.intake.clone()))];
-    if let Some(consumer) = steps.consumer {
+    if let Some((consumer, requester)) = steps.broker {
         let (stop, failing) = (tokens.intake.clone(), failed.clone());
         rest.push(tasks.spawn("amqp", async move {
             if let Err(error) = consumer.run(stop).await {
@@ -169,9 +170,7 @@ fn start(
                 failing.cancel();
             }
         }));
-    }
-    if let Some(publisher) = steps.publisher {
-        rest.push(tasks.spawn("publisher", publisher.run(tokens.intake.clone())));
+        rest.push(tasks.spawn("requester", requester.run(tokens.intake.clone())));
     }
     let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));

@@ -7,9 +7,10 @@ use tokio::sync::watch;
 
 use super::retention::Retention;
 use super::scrape;
+use crate::amqp::BrokerStatus;
 use crate::disk::{Disk, OsDisk};
 use crate::http::{self, Answer, BrokerState, LogStatus, Retained, Status};
-use crate::ingest::{BrokerStatus, Ingest};
+use crate::ingest::Ingest;
 use crate::log::{Reader, SegmentRange};
 use crate::queues::{Queues, Survey};
 

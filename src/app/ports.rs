@@ -1,12 +1,17 @@
 //! The steps as the API sees them: thin translations, no decisions.
 
+use serde_json::{Map, Value};
+
+use crate::commands::{CommandError, Commands};
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
 use crate::ingest::{Ingest, SubmitError};
+use crate::kazoo::Command;
 use crate::log::Reader;
 use crate::model::{
-    AttemptPage, AttemptQuery, EventId, HookId, Id, LogIds, QueueStatus, ReplayRequest, ReplayStatus,
+    AccountId, AttemptPage, AttemptQuery, EventId, HookId, Id, LogIds, QueueStatus, ReplayRequest,
+    ReplayStatus,
 };
 use crate::queues::{AskError, Queues};
 
@@ -21,6 +26,9 @@ pub(super) struct EventsPort {
     pub(super) events: Reader,
     pub(super) log_ids: LogIds,
 }
+
+/// Channels.
+pub(super) struct ChannelsPort(pub(super) Commands);
 
 /// Health.
 pub(super) struct HealthPort(pub(super) StorageHealth);
@@ -97,6 +105,29 @@ fn not_taken(error: SubmitError) -> HttpSubmitError {
         SubmitError::Busy => HttpSubmitError::Busy,
         SubmitError::TooLarge { index, bytes, max } => HttpSubmitError::TooLarge { index, bytes, max },
         other => HttpSubmitError::Unavailable(other.to_string()),
+    }
+}
+
+impl http::Channels for ChannelsPort {
+    fn list(&self, account: AccountId) -> Answer<'_, Result<Vec<Map<String, Value>>, CommandError>> {
+        Box::pin(self.0.list(account))
+    }
+
+    fn read<'a>(
+        &'a self,
+        account: AccountId,
+        call_id: &'a str,
+    ) -> Answer<'a, Result<Map<String, Value>, CommandError>> {
+        Box::pin(self.0.read(account, call_id))
+    }
+
+    fn command<'a>(
+        &'a self,
+        account: AccountId,
+        call_id: &'a str,
+        command: &'a Command,
+    ) -> Answer<'a, Result<(), CommandError>> {
+        Box::pin(self.0.command(account, call_id, command))
     }
 }
 

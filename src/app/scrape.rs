@@ -4,7 +4,7 @@
 //! fail or lag most get series of their own, `metrics.hook_series` at most.
 
 use super::operator::Operator;
-use crate::ingest::BrokerStatus;
+use crate::amqp::BrokerStatus;
 use crate::metrics::{Family, Page};
 use crate::model::QueueState;
 use crate::queues::Survey;

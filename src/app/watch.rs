@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::ingest::BrokerStatus;
+use crate::amqp::BrokerStatus;
 use crate::log::Reader;
 
 type Findings = Vec<(&'static str, String)>;

@@ -1,7 +1,7 @@
 //! Ranges, and rules across keys.
 
 use super::{Config, ConfigError};
-use crate::ingest;
+use crate::amqp;
 
 fn refuse(key: &'static str, value: &dyn std::fmt::Display, rule: impl Into<String>) -> ConfigError {
     ConfigError::Value { key, value: value.to_string(), rule: rule.into() }
@@ -26,6 +26,9 @@ impl Config {
             ("http.page_size", self.http.page_size as u64, 1, self.http.max_page_size as u64),
             ("http.max_page_size", self.http.max_page_size as u64, 1, 1_000_000),
             ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
+            ("amqp.reconnect_max_ms", self.amqp.reconnect_max_ms, 500, 3_600_000),
+            ("commands.timeout_ms", self.commands.timeout_ms, 1, 60_000),
+            ("commands.max_in_flight", self.commands.max_in_flight as u64, 1, 100_000),
             ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
             ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 32 << 20),
@@ -80,7 +83,7 @@ impl Config {
             return Err(refuse("amqp.uri", &"***", "must start with amqp:// or amqps://"));
         }
         if let Some(uri) = &self.amqp.uri {
-            ingest::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", &"***", error.to_string()))?;
+            amqp::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", &"***", error.to_string()))?;
         }
         if let Some(key) = &self.auth.master_api_key
             && key.reveal().chars().count() != 64

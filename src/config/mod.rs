@@ -26,6 +26,7 @@ pub struct Config {
     pub amqp: Amqp,
     pub auth: Auth,
     pub api: Api,
+    pub commands: Commands,
     pub ingest: Ingest,
     pub log: Log,
     pub ledger: Ledger,
@@ -60,7 +61,7 @@ section!(
 );
 section!(
     /// `[amqp]`
-    Amqp { uri: Option<Masked>, queue: String, prefetch: u16 }
+    Amqp { uri: Option<Masked>, queue: String, prefetch: u16, reconnect_max_ms: u64 }
 );
 section!(
     /// `[auth]`
@@ -69,6 +70,10 @@ section!(
 section!(
     /// `[api]`
     Api { profile: Profile }
+);
+section!(
+    /// `[commands]`
+    Commands { timeout_ms: u64, max_in_flight: usize, flow_as_action: bool }
 );
 section!(
     /// `[ingest]`

@@ -16,8 +16,8 @@ use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
-    accounts, admin, api_auth, api_keys, attempts, definitions, events, health, metrics, queue, reenable,
-    replays, samples, webhooks,
+    accounts, admin, api_auth, api_keys, attempts, channels, definitions, events, health, metrics, queue,
+    reenable, replays, samples, webhooks,
 };
 use crate::auth::Caller;
 use crate::model::{Account, iso8601};
@@ -184,5 +184,9 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Replay(id, replay), _) => replays::cancel(call, id, replay).await,
         (Resource::Admin(what), _) => admin::answer(call, *what).await,
         (Resource::Events, _) => events::create(call).await,
+        (Resource::Channels, _) => channels::list(call).await,
+        (Resource::Channel(id), "GET") => channels::read(call, id).await,
+        (Resource::Channel(id), "PUT") => channels::flow(call, id).await,
+        (Resource::Channel(id), _) => channels::act(call, id).await,
     }
 }

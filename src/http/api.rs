@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::operator::Operator;
 use super::options::Options;
-use super::ports::{Events, Health, Queues};
+use super::ports::{Channels, Events, Health, Queues};
 use super::response::node_id;
 use crate::auth::Auth;
 use crate::model::Clock;
@@ -22,6 +22,7 @@ pub struct Api {
     pub(super) events: Arc<dyn Events>,
     pub(super) health: Arc<dyn Health>,
     pub(super) operator: Arc<dyn Operator>,
+    pub(super) channels: Arc<dyn Channels>,
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
     pub(super) bodies: Arc<Semaphore>,
@@ -46,6 +47,8 @@ pub struct Ports {
     pub health: Arc<dyn Health>,
     /// The program, for its operator.
     pub operator: Arc<dyn Operator>,
+    /// Channels and commands for them.
+    pub channels: Arc<dyn Channels>,
 }
 
 impl fmt::Debug for Ports {
@@ -59,7 +62,7 @@ impl Api {
     #[must_use]
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
-        let Ports { queues, events, health, operator } = ports;
+        let Ports { queues, events, health, operator, channels } = ports;
         let bodies = Arc::new(Semaphore::new(options.max_bodies));
         Self {
             state,
@@ -68,6 +71,7 @@ impl Api {
             events,
             health,
             operator,
+            channels,
             clock,
             options: Arc::new(options),
             bodies,

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ports::{AttemptsError, ReplayError, SubmitError};
 use crate::auth::{IssueError, TokenError};
+use crate::commands::CommandError;
 use crate::state::{IndexError, TreeError, WriteError};
 
 /// A refusal: status, short name, details.
@@ -143,6 +144,31 @@ impl ApiError {
 
     pub(super) fn no_room() -> Self {
         Self::new(507, "insufficient storage", json!({"message": "no room on disk"}))
+    }
+
+    /// 400 for an action that is none.
+    pub(super) fn invalid_data(errors: Map<String, Value>) -> Self {
+        Self::new(400, "invalid data", Value::Object(errors))
+    }
+
+    /// What became of a question to the switches, or of a command, for the call of that id.
+    pub(super) fn command(error: &CommandError, call_id: &str) -> Self {
+        match error {
+            CommandError::Unknown => return Self::unknown(call_id),
+            CommandError::Busy(_) => return Self::too_many(),
+            CommandError::NotBridged => {
+                let details = json!({"message": "Channel is not bridged"});
+                return Self::field("other_leg_call_id", "required", &details);
+            }
+            _ => tracing::warn!(call_id, reason = %error, "switches are not reached"),
+        }
+        // Where and how we connect is nobody's business but ours.
+        let message = match error {
+            CommandError::NotConnected(_) => "not connected to the broker".to_owned(),
+            other => other.to_string(),
+        };
+        let status = if matches!(error, CommandError::NoAnswer(_)) { 504 } else { 503 };
+        Self::new(status, "could not reach ecallmgr channels", json!({"message": message}))
     }
 
     /// 503; the reason goes to the log, not to the client.

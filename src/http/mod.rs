@@ -13,6 +13,7 @@ mod attempts;
 mod audit;
 mod bearer;
 mod call;
+mod channels;
 mod definitions;
 mod envelope;
 mod errors;
@@ -44,6 +45,7 @@ pub use api::{Api, Ports};
 pub use operator::{BrokerState, LogStatus, Operator, Retained, Status};
 pub use options::Options;
 pub use ports::{
-    Answer, AttemptsError, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError, SubmitError,
+    Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,
+    SubmitError,
 };
 pub use serve::{BindError, Server};

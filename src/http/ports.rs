@@ -5,7 +5,10 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+use crate::commands::CommandError;
+use crate::kazoo::Command;
 use crate::model::{
     AccountId, AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
 };
@@ -97,6 +100,26 @@ pub trait Events: Send + Sync {
     fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, SubmitError>>;
     /// The durable end of the event log: the first offset that a new hook may get.
     fn end(&self) -> u64;
+}
+
+/// The channels that are up now, and commands for them. Whatever is asked, an account gets at channels of its own
+/// tree only.
+pub trait Channels: Send + Sync {
+    /// The channels of one account.
+    fn list(&self, account: AccountId) -> Answer<'_, Result<Vec<Map<String, Value>>, CommandError>>;
+    /// One channel.
+    fn read<'a>(
+        &'a self,
+        account: AccountId,
+        call_id: &'a str,
+    ) -> Answer<'a, Result<Map<String, Value>, CommandError>>;
+    /// Commands one channel; answers when the broker has the command for somebody.
+    fn command<'a>(
+        &'a self,
+        account: AccountId,
+        call_id: &'a str,
+        command: &'a Command,
+    ) -> Answer<'a, Result<(), CommandError>>;
 }
 
 /// One thing that is wrong.

@@ -49,6 +49,10 @@ pub(super) enum Resource {
     Replay(String, String),
     /// `…/events`
     Events,
+    /// `…/channels`
+    Channels,
+    /// `…/channels/{C}`
+    Channel(String),
     /// `/admin/…`
     Admin(Admin),
 }
@@ -103,6 +107,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "webhooks/{H}/replay", |ids| Resource::Replays(next(ids))),
     (Whose::Accounts, "webhooks/{H}/replay/{R}", |mut ids| Resource::Replay(next(&mut ids), next(ids))),
     (Whose::Accounts, "events", |_| Resource::Events),
+    (Whose::Accounts, "channels", |_| Resource::Channels),
+    (Whose::Accounts, "channels/{C}", |ids| Resource::Channel(next(ids))),
 ];
 
 /// Whose resource a route names.
@@ -184,7 +190,9 @@ impl Resource {
             | Self::HookAttempts(_)
             | Self::Queue(_)
             | Self::Samples
-            | Self::Sample(_) => &[Method::GET],
+            | Self::Sample(_)
+            | Self::Channels => &[Method::GET],
+            Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],

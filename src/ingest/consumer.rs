@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::broker::{Address, BrokerStatus, InvalidUri, Waits};
 use super::handle::Ingest;
 use super::session::{self, Ended};
+use crate::amqp::{Address, BrokerStatus, InvalidUri, Status, Waits};
 use crate::log::AppendError;
 use crate::tasks::Stop;
 
@@ -60,27 +60,20 @@ pub struct AmqpConsumer {
     address: Address,
     options: ConsumerOptions,
     ingest: Ingest,
-    status: watch::Sender<BrokerStatus>,
+    status: Status,
 }
 
 impl AmqpConsumer {
     /// A consumer of the broker at `uri`; it connects when it runs.
     pub fn new(uri: &str, options: ConsumerOptions, ingest: Ingest) -> Result<Self, InvalidUri> {
-        let since_us = ingest.clock().now_us();
-        let status = watch::Sender::new(BrokerStatus::Connecting { since_us, last_error: None });
+        let status = Status::new(ingest.clock().now_us());
         Ok(Self { address: Address::parse(uri)?, options, ingest, status })
-    }
-
-    /// The status of a program without a broker.
-    #[must_use]
-    pub fn disabled() -> watch::Receiver<BrokerStatus> {
-        watch::Sender::new(BrokerStatus::Disabled).subscribe()
     }
 
     /// How it stands with the broker, now and later.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<BrokerStatus> {
-        self.status.subscribe()
+        self.status.watch()
     }
 
     /// Consumes until told to stop, through every failure of the broker. Ends with an error only when the log
@@ -90,8 +83,7 @@ impl AmqpConsumer {
         while !stop.is_cancelled() {
             let connected = || {
                 tracing::info!(broker = %self.address, queue = self.options.queue, "consuming from the broker");
-                let since_us = self.ingest.clock().now_us();
-                self.status.send_replace(BrokerStatus::Connected { since_us });
+                self.status.connected(self.ingest.clock().now_us());
             };
             let ended = session::run(&self.address, &self.options, &self.ingest, &stop, connected).await;
             let reason = match ended {
@@ -99,7 +91,7 @@ impl AmqpConsumer {
                 Ended::LogFailed(error) => return Err(error.into()),
                 Ended::Lost(reason) => reason,
             };
-            if matches!(*self.status.borrow(), BrokerStatus::Connected { .. }) {
+            if self.status.is_connected() {
                 waits.after_success();
             }
             let wait = waits.after_failure();
@@ -114,13 +106,6 @@ impl AmqpConsumer {
     fn failed(&self, reason: String, wait: Duration) {
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(broker = %self.address, reason, again_in_ms, "not consuming from the broker");
-        let now_us = self.ingest.clock().now_us();
-        self.status.send_modify(|status| {
-            let since_us = match status {
-                BrokerStatus::Connecting { since_us, .. } => *since_us,
-                BrokerStatus::Disabled | BrokerStatus::Connected { .. } => now_us,
-            };
-            *status = BrokerStatus::Connecting { since_us, last_error: Some(reason) };
-        });
+        self.status.failed(reason, self.ingest.clock().now_us());
     }
 }

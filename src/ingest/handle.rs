@@ -15,6 +15,8 @@ use crate::model::{AccountId, Clock, Event, Source};
 
 /// KAZOO's category of what happens to a call leg; its events' subject is the call.
 const CALL_EVENT: &str = "call_event";
+/// The last event of a call leg.
+const CALL_ENDED: &str = "CHANNEL_DESTROY";
 /// How much of the log is read at once when the windows are rebuilt.
 const TAIL_RECORDS: usize = 4096;
 const TAIL_BYTES: usize = 1024 * 1024;
@@ -88,9 +90,19 @@ struct Inner {
 struct Windows {
     /// Messages that are in the log.
     seen: Window<()>,
-    /// The account of each recent call, as the broker's events told it. HTTP clients neither write nor read
-    /// it: nobody learns or claims another tenant's call by naming its id.
-    calls: Window<AccountId>,
+    /// Each recent call, as the broker's events told it. HTTP clients neither write nor read it: nobody learns
+    /// or claims another tenant's call by naming its id.
+    calls: Window<KnownCall>,
+}
+
+/// What the broker's events told of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownCall {
+    /// Whose it was last said to be.
+    pub account: AccountId,
+    /// Whether every event said so and none said that it has ended. Call ids are chosen by phones: two tenants
+    /// may use the same one.
+    pub certain: bool,
 }
 
 impl Ingest {
@@ -211,6 +223,14 @@ impl Ingest {
         &self.0.counts
     }
 
+    /// What recent events of the broker told of a call.
+    #[must_use]
+    pub fn call(&self, call_id: &str) -> Option<KnownCall> {
+        let mut windows = self.windows();
+        let key = windows.calls.key(call_id);
+        windows.calls.get(key)
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -258,7 +278,7 @@ impl Windows {
         }
         if let (Some(account), CALL_EVENT) = (event.account, event.category) {
             let key = self.calls.key(event.subject);
-            self.calls.put(key, account);
+            self.learn(key, account, event.name);
         }
     }
 
@@ -267,16 +287,27 @@ impl Windows {
         (!msg_id.is_empty()).then(|| self.seen.key((msg_id, name, subject)))
     }
 
+    /// An event of a call says whose it is.
+    fn learn(&mut self, call: u64, account: AccountId, event: &str) {
+        let before = self.calls.get(call);
+        let agrees = before.is_none_or(|before| before.certain && before.account == account);
+        self.calls.put(call, KnownCall { account, certain: agrees && event != CALL_ENDED });
+    }
+
     /// The account that the event names, else the one that its call was last known to belong to.
     fn account_of(&mut self, facts: &Facts) -> Option<AccountId> {
         let call = facts.call_id.as_deref().map(|call| self.calls.key(call));
         match (facts.account, call) {
             (Some(account), Some(call)) => {
-                self.calls.put(call, account);
+                self.learn(call, account, &facts.name);
                 Some(account)
             }
             (Some(account), None) => Some(account),
-            (None, Some(call)) => self.calls.get(call),
+            (None, Some(call)) => {
+                let account = self.calls.get(call)?.account;
+                self.learn(call, account, &facts.name);
+                Some(account)
+            }
             (None, None) => None,
         }
     }

@@ -115,6 +115,31 @@ async fn an_http_client_neither_learns_nor_claims_the_account_of_a_call() {
 }
 
 #[tokio::test]
+async fn whose_a_call_is_stays_certain_until_it_ends_or_another_account_claims_it() {
+    let store = Store::new();
+    let ingest = store.ingest(&Options::default());
+    let event = |name, call, account| from_broker(body(name, call, "m", account), false);
+    for (name, call, account) in [
+        ("CHANNEL_CREATE", "up", Some(OURS)),
+        ("CHANNEL_ANSWER", "up", None),
+        ("CHANNEL_CREATE", "over", Some(OURS)),
+        ("CHANNEL_DESTROY", "over", None),
+        ("CHANNEL_CREATE", "claimed", Some(OURS)),
+        ("CHANNEL_CREATE", "claimed", Some(THEIRS)),
+        ("CHANNEL_ANSWER", "claimed", Some(THEIRS)),
+    ] {
+        log_it(&ingest, ingest.prepare(&event(name, call, account))).await;
+    }
+    ingest.prepare_http(0, body("CHANNEL_CREATE", "up", "m", Some(THEIRS)), THEIRS).unwrap();
+    for ingest in [&ingest, &store.ingest(&Options::default())] {
+        assert_eq!(ingest.call("up"), Some(KnownCall { account: OURS, certain: true }));
+        assert!(!ingest.call("over").unwrap().certain);
+        assert!(!ingest.call("claimed").unwrap().certain);
+        assert_eq!(ingest.call("unheard"), None);
+    }
+}
+
+#[tokio::test]
 async fn what_an_http_client_submits_is_in_the_log_with_its_offsets() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());

@@ -4,19 +4,15 @@
 //! the reason, so that nothing is lost and nothing blocks the queue. Memory is bounded: by the broker's
 //! prefetch, by the batches under way, by the bytes that HTTP clients may have waiting.
 
-mod broker;
 mod consumer;
 mod counts;
 mod handle;
 mod prepare;
-mod publisher;
 mod session;
 mod topology;
 mod window;
 
-pub use broker::{BrokerStatus, InvalidUri, check_uri};
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
-pub use handle::{Ingest, Options, SubmitError};
+pub use handle::{Ingest, KnownCall, Options, SubmitError};
 pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};
-pub use publisher::{Publisher, PublisherOptions, PublisherTask};

@@ -12,11 +12,11 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
-use super::broker::Address;
 use super::consumer::ConsumerOptions;
 use super::handle::Ingest;
 use super::prepare::Incoming;
 use super::topology;
+use crate::amqp::Address;
 use crate::log::{AppendError, NewRecord, Synced};
 use crate::model::Source;
 use crate::tasks::Stop;

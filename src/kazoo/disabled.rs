@@ -1,27 +1,17 @@
 //! The notification that the platform gets when a hook was disabled because it kept failing.
 
-use serde_json::Value;
-
-use super::Object;
+use super::message::{self, Message, Sender};
 use crate::model::{AccountId, HookId};
 
-/// Exchange and routing key of [`webhook_disabled_message`].
-pub const WEBHOOK_DISABLED_BINDING: (&str, &str) = ("notifications", "notifications.webhook.disabled");
-
-/// The message's body: KAZOO's required fields and nothing that an older consumer might refuse.
+/// The message: KAZOO's required fields and nothing that an older consumer might refuse.
 #[must_use]
-pub fn webhook_disabled_message(account: AccountId, hook: HookId, msg_id: &str, node: &str) -> Object {
-    let fields = [
-        ("Account-ID", account.to_string()),
-        ("App-Name", "webhooks".to_owned()),
-        ("App-Version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("Event-Category", "notification".to_owned()),
-        ("Event-Name", "webhook_disabled".to_owned()),
-        ("Hook-ID", hook.to_string()),
-        ("Msg-ID", msg_id.to_owned()),
-        ("Node", node.to_owned()),
-    ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect()
+pub fn webhook_disabled(account: AccountId, hook: HookId, sender: Sender<'_>) -> Message {
+    let fields = [("Account-ID", account.to_string().into()), ("Hook-ID", hook.to_string().into())];
+    Message {
+        exchange: "notifications",
+        routing_key: "notifications.webhook.disabled".to_owned(),
+        body: message::body(("notification", "webhook_disabled"), sender, fields),
+    }
 }
 
 #[cfg(test)]
@@ -31,7 +21,8 @@ mod tests {
 
     #[test]
     fn the_message_is_an_event_that_our_own_hooks_understand() {
-        let message = webhook_disabled_message(Id(0xa1), Id(0xb2), "m-9", "switchhook@host");
+        let sender = Sender { app: "webhooks", node: "switchhook@host", msg_id: "m-9" };
+        let message = webhook_disabled(Id(0xa1), Id(0xb2), sender).body;
         let facts = crate::kazoo::facts(&serde_json::to_vec(&message).unwrap()).unwrap();
         assert_eq!(facts.family, Some(Family::Notifications));
         assert_eq!((facts.account, facts.name.as_str()), (Some(Id(0xa1)), "webhook_disabled"));

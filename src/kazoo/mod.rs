@@ -4,6 +4,7 @@
 mod attempt_row;
 mod catalogue;
 mod channel;
+mod channels;
 mod database;
 mod definitions;
 mod disabled;
@@ -14,6 +15,8 @@ mod filter;
 mod form;
 mod lenient;
 mod members;
+mod message;
+mod nodes;
 mod normalize;
 mod notification_types;
 mod one_shot;
@@ -27,14 +30,20 @@ mod wire;
 
 pub use attempt_row::{ATTEMPT_FIELDS, AttemptParts, attempt_row};
 pub use catalogue::{Binding, EXCHANGES, bindings, hook_ids};
+pub use channels::{
+    Action, ActionError, AnswerError, Channel, Command, Flow, account_channels, account_query, call_channels,
+    call_query, flow_in, is_call_id,
+};
 pub use database::database_account;
 pub use definitions::definitions;
-pub use disabled::{WEBHOOK_DISABLED_BINDING, webhook_disabled_message};
+pub use disabled::webhook_disabled;
 pub use document::{DocumentError, MASKED_SECRET, hook_from_document, public_document};
 pub use facts::{Facts, NotUnderstood, facts};
 pub use filter::{families_of, wanted};
 pub use form::form;
 pub use members::Payload;
+pub use message::{Message, ReplyAddress, Sender, reply_address};
+pub use nodes::{Advertisement, advertisement};
 pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};

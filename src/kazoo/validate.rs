@@ -92,7 +92,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(input: &Object) -> Self {
+    pub(super) fn new(input: &Object) -> Self {
         let present = input.iter().filter(|(_, value)| !value.is_null());
         let doc = present.map(|(key, value)| (key.clone(), value.clone())).collect();
         Self { doc, errors: Object::new() }
@@ -141,7 +141,7 @@ impl Check {
     }
 
     /// A boolean, or a text that says one.
-    fn boolean(&mut self, field: &str, default: Option<bool>) {
+    pub(super) fn boolean(&mut self, field: &str, default: Option<bool>) {
         let value = match self.doc.get(field) {
             None => default.map(Value::Bool),
             Some(Value::Bool(_)) => return,

@@ -13,6 +13,8 @@ mod audit;
 mod backup;
 mod broker;
 mod broker_ingest;
+mod commands;
+mod commands_requests;
 mod crash;
 mod cut_disk;
 mod delivery;

@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod attempts;
+mod channels;
 mod checks;
 mod envelope;
 mod events;
@@ -95,6 +96,7 @@ impl TestApi {
             events: recorded.clone(),
             health: recorded.clone(),
             operator: recorded.clone(),
+            channels: recorded.clone(),
         };
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);

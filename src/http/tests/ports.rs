@@ -2,16 +2,18 @@
 
 use std::sync::Mutex;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use crate::commands::CommandError;
 use crate::http::{
-    Answer, AttemptsError, BrokerState, Events, Fault, Health, NewEvent, Operator, Queues, Readiness,
-    ReplayError, Retained, Status, SubmitError,
+    Answer, AttemptsError, BrokerState, Channels, Events, Fault, Health, NewEvent, Operator, Queues,
+    Readiness, ReplayError, Retained, Status, SubmitError,
 };
+use crate::kazoo::Command;
 use crate::log::SegmentRange;
 use crate::model::{
-    AttemptPage, AttemptQuery, AttemptRow, EventId, HookId, Id, QueueState, QueueStatus, ReplayPoint,
-    ReplayRequest, ReplayState, ReplayStatus,
+    AccountId, AttemptPage, AttemptQuery, AttemptRow, EventId, HookId, Id, QueueState, QueueStatus,
+    ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
 };
 use crate::queues::Survey;
 
@@ -25,6 +27,10 @@ pub(in crate::http) struct Recorded {
     pub(super) survey: Mutex<Survey>,
     /// Whether the ledger cannot be read.
     pub(super) broken: Mutex<bool>,
+    /// Commands for channels, with the account and the call that they were for.
+    pub(super) commands: Mutex<Vec<(AccountId, String, Command)>>,
+    /// What becomes of everything about channels, instead of success.
+    pub(super) no_channels: Mutex<Option<CommandError>>,
     /// Attempts in the ledger, at positions 0 to this.
     pub(super) ledger: Mutex<u64>,
 }
@@ -47,6 +53,39 @@ impl Events for Recorded {
 
     fn end(&self) -> u64 {
         self.events.lock().expect("not poisoned").len() as u64
+    }
+}
+
+impl Recorded {
+    fn about_channels<T>(&self, answer: T) -> Result<T, CommandError> {
+        self.no_channels.lock().expect("not poisoned").clone().map_or(Ok(answer), Err)
+    }
+}
+
+impl Channels for Recorded {
+    fn list(&self, _account: AccountId) -> Answer<'_, Result<Vec<Map<String, Value>>, CommandError>> {
+        let row = json!({"uuid": "c1", "answered": true}).as_object().cloned().expect("an object");
+        now(self.about_channels(vec![row]))
+    }
+
+    fn read<'a>(
+        &'a self,
+        _account: AccountId,
+        call_id: &'a str,
+    ) -> Answer<'a, Result<Map<String, Value>, CommandError>> {
+        let row = json!({"call_id": call_id}).as_object().cloned().expect("an object");
+        now(self.about_channels(row))
+    }
+
+    fn command<'a>(
+        &'a self,
+        account: AccountId,
+        call_id: &'a str,
+        command: &'a Command,
+    ) -> Answer<'a, Result<(), CommandError>> {
+        let mut commands = self.commands.lock().expect("not poisoned");
+        commands.push((account, call_id.to_owned(), command.clone()));
+        now(self.about_channels(()))
     }
 }
 

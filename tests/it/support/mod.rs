@@ -12,4 +12,5 @@ pub mod publisher;
 pub mod raw;
 pub mod receiver;
 mod receiver_http;
+pub mod switch;
 pub mod wait;

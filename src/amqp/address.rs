@@ -1,13 +1,10 @@
-//! What both halves of the broker's client share: its address, connecting, waiting longer after each failure,
-//! and the state that health tells.
+//! Where the broker is, and connecting to it.
 //!
 //! The password of a URI is never shown: not in a log line, not in an error, not by `Debug`.
 
 use std::fmt;
 use std::time::Duration;
 
-use backoff::backoff::Backoff;
-use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
@@ -26,10 +23,11 @@ pub fn check_uri(uri: &str) -> Result<(), InvalidUri> {
 
 /// Where the broker is, and who we are to it.
 #[derive(Clone)]
-pub(super) struct Address(AMQPUri);
+pub struct Address(AMQPUri);
 
 impl Address {
-    pub(super) fn parse(uri: &str) -> Result<Self, InvalidUri> {
+    /// The address that a URI names.
+    pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
         uri.parse().map(Self).map_err(|reason: String| {
             // The parser's texts quote parts of the URI at most up to the host; be sure all the same.
             let secret = uri.split_once('@').is_some_and(|(head, _)| reason.contains(head));
@@ -37,8 +35,8 @@ impl Address {
         })
     }
 
-    /// One attempt to connect, with a limit of time.
-    pub(super) async fn connect(&self, name: &str) -> Result<Connection, String> {
+    /// One attempt to connect, within 15 s; `name` is shown by the broker's tools.
+    pub async fn connect(&self, name: &str) -> Result<Connection, String> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         match tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(self.0.clone(), properties)).await
         {
@@ -64,52 +62,6 @@ impl fmt::Debug for Address {
     }
 }
 
-/// How it stands with the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerStatus {
-    /// No `amqp.uri` is configured.
-    Disabled,
-    /// Not consuming, and trying to.
-    Connecting {
-        /// Since when, microseconds since 1970.
-        since_us: u64,
-        /// Why the last attempt or the last connection failed.
-        last_error: Option<String>,
-    },
-    /// Consuming.
-    Connected {
-        /// Since when, microseconds since 1970.
-        since_us: u64,
-    },
-}
-
-/// The waits between attempts: from `initial` on, growing to about `most`, each drawn anew, without an end.
-#[derive(Debug)]
-pub(super) struct Waits(ExponentialBackoff);
-
-impl Waits {
-    pub(super) fn new(initial: Duration, most: Duration) -> Self {
-        let waits = ExponentialBackoffBuilder::new()
-            .with_initial_interval(initial)
-            .with_max_interval(most)
-            .with_multiplier(2.0)
-            .with_randomization_factor(0.3)
-            .with_max_elapsed_time(None)
-            .build();
-        Self(waits)
-    }
-
-    /// How long to wait after one more failure.
-    pub(super) fn after_failure(&mut self) -> Duration {
-        self.0.next_backoff().unwrap_or(self.0.max_interval)
-    }
-
-    /// Starts from the initial wait again.
-    pub(super) fn after_success(&mut self) {
-        self.0.reset();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,15 +84,5 @@ mod tests {
                 "{refused}"
             );
         }
-    }
-
-    #[test]
-    fn waits_grow_to_their_limit_and_never_end() {
-        let mut waits = Waits::new(Duration::from_millis(500), Duration::from_secs(30));
-        let all: Vec<Duration> = (0..100).map(|_| waits.after_failure()).collect();
-        assert!(all[0] <= Duration::from_millis(650), "{:?}", all[0]);
-        assert!(all[20..].iter().all(|w| (21_000..=39_000).contains(&w.as_millis())), "{all:?}");
-        waits.after_success();
-        assert!(waits.after_failure() <= Duration::from_millis(650));
     }
 }

@@ -1,0 +1,54 @@
+//! The broker's clients: the consumer of events, and the requester that everything published goes through.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::commands::{Requester, RequesterOptions, RequesterTask};
+use crate::config::Config;
+use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest};
+use crate::model::Clock;
+
+/// What there is of the broker.
+pub(super) struct Broker {
+    /// Handles also without a broker; then they refuse.
+    pub(super) requester: Requester,
+    /// What runs.
+    pub(super) tasks: Option<(AmqpConsumer, RequesterTask)>,
+}
+
+impl Broker {
+    /// The clients that the configuration asks for; they connect when they run.
+    pub(super) fn new(config: &Config, ingest: &Ingest, clock: &Clock) -> anyhow::Result<Self> {
+        let Some(uri) = &config.amqp.uri else {
+            tracing::info!("amqp.uri is not set: no broker, events come by HTTP only");
+            return Ok(Self { requester: Requester::disabled(), tasks: None });
+        };
+        let reconnect_max = Duration::from_millis(config.amqp.reconnect_max_ms);
+        let consuming = ConsumerOptions {
+            queue: config.amqp.queue.clone(),
+            prefetch: config.amqp.prefetch,
+            batch_events: config.ingest.batch_events,
+            reconnect_max,
+            ..ConsumerOptions::default()
+        };
+        let requesting = RequesterOptions {
+            node: node_name(),
+            timeout: Duration::from_millis(config.commands.timeout_ms),
+            max_in_flight: config.commands.max_in_flight,
+            reconnect_max,
+            ..RequesterOptions::default()
+        };
+        let consumer = AmqpConsumer::new(uri.reveal(), consuming, ingest.clone()).context("amqp.uri")?;
+        let (requester, task) =
+            Requester::new(uri.reveal(), &requesting, clock.clone()).context("amqp.uri")?;
+        Ok(Self { requester, tasks: Some((consumer, task)) })
+    }
+}
+
+/// How this program names itself to the cluster: `switchhook@host`.
+pub(super) fn node_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("switchhook@{}", if host.is_empty() { "localhost" } else { host })
+}

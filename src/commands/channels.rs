@@ -1,0 +1,135 @@
+//! The channels of an account: listed, looked at and commanded. Whose a channel is comes from the broker's
+//! events, or from the switches; never from the client.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::error::CommandError;
+use super::requester::Requester;
+use crate::ingest::Ingest;
+use crate::kazoo::{self, Action, Channel, Command, Flow, Message, Sender};
+use crate::model::AccountId;
+use crate::state::{State, random_id};
+
+/// How we name ourselves in messages.
+const APP: &str = "switchhook";
+
+/// What an operator decides about commands.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether a flow of one module is also published as the action that does the same: nothing in the open
+    /// source KAZOO consumes flows (`amqp.md` 11.4).
+    pub flow_as_action: bool,
+}
+
+/// Lists, looks at and commands channels; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    requester: Requester,
+    ingest: Ingest,
+    state: State,
+    options: Options,
+}
+
+impl Commands {
+    /// Commands through `requester`, for the accounts of `state`; `ingest` knows whose recent calls are.
+    #[must_use]
+    pub fn new(requester: Requester, ingest: Ingest, state: State, options: Options) -> Self {
+        Self { requester, ingest, state, options }
+    }
+
+    /// The channels of one account on all switches that answered, by call id.
+    pub async fn list(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, CommandError> {
+        let question = self.message(|sender| kazoo::account_query(account, sender));
+        let answers = self.requester.ask(question, kazoo::account_channels).await?;
+        let own = answers.into_iter().flatten().filter(|channel| channel.account == Some(account));
+        let by_id: BTreeMap<String, Map<String, Value>> =
+            own.map(|channel| (channel.call_id, channel.shown)).collect();
+        Ok(by_id.into_values().collect())
+    }
+
+    /// One channel of an account's tree.
+    pub async fn read(&self, account: AccountId, call_id: &str) -> Result<Map<String, Value>, CommandError> {
+        if !kazoo::is_call_id(call_id) {
+            return Err(CommandError::Unknown);
+        }
+        Ok(self.find(account, call_id).await?.shown)
+    }
+
+    /// Commands one channel of an account's tree; answers when the broker has the command in a queue. What the
+    /// switch makes of it shows in the channel's events.
+    pub async fn command(
+        &self,
+        account: AccountId,
+        call_id: &str,
+        command: &Command,
+    ) -> Result<(), CommandError> {
+        if !kazoo::is_call_id(call_id) {
+            return Err(CommandError::Unknown);
+        }
+        let needs_bridge = matches!(command, Command::Action(action) if action.needs_bridge());
+        if needs_bridge {
+            if !self.find(account, call_id).await?.bridged {
+                return Err(CommandError::NotBridged);
+            }
+        } else {
+            self.allow(account, call_id).await?;
+        }
+        match command {
+            Command::Action(action) => self.act(call_id, action).await?,
+            Command::Flow(flow) => self.flow(call_id, flow).await?,
+        }
+        let name = if let Command::Action(action) = command { action.name() } else { "metaflow" };
+        tracing::info!(account_id = %account, call_id, command = name, "a command for a channel was published");
+        Ok(())
+    }
+
+    async fn act(&self, call_id: &str, action: &Action) -> Result<(), CommandError> {
+        self.requester.publish(self.message(|sender| action.message(call_id, sender))).await
+    }
+
+    /// The flow, and the action for it if there is one: it is enough when somebody listens for one of them.
+    async fn flow(&self, call_id: &str, flow: &Flow) -> Result<(), CommandError> {
+        let published = self.requester.publish(self.message(|sender| flow.message(call_id, sender))).await;
+        let action = flow.as_action().filter(|_| self.options.flow_as_action);
+        match (published, action) {
+            (Err(CommandError::NobodyListens), Some(action)) => self.act(call_id, &action).await,
+            (Ok(()), Some(action)) => match self.act(call_id, &action).await {
+                Err(CommandError::NobodyListens) => Ok(()),
+                acted => acted,
+            },
+            (published, _) => published,
+        }
+    }
+
+    /// Whether the channel belongs to the account's tree: as the events told, else as the switches say.
+    async fn allow(&self, account: AccountId, call_id: &str) -> Result<(), CommandError> {
+        match self.ingest.call(call_id).filter(|known| known.certain) {
+            Some(known) if self.state.is_ancestor_or_self(account, known.account) => Ok(()),
+            Some(_) => Err(CommandError::Unknown),
+            None => self.find(account, call_id).await.map(drop),
+        }
+    }
+
+    /// Asks the switches. When two of them have a channel of that id, both must be of the account's tree.
+    async fn find(&self, account: AccountId, call_id: &str) -> Result<Channel, CommandError> {
+        let question = self.message(|sender| kazoo::call_query(call_id, sender));
+        let answers = self.requester.ask(question, kazoo::call_channels).await?;
+        let mut found: Vec<Channel> =
+            answers.into_iter().flatten().filter(|channel| channel.call_id == call_id).collect();
+        let is_own = |channel: &Channel| {
+            channel.account.is_some_and(|owner| self.state.is_ancestor_or_self(account, owner))
+        };
+        if found.iter().all(is_own) {
+            found.pop().ok_or(CommandError::Unknown)
+        } else {
+            Err(CommandError::Unknown)
+        }
+    }
+
+    fn message(&self, make: impl FnOnce(Sender<'_>) -> Message) -> Message {
+        let msg_id = random_id().to_string();
+        make(Sender { app: APP, node: self.requester.node(), msg_id: &msg_id })
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a command or a question came to nothing.
+
+/// Why there is no answer, or no confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The program runs without a broker.
+    #[error("no broker is configured (amqp.uri)")]
+    NoBroker,
+    /// The broker is away.
+    #[error("not connected to the broker: {0}")]
+    NotConnected(String),
+    /// As many requests as `commands.max_in_flight` are under way.
+    #[error("{0} requests are under way, the most allowed")]
+    Busy(usize),
+    /// The broker gave the message back: no queue is bound for it.
+    #[error("no switch listens for it")]
+    NobodyListens,
+    /// Nobody answered in time.
+    #[error("no switch answered within {0} ms")]
+    NoAnswer(u128),
+    /// The broker did not take the message.
+    #[error("the broker refused the message")]
+    Refused,
+    /// It was sent, and whether it arrived is not known.
+    #[error("the broker did not confirm it; it may have been published all the same")]
+    Unconfirmed,
+    /// No such channel, or not one of the account's tree.
+    #[error("no such channel")]
+    Unknown,
+    /// The command needs a channel with another leg.
+    #[error("channel is not bridged")]
+    NotBridged,
+}

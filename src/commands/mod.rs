@@ -1,0 +1,17 @@
+//! Channel commands: published to the broker for a client, and questions to the switches with their answers.
+//!
+//! A command is published once and never again by itself: a call must not be transferred twice. What comes of
+//! it is told as it is: published and confirmed, nobody listens, or nobody knows. No account reaches a channel
+//! outside of its own tree, whoever claims what.
+
+mod channels;
+mod error;
+mod nodes;
+mod requester;
+mod session;
+mod task;
+
+pub use channels::{Commands, Options};
+pub use error::CommandError;
+pub use requester::{Requester, RequesterOptions};
+pub use task::RequesterTask;

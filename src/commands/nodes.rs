@@ -1,0 +1,85 @@
+//! How many nodes answer for switches now, as they tell it themselves every few seconds.
+
+use std::collections::HashMap;
+
+use crate::kazoo;
+
+/// More nodes than any cluster has; later ones are not counted.
+const MOST_NODES: usize = 1024;
+
+/// A node tells of itself every 5 to 15 s: after this long every node has been heard.
+const ALL_HEARD_US: u64 = 20_000_000;
+
+/// The nodes that were heard of.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    /// Since when we listen, and until when each node counts; microseconds since 1970.
+    since_us: u64,
+    until_us: HashMap<String, u64>,
+}
+
+impl Nodes {
+    /// We listen from now on.
+    pub(super) fn listen(&mut self, now_us: u64) {
+        self.since_us = now_us;
+    }
+
+    /// A message of the exchange `nodes` came.
+    pub(super) fn hear(&mut self, body: &[u8], now_us: u64) {
+        let Some(told) = kazoo::advertisement(body).filter(|told| told.has_switches) else { return };
+        self.until_us.retain(|_, until| *until > now_us);
+        if self.until_us.len() < MOST_NODES || self.until_us.contains_key(&told.node) {
+            let until = now_us.saturating_add(told.expires_ms.saturating_mul(1000));
+            self.until_us.insert(told.node, until);
+        }
+    }
+
+    /// How many there are; 0 as long as that is not known.
+    pub(super) fn count(&self, now_us: u64) -> usize {
+        if now_us < self.since_us.saturating_add(ALL_HEARD_US) {
+            return 0;
+        }
+        self.until_us.values().filter(|until| **until > now_us).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(node: &str) -> Vec<u8> {
+        let body = serde_json::json!({"Event-Category": "nodes", "Event-Name": "advertise", "Node": node,
+                                      "Expires": 8000, "WhApps": {"ecallmgr": {}}});
+        body.to_string().into_bytes()
+    }
+
+    #[test]
+    fn a_node_counts_until_it_has_been_silent_for_too_long() {
+        let mut nodes = Nodes::default();
+        let base = 100_000_000;
+        nodes.listen(base - ALL_HEARD_US);
+        nodes.hear(&told("a"), base);
+        nodes.hear(&told("b"), base + 5_000_000);
+        nodes.hear(&told("b"), base + 5_000_000);
+        nodes.hear(b"nonsense", base + 5_000_000);
+        let counts = [9_999_999, 10_000_000, 15_000_000].map(|after| nodes.count(base + after));
+        assert_eq!(counts, [2, 1, 0]);
+    }
+
+    #[test]
+    fn nothing_is_known_before_every_node_had_its_time_to_tell() {
+        let mut nodes = Nodes::default();
+        nodes.listen(1_000_000);
+        nodes.hear(&told("a"), 20_000_000);
+        assert_eq!([20_999_999, 21_000_000].map(|now| nodes.count(now)), [0, 1]);
+    }
+
+    #[test]
+    fn no_flood_of_names_is_remembered() {
+        let mut nodes = Nodes::default();
+        for n in 0..3000 {
+            nodes.hear(&told(&format!("n{n}")), ALL_HEARD_US);
+        }
+        assert_eq!(nodes.count(ALL_HEARD_US), MOST_NODES);
+    }
+}

@@ -1,0 +1,189 @@
+//! The handle: publishes a message and waits for the broker's confirm, or asks and gathers the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use super::error::CommandError;
+use super::task::RequesterTask;
+use crate::amqp::{Address, BrokerStatus, InvalidUri, Status};
+use crate::kazoo::{AnswerError, Message};
+use crate::model::Clock;
+
+/// Answers to one question that wait to be read; more are dropped.
+const MOST_ANSWERS: usize = 64;
+
+/// How the requester behaves.
+#[derive(Debug, Clone)]
+pub struct RequesterOptions {
+    /// How we name ourselves to the broker: `app@host`.
+    pub node: String,
+    /// How long a confirm, and the answers to a question, are waited for.
+    pub timeout: Duration,
+    /// Requests under way at most.
+    pub max_in_flight: usize,
+    /// The wait after the first failure to connect.
+    pub reconnect_initial: Duration,
+    /// The longest wait between attempts.
+    pub reconnect_max: Duration,
+}
+
+impl Default for RequesterOptions {
+    fn default() -> Self {
+        Self {
+            node: "switchhook@localhost".to_owned(),
+            timeout: Duration::from_secs(2),
+            max_in_flight: 64,
+            reconnect_initial: Duration::from_millis(500),
+            reconnect_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a caller wants of the task.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) message: Message,
+    /// Whether answers are to come to our queue.
+    pub(super) asks: bool,
+    /// The caller; gone when it has given up.
+    pub(super) heard: mpsc::Sender<Heard>,
+}
+
+/// What the task tells a caller. Without any of the first three, the message may or may not have been taken.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The broker has it in a queue; so many nodes may answer (0: not known).
+    Confirmed { nodes: usize },
+    /// It was not published, for this reason.
+    Failed(CommandError),
+    /// An answer.
+    Answer(Bytes),
+}
+
+/// Publishes and asks; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Requester(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    requests: mpsc::Sender<Request>,
+    status: watch::Receiver<BrokerStatus>,
+    in_flight: Arc<Semaphore>,
+    options: RequesterOptions,
+}
+
+impl Requester {
+    /// A requester for the broker at `uri`, and its task, which connects at once.
+    pub fn new(
+        uri: &str,
+        options: &RequesterOptions,
+        clock: Clock,
+    ) -> Result<(Self, RequesterTask), InvalidUri> {
+        let address = Address::parse(uri)?;
+        let status = Status::new(clock.now_us());
+        let (sender, requests) = mpsc::channel(options.max_in_flight.max(1));
+        let inner = Inner {
+            requests: sender,
+            status: status.watch(),
+            in_flight: Arc::new(Semaphore::new(options.max_in_flight.max(1))),
+            options: options.clone(),
+        };
+        let task = RequesterTask::new(address, options.clone(), clock, (status, requests));
+        Ok((Self(Some(Arc::new(inner))), task))
+    }
+
+    /// Of a program without a broker.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self(None)
+    }
+
+    /// How we name ourselves to the broker.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.0.as_ref().map_or("", |inner| &inner.options.node)
+    }
+
+    /// How it stands with the broker, now and later.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<BrokerStatus> {
+        self.0.as_ref().map_or_else(Status::disabled, |inner| inner.status.clone())
+    }
+
+    /// Publishes a message once; answers when the broker has it in at least one queue.
+    pub async fn publish(&self, message: Message) -> Result<(), CommandError> {
+        let mut waiting = self.send(message, false).await?;
+        match waiting.next().await {
+            Some(Heard::Confirmed { .. }) => Ok(()),
+            Some(Heard::Failed(error)) => Err(error),
+            Some(Heard::Answer(_)) | None => Err(CommandError::Unconfirmed),
+        }
+    }
+
+    /// Publishes a question and gathers what `read` makes of the answers, until every node that may answer has
+    /// done so, or the time is over. What is no answer is told to the log and does not count.
+    pub async fn ask<T>(
+        &self,
+        message: Message,
+        read: impl Fn(&[u8]) -> Result<T, AnswerError>,
+    ) -> Result<Vec<T>, CommandError> {
+        let mut waiting = self.send(message, true).await?;
+        let (mut answers, mut expected) = (Vec::new(), None);
+        while expected.is_none_or(|nodes| nodes == 0 || answers.len() < nodes) {
+            match waiting.next().await {
+                // An answer may come before the confirm.
+                Some(Heard::Confirmed { nodes }) => expected = Some(nodes),
+                Some(Heard::Failed(error)) => return Err(error),
+                Some(Heard::Answer(body)) => match read(&body) {
+                    Ok(answer) => answers.push(answer),
+                    Err(reason) => tracing::warn!(%reason, "an answer from a switch is not understood"),
+                },
+                None => break,
+            }
+        }
+        if answers.is_empty() { Err(waiting.nothing_came()) } else { Ok(answers) }
+    }
+
+    async fn send(&self, message: Message, asks: bool) -> Result<Waiting, CommandError> {
+        let inner = self.0.as_deref().ok_or(CommandError::NoBroker)?;
+        if let BrokerStatus::Connecting { last_error, .. } = &*inner.status.borrow() {
+            let reason = last_error.clone().unwrap_or_else(|| "not connected yet".to_owned());
+            return Err(CommandError::NotConnected(reason));
+        }
+        let permit = inner.in_flight.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| CommandError::Busy(inner.options.max_in_flight))?;
+        let (sender, heard) = mpsc::channel(MOST_ANSWERS);
+        let request = Request { message, asks, heard: sender };
+        let ended = |_| CommandError::NotConnected("the program is ending".to_owned());
+        inner.requests.send(request).await.map_err(ended)?;
+        let timeout = inner.options.timeout;
+        Ok(Waiting { heard, until: Instant::now() + timeout, timeout, _permit: permit })
+    }
+}
+
+/// A request under way.
+struct Waiting {
+    heard: mpsc::Receiver<Heard>,
+    until: Instant,
+    timeout: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    /// What is heard next; `None` when the time is over, or the connection.
+    async fn next(&mut self) -> Option<Heard> {
+        tokio::time::timeout_at(self.until, self.heard.recv()).await.ok().flatten()
+    }
+
+    fn nothing_came(&self) -> CommandError {
+        if Instant::now() < self.until {
+            CommandError::NotConnected("the connection was lost while waiting for an answer".to_owned())
+        } else {
+            CommandError::NoAnswer(self.timeout.as_millis())
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! One connection's worth of requests: an exclusive queue for replies, publishing with confirms, and a table of
+//! who waits for which `Msg-ID`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, PublisherConfirm};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::error::CommandError;
+use super::nodes::Nodes;
+use super::requester::{Heard, Request, RequesterOptions};
+use crate::amqp::{Address, SetupError, declare_exchange, exchange_remedy};
+use crate::model::Clock;
+use crate::state::random_id;
+
+/// A broker that has not confirmed by then is away.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// Replies handed out by the broker and not yet given to whom they are for.
+const PREFETCH: u16 = 64;
+/// The largest reply: some ten thousand channels.
+const MOST_REPLY_BYTES: usize = 16 << 20;
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// As asked.
+    Stopped,
+    /// The connection is gone: try again.
+    Lost(String),
+}
+
+impl From<lapin::Error> for Ended {
+    fn from(error: lapin::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+/// A message on its way.
+struct Unconfirmed {
+    confirm: PublisherConfirm,
+    caller: mpsc::Sender<Heard>,
+    until: Instant,
+}
+
+/// A connection at work.
+pub(super) struct Session {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    queue: String,
+    /// Exchanges that exist since this connection.
+    declared: HashSet<&'static str>,
+    /// The one message that is not confirmed yet. One at a time: which message a broker gave back is known only
+    /// so, since a returned message comes without the number that confirms have.
+    unconfirmed: Option<Unconfirmed>,
+    /// Who waits for answers, by `Msg-ID`. At most as many as may be in flight, and some who have given up.
+    asked: HashMap<String, mpsc::Sender<Heard>>,
+}
+
+impl Session {
+    pub(super) async fn open(address: &Address, options: &RequesterOptions) -> Result<Self, String> {
+        let connection = address.connect("switchhook commands").await?;
+        let failed = |error: lapin::Error| error.to_string();
+        let channel = connection.create_channel().await.map_err(failed)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed)?;
+        // A new name each time: the broker may hold the former connection for alive for a while.
+        let queue = format!("{}-commands-{}", options.node, random_id());
+        declare_queue(&channel, &queue).await.map_err(|error| error.to_string())?;
+        let consume = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+        let consumer =
+            channel.basic_consume(queue.as_str().into(), "".into(), consume, FieldTable::default());
+        let consumer = consumer.await.map_err(failed)?;
+        let (declared, asked) = (HashSet::new(), HashMap::new());
+        Ok(Self { connection, channel, consumer, queue, declared, unconfirmed: None, asked })
+    }
+
+    /// Carries out requests and hands out replies until the connection is lost.
+    pub(super) async fn work(
+        &mut self,
+        requests: &mut mpsc::Receiver<Request>,
+        nodes: &mut Nodes,
+        clock: &Clock,
+    ) -> Ended {
+        nodes.listen(clock.now_us());
+        loop {
+            let handled = tokio::select! {
+                next = self.consumer.next() => match next {
+                    Some(Ok(delivery)) => self.take(delivery, nodes, clock).await,
+                    Some(Err(error)) => Err(error.into()),
+                    None => Err(Ended::Lost("the broker cancelled the consumer".to_owned())),
+                },
+                Some(confirmed) = confirmed(&mut self.unconfirmed) => self.settle(confirmed, nodes, clock),
+                request = requests.recv(), if self.unconfirmed.is_none() => match request {
+                    Some(request) => self.publish(request).await,
+                    None => Err(Ended::Stopped),
+                },
+            };
+            if let Err(ended) = handled {
+                return ended;
+            }
+        }
+    }
+
+    async fn publish(&mut self, mut request: Request) -> Result<(), Ended> {
+        if request.heard.is_closed() {
+            // Its caller has been told that it failed.
+            return Ok(());
+        }
+        let exchange = request.message.exchange;
+        if !self.declared.contains(exchange) {
+            let declared = declare_exchange(&self.channel, exchange).await;
+            declared.map_err(|error| Ended::Lost(error.to_string()))?;
+            self.declared.insert(exchange);
+        }
+        if request.asks {
+            request.message.body.insert("Server-ID".to_owned(), self.queue.as_str().into());
+            self.asked.retain(|_, caller| !caller.is_closed());
+            self.asked.insert(request.message.msg_id().to_owned(), request.heard.clone());
+        }
+        let key = request.message.routing_key.as_str().into();
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let properties = BasicProperties::default().with_content_type("application/json".into());
+        let body = Value::Object(std::mem::take(&mut request.message.body)).to_string();
+        let sent = self.channel.basic_publish(exchange.into(), key, options, body.as_bytes(), properties);
+        let until = Instant::now() + CONFIRM_WITHIN;
+        self.unconfirmed = Some(Unconfirmed { confirm: sent.await?, caller: request.heard, until });
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        confirmed: Result<Confirmation, String>,
+        nodes: &Nodes,
+        clock: &Clock,
+    ) -> Result<(), Ended> {
+        let Some(Unconfirmed { caller, .. }) = self.unconfirmed.take() else { return Ok(()) };
+        let heard = match confirmed.map_err(Ended::Lost)? {
+            Confirmation::Ack(None) | Confirmation::NotRequested => {
+                Heard::Confirmed { nodes: nodes.count(clock.now_us()) }
+            }
+            Confirmation::Ack(Some(_)) => Heard::Failed(CommandError::NobodyListens),
+            Confirmation::Nack(_) => Heard::Failed(CommandError::Refused),
+        };
+        // A caller that has given up does not hear it.
+        drop(caller.try_send(heard));
+        Ok(())
+    }
+
+    async fn take(&mut self, delivery: Delivery, nodes: &mut Nodes, clock: &Clock) -> Result<(), Ended> {
+        delivery.acker.ack(BasicAckOptions::default()).await?;
+        if delivery.exchange.as_str() == "nodes" {
+            nodes.hear(&delivery.data, clock.now_us());
+            return Ok(());
+        }
+        let bytes = delivery.data.len();
+        let Ok(reply) = serde_json::from_slice::<Reply>(&delivery.data) else {
+            tracing::warn!(bytes, "a reply is not understood");
+            return Ok(());
+        };
+        let Some(caller) = self.asked.get(&reply.msg_id).filter(|_| bytes <= MOST_REPLY_BYTES) else {
+            tracing::debug!(msg_id = reply.msg_id, bytes, "a reply comes too late, or is too large");
+            return Ok(());
+        };
+        if caller.try_send(Heard::Answer(delivery.data.into())).is_err() {
+            self.asked.remove(&reply.msg_id);
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, within a second.
+    pub(super) async fn close(&self) {
+        let closing = self.connection.close(200, "switchhook stops".into());
+        if !matches!(tokio::time::timeout(Duration::from_secs(1), closing).await, Ok(Ok(()))) {
+            tracing::debug!("the connection for commands was gone already");
+        }
+    }
+}
+
+/// What of a reply tells whom it is for.
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(rename = "Msg-ID")]
+    msg_id: String,
+}
+
+/// When the message under way is confirmed, given back or lost: how. `None` when there is none.
+async fn confirmed(unconfirmed: &mut Option<Unconfirmed>) -> Option<Result<Confirmation, String>> {
+    let Unconfirmed { confirm, until, .. } = unconfirmed.as_mut()?;
+    Some(match tokio::time::timeout_at(*until, confirm).await {
+        Ok(confirmed) => confirmed.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no confirm within {} s", CONFIRM_WITHIN.as_secs())),
+    })
+}
+
+/// A queue of this connection's own, for replies and for what nodes tell of themselves.
+async fn declare_queue(channel: &Channel, name: &str) -> Result<(), SetupError> {
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    channel
+        .queue_declare(name.into(), options, FieldTable::default())
+        .await
+        .map_err(|e| SetupError::new(format!("declaring the queue '{name}'"), e, exchange_remedy))?;
+    for (exchange, key) in [("targeted", name), ("nodes", "")] {
+        declare_exchange(channel, exchange).await?;
+        let options = QueueBindOptions::default();
+        channel
+            .queue_bind(name.into(), exchange.into(), key.into(), options, FieldTable::default())
+            .await
+            .map_err(|e| SetupError::new(format!("binding '{name}' to '{exchange}'"), e, exchange_remedy))?;
+    }
+    Ok(())
+}

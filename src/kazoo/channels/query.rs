@@ -1,0 +1,85 @@
+//! The two questions that the channels API asks of every switch.
+
+use serde_json::{Value, json};
+
+use crate::kazoo::encode_segment;
+use crate::kazoo::message::{self, Message, Sender};
+use crate::model::AccountId;
+
+/// The longest encoded call id that fits into every routing key (255 bytes) made of it.
+const MOST_KEY_BYTES: usize = 200;
+
+/// Whether a text may be a call's id: neither empty nor a wildcard, and short enough for a routing key.
+#[must_use]
+pub fn is_call_id(text: &str) -> bool {
+    !matches!(text, "" | "*" | "#") && encode_segment(text).len() <= MOST_KEY_BYTES
+}
+
+/// Asks for all channels of an account (`amqp.md` 11.1).
+#[must_use]
+pub fn account_query(account: AccountId, sender: Sender<'_>) -> Message {
+    let account = account.to_string();
+    Message {
+        exchange: "callevt",
+        routing_key: format!("call.status_req.{account}"),
+        body: message::body(
+            ("call_event", "query_account_channels_req"),
+            sender,
+            [("Account-ID", account.into()), ("Active-Only", false.into()), ("Usernames", json!([]))],
+        ),
+    }
+}
+
+/// Asks for one channel with all that is known of it (`amqp.md` 11.2).
+#[must_use]
+pub fn call_query(call_id: &str, sender: Sender<'_>) -> Message {
+    Message {
+        exchange: "callevt",
+        routing_key: "call.status_req.channels".to_owned(),
+        body: message::body(
+            ("call_event", "query_channels_req"),
+            sender,
+            [("Active-Only", true.into()), ("Call-ID", call_id.into()), ("Fields", Value::from("all"))],
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    const US: Sender<'_> = Sender { app: "switchhook", node: "switchhook@h", msg_id: "m1" };
+
+    #[test]
+    fn an_account_query_has_the_fields_of_its_kind() {
+        let message = account_query(Id(0xa), US);
+        assert_eq!(message.routing_key, format!("call.status_req.{}", Id(0xa)));
+        let expected = json!({
+            "Account-ID": Id(0xa), "Active-Only": false, "Usernames": [],
+            "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"), "Node": "switchhook@h",
+            "Event-Category": "call_event", "Event-Name": "query_account_channels_req", "Msg-ID": "m1",
+        });
+        assert_eq!((message.exchange, Value::Object(message.body)), ("callevt", expected));
+    }
+
+    #[test]
+    fn a_call_query_has_the_fields_of_its_kind() {
+        let message = call_query("leg.7@10.1.2.3", US);
+        let expected = json!({
+            "Call-ID": "leg.7@10.1.2.3", "Active-Only": true, "Fields": "all",
+            "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"), "Node": "switchhook@h",
+            "Event-Category": "call_event", "Event-Name": "query_channels_req", "Msg-ID": "m1",
+        });
+        assert_eq!((message.exchange, message.routing_key.as_str()), ("callevt", "call.status_req.channels"));
+        assert_eq!(Value::Object(message.body), expected);
+    }
+
+    #[test]
+    fn wildcards_and_what_fits_into_no_routing_key_are_no_call_ids() {
+        assert!(is_call_id("leg.7@10.1.2.3") && is_call_id("**"));
+        for bad in ["", "*", "#", &"x".repeat(201), &"@".repeat(67)] {
+            assert!(!is_call_id(bad), "{bad}");
+        }
+    }
+}
