@@ -43,7 +43,13 @@ fn serve(settings: &Settings) -> ExitCode {
 
 async fn serve_until_signalled(config: Config) -> anyhow::Result<()> {
     let ended = shutdown_signal()?;
+    let key_file = config.data_dir.join("master.key");
     let app = App::build(config, Clock::system()).await?;
+    if let Some(key) = app.first_key() {
+        // For a person at a terminal, past the log: log lines go to places where no secret belongs.
+        let (key, file) = (key.reveal(), key_file.display());
+        report(&format!("the master account's API key, shown this once and kept in {file}: {key}"));
+    }
     let ready = serde_json::json!({
         "ready": true,
         "http": app.http_addr().to_string(),

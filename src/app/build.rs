@@ -26,12 +26,13 @@ use crate::ingest::{self, AmqpConsumer, Ingest};
 use crate::log::{self, Opened};
 use crate::model::Clock;
 use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
-use crate::state::{self, Change, State, StateTask};
+use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
 
 /// Everything that is on disk, open and recovered.
 struct Storage {
     state: State,
+    first_key: Option<FirstKey>,
     task: StateTask,
     changes: mpsc::Receiver<Change>,
     events: Opened,
@@ -42,7 +43,7 @@ struct Storage {
 
 async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Storage> {
     let opened = State::open(Arc::new(OsDisk), state_options(config), clock.clone(), tasks).await;
-    let state::Opened { state, task, changes, rebuilt, .. } = opened.context("state")?;
+    let state::Opened { state, first_key, task, changes, rebuilt, .. } = opened.context("state")?;
     if let Some(reason) = rebuilt {
         tracing::warn!(reason, "the state's index was made again from the journal");
     }
@@ -53,7 +54,16 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
         tracing::error!(records = recovered.unreadable, "unreadable ledger records; those deliveries repeat");
     }
     let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &ingest_options(config));
-    Ok(Storage { state, task, changes, events, ledger, recovered, ingest: ingest.context("events log")? })
+    Ok(Storage {
+        state,
+        first_key,
+        task,
+        changes,
+        events,
+        ledger,
+        recovered,
+        ingest: ingest.context("events log")?,
+    })
 }
 
 /// The queues and the delivery, with the channels between them.
@@ -116,7 +126,7 @@ impl App {
         let changes = std::mem::replace(&mut storage.changes, nothing);
         let from = (changes, std::mem::take(&mut storage.recovered));
         let middle = middle(&config, &clock, &tasks, &storage, from)?;
-        let Storage { state, task, events, ledger, ingest, .. } = storage;
+        let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
         let broker = Broker::new(&config, &ingest, &clock)?;
         let retention = Retention {
             events: (events.appender, events.reader.clone()),
@@ -125,7 +135,7 @@ impl App {
             max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
         };
         let ports = ports(&config, &broker, &ingest, &middle.handle, (&state, &retention));
-        let auth = Auth::new(state.clone(), clock.clone(), auth_options(&config));
+        let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api).await?;
         let announcer = Announcer {
@@ -141,6 +151,7 @@ impl App {
             queues: middle.handle,
             ingest,
             state,
+            first_key,
             events: events.reader,
             steps: Steps {
                 broker: broker.tasks,
@@ -257,8 +268,20 @@ fn ingest_options(config: &Config) -> ingest::Options {
     ingest::Options { max_event_bytes: config.ingest.max_event_bytes as usize, ..ingest::Options::default() }
 }
 
-fn auth_options(config: &Config) -> auth::Options {
-    auth::Options { token_ttl_s: config.auth.token_expiry_s }
+fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
+    let rate = |burst, per_minute| (burst > 0).then_some(auth::Rate { burst, per_minute });
+    let keys = config.auth.kazoo_public_keys.as_deref().map(auth::ForeignKeys::load).transpose();
+    Ok(auth::Options {
+        token_ttl_s: config.auth.token_expiry_s,
+        requests: rate(config.rate_limit.burst, config.rate_limit.per_second.saturating_mul(60)),
+        wrong_credentials: rate(
+            config.auth.wrong_credentials_burst,
+            config.auth.wrong_credentials_per_minute,
+        ),
+        foreign: keys.context("auth.kazoo_public_keys")?,
+        auto_create: config.accounts.auto_create,
+        ..auth::Options::default()
+    })
 }
 
 fn http_options(config: &Config) -> http::Options {

@@ -25,7 +25,7 @@ use crate::http::Server;
 use crate::ingest::{AmqpConsumer, Ingest};
 use crate::log::Writer;
 use crate::queues::{Engine, Queues};
-use crate::state::{State, StateTask};
+use crate::state::{FirstKey, State, StateTask};
 use crate::tasks::{Stop, Tasks};
 
 /// A program that is ready to run.
@@ -37,6 +37,7 @@ pub struct App {
     queues: Queues,
     ingest: Ingest,
     state: State,
+    first_key: Option<FirstKey>,
     events: crate::log::Reader,
     steps: Steps,
     _lock: File,
@@ -68,6 +69,12 @@ impl App {
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http_addr
+    }
+
+    /// The master account's API key, if this start has made it; it is in `master.key` as well.
+    #[must_use]
+    pub fn first_key(&self) -> Option<&FirstKey> {
+        self.first_key.as_ref()
     }
 
     /// The state, for tests and tools that look inside.

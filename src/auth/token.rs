@@ -1,16 +1,24 @@
 //! Tokens: JSON web tokens signed with a key kept in the state.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
-use super::Auth;
+use super::{Auth, Holder, Role};
 use crate::model::AccountId;
-use crate::state::random_id;
+use crate::state::{IndexError, random_id};
 
 /// What a token says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     account_id: AccountId,
+    /// The user it was issued for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_id: Option<String>,
+    /// Or else the API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    /// The key's or the user's; it changes when they do.
+    stamp: String,
     method: String,
     /// Tells one token from another.
     identity: String,
@@ -23,21 +31,36 @@ struct Claims {
 pub struct Caller {
     /// The account that the token was issued for.
     pub account: AccountId,
+    /// What its holder may do.
+    pub role: Role,
+    /// The user it was issued for, if it was for one.
+    pub user: Option<String>,
     /// The token as it came, to be echoed.
     pub token: String,
     /// When the token ends, in seconds since 1970.
     pub expires_s: u64,
+    /// Tells this token from others, to revoke it.
+    pub(super) identity: String,
 }
 
 /// Why a token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Nobody issued it, or its account is gone or disabled.
+    /// Nobody issued it, it is revoked, or what it was issued for is gone, changed or disabled.
     #[error("token is not valid")]
     Invalid,
     /// Its time is over.
     #[error("token has expired")]
     Expired,
+    /// The state cannot tell.
+    #[error("token cannot be verified: {0}")]
+    Unavailable(String),
+}
+
+impl From<IndexError> for TokenError {
+    fn from(error: IndexError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
 
 /// A token could not be made.
@@ -46,11 +69,18 @@ pub enum TokenError {
 pub struct IssueError(#[from] jsonwebtoken::errors::Error);
 
 impl Auth {
-    /// A new token of an account; `method` names how its holder proved to be entitled.
-    pub fn issue(&self, account: AccountId, method: &str) -> Result<String, IssueError> {
+    /// A new token for whoever holds a key or is a user.
+    pub fn issue(&self, holder: &Holder) -> Result<String, IssueError> {
         let now_s = self.now_s();
+        let (account, owner_id, key_id, stamp, method) = match holder {
+            Holder::Key(key) => (key.account, None, Some(key.id.clone()), &key.stamp, "cb_api_auth"),
+            Holder::User(user) => (user.account, Some(user.id.clone()), None, &user.stamp, "cb_user_auth"),
+        };
         let claims = Claims {
             account_id: account,
+            owner_id,
+            key_id,
+            stamp: stamp.clone(),
             method: method.to_owned(),
             identity: random_id().to_string(),
             iat: now_s,
@@ -60,12 +90,21 @@ impl Auth {
         Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
     }
 
-    /// The caller behind a token.
-    #[expect(
-        clippy::unused_async,
-        reason = "a token's account may have to be made, which waits for the disk"
-    )]
+    /// The caller behind a token, ours or a known KAZOO's.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let caller = match header.alg {
+            Algorithm::HS256 => self.verify_own(token)?,
+            _ => self.verify_foreign(token, &header).await?,
+        };
+        let is_enabled = self.state.account(caller.account).is_some_and(|account| account.enabled);
+        if !is_enabled || self.is_revoked(&caller.identity)? {
+            return Err(TokenError::Invalid);
+        }
+        Ok(caller)
+    }
+
+    fn verify_own(&self, token: &str) -> Result<Caller, TokenError> {
         let mut rules = Validation::new(Algorithm::HS256);
         // Expiry is checked below, by our clock.
         rules.validate_exp = false;
@@ -75,11 +114,24 @@ impl Auth {
         if claims.exp <= self.now_s() {
             return Err(TokenError::Expired);
         }
-        match self.state.account(claims.account_id) {
-            Some(account) if account.enabled => {
-                Ok(Caller { account: account.id, token: token.to_owned(), expires_s: claims.exp })
+        let (account, role, stamp) = match (&claims.owner_id, &claims.key_id) {
+            (Some(id), _) => self.user(id)?.map(|user| (user.account, user.role, user.stamp)),
+            (None, Some(id)) => {
+                self.state.api_key_with_id(id)?.map(|key| (key.account, Role::Admin, key.stamp))
             }
-            _ => Err(TokenError::Invalid),
+            (None, None) => None,
         }
+        .ok_or(TokenError::Invalid)?;
+        if account != claims.account_id || stamp != claims.stamp {
+            return Err(TokenError::Invalid);
+        }
+        Ok(Caller {
+            account,
+            role,
+            user: claims.owner_id,
+            token: token.to_owned(),
+            expires_s: claims.exp,
+            identity: claims.identity,
+        })
     }
 }

@@ -30,6 +30,13 @@ impl Config {
             ("commands.timeout_ms", self.commands.timeout_ms, 1, 60_000),
             ("commands.max_in_flight", self.commands.max_in_flight as u64, 1, 100_000),
             ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
+            (
+                "auth.wrong_credentials_per_minute",
+                u64::from(self.auth.wrong_credentials_per_minute),
+                1,
+                1_000_000,
+            ),
+            ("rate_limit.per_second", u64::from(self.rate_limit.per_second), 1, 1_000_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
             ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 32 << 20),
             ("log.segment_bytes", self.log.segment_bytes, 64 << 10, 1 << 30),

@@ -25,6 +25,8 @@ pub struct Config {
     pub websocket: Websocket,
     pub amqp: Amqp,
     pub auth: Auth,
+    pub accounts: Accounts,
+    pub rate_limit: RateLimit,
     pub api: Api,
     pub commands: Commands,
     pub ingest: Ingest,
@@ -65,7 +67,21 @@ section!(
 );
 section!(
     /// `[auth]`
-    Auth { master_api_key: Option<Masked>, token_expiry_s: u64 }
+    Auth {
+        master_api_key: Option<Masked>,
+        token_expiry_s: u64,
+        wrong_credentials_burst: u32,
+        wrong_credentials_per_minute: u32,
+        kazoo_public_keys: Option<PathBuf>,
+    }
+);
+section!(
+    /// `[accounts]`
+    Accounts { auto_create: bool }
+);
+section!(
+    /// `[rate_limit]`
+    RateLimit { burst: u32, per_second: u32 }
 );
 section!(
     /// `[api]`

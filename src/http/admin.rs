@@ -31,17 +31,19 @@ pub(super) enum Admin {
     Audit,
 }
 
+/// Every path below `/admin`.
+pub(super) const ROUTES: [(&str, Admin); 5] = [
+    ("status", Admin::Status),
+    ("log", Admin::Log),
+    ("hooks", Admin::Hooks),
+    ("retention", Admin::Retention),
+    ("audit", Admin::Audit),
+];
+
 /// What a path below `/admin` names.
 pub(super) fn route(rest: &[String]) -> Option<Admin> {
     let [name] = rest else { return None };
-    Some(match name.as_str() {
-        "status" => Admin::Status,
-        "log" => Admin::Log,
-        "hooks" => Admin::Hooks,
-        "retention" => Admin::Retention,
-        "audit" => Admin::Audit,
-        _ => return None,
-    })
+    ROUTES.into_iter().find(|(known, _)| known == name).map(|(_, what)| what)
 }
 
 impl Admin {

@@ -16,10 +16,10 @@ use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
-    accounts, admin, api_auth, api_keys, attempts, channels, definitions, events, health, metrics, queue,
-    reenable, replays, samples, webhooks,
+    accounts, admin, api_keys, attempts, channels, definitions, events, health, log_in, metrics, queue,
+    reenable, replays, samples, users, webhooks,
 };
-use crate::auth::Caller;
+use crate::auth::{Caller, Role};
 use crate::model::{Account, iso8601};
 use crate::state::random_id;
 
@@ -38,6 +38,7 @@ impl Api {
             request_id: request_id.map_or_else(|| random_id().to_string(), str::to_owned),
             node: self.node.clone(),
             timestamp: iso8601(self.clock.now_us()),
+            tokens: None,
             auth_token: None,
         };
         let known = known_route(segments);
@@ -63,17 +64,15 @@ impl Api {
             _ => return Err(ApiError::not_found()),
         }
         let envelope = Envelope::read(request)?;
-        let caller = match token_of(request, envelope.members.as_ref()) {
-            Some(token) => Some(self.auth.verify(&token).await?),
-            None => None,
-        };
+        let caller = self.admit(request, &envelope, known, frame).await?;
         frame.auth_token = caller.as_ref().map(|caller| caller.token.clone());
 
         let known = known.ok_or_else(ApiError::not_found)?;
         let method = method_of(request, &envelope, &known.resource)?;
         let account = self.account_of(&known.owner, caller.as_ref())?;
         if !known.is_public(&method) {
-            self.authorise(caller.as_ref(), account.as_deref())?;
+            let open = known.resource.is_open_to_users(&method);
+            self.authorise(caller.as_ref(), account.as_deref(), open)?;
         }
         if envelope.unreadable {
             return Err(ApiError::unsupported_media_type());
@@ -113,12 +112,36 @@ impl Api {
         }
     }
 
-    fn authorise(&self, caller: Option<&Caller>, account: Option<&Account>) -> Result<(), ApiError> {
+    /// Whoever asks, if he does not ask too often; a token that is not good is refused, no token is not.
+    async fn admit(
+        &self,
+        request: &Request,
+        envelope: &Envelope,
+        known: Option<&Route>,
+        frame: &mut Frame,
+    ) -> Result<Option<Caller>, ApiError> {
+        let verified = match token_of(request, envelope.members.as_ref()) {
+            Some(token) => Some(self.auth.verify(&token).await),
+            None => None,
+        };
+        let cost = known.map_or(1, |route| route.resource.cost());
+        let caller = verified.as_ref().and_then(|verified| verified.as_ref().ok());
+        let spent = self.auth.spend(request.remote, caller, cost);
+        frame.tokens = spent.unwrap_or_else(Some);
+        spent.map_err(|_| ApiError::too_many())?;
+        Ok(verified.transpose()?)
+    }
+
+    fn authorise(
+        &self,
+        caller: Option<&Caller>,
+        account: Option<&Account>,
+        is_open_to_users: bool,
+    ) -> Result<(), ApiError> {
         let caller = caller.ok_or_else(ApiError::invalid_credentials)?;
-        match account {
-            Some(account) if !self.auth.covers(caller, account.id) => Err(ApiError::forbidden()),
-            _ => Ok(()),
-        }
+        let may = caller.role == Role::Admin || is_open_to_users;
+        let covers = account.is_none_or(|account| self.auth.covers(caller, account.id));
+        if may && covers { Ok(()) } else { Err(ApiError::forbidden()) }
     }
 }
 
@@ -150,7 +173,10 @@ fn method_of(request: &Request, envelope: &Envelope, resource: &Resource) -> Res
 
 async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Result<Reply, ApiError> {
     match (resource, method.as_str()) {
-        (Resource::ApiAuth, _) => api_auth::create(call),
+        (Resource::ApiAuth, _) => log_in::with_key(call),
+        (Resource::UserAuth, _) => log_in::with_password(call).await,
+        (Resource::TokenAuth, "GET") => log_in::check(call),
+        (Resource::TokenAuth, _) => log_in::revoke(call).await,
         (Resource::Definitions, "GET") => definitions::list(call).await,
         (Resource::Definitions, _) => Err(ApiError::forbidden()),
         (Resource::Samples, _) => Ok(samples::list()),
@@ -167,6 +193,15 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Descendants, _) => accounts::descendants(call).await,
         (Resource::ApiKeys, "PUT") => api_keys::create(call).await,
         (Resource::ApiKeys, _) => api_keys::list(call).await,
+        (Resource::ApiKey(id), "GET") => api_keys::read(call, id),
+        (Resource::ApiKey(id), _) => api_keys::delete(call, id).await,
+        (Resource::ApiKeyRotation(id), _) => api_keys::rotate(call, id).await,
+        (Resource::Users, "PUT") => users::create(call).await,
+        (Resource::Users, _) => users::list(call).await,
+        (Resource::User(id), "GET") => users::read(call, id),
+        (Resource::User(id), "POST") => users::replace(call, id).await,
+        (Resource::User(id), "PATCH") => users::merge(call, id).await,
+        (Resource::User(id), _) => users::delete(call, id).await,
         (Resource::Hooks, "GET") => webhooks::list(call).await,
         (Resource::Hooks, "PUT") => webhooks::create(call).await,
         (Resource::Hooks, _) => reenable::of_account(call).await,

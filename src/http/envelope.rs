@@ -6,6 +6,7 @@ use warp::http::Method;
 use super::errors::ApiError;
 use super::reply::Reply;
 use super::request::Request;
+use crate::auth::Tokens;
 
 /// Media types whose body is read; all others are refused once it is known who asks.
 const READABLE: [&str; 4] = [
@@ -87,6 +88,8 @@ pub(super) struct Frame {
     pub(super) request_id: String,
     pub(super) node: String,
     pub(super) timestamp: String,
+    /// What the request took from its bucket; `None`: there is no limit.
+    pub(super) tokens: Option<Tokens>,
     /// Of an authenticated caller; shows the version too.
     pub(super) auth_token: Option<String>,
 }
@@ -127,6 +130,9 @@ impl Frame {
         let authenticated = new_token.is_some() || self.auth_token.is_some();
         if let Some(token) = new_token.or_else(|| self.auth_token.clone()) {
             out.insert("auth_token".into(), token.into());
+        }
+        if let Some(Tokens { consumed, remaining }) = self.tokens {
+            out.insert("tokens".into(), json!({"consumed": consumed, "remaining": remaining}));
         }
         out.insert("request_id".into(), self.request_id.clone().into());
         out.insert("node".into(), self.node.clone().into());

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::ports::{AttemptsError, ReplayError, SubmitError};
-use crate::auth::{IssueError, TokenError};
+use crate::auth::{IssueError, PasswordError, RevokeError, TokenError};
 use crate::commands::CommandError;
 use crate::state::{IndexError, TreeError, WriteError};
 
@@ -183,6 +183,25 @@ impl From<TokenError> for ApiError {
         match error {
             TokenError::Invalid => Self::invalid_credentials(),
             TokenError::Expired => Self::expired(),
+            TokenError::Unavailable(reason) => Self::unavailable(&reason),
+        }
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::too_many(),
+            PasswordError::Hash(_) | PasswordError::Index(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<RevokeError> for ApiError {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::TooMany(_) => Self::too_many(),
+            RevokeError::Write(error) => error.into(),
         }
     }
 }

@@ -52,8 +52,17 @@ impl<'a> Fields<'a> {
         } else {
             return Some(text);
         };
-        self.note(name, rule, &json!({"message": message, "target": target, "value": text}));
+        self.note(name, rule, &json!({"message": message, "target": target}));
         None
+    }
+
+    /// One of these texts, if it is there.
+    pub(super) fn one_of(&mut self, name: &str, allowed: &[&str]) {
+        let Some(value) = self.present(name) else { return };
+        if !value.as_str().is_some_and(|text| allowed.contains(&text)) {
+            let message = "Value not found in enumerated list of values";
+            self.note(name, "enum", &json!({"message": message, "target": allowed, "value": value}));
+        }
     }
 
     /// A boolean, also one that is written as a text, if it is there.
@@ -108,6 +117,7 @@ mod tests {
         fields.required(&["f", "a"]);
         fields.text("a", 1, 9);
         fields.text("b", 1, 9);
+        fields.one_of("c", &["y"]);
         fields.flag("d");
         fields.number_in("e", "n", 0, 8);
         fields.number_in("e", "m", 0, 8);

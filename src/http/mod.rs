@@ -7,7 +7,6 @@ mod accounts;
 mod admin;
 mod answer;
 mod api;
-mod api_auth;
 mod api_keys;
 mod attempts;
 mod audit;
@@ -22,6 +21,7 @@ mod fields;
 mod health;
 mod hook_document;
 mod list;
+mod log_in;
 mod metrics;
 mod negotiate;
 mod operator;
@@ -36,6 +36,7 @@ mod response;
 mod route;
 mod samples;
 mod serve;
+mod users;
 mod webhooks;
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use super::admin::Admin;
 pub(super) enum Resource {
     /// `api_auth`
     ApiAuth,
+    /// `user_auth`
+    UserAuth,
+    /// `token_auth`
+    TokenAuth,
     /// `webhooks`, without an account: what can be asked for.
     Definitions,
     /// `accounts`, without an id.
@@ -27,6 +31,14 @@ pub(super) enum Resource {
     Move,
     /// `…/api_keys`
     ApiKeys,
+    /// `…/api_keys/{K}`
+    ApiKey(String),
+    /// `…/api_keys/{K}/rotate`
+    ApiKeyRotation(String),
+    /// `…/users`
+    Users,
+    /// `…/users/{U}`
+    User(String),
     /// `…/webhooks`
     Hooks,
     /// `…/descendants/webhooks`
@@ -85,6 +97,8 @@ type Make = fn(Ids<'_>) -> Resource;
 /// and the resource. The first that fits counts, so fixed words stand before names.
 const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "api_auth", |_| Resource::ApiAuth),
+    (Whose::Nobodys, "user_auth", |_| Resource::UserAuth),
+    (Whose::Callers, "token_auth", |_| Resource::TokenAuth),
     (Whose::Nobodys, "webhooks", |_| Resource::Definitions),
     (Whose::Nobodys, "webhooks/samples", |_| Resource::Samples),
     (Whose::Nobodys, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
@@ -96,6 +110,10 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "tree", |_| Resource::Tree),
     (Whose::Accounts, "move", |_| Resource::Move),
     (Whose::Accounts, "api_keys", |_| Resource::ApiKeys),
+    (Whose::Accounts, "api_keys/{K}", |ids| Resource::ApiKey(next(ids))),
+    (Whose::Accounts, "api_keys/{K}/rotate", |ids| Resource::ApiKeyRotation(next(ids))),
+    (Whose::Accounts, "users", |_| Resource::Users),
+    (Whose::Accounts, "users/{U}", |ids| Resource::User(next(ids))),
     (Whose::Accounts, "webhooks", |_| Resource::Hooks),
     (Whose::Accounts, "descendants/webhooks", |_| Resource::HooksBelow),
     (Whose::Accounts, "webhooks/attempts", |_| Resource::Attempts),
@@ -113,11 +131,17 @@ const ROUTES: &[(Whose, &str, Make)] = &[
 
 /// Whose resource a route names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+pub(super) enum Whose {
     Nobodys,
     Callers,
     /// The account's that stands before it: `accounts/{A}`, or `account` for the caller's.
     Accounts,
+}
+
+/// The table's patterns, for tests that go through all of it.
+#[cfg(test)]
+pub(super) fn patterns() -> impl Iterator<Item = (Whose, &'static str)> {
+    ROUTES.iter().map(|(whose, pattern, _)| (*whose, *pattern))
 }
 
 fn next<'a>(mut ids: impl Iterator<Item = &'a str>) -> String {
@@ -165,7 +189,7 @@ impl Route {
     /// Whether this needs no token.
     pub(super) fn is_public(&self, method: &Method) -> bool {
         match (&self.resource, &self.owner) {
-            (Resource::ApiAuth, _) => true,
+            (Resource::ApiAuth | Resource::UserAuth, _) => true,
             (Resource::Definitions | Resource::Samples | Resource::Sample(_), Owner::Nobody) => {
                 method == Method::GET
             }
@@ -178,10 +202,10 @@ impl Resource {
     /// The methods it knows; HEAD goes with GET.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::ApiAuth | Self::Accounts | Self::Events => &[Method::PUT],
+            Self::ApiAuth | Self::UserAuth | Self::Accounts | Self::Events => &[Method::PUT],
             Self::Account => &[Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE],
-            Self::ApiKeys => &[Method::GET, Method::PUT],
-            Self::Move => &[Method::POST],
+            Self::ApiKeys | Self::Users => &[Method::GET, Method::PUT],
+            Self::Move | Self::ApiKeyRotation(_) => &[Method::POST],
             Self::Children
             | Self::Descendants
             | Self::Siblings
@@ -195,11 +219,37 @@ impl Resource {
             Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
-            Self::Hook(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
+            Self::Hook(_) | Self::User(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
             Self::Replays(_) => &[Method::GET, Method::POST],
-            Self::Replay(..) => &[Method::GET, Method::DELETE],
+            Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) => &[Method::GET, Method::DELETE],
         }
+    }
+}
+
+impl Resource {
+    /// Whether a token of a user without the role of an admin is enough: to look at hooks and at what became of
+    /// their deliveries, and to end his own token. Whatever is not named here is an admin's.
+    pub(super) fn is_open_to_users(&self, method: &Method) -> bool {
+        match self {
+            Self::TokenAuth => true,
+            Self::Account
+            | Self::Hooks
+            | Self::Hook(_)
+            | Self::Attempts
+            | Self::HookAttempts(_)
+            | Self::Queue(_)
+            | Self::Replays(_)
+            | Self::Replay(..)
+            | Self::Samples
+            | Self::Sample(_) => method == Method::GET,
+            _ => false,
+        }
+    }
+
+    /// What a request takes from its bucket of tokens, as with KAZOO.
+    pub(super) fn cost(&self) -> u32 {
+        if matches!(self, Self::ApiAuth | Self::UserAuth) { 35 } else { 1 }
     }
 }
 

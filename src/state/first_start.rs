@@ -108,6 +108,24 @@ pub fn new_api_key(id: &str, account: AccountId, name: Option<&str>) -> (String,
     (key, write(Kind::Key, id, doc))
 }
 
+/// The API key that was made on the first start.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FirstKey(pub(super) String);
+
+impl FirstKey {
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for FirstKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// Writes the key's text where only the program's user can read it, and syncs it.
 pub(super) fn write_key_file(data_dir: &Path, key: &str) -> std::io::Result<()> {
     let path = data_dir.join(KEY_FILE);

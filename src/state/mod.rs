@@ -18,6 +18,7 @@ mod open;
 mod options;
 mod owner;
 mod shared;
+mod users;
 mod view;
 mod write;
 
@@ -28,7 +29,7 @@ pub use accounts::TreeError;
 pub use api_keys::ApiKey;
 pub use audit::{AuditPage, AuditQuery};
 pub use document::{Kind, hex, is_deleted, key_hash, owner};
-pub use first_start::{Settings, new_api_key, random_id};
+pub use first_start::{FirstKey, Settings, new_api_key, random_id};
 pub use handle::State;
 pub use hooks::is_auto_disabled;
 pub use index::IndexError;

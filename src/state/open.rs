@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::document::{Entry, Kind, key_hash};
-use super::first_start::{self, MASTER_KEY, SYSTEM, Settings};
+use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, Known};
@@ -78,6 +78,8 @@ pub struct Opened {
     pub task: StateTask,
     /// What changes from now on. It must be drained: a full feed holds up writes.
     pub changes: mpsc::Receiver<Change>,
+    /// The master account's API key, if it was made now: to be shown this once.
+    pub first_key: Option<FirstKey>,
     /// Why the index was made again, if it was.
     pub rebuilt: Option<String>,
     /// What the journal's recovery found.
@@ -128,29 +130,32 @@ impl State {
             tasks: tasks.clone(),
             since_checkpoint: 0,
         };
-        let settings = Arc::new(task.first_start().await?);
+        let (settings, first_key) = task.first_start().await?;
+        let settings = Arc::new(settings);
         let master_key = task.options.master_api_key.as_deref().map(key_hash);
         let state = State { shared, commands, settings, master_key, by: None, trail: trail.reader };
-        Ok(Opened { state, task, changes, rebuilt, recovered })
+        Ok(Opened { state, task, changes, first_key, rebuilt, recovered })
     }
 }
 
 impl StateTask {
-    async fn first_start(&mut self) -> Result<Settings, OpenError> {
+    async fn first_start(&mut self) -> Result<(Settings, Option<FirstKey>), OpenError> {
         if self.shared.index()?.get(Kind::Setting, SYSTEM)?.is_none() {
             self.write_now(first_start::identity()).await?;
         }
         let stored = self.shared.index()?.get(Kind::Setting, SYSTEM)?;
         let settings = stored.as_ref().and_then(Settings::from_document).ok_or(OpenError::Settings)?;
         let has_key = self.shared.index()?.get(Kind::Key, MASTER_KEY)?.is_some();
+        let mut first_key = None;
         if !has_key && self.options.master_api_key.is_none() {
             let (key, write) = first_start::new_api_key(MASTER_KEY, settings.master, Some("master"));
             let dir = self.options.data_dir.clone();
             // The file first: a key that is stored but written nowhere could never be used.
             first_start::write_key_file(&dir, &key).map_err(|error| OpenError::File { path: dir, error })?;
             self.write_now(vec![write]).await?;
+            first_key = Some(FirstKey(key));
         }
-        Ok(settings)
+        Ok((settings, first_key))
     }
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {

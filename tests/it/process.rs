@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::support;
 use super::support::app::call_event;
 use super::support::process::{Ended, Process, run};
 use super::support::receiver::{Mood, Receiver, Request};
@@ -257,4 +258,30 @@ async fn log_verify_names_file_and_offset_of_a_flipped_bit_and_exits_with_1() {
     let offsets: Vec<u64> = records.iter().filter_map(|r| r["offset"].as_u64()).collect();
     let sound: Vec<u64> = (0..count).filter(|n| !broken.contains(n)).collect();
     assert_eq!((code, offsets), (Some(1), sound));
+}
+
+#[tokio::test]
+async fn the_first_start_alone_shows_the_master_account_s_key_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = vec!["serve".to_owned()];
+    let generated = support::app::settings(dir.path(), &[]);
+    for setting in generated.into_iter().filter(|s| !s.starts_with("auth.master_api_key")) {
+        args.extend(["--set".to_owned(), setting]);
+    }
+    let mut process = Process::spawn(&args);
+    process.ready().await;
+    let key = std::fs::read_to_string(dir.path().join("master.key")).unwrap();
+    let api = process.api_with(key.trim()).await;
+    assert_eq!(api.own("GET", "", None).await.data()["name"], "master");
+    process.terminate();
+    let first = process.ended(SOON).await;
+    assert_eq!(first.stderr.matches(key.trim()).count(), 1, "{first:?}");
+    assert!(!first.stdout.concat().contains(key.trim()), "{first:?}");
+
+    let mut process = Process::spawn(&args);
+    process.ready().await;
+    process.api_with(key.trim()).await;
+    process.terminate();
+    let second = process.ended(SOON).await;
+    assert!(!second.stderr.contains(key.trim()), "{second:?}");
 }

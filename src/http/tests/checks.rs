@@ -1,6 +1,7 @@
 //! The order of checks, and each refusal's body (`webhooks.md` 5.3, 5.4).
 
 use super::*;
+use crate::auth::Holder;
 
 #[tokio::test]
 async fn malformed_json_is_refused_before_anything_else() {
@@ -66,10 +67,10 @@ async fn a_token_is_good_for_its_account_and_all_below_it_only() {
 #[tokio::test]
 async fn an_expired_token_is_told_from_a_forged_one() {
     let test = TestApi::start().await;
-    let (api, id) = (&test.api, test.master.parse().unwrap());
+    let api = &test.api;
     let hour_ago = Clock::new(|| (NOW_S - 3600) * 1_000_000);
-    let old = Auth::new(api.state.clone(), hour_ago, auth::Options::default());
-    let old = old.issue(id, "cb_api_auth").unwrap();
+    let old = Auth::new(api.state.clone(), hour_ago, Tasks::new(), auth::Options::default());
+    let old = old.issue(&Holder::Key(api.state.api_key(KEY).unwrap().unwrap())).unwrap();
     let path = format!("/v2/accounts/{}", test.master);
     let expired = test.call_as(&old, "GET", &path, Value::Null).await;
     assert_eq!(expired.refusal(), (401, "invalid credentials", &json!({})));

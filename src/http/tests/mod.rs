@@ -7,12 +7,15 @@ mod channels;
 mod checks;
 mod envelope;
 mod events;
+mod foreign;
 mod hooks;
 mod lists;
+mod log_in;
 mod ports;
 mod replays;
 mod samples;
 mod strange;
+mod tenancy;
 mod wire;
 
 use std::path::Path;
@@ -85,7 +88,12 @@ impl TestApi {
         Self::start_with(Options::default()).await
     }
 
-    pub(super) async fn start_with(mut options: Options) -> Self {
+    pub(super) async fn start_with(options: Options) -> Self {
+        Self::guarded(options, auth::Options::default()).await
+    }
+
+    /// With rules of its own for who gets in.
+    pub(super) async fn guarded(mut options: Options, auth: auth::Options) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the state");
         let stop = Stop::new();
         let (state, task) = open_state(dir.path(), &stop).await;
@@ -100,7 +108,7 @@ impl TestApi {
         };
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);
-        let auth = Auth::new(state.clone(), clock.clone(), auth::Options::default());
+        let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
         let api = Api::new(state, auth, ports, clock, options);
         let mut test = Self { api, recorded, master, token: String::new(), _dir: dir, stop, _task: task };
         test.token = test.login(KEY).await;

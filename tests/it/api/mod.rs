@@ -6,4 +6,5 @@ mod defects;
 mod envelope;
 mod errors;
 mod lists;
+mod log_in;
 mod validation;

@@ -38,6 +38,7 @@ pub fn settings(dir: &Path, settings: &[String]) -> Vec<String> {
         "retry.max_ms=200".to_owned(),
         "delivery.request_timeout_ms=2000".to_owned(),
         "shutdown_grace_ms=2000".to_owned(),
+        "rate_limit.burst=0".to_owned(),
         "log.reserve_bytes=0".to_owned(),
         "ledger.reserve_bytes=0".to_owned(),
     ];
@@ -79,6 +80,11 @@ impl TestApp {
     /// A client with the token of another API key.
     pub async fn client_with(&self, key: &str) -> Api {
         Api::log_in_with(self.address, key).await
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> Api {
+        Api::new(self.address)
     }
 
     /// Ends it as SIGTERM would.
@@ -138,11 +144,19 @@ impl Api {
         Self::log_in_with(address, MASTER_KEY).await
     }
 
+    fn new(address: SocketAddr) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { base: format!("http://{address}"), token: String::new(), account: String::new(), client }
+    }
+
+    /// The same client with another token.
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self }
+    }
+
     /// A client with the token of an API key.
     pub async fn log_in_with(address: SocketAddr, key: &str) -> Self {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut api =
-            Self { base: format!("http://{address}"), token: String::new(), account: String::new(), client };
+        let mut api = Self::new(address);
         let answer = api.call("PUT", "/v2/api_auth", Some(json!({"data": {"api_key": key}}))).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.body["auth_token"].as_str().unwrap().clone_into(&mut api.token);

@@ -114,6 +114,11 @@ impl Process {
         Api::log_in(self.address()).await
     }
 
+    /// A client that is logged in with an API key.
+    pub async fn api_with(&self, key: &str) -> Api {
+        Api::log_in_with(self.address(), key).await
+    }
+
     /// What it has written on stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()

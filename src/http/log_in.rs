@@ -1,0 +1,123 @@
+//! Tokens: `PUT api_auth` for an API key, `PUT user_auth` for a person's credentials, and `token_auth` to look at
+//! one and to revoke it (`webhooks.md` 5.6).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::fields::Fields;
+use super::reply::Reply;
+use crate::auth::{Credentials, Holder, Role, User};
+use crate::model::{Account, AccountId};
+
+const KEY_LENGTH: usize = 64;
+
+/// `PUT api_auth`
+pub(super) fn with_key(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let (auth, state) = (&call.api.auth, &call.api.state);
+    let data = call.envelope.object()?;
+    let mut fields = Fields::of(&data);
+    fields.required(&["api_key"]);
+    let text = fields.text("api_key", KEY_LENGTH, KEY_LENGTH);
+    fields.finish()?;
+    let text = text.unwrap_or_default();
+    may_try(call)?;
+    let key = state.api_key(text)?;
+    let found = key.and_then(|key| Some((state.account(key.account).filter(|a| a.enabled)?, key)));
+    let Some((account, key)) = found else {
+        auth.tried_in_vain(call.request.remote);
+        return Err(ApiError::unknown_key(text));
+    };
+    let token = auth.issue(&Holder::Key(key))?;
+    Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(identity(call, &account, None)) })
+}
+
+/// `PUT user_auth`
+pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let data = call.envelope.object()?;
+    let mut fields = Fields::of(&data);
+    fields.required(&["credentials"]);
+    // 32 digits of an MD5, 40 of a SHA-1.
+    let credentials = fields.text("credentials", 32, 40);
+    fields.one_of("method", &["md5", "sha"]);
+    let (name, realm) = (fields.text("account_name", 1, 128), fields.text("account_realm", 1, 253));
+    if name.is_none() && realm.is_none() {
+        fields.required(&["account_name"]);
+    }
+    fields.finish()?;
+    may_try(call)?;
+    let account = account_called(call, realm, name);
+    let id = account.as_ref().map(|account| account.id);
+    let credentials = Credentials::from(credentials.unwrap_or_default());
+    let found = call.api.auth.log_in(id, credentials, call.request.remote).await?;
+    let (Some(account), Some(user)) = (account, found) else { return Err(ApiError::invalid_credentials()) };
+    let data = identity(call, &account, Some(&user));
+    let token = call.api.auth.issue(&Holder::User(user))?;
+    Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(data) })
+}
+
+/// `GET token_auth`: whom the token belongs to.
+pub(super) fn check(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let caller = call.caller.ok_or_else(ApiError::invalid_credentials)?;
+    let account = call.api.state.account(caller.account).ok_or_else(ApiError::invalid_credentials)?;
+    let mut data = identity(call, &account, None);
+    data.insert("owner_id".into(), caller.user.clone().into());
+    data.insert("priv_level".into(), priv_level(caller.role).into());
+    Ok(Reply::ok(data))
+}
+
+/// `DELETE token_auth`: the token is good no more.
+pub(super) async fn revoke(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let caller = call.caller.ok_or_else(ApiError::invalid_credentials)?;
+    call.api.auth.revoke(caller).await?;
+    Ok(Reply::ok(json!({})))
+}
+
+fn may_try(call: &Call<'_>) -> Result<(), ApiError> {
+    if call.api.auth.may_try(call.request.remote) { Ok(()) } else { Err(ApiError::too_many()) }
+}
+
+/// The enabled account with a realm, or else the only one with a name: KAZOO compares the letters and digits of
+/// names.
+fn account_called(call: &Call<'_>, realm: Option<&str>, name: Option<&str>) -> Option<Arc<Account>> {
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect::<String>()
+    };
+    let name = name.map(plain);
+    let is_called = |account: &&Arc<Account>| match (realm, &name) {
+        (Some(realm), _) => account.realm.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(realm)),
+        (None, Some(name)) => plain(&account.name) == *name,
+        (None, None) => false,
+    };
+    let accounts = call.api.state.accounts();
+    let mut found = accounts.iter().filter(is_called);
+    let account = found.next().filter(|account| account.enabled).cloned();
+    account.filter(|_| found.next().is_none())
+}
+
+/// What KAZOO tells whoever has logged in.
+fn identity(call: &Call<'_>, account: &Account, user: Option<&User>) -> Map<String, Value> {
+    let state = &call.api.state;
+    let reseller: AccountId = state.reseller_of(account.id).unwrap_or(account.id);
+    let data = json!({
+        "account_id": account.id, "account_name": account.name, "apps": [], "language": "en-us",
+        "cluster_id": state.settings().cluster_id, "reseller_id": reseller,
+        "is_reseller": account.is_reseller, "is_master_account": account.id == state.settings().master,
+    });
+    let mut data = if let Value::Object(data) = data { data } else { Map::new() };
+    if let Some(user) = user {
+        data.insert("owner_id".into(), user.id.clone().into());
+        data.insert("priv_level".into(), priv_level(user.role).into());
+    }
+    data
+}
+
+fn priv_level(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::User => "user",
+    }
+}

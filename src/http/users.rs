@@ -1,0 +1,150 @@
+//! Users of an account: people who log in with `user_auth`. A password is taken and never shown.
+
+use serde_json::{Map, Value, json};
+
+use super::accounts::{is_private, take_id};
+use super::call::{Call, signature};
+use super::errors::ApiError;
+use super::fields::Fields;
+use super::list::List;
+use super::reply::Reply;
+use crate::kazoo;
+use crate::state::{Expect, Kind, Write, is_deleted, owner, random_id};
+
+type Document = Map<String, Value>;
+
+/// The fields of a user in a list.
+const SUMMARY: [&str; 7] = ["id", "username", "first_name", "last_name", "email", "priv_level", "enabled"];
+/// What is kept of a password.
+const SECRETS: [&str; 3] = ["pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
+
+/// How a change makes a new document of what is stored and what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Replace,
+    Merge,
+}
+
+/// `GET …/users`
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let users = call.api.state.owned(Kind::User, call.account()?.id)?;
+    let rows = users.iter().map(|doc| {
+        let mut row = kazoo::public_document(doc);
+        row.retain(|key, _| SUMMARY.contains(&key.as_str()));
+        (text(doc, "_id").to_owned(), Value::Object(row))
+    });
+    List::of(call)?.rows(rows.collect()).await
+}
+
+/// `PUT …/users`
+pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let mut data = call.envelope.object()?;
+    let id = take_id(&mut data)?.to_string();
+    let stored = put(call, &id, None, &data, How::Replace).await?;
+    Ok(Reply::created(kazoo::public_document(&stored), call.location(&id)).revision_of(&stored))
+}
+
+/// `GET …/users/{U}`
+pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let stored = find(call, id)?;
+    Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
+}
+
+/// `POST …/users/{U}`: all public fields are replaced; the password stays unless one is sent.
+pub(super) async fn replace(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    change(call, id, How::Replace).await
+}
+
+/// `PATCH …/users/{U}`: top-level fields are overlaid, `null` removes one.
+pub(super) async fn merge(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    change(call, id, How::Merge).await
+}
+
+async fn change(call: &Call<'_>, id: &str, how: How) -> Result<Reply, ApiError> {
+    let before = find(call, id)?;
+    let stored = put(call, id, Some(&before), &call.envelope.object()?, how).await?;
+    Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
+}
+
+/// `DELETE …/users/{U}`: nothing of him is kept, and his tokens end.
+pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let stored = find(call, id)?;
+    let write = Write { kind: Kind::User, id: id.to_owned(), doc: None, expect: Expect::Any };
+    call.api.state.write(vec![write]).await?;
+    let mut shown = kazoo::public_document(&stored);
+    shown.insert("_read_only".into(), json!({"deleted": true}));
+    Ok(Reply::ok(shown).revision_of(&stored))
+}
+
+async fn put(
+    call: &Call<'_>,
+    id: &str,
+    before: Option<&Document>,
+    data: &Document,
+    how: How,
+) -> Result<Document, ApiError> {
+    let account = call.account()?.id;
+    let mut doc = Document::new();
+    if let (How::Merge, Some(before)) = (how, before) {
+        doc.extend(before.clone());
+        doc.retain(|key, _| !is_private(key));
+    }
+    doc.extend(data.iter().filter(|(key, _)| !is_private(key) && *key != "id").map(own));
+    doc.retain(|_, value| !value.is_null());
+    let enabled = check(&doc, before)?;
+    doc.entry("priv_level").or_insert("user".into());
+    doc.insert("enabled".into(), enabled.into());
+    let password = doc.shift_remove("password");
+    let kept = before.into_iter().flatten().filter(|(key, _)| SECRETS.contains(&key.as_str()));
+    doc.extend(kept.map(own));
+    if let Some(password) = password.as_ref().and_then(Value::as_str) {
+        let verifiers = call.api.auth.verifiers(account, text(&doc, "username"), password).await?;
+        doc.insert("pvt_md5_auth".into(), verifiers.md5.into());
+        doc.insert("pvt_sha1_auth".into(), verifiers.sha1.into());
+        doc.insert("pvt_stamp".into(), random_id().to_string().into());
+    }
+    doc.extend(signature(call, account));
+    let expect = before.map_or(Expect::Absent, |before| Expect::Rev(text(before, "_rev").to_owned()));
+    let stored = call.api.state.put_user(account, id, doc, expect).await?;
+    stored.ok_or_else(|| {
+        let details = json!({"message": "another user of the account has this name"});
+        ApiError::field("username", "unique", &details)
+    })
+}
+
+fn own((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
+}
+
+/// Refuses what is wrong; answers whether the user is enabled.
+fn check(doc: &Document, before: Option<&Document>) -> Result<bool, ApiError> {
+    let mut fields = Fields::of(doc);
+    fields.required(&["username"]);
+    fields.text("username", 1, 254);
+    for name in ["first_name", "last_name", "email"] {
+        fields.text(name, 1, 254);
+    }
+    fields.text("password", 8, 256);
+    fields.one_of("priv_level", &["admin", "user"]);
+    let enabled = fields.flag("enabled").unwrap_or(true);
+    // The name is part of what is kept of the password.
+    let same = |before: &Document| text(before, "username").eq_ignore_ascii_case(text(doc, "username"));
+    if !before.is_some_and(same) {
+        fields.required(&["password"]);
+    }
+    fields.finish()?;
+    Ok(enabled)
+}
+
+fn find(call: &Call<'_>, id: &str) -> Result<Document, ApiError> {
+    let unknown = || ApiError::unknown(id);
+    let doc = call.api.state.get(Kind::User, id)?.ok_or_else(unknown)?;
+    if is_deleted(&doc) || owner(&doc) != Some(call.account()?.id) {
+        return Err(unknown());
+    }
+    Ok(doc)
+}
+
+fn text<'a>(doc: &'a Document, field: &str) -> &'a str {
+    doc.get(field).and_then(Value::as_str).unwrap_or_default()
+}
