@@ -98,16 +98,30 @@ impl Delivery {
         let mut under_way = JoinSet::new();
         let mut jobs = Vec::with_capacity(64);
         let mut made_now = Vec::new();
+        // One read of the log at a time: what needs one meanwhile is read together next.
+        let (mut unread, mut reading) = (Vec::new(), JoinSet::new());
         loop {
             tokio::select! {
                 () = abandon.cancelled() => return,
                 got = self.jobs.recv_many(&mut jobs, 64) => if got == 0 { break },
+                Some(read) = reading.join_next() => {
+                    // Only a defect ends a read without an answer; the queues end with this task then.
+                    let Ok(read) = read else { return };
+                    for (job, record) in read {
+                        self.start(&mut under_way, job, record);
+                    }
+                }
                 Some(made) = under_way.join_next(), if !under_way.is_empty() => made_now.extend(made),
             }
-            for job in jobs.drain(..) {
-                let target = self.target(&job);
-                let shared = self.shared.clone();
-                under_way.spawn(async move { shared.attempt(job, target).await });
+            for mut job in jobs.drain(..) {
+                match job.record.take() {
+                    Some(record) => self.start(&mut under_way, job, Ok(Some(record))),
+                    None => unread.push(job),
+                }
+            }
+            if reading.is_empty() && !unread.is_empty() {
+                let (events, jobs) = (self.shared.events.clone(), std::mem::take(&mut unread));
+                reading.spawn_blocking(move || read(&events, jobs));
             }
             // Whatever has ended by now goes back together: one wake-up of the queues for all of it.
             while let Some(made) = under_way.try_join_next() {
@@ -123,6 +137,12 @@ impl Delivery {
             () = abandon.cancelled() => {}
             () = async { while under_way.join_next().await.is_some() {} } => {}
         }
+    }
+
+    fn start(&mut self, under_way: &mut JoinSet<Attempt>, job: Job, record: Fetched) {
+        let target = self.target(&job);
+        let shared = self.shared.clone();
+        under_way.spawn(async move { shared.attempt(job, record, target).await });
     }
 
     fn target(&mut self, job: &Job) -> Option<Arc<Target>> {
@@ -144,22 +164,26 @@ impl Delivery {
 }
 
 impl Shared {
-    async fn attempt(self: Arc<Self>, mut job: Job, target: Option<Arc<Target>>) -> Attempt {
+    async fn attempt(self: Arc<Self>, job: Job, record: Fetched, target: Option<Arc<Target>>) -> Attempt {
         let started = Instant::now();
-        let (result, max_tries) = self.make(&mut job, target).await;
+        let (result, max_tries) = match record {
+            Ok(Some(record)) => self.make(&job, &record, target).await,
+            Ok(None) => (AttemptResult::Expired, None),
+            Err(Unreadable) => (AttemptResult::Failed(TransportError::Other), None),
+        };
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         log(&job, &result, duration_us);
         Attempt { key: job.key, max_tries, result, duration_us, ended_us: self.clock.now_us() }
     }
 
-    async fn make(&self, job: &mut Job, target: Option<Arc<Target>>) -> (AttemptResult, Option<u16>) {
-        let record = match self.record(job).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return (AttemptResult::Expired, None),
-            Err(()) => return (AttemptResult::Failed(TransportError::Other), None),
-        };
+    async fn make(
+        &self,
+        job: &Job,
+        record: &[u8],
+        target: Option<Arc<Target>>,
+    ) -> (AttemptResult, Option<u16>) {
         let one_shot = target.is_none();
-        let target = match target.map_or_else(|| one_shot_target(&record).map(Arc::new), Ok) {
+        let target = match target.map_or_else(|| one_shot_target(record).map(Arc::new), Ok) {
             Ok(target) => target,
             Err(reason) => return (unsent(job, &reason), None),
         };
@@ -173,7 +197,7 @@ impl Shared {
             cluster_id: &self.cluster_id,
             reseller_of: &|account| self.state.reseller_of(account),
         };
-        let request = match target.request(job, &record, &surroundings) {
+        let request = match target.request(job, record, &surroundings) {
             Ok(request) => request,
             Err(reason) => return (unsent(job, &reason), max_tries),
         };
@@ -183,23 +207,29 @@ impl Shared {
         let caps = Caps { read: self.options.response_read_bytes, keep: self.options.response_keep_bytes };
         (send(&self.client, request, caps, now_us).await, max_tries)
     }
+}
 
-    /// The event's record: kept in memory, or read from the log now.
-    async fn record(&self, job: &mut Job) -> Result<Option<Bytes>, ()> {
-        if let Some(record) = job.record.take() {
-            return Ok(Some(record));
-        }
-        let (events, offset) = (self.events.clone(), job.key.offset);
-        let read = tokio::task::spawn_blocking(move || events.get(offset)).await;
-        match read {
-            Ok(Ok(record)) => Ok(record.map(|r| r.payload)),
-            Ok(Err(error)) => {
-                tracing::error!(offset, %error, "event cannot be read from the log");
-                Err(())
-            }
-            Err(_) => Err(()),
-        }
-    }
+/// An event's record: kept in memory, or read from the log; `None` when retention has dropped it.
+type Fetched = Result<Option<Bytes>, Unreadable>;
+
+/// The log could not give a record.
+struct Unreadable;
+
+/// Reads the records of several jobs.
+fn read(events: &Reader, jobs: Vec<Job>) -> Vec<(Job, Fetched)> {
+    let fetch = |job: &Job| {
+        let offset = job.key.offset;
+        events.get(offset).map(|record| record.map(|r| r.payload)).map_err(|error| {
+            tracing::error!(offset, %error, "event cannot be read from the log");
+            Unreadable
+        })
+    };
+    jobs.into_iter()
+        .map(|job| {
+            let record = fetch(&job);
+            (job, record)
+        })
+        .collect()
 }
 
 fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
