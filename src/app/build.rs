@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::broker::{Broker, node_name};
 use super::keeper::{Announcer, Keeper};
 use super::operator::Operator;
-use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort};
+use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::retention::Retention;
 use super::watch::StorageHealth;
 use super::{App, Steps, Stops};
@@ -19,7 +19,7 @@ use crate::amqp;
 use crate::auth::{self, Auth};
 use crate::commands::{self, Commands};
 use crate::config::Config;
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, Delivery, Tester};
 use crate::disk::OsDisk;
 use crate::http::{self, Api, Ports, Server};
 use crate::ingest::{self, AmqpConsumer, Ingest};
@@ -134,7 +134,7 @@ impl App {
             clock: clock.clone(),
             max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
         };
-        let ports = ports(&config, &broker, &ingest, &middle.handle, (&state, &retention));
+        let ports = ports(&config, &broker, &ingest, &middle.handle, (&state, &retention))?;
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api).await?;
@@ -177,7 +177,7 @@ fn ports(
     ingest: &Ingest,
     queues: &Queues,
     (state, retention): (&State, &Retention),
-) -> Ports {
+) -> anyhow::Result<Ports> {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let consumer = broker.tasks.as_ref().map(|(consumer, _)| consumer);
     let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
@@ -197,13 +197,16 @@ fn ports(
     };
     let options = commands::Options { flow_as_action: config.commands.flow_as_action };
     let commands = Commands::new(broker.requester.clone(), ingest.clone(), state.clone(), options);
-    Ports {
+    let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
+    let tester = Tester::new(delivery_options(config), at_once, clock, state.clone())?;
+    Ok(Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
         events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone() }),
+        tester: Arc::new(TesterPort(tester)),
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),
         channels: Arc::new(ChannelsPort(commands)),
-    }
+    })
 }
 
 /// Takes the data directory for this process.
@@ -291,6 +294,7 @@ fn http_options(config: &Config) -> http::Options {
         page_size: config.http.page_size,
         max_page_size: config.http.max_page_size,
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),
+        max_searched_events: config.http.max_searched_events,
         node: node_name(),
         metrics_token_hash: config.metrics.token.as_ref().map(|token| state::key_hash(token.reveal())),
         allow_addresses: config.delivery.allow_addresses.clone(),

@@ -1,8 +1,12 @@
 //! The steps as the API sees them: thin translations, no decisions.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::commands::{CommandError, Commands};
+use crate::delivery::Tester;
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
@@ -10,8 +14,9 @@ use crate::ingest::{Ingest, SubmitError};
 use crate::kazoo::Command;
 use crate::log::Reader;
 use crate::model::{
-    AccountId, AttemptPage, AttemptQuery, EventId, HookId, Id, LogIds, QueueStatus, ReplayRequest,
-    ReplayStatus,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
+    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, LogIds, QueueStatus, ReplayRequest,
+    ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::{AskError, Queues};
 
@@ -19,6 +24,9 @@ use super::watch::StorageHealth;
 
 /// The queues.
 pub(super) struct QueuesPort(pub(super) Queues);
+
+/// The sender of samples.
+pub(super) struct TesterPort(pub(super) Tester);
 
 /// Ingest.
 pub(super) struct EventsPort {
@@ -44,6 +52,10 @@ fn refused(error: &AskError) -> ReplayError {
     }
 }
 
+fn unread(error: &AskError) -> AttemptsError {
+    AttemptsError::Unavailable(error.to_string())
+}
+
 impl http::Queues for QueuesPort {
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         Box::pin(async move {
@@ -67,14 +79,57 @@ impl http::Queues for QueuesPort {
         })
     }
 
-    fn cancel(&self, hook: HookId, replay: Id) -> Answer<'_, Option<ReplayStatus>> {
-        Box::pin(async move { self.0.cancel(hook, replay).await.ok().flatten() })
+    fn cancel(
+        &self,
+        hook: HookId,
+        replay: Id,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
+        Box::pin(async move { self.0.cancel(hook, replay, by).await.map_err(|error| refused(&error)) })
+    }
+
+    fn hold(
+        &self,
+        hook: HookId,
+        replay: Id,
+        state: ReplayState,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
+        Box::pin(async move { self.0.hold(hook, replay, state, by).await.map_err(|error| refused(&error)) })
+    }
+
+    fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>> {
+        Box::pin(async move { self.0.search(query).await.map_err(|error| unread(&error)) })
+    }
+
+    fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
+        Box::pin(async move { self.0.event(offset).await.map_err(|error| unread(&error)) })
+    }
+
+    fn deliveries(
+        &self,
+        account: AccountId,
+        offset: u64,
+    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
+        Box::pin(async move { self.0.deliveries(account, offset).await.map_err(|error| unread(&error)) })
+    }
+
+    fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {
+        Box::pin(async move { self.0.dead(query).await.map_err(|error| unread(&error)) })
+    }
+
+    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>> {
+        Box::pin(async move { self.0.dead_rows(hook, dead).await.map_err(|error| unread(&error)) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {
-        Box::pin(async move {
-            self.0.attempts(query).await.map_err(|error| AttemptsError::Unavailable(error.to_string()))
-        })
+        Box::pin(async move { self.0.attempts(query).await.map_err(|error| unread(&error)) })
+    }
+}
+
+impl http::Tester for TesterPort {
+    fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>> {
+        Box::pin(self.0.test(hook, record))
     }
 }
 

@@ -55,7 +55,7 @@ macro_rules! section {
 
 section!(
     /// `[http]`
-    Http { listen: SocketAddr, max_body_bytes: u64, request_timeout_ms: u64, page_size: usize, max_page_size: usize }
+    Http { max_searched_events: usize, listen: SocketAddr, max_body_bytes: u64, request_timeout_ms: u64, page_size: usize, max_page_size: usize }
 );
 section!(
     /// `[websocket]`
@@ -122,6 +122,7 @@ section!(
         allow_addresses: Vec<IpNet>,
         response_read_bytes: usize,
         response_keep_bytes: usize,
+        max_tests: usize,
     }
 );
 section!(

@@ -1,10 +1,14 @@
 //! Making attempts: one HTTP request each, guarded, signed, bounded in time and size. The only module that
 //! knows the HTTP client.
 
+mod client;
 mod guard;
 mod pool;
 mod request;
 mod send;
 mod sign;
+mod tester;
 
-pub use pool::{BuildError, Delivery, Options};
+pub use client::BuildError;
+pub use pool::{Delivery, Options};
+pub use tester::Tester;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::client::{BuildError, client};
 use super::guard::Guard;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::send::{Caps, send};
@@ -41,11 +42,6 @@ pub struct Options {
     pub idle_timeout: Duration,
 }
 
-/// The HTTP client could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("http client: {0}")]
-pub struct BuildError(#[from] reqwest::Error);
-
 /// The attempts under way.
 pub struct Delivery {
     jobs: mpsc::Receiver<Job>,
@@ -75,17 +71,9 @@ impl Delivery {
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
         let guard = Guard::new(&options.allow_addresses);
-        let client = Client::builder()
-            .connect_timeout(options.connect_timeout)
+        let client = client(&options, &guard)
             .pool_max_idle_per_host(options.idle_per_host)
             .pool_idle_timeout(options.idle_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // Tries are the queues' business, and a client that may try again copies every request first.
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .no_proxy()
-            .tcp_nodelay(true)
-            .dns_resolver(Arc::new(guard.clone()))
             .build()?;
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
@@ -204,7 +192,11 @@ impl Shared {
         if self.guard.forbids(request.url()) {
             return (AttemptResult::Failed(TransportError::ForbiddenAddress), max_tries);
         }
-        let caps = Caps { read: self.options.response_read_bytes, keep: self.options.response_keep_bytes };
+        let caps = Caps {
+            read: self.options.response_read_bytes,
+            keep: self.options.response_keep_bytes,
+            always: false,
+        };
         (send(&self.client, request, caps, now_us).await, max_tries)
     }
 }

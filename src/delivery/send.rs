@@ -20,6 +20,8 @@ pub(super) struct Caps {
     pub(super) read: usize,
     /// Bytes of a failure's body that are kept.
     pub(super) keep: usize,
+    /// Whether headers and body of a success are kept too.
+    pub(super) always: bool,
 }
 
 /// Makes the request. The answer counts when its status line and headers are in and its body has ended or
@@ -30,9 +32,9 @@ pub(super) async fn send(client: &Client, request: Request, caps: Caps, now_us: 
         Err(error) => return AttemptResult::Failed(kind_of(&error)),
     };
     let status = answer.status().as_u16();
-    let failure = !(200..300).contains(&status);
+    let kept_too = caps.always || !(200..300).contains(&status);
     let mut response = Response { status, ..Response::default() };
-    if failure {
+    if kept_too {
         response.retry_after_ms = retry_after_ms(answer.headers(), now_us);
         response.headers = headers(answer.headers());
     }
@@ -43,7 +45,7 @@ pub(super) async fn send(client: &Client, request: Request, caps: Caps, now_us: 
             Ok(Some(chunk)) => {
                 read += chunk.len();
                 let room = caps.keep.saturating_sub(kept.len());
-                if failure && room > 0 {
+                if kept_too && room > 0 {
                     kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
                 }
                 if read >= caps.read {

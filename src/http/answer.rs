@@ -16,11 +16,11 @@ use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
-    accounts, admin, api_keys, attempts, channels, definitions, events, health, log_in, metrics, queue,
-    reenable, replays, samples, users, webhooks,
+    accounts, admin, api_keys, attempts, channels, dead, definitions, events, health, log_in, metrics, pause,
+    queue, reenable, replays, samples, search, test_hook, users, webhooks,
 };
 use crate::auth::{Caller, Role};
-use crate::model::{Account, iso8601};
+use crate::model::{Account, ReplayState, iso8601};
 use crate::state::random_id;
 
 impl Api {
@@ -212,16 +212,39 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Hook(id), _) => webhooks::delete(call, id).await,
         (Resource::Attempts, _) => attempts::list(call, None).await,
         (Resource::HookAttempts(id), _) => attempts::list(call, Some(id)).await,
-        (Resource::Queue(id), _) => queue::read(call, id).await,
-        (Resource::Replays(id), "POST") => replays::create(call, id).await,
-        (Resource::Replays(id), _) => replays::list(call, id).await,
-        (Resource::Replay(id, replay), "GET") => replays::read(call, id, replay).await,
-        (Resource::Replay(id, replay), _) => replays::cancel(call, id, replay).await,
         (Resource::Admin(what), _) => admin::answer(call, *what).await,
+        (Resource::Events, "GET") => search::list(call).await,
+        (Resource::Event(id), _) => search::read(call, id).await,
+        (Resource::Quarantine, _) => search::quarantine(call).await,
+        (Resource::Quarantined(id), _) => search::quarantined(call, id).await,
         (Resource::Events, _) => events::create(call).await,
         (Resource::Channels, _) => channels::list(call).await,
         (Resource::Channel(id), "GET") => channels::read(call, id).await,
         (Resource::Channel(id), "PUT") => channels::flow(call, id).await,
         (Resource::Channel(id), _) => channels::act(call, id).await,
+        (of_hook, _) => dispatch_of_hook(call, of_hook, method).await,
+    }
+}
+
+/// What stands below a hook, its deliveries and its replays.
+async fn dispatch_of_hook(call: &Call<'_>, resource: &Resource, method: &Method) -> Result<Reply, ApiError> {
+    match (resource, method.as_str()) {
+        (Resource::Delivery(id), _) => dead::again(call, None, id).await,
+        (Resource::HookDelivery(hook, id), _) => dead::again(call, Some(hook), id).await,
+        (Resource::Dead(id), "POST") => dead::redeliver(call, id).await,
+        (Resource::Dead(id), _) => dead::list(call, id).await,
+        (Resource::Test(id), _) => test_hook::send(call, id).await,
+        (Resource::Pause(id), _) => pause::set(call, id, true).await,
+        (Resource::Resume(id), _) => pause::set(call, id, false).await,
+        (Resource::Queue(id), _) => queue::read(call, id).await,
+        (Resource::Replays(id), "POST") => replays::create(call, id).await,
+        (Resource::Replays(id), _) => replays::list(call, id).await,
+        (Resource::Replay(id, replay), "GET") => replays::read(call, id, replay).await,
+        (Resource::Replay(id, replay), _) => replays::cancel(call, id, replay).await,
+        (Resource::ReplayPause(id, replay), _) => replays::hold(call, id, replay, ReplayState::Paused).await,
+        (Resource::ReplayResume(id, replay), _) => {
+            replays::hold(call, id, replay, ReplayState::Running).await
+        }
+        _ => Err(ApiError::not_found()),
     }
 }

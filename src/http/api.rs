@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::operator::Operator;
 use super::options::Options;
-use super::ports::{Channels, Events, Health, Queues};
+use super::ports::{Channels, Events, Health, Queues, Tester};
 use super::response::node_id;
 use crate::auth::Auth;
 use crate::model::Clock;
@@ -20,6 +20,7 @@ pub struct Api {
     pub(super) auth: Auth,
     pub(super) queues: Arc<dyn Queues>,
     pub(super) events: Arc<dyn Events>,
+    pub(super) tester: Arc<dyn Tester>,
     pub(super) health: Arc<dyn Health>,
     pub(super) operator: Arc<dyn Operator>,
     pub(super) channels: Arc<dyn Channels>,
@@ -43,6 +44,8 @@ pub struct Ports {
     pub queues: Arc<dyn Queues>,
     /// The way in for events.
     pub events: Arc<dyn Events>,
+    /// The sender of samples.
+    pub tester: Arc<dyn Tester>,
     /// The program's health.
     pub health: Arc<dyn Health>,
     /// The program, for its operator.
@@ -62,13 +65,14 @@ impl Api {
     #[must_use]
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
-        let Ports { queues, events, health, operator, channels } = ports;
+        let Ports { queues, events, health, operator, channels, tester } = ports;
         let bodies = Arc::new(Semaphore::new(options.max_bodies));
         Self {
             state,
             auth,
             queues,
             events,
+            tester,
             health,
             operator,
             channels,

@@ -60,7 +60,7 @@ impl Source for Attempts {
 }
 
 /// Keys are compared as text.
-fn key(position: u64) -> String {
+pub(super) fn key(position: u64) -> String {
     format!("{position:020}")
 }
 

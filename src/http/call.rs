@@ -50,6 +50,11 @@ impl Call<'_> {
         format!("{}/{id}", self.request.path.trim_end_matches('/'))
     }
 
+    /// Seconds since 1970.
+    pub(super) fn unix_s(&self) -> u64 {
+        self.api.clock.now_us() / 1_000_000
+    }
+
     /// Gregorian seconds now.
     pub(super) fn now_s(&self) -> u64 {
         gregorian_seconds(self.api.clock.now_us())

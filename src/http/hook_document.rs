@@ -1,7 +1,7 @@
 //! How a change becomes a hook's new document, pure: private fields stay, secrets are kept or rotated, and a
 //! hook that is enabled is no longer disabled by the program.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::accounts::is_private;
 use super::errors::ApiError;
@@ -11,12 +11,19 @@ use crate::state::is_auto_disabled;
 type Document = Map<String, Value>;
 
 /// Fields that are shown and never stored.
-const SHOWN_ONLY: [&str; 3] = ["id", "disable_reason", "secrets"];
+const SHOWN_ONLY: [&str; 4] = ["id", "disable_reason", "paused", "secrets"];
+
+/// Former secrets that are valid at a time, at most.
+const MOST_FORMER: usize = 4;
+
+/// How long a former secret goes on signing unless the hook's `secret_overlap_s` says otherwise: a day.
+const OVERLAP_S: u64 = 86_400;
 
 /// POST: `data` is all that is public from now on. A secret that is not mentioned stays.
 pub(super) fn replaced(
     stored: &Document,
     data: &Document,
+    now_s: u64,
     validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
 ) -> Result<Document, ApiError> {
     let mut input = public(data);
@@ -25,13 +32,14 @@ pub(super) fn replaced(
     {
         input.insert("secret".into(), secret.clone());
     }
-    finish(stored, input, validate)
+    finish(stored, input, now_s, validate)
 }
 
 /// PATCH: `data` is laid over what is there; `null` removes a field.
 pub(super) fn merged(
     stored: &Document,
     data: &Document,
+    now_s: u64,
     validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
 ) -> Result<Document, ApiError> {
     let mut input = public(stored);
@@ -42,7 +50,7 @@ pub(super) fn merged(
             input.insert(key, value);
         }
     }
-    let mut doc = finish(stored, input, validate)?;
+    let mut doc = finish(stored, input, now_s, validate)?;
     // Said by a person, in so many words: no longer the program's doing, so nothing probes it.
     if data.get("enabled").is_some_and(|v| *v == false || v == "false") {
         doc.shift_remove("pvt_disabled_message");
@@ -66,6 +74,7 @@ fn public(doc: &Document) -> Document {
 fn finish(
     stored: &Document,
     mut input: Document,
+    now_s: u64,
     validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
 ) -> Result<Document, ApiError> {
     let before = stored.get("secret");
@@ -80,9 +89,9 @@ fn finish(
         doc.insert(key.clone(), value.clone());
     }
     match (before, doc.get("secret")) {
-        // The former secret still signs, so that a receiver can change over in its own time.
         (Some(old), Some(new)) if old != new => {
-            doc.insert("pvt_secrets".into(), vec![old.clone()].into());
+            let former = former_secrets(old, &doc, now_s);
+            doc.insert("pvt_secrets".into(), former.into());
         }
         (_, None) => drop(doc.shift_remove("pvt_secrets")),
         _ => {}
@@ -93,10 +102,19 @@ fn finish(
     Ok(doc)
 }
 
+/// The former secret signs beside the new one for a while, so that a receiver can change over in its own time;
+/// so do those before it whose time is not over.
+fn former_secrets(old: &Value, doc: &Document, now_s: u64) -> Vec<Value> {
+    let overlap_s = doc.get("secret_overlap_s").and_then(Value::as_u64).unwrap_or(OVERLAP_S);
+    let until = |entry: &Value| entry.get("until").and_then(Value::as_u64);
+    let before = doc.get("pvt_secrets").and_then(Value::as_array).into_iter().flatten();
+    let valid = before.filter(|entry| until(entry).is_some_and(|until| until > now_s)).cloned();
+    let newest = json!({"secret": old, "until": now_s.saturating_add(overlap_s)});
+    std::iter::once(newest).chain(valid).take(MOST_FORMER).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn object(value: &Value) -> Document {
@@ -118,14 +136,14 @@ mod tests {
     #[test]
     fn a_post_keeps_private_fields_and_the_secret_and_drops_other_public_ones() {
         let data = object(&json!({"name": "m", "uri": "u", "enabled": false, "pvt_start_offset": 0}));
-        let doc = replaced(&stored(), &data, as_is).unwrap();
+        let doc = replaced(&stored(), &data, 1000, as_is).unwrap();
         assert_eq!((doc["pvt_start_offset"].clone(), doc["secret"].clone()), (7.into(), "whsec_old".into()));
         assert!(!doc.contains_key("group") && doc.contains_key("pvt_disabled_message"));
     }
 
     #[test]
     fn enabling_forgets_why_the_hook_was_disabled() {
-        let doc = merged(&stored(), &object(&json!({"enabled": true})), as_is).unwrap();
+        let doc = merged(&stored(), &object(&json!({"enabled": true})), 1000, as_is).unwrap();
         assert!(!doc.contains_key("pvt_disabled_message"));
     }
 
@@ -143,7 +161,7 @@ mod tests {
     fn a_patch_overlays_and_null_removes() {
         let data =
             object(&json!({"group": null, "name": "m", "disable_reason": "x", "secret": MASKED_SECRET}));
-        let doc = merged(&stored(), &data, as_is).unwrap();
+        let doc = merged(&stored(), &data, 1000, as_is).unwrap();
         assert_eq!(doc["name"], "m");
         assert_eq!(doc["secret"], "whsec_old");
         assert!(!doc.contains_key("group") && !doc.contains_key("disable_reason"));
@@ -151,10 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_secret_leaves_the_former_one_valid() {
-        let doc = merged(&stored(), &object(&json!({"secret": "whsec_new"})), as_is).unwrap();
-        assert_eq!(doc["pvt_secrets"], json!(["whsec_old"]));
-        let gone = merged(&doc, &object(&json!({"secret": null})), as_is).unwrap();
+    fn a_new_secret_leaves_the_former_ones_valid_for_a_while() {
+        let first = merged(&stored(), &object(&json!({"secret": "whsec_b"})), 1000, as_is).unwrap();
+        assert_eq!(first["pvt_secrets"], json!([{"secret": "whsec_old", "until": 87_400}]));
+        let quick = object(&json!({"secret": "whsec_c", "secret_overlap_s": 60}));
+        let second = merged(&first, &quick, 2000, as_is).unwrap();
+        let b = json!({"secret": "whsec_b", "until": 2060});
+        assert_eq!(second["pvt_secrets"], json!([b, {"secret": "whsec_old", "until": 87_400}]));
+        let third = merged(&second, &object(&json!({"secret": "whsec_d"})), 90_000, as_is).unwrap();
+        assert_eq!(third["pvt_secrets"], json!([{"secret": "whsec_c", "until": 90_060}]));
+        let gone = merged(&third, &object(&json!({"secret": null})), 90_000, as_is).unwrap();
         assert!(!gone.contains_key("secret") && !gone.contains_key("pvt_secrets"));
     }
 }

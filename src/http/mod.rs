@@ -13,9 +13,11 @@ mod audit;
 mod bearer;
 mod call;
 mod channels;
+mod dead;
 mod definitions;
 mod envelope;
 mod errors;
+mod event_filter;
 mod events;
 mod fields;
 mod health;
@@ -26,6 +28,7 @@ mod metrics;
 mod negotiate;
 mod operator;
 mod options;
+mod pause;
 mod ports;
 mod queue;
 mod reenable;
@@ -35,7 +38,9 @@ mod request;
 mod response;
 mod route;
 mod samples;
+mod search;
 mod serve;
+mod test_hook;
 mod users;
 mod webhooks;
 
@@ -47,6 +52,6 @@ pub use operator::{BrokerState, LogStatus, Operator, Retained, Status};
 pub use options::Options;
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,
-    SubmitError,
+    SubmitError, Tester,
 };
 pub use serve::{BindError, Server};

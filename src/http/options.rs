@@ -24,6 +24,8 @@ pub struct Options {
     pub page_size: usize,
     /// Rows of a page at most, and of a listing that is not paged.
     pub max_page_size: usize,
+    /// Events that are looked at for one page of a search; a page that is not full by then says where to go on.
+    pub max_searched_events: usize,
     /// Longest range of an attempts listing, in seconds.
     pub max_range_s: u64,
     /// Hash of the token that a scrape must bring; `None`: none is needed.
@@ -43,6 +45,7 @@ impl Default for Options {
             node: "switchhook".into(),
             page_size: 50,
             max_page_size: 10_000,
+            max_searched_events: 20_000,
             max_range_s: 2_682_000,
             metrics_token_hash: None,
             allow_addresses: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,7 +11,9 @@ use serde_json::{Map, Value};
 use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
-    AccountId, AttemptPage, AttemptQuery, EventId, HookId, Id, QueueStatus, ReplayRequest, ReplayStatus,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
+    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, QueueStatus, ReplayRequest, ReplayState,
+    ReplayStatus, Tested,
 };
 
 /// An answer that may take its time.
@@ -38,11 +41,11 @@ pub enum ReplayError {
     Unavailable(String),
 }
 
-/// Why attempts could not be listed.
+/// Why what the logs hold could not be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptsError {
     /// The ledger or the log cannot be read.
-    #[error("attempts cannot be read: {0}")]
+    #[error("logs cannot be read: {0}")]
     Unavailable(String),
 }
 
@@ -54,8 +57,35 @@ pub trait Queues: Send + Sync {
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>>;
     /// The replays of a hook, running and recently ended, newest first.
     fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>>;
-    /// Ends a replay of that hook; `None` when there is none of that id.
-    fn cancel(&self, hook: HookId, replay: Id) -> Answer<'_, Option<ReplayStatus>>;
+    /// Ends a replay of that hook, durably; `None` when none of that id is under way.
+    fn cancel(
+        &self,
+        hook: HookId,
+        replay: Id,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
+    /// Holds a replay back (`Paused`) or lets it go on (`Running`), durably; `None` when there is none of that id.
+    fn hold(
+        &self,
+        hook: HookId,
+        replay: Id,
+        state: ReplayState,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
+    /// A page of events: as many as are found among a bounded number that is looked at.
+    fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>>;
+    /// One event with its body; `None` when it is not in the log.
+    fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>>;
+    /// What became of an event at the account's own hooks.
+    fn deliveries(
+        &self,
+        account: AccountId,
+        offset: u64,
+    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
+    /// A hook's dead deliveries, as many as are held at a time.
+    fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>>;
+    /// Dead deliveries of a hook, ready to be shown.
+    fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>>;
     /// A page of attempts.
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>>;
 }
@@ -120,6 +150,13 @@ pub trait Channels: Send + Sync {
         call_id: &'a str,
         command: &'a Command,
     ) -> Answer<'a, Result<(), CommandError>>;
+}
+
+/// Sends samples to hooks' receivers, beside the queues.
+pub trait Tester: Send + Sync {
+    /// Sends an event (its log record) to the hook's receiver now; `None` when as many tests as may be are
+    /// under way.
+    fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>>;
 }
 
 /// One thing that is wrong.

@@ -17,12 +17,14 @@ pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
 
 fn empty(call: &Call<'_>, hook: crate::model::HookId) -> QueueStatus {
     let (end, compiled) = (call.api.events.end(), call.api.state.hook(hook));
+    let (enabled, paused) = compiled.map_or((false, false), |hook| (hook.enabled, hook.paused));
     QueueStatus {
-        state: if compiled.is_some_and(|hook| hook.enabled) {
-            QueueState::Idle
-        } else {
-            QueueState::Disabled
+        state: match (enabled, paused) {
+            (false, _) => QueueState::Disabled,
+            (true, true) => QueueState::Paused,
+            (true, false) => QueueState::Idle,
         },
+        paused,
         cursor: end,
         log_end: end,
         waiting: 0,
@@ -39,7 +41,7 @@ fn empty(call: &Call<'_>, hook: crate::model::HookId) -> QueueStatus {
 
 fn shown(status: &QueueStatus) -> Value {
     json!({
-        "state": status.state, "cursor": status.cursor, "log_end": status.log_end,
+        "state": status.state, "paused": status.paused, "cursor": status.cursor, "log_end": status.log_end,
         "waiting": status.waiting, "waiting_exact": status.waiting_exact, "in_flight": status.in_flight,
         "dead": status.dead, "recent_failures": status.recent_failures,
         "oldest_waiting_age_ms": status.oldest_waiting_age_ms,

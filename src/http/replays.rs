@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::attempts::{seconds, unix_us};
 use super::call::Call;
 use super::errors::ApiError;
+use super::event_filter::{event_of, filter, not_listed};
 use super::list::List;
 use super::queue::moment;
 use super::reply::Reply;
-use crate::model::{EventId, Family, HookId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayStatus};
+use crate::model::{HookId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 use crate::state::random_id;
 
 /// `POST …/webhooks/{H}/replay`: from an offset, a time or one event on.
@@ -40,8 +41,21 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
 pub(super) async fn cancel(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     let replay = id.parse().map_err(|_| ApiError::unknown(id))?;
-    let cancelled = call.api.queues.cancel(hook, replay).await;
+    let cancelled = call.api.queues.cancel(hook, replay, call.actor()).await?;
     cancelled.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
+}
+
+/// `POST …/webhooks/{H}/replay/{id}/pause` and `…/resume`. A replay that has ended is shown as it is.
+pub(super) async fn hold(
+    call: &Call<'_>,
+    hook: &str,
+    id: &str,
+    state: ReplayState,
+) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let replay = id.parse().map_err(|_| ApiError::unknown(id))?;
+    let held = call.api.queues.hold(hook, replay, state, call.actor()).await?;
+    held.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
 }
 
 fn request(call: &Call<'_>, hook: HookId) -> Result<ReplayRequest, ApiError> {
@@ -49,7 +63,11 @@ fn request(call: &Call<'_>, hook: HookId) -> Result<ReplayRequest, ApiError> {
     let only = match data.get("only").map(Value::as_str) {
         None | Some(Some("all")) => ReplayOnly::All,
         Some(Some("failed")) => ReplayOnly::Failed,
-        Some(_) => return Err(not_listed("only", data.get("only"), &json!(["all", "failed"]))),
+        Some(Some("dead")) => ReplayOnly::Dead,
+        Some(_) => {
+            let given = data.get("only").unwrap_or(&Value::Null);
+            return Err(not_listed("only", given, &json!(["all", "failed", "dead"])));
+        }
     };
     let (from, until) = range(call, &data, only)?;
     Ok(ReplayRequest {
@@ -59,11 +77,22 @@ fn request(call: &Call<'_>, hook: HookId) -> Result<ReplayRequest, ApiError> {
         from,
         until,
         only,
-        families: families(&data)?,
-        dry_run: call.parameter("dry_run").is_some_and(|v| v == true || v == "true"),
-        rate: number(&data, "rate")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n > 0),
+        offsets: Vec::new(),
+        filter: filter(call)?,
+        dry_run: dry_run(call),
+        rate: rate(&data)?,
         by: call.actor(),
     })
+}
+
+/// Whether only to count.
+pub(super) fn dry_run(call: &Call<'_>) -> bool {
+    call.parameter("dry_run").is_some_and(|v| v == true || v == "true")
+}
+
+/// Deliveries a second at most; `None`: no bound of its own.
+pub(super) fn rate(data: &Map<String, Value>) -> Result<Option<u32>, ApiError> {
+    Ok(number(data, "rate")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n > 0))
 }
 
 fn range(
@@ -72,9 +101,7 @@ fn range(
     only: ReplayOnly,
 ) -> Result<(ReplayPoint, Option<ReplayPoint>), ApiError> {
     if let Some(given) = data.get("event_id") {
-        let event: Option<EventId> = given.as_str().and_then(|text| text.parse().ok());
-        let log_ids = &call.api.state.settings().log_ids;
-        let Some(offset) = event.and_then(|event| log_ids.offset_of(event)) else {
+        let Some(offset) = given.as_str().and_then(|text| event_of(call, text)) else {
             let details = json!({"message": "no event of this log has that id", "value": given});
             return Err(ApiError::field("event_id", "error", &details));
         };
@@ -94,30 +121,11 @@ fn range(
     // What failed can be asked for without a range; everything there ever was cannot.
     let from = match (from, only) {
         (Some(from), _) => from,
-        (None, ReplayOnly::Failed) => ReplayPoint::Offset(0),
-        (None, ReplayOnly::All) => return Err(ApiError::missing("from_offset")),
+        (None, ReplayOnly::Failed | ReplayOnly::Dead) => ReplayPoint::Offset(0),
+        (None, ReplayOnly::All | ReplayOnly::Chosen) => return Err(ApiError::missing("from_offset")),
     };
     let last_second = to_s.map(|s| ReplayPoint::TimeUs(unix_us(s.saturating_add(1))));
     Ok((from, until_offset.map(ReplayPoint::Offset).or(last_second)))
-}
-
-fn families(data: &Map<String, Value>) -> Result<Vec<Family>, ApiError> {
-    let known = || Family::ALL.iter().map(|family| family.id()).collect::<Vec<_>>();
-    match data.get("hook_events") {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(names)) => names
-            .iter()
-            .map(|name| {
-                let family = name.as_str().and_then(Family::from_id);
-                family.ok_or_else(|| not_listed("hook_events", Some(name), &json!(known())))
-            })
-            .collect(),
-        Some(other) => {
-            let message = "Value did not match type(s): array";
-            let details = json!({"message": message, "target": "array", "value": other});
-            Err(ApiError::field("hook_events", "type", &details))
-        }
-    }
 }
 
 fn number(data: &Map<String, Value>, field: &str) -> Result<Option<u64>, ApiError> {
@@ -134,15 +142,11 @@ fn number(data: &Map<String, Value>, field: &str) -> Result<Option<u64>, ApiErro
     }
 }
 
-fn not_listed(field: &str, value: Option<&Value>, target: &Value) -> ApiError {
-    let message = "Value not found in enumerated list of values";
-    ApiError::field(field, "enum", &json!({"message": message, "target": target, "value": value}))
-}
-
-fn shown(replay: &ReplayStatus) -> Value {
+/// A replay as the API shows it.
+pub(super) fn shown(replay: &ReplayStatus) -> Value {
     json!({
         "id": replay.id, "hook_id": replay.hook_id, "state": replay.state, "dry_run": replay.dry_run,
-        "only": replay.only, "from_offset": replay.from_offset, "until_offset": replay.until_offset,
+        "only": replay.only, "filter": replay.filter, "from_offset": replay.from_offset, "until_offset": replay.until_offset,
         "next_offset": replay.next_offset, "matched": replay.matched, "delivered": replay.delivered,
         "dead": replay.dead, "started": moment(replay.started_us), "ended": replay.ended_us.map(moment),
     })

@@ -53,18 +53,40 @@ pub(super) enum Resource {
     Hook(String),
     /// `…/webhooks/{H}/attempts`
     HookAttempts(String),
+    /// `…/webhooks/attempts/{D}`
+    Delivery(String),
+    /// `…/webhooks/{H}/attempts/{D}`
+    HookDelivery(String, String),
+    /// `…/webhooks/{H}/dead`
+    Dead(String),
+    /// `…/webhooks/{H}/test`
+    Test(String),
+    /// `…/webhooks/{H}/pause`
+    Pause(String),
+    /// `…/webhooks/{H}/resume`
+    Resume(String),
     /// `…/webhooks/{H}/queue`
     Queue(String),
     /// `…/webhooks/{H}/replay`
     Replays(String),
     /// `…/webhooks/{H}/replay/{R}`
     Replay(String, String),
+    /// `…/webhooks/{H}/replay/{R}/pause`
+    ReplayPause(String, String),
+    /// `…/webhooks/{H}/replay/{R}/resume`
+    ReplayResume(String, String),
     /// `…/events`
     Events,
     /// `…/channels`
     Channels,
     /// `…/channels/{C}`
     Channel(String),
+    /// `…/events/{E}`
+    Event(String),
+    /// `quarantine`
+    Quarantine,
+    /// `quarantine/{E}`
+    Quarantined(String),
     /// `/admin/…`
     Admin(Admin),
 }
@@ -103,6 +125,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "webhooks/samples", |_| Resource::Samples),
     (Whose::Nobodys, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
     (Whose::Callers, "accounts", |_| Resource::Accounts),
+    (Whose::Callers, "quarantine", |_| Resource::Quarantine),
+    (Whose::Callers, "quarantine/{E}", |ids| Resource::Quarantined(next(ids))),
     (Whose::Accounts, "", |_| Resource::Account),
     (Whose::Accounts, "children", |_| Resource::Children),
     (Whose::Accounts, "descendants", |_| Resource::Descendants),
@@ -119,14 +143,29 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "webhooks/attempts", |_| Resource::Attempts),
     (Whose::Accounts, "webhooks/samples", |_| Resource::Samples),
     (Whose::Accounts, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
+    (Whose::Accounts, "webhooks/attempts/{D}", |ids| Resource::Delivery(next(ids))),
     (Whose::Accounts, "webhooks/{H}", |ids| Resource::Hook(next(ids))),
     (Whose::Accounts, "webhooks/{H}/attempts", |ids| Resource::HookAttempts(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/attempts/{D}", |mut ids| {
+        Resource::HookDelivery(next(&mut ids), next(ids))
+    }),
+    (Whose::Accounts, "webhooks/{H}/dead", |ids| Resource::Dead(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/test", |ids| Resource::Test(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/pause", |ids| Resource::Pause(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/resume", |ids| Resource::Resume(next(ids))),
     (Whose::Accounts, "webhooks/{H}/queue", |ids| Resource::Queue(next(ids))),
     (Whose::Accounts, "webhooks/{H}/replay", |ids| Resource::Replays(next(ids))),
     (Whose::Accounts, "webhooks/{H}/replay/{R}", |mut ids| Resource::Replay(next(&mut ids), next(ids))),
+    (Whose::Accounts, "webhooks/{H}/replay/{R}/pause", |mut ids| {
+        Resource::ReplayPause(next(&mut ids), next(ids))
+    }),
+    (Whose::Accounts, "webhooks/{H}/replay/{R}/resume", |mut ids| {
+        Resource::ReplayResume(next(&mut ids), next(ids))
+    }),
     (Whose::Accounts, "events", |_| Resource::Events),
     (Whose::Accounts, "channels", |_| Resource::Channels),
     (Whose::Accounts, "channels/{C}", |ids| Resource::Channel(next(ids))),
+    (Whose::Accounts, "events/{E}", |ids| Resource::Event(next(ids))),
 ];
 
 /// Whose resource a route names.
@@ -202,10 +241,9 @@ impl Resource {
     /// The methods it knows; HEAD goes with GET.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::ApiAuth | Self::UserAuth | Self::Accounts | Self::Events => &[Method::PUT],
+            Self::ApiAuth | Self::UserAuth | Self::Accounts => &[Method::PUT],
             Self::Account => &[Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE],
-            Self::ApiKeys | Self::Users => &[Method::GET, Method::PUT],
-            Self::Move | Self::ApiKeyRotation(_) => &[Method::POST],
+            Self::ApiKeys | Self::Users | Self::Events => &[Method::GET, Method::PUT],
             Self::Children
             | Self::Descendants
             | Self::Siblings
@@ -215,14 +253,26 @@ impl Resource {
             | Self::Queue(_)
             | Self::Samples
             | Self::Sample(_)
-            | Self::Channels => &[Method::GET],
+            | Self::Channels
+            | Self::Event(_)
+            | Self::Quarantine
+            | Self::Quarantined(_) => &[Method::GET],
             Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) | Self::User(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
-            Self::Replays(_) => &[Method::GET, Method::POST],
             Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) => &[Method::GET, Method::DELETE],
+            Self::Dead(_) | Self::Replays(_) => &[Method::GET, Method::POST],
+            Self::Move
+            | Self::ApiKeyRotation(_)
+            | Self::Delivery(_)
+            | Self::HookDelivery(..)
+            | Self::Test(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::ReplayPause(..)
+            | Self::ReplayResume(..) => &[Method::POST],
         }
     }
 }

@@ -94,13 +94,15 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
 /// `POST …/webhooks/{H}`: all public fields are replaced.
 pub(super) async fn replace(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let data = call.envelope.object()?;
-    change(call, id, |call, stored| replaced(stored, &data, |input| validated(call, input))).await
+    change(call, id, |call, stored| replaced(stored, &data, call.unix_s(), |input| validated(call, input)))
+        .await
 }
 
 /// `PATCH …/webhooks/{H}`: top-level fields are overlaid, `null` removes one.
 pub(super) async fn merge(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let data = call.envelope.object()?;
-    change(call, id, |call, stored| merged(stored, &data, |input| validated(call, input))).await
+    change(call, id, |call, stored| merged(stored, &data, call.unix_s(), |input| validated(call, input)))
+        .await
 }
 
 async fn change(

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Object;
 use super::lenient::Text;
 use crate::model::{
-    AccountId, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Success, Trigger, Verb,
+    AccountId, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb,
 };
 
 /// What the API shows instead of a secret.
@@ -67,6 +67,10 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         retry: retry(doc),
         timeout_ms: unsigned(doc, "timeout_ms"),
         max_in_flight: unsigned(doc, "max_in_flight").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+        rate_limit_per_s: unsigned(doc, "rate_limit_per_s")
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| *n > 0),
+        paused: text(doc, "pvt_paused").flag().unwrap_or(false),
         resume: if text(doc, "resume").get() == Some("held") { Resume::Held } else { Resume::Now },
         start_offset: unsigned(doc, "pvt_start_offset").unwrap_or(0),
         one_shot: false,
@@ -119,17 +123,23 @@ fn ordering(doc: &Object) -> Ordering {
     }
 }
 
-fn secrets(doc: &Object) -> Vec<Vec<u8>> {
-    let newest = doc.get("secret").and_then(Value::as_str);
-    let older =
-        doc.get("pvt_secrets").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let mut out: Vec<Vec<u8>> = Vec::new();
-    for secret in newest.into_iter().chain(older).filter_map(decode_secret) {
-        if !out.contains(&secret) {
-            out.push(secret);
-        }
+fn secrets(doc: &Object) -> Vec<Secret> {
+    let newest = doc.get("secret").and_then(Value::as_str).map(|secret| (secret, None));
+    let older = doc.get("pvt_secrets").and_then(Value::as_array).into_iter().flatten().filter_map(former);
+    let mut out: Vec<Secret> = Vec::new();
+    for (secret, until_s) in newest.into_iter().chain(older) {
+        let key = decode_secret(secret).filter(|key| !out.iter().any(|known| known.key == *key));
+        out.extend(key.map(|key| Secret { key, until_s }));
     }
     out
+}
+
+/// A secret of before a rotation and until when it is valid. Documents of old have the bare text, without an end.
+fn former(entry: &Value) -> Option<(&str, Option<u64>)> {
+    match entry {
+        Value::String(secret) => Some((secret, None)),
+        _ => Some((entry.get("secret")?.as_str()?, Some(entry.get("until")?.as_u64()?))),
+    }
 }
 
 /// The key bytes of a `whsec_` text.
@@ -153,13 +163,13 @@ fn retry(doc: &Object) -> HookRetry {
 }
 
 /// The document as the API shows it: no private fields, `id`, `disable_reason` while the program has the hook
-/// disabled, and [`MASKED_SECRET`] for a secret.
+/// disabled, `paused` while it is, and [`MASKED_SECRET`] for a secret.
 #[must_use]
 pub fn public_document(doc: &Object) -> Object {
     let mut out: Object = doc
         .iter()
         .filter(|(key, _)| !key.starts_with('_') && !key.starts_with("pvt_"))
-        .filter(|(key, _)| !matches!(key.as_str(), "id" | "disable_reason" | "secrets"))
+        .filter(|(key, _)| !matches!(key.as_str(), "id" | "disable_reason" | "paused" | "secrets"))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     if let Some(secret) = out.get_mut("secret") {
@@ -171,6 +181,9 @@ pub fn public_document(doc: &Object) -> Object {
     let disabled = text(doc, "enabled").flag() == Some(false);
     if let Some(reason) = doc.get("pvt_disabled_message").filter(|_| disabled) {
         out.insert("disable_reason".to_owned(), reason.clone());
+    }
+    if text(doc, "pvt_paused").flag() == Some(true) {
+        out.insert("paused".to_owned(), true.into());
     }
     out
 }

@@ -42,7 +42,7 @@ fn documents_of_every_age_are_read() {
     let hook = hook_from_document(&document(&json!({"hook": "CHANNEL_DESTROY", "http_verb": "PUT", "format": "json",
         "enabled": "false", "pvt_disabled_message": "why", "custom_data": {}, "headers": {"X-A": "1", "X-B": 2},
         "retry": {"max_attempts": 30, "initial_ms": "500"}, "success": "2xx", "resume": "held", "ordering": "hook",
-        "timeout_ms": 900, "max_in_flight": 3, "pvt_start_offset": 77})))
+        "timeout_ms": 900, "max_in_flight": 3, "rate_limit_per_s": 7, "pvt_paused": true, "pvt_start_offset": 77})))
     .unwrap();
     assert_eq!(
         (hook.trigger, hook.verb, hook.format),
@@ -57,6 +57,7 @@ fn documents_of_every_age_are_read() {
     );
     assert_eq!((hook.success, hook.resume, hook.ordering), (Success::Any2xx, Resume::Held, Ordering::Hook));
     assert_eq!((hook.timeout_ms, hook.max_in_flight, hook.start_offset), (Some(900), Some(3), 77));
+    assert_eq!((hook.rate_limit_per_s, hook.paused), (Some(7), true));
     let deleted = hook_from_document(&document(&json!({"pvt_deleted": true}))).unwrap();
     assert!(!deleted.enabled);
 }
@@ -65,9 +66,10 @@ fn documents_of_every_age_are_read() {
 fn secrets_are_the_newest_and_the_older_ones() {
     let secret = |byte: u8| format!("whsec_{}", STANDARD.encode([byte; 24]));
     let hook = hook_from_document(&document(&json!({"secret": secret(1),
-        "pvt_secrets": [secret(2), secret(1), "whsec_!!", 7]})))
+        "pvt_secrets": [secret(2), secret(1), {"secret": secret(3), "until": 99}, "whsec_!!", 7]})))
     .unwrap();
-    assert_eq!(hook.secrets, [vec![1; 24], vec![2; 24]]);
+    let of = |byte, until_s| Secret { key: vec![byte; 24], until_s };
+    assert_eq!(hook.secrets, [of(1, None), of(2, None), of(3, Some(99))]);
 }
 
 #[test]

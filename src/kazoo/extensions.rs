@@ -10,7 +10,7 @@ const MAX_HEADERS: usize = 20;
 const MAX_HEADER_BYTES: usize = 4096;
 
 /// Headers that the delivery makes itself, beside all that begin with `webhook-`.
-const OWN_HEADERS: [&str; 15] = [
+const OWN_HEADERS: [&str; 16] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -26,6 +26,7 @@ const OWN_HEADERS: [&str; 15] = [
     "x-event-id",
     "x-attempt",
     "x-replay",
+    "x-test",
 ];
 
 /// Checks our fields and converts their numbers.
@@ -35,6 +36,8 @@ pub(super) fn check(check: &mut Check) {
     check.choice("resume", &["now", "held"], None);
     check.whole("timeout_ms", 100, 120_000);
     check.whole("max_in_flight", 1, 256);
+    check.whole("rate_limit_per_s", 1, 1000);
+    check.whole("secret_overlap_s", 0, 2_592_000);
     secret(check);
     if check.doc.contains_key("secrets") {
         let message = "secrets are kept by the server: set 'secret', the former one stays valid for a while";

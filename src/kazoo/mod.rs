@@ -48,7 +48,7 @@ pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};
 pub use routing_key::{decode_segment, encode_segment};
-pub use samples::{sample_events, samples};
+pub use samples::{sample_events, sample_record, samples};
 pub use uri::uri_is_acceptable;
 pub use validate::{FieldErrors, Rules, validate_hook};
 pub use wire::{WireRequest, wire_request};

@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Extras, Object, facts, families_of, payload};
+use super::{Extras, Object, facts, families_of, payload, wanted};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Source, Trigger};
 
 /// One event per line, at least one of every family and every type of notification.
@@ -31,6 +31,20 @@ pub fn samples(family: Family) -> Vec<Object> {
         made.flatten()
     };
     sample_events(family).into_iter().filter_map(payload).collect()
+}
+
+/// A sample event as the log would hold it, of the hook's account: one that the hook asks for, or else one of its
+/// family. An `all` hook gets a call's beginning.
+#[must_use]
+pub fn sample_record(hook: &Hook) -> Option<Vec<u8>> {
+    let family = match hook.trigger {
+        Trigger::All => Family::ChannelCreate,
+        Trigger::Family(family) => family,
+    };
+    let events = sample_events(family);
+    let is_asked_for = |text: &&&str| with_event(text, |event| wanted(hook, event)).unwrap_or(false);
+    let event = events.iter().find(is_asked_for).or(events.first())?;
+    with_event(event, |event| Event { account: Some(hook.account), ..*event }.encode())
 }
 
 fn belongs(text: &str, family: Family) -> bool {

@@ -120,6 +120,32 @@ pub enum AttemptResult {
     Expired,
 }
 
+/// A request as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentRequest {
+    /// HTTP method.
+    pub method: String,
+    /// Where to; without user and password.
+    pub uri: String,
+    /// Lower-cased names with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A sample that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    /// The id that the receiver saw; of no event in the log.
+    pub delivery_id: String,
+    /// `None`: there was nothing that could be sent.
+    pub request: Option<SentRequest>,
+    /// How it ended; the answer's headers and body are kept of successes too.
+    pub result: AttemptResult,
+    /// How long it took.
+    pub duration_us: u64,
+}
+
 /// A finished attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {

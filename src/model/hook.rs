@@ -1,5 +1,7 @@
 //! A hook: what an account wants delivered, where and how, in the form that the queues and the delivery use.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::{AccountId, Family, HookId};
@@ -85,6 +87,22 @@ pub struct HookRetry {
     pub max_ms: Option<u64>,
 }
 
+/// A signing secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The key's bytes.
+    pub key: Vec<u8>,
+    /// Until when it signs (seconds since 1970), when a newer one has taken its place; `None`: for good.
+    pub until_s: Option<u64>,
+}
+
+impl fmt::Debug for Secret {
+    /// Never shows the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("until_s", &self.until_s).finish_non_exhaustive()
+    }
+}
+
 /// A hook, ready for use; made from its document by `kazoo::hook_from_document`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a member of the document under its own name")]
 #[derive(Debug, Clone, PartialEq)]
@@ -119,8 +137,8 @@ pub struct Hook {
     pub modifiers: Option<Map<String, Value>>,
     /// Order of deliveries.
     pub ordering: Ordering,
-    /// Signing secrets (decoded), newest first; empty: unsigned.
-    pub secrets: Vec<Vec<u8>>,
+    /// Signing secrets, newest first; empty: unsigned.
+    pub secrets: Vec<Secret>,
     /// Extra request headers.
     pub headers: Vec<(String, String)>,
     /// Which statuses are a success.
@@ -131,6 +149,10 @@ pub struct Hook {
     pub timeout_ms: Option<u64>,
     /// Attempts at once; `None`: `delivery.per_hook_in_flight`.
     pub max_in_flight: Option<u32>,
+    /// Attempts started in a second at most; `None`: as many as the limits of attempts at once allow.
+    pub rate_limit_per_s: Option<u32>,
+    /// Whether a person paused it: nothing is attempted, everything is kept.
+    pub paused: bool,
     /// What happens with events of a disabled time.
     pub resume: Resume,
     /// The first offset that this hook may get: the log's end when it was created.
@@ -165,6 +187,8 @@ impl Hook {
             retry: HookRetry::default(),
             timeout_ms: None,
             max_in_flight: None,
+            rate_limit_per_s: None,
+            paused: false,
             resume: Resume::Now,
             start_offset: 0,
             one_shot: false,

@@ -107,6 +107,22 @@ impl fmt::Display for DeliveryId {
     }
 }
 
+/// A text that is not the id of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a delivery, which is 'dlv_', an event id, '_' and a hook id")]
+pub struct ParseDeliveryIdError;
+
+impl FromStr for DeliveryId {
+    type Err = ParseDeliveryIdError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let parts = s.strip_prefix("dlv_").and_then(|rest| rest.split_once('_'));
+        let parsed = parts
+            .and_then(|(event, hook)| Some(Self { event: event.parse().ok()?, hook: hook.parse().ok()? }));
+        parsed.ok_or(ParseDeliveryIdError)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +137,15 @@ mod tests {
     fn what_is_not_32_hex_digits_is_no_id() {
         for bad in ["", "abc", "00f2c1a9be0d34c7f8a6b5d2e1c0f9ag", "+0f2c1a9be0d34c7f8a6b5d2e1c0f9a8"] {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_id_is_read_as_it_was_written() {
+        let id = DeliveryId { event: crate::model::EventId { log: 7, offset: 9 }, hook: Id(3) };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in ["", "dlv_", "dlv_x_y", "9", "dlv_000000070000000000000009"] {
+            assert_eq!(bad.parse::<DeliveryId>(), Err(ParseDeliveryIdError), "{bad}");
         }
     }
 }

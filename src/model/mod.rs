@@ -6,23 +6,28 @@ mod address;
 mod attempt;
 mod event;
 mod family;
+mod filter;
 mod hook;
 mod id;
 mod log_ids;
 mod queue;
+mod replay;
+mod search;
 mod time;
 
 pub use account::{Account, FailureLimits};
 pub use actor::Actor;
 pub use address::forbidden;
-pub use attempt::{Attempt, AttemptResult, Job, JobKey, Response, TransportError};
+pub use attempt::{Attempt, AttemptResult, Job, JobKey, Response, SentRequest, Tested, TransportError};
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;
-pub use hook::{Format, Hook, HookRetry, Ordering, Resume, Success, Trigger, Verb};
-pub use id::{AccountId, DeliveryId, HookId, Id, ParseIdError};
+pub use filter::EventFilter;
+pub use hook::{Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
+pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdError};
 pub use log_ids::LogIds;
 pub use queue::{
-    AttemptPage, AttemptQuery, AttemptRow, Gap, QueueState, QueueStatus, ReplayOnly, ReplayPoint,
-    ReplayRequest, ReplayState, ReplayStatus,
+    AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, QueueState, QueueStatus,
 };
+pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
+pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601};

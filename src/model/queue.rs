@@ -1,11 +1,11 @@
-//! What the queues answer when asked: a queue's state, a replay's progress, the attempts that were made.
+//! What the queues answer when asked: a queue's state, the attempts that were made, the deliveries that are dead.
 //!
 //! Plain values that serialise as the API shows them (times as Gregorian seconds are the API's work).
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{AccountId, Actor, Family, HookId, Id};
+use super::{AccountId, HookId};
 
 /// What a hook's queue is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -23,6 +23,8 @@ pub enum QueueState {
     Disabled,
     /// The hook's account is disabled; what it missed is kept.
     AccountDisabled,
+    /// A person paused the hook; everything is kept.
+    Paused,
 }
 
 /// Events that retention dropped before the hook got them.
@@ -39,6 +41,8 @@ pub struct Gap {
 pub struct QueueStatus {
     /// What it does.
     pub state: QueueState,
+    /// Whether a person paused the hook, which may be disabled besides.
+    pub paused: bool,
     /// Below this offset everything of the hook is settled.
     pub cursor: u64,
     /// The durable end of the event log at that moment.
@@ -64,96 +68,6 @@ pub struct QueueStatus {
     pub gap: Option<Gap>,
 }
 
-/// One end of a replay's range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplayPoint {
-    /// An offset of the event log.
-    Offset(u64),
-    /// The first event at or after a time, microseconds since 1970.
-    TimeUs(u64),
-}
-
-/// Which deliveries a replay makes again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplayOnly {
-    /// Every matching event of the range.
-    All,
-    /// Those that were never delivered: dead, skipped, or failed so far.
-    Failed,
-}
-
-/// A replay as asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ReplayRequest {
-    /// The new replay's id, and its queue's key.
-    pub id: Id,
-    /// The hook that gets the events.
-    pub hook: HookId,
-    /// The hook's owner.
-    pub account: AccountId,
-    /// First event.
-    pub from: ReplayPoint,
-    /// First event that is not replayed; `None`: the log's end when the replay starts.
-    pub until: Option<ReplayPoint>,
-    /// Which of them.
-    pub only: ReplayOnly,
-    /// Only these families; empty: all that the hook asks for.
-    pub families: Vec<Family>,
-    /// Count, and deliver nothing.
-    pub dry_run: bool,
-    /// Deliveries per second at most; `None`: as the hook's share allows.
-    pub rate: Option<u32>,
-    /// Who asked for it.
-    pub by: Option<Actor>,
-}
-
-/// How far a replay is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplayState {
-    /// Reading and delivering.
-    Running,
-    /// All of its range is settled.
-    Done,
-    /// Ended by a person, or with its hook.
-    Cancelled,
-    /// The log could not be read.
-    Failed,
-}
-
-/// A replay's progress (`GET …/webhooks/{H}/replay/{id}`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ReplayStatus {
-    /// Its id.
-    pub id: Id,
-    /// Its hook.
-    pub hook_id: HookId,
-    /// How far it is.
-    pub state: ReplayState,
-    /// Whether it only counts.
-    pub dry_run: bool,
-    /// Which deliveries it makes again.
-    pub only: ReplayOnly,
-    /// First offset of the range.
-    pub from_offset: u64,
-    /// First offset after the range.
-    pub until_offset: u64,
-    /// Below this offset the replay is settled.
-    pub next_offset: u64,
-    /// Events that matched so far.
-    pub matched: u64,
-    /// Delivered so far.
-    pub delivered: u64,
-    /// Given up so far.
-    pub dead: u64,
-    /// When it was asked for, microseconds since 1970.
-    pub started_us: u64,
-    /// When it ended.
-    pub ended_us: Option<u64>,
-}
-
 /// Which attempts are asked for: those of an account, or of one of its hooks, in a time range, in pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptQuery {
@@ -176,7 +90,7 @@ pub struct AttemptQuery {
 /// One attempt, ready to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRow {
-    /// Its place in the ledger.
+    /// Its place in the order of its list: in the ledger, or (of dead deliveries) in the events log.
     pub position: u64,
     /// KAZOO's attempt document without private fields, with `timestamp` (`webhooks.md` 4.4, 5.9).
     pub document: Map<String, Value>,
@@ -188,5 +102,36 @@ pub struct AttemptPage {
     /// In the order asked for.
     pub rows: Vec<AttemptRow>,
     /// The position at which the next page starts; `None`: this was the last.
+    pub next: Option<u64>,
+}
+
+/// Which dead deliveries are asked for: those of one hook, in the order of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadQuery {
+    /// The hook.
+    pub hook: HookId,
+    /// Oldest event first instead of newest first.
+    pub ascending: bool,
+    /// The offset to begin with; `None`: the beginning of the order.
+    pub start: Option<u64>,
+}
+
+/// A dead delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dead {
+    /// Its event's offset.
+    pub offset: u64,
+    /// Its last attempt's place in the ledger.
+    pub attempt: u64,
+    /// When it was given up, microseconds since 1970.
+    pub died_us: u64,
+}
+
+/// Dead deliveries of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadList {
+    /// In the order asked for.
+    pub dead: Vec<Dead>,
+    /// The offset at which to go on; `None`: there are no more.
     pub next: Option<u64>,
 }

@@ -92,7 +92,7 @@ impl AttemptReader {
         }
     }
 
-    fn row(
+    pub(super) fn row(
         &self,
         hook: &Arc<Hook>,
         attempt: &AttemptRecord,
@@ -127,37 +127,5 @@ impl AttemptReader {
         let cluster_id = self.state.settings().cluster_id.clone();
         let payload = kazoo::payload(&event, hook, &Extras { cluster_id: &cluster_id, reseller_id });
         payload.ok().flatten().map(|payload| kazoo::wire_request(hook, &payload))
-    }
-
-    /// The offsets in a range whose last known outcome for a hook is a failure.
-    pub(super) fn failed(
-        &self,
-        hook: HookId,
-        (from, until): (u64, u64),
-    ) -> Result<std::collections::BTreeSet<u64>, ReadError> {
-        let mut failed = std::collections::BTreeSet::new();
-        let (mut at, end) = (self.ledger.first(), self.ledger.end());
-        while at < end {
-            let batch = self.ledger.read_tags(&[hook.tag()], at, end, 4096, READ_BYTES)?;
-            for record in &batch.records {
-                let (offset, bad) = match LedgerRecord::decode(&record.payload) {
-                    Ok(LedgerRecord::Attempt(a)) => (a.offset, a.outcome != Outcome::Delivered),
-                    Ok(LedgerRecord::Settled { offset, how, .. }) => {
-                        (offset, how != super::record::Settlement::Skipped)
-                    }
-                    _ => continue,
-                };
-                if bad && (from..until).contains(&offset) {
-                    failed.insert(offset);
-                } else if !bad {
-                    failed.remove(&offset);
-                }
-            }
-            if batch.next <= at {
-                break;
-            }
-            at = batch.next;
-        }
-        Ok(failed)
     }
 }

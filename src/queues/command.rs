@@ -21,8 +21,10 @@ pub enum Command {
     Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<u64>>>, oneshot::Sender<bool>),
     /// Progress of the replays under way of a hook.
     Replays(HookId, oneshot::Sender<Vec<ReplayStatus>>),
-    /// End a replay.
-    Cancel(HookId, Id, oneshot::Sender<Option<ReplayStatus>>),
+    /// A replay is held back or goes on; its document says so already.
+    Hold(Arc<ReplayJob>, oneshot::Sender<Option<ReplayStatus>>),
+    /// End a replay; the job says how it ended.
+    Cancel(HookId, Id, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
 }
 
 /// A status whose oldest event's time is still to be read from the log.
@@ -49,6 +51,7 @@ impl Engine {
                 answer.send(at.is_some()).is_err()
             }
             Command::Replays(hook, answer) => answer.send(self.replays(hook)).is_err(),
+            Command::Hold(job, answer) => answer.send(self.hold(&job)).is_err(),
             Command::Cancel(hook, id, answer) => answer.send(self.cancel(hook, id)).is_err(),
         };
     }
@@ -62,6 +65,7 @@ impl Engine {
         let next_try_at_us = if slot.open() { line.queue.next_try() } else { probe };
         let state = match (slot.open(), &slot.hook.disable_reason) {
             (false, _) if !slot.account_enabled => QueueState::AccountDisabled,
+            (false, _) if slot.hook.enabled => QueueState::Paused,
             (false, Some(_)) => QueueState::AutoDisabled,
             (false, None) => QueueState::Disabled,
             (true, _) if waiting == 0 => QueueState::Idle,
@@ -72,6 +76,7 @@ impl Engine {
             if line.live { line.queue.cursor().max(self.live_cursor(line)) } else { line.queue.cursor() };
         let status = QueueStatus {
             state,
+            paused: slot.hook.paused,
             cursor,
             log_end: self.events.end(),
             waiting,
@@ -99,58 +104,80 @@ impl Engine {
         lines.filter_map(|l| Some(progress(l, &l.replay.as_ref()?.job))).collect()
     }
 
-    fn cancel(&mut self, hook: HookId, id: Id) -> Option<ReplayStatus> {
+    fn cancel(&mut self, hook: HookId, id: Id) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
         let at = self.owner.get(&hook).copied()?;
         self.end_replay(at, id, ReplayState::Cancelled)
+    }
+
+    fn hold(&mut self, job: &Arc<ReplayJob>) -> Option<ReplayStatus> {
+        let (slot, index) = self.line_of(job.id)?;
+        let line = slot.lines.get_mut(index)?;
+        let run = line.replay.as_mut().filter(|run| !run.job.has_ended())?;
+        run.job = job.clone();
+        let status = progress(line, job);
+        let at = self.owner.get(&job.id).copied()?;
+        self.list(at);
+        self.schedule(at);
+        Some(status)
     }
 
     /// Ends a replay whose range is settled.
     pub(super) fn end_replay_if_done(&mut self, at: usize, id: Id) {
         let slot = self.slots.get(at).and_then(Option::as_ref);
-        let line = slot.and_then(|s| s.lines.iter().find(|l| l.key == id));
-        let done = line.is_some_and(|l| {
-            if l.replay.as_ref().is_some_and(|r| r.job.ended.is_some()) {
-                return l.queue.in_flight() == 0;
+        let Some(line) = slot.and_then(|s| s.lines.iter().find(|l| l.key == id)) else { return };
+        let Some(run) = &line.replay else { return };
+        let settled = line.queue.next() >= run.job.until
+            && line.queue.is_empty()
+            && !line.queue.has_spilled()
+            && !line.reading;
+        if run.job.has_ended() {
+            if line.queue.in_flight() == 0 {
+                self.drop_line(at, id);
             }
-            let until = l.replay.as_ref().map(|r| r.job.until);
-            until.is_some_and(|until| l.queue.next() >= until)
-                && l.queue.is_empty()
-                && !l.queue.has_spilled()
-                && !l.reading
-        });
-        if done {
+        } else if settled {
             self.end_replay(at, id, ReplayState::Done);
         }
     }
 
-    fn end_replay(&mut self, at: usize, id: Id, how: ReplayState) -> Option<ReplayStatus> {
+    fn end_replay(&mut self, at: usize, id: Id, how: ReplayState) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
         let now = self.clock.now_us();
         let slot = self.slots.get_mut(at).and_then(Option::as_mut)?;
-        let index = slot.lines.iter().position(|l| l.key == id && l.replay.is_some())?;
-        let line = slot.lines.get(index)?;
-        let mut job = (*line.replay.as_ref()?.job).clone();
+        let line = slot.lines.iter_mut().find(|l| l.key == id)?;
+        let job = line.replay.as_ref().filter(|run| !run.job.has_ended())?.job.clone();
         let shown = progress(line, &job);
-        job.totals = [shown.matched, shown.delivered, shown.dead];
-        job.ended = Some((now, how));
+        let job = Arc::new(job.ended(how, now, [shown.matched, shown.delivered, shown.dead]));
         let in_flight = line.queue.in_flight();
-        if line.replay.as_ref().is_some_and(|r| r.job.ended.is_some()) {
-            if in_flight == 0 {
-                slot.lines.remove(index);
-                self.owner.remove(&id);
-            }
-            return None;
-        }
-        let status = job.status(shown.next_offset, job.totals);
-        if in_flight == 0 {
-            slot.lines.remove(index);
-            self.owner.remove(&id);
-        } else if let Some(run) = slot.lines.get_mut(index).and_then(|l| l.replay.as_mut()) {
+        if let Some(run) = &mut line.replay {
             // Attempts under way come home first; nothing new is started.
-            run.job = Arc::new(job.clone());
+            run.job = job.clone();
         }
-        slot.turn = 0;
-        self.pending_actions.push_back(super::keeper::Action::ReplayEnded(Arc::new(job)));
-        Some(status)
+        if in_flight == 0 {
+            self.drop_line(at, id);
+        }
+        self.pending_actions.push_back(super::keeper::Action::ReplayEnded(job.clone()));
+        Some((job.status(shown.next_offset, job.totals), job))
+    }
+
+    fn drop_line(&mut self, at: usize, id: Id) {
+        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
+            slot.lines.retain(|line| line.key != id);
+            slot.turn = 0;
+        }
+        self.owner.remove(&id);
+    }
+
+    /// Ends the replays of a hook that goes.
+    pub(super) fn end_replays(&mut self, at: usize) {
+        let slot = self.slots.get(at).and_then(Option::as_ref);
+        let replays: Vec<Id> = slot
+            .into_iter()
+            .flat_map(|s| s.lines.iter())
+            .filter(|l| l.replay.is_some())
+            .map(|l| l.key)
+            .collect();
+        for replay in replays {
+            self.end_replay(at, replay, ReplayState::Cancelled);
+        }
     }
 }
 

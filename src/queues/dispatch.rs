@@ -139,6 +139,9 @@ impl Engine {
         if slot.in_flight >= own {
             return Next::Nothing;
         }
+        if !slot.pace.admits(now) {
+            return Next::Nothing;
+        }
         if free == 0 {
             return Next::Starved;
         }
@@ -205,14 +208,18 @@ fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(Id, Start, b
         let at = (slot.turn + step) % count;
         let Some(line) = slot.lines.get_mut(at) else { continue };
         if let Some(replay) = &mut line.replay
-            && (replay.job.ended.is_some()
+            && (!replay.runs()
                 || replaying >= (own / SHARE).max(1)
                 || !line.queue.has_ready()
-                || !replay.admit(now_us))
+                || !replay.pace.admits(now_us))
         {
             continue;
         }
         if let Some(start) = line.queue.start() {
+            slot.pace.started(now_us);
+            if let Some(replay) = &mut line.replay {
+                replay.pace.started(now_us);
+            }
             let found = (line.key, start, line.replay.is_some());
             slot.turn = (at + 1) % count;
             return Some(found);

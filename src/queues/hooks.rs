@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::Engine;
+use super::pace::Pace;
 use super::policy::{Health, probe_delay_ms};
 use super::queue::Queue;
 use super::recover::RecoveredQueue;
@@ -48,6 +49,7 @@ impl Engine {
             lines: vec![line],
             health,
             probe: Probe { due_us, ..Probe::default() },
+            pace: Pace::new(hook.rate_limit_per_s),
             in_flight: 0,
             listed: false,
             timer: None,
@@ -113,6 +115,9 @@ impl Engine {
         if slot.in_flight == 0 {
             slot.host = host;
         }
+        if hook.rate_limit_per_s != old.rate_limit_per_s {
+            slot.pace = Pace::new(hook.rate_limit_per_s);
+        }
         let floor_raised = hook.start_offset > old.start_offset;
         let Some(line) = slot.lines.first_mut() else { return };
         if floor_raised {
@@ -139,6 +144,7 @@ impl Engine {
 
     fn remove_hook(&mut self, id: HookId) {
         let Some(at) = self.owner.get(&id).copied() else { return };
+        self.end_replays(at);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         self.router.remove(&slot.hook, at);
         let mut hook = (*slot.hook).clone();

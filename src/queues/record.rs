@@ -121,6 +121,11 @@ pub enum LedgerRecord {
         /// First offset still there.
         to: u64,
     },
+    /// The queue's hook was enabled again: failures before this count no more, and what waits has fresh tries.
+    Refreshed {
+        /// The queue.
+        queue: Id,
+    },
     /// A checkpoint begins; events below `router` have been routed.
     CheckpointBegin {
         /// The router's position.
@@ -153,6 +158,10 @@ impl LedgerRecord {
                 put_number(&mut out, *from);
                 put_number(&mut out, *to);
             }
+            Self::Refreshed { queue } => {
+                out.push(7);
+                put_id(&mut out, *queue);
+            }
             Self::CheckpointBegin { router } => {
                 out.push(4);
                 put_number(&mut out, *router);
@@ -184,6 +193,7 @@ impl LedgerRecord {
             4 => Self::CheckpointBegin { router: f.number()? },
             5 => Self::CheckpointQueue(Box::new(decode_image(&mut f)?)),
             6 => Self::CheckpointEnd { back: f.number()? },
+            7 => Self::Refreshed { queue: f.id()? },
             _ => return Err(DecodeRecordError::Unknown("type")),
         })
     }

@@ -90,6 +90,7 @@ impl Recovered {
                 queue.settle(offset, at);
             }
             LedgerRecord::Gap { queue, to, .. } => self.queue(queue).gap(to),
+            LedgerRecord::Refreshed { queue } => self.queue(queue).refresh(),
             LedgerRecord::CheckpointBegin { router } => {
                 *checkpoint = Some(Checkpoint { router, images: Vec::new() });
             }
@@ -172,9 +173,55 @@ impl RecoveredQueue {
         }
     }
 
+    fn refresh(&mut self) {
+        self.image.failures.clear();
+        let entries = self.image.entries.iter_mut().map(|(_, _, past)| past);
+        for past in entries.chain(self.past.values_mut()) {
+            *past = Past { attempts: past.attempts, ..Past::default() };
+        }
+    }
+
     fn gap(&mut self, to: u64) {
         self.image.next = self.image.next.max(to);
         self.image.entries.retain(|(offset, _, _)| *offset >= to);
         self.image.spilled.iter_mut().for_each(|(_, from)| *from = (*from).max(to));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TransportError;
+
+    fn failed(offset: u64, tries: u16) -> LedgerRecord {
+        LedgerRecord::Attempt(AttemptRecord {
+            queue: Id(1),
+            offset,
+            attempt: tries,
+            tries,
+            tries_left: 1,
+            outcome: Outcome::Retry,
+            ending: Ending::Failed(TransportError::Refused),
+            duration_us: 1,
+            due_us: 99,
+        })
+    }
+
+    fn recovered(records: impl IntoIterator<Item = LedgerRecord>) -> RecoveredQueue {
+        let mut recovered = Recovered::default();
+        for (time_us, record) in (1..).zip(records) {
+            let written = LedgerRecord::decode(&record.encode()).unwrap();
+            recovered.apply(written, time_us, &mut None);
+        }
+        recovered.queues.remove(&Id(1)).unwrap()
+    }
+
+    #[test]
+    fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_restart() {
+        let queue =
+            recovered([failed(5, 1), failed(6, 1), LedgerRecord::Refreshed { queue: Id(1) }, failed(6, 1)]);
+        assert_eq!(queue.image.failures, [4]);
+        assert_eq!(queue.past[&5], Past { attempts: 1, ..Past::default() });
+        assert_eq!((queue.past[&6].tries, queue.past[&6].due_us), (1, 99));
     }
 }

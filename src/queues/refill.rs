@@ -56,7 +56,7 @@ impl Engine {
     pub(super) fn want_read(&mut self, at: usize) {
         let routed = self.routed;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if slot.gone || !(slot.open() || slot.probe.due_us > 0) {
+        if slot.gone || !(slot.open() || slot.probes()) {
             return;
         }
         let hook = slot.hook.clone();
@@ -229,7 +229,7 @@ fn wanted(
     let replayed = request
         .replay
         .as_ref()
-        .is_none_or(|r| r.job.covers(&event) && r.failed.as_ref().is_none_or(|f| f.contains(&record.offset)));
+        .is_none_or(|r| r.job.covers(&event) && r.chosen.as_ref().is_none_or(|c| c.contains(&record.offset)));
     let subject = subject_hash(&event);
     let in_lane = request.lane.is_none_or(|lane| match request.strict {
         crate::model::Ordering::Subject => lane == subject,

@@ -100,10 +100,11 @@ impl Engine {
         let Failure { gone, retry_after_ms, probe } = failure;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let policy = slot.policy;
-        let (tag, open, one_shot) = (slot.hook.id.tag(), slot.open(), slot.hook.one_shot);
+        // A paused hook's last attempts count as ever: it is only that no new ones are started.
+        let (tag, serves, one_shot) = (slot.hook.id.tag(), slot.serves(), slot.hook.one_shot);
         let max_tries = attempt.max_tries.unwrap_or_else(|| slot.hook.max_tries());
         let (last_success, key) = (slot.health.last_success_us, attempt.key);
-        let disable = open && !one_shot && (slot.health.failed(&policy, now) || gone);
+        let disable = serves && !one_shot && (slot.health.failed(&policy, now) || gone);
         let hook = slot.hook.clone();
         let Some(line) = slot.line(key.queue) else { return };
         let Some(entry) = line.queue.entries.get_mut(&key.offset) else { return };
@@ -115,7 +116,7 @@ impl Engine {
         let left = max_tries.saturating_sub(tries);
         let works = one_shot || last_success >= first || policy.failure_count == 0;
         let mut due = 0;
-        let outcome = if disable || !open {
+        let outcome = if disable || !serves {
             line.queue.retry(key.offset, now);
             Outcome::Held
         } else if left > 0 {
@@ -179,8 +180,10 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         slot.health.reset();
         slot.probe = super::slot::Probe::default();
+        let (tag, time) = (slot.hook.id.tag(), self.clock.now_us());
         for line in &mut slot.lines {
             line.queue.refresh();
+            self.ledger.push(tag, time, &LedgerRecord::Refreshed { queue: line.key });
         }
         self.list(at);
         self.want_read(at);
@@ -202,10 +205,11 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let mut dead = Vec::new();
         let open = slot.open();
+        slot.pace.wake(now);
         for line in slot.lines.iter_mut().filter(|_| open) {
             line.queue.wake(now);
             if let Some(replay) = &mut line.replay {
-                replay.tick(now);
+                replay.pace.wake(now);
             }
             let late = line.queue.suspects_until(now);
             for offset in &late {

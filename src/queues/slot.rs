@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pace::Pace;
 use super::policy::{Health, Policy};
 use super::queue::Queue;
 use super::replay::ReplayRun;
@@ -86,6 +87,8 @@ pub(super) struct Slot {
     pub(super) lines: Vec<Line>,
     pub(super) health: Health,
     pub(super) probe: Probe,
+    /// The hook's own pace.
+    pub(super) pace: Pace,
     /// Attempts under way, replays included.
     pub(super) in_flight: u32,
     /// Index of the receiver's host.
@@ -101,14 +104,19 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Whether hook and account are enabled: what fails then counts.
+    pub(super) fn serves(&self) -> bool {
+        self.hook.enabled && self.account_enabled
+    }
+
     /// Whether deliveries are made.
     pub(super) fn open(&self) -> bool {
-        self.hook.enabled && self.account_enabled
+        self.serves() && !self.hook.paused
     }
 
     /// Whether its recovery is tried for.
     pub(super) fn probes(&self) -> bool {
-        !self.hook.enabled && self.account_enabled && self.probe.due_us > 0
+        !self.hook.enabled && self.account_enabled && !self.hook.paused && self.probe.due_us > 0
     }
 
     /// Whether a change of ordering could be made now that had to wait for a spilled lane.
@@ -125,8 +133,8 @@ impl Slot {
     pub(super) fn next_due(&self) -> Option<u64> {
         let probe = (self.probes() && self.probe.under_way.is_none()).then_some(self.probe.due_us);
         let lines = self.lines.iter().filter_map(|l| l.queue.next_due());
-        let lines = if self.open() { lines.min() } else { None };
-        let pace = self.lines.iter().filter_map(|l| l.replay.as_ref().and_then(ReplayRun::paced_until)).min();
-        probe.into_iter().chain(lines).chain(pace.filter(|_| self.open())).min()
+        let paces = self.lines.iter().filter_map(|l| l.replay.as_ref()?.pace.due());
+        let open = if self.open() { lines.chain(paces).chain(self.pace.due()).min() } else { None };
+        probe.into_iter().chain(open).min()
     }
 }

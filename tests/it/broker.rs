@@ -92,6 +92,16 @@ async fn broker_messages_that_make_no_sense_go_to_quarantine_and_the_flow_goes_o
     publisher.publish("callevt", KEY, &event(&app.api, 3)).await;
     assert_eq!(numbers(&receiver.wait_for(2, SOON).await), ["1", "3"]);
     is_ready(&app.api).await;
+    let list = app.api.call("GET", "/v2/quarantine?ascending=true", None).await;
+    let rows = list.data().as_array().unwrap().clone();
+    assert_eq!((list.status, rows.len()), (200, 6), "{list:?}");
+    assert_eq!((&rows[0]["exchange"], &rows[0]["routing_key"]), (&json!("callevt"), &json!(KEY)), "{list:?}");
+    for (row, key, body) in [(0, "body", "{\"Event-Category\": "), (2, "body_base64", "//4A")] {
+        let id = rows[row]["id"].as_str().unwrap();
+        let one = app.api.call("GET", &format!("/v2/quarantine/{id}"), None).await;
+        assert_eq!((one.status, &one.data()[key]), (200, &json!(body)), "{one:?}");
+        assert_eq!(one.data()["reason"], rows[row]["reason"], "{one:?}");
+    }
     app.stop().await;
 
     let ended = run(&["log", "cat", "--data-dir", app.dir().to_str().unwrap()]).await;
@@ -102,6 +112,33 @@ async fn broker_messages_that_make_no_sense_go_to_quarantine_and_the_flow_goes_o
         assert_eq!(reason.as_str().is_some_and(|r| !r.is_empty()), quarantined, "{record}");
     }
     assert_eq!(records[1]["record"]["body"], "{\"Event-Category\": ", "kept as it came");
+}
+
+#[tokio::test]
+async fn broker_s_packed_picture_message_reaches_its_hook_unpacked() {
+    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let mut app = app(&broker, &[]).await;
+    app.api.hook(json!({"uri": receiver.uri("/"), "hook": "mms", "format": "json"})).await;
+    let message = json!({"Event-Category": "mms", "Event-Name": "inbound", "Message-ID": "m1", "Msg-ID": "1",
+        "Account-ID": app.api.account, "From": "+1", "To": "+2", "Body": "seen", "Route-Type": "offnet"});
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, message.to_string().as_bytes()).unwrap();
+    let gzip = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("gzip".into());
+    let publisher = Publisher::connect(&broker.uri()).await;
+    publisher.publish_with("im", "mms.inbound.offnet.m1", &packed.finish().unwrap(), gzip).await;
+    let got: Value = serde_json::from_str(receiver.wait_for(1, SOON).await[0].text()).unwrap();
+    assert_eq!(
+        (&got["id"], &got["body"], &got["type"]),
+        (&json!("m1"), &json!("seen"), &json!("mms")),
+        "{got}"
+    );
+    let events = app.api.own("GET", "/events?hook_events=mms", None).await;
+    let id = events.data()[0]["id"].as_str().unwrap();
+    let event = app.api.own("GET", &format!("/events/{id}"), None).await;
+    assert_eq!(event.data()["body"], message, "unpacked: {event:?}");
+    app.stop().await;
 }
 
 #[tokio::test]

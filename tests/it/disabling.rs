@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{Api, TestApp};
 use crate::support::look::{
-    LONG, accepted_per_call, document, events_of, number, patch, queue_when, settled,
+    LONG, accepted_per_call, attempts_when, document, events_of, number, patch, queue_when, settled,
 };
+use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
@@ -127,6 +128,66 @@ async fn bulk_re_enable_enables_what_the_program_disabled_and_leaves_the_rest() 
     assert_got_in_order(&receiver, 0..20);
     assert_eq!(document(&app.api, &off).await["enabled"], false);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn bulk_re_enable_reaches_the_hooks_of_all_accounts_below_and_no_others() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::status(410));
+    let mut app = TestApp::with(&[NO_PROBE]).await;
+    let master = app.api.account.clone();
+    let child = app.api.account_below(&master, "child").await;
+    let grandchild = app.api.account_below(&child, "grandchild").await;
+    let beside = app.api.account_below(&master, "beside").await;
+    let mut hooks = Vec::new();
+    for account in [&child, &grandchild, &beside] {
+        let hook = app.api.hook_of(account, json!({"uri": receiver.uri("/"), "format": "json"})).await;
+        let event = json!({"data": events_of(account, 0..1)});
+        app.api.call("PUT", &format!("/v2/accounts/{account}/events"), Some(event)).await;
+        hooks.push(format!("/v2/accounts/{account}/webhooks/{hook}"));
+    }
+    let is_enabled = async |hook: &str| app.api.call("GET", hook, None).await.data()["enabled"] == true;
+    for hook in &hooks {
+        eventually("the hook is disabled", LONG, || async { (!is_enabled(hook).await).then_some(()) }).await;
+    }
+    recovers(&receiver);
+    let path = format!("/v2/accounts/{child}/descendants/webhooks");
+    let answer = app.api.call("PATCH", &path, Some(json!({"data": {"re-enable": true}}))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    receiver.wait_for(2, LONG).await;
+    assert_eq!((is_enabled(&hooks[0]).await, is_enabled(&hooks[1]).await), (true, true));
+    assert!(!is_enabled(&hooks[2]).await, "another's");
+    let calls = accepted_per_call(&receiver.requests());
+    assert!(calls.contains_key(&child) && calls.contains_key(&grandchild) && calls.len() == 2, "{calls:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_crash() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::status(500));
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["disable.failure_count=3".to_owned(), NO_PROBE.to_owned()];
+    let mut process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    let hook = json!({"uri": receiver.uri("/"), "format": "json", "retries": 1, "resume": "held"});
+    let hook = api.hook(hook).await;
+    let failed = async |api: &Api, count: u64| {
+        queue_when(api, &hook, "the failures are counted", |q| q["recent_failures"] == count).await;
+    };
+    api.publish(&events_of("one", 0..2)).await;
+    failed(&api, 2).await;
+    patch(&api, &hook, json!({"enabled": false})).await;
+    patch(&api, &hook, json!({"enabled": true})).await;
+    failed(&api, 0).await;
+    // What is told of this attempt was written after all that came before it.
+    api.publish(&events_of("two", 0..1)).await;
+    attempts_when(&api, &hook, 3).await;
+    process.kill();
+    let process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    failed(&api, 1).await;
+    assert_eq!(document(&api, &hook).await["enabled"], true);
 }
 
 #[tokio::test]

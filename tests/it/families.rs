@@ -40,6 +40,8 @@ async fn each_family_reaches_its_hooks_and_all_gets_each_event_once() {
         ("/low", json!({"hook": "notifications", "custom_data": {"type": "low_balance"}})),
         ("/notifications", json!({"hook": "notifications", "custom_data": {"type": "all"}})),
         ("/sms", json!({"hook": "sms"})),
+        ("/mms", json!({"hook": "mms"})),
+        ("/sent", json!({"hook": "outbound_fax"})),
         ("/fax", json!({"hook": "inbound_fax"})),
     ] {
         let mut document = json!({"uri": receiver.uri(path), "format": "json"});
@@ -48,6 +50,8 @@ async fn each_family_reaches_its_hooks_and_all_gets_each_event_once() {
     }
     let sms = json!({"Event-Category": "sms", "Event-Name": "inbound", "Message-ID": "m1", "Account-ID": account,
         "From": "+1", "To": "+2", "Body": "hi", "Route-Type": "offnet"});
+    let mut mms = sms.clone();
+    (mms["Event-Category"], mms["Message-ID"]) = (json!("mms"), json!("m2"));
     app.api
         .publish(&[
             call_event("PARK_PARKED", "p", 1),
@@ -56,16 +60,20 @@ async fn each_family_reaches_its_hooks_and_all_gets_each_event_once() {
             object("doc_edited", "user", &account),
             notification("low_balance", &account),
             notification("inbound_fax", &account),
+            notification("outbound_fax", &account),
             sms,
+            mms,
         ])
         .await;
     let expected = [
-        ("/all", 7),
+        ("/all", 9),
         ("/parking", 1),
         ("/object", 1),
         ("/low", 1),
-        ("/notifications", 2),
+        ("/notifications", 3),
         ("/sms", 1),
+        ("/mms", 1),
+        ("/sent", 1),
         ("/fax", 1),
     ];
     counts(&receiver, &expected).await;
@@ -73,7 +81,9 @@ async fn each_family_reaches_its_hooks_and_all_gets_each_event_once() {
     assert_eq!(of("/object")["action"], "doc_edited");
     assert_eq!((&of("/object")["id"], &of("/object")["type"]), (&json!("doc-1"), &json!("device")));
     assert_eq!((&of("/sms")["id"], &of("/sms")["body"]), (&json!("m1"), &json!("hi")));
+    assert_eq!((&of("/mms")["id"], &of("/mms")["type"]), (&json!("m2"), &json!("mms")));
     assert_eq!(of("/fax")["fax_success"], true, "in its classic form");
+    assert_eq!((&of("/sent")["fax_success"], &of("/sent")["fax_id"]), (&json!(true), &json!("fax-1")));
     assert_eq!(of("/low")["event_name"], "low_balance");
     app.stop().await;
 }

@@ -46,6 +46,10 @@ pub(in crate::http) struct Batch {
 pub(in crate::http) trait Source: Send + Sync {
     /// Items from a key on. A batch may be empty and still have a `next`, but every `next` is further on.
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>>;
+    /// Whether so much has been read for this page that it ends here, full or not; `next_start_key` goes on.
+    fn is_spent(&self) -> bool {
+        false
+    }
     /// The columns of its CSV: top-level fields of its rows.
     fn columns(&self) -> Vec<String>;
 }

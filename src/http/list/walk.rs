@@ -53,6 +53,9 @@ impl Walk {
                 self.first.get_or_insert(key);
                 rows.push(item.row);
             }
+            if !self.is_over && self.paging.size.is_some() && self.source.is_spent() {
+                (self.is_over, self.next) = (true, self.at.take());
+            }
             // A filter that lets little through reads much: others have their turn in between.
             tokio::task::yield_now().await;
         }

@@ -16,6 +16,7 @@ fn surveyed(id: u128, waiting: u64, disable_reason: Option<&str>) -> SurveyedHoo
     let hook = Hook::new(Id(id), Id(9), Trigger::All, "https://example.com".to_owned());
     let status = QueueStatus {
         state: QueueState::Active,
+        paused: false,
         cursor: 0,
         log_end: 100,
         waiting,

@@ -102,6 +102,7 @@ impl TestApi {
         let ports = Ports {
             queues: recorded.clone(),
             events: recorded.clone(),
+            tester: recorded.clone(),
             health: recorded.clone(),
             operator: recorded.clone(),
             channels: recorded.clone(),

@@ -1,19 +1,22 @@
 //! The steps behind the API, as far as its tests need them: what was asked is recorded, answers are canned.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 
 use serde_json::{Map, Value, json};
 
 use crate::commands::CommandError;
 use crate::http::{
     Answer, AttemptsError, BrokerState, Channels, Events, Fault, Health, NewEvent, Operator, Queues,
-    Readiness, ReplayError, Retained, Status, SubmitError,
+    Readiness, ReplayError, Retained, Status, SubmitError, Tester,
 };
 use crate::kazoo::Command;
 use crate::log::SegmentRange;
 use crate::model::{
-    AccountId, AttemptPage, AttemptQuery, AttemptRow, EventId, HookId, Id, QueueState, QueueStatus,
-    ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
+    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, QueueState, QueueStatus, ReplayPoint,
+    ReplayRequest, ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::Survey;
 
@@ -131,10 +134,17 @@ impl Operator for Recorded {
     }
 }
 
+impl Tester for Recorded {
+    fn test(&self, _: Arc<Hook>, _: Bytes) -> Answer<'_, Option<Tested>> {
+        now(None)
+    }
+}
+
 impl Queues for Recorded {
     fn status(&self, _hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         now(Some(QueueStatus {
             state: QueueState::AutoDisabled,
+            paused: false,
             cursor: 3,
             log_end: 9,
             waiting: 6,
@@ -157,6 +167,7 @@ impl Queues for Recorded {
             state: ReplayState::Running,
             dry_run: request.dry_run,
             only: request.only,
+            filter: request.filter.clone(),
             from_offset,
             until_offset: 9,
             next_offset: from_offset,
@@ -175,13 +186,48 @@ impl Queues for Recorded {
         now(all.iter().filter(|(r, _)| r.hook == hook).map(|(_, status)| status.clone()).collect())
     }
 
-    fn cancel(&self, hook: HookId, replay: Id) -> Answer<'_, Option<ReplayStatus>> {
+    fn cancel(
+        &self,
+        hook: HookId,
+        replay: Id,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
+        self.hold(hook, replay, ReplayState::Cancelled, by)
+    }
+
+    fn hold(
+        &self,
+        hook: HookId,
+        replay: Id,
+        state: ReplayState,
+        _by: Option<Actor>,
+    ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
         let mut all = self.replays.lock().expect("not poisoned");
         let found = all.iter_mut().find(|(request, _)| request.hook == hook && request.id == replay);
-        now(found.map(|(_, status)| {
-            status.state = ReplayState::Cancelled;
+        now(Ok(found.map(|(_, status)| {
+            status.state = state;
             status.clone()
-        }))
+        })))
+    }
+
+    fn search(&self, _: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>> {
+        now(Ok(EventPage::default()))
+    }
+
+    fn event(&self, _: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
+        now(Ok(None))
+    }
+
+    fn deliveries(&self, _: AccountId, _: u64) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
+        now(Ok(EventDeliveries::default()))
+    }
+
+    fn dead(&self, _query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {
+        now(Ok(DeadList::default()))
+    }
+
+    fn dead_rows(&self, _: HookId, _: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>> {
+        now(Ok(Vec::new()))
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {

@@ -15,7 +15,7 @@ async fn a_replay_is_started_watched_and_cancelled() {
     assert_eq!(started.header("location"), Some(format!("{path}/{id}").as_str()));
     let asked = test.recorded.replays.lock().unwrap()[0].0.clone();
     assert_eq!((asked.from, asked.until), (ReplayPoint::Offset(3), Some(ReplayPoint::Offset(7))));
-    assert_eq!((asked.only, asked.families), (ReplayOnly::Failed, vec![Family::Parking]));
+    assert_eq!((asked.only, asked.filter.families), (ReplayOnly::Failed, vec![Family::Parking]));
 
     assert_eq!(test.get(&path).await.body["data"][0]["id"], id);
     assert_eq!(test.get(&format!("{path}/{id}")).await.body["data"]["state"], "running");

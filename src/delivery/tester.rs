@@ -1,0 +1,105 @@
+//! Samples sent at once, beside the queues: the same request, guard and bounds as a delivery's, and nobody counts
+//! the outcome. At most so many at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::header::HeaderValue;
+use reqwest::{Client, Request};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::client::{BuildError, client};
+use super::guard::Guard;
+use super::pool::Options;
+use super::request::{NoRequest, Surroundings, Target};
+use super::send::{Caps, send};
+use crate::model::{
+    AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, SentRequest, Tested, TransportError,
+};
+use crate::state::State;
+
+/// Tells a test's event id from every event's: no log has so many.
+const NO_EVENT: u64 = 1 << 63;
+
+/// Sends samples. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tester(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    guard: Guard,
+    options: Options,
+    clock: Clock,
+    state: State,
+    permits: Semaphore,
+}
+
+impl Tester {
+    /// At most `at_once` samples are under way at a time. Connections are made anew for each.
+    pub fn new(options: Options, at_once: usize, clock: Clock, state: State) -> Result<Self, BuildError> {
+        let guard = Guard::new(&options.allow_addresses);
+        let client = client(&options, &guard).pool_max_idle_per_host(0).build()?;
+        Ok(Self(Arc::new(Inner { client, guard, options, clock, state, permits: Semaphore::new(at_once) })))
+    }
+
+    /// Sends an event (its log record) to a hook's receiver, once; `None` when too many tests are under way.
+    pub async fn test(&self, hook: Arc<Hook>, record: Bytes) -> Option<Tested> {
+        let _permit = self.0.permits.try_acquire().ok()?;
+        Some(self.0.test(hook, &record).await)
+    }
+}
+
+impl Inner {
+    async fn test(&self, hook: Arc<Hook>, record: &[u8]) -> Tested {
+        let (settings, now_us) = (self.state.settings(), self.clock.now_us());
+        let event = EventId { log: settings.log_ids.last(), offset: NO_EVENT | rand::random::<u64>() };
+        let delivery = DeliveryId { event, hook: hook.id };
+        let key = JobKey { queue: hook.id, offset: event.offset };
+        let job = Job { key, hook: hook.clone(), record: None, attempt: 1, replay: false };
+        let surroundings = Surroundings {
+            delivery,
+            now_us,
+            timeout: self.options.request_timeout,
+            cluster_id: &settings.cluster_id,
+            reseller_of: &|account| self.state.reseller_of(account),
+        };
+        let tested = |request, result, duration_us| Tested {
+            delivery_id: delivery.to_string(),
+            request,
+            result,
+            duration_us,
+        };
+        let mut request = match Target::new(hook).request(&job, record, &surroundings) {
+            Ok(request) => request,
+            Err(NoRequest::InvalidUri) => {
+                return tested(None, AttemptResult::Failed(TransportError::InvalidUri), 0);
+            }
+            Err(NoRequest::Filtered | NoRequest::Unsendable(_)) => {
+                return tested(None, AttemptResult::NothingToSend, 0);
+            }
+        };
+        request.headers_mut().insert("x-test", HeaderValue::from_static("true"));
+        let shown = shown(&request);
+        if self.guard.forbids(request.url()) {
+            return tested(Some(shown), AttemptResult::Failed(TransportError::ForbiddenAddress), 0);
+        }
+        let (read, keep) = (self.options.response_read_bytes, self.options.response_keep_bytes);
+        let started = Instant::now();
+        let result = send(&self.client, request, Caps { read, keep, always: true }, now_us).await;
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tested(Some(shown), result, duration_us)
+    }
+}
+
+fn shown(request: &Request) -> SentRequest {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let body = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
+    SentRequest {
+        method: request.method().to_string(),
+        uri: request.url().to_string(),
+        headers: request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: Bytes::copy_from_slice(body),
+    }
+}

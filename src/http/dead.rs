@@ -1,0 +1,148 @@
+//! Deliveries that were given up: listed, and delivered again, one by one or together. A delivery that is asked
+//! for again is a replay of exactly that: durable when it is answered, tried like any other, the same id.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+
+use super::attempts::key;
+use super::call::Call;
+use super::errors::ApiError;
+use super::event_filter::{event_of, filter, texts};
+use super::list::{Ask, Batch, Item, List, Source};
+use super::ports::{Answer, Queues};
+use super::replays::{dry_run, rate, shown};
+use super::reply::Reply;
+use crate::kazoo::ATTEMPT_FIELDS;
+use crate::model::{
+    AttemptRow, Dead, DeadList, DeadQuery, DeliveryId, HookId, ReplayOnly, ReplayPoint, ReplayRequest,
+    ReplayStatus,
+};
+use crate::state::random_id;
+
+/// `GET …/webhooks/{H}/dead`: newest event first.
+pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let dead = DeadOfHook { queues: Arc::clone(&call.api.queues), hook, known: Mutex::default() };
+    List::of(call)?.answer(dead).await
+}
+
+/// A hook's dead deliveries, in the order of the log.
+struct DeadOfHook {
+    queues: Arc<dyn Queues>,
+    hook: HookId,
+    /// Found in one pass over the ledger; rows are made of it batch by batch.
+    known: Mutex<Option<DeadList>>,
+}
+
+impl DeadOfHook {
+    async fn some(&self, ask: &Ask) -> Result<(Vec<Dead>, Option<u64>), ApiError> {
+        let invalid = |_| ApiError::faulty_request("invalid start key");
+        let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        let mut known = self.known.lock().await;
+        // What is known from before, unless it ends where this batch begins.
+        let list = match known.take().filter(|list| list.next.is_none() || list.next != start) {
+            Some(list) => list,
+            None => self.queues.dead(DeadQuery { hook: self.hook, ascending: ask.ascending, start }).await?,
+        };
+        let is_before = |dead: &Dead| {
+            start.is_some_and(|s| if ask.ascending { dead.offset < s } else { dead.offset > s })
+        };
+        let mut rest = list.dead.iter().skip_while(|dead| is_before(dead)).copied();
+        let some = rest.by_ref().take(ask.most).collect();
+        let next = rest.next().map(|dead| dead.offset).or(list.next);
+        *known = Some(list);
+        Ok((some, next))
+    }
+}
+
+impl Source for DeadOfHook {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(async move {
+            let (dead, next) = self.some(&ask).await?;
+            let rows = self.queues.dead_rows(self.hook, dead).await?;
+            let item = |row: AttemptRow| (key(row.position), Item::from(Value::Object(row.document)));
+            Ok(Batch { items: rows.into_iter().map(item).collect(), next: next.map(key) })
+        })
+    }
+
+    fn columns(&self) -> Vec<String> {
+        let own = ["event_name", "subject", "received", "died"];
+        ATTEMPT_FIELDS.iter().chain(&own).map(|field| (*field).to_owned()).collect()
+    }
+}
+
+/// `POST …/webhooks/{H}/dead`: all that is dead is delivered again, or what `event_ids` and `delivery_ids` name.
+pub(super) async fn redeliver(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let mut offsets = Vec::new();
+    for field in ["event_ids", "delivery_ids"] {
+        for text in texts(call, field)? {
+            let Some(offset) = delivery_of(call, hook, &text) else {
+                let details = json!({"message": "no delivery of this hook has that id", "value": text});
+                return Err(ApiError::field(field, "error", &details));
+            };
+            offsets.push(offset);
+        }
+    }
+    let only = if offsets.is_empty() { ReplayOnly::Dead } else { ReplayOnly::Chosen };
+    let data = call.envelope.object()?;
+    let wanted = request(call, hook, (only, offsets), &data)?;
+    if wanted.dry_run {
+        return Ok(Reply::ok(shown(&call.api.queues.replay(wanted).await?)));
+    }
+    started(call, &call.api.queues.replay(wanted).await?)
+}
+
+/// `POST …/webhooks/{H}/attempts/{id}` and `POST …/webhooks/attempts/{id}`: one delivery again, whatever became of
+/// it. The id is the delivery's, or (below a hook) its event's.
+pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Result<Reply, ApiError> {
+    let named: Option<DeliveryId> = id.parse().ok();
+    let of_delivery = || named.map(|delivery| delivery.hook.to_string());
+    let of_hook = hook.map(str::to_owned).or_else(of_delivery).ok_or_else(|| ApiError::unknown(id))?;
+    let (hook, _) = call.hook(&of_hook)?;
+    let offset = delivery_of(call, hook, id).ok_or_else(|| ApiError::unknown(id))?;
+    let again = request(call, hook, (ReplayOnly::Chosen, vec![offset]), &Map::new())?;
+    // An event that is gone, or that this hook does not get, is no delivery of it.
+    let counted = call.api.queues.replay(ReplayRequest { dry_run: true, ..again.clone() }).await;
+    if !counted.is_ok_and(|counted| counted.matched > 0) {
+        return Err(ApiError::unknown(id));
+    }
+    started(call, &call.api.queues.replay(again).await?)
+}
+
+/// The offset of a hook's delivery, by its own id or by its event's.
+fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
+    match text.parse::<DeliveryId>() {
+        Ok(delivery) if delivery.hook == hook => event_of(call, &delivery.event.to_string()),
+        Ok(_) => None,
+        Err(_) => event_of(call, text),
+    }
+}
+
+fn request(
+    call: &Call<'_>,
+    hook: HookId,
+    (only, offsets): (ReplayOnly, Vec<u64>),
+    data: &Map<String, Value>,
+) -> Result<ReplayRequest, ApiError> {
+    Ok(ReplayRequest {
+        id: random_id(),
+        hook,
+        account: call.account()?.id,
+        from: ReplayPoint::Offset(0),
+        until: None,
+        only,
+        offsets,
+        filter: filter(call)?,
+        dry_run: dry_run(call),
+        rate: rate(data)?,
+        by: call.actor(),
+    })
+}
+
+fn started(call: &Call<'_>, replay: &ReplayStatus) -> Result<Reply, ApiError> {
+    let (account, hook, id) = (call.account()?.id, replay.hook_id, replay.id);
+    Ok(Reply::created(shown(replay), format!("/v2/accounts/{account}/webhooks/{hook}/replay/{id}")))
+}

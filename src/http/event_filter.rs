@@ -1,0 +1,73 @@
+//! A choice of events as clients write it: in `data` of a replay, or in the query string of a search.
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use crate::model::{AccountId, EventFilter, Family};
+
+/// Values of one part at most.
+const MOST: usize = 100;
+
+/// Reads `hook_events`, `event_names`, `subjects`, `msg_ids` and `account_ids`: a list of texts, or one text with
+/// commas between them.
+pub(super) fn filter(call: &Call<'_>) -> Result<EventFilter, ApiError> {
+    Ok(EventFilter {
+        families: each(call, "hook_events", Family::from_id, || {
+            Family::ALL.iter().map(|family| family.id()).collect::<Vec<_>>().into()
+        })?,
+        names: texts(call, "event_names")?,
+        subjects: texts(call, "subjects")?,
+        msg_ids: texts(call, "msg_ids")?,
+        accounts: each(
+            call,
+            "account_ids",
+            |text| text.parse::<AccountId>().ok(),
+            || "32 hex digits".into(),
+        )?,
+    })
+}
+
+/// The event that a text names; `None` when it is not one of this log.
+pub(super) fn event_of(call: &Call<'_>, text: &str) -> Option<u64> {
+    call.api.state.settings().log_ids.offset_of(text.parse().ok()?)
+}
+
+/// A refusal of a value that is not on a list.
+pub(super) fn not_listed(field: &str, value: &Value, target: &Value) -> ApiError {
+    let message = "Value not found in enumerated list of values";
+    ApiError::field(field, "enum", &json!({"message": message, "target": target, "value": value}))
+}
+
+fn each<T>(
+    call: &Call<'_>,
+    field: &str,
+    read: impl Fn(&str) -> Option<T>,
+    target: impl Fn() -> Value,
+) -> Result<Vec<T>, ApiError> {
+    let texts = texts(call, field)?;
+    texts.iter().map(|text| read(text).ok_or_else(|| not_listed(field, &json!(text), &target()))).collect()
+}
+
+/// A list of texts.
+pub(super) fn texts(call: &Call<'_>, field: &str) -> Result<Vec<String>, ApiError> {
+    let Some(value) = call.parameter(field).filter(|value| !value.is_null()) else { return Ok(Vec::new()) };
+    let wrong_type = || {
+        let message = "Value did not match type(s): array";
+        ApiError::field(field, "type", &json!({"message": message, "target": "array", "value": value}))
+    };
+    let texts: Vec<String> = match &value {
+        Value::String(text) => text.split(',').map(|one| one.trim().to_owned()).collect(),
+        Value::Array(all) => {
+            let texts = all.iter().map(|one| one.as_str().map(str::to_owned));
+            texts.collect::<Option<_>>().ok_or_else(wrong_type)?
+        }
+        _ => return Err(wrong_type()),
+    };
+    if texts.len() > MOST {
+        let message = format!("at most {MOST} are taken at once");
+        let details = json!({"message": message, "target": MOST, "value": texts.len()});
+        return Err(ApiError::field(field, "maxItems", &details));
+    }
+    Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+}

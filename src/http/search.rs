@@ -1,0 +1,132 @@
+//! Events looked for (`GET …/events`), one event with what became of it (`GET …/events/{id}`), and what could not
+//! be understood (`GET /v2/quarantine`, for the master account alone).
+//!
+//! An account finds its own events. An event of a descendant is shown by its id too, with its deliveries to the
+//! hooks of the account that asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use super::attempts::{key, seconds, unix_us};
+use super::call::Call;
+use super::errors::ApiError;
+use super::event_filter::{event_of, filter};
+use super::list::{Ask, Batch, Item, List, Source};
+use super::ports::{Answer, Queues};
+use super::reply::Reply;
+use crate::model::{EventQuery, EventRow, EventScope};
+
+/// The fields of a row, in their order.
+const FIELDS: [&str; 13] = [
+    "id",
+    "timestamp",
+    "account_id",
+    "hook_event",
+    "reason",
+    "source",
+    "event_category",
+    "event_name",
+    "subject",
+    "msg_id",
+    "document_type",
+    "exchange",
+    "routing_key",
+];
+
+/// `GET …/events`: newest first.
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    search(call, EventScope::Account(call.account()?.id)).await
+}
+
+/// `GET /v2/quarantine`
+pub(super) async fn quarantine(call: &Call<'_>) -> Result<Reply, ApiError> {
+    must_be_master(call)?;
+    search(call, EventScope::Quarantine).await
+}
+
+async fn search(call: &Call<'_>, scope: EventScope) -> Result<Reply, ApiError> {
+    let (from_s, to_s) = (seconds(call, "created_from")?, seconds(call, "created_to")?);
+    if let (Some(from), Some(to)) = (from_s, to_s)
+        && from > to
+    {
+        let message = format!("created_to {to} is prior to created_from {from}");
+        return Err(ApiError::field(
+            "created_from",
+            "date_range",
+            &json!({"message": message, "cause": from}),
+        ));
+    }
+    let query = EventQuery {
+        scope,
+        from_us: from_s.map_or(0, unix_us),
+        until_us: to_s.map_or(u64::MAX, |to| unix_us(to.saturating_add(1))),
+        filter: filter(call)?,
+        ascending: false,
+        start: None,
+        limit: 0,
+    };
+    let most = call.api.options.max_searched_events;
+    let found = Found { queues: Arc::clone(&call.api.queues), query, looked_at: AtomicUsize::new(0), most };
+    List::of(call)?.answer(found).await
+}
+
+/// `GET …/events/{id}`
+pub(super) async fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
+    let is_theirs =
+        |row: &EventRow| row.account.is_some_and(|owner| call.api.state.is_ancestor_or_self(account, owner));
+    let row = call.api.queues.event(offset).await?.filter(is_theirs);
+    let mut document = row.ok_or_else(|| ApiError::unknown(id))?.document;
+    let deliveries = call.api.queues.deliveries(account, offset).await?;
+    let rows: Vec<Value> = deliveries.rows.into_iter().map(Value::Object).collect();
+    document.insert("deliveries".into(), rows.into());
+    document.insert("deliveries_complete".into(), deliveries.complete.into());
+    Ok(Reply::ok(document))
+}
+
+/// `GET /v2/quarantine/{id}`: with the body as it came.
+pub(super) async fn quarantined(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    must_be_master(call)?;
+    let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
+    let row = call.api.queues.event(offset).await?.filter(|row| row.document.contains_key("reason"));
+    row.map(|row| Reply::ok(row.document)).ok_or_else(|| ApiError::unknown(id))
+}
+
+fn must_be_master(call: &Call<'_>) -> Result<(), ApiError> {
+    if call.is_master() { Ok(()) } else { Err(ApiError::forbidden()) }
+}
+
+/// Events as they are found.
+struct Found {
+    queues: Arc<dyn Queues>,
+    query: EventQuery,
+    looked_at: AtomicUsize,
+    /// Events that one page looks at.
+    most: usize,
+}
+
+impl Source for Found {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(async move {
+            let invalid = |_| ApiError::faulty_request("invalid start key");
+            let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+            let (ascending, limit) = (ask.ascending, ask.most);
+            let page =
+                self.queues.search(EventQuery { ascending, start, limit, ..self.query.clone() }).await?;
+            self.looked_at.fetch_add(page.looked_at, Ordering::Relaxed);
+            let item = |row: EventRow| (key(row.offset), Item::from(Value::Object(row.document)));
+            Ok(Batch { items: page.rows.into_iter().map(item).collect(), next: page.next.map(key) })
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed) >= self.most
+    }
+
+    fn columns(&self) -> Vec<String> {
+        FIELDS.map(str::to_owned).into()
+    }
+}

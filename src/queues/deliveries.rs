@@ -1,0 +1,108 @@
+//! What became of one event at the hooks of one account, read back from the ledger.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::attempts::AttemptReader;
+use super::record::{LedgerRecord, Outcome, Settlement};
+use super::router::in_reach;
+use crate::kazoo;
+use crate::log::{ReadError, Record};
+use crate::model::{AccountId, DeliveryId, Event, EventDeliveries, Hook};
+
+const READ: usize = 4096;
+const READ_BYTES: usize = 1 << 20;
+/// Ledger records that are looked at for one event.
+const LOOKED_AT: usize = 200_000;
+/// Attempts shown of one delivery; the newest.
+const SHOWN: usize = 100;
+/// A clock that was set back puts an attempt before its event; so much of that is looked for.
+const BACK_US: u64 = 60_000_000;
+
+/// One hook's delivery.
+struct Fate {
+    hook: Arc<Hook>,
+    /// What the ledger said last.
+    state: Option<&'static str>,
+    attempts: Vec<Map<String, Value>>,
+}
+
+impl AttemptReader {
+    /// The event's deliveries to an account's own hooks: those that the ledger knows, and those still to come.
+    pub fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
+        let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
+        let hooks = self.state.all_hooks().into_iter().filter(|hook| hook.account == account);
+        let fate = |hook: Arc<Hook>| (hook.id.tag(), Fate { hook, state: None, attempts: Vec::new() });
+        let mut fates: HashMap<u64, Fate> = hooks.map(fate).collect();
+        let complete = self.look_up(&record, &mut fates)?;
+        let event = self.state.settings().log_ids.event_id(offset);
+        let mut fates: Vec<Fate> = fates.into_values().collect();
+        fates.sort_unstable_by_key(|fate| fate.hook.id);
+        let rows = fates.into_iter().filter_map(|fate| {
+            let state = fate.state.or_else(|| self.is_to_come(&fate.hook, &record).then_some("waiting"))?;
+            let delivery = DeliveryId { event, hook: fate.hook.id }.to_string();
+            let row = json!({
+                "hook_id": fate.hook.id, "hook_name": fate.hook.name, "delivery_id": delivery,
+                "state": state, "attempts": fate.attempts,
+            });
+            row.as_object().cloned()
+        });
+        Ok(EventDeliveries { rows: rows.collect(), complete })
+    }
+
+    /// False when the ledger goes on behind what was looked at.
+    fn look_up(&self, event: &Record, fates: &mut HashMap<u64, Fate>) -> Result<bool, ReadError> {
+        let tags: Vec<u64> = fates.keys().copied().collect();
+        let mut at = self.ledger.offset_at_time(event.time_us.saturating_sub(BACK_US))?;
+        let (end, mut looked_at) = (self.ledger.end(), 0);
+        while at < end && !tags.is_empty() {
+            let batch = self.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
+            for record in &batch.records {
+                if let Some(fate) = fates.get_mut(&record.tag) {
+                    self.note(fate, event.offset, record)?;
+                }
+            }
+            looked_at += batch.records.len();
+            if batch.next <= at || looked_at > LOOKED_AT {
+                return Ok(batch.next >= end);
+            }
+            at = batch.next;
+        }
+        Ok(true)
+    }
+
+    fn note(&self, fate: &mut Fate, offset: u64, record: &Record) -> Result<(), ReadError> {
+        match LedgerRecord::decode(&record.payload) {
+            Ok(LedgerRecord::Attempt(attempt)) if attempt.offset == offset => {
+                fate.state = Some(match attempt.outcome {
+                    Outcome::Delivered => "delivered",
+                    Outcome::Dead => "dead",
+                    Outcome::Retry | Outcome::Suspect | Outcome::Held => "retrying",
+                });
+                if fate.attempts.len() == SHOWN {
+                    fate.attempts.remove(0);
+                }
+                fate.attempts.push(self.row(&fate.hook, &attempt, record)?);
+            }
+            Ok(LedgerRecord::Settled { offset: settled, how, .. }) if settled == offset => {
+                fate.state = Some(match how {
+                    Settlement::Skipped => "skipped",
+                    Settlement::Dead => "dead",
+                    Settlement::Expired => "expired",
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn is_to_come(&self, hook: &Hook, record: &Record) -> bool {
+        let Ok(event) = Event::decode(&record.payload) else { return false };
+        let account = event.account.and_then(|account| self.state.account(account));
+        record.offset >= hook.start_offset
+            && account.is_some_and(|account| in_reach(hook, &account))
+            && kazoo::wanted(hook, &event)
+    }
+}

@@ -1,0 +1,135 @@
+//! Events looked for in the log: header by header through the tag index. Each call looks at a bounded number of
+//! them and says where to go on.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::attempts::AttemptReader;
+use crate::kazoo;
+use crate::log::{ReadError, Record};
+use crate::model::{Encoding, Event, EventPage, EventQuery, EventRow, EventScope, Source, gregorian_seconds};
+
+/// Records of one read; they may be large.
+const READ: usize = 32;
+const READ_BYTES: usize = 1 << 20;
+/// Events that one call looks at.
+const LOOKED_AT: usize = 128;
+
+impl AttemptReader {
+    /// A page of events, newest first unless asked otherwise.
+    pub fn search(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
+        let tag = match query.scope {
+            EventScope::Account(account) => account.tag(),
+            EventScope::Quarantine => 0,
+        };
+        let first = self.events.offset_at_time(query.from_us)?.max(self.events.first());
+        let end = self.events.offset_at_time(query.until_us)?.min(self.events.end());
+        let mut page = EventPage::default();
+        let mut at = match (query.start, query.ascending) {
+            (Some(start), true) => start.max(first),
+            (Some(start), false) => start.saturating_add(1).min(end),
+            (None, true) => first,
+            (None, false) => end,
+        };
+        while page.looked_at < LOOKED_AT {
+            let (records, next) = if query.ascending {
+                let batch = self.events.read_tags(&[tag], at, end, READ, READ_BYTES)?;
+                (batch.records, batch.next)
+            } else {
+                let records = self.events.read_tags_back(&[tag], at, READ)?;
+                let next = records.last().map_or(first, |last| last.offset);
+                (records, next)
+            };
+            for record in records.iter().filter(|record| (first..end).contains(&record.offset)) {
+                page.looked_at += 1;
+                let Some(row) = self.found(record, query) else { continue };
+                if page.rows.len() == query.limit {
+                    page.next = Some(record.offset);
+                    return Ok(page);
+                }
+                page.rows.push(row);
+            }
+            at = next;
+            let is_over = if query.ascending { at >= end } else { at <= first };
+            if is_over {
+                return Ok(page);
+            }
+        }
+        page.next = Some(if query.ascending { at } else { at.saturating_sub(1) });
+        Ok(page)
+    }
+
+    fn found(&self, record: &Record, query: &EventQuery) -> Option<EventRow> {
+        let event = Event::decode(&record.payload).ok()?;
+        let in_scope = match query.scope {
+            EventScope::Account(account) => event.account == Some(account),
+            EventScope::Quarantine => event.quarantine.is_some(),
+        };
+        let chosen = in_scope && query.filter.chooses(&event, kazoo::families_of(&event));
+        chosen.then(|| self.event_row(record, &event))
+    }
+
+    /// One event with its body; `None` when it is not kept any more or not there yet.
+    pub fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadError> {
+        let Some(record) = self.events.get(offset)? else { return Ok(None) };
+        let Ok(event) = Event::decode(&record.payload) else { return Ok(None) };
+        let mut row = self.event_row(&record, &event);
+        row.document.extend(body(&event));
+        Ok(Some(row))
+    }
+
+    fn event_row(&self, record: &Record, event: &Event<'_>) -> EventRow {
+        let id = self.state.settings().log_ids.event_id(record.offset);
+        let mut document = Map::new();
+        let mut put = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));
+        put("id", id.to_string().into());
+        put("timestamp", gregorian_seconds(record.time_us).into());
+        if let Some(account) = event.account {
+            put("account_id", account.to_string().into());
+        }
+        if let Some(family) = event.family {
+            put("hook_event", family.id().into());
+        }
+        if let Some(reason) = event.quarantine {
+            put("reason", reason.into());
+        }
+        let source = match event.source {
+            Source::Amqp => "amqp",
+            Source::Http => "http",
+            Source::Internal => "internal",
+        };
+        put("source", source.into());
+        for (key, text) in [
+            ("event_category", event.category),
+            ("event_name", event.name),
+            ("subject", event.subject),
+            ("msg_id", event.msg_id),
+            ("document_type", event.detail),
+            ("exchange", event.exchange),
+            ("routing_key", event.routing_key),
+        ] {
+            if !text.is_empty() {
+                put(key, text.into());
+            }
+        }
+        put("bytes", event.body.len().into());
+        EventRow { offset: record.offset, account: event.account, document }
+    }
+}
+
+/// The body as JSON; as text, or in base64, when it is none. Of what was not understood exactly what came.
+fn body(event: &Event<'_>) -> Map<String, Value> {
+    let unpacked = match event.encoding {
+        Encoding::Gzip if event.quarantine.is_none() => kazoo::gunzip(event.body, kazoo::MAX_BODY_BYTES).ok(),
+        Encoding::Gzip | Encoding::Plain => None,
+    };
+    let bytes = unpacked.as_deref().unwrap_or(event.body);
+    let parsed = if event.quarantine.is_none() { serde_json::from_slice(bytes).ok() } else { None };
+    let text = || std::str::from_utf8(bytes).ok().map(Value::from);
+    let (key, value) = match parsed.or_else(text) {
+        Some(body) => ("body", body),
+        None => ("body_base64", STANDARD.encode(bytes).into()),
+    };
+    Map::from_iter([(key.to_owned(), value)])
+}
