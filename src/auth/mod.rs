@@ -118,6 +118,12 @@ impl Auth {
         Self { state, clock, tasks, options: Arc::new(options), limits, checks }
     }
 
+    /// The same over another handle of its state: whose changes are told apart by who asks.
+    #[must_use]
+    pub fn over(&self, state: State) -> Self {
+        Self { state, ..self.clone() }
+    }
+
     /// Whether a caller may look after an account: an admin his own and those below it, a user his own only.
     #[must_use]
     pub fn covers(&self, caller: &Caller, account: AccountId) -> bool {

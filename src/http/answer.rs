@@ -92,7 +92,7 @@ impl Api {
             request_id: &frame.request_id,
         };
         // Every change that the resource makes is the caller's, without the resource's doing.
-        let acting = call.actor().map(|actor| Self { state: self.state.acting_for(actor), ..self.clone() });
+        let acting = call.actor().map(|actor| self.acting_for(actor));
         if let Some(acting) = &acting {
             call.api = acting;
         }

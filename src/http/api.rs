@@ -10,7 +10,7 @@ use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
 use super::response::node_id;
 use crate::auth::Auth;
-use crate::model::Clock;
+use crate::model::{Actor, Clock};
 use crate::state::State;
 
 /// Everything that the API works with. Cheap to clone.
@@ -61,6 +61,12 @@ impl fmt::Debug for Ports {
 }
 
 impl Api {
+    /// The same, whose changes the audit trail gives this actor.
+    pub(super) fn acting_for(&self, actor: Actor) -> Self {
+        let state = self.state.acting_for(actor);
+        Self { auth: self.auth.over(state.clone()), state, ..self.clone() }
+    }
+
     /// The API over a state and the steps behind it.
     #[must_use]
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {

@@ -42,7 +42,8 @@ impl Call<'_> {
     /// Whose changes these are, for the audit trail.
     pub(super) fn actor(&self) -> Option<Actor> {
         let (request_id, remote) = (self.request_id.to_owned(), self.request.remote);
-        self.caller.map(|caller| Actor { account: caller.account, request_id, remote })
+        let user = self.caller.and_then(|caller| caller.user.clone());
+        self.caller.map(|caller| Actor { account: caller.account, user, request_id, remote })
     }
 
     /// The collection's path with an id behind it.

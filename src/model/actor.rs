@@ -11,6 +11,8 @@ use super::AccountId;
 pub struct Actor {
     /// The account that the token was issued for.
     pub account: AccountId,
+    /// The user that it was issued for, if it was for one.
+    pub user: Option<String>,
     /// The request, as its answer names it.
     pub request_id: String,
     /// Where it came from.

@@ -64,7 +64,7 @@ pub(super) fn record(
         || json!({"kind": "program"}),
         |by| {
             json!({
-                "kind": "api", "account_id": by.account, "request_id": by.request_id,
+                "kind": "api", "account_id": by.account, "owner_id": by.user, "request_id": by.request_id,
                 "remote": by.remote.map(|address| address.to_string()),
             })
         },
@@ -220,7 +220,12 @@ mod tests {
 
     fn entry_of(before: Option<&Value>, after: Option<&Value>) -> Value {
         let entry = Entry { kind: Kind::Hook, id: "h".to_owned(), doc: after.map(doc) };
-        let by = Actor { account: Id(1), request_id: "r".to_owned(), remote: Some([192, 0, 2, 1].into()) };
+        let by = Actor {
+            account: Id(1),
+            user: Some("u".to_owned()),
+            request_id: "r".to_owned(),
+            remote: Some([192, 0, 2, 1].into()),
+        };
         let record = record(&entry, before.map(doc).as_ref(), Some(&by), 5_000_000);
         assert_eq!(record.time_us, 5_000_000);
         serde_json::from_slice(&record.payload).unwrap()

@@ -153,6 +153,21 @@ async fn what_is_wrong_with_a_user_is_named() {
 }
 
 #[tokio::test]
+async fn the_audit_trail_names_the_user_who_changed_something() {
+    let test = TestApi::start().await;
+    let (account, user) = alice(&test, "admin").await;
+    let token = token(&test).await;
+    assert_eq!(test.call_as(&token, "PATCH", &account, json!({"x": 1})).await.status, 200);
+    assert_eq!(test.call_as(&token, "DELETE", "/v2/token_auth", Value::Null).await.status, 200);
+    let trail = test.get("/admin/audit").await;
+    for (row, kind) in [(0, "revocation"), (1, "account")] {
+        let entry = &trail.body["data"][row];
+        assert_eq!(entry["kind"], kind, "{trail:?}");
+        assert!(user.ends_with(entry["by"]["owner_id"].as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_looked_at_and_revoked() {
     let test = TestApi::start().await;
     let (id, token) = test.account("a").await;
