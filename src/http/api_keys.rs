@@ -29,9 +29,11 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// `GET …/api_keys`
 pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let keys = call.api.state.owned(Kind::Key, call.account()?.id)?;
-    let rows =
-        keys.iter().map(|doc| (text(doc, "_id").to_owned(), Value::Object(kazoo::public_document(doc))));
-    List::of(call)?.rows(rows.collect()).await
+    let rows = keys.into_iter().map(|doc| {
+        let row = kazoo::public_document(&doc).into();
+        (doc, row)
+    });
+    List::of(call)?.documents(rows.collect()).await
 }
 
 /// `GET …/api_keys/{K}`

@@ -28,12 +28,12 @@ enum How {
 /// `GET …/users`
 pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let users = call.api.state.owned(Kind::User, call.account()?.id)?;
-    let rows = users.iter().map(|doc| {
-        let mut row = kazoo::public_document(doc);
+    let rows = users.into_iter().map(|doc| {
+        let mut row = kazoo::public_document(&doc);
         row.retain(|key, _| SUMMARY.contains(&key.as_str()));
-        (text(doc, "_id").to_owned(), Value::Object(row))
+        (doc, Value::Object(row))
     });
-    List::of(call)?.rows(rows.collect()).await
+    List::of(call)?.documents(rows.collect()).await
 }
 
 /// `PUT …/users`

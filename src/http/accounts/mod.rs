@@ -13,7 +13,7 @@ use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::{Account, Id};
-use crate::state::{Kind, random_id};
+use crate::state::{Kind, State, random_id};
 
 pub(super) use changes::{delete, merge, move_below, replace};
 
@@ -61,16 +61,26 @@ pub(super) async fn tree(call: &Call<'_>) -> Result<Reply, ApiError> {
     let rows = above.filter_map(|id| state.account(*id)).enumerate();
     // The order of the list falls; the root has the fewest above it.
     let rows = rows.map(|(depth, account)| (format!("{:08}", u32::MAX as usize - depth), account)).collect();
-    List::of(call)?.answer(Rows::new(rows, summary)).await
+    List::of(call)?.answer(Rows::new(rows, summary_in(&call.api.state))).await
 }
 
 async fn list(call: &Call<'_>, accounts: Vec<Arc<Account>>) -> Result<Reply, ApiError> {
     let key = |account: &Account| format!("{}\u{0}{}", account.name, account.id);
     let accounts = accounts.into_iter().map(|account| (key(&account), account)).collect();
-    List::of(call)?.answer(Rows::new(accounts, summary)).await
+    List::of(call)?.answer(Rows::new(accounts, summary_in(&call.api.state))).await
 }
 
-fn summary(account: &Arc<Account>) -> Item {
+/// How an account becomes an item: filters see its document too.
+fn summary_in(state: &State) -> impl Fn(&Arc<Account>) -> Item + use<> {
+    let state = state.clone();
+    move |account| {
+        // One that was deleted this moment has no document any more.
+        let stored = state.get(Kind::Account, &account.id.to_string()).ok().flatten();
+        Item::of(stored.unwrap_or_default(), summary(account))
+    }
+}
+
+fn summary(account: &Account) -> Value {
     let mut row = Map::new();
     row.insert("id".into(), account.id.to_string().into());
     row.insert("name".into(), account.name.clone().into());
@@ -79,7 +89,7 @@ fn summary(account: &Arc<Account>) -> Item {
     }
     row.insert("enabled".into(), account.enabled.into());
     row.insert("tree".into(), account.tree.iter().map(Id::to_string).collect::<Vec<_>>().into());
-    Item::from(Value::Object(row))
+    Value::Object(row)
 }
 
 fn stored(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {

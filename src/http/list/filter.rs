@@ -32,8 +32,8 @@ type Path = Vec<String>;
 /// Fields that tell a time, the first that is there.
 type Moment = &'static [&'static str];
 
-const CREATED: Moment = &["pvt_created", "created", "timestamp"];
-const MODIFIED: Moment = &["pvt_modified", "modified", "pvt_created", "created", "timestamp"];
+const CREATED: Moment = &["pvt_created", "created", "started", "timestamp"];
+const MODIFIED: Moment = &["pvt_modified", "modified", "pvt_created", "created", "started", "timestamp"];
 
 impl Filters {
     /// The filters of a query string; 400 for a time that is none.

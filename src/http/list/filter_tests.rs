@@ -82,6 +82,17 @@ fn keys_and_values_are_told_apart() {
 }
 
 #[test]
+fn secrets_and_what_proves_them_are_never_seen() {
+    let hidden = ["secret", "pvt_secrets", "pvt_key_hash", "pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
+    let seen = ["pvt_auth_account_id", "pvt_is_authenticated", "pvt_created", "secretary"];
+    let stored = hidden.iter().chain(&seen).map(|field| ((*field).to_owned(), json!("x"))).collect();
+    let item = Item::of(stored, json!({}));
+    let shows = |field: &str| filters(&format!("filter_{field}=x")).unwrap().match_item(&item);
+    assert!(!hidden.iter().any(|field| shows(field)), "{item:?}");
+    assert!(seen.iter().all(|field| shows(field)), "{item:?}");
+}
+
+#[test]
 fn ranges_of_time_include_both_ends() {
     for (query, shown) in [
         ("created_from=1000", true),

@@ -7,10 +7,11 @@
 //! - What is at hand and small: `List::of(call)?.rows(rows).await`, with `(key, row)` pairs in any order.
 //! - What is at hand and may be large: `List::of(call)?.answer(Rows::new(things, shape)).await`; the rows are made
 //!   as they are asked for.
+//! - Documents that are at hand: `List::of(call)?.documents(pairs).await`, with what is stored and the row of each.
 //! - What is on disk: a [`Source`] of its own that reads a batch at a time (`webhooks.rs`, `attempts.rs`).
 //!
 //! A key is what the list is ordered by (as text) and what `start_key` carries; no two items share one. Filters see
-//! [`Item::seen`], then the row. A resource in `route::Resource` needs nothing else to be a list.
+//! the stored document of [`Item::of`], then the row. A resource in `route::Resource` needs nothing else to be a list.
 
 mod csv;
 mod filter;
@@ -22,7 +23,7 @@ mod walk;
 #[cfg(test)]
 mod properties;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::filter::Filters;
 use self::paging::Paging;
@@ -67,6 +68,18 @@ impl List {
     /// Answers rows with their keys, in any order.
     pub(super) async fn rows(self, rows: Vec<(String, Value)>) -> Result<Reply, ApiError> {
         self.answer(Rows::new(rows, |row: &Value| Item::from(row.clone()))).await
+    }
+
+    /// Answers stored documents with the rows made of them, by their ids.
+    pub(super) async fn documents(
+        self,
+        documents: Vec<(Map<String, Value>, Value)>,
+    ) -> Result<Reply, ApiError> {
+        let id = |stored: &Map<String, Value>| {
+            stored.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let items = documents.into_iter().map(|(stored, row)| (id(&stored), Item::of(stored, row)));
+        self.answer(Rows::new(items.collect(), Item::clone)).await
     }
 
     /// The rows that pass the filters, of a list that keeps its own order and has no pages.

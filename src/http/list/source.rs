@@ -10,10 +10,25 @@ use crate::http::ports::Answer;
 /// One item of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::http) struct Item {
-    /// The stored document, which filters look at first; without what nobody may learn.
-    pub(in crate::http) seen: Map<String, Value>,
+    /// The stored document, which filters look at first.
+    pub(super) seen: Map<String, Value>,
     /// What is shown.
-    pub(in crate::http) row: Value,
+    pub(super) row: Value,
+}
+
+impl Item {
+    /// A row made of a stored document. Filters see all of that, but for secrets and their hashes: nobody finds one
+    /// out by asking whether it is this one.
+    pub(in crate::http) fn of(mut stored: Map<String, Value>, row: Value) -> Self {
+        stored.retain(|field, _| !is_secret(field));
+        Self { seen: stored, row }
+    }
+}
+
+fn is_secret(field: &str) -> bool {
+    let private = field.strip_prefix("pvt_").unwrap_or_default();
+    let is_verifier = private.ends_with("_auth") || private.ends_with("_hash") || private.ends_with("stamp");
+    field == "secret" || is_verifier || private.contains("secret") || private.contains("password")
 }
 
 impl From<Value> for Item {
