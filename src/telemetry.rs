@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use crate::amqp;
 use crate::config::{LogFormat, Telemetry};
 
 /// A filter that cannot be read.
@@ -15,7 +16,7 @@ pub struct FilterError {
 
 /// Starts logging; once for a process (a second call changes nothing).
 pub fn start(options: &Telemetry) -> Result<(), FilterError> {
-    let filter = EnvFilter::try_new(&options.filter)
+    let filter = EnvFilter::try_new(format!("{},{}", options.filter, amqp::QUIET))
         .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })?;
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
     let started = match options.format {

@@ -11,6 +11,10 @@ use lapin::{Connection, ConnectionProperties};
 /// No handshake takes longer on a broker that works.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
+/// Seconds between heartbeats unless the URI says otherwise. After two of them a broker gives up a peer that is gone
+/// without a word, and its messages go to the next connection.
+const HEARTBEAT_S: u16 = 10;
+
 /// A text that is not an AMQP URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("amqp.uri is not usable: {0}; it should look like amqp://user:password@host:5672/%2f")]
@@ -28,7 +32,11 @@ pub struct Address(AMQPUri);
 impl Address {
     /// The address that a URI names.
     pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
-        uri.parse().map(Self).map_err(|reason: String| {
+        let parsed = uri.parse().map(|mut uri: AMQPUri| {
+            uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+            Self(uri)
+        });
+        parsed.map_err(|reason: String| {
             // The parser's texts quote parts of the URI at most up to the host; be sure all the same.
             let secret = uri.split_once('@').is_some_and(|(head, _)| reason.contains(head));
             InvalidUri(if secret { "it cannot be parsed".to_owned() } else { reason })

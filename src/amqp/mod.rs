@@ -10,3 +10,7 @@ pub use address::{Address, InvalidUri, check_uri};
 pub use exchange::{SetupError, declare_exchange, exchange_remedy};
 pub use status::{BrokerStatus, Status};
 pub use waits::Waits;
+
+/// For the filter of log lines: the client library would show the whole body of a message that nobody wanted, and
+/// whoever published it says what became of it.
+pub const QUIET: &str = "lapin::returned_messages=off";

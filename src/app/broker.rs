@@ -4,22 +4,36 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::commands::{Requester, RequesterOptions, RequesterTask};
+use crate::commands::{Requester, RequesterOptions, RequesterTask, StandInTask};
 use crate::config::Config;
 use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest};
 use crate::model::Clock;
+use crate::state::State;
 
 /// What there is of the broker.
 pub(super) struct Broker {
     /// Handles also without a broker; then they refuse.
     pub(super) requester: Requester,
     /// What runs.
-    pub(super) tasks: Option<(AmqpConsumer, RequesterTask)>,
+    pub(super) tasks: Option<BrokerTasks>,
+}
+
+/// The tasks of the broker's clients.
+pub(super) struct BrokerTasks {
+    pub(super) consumer: AmqpConsumer,
+    pub(super) requester: RequesterTask,
+    /// When we stand in for KAZOO's webhooks application.
+    pub(super) stand_in: Option<StandInTask>,
 }
 
 impl Broker {
     /// The clients that the configuration asks for; they connect when they run.
-    pub(super) fn new(config: &Config, ingest: &Ingest, clock: &Clock) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        config: &Config,
+        ingest: &Ingest,
+        state: &State,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
         let Some(uri) = &config.amqp.uri else {
             tracing::info!("amqp.uri is not set: no broker, events come by HTTP only");
             return Ok(Self { requester: Requester::disabled(), tasks: None });
@@ -40,9 +54,11 @@ impl Broker {
             ..RequesterOptions::default()
         };
         let consumer = AmqpConsumer::new(uri.reveal(), consuming, ingest.clone()).context("amqp.uri")?;
-        let (requester, task) =
+        let (requester, mut task) =
             Requester::new(uri.reveal(), &requesting, clock.clone()).context("amqp.uri")?;
-        Ok(Self { requester, tasks: Some((consumer, task)) })
+        let stand_in = config.kazoo.replace_webhooks;
+        let stand_in = stand_in.then(|| task.stand_in(requester.clone(), state.clone()));
+        Ok(Self { requester, tasks: Some(BrokerTasks { consumer, requester: task, stand_in }) })
     }
 }
 

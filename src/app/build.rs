@@ -127,7 +127,7 @@ impl App {
         let from = (changes, std::mem::take(&mut storage.recovered));
         let middle = middle(&config, &clock, &tasks, &storage, from)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
-        let broker = Broker::new(&config, &ingest, &clock)?;
+        let broker = Broker::new(&config, &ingest, &state, &clock)?;
         let retention = Retention {
             events: (events.appender, events.reader.clone()),
             ledger: (ledger.appender, ledger.reader),
@@ -179,7 +179,7 @@ fn ports(
     (state, retention): (&State, &Retention),
 ) -> anyhow::Result<Ports> {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
-    let consumer = broker.tasks.as_ref().map(|(consumer, _)| consumer);
+    let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
     let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
     let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: consuming.clone() };
     let log_ids = state.settings().log_ids.clone();

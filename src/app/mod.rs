@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::commands::RequesterTask;
+use self::broker::BrokerTasks;
 use crate::delivery::Delivery;
 use crate::http::Server;
-use crate::ingest::{AmqpConsumer, Ingest};
+use crate::ingest::Ingest;
 use crate::log::Writer;
 use crate::queues::{Engine, Queues};
 use crate::state::{FirstKey, State, StateTask};
@@ -54,7 +54,7 @@ struct Stops {
 
 /// What `run` starts.
 struct Steps {
-    broker: Option<(AmqpConsumer, RequesterTask)>,
+    broker: Option<BrokerTasks>,
     server: Server,
     engine: Engine,
     delivery: Delivery,
@@ -169,7 +169,7 @@ fn start(
     let engine = deliver(tasks, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
     let mut rest = vec![tasks.spawn("retention", steps.retention.run(tokens.intake.clone()))];
-    if let Some((consumer, requester)) = steps.broker {
+    if let Some(BrokerTasks { consumer, requester, stand_in }) = steps.broker {
         let (stop, failing) = (tokens.intake.clone(), failed.clone());
         rest.push(tasks.spawn("amqp", async move {
             if let Err(error) = consumer.run(stop).await {
@@ -178,6 +178,9 @@ fn start(
             }
         }));
         rest.push(tasks.spawn("requester", requester.run(tokens.intake.clone())));
+        if let Some(stand_in) = stand_in {
+            rest.push(tasks.spawn("stand-in", stand_in.run(tokens.intake.clone())));
+        }
     }
     let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));

@@ -9,9 +9,11 @@ mod error;
 mod nodes;
 mod requester;
 mod session;
+mod stand_in;
 mod task;
 
 pub use channels::{Commands, Options};
 pub use error::CommandError;
 pub use requester::{Requester, RequesterOptions};
+pub use stand_in::StandInTask;
 pub use task::RequesterTask;

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, PublisherConfirm};
 use serde::Deserialize;
 use serde_json::Value;
@@ -46,6 +47,14 @@ impl From<lapin::Error> for Ended {
     }
 }
 
+/// Who is told what comes from another exchange than those of replies and of nodes.
+#[derive(Debug, Clone)]
+pub(super) struct Listener {
+    /// Exchange and routing key.
+    pub(super) binding: (&'static str, &'static str),
+    pub(super) heard: mpsc::Sender<Bytes>,
+}
+
 /// A message on its way.
 struct Unconfirmed {
     confirm: PublisherConfirm,
@@ -66,10 +75,15 @@ pub(super) struct Session {
     unconfirmed: Option<Unconfirmed>,
     /// Who waits for answers, by `Msg-ID`. At most as many as may be in flight, and some who have given up.
     asked: HashMap<String, mpsc::Sender<Heard>>,
+    listener: Option<Listener>,
 }
 
 impl Session {
-    pub(super) async fn open(address: &Address, options: &RequesterOptions) -> Result<Self, String> {
+    pub(super) async fn open(
+        address: &Address,
+        options: &RequesterOptions,
+        listener: Option<Listener>,
+    ) -> Result<Self, String> {
         let connection = address.connect("switchhook commands").await?;
         let failed = |error: lapin::Error| error.to_string();
         let channel = connection.create_channel().await.map_err(failed)?;
@@ -77,13 +91,15 @@ impl Session {
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed)?;
         // A new name each time: the broker may hold the former connection for alive for a while.
         let queue = format!("{}-commands-{}", options.node, random_id());
-        declare_queue(&channel, &queue).await.map_err(|error| error.to_string())?;
+        declare_queue(&channel, &queue, listener.as_ref().map(|listener| listener.binding))
+            .await
+            .map_err(|error| error.to_string())?;
         let consume = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let consumer =
             channel.basic_consume(queue.as_str().into(), "".into(), consume, FieldTable::default());
         let consumer = consumer.await.map_err(failed)?;
         let (declared, asked) = (HashSet::new(), HashMap::new());
-        Ok(Self { connection, channel, consumer, queue, declared, unconfirmed: None, asked })
+        Ok(Self { connection, channel, consumer, queue, declared, unconfirmed: None, asked, listener })
     }
 
     /// Carries out requests and hands out replies until the connection is lost.
@@ -131,7 +147,12 @@ impl Session {
         }
         let key = request.message.routing_key.as_str().into();
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let properties = BasicProperties::default().with_content_type("application/json".into());
+        let mut properties = BasicProperties::default().with_content_type("application/json".into());
+        if let Some(process) = request.message.to_process.take() {
+            let mut headers = FieldTable::default();
+            headers.insert("Deliver-To-PID".into(), AMQPValue::LongString(process.into()));
+            properties = properties.with_headers(headers);
+        }
         let body = Value::Object(std::mem::take(&mut request.message.body)).to_string();
         let sent = self.channel.basic_publish(exchange.into(), key, options, body.as_bytes(), properties);
         let until = Instant::now() + CONFIRM_WITHIN;
@@ -162,6 +183,13 @@ impl Session {
         delivery.acker.ack(BasicAckOptions::default()).await?;
         if delivery.exchange.as_str() == "nodes" {
             nodes.hear(&delivery.data, clock.now_us());
+            return Ok(());
+        }
+        if delivery.exchange.as_str() != "targeted" {
+            let heard = self.listener.as_ref().map(|listener| &listener.heard);
+            if heard.is_some_and(|heard| heard.try_send(delivery.data.into()).is_err()) {
+                tracing::warn!("a request to the webhooks application is dropped: too many are waiting");
+            }
             return Ok(());
         }
         let bytes = delivery.data.len();
@@ -205,14 +233,18 @@ async fn confirmed(unconfirmed: &mut Option<Unconfirmed>) -> Option<Result<Confi
 }
 
 /// A queue of this connection's own, for replies and for what nodes tell of themselves.
-async fn declare_queue(channel: &Channel, name: &str) -> Result<(), SetupError> {
+async fn declare_queue(
+    channel: &Channel,
+    name: &str,
+    more: Option<(&'static str, &'static str)>,
+) -> Result<(), SetupError> {
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     channel
         .queue_declare(name.into(), options, FieldTable::default())
         .await
         .map_err(|e| SetupError::new(format!("declaring the queue '{name}'"), e, exchange_remedy))?;
-    for (exchange, key) in [("targeted", name), ("nodes", "")] {
+    for (exchange, key) in [("targeted", name), ("nodes", "")].into_iter().chain(more) {
         declare_exchange(channel, exchange).await?;
         let options = QueueBindOptions::default();
         channel

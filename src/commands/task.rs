@@ -7,10 +7,13 @@ use tokio::sync::mpsc;
 
 use super::error::CommandError;
 use super::nodes::Nodes;
-use super::requester::{Heard, Request, RequesterOptions};
-use super::session::{Ended, Session};
+use super::requester::{Heard, Request, Requester, RequesterOptions};
+use super::session::{Ended, Listener, Session};
+use super::stand_in::StandInTask;
 use crate::amqp::{Address, Status, Waits};
+use crate::kazoo::ENABLING_ASKED;
 use crate::model::Clock;
+use crate::state::State;
 use crate::tasks::Stop;
 
 /// Owns the connection.
@@ -22,6 +25,7 @@ pub struct RequesterTask {
     status: Status,
     requests: mpsc::Receiver<Request>,
     nodes: Nodes,
+    listener: Option<Listener>,
 }
 
 impl RequesterTask {
@@ -32,7 +36,14 @@ impl RequesterTask {
         ends: (Status, mpsc::Receiver<Request>),
     ) -> Self {
         let (status, requests) = ends;
-        Self { address, options, clock, status, requests, nodes: Nodes::default() }
+        Self { address, options, clock, status, requests, nodes: Nodes::default(), listener: None }
+    }
+
+    /// Has the program stand in for KAZOO's webhooks application: the task that answers for it.
+    pub fn stand_in(&mut self, requester: Requester, state: State) -> StandInTask {
+        let (heard, task) = StandInTask::new(requester, state, self.clock.clone());
+        self.listener = Some(Listener { binding: ENABLING_ASKED, heard });
+        task
     }
 
     /// Works until told to stop, through every failure of the broker.
@@ -58,7 +69,8 @@ impl RequesterTask {
     }
 
     async fn connection(&mut self, stop: &Stop) -> Ended {
-        let opening = refusing(&mut self.requests, Session::open(&self.address, &self.options));
+        let opening =
+            refusing(&mut self.requests, Session::open(&self.address, &self.options, self.listener.clone()));
         let mut session = match stop.run_until_cancelled(opening).await {
             None => return Ended::Stopped,
             Some(Err(reason)) => return Ended::Lost(reason),

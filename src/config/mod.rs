@@ -29,6 +29,7 @@ pub struct Config {
     pub rate_limit: RateLimit,
     pub api: Api,
     pub commands: Commands,
+    pub kazoo: Kazoo,
     pub ingest: Ingest,
     pub log: Log,
     pub ledger: Ledger,
@@ -90,6 +91,10 @@ section!(
 section!(
     /// `[commands]`
     Commands { timeout_ms: u64, max_in_flight: usize, flow_as_action: bool }
+);
+section!(
+    /// `[kazoo]`
+    Kazoo { replace_webhooks: bool }
 );
 section!(
     /// `[ingest]`

@@ -2,13 +2,12 @@
 //!
 //! Hooks that a person disabled are left alone.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
 use crate::model::AccountId;
-use crate::state::{WriteError, is_auto_disabled};
 
 /// `PATCH …/webhooks`
 pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -35,17 +34,8 @@ async fn reenable(call: &Call<'_>, accounts: Vec<AccountId>) -> Result<Reply, Ap
             return Err(ApiError::field("re-enable", "enum", &json!({"message": message, "target": [true]})));
         }
     }
-    let state = &call.api.state;
     for account in accounts {
-        for doc in state.hooks_of(account)?.iter().filter(|doc| is_auto_disabled(doc)) {
-            let id = doc.get("_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-            let Some(id) = id else { continue };
-            match state.enable_hook(id).await {
-                // Removed meanwhile.
-                Ok(_) | Err(WriteError::Missing { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        call.api.state.enable_hooks_of(account).await?;
     }
     Ok(Reply::ok("hooks updated"))
 }

@@ -74,8 +74,8 @@ async fn open(
     options: &ConsumerOptions,
 ) -> Result<(Connection, Channel, Consumer), Ended> {
     let connection = address.connect("switchhook ingest").await.map_err(Ended::Lost)?;
-    let channel = connection.create_channel().await?;
-    topology::declare(&channel, &options.queue).await.map_err(|e| Ended::Lost(e.to_string()))?;
+    let channel =
+        topology::open(&connection, &options.queue).await.map_err(|e| Ended::Lost(e.to_string()))?;
     channel.basic_qos(options.prefetch.max(1), BasicQosOptions::default()).await?;
     let (queue, consume) = (options.queue.as_str().into(), BasicConsumeOptions::default());
     let consumer = channel.basic_consume(queue, "".into(), consume, FieldTable::default()).await?;

@@ -7,11 +7,11 @@ use crate::model::{AccountId, HookId};
 #[must_use]
 pub fn webhook_disabled(account: AccountId, hook: HookId, sender: Sender<'_>) -> Message {
     let fields = [("Account-ID", account.to_string().into()), ("Hook-ID", hook.to_string().into())];
-    Message {
-        exchange: "notifications",
-        routing_key: "notifications.webhook.disabled".to_owned(),
-        body: message::body(("notification", "webhook_disabled"), sender, fields),
-    }
+    Message::new(
+        "notifications",
+        "notifications.webhook.disabled".to_owned(),
+        message::body(("notification", "webhook_disabled"), sender, fields),
+    )
 }
 
 #[cfg(test)]

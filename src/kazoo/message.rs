@@ -13,9 +13,15 @@ pub struct Message {
     pub routing_key: String,
     /// The body. A request gets its `Server-ID`, the queue for replies, from whoever sends it.
     pub body: Object,
+    /// The process of a KAZOO node that it is for: the AMQP header `Deliver-To-PID`.
+    pub to_process: Option<String>,
 }
 
 impl Message {
+    pub(super) fn new(exchange: &'static str, routing_key: String, body: Object) -> Self {
+        Self { exchange, routing_key, body, to_process: None }
+    }
+
     /// `Msg-ID`: a reply repeats it.
     #[must_use]
     pub fn msg_id(&self) -> &str {

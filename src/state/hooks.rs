@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::document::{Kind, is_deleted};
 use super::handle::State;
 use super::write::WriteError;
-use crate::model::HookId;
+use crate::model::{AccountId, HookId};
 
 impl State {
     /// Disables an enabled hook for a reason; leaves any other as it is. Answers the document as stored.
@@ -18,6 +18,22 @@ impl State {
             }
         };
         self.update(Kind::Hook, &hook.to_string(), disable).await
+    }
+
+    /// Enables every hook of an account that the program disabled; how many.
+    pub async fn enable_hooks_of(&self, account: AccountId) -> Result<usize, WriteError> {
+        let mut count = 0;
+        for doc in self.hooks_of(account)?.iter().filter(|doc| is_auto_disabled(doc)) {
+            let id = doc.get("_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            let Some(id) = id else { continue };
+            match self.enable_hook(id).await {
+                Ok(_) => count += 1,
+                // Removed meanwhile.
+                Err(WriteError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
     }
 
     /// Enables a hook that the program disabled; leaves one that a person disabled as it is.

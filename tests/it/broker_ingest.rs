@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use serde_json::json;
 use switchhook::amqp::BrokerStatus;
@@ -181,6 +181,45 @@ async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_rec
     publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", 2)).await;
     log.holds(3).await;
     assert_eq!(log.told(), ids(0..3));
+    consumer.ends().await;
+    assert_eq!(ready(&publisher).await, 0);
+}
+
+#[tokio::test]
+async fn broker_hands_messages_to_one_consumer_at_a_time_and_to_the_next_in_order() {
+    let (broker, first, second) = (Broker::start().await, EventLog::new(), EventLog::new());
+    let working = first.consume(&broker).await;
+    let waiting = second.consume(&broker).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let bodies: Vec<Vec<u8>> = (0..100).map(|n| call_event("CHANNEL_CREATE", n)).collect();
+    publisher.publish_all("callevt", KEY, &bodies[..50]).await;
+    first.holds(50).await;
+    // The first can write no more, and what it was handed is not acknowledged.
+    first.disk.close();
+    publisher.publish_all("callevt", KEY, &bodies[50..]).await;
+    eventually_true("a sync is held up", SOON, || first.disk.held() > 0).await;
+    assert_eq!(second.reader.end(), 0, "the second consumer got messages beside the first");
+    working.running.abort();
+    assert!(working.running.await.unwrap_err().is_cancelled());
+    second.holds(50).await;
+    assert_eq!(second.told(), ids(50..100));
+    first.disk.open();
+    waiting.ends().await;
+}
+
+#[tokio::test]
+async fn broker_queue_of_an_earlier_version_is_consumed_from_as_it_is() {
+    let (broker, log) = (Broker::start().await, EventLog::new());
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let channel = publisher.channel();
+    publisher.declare("callevt").await;
+    let (durable, table) = (QueueDeclareOptions::durable(), FieldTable::default());
+    channel.queue_declare("switchhook".into(), durable, table.clone()).await.unwrap();
+    let bind = QueueBindOptions::default();
+    channel.queue_bind("switchhook".into(), "callevt".into(), "call.#".into(), bind, table).await.unwrap();
+    publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", 0)).await;
+    let consumer = log.consume(&broker).await;
+    log.holds(1).await;
     consumer.ends().await;
     assert_eq!(ready(&publisher).await, 0);
 }

@@ -15,6 +15,7 @@ mod broker;
 mod broker_ingest;
 mod commands;
 mod commands_requests;
+mod commands_stand_in;
 mod crash;
 mod cut_disk;
 mod dead;

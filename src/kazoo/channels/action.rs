@@ -74,11 +74,11 @@ impl Action {
             ("Call-ID", call_id.into()),
             ("Data", Value::Object(self.data.clone())),
         ];
-        Message {
-            exchange: "metaflow",
-            routing_key: format!("metaflow.action.{}.{}", encode_segment(call_id), self.name),
-            body: message::body(("metaflow", "action"), sender, fields),
-        }
+        Message::new(
+            "metaflow",
+            format!("metaflow.action.{}.{}", encode_segment(call_id), self.name),
+            message::body(("metaflow", "action"), sender, fields),
+        )
     }
 }
 

@@ -34,11 +34,11 @@ impl Flow {
     #[must_use]
     pub fn message(&self, call_id: &str, sender: Sender<'_>) -> Message {
         let fields = [("Call-ID", call_id.into()), ("Flow", Value::Object(self.0.clone()))];
-        Message {
-            exchange: "metaflow",
-            routing_key: format!("metaflow.flow.{}", encode_segment(call_id)),
-            body: message::body(("metaflow", "flow"), sender, fields),
-        }
+        Message::new(
+            "metaflow",
+            format!("metaflow.flow.{}", encode_segment(call_id)),
+            message::body(("metaflow", "flow"), sender, fields),
+        )
     }
 
     /// The action that does the same, for a flow of one module that there is one for.

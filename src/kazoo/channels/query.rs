@@ -19,29 +19,29 @@ pub fn is_call_id(text: &str) -> bool {
 #[must_use]
 pub fn account_query(account: AccountId, sender: Sender<'_>) -> Message {
     let account = account.to_string();
-    Message {
-        exchange: "callevt",
-        routing_key: format!("call.status_req.{account}"),
-        body: message::body(
+    Message::new(
+        "callevt",
+        format!("call.status_req.{account}"),
+        message::body(
             ("call_event", "query_account_channels_req"),
             sender,
             [("Account-ID", account.into()), ("Active-Only", false.into()), ("Usernames", json!([]))],
         ),
-    }
+    )
 }
 
 /// Asks for one channel with all that is known of it (`amqp.md` 11.2).
 #[must_use]
 pub fn call_query(call_id: &str, sender: Sender<'_>) -> Message {
-    Message {
-        exchange: "callevt",
-        routing_key: "call.status_req.channels".to_owned(),
-        body: message::body(
+    Message::new(
+        "callevt",
+        "call.status_req.channels".to_owned(),
+        message::body(
             ("call_event", "query_channels_req"),
             sender,
             [("Active-Only", true.into()), ("Call-ID", call_id.into()), ("Fields", Value::from("all"))],
         ),
-    }
+    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,109 @@
+//! Standing in for KAZOO's applications: what its API asks over the broker is answered.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use serde_json::{Value, json};
+
+use super::support::app::{TestApp, call_event};
+use super::support::broker::Broker;
+use super::support::receiver::{Mood, Receiver};
+use super::support::wait::eventually;
+
+const SOON: Duration = Duration::from_secs(60);
+const QUEUE: &str = "crossbar-queue";
+
+/// KAZOO's API, as far as it asks applications over the broker.
+struct Crossbar {
+    channel: Channel,
+    heard: Consumer,
+    _connection: Connection,
+}
+
+impl Crossbar {
+    async fn start(uri: &str) -> Self {
+        let connection = Connection::connect(uri, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let private = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(QUEUE.into(), private, FieldTable::default()).await.unwrap();
+        for (exchange, kind, key) in
+            [("targeted", ExchangeKind::Direct, QUEUE), ("nodes", ExchangeKind::Fanout, "")]
+        {
+            let (options, table) = (ExchangeDeclareOptions::default(), FieldTable::default());
+            channel.exchange_declare(exchange.into(), kind, options, table.clone()).await.unwrap();
+            let bind = QueueBindOptions::default();
+            channel.queue_bind(QUEUE.into(), exchange.into(), key.into(), bind, table).await.unwrap();
+        }
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let heard = channel.basic_consume(QUEUE.into(), "".into(), options, FieldTable::default());
+        Self { heard: heard.await.unwrap(), channel, _connection: connection }
+    }
+
+    async fn ask(&self, exchange: &str, key: &str, body: Value) {
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let bytes = body.to_string().into_bytes();
+        self.channel.basic_publish(exchange.into(), key.into(), options, &bytes, properties).await.unwrap();
+    }
+
+    /// The next message of that name, and the process that it is for.
+    async fn hear(&mut self, name: &str) -> (Value, Option<String>) {
+        let next = async {
+            loop {
+                let delivery = self.heard.next().await.unwrap().unwrap();
+                let body: Value = serde_json::from_slice(&delivery.data).unwrap();
+                if body["Event-Name"] == name {
+                    let headers = delivery.properties.headers().clone().unwrap_or_default();
+                    let process = headers
+                        .inner()
+                        .get("Deliver-To-PID")
+                        .and_then(|value| Some(value.as_long_string()?.to_string()));
+                    return (body, process);
+                }
+            }
+        };
+        tokio::time::timeout(SOON, next).await.expect("it is told")
+    }
+}
+
+/// The request that KAZOO's API makes of the webhooks application.
+fn enable_again(account: &str, id: &str) -> Value {
+    json!({
+        "Account-ID": account, "Action": "account", "App-Name": "crossbar", "App-Version": "4.0.0",
+        "Event-Category": "configuration", "Event-Name": "doc_type_update", "Msg-ID": id, "Node": "n@h",
+        "Server-ID": format!("pid://<0.7.0>/{QUEUE}"), "Type": "webhook",
+    })
+}
+
+#[tokio::test]
+async fn broker_gets_an_answer_when_webhooks_are_to_be_enabled_again() {
+    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    receiver.mood(Mood::status(410));
+    let uri = format!("amqp.uri={}", broker.uri());
+    let settings = [uri.as_str(), "disable.probe_initial_ms=0", "kazoo.replace_webhooks=true"];
+    let mut app = TestApp::with(&settings).await;
+    let mut crossbar = Crossbar::start(&broker.uri()).await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    let is_enabled = async || {
+        let document = app.api.own("GET", &format!("/webhooks/{hook}"), None).await;
+        document.data()["enabled"] == true
+    };
+    eventually("the hook is disabled", SOON, async || (!is_enabled().await).then_some(())).await;
+
+    let (told, _) = crossbar.hear("advertise").await;
+    assert!(told["WhApps"]["webhooks"]["Startup"].is_u64() && told["Expires"].is_u64(), "{told}");
+    assert!(told["WhApps"].get("blackhole").is_none());
+    let key = "configuration.doc_type_update.webhook";
+    crossbar.ask("configuration", key, json!({"Event-Category": "configuration"})).await;
+    crossbar.ask("configuration", key, enable_again(&app.api.account, "m1")).await;
+    let (answer, process) = crossbar.hear("doc_type_updated").await;
+    assert_eq!((&answer["status"], &answer["Msg-ID"]), (&json!("success"), &json!("m1")), "{answer}");
+    assert_eq!((&answer["Event-Category"], process.as_deref()), (&json!("configuration"), Some("<0.7.0>")));
+    assert!(is_enabled().await);
+    app.stop().await;
+}
