@@ -40,7 +40,7 @@ impl Drop for Receiver {
 }
 
 /// CPU time of this process so far, in seconds (clock ticks of 10 ms).
-fn cpu() -> f64 {
+pub(crate) fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
@@ -118,6 +118,8 @@ fn body() -> bytes::Bytes {
         detail: "",
         exchange: "",
         routing_key: "",
+        trace: None,
+        trace_state: "",
         body: &event,
     };
     let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };

@@ -42,6 +42,8 @@ pub(crate) fn run() {
         detail: "",
         exchange: "",
         routing_key: "",
+        trace: None,
+        trace_state: "",
         body: &body,
     };
     let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };

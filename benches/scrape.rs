@@ -55,6 +55,7 @@ pub(crate) fn run() {
 fn measure(address: std::net::SocketAddr) {
     let mut took = Vec::new();
     let mut bytes = 0;
+    let before = super::drain::cpu();
     for _ in 0..SCRAPES {
         let began = Instant::now();
         let mut stream = TcpStream::connect(address).unwrap();
@@ -65,11 +66,13 @@ fn measure(address: std::net::SocketAddr) {
         assert!(page.ends_with("# EOF\n") && page.matches("hook_waiting_deliveries{").count() == 10_000);
         bytes = page.len();
     }
+    let cpu = super::drain::cpu() - before;
     took.sort_by(f64::total_cmp);
     println!(
-        "scrape  {HOOKS} hooks: {:.1} ms median, {:.1} ms slowest of {SCRAPES}, {:.1} MB",
+        "scrape  {HOOKS} hooks: {:.1} ms median, {:.1} ms slowest of {SCRAPES}, {:.1} ms of CPU each, {:.1} MB",
         took[took.len() / 2],
         took[took.len() - 1],
+        cpu / f64::from(SCRAPES) * 1e3,
         bytes as f64 / 1e6
     );
 }

@@ -58,7 +58,7 @@ const WIRING: &[&str] = &["main", "lib", "app", "cli", "config", "telemetry", "d
 /// Crates that only some rooms may name: behind these doors they can be exchanged.
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
-    ("reqwest", &["delivery"]),
+    ("reqwest", &["delivery", "telemetry/otlp"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
 ];

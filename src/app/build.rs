@@ -24,10 +24,14 @@ use crate::disk::OsDisk;
 use crate::http::{self, Api, Ports, Server};
 use crate::ingest::{self, AmqpConsumer, Ingest};
 use crate::log::{self, Opened};
-use crate::model::Clock;
+use crate::model::{AttemptSpan, Clock};
 use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
+use crate::telemetry::Exporter;
+
+/// Spans that may wait for the exporter.
+const SPANS: usize = 4096;
 
 /// Everything that is on disk, open and recovered.
 struct Storage {
@@ -72,6 +76,7 @@ struct Middle {
     delivery: Delivery,
     handle: Queues,
     actions: mpsc::Receiver<Action>,
+    exporter: Option<Exporter>,
 }
 
 fn middle(
@@ -89,7 +94,9 @@ fn middle(
     let (events, ledger, state) = (&storage.events, &storage.ledger, &storage.state);
     let ends = (jobs, results_tx);
     let reader = events.reader.clone();
-    let delivery = Delivery::new(delivery_options(config), clock.clone(), reader, state.clone(), ends)?;
+    let (exporter, spans) = exporter(config)?;
+    let options_of_delivery = delivery::Options { spans, ..delivery_options(config) };
+    let delivery = Delivery::new(options_of_delivery, clock.clone(), reader, state.clone(), ends)?;
     let handle = Queues::new(
         commands_tx,
         (events.reader.clone(), ledger.reader.clone()),
@@ -113,7 +120,14 @@ fn middle(
         actions: actions_tx,
         tasks: tasks.clone(),
     });
-    Ok(Middle { engine, delivery, handle, actions })
+    Ok(Middle { engine, delivery, handle, actions, exporter })
+}
+
+/// Who exports spans, and where they are handed in.
+fn exporter(config: &Config) -> anyhow::Result<(Option<Exporter>, Option<mpsc::Sender<AttemptSpan>>)> {
+    let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok((None, None)) };
+    let (tell, spans) = mpsc::channel(SPANS);
+    Ok((Some(Exporter::new(endpoint, spans, node_name())?), Some(tell)))
 }
 
 impl App {
@@ -159,6 +173,7 @@ impl App {
                 engine: middle.engine,
                 delivery: middle.delivery,
                 keeper,
+                exporter: middle.exporter,
                 retention,
                 state: task,
                 writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
@@ -312,6 +327,7 @@ fn delivery_options(config: &Config) -> delivery::Options {
         response_keep_bytes: d.response_keep_bytes,
         idle_per_host: d.per_host_in_flight as usize,
         idle_timeout: Duration::from_secs(30),
+        spans: None,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::log::Writer;
 use crate::queues::{Engine, Queues};
 use crate::state::{FirstKey, State, StateTask};
 use crate::tasks::{Stop, Tasks};
+use crate::telemetry::Exporter;
 
 /// A program that is ready to run.
 pub struct App {
@@ -59,6 +60,7 @@ struct Steps {
     engine: Engine,
     delivery: Delivery,
     keeper: keeper::Keeper,
+    exporter: Option<Exporter>,
     retention: retention::Retention,
     state: StateTask,
     writers: Vec<(&'static str, Writer)>,
@@ -168,6 +170,8 @@ fn start(
     drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
     let engine = deliver(tasks, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
+    // It ends when the delivery, which hands it the spans, has ended.
+    drop(steps.exporter.map(|exporter| tasks.spawn("traces", exporter.run())));
     let mut rest = vec![tasks.spawn("retention", steps.retention.run(tokens.intake.clone()))];
     if let Some(BrokerTasks { consumer, requester, stand_in }) = steps.broker {
         let (stop, failing) = (tokens.intake.clone(), failed.clone());

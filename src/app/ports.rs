@@ -139,7 +139,7 @@ impl http::Events for EventsPort {
             let prepared: Result<Vec<_>, SubmitError> = events
                 .into_iter()
                 .enumerate()
-                .map(|(index, event)| self.ingest.prepare_http(index, event.body, event.account))
+                .map(|(index, event)| self.ingest.prepare_http(index, event.body, event.account, event.trace))
                 .collect();
             let offsets = match prepared {
                 Ok(prepared) => self.ingest.append(prepared).await,

@@ -93,6 +93,12 @@ impl Config {
         if let Some(uri) = &self.amqp.uri {
             amqp::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", &"***", error.to_string()))?;
         }
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint
+            && !url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            let rule = "must be an http:// or https:// URL such as http://127.0.0.1:4318";
+            return Err(refuse("telemetry.otlp_endpoint", endpoint, rule));
+        }
         if let Some(key) = &self.auth.master_api_key
             && key.reveal().chars().count() != 64
         {

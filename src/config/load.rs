@@ -107,7 +107,7 @@ fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
 }
 
 /// The keys that have no default, beside those that the defaults name.
-const OPTIONAL: [&str; 3] = ["amqp.uri", "auth.master_api_key", "metrics.token"];
+const OPTIONAL: [&str; 4] = ["amqp.uri", "auth.master_api_key", "metrics.token", "telemetry.otlp_endpoint"];
 
 fn is_known(key: &str) -> bool {
     let Ok(defaults) = parse(DEFAULTS, "defaults") else { return false };

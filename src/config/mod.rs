@@ -152,7 +152,7 @@ section!(
 );
 section!(
     /// `[telemetry]`
-    Telemetry { format: LogFormat, filter: String }
+    Telemetry { format: LogFormat, filter: String, otlp_endpoint: Option<String> }
 );
 
 /// Which generation of KAZOO the listings look like.

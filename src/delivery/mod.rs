@@ -7,6 +7,7 @@ mod pool;
 mod request;
 mod send;
 mod sign;
+mod spans;
 mod tester;
 
 pub use client::BuildError;

@@ -15,8 +15,11 @@ use super::client::{BuildError, client};
 use super::guard::Guard;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::send::{Caps, send};
+use super::spans::Tracing;
 use crate::log::Reader;
-use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, HookId, Job, LogIds, TransportError};
+use crate::model::{
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, HookId, Job, LogIds, TransportError,
+};
 use crate::state::State;
 use crate::tasks::Stop;
 
@@ -40,6 +43,8 @@ pub struct Options {
     pub idle_per_host: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
+    /// Who is told of attempts of events whose trace is recorded.
+    pub spans: Option<mpsc::Sender<AttemptSpan>>,
 }
 
 /// The attempts under way.
@@ -178,9 +183,12 @@ impl Shared {
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let now_us = self.clock.now_us();
         let delivery = DeliveryId { event: self.log_ids.event_id(job.key.offset), hook: job.hook.id };
+        let span_id = rand::random();
+        let tracing = Tracing::begin(self.options.spans.as_ref(), record, span_id);
         let surroundings = Surroundings {
             delivery,
             now_us,
+            span_id,
             timeout: self.options.request_timeout,
             cluster_id: &self.cluster_id,
             reseller_of: &|account| self.state.reseller_of(account),
@@ -197,7 +205,11 @@ impl Shared {
             keep: self.options.response_keep_bytes,
             always: false,
         };
-        (send(&self.client, request, caps, now_us).await, max_tries)
+        let result = send(&self.client, request, caps, now_us).await;
+        if let Some(tracing) = tracing {
+            tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
+        }
+        (result, max_tries)
     }
 }
 

@@ -101,7 +101,7 @@ impl Target {
         let mut values = Values::default();
         let id = values.write(&around.delivery);
         let timestamp = values.write(&timestamp_s);
-        let event = values.write(&around.delivery.event);
+        let event_id = values.write(&around.delivery.event);
         let attempt = values.write(&job.attempt);
         let signed = (!self.hook.secrets.is_empty()).then(|| {
             let id = values.text(&id);
@@ -116,11 +116,12 @@ impl Target {
         };
         put("webhook-id", id);
         put("webhook-timestamp", timestamp);
-        put("x-event-id", event);
+        put("x-event-id", event_id);
         put("x-attempt", attempt);
         if let Some(signed) = signed {
             put("webhook-signature", signed);
         }
+        put_trace(headers, &event, around.span_id);
         if job.replay {
             headers.insert("x-replay", HeaderValue::from_static("true"));
         }
@@ -129,6 +130,17 @@ impl Target {
             *request.body_mut() = Some(wire.body.into());
         }
         Ok(request)
+    }
+}
+
+/// The attempt's own span in the event's trace.
+fn put_trace(headers: &mut HeaderMap, event: &Event<'_>, span_id: u64) {
+    let Some(span) = event.trace else { return };
+    if let Ok(value) = HeaderValue::try_from(span.child(span_id).to_string()) {
+        headers.insert("traceparent", value);
+    }
+    if let Some(state) = HeaderValue::from_str(event.trace_state).ok().filter(|state| !state.is_empty()) {
+        headers.insert("tracestate", state);
     }
 }
 
@@ -159,6 +171,8 @@ impl Values {
 pub(super) struct Surroundings<'a> {
     pub(super) delivery: DeliveryId,
     pub(super) now_us: u64,
+    /// Drawn for this attempt.
+    pub(super) span_id: u64,
     pub(super) timeout: Duration,
     pub(super) cluster_id: &'a str,
     pub(super) reseller_of: &'a (dyn Fn(AccountId) -> Option<AccountId> + Sync),

@@ -13,7 +13,7 @@ use super::errors::ApiError;
 use super::ports::NewEvent;
 use super::reply::Reply;
 use crate::kazoo;
-use crate::model::AccountId;
+use crate::model::{AccountId, TraceContext};
 
 /// Just enough of the body to find the events' bytes as they came.
 #[derive(Deserialize)]
@@ -29,10 +29,12 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     if bodies.is_empty() {
         return Err(ApiError::missing("data"));
     }
+    let header = |name| call.request.header(name);
+    let trace = header("traceparent").and_then(|parent| TraceContext::parse(parent, header("tracestate")));
     let mut events = Vec::with_capacity(bodies.len());
     for (index, body) in bodies.into_iter().enumerate() {
         check(call, account, index, &body)?;
-        events.push(NewEvent { account, body });
+        events.push(NewEvent { account, body, trace: trace.clone() });
     }
     let ids = call.api.events.submit(events).await?;
     let data = json!({

@@ -13,7 +13,7 @@ use crate::kazoo::Command;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
     EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, QueueStatus, ReplayRequest, ReplayState,
-    ReplayStatus, Tested,
+    ReplayStatus, Tested, TraceContext,
 };
 
 /// An answer that may take its time.
@@ -98,6 +98,8 @@ pub struct NewEvent {
     pub account: AccountId,
     /// The event as KAZOO would publish it: JSON text.
     pub body: Bytes,
+    /// The span that the client handed it in.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why events were not taken; none of them was.

@@ -11,7 +11,7 @@ use super::prepare::{self, Incoming, Prepared};
 use super::window::Window;
 use crate::kazoo::Facts;
 use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
-use crate::model::{AccountId, Clock, Event, Source};
+use crate::model::{AccountId, Clock, Event, Source, TraceContext};
 
 /// KAZOO's category of what happens to a call leg; its events' subject is the call.
 const CALL_EVENT: &str = "call_event";
@@ -159,6 +159,7 @@ impl Ingest {
         index: usize,
         body: Bytes,
         default: AccountId,
+        trace: Option<TraceContext>,
     ) -> Result<Prepared, SubmitError> {
         let (bytes, max) = (body.len(), self.0.max_event_bytes);
         if bytes > max {
@@ -169,6 +170,7 @@ impl Ingest {
             source: Source::Http,
             exchange: String::new(),
             routing_key: String::new(),
+            trace,
             content_type: None,
             gzip: false,
             redelivered: false,
@@ -199,8 +201,9 @@ impl Ingest {
 
     /// Prepares and appends what an HTTP client sent, all or nothing.
     pub async fn submit(&self, bodies: Vec<Bytes>, default: AccountId) -> Result<Range<u64>, SubmitError> {
+        let bodies = bodies.into_iter().enumerate();
         let prepared: Result<Vec<_>, _> =
-            bodies.into_iter().enumerate().map(|(at, body)| self.prepare_http(at, body, default)).collect();
+            bodies.map(|(at, body)| self.prepare_http(at, body, default, None)).collect();
         self.append(prepared?).await
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::kazoo::{self, Facts};
 use crate::log::NewRecord;
-use crate::model::{AccountId, Encoding, Event, Source};
+use crate::model::{AccountId, Encoding, Event, Source, TraceContext};
 
 /// What an event's record may be larger than its body: room for the texts of its header. The log's largest
 /// record must be at least `max_event_bytes` and this.
@@ -27,6 +27,8 @@ pub struct Incoming {
     pub gzip: bool,
     /// Whether the broker has handed it out before.
     pub redelivered: bool,
+    /// The span that it was published in.
+    pub trace: Option<TraceContext>,
     /// The bytes.
     pub body: Bytes,
 }
@@ -111,6 +113,8 @@ pub(super) fn record(
         detail: &facts.detail,
         exchange: &incoming.exchange,
         routing_key: &incoming.routing_key,
+        trace: incoming.trace.as_ref().map(|trace| trace.span),
+        trace_state: incoming.trace.as_ref().map_or("", |trace| &trace.state),
         body: &incoming.body,
     };
     new_record(&event, time_us)
@@ -133,6 +137,8 @@ pub(super) fn quarantined(incoming: &Incoming, why: &str, max_event_bytes: usize
         detail: "",
         exchange: &incoming.exchange,
         routing_key: &incoming.routing_key,
+        trace: incoming.trace.as_ref().map(|trace| trace.span),
+        trace_state: incoming.trace.as_ref().map_or("", |trace| &trace.state),
         body: incoming.body.get(..kept).unwrap_or_default(),
     };
     new_record(&event, time_us)
@@ -164,6 +170,7 @@ mod tests {
             content_type: Some("application/json".to_owned()),
             gzip: false,
             redelivered: false,
+            trace: None,
             body: Bytes::copy_from_slice(body),
         }
     }

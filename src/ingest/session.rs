@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 
 use super::consumer::ConsumerOptions;
@@ -18,7 +18,7 @@ use super::prepare::Incoming;
 use super::topology;
 use crate::amqp::Address;
 use crate::log::{AppendError, NewRecord, Synced};
-use crate::model::Source;
+use crate::model::{Source, TraceContext};
 use crate::tasks::Stop;
 
 /// How a session ended.
@@ -285,6 +285,17 @@ fn incoming(delivery: Delivery) -> Incoming {
         content_type: properties.content_type().as_ref().map(ToString::to_string),
         gzip,
         redelivered: delivery.redelivered,
+        trace: trace(properties.headers().as_ref()),
         body: delivery.data.into(),
     }
+}
+
+/// The span that a message says it was published in, in headers of these names.
+fn trace(headers: Option<&FieldTable>) -> Option<TraceContext> {
+    let text = |name: &str| match headers?.inner().get(name)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        _ => None,
+    };
+    TraceContext::parse(text("traceparent")?, text("tracestate"))
 }

@@ -10,7 +10,7 @@ const MAX_HEADERS: usize = 20;
 const MAX_HEADER_BYTES: usize = 4096;
 
 /// Headers that the delivery makes itself, beside all that begin with `webhook-`.
-const OWN_HEADERS: [&str; 16] = [
+const OWN_HEADERS: [&str; 18] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -27,6 +27,8 @@ const OWN_HEADERS: [&str; 16] = [
     "x-attempt",
     "x-replay",
     "x-test",
+    "traceparent",
+    "tracestate",
 ];
 
 /// Checks our fields and converts their numbers.

@@ -20,6 +20,8 @@ fn event(family: Family, name: &'static str, detail: &'static str) -> Event<'sta
         detail,
         exchange: "",
         routing_key: "",
+        trace: None,
+        trace_state: "",
         body: b"{}",
     }
 }

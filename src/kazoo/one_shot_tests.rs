@@ -29,6 +29,8 @@ fn event(body: &[u8], account: Option<AccountId>) -> Event<'_> {
         detail: "",
         exchange: "",
         routing_key: "",
+        trace: None,
+        trace_state: "",
         body,
     }
 }

@@ -33,6 +33,8 @@ fn try_send(body: &[u8], plain: &[u8], hook: &Hook) -> Result<Option<Value>, Pay
         detail: &facts.detail,
         exchange: "",
         routing_key: "",
+        trace: None,
+        trace_state: "",
         body,
     };
     let extras = Extras { cluster_id: "c1", reseller_id: Some(Id(0xfe)) };

@@ -215,6 +215,8 @@ fn every_payload(body: &[u8]) {
                 detail: "d",
                 exchange: "e",
                 routing_key: "r",
+                trace: None,
+                trace_state: "",
                 body,
             };
             let extras = Extras { cluster_id: "c", reseller_id: None };

@@ -72,6 +72,8 @@ fn with_event<T>(text: &str, work: impl FnOnce(&Event<'_>) -> T) -> Option<T> {
         detail: &facts.detail,
         exchange: "",
         routing_key: "",
+        trace: None,
+        trace_state: "",
         body: text.as_bytes(),
     }))
 }

@@ -5,9 +5,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AccountId, Family, Id};
+use super::{AccountId, Family, Id, Span};
 
+/// Of an event without a trace; one with a trace is of the next version. So a program that knows only the first
+/// still reads all that it could have written.
 const VERSION: u8 = 1;
+const VERSION_TRACED: u8 = 2;
 const FLAG_INTERNAL_LEG: u8 = 1;
 const FLAG_GZIP: u8 = 2;
 const FLAG_QUARANTINED: u8 = 4;
@@ -63,6 +66,10 @@ pub struct Event<'a> {
     pub exchange: &'a str,
     /// The routing key it was published with.
     pub routing_key: &'a str,
+    /// The span that it was published in.
+    pub trace: Option<Span>,
+    /// Its `tracestate`; empty without one.
+    pub trace_state: &'a str,
     /// The bytes as they came.
     pub body: &'a [u8],
 }
@@ -100,9 +107,16 @@ impl<'a> Event<'a> {
         if self.account.is_some() {
             flags |= FLAG_ACCOUNT;
         }
-        out.extend_from_slice(&[VERSION, self.source as u8, self.family.map_or(0, |f| f as u8), flags]);
+        let version = if self.trace.is_some() { VERSION_TRACED } else { VERSION };
+        out.extend_from_slice(&[version, self.source as u8, self.family.map_or(0, |f| f as u8), flags]);
         if let Some(account) = self.account {
             out.extend_from_slice(&account.0.to_be_bytes());
+        }
+        if let Some(span) = self.trace {
+            out.extend_from_slice(&span.trace.to_be_bytes());
+            out.extend_from_slice(&span.id.to_be_bytes());
+            out.push(span.flags);
+            put_text(&mut out, self.trace_state);
         }
         if let Some(reason) = self.quarantine {
             put_text(&mut out, reason);
@@ -126,7 +140,7 @@ impl<'a> Event<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeEventError> {
         let (head, mut rest) = bytes.split_at_checked(4).ok_or(DecodeEventError::Short)?;
         let &[version, source, family, flags] = head else { return Err(DecodeEventError::Short) };
-        if version != VERSION {
+        if version != VERSION && version != VERSION_TRACED {
             return Err(DecodeEventError::Version(version));
         }
         let source = match source {
@@ -142,6 +156,7 @@ impl<'a> Event<'a> {
             rest = tail;
             Some(Id(u128::from_be_bytes(*id)))
         };
+        let (trace, trace_state) = if version == VERSION { (None, "") } else { take_trace(&mut rest)? };
         let quarantine = if flags & FLAG_QUARANTINED == 0 { None } else { Some(take_text(&mut rest)?) };
         Ok(Self {
             source,
@@ -157,6 +172,8 @@ impl<'a> Event<'a> {
             detail: take_text(&mut rest)?,
             exchange: take_text(&mut rest)?,
             routing_key: take_text(&mut rest)?,
+            trace,
+            trace_state,
             body: rest,
         })
     }
@@ -185,6 +202,15 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, DecodeEventError> {
     let (text, tail) = tail.split_at_checked(len).ok_or(DecodeEventError::Short)?;
     *rest = tail;
     std::str::from_utf8(text).map_err(|_| DecodeEventError::Invalid("text"))
+}
+
+fn take_trace<'a>(rest: &mut &'a [u8]) -> Result<(Option<Span>, &'a str), DecodeEventError> {
+    let (trace, tail) = rest.split_first_chunk::<16>().ok_or(DecodeEventError::Short)?;
+    let (id, tail) = tail.split_first_chunk::<8>().ok_or(DecodeEventError::Short)?;
+    let (flags, tail) = tail.split_first().ok_or(DecodeEventError::Short)?;
+    *rest = tail;
+    let span = Span { trace: u128::from_be_bytes(*trace), id: u64::from_be_bytes(*id), flags: *flags };
+    Ok((Some(span), take_text(rest)?))
 }
 
 /// An event's name for the world: the log's own id and the offset, 24 hex digits, ordered like the log.
@@ -239,6 +265,8 @@ mod tests {
             detail: "",
             exchange: "im",
             routing_key: "mms.inbound.offnet.x",
+            trace: Some(Span { trace: 1 << 100, id: 1 << 60, flags: 1 }),
+            trace_state: "vendor=1",
             body,
         }
     }
@@ -247,6 +275,13 @@ mod tests {
     fn an_event_is_decoded_as_it_was_encoded() {
         let event = sample(b"body");
         assert_eq!(Event::decode(&event.encode()).unwrap(), event);
+    }
+
+    #[test]
+    fn an_event_without_a_trace_is_a_record_of_version_1() {
+        let untraced = Event { trace: None, trace_state: "", ..sample(b"body") };
+        assert_eq!((untraced.encode()[0], sample(b"").encode()[0]), (1, 2));
+        assert_eq!(Event::decode(&untraced.encode()).unwrap(), untraced);
     }
 
     #[test]

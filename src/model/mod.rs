@@ -14,6 +14,7 @@ mod queue;
 mod replay;
 mod search;
 mod time;
+mod trace;
 
 pub use account::{Account, FailureLimits};
 pub use actor::Actor;
@@ -31,3 +32,4 @@ pub use queue::{
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601};
+pub use trace::{AttemptSpan, MAX_TRACE_STATE, Span, TraceContext};

@@ -41,3 +41,4 @@ mod search;
 mod support;
 mod support_works;
 mod tenancy;
+mod tracing;

@@ -169,10 +169,34 @@ impl Api {
         self.try_call(verb, path, body).await.unwrap()
     }
 
+    /// One request with further headers.
+    pub async fn call_with(
+        &self,
+        verb: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.send(verb, path, body, headers).await.unwrap()
+    }
+
     /// One request to a program that may die under it.
     pub async fn try_call(&self, verb: &str, path: &str, body: Option<Value>) -> reqwest::Result<Answer> {
+        self.send(verb, path, body, &[]).await
+    }
+
+    async fn send(
+        &self,
+        verb: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
         let method = reqwest::Method::from_bytes(verb.as_bytes()).unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !self.token.is_empty() {
             request = request.header("X-Auth-Token", &self.token);
         }

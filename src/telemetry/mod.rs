@@ -1,10 +1,15 @@
-//! Log lines on stderr: for people or for machines, as configured. Secrets never reach them.
+//! What the program tells of itself: log lines on stderr, for people or for machines, and spans for a collector.
+//! Secrets never reach either.
+
+mod otlp;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::amqp;
 use crate::config::{LogFormat, Telemetry};
+
+pub use otlp::{ExportError, Exporter};
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]

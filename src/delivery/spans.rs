@@ -1,0 +1,45 @@
+//! Spans of attempts, for whoever exports them: told without waiting, dropped when nobody keeps up.
+
+use tokio::sync::mpsc;
+
+use crate::model::{AttemptResult, AttemptSpan, DeliveryId, Event, Job, Span};
+
+/// An attempt under way that will be told of.
+#[derive(Debug)]
+pub(super) struct Tracing<'a> {
+    to: &'a mpsc::Sender<AttemptSpan>,
+    span: Span,
+    parent: u64,
+}
+
+impl<'a> Tracing<'a> {
+    /// `None` when nobody exports spans, or nobody records the event's trace.
+    pub(super) fn begin(
+        to: Option<&'a mpsc::Sender<AttemptSpan>>,
+        record: &[u8],
+        span_id: u64,
+    ) -> Option<Self> {
+        let to = to?;
+        let parent = Event::decode(record).ok()?.trace.filter(|span| span.is_sampled())?;
+        Some(Self { to, span: parent.child(span_id), parent: parent.id })
+    }
+
+    /// Tells of its end.
+    pub(super) fn end(self, job: &Job, delivery: DeliveryId, result: &AttemptResult, times_us: (u64, u64)) {
+        let (began_us, ended_us) = times_us;
+        let span = AttemptSpan {
+            span: self.span,
+            parent: self.parent,
+            delivery,
+            account: job.hook.account,
+            attempt: job.attempt,
+            status: if let AttemptResult::Answered(response) = result { Some(response.status) } else { None },
+            error: if let AttemptResult::Failed(error) = result { Some(error.text()) } else { None },
+            began_us,
+            ended_us,
+        };
+        if self.to.try_send(span).is_err() {
+            tracing::debug!("a span was dropped: the exporter does not keep up");
+        }
+    }
+}
