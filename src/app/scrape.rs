@@ -5,7 +5,7 @@
 
 use super::operator::Operator;
 use crate::amqp::BrokerStatus;
-use crate::metrics::{Family, Page};
+use crate::metrics::{Family, Page, labels};
 use crate::model::QueueState;
 use crate::queues::Survey;
 
@@ -82,17 +82,9 @@ fn deliveries(page: &mut Page, from: &Operator) {
 }
 
 fn queues(page: &mut Page, from: &Operator, survey: &Survey) {
-    let states = [
-        ("idle", QueueState::Idle),
-        ("active", QueueState::Active),
-        ("retrying", QueueState::Retrying),
-        ("auto_disabled", QueueState::AutoDisabled),
-        ("disabled", QueueState::Disabled),
-    ];
     let mut hooks = Family::gauge("hooks", "Hooks by what their queue does");
-    for (name, state) in states {
-        let count = survey.hooks.iter().filter(|hook| hook.status.state == state).count();
-        hooks.put(&[("state", &name)], count as u64);
+    for state in QueueState::ALL {
+        hooks.put(&[("state", &state.id())], survey.in_state(state));
     }
     page.add(hooks);
     let events = from.logs.iter().find(|(name, _)| *name == "events").map_or(0, |(_, log)| log.end());
@@ -115,19 +107,18 @@ fn hooks(page: &mut Page, mut survey: Survey, most: usize) {
         (std::cmp::Reverse((hook.is_failing(), hook.status.waiting)), hook.hook.id)
     });
     for hook in survey.hooks.iter().take(most) {
-        let labels: [crate::metrics::Label<'_>; 2] =
-            [("account_id", &hook.hook.account), ("hook_id", &hook.hook.id)];
-        waiting.put(&labels, hook.status.waiting);
-        oldest.put(&labels, seconds(hook.status.oldest_waiting_age_ms.unwrap_or(0)));
+        let labels = labels(&[("account_id", &hook.hook.account), ("hook_id", &hook.hook.id)]);
+        waiting.put_shared(&labels, hook.status.waiting);
+        oldest.put_shared(&labels, seconds(hook.status.oldest_waiting_age_ms.unwrap_or(0)));
     }
     let mut left =
         Family::gauge("replay_remaining_events", "Offsets of a replay's range still to be settled");
     let mut delivered = Family::gauge("replay_delivered", "Deliveries that a replay has made");
     for (account, replay) in survey.replays.iter().take(most) {
-        let labels: [crate::metrics::Label<'_>; 3] =
-            [("account_id", account), ("hook_id", &replay.hook_id), ("replay_id", &replay.id)];
-        left.put(&labels, replay.until_offset.saturating_sub(replay.next_offset));
-        delivered.put(&labels, replay.delivered);
+        let labels =
+            labels(&[("account_id", account), ("hook_id", &replay.hook_id), ("replay_id", &replay.id)]);
+        left.put_shared(&labels, replay.until_offset.saturating_sub(replay.next_offset));
+        delivered.put_shared(&labels, replay.delivered);
     }
     page.extend([waiting, oldest, left, delivered]);
 }

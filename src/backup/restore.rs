@@ -4,6 +4,7 @@
 //! out then must not be given to other events: a receiver that drops repeats would drop those. So events after
 //! the restored ones get the ids of a new log.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub async fn restore(from: &Path, data_dir: &Path, clock: &Clock) -> Result<Vec<
     let copied = tasks.spawn_blocking(move || copy_back(&source, &target));
     let copied = copied.await.map_err(|error| BackupError::State(error.to_string()))??;
     renumber(data_dir, clock, &tasks).await?;
+    forget_missing_index(data_dir)?;
     Ok(copied)
 }
 
@@ -43,10 +45,20 @@ fn copy_back(from: &Path, data_dir: &Path) -> Result<Vec<Copied>, BackupError> {
     Ok(copied)
 }
 
+/// The index was made from the journal; the empty one that was missing is kept aside for nobody.
+fn forget_missing_index(data_dir: &Path) -> Result<(), BackupError> {
+    for entry in fs::read_dir(data_dir).map_err(BackupError::file(data_dir))? {
+        let path = entry.map_err(BackupError::file(data_dir))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state.aside-")) {
+            fs::remove_dir_all(&path).map_err(BackupError::file(&path))?;
+        }
+    }
+    Ok(())
+}
+
 fn manifest(from: &Path) -> Result<Manifest, BackupError> {
     let incomplete = |reason: String| BackupError::Incomplete { dir: from.to_owned(), reason };
-    let text =
-        std::fs::read(from.join(MANIFEST)).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
+    let text = fs::read(from.join(MANIFEST)).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
     let manifest: Manifest =
         serde_json::from_slice(&text).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
     if manifest.version == VERSION {

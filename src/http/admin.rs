@@ -114,13 +114,9 @@ fn shown_broker(broker: &BrokerState) -> Value {
 }
 
 fn shown_queues(survey: &Survey) -> Value {
-    let count = |state: QueueState| survey.hooks.iter().filter(|hook| hook.status.state == state).count();
+    let hooks = QueueState::ALL.map(|state| (state.id().to_owned(), survey.in_state(state).into()));
     json!({
-        "hooks": {
-            "idle": count(QueueState::Idle), "active": count(QueueState::Active),
-            "retrying": count(QueueState::Retrying), "auto_disabled": count(QueueState::AutoDisabled),
-            "disabled": count(QueueState::Disabled),
-        },
+        "hooks": Map::from_iter(hooks),
         "in_flight": survey.in_flight,
         "waiting": survey.waiting(),
         "oldest_waiting_age_ms": survey.oldest_age_ms(),

@@ -7,6 +7,6 @@ mod count;
 mod histogram;
 mod page;
 
-pub use count::{Counter, Gauge};
+pub use count::Counter;
 pub use histogram::{Histogram, Observed};
-pub use page::{CONTENT_TYPE, Family, Label, Page, Value};
+pub use page::{CONTENT_TYPE, Family, Label, Labels, Page, Value, labels};

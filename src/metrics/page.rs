@@ -1,6 +1,7 @@
 //! The page that a scrape gets: families of samples in the `OpenMetrics` text format, which Prometheus reads.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
@@ -27,10 +28,17 @@ pub struct Family {
     samples: Vec<(Labels, Value)>,
 }
 
-type Labels = Vec<(&'static str, String)>;
-
 /// A label's name and value.
 pub type Label<'a> = (&'static str, &'a dyn fmt::Display);
+
+/// Labels that several samples carry.
+pub type Labels = Arc<[(&'static str, String)]>;
+
+/// Labels, written once.
+#[must_use]
+pub fn labels(labels: &[Label<'_>]) -> Labels {
+    labels.iter().map(|(name, value)| (*name, value.to_string())).collect()
+}
 
 /// What a sample shows.
 #[derive(Debug)]
@@ -120,8 +128,12 @@ impl Family {
 
     /// One more sample.
     pub fn put(&mut self, labels: &[Label<'_>], value: impl Into<Value>) {
-        let labels = labels.iter().map(|(name, value)| (*name, value.to_string())).collect();
-        self.samples.push((labels, value.into()));
+        self.samples.push((self::labels(labels), value.into()));
+    }
+
+    /// One more sample, with labels that others carry too.
+    pub fn put_shared(&mut self, labels: &Labels, value: impl Into<Value>) {
+        self.samples.push((Arc::clone(labels), value.into()));
     }
 }
 
@@ -133,7 +145,7 @@ impl Collector for Page {
                 if labels.is_empty() {
                     encode(&mut metric, family.kind, value)?;
                 } else {
-                    encode(&mut metric.encode_family(labels)?, family.kind, value)?;
+                    encode(&mut metric.encode_family(&&**labels)?, family.kind, value)?;
                 }
             }
         }

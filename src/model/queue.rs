@@ -27,6 +27,34 @@ pub enum QueueState {
     Paused,
 }
 
+impl QueueState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Idle,
+        Self::Active,
+        Self::Retrying,
+        Self::AutoDisabled,
+        Self::Disabled,
+        Self::AccountDisabled,
+        Self::Paused,
+    ];
+
+    /// As answers and metrics name it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        // A new one belongs into `ALL` too.
+        match self {
+            Self::Idle => "idle",
+            Self::Active => "active",
+            Self::Retrying => "retrying",
+            Self::AutoDisabled => "auto_disabled",
+            Self::Disabled => "disabled",
+            Self::AccountDisabled => "account_disabled",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// Events that retention dropped before the hook got them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -134,4 +162,16 @@ pub struct DeadList {
     pub dead: Vec<Dead>,
     /// The offset at which to go on; `None`: there are no more.
     pub next: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_has_one_name() {
+        for state in QueueState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.id());
+        }
+    }
 }

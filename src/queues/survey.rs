@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::command::RawStatus;
 use super::engine::Engine;
 use super::slot::Line;
-use crate::model::{AccountId, Hook, QueueStatus, ReplayStatus};
+use crate::model::{AccountId, Hook, QueueState, QueueStatus, ReplayStatus};
 
 /// All queues at one moment. Making it takes the engine about a microsecond for each hook.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +40,12 @@ impl Survey {
         self.one_shots_waiting + self.hooks.iter().map(|hook| hook.status.waiting).sum::<u64>()
     }
 
+    /// Hooks whose queue is in this state.
+    #[must_use]
+    pub fn in_state(&self, state: QueueState) -> u64 {
+        self.hooks.iter().filter(|hook| hook.status.state == state).count() as u64
+    }
+
     /// The age of the oldest of them (of hooks only), in milliseconds.
     #[must_use]
     pub fn oldest_age_ms(&self) -> Option<u64> {
@@ -57,7 +63,12 @@ impl SurveyedHook {
 
 impl Engine {
     pub(super) fn survey(&self) -> Survey {
-        let mut survey = Survey { in_flight: self.in_flight, routed: self.routed, ..Survey::default() };
+        let mut survey = Survey {
+            in_flight: self.in_flight,
+            routed: self.routed,
+            hooks: Vec::with_capacity(self.owner.len()),
+            ..Survey::default()
+        };
         for slot in self.slots.iter().flatten().filter(|slot| !slot.gone) {
             if slot.hook.one_shot {
                 survey.one_shots_waiting += slot.lines.first().map_or(0, Line::waiting);

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::look::{LONG, events_of, queue_when, settled};
+use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
@@ -126,6 +127,25 @@ async fn the_status_and_the_segments_are_those_of_the_data_directory() {
         (&json!(3), &json!(false))
     );
     app.stop().await;
+}
+
+#[tokio::test]
+async fn json_log_lines_are_objects_with_fields_and_hold_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["telemetry.format=json", "disable.failure_count=1"].map(str::to_owned);
+    let process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    let uri = "http://me:s3cret@127.0.0.1:9/";
+    let hook = api.hook(json!({"uri": uri, "headers": {"authorization": "s3cret"}})).await;
+    api.publish(&events_of("one", 0..1)).await;
+    queue_when(&api, &hook, "the hook is disabled", |q| q["state"] == "auto_disabled").await;
+    process.terminate();
+    let ended = process.ended(LONG).await;
+    let lines: Vec<Value> =
+        ended.stderr.lines().map(|line| serde_json::from_str(line).expect("a line is an object")).collect();
+    let disabled = lines.iter().find(|line| line["fields"]["hook_id"] == hook && line["level"] == "WARN");
+    assert!(disabled.is_some_and(|line| line["timestamp"].is_string()), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
 }
 
 #[tokio::test]
