@@ -16,8 +16,19 @@ const STEP_BYTES: usize = 4 << 20;
 /// What is shown in place of a secret.
 const MASK: &str = "***";
 /// A field whose name holds one of these is a secret.
-const SECRET_NAMES: [&str; 10] =
-    ["secret", "password", "hash", "token", "md5", "sha1", "salt", "api_key", "credential", "private_key"];
+const SECRET_NAMES: [&str; 11] = [
+    "secret",
+    "password",
+    "hash",
+    "token",
+    "md5",
+    "sha1",
+    "salt",
+    "api_key",
+    "credential",
+    "private_key",
+    "pvt_stamp",
+];
 /// Fields that every write changes.
 const BOOKKEEPING: [&str; 6] =
     ["_rev", "pvt_modified", "pvt_request_id", "pvt_auth_account_id", "pvt_is_authenticated", "pvt_vsn"];
@@ -248,7 +259,7 @@ mod tests {
     fn no_secret_is_in_an_entry_and_its_change_is() {
         let with = |secret: &str| {
             json!({
-                "secret": secret, "pvt_secrets": [secret], "pvt_key_hash": secret, "nested": {"Password": secret},
+                "secret": secret, "pvt_secrets": [secret], "pvt_stamp": secret, "pvt_md5_auth": secret, "pvt_key_hash": secret, "nested": {"Password": secret},
                 "headers": {"authorization": secret, "x-key": secret}, "list": [{"token": secret}],
                 "uri": format!("https://me:{secret}@example.com/hook"), "name": "n",
             })
