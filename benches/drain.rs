@@ -139,6 +139,7 @@ async fn drain(hooks: u64, port: u16) -> (f64, f64, f64) {
     let set = [
         format!("data_dir={}", dir.path().display()),
         "http.listen=127.0.0.1:0".to_owned(),
+        "websocket.listen=127.0.0.1:0".to_owned(),
         "delivery.allow_addresses=127.0.0.0/8".to_owned(),
         format!("delivery.per_host_in_flight={IN_FLIGHT}"),
         "log.reserve_bytes=0".to_owned(),

@@ -53,7 +53,7 @@ async fn serve_until_signalled(config: Config) -> anyhow::Result<()> {
     let ready = serde_json::json!({
         "ready": true,
         "http": app.http_addr().to_string(),
-        "websocket": null,
+        "websocket": app.websocket_addr().to_string(),
         "pid": std::process::id(),
     });
     writeln!(std::io::stdout(), "{ready}")?;

@@ -64,7 +64,12 @@ impl Broker {
 
 /// How this program names itself to the cluster: `switchhook@host`.
 pub(super) fn node_name() -> String {
+    format!("switchhook@{}", host_name())
+}
+
+/// This host, as listings name it.
+pub(super) fn host_name() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("switchhook@{}", if host.is_empty() { "localhost" } else { host })
+    if host.is_empty() { "localhost" } else { host }.to_owned()
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::broker::{Broker, node_name};
 use super::keeper::{Announcer, Keeper};
+use super::live;
 use super::operator::Operator;
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::retention::Retention;
@@ -18,11 +19,12 @@ use super::{App, Steps, Stops};
 use crate::amqp;
 use crate::auth::{self, Auth};
 use crate::commands::{self, Commands};
-use crate::config::Config;
+use crate::config::{Config, Profile};
 use crate::delivery::{self, Delivery, Tester};
 use crate::disk::OsDisk;
 use crate::http::{self, Api, Ports, Server};
-use crate::ingest::{self, AmqpConsumer, Ingest};
+use crate::ingest::{self, AmqpConsumer, Ingest, Realms};
+use crate::live::Live;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock};
 use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
@@ -57,7 +59,8 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     if recovered.unreadable > 0 {
         tracing::error!(records = recovered.unreadable, "unreadable ledger records; those deliveries repeat");
     }
-    let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &ingest_options(config));
+    let options = ingest_options(config, &state);
+    let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &options);
     Ok(Storage {
         state,
         first_key,
@@ -148,10 +151,11 @@ impl App {
             clock: clock.clone(),
             max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
         };
-        let ports = ports(&config, &broker, &ingest, &middle.handle, (&state, &retention))?;
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
+        let live = live::build(&config, (&state, &auth), &events.reader, &clock, &tasks)?;
+        let ports = ports(&config, &broker, &ingest, &middle.handle, ((&state, &retention), &live.handle))?;
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
-        let server = Server::bind(api).await?;
+        let server = Server::bind(api)?;
         let announcer = Announcer {
             requester: config.amqp.uri.is_some().then_some(broker.requester),
             ingest: ingest.clone(),
@@ -162,6 +166,8 @@ impl App {
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
+            websocket_addr: live.listener.address(),
+            live: live.handle,
             queues: middle.handle,
             ingest,
             state,
@@ -170,6 +176,8 @@ impl App {
             steps: Steps {
                 broker: broker.tasks,
                 server,
+                websocket: live.listener,
+                live: live.task,
                 engine: middle.engine,
                 delivery: middle.delivery,
                 keeper,
@@ -191,7 +199,7 @@ fn ports(
     broker: &Broker,
     ingest: &Ingest,
     queues: &Queues,
-    (state, retention): (&State, &Retention),
+    ((state, retention), live): ((&State, &Retention), &Live),
 ) -> anyhow::Result<Ports> {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
@@ -206,6 +214,7 @@ fn ports(
         logs: logs.map(|(name, log)| (name, log.clone())).to_vec(),
         ingest: ingest.clone(),
         queues: queues.clone(),
+        sessions: live.sessions().clone(),
         broker: consuming,
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
@@ -221,6 +230,7 @@ fn ports(
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),
         channels: Arc::new(ChannelsPort(commands)),
+        live: live.clone(),
     })
 }
 
@@ -282,8 +292,13 @@ fn ledger_options(config: &Config) -> log::Options {
     }
 }
 
-fn ingest_options(config: &Config) -> ingest::Options {
-    ingest::Options { max_event_bytes: config.ingest.max_event_bytes as usize, ..ingest::Options::default() }
+fn ingest_options(config: &Config, state: &State) -> ingest::Options {
+    let state = state.clone();
+    ingest::Options {
+        max_event_bytes: config.ingest.max_event_bytes as usize,
+        realms: Realms::new(move |realm| state.account_of_realm(realm)),
+        ..ingest::Options::default()
+    }
 }
 
 fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
@@ -312,6 +327,10 @@ fn http_options(config: &Config) -> http::Options {
         max_searched_events: config.http.max_searched_events,
         node: node_name(),
         metrics_token_hash: config.metrics.token.as_ref().map(|token| state::key_hash(token.reveal())),
+        profile: match config.api.profile {
+            Profile::Classic => http::Profile::Classic,
+            Profile::Current => http::Profile::Current,
+        },
         allow_addresses: config.delivery.allow_addresses.clone(),
         ..http::Options::default()
     }

@@ -7,6 +7,7 @@
 mod broker;
 mod build;
 mod keeper;
+mod live;
 mod operator;
 mod ports;
 mod retention;
@@ -23,6 +24,7 @@ use self::broker::BrokerTasks;
 use crate::delivery::Delivery;
 use crate::http::Server;
 use crate::ingest::Ingest;
+use crate::live::{Listener, Live, LiveTask};
 use crate::log::Writer;
 use crate::queues::{Engine, Queues};
 use crate::state::{FirstKey, State, StateTask};
@@ -35,6 +37,8 @@ pub struct App {
     stops: Stops,
     grace: Duration,
     http_addr: SocketAddr,
+    websocket_addr: SocketAddr,
+    live: Live,
     queues: Queues,
     ingest: Ingest,
     state: State,
@@ -57,6 +61,8 @@ struct Stops {
 struct Steps {
     broker: Option<BrokerTasks>,
     server: Server,
+    websocket: Listener,
+    live: LiveTask,
     engine: Engine,
     delivery: Delivery,
     keeper: keeper::Keeper,
@@ -77,6 +83,18 @@ impl App {
     #[must_use]
     pub fn first_key(&self) -> Option<&FirstKey> {
         self.first_key.as_ref()
+    }
+
+    /// Where KAZOO's websocket port listens.
+    #[must_use]
+    pub fn websocket_addr(&self) -> SocketAddr {
+        self.websocket_addr
+    }
+
+    /// The websocket sessions, for tests and benches.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     /// The state, for tests and tools that look inside.
@@ -172,7 +190,11 @@ fn start(
     drop(tasks.spawn("keeper", steps.keeper.run()));
     // It ends when the delivery, which hands it the spans, has ended.
     drop(steps.exporter.map(|exporter| tasks.spawn("traces", exporter.run())));
-    let mut rest = vec![tasks.spawn("retention", steps.retention.run(tokens.intake.clone()))];
+    let mut rest = vec![
+        tasks.spawn("retention", steps.retention.run(tokens.intake.clone())),
+        tasks.spawn("websocket", steps.websocket.run(tokens.intake.clone())),
+        tasks.spawn("live", steps.live.run(tokens.intake.clone())),
+    ];
     if let Some(BrokerTasks { consumer, requester, stand_in }) = steps.broker {
         let (stop, failing) = (tokens.intake.clone(), failed.clone());
         rest.push(tasks.spawn("amqp", async move {

@@ -11,6 +11,7 @@ use crate::amqp::BrokerStatus;
 use crate::disk::{Disk, OsDisk};
 use crate::http::{self, Answer, BrokerState, LogStatus, Retained, Status};
 use crate::ingest::Ingest;
+use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
 use crate::queues::{Queues, Survey};
 
@@ -23,6 +24,7 @@ pub(super) struct Operator {
     pub(super) logs: Vec<(&'static str, Reader)>,
     pub(super) ingest: Ingest,
     pub(super) queues: Queues,
+    pub(super) sessions: Sessions,
     pub(super) broker: watch::Receiver<BrokerStatus>,
     pub(super) retention: Retention,
     /// Hooks that get series of their own in a scrape.

@@ -27,6 +27,8 @@ fn program(page: &mut Page, from: &Operator) {
     page.add(Family::gauge("build_info", "Always 1").with(&[("version", &version)], 1));
     let started = Family::gauge("start_time_seconds", "When the program was started, seconds since 1970");
     page.add(started.with(&[], from.started_us / 1_000_000));
+    let sessions = Family::gauge("websocket_sessions", "Websocket sessions");
+    page.add(sessions.with(&[], from.sessions.count() as u64));
 }
 
 fn ingest(page: &mut Page, from: &Operator) {

@@ -15,6 +15,21 @@ fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Confi
     }
 }
 
+impl super::Websocket {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
+        [
+            ("websocket.max_bindings", self.max_bindings as u64, 1, 100_000),
+            ("websocket.max_frame_bytes", self.max_frame_bytes as u64, 1024, 16 << 20),
+            ("websocket.frame_burst", u64::from(self.frame_burst), 1, 1_000_000),
+            ("websocket.frames_per_second", u64::from(self.frames_per_second), 1, 1_000_000),
+            ("websocket.window_bytes", self.window_bytes as u64, 1024, 16 << 20),
+            ("websocket.shared_bytes", self.shared_bytes as u64, 1 << 16, 1 << 32),
+            ("websocket.ping_interval_ms", self.ping_interval_ms, 100, 3_600_000),
+            ("websocket.idle_timeout_ms", self.idle_timeout_ms, 100, 1 << 40),
+        ]
+    }
+}
+
 impl Config {
     /// Refuses what cannot work, naming the key and what would be right.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -61,7 +76,7 @@ impl Config {
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
         ];
-        for (key, value, min, max) in ranges {
+        for (key, value, min, max) in ranges.into_iter().chain(self.websocket.ranges()) {
             within(key, value, min, max)?;
         }
         if r.max_ms < r.initial_ms {

@@ -60,7 +60,21 @@ section!(
 );
 section!(
     /// `[websocket]`
-    Websocket { listen: SocketAddr }
+    Websocket {
+        listen: SocketAddr,
+        max_sessions: usize,
+        max_sessions_per_account: usize,
+        max_sessions_per_ip: usize,
+        max_bindings: usize,
+        max_frame_bytes: usize,
+        frame_burst: u32,
+        frames_per_second: u32,
+        window_bytes: usize,
+        shared_bytes: usize,
+        ping_interval_ms: u64,
+        idle_timeout_ms: u64,
+        token_expiry: TokenExpiry,
+    }
 );
 section!(
     /// `[amqp]`
@@ -163,6 +177,18 @@ pub enum Profile {
     Classic,
     /// 5.
     Current,
+}
+
+/// What becomes of a websocket session whose token's time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenExpiry {
+    /// Nothing.
+    Ignore,
+    /// It subscribes no more.
+    Refuse,
+    /// It is closed.
+    Close,
 }
 
 /// How log lines are written.

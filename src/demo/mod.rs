@@ -76,6 +76,7 @@ fn config(dir: &std::path::Path) -> anyhow::Result<Config> {
         format!("data_dir={}", dir.display()),
         format!("auth.master_api_key={KEY}"),
         "http.listen=127.0.0.1:0".to_owned(),
+        "websocket.listen=127.0.0.1:0".to_owned(),
         "delivery.allow_addresses=[\"127.0.0.0/8\"]".to_owned(),
         "retry.initial_ms=400".to_owned(),
         "disable.probe_initial_ms=3000".to_owned(),

@@ -17,7 +17,7 @@ use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
     accounts, admin, api_keys, attempts, channels, dead, definitions, events, health, log_in, metrics, pause,
-    queue, reenable, replays, samples, search, test_hook, users, webhooks,
+    queue, reenable, replays, samples, search, test_hook, users, webhooks, websockets,
 };
 use crate::auth::{Caller, Role};
 use crate::model::{Account, ReplayState, iso8601};
@@ -222,6 +222,10 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Channel(id), "GET") => channels::read(call, id).await,
         (Resource::Channel(id), "PUT") => channels::flow(call, id).await,
         (Resource::Channel(id), _) => channels::act(call, id).await,
+        (Resource::Bindings, _) => Ok(websockets::bindings(call)),
+        (Resource::Sessions, _) => websockets::list(call),
+        (Resource::Session(id), "GET") => websockets::read(call, id),
+        (Resource::Session(id), _) => websockets::close(call, id),
         (of_hook, _) => dispatch_of_hook(call, of_hook, method).await,
     }
 }

@@ -10,6 +10,7 @@ use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
 use super::response::node_id;
 use crate::auth::Auth;
+use crate::live::Live;
 use crate::model::{Actor, Clock};
 use crate::state::State;
 
@@ -24,6 +25,7 @@ pub struct Api {
     pub(super) health: Arc<dyn Health>,
     pub(super) operator: Arc<dyn Operator>,
     pub(super) channels: Arc<dyn Channels>,
+    pub(super) live: Live,
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
     pub(super) bodies: Arc<Semaphore>,
@@ -52,6 +54,8 @@ pub struct Ports {
     pub operator: Arc<dyn Operator>,
     /// Channels and commands for them.
     pub channels: Arc<dyn Channels>,
+    /// The websocket sessions.
+    pub live: Live,
 }
 
 impl fmt::Debug for Ports {
@@ -71,7 +75,7 @@ impl Api {
     #[must_use]
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
-        let Ports { queues, events, health, operator, channels, tester } = ports;
+        let Ports { queues, events, health, operator, channels, tester, live } = ports;
         let bodies = Arc::new(Semaphore::new(options.max_bodies));
         Self {
             state,
@@ -82,6 +86,7 @@ impl Api {
             health,
             operator,
             channels,
+            live,
             clock,
             options: Arc::new(options),
             bodies,

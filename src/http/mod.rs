@@ -43,13 +43,14 @@ mod serve;
 mod test_hook;
 mod users;
 mod webhooks;
+mod websockets;
 
 #[cfg(test)]
 mod tests;
 
 pub use api::{Api, Ports};
 pub use operator::{BrokerState, LogStatus, Operator, Retained, Status};
-pub use options::Options;
+pub use options::{Options, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,
     SubmitError, Tester,

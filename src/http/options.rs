@@ -5,6 +5,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+/// Which generation of KAZOO the websocket listings look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// 4.0.
+    Classic,
+    /// 5.
+    Current,
+}
+
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -30,6 +39,8 @@ pub struct Options {
     pub max_range_s: u64,
     /// Hash of the token that a scrape must bring; `None`: none is needed.
     pub metrics_token_hash: Option<String>,
+    /// How the websocket listings look.
+    pub profile: Profile,
     /// Special addresses that hooks may name (`delivery.allow_addresses`).
     pub allow_addresses: Vec<IpNet>,
 }
@@ -48,6 +59,7 @@ impl Default for Options {
             max_searched_events: 20_000,
             max_range_s: 2_682_000,
             metrics_token_hash: None,
+            profile: Profile::Classic,
             allow_addresses: Vec::new(),
         }
     }

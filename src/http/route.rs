@@ -87,6 +87,12 @@ pub(super) enum Resource {
     Quarantine,
     /// `quarantine/{E}`
     Quarantined(String),
+    /// `websockets`, without an account: what can be bound to.
+    Bindings,
+    /// `…/websockets`
+    Sessions,
+    /// `…/websockets/{S}`
+    Session(String),
     /// `/admin/…`
     Admin(Admin),
 }
@@ -124,6 +130,7 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "webhooks", |_| Resource::Definitions),
     (Whose::Nobodys, "webhooks/samples", |_| Resource::Samples),
     (Whose::Nobodys, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
+    (Whose::Nobodys, "websockets", |_| Resource::Bindings),
     (Whose::Callers, "accounts", |_| Resource::Accounts),
     (Whose::Callers, "quarantine", |_| Resource::Quarantine),
     (Whose::Callers, "quarantine/{E}", |ids| Resource::Quarantined(next(ids))),
@@ -166,6 +173,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "channels", |_| Resource::Channels),
     (Whose::Accounts, "channels/{C}", |ids| Resource::Channel(next(ids))),
     (Whose::Accounts, "events/{E}", |ids| Resource::Event(next(ids))),
+    (Whose::Accounts, "websockets", |_| Resource::Sessions),
+    (Whose::Accounts, "websockets/{S}", |ids| Resource::Session(next(ids))),
 ];
 
 /// Whose resource a route names.
@@ -229,9 +238,10 @@ impl Route {
     pub(super) fn is_public(&self, method: &Method) -> bool {
         match (&self.resource, &self.owner) {
             (Resource::ApiAuth | Resource::UserAuth, _) => true,
-            (Resource::Definitions | Resource::Samples | Resource::Sample(_), Owner::Nobody) => {
-                method == Method::GET
-            }
+            (
+                Resource::Definitions | Resource::Samples | Resource::Sample(_) | Resource::Bindings,
+                Owner::Nobody,
+            ) => method == Method::GET,
             _ => false,
         }
     }
@@ -256,13 +266,17 @@ impl Resource {
             | Self::Channels
             | Self::Event(_)
             | Self::Quarantine
-            | Self::Quarantined(_) => &[Method::GET],
+            | Self::Quarantined(_)
+            | Self::Bindings
+            | Self::Sessions => &[Method::GET],
             Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],
             Self::Definitions | Self::Hooks => &[Method::GET, Method::PUT, Method::PATCH],
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) | Self::User(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
-            Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) => &[Method::GET, Method::DELETE],
+            Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) | Self::Session(_) => {
+                &[Method::GET, Method::DELETE]
+            }
             Self::Dead(_) | Self::Replays(_) => &[Method::GET, Method::POST],
             Self::Move
             | Self::ApiKeyRotation(_)

@@ -13,12 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 use warp::http::{HeaderMap, Method, Response as HttpResponse, StatusCode};
 use warp::hyper::body::Bytes;
+use warp::hyper::upgrade::OnUpgrade;
 use warp::{Filter, Reply as _};
 
 use super::api::Api;
 use super::errors::ApiError;
 use super::request::Request;
 use super::response::{Body, Response};
+use crate::live::{self, Asked};
 use crate::tasks::Stop;
 
 /// The API on its socket, not yet answering.
@@ -41,10 +43,10 @@ pub struct BindError {
 
 impl Server {
     /// Binds `options.listen`. Connections wait until `run`.
-    pub async fn bind(api: Api) -> Result<Self, BindError> {
+    pub fn bind(api: Api) -> Result<Self, BindError> {
         let asked = api.options.listen;
         let failed = |error| BindError { address: asked, error };
-        let listener = TcpListener::bind(asked).await.map_err(failed)?;
+        let listener = live::bind(asked).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { api, listener, address })
     }
@@ -82,6 +84,7 @@ fn everything(
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
         .and(warp::addr::remote())
+        .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
         .then(
             move |method: Method,
@@ -89,11 +92,16 @@ fn everything(
                   query: String,
                   headers: HeaderMap,
                   remote: Option<SocketAddr>,
+                  upgrade: Option<OnUpgrade>,
                   body| {
                 let api = api.clone();
+                let entered = enter(&api, &Asked { method: &method, headers: &headers, upgrade }, remote);
                 let mut request = Request::new(method, path.as_str(), &query, headers);
                 request.remote = remote.map(|address| address.ip());
                 async move {
+                    if let Some(entered) = entered {
+                        return entered;
+                    }
                     let permit = permit(&api, &request).await;
                     let read = match &permit {
                         Ok(_) => read_body(&api, &request, body).await,
@@ -105,6 +113,12 @@ fn everything(
             },
         )
         .or_else(|_| async { Ok::<_, Infallible>((failed(),)) })
+}
+
+/// The answer to a client that asks for a websocket, on whatever path.
+fn enter(api: &Api, asked: &Asked<'_>, remote: Option<SocketAddr>) -> Option<warp::reply::Response> {
+    let remote = remote.filter(|_| asked.wants_websocket())?;
+    Some(live::answer(api.live.enter(asked, remote)).into_response())
 }
 
 /// Bodies are held in memory, so only so many requests with one are served at a time; others never wait.

@@ -1,5 +1,6 @@
 //! The way into the log, for the broker's consumer and for HTTP alike, and what it remembers of the recent past.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,8 @@ use crate::model::{AccountId, Clock, Event, Source, TraceContext};
 const CALL_EVENT: &str = "call_event";
 /// The last event of a call leg.
 const CALL_ENDED: &str = "CHANNEL_DESTROY";
+/// Likewise of conferences; commands to one name no account.
+const CONFERENCE: &str = "conference";
 /// How much of the log is read at once when the windows are rebuilt.
 const TAIL_RECORDS: usize = 4096;
 const TAIL_BYTES: usize = 1024 * 1024;
@@ -31,11 +34,43 @@ pub struct Options {
     pub max_waiting_bytes: usize,
     /// How many recent messages are recognised, and for how many recent calls the account is known.
     pub window: usize,
+    /// Which account a SIP realm belongs to: presence names nothing else.
+    pub realms: Realms,
+}
+
+/// Looks up the account of a SIP realm.
+#[derive(Clone)]
+pub struct Realms(Arc<Look>);
+
+type Look = dyn Fn(&str) -> Option<AccountId> + Send + Sync;
+
+impl Realms {
+    /// As `look` says.
+    pub fn new(look: impl Fn(&str) -> Option<AccountId> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+}
+
+impl Default for Realms {
+    fn default() -> Self {
+        Self::new(|_| None)
+    }
+}
+
+impl fmt::Debug for Realms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Realms")
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_event_bytes: 4 << 20, max_waiting_bytes: 16 << 20, window: 65_536 }
+        Self {
+            max_event_bytes: 4 << 20,
+            max_waiting_bytes: 16 << 20,
+            window: 65_536,
+            realms: Realms::default(),
+        }
     }
 }
 
@@ -82,6 +117,7 @@ struct Inner {
     max_event_bytes: usize,
     max_waiting_bytes: usize,
     waiting: Semaphore,
+    realms: Realms,
     windows: Mutex<Windows>,
     counts: Counts,
 }
@@ -90,7 +126,7 @@ struct Inner {
 struct Windows {
     /// Messages that are in the log.
     seen: Window<()>,
-    /// Each recent call, as the broker's events told it. HTTP clients neither write nor read it: nobody learns
+    /// Each recent call and conference, as the broker's events told it. HTTP clients neither write nor read it: nobody learns
     /// or claims another tenant's call by naming its id.
     calls: Window<KnownCall>,
 }
@@ -121,6 +157,7 @@ impl Ingest {
             max_event_bytes: options.max_event_bytes,
             max_waiting_bytes: options.max_waiting_bytes,
             waiting: Semaphore::new(options.max_waiting_bytes.min(Semaphore::MAX_PERMITS)),
+            realms: options.realms.clone(),
             windows: Mutex::new(windows),
             counts: Counts::default(),
         })))
@@ -134,7 +171,7 @@ impl Ingest {
         match prepare::understand(incoming, max) {
             Ok(facts) => {
                 let mut windows = self.windows();
-                let account = windows.account_of(&facts);
+                let account = self.of_realm(&facts).or_else(|| windows.account_of(&facts));
                 let seen_key = windows.seen_key(&facts.msg_id, &facts.name, &facts.subject);
                 let duplicate =
                     incoming.redelivered && seen_key.is_some_and(|k| windows.seen.get(k).is_some());
@@ -238,6 +275,12 @@ impl Ingest {
         &self.0.clock
     }
 
+    /// The account of a broker's presence: its realm's. An HTTP client could name another tenant's realm.
+    fn of_realm(&self, facts: &Facts) -> Option<AccountId> {
+        let is_presence = facts.category == "presence" && !facts.detail.is_empty();
+        is_presence.then(|| (self.0.realms.0)(&facts.detail)).flatten()
+    }
+
     fn windows(&self) -> MutexGuard<'_, Windows> {
         self.0.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -279,9 +322,16 @@ impl Windows {
         if let Some(key) = self.seen_key(event.msg_id, event.name, event.subject) {
             self.seen.put(key, ());
         }
-        if let (Some(account), CALL_EVENT) = (event.account, event.category) {
-            let key = self.calls.key(event.subject);
-            self.learn(key, account, event.name);
+        match (event.account, event.category) {
+            (Some(account), CALL_EVENT) => {
+                let key = self.calls.key(event.subject);
+                self.learn(key, account, event.name);
+            }
+            (Some(account), CONFERENCE) => {
+                let key = self.calls.key((CONFERENCE, event.subject));
+                self.learn(key, account, event.name);
+            }
+            _ => {}
         }
     }
 
@@ -299,7 +349,10 @@ impl Windows {
 
     /// The account that the event names, else the one that its call was last known to belong to.
     fn account_of(&mut self, facts: &Facts) -> Option<AccountId> {
-        let call = facts.call_id.as_deref().map(|call| self.calls.key(call));
+        let call = match facts.category.as_str() {
+            CONFERENCE => Some(self.calls.key((CONFERENCE, facts.subject.as_str()))),
+            _ => facts.call_id.as_deref().map(|call| self.calls.key(call)),
+        };
         match (facts.account, call) {
             (Some(account), Some(call)) => {
                 self.learn(call, account, &facts.name);

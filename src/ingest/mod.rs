@@ -14,5 +14,5 @@ mod window;
 
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
-pub use handle::{Ingest, KnownCall, Options, SubmitError};
+pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError};
 pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::notification_types::NOTIFICATION_TYPES;
 use crate::model::Family;
 
-/// A binding of our queue: everything that a hook family needs, and nothing else.
+/// A binding of our queue: everything that hooks and subscribers can ask for, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// A topic exchange of [`EXCHANGES`].
@@ -15,7 +15,20 @@ pub struct Binding {
 }
 
 /// The exchanges that events come from: topic, not durable, not auto-deleted, no arguments.
-pub const EXCHANGES: [&str; 4] = ["callevt", "configuration", "notifications", "im"];
+pub const EXCHANGES: [&str; 7] =
+    ["callevt", "configuration", "notifications", "im", "conference", "faxes", "presence"];
+
+/// What only subscribers ask for.
+const LIVE: [(&str, &str); 8] = [
+    ("callevt", "call.CHANNEL_HOLD.*"),
+    ("callevt", "call.CHANNEL_UNHOLD.*"),
+    ("conference", "conference.event.#"),
+    ("conference", "conference.command.*"),
+    ("faxes", "fax.status.#"),
+    ("presence", "dialog.*.*"),
+    ("presence", "mwi_updates.*.*"),
+    ("presence", "update.*.*"),
+];
 
 /// Call events that hooks can ask for, with their families.
 const CALL_EVENTS: [(&str, Family); 7] = [
@@ -34,15 +47,17 @@ static BINDINGS: LazyLock<Vec<Binding>> = LazyLock::new(|| {
     let notifications =
         NOTIFICATION_TYPES.iter().map(|t| ("notifications", format!("notifications.{}", t.key)));
     let messages = ["sms", "mms"].map(|kind| ("im", format!("{kind}.inbound.offnet.*")));
+    let live = LIVE.map(|(exchange, key)| (exchange, key.to_owned()));
     calls
         .chain(objects)
         .chain(notifications)
         .chain(messages)
+        .chain(live)
         .map(|(exchange, routing_key)| Binding { exchange, routing_key })
         .collect()
 });
 
-/// Every binding, for all families.
+/// Every binding, for all families and all subscribers.
 #[must_use]
 pub fn bindings() -> &'static [Binding] {
     &BINDINGS
@@ -104,7 +119,7 @@ mod tests {
     #[test]
     fn every_family_is_bound_once() {
         let bindings = bindings();
-        assert_eq!(bindings.len(), 7 + 1 + 38 + 2);
+        assert_eq!(bindings.len(), 7 + 1 + 38 + 2 + 8);
         let mut seen: Vec<_> = bindings.iter().map(|b| (b.exchange, b.routing_key.as_str())).collect();
         seen.sort_unstable();
         seen.dedup();

@@ -27,6 +27,15 @@ pub fn database_account(db: &str) -> Option<AccountId> {
     id.parse().ok()
 }
 
+/// The database of an account, as routing keys spell it.
+#[must_use]
+pub fn account_database(account: AccountId) -> String {
+    let id = account.to_string();
+    let (ab, rest) = id.split_at_checked(2).unwrap_or_default();
+    let (cd, tail) = rest.split_at_checked(2).unwrap_or_default();
+    format!("account%2F{ab}%2F{cd}%2F{tail}")
+}
+
 /// Takes a separator and then `len` bytes off the front.
 fn part(text: &str, len: usize) -> Option<(&str, &str)> {
     let text =
@@ -59,6 +68,7 @@ mod tests {
             assert_eq!(database_account(&db), ID.parse().ok(), "{db}");
             assert_eq!(database_account(&format!("{db}-202611")), ID.parse().ok(), "{db}");
         }
+        assert_eq!(account_database(ID.parse().unwrap()), format!("account%2F01%2F23%2F{tail}"));
     }
 
     #[test]

@@ -6,6 +6,9 @@ use super::database_account;
 use super::lenient::{Text, lenient_object};
 use crate::model::{AccountId, Family};
 
+/// The database of webhook documents, of all accounts together. KAZOO's object hooks never see their changes.
+const HOOKS: &str = "webhooks";
+
 /// What an event says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
@@ -17,11 +20,12 @@ pub struct Facts {
     pub category: String,
     /// `Event-Name`.
     pub name: String,
-    /// What order is kept within: the call, document, fax or message; else the account's events of this name.
+    /// What order is kept within: the call, document, fax, conference or message; else the account's events of
+    /// this name.
     pub subject: String,
     /// `Msg-ID`; empty when it has none.
     pub msg_id: String,
-    /// Type of the document for objects; empty otherwise.
+    /// Type of the document for objects, `Event` of a conference, SIP realm of a presence; empty otherwise.
     pub detail: String,
     /// True for a call leg inside the switch (loopback).
     pub internal_leg: bool,
@@ -73,6 +77,11 @@ lenient_object! {
         type_: Text<'a> = "Type",
         fax_id: Text<'a> = "Fax-ID",
         fax_job: Text<'a> = "Fax-JobId",
+        job: Text<'a> = "Job-ID",
+        conference: Text<'a> = "Conference-ID",
+        conference_event: Text<'a> = "Event",
+        presence: Text<'a> = "Presence-ID",
+        to: Text<'a> = "To",
         message_id: Text<'a> = "Message-ID",
         route: Text<'a> = "Route-Type",
         hook: Named<'a> = "Hook",
@@ -117,8 +126,8 @@ pub fn facts(json: &[u8]) -> Result<Facts, NotUnderstood> {
     }
     let category = head.category.get().ok_or(NotUnderstood::NoCategory)?;
     let name = head.name.get().ok_or(NotUnderstood::NoName)?;
-    let family =
-        family(&Kind { category, name, route: head.route.or_empty(), has_document: head.id.get().is_some() });
+    let has_document = head.id.get().is_some() && head.database.get() != Some(HOOKS);
+    let family = family(&Kind { category, name, route: head.route.or_empty(), has_document });
     let account = account(&head, category, name);
     let call_id = call_id(&head, category);
     Ok(Facts {
@@ -128,7 +137,7 @@ pub fn facts(json: &[u8]) -> Result<Facts, NotUnderstood> {
         name: name.to_owned(),
         subject: subject(&head, call_id, account),
         msg_id: head.msg_id.or_empty().to_owned(),
-        detail: if category == "configuration" { head.type_.or_empty().to_owned() } else { String::new() },
+        detail: detail(&head, category).to_owned(),
         internal_leg: head.channel_name.or_empty().starts_with("loopback/")
             || head.is_loopback.flag() == Some(true),
         call_id: call_id.map(str::to_owned),
@@ -143,7 +152,7 @@ fn first_id<'t>(texts: impl IntoIterator<Item = &'t Text<'t>>) -> Option<Account
 fn account(head: &Head<'_>, category: &str, name: &str) -> Option<AccountId> {
     match category {
         "configuration" => match head.database.get() {
-            None => first_id([&head.account]),
+            None | Some(HOOKS) => first_id([&head.account]),
             Some("accounts") => first_id([&head.id]),
             Some(database) => database_account(database),
         },
@@ -189,7 +198,9 @@ fn subject(head: &Head<'_>, call_id: Option<&str>, account: Option<AccountId>) -
     let own = match head.category.or_empty() {
         "configuration" => head.id.get(),
         "sms" | "mms" => head.message_id.get(),
-        "fax" => head.fax_id.get().or(call_id),
+        "fax" => head.fax_id.get().or(head.job.get()).or(call_id),
+        "conference" => head.conference.get().or(call_id),
+        "presence" if name == "mwi_update" => presence_id(head).map(|id| split_at_sign(id).0),
         "notification" if classic_fax(name).is_some() => head.fax_id.get().or(head.fax_job.get()).or(call_id),
         _ => call_id,
     };
@@ -198,6 +209,25 @@ fn subject(head: &Head<'_>, call_id: Option<&str>, account: Option<AccountId>) -
         (None, Some(account)) => format!("{account}/{name}"),
         (None, None) => name.to_owned(),
     }
+}
+
+fn detail<'h>(head: &'h Head<'_>, category: &str) -> &'h str {
+    match category {
+        "configuration" => head.type_.or_empty(),
+        "conference" => head.conference_event.or_empty(),
+        "presence" => presence_id(head).map_or("", |id| split_at_sign(id).1),
+        _ => "",
+    }
+}
+
+/// Whose presence it is: `user@realm`, without a scheme.
+fn presence_id<'h>(head: &'h Head<'_>) -> Option<&'h str> {
+    let id = head.presence.get().or(head.to.get())?;
+    Some(id.strip_prefix("sip:").unwrap_or(id))
+}
+
+fn split_at_sign(id: &str) -> (&str, &str) {
+    id.split_once('@').unwrap_or((id, ""))
 }
 
 #[cfg(test)]

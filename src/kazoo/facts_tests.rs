@@ -132,7 +132,7 @@ fn the_account_of_an_object_is_its_databases() {
     assert_eq!(account(json!({"Database": format!("account%2F00%2Faa%2F{tail}")})), A.parse().ok());
     assert_eq!(account(json!({"Database": format!("account%2F00%2Faa%2F{tail}-202601")})), A.parse().ok());
     assert_eq!(account(json!({"Database": "accounts", "ID": B})), B.parse().ok());
-    assert_eq!(account(json!({"Database": "webhooks", "Account-ID": A})), None);
+    assert_eq!(account(json!({"Database": "webhooks", "Account-ID": A})), A.parse().ok());
     assert_eq!(account(json!({"Account-ID": A})), A.parse().ok());
 }
 
@@ -190,4 +190,42 @@ fn a_document_change_tells_its_type() {
     let event =
         json!({"Event-Category": "configuration", "Event-Name": "doc_deleted", "ID": "d", "Type": "vmbox"});
     assert_eq!(read(&event).unwrap().detail, "vmbox");
+}
+
+#[test]
+fn changes_of_webhooks_are_for_subscribers_and_no_hook_gets_them() {
+    let event = json!({
+        "Event-Category": "configuration", "Event-Name": "doc_edited", "ID": "h", "Type": "webhook",
+        "Database": "webhooks", "Account-ID": A,
+    });
+    let facts = read(&event).unwrap();
+    assert_eq!((facts.family, facts.account, facts.detail.as_str()), (None, A.parse().ok(), "webhook"));
+}
+
+#[test]
+fn what_only_subscribers_ask_for_has_its_subject_and_detail() {
+    for (event, subject, detail) in [
+        (
+            json!({"Event-Category": "conference", "Event-Name": "event", "Conference-ID": "conf",
+                "Event": "add-member", "Call-ID": "c"}),
+            "conf",
+            "add-member",
+        ),
+        (json!({"Event-Category": "fax", "Event-Name": "status", "Job-ID": "j", "Call-ID": "c"}), "j", ""),
+        (
+            json!({"Event-Category": "presence", "Event-Name": "dialog_update", "Call-ID": "c",
+                "Presence-ID": "sip:1@pbx.example"}),
+            "c",
+            "pbx.example",
+        ),
+        (
+            json!({"Event-Category": "presence", "Event-Name": "mwi_update", "Call-ID": "hash",
+                "To": "sip:1@pbx.example"}),
+            "1",
+            "pbx.example",
+        ),
+    ] {
+        let facts = read(&event).unwrap();
+        assert_eq!((facts.subject.as_str(), facts.detail.as_str(), facts.family), (subject, detail, None));
+    }
 }

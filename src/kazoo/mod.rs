@@ -1,5 +1,5 @@
-//! KAZOO's wire formats, pure: what an event says, which hooks want it, what they are sent, and what a hook's
-//! document may hold. Nothing here does I/O, asks for the time or panics, whatever the bytes.
+//! KAZOO's wire formats, pure: what an event says, which hooks and subscribers want it, what they are sent, and
+//! what a hook's document may hold. Nothing here does I/O, asks for the time or panics, whatever the bytes.
 
 mod attempt_row;
 mod catalogue;
@@ -14,16 +14,19 @@ mod facts;
 mod filter;
 mod form;
 mod lenient;
+mod live;
 mod members;
 mod message;
 mod nodes;
 mod normalize;
 mod notification_types;
 mod one_shot;
+mod pattern;
 mod payload;
 mod routing_key;
 mod samples;
 mod stand_in;
+mod topic;
 mod uri;
 mod validate;
 mod whole;
@@ -35,22 +38,25 @@ pub use channels::{
     Action, ActionError, AnswerError, Channel, Command, Flow, account_channels, account_query, call_channels,
     call_query, flow_in, is_call_id,
 };
-pub use database::database_account;
+pub use database::{account_database, database_account};
 pub use definitions::definitions;
 pub use disabled::webhook_disabled;
 pub use document::{DocumentError, MASKED_SECRET, hook_from_document, public_document};
 pub use facts::{Facts, NotUnderstood, facts};
 pub use filter::{families_of, wanted};
 pub use form::form;
+pub use live::live_data;
 pub use members::Payload;
 pub use message::{Message, ReplyAddress, Sender, reply_address};
 pub use nodes::{Advertisement, advertisement};
 pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
+pub use pattern::{CONFERENCE_EVENTS, OBJECT_TYPES, PRESENCE_PACKAGES, Pattern, PatternError};
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};
 pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
 pub use stand_in::{ENABLING_ASKED, EnablingAsked, advertise, enabling_answer, enabling_asked};
+pub use topic::{CALL_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
 pub use uri::uri_is_acceptable;
 pub use validate::{FieldErrors, Rules, validate_hook};
 pub use wire::{WireRequest, wire_request};

@@ -56,11 +56,11 @@ pub struct Event<'a> {
     pub category: &'a str,
     /// `Event-Name`: the call event, the notification type, the document action.
     pub name: &'a str,
-    /// What ordering is kept within: call id, document id, fax id, message id.
+    /// What ordering is kept within: call id, document id, fax id, conference id, message id.
     pub subject: &'a str,
     /// `Msg-ID`.
     pub msg_id: &'a str,
-    /// Document type for objects; empty otherwise.
+    /// Document type for objects, `Event` of a conference, realm of a presence; empty otherwise.
     pub detail: &'a str,
     /// The exchange it was published on; empty when not from the broker.
     pub exchange: &'a str,

@@ -115,6 +115,12 @@ impl State {
         self.shared.view().account(id)
     }
 
+    /// The account with a SIP realm, in whatever case.
+    #[must_use]
+    pub fn account_of_realm(&self, realm: &str) -> Option<AccountId> {
+        self.shared.view().account_of_realm(realm)
+    }
+
     /// All accounts, in order of id.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {

@@ -31,6 +31,8 @@ pub enum Change {
 #[derive(Debug, Default)]
 pub(super) struct View {
     accounts: BTreeMap<AccountId, Arc<Account>>,
+    /// The accounts' SIP realms, in lower case.
+    realms: HashMap<String, AccountId>,
     hooks: HashMap<HookId, Arc<Hook>>,
 }
 
@@ -48,11 +50,25 @@ impl View {
     fn apply_account(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
         if let Some(account) = doc.and_then(document::account) {
             let account = Arc::new(account);
+            self.forget_realm(account.id);
+            if let Some(realm) = &account.realm {
+                self.realms.insert(realm.to_ascii_lowercase(), account.id);
+            }
             let before = self.accounts.insert(account.id, Arc::clone(&account));
             return Some(Change::AccountPut { now: account, before });
         }
+        self.forget_realm(id.parse().ok()?);
         let gone = self.accounts.remove(&id.parse().ok()?)?;
         Some(Change::AccountGone(gone.id))
+    }
+
+    fn forget_realm(&mut self, account: AccountId) {
+        let realm = self.accounts.get(&account).and_then(|account| account.realm.as_ref());
+        if let Some(realm) = realm.map(|realm| realm.to_ascii_lowercase())
+            && self.realms.get(&realm) == Some(&account)
+        {
+            self.realms.remove(&realm);
+        }
     }
 
     fn apply_hook(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
@@ -74,6 +90,10 @@ impl View {
 
     pub(super) fn account(&self, id: AccountId) -> Option<Arc<Account>> {
         self.accounts.get(&id).cloned()
+    }
+
+    pub(super) fn account_of_realm(&self, realm: &str) -> Option<AccountId> {
+        self.realms.get(&realm.to_ascii_lowercase()).copied()
     }
 
     pub(super) fn accounts(&self) -> Vec<Arc<Account>> {
@@ -129,6 +149,22 @@ mod tests {
         let tree: Vec<_> = tree.iter().map(|id| Id(*id).to_string()).collect();
         let doc = json!({"_id": Id(id).to_string(), "pvt_tree": tree, "pvt_reseller": reseller});
         view.apply(&Entry { kind: Kind::Account, id: Id(id).to_string(), doc: doc.as_object().cloned() });
+    }
+
+    #[test]
+    fn a_realm_names_the_account_that_has_it_now() {
+        let mut view = View::default();
+        let mut put = |id: u128, realm: &str| {
+            let doc = json!({"_id": Id(id).to_string(), "realm": realm}).as_object().cloned();
+            view.apply(&Entry { kind: Kind::Account, id: Id(id).to_string(), doc });
+            ["a.example", "b.example"].map(|realm| view.account_of_realm(realm))
+        };
+        assert_eq!(put(1, "A.example"), [Some(Id(1)), None]);
+        assert_eq!(put(1, "b.example"), [None, Some(Id(1))]);
+        assert_eq!(put(2, "b.example"), [None, Some(Id(2))]);
+        assert_eq!(put(1, "a.example"), [Some(Id(1)), Some(Id(2))]);
+        view.apply(&Entry { kind: Kind::Account, id: Id(2).to_string(), doc: None });
+        assert_eq!(view.account_of_realm("B.EXAMPLE"), None);
     }
 
     #[test]

@@ -42,3 +42,7 @@ mod support;
 mod support_works;
 mod tenancy;
 mod tracing;
+mod websocket;
+mod websocket_families;
+mod websocket_listing;
+mod websocket_resume;

@@ -16,6 +16,7 @@ mod replays;
 mod samples;
 mod strange;
 mod tenancy;
+mod websockets;
 mod wire;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ use super::response::{Body, Response};
 use super::{Api, Options, Ports};
 use crate::auth::{self, Auth};
 use crate::disk::OsDisk;
+use crate::live::{self, Live};
 use crate::model::Clock;
 use crate::state::{self, Opened, State};
 use crate::tasks::{Stop, Tasks};
@@ -99,6 +101,11 @@ impl TestApi {
         let (state, task) = open_state(dir.path(), &stop).await;
         let master = state.settings().master.to_string();
         let recorded = Arc::new(Recorded::default());
+        options.listen = ([127, 0, 0, 1], 0).into();
+        let clock = Clock::new(|| NOW_S * 1_000_000);
+        let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
+        let (accounts, log) = ((state.clone(), auth.clone()), state.journal().clone());
+        let (live, _) = Live::new(accounts, log, clock.clone(), Tasks::new(), live::Options::default());
         let ports = Ports {
             queues: recorded.clone(),
             events: recorded.clone(),
@@ -106,10 +113,8 @@ impl TestApi {
             health: recorded.clone(),
             operator: recorded.clone(),
             channels: recorded.clone(),
+            live,
         };
-        options.listen = ([127, 0, 0, 1], 0).into();
-        let clock = Clock::new(|| NOW_S * 1_000_000);
-        let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
         let api = Api::new(state, auth, ports, clock, options);
         let mut test = Self { api, recorded, master, token: String::new(), _dir: dir, stop, _task: task };
         test.token = test.login(KEY).await;

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::websocket::Client;
+
 /// The master account's API key in every test.
 pub const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -21,6 +23,7 @@ pub const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef01
 pub struct TestApp {
     pub api: Api,
     address: SocketAddr,
+    websocket: SocketAddr,
     dir: Arc<TempDir>,
     settings: Vec<String>,
     stop: Option<oneshot::Sender<()>>,
@@ -32,6 +35,7 @@ pub fn settings(dir: &Path, settings: &[String]) -> Vec<String> {
     let mut set = vec![
         format!("data_dir={}", dir.display()),
         "http.listen=127.0.0.1:0".to_owned(),
+        "websocket.listen=127.0.0.1:0".to_owned(),
         format!("auth.master_api_key={MASTER_KEY}"),
         "delivery.allow_addresses=[\"127.0.0.0/8\"]".to_owned(),
         "retry.initial_ms=20".to_owned(),
@@ -66,7 +70,7 @@ impl TestApp {
 
     async fn over(dir: Arc<TempDir>, settings: Vec<String>) -> Self {
         let app = App::build(config(dir.path(), &settings), Clock::system()).await.unwrap();
-        let address = app.http_addr();
+        let (address, websocket) = (app.http_addr(), app.websocket_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the test is the one that waits for it")]
         let running = tokio::spawn(app.run(async move {
@@ -74,7 +78,7 @@ impl TestApp {
             let _dropped = stopped.await;
         }));
         let api = Api::log_in(address).await;
-        Self { api, address, dir, settings, stop: Some(stop), running: Some(running) }
+        Self { api, address, websocket, dir, settings, stop: Some(stop), running: Some(running) }
     }
 
     /// A client with the token of another API key.
@@ -85,6 +89,21 @@ impl TestApp {
     /// A client without a token.
     pub fn anonymous(&self) -> Api {
         Api::new(self.address)
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where KAZOO's websocket port listens.
+    pub fn websocket(&self) -> SocketAddr {
+        self.websocket
+    }
+
+    /// A websocket client with the master account's token.
+    pub async fn connect(&self) -> Client {
+        Client::connect(self.websocket, self.api.token()).await
     }
 
     /// Ends it as SIGTERM would.

@@ -14,3 +14,4 @@ pub mod receiver;
 mod receiver_http;
 pub mod switch;
 pub mod wait;
+pub mod websocket;

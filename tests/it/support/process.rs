@@ -26,6 +26,7 @@ pub struct Process {
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
     address: Option<SocketAddr>,
+    websocket: Option<SocketAddr>,
 }
 
 /// How a process ended, and what it printed.
@@ -82,7 +83,7 @@ impl Process {
                 kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
             }
         });
-        Self { child, stdout, stderr, readers: vec![read_out, read_err], address: None }
+        Self { child, stdout, stderr, readers: vec![read_out, read_err], address: None, websocket: None }
     }
 
     /// Waits for the ready line; what it says.
@@ -101,12 +102,18 @@ impl Process {
         assert_eq!(ready["ready"], true, "{ready}");
         assert_eq!(ready["pid"], self.child.id(), "{ready}");
         self.address = Some(ready["http"].as_str().unwrap().parse().unwrap());
+        self.websocket = Some(ready["websocket"].as_str().unwrap().parse().unwrap());
         ready
     }
 
     /// Where its API listens.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("ready() was waited for")
+    }
+
+    /// Where its websocket port listens.
+    pub fn websocket(&self) -> SocketAddr {
+        self.websocket.expect("ready() was waited for")
     }
 
     /// A client that is logged in as the master account.

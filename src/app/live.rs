@@ -1,0 +1,58 @@
+//! The websocket sessions, from the configuration.
+
+use std::time::Duration;
+
+use super::broker::host_name;
+use crate::auth::Auth;
+use crate::config::{Config, TokenExpiry};
+use crate::live::{self, Listener, Live, LiveTask};
+use crate::log::Reader;
+use crate::model::Clock;
+use crate::state::State;
+use crate::tasks::Tasks;
+
+/// The handle, its task, and KAZOO's port.
+pub(super) struct Built {
+    pub(super) handle: Live,
+    pub(super) task: LiveTask,
+    pub(super) listener: Listener,
+}
+
+/// Binds the port; nothing is let in before the tasks run.
+pub(super) fn build(
+    config: &Config,
+    accounts: (&State, &Auth),
+    events: &Reader,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> Result<Built, live::BindError> {
+    let accounts = (accounts.0.clone(), accounts.1.clone());
+    let (handle, task) = Live::new(accounts, events.clone(), clock.clone(), tasks.clone(), options(config));
+    let listener = Listener::bind(handle.clone())?;
+    Ok(Built { handle, task, listener })
+}
+
+fn options(config: &Config) -> live::Options {
+    let w = &config.websocket;
+    live::Options {
+        listen: w.listen,
+        max_sessions: w.max_sessions,
+        max_per_account: w.max_sessions_per_account,
+        max_per_ip: w.max_sessions_per_ip,
+        max_bindings: w.max_bindings,
+        max_frame_bytes: w.max_frame_bytes,
+        frame_burst: w.frame_burst,
+        frames_per_second: w.frames_per_second,
+        window_bytes: w.window_bytes,
+        shared_bytes: w.shared_bytes,
+        ping_interval: Duration::from_millis(w.ping_interval_ms),
+        idle_timeout: Duration::from_millis(w.idle_timeout_ms),
+        token_expiry: match w.token_expiry {
+            TokenExpiry::Ignore => live::TokenExpiry::Ignore,
+            TokenExpiry::Refuse => live::TokenExpiry::Refuse,
+            TokenExpiry::Close => live::TokenExpiry::Close,
+        },
+        host: host_name(),
+        ..live::Options::default()
+    }
+}

@@ -1,0 +1,120 @@
+//! The listings of websocket bindings and sessions, as `api.profile` wants them: in the shape of KAZOO 4.0, or
+//! of 5 (`websockets.md` 11, `classic.md` 3.2).
+//!
+//! A session is shown to its own account and to those above it, never with more of its token than 8 characters.
+
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::options::Profile;
+use super::reply::Reply;
+use crate::kazoo::{CALL_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, PRESENCE_PACKAGES};
+use crate::live::SessionView;
+use crate::model::{AccountId, gregorian_seconds};
+
+/// Call events in the order of KAZOO 4.0's listing; later ones behind.
+const CLASSIC_CALL_EVENTS: [&str; 9] = [
+    "CHANNEL_CREATE",
+    "CHANNEL_ANSWER",
+    "CHANNEL_DESTROY",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
+    "PARK_PARKED",
+    "PARK_RETRIEVED",
+    "PARK_ABANDONED",
+];
+
+/// `GET websockets`: what can be bound to, without a token.
+pub(super) fn bindings(call: &Call<'_>) -> Reply {
+    Reply::ok(match call.api.options.profile {
+        Profile::Classic => classic_bindings(),
+        Profile::Current => current_bindings(),
+    })
+}
+
+fn classic_bindings() -> Value {
+    let row = |binding: String, event: &str| json!({"binding": binding, "event": event});
+    let call = CLASSIC_CALL_EVENTS.map(|event| row(format!("call.{event}.*"), event));
+    let object = objects()
+        .map(|(action, type_)| row(format!("object.{action}.{type_}"), &format!("{action}.{type_}")));
+    json!({
+        "call": call,
+        "fax": [row("fax.status.*".to_owned(), "fax")],
+        "object": object.collect::<Vec<_>>(),
+    })
+}
+
+fn current_bindings() -> Value {
+    let presence = PRESENCE_PACKAGES.map(|package| {
+        let id = if package == "mwi_updates" { "USER" } else { "CALL_ID" };
+        format!("presence.{package}.{{{id}}}")
+    });
+    json!({
+        "call": CALL_EVENTS.map(|event| format!("call.{event}.{{CALL_ID}}")),
+        "conference": ["conference.event.{CONFERENCE_ID}.{CALL_ID}", "conference.command.{CONFERENCE_ID}"],
+        "fax": ["fax.status.{FAX_ID}", "fax.object.{ACTION}"],
+        "object": objects().map(|(action, type_)| format!("object.{action}.{type_}")).collect::<Vec<_>>(),
+        "presence": presence,
+    })
+}
+
+fn objects() -> impl Iterator<Item = (&'static str, &'static str)> {
+    OBJECT_ACTIONS.into_iter().flat_map(|action| OBJECT_TYPES.into_iter().map(move |type_| (action, type_)))
+}
+
+/// `GET …/websockets`: the sessions of the account, and of the caller's own (as KAZOO shows them).
+pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let sessions = call.api.live.sessions().of(&accounts(call)?);
+    let rows = sessions.into_iter().map(|session| match call.api.options.profile {
+        Profile::Classic => session.id.into(),
+        Profile::Current => current(&session).into(),
+    });
+    Ok(Reply::ok(rows.collect::<Vec<Value>>()))
+}
+
+/// `GET …/websockets/{S}`: one session; an unknown one is an empty answer, as in KAZOO.
+pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let session = call.api.live.sessions().find(&accounts(call)?, id);
+    Ok(Reply::ok(match call.api.options.profile {
+        Profile::Classic => session.iter().map(classic).collect::<Value>(),
+        Profile::Current => session.iter().map(current).next().unwrap_or_default().into(),
+    }))
+}
+
+/// `DELETE …/websockets/{S}`: ends a session; its client sees 1000.
+pub(super) fn close(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let closed = call.api.live.sessions().close(&accounts(call)?, id);
+    let session = closed.ok_or_else(|| ApiError::unknown(id))?;
+    tracing::info!(session = id, account = %session.account, "session closed by an operator");
+    Ok(Reply::ok(current(&session)))
+}
+
+fn accounts(call: &Call<'_>) -> Result<Vec<AccountId>, ApiError> {
+    let own = call.caller.map(|caller| caller.account);
+    Ok(own.into_iter().chain([call.account()?.id]).collect())
+}
+
+fn current(session: &SessionView) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("bindings".into(), session.bindings.clone().into());
+    out.insert("destination".into(), session.destination.clone().into());
+    for (name, value) in [("metadata", &session.metadata), ("name", &session.name)] {
+        if let Some(value) = value {
+            out.insert(name.into(), value.clone());
+        }
+    }
+    out.insert("source".into(), session.source.to_string().into());
+    out.insert("timestamp".into(), gregorian_seconds(session.since_us).into());
+    out.insert("websocket_session_id".into(), session.id.clone().into());
+    out
+}
+
+fn classic(session: &SessionView) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.insert("account_id".into(), session.account.to_string().into());
+    out.insert("auth_token".into(), format!("{}…", session.token).into());
+    out.extend(current(session));
+    out
+}

@@ -1,0 +1,207 @@
+//! What a subscriber asks for: a client's binding, read in every spelling that some version of KAZOO or its
+//! user interface sends (`websockets.md` 5, 13.4; `classic.md` 3.1), and compared with the topics of events.
+
+use super::topic::{CALL_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
+use super::{decode_segment, encode_segment};
+use crate::model::AccountId;
+
+/// Types of documents that can be subscribed to: KAZOO's, and the webhooks that this program keeps.
+pub const OBJECT_TYPES: [&str; 11] = [
+    "account",
+    "callflow",
+    "device",
+    "faxbox",
+    "media",
+    "user",
+    "vmbox",
+    "fax",
+    "mailbox_message",
+    "call_recording",
+    "webhook",
+];
+/// What can happen in a conference, in the order of KAZOO 4.3's listing.
+pub const CONFERENCE_EVENTS: [&str; 12] = [
+    "undeaf-member",
+    "deaf-member",
+    "unmute-member",
+    "mute-member",
+    "start-talking",
+    "stop-talking",
+    "del-member",
+    "add-member",
+    "unlock",
+    "lock",
+    "conference-destroy",
+    "conference-create",
+];
+/// Packages of presence.
+pub const PRESENCE_PACKAGES: [&str; 3] = ["dialog", "mwi_updates", "update"];
+
+/// Why a binding is refused; the texts are KAZOO's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Known by its first segment and wrong after it: found before the account is looked at.
+    #[error("{0}")]
+    Invalid(String),
+    /// Nothing is published under it: found after.
+    #[error("no available subscriptions to requested binding")]
+    Unknown,
+}
+
+/// A client's binding, understood. A segment of `None` is any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    kind: TopicKind,
+    segments: Vec<Option<String>>,
+}
+
+impl Pattern {
+    /// Reads a client's binding.
+    pub fn parse(binding: &str) -> Result<Self, PatternError> {
+        let segments: Vec<&str> = binding.split('.').collect();
+        match segments.as_slice() {
+            ["call", rest @ ..] => call(rest),
+            ["conference", rest @ ..] => conference(rest),
+            ["fax", rest @ ..] => fax(rest),
+            ["object", rest @ ..] => match *rest {
+                [action, type_] => object(action, type_, "*"),
+                _ => Err(format_error("object", rest)),
+            },
+            ["presence"] => Err(format_error("presence", &[])),
+            ["presence", rest @ ..] => presence(rest),
+            [package, _] if PRESENCE_PACKAGES.contains(package) => presence(&segments),
+            // As KAZOO 3 spelled it, with the database, which is always the account's own.
+            [action, "*", type_, id] if *action == "*" || OBJECT_ACTIONS.contains(action) => {
+                object(action, type_, id)
+            }
+            _ => Err(PatternError::Unknown),
+        }
+    }
+
+    /// Whether an event is asked for; whose it is is not looked at here.
+    #[must_use]
+    pub fn matches(&self, topic: &Topic) -> bool {
+        self.kind == topic.kind
+            && self.segments.len() == topic.segments.len()
+            && self
+                .segments
+                .iter()
+                .zip(&topic.segments)
+                .all(|(asked, is)| asked.as_ref().is_none_or(|asked| asked == is))
+    }
+
+    /// The server's form of this pattern in which an event was found; `account`: none for all.
+    #[must_use]
+    pub fn subscription_key(&self, account: Option<AccountId>, topic: &Topic) -> String {
+        let account = account.map_or_else(|| "*".to_owned(), |account| account.to_string());
+        let place = if account == "*" { "*" } else { topic.place.as_str() };
+        let segment = |at: usize| self.segments.get(at).and_then(Option::as_deref).unwrap_or("*");
+        let event = topic.segments.first().map_or("*", String::as_str);
+        match self.kind {
+            TopicKind::Call => format!("call.{account}.{event}.{}", segment(1)),
+            TopicKind::ConferenceEvent => {
+                format!("conference.event.{}.{account}.{}.{}", segment(0), segment(1), segment(2))
+            }
+            TopicKind::ConferenceCommand => format!("conference.command.{}", segment(0)),
+            TopicKind::Fax => format!("fax.status.{account}.{}", segment(0)),
+            TopicKind::Object => format!("{}.{place}.{}.{}", segment(0), segment(1), segment(2)),
+            TopicKind::Presence => format!("{}.{place}.{}", segment(0), segment(1)),
+        }
+    }
+}
+
+fn format_error(module: &str, rest: &[&str]) -> PatternError {
+    PatternError::Invalid(format!("invalid format for {module} subscription : {}", rest.join(", ")))
+}
+
+fn not_supported(event: &str) -> PatternError {
+    PatternError::Invalid(format!("event {event} not supported"))
+}
+
+fn is_any(segment: &str) -> bool {
+    segment == "*" || segment == "#"
+}
+
+/// A name that is not encoded.
+fn name(segment: &str) -> Option<String> {
+    (!is_any(segment)).then(|| segment.to_owned())
+}
+
+/// An id, as the client has it: encoded or not.
+fn id(segment: &str) -> Option<String> {
+    (!is_any(segment)).then(|| encode_segment(&decode_segment(segment)))
+}
+
+fn call(rest: &[&str]) -> Result<Pattern, PatternError> {
+    let [event, call] = *rest else { return Err(format_error("call", rest)) };
+    if event != "*" && !CALL_EVENTS.contains(&event) {
+        return Err(not_supported(event));
+    }
+    Ok(Pattern { kind: TopicKind::Call, segments: vec![name(event), id(call)] })
+}
+
+fn conference(rest: &[&str]) -> Result<Pattern, PatternError> {
+    let is_event = |text: &str| text == "*" || CONFERENCE_EVENTS.contains(&text);
+    match *rest {
+        ["command", conference] => {
+            let segments = vec![Some(conference_id(conference)?)];
+            Ok(Pattern { kind: TopicKind::ConferenceCommand, segments })
+        }
+        // KAZOO 3 and 4.0 before its release, then 4.1 to 5.
+        ["event", conference] => conference_event("*", conference, "*"),
+        ["event", conference, call] => conference_event("*", conference, call),
+        // Monster UI's conference viewer.
+        ["event", event, conference, call] if conference != "*" && is_event(event) => {
+            conference_event(event, conference, call)
+        }
+        // KAZOO 4.3.
+        ["event", conference, "*", event] => {
+            let conference = conference_id(conference)?;
+            if !is_event(event) {
+                return Err(PatternError::Invalid(format!("Unsupported conference event {event}")));
+            }
+            conference_event(event, &conference, "*")
+        }
+        _ => Err(format_error("conference", rest)),
+    }
+}
+
+fn conference_event(event: &str, conference: &str, call: &str) -> Result<Pattern, PatternError> {
+    let segments = vec![name(event), Some(conference_id(conference)?), id(call)];
+    Ok(Pattern { kind: TopicKind::ConferenceEvent, segments })
+}
+
+fn conference_id(segment: &str) -> Result<String, PatternError> {
+    name(segment).ok_or_else(|| PatternError::Invalid("ConferenceId required".to_owned()))
+}
+
+fn fax(rest: &[&str]) -> Result<Pattern, PatternError> {
+    match *rest {
+        ["status", fax] => Ok(Pattern { kind: TopicKind::Fax, segments: vec![id(fax)] }),
+        ["object", action] => {
+            let segments = vec![name(action), Some("fax".to_owned()), None];
+            Ok(Pattern { kind: TopicKind::Object, segments })
+        }
+        _ => Err(format_error("fax", rest)),
+    }
+}
+
+fn object(action: &str, type_: &str, document: &str) -> Result<Pattern, PatternError> {
+    let known = |text: &str, list: &[&str]| text == "*" || list.contains(&text);
+    if !known(action, &OBJECT_ACTIONS) || !known(type_, &OBJECT_TYPES) {
+        return Err(not_supported(&format!("{action}.{type_}")));
+    }
+    Ok(Pattern { kind: TopicKind::Object, segments: vec![name(action), name(type_), id(document)] })
+}
+
+fn presence(rest: &[&str]) -> Result<Pattern, PatternError> {
+    match *rest {
+        [package, ..] if !PRESENCE_PACKAGES.contains(&package) => Err(not_supported(package)),
+        [package, last] => Ok(Pattern { kind: TopicKind::Presence, segments: vec![name(package), id(last)] }),
+        _ => Err(PatternError::Unknown),
+    }
+}
+
+#[cfg(test)]
+#[path = "pattern_tests.rs"]
+mod tests;

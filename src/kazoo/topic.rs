@@ -1,0 +1,158 @@
+//! What an event is to subscribers: its place in the grammar of KAZOO's routing keys, read from the event's
+//! header alone (`amqp.md` 4, `websockets.md` 5). Only conference events that came without a routing key cost
+//! a look into the body.
+
+use super::{account_database, encode_segment, facts};
+use crate::model::Event;
+
+/// Call events that can be subscribed to, in KAZOO's order.
+pub const CALL_EVENTS: [&str; 9] = [
+    "CHANNEL_CREATE",
+    "CHANNEL_ANSWER",
+    "CHANNEL_DESTROY",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
+    "CHANNEL_BRIDGE",
+    "PARK_PARKED",
+    "PARK_RETRIEVED",
+    "PARK_ABANDONED",
+];
+/// What can happen to a document.
+pub const OBJECT_ACTIONS: [&str; 3] = ["doc_created", "doc_edited", "doc_deleted"];
+
+/// What kind of event; each has segments of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicKind {
+    /// Event, call.
+    Call,
+    /// Event, conference, call (the conference again for events of the room).
+    ConferenceEvent,
+    /// Conference.
+    ConferenceCommand,
+    /// Fax.
+    Fax,
+    /// Action, type, document.
+    Object,
+    /// Package, call or user.
+    Presence,
+}
+
+/// An event's place in the grammar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its kind.
+    pub kind: TopicKind,
+    /// What patterns are compared with, encoded as in routing keys.
+    pub segments: Vec<String>,
+    /// The concrete key: the broker's own, or made the same way. Of calls always made, with the account.
+    pub routing_key: String,
+    /// The database of an object, the encoded realm of a presence, the account of the rest.
+    pub place: String,
+}
+
+impl Topic {
+    /// The topic of an event; none when nobody can subscribe to it.
+    #[must_use]
+    pub fn of(event: &Event<'_>) -> Option<Self> {
+        if event.quarantine.is_some() {
+            return None;
+        }
+        match (event.category, event.name) {
+            ("call_event", name) if CALL_EVENTS.contains(&name) => Some(call(event)),
+            ("conference", "event") => Some(conference(event)),
+            ("conference", "command") => Some(command(event)),
+            ("fax", "status") => Some(fax(event)),
+            ("configuration", action) if OBJECT_ACTIONS.contains(&action) => Some(object(event)),
+            ("presence", "dialog_update") => Some(presence(event, "dialog")),
+            ("presence", "mwi_update") => Some(presence(event, "mwi_updates")),
+            ("presence", "update") => Some(presence(event, "update")),
+            _ => None,
+        }
+    }
+}
+
+fn account(event: &Event<'_>) -> String {
+    event.account.map_or_else(|| "undefined".to_owned(), |account| account.to_string())
+}
+
+fn call(event: &Event<'_>) -> Topic {
+    let (account, call) = (account(event), encode_segment(event.subject));
+    Topic {
+        kind: TopicKind::Call,
+        routing_key: format!("call.{account}.{}.{call}", event.name),
+        segments: vec![event.name.to_owned(), call],
+        place: account,
+    }
+}
+
+fn conference(event: &Event<'_>) -> Topic {
+    let (account, conference) = (account(event), event.subject);
+    let last = event.routing_key.strip_prefix("conference.event.").and_then(|key| key.rsplit('.').next());
+    let call = last.map_or_else(
+        || {
+            let call = facts(event.body).ok().and_then(|facts| facts.call_id);
+            encode_segment(call.as_deref().unwrap_or(conference))
+        },
+        str::to_owned,
+    );
+    Topic {
+        kind: TopicKind::ConferenceEvent,
+        routing_key: own_key(event)
+            .unwrap_or_else(|| format!("conference.event.{}.{account}.{conference}.{call}", event.detail)),
+        segments: vec![event.detail.to_owned(), conference.to_owned(), call],
+        place: account,
+    }
+}
+
+fn command(event: &Event<'_>) -> Topic {
+    Topic {
+        kind: TopicKind::ConferenceCommand,
+        routing_key: own_key(event).unwrap_or_else(|| format!("conference.command.{}", event.subject)),
+        segments: vec![event.subject.to_owned()],
+        place: account(event),
+    }
+}
+
+fn fax(event: &Event<'_>) -> Topic {
+    let (account, fax) = (account(event), encode_segment(event.subject));
+    Topic {
+        kind: TopicKind::Fax,
+        routing_key: own_key(event).unwrap_or_else(|| format!("fax.status.{account}.{fax}")),
+        segments: vec![fax],
+        place: account,
+    }
+}
+
+fn object(event: &Event<'_>) -> Topic {
+    let id = encode_segment(event.subject);
+    let database = event
+        .routing_key
+        .split('.')
+        .nth(1)
+        .map_or_else(|| event.account.map_or_else(|| "accounts".to_owned(), account_database), str::to_owned);
+    Topic {
+        kind: TopicKind::Object,
+        routing_key: own_key(event)
+            .unwrap_or_else(|| format!("{}.{database}.{}.{id}", event.name, event.detail)),
+        segments: vec![event.name.to_owned(), event.detail.to_owned(), id],
+        place: database,
+    }
+}
+
+fn presence(event: &Event<'_>, package: &str) -> Topic {
+    let (realm, id) = (encode_segment(event.detail), encode_segment(event.subject));
+    Topic {
+        kind: TopicKind::Presence,
+        routing_key: own_key(event).unwrap_or_else(|| format!("{package}.{realm}.{id}")),
+        segments: vec![package.to_owned(), id],
+        place: realm,
+    }
+}
+
+fn own_key(event: &Event<'_>) -> Option<String> {
+    (!event.routing_key.is_empty()).then(|| event.routing_key.to_owned())
+}
+
+#[cfg(test)]
+#[path = "topic_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! An event on its way to sessions: read from the log once, put into its frame once, shared by all.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::kazoo::{Pattern, Topic, live_data};
+use crate::log::Record;
+use crate::model::{AccountId, Event, LogIds};
+
+/// What an event costs in memory beside its bytes, about.
+const OVERHEAD: usize = 512;
+
+/// An event that somebody can subscribe to.
+#[derive(Debug)]
+pub(super) struct LiveEvent {
+    pub(super) offset: u64,
+    pub(super) account: Option<AccountId>,
+    pub(super) topic: Topic,
+    payload: Bytes,
+    /// The end of its frames, from `name` on; none when its body is not readable.
+    tail: OnceLock<Option<String>>,
+}
+
+impl LiveEvent {
+    /// The event of a record, if it is one that can be subscribed to and `wanted` wants its account's.
+    pub(super) fn of(record: &Record, wanted: impl Fn(Option<AccountId>) -> bool) -> Option<Self> {
+        let event = Event::decode(&record.payload).ok()?;
+        if !wanted(event.account) {
+            return None;
+        }
+        let topic = Topic::of(&event)?;
+        // The reader's payloads share a large buffer, which must not be kept for one of them.
+        let payload = Bytes::copy_from_slice(&record.payload);
+        Some(Self { offset: record.offset, account: event.account, topic, payload, tail: OnceLock::new() })
+    }
+
+    /// Bytes of memory, about, once its frame is made.
+    pub(super) fn size(&self) -> usize {
+        OVERHEAD + 2 * self.payload.len()
+    }
+
+    /// Its frame for one binding; none when its body is not readable.
+    pub(super) fn frame(&self, log_ids: &LogIds, asked: &Asked<'_>) -> Option<String> {
+        let tail = self.tail.get_or_init(|| self.make_tail(log_ids)).as_ref()?;
+        let subscription = asked.pattern.subscription_key(asked.account, &self.topic);
+        let (binding, subscription) = (json(asked.binding), json(&subscription));
+        let replayed = if asked.replayed { r#""replayed":true,"# } else { "" };
+        Some(format!(
+            r#"{{"action":"event","subscribed_key":{binding},"subscription_key":{subscription},{replayed}{tail}"#
+        ))
+    }
+
+    fn make_tail(&self, log_ids: &LogIds) -> Option<String> {
+        let event = Event::decode(&self.payload).ok()?;
+        let data = match live_data(event.body) {
+            Ok(data) => data,
+            Err(error) => {
+                tracing::debug!(offset = self.offset, %error, "an event is not shown to subscribers");
+                return None;
+            }
+        };
+        let (name, key) = (json(event.name), json(&self.topic.routing_key));
+        let id = log_ids.event_id(self.offset);
+        Some(format!(r#""name":{name},"routing_key":{key},"event_id":"{id}","data":{data}}}"#))
+    }
+}
+
+/// What one binding asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// As the client spelled it.
+    pub(super) binding: &'a str,
+    pub(super) pattern: &'a Pattern,
+    /// None: all accounts.
+    pub(super) account: Option<AccountId>,
+    /// The event was in the log before the subscription.
+    pub(super) replayed: bool,
+}
+
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::{Encoding, Id, Source};
+
+    /// A call event of an account, as read from the log.
+    pub(in crate::live) fn call(account: u128, offset: u64, name: &str) -> LiveEvent {
+        let body = br#"{"Event-Category":"call_event","Call-ID":"c\"1","Node":"n"}"#;
+        LiveEvent::of(&record(account, offset, name, body), |_| true).unwrap()
+    }
+
+    fn record(account: u128, offset: u64, name: &str, body: &[u8]) -> Record {
+        let event = Event {
+            source: Source::Http,
+            encoding: Encoding::Plain,
+            family: None,
+            account: Some(Id(account)),
+            internal_leg: false,
+            quarantine: None,
+            category: "call_event",
+            name,
+            subject: "c\"1",
+            msg_id: "",
+            detail: "",
+            exchange: "",
+            routing_key: "",
+            trace: None,
+            trace_state: "",
+            body,
+        };
+        Record { offset, time_us: 0, tag: event.tag(), flags: 0, payload: event.encode().into() }
+    }
+
+    #[test]
+    fn a_frame_is_json_whatever_the_texts_in_it() {
+        let pattern = Pattern::parse("call.*.*").unwrap();
+        let asked = Asked { binding: "call.*.\"", pattern: &pattern, account: None, replayed: true };
+        let frame = call(1, 10, "CHANNEL_CREATE").frame(&LogIds::new(0xab, Vec::new()), &asked).unwrap();
+        let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
+        let key = format!("call.{}.CHANNEL_CREATE.c%221", Id(1));
+        let expected = serde_json::json!({
+            "action": "event", "subscribed_key": "call.*.\"", "subscription_key": "call.*.CHANNEL_CREATE.*",
+            "replayed": true, "name": "CHANNEL_CREATE", "routing_key": key,
+            "event_id": "000000ab000000000000000a", "data": {"event_category": "call_event", "call_id": "c\"1"},
+        });
+        assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn an_event_whose_body_is_no_object_has_no_frame() {
+        let pattern = Pattern::parse("call.*.*").unwrap();
+        let asked = Asked { binding: "call.*.*", pattern: &pattern, account: None, replayed: false };
+        let event = LiveEvent::of(&record(1, 0, "CHANNEL_CREATE", b"[]"), |_| true).unwrap();
+        assert_eq!(event.frame(&LogIds::new(0, Vec::new()), &asked), None);
+        assert!(LiveEvent::of(&record(1, 0, "CHANNEL_CREATE", b"{}"), |_| false).is_none());
+    }
+}

@@ -1,0 +1,148 @@
+//! The handle of all that is live: lets clients in, and tells who there is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use warp::http::StatusCode;
+use warp::http::header::HeaderMap;
+
+use super::feed::{Feed, Shared};
+use super::follower::Source;
+use super::options::Options;
+use super::protocol::{Accounts, Caller};
+use super::session::Session;
+use super::sessions::{NoPlace, Sessions};
+use super::socket::Socket;
+use super::upgrade::{Asked, Refused, switching};
+use crate::auth::Auth;
+use crate::log::Reader;
+use crate::model::{AccountId, Clock};
+use crate::state::{State, random_id};
+use crate::tasks::{Stop, Tasks};
+
+/// Reads of the log at once, for sessions that are behind.
+const MOST_READS: usize = 4;
+
+/// Lets websocket clients in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Live(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    auth: Auth,
+    clock: Clock,
+    options: Options,
+    source: Source,
+    sessions: Sessions,
+    /// Ends every session.
+    stop: Stop,
+}
+
+/// What runs behind the handle.
+#[derive(Debug)]
+pub struct LiveTask {
+    feed: Feed,
+    stop: Stop,
+}
+
+impl Live {
+    /// Sessions over an events log. Nothing is delivered before the task runs.
+    #[must_use]
+    pub fn new(
+        (state, auth): (State, Auth),
+        log: Reader,
+        clock: Clock,
+        tasks: Tasks,
+        options: Options,
+    ) -> (Self, LiveTask) {
+        let shared = Arc::new(Shared::new(options.shared_bytes, log.end()));
+        let feed = Feed { shared: Arc::clone(&shared), log: log.clone(), tasks: tasks.clone() };
+        let stop = Stop::new();
+        let source = Source {
+            shared,
+            log,
+            log_ids: Arc::new(state.settings().log_ids.clone()),
+            tasks,
+            reads: Arc::new(Semaphore::new(MOST_READS)),
+            window_bytes: options.window_bytes,
+        };
+        let sessions = Sessions::new(&options);
+        let inner = Inner { state, auth, clock, options, source, sessions, stop: stop.clone() };
+        (Self(Arc::new(inner)), LiveTask { feed, stop })
+    }
+
+    /// The sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// Makes a websocket of a request: the headers of its 101. The session begins once they are sent.
+    pub fn enter(&self, asked: &Asked<'_>, remote: SocketAddr) -> Result<HeaderMap, Refused> {
+        if asked.names_protocol() {
+            return Err(Refused(StatusCode::BAD_REQUEST));
+        }
+        let place = self.0.sessions.enter(remote, self.0.clock.now_us()).map_err(|full| match full {
+            NoPlace::Address => Refused(StatusCode::TOO_MANY_REQUESTS),
+            NoPlace::Total => Refused(StatusCode::SERVICE_UNAVAILABLE),
+        })?;
+        let accept = asked.accept_key()?;
+        let upgrade = asked.upgrade.clone().ok_or(Refused(StatusCode::BAD_REQUEST))?;
+        let (live, stop) = (self.clone(), self.0.stop.clone());
+        let serving = async move {
+            let upgraded = stop.run_until_cancelled(upgrade).await;
+            if let Some(Ok(upgraded)) = upgraded {
+                let socket = Socket::new(upgraded, live.options().max_frame_bytes).await;
+                Session::new(live, place, socket, new_id).run(stop).await;
+            }
+        };
+        drop(self.0.source.tasks.spawn("session", serving));
+        Ok(switching(accept))
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.0.source
+    }
+
+    pub(super) fn now_s(&self) -> u64 {
+        self.0.clock.now_us() / 1_000_000
+    }
+
+    pub(super) async fn verify(&self, token: &str) -> Option<Caller> {
+        let caller = self.0.auth.verify(token).await.ok()?;
+        Some(Caller { account: caller.account, token: caller.token, expires_s: caller.expires_s })
+    }
+
+    /// Whether an account's sessions may stay.
+    pub(super) fn is_open(&self, account: AccountId) -> bool {
+        self.0.state.account(account).is_some_and(|account| account.enabled)
+    }
+}
+
+impl Accounts for Live {
+    fn covers(&self, caller: AccountId, account: AccountId) -> bool {
+        self.0.state.is_ancestor_or_self(caller, account)
+    }
+
+    fn is_master(&self, caller: AccountId) -> bool {
+        self.0.state.settings().master == caller
+    }
+}
+
+fn new_id() -> String {
+    random_id().to_string()
+}
+
+impl LiveTask {
+    /// Follows the log until `stop`, then ends every session with 1001.
+    pub async fn run(self, stop: Stop) {
+        self.feed.run(stop).await;
+        self.stop.cancel();
+    }
+}

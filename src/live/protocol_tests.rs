@@ -1,0 +1,399 @@
+//! Every rule of the conversation, by table: what is sent, what comes back.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{EventId, Id};
+
+const OWN: &str = "000000000000000000000000000000aa";
+const BELOW: &str = "000000000000000000000000000000bb";
+const STRANGE: &str = "000000000000000000000000000000cc";
+const GOOD: &str = "good-token";
+
+/// The account of the token, and one below it; `is_master` when it may see everybody's events.
+struct Tree {
+    is_master: bool,
+}
+
+impl Accounts for Tree {
+    fn covers(&self, caller: AccountId, account: AccountId) -> bool {
+        caller == account || account == BELOW.parse().unwrap()
+    }
+
+    fn is_master(&self, _: AccountId) -> bool {
+        self.is_master
+    }
+}
+
+/// A session and what is around it.
+struct Talk {
+    protocol: Protocol,
+    tree: Tree,
+    now_us: u64,
+    now_s: u64,
+    /// What the log answers.
+    place: fn() -> Result<Place, StartError>,
+    denied: Denied,
+}
+
+impl Talk {
+    fn with(options: &Options) -> Self {
+        let new_id = || "made".to_owned();
+        Self {
+            protocol: Protocol::new(
+                "192.0.2.1:7".to_owned(),
+                Arc::new(LogIds::new(1, Vec::new())),
+                options,
+                new_id,
+            ),
+            tree: Tree { is_master: false },
+            now_us: 0,
+            now_s: 100,
+            place: || Ok(Place { from: 5, live_from: 5 }),
+            denied: Denied::Token,
+        }
+    }
+
+    fn begin() -> Self {
+        Self::with(&Options::default())
+    }
+
+    /// A session whose client is known.
+    fn known() -> Self {
+        let mut talk = Self::begin();
+        assert_eq!(talk.ask(&json!({"auth_token": GOOD}))["status"], "success");
+        talk
+    }
+
+    fn say(&mut self, text: &str) -> Value {
+        let mut effect = self.protocol.receive(text, (self.now_us, self.now_s), &self.tree);
+        loop {
+            effect = match effect {
+                Effect::Reply(reply) => return serde_json::from_str(&reply).unwrap(),
+                Effect::Verify(frame) => {
+                    let caller = match frame.token.as_str() {
+                        GOOD => Ok((OWN, 200)),
+                        "newer" => Ok((OWN, 900)),
+                        "other" => Ok((BELOW, 900)),
+                        _ => Err(self.denied),
+                    };
+                    let token = frame.token.clone();
+                    let caller = caller.map(|(account, expires_s)| Caller {
+                        account: account.parse().unwrap(),
+                        token,
+                        expires_s,
+                    });
+                    self.protocol.verified(frame, caller, &self.tree)
+                }
+                Effect::Locate(wanted) => self.protocol.located(wanted, (self.place)()),
+            };
+        }
+    }
+
+    fn ask(&mut self, frame: &Value) -> Value {
+        self.say(&frame.to_string())
+    }
+
+    /// The data of a reply that must be a success.
+    fn data(&mut self, frame: &Value) -> Value {
+        let reply = self.ask(frame);
+        assert_eq!((&reply["status"], &reply["action"]), (&json!("success"), &json!("reply")), "{reply}");
+        reply["data"].clone()
+    }
+
+    /// The one error of a reply.
+    fn error(&mut self, frame: &Value) -> String {
+        let reply = self.ask(frame);
+        assert_eq!((&reply["status"], &reply["action"]), (&json!("error"), &json!("reply")), "{reply}");
+        let errors = reply["data"]["errors"].as_array().unwrap();
+        assert_eq!(errors.len(), 1, "{reply}");
+        errors[0].as_str().unwrap().to_owned()
+    }
+}
+
+fn subscribe(account: &str, binding: &str) -> Value {
+    json!({"action": "subscribe", "data": {"account_id": account, "binding": binding}})
+}
+
+#[test]
+fn a_client_is_nobody_until_it_shows_a_good_token() {
+    let mut talk = Talk::begin();
+    for token in [json!(null), json!(""), json!(7), json!({"a": 1})] {
+        for action in ["ping", "subscribe", "noop", "a.b", "*"] {
+            let error = talk.error(&json!({"action": action, "auth_token": token}));
+            assert_eq!(error, "authentication token required");
+        }
+    }
+    let error = talk.error(&json!({"action": "ping", "auth_token": "secret-and-wrong"}));
+    assert_eq!(error, "failed to authenticate token secret-a…");
+    assert_eq!(talk.error(&json!({"auth_token": "é"})), "failed to authenticate token é…");
+    talk.denied = Denied::TooMany(3);
+    assert_eq!(talk.error(&json!({"auth_token": "x"})), "too many sessions of this account : at most 3");
+    assert_eq!(talk.data(&json!({"action": "ping", "auth_token": GOOD})), json!({"response": "pong"}));
+    // From now on tokens are not looked at.
+    assert_eq!(talk.data(&json!({"action": "ping", "auth_token": "x"})), json!({"response": "pong"}));
+    assert_eq!(talk.data(&json!({"action": "ping"})), json!({"response": "pong"}));
+}
+
+#[test]
+fn a_frame_that_is_refused_leaves_the_client_known_and_nothing_else_changed() {
+    let mut talk = Talk::begin();
+    let mut frame = subscribe(OWN, "call.BOO.*");
+    (frame["auth_token"], frame["name"]) = (GOOD.into(), "tab".into());
+    assert_eq!(talk.error(&frame), "event BOO not supported");
+    assert!(talk.protocol.caller().is_some() && talk.protocol.name.is_none());
+    assert_eq!(talk.data(&json!({"action": "ping"})), json!({"response": "pong"}));
+}
+
+#[test]
+fn a_request_id_is_echoed_or_made() {
+    let mut talk = Talk::known();
+    for (given, echoed) in [
+        (json!("8f4c"), json!("8f4c")),
+        (json!(7), json!(7)),
+        (json!(""), json!("")),
+        (json!(null), json!("made")),
+    ] {
+        assert_eq!(talk.ask(&json!({"request_id": given}))["request_id"], echoed);
+    }
+    assert_eq!(talk.say("{")["request_id"], "made");
+}
+
+#[test]
+fn unknown_actions_succeed_and_do_nothing() {
+    let mut talk = Talk::known();
+    talk.data(&subscribe(OWN, "call.*.*"));
+    for action in
+        [json!(null), json!(""), json!("noop"), json!("*"), json!("#"), json!("a.b"), json!(["ping"])]
+    {
+        assert_eq!(talk.data(&json!({"action": action})), json!({}), "{action}");
+    }
+    assert_eq!(talk.protocol.subscriptions.list(), ["call.*.*"]);
+    assert_eq!(talk.error(&json!({"action": "command"})), "unknown action command", "there are none yet");
+}
+
+#[test]
+fn malformed_input_is_answered() {
+    for text in ["", "{", "[]", "7", "\"ping\"", "null", "{\"action\":}", "{} {}", &"[".repeat(100_000)] {
+        let mut talk = Talk::known();
+        let reply = talk.say(text);
+        assert_eq!(reply["data"], json!({"errors": ["invalid JSON"]}), "{text:.20}");
+    }
+}
+
+#[test]
+fn a_target_is_checked_in_kazoos_order() {
+    let none = "missing required keys in data object";
+    let both = "missing required keys : account_id, binding";
+    let (no_account, no_binding) = ("missing required keys : account_id", "missing required keys : binding");
+    let unauthorized = "unauthorized account id";
+    let unknown = "no available subscriptions to requested binding";
+    for (data, words) in [
+        (json!(null), none),
+        (json!({}), none),
+        (json!("text"), none),
+        (json!([]), none),
+        (json!({"x": 1}), both),
+        (json!({"account_id": null, "binding": null}), both),
+        (json!({"binding": "call.*.*"}), no_account),
+        (json!({"account_id": OWN}), no_binding),
+        (json!({"account_id": OWN, "binding": 7}), no_binding),
+        (json!({"account_id": OWN, "bindings": []}), no_binding),
+        (json!({"account_id": OWN, "bindings": "call.*.*"}), no_binding),
+        (json!({"account_id": OWN, "bindings": ["call.*.*", 7]}), no_binding),
+        // Form comes before account, account before what is unknown.
+        (json!({"account_id": STRANGE, "binding": "call.BOO.*"}), "event BOO not supported"),
+        (json!({"account_id": STRANGE, "binding": "foo.bar"}), unauthorized),
+        (json!({"account_id": OWN, "binding": "foo.bar"}), unknown),
+        (json!({"account_id": OWN, "binding": ""}), unknown),
+        (json!({"account_id": OWN, "bindings": ["call.*.*", "foo.bar"]}), unknown),
+        (json!({"account_id": STRANGE, "binding": "call.*.*"}), unauthorized),
+        (json!({"account_id": "x", "binding": "call.*.*"}), unauthorized),
+        (json!({"account_id": 7, "binding": "call.*.*"}), unauthorized),
+        (json!({"account_id": "*", "binding": "call.*.*"}), "unauthorized wildcard account id"),
+        (json!({"account_id": OWN, "binding": "call.*.*", "after": "x"}), "invalid event id : x"),
+        (json!({"account_id": OWN, "binding": "call.*.*", "after": 7}), "invalid event id : 7"),
+        (json!({"account_id": OWN, "binding": "call.*.*", "since": "then"}), "invalid time : then"),
+        (json!({"account_id": OWN, "binding": "call.*.*", "since": 5}), "invalid time : 5"),
+    ] {
+        let mut talk = Talk::known();
+        assert_eq!(talk.error(&json!({"action": "subscribe", "data": data})), words, "{data}");
+        assert_eq!(talk.protocol.subscriptions.len(), 0, "{data}");
+    }
+}
+
+#[test]
+fn own_accounts_and_those_below_may_be_subscribed_to_and_all_by_the_master() {
+    let mut talk = Talk::known();
+    assert_eq!(talk.data(&subscribe(OWN, "call.*.*"))["subscribed"], json!(["call.*.*"]));
+    let below = talk.data(&subscribe(&BELOW.to_uppercase(), "call.*.*"));
+    assert_eq!(below["subscribed"], json!(["call.*.*", "call.*.*"]));
+    talk.tree.is_master = true;
+    let data = talk.data(&subscribe("*", "object.*.*"));
+    assert_eq!(data["subscribed"], json!(["call.*.*", "call.*.*", "object.*.*"]));
+    let reaches = talk.protocol.subscriptions.reaches();
+    assert_eq!(reaches, [Reach::One(Id(0xaa)), Reach::One(Id(0xbb)), Reach::All].into());
+}
+
+#[test]
+fn a_subscription_in_every_form_is_a_success_once_and_again() {
+    for frame in [
+        json!({"action": "subscribe", "data": {"account_id": OWN, "binding": "call.*.*"}}),
+        json!({"action": "subscribe", "data": {"account_id": OWN, "bindings": ["call.*.*"]}}),
+        json!({"action": "subscribe", "data": {"account_id": OWN, "binding": "call.*.*", "bindings": ["x"]}}),
+        json!({"action": "subscribe", "account_id": OWN, "binding": "call.*.*"}),
+        json!({"action": "subscribe", "account_id": OWN, "bindings": ["call.*.*", "call.*.*"]}),
+        json!({"action": "subscribe", "account_id": OWN, "binding": "call.*.*", "bindings": ["x"], "data": null}),
+    ] {
+        let mut talk = Talk::known();
+        for _ in 0..3 {
+            let expected = json!({"subscribed": ["call.*.*"], "event_id": "000000010000000000000004"});
+            assert_eq!(talk.data(&frame), expected, "{frame}");
+        }
+        let frame = json!({"action": "subscribe", "account_id": STRANGE, "data": {"account_id": OWN, "binding": "dialog.*"}});
+        let expected = json!(["call.*.*", "dialog.*"]);
+        assert_eq!(talk.data(&frame)["subscribed"], expected, "the data object counts");
+    }
+}
+
+#[test]
+fn unsubscribing_takes_away_what_is_named_and_is_always_a_success() {
+    let unsubscribe = |more: Value| {
+        let mut frame = json!({"action": "unsubscribe"});
+        frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        frame
+    };
+    let one = json!({"account_id": OWN, "binding": "call.*.*"});
+    for (frame, gone, left) in [
+        (json!({"data": one}), vec!["call.*.*"], vec!["fax.status.*", "call.*.*"]),
+        (one, vec!["call.*.*"], vec!["fax.status.*", "call.*.*"]),
+        (
+            json!({"data": {"account_id": OWN, "bindings": ["fax.status.*", "call.*.*"]}}),
+            vec!["fax.status.*", "call.*.*"],
+            vec!["call.*.*"],
+        ),
+        // Not subscribed, for another account, or spelled otherwise: nothing is taken.
+        (
+            json!({"data": {"account_id": OWN, "binding": "call.PARK_PARKED.*"}}),
+            vec!["call.PARK_PARKED.*"],
+            vec!["call.*.*", "fax.status.*", "call.*.*"],
+        ),
+        (
+            json!({"data": {"account_id": STRANGE, "binding": "call.*.*"}}),
+            vec!["call.*.*"],
+            vec!["call.*.*", "fax.status.*", "call.*.*"],
+        ),
+        (
+            json!({"data": {"account_id": "nobody", "binding": "call.*.*"}}),
+            vec!["call.*.*"],
+            vec!["call.*.*", "fax.status.*", "call.*.*"],
+        ),
+        // As in 2016: everything, or everything of an account.
+        (json!({}), vec!["call.*.*", "fax.status.*", "call.*.*"], vec![]),
+        (json!({"account_id": OWN}), vec!["call.*.*", "fax.status.*"], vec!["call.*.*"]),
+    ] {
+        let mut talk = Talk::known();
+        for (account, binding) in [(OWN, "call.*.*"), (OWN, "fax.status.*"), (BELOW, "call.*.*")] {
+            talk.data(&subscribe(account, binding));
+        }
+        let data = talk.data(&unsubscribe(frame.clone()));
+        assert_eq!(data, json!({"unsubscribed": gone, "subscribed": left}), "{frame}");
+    }
+    let mut talk = Talk::known();
+    for (frame, words) in [
+        (json!({"data": {}}), "missing required keys in data object"),
+        (json!({"data": {"account_id": OWN}}), "missing required keys : binding"),
+        (json!({"data": {"account_id": OWN, "binding": "call.BOO.*"}}), "event BOO not supported"),
+        (
+            json!({"data": {"account_id": OWN, "binding": "foo"}}),
+            "no available subscriptions to requested binding",
+        ),
+    ] {
+        assert_eq!(talk.error(&unsubscribe(frame)), words);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_had_is_told_and_nothing_is_subscribed() {
+    let mut talk = Talk::known();
+    let mut frame = subscribe(OWN, "call.*.*");
+    frame["data"]["after"] = "000000010000000000000004".into();
+    talk.place = || Err(StartError::Dropped(EventId { log: 1, offset: 4 }));
+    assert_eq!(talk.error(&frame), "events after 000000010000000000000004 are no longer kept");
+    assert_eq!(talk.protocol.subscriptions.len(), 0);
+    talk.place = || Ok(Place { from: 5, live_from: 9 });
+    assert_eq!(talk.data(&frame)["event_id"], "000000010000000000000004");
+    assert_eq!(talk.protocol.subscriptions.position(), Some(5));
+}
+
+#[test]
+fn more_frames_than_the_bucket_holds_are_refused_before_anything_else() {
+    let mut talk = Talk::begin();
+    for _ in 0..100 {
+        assert_eq!(talk.error(&json!({})), "authentication token required");
+    }
+    let words = "rate limiting threshold hit for 192.0.2.1:7!";
+    let reply = talk.ask(&json!({"request_id": "r", "auth_token": GOOD}));
+    assert_eq!((&reply["request_id"], &reply["data"]["errors"][0]), (&json!("r"), &json!(words)));
+    assert_eq!(talk.say("{")["data"]["errors"][0], words);
+    talk.now_us = 100_000;
+    assert_eq!(talk.data(&json!({"auth_token": GOOD})), json!({}));
+    assert_eq!(talk.error(&json!({})), words);
+}
+
+#[test]
+fn more_bindings_than_a_session_may_have_are_refused() {
+    let mut talk = Talk::with(&Options { max_bindings: 2, ..Options::default() });
+    talk.data(&json!({"auth_token": GOOD}));
+    talk.data(&subscribe(OWN, "call.*.*"));
+    let two = json!({"action": "subscribe", "account_id": OWN, "bindings": ["fax.status.*", "dialog.*"]});
+    assert_eq!(talk.error(&two), "too many bindings : at most 2");
+    talk.data(&subscribe(OWN, "fax.status.*"));
+    talk.data(&subscribe(OWN, "call.*.*"));
+    assert_eq!(talk.error(&subscribe(OWN, "dialog.*")), "too many bindings : at most 2");
+}
+
+#[test]
+fn a_name_and_metadata_stay_until_they_are_changed() {
+    let mut talk = Talk::known();
+    talk.data(&json!({"name": "console", "metadata": {"tab": 2}}));
+    talk.data(&json!({"action": "ping"}));
+    assert_eq!(
+        (&talk.protocol.name, &talk.protocol.metadata),
+        (&Some("console".into()), &Some(json!({"tab": 2})))
+    );
+    talk.data(&json!({"name": "other"}));
+    assert_eq!(
+        (&talk.protocol.name, &talk.protocol.metadata),
+        (&Some("other".into()), &Some(json!({"tab": 2})))
+    );
+}
+
+#[test]
+fn an_expired_token_is_ignored_refused_or_the_end_as_configured() {
+    let with = |token_expiry| {
+        let mut talk = Talk::with(&Options { token_expiry, ..Options::default() });
+        talk.data(&json!({"auth_token": GOOD}));
+        talk.now_s = 200;
+        talk
+    };
+    let mut ignoring = with(TokenExpiry::Ignore);
+    ignoring.data(&subscribe(OWN, "call.*.*"));
+    assert!(!ignoring.protocol.is_over(10_000));
+
+    let mut refusing = with(TokenExpiry::Refuse);
+    assert!(!refusing.protocol.is_over(10_000));
+    refusing.data(&json!({"action": "ping"}));
+    assert_eq!(refusing.error(&subscribe(OWN, "call.*.*")), "authentication token required");
+    let mut frame = subscribe(OWN, "call.*.*");
+    frame["auth_token"] = "other".into();
+    assert_eq!(refusing.error(&frame), "failed to authenticate token other…");
+    frame["auth_token"] = "newer".into();
+    refusing.data(&frame);
+    refusing.data(&subscribe(OWN, "dialog.*"));
+
+    let mut closing = with(TokenExpiry::Close);
+    assert!(closing.protocol.is_over(200) && !closing.protocol.is_over(199));
+    closing.data(&json!({"auth_token": "newer"}));
+    assert!(!closing.protocol.is_over(200) && closing.protocol.is_over(900));
+}

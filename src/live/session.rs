@@ -1,0 +1,176 @@
+//! One session: the loop around the protocol. It reads the client's frames, answers each, and in between writes
+//! the events that the follower brings, a window at a time. While a client does not read, its position in the
+//! log stands still, and so does its memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::follower::{FollowError, Follower, Source};
+use super::handle::Live;
+use super::protocol::{Denied, Effect, Protocol};
+use super::sessions::{Place, session_id};
+use super::socket::{Socket, Step};
+use super::start::{Start, StartError};
+use super::subscriptions::Place as LogPlace;
+use crate::tasks::Stop;
+
+/// Answers that may wait for a client before its next frame is read.
+const MOST_ANSWERS: usize = 64;
+/// A client that got no more than this since it was last heard must have seen a ping.
+const SURELY_READ: usize = 4 << 10;
+
+/// Why a session ends, if anybody is to be told.
+type End = Option<(CloseCode, &'static str)>;
+
+/// One websocket session.
+#[derive(Debug)]
+pub(super) struct Session {
+    live: Live,
+    place: Place,
+    socket: Socket,
+    protocol: Protocol,
+    follower: Follower,
+    began: Instant,
+    /// When the client was last heard, and when it last said something by itself.
+    heard: Instant,
+    spoke: Instant,
+}
+
+impl Session {
+    pub(super) fn new(live: Live, place: Place, socket: Socket, new_id: fn() -> String) -> Self {
+        let id = session_id(place.address());
+        let protocol = Protocol::new(id, Arc::clone(&live.source().log_ids), live.options(), new_id);
+        let follower = Follower::new(live.source().clone());
+        let now = Instant::now();
+        Self { live, place, socket, protocol, follower, began: now, heard: now, spoke: now }
+    }
+
+    /// Serves the client until one of both ends it.
+    pub(super) async fn run(mut self, stop: Stop) {
+        let end = self.serve(&stop).await;
+        let within = self.live.options().close_timeout;
+        let Self { place, socket, follower, .. } = self;
+        drop(follower);
+        if let Some((code, reason)) = end {
+            tracing::debug!(session = %session_id(place.address()), code = u16::from(code), reason, "session closed");
+            socket.close(code, reason, within).await;
+        }
+    }
+
+    async fn serve(&mut self, stop: &Stop) -> End {
+        let closed = self.place.closed.clone();
+        let period = self.live.options().ping_interval;
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let reads = self.socket.waiting() < MOST_ANSWERS;
+            let wants_events = self.socket.waiting() == 0;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Some((CloseCode::Away, "shutting down")),
+                () = closed.cancelled() => return Some((CloseCode::Normal, "closed by an operator")),
+                _ = ticks.tick() => if let Some(end) = self.tick() { return end },
+                step = self.socket.step(reads) => match step {
+                    Step::Text(text) => self.hear(&text).await,
+                    Step::Other { is_own } => self.heard(is_own),
+                    Step::Written => {}
+                    Step::Over(code) => return code.map(|code| (code, "")),
+                },
+                frames = self.follower.next(&mut self.protocol.subscriptions), if wants_events => {
+                    match frames {
+                        Ok(frames) => frames.into_iter().for_each(|frame| self.socket.send(frame)),
+                        Err(error) => return Some(reason(&error)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn heard(&mut self, is_own: bool) {
+        self.heard = Instant::now();
+        if is_own {
+            self.spoke = self.heard;
+        }
+    }
+
+    /// Answers one frame, with all that has to happen for it.
+    async fn hear(&mut self, text: &str) {
+        self.heard(true);
+        let now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let live = self.live.clone();
+        self.follower.settle(&mut self.protocol.subscriptions);
+        let mut effect = self.protocol.receive(text, (now_us, live.now_s()), &live);
+        let reply = loop {
+            effect = match effect {
+                Effect::Reply(reply) => break reply,
+                Effect::Verify(unverified) => {
+                    let outcome = match live.verify(&unverified.token).await {
+                        Some(caller) => {
+                            let claimed = self.place.claim(caller.account);
+                            claimed.map(|()| caller).map_err(Denied::TooMany)
+                        }
+                        None => Err(Denied::Token),
+                    };
+                    self.protocol.verified(unverified, outcome, &live)
+                }
+                Effect::Locate(unlocated) => {
+                    let place = locate(live.source(), unlocated.start).await;
+                    self.protocol.located(unlocated, place)
+                }
+            };
+        };
+        self.follower.follow(&self.protocol.subscriptions);
+        self.place.show(&self.protocol);
+        self.socket.send(reply);
+    }
+
+    /// Looks after the connection once in a ping's time.
+    fn tick(&mut self) -> Option<End> {
+        self.follower.settle(&mut self.protocol.subscriptions);
+        let options = self.live.options();
+        if self.spoke.elapsed() >= options.idle_timeout {
+            return Some(Some((CloseCode::Normal, "idle")));
+        }
+        // Behind many bytes a ping may not have been seen yet; TCP itself finds out whether the peer lives.
+        let must_have_seen = self.socket.unheard_bytes() <= SURELY_READ && self.socket.waiting() == 0;
+        if must_have_seen && self.heard.elapsed() > options.ping_interval * 2 + Duration::from_secs(1) {
+            return Some(None);
+        }
+        if let Some(caller) = self.protocol.caller()
+            && !self.live.is_open(caller.account)
+        {
+            return Some(Some((CloseCode::Policy, "account is gone or disabled")));
+        }
+        if self.protocol.is_over(self.live.now_s()) {
+            return Some(Some((CloseCode::Policy, "token has expired")));
+        }
+        if self.socket.waiting() == 0 {
+            self.socket.ping();
+        }
+        None
+    }
+}
+
+/// Looking for a time may read from the disk, the rest is at hand.
+async fn locate(source: &Source, start: Start) -> Result<LogPlace, StartError> {
+    let (log, log_ids) = (source.log.clone(), Arc::clone(&source.log_ids));
+    if !matches!(start, Start::Since(_)) {
+        return start.locate(&log, &log_ids);
+    }
+    let found = source.tasks.spawn_blocking(move || start.locate(&log, &log_ids)).await;
+    found.unwrap_or(Err(StartError::Ending))
+}
+
+fn reason(error: &FollowError) -> (CloseCode, &'static str) {
+    match error {
+        FollowError::BehindRetention => (CloseCode::Again, "behind retention"),
+        FollowError::Read(_) => {
+            tracing::error!(%error, "a session ends: the events log cannot be read: {error}");
+            (CloseCode::Error, "event log cannot be read")
+        }
+        FollowError::Ending => (CloseCode::Away, "shutting down"),
+    }
+}

@@ -1,0 +1,232 @@
+//! Which sessions there are, for listings and limits. A session holds a seat from before its upgrade until its
+//! connection is gone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use super::options::Options;
+use super::protocol::Protocol;
+use crate::model::AccountId;
+use crate::tasks::Stop;
+
+/// What a listing shows of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionView {
+    /// `IP:PORT` of the client.
+    pub id: String,
+    /// The account of its token.
+    pub account: AccountId,
+    /// The first 8 characters of its token; more of it is kept nowhere here.
+    pub token: String,
+    /// The client's bindings, oldest first.
+    pub bindings: Vec<String>,
+    /// When it connected, in microseconds since 1970.
+    pub since_us: u64,
+    /// The client's address.
+    pub source: IpAddr,
+    /// This host.
+    pub destination: String,
+    /// As the client named it.
+    pub name: Option<Value>,
+    /// What the client left with it.
+    pub metadata: Option<Value>,
+}
+
+/// All sessions of this process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sessions(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    seats: Mutex<Seats>,
+    most: usize,
+    most_per_ip: usize,
+    most_per_account: usize,
+    host: String,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    /// In the order of their beginnings.
+    taken: BTreeMap<u64, Seat>,
+    next: u64,
+    by_ip: HashMap<IpAddr, usize>,
+    by_account: HashMap<AccountId, usize>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    address: SocketAddr,
+    /// None before the client has shown a token.
+    view: Option<SessionView>,
+    close: Stop,
+}
+
+/// A place for one session; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    sessions: Sessions,
+    number: u64,
+    address: SocketAddr,
+    since_us: u64,
+    /// Cancelled when an operator closes the session.
+    pub(super) closed: Stop,
+    account: Option<AccountId>,
+}
+
+/// Why there is no place for one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// As many from this address as are allowed.
+    Address,
+    /// As many in all.
+    Total,
+}
+
+impl Sessions {
+    pub(super) fn new(options: &Options) -> Self {
+        Self(Arc::new(Inner {
+            seats: Mutex::default(),
+            most: options.max_sessions,
+            most_per_ip: options.max_per_ip,
+            most_per_account: options.max_per_account,
+            host: options.host.clone(),
+        }))
+    }
+
+    /// How many there are, those without a token included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.seats().taken.len()
+    }
+
+    /// The sessions of these accounts, oldest first. One that has not shown a token is nobody's.
+    #[must_use]
+    pub fn of(&self, accounts: &[AccountId]) -> Vec<SessionView> {
+        let seats = self.seats();
+        let views = seats.taken.values().filter_map(|seat| seat.view.as_ref());
+        views.filter(|view| accounts.contains(&view.account)).cloned().collect()
+    }
+
+    /// One session of these accounts.
+    #[must_use]
+    pub fn find(&self, accounts: &[AccountId], id: &str) -> Option<SessionView> {
+        self.of(accounts).into_iter().find(|view| view.id == id)
+    }
+
+    /// Has a session of these accounts closed; what it was.
+    #[must_use]
+    pub fn close(&self, accounts: &[AccountId], id: &str) -> Option<SessionView> {
+        let seats = self.seats();
+        let is_it = |view: &SessionView| view.id == id && accounts.contains(&view.account);
+        let seat = seats.taken.values().find(|seat| seat.view.as_ref().is_some_and(is_it))?;
+        seat.close.cancel();
+        seat.view.clone()
+    }
+
+    /// A place for a client, unless its address or the process has as many as are allowed.
+    pub(super) fn enter(&self, address: SocketAddr, since_us: u64) -> Result<Place, NoPlace> {
+        let mut seats = self.seats();
+        let from_there = seats.by_ip.get(&address.ip()).copied().unwrap_or(0);
+        if is_full(self.0.most_per_ip, from_there) {
+            return Err(NoPlace::Address);
+        }
+        if is_full(self.0.most, seats.taken.len()) {
+            return Err(NoPlace::Total);
+        }
+        let (number, closed) = (seats.next, Stop::new());
+        seats.next += 1;
+        seats.taken.insert(number, Seat { address, view: None, close: closed.clone() });
+        *seats.by_ip.entry(address.ip()).or_default() += 1;
+        Ok(Place { sessions: self.clone(), number, address, since_us, closed, account: None })
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_full(most: usize, there: usize) -> bool {
+    most > 0 && there >= most
+}
+
+impl Place {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Counts the session as one of an account's; the most that are allowed when there are as many.
+    pub(super) fn claim(&mut self, account: AccountId) -> Result<(), usize> {
+        if self.account == Some(account) {
+            return Ok(());
+        }
+        let mut seats = self.sessions.seats();
+        let most = self.sessions.0.most_per_account;
+        let there = seats.by_account.entry(account).or_default();
+        if is_full(most, *there) {
+            return Err(most);
+        }
+        *there += 1;
+        drop(seats);
+        self.account = Some(account);
+        Ok(())
+    }
+
+    /// Shows listings how the session is now.
+    pub(super) fn show(&self, protocol: &Protocol) {
+        let Some(caller) = protocol.caller() else { return };
+        let view = SessionView {
+            id: session_id(self.address),
+            account: caller.account,
+            token: caller.token.chars().take(8).collect(),
+            bindings: protocol.subscriptions.list(),
+            since_us: self.since_us,
+            source: self.address.ip().to_canonical(),
+            destination: self.sessions.0.host.clone(),
+            name: protocol.name.clone(),
+            metadata: protocol.metadata.clone(),
+        };
+        if let Some(seat) = self.sessions.seats().taken.get_mut(&self.number) {
+            seat.view = Some(view);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut seats = self.sessions.seats();
+        let Some(seat) = seats.taken.remove(&self.number) else { return };
+        less(&mut seats.by_ip, &seat.address.ip());
+        if let Some(account) = self.account {
+            less(&mut seats.by_account, &account);
+        }
+    }
+}
+
+fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// A session's name: `IP:PORT`, IPv6 as eight groups without `::` (`websockets.md` 1.3).
+pub(super) fn session_id(address: SocketAddr) -> String {
+    let port = address.port();
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => format!("{ip}:{port}"),
+        IpAddr::V6(ip) => {
+            let groups = ip.segments().map(|group| format!("{group:x}"));
+            format!("{}:{port}", groups.join(":"))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! Where a subscription begins: now, behind an event that the client has seen, or at a time.
+
+use serde_json::{Map, Value};
+
+use super::subscriptions::Place;
+use crate::log::{ReadError, Reader};
+use crate::model::{EventId, GREGORIAN_OFFSET_S, LogIds};
+
+/// The beginning that a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// With the next event.
+    Now,
+    /// Behind this event.
+    After(EventId),
+    /// With the first event of this time or later, in microseconds since 1970.
+    Since(u64),
+}
+
+/// A beginning that cannot be had; the text is the client's answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("invalid event id : {0}")]
+    NoEventId(String),
+    #[error("invalid time : {0}")]
+    NoTime(String),
+    #[error("event {0} is not in the log")]
+    Unknown(EventId),
+    #[error("events after {0} are no longer kept")]
+    Dropped(EventId),
+    #[error("event log cannot be read")]
+    Read(#[from] ReadError),
+    #[error("shutting down")]
+    Ending,
+}
+
+impl Start {
+    /// `after` (an event's id) or `since` (Gregorian seconds); the former wins.
+    pub(super) fn of(members: &Map<String, Value>) -> Result<Self, StartError> {
+        let given = |name: &str| members.get(name).filter(|value| !value.is_null());
+        if let Some(after) = given("after") {
+            let id = after.as_str().and_then(|text| text.parse().ok());
+            return id.map(Self::After).ok_or_else(|| StartError::NoEventId(shown(after)));
+        }
+        let Some(since) = given("since") else { return Ok(Self::Now) };
+        let seconds = since.as_u64().or_else(|| since.as_str()?.parse().ok());
+        let unix = seconds.and_then(|seconds| seconds.checked_sub(GREGORIAN_OFFSET_S));
+        let unix_us = unix.and_then(|seconds| seconds.checked_mul(1_000_000));
+        unix_us.map(Self::Since).ok_or_else(|| StartError::NoTime(shown(since)))
+    }
+
+    /// Its place in the log as it is now. Blocks on the disk for a time only.
+    pub(super) fn locate(self, log: &Reader, log_ids: &LogIds) -> Result<Place, StartError> {
+        let live_from = log.end();
+        let from = match self {
+            Self::Now => live_from,
+            Self::Since(time_us) => log.offset_at_time(time_us)?.min(live_from),
+            Self::After(id) if log_ids.offset_of(id).is_none() || id.offset >= live_from => {
+                return Err(StartError::Unknown(id));
+            }
+            Self::After(id) if id.offset + 1 < log.first() => return Err(StartError::Dropped(id)),
+            Self::After(id) => id.offset + 1,
+        };
+        Ok(Place { from, live_from })
+    }
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).chars().take(64).collect()
+}
