@@ -16,8 +16,8 @@ use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
-    accounts, admin, api_keys, attempts, channels, dead, definitions, events, health, log_in, metrics, pause,
-    queue, reenable, replays, samples, search, test_hook, users, webhooks, websockets,
+    accounts, admin, api_keys, attempts, channels, dead, definitions, events, log_in, pages, pause, queue,
+    reenable, replays, samples, search, test_hook, users, webhooks, websockets,
 };
 use crate::auth::{Caller, Role};
 use crate::model::{Account, ReplayState, iso8601};
@@ -27,11 +27,8 @@ impl Api {
     /// Answers a request whose body has been read, or could not be.
     pub(super) async fn answer(&self, request: Request, body: Result<(), ApiError>) -> Response {
         let segments = request.segments.as_slice();
-        if segments.first().is_some_and(|first| first == "health") {
-            return health::answer(self, segments).await;
-        }
-        if segments == ["metrics"] {
-            return metrics::answer(self, &request).await;
+        if let Some(page) = pages::answer(self, &request).await {
+            return page;
         }
         let request_id = request.header("x-request-id").filter(|id| !id.is_empty() && id.len() <= 256);
         let mut frame = Frame {

@@ -6,13 +6,9 @@ use super::api::Api;
 use super::ports::{Fault, Readiness};
 use super::response::Response;
 
-/// Live: this answers. Ready: everything is at work; 503 with the reasons otherwise.
-pub(super) async fn answer(api: &Api, segments: &[String]) -> Response {
-    match segments.get(1).map(String::as_str) {
-        Some("live") if segments.len() == 2 => Response::json(200, &json!({"status": "live"})),
-        Some("ready") if segments.len() == 2 => ready(api).await,
-        _ => Response::json(404, &json!({"error": "not found"})),
-    }
+/// This answers.
+pub(super) fn live() -> Response {
+    Response::json(200, &json!({"status": "live"}))
 }
 
 /// All that is wrong now.
@@ -30,7 +26,8 @@ pub(super) async fn readiness(api: &Api) -> Readiness {
     readiness
 }
 
-async fn ready(api: &Api) -> Response {
+/// Everything is at work; 503 with the reasons otherwise.
+pub(super) async fn ready(api: &Api) -> Response {
     let readiness = readiness(api).await;
     let is_ready = readiness.faults.is_empty();
     let status = if is_ready { 200 } else { 503 };
