@@ -14,6 +14,7 @@ directory=$(mktemp -d)
 key=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 
 "$binary" serve --set "data_dir=$directory/data" --set http.listen=127.0.0.1:0 --set "auth.master_api_key=$key" \
+  --set rate_limit.burst=0 --set auth.wrong_credentials_burst=0 \
   >"$directory/ready" 2>"$directory/log" &
 pid=$!
 trap 'kill "$pid" 2>/dev/null; wait "$pid" || true; rm -rf "$directory"' EXIT

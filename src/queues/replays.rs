@@ -88,12 +88,10 @@ impl Queues {
     /// The replays of a hook, newest first: running ones with their progress, then ended ones.
     pub async fn replays(&self, hook: HookId) -> Result<Vec<ReplayStatus>, AskError> {
         let mut found = self.ask(|answer| Command::Replays(hook, answer)).await?;
-        let ended = self.jobs()?;
+        // One that has come to its end, but whose end is not written yet, is shown as it began.
+        let kept = self.jobs()?.into_iter().filter(|job| job.hook == hook);
         found.extend(
-            ended
-                .into_iter()
-                .filter(|j| j.hook == hook && j.has_ended())
-                .map(|j| j.status(j.until, j.totals)),
+            kept.map(|job| job.status(if job.has_ended() { job.until } else { job.from }, job.totals)),
         );
         found.sort_by_key(|r| (std::cmp::Reverse(r.started_us), r.ended_us.is_some()));
         found.dedup_by_key(|r| r.id);

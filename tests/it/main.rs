@@ -31,6 +31,7 @@ mod log_format;
 mod log_model;
 mod log_power;
 mod open_log;
+mod openapi;
 mod operator;
 mod ordering;
 mod outcomes;

@@ -164,3 +164,20 @@ async fn a_replay_of_a_disabled_hook_waits_until_it_is_enabled() {
     assert_eq!(receiver.requests().iter().map(number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_replay_is_known_from_its_answer_on_until_it_has_ended() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let (hook, _) = delivered(&app, &receiver, 1).await;
+    for _ in 0..20 {
+        let replay = begin(&app, &hook, json!({"from_offset": 0})).await;
+        eventually("the replay ends", LONG, || async {
+            let seen = app.api.own("GET", &format!("/webhooks/{hook}/replay/{replay}"), None).await;
+            assert_eq!(seen.status, 200, "{seen:?}");
+            (seen.data()["state"] == "done").then_some(())
+        })
+        .await;
+    }
+    app.stop().await;
+}

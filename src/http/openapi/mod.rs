@@ -1,7 +1,8 @@
 //! `/openapi.json`: the API told to machines (OpenAPI 3.1), put together from what each resource says of itself.
 //!
 //! `base.json` holds what all share; each file of `paths/` holds one resource in short form, which
-//! [`operation`] writes out. Unit tests hold it against the table of routes.
+//! [`operation`] writes out. Unit tests hold it against the table of routes,
+//! `tests/it/openapi.rs` executes its examples.
 
 mod operation;
 
@@ -32,8 +33,10 @@ const RESOURCES: &[&str] = &[
     include_str!("paths/attempts.json"),
     include_str!("paths/queue.json"),
     include_str!("paths/replays.json"),
+    include_str!("paths/steering.json"),
     include_str!("paths/events.json"),
     include_str!("paths/channels.json"),
+    include_str!("paths/websockets.json"),
     include_str!("paths/operator.json"),
     include_str!("paths/pages.json"),
 ];

@@ -1,4 +1,4 @@
-//! The document against the program: every route is described, nothing else is, and every example fits its schema.
+//! The document against the program: every route is described, and nothing else is.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,6 @@ fn unnamed(path: &str) -> String {
 }
 
 #[test]
-#[ignore = "routes are being added; this is turned on when they are all here"]
 fn every_route_has_an_operation() {
     let missing: Vec<_> = answered().difference(&described()).cloned().collect();
     assert!(missing.is_empty(), "describe in src/http/openapi/paths: {}", missing.join(", "));

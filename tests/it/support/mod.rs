@@ -12,6 +12,7 @@ pub mod publisher;
 pub mod raw;
 pub mod receiver;
 mod receiver_http;
+pub mod schema;
 pub mod switch;
 pub mod wait;
 pub mod websocket;
