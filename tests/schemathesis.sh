@@ -28,4 +28,7 @@ base=$(python3 -c 'import json,sys; print("http://" + json.loads(open(sys.argv[1
 token=$(curl -sS -X PUT "$base/v2/api_auth" -H 'content-type: application/json' -d "{\"data\":{\"api_key\":\"$key\"}}" |
   python3 -c 'import json,sys; print(json.load(sys.stdin)["auth_token"])')
 
-schemathesis --config-file tests/schemathesis.toml run "$base/openapi.json" --header "X-Auth-Token: $token" --max-examples "$examples" --seed 1
+config=$PWD/tests/schemathesis.toml
+# What schemathesis leaves behind goes with the directory.
+cd "$directory"
+schemathesis --config-file "$config" run "$base/openapi.json" --header "X-Auth-Token: $token" --max-examples "$examples" --seed 1
