@@ -12,6 +12,7 @@ use switchhook::tasks::{Stop, Tasks};
 
 use super::support::broker::Broker;
 use super::support::switch::{Mood, Switch};
+use super::support::wait::eventually;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -46,6 +47,15 @@ async fn broker_questions_end_with_the_answer_of_every_switch_that_told_of_itsel
     second.advertise().await;
     now.fetch_add(30_000_000, Ordering::Relaxed);
 
+    // Each is heard in its own time; as long as none was, a question takes its whole time.
+    let asked = AtomicU64::new(0);
+    eventually("both have been heard", SOON, async || {
+        let id = format!("first{}", asked.fetch_add(1, Ordering::Relaxed));
+        let asking = requester.ask(question(&id), kazoo::account_channels);
+        let answers = tokio::time::timeout(Duration::from_secs(1), asking).await;
+        matches!(answers, Ok(Ok(answers)) if answers.len() == 2).then_some(())
+    })
+    .await;
     for n in 0..20 {
         let asking = requester.ask(question(&format!("m{n}")), kazoo::account_channels);
         let answers = tokio::time::timeout(SOON, asking).await.expect("both answered").unwrap();
