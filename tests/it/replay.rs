@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, TestApp, call_event};
 use crate::support::look::{LONG, events_of, number, patch, settled};
+use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
@@ -179,5 +180,85 @@ async fn a_replay_is_known_from_its_answer_on_until_it_has_ended() {
         })
         .await;
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_chooses_by_name_subject_and_message_and_says_how_many_that_are() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json", "hook": "all"})).await;
+    let mut events = events_of("one", 0..3);
+    events.extend(events_of("two", 3..6));
+    events.push(call_event("CHANNEL_DESTROY", "two", 6));
+    app.api.publish(&events).await;
+    settled(&app.api, &hook).await;
+    for (filter, numbers) in [
+        (json!({"subjects": ["two"]}), vec![3, 4, 5, 6]),
+        (json!({"subjects": "two", "event_names": ["CHANNEL_CREATE"]}), vec![3, 4, 5]),
+        (json!({"hook_events": ["channel_destroy"]}), vec![6]),
+        (json!({"msg_ids": ["one-CHANNEL_CREATE-1"]}), vec![1]),
+        (json!({"account_ids": ["0".repeat(32)]}), vec![]),
+    ] {
+        let mut data = filter.clone();
+        (data["from_offset"], data["dry_run"]) = (json!(0), json!(true));
+        let counted = ask(&app, &hook, data.clone()).await;
+        assert_eq!(counted.data()["matched"], numbers.len(), "{filter}: {counted:?}");
+        receiver.forget();
+        data["dry_run"] = json!(false);
+        let replay = begin(&app, &hook, data).await;
+        let done = ended(&app, &hook, &replay, "done").await;
+        assert_eq!(done["delivered"], numbers.len(), "{filter}: {done}");
+        let mut got: Vec<u64> = receiver.requests().iter().map(number).collect();
+        got.sort_unstable();
+        assert_eq!(got, numbers, "{filter}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_replay_stays_so_through_kill_9() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let hook = api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
+    api.publish(&events_of("one", 0..50)).await;
+    settled(&api, &hook).await;
+    let slow = json!({"data": {"from_offset": 0, "rate": 5}});
+    let begun = api.own("POST", &format!("/webhooks/{hook}/replay"), Some(slow)).await;
+    let path = format!("/webhooks/{hook}/replay/{}", begun.data()["id"].as_str().unwrap());
+    receiver.wait_for(52, LONG).await;
+    assert_eq!(api.own("DELETE", &path, None).await.data()["state"], "cancelled");
+    process.kill();
+    receiver.forget();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    api.publish(&events_of("one", 50..60)).await;
+    settled(&api, &hook).await;
+    assert_eq!(api.own("GET", &path, None).await.data()["state"], "cancelled");
+    assert!(receiver.requests().iter().all(|r| r.header("x-replay").is_none()));
+}
+
+#[tokio::test]
+async fn a_deleted_hook_s_replays_end_and_old_ended_ones_are_forgotten() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let (hook, _) = delivered(&app, &receiver, 1).await;
+    for _ in 0..22 {
+        let replay = begin(&app, &hook, json!({"from_offset": 0})).await;
+        ended(&app, &hook, &replay, "done").await;
+    }
+    let list = app.api.own("GET", &format!("/webhooks/{hook}/replay"), None).await;
+    let shown = list.data().as_array().unwrap().len();
+    assert_eq!(shown, 21, "the last one and twenty before it");
+    app.api.publish(&events_of("one", 1..50)).await;
+    settled(&app.api, &hook).await;
+    begin(&app, &hook, json!({"from_offset": 0, "rate": 1})).await;
+    app.api.own("DELETE", &format!("/webhooks/{hook}"), None).await;
+    receiver.forget();
+    app.restart(None).await;
+    let (other, _) = delivered(&app, &receiver, 3).await;
+    assert!(receiver.requests().iter().all(|r| r.header("x-hook-id") == Some(&other)));
     app.stop().await;
 }
