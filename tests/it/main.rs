@@ -42,6 +42,7 @@ mod search;
 mod support;
 mod support_works;
 mod tenancy;
+mod torture;
 mod tracing;
 mod websocket;
 mod websocket_families;

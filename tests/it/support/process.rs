@@ -139,8 +139,18 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal: `STOP`, `CONT`, ….
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it is gone; what it printed stays unread.
+    pub async fn gone(&mut self, within: Duration) {
+        eventually("the process ends", within, || std::future::ready(self.child.try_wait().unwrap())).await;
     }
 
     /// Waits for its end.

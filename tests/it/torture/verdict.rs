@@ -1,0 +1,151 @@
+//! What each hook's receiver accepted, and whether the promises were kept.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::faults::Fault;
+use super::publish::Published;
+use crate::support::look::number;
+use crate::support::receiver::Request;
+
+const CALLS: u64 = 8;
+/// What a fault may make come twice, for each hook: what was in flight and what the ledger had not on disk.
+const REPEATS: usize = 40;
+
+pub fn call(number: u64) -> String {
+    format!("call-{}", number % CALLS)
+}
+
+/// One hook's arrivals.
+#[derive(Debug, Default)]
+struct Arrivals {
+    ordering: String,
+    /// Delivery ids and how often each was accepted, by event.
+    accepted: HashMap<u64, (String, usize)>,
+    /// The last event that was new, by call (by nothing, for a strict hook).
+    last: HashMap<u64, u64>,
+    broken: Vec<String>,
+}
+
+/// Collects and judges.
+pub struct Verdict {
+    hooks: Mutex<HashMap<String, Arrivals>>,
+    arrivals: AtomicUsize,
+    calm: AtomicBool,
+    faults: AtomicUsize,
+}
+
+impl Verdict {
+    pub fn new(hooks: &[(&str, &str)]) -> Self {
+        let arrivals = |ordering: &str| Arrivals { ordering: ordering.to_owned(), ..Arrivals::default() };
+        let hooks = hooks.iter().map(|(path, ordering)| ((*path).to_owned(), arrivals(ordering)));
+        Self {
+            hooks: Mutex::new(hooks.collect()),
+            arrivals: AtomicUsize::new(0),
+            calm: AtomicBool::new(false),
+            faults: AtomicUsize::new(0),
+        }
+    }
+
+    /// From now on every request is accepted.
+    pub fn calm(&self) {
+        self.calm.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::SeqCst)
+    }
+
+    /// Accepted requests so far.
+    pub fn arrivals(&self) -> usize {
+        self.arrivals.load(Ordering::SeqCst)
+    }
+
+    /// Takes note of a fault that explains repeats.
+    pub fn struck(&self, fault: Fault) {
+        if fault != Fault::HookComesAndGoes {
+            self.faults.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes a request that is answered with 200.
+    pub fn accepted(&self, request: &Request) {
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+        let mut hooks = self.hooks.lock().unwrap();
+        let Some(hook) = hooks.get_mut(&request.path) else { return };
+        let (number, id) = (number(request), request.header("webhook-id").unwrap_or_default());
+        let known = hook.accepted.entry(number).or_insert_with(|| (id.to_owned(), 0));
+        known.1 += 1;
+        if known.0 != id {
+            hook.broken.push(format!("{number} came as {} and as {id}", known.0));
+        }
+        if known.1 > 1 || hook.ordering == "none" {
+            return;
+        }
+        let lane = if hook.ordering == "hook" { 0 } else { number % CALLS };
+        if let Some(last) = hook.last.insert(lane, number).filter(|last| *last > number) {
+            hook.broken.push(format!("{number} came first after {last}"));
+        }
+    }
+
+    /// How many events the hook that is most behind has accepted.
+    pub fn slowest(&self) -> usize {
+        self.hooks.lock().unwrap().values().map(|hook| hook.accepted.len()).min().unwrap_or_default()
+    }
+
+    /// Events that a hook has not accepted: its path, how many, the first of them.
+    pub fn missing(&self, confirmed: &[u64]) -> Vec<(String, usize, u64)> {
+        let hooks = self.hooks.lock().unwrap();
+        let missing = hooks.iter().filter_map(|(path, hook)| {
+            let mut lost = confirmed.iter().filter(|number| !hook.accepted.contains_key(number));
+            let first = lost.next()?;
+            Some((path.clone(), 1 + lost.count(), *first))
+        });
+        missing.collect()
+    }
+
+    pub async fn all_arrive(&self, confirmed: &[u64]) {
+        while !self.missing(confirmed).is_empty() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn repeats(&self) -> usize {
+        let hooks = self.hooks.lock().unwrap();
+        hooks.values().flat_map(|hook| hook.accepted.values()).map(|(_, times)| times - 1).sum()
+    }
+
+    fn broken(&self) -> Vec<String> {
+        let hooks = self.hooks.lock().unwrap();
+        let all =
+            hooks.iter().flat_map(|(path, hook)| hook.broken.iter().map(move |b| format!("{path}: {b}")));
+        all.collect()
+    }
+
+    /// One line for people.
+    pub fn summary(&self, published: &Published) -> String {
+        let lost: usize = self.missing(&published.confirmed).iter().map(|(_, count, _)| count).sum();
+        format!(
+            "{} confirmed, {} uncertain, {} accepted, {} repeated after {} faults, {lost} lost, {} out of order",
+            published.confirmed.len(),
+            published.uncertain,
+            self.arrivals(),
+            self.repeats(),
+            self.faults.load(Ordering::SeqCst),
+            self.broken().len(),
+        )
+    }
+
+    /// Fails unless order was kept and repeats are explained.
+    pub fn assert_kept(&self, confirmed: usize) {
+        let broken = self.broken();
+        assert!(broken.is_empty(), "{broken:?}");
+        assert!(confirmed > 0);
+        let bound = REPEATS * self.hooks.lock().unwrap().len() * (1 + self.faults.load(Ordering::SeqCst));
+        assert!(self.repeats() <= bound, "{} repeats, at most {bound} are explained", self.repeats());
+    }
+}
