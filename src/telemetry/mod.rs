@@ -3,6 +3,8 @@
 
 mod otlp;
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -23,7 +25,10 @@ pub struct FilterError {
 pub fn start(options: &Telemetry) -> Result<(), FilterError> {
     let filter = EnvFilter::try_new(format!("{},{}", options.filter, amqp::QUIET))
         .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    // Colours are for a terminal; a file or the system's journal gets plain text.
+    let colours = std::io::stderr().is_terminal();
+    let lines =
+        fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(true);
     let started = match options.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),

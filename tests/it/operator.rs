@@ -149,6 +149,16 @@ async fn json_log_lines_are_objects_with_fields_and_hold_no_secret() {
 }
 
 #[tokio::test]
+async fn text_log_lines_that_no_terminal_shows_hold_no_colours() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    process.terminate();
+    let ended = process.ended(LONG).await;
+    assert!(ended.stderr.contains("INFO"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{1b}'), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn retention_on_order_drops_what_is_too_much() {
     let mut app = TestApp::with(&["log.segment_bytes=65536"]).await;
     let padded = |n: u64| {
