@@ -43,6 +43,11 @@ async fn the_bucket_of_a_client_runs_dry_and_fills_again() {
     }
     let refused = refused.expect("a bucket of 40 does not hold 200 requests");
     assert_eq!(refused.body["message"], "too_many_requests");
+    // Events that are handed in take nothing from it.
+    let events = (0..50).map(|n| crate::support::app::call_event("CHANNEL_CREATE", "c", n));
+    for event in events {
+        app.api.publish(&[event]).await;
+    }
     crate::support::wait::eventually("tokens come back", crate::support::look::LONG, || async {
         (app.api.own("GET", "", None).await.status == 200).then_some(())
     })
