@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use switchhook::app::App;
 use switchhook::config::{Overlay, load};
-use switchhook::kazoo::{Extras, hook_from_document, payload, wire_request};
-use switchhook::model::{Clock, Event};
+use switchhook::kazoo::{Extras, facts, hook_from_document, payload, wire_request};
+use switchhook::model::{Clock, Encoding, Source};
 use switchhook::state::{Expect, Kind, Write};
 
 const EVENTS: u64 = 100_000;
@@ -104,24 +104,8 @@ fn body() -> bytes::Bytes {
     let event = super::call_event(&account(0), 1, 1);
     let document = document(0, "http://127.0.0.1/");
     let hook = hook_from_document(document.as_object().unwrap()).unwrap();
-    let stored = Event {
-        source: switchhook::model::Source::Http,
-        encoding: switchhook::model::Encoding::Plain,
-        family: Some(switchhook::model::Family::ChannelCreate),
-        account: account(0).parse().ok(),
-        internal_leg: false,
-        quarantine: None,
-        category: "call_event",
-        name: "CHANNEL_CREATE",
-        subject: "",
-        msg_id: "",
-        detail: "",
-        exchange: "",
-        routing_key: "",
-        trace: None,
-        trace_state: "",
-        body: &event,
-    };
+    let known = facts(&event).unwrap();
+    let stored = known.event(Source::Http, Encoding::Plain, &event);
     let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };
     wire_request(&hook, &payload(&stored, &hook, &extras).unwrap().unwrap()).body.into()
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use switchhook::kazoo::{Extras, facts, hook_from_document, payload, wire_request};
-use switchhook::model::{Encoding, Event, Hook, Source};
+use switchhook::model::{Encoding, Hook, Source};
 
 const ROUNDS: u32 = 100_000;
 
@@ -28,24 +28,7 @@ fn timed(name: &str, mut work: impl FnMut()) {
 pub(crate) fn run() {
     let body = super::call_event("0000000000000000000000000000000b", 1, 1001);
     let known = facts(&body).unwrap();
-    let event = Event {
-        source: Source::Http,
-        encoding: Encoding::Plain,
-        family: known.family,
-        account: known.account,
-        internal_leg: false,
-        quarantine: None,
-        category: "call_event",
-        name: "CHANNEL_CREATE",
-        subject: "call-1",
-        msg_id: "1",
-        detail: "",
-        exchange: "",
-        routing_key: "",
-        trace: None,
-        trace_state: "",
-        body: &body,
-    };
+    let event = known.event(Source::Http, Encoding::Plain, &body);
     let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };
     println!("encode  a call event of {} bytes", body.len());
     timed("facts", || drop(black_box(facts(black_box(&body)).unwrap())));

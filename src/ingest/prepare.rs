@@ -100,22 +100,12 @@ pub(super) fn record(
     time_us: u64,
 ) -> NewRecord {
     let event = Event {
-        source: incoming.source,
-        encoding: encoding(incoming),
-        family: facts.family,
         account,
-        internal_leg: facts.internal_leg,
-        quarantine: None,
-        category: &facts.category,
-        name: &facts.name,
-        subject: &facts.subject,
-        msg_id: &facts.msg_id,
-        detail: &facts.detail,
         exchange: &incoming.exchange,
         routing_key: &incoming.routing_key,
         trace: incoming.trace.as_ref().map(|trace| trace.span),
         trace_state: incoming.trace.as_ref().map_or("", |trace| &trace.state),
-        body: &incoming.body,
+        ..facts.event(incoming.source, encoding(incoming), &incoming.body)
     };
     new_record(&event, time_us)
 }

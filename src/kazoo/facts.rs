@@ -4,7 +4,7 @@
 use super::catalogue::{Kind, classic_fax, family};
 use super::database_account;
 use super::lenient::{Text, lenient_object};
-use crate::model::{AccountId, Family};
+use crate::model::{AccountId, Encoding, Event, Family, Source};
 
 /// The database of webhook documents, of all accounts together. KAZOO's object hooks never see their changes.
 const HOOKS: &str = "webhooks";
@@ -31,6 +31,31 @@ pub struct Facts {
     pub internal_leg: bool,
     /// `Call-ID`, wherever the family keeps it.
     pub call_id: Option<String>,
+}
+
+impl Facts {
+    /// The event that says this of itself, from nowhere in particular: as it is stored, but for where it came from.
+    #[must_use]
+    pub fn event<'a>(&'a self, source: Source, encoding: Encoding, body: &'a [u8]) -> Event<'a> {
+        Event {
+            source,
+            encoding,
+            family: self.family,
+            account: self.account,
+            internal_leg: self.internal_leg,
+            quarantine: None,
+            category: &self.category,
+            name: &self.name,
+            subject: &self.subject,
+            msg_id: &self.msg_id,
+            detail: &self.detail,
+            exchange: "",
+            routing_key: "",
+            trace: None,
+            trace_state: "",
+            body,
+        }
+    }
 }
 
 /// Why bytes are no event.

@@ -19,24 +19,8 @@ fn hook(fields: &Value) -> Hook {
 
 fn try_send(body: &[u8], plain: &[u8], hook: &Hook) -> Result<Option<Value>, PayloadError> {
     let facts = facts(plain).unwrap();
-    let event = Event {
-        source: Source::Http,
-        encoding: if body == plain { Encoding::Plain } else { Encoding::Gzip },
-        family: facts.family,
-        account: facts.account,
-        internal_leg: facts.internal_leg,
-        quarantine: None,
-        category: &facts.category,
-        name: &facts.name,
-        subject: &facts.subject,
-        msg_id: &facts.msg_id,
-        detail: &facts.detail,
-        exchange: "",
-        routing_key: "",
-        trace: None,
-        trace_state: "",
-        body,
-    };
+    let encoding = if body == plain { Encoding::Plain } else { Encoding::Gzip };
+    let event = facts.event(Source::Http, encoding, body);
     let extras = Extras { cluster_id: "c1", reseller_id: Some(Id(0xfe)) };
     let payload = payload(&event, hook, &extras)?;
     Ok(payload.map(|payload| serde_json::to_value(&payload).unwrap()))

@@ -58,24 +58,7 @@ fn belongs(text: &str, family: Family) -> bool {
 
 fn with_event<T>(text: &str, work: impl FnOnce(&Event<'_>) -> T) -> Option<T> {
     let facts = facts(text.as_bytes()).ok()?;
-    Some(work(&Event {
-        source: Source::Amqp,
-        encoding: Encoding::Plain,
-        family: facts.family,
-        account: facts.account,
-        internal_leg: facts.internal_leg,
-        quarantine: None,
-        category: &facts.category,
-        name: &facts.name,
-        subject: &facts.subject,
-        msg_id: &facts.msg_id,
-        detail: &facts.detail,
-        exchange: "",
-        routing_key: "",
-        trace: None,
-        trace_state: "",
-        body: text.as_bytes(),
-    }))
+    Some(work(&facts.event(Source::Amqp, Encoding::Plain, text.as_bytes())))
 }
 
 #[cfg(test)]

@@ -12,24 +12,8 @@ const DB: &str = "account%2F00%2Faa%2F11bb22cc33dd44ee55ff66007788";
 fn of(body: &Value, routing_key: &str) -> Option<Topic> {
     let body = body.to_string();
     let facts = facts(body.as_bytes()).unwrap();
-    Topic::of(&Event {
-        source: Source::Amqp,
-        encoding: Encoding::Plain,
-        family: facts.family,
-        account: facts.account,
-        internal_leg: facts.internal_leg,
-        quarantine: None,
-        category: &facts.category,
-        name: &facts.name,
-        subject: &facts.subject,
-        msg_id: &facts.msg_id,
-        detail: &facts.detail,
-        exchange: "",
-        routing_key,
-        trace: None,
-        trace_state: "",
-        body: body.as_bytes(),
-    })
+    let event = facts.event(Source::Amqp, Encoding::Plain, body.as_bytes());
+    Topic::of(&Event { routing_key, ..event })
 }
 
 fn event(category: &str, name: &str, more: &Value) -> Value {
