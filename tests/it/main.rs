@@ -48,3 +48,4 @@ mod websocket;
 mod websocket_families;
 mod websocket_listing;
 mod websocket_resume;
+mod websocket_slow;

@@ -1,5 +1,5 @@
 //! A client that comes back misses nothing: after a lost connection, a crash of the program, a crash of the
-//! broker. And a slow client delays nobody and costs a bounded window.
+//! broker.
 
 use serde_json::{Value, json};
 

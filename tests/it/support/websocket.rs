@@ -13,6 +13,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(60);
+/// The least receive buffer that carries a handshake in one piece.
+const NARROW_BYTES: u32 = 4096;
 
 /// One connection.
 pub struct Client {
@@ -37,13 +39,27 @@ impl Client {
         Self::try_connect(address, &[]).await.map(|client| client.with_token(token)).unwrap()
     }
 
+    /// Likewise, with so small a buffer that little can be on its way while it does not read.
+    pub async fn connect_narrow(address: SocketAddr, token: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(NARROW_BYTES).unwrap();
+        Self::over(socket, address, &[]).await.map(|client| client.with_token(token)).unwrap()
+    }
+
     /// Connects with further headers; the status of the answer when that is no upgrade.
     pub async fn try_connect(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+        Self::over(TcpSocket::new_v4().unwrap(), address, headers).await
+    }
+
+    async fn over(
+        socket: TcpSocket,
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
         let mut request = format!("ws://{address}/socket?a=b").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let socket = TcpSocket::new_v4().unwrap();
         let stream = socket.connect(address).await.unwrap();
         match client_async(request, stream).await {
             Ok((stream, _)) => Ok(Self { stream, events: VecDeque::new(), token: String::new() }),
