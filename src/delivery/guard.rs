@@ -1,7 +1,10 @@
 //! The address guard: no connection to loopback, private or otherwise special addresses, decided on the
 //! address that is really used, for every connection, whatever the name said when the hook was written.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -23,15 +26,30 @@ pub(super) struct NameNotFound {
     name: String,
 }
 
-/// Resolves names and leaves out forbidden addresses.
-#[derive(Debug, Clone)]
+/// The addresses of a name, on their way.
+type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Resolves names and leaves out forbidden addresses. What it lets through is what is connected to: a name is
+/// looked up once for each connection, so an answer that changes later changes nothing.
+#[derive(Clone)]
 pub(super) struct Guard {
     allow: Arc<[IpNet]>,
+    lookup: Arc<dyn Fn(String) -> Addresses + Send + Sync>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("allow", &self.allow).finish_non_exhaustive()
+    }
 }
 
 impl Guard {
+    /// Over the system's resolver.
     pub(super) fn new(allow: &[IpNet]) -> Self {
-        Self { allow: allow.into() }
+        let system = |name: String| -> Addresses {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+        };
+        Self { allow: allow.into(), lookup: Arc::new(system) }
     }
 
     /// Whether a URL names a forbidden address literally; such hosts never reach the resolver.
@@ -46,13 +64,10 @@ impl Guard {
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow = self.allow.clone();
+        let (allow, looked_up) = (self.allow.clone(), (self.lookup)(name.as_str().to_owned()));
         Box::pin(async move {
             let name = name.as_str().to_owned();
-            let Ok(found) = tokio::net::lookup_host((name.as_str(), 0)).await else {
-                return Err(NameNotFound { name }.into());
-            };
-            let found: Vec<SocketAddr> = found.collect();
+            let found = looked_up.await.unwrap_or_default();
             if found.is_empty() {
                 return Err(NameNotFound { name }.into());
             }
@@ -64,3 +79,7 @@ impl Resolve for Guard {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

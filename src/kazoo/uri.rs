@@ -31,7 +31,7 @@ pub fn uri_is_acceptable(uri: &str, allow: &[IpNet]) -> bool {
 
 fn name_is_acceptable(name: &str, allow: &[IpNet]) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.is_empty() {
+    if name.split('.').any(str::is_empty) {
         return false;
     }
     let is_localhost = name.eq_ignore_ascii_case("localhost")

@@ -54,6 +54,9 @@ fn other_schemes_and_texts_that_are_no_uri_are_refused() {
         "http://a<b.example/",
         "http://@/",
         "http://./",
+        "http://../",
+        "http://a..example/",
+        "http://.example/",
     ] {
         assert!(!uri_is_acceptable(uri, &[]), "{uri:?}");
     }

@@ -26,6 +26,7 @@ mod fairness;
 mod families;
 mod guard;
 mod hook_test;
+mod hostile;
 mod log_damage;
 mod log_format;
 mod log_model;

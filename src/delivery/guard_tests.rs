@@ -1,0 +1,103 @@
+//! Names whose answers change: what was checked is what is connected to.
+
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::super::client::client;
+use super::super::pool::Options;
+use super::super::send::{Caps, send};
+use super::*;
+use crate::model::{AttemptResult, TransportError};
+use crate::tasks::Tasks;
+
+/// A resolver that gives these answers, one after the other, and counts how often it was asked.
+fn answering(answers: &[&[&str]], allow: &[IpNet]) -> (Guard, Arc<AtomicUsize>) {
+    let parse = |ips: &&[&str]| ips.iter().map(|ip| ip.parse().expect("an address")).collect();
+    let answers: Vec<Vec<IpAddr>> = answers.iter().map(parse).collect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (counted, answers) = (asked.clone(), Mutex::new(answers.into_iter()));
+    let lookup = move |_| -> Addresses {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let next = answers.lock().expect("not poisoned").next().unwrap_or_default();
+        Box::pin(std::future::ready(Ok(next.into_iter().map(|ip| (ip, 0).into()).collect())))
+    };
+    (Guard { allow: allow.into(), lookup: Arc::new(lookup) }, asked)
+}
+
+/// Answers every connection at an address with an empty 200 and counts them.
+async fn counting(address: (&str, u16)) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(address).await.expect("binds");
+    let (port, count) = (listener.local_addr().expect("bound").port(), Arc::new(AtomicUsize::new(0)));
+    let counted = count.clone();
+    drop(Tasks::new().spawn("listener", async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            drop(stream.read(&mut [0; 4096]).await);
+            drop(
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await,
+            );
+        }
+    }));
+    (port, count)
+}
+
+async fn get(guard: &Guard, port: u16) -> AttemptResult {
+    let options = Options {
+        connect_timeout: Duration::from_secs(10),
+        request_timeout: Duration::from_secs(10),
+        allow_addresses: Vec::new(),
+        response_read_bytes: 1024,
+        response_keep_bytes: 1024,
+        idle_per_host: 0,
+        idle_timeout: Duration::ZERO,
+        spans: None,
+    };
+    let client = client(&options, guard).pool_max_idle_per_host(0).build().expect("a client");
+    let request = client.get(format!("http://rebound.example:{port}/")).build().expect("a request");
+    send(&client, request, Caps { read: 1024, keep: 0, always: false }, 0).await
+}
+
+fn is_delivered(result: &AttemptResult) -> bool {
+    matches!(result, AttemptResult::Answered(response) if response.status == 200)
+}
+
+#[tokio::test]
+async fn a_name_that_moves_to_a_forbidden_address_is_never_connected_to_there() {
+    let (port, allowed) = counting(("127.0.0.1", 0)).await;
+    // The same port of another loopback address, which stands for the inside.
+    let (_, inside) = counting(("127.0.0.2", port)).await;
+    let allow: Vec<IpNet> = vec!["127.0.0.1/32".parse().unwrap()];
+    let first = ["127.0.0.1"];
+    let (guard, asked) = answering(&[&first, &["127.0.0.2"], &["127.0.0.2", "::1"], &first], &allow);
+    for reaches in [true, false, false, true] {
+        let result = get(&guard, port).await;
+        assert_eq!(is_delivered(&result), reaches, "{result:?}");
+        if !reaches {
+            assert_eq!(result, AttemptResult::Failed(TransportError::ForbiddenAddress));
+        }
+    }
+    let counts = [&asked, &allowed, &inside].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(counts, [4, 2, 0], "lookups, connections outside, connections inside");
+}
+
+#[tokio::test]
+async fn of_an_answer_that_mixes_addresses_only_those_that_are_allowed_are_tried() {
+    let (port, inside) = counting(("127.0.0.2", 0)).await;
+    let allow: Vec<IpNet> = vec!["127.0.0.1/32".parse().unwrap()];
+    // Nobody listens at the allowed address: the client must not fall back to the other one.
+    let (guard, _) = answering(&[&["127.0.0.2", "127.0.0.1", "::ffff:127.0.0.2"]], &allow);
+    let result = get(&guard, port).await;
+    assert_eq!(result, AttemptResult::Failed(TransportError::Refused));
+    assert_eq!(inside.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_name_without_addresses_is_told_from_a_forbidden_one() {
+    let (guard, _) = answering(&[&[]], &[]);
+    assert_eq!(get(&guard, 9).await, AttemptResult::Failed(TransportError::NameNotFound));
+}

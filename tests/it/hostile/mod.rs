@@ -1,0 +1,3 @@
+//! What a hostile receiver, client or publisher can do: nothing that reaches further than itself.
+
+mod addresses;
