@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use switchhook::app::App;
+use switchhook::app::{App, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
@@ -38,6 +38,7 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = telemetry::start(&config.telemetry) {
         return refuse(&error);
     }
+    tracing::info!(open_files = raise_open_files(), "starting");
     run(serve_until_signalled(config))
 }
 

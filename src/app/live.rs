@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::broker::host_name;
+use super::open_files::open_files;
 use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
 use crate::live::{self, Listener, Live, LiveTask};
@@ -32,11 +33,30 @@ pub(super) fn build(
     Ok(Built { handle, task, listener })
 }
 
+/// As many as are configured, and no more than half of the open files that this process may have: the logs, the API
+/// and the receivers need theirs, too.
+fn max_sessions(asked: usize, open_files: Option<u64>) -> usize {
+    let most = open_files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX));
+    match asked {
+        // No limit is asked for.
+        0 if most == usize::MAX => 0,
+        0 => most,
+        asked => asked.min(most),
+    }
+}
+
 fn options(config: &Config) -> live::Options {
     let w = &config.websocket;
+    let max_sessions = max_sessions(w.max_sessions, open_files());
+    if max_sessions != w.max_sessions {
+        tracing::warn!(
+            max_sessions,
+            "fewer websocket sessions than configured: half of the open files that are allowed"
+        );
+    }
     live::Options {
         listen: w.listen,
-        max_sessions: w.max_sessions,
+        max_sessions,
         max_per_account: w.max_sessions_per_account,
         max_per_ip: w.max_sessions_per_ip,
         max_bindings: w.max_bindings,
@@ -54,5 +74,19 @@ fn options(config: &Config) -> live::Options {
         },
         host: host_name(),
         ..live::Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::max_sessions;
+
+    #[test]
+    fn sessions_leave_half_of_the_open_files_to_the_rest() {
+        assert_eq!(max_sessions(10_000, None), 10_000);
+        assert_eq!(max_sessions(10_000, Some(1 << 20)), 10_000);
+        assert_eq!(max_sessions(10_000, Some(1024)), 512);
+        assert_eq!(max_sessions(0, Some(1024)), 512);
+        assert_eq!(max_sessions(0, None), 0);
     }
 }

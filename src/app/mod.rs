@@ -8,6 +8,7 @@ mod broker;
 mod build;
 mod keeper;
 mod live;
+mod open_files;
 mod operator;
 mod ports;
 mod retention;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use self::broker::BrokerTasks;
+pub use self::open_files::raise_open_files;
 use crate::delivery::Delivery;
 use crate::http::Server;
 use crate::ingest::Ingest;

@@ -1,11 +1,18 @@
 //! Clients that do not keep up: they cost nobody else anything, and lose nothing that is still kept.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::support::app::{TestApp, call_event};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use switchhook::app::raise_open_files;
+use switchhook::tasks::{Stop, Tasks};
+use tokio::time::interval;
+
+use super::support::app::{Api, TestApp, call_event};
 use super::support::look::LONG;
+use super::support::process::Process;
 use super::support::wait::eventually;
-use super::support::websocket::{Client, End, number};
+use super::support::websocket::{Client, End, Slow, number};
 
 const BINDING: &str = "call.CHANNEL_CREATE.*";
 
@@ -52,4 +59,102 @@ async fn a_client_that_retention_overtakes_gets_what_was_on_its_way_and_is_close
     let told = format!("events after {} are no longer kept", last.as_str().unwrap());
     assert_eq!(reply["data"]["errors"], json!([told]));
     app.stop().await;
+}
+
+const SESSIONS: usize = 2000;
+const SLOW: usize = 200;
+/// Of the slow ones' account; they read all of it.
+const QUICK: usize = 10;
+/// Events for the slow ones and their size: 2 MB for each session, which buffered for all of them were 400 MB.
+const LARGE: u64 = 100;
+const LARGE_BYTES: usize = 20_000;
+/// Every so many of them, an event for the others.
+const SMALL_EVERY: u64 = 5;
+/// What the program may have in memory at any time.
+const MOST_BYTES: usize = 160 << 20;
+
+/// Sessions that are subscribed to the calls of an account, connected some at a time.
+async fn sessions(process: &Process, api: &Api, account: &str, count: usize) -> Vec<Client> {
+    let connecting = (0..count).map(|_| async {
+        let mut client = Client::connect_narrow(process.websocket(), api.token()).await;
+        client.subscribe(account, BINDING, Value::Null).await;
+        client
+    });
+    futures_util::stream::iter(connecting).buffered(16).collect().await
+}
+
+/// Bytes of memory that the program has.
+fn memory(process: &Process) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// Lets each client read a byte a second until `done`; the clients.
+async fn read_slowly(mut clients: Vec<Slow>, done: Stop) -> Vec<Slow> {
+    let mut second = interval(Duration::from_secs(1));
+    while done.run_until_cancelled(second.tick()).await.is_some() {
+        clients.iter_mut().for_each(Slow::read_a_byte);
+    }
+    clients
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_thousand_sessions_those_that_read_a_byte_a_second_delay_nobody_and_cost_a_window_each() {
+    raise_open_files();
+    let dir = tempfile::tempdir().unwrap();
+    // Fewer files than sessions, unless the program raises the limit.
+    let process = Process::serve_with_files(dir.path(), "1024:8192").await;
+    let api = process.api().await;
+    let quiet = api.account_below(&api.account, "quiet").await;
+    let slow = sessions(&process, &api, &api.account, SLOW).await;
+    let mut quick = sessions(&process, &api, &api.account, QUICK).await;
+    let mut others = sessions(&process, &api, &quiet, SESSIONS - SLOW - QUICK).await;
+    let done = Stop::new();
+    let slow = slow.into_iter().map(Client::slow).collect();
+    let reading = Tasks::new().spawn("slow clients", read_slowly(slow, done.clone()));
+
+    let mut most = 0;
+    for n in 0..LARGE {
+        api.publish(&[padded(n, LARGE_BYTES)]).await;
+        for client in &mut quick {
+            assert_eq!(number(&client.event().await), n);
+        }
+        if n % SMALL_EVERY == 0 {
+            let event = json!({"data": call_event("CHANNEL_CREATE", "call", n)});
+            let answer = api.call("PUT", &format!("/v2/accounts/{quiet}/events"), Some(event)).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            for client in &mut others {
+                assert_eq!(number(&client.event().await), n);
+            }
+        }
+        most = most.max(memory(&process));
+    }
+    done.cancel();
+    let mut slow = reading.await.unwrap();
+    // Everybody else has everything, and the slow ones not even their first event.
+    assert!(slow.iter().all(|client| client.bytes() < LARGE_BYTES));
+    assert!(most < MOST_BYTES, "{} MB", most >> 20);
+    for client in slow.drain(..5) {
+        let got = client.quick().await.events(usize::try_from(LARGE).unwrap()).await;
+        assert!(got.iter().map(number).eq(0..LARGE), "what waited comes in order and whole");
+    }
+}
+
+#[tokio::test]
+async fn sessions_leave_half_of_the_open_files_to_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve_with_files(dir.path(), "64:128").await;
+    let api = process.api().await;
+    let mut clients = Vec::new();
+    let refused = loop {
+        match Client::try_connect(process.websocket(), &[]).await {
+            Ok(client) => clients.push(client),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((clients.len(), refused), (64, 503));
+    api.publish(&[call_event("CHANNEL_CREATE", "call", 1)]).await;
+    let told = "fewer websocket sessions than configured";
+    assert_eq!(process.stderr().matches(told).count(), 1, "{}", process.stderr());
 }

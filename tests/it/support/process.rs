@@ -47,19 +47,29 @@ impl Process {
         process
     }
 
-    /// The same without waiting.
-    pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
-        let mut args = vec!["serve".to_owned()];
-        for setting in settings(dir, more) {
-            args.extend(["--set".to_owned(), setting]);
-        }
-        Self::spawn(&args)
+    /// The same with limits (`SOFT:HARD`) of its open files.
+    pub async fn serve_with_files(dir: &Path, limits: &str) -> Self {
+        let limit = format!("--nofile={limits}");
+        let mut process = Self::spawn_by(&["prlimit", &limit, "--"], &serve_args(dir, &[]));
+        process.ready().await;
+        process
     }
 
+    /// The same without waiting.
+    pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
+        Self::spawn(&serve_args(dir, more))
+    }
     /// With these arguments.
     pub fn spawn(args: &[impl AsRef<str>]) -> Self {
+        Self::spawn_by(&[], args)
+    }
+
+    /// Started by another program that replaces itself.
+    fn spawn_by(by: &[&str], args: &[impl AsRef<str>]) -> Self {
         let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_switchhook")])
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(by)
+            .arg(env!("CARGO_BIN_EXE_switchhook"))
             .args(args.iter().map(AsRef::as_ref))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -104,6 +114,11 @@ impl Process {
         self.address = Some(ready["http"].as_str().unwrap().parse().unwrap());
         self.websocket = Some(ready["websocket"].as_str().unwrap().parse().unwrap());
         ready
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where its API listens.
@@ -172,6 +187,11 @@ impl Drop for Process {
             self.kill();
         }
     }
+}
+
+fn serve_args(dir: &Path, more: &[String]) -> Vec<String> {
+    let set = settings(dir, more).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
+    std::iter::once("serve".to_owned()).chain(set).collect()
 }
 
 /// Runs the binary to its end.

@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -160,11 +161,45 @@ impl Client {
         }
     }
 
+    /// The connection alone, to be read a byte at a time. Nothing may be on its way when this is called.
+    pub fn slow(self) -> Slow {
+        assert!(self.events.is_empty(), "{:?}", self.events);
+        Slow { stream: self.stream.into_inner(), read: Vec::new(), token: self.token }
+    }
+
     /// Asserts that nothing came before the reply to a ping that is sent now: all events that the server had
     /// for this client were read before.
     pub async fn has_no_more(&mut self) {
         self.ask(json!({"action": "ping"})).await;
         assert!(self.events.is_empty(), "{:?}", self.events);
+    }
+}
+
+/// A client that hardly reads.
+pub struct Slow {
+    stream: TcpStream,
+    read: Vec<u8>,
+    token: String,
+}
+
+impl Slow {
+    /// Reads one byte, if one has come.
+    pub fn read_a_byte(&mut self) {
+        let mut byte = [0];
+        if let Ok(1) = self.stream.try_read(&mut byte) {
+            self.read.extend(byte);
+        }
+    }
+
+    /// How much it has read.
+    pub fn bytes(&self) -> usize {
+        self.read.len()
+    }
+
+    /// The same connection, read as quickly as it goes from now on.
+    pub async fn quick(self) -> Client {
+        let stream = WebSocketStream::from_partially_read(self.stream, self.read, Role::Client, None).await;
+        Client { stream, events: VecDeque::new(), token: self.token }
     }
 }
 
