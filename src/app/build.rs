@@ -152,8 +152,11 @@ impl App {
             max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
         };
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
-        let live = live::build(&config, (&state, &auth), &events.reader, &clock, &tasks)?;
-        let ports = ports(&config, &broker, &ingest, &middle.handle, ((&state, &retention), &live.handle))?;
+        let channels = channels(&config, &broker, &ingest, &state);
+        let parts = (&state, &auth, channels.clone());
+        let live = live::build(&config, parts, &events.reader, &clock, &tasks)?;
+        let meeting = ((&state, &retention), (&live.handle, channels));
+        let ports = ports(&config, &broker, &ingest, &middle.handle, meeting)?;
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api)?;
         let announcer = Announcer {
@@ -193,13 +196,19 @@ impl App {
     }
 }
 
+/// Channels, as the API and the websockets see them.
+fn channels(config: &Config, broker: &Broker, ingest: &Ingest, state: &State) -> ChannelsPort {
+    let options = commands::Options { flow_as_action: config.commands.flow_as_action };
+    ChannelsPort(Commands::new(broker.requester.clone(), ingest.clone(), state.clone(), options))
+}
+
 /// The steps as the API sees them.
 fn ports(
     config: &Config,
     broker: &Broker,
     ingest: &Ingest,
     queues: &Queues,
-    ((state, retention), live): ((&State, &Retention), &Live),
+    ((state, retention), (live, channels)): ((&State, &Retention), (&Live, ChannelsPort)),
 ) -> anyhow::Result<Ports> {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
@@ -219,8 +228,6 @@ fn ports(
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
     };
-    let options = commands::Options { flow_as_action: config.commands.flow_as_action };
-    let commands = Commands::new(broker.requester.clone(), ingest.clone(), state.clone(), options);
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(delivery_options(config), at_once, clock, state.clone())?;
     Ok(Ports {
@@ -229,7 +236,7 @@ fn ports(
         tester: Arc::new(TesterPort(tester)),
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),
-        channels: Arc::new(ChannelsPort(commands)),
+        channels: Arc::new(channels),
         live: live.clone(),
     })
 }

@@ -1,12 +1,14 @@
 //! The websocket sessions, from the configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::host_name;
 use super::open_files::open_files;
+use super::ports::ChannelsPort;
 use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
-use crate::live::{self, Listener, Live, LiveTask};
+use crate::live::{self, Commander, Listener, Live, LiveTask};
 use crate::log::Reader;
 use crate::model::Clock;
 use crate::state::State;
@@ -22,13 +24,14 @@ pub(super) struct Built {
 /// Binds the port; nothing is let in before the tasks run.
 pub(super) fn build(
     config: &Config,
-    accounts: (&State, &Auth),
+    parts: (&State, &Auth, ChannelsPort),
     events: &Reader,
     clock: &Clock,
     tasks: &Tasks,
 ) -> Result<Built, live::BindError> {
-    let accounts = (accounts.0.clone(), accounts.1.clone());
-    let (handle, task) = Live::new(accounts, events.clone(), clock.clone(), tasks.clone(), options(config));
+    let (state, auth, commander) = parts;
+    let parts: (_, _, Arc<dyn Commander>) = (state.clone(), auth.clone(), Arc::new(commander));
+    let (handle, task) = Live::new(parts, events.clone(), clock.clone(), tasks.clone(), options(config));
     let listener = Listener::bind(handle.clone())?;
     Ok(Built { handle, task, listener })
 }
@@ -60,6 +63,7 @@ fn options(config: &Config) -> live::Options {
         max_per_account: w.max_sessions_per_account,
         max_per_ip: w.max_sessions_per_ip,
         max_bindings: w.max_bindings,
+        max_commands: w.max_commands,
         max_frame_bytes: w.max_frame_bytes,
         frame_burst: w.frame_burst,
         frames_per_second: w.frames_per_second,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use crate::commands::{CommandError, Commands};
@@ -12,6 +13,7 @@ use crate::http::{
 };
 use crate::ingest::{Ingest, SubmitError};
 use crate::kazoo::Command;
+use crate::live::{Commander, Wanted};
 use crate::log::Reader;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
@@ -36,6 +38,7 @@ pub(super) struct EventsPort {
 }
 
 /// Channels.
+#[derive(Debug, Clone)]
 pub(super) struct ChannelsPort(pub(super) Commands);
 
 /// Health.
@@ -183,6 +186,16 @@ impl http::Channels for ChannelsPort {
         command: &'a Command,
     ) -> Answer<'a, Result<(), CommandError>> {
         Box::pin(self.0.command(account, call_id, command))
+    }
+}
+
+impl Commander for ChannelsPort {
+    fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
+        let commands = self.0.clone();
+        Box::pin(async move {
+            let Wanted { account, call_id, command } = wanted;
+            commands.command(account, &call_id, &command).await.map_err(|error| error.told())
+        })
     }
 }
 

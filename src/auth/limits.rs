@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bucket::Buckets;
-use super::{Auth, Caller, Options};
+use super::{Auth, Options};
 use crate::model::AccountId;
 
 /// What a request took, and what its bucket still holds.
@@ -43,11 +43,11 @@ impl Auth {
     pub fn spend(
         &self,
         address: Option<IpAddr>,
-        caller: Option<&Caller>,
+        account: Option<AccountId>,
         cost: u32,
     ) -> Result<Option<Tokens>, Tokens> {
         let Some(requests) = &self.limits.requests else { return Ok(None) };
-        let key = (network(address), caller.map(|caller| caller.account));
+        let key = (network(address), account);
         match lock(requests).take(key, cost, self.clock.now_us()) {
             Ok(remaining) => Ok(Some(Tokens { consumed: cost, remaining })),
             Err(remaining) => Err(Tokens { consumed: 0, remaining }),

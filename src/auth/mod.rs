@@ -124,12 +124,13 @@ impl Auth {
         Self { state, ..self.clone() }
     }
 
-    /// Whether a caller may look after an account: an admin his own and those below it, a user his own only.
+    /// Whether a caller of an account and role may look after an account: an admin his own and those below it, a
+    /// user his own only.
     #[must_use]
-    pub fn covers(&self, caller: &Caller, account: AccountId) -> bool {
-        match caller.role {
-            Role::Admin => self.state.is_ancestor_or_self(caller.account, account),
-            Role::User => caller.account == account,
+    pub fn covers(&self, (own, role): (AccountId, Role), account: AccountId) -> bool {
+        match role {
+            Role::Admin => self.state.is_ancestor_or_self(own, account),
+            Role::User => own == account,
         }
     }
 

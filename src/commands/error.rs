@@ -31,3 +31,18 @@ pub enum CommandError {
     #[error("channel is not bridged")]
     NotBridged,
 }
+
+impl CommandError {
+    /// What a client is told, in KAZOO's words where it has some. Where and how we connect is nobody's business
+    /// but ours.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Unknown => "bad identifier".to_owned(),
+            Self::Busy(_) => "too many requests".to_owned(),
+            Self::NotBridged => "Channel is not bridged".to_owned(),
+            Self::NotConnected(_) => "not connected to the broker".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}

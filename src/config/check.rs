@@ -16,9 +16,10 @@ fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Confi
 }
 
 impl super::Websocket {
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
         [
             ("websocket.max_bindings", self.max_bindings as u64, 1, 100_000),
+            ("websocket.max_commands", self.max_commands as u64, 0, 1024),
             ("websocket.max_frame_bytes", self.max_frame_bytes as u64, 1024, 16 << 20),
             ("websocket.frame_burst", u64::from(self.frame_burst), 1, 1_000_000),
             ("websocket.frames_per_second", u64::from(self.frames_per_second), 1, 1_000_000),

@@ -66,6 +66,7 @@ section!(
         max_sessions_per_account: usize,
         max_sessions_per_ip: usize,
         max_bindings: usize,
+        max_commands: usize,
         max_frame_bytes: usize,
         frame_burst: u32,
         frames_per_second: u32,

@@ -127,7 +127,7 @@ impl Api {
             && request.method == Method::PUT
             && known.is_some_and(|route| route.resource == Resource::Events);
         let cost = if hands_in { 0 } else { known.map_or(1, |route| route.resource.cost()) };
-        let spent = self.auth.spend(request.remote, caller, cost);
+        let spent = self.auth.spend(request.remote, caller.map(|caller| caller.account), cost);
         frame.tokens = spent.unwrap_or_else(Some);
         spent.map_err(|_| ApiError::too_many())?;
         Ok(verified.transpose()?)
@@ -141,7 +141,8 @@ impl Api {
     ) -> Result<(), ApiError> {
         let caller = caller.ok_or_else(ApiError::invalid_credentials)?;
         let may = caller.role == Role::Admin || is_open_to_users;
-        let covers = account.is_none_or(|account| self.auth.covers(caller, account.id));
+        let of = (caller.account, caller.role);
+        let covers = account.is_none_or(|account| self.auth.covers(of, account.id));
         if may && covers { Ok(()) } else { Err(ApiError::forbidden()) }
     }
 }

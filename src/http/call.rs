@@ -36,7 +36,7 @@ impl Call<'_> {
 
     /// Whether the caller may look after an account.
     pub(super) fn covers(&self, account: AccountId) -> bool {
-        self.caller.is_some_and(|caller| self.api.auth.covers(caller, account))
+        self.caller.is_some_and(|caller| self.api.auth.covers((caller.account, caller.role), account))
     }
 
     /// Whose changes these are, for the audit trail.

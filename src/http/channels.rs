@@ -36,8 +36,7 @@ pub(super) async fn act(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
         ActionError::Unknown(errors) => ApiError::invalid_data(errors),
         ActionError::Fields(errors) => ApiError::fields(errors),
     })?;
-    let said = format!("{} initiated", action.name());
-    command(call, id, Command::Action(action), said).await
+    command(call, id, &Command::Action(action)).await
 }
 
 /// `PUT …/channels/{C}`: a metaflow.
@@ -51,12 +50,12 @@ pub(super) async fn flow(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
         return Err(ApiError::invalid_data(errors.into_iter().collect()));
     }
     let flow = Flow::read(&flow_in(&data)).map_err(ApiError::fields)?;
-    command(call, id, Command::Flow(flow), "metaflow sent".to_owned()).await
+    command(call, id, &Command::Flow(flow)).await
 }
 
-async fn command(call: &Call<'_>, id: &str, command: Command, said: String) -> Result<Reply, ApiError> {
+async fn command(call: &Call<'_>, id: &str, command: &Command) -> Result<Reply, ApiError> {
     let account = call.account()?.id;
-    let done = call.api.channels.command(account, id, &command).await;
+    let done = call.api.channels.command(account, id, command).await;
     done.map_err(|error| ApiError::command(&error, id))?;
-    Ok(Reply { status: 202, ..Reply::ok(said) })
+    Ok(Reply { status: 202, ..Reply::ok(command.said()) })
 }

@@ -157,18 +157,13 @@ impl ApiError {
             CommandError::Unknown => return Self::unknown(call_id),
             CommandError::Busy(_) => return Self::too_many(),
             CommandError::NotBridged => {
-                let details = json!({"message": "Channel is not bridged"});
+                let details = json!({"message": error.told()});
                 return Self::field("other_leg_call_id", "required", &details);
             }
             _ => tracing::warn!(call_id, reason = %error, "switches are not reached"),
         }
-        // Where and how we connect is nobody's business but ours.
-        let message = match error {
-            CommandError::NotConnected(_) => "not connected to the broker".to_owned(),
-            other => other.to_string(),
-        };
         let status = if matches!(error, CommandError::NoAnswer(_)) { 504 } else { 503 };
-        Self::new(status, "could not reach ecallmgr channels", json!({"message": message}))
+        Self::new(status, "could not reach ecallmgr channels", json!({"message": error.told()}))
     }
 
     /// 503; the reason goes to the log, not to the client.

@@ -1,12 +1,14 @@
 //! The handle of all that is live: lets clients in, and tells who there is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use warp::http::StatusCode;
 use warp::http::header::HeaderMap;
 
+use super::command::{Commander, Wanted};
 use super::feed::{Feed, Shared};
 use super::follower::Source;
 use super::options::Options;
@@ -15,7 +17,7 @@ use super::session::Session;
 use super::sessions::{NoPlace, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Asked, Refused, switching};
-use crate::auth::Auth;
+use crate::auth::{self, Auth, Role};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::state::{State, random_id};
@@ -36,6 +38,7 @@ struct Inner {
     options: Options,
     source: Source,
     sessions: Sessions,
+    commander: Arc<dyn Commander>,
     /// Ends every session.
     stop: Stop,
 }
@@ -48,10 +51,11 @@ pub struct LiveTask {
 }
 
 impl Live {
-    /// Sessions over an events log. Nothing is delivered before the task runs.
+    /// Sessions over an events log, whose commands the commander carries out. Nothing is delivered before the
+    /// task runs.
     #[must_use]
     pub fn new(
-        (state, auth): (State, Auth),
+        (state, auth, commander): (State, Auth, Arc<dyn Commander>),
         log: Reader,
         clock: Clock,
         tasks: Tasks,
@@ -69,7 +73,7 @@ impl Live {
             window_bytes: options.window_bytes,
         };
         let sessions = Sessions::new(&options);
-        let inner = Inner { state, auth, clock, options, source, sessions, stop: stop.clone() };
+        let inner = Inner { state, auth, clock, options, source, sessions, commander, stop: stop.clone() };
         (Self(Arc::new(inner)), LiveTask { feed, stop })
     }
 
@@ -116,7 +120,17 @@ impl Live {
 
     pub(super) async fn verify(&self, token: &str) -> Option<Caller> {
         let caller = self.0.auth.verify(token).await.ok()?;
-        Some(Caller { account: caller.account, token: caller.token, expires_s: caller.expires_s })
+        let auth::Caller { account, role, token, expires_s, .. } = caller;
+        Some(Caller { account, role, token, expires_s })
+    }
+
+    /// Takes a command's cost out of the bucket that the account shares with its requests to the API.
+    pub(super) fn spend(&self, address: IpAddr, account: AccountId) -> bool {
+        self.0.auth.spend(Some(address), Some(account), 1).is_ok()
+    }
+
+    pub(super) fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
+        self.0.commander.command(wanted)
     }
 
     /// Whether an account's sessions may stay.
@@ -126,12 +140,12 @@ impl Live {
 }
 
 impl Accounts for Live {
-    fn covers(&self, caller: AccountId, account: AccountId) -> bool {
-        self.0.state.is_ancestor_or_self(caller, account)
+    fn covers(&self, caller: &Caller, account: AccountId) -> bool {
+        self.0.auth.covers((caller.account, caller.role), account)
     }
 
-    fn is_master(&self, caller: AccountId) -> bool {
-        self.0.state.settings().master == caller
+    fn is_master(&self, caller: &Caller) -> bool {
+        caller.role == Role::Admin && self.0.state.settings().master == caller.account
     }
 }
 

@@ -6,6 +6,7 @@
 //! behind reads the log by itself. The rules are in `protocol`, pure; `session` is the loop around them.
 
 mod bucket;
+mod command;
 mod event;
 mod feed;
 mod follower;
@@ -23,6 +24,7 @@ mod start;
 mod subscriptions;
 mod upgrade;
 
+pub use command::{Commander, Wanted};
 pub use handle::{Live, LiveTask};
 pub use listener::{BindError, Listener, answer, bind};
 pub use options::{Options, TokenExpiry};

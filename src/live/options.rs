@@ -27,6 +27,8 @@ pub struct Options {
     pub max_per_ip: usize,
     /// Bindings of one session.
     pub max_bindings: usize,
+    /// Commands of one session whose outcome is not known yet.
+    pub max_commands: usize,
     /// Largest frame of a client.
     pub max_frame_bytes: usize,
     /// Frames that a client may send at once …
@@ -57,6 +59,7 @@ impl Default for Options {
             max_per_account: 0,
             max_per_ip: 0,
             max_bindings: 1000,
+            max_commands: 8,
             max_frame_bytes: 65_536,
             frame_burst: 100,
             frames_per_second: 10,

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::bucket::Bucket;
+use super::command::Wanted;
 use super::options::{Options, TokenExpiry};
 use super::request::{Action, Request, Target};
 use super::start::{Start, StartError};
 use super::subscriptions::{Place, Reach, Subscriptions};
+use crate::auth::Role;
 use crate::kazoo::{Pattern, PatternError};
 use crate::model::{AccountId, LogIds};
 
@@ -18,6 +20,7 @@ use crate::model::{AccountId, LogIds};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) account: AccountId,
+    pub(super) role: Role,
     pub(super) token: String,
     /// Seconds since 1970.
     pub(super) expires_s: u64,
@@ -25,13 +28,14 @@ pub(super) struct Caller {
 
 /// What the accounts say.
 pub(super) trait Accounts {
-    /// Whether an account may see another's events.
-    fn covers(&self, caller: AccountId, account: AccountId) -> bool;
-    /// Whether an account may see everybody's.
-    fn is_master(&self, caller: AccountId) -> bool;
+    /// Whether a caller may see an account's events and reach its channels.
+    fn covers(&self, caller: &Caller, account: AccountId) -> bool;
+    /// Whether a caller may see everybody's events.
+    fn is_master(&self, caller: &Caller) -> bool;
 }
 
-/// What has to happen next; each but the reply comes back to the protocol with its outcome.
+/// What has to happen next. What has an outcome comes back to the protocol with it; nothing else of the client is
+/// read before, but for a command, which takes its time.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// The frame is answered with this one.
@@ -40,6 +44,8 @@ pub(super) enum Effect {
     Verify(Unverified),
     /// A place in the log is to be found: [`Protocol::located`].
     Locate(Unlocated),
+    /// A channel is to be commanded, beside all else: [`Protocol::commanded`].
+    Command(Wanted, Uncommanded),
 }
 
 /// A frame whose token is not known to be good.
@@ -49,6 +55,13 @@ pub(super) struct Unverified {
     pub(super) token: String,
 }
 
+impl Unverified {
+    /// Whether the frame is a command, which costs what a request to the API costs.
+    pub(super) fn is_command(&self) -> bool {
+        self.request.action == Action::Command
+    }
+}
+
 /// Why a client is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
@@ -56,6 +69,8 @@ pub(super) enum Denied {
     Token,
     /// The account has this many sessions, the most allowed.
     TooMany(usize),
+    /// The account asks too often from this address.
+    TooOften,
 }
 
 /// A subscription whose place in the log is not known yet.
@@ -67,6 +82,13 @@ pub(super) struct Unlocated {
     pub(super) start: Start,
 }
 
+/// A command whose outcome is not known yet.
+#[derive(Debug)]
+pub(super) struct Uncommanded {
+    request: Request,
+    said: String,
+}
+
 /// One session's side of the conversation.
 #[derive(Debug)]
 pub(super) struct Protocol {
@@ -74,6 +96,9 @@ pub(super) struct Protocol {
     session: String,
     log_ids: Arc<LogIds>,
     max_bindings: usize,
+    max_commands: usize,
+    /// Commands whose outcome is not known yet.
+    commands: usize,
     expiry: TokenExpiry,
     bucket: Bucket,
     new_id: fn() -> String,
@@ -95,6 +120,8 @@ impl Protocol {
             session,
             log_ids,
             max_bindings: options.max_bindings,
+            max_commands: options.max_commands,
+            commands: 0,
             expiry: options.token_expiry,
             bucket: Bucket::new(options.frame_burst, options.frames_per_second, 0),
             new_id,
@@ -133,15 +160,19 @@ impl Protocol {
         if !self.needs_token(&request, now_s) {
             return self.proceed(request, accounts);
         }
-        match request.token().map(str::to_owned) {
+        let known = self.caller.as_ref().map(|caller| caller.token.as_str());
+        match request.token().or(known.filter(|_| request.action == Action::Command)).map(str::to_owned) {
             Some(token) => Effect::Verify(Unverified { request, token }),
             None => refuse(&request.id, "authentication token required"),
         }
     }
 
-    /// KAZOO looks at one token; a policy for expiry lets a client bring a newer one.
+    /// KAZOO looks at one token; a policy for expiry lets a client bring a newer one. A command is looked at as a
+    /// request to the API is: each time.
     fn needs_token(&self, request: &Request, now_s: u64) -> bool {
-        let Some(caller) = &self.caller else { return true };
+        let Some(caller) = self.caller.as_ref().filter(|_| request.action != Action::Command) else {
+            return true;
+        };
         let brings_another = request.token().is_some_and(|token| token != caller.token);
         let has_expired = request.action == Action::Subscribe && caller.expires_s <= now_s;
         self.expiry != TokenExpiry::Ignore && (brings_another || has_expired)
@@ -166,6 +197,7 @@ impl Protocol {
                 let start: String = token.chars().take(8).collect();
                 refuse(&request.id, &format!("failed to authenticate token {start}…"))
             }
+            Err(Denied::TooOften) => refuse(&request.id, "too many requests"),
             Err(Denied::TooMany(most)) => {
                 refuse(&request.id, &format!("too many sessions of this account : at most {most}"))
             }
@@ -173,19 +205,39 @@ impl Protocol {
     }
 
     fn proceed(&mut self, request: Request, accounts: &dyn Accounts) -> Effect {
-        let Some(caller) = self.caller.as_ref().map(|caller| caller.account) else {
+        let Some(caller) = &self.caller else {
             return refuse(&request.id, "authentication token required");
         };
         match request.action {
             Action::Subscribe => self.subscribe(request, caller, accounts),
             Action::Unsubscribe => self.unsubscribe(&request),
             Action::Ping => self.succeed(&request, &json!({"response": "pong"})),
-            Action::Command => refuse(&request.id, "unknown action command"),
+            Action::Command => match Wanted::read(request.member("data"), caller, accounts) {
+                Ok(_) if self.commands >= self.max_commands => refuse(
+                    &request.id,
+                    &format!("too many commands under way : at most {}", self.max_commands),
+                ),
+                Ok(wanted) => {
+                    self.commands += 1;
+                    let said = wanted.command.said();
+                    Effect::Command(wanted, Uncommanded { request, said })
+                }
+                Err(errors) => reply(&request.id, "error", &json!({"errors": errors})),
+            },
             Action::Noop => self.succeed(&request, &json!({})),
         }
     }
 
-    fn subscribe(&mut self, request: Request, caller: AccountId, accounts: &dyn Accounts) -> Effect {
+    /// Tells what became of a command.
+    pub(super) fn commanded(&mut self, asked: &Uncommanded, outcome: Result<(), String>) -> Effect {
+        self.commands = self.commands.saturating_sub(1);
+        match outcome {
+            Ok(()) => self.succeed(&asked.request, &json!({"response": asked.said})),
+            Err(error) => refuse(&asked.request.id, &error),
+        }
+    }
+
+    fn subscribe(&self, request: Request, caller: &Caller, accounts: &dyn Accounts) -> Effect {
         let target = match request.target() {
             Ok(target) => target,
             Err(error) => return refuse(&request.id, &error.to_string()),
@@ -265,7 +317,7 @@ fn reach_of(account: &Value) -> Option<Reach> {
     }
 }
 
-fn authorised(target: &Target, caller: AccountId, accounts: &dyn Accounts) -> Result<Reach, &'static str> {
+fn authorised(target: &Target, caller: &Caller, accounts: &dyn Accounts) -> Result<Reach, &'static str> {
     match target.account.as_ref().and_then(reach_of) {
         Some(Reach::All) if !accounts.is_master(caller) => Err("unauthorized wildcard account id"),
         Some(Reach::One(account)) if !accounts.covers(caller, account) => Err("unauthorized account id"),
@@ -284,5 +336,5 @@ fn reply(request_id: &Value, status: &str, data: &Value) -> Effect {
 }
 
 #[cfg(test)]
-#[path = "protocol_tests.rs"]
+#[path = "tests/mod.rs"]
 mod tests;

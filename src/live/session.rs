@@ -5,12 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::follower::{FollowError, Follower, Source};
 use super::handle::Live;
-use super::protocol::{Denied, Effect, Protocol};
+use super::protocol::{Caller, Denied, Effect, Protocol, Uncommanded, Unverified};
 use super::sessions::{Place, session_id};
 use super::socket::{Socket, Step};
 use super::start::{Start, StartError};
@@ -25,6 +28,9 @@ const SURELY_READ: usize = 4 << 10;
 /// Why a session ends, if anybody is to be told.
 type End = Option<(CloseCode, &'static str)>;
 
+/// A command that is under way: its frame, and what became of it.
+type UnderWay = BoxFuture<'static, (Uncommanded, Result<(), String>)>;
+
 /// One websocket session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -33,6 +39,8 @@ pub(super) struct Session {
     socket: Socket,
     protocol: Protocol,
     follower: Follower,
+    /// As many as the protocol allows. They end with the session, and what is published stays published.
+    commands: FuturesUnordered<UnderWay>,
     began: Instant,
     /// When the client was last heard, and when it last said something by itself.
     heard: Instant,
@@ -45,7 +53,8 @@ impl Session {
         let protocol = Protocol::new(id, Arc::clone(&live.source().log_ids), live.options(), new_id);
         let follower = Follower::new(live.source().clone());
         let now = Instant::now();
-        Self { live, place, socket, protocol, follower, began: now, heard: now, spoke: now }
+        let commands = FuturesUnordered::new();
+        Self { live, place, socket, protocol, follower, commands, began: now, heard: now, spoke: now }
     }
 
     /// Serves the client until one of both ends it.
@@ -73,6 +82,10 @@ impl Session {
                 () = stop.cancelled() => return Some((CloseCode::Away, "shutting down")),
                 () = closed.cancelled() => return Some((CloseCode::Normal, "closed by an operator")),
                 _ = ticks.tick() => if let Some(end) = self.tick() { return end },
+                Some((asked, outcome)) = self.commands.next(), if !self.commands.is_empty() => {
+                    let effect = self.protocol.commanded(&asked, outcome);
+                    self.go_on(effect).await;
+                }
                 step = self.socket.step(reads) => match step {
                     Step::Text(text) => self.hear(&text).await,
                     Step::Other { is_own } => self.heard(is_own),
@@ -96,35 +109,47 @@ impl Session {
         }
     }
 
-    /// Answers one frame, with all that has to happen for it.
+    /// Hears one frame.
     async fn hear(&mut self, text: &str) {
         self.heard(true);
         let now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let live = self.live.clone();
         self.follower.settle(&mut self.protocol.subscriptions);
-        let mut effect = self.protocol.receive(text, (now_us, live.now_s()), &live);
+        let effect = self.protocol.receive(text, (now_us, self.live.now_s()), &self.live);
+        self.go_on(effect).await;
+    }
+
+    /// Does all that has to happen for a frame, until it is answered or takes its time.
+    async fn go_on(&mut self, mut effect: Effect) {
         let reply = loop {
             effect = match effect {
-                Effect::Reply(reply) => break reply,
+                Effect::Reply(reply) => break Some(reply),
                 Effect::Verify(unverified) => {
-                    let outcome = match live.verify(&unverified.token).await {
-                        Some(caller) => {
-                            let claimed = self.place.claim(caller.account);
-                            claimed.map(|()| caller).map_err(Denied::TooMany)
-                        }
-                        None => Err(Denied::Token),
-                    };
-                    self.protocol.verified(unverified, outcome, &live)
+                    let outcome = self.verify(&unverified).await;
+                    self.protocol.verified(unverified, outcome, &self.live)
                 }
                 Effect::Locate(unlocated) => {
-                    let place = locate(live.source(), unlocated.start).await;
+                    let place = locate(self.live.source(), unlocated.start).await;
                     self.protocol.located(unlocated, place)
+                }
+                Effect::Command(wanted, asked) => {
+                    let commanding = self.live.command(wanted);
+                    self.commands.push(Box::pin(async move { (asked, commanding.await) }));
+                    break None;
                 }
             };
         };
         self.follower.follow(&self.protocol.subscriptions);
         self.place.show(&self.protocol);
-        self.socket.send(reply);
+        if let Some(reply) = reply {
+            self.socket.send(reply);
+        }
+    }
+
+    async fn verify(&mut self, unverified: &Unverified) -> Result<Caller, Denied> {
+        let caller = self.live.verify(&unverified.token).await.ok_or(Denied::Token)?;
+        self.place.claim(caller.account).map_err(Denied::TooMany)?;
+        let is_free = !unverified.is_command() || self.live.spend(self.place.address().ip(), caller.account);
+        if is_free { Ok(caller) } else { Err(Denied::TooOften) }
     }
 
     /// Looks after the connection once in a ping's time.

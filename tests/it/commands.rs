@@ -13,7 +13,7 @@ use super::support::wait::eventually;
 
 const SOON: Duration = Duration::from_secs(60);
 
-async fn app(broker: &Broker, more: &[&str]) -> TestApp {
+pub(super) async fn app(broker: &Broker, more: &[&str]) -> TestApp {
     let uri = format!("amqp.uri={}", broker.uri());
     let mut settings = vec![uri.as_str(), "amqp.reconnect_max_ms=500"];
     settings.extend_from_slice(more);
@@ -27,7 +27,7 @@ async fn app(broker: &Broker, more: &[&str]) -> TestApp {
 }
 
 /// An account below the client's, and a client of its own.
-async fn tenant(app: &TestApp, name: &str) -> Api {
+pub(super) async fn tenant(app: &TestApp, name: &str) -> Api {
     let account = app.api.account_below(&app.api.account, name).await;
     let body = json!({"data": {"name": "k"}});
     let key = app.api.call("PUT", &format!("/v2/accounts/{account}/api_keys"), Some(body)).await;
@@ -44,7 +44,7 @@ async fn post(api: &Api, call: &str, data: Value) -> Answer {
 }
 
 /// The broker tells of a call, and the program has heard it.
-async fn call_is_known(publisher: &Publisher, owner: &Api, call: &str) {
+pub(super) async fn call_is_known(publisher: &Publisher, owner: &Api, call: &str) {
     let receiver = Receiver::start().await;
     owner.hook(json!({"uri": receiver.uri("/")})).await;
     let mut event = call_event("CHANNEL_CREATE", call, 1);

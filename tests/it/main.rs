@@ -46,6 +46,7 @@ mod tenancy;
 mod torture;
 mod tracing;
 mod websocket;
+mod websocket_commands;
 mod websocket_families;
 mod websocket_listing;
 mod websocket_resume;

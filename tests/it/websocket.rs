@@ -1,5 +1,5 @@
 //! Websocket sessions as their clients meet them: letting in, limits, keepalive, closing. What each frame is
-//! answered with is in `src/live/protocol_tests.rs`, by table.
+//! answered with is in `src/live/tests/`, by table.
 
 use std::time::Duration;
 

@@ -104,8 +104,9 @@ impl TestApi {
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);
         let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
-        let (accounts, log) = ((state.clone(), auth.clone()), state.journal().clone());
-        let (live, _) = Live::new(accounts, log, clock.clone(), Tasks::new(), live::Options::default());
+        let commander: Arc<dyn live::Commander> = recorded.clone();
+        let (parts, log) = ((state.clone(), auth.clone(), commander), state.journal().clone());
+        let (live, _) = Live::new(parts, log, clock.clone(), Tasks::new(), live::Options::default());
         let ports = Ports {
             queues: recorded.clone(),
             events: recorded.clone(),

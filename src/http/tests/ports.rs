@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,7 @@ use crate::http::{
     Readiness, ReplayError, Retained, Status, SubmitError, Tester,
 };
 use crate::kazoo::Command;
+use crate::live::{Commander, Wanted};
 use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
@@ -62,6 +64,13 @@ impl Events for Recorded {
 impl Recorded {
     fn about_channels<T>(&self, answer: T) -> Result<T, CommandError> {
         self.no_channels.lock().expect("not poisoned").clone().map_or(Ok(answer), Err)
+    }
+}
+
+impl Commander for Recorded {
+    fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
+        self.commands.lock().expect("not poisoned").push((wanted.account, wanted.call_id, wanted.command));
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -1,119 +1,7 @@
-//! Every rule of the conversation, by table: what is sent, what comes back.
-
-use serde_json::{Value, json};
+//! Every rule of the conversation but those of commands, by table: what is sent, what comes back.
 
 use super::*;
-use crate::model::{EventId, Id};
-
-const OWN: &str = "000000000000000000000000000000aa";
-const BELOW: &str = "000000000000000000000000000000bb";
-const STRANGE: &str = "000000000000000000000000000000cc";
-const GOOD: &str = "good-token";
-
-/// The account of the token, and one below it; `is_master` when it may see everybody's events.
-struct Tree {
-    is_master: bool,
-}
-
-impl Accounts for Tree {
-    fn covers(&self, caller: AccountId, account: AccountId) -> bool {
-        caller == account || account == BELOW.parse().unwrap()
-    }
-
-    fn is_master(&self, _: AccountId) -> bool {
-        self.is_master
-    }
-}
-
-/// A session and what is around it.
-struct Talk {
-    protocol: Protocol,
-    tree: Tree,
-    now_us: u64,
-    now_s: u64,
-    /// What the log answers.
-    place: fn() -> Result<Place, StartError>,
-    denied: Denied,
-}
-
-impl Talk {
-    fn with(options: &Options) -> Self {
-        let new_id = || "made".to_owned();
-        Self {
-            protocol: Protocol::new(
-                "192.0.2.1:7".to_owned(),
-                Arc::new(LogIds::new(1, Vec::new())),
-                options,
-                new_id,
-            ),
-            tree: Tree { is_master: false },
-            now_us: 0,
-            now_s: 100,
-            place: || Ok(Place { from: 5, live_from: 5 }),
-            denied: Denied::Token,
-        }
-    }
-
-    fn begin() -> Self {
-        Self::with(&Options::default())
-    }
-
-    /// A session whose client is known.
-    fn known() -> Self {
-        let mut talk = Self::begin();
-        assert_eq!(talk.ask(&json!({"auth_token": GOOD}))["status"], "success");
-        talk
-    }
-
-    fn say(&mut self, text: &str) -> Value {
-        let mut effect = self.protocol.receive(text, (self.now_us, self.now_s), &self.tree);
-        loop {
-            effect = match effect {
-                Effect::Reply(reply) => return serde_json::from_str(&reply).unwrap(),
-                Effect::Verify(frame) => {
-                    let caller = match frame.token.as_str() {
-                        GOOD => Ok((OWN, 200)),
-                        "newer" => Ok((OWN, 900)),
-                        "other" => Ok((BELOW, 900)),
-                        _ => Err(self.denied),
-                    };
-                    let token = frame.token.clone();
-                    let caller = caller.map(|(account, expires_s)| Caller {
-                        account: account.parse().unwrap(),
-                        token,
-                        expires_s,
-                    });
-                    self.protocol.verified(frame, caller, &self.tree)
-                }
-                Effect::Locate(wanted) => self.protocol.located(wanted, (self.place)()),
-            };
-        }
-    }
-
-    fn ask(&mut self, frame: &Value) -> Value {
-        self.say(&frame.to_string())
-    }
-
-    /// The data of a reply that must be a success.
-    fn data(&mut self, frame: &Value) -> Value {
-        let reply = self.ask(frame);
-        assert_eq!((&reply["status"], &reply["action"]), (&json!("success"), &json!("reply")), "{reply}");
-        reply["data"].clone()
-    }
-
-    /// The one error of a reply.
-    fn error(&mut self, frame: &Value) -> String {
-        let reply = self.ask(frame);
-        assert_eq!((&reply["status"], &reply["action"]), (&json!("error"), &json!("reply")), "{reply}");
-        let errors = reply["data"]["errors"].as_array().unwrap();
-        assert_eq!(errors.len(), 1, "{reply}");
-        errors[0].as_str().unwrap().to_owned()
-    }
-}
-
-fn subscribe(account: &str, binding: &str) -> Value {
-    json!({"action": "subscribe", "data": {"account_id": account, "binding": binding}})
-}
+use crate::model::EventId;
 
 #[test]
 fn a_client_is_nobody_until_it_shows_a_good_token() {
@@ -169,7 +57,6 @@ fn unknown_actions_succeed_and_do_nothing() {
         assert_eq!(talk.data(&json!({"action": action})), json!({}), "{action}");
     }
     assert_eq!(talk.protocol.subscriptions.list(), ["call.*.*"]);
-    assert_eq!(talk.error(&json!({"action": "command"})), "unknown action command", "there are none yet");
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! `{"action":"command"}`: what `PUT` and `POST …/channels/{UUID}` take as `data`, with `account_id` and `call_id`
+//! beside it (`amqp.md` 11.3, 11.4). KAZOO only promised it.
+
+use std::fmt::Debug;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use super::protocol::{Accounts, Caller};
+use crate::auth::Role;
+use crate::kazoo::{Command, FieldErrors};
+use crate::model::AccountId;
+
+/// Carries commands out.
+pub trait Commander: Debug + Send + Sync {
+    /// Commands one channel, if it is of the account's tree. The error is what the client is told.
+    fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>>;
+}
+
+/// A command that a client asks for and may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Whose channel it should be: this account's or one's below it.
+    pub account: AccountId,
+    /// The call's id, as it is in events: not encoded.
+    pub call_id: String,
+    /// What is to be done.
+    pub command: Command,
+}
+
+impl Wanted {
+    /// Reads a frame's `data`; the errors are what the client is told.
+    pub(super) fn read(
+        data: Option<&Value>,
+        caller: &Caller,
+        accounts: &dyn Accounts,
+    ) -> Result<Self, Vec<String>> {
+        let data = data.and_then(Value::as_object).filter(|data| !data.is_empty());
+        let mut data = data.cloned().ok_or_else(|| one("missing required keys in data object"))?;
+        let account = data.shift_remove("account_id").filter(|account| !account.is_null());
+        let named = [data.shift_remove("call_id"), data.shift_remove("uuid")];
+        let call_id = named.iter().flatten().find_map(|id| id.as_str().filter(|id| !id.is_empty()));
+        let (account, call_id) = match (account, call_id) {
+            (Some(account), Some(call_id)) => (account, call_id.to_owned()),
+            (None, Some(_)) => return Err(one("missing required keys : account_id")),
+            (Some(_), None) => return Err(one("missing required keys : call_id")),
+            (None, None) => return Err(one("missing required keys : account_id, call_id")),
+        };
+        let account = account.as_str().and_then(|id| id.parse().ok());
+        let account = account.filter(|account| accounts.covers(caller, *account));
+        let account = account.ok_or_else(|| one("unauthorized account id"))?;
+        if caller.role != Role::Admin {
+            return Err(one("forbidden"));
+        }
+        let command = Command::read(&data).map_err(|errors| told(&errors))?;
+        Ok(Self { account, call_id, command })
+    }
+}
+
+fn one(error: &str) -> Vec<String> {
+    vec![error.to_owned()]
+}
+
+/// One line for each field and rule, in the words of the API.
+fn told(errors: &FieldErrors) -> Vec<String> {
+    let rules = errors.iter().filter_map(|(field, rules)| Some((field, rules.as_object()?)));
+    let line = |field: &str, details: &Value| {
+        format!("{field} : {}", details.get("message").and_then(Value::as_str).unwrap_or("invalid"))
+    };
+    rules.flat_map(|(field, rules): (_, &Map<_, _>)| rules.values().map(move |d| line(field, d))).collect()
+}
