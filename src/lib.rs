@@ -13,6 +13,7 @@ pub mod disk;
 pub mod http;
 pub mod ingest;
 pub mod kazoo;
+pub mod listen;
 pub mod live;
 pub mod log;
 pub mod metrics;

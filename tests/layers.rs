@@ -20,6 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     // The file system as the log needs it; tests put a disk beneath that loses power.
     ("disk", &[]),
+    // The connections of a listener, bounded in number and time.
+    ("listen", &["tasks"]),
     // Counters that the steps count with, and the page that a scrape gets.
     ("metrics", &[]),
     // KAZOO's formats, pure: what an event means, what a hook gets.
@@ -39,15 +41,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Who is asking, and for which accounts: the API and the websockets let nobody in without it.
     ("auth", &["model", "state", "tasks"]),
     // Websocket sessions over the same log.
-    ("live", &["model", "kazoo", "log", "state", "auth", "tasks"]),
+    ("live", &["model", "kazoo", "log", "state", "auth", "listen", "tasks"]),
     // Channel commands, published to the broker for a client.
     ("commands", &["model", "kazoo", "log", "state", "amqp", "ingest", "tasks"]),
     // The management API: asks and tells the steps through their handles, never an attempt.
     (
         "http",
         &[
-            "model", "kazoo", "log", "state", "ingest", "queues", "auth", "live", "commands", "tasks",
-            "metrics",
+            "model", "kazoo", "log", "state", "ingest", "queues", "auth", "listen", "live", "commands",
+            "tasks", "metrics",
         ],
     ),
 ];

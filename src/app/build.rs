@@ -327,7 +327,9 @@ fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
 fn http_options(config: &Config) -> http::Options {
     http::Options {
         listen: config.http.listen,
+        connections: live::connections(config),
         max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
+        body_memory_bytes: usize::try_from(config.http.body_memory_bytes).unwrap_or(usize::MAX),
         page_size: config.http.page_size,
         max_page_size: config.http.max_page_size,
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),

@@ -8,6 +8,7 @@ use super::open_files::open_files;
 use super::ports::ChannelsPort;
 use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
+use crate::listen::Limits;
 use crate::live::{self, Commander, Listener, Live, LiveTask};
 use crate::log::Reader;
 use crate::model::Clock;
@@ -48,6 +49,17 @@ fn max_sessions(asked: usize, open_files: Option<u64>) -> usize {
     }
 }
 
+/// What the clients of either listener may take of it: no more than an eighth of the open files each.
+pub(super) fn connections(config: &Config) -> Limits {
+    let (h, open_files) = (&config.http, open_files().unwrap_or(u64::MAX));
+    let most = usize::try_from(open_files / 8).unwrap_or(usize::MAX).max(1);
+    Limits {
+        max_connections: h.max_connections.min(most),
+        idle_timeout: Duration::from_millis(h.idle_timeout_ms),
+        write_timeout: Duration::from_millis(h.write_timeout_ms),
+    }
+}
+
 fn options(config: &Config) -> live::Options {
     let w = &config.websocket;
     let max_sessions = max_sessions(w.max_sessions, open_files());
@@ -59,6 +71,7 @@ fn options(config: &Config) -> live::Options {
     }
     live::Options {
         listen: w.listen,
+        connections: connections(config),
         max_sessions,
         max_per_account: w.max_sessions_per_account,
         max_per_ip: w.max_sessions_per_ip,

@@ -15,6 +15,21 @@ fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Confi
     }
 }
 
+impl super::Http {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
+        [
+            ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
+            ("http.idle_timeout_ms", self.idle_timeout_ms, 100, 3_600_000),
+            ("http.write_timeout_ms", self.write_timeout_ms, 100, 3_600_000),
+            ("http.body_memory_bytes", self.body_memory_bytes, 4 * self.max_body_bytes, 1 << 40),
+            ("http.max_body_bytes", self.max_body_bytes, 1024, 1 << 30),
+            ("http.request_timeout_ms", self.request_timeout_ms, 100, 3_600_000),
+            ("http.page_size", self.page_size as u64, 1, self.max_page_size as u64),
+            ("http.max_page_size", self.max_page_size as u64, 1, 1_000_000),
+        ]
+    }
+}
+
 impl super::Websocket {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
         [
@@ -37,10 +52,6 @@ impl Config {
         let (d, q, r) = (&self.delivery, &self.queues, &self.retry);
         let ranges = [
             ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
-            ("http.max_body_bytes", self.http.max_body_bytes, 1024, 1 << 30),
-            ("http.request_timeout_ms", self.http.request_timeout_ms, 100, 3_600_000),
-            ("http.page_size", self.http.page_size as u64, 1, self.http.max_page_size as u64),
-            ("http.max_page_size", self.http.max_page_size as u64, 1, 1_000_000),
             ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
             ("amqp.reconnect_max_ms", self.amqp.reconnect_max_ms, 500, 3_600_000),
             ("commands.timeout_ms", self.commands.timeout_ms, 1, 60_000),
@@ -77,7 +88,9 @@ impl Config {
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
         ];
-        for (key, value, min, max) in ranges.into_iter().chain(self.websocket.ranges()) {
+        for (key, value, min, max) in
+            ranges.into_iter().chain(self.http.ranges()).chain(self.websocket.ranges())
+        {
             within(key, value, min, max)?;
         }
         if r.max_ms < r.initial_ms {

@@ -56,7 +56,18 @@ macro_rules! section {
 
 section!(
     /// `[http]`
-    Http { max_searched_events: usize, listen: SocketAddr, max_body_bytes: u64, request_timeout_ms: u64, page_size: usize, max_page_size: usize }
+    Http {
+        listen: SocketAddr,
+        max_connections: usize,
+        idle_timeout_ms: u64,
+        write_timeout_ms: u64,
+        max_body_bytes: u64,
+        body_memory_bytes: u64,
+        request_timeout_ms: u64,
+        page_size: usize,
+        max_page_size: usize,
+        max_searched_events: usize,
+    }
 );
 section!(
     /// `[websocket]`

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
+use super::body::Memory;
 use super::operator::Operator;
 use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
@@ -28,7 +27,7 @@ pub struct Api {
     pub(super) live: Live,
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
-    pub(super) bodies: Arc<Semaphore>,
+    pub(super) memory: Memory,
     /// As answers name this node.
     pub(super) node: String,
 }
@@ -76,7 +75,7 @@ impl Api {
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
         let Ports { queues, events, health, operator, channels, tester, live } = ports;
-        let bodies = Arc::new(Semaphore::new(options.max_bodies));
+        let memory = Memory::new(options.body_memory_bytes);
         Self {
             state,
             auth,
@@ -89,7 +88,7 @@ impl Api {
             live,
             clock,
             options: Arc::new(options),
-            bodies,
+            memory,
             node,
         }
     }

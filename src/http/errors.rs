@@ -134,6 +134,13 @@ impl ApiError {
         Self::new(413, "validation error", data)
     }
 
+    /// 413 for a body that would take too much memory once it is read.
+    pub(super) fn too_many_values(max: usize) -> Self {
+        let message = format!("at most {max} values are allowed");
+        let data = json!({"file": {"maxItems": {"message": message, "target": max}}});
+        Self::new(413, "validation error", data)
+    }
+
     pub(super) fn range_too_large() -> Self {
         Self::new(416, "range not satisfiable", json!({}))
     }

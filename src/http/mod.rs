@@ -11,6 +11,7 @@ mod api_keys;
 mod attempts;
 mod audit;
 mod bearer;
+mod body;
 mod call;
 mod channels;
 mod dead;

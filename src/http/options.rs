@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::listen::Limits;
+
 /// Which generation of KAZOO the websocket listings look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -21,8 +23,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Largest request body.
     pub max_body_bytes: usize,
-    /// Requests with a body that are served at a time; more of them wait, for `body_timeout` at most.
-    pub max_bodies: usize,
+    /// Memory for all bodies that are being received or answered; others wait, for `body_timeout` at most.
+    pub body_memory_bytes: usize,
+    /// What clients may take of the listener.
+    pub connections: Limits,
     /// How long a client may take to send a body.
     pub body_timeout: Duration,
     /// How long open connections may take to finish on shutdown.
@@ -50,7 +54,8 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             max_body_bytes: 8_000_000,
-            max_bodies: 128,
+            body_memory_bytes: 256 << 20,
+            connections: Limits::default(),
             body_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(5),
             node: "switchhook".into(),

@@ -4,22 +4,21 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
-use bytes::{Buf, BytesMut};
-use futures_util::{Stream, StreamExt, pin_mut};
+use futures_util::Stream;
 use tokio::net::TcpListener;
-use tokio::sync::OwnedSemaphorePermit;
+use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method, Response as HttpResponse, StatusCode};
-use warp::hyper::body::Bytes;
 use warp::hyper::upgrade::OnUpgrade;
 use warp::{Filter, Reply as _};
 
 use super::api::Api;
-use super::errors::ApiError;
+use super::body;
 use super::request::Request;
 use super::response::{Body, Response};
+use crate::listen::{self, Busy, Peer};
 use crate::live::{self, Asked};
 use crate::tasks::Stop;
 
@@ -46,7 +45,7 @@ impl Server {
     pub fn bind(api: Api) -> Result<Self, BindError> {
         let asked = api.options.listen;
         let failed = |error| BindError { address: asked, error };
-        let listener = live::bind(asked).map_err(failed)?;
+        let listener = listen::bind(asked).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { api, listener, address })
     }
@@ -61,10 +60,8 @@ impl Server {
     pub async fn run(self, stop: Stop) {
         let grace = self.api.options.grace;
         let (stopped, over) = (stop.clone(), stop);
-        let serving = warp::serve(everything(self.api))
-            .incoming(self.listener)
-            .graceful(async move { stopped.cancelled().await })
-            .run();
+        let serving =
+            listen::serve(self.listener, self.api.options.connections, everything(self.api), stopped);
         let too_long = async {
             over.cancelled().await;
             tokio::time::sleep(grace).await;
@@ -76,14 +73,12 @@ impl Server {
     }
 }
 
-fn everything(
-    api: Api,
-) -> impl Filter<Extract = (warp::reply::Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
     warp::method()
         .and(warp::path::full())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
-        .and(warp::addr::remote())
+        .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
         .then(
@@ -91,79 +86,42 @@ fn everything(
                   path: warp::path::FullPath,
                   query: String,
                   headers: HeaderMap,
-                  remote: Option<SocketAddr>,
+                  peer: Peer,
                   upgrade: Option<OnUpgrade>,
                   body| {
                 let api = api.clone();
-                let entered = enter(&api, &Asked { method: &method, headers: &headers, upgrade }, remote);
+                let entered =
+                    enter(&api, &Asked { method: &method, headers: &headers, upgrade }, peer.address);
                 let mut request = Request::new(method, path.as_str(), &query, headers);
-                request.remote = remote.map(|address| address.ip());
+                request.remote = Some(peer.address.ip());
                 async move {
                     if let Some(entered) = entered {
                         return entered;
                     }
-                    let permit = permit(&api, &request).await;
-                    let read = match &permit {
-                        Ok(_) => read_body(&api, &request, body).await,
-                        Err(refused) => Err(refused.clone()),
+                    let read = body::read(&api, &request, body).await;
+                    let busy = peer.busy();
+                    let (read, _held) = match read {
+                        Ok((body, held)) => {
+                            request.body = body;
+                            (Ok(()), Some(held))
+                        }
+                        Err(refused) => (Err(refused), None),
                     };
-                    let read = read.map(|body| request.body = body);
-                    on_the_wire(api.answer(request, read).await)
+                    on_the_wire(api.answer(request, read).await, busy)
                 }
             },
         )
         .or_else(|_| async { Ok::<_, Infallible>((failed(),)) })
+        .boxed()
 }
 
 /// The answer to a client that asks for a websocket, on whatever path.
-fn enter(api: &Api, asked: &Asked<'_>, remote: Option<SocketAddr>) -> Option<warp::reply::Response> {
-    let remote = remote.filter(|_| asked.wants_websocket())?;
-    Some(live::answer(api.live.enter(asked, remote)).into_response())
+fn enter(api: &Api, asked: &Asked<'_>, remote: SocketAddr) -> Option<warp::reply::Response> {
+    asked.wants_websocket().then(|| live::answer(api.live.enter(asked, remote)).into_response())
 }
 
-/// Bodies are held in memory, so only so many requests with one are served at a time; others never wait.
-async fn permit(api: &Api, request: &Request) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-    let has_body = request.header("transfer-encoding").is_some()
-        || request.header("content-length").is_some_and(|bytes| bytes != "0");
-    if !has_body {
-        return Ok(None);
-    }
-    let waiting = tokio::time::timeout(api.options.body_timeout, Arc::clone(&api.bodies).acquire_owned());
-    match waiting.await {
-        Ok(Ok(permit)) => Ok(Some(permit)),
-        Ok(Err(_)) | Err(_) => Err(ApiError::too_many()),
-    }
-}
-
-/// The whole body, unless it is too large or too slow.
-async fn read_body(
-    api: &Api,
-    request: &Request,
-    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
-) -> Result<Bytes, ApiError> {
-    let most = api.options.max_body_bytes;
-    let too_large = || ApiError::too_large("file", most);
-    let announced = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|bytes| bytes > most) {
-        return Err(too_large());
-    }
-    let reading = async {
-        pin_mut!(body);
-        let mut whole = BytesMut::new();
-        while let Some(part) = body.next().await {
-            let mut part = part.map_err(|_| ApiError::broken_body())?;
-            if whole.len() + part.remaining() > most {
-                return Err(too_large());
-            }
-            whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
-        }
-        Ok(whole.freeze())
-    };
-    let read = tokio::time::timeout(api.options.body_timeout, reading).await;
-    read.unwrap_or_else(|_| Err(ApiError::slow_body()))
-}
-
-fn on_the_wire(response: Response) -> warp::reply::Response {
+/// The connection stays busy until the last piece of a body that is made while it is sent.
+fn on_the_wire(response: Response, busy: Busy) -> warp::reply::Response {
     let mut builder = HttpResponse::builder().status(response.status);
     for (name, value) in response.headers {
         // A request id or a path may hold what no header may.
@@ -173,7 +131,9 @@ fn on_the_wire(response: Response) -> warp::reply::Response {
     }
     let body = match response.body {
         Body::Text(text) => text.into_response(),
-        Body::Stream(pieces) => warp::reply::stream(Alone(Mutex::new(pieces))).into_response(),
+        Body::Stream(pieces) => {
+            warp::reply::stream(Alone { pieces: Mutex::new(pieces), _busy: busy }).into_response()
+        }
     };
     builder.body(body.into_body()).unwrap_or_else(|_| failed())
 }
@@ -183,13 +143,16 @@ fn failed() -> warp::reply::Response {
 }
 
 /// A stream that only its owner touches, which warp wants to see written down as `Sync`.
-struct Alone<S>(Mutex<S>);
+struct Alone<S> {
+    pieces: Mutex<S>,
+    _busy: Busy,
+}
 
 impl<S: Stream + Unpin> Stream for Alone<S> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        let stream = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let stream = self.get_mut().pieces.get_mut().unwrap_or_else(PoisonError::into_inner);
         Pin::new(stream).poll_next(context)
     }
 }

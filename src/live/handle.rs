@@ -97,8 +97,9 @@ impl Live {
         let (live, stop) = (self.clone(), self.0.stop.clone());
         let serving = async move {
             let upgraded = stop.run_until_cancelled(upgrade).await;
-            if let Some(Ok(upgraded)) = upgraded {
-                let socket = Socket::new(upgraded, live.options().max_frame_bytes).await;
+            if let Some(Ok(upgraded)) = upgraded
+                && let Some(socket) = Socket::new(upgraded, live.options().max_frame_bytes).await
+            {
                 Session::new(live, place, socket, new_id).run(stop).await;
             }
         };

@@ -1,21 +1,18 @@
 //! KAZOO's websocket port: every path is a websocket, everything else is answered 426.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpSocket};
-use warp::Filter;
+use tokio::net::TcpListener;
+use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method, Response, StatusCode};
 use warp::hyper::upgrade::OnUpgrade;
+use warp::{Filter, Reply as _};
 
 use super::handle::Live;
 use super::upgrade::{Asked, Refused};
+use crate::listen::{self, Peer};
 use crate::tasks::Stop;
-
-const BACKLOG: u32 = 1024;
-/// What the operating system may hold for one client; its own limit is many times that.
-const SEND_BYTES: u32 = 128 << 10;
 
 /// The port, bound and not yet answering.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ impl Listener {
     /// Binds `options.listen`. Connections wait until `run`.
     pub fn bind(live: Live) -> Result<Self, BindError> {
         let asked = live.options().listen;
-        let bound = bind(asked).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let bound = listen::bind(asked).and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, socket) = bound.map_err(|error| BindError { address: asked, error })?;
         Ok(Self { live, socket, address })
     }
@@ -52,35 +49,23 @@ impl Listener {
 
     /// Lets clients in until `stop`. Their sessions go on.
     pub async fn run(self, stop: Stop) {
-        let serving = warp::serve(every_path(self.live)).incoming(self.socket);
+        let limits = self.live.options().connections;
+        let serving = listen::serve(self.socket, limits, every_path(self.live), stop.clone());
         // Its connections are websockets, or requests that are answered at once: nothing to wait for.
-        stop.run_until_cancelled(serving.run()).await;
+        stop.run_until_cancelled(serving).await;
     }
 }
 
-/// A listener whose connections suit websockets; they inherit its settings. Small frames are sent at once, and a
-/// slow client's buffer stays small.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BYTES)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-fn every_path(
-    live: Live,
-) -> impl Filter<Extract = (Response<String>,), Error = Infallible> + Clone + Send + Sync + 'static {
+fn every_path(live: Live) -> BoxedFilter<(warp::reply::Response,)> {
     warp::method()
         .and(warp::header::headers_cloned())
-        .and(warp::addr::remote())
+        .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<OnUpgrade>())
-        .map(move |method: Method, headers: HeaderMap, remote: Option<SocketAddr>, upgrade| {
+        .map(move |method: Method, headers: HeaderMap, peer: Peer, upgrade| {
             let asked = Asked { method: &method, headers: &headers, upgrade };
-            let entered = remote.ok_or(Refused(StatusCode::BAD_REQUEST));
-            answer(entered.and_then(|remote| live.enter(&asked, remote)))
+            answer(live.enter(&asked, peer.address)).into_response()
         })
+        .boxed()
 }
 
 /// The answer to a request that asked for a websocket: it has no body.

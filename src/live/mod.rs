@@ -26,7 +26,7 @@ mod upgrade;
 
 pub use command::{Commander, Wanted};
 pub use handle::{Live, LiveTask};
-pub use listener::{BindError, Listener, answer, bind};
+pub use listener::{BindError, Listener, answer};
 pub use options::{Options, TokenExpiry};
 pub use sessions::{SessionView, Sessions};
 pub use upgrade::{Asked, Refused};

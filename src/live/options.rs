@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::listen::Limits;
+
 /// What becomes of a session whose token's time is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenExpiry {
@@ -19,6 +21,8 @@ pub enum TokenExpiry {
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What clients may take of the listener before they have a session.
+    pub connections: Limits,
     /// Sessions at once: in all, for one account, from one address. 0: any number.
     pub max_sessions: usize,
     /// Likewise for one account.
@@ -55,6 +59,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5555)),
+            connections: Limits::default(),
             max_sessions: 10_000,
             max_per_account: 0,
             max_per_ip: 0,

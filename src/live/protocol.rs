@@ -16,6 +16,10 @@ use crate::auth::Role;
 use crate::kazoo::{Pattern, PatternError};
 use crate::model::{AccountId, LogIds};
 
+/// What a client may leave with its session, for listings.
+const KEPT: [&str; 2] = ["name", "metadata"];
+const MOST_KEPT_BYTES: usize = 4096;
+
 /// Who a client is, by its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -208,6 +212,14 @@ impl Protocol {
         let Some(caller) = &self.caller else {
             return refuse(&request.id, "authentication token required");
         };
+        for name in KEPT {
+            if request.member(name).is_some_and(|given| given.to_string().len() > MOST_KEPT_BYTES) {
+                return refuse(
+                    &request.id,
+                    &format!("{name} is too large : at most {MOST_KEPT_BYTES} bytes"),
+                );
+            }
+        }
         match request.action {
             Action::Subscribe => self.subscribe(request, caller, accounts),
             Action::Unsubscribe => self.unsubscribe(&request),
@@ -300,7 +312,7 @@ impl Protocol {
     }
 
     fn succeed(&mut self, request: &Request, data: &Value) -> Effect {
-        for (kept, name) in [(&mut self.name, "name"), (&mut self.metadata, "metadata")] {
+        for (kept, name) in [&mut self.name, &mut self.metadata].into_iter().zip(KEPT) {
             if let Some(given) = request.member(name) {
                 *kept = Some(given.clone());
             }

@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use warp::hyper::upgrade::Upgraded;
+
+use crate::listen::{self, Stream};
 
 /// Memory of one connection's reading side.
 const READ_BYTES: usize = 4 << 10;
@@ -22,7 +23,7 @@ const WRITE_BYTES: usize = 8 << 10;
 /// One websocket with what waits to be written.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: WebSocketStream<Stream>,
     outbox: VecDeque<Message>,
     is_flushed: bool,
     /// Bytes handed over since the client was last heard.
@@ -43,15 +44,17 @@ pub(super) enum Step {
 }
 
 impl Socket {
-    pub(super) async fn new(upgraded: Upgraded, max_frame_bytes: usize) -> Self {
+    /// None when the connection is not one of our listeners'.
+    pub(super) async fn new(upgraded: Upgraded, max_frame_bytes: usize) -> Option<Self> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(WRITE_BYTES)
             .max_message_size(Some(max_frame_bytes))
             .max_frame_size(Some(max_frame_bytes));
-        let io = TokioIo::new(upgraded);
-        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Self { stream, outbox: VecDeque::new(), is_flushed: true, unheard_bytes: 0 }
+        let (stream, read) = listen::released(upgraded)?;
+        let (read, config) = (read.to_vec(), Some(config));
+        let stream = WebSocketStream::from_partially_read(stream, read, Role::Server, config).await;
+        Some(Self { stream, outbox: VecDeque::new(), is_flushed: true, unheard_bytes: 0 })
     }
 
     /// Puts a text at the end of what is to be written.

@@ -1,3 +1,5 @@
 //! What a hostile receiver, client or publisher can do: nothing that reaches further than itself.
 
 mod addresses;
+mod bodies;
+mod connections;

@@ -1,0 +1,186 @@
+//! A request's body on its way into memory: bounded in size, in time, and in what all of them take together.
+//!
+//! Held: whoever has shown no good token yet can send little, so that strangers leave room for those who are known.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, pin_mut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::api::Api;
+use super::bearer::token_of;
+use super::errors::ApiError;
+use super::request::Request;
+
+/// What may be sent without a good token in a header or in the query string: enough to log in, and for every
+/// document.
+const STRANGERS_BYTES: usize = 64 << 10;
+/// What one value of a JSON text may take in memory beside its bytes, in the worst case (`0,0,0,…`).
+const VALUE_BYTES: usize = 160;
+/// Memory is taken in pieces of so many bytes.
+const PIECE: usize = 1 << 10;
+
+/// The memory of all bodies that are being received or answered.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    pieces: Arc<Semaphore>,
+    /// No body gets more.
+    most: usize,
+}
+
+/// A body's part of it; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    memory: Memory,
+    bytes: usize,
+    pieces: Option<OwnedSemaphorePermit>,
+}
+
+impl Memory {
+    /// So many bytes for all bodies; half of them for one.
+    pub(super) fn new(bytes: usize) -> Self {
+        let pieces = (bytes / PIECE).clamp(2, Semaphore::MAX_PERMITS);
+        Self { pieces: Arc::new(Semaphore::new(pieces)), most: pieces * PIECE / 2 }
+    }
+
+    fn hold(&self) -> Held {
+        Held { memory: self.clone(), bytes: 0, pieces: None }
+    }
+}
+
+impl Held {
+    /// Waits until there is room for so many bytes in all.
+    async fn grow_to(&mut self, bytes: usize) {
+        self.bytes = self.bytes.max(bytes);
+        let had = self.pieces.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = u32::try_from(self.bytes.div_ceil(PIECE).saturating_sub(had)).unwrap_or(u32::MAX);
+        if more == 0 {
+            return;
+        }
+        // Nobody closes it.
+        let Ok(got) = Arc::clone(&self.memory.pieces).acquire_many_owned(more).await else { return };
+        match &mut self.pieces {
+            Some(pieces) => pieces.merge(got),
+            None => self.pieces = Some(got),
+        }
+    }
+}
+
+/// The whole body, and the memory that it and what is made of it take. Refused when it is too large, too slow, or
+/// from a stranger and not small.
+pub(super) async fn read(
+    api: &Api,
+    request: &Request,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<(Bytes, Held), ApiError> {
+    let (most, within) = (api.options.max_body_bytes, api.options.body_timeout);
+    let announced = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > most) {
+        return Err(ApiError::too_large("file", most));
+    }
+    let is_small = announced.is_some_and(|bytes| bytes <= STRANGERS_BYTES);
+    let trusted = if is_small || is_known(api, request).await { most } else { most.min(STRANGERS_BYTES) };
+    if announced.is_some_and(|bytes| bytes > trusted) {
+        return Err(ApiError::invalid_credentials());
+    }
+    let mut held = api.memory.hold();
+    let reading = async {
+        pin_mut!(body);
+        let mut whole = BytesMut::new();
+        while let Some(part) = body.next().await {
+            let mut part = part.map_err(|_| ApiError::broken_body())?;
+            let bytes = whole.len() + part.remaining();
+            if bytes > trusted {
+                let too_large = ApiError::too_large("file", most);
+                return Err(if bytes > most { too_large } else { ApiError::invalid_credentials() });
+            }
+            held.grow_to(bytes).await;
+            whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+        }
+        Ok(whole.freeze())
+    };
+    let whole = timeout(within, reading).await.unwrap_or_else(|_| Err(ApiError::slow_body()))?;
+    let is_form = request.content_type().is_some_and(|text| text.contains("form"));
+    let needed = whole.len() + values(&whole, is_form) * VALUE_BYTES;
+    if needed > api.memory.most {
+        return Err(ApiError::too_many_values(api.memory.most / VALUE_BYTES));
+    }
+    timeout(within, held.grow_to(needed)).await.map_err(|_| ApiError::too_many())?;
+    Ok((whole, held))
+}
+
+async fn is_known(api: &Api, request: &Request) -> bool {
+    match token_of(request, None) {
+        Some(token) => api.auth.verify(&token).await.is_ok(),
+        None => false,
+    }
+}
+
+/// No JSON text or form has more values and names than this counts.
+fn values(text: &[u8], is_form: bool) -> usize {
+    if is_form {
+        return 1 + text.iter().filter(|byte| matches!(byte, b'&' | b',' | b':' | b'[' | b'{')).count();
+    }
+    let (mut count, mut in_string, mut escaped) = (1, false, false);
+    for byte in text {
+        if escaped {
+            escaped = false;
+        } else if in_string {
+            in_string = *byte != b'"';
+            escaped = *byte == b'\\';
+        } else {
+            in_string = *byte == b'"';
+            count += usize::from(matches!(byte, b',' | b':' | b'[' | b'{'));
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Values and names, one by one.
+    fn counted(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(counted).sum::<usize>(),
+            Value::Object(members) => 1 + members.values().map(|value| 1 + counted(value)).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn no_text_has_more_values_than_are_counted() {
+        let texts = json!([
+            0, [], {}, [[]], [{}], {"a": {}}, [0, 0, 0], {"a": 1, "b": [1, 2]}, {"a,b:[{": "x,y\"],[\\", "c": "\\\""},
+            {"data": [{"a": {"b": {"c": [[], [], {}]}}}]},
+        ]);
+        for value in texts.as_array().unwrap() {
+            let text = value.to_string();
+            assert!(values(text.as_bytes(), false) >= counted(value), "{text}");
+            assert!(values(text.as_bytes(), false) <= 2 * counted(value) + 1, "{text}");
+        }
+        assert_eq!(values(br#""commas, within: a [text]""#, false), 1);
+        assert!(values(b"\"a=1&b=2&c=3", true) >= 3);
+    }
+
+    #[tokio::test]
+    async fn bodies_wait_for_each_other_and_give_back_what_they_held() {
+        let memory = Memory::new(10 * PIECE);
+        let (mut one, mut other) = (memory.hold(), memory.hold());
+        one.grow_to(1).await;
+        one.grow_to(4 * PIECE).await;
+        other.grow_to(6 * PIECE).await;
+        assert_eq!(memory.pieces.available_permits(), 0);
+        let waits = timeout(std::time::Duration::from_millis(1), one.grow_to(5 * PIECE)).await;
+        assert!(waits.is_err());
+        drop(other);
+        one.grow_to(5 * PIECE).await;
+        drop(one);
+        assert_eq!((memory.pieces.available_permits(), memory.most), (10, 5 * PIECE));
+    }
+}
