@@ -5,18 +5,46 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::disallowed_methods,
     clippy::exit,
     reason = "a benchmark ends with a message where a program must not, prints, and reads the clock"
 )]
 
+mod api;
 mod append;
+mod bytes_on_disk;
+mod clocked;
 mod drain;
 mod encode;
+mod fan_out;
+mod figures;
+mod ingest;
+mod isolation;
+mod latency;
+mod process;
+mod program;
 mod receiver;
+mod replay;
 mod route;
 mod scrape;
+mod waiting;
+
+/// What the tests have for starting a broker.
+#[path = "../tests/it/support"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    reason = "shared with the tests, which use more of it"
+)]
+mod support {
+    pub(crate) mod broker;
+    pub(crate) mod publisher;
+    mod wait;
+}
 
 /// A call event of `account`, as KAZOO's switch publishes one: about 1.1 KB.
 pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
@@ -41,18 +69,33 @@ pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
+/// How many events a large bench takes: `--events=N` of the command line.
+pub(crate) fn asked_events(usual: u64) -> u64 {
+    let asked = std::env::args().find_map(|arg| arg.strip_prefix("--events=")?.parse().ok());
+    asked.unwrap_or(usual)
+}
+
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    // `drain` measures its own process; the receiver is this same program in another.
-    if asked.first().is_some_and(|a| a == "receiver") {
-        return receiver::serve();
+    // What is measured is this process; receivers and clients are this same program in another.
+    match asked.first().map(String::as_str) {
+        Some("receiver") => return receiver::serve(),
+        Some("websocket-clients") => return fan_out::clients::serve(&asked[1..]),
+        _ => {}
     }
-    let benches: [(&str, fn()); 5] = [
+    let benches: [(&str, fn()); 12] = [
         ("append", append::run),
         ("encode", encode::run),
         ("route", route::run),
         ("scrape", scrape::run),
         ("drain", drain::run),
+        ("fan-out", fan_out::run),
+        ("ingest", ingest::run),
+        ("latency", latency::run),
+        ("isolation", isolation::run),
+        ("bytes", bytes_on_disk::run),
+        ("replay", replay::run),
+        ("waiting", waiting::run),
     ];
     for (name, run) in benches {
         if asked.is_empty() || asked.iter().any(|a| a == name) {

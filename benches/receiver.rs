@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// Serves until standard input ends; prints its port first.
 pub(crate) fn serve() {
@@ -44,7 +44,7 @@ async fn connection(mut stream: TcpStream) {
 }
 
 /// The length of the first request, once all of it is there.
-fn complete(buffer: &[u8]) -> Option<usize> {
+pub(crate) fn complete(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?;
     let length = text.lines().find_map(|line| {

@@ -1,0 +1,65 @@
+//! Figures and how they are printed: one line each, the bench's name first.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, sleep_until};
+
+/// Microseconds since 1970: a clock that two processes share.
+pub(crate) fn now_us() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+/// Times in microseconds.
+#[derive(Default)]
+pub(crate) struct Times(Vec<u64>);
+
+impl Times {
+    pub(crate) fn add(&mut self, time_us: u64) {
+        self.0.push(time_us);
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The time below which this part of them lies, in milliseconds.
+    pub(crate) fn ms(&mut self, part: f64) -> f64 {
+        self.0.sort_unstable();
+        let at = (self.0.len() as f64 * part) as usize;
+        self.0[at.min(self.0.len() - 1)] as f64 / 1000.0
+    }
+}
+
+/// Calls for `count` events at an even pace with the time at which each is due, whatever held up the one before. How
+/// late an event comes is counted from then.
+pub(crate) async fn paced(count: u64, per_s: u64, mut send: impl AsyncFnMut(u64)) {
+    let (began, began_us) = (Instant::now(), now_us());
+    for n in 0..count {
+        let due_us = n * 1_000_000 / per_s;
+        sleep_until(began + Duration::from_micros(due_us)).await;
+        send(began_us + due_us).await;
+    }
+}
+
+/// The one in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// One line of the table.
+pub(crate) fn line(bench: &str, what: &str, figure: &str) {
+    println!("{bench:<9} {what:<34} {figure}");
+}
+
+/// The number that `call_event` gave an event, found in what was made of it without decoding that.
+pub(crate) fn number(payload: &[u8]) -> u64 {
+    let name = b"\"caller_id_number\":\"";
+    let at = payload.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+    let digits = payload[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+}

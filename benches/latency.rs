@@ -1,0 +1,77 @@
+//! From publish to receiver at 100, 500 and 2,000 events a second, open loop: each event counts from the moment at
+//! which it was due. Beside it what this disk takes to sync as much, at the same pace and in turn.
+
+use std::fs::File;
+use std::io::Write;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::clocked::Clocked;
+use crate::figures::{Times, line, median, now_us, paced};
+use crate::program::Program;
+
+const ROUNDS: usize = 3;
+const SECONDS: u64 = 3;
+const CALLS: u64 = 500;
+
+pub(crate) fn run() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    for per_s in [100, 500, 2000] {
+        let (mut syncs, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            syncs.push(runtime.block_on(disk(per_s)));
+            ours.push(runtime.block_on(round(per_s)));
+        }
+        let of = |all: &mut [Times], part| median(all.iter_mut().map(|times| times.ms(part)).collect());
+        let ours = [0.5, 0.99, 0.999].map(|part| of(&mut ours, part));
+        let syncs = [0.5, 0.99, 0.999].map(|part| of(&mut syncs, part));
+        for (who, [p50, p99, p999]) in [("one sync", syncs), ("to the receiver", ours)] {
+            let figure = format!("p50 {p50:>6.2} ms, p99 {p99:>6.2} ms, p999 {p999:>6.2} ms");
+            line("latency", &format!("{per_s}/s, {who}"), &figure);
+        }
+    }
+}
+
+/// Writes and syncs an event's bytes at the pace.
+async fn disk(per_s: u64) -> Times {
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = File::create(dir.path().join("bare")).unwrap();
+    let (event, mut times) = (crate::call_event(&"0".repeat(32), 1, 1), Times::default());
+    paced(per_s * SECONDS, per_s, async |_| {
+        let began_us = now_us();
+        file.write_all(&event).unwrap();
+        file.sync_data().unwrap();
+        times.add(now_us() - began_us);
+    })
+    .await;
+    times
+}
+
+async fn round(per_s: u64) -> Times {
+    let (dir, receiver) = (tempfile::tempdir().unwrap(), Clocked::start());
+    let program = Program::start(dir.path(), &[]).await;
+    program.hook(1, &receiver.uri("/"), json!({})).await;
+    // The first second opens connections and warms what there is to warm.
+    let warm = publish(&program, (per_s, per_s)).await;
+    drop(receiver.take(warm).await);
+    let count = publish(&program, (per_s * SECONDS, per_s)).await;
+    let times = receiver.take(count).await;
+    program.stop().await;
+    times
+}
+
+/// Publishes events over HTTP, each in a request of its own when it is due, however many are still unanswered; how
+/// many they were.
+pub(crate) async fn publish(program: &Program, (count, per_s): (u64, u64)) -> u64 {
+    let api = program.api().await;
+    let mut requests = JoinSet::new();
+    paced(count, per_s, async |due_us| {
+        let api = api.clone();
+        let event = crate::call_event(&api.account, due_us % CALLS, due_us);
+        requests.spawn(async move { api.publish(&api.account, &[event]).await });
+    })
+    .await;
+    requests.join_all().await;
+    count
+}
