@@ -53,12 +53,14 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     if let Some(reason) = rebuilt {
         tracing::warn!(reason, "the state's index was made again from the journal");
     }
-    let events = open_log(&config.data_dir.join("events"), events_options(config), clock)?;
     let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
     let recovered = queues::recover(&ledger.reader).context("ledger")?;
     if recovered.unreadable > 0 {
         tracing::error!(records = recovered.unreadable, "unreadable ledger records; those deliveries repeat");
     }
+    // A log that lost its end must not give those offsets to new events: they would count as settled.
+    let options = log::Options { at_least: recovered.known_end(), ..events_options(config) };
+    let events = open_log(&config.data_dir.join("events"), options, clock)?;
     let options = ingest_options(config, &state);
     let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &options);
     Ok(Storage {

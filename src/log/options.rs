@@ -21,6 +21,9 @@ pub struct Options {
     pub queue: usize,
     /// Requests are gathered into one sync until they have so many bytes. Default: 1 MiB.
     pub batch_bytes: usize,
+    /// Offsets below this were given to records, as others remember. When the log ends before, it begins a segment here,
+    /// so that they are given to no other record, and reports the missing ones as damage. Default: 0.
+    pub at_least: u64,
     /// Memory for parts of closed segments' indexes. Default: 8 MiB.
     pub cache_bytes: usize,
 }
@@ -36,6 +39,7 @@ impl Default for Options {
             max_record_bytes: 8 << 20,
             queue: 256,
             batch_bytes: 1 << 20,
+            at_least: 0,
             cache_bytes: 8 << 20,
         }
     }

@@ -72,6 +72,9 @@ pub struct Recovered {
     pub records: u64,
     /// Bytes of a torn tail that were cut; never acknowledged ones, unless the disk lost them.
     pub cut_bytes: u64,
+    /// Whether the last segment was there without a header, and was begun anew. So a power cut leaves it while it is
+    /// made; else the disk has lost what was in it.
+    pub begun_anew: bool,
     /// Damage in the last segment and in segment headers.
     pub damage: Vec<Damage>,
     /// How long it took.
@@ -81,8 +84,13 @@ pub struct Recovered {
 /// Opens the log in `dir`, making it when there is none.
 pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> Result<Opened, OpenError> {
     let started_us = clock.now_us();
-    let mut recovery =
-        Recovery { disk, dir: dir.to_owned(), now_us: started_us, found: Recovered::default() };
+    let mut recovery = Recovery {
+        disk,
+        dir: dir.to_owned(),
+        now_us: started_us,
+        at_least: options.at_least,
+        found: Recovered::default(),
+    };
     let start = recovery.run()?;
     let Recovery { disk, mut found, .. } = recovery;
     found.segments = start.segments.len();
@@ -103,6 +111,7 @@ struct Recovery {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     now_us: u64,
+    at_least: u64,
     found: Recovered,
 }
 
@@ -123,7 +132,12 @@ impl Recovery {
             });
             segments.push(Segment::new(first, created_us, len));
         }
-        let (segment, active, end) = self.last(last)?;
+        let (mut segment, mut active, mut end) = self.last(last)?;
+        if end < self.at_least {
+            self.note_lost(last, segment.len(), end);
+            segments.push(segment);
+            (segment, active, end) = self.last(self.at_least)?;
+        }
         segments.push(segment);
         self.disk.sync_dir(&dir).map_err(|e| OpenError::io(&dir, e))?;
         Ok(Start { segments, active, damage: self.found.damage.clone(), end })
@@ -164,6 +178,13 @@ impl Recovery {
         }
     }
 
+    /// Offsets that others know and that are not here, where the last segment ends.
+    fn note_lost(&mut self, first: u64, position: u64, end: u64) {
+        let (file, offsets) = (names::segment(&self.dir, first), end..self.at_least);
+        tracing::error!(file = %file.display(), ?offsets, "the end of a log is missing: what was there is lost");
+        self.found.damage.push(Damage { file, position, bytes: 0, offsets });
+    }
+
     fn note_header(&mut self, first: u64) {
         let file = names::segment(&self.dir, first);
         let bytes = SEGMENT_HEADER as u64;
@@ -174,9 +195,9 @@ impl Recovery {
     fn last(&mut self, first: u64) -> Result<(Arc<Segment>, Active, u64), OpenError> {
         let path = names::segment(&self.dir, first);
         let failed = |e| OpenError::io(&path, e);
-        let file = match self.disk.open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => self.disk.create(&path).map_err(failed)?,
+        let (file, is_new) = match self.disk.open(&path) {
+            Ok(file) => (file, false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (self.disk.create(&path).map_err(failed)?, true),
             Err(e) => return Err(failed(e)),
         };
         let header = self.header(&*file, first)?;
@@ -189,6 +210,14 @@ impl Recovery {
             }
             None => {
                 // The power went before the header was synced: nothing in it was ever acknowledged.
+                if !is_new {
+                    self.found.begun_anew = true;
+                    tracing::warn!(
+                        segment = first,
+                        bytes = len,
+                        "the last segment of a log is begun anew: it had no header"
+                    );
+                }
                 let header = SegmentHeader { first, created_us: self.now_us }.encode();
                 file.truncate(0).and_then(|()| file.write_at(&header, 0)).map_err(failed)?;
                 (self.now_us, SEGMENT_HEADER as u64)

@@ -54,7 +54,9 @@ pub use ledger::LedgerError;
 pub use options::Options;
 pub use policy::{Class, Health, Policy, classify, probe_delay_ms, retry_delay_ms};
 pub use queue::Queue;
-pub use record::{AttemptRecord, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, QueueImage, Settlement};
+pub use record::{
+    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, QueueImage, Settlement,
+};
 pub use recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
 pub use replay::{ReplayJob, ReplayRun};
 pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};

@@ -11,7 +11,7 @@ use crate::model::{Id, Response, TransportError};
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
 pub const CHECKPOINT_TAG: u64 = 0;
 /// The log tag of the record that completes a checkpoint.
-pub(super) const CHECKPOINT_END_TAG: u64 = 1;
+pub const CHECKPOINT_END_TAG: u64 = 1;
 
 /// What an attempt led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

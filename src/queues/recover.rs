@@ -35,17 +35,52 @@ pub struct Recovered {
     pub queues: HashMap<Id, RecoveredQueue>,
     /// Records read.
     pub records: u64,
-    /// Records that did not decode; each is a delivery that may be repeated.
+    /// Records that were damaged or did not decode; each is a delivery that may be repeated.
     pub unreadable: u64,
 }
 
-/// The ledger offset at which the last complete checkpoint begins.
+/// The ledger offset at which the last complete checkpoint begins. One with a damaged record is passed by: a queue
+/// that it does not name would count as one that has nothing left to do.
 pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
-    let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], ledger.end(), 1)?;
-    Ok(last.first().and_then(|last| match LedgerRecord::decode(&last.payload) {
-        Ok(LedgerRecord::CheckpointEnd { back }) => Some(last.offset.saturating_sub(back)),
-        _ => None,
-    }))
+    let mut before = ledger.end();
+    loop {
+        let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], before, 1)?;
+        let Some(last) = last.first() else { return Ok(None) };
+        before = last.offset;
+        let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload) else { continue };
+        let begin = last.offset.saturating_sub(back);
+        if is_whole(ledger, begin, last.offset)? {
+            return Ok(Some(begin));
+        }
+        tracing::error!(
+            begin,
+            end = last.offset,
+            "a checkpoint of the ledger is damaged; an earlier one is used"
+        );
+    }
+}
+
+/// Whether every record of a checkpoint before its last one is there and is what it should be.
+fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
+    let mut at = begin;
+    while at < end {
+        let batch = ledger.read(at, BATCH_RECORDS, BATCH_BYTES)?;
+        for record in batch.records.iter().take_while(|record| record.offset < end) {
+            let is_part = match LedgerRecord::decode(&record.payload) {
+                Ok(LedgerRecord::CheckpointBegin { .. }) => record.offset == begin,
+                Ok(LedgerRecord::CheckpointQueue(_)) => record.offset > begin,
+                _ => false,
+            };
+            if !is_part || record.offset != at {
+                return Ok(false);
+            }
+            at += 1;
+        }
+        if at < end && (batch.next != at || batch.records.is_empty()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads the ledger from its last complete checkpoint to its end.
@@ -56,6 +91,7 @@ pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
     let mut checkpoint: Option<Checkpoint> = None;
     while from < end {
         let batch = ledger.read(from, BATCH_RECORDS, BATCH_BYTES)?;
+        recovered.unreadable += batch.damaged.iter().map(|d| d.offsets.end - d.offsets.start).sum::<u64>();
         for record in &batch.records {
             recovered.records += 1;
             match LedgerRecord::decode(&record.payload) {
@@ -81,6 +117,17 @@ struct Checkpoint {
 }
 
 impl Recovered {
+    /// Every event that the ledger knows of has an offset below this.
+    #[must_use]
+    pub fn known_end(&self) -> u64 {
+        let of_queue = |queue: &RecoveredQueue| {
+            let entries = queue.image.entries.iter().map(|(offset, _, _)| *offset);
+            let known = entries.chain(queue.past.keys().copied()).chain(queue.image.settled.iter().copied());
+            known.map(|offset| offset.saturating_add(1)).max().unwrap_or(0).max(queue.image.next)
+        };
+        self.queues.values().map(of_queue).max().unwrap_or(0).max(self.router)
+    }
+
     fn apply(&mut self, record: LedgerRecord, time_us: u64, checkpoint: &mut Option<Checkpoint>) {
         match record {
             LedgerRecord::Attempt(attempt) => self.queue(attempt.queue).attempted(&attempt, time_us),
@@ -99,8 +146,9 @@ impl Recovered {
                     checkpoint.images.push(*image);
                 }
             }
-            LedgerRecord::CheckpointEnd { .. } => {
-                if let Some(done) = checkpoint.take() {
+            LedgerRecord::CheckpointEnd { back } => {
+                let is_whole = |c: &Checkpoint| c.images.len() as u64 + 1 == back;
+                if let Some(done) = checkpoint.take().filter(is_whole) {
                     self.router = done.router;
                     self.has_checkpoint = true;
                     self.queues =
@@ -161,9 +209,9 @@ impl RecoveredQueue {
     }
 
     fn settle(&mut self, offset: u64, total: usize) {
-        self.image.waiting -= 1;
+        self.image.waiting = self.image.waiting.saturating_sub(1);
         if let Some(total) = self.image.totals.get_mut(total) {
-            *total += 1;
+            *total = total.saturating_add(1);
         }
         self.past.remove(&offset);
         let before = self.image.entries.len();

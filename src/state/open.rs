@@ -176,6 +176,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         max_record_bytes: options.max_record_bytes,
         queue: 4,
         batch_bytes: options.max_record_bytes as usize,
+        at_least: 0,
         cache_bytes: 256 << 10,
     };
     let now_us = clock.now_us();
@@ -213,6 +214,7 @@ fn open_trail(disk: &Arc<dyn Disk>, options: &Options, clock: &Clock) -> Result<
         max_record_bytes: options.max_record_bytes.saturating_mul(3),
         queue: 4,
         batch_bytes: 1 << 20,
+        at_least: 0,
         cache_bytes: 1 << 20,
     };
     log::open(Arc::clone(disk), &dir, limits, clock.clone()).map_err(|error| OpenError::Trail { dir, error })

@@ -94,6 +94,7 @@ fn a_torn_tail_is_cut_at_every_length_and_reported() {
         let log = reopened(&disk);
         let end = log.reader.end();
         assert_eq!(log.read_all().records.len() as u64, end);
+        assert_eq!(log.recovered.begun_anew, len < 32);
         if len >= 32 {
             assert_eq!(report.records, end);
             assert_eq!(report.torn_bytes, log.recovered.cut_bytes);

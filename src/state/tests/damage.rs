@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 /// A data directory with two accounts' worth of documents, closed cleanly; the key that opens it.
-async fn filled(dir: &Path) -> (AccountId, String) {
+pub(super) async fn filled(dir: &Path) -> (AccountId, String) {
     let running = Running::open(dir).await;
     let master = running.state.settings().master;
     for id in 0..30 {
@@ -17,7 +17,11 @@ async fn filled(dir: &Path) -> (AccountId, String) {
     (master, key.trim().to_owned())
 }
 
-async fn all_is_found(dir: &Path, (master, key): &(AccountId, String), what: &str) -> Option<String> {
+pub(super) async fn all_is_found(
+    dir: &Path,
+    (master, key): &(AccountId, String),
+    what: &str,
+) -> Option<String> {
     let running = Running::open(dir).await;
     let state = &running.state;
     assert_eq!(state.settings().master, *master, "{what}");
@@ -30,7 +34,7 @@ async fn all_is_found(dir: &Path, (master, key): &(AccountId, String), what: &st
     rebuilt
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let (dirs, mut found): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     found.extend(dirs.iter().flat_map(|dir| files(dir)));
@@ -155,7 +159,7 @@ async fn an_idle_state_needs_no_rebuilding_after_a_kill() {
     running.close().await;
 }
 
-fn copy_all(from: &Path, to: &Path) {
+pub(super) fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory is made");
     for entry in fs::read_dir(from).expect("readable").flatten() {
         let target = to.join(entry.file_name());

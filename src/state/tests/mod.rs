@@ -1,6 +1,7 @@
 //! The state's promises, over a real journal and a real index in a directory.
 
 mod damage;
+mod random;
 mod writes;
 
 use std::path::Path;
