@@ -71,6 +71,12 @@ impl Broker {
         }
     }
 
+    /// Sends it a signal: `STOP`, `CONT`, ….
+    pub fn signal(&self, name: &str) {
+        let pid = self.server.as_ref().expect("the broker runs").id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
     /// Waits until the declaration of a durable queue (of a name found nowhere else) is in the broker's files:
     /// it answers before that, and forgets the queue when it is killed before that.
     pub async fn has_written(&self, queue: &str) {

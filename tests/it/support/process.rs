@@ -19,6 +19,8 @@ use super::wait::eventually;
 /// A start takes 0.1 s on an idle machine.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
+const SWITCHHOOK: &str = env!("CARGO_BIN_EXE_switchhook");
+
 /// A running (or ended) binary.
 pub struct Process {
     child: Child,
@@ -59,6 +61,7 @@ impl Process {
     pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
         Self::spawn(&serve_args(dir, more))
     }
+
     /// With these arguments.
     pub fn spawn(args: &[impl AsRef<str>]) -> Self {
         Self::spawn_by(&[], args)
@@ -66,11 +69,17 @@ impl Process {
 
     /// Started by another program that replaces itself.
     fn spawn_by(by: &[&str], args: &[impl AsRef<str>]) -> Self {
+        let args = args.iter().map(AsRef::as_ref);
+        let words: Vec<&str> = by.iter().copied().chain([SWITCHHOOK]).chain(args).collect();
+        Self::spawn_words(&words, &[])
+    }
+
+    /// A program with its arguments that says in the same way that it is ready.
+    pub fn spawn_words(words: &[&str], environment: &[(&str, String)]) -> Self {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
-            .args(by)
-            .arg(env!("CARGO_BIN_EXE_switchhook"))
-            .args(args.iter().map(AsRef::as_ref))
+            .args(words)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -100,7 +109,8 @@ impl Process {
     pub async fn ready(&mut self) -> Value {
         let line = eventually("the program is ready", START_WITHIN, || {
             std::future::ready(match self.stdout.try_recv() {
-                Ok(line) => Some(line),
+                // Whatever else a program has to say comes in lines of another form.
+                Ok(line) => Some(line).filter(|line| line.starts_with('{')),
                 Err(TryRecvError::Empty) => None,
                 Err(TryRecvError::Disconnected) => {
                     panic!("it ended before it was ready: {}", self.stderr())
@@ -161,6 +171,11 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until it is gone; what it printed stays unread.

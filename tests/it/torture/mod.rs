@@ -1,6 +1,7 @@
 //! Torture: the real binary between a real RabbitMQ and a receiver of bad moods, while processes are killed and
-//! frozen, connections break and hooks come and go. At the end everything that the broker had confirmed has been
-//! accepted by every hook, each call in order, and what came twice is explained by what was in flight.
+//! frozen, connections break, the disk is full, the clock jumps, limits change and hooks come and go. At the end
+//! everything that the broker had confirmed has been accepted by every hook, each call in order, and what came
+//! twice is explained by what was in flight.
 //!
 //! A short run is one of the tests. A long one, with its own seed and number of faults:
 //!
@@ -11,7 +12,9 @@
 #![expect(clippy::print_stdout, reason = "a long run is watched")]
 
 mod faults;
+mod program;
 mod publish;
+mod small_disk;
 mod verdict;
 
 use std::cell::Cell;
@@ -22,7 +25,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-use self::faults::{Fault, Scene};
+use self::faults::{Fault, RESERVE, Scene};
+use self::small_disk::SmallDisk;
 use self::verdict::Verdict;
 use super::support::broker::Broker;
 use super::support::process::Process;
@@ -73,11 +77,13 @@ async fn torture(seed: u64, count: usize) {
     let mut random = StdRng::seed_from_u64(seed);
     let (broker, receiver) = (Broker::start().await, Receiver::start().await);
     let verdict = Arc::new(Verdict::new(&HOOKS));
-    let dir = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::new();
     let mut settings = SETTINGS.map(str::to_owned).to_vec();
     settings.push(format!("amqp.uri={}", broker.uri()));
     settings.push(format!("delivery.request_timeout_ms={TIMEOUT_MS}"));
-    let process = Process::serve(dir.path(), &settings).await;
+    settings.push(format!("log.reserve_bytes={RESERVE}"));
+    settings.push(format!("ledger.reserve_bytes={}", RESERVE / 4));
+    let process = Process::serve(&disk.data_dir(), &settings).await;
     let api = process.api().await;
     for (path, ordering) in HOOKS {
         let retry = json!({"max_attempts": 100});
@@ -98,7 +104,7 @@ async fn torture(seed: u64, count: usize) {
     let over = Cell::new(false);
     let uri = broker.uri();
     let publishing = publish::until(&over, &uri, &account, &verdict);
-    let mut scene = Scene { broker, receiver, process, api, dir: dir.path().to_owned(), settings };
+    let mut scene = Scene { broker, receiver, process, disk, settings, kills: 0 };
     let breaking = async {
         for number in 1..=count {
             let (before, more) = (verdict.arrivals(), random.random_range(20..200));
@@ -115,7 +121,7 @@ async fn torture(seed: u64, count: usize) {
     let (published, scene) = tokio::join!(publishing, breaking);
     verdict.calm();
     let drained = tokio::time::timeout(DRAIN, verdict.all_arrive(&published.confirmed)).await;
-    println!("seed {seed}: {}", verdict.summary(&published));
+    println!("seed {seed}, {} kills: {}", scene.kills, verdict.summary(&published));
     assert!(
         drained.is_ok(),
         "lost: {:?}; the program says: {}",

@@ -1,6 +1,6 @@
 //! What each hook's receiver accepted, and whether the promises were kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Verdict {
     hooks: Mutex<HashMap<String, Arrivals>>,
     arrivals: AtomicUsize,
     calm: AtomicBool,
-    faults: AtomicUsize,
+    faults: Mutex<BTreeMap<Fault, usize>>,
 }
 
 impl Verdict {
@@ -47,7 +47,7 @@ impl Verdict {
             hooks: Mutex::new(hooks.collect()),
             arrivals: AtomicUsize::new(0),
             calm: AtomicBool::new(false),
-            faults: AtomicUsize::new(0),
+            faults: Mutex::default(),
         }
     }
 
@@ -65,11 +65,15 @@ impl Verdict {
         self.arrivals.load(Ordering::SeqCst)
     }
 
-    /// Takes note of a fault that explains repeats.
+    /// Takes note of a fault.
     pub fn struck(&self, fault: Fault) {
-        if fault != Fault::HookComesAndGoes {
-            self.faults.fetch_add(1, Ordering::SeqCst);
-        }
+        *self.faults.lock().unwrap().entry(fault).or_default() += 1;
+    }
+
+    /// Faults that explain repeats.
+    fn explaining(&self) -> usize {
+        let faults = self.faults.lock().unwrap();
+        faults.iter().filter(|(fault, _)| **fault != Fault::HookComesAndGoes).map(|(_, times)| times).sum()
     }
 
     /// Takes a request that is answered with 200.
@@ -130,13 +134,13 @@ impl Verdict {
     pub fn summary(&self, published: &Published) -> String {
         let lost: usize = self.missing(&published.confirmed).iter().map(|(_, count, _)| count).sum();
         format!(
-            "{} confirmed, {} uncertain, {} accepted, {} repeated after {} faults, {lost} lost, {} out of order",
+            "{} confirmed, {} uncertain, {} accepted, {} repeated, {lost} lost, {} out of order, after {:?}",
             published.confirmed.len(),
             published.uncertain,
             self.arrivals(),
             self.repeats(),
-            self.faults.load(Ordering::SeqCst),
             self.broken().len(),
+            self.faults.lock().unwrap(),
         )
     }
 
@@ -145,7 +149,7 @@ impl Verdict {
         let broken = self.broken();
         assert!(broken.is_empty(), "{broken:?}");
         assert!(confirmed > 0);
-        let bound = REPEATS * self.hooks.lock().unwrap().len() * (1 + self.faults.load(Ordering::SeqCst));
+        let bound = REPEATS * self.hooks.lock().unwrap().len() * (1 + self.explaining());
         assert!(self.repeats() <= bound, "{} repeats, at most {bound} are explained", self.repeats());
     }
 }
