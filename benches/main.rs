@@ -46,6 +46,10 @@ mod support {
     mod wait;
 }
 
+/// The program's allocator; the bare loops have it too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A call event of `account`, as KAZOO's switch publishes one: about 1.1 KB.
 pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
     serde_json::json!({

@@ -16,6 +16,7 @@ pub struct BuildError(#[from] reqwest::Error);
 pub(super) fn client(options: &Options, guard: &Guard) -> ClientBuilder {
     Client::builder()
         .connect_timeout(options.connect_timeout)
+        .timeout(options.request_timeout)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         // Tries are the queues' business, and a client that may try again copies every request first.

@@ -120,8 +120,12 @@ impl Delivery {
             while let Some(made) = under_way.try_join_next() {
                 made_now.extend(made);
             }
-            if !made_now.is_empty() && self.shared.results.send(std::mem::take(&mut made_now)).await.is_err()
-            {
+            if made_now.is_empty() {
+                continue;
+            }
+            // As many again are likely.
+            let next = Vec::with_capacity(made_now.len());
+            if self.shared.results.send(std::mem::replace(&mut made_now, next)).await.is_err() {
                 // Nobody listens any more: the queues have ended, and these attempts count as never made.
                 return;
             }
@@ -189,7 +193,6 @@ impl Shared {
             delivery,
             now_us,
             span_id,
-            timeout: self.options.request_timeout,
             cluster_id: &self.cluster_id,
             reseller_of: &|account| self.state.reseller_of(account),
         };

@@ -62,7 +62,6 @@ impl Inner {
             delivery,
             now_us,
             span_id: rand::random(),
-            timeout: self.options.request_timeout,
             cluster_id: &settings.cluster_id,
             reseller_of: &|account| self.state.reseller_of(account),
         };
