@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::broker::{Broker, node_name};
 use super::keeper::{Announcer, Keeper};
 use super::live;
+use super::notices::Teller;
 use super::operator::Operator;
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::retention::Retention;
@@ -161,13 +162,10 @@ impl App {
         let ports = ports(&config, &broker, &ingest, &middle.handle, meeting)?;
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api)?;
-        let announcer = Announcer {
-            requester: config.amqp.uri.is_some().then_some(broker.requester),
-            ingest: ingest.clone(),
-            node: node_name(),
-            clock,
-        };
+        let requester = config.amqp.uri.is_some().then_some(broker.requester);
+        let announcer = Announcer { requester, ingest: ingest.clone(), node: node_name(), clock };
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
+        let teller = Teller::new(&state, &config.data_dir, &ingest, &tasks).context("data_dir")?;
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
@@ -186,6 +184,7 @@ impl App {
                 engine: middle.engine,
                 delivery: middle.delivery,
                 keeper,
+                teller,
                 exporter: middle.exporter,
                 retention,
                 state: task,
@@ -270,6 +269,7 @@ fn open_log(dir: &Path, options: log::Options, clock: &Clock) -> anyhow::Result<
 
 fn state_options(config: &Config) -> state::Options {
     let mut options = state::Options::new(&config.data_dir);
+    options.node = node_name();
     options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
     options.reserve_bytes = config.ledger.reserve_bytes / 4;
     options.audit_max_age_us = config.audit.max_age_hours.saturating_mul(3_600_000_000);

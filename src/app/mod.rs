@@ -8,6 +8,7 @@ mod broker;
 mod build;
 mod keeper;
 mod live;
+mod notices;
 mod open_files;
 mod operator;
 mod ports;
@@ -68,6 +69,7 @@ struct Steps {
     engine: Engine,
     delivery: Delivery,
     keeper: keeper::Keeper,
+    teller: notices::Teller,
     exporter: Option<Exporter>,
     retention: retention::Retention,
     state: StateTask,
@@ -190,6 +192,8 @@ fn start(
     drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
     let engine = deliver(tasks, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
+    // Until the log takes nothing more: what changes in the shutdown is told, too, if there is time.
+    drop(tasks.spawn("teller", steps.teller.run(tokens.storage.clone())));
     // It ends when the delivery, which hands it the spans, has ended.
     drop(steps.exporter.map(|exporter| tasks.spawn("traces", exporter.run())));
     let mut rest = vec![

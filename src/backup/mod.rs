@@ -27,6 +27,7 @@ const MANIFEST: &str = "backup.json";
 /// In the order of the copy; see above.
 const LOGS: [&str; 4] = ["ledger", "journal", "audit", "events"];
 const KEY_FILE: &str = "master.key";
+const NOTICES: &str = "notices";
 const VERSION: u32 = 1;
 
 /// Why there is no backup, or no way back from it.
@@ -112,6 +113,8 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
         return Err(BackupError::NoData { dir: data_dir.to_owned(), missing });
     }
     make_empty(to)?;
+    // Before the journal: a change that it has not seen told is told again, and recognised.
+    copy_file(NOTICES, data_dir, to)?;
     let mut logs = Vec::new();
     for log in LOGS {
         copy::log(&data_dir.join(log), &to.join(log))?;
@@ -119,7 +122,7 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
         copy::cut_torn_tail(&to.join(log), report.torn_bytes)?;
         logs.push(Copied::of(log, &report));
     }
-    copy_key(data_dir, to)?;
+    copy_file(KEY_FILE, data_dir, to)?;
     let (made, program) = (iso8601(clock.now_us()), env!("CARGO_PKG_VERSION").to_owned());
     let manifest = Manifest { version: VERSION, made, program, logs };
     let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
@@ -127,11 +130,11 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
     Ok(manifest.logs)
 }
 
-fn copy_key(from: &Path, to: &Path) -> Result<(), BackupError> {
-    let path = from.join(KEY_FILE);
+fn copy_file(name: &str, from: &Path, to: &Path) -> Result<(), BackupError> {
+    let path = from.join(name);
     match fs::read(&path) {
-        Ok(key) => write_private(&to.join(KEY_FILE), &key),
-        // Not there when the key is configured.
+        Ok(bytes) => write_private(&to.join(name), &bytes),
+        // No key when it is configured, no notices before the first start of this version.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(BackupError::file(&path)(error)),
     }

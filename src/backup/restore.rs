@@ -8,7 +8,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{BackupError, Copied, LOGS, MANIFEST, Manifest, VERSION, copy, copy_key, make_empty, sync_dir};
+use super::{
+    BackupError, Copied, KEY_FILE, LOGS, MANIFEST, Manifest, NOTICES, VERSION, copy, copy_file, make_empty,
+    sync_dir,
+};
 use crate::disk::OsDisk;
 use crate::log::{self, inspect::verify};
 use crate::model::Clock;
@@ -40,7 +43,8 @@ fn copy_back(from: &Path, data_dir: &Path) -> Result<Vec<Copied>, BackupError> {
         }
         copied.push(found);
     }
-    copy_key(from, data_dir)?;
+    copy_file(NOTICES, from, data_dir)?;
+    copy_file(KEY_FILE, from, data_dir)?;
     sync_dir(data_dir)?;
     Ok(copied)
 }

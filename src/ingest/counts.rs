@@ -15,18 +15,21 @@ pub struct Counts {
     pub(super) http_taken: Counter,
     /// From HTTP clients, answered with an error.
     pub(super) http_refused: Counter,
+    /// Of our own, on disk.
+    pub(super) internal_taken: Counter,
 }
 
 impl Counts {
     /// Source, result and count of each.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &'static str, u64); 5] {
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 6] {
         [
             ("amqp", "taken", self.amqp_taken.get()),
             ("amqp", "quarantined", self.amqp_quarantined.get()),
             ("amqp", "duplicate", self.amqp_duplicate.get()),
             ("http", "taken", self.http_taken.get()),
             ("http", "refused", self.http_refused.get()),
+            ("internal", "taken", self.internal_taken.get()),
         ]
     }
 }

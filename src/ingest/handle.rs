@@ -163,7 +163,7 @@ impl Ingest {
         })))
     }
 
-    /// Makes a broker's message ready: finds its account, quarantines what is not understood, recognises what
+    /// Makes a broker's message, or what we tell ourselves, ready: finds its account, quarantines what is not understood, recognises what
     /// was handed out before and is in the log.
     #[must_use]
     pub fn prepare(&self, incoming: &Incoming) -> Prepared {
@@ -177,7 +177,9 @@ impl Ingest {
                     incoming.redelivered && seen_key.is_some_and(|k| windows.seen.get(k).is_some());
                 let record = prepare::record(incoming, &facts, account, time_us);
                 let counts = &self.0.counts;
-                if duplicate { &counts.amqp_duplicate } else { &counts.amqp_taken }.one();
+                if incoming.source == Source::Amqp {
+                    if duplicate { &counts.amqp_duplicate } else { &counts.amqp_taken }.one();
+                }
                 Prepared { record, account, quarantine: None, seen_key, duplicate }
             }
             Err(why) => {
@@ -316,7 +318,7 @@ impl Windows {
     }
 
     fn relearn(&mut self, event: &Event<'_>) {
-        if event.source != Source::Amqp || event.quarantine.is_some() {
+        if event.source == Source::Http || event.quarantine.is_some() {
             return;
         }
         if let Some(key) = self.seen_key(event.msg_id, event.name, event.subject) {

@@ -7,6 +7,7 @@
 mod consumer;
 mod counts;
 mod handle;
+mod own;
 mod prepare;
 mod session;
 mod topology;

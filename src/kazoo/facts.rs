@@ -7,7 +7,7 @@ use super::lenient::{Text, lenient_object};
 use crate::model::{AccountId, Encoding, Event, Family, Source};
 
 /// The database of webhook documents, of all accounts together. KAZOO's object hooks never see their changes.
-const HOOKS: &str = "webhooks";
+pub(super) const HOOKS: &str = "webhooks";
 
 /// What an event says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

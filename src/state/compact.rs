@@ -3,6 +3,8 @@
 //! Segments are dropped only after the snapshot is durable, so that a crash at any moment leaves a journal
 //! that gives the same documents.
 
+use std::sync::atomic::Ordering;
+
 use super::document::{Entry, Kind};
 use super::journal;
 use super::options::Options;
@@ -13,11 +15,16 @@ use crate::model::Clock;
 
 const DOCUMENTS_PER_RECORD: usize = 64;
 
+/// So many changes may be waiting to be told when the journal is compacted; their segments are kept.
+const MOST_UNTOLD: u64 = 4096;
+
 /// Whether the journal is much larger than what it holds.
 pub(super) fn is_due(shared: &Shared, options: &Options) -> bool {
     let Ok(index) = shared.index() else { return false };
     let bytes = shared.journal.stats().bytes;
-    bytes > options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor))
+    let told = shared.told.load(Ordering::Relaxed).saturating_add(MOST_UNTOLD);
+    told >= shared.journal.end()
+        && bytes > options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor))
 }
 
 /// Writes the snapshot and drops what it replaces. Runs in the owner task: nothing changes meanwhile.
@@ -36,12 +43,13 @@ pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock
                 })
                 .collect();
             let (payload, hash) =
-                journal::encode(&entries).map_err(|e| WriteError::TooLarge(e.to_string()))?;
+                journal::encode(&entries, &[]).map_err(|e| WriteError::TooLarge(e.to_string()))?;
             let record = log::NewRecord { tag: 0, flags: 0, time_us: clock.now_us(), payload };
             let offsets = appender.append(vec![record]).await?;
             index.apply(&[], offsets.end, hash)?;
+            shared.applied.send_replace(offsets.end);
         }
     }
-    appender.retain_from(start).await?;
+    appender.retain_from(start.min(shared.told.load(Ordering::Relaxed))).await?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Entry, sha256};
+use super::notices::Notice;
 use crate::log;
 
 const VERSION: u32 = 1;
@@ -18,12 +19,16 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 struct Written<'a> {
     v: u32,
     entries: &'a [Entry],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notices: &'a [Notice],
 }
 
 #[derive(Deserialize)]
 struct Read {
     v: u32,
     entries: Vec<Entry>,
+    #[serde(default)]
+    notices: Vec<Notice>,
 }
 
 /// A record of the journal that cannot be used.
@@ -48,22 +53,25 @@ pub(super) struct Change {
     pub(super) offset: u64,
     pub(super) hash: [u8; 32],
     pub(super) entries: Vec<Entry>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// The bytes of a record, and their hash.
-pub(super) fn encode(entries: &[Entry]) -> Result<(Bytes, [u8; 32]), serde_json::Error> {
-    let bytes = serde_json::to_vec(&Written { v: VERSION, entries })?;
+pub(super) fn encode(entries: &[Entry], notices: &[Notice]) -> Result<(Bytes, [u8; 32]), serde_json::Error> {
+    let bytes = serde_json::to_vec(&Written { v: VERSION, entries, notices })?;
     let hash = sha256(&bytes);
     Ok((bytes.into(), hash))
 }
 
-fn decode(record: &log::Record) -> Result<Change, JournalError> {
+/// Reads a record.
+pub(super) fn decode(record: &log::Record) -> Result<Change, JournalError> {
     let refuse = |reason: String| JournalError::Record { offset: record.offset, reason };
     let read: Read = serde_json::from_slice(&record.payload).map_err(|e| refuse(e.to_string()))?;
     if read.v != VERSION {
         return Err(refuse(format!("version {}", read.v)));
     }
-    Ok(Change { offset: record.offset, hash: sha256(&record.payload), entries: read.entries })
+    let (offset, hash) = (record.offset, sha256(&record.payload));
+    Ok(Change { offset, hash, entries: read.entries, notices: read.notices })
 }
 
 /// Reads every change from an offset on and hands it over in order.

@@ -10,6 +10,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The master account's API key, instead of the one made on the first start (which then does not work).
     pub master_api_key: Option<String>,
+    /// How we name ourselves in what is told of changes: `app@host`.
+    pub node: String,
     /// Writes that may wait for the owner task.
     pub queue: usize,
     /// Changes that may wait to be taken from the feed; when it is full, writes wait.
@@ -41,6 +43,7 @@ impl Options {
         Self {
             data_dir: data_dir.into(),
             master_api_key: None,
+            node: "switchhook@localhost".to_owned(),
             queue: 256,
             changes: 4096,
             segment_bytes: 4 * 1024 * 1024,

@@ -17,7 +17,7 @@ use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
 use super::write::{Command, Edit, Expect, Write, WriteError, Written};
-use super::{compact, journal};
+use super::{compact, journal, notices};
 use crate::log;
 use crate::model::Clock;
 use crate::tasks::{Stop, Tasks};
@@ -39,6 +39,15 @@ pub struct StateTask {
     pub(super) options: Options,
     pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
+}
+
+/// What a command changes.
+#[derive(Default)]
+struct Checked {
+    entries: Vec<Entry>,
+    /// What was there before each.
+    before: Vec<Option<Written>>,
+    written: Vec<Written>,
 }
 
 /// A checked command, ready for the journal.
@@ -128,17 +137,17 @@ impl StateTask {
                 }
             };
             let now_us = self.clock.now_us();
-            let encoded = checked.and_then(|(entries, written)| {
-                let (payload, hash) = self.encode(&entries)?;
-                Ok((entries, written, payload, hash))
+            let encoded = checked.and_then(|checked| {
+                let (payload, hash) = self.encode(&checked)?;
+                Ok((checked, payload, hash))
             });
             match encoded {
-                Ok((entries, written, payload, hash)) => {
-                    for entry in &entries {
-                        // Known to be readable: it was read for the check.
-                        let before = self.current(&overlay, entry.kind, &entry.id).ok().flatten();
-                        trail.push(audit::record(entry, before.as_ref(), by.as_deref(), now_us));
-                    }
+                Ok((Checked { entries, before, written }, payload, hash)) => {
+                    let changes = entries.iter().zip(&before);
+                    let record = |(entry, before): (_, &Option<_>)| {
+                        audit::record(entry, before.as_ref(), by.as_deref(), now_us)
+                    };
+                    trail.extend(changes.map(record));
                     let keyed = entries.iter().map(|e| ((e.kind, e.id.clone()), e.doc.clone()));
                     overlay.extend(keyed);
                     records.push(log::NewRecord { tag: 0, flags: 0, time_us: now_us, payload });
@@ -162,8 +171,14 @@ impl StateTask {
         Ok(Edited::New(Write { kind, id, doc: Some(doc), expect: Expect::Any }))
     }
 
-    fn encode(&self, entries: &[Entry]) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
-        let (payload, hash) = journal::encode(entries).map_err(|e| WriteError::TooLarge(e.to_string()))?;
+    /// A change's record, with what is to be told of it.
+    fn encode(&self, checked: &Checked) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
+        let changes = checked.entries.iter().zip(&checked.before);
+        let told =
+            changes.filter_map(|(entry, before)| notices::of(entry, before.as_ref(), &self.options.node));
+        let notices: Vec<_> = told.collect();
+        let (payload, hash) =
+            journal::encode(&checked.entries, &notices).map_err(|e| WriteError::TooLarge(e.to_string()))?;
         let most = self.options.max_record_bytes as usize;
         if payload.len() > most {
             return Err(WriteError::TooLarge(format!("{} bytes, at most {most}", payload.len())));
@@ -178,10 +193,9 @@ impl StateTask {
         }
     }
 
-    fn check(&self, overlay: &Overlay, writes: Vec<Write>) -> Result<(Vec<Entry>, Vec<Written>), WriteError> {
+    fn check(&self, overlay: &Overlay, writes: Vec<Write>) -> Result<Checked, WriteError> {
         let now = self.clock.now_us();
-        let mut entries = Vec::with_capacity(writes.len());
-        let mut written = Vec::with_capacity(writes.len());
+        let mut checked = Checked::default();
         for Write { kind, id, mut doc, expect } in writes {
             let before = self.current(overlay, kind, &id)?;
             let expected = match &expect {
@@ -195,10 +209,11 @@ impl StateTask {
             if let Some(doc) = &mut doc {
                 document::stamp(doc, kind, &id, before.as_ref(), now);
             }
-            written.push(doc.clone().unwrap_or_default());
-            entries.push(Entry { kind, id, doc });
+            checked.written.push(doc.clone().unwrap_or_default());
+            checked.entries.push(Entry { kind, id, doc });
+            checked.before.push(before);
         }
-        Ok((entries, written))
+        Ok(checked)
     }
 
     async fn apply(&mut self, offset: u64, prepared: Prepared) {
@@ -215,6 +230,8 @@ impl StateTask {
                 tracing::debug!("nobody follows the changes any more");
             }
         }
+        // Only now: whoever is told of a change finds it.
+        self.shared.applied.send_replace(offset + 1);
         answer(reply, Ok(written));
     }
 

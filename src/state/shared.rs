@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
+use tokio::sync::watch;
+
 use super::document::Entry;
 use super::index::{Index, IndexError};
 use super::view::{Change, View};
@@ -17,6 +19,10 @@ pub(super) struct Shared {
     /// Held by whoever changes the tree of accounts, so that its rules hold between look and write.
     pub(super) tree: tokio::sync::Mutex<()>,
     pub(super) journal: log::Reader,
+    /// Changes before this offset of the journal can be read, and the feed has them.
+    pub(super) applied: watch::Sender<u64>,
+    /// Notices before this offset of the journal have been told; the largest number when nobody tells them.
+    pub(super) told: AtomicU64,
     /// Checkpoints made since the start.
     pub(super) checkpoints: AtomicU64,
 }
@@ -25,7 +31,17 @@ impl Shared {
     pub(super) fn new(index: Index, view: View, journal: log::Reader) -> Self {
         let (view, failed) = (RwLock::new(view), OnceLock::new());
         let tree = tokio::sync::Mutex::default();
-        Self { index, view, failed, tree, journal, checkpoints: AtomicU64::new(0) }
+        let applied = watch::Sender::new(journal.end());
+        Self {
+            index,
+            view,
+            failed,
+            tree,
+            journal,
+            applied,
+            told: AtomicU64::new(u64::MAX),
+            checkpoints: AtomicU64::new(0),
+        }
     }
 
     /// The index, unless it failed.

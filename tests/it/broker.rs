@@ -105,7 +105,9 @@ async fn broker_messages_that_make_no_sense_go_to_quarantine_and_the_flow_goes_o
     app.stop().await;
 
     let ended = run(&["log", "cat", "--data-dir", app.dir().to_str().unwrap()]).await;
-    let records: Vec<Value> = ended.stdout.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut records: Vec<Value> =
+        ended.stdout.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    records.retain(|record| record["record"]["name"] != "doc_created");
     assert_eq!((ended.code, records.len()), (Some(0), 8), "{records:#?}");
     for (record, quarantined) in records.iter().zip([false, true, true, true, true, true, true, false]) {
         let reason = &record["record"]["quarantine"];

@@ -39,6 +39,7 @@ mod openapi;
 mod operator;
 mod ordering;
 mod outcomes;
+mod own_documents;
 mod pausing;
 mod process;
 mod replay;

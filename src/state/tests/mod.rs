@@ -1,6 +1,7 @@
 //! The state's promises, over a real journal and a real index in a directory.
 
 mod damage;
+mod notices;
 mod random;
 mod writes;
 

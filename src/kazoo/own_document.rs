@@ -1,0 +1,100 @@
+//! What is told of a document of our own that has changed: KAZOO's event for it (`amqp.md` 8.8b), which names the
+//! document and holds nothing of it.
+//!
+//! KAZOO swaps the two times of it; here each is what it says.
+
+use serde_json::Value;
+
+use super::facts::HOOKS;
+use super::message::{self, Sender};
+use super::{Object, account_database, encode_segment};
+use crate::model::AccountId;
+
+/// What has happened to a document.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnDocument<'a> {
+    /// `doc_created`, `doc_edited` or `doc_deleted`.
+    pub action: &'static str,
+    /// Whose it is. An account is its own.
+    pub account: AccountId,
+    /// Its id.
+    pub id: &'a str,
+    /// As it is now, or was before it was removed: KAZOO's private fields are read.
+    pub doc: &'a Object,
+    /// Whether it is deleted and still kept.
+    pub is_soft_deleted: bool,
+}
+
+/// The event's body. Webhooks lie in a database of their own, all others in their account's.
+#[must_use]
+pub fn own_document_event(told: OwnDocument<'_>, sender: Sender<'_>) -> Object {
+    let field = |name: &str| told.doc.get(name).cloned().unwrap_or_default();
+    let type_ = field("pvt_type");
+    let database = if type_ == "webhook" { HOOKS.to_owned() } else { account_database(told.account) };
+    let fields = [
+        ("Account-ID", told.account.to_string().into()),
+        ("Database", database.into()),
+        ("Date-Created", field("pvt_created")),
+        ("Date-Modified", field("pvt_modified")),
+        ("ID", told.id.into()),
+        ("Is-Soft-Deleted", told.is_soft_deleted.into()),
+        ("Rev", field("_rev")),
+        ("Type", type_),
+    ];
+    message::body(("configuration", told.action), sender, fields)
+}
+
+/// The routing key that KAZOO publishes a document's event with (`amqp.md` 4.4).
+#[must_use]
+pub fn document_routing_key(event: &Object) -> String {
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+    let id = encode_segment(text("ID"));
+    format!("{}.{}.{}.{id}", text("Event-Name"), text("Database"), text("Type"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kazoo::facts;
+    use crate::model::{Family, Id};
+
+    const US: Sender<'_> = Sender { app: "switchhook", node: "switchhook@h", msg_id: "m1" };
+
+    fn told(type_: &str) -> Object {
+        let doc = json!({"pvt_type": type_, "pvt_created": 63_927_219_200_u64, "pvt_modified": 63_927_219_800_u64,
+                         "_rev": "2-ab", "secret": "s3cret", "name": "n"});
+        let (doc, id) = (doc.as_object().unwrap(), "0f.1");
+        let told = OwnDocument { action: "doc_edited", account: Id(7), id, doc, is_soft_deleted: false };
+        own_document_event(told, US)
+    }
+
+    #[test]
+    fn an_event_names_the_document_and_holds_nothing_of_it() {
+        let event = told("user");
+        let database = account_database(Id(7));
+        let expected = json!({
+            "Account-ID": Id(7), "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"),
+            "Database": database, "Date-Created": 63_927_219_200_u64, "Date-Modified": 63_927_219_800_u64,
+            "Event-Category": "configuration", "Event-Name": "doc_edited", "ID": "0f.1",
+            "Is-Soft-Deleted": false, "Msg-ID": "m1", "Node": "switchhook@h", "Rev": "2-ab", "Type": "user",
+        });
+        assert_eq!(document_routing_key(&event), format!("doc_edited.{database}.user.0f%2E1"));
+        assert_eq!(Value::Object(event), expected);
+    }
+
+    #[test]
+    fn accounts_and_users_are_for_object_hooks_and_webhooks_for_none() {
+        for (type_, family) in
+            [("account", Some(Family::Object)), ("user", Some(Family::Object)), ("webhook", None)]
+        {
+            let event = told(type_);
+            let facts = facts(Value::Object(event.clone()).to_string().as_bytes()).unwrap();
+            assert_eq!((facts.family, facts.account), (family, Some(Id(7))), "{type_}");
+            assert_eq!((facts.name.as_str(), facts.detail.as_str()), ("doc_edited", type_));
+            assert_eq!(facts.subject, "0f.1");
+        }
+        assert_eq!(document_routing_key(&told("webhook")), "doc_edited.webhooks.webhook.0f%2E1");
+    }
+}

@@ -1,0 +1,120 @@
+//! What is told of changes: it stands in the journal with them, and stays there until it is told.
+
+use super::*;
+use crate::model::HookId;
+use crate::state::Notice;
+
+fn text(notice: &Notice, field: &str) -> String {
+    notice[field].as_str().unwrap().to_owned()
+}
+
+/// Action, type and document of each.
+fn shown(notices: &[Notice]) -> Vec<String> {
+    let fields = ["Event-Name", "Type", "ID", "Is-Soft-Deleted", "Rev"];
+    let row = |notice: &Notice| fields.map(|field| notice[field].to_string().replace('"', "")).join(" ");
+    notices.iter().map(|notice| row(notice).split('-').next().unwrap().to_owned()).collect()
+}
+
+async fn put(state: &State, kind: Kind, id: u128, doc: Value) {
+    let doc = doc.as_object().cloned();
+    let write = Write { kind, id: Id(id).to_string(), doc, expect: Expect::Any };
+    state.write(vec![write]).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_change_of_an_account_a_hook_or_a_user_is_told_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let (state, master) = (&running.state, running.state.settings().master);
+    let (notices, from) = state.notices(dir.path()).unwrap();
+    assert_eq!(from, state.journal().end(), "what was before the first time is not told");
+    let own = json!({"pvt_account_id": master, "name": "n", "secret": "s3cret", "pvt_md5_auth": "s3cret"});
+    let gone = json!({"pvt_account_id": master, "pvt_deleted": true});
+    state.write(vec![hook(master, 5, "a"), hook(master, 6, "b")]).await.unwrap();
+    put(state, Kind::User, 7, own.clone()).await;
+    put(state, Kind::Account, 8, json!({"name": "below", "pvt_tree": [master]})).await;
+    for kind in [Kind::Key, Kind::Replay, Kind::Setting, Kind::Revocation] {
+        put(state, kind, 9, own.clone()).await;
+    }
+    let rename = |doc: &mut Map<String, Value>| drop(doc.insert("name".into(), "c".into()));
+    state.update(Kind::Hook, &Id(5).to_string(), rename).await.unwrap();
+    state.update(Kind::Hook, &Id(5).to_string(), rename).await.unwrap();
+    put(state, Kind::Hook, 6, gone.clone()).await;
+    put(state, Kind::Hook, 6, gone).await;
+    let remove = Write { kind: Kind::User, id: Id(7).to_string(), doc: None, expect: Expect::Any };
+    state.write(vec![remove]).await.unwrap();
+
+    let (told, next) = notices.read(from).unwrap();
+    let [five, six, seven, eight] = [5, 6, 7, 8].map(|id: u128| Id(id).to_string());
+    let expected = [
+        format!("doc_created webhook {five} false 1"),
+        format!("doc_created webhook {six} false 1"),
+        format!("doc_created user {seven} false 1"),
+        format!("doc_created account {eight} false 1"),
+        format!("doc_edited webhook {five} false 2"),
+        format!("doc_deleted webhook {six} true 2"),
+        format!("doc_deleted user {seven} false 1"),
+    ];
+    assert_eq!(shown(&told), expected);
+    assert_eq!(next, state.journal().end());
+    let owners = told.iter().map(|notice| text(notice, "Account-ID")).collect::<Vec<_>>();
+    assert_eq!(owners[3], eight, "an account is its own");
+    assert!(owners.iter().enumerate().all(|(at, owner)| at == 3 || *owner == master.to_string()));
+    assert!(!format!("{told:?}").contains("s3cret"));
+    let stored = state.get(Kind::Hook, &five).unwrap().unwrap();
+    assert_eq!((&told[4]["Rev"], &told[4]["Date-Modified"]), (&stored["_rev"], &stored["pvt_modified"]));
+    running.close().await;
+
+    // Not told yet, they are told by the same ids after a restart; told, they are over.
+    let running = Running::open(dir.path()).await;
+    let (notices, again) = running.state.notices(dir.path()).unwrap();
+    assert_eq!((again, notices.read(again).unwrap().0), (from, told));
+    notices.told(next).unwrap();
+    let (_, after) = running.state.notices(dir.path()).unwrap();
+    assert_eq!(after, next);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_position_that_cannot_be_read_tells_again_and_one_beyond_the_journal_is_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let end = running.state.journal().end();
+    for (text, from) in [("", 0), ("x", 0), ("-1\n", 0), ("1\n", 1), ("999999\n", end)] {
+        std::fs::write(dir.path().join("notices"), text).unwrap();
+        assert_eq!(running.state.notices(dir.path()).unwrap().1, from, "{text}");
+    }
+    running.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_told_outlives_compaction_and_what_is_told_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::new(dir.path());
+    (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
+    let running = Running::open_with(options).await;
+    let (state, id): (_, HookId) = (&running.state, Id(100));
+    let (notices, from) = state.notices(dir.path()).unwrap();
+    let change = async |n: usize| {
+        state.write(vec![hook(state.settings().master, id.0, &format!("{n}"))]).await.unwrap();
+    };
+    for n in 0..300 {
+        change(n).await;
+    }
+    assert_eq!(state.journal().first(), 0);
+    let (mut told, mut next) = (Vec::new(), from);
+    while next < state.journal().end() {
+        let (some, then) = notices.read(next).unwrap();
+        told.extend(some);
+        next = then;
+    }
+    let revs: Vec<String> =
+        told.iter().map(|n| text(n, "Rev").split('-').next().unwrap().to_owned()).collect();
+    assert_eq!(revs, (1..=300).map(|n| n.to_string()).collect::<Vec<_>>());
+    notices.told(next).unwrap();
+    for n in 0..100 {
+        change(n).await;
+    }
+    assert!(state.journal().first() > 0);
+    running.close().await;
+}
