@@ -1,12 +1,15 @@
 //! The broker's clients: the consumer of events, and the requester that everything published goes through.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::commands::{Requester, RequesterOptions, RequesterTask, StandInTask};
+use super::ports::WebsocketsPort;
+use crate::commands::{Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets};
 use crate::config::Config;
 use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest};
+use crate::live::Sessions;
 use crate::model::Clock;
 use crate::state::State;
 
@@ -22,18 +25,13 @@ pub(super) struct Broker {
 pub(super) struct BrokerTasks {
     pub(super) consumer: AmqpConsumer,
     pub(super) requester: RequesterTask,
-    /// When we stand in for KAZOO's webhooks application.
+    /// When we stand in for one of KAZOO's applications.
     pub(super) stand_in: Option<StandInTask>,
 }
 
 impl Broker {
     /// The clients that the configuration asks for; they connect when they run.
-    pub(super) fn new(
-        config: &Config,
-        ingest: &Ingest,
-        state: &State,
-        clock: &Clock,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, ingest: &Ingest, clock: &Clock) -> anyhow::Result<Self> {
         let Some(uri) = &config.amqp.uri else {
             tracing::info!("amqp.uri is not set: no broker, events come by HTTP only");
             return Ok(Self { requester: Requester::disabled(), tasks: None });
@@ -54,11 +52,20 @@ impl Broker {
             ..RequesterOptions::default()
         };
         let consumer = AmqpConsumer::new(uri.reveal(), consuming, ingest.clone()).context("amqp.uri")?;
-        let (requester, mut task) =
+        let (requester, task) =
             Requester::new(uri.reveal(), &requesting, clock.clone()).context("amqp.uri")?;
-        let stand_in = config.kazoo.replace_webhooks;
-        let stand_in = stand_in.then(|| task.stand_in(requester.clone(), state.clone()));
-        Ok(Self { requester, tasks: Some(BrokerTasks { consumer, requester: task, stand_in }) })
+        Ok(Self { requester, tasks: Some(BrokerTasks { consumer, requester: task, stand_in: None }) })
+    }
+
+    /// Stands in for those of KAZOO's applications that the configuration names.
+    pub(super) fn stand_in(&mut self, config: &Config, state: &State, sessions: &Sessions) {
+        let Some(tasks) = &mut self.tasks else { return };
+        let websockets = || Arc::new(WebsocketsPort(sessions.clone())) as Arc<dyn Websockets>;
+        let stand_in = StandIn {
+            webhooks: config.kazoo.replace_webhooks,
+            blackhole: config.kazoo.replace_blackhole.then(websockets),
+        };
+        tasks.stand_in = tasks.requester.stand_in(stand_in, self.requester.clone(), state.clone());
     }
 }
 

@@ -147,7 +147,7 @@ impl App {
         let from = (changes, std::mem::take(&mut storage.recovered));
         let middle = middle(&config, &clock, &tasks, &storage, from)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
-        let broker = Broker::new(&config, &ingest, &state, &clock)?;
+        let mut broker = Broker::new(&config, &ingest, &clock)?;
         let retention = Retention {
             events: (events.appender, events.reader.clone()),
             ledger: (ledger.appender, ledger.reader),
@@ -158,6 +158,7 @@ impl App {
         let channels = channels(&config, &broker, &ingest, &state);
         let parts = (&state, &auth, channels.clone());
         let live = live::build(&config, parts, &events.reader, &clock, &tasks)?;
+        broker.stand_in(&config, &state, live.handle.sessions());
         let meeting = ((&state, &retention), (&live.handle, channels));
         let ports = ports(&config, &broker, &ingest, &middle.handle, meeting)?;
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use crate::commands::{CommandError, Commands};
+use crate::commands::{CommandError, Commands, Websockets};
 use crate::delivery::Tester;
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
 use crate::ingest::{Ingest, SubmitError};
 use crate::kazoo::Command;
-use crate::live::{Commander, Wanted};
+use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::Reader;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
@@ -40,6 +40,9 @@ pub(super) struct EventsPort {
 /// Channels.
 #[derive(Debug, Clone)]
 pub(super) struct ChannelsPort(pub(super) Commands);
+
+/// Websocket sessions, as KAZOO's API asks for them over the broker.
+pub(super) struct WebsocketsPort(pub(super) Sessions);
 
 /// Health.
 pub(super) struct HealthPort(pub(super) StorageHealth);
@@ -196,6 +199,14 @@ impl Commander for ChannelsPort {
             let Wanted { account, call_id, command } = wanted;
             commands.command(account, &call_id, &command).await.map_err(|error| error.told())
         })
+    }
+}
+
+impl Websockets for WebsocketsPort {
+    fn find(&self, accounts: &[AccountId], id: Option<&str>) -> Vec<Map<String, Value>> {
+        let sessions = if accounts.is_empty() && id.is_some() { self.0.all() } else { self.0.of(accounts) };
+        let found = sessions.iter().filter(|session| id.is_none_or(|id| session.id == id));
+        found.map(SessionView::row).collect()
     }
 }
 

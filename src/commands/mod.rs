@@ -15,5 +15,5 @@ mod task;
 pub use channels::{Commands, Options};
 pub use error::CommandError;
 pub use requester::{Requester, RequesterOptions};
-pub use stand_in::StandInTask;
+pub use stand_in::{StandIn, StandInTask, Websockets};
 pub use task::RequesterTask;

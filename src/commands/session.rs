@@ -50,8 +50,8 @@ impl From<lapin::Error> for Ended {
 /// Who is told what comes from another exchange than those of replies and of nodes.
 #[derive(Debug, Clone)]
 pub(super) struct Listener {
-    /// Exchange and routing key.
-    pub(super) binding: (&'static str, &'static str),
+    /// Exchanges and routing keys.
+    pub(super) bindings: Vec<(&'static str, &'static str)>,
     pub(super) heard: mpsc::Sender<Bytes>,
 }
 
@@ -91,9 +91,13 @@ impl Session {
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed)?;
         // A new name each time: the broker may hold the former connection for alive for a while.
         let queue = format!("{}-commands-{}", options.node, random_id());
-        declare_queue(&channel, &queue, listener.as_ref().map(|listener| listener.binding))
-            .await
-            .map_err(|error| error.to_string())?;
+        declare_queue(
+            &channel,
+            &queue,
+            listener.as_ref().map(|listener| listener.bindings.clone()).unwrap_or_default(),
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         let consume = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let consumer =
             channel.basic_consume(queue.as_str().into(), "".into(), consume, FieldTable::default());
@@ -188,7 +192,7 @@ impl Session {
         if delivery.exchange.as_str() != "targeted" {
             let heard = self.listener.as_ref().map(|listener| &listener.heard);
             if heard.is_some_and(|heard| heard.try_send(delivery.data.into()).is_err()) {
-                tracing::warn!("a request to the webhooks application is dropped: too many are waiting");
+                tracing::warn!("a question to KAZOO's applications is dropped: too many are waiting");
             }
             return Ok(());
         }
@@ -236,7 +240,7 @@ async fn confirmed(unconfirmed: &mut Option<Unconfirmed>) -> Option<Result<Confi
 async fn declare_queue(
     channel: &Channel,
     name: &str,
-    more: Option<(&'static str, &'static str)>,
+    more: Vec<(&'static str, &'static str)>,
 ) -> Result<(), SetupError> {
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };

@@ -1,28 +1,62 @@
-//! Standing in for KAZOO's webhooks application: enables hooks again when KAZOO's API asks for it, and tells the
-//! cluster that the application runs here. Only where the operator has said that the real one does not run.
+//! Standing in for KAZOO's applications: enables hooks again, and tells which websockets there are, when KAZOO's API
+//! asks for it, and tells the cluster that the applications run here. Each only where the operator has said that the
+//! real one does not run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::error::CommandError;
 use super::requester::Requester;
-use crate::kazoo::{self, Message, Sender};
+use crate::kazoo::{self, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED};
 use crate::model::{AccountId, Clock};
 use crate::state::{State, WriteError, random_id};
 use crate::tasks::Stop;
 
-/// The application.
-const APP: &str = "webhooks";
+/// The applications.
+const WEBHOOKS: &str = "webhooks";
+const BLACKHOLE: &str = "blackhole";
 /// How often we tell of ourselves; KAZOO's nodes do it every 5 to 15 s.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Requests that wait to be answered; later ones are dropped, and their callers ask again.
 const MOST_WAITING: usize = 64;
 
+/// The websockets that there are here, each as KAZOO's listing shows it.
+pub trait Websockets: Send + Sync {
+    /// Those of some accounts; or that of an id, if it is of one of them, or no account is named: it is KAZOO's own
+    /// API that asks, and has looked who may.
+    fn find(&self, accounts: &[AccountId], id: Option<&str>) -> Vec<Map<String, Value>>;
+}
+
+/// For which applications this program stands in.
+#[derive(Clone, Default)]
+pub struct StandIn {
+    /// `webhooks`.
+    pub webhooks: bool,
+    /// `blackhole`, with these websockets.
+    pub blackhole: Option<Arc<dyn Websockets>>,
+}
+
+impl StandIn {
+    /// What the queue for questions is bound to: exchanges and routing keys. None: there is nobody to stand in for.
+    pub(super) fn bindings(&self) -> Vec<(&'static str, &'static str)> {
+        let webhooks = self.webhooks.then_some(ENABLING_ASKED);
+        webhooks.into_iter().chain(self.blackhole.as_ref().map(|_| WEBSOCKETS_ASKED)).collect()
+    }
+
+    fn apps(&self) -> Vec<&'static str> {
+        let webhooks = self.webhooks.then_some(WEBHOOKS);
+        webhooks.into_iter().chain(self.blackhole.as_ref().map(|_| BLACKHOLE)).collect()
+    }
+}
+
 /// The task that answers.
 pub struct StandInTask {
+    stand_in: StandIn,
     requester: Requester,
     state: State,
     clock: Clock,
@@ -31,9 +65,14 @@ pub struct StandInTask {
 
 impl StandInTask {
     /// The task, and where the requester's task hands in what is asked.
-    pub(super) fn new(requester: Requester, state: State, clock: Clock) -> (mpsc::Sender<Bytes>, Self) {
+    pub(super) fn new(
+        stand_in: StandIn,
+        requester: Requester,
+        state: State,
+        clock: Clock,
+    ) -> (mpsc::Sender<Bytes>, Self) {
         let (sender, asked) = mpsc::channel(MOST_WAITING);
-        (sender, Self { requester, state, clock, asked })
+        (sender, Self { stand_in, requester, state, clock, asked })
     }
 
     /// Answers, and tells of itself, until told to stop.
@@ -52,21 +91,34 @@ impl StandInTask {
 
     async fn advertise(&self, started_us: u64) {
         let msg_id = random_id().to_string();
-        let sender = Sender { app: APP, node: self.requester.node(), msg_id: &msg_id };
+        let sender = Sender { app: "switchhook", node: self.requester.node(), msg_id: &msg_id };
         let expires_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
-        self.tell(kazoo::advertise(APP, started_us, expires_ms, sender)).await;
+        self.tell(kazoo::advertise(&self.stand_in.apps(), started_us, expires_ms, sender)).await;
     }
 
     async fn answer(&self, body: &[u8]) {
-        let Some(asked) = kazoo::enabling_asked(body) else {
-            tracing::debug!("a request to the webhooks application is not understood, or cannot be answered");
-            return;
-        };
+        match kazoo::asked(body) {
+            Some(Asked::Enabling(asked)) if self.stand_in.webhooks => self.answer_enabling(&asked).await,
+            Some(Asked::Websockets(asked)) => {
+                let Some(websockets) = &self.stand_in.blackhole else { return };
+                let found = websockets.find(&asked.accounts, asked.session.as_deref());
+                let sender = Sender { app: BLACKHOLE, node: self.requester.node(), msg_id: &asked.msg_id };
+                self.tell(kazoo::websockets_answer(&asked, found, sender)).await;
+            }
+            _ => {
+                tracing::debug!(
+                    "a question to KAZOO's applications is not understood, or cannot be answered"
+                );
+            }
+        }
+    }
+
+    async fn answer_enabling(&self, asked: &EnablingAsked) {
         match self.enable(asked.account, asked.descendants).await {
             Ok(count) => {
                 tracing::info!(account_id = %asked.account, count, "hooks enabled, as KAZOO asked");
-                let sender = Sender { app: APP, node: self.requester.node(), msg_id: &asked.msg_id };
-                self.tell(kazoo::enabling_answer(&asked, sender)).await;
+                let sender = Sender { app: WEBHOOKS, node: self.requester.node(), msg_id: &asked.msg_id };
+                self.tell(kazoo::enabling_answer(asked, sender)).await;
             }
             // No answer: whoever asked learns by that.
             Err(error) => tracing::error!(account_id = %asked.account, %error, "hooks are not enabled"),
@@ -88,5 +140,28 @@ impl StandInTask {
             Ok(()) | Err(CommandError::NobodyListens | CommandError::NotConnected(_)) => {}
             Err(error) => tracing::warn!(%error, "a message to KAZOO is not published"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Websockets for Nothing {
+        fn find(&self, _: &[AccountId], _: Option<&str>) -> Vec<Map<String, Value>> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn nothing_is_listened_for_and_told_that_was_not_asked_for() {
+        let nobody = StandIn::default();
+        assert!(nobody.bindings().is_empty() && nobody.apps().is_empty());
+        let webhooks = StandIn { webhooks: true, blackhole: None };
+        assert_eq!((webhooks.bindings(), webhooks.apps()), (vec![ENABLING_ASKED], vec!["webhooks"]));
+        let blackhole = StandIn { webhooks: false, blackhole: Some(Arc::new(Nothing)) };
+        assert_eq!((blackhole.bindings(), blackhole.apps()), (vec![WEBSOCKETS_ASKED], vec!["blackhole"]));
     }
 }

@@ -9,9 +9,8 @@ use super::error::CommandError;
 use super::nodes::Nodes;
 use super::requester::{Heard, Request, Requester, RequesterOptions};
 use super::session::{Ended, Listener, Session};
-use super::stand_in::StandInTask;
+use super::stand_in::{StandIn, StandInTask};
 use crate::amqp::{Address, Status, Waits};
-use crate::kazoo::ENABLING_ASKED;
 use crate::model::Clock;
 use crate::state::State;
 use crate::tasks::Stop;
@@ -39,11 +38,15 @@ impl RequesterTask {
         Self { address, options, clock, status, requests, nodes: Nodes::default(), listener: None }
     }
 
-    /// Has the program stand in for KAZOO's webhooks application: the task that answers for it.
-    pub fn stand_in(&mut self, requester: Requester, state: State) -> StandInTask {
-        let (heard, task) = StandInTask::new(requester, state, self.clock.clone());
-        self.listener = Some(Listener { binding: ENABLING_ASKED, heard });
-        task
+    /// Has the program stand in for KAZOO's applications: the task that answers for them; none for none of them.
+    pub fn stand_in(&mut self, stand_in: StandIn, requester: Requester, state: State) -> Option<StandInTask> {
+        let bindings = stand_in.bindings();
+        if bindings.is_empty() {
+            return None;
+        }
+        let (heard, task) = StandInTask::new(stand_in, requester, state, self.clock.clone());
+        self.listener = Some(Listener { bindings, heard });
+        Some(task)
     }
 
     /// Works until told to stop, through every failure of the broker.

@@ -120,7 +120,7 @@ section!(
 );
 section!(
     /// `[kazoo]`
-    Kazoo { replace_webhooks: bool }
+    Kazoo { replace_webhooks: bool, replace_blackhole: bool }
 );
 section!(
     /// `[ingest]`

@@ -11,7 +11,7 @@ use super::options::Profile;
 use super::reply::Reply;
 use crate::kazoo::{CALL_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, PRESENCE_PACKAGES};
 use crate::live::SessionView;
-use crate::model::{AccountId, gregorian_seconds};
+use crate::model::AccountId;
 
 /// Call events in the order of KAZOO 4.0's listing; later ones behind.
 const CLASSIC_CALL_EVENTS: [&str; 9] = [
@@ -69,7 +69,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let sessions = call.api.live.sessions().of(&accounts(call)?);
     let rows = sessions.into_iter().map(|session| match call.api.options.profile {
         Profile::Classic => session.id.into(),
-        Profile::Current => current(&session).into(),
+        Profile::Current => session.row().into(),
     });
     Ok(Reply::ok(rows.collect::<Vec<Value>>()))
 }
@@ -79,7 +79,7 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let session = call.api.live.sessions().find(&accounts(call)?, id);
     Ok(Reply::ok(match call.api.options.profile {
         Profile::Classic => session.iter().map(classic).collect::<Value>(),
-        Profile::Current => session.iter().map(current).next().unwrap_or_default().into(),
+        Profile::Current => session.map(|session| session.row()).unwrap_or_default().into(),
     }))
 }
 
@@ -88,7 +88,7 @@ pub(super) fn close(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let closed = call.api.live.sessions().close(&accounts(call)?, id);
     let session = closed.ok_or_else(|| ApiError::unknown(id))?;
     tracing::info!(session = id, account = %session.account, "session closed by an operator");
-    Ok(Reply::ok(current(&session)))
+    Ok(Reply::ok(session.row()))
 }
 
 fn accounts(call: &Call<'_>) -> Result<Vec<AccountId>, ApiError> {
@@ -96,25 +96,10 @@ fn accounts(call: &Call<'_>) -> Result<Vec<AccountId>, ApiError> {
     Ok(own.into_iter().chain([call.account()?.id]).collect())
 }
 
-fn current(session: &SessionView) -> Map<String, Value> {
-    let mut out = Map::new();
-    out.insert("bindings".into(), session.bindings.clone().into());
-    out.insert("destination".into(), session.destination.clone().into());
-    for (name, value) in [("metadata", &session.metadata), ("name", &session.name)] {
-        if let Some(value) = value {
-            out.insert(name.into(), value.clone());
-        }
-    }
-    out.insert("source".into(), session.source.to_string().into());
-    out.insert("timestamp".into(), gregorian_seconds(session.since_us).into());
-    out.insert("websocket_session_id".into(), session.id.clone().into());
-    out
-}
-
 fn classic(session: &SessionView) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("account_id".into(), session.account.to_string().into());
     out.insert("auth_token".into(), format!("{}…", session.token).into());
-    out.extend(current(session));
+    out.extend(session.row());
     out
 }

@@ -57,7 +57,10 @@ pub use pattern::{CONFERENCE_EVENTS, OBJECT_TYPES, PRESENCE_PACKAGES, Pattern, P
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};
 pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
-pub use stand_in::{ENABLING_ASKED, EnablingAsked, advertise, enabling_answer, enabling_asked};
+pub use stand_in::{
+    Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
+    enabling_answer, websockets_answer,
+};
 pub use topic::{CALL_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
 pub use uri::uri_is_acceptable;
 pub use validate::{FieldErrors, Rules, validate_hook};

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::options::Options;
 use super::protocol::Protocol;
-use crate::model::AccountId;
+use crate::model::{AccountId, gregorian_seconds};
 use crate::tasks::Stop;
 
 /// What a listing shows of a session.
@@ -33,6 +33,25 @@ pub struct SessionView {
     pub name: Option<Value>,
     /// What the client left with it.
     pub metadata: Option<Value>,
+}
+
+impl SessionView {
+    /// As KAZOO 5 lists it (`websockets.md` 11.2).
+    #[must_use]
+    pub fn row(&self) -> Map<String, Value> {
+        let mut out = Map::new();
+        out.insert("bindings".into(), self.bindings.clone().into());
+        out.insert("destination".into(), self.destination.clone().into());
+        for (name, value) in [("metadata", &self.metadata), ("name", &self.name)] {
+            if let Some(value) = value {
+                out.insert(name.into(), value.clone());
+            }
+        }
+        out.insert("source".into(), self.source.to_string().into());
+        out.insert("timestamp".into(), gregorian_seconds(self.since_us).into());
+        out.insert("websocket_session_id".into(), self.id.clone().into());
+        out
+    }
 }
 
 /// All sessions of this process. Cheap to clone.
@@ -103,7 +122,13 @@ impl Sessions {
         self.seats().taken.len()
     }
 
-    /// The sessions of these accounts, oldest first. One that has not shown a token is nobody's.
+    /// All sessions, oldest first. One that has not shown a token is not shown.
+    #[must_use]
+    pub fn all(&self) -> Vec<SessionView> {
+        self.seats().taken.values().filter_map(|seat| seat.view.clone()).collect()
+    }
+
+    /// Those of these accounts.
     #[must_use]
     pub fn of(&self, accounts: &[AccountId]) -> Vec<SessionView> {
         let seats = self.seats();

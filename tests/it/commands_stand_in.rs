@@ -14,6 +14,7 @@ use super::support::app::{TestApp, call_event};
 use super::support::broker::Broker;
 use super::support::receiver::{Mood, Receiver};
 use super::support::wait::eventually;
+use super::support::websocket::Client;
 
 const SOON: Duration = Duration::from_secs(60);
 const QUEUE: &str = "crossbar-queue";
@@ -77,6 +78,69 @@ fn enable_again(account: &str, id: &str) -> Value {
         "Event-Category": "configuration", "Event-Name": "doc_type_update", "Msg-ID": id, "Node": "n@h",
         "Server-ID": format!("pid://<0.7.0>/{QUEUE}"), "Type": "webhook",
     })
+}
+
+/// The question of KAZOO's API which websockets there are.
+fn which_websockets(id: &str, more: &Value) -> Value {
+    let mut question = json!({
+        "App-Name": "crossbar", "App-Version": "4.0.0", "Event-Category": "websockets", "Event-Name": "get_req",
+        "Msg-ID": id, "Node": "n@h", "Server-ID": format!("pid://<0.7.0>/{QUEUE}"),
+    });
+    question.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    question
+}
+
+#[tokio::test]
+async fn broker_gets_an_answer_when_websockets_are_asked_for() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let mut app = TestApp::with(&[uri.as_str(), "kazoo.replace_blackhole=true"]).await;
+    let mut crossbar = Crossbar::start(&broker.uri()).await;
+    let (told, _) = crossbar.hear("advertise").await;
+    assert!(told["WhApps"]["blackhole"]["Startup"].is_u64() && told["Expires"].is_u64(), "{told}");
+    assert!(told["WhApps"].get("webhooks").is_none());
+
+    let mut client = app.connect().await;
+    client.ask(json!({"action": "ping", "name": "console", "metadata": {"tab": 2}})).await;
+    client.subscribe(&app.api.account, "call.CHANNEL_CREATE.*", Value::Null).await;
+    // One that has shown no token is nobody's.
+    let _stranger = Client::try_connect(app.websocket(), &[]).await.unwrap();
+    let other = app.api.account_below(&app.api.account, "other").await;
+    let (own, strange) = (json!({"Account-ID": app.api.account}), json!({"Account-ID": other}));
+    let asked_by = json!({"Account-ID": other, "Auth-Account-ID": app.api.account});
+    let mut id = String::new();
+    for (about, count) in [(&own, 1), (&strange, 0), (&asked_by, 1), (&json!({}), 0)] {
+        crossbar.ask("sysconf", "websockets.get", which_websockets("m1", about)).await;
+        let (answer, process) = crossbar.hear("get_resp").await;
+        let head = (&answer["Event-Category"], &answer["Msg-ID"], &answer["App-Name"]);
+        assert_eq!(head, (&json!("websockets"), &json!("m1"), &json!("blackhole")), "{answer}");
+        assert_eq!(process.as_deref(), Some("<0.7.0>"));
+        let rows = answer["Data"].as_array().unwrap();
+        assert_eq!(rows.len(), count, "{about} {answer}");
+        if let Some(row) = rows.first() {
+            assert_eq!(row["bindings"], json!(["call.CHANNEL_CREATE.*"]));
+            assert_eq!((&row["name"], &row["metadata"]), (&json!("console"), &json!({"tab": 2})));
+            assert!(row["timestamp"].is_u64() && row["destination"].is_string(), "{row}");
+            assert_eq!(row["source"], "127.0.0.1");
+            row["websocket_session_id"].as_str().unwrap().clone_into(&mut id);
+        }
+    }
+    for (more, is_found) in [(&json!({}), true), (&own, true), (&strange, false)] {
+        let mut one = which_websockets("m2", more);
+        one["Socket-ID"] = id.clone().into();
+        crossbar.ask("sysconf", "websockets.get", one).await;
+        let (answer, _) = crossbar.hear("get_resp").await;
+        let expected = if is_found { json!(id) } else { Value::Null };
+        assert_eq!(answer["Data"]["websocket_session_id"], expected, "{more} {answer}");
+        assert_eq!(answer["Data"].is_object(), is_found);
+    }
+    // What is no question does no harm.
+    for nonsense in [json!({}), which_websockets("", &own), json!({"Event-Category": "websockets"})] {
+        crossbar.ask("sysconf", "websockets.get", nonsense).await;
+    }
+    crossbar.ask("sysconf", "websockets.get", which_websockets("m3", &own)).await;
+    assert_eq!(crossbar.hear("get_resp").await.0["Msg-ID"], "m3");
+    app.stop().await;
 }
 
 #[tokio::test]
