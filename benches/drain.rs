@@ -107,7 +107,7 @@ fn body() -> bytes::Bytes {
     let known = facts(&event).unwrap();
     let stored = known.event(Source::Http, Encoding::Plain, &event);
     let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };
-    wire_request(&hook, &payload(&stored, &hook, &extras).unwrap().unwrap()).body.into()
+    wire_request(&hook, &payload(&stored, &hook, &extras).unwrap().unwrap()).unwrap().body.into()
 }
 
 fn document(hook: u64, uri: &str) -> serde_json::Value {

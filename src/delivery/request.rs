@@ -89,7 +89,8 @@ impl Target {
         let payload = kazoo::payload(&event, &self.hook, &extras)
             .map_err(|e| NoRequest::Unsendable(e.to_string()))?
             .ok_or(NoRequest::Filtered)?;
-        let wire = kazoo::wire_request(&self.hook, &payload);
+        let wire =
+            kazoo::wire_request(&self.hook, &payload).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
         let mut url = self.url.clone().ok_or(NoRequest::InvalidUri)?;
         if wire.verb == Verb::Get {
             url = Url::parse(&wire.url).map_err(|_| NoRequest::InvalidUri)?;

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::lenient::{Text, lenient_object, other_types_are_empty};
-use super::members::{Member, Payload};
+use super::members::{FEW, Member, Payload};
 use super::payload::{Extras, PayloadError};
 use crate::model::{Event, Family};
 
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for VarsVisitor {
     other_types_are_empty!();
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut vars = ChannelVars::default();
+        let (mut vars, mut more) = (ChannelVars::default(), Vec::new());
         while let Some(key) = map.next_key::<Text<'de>>()? {
             vars.any = true;
             match key.or_empty() {
@@ -98,12 +98,18 @@ impl<'de> Visitor<'de> for VarsVisitor {
                 }
                 _ => {
                     let member = map.next_value::<Member<'de>>()?;
-                    if member != Member::Value(Value::Null) {
+                    if member == Member::Value(Value::Null) {
+                        continue;
+                    }
+                    if vars.shown.len() < FEW {
                         vars.shown.set(key.into_cow(), member);
+                    } else {
+                        more.push((key.into_cow(), member));
                     }
                 }
             }
         }
+        vars.shown.set_all(more);
         Ok(vars)
     }
 }

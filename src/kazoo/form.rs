@@ -7,26 +7,48 @@ use super::members::{Member, Payload};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// `a=1&b[c]=2&d[]=3`: an object inside an array becomes its JSON text, as does an array inside an array.
-#[must_use]
-pub fn form(payload: &Payload<'_>) -> String {
-    let mut out = String::with_capacity(payload.len() * 40);
-    put_members(&mut out, &mut String::with_capacity(64), payload);
-    out
+/// A form of so many bytes is made whatever the payload.
+const PLAIN_BYTES: usize = 64 << 10;
+/// Behind that, how many times as large as the payload's JSON text it may be.
+const MOST_TIMES: usize = 16;
+
+/// A form that is being written, up to about so many bytes.
+struct Bounded {
+    text: String,
+    most: usize,
 }
 
-fn put_members(out: &mut String, path: &mut String, members: &Payload<'_>) {
+/// `a=1&b[c]=2&d[]=3`: an object inside an array becomes its JSON text, as does an array inside an array.
+///
+/// None when it would be many times as large as the payload: a name is written again for every text below it, so a
+/// long one above many makes gigabytes of a megabyte.
+#[must_use]
+pub fn form(payload: &Payload<'_>) -> Option<String> {
+    within(payload, PLAIN_BYTES).or_else(|| {
+        let bytes = serde_json::to_vec(payload).map_or(0, |text| text.len());
+        within(payload, PLAIN_BYTES.saturating_add(bytes.saturating_mul(MOST_TIMES)))
+    })
+}
+
+fn within(payload: &Payload<'_>, most: usize) -> Option<String> {
+    let mut out = Bounded { text: String::with_capacity(payload.len() * 40), most };
+    put_members(&mut out, &mut String::with_capacity(64), payload)?;
+    Some(out.text)
+}
+
+fn put_members(out: &mut Bounded, path: &mut String, members: &Payload<'_>) -> Option<()> {
     for (key, member) in members.iter() {
         let start = enter(path, key);
         match member {
-            Member::Text(text) => put_text(out, path, text),
+            Member::Text(text) => put_text(out, path, text)?,
             // an empty key at the top would leave the path empty, and its members without brackets
-            Member::Value(value) if path.is_empty() && value.is_object() => put_pair(out, path, value),
-            Member::Value(value) => put(out, path, value),
-            Member::Members(inner) => put_members(out, path, inner),
+            Member::Value(value) if path.is_empty() && value.is_object() => put_pair(out, path, value)?,
+            Member::Value(value) => put(out, path, value)?,
+            Member::Members(inner) => put_members(out, path, inner)?,
         }
         path.truncate(start);
     }
+    Some(())
 }
 
 /// Goes into a member; the answer is the path's length to go back to.
@@ -42,13 +64,13 @@ fn enter(path: &mut String, key: &str) -> usize {
     start
 }
 
-fn put(out: &mut String, path: &mut String, value: &Value) {
+fn put(out: &mut Bounded, path: &mut String, value: &Value) -> Option<()> {
     match value {
         Value::Null => {}
         Value::Object(map) => {
             for (key, value) in map {
                 let start = enter(path, key);
-                put(out, path, value);
+                put(out, path, value)?;
                 path.truncate(start);
             }
         }
@@ -56,28 +78,34 @@ fn put(out: &mut String, path: &mut String, value: &Value) {
             let start = path.len();
             path.push_str("[]");
             for item in items.iter().filter(|item| !item.is_null()) {
-                put_pair(out, path, item);
+                put_pair(out, path, item)?;
             }
             path.truncate(start);
         }
-        scalar => put_pair(out, path, scalar),
+        scalar => put_pair(out, path, scalar)?,
     }
+    Some(())
 }
 
-fn put_pair(out: &mut String, path: &str, value: &Value) {
+fn put_pair(out: &mut Bounded, path: &str, value: &Value) -> Option<()> {
     match value {
         Value::String(text) => put_text(out, path, text),
         other => put_text(out, path, &other.to_string()),
     }
 }
 
-fn put_text(out: &mut String, path: &str, text: &str) {
+fn put_text(out: &mut Bounded, path: &str, text: &str) -> Option<()> {
+    let Bounded { text: out, most } = out;
+    if out.len() + path.len() + text.len() > *most {
+        return None;
+    }
     if !out.is_empty() {
         out.push('&');
     }
     out.push_str(path);
     out.push('=');
     escape(out, text);
+    Some(())
 }
 
 /// Appends the text with everything but unreserved bytes escaped; runs of plain bytes are copied at once.
@@ -135,7 +163,7 @@ mod tests {
             (json!({"empty": ""}), "empty="),
             (json!({"u": "ü€😀\n"}), "u=%C3%BC%E2%82%AC%F0%9F%98%80%0A"),
         ] {
-            assert_eq!(form(&given.as_object().cloned().unwrap().into()), expected);
+            assert_eq!(form(&given.as_object().cloned().unwrap().into()).as_deref(), Some(expected));
         }
     }
 
@@ -148,7 +176,17 @@ mod tests {
             (json!({"a": null, "b": {"c": null}, "d": 1}), "d=1"),
             (json!({"": {"k": 1}}), "=%7B%22k%22%3A1%7D"),
         ] {
-            assert_eq!(form(&given.as_object().cloned().unwrap().into()), expected);
+            assert_eq!(form(&given.as_object().cloned().unwrap().into()).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn a_form_that_would_be_many_times_as_large_as_its_payload_is_not_made() {
+        let leaves: serde_json::Map<_, _> = (0..5000).map(|n| (n.to_string(), json!(n))).collect();
+        let payload = |name: &str| json!({name: leaves.clone()}).as_object().cloned().unwrap().into();
+        assert!(form(&payload(&"n".repeat(100))).is_some_and(|form| form.len() > PLAIN_BYTES));
+        assert_eq!(form(&payload(&"n".repeat(10_000))), None);
+        let text = json!({"t": "ü".repeat(1 << 20)}).as_object().cloned().unwrap().into();
+        assert_eq!(form(&text).map(|form| form.len()), Some(2 + (6 << 20)), "no name is repeated");
     }
 }

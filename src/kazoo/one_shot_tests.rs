@@ -48,7 +48,7 @@ fn a_callflows_hook_posts_a_form_in_two_tries_by_default() {
         assert_eq!(hook.account.to_string(), ACCOUNT);
         assert!(hook.id.to_string().ends_with("063955000000"));
         let sent = payload(&event, &hook, &Extras { cluster_id: "c", reseller_id: None }).unwrap().unwrap();
-        let request = wire_request(&hook, &sent);
+        let request = wire_request(&hook, &sent).unwrap();
         let form = format!("call_id=leg-5&account_id={ACCOUNT}&odd_key=v&queue=blue&cluster_id=c");
         assert_eq!((request.url.as_str(), request.body), ("http://r.example/cf", form.into_bytes()));
     }

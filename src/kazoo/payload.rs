@@ -45,6 +45,9 @@ pub enum PayloadError {
     /// The body is larger than [`MAX_BODY_BYTES`] when unpacked.
     #[error("event body unpacks to more than {0} bytes")]
     TooLarge(usize),
+    /// A long name stands above so many texts that the form would be many times as large as the payload.
+    #[error("payload would be many times as large as a form")]
+    FormTooLarge,
 }
 
 /// The payload of `event` for `hook`; `None` when there is nothing to send: no family, or the hook's
@@ -66,9 +69,8 @@ pub fn payload<'a>(
         return Ok(None);
     }
     if let Some(custom) = &hook.custom_data {
-        for (key, value) in custom.iter().filter(|(key, _)| *key != "type" && *key != "action") {
-            out.set(Cow::Borrowed(key), Member::Value(value.clone()));
-        }
+        let own = custom.iter().filter(|(key, _)| *key != "type" && *key != "action");
+        out.set_all(own.map(|(key, value)| (Cow::Borrowed(key.as_str()), Member::Value(value.clone()))));
     }
     out.set(Cow::Borrowed("cluster_id"), Member::Text(Cow::Borrowed(extras.cluster_id)));
     Ok(Some(out))

@@ -1,6 +1,6 @@
 //! The HTTP request of a delivery as KAZOO's receivers know it: verb, URL, content type and body.
 
-use super::{Payload, form};
+use super::{Payload, PayloadError, form};
 use crate::model::{Format, Hook, Verb};
 
 /// What goes over the wire, without headers that do not depend on the payload.
@@ -17,17 +17,17 @@ pub struct WireRequest {
 }
 
 /// The request that delivers `payload` to `hook`.
-#[must_use]
-pub fn wire_request(hook: &Hook, payload: &Payload<'_>) -> WireRequest {
+pub fn wire_request(hook: &Hook, payload: &Payload<'_>) -> Result<WireRequest, PayloadError> {
+    let form = || form(payload).ok_or(PayloadError::FormTooLarge);
     if hook.verb == Verb::Get {
-        let url = with_query(&hook.uri, &form(payload));
-        return WireRequest { verb: hook.verb, url, content_type: None, body: Vec::new() };
+        let url = with_query(&hook.uri, &form()?);
+        return Ok(WireRequest { verb: hook.verb, url, content_type: None, body: Vec::new() });
     }
     let (content_type, body) = match hook.format {
-        Format::Form => ("application/x-www-form-urlencoded", form(payload).into_bytes()),
+        Format::Form => ("application/x-www-form-urlencoded", form()?.into_bytes()),
         Format::Json => ("application/json", json(payload)),
     };
-    WireRequest { verb: hook.verb, url: hook.uri.clone(), content_type: Some(content_type), body }
+    Ok(WireRequest { verb: hook.verb, url: hook.uri.clone(), content_type: Some(content_type), body })
 }
 
 fn json(payload: &Payload<'_>) -> Vec<u8> {

@@ -126,6 +126,6 @@ impl AttemptReader {
         let reseller_id = event.account.and_then(|a| self.state.reseller_of(a));
         let cluster_id = self.state.settings().cluster_id.clone();
         let payload = kazoo::payload(&event, hook, &Extras { cluster_id: &cluster_id, reseller_id });
-        payload.ok().flatten().map(|payload| kazoo::wire_request(hook, &payload))
+        payload.ok().flatten().and_then(|payload| kazoo::wire_request(hook, &payload).ok())
     }
 }

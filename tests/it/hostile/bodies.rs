@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::connections::{connection, rest_of};
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, call_event};
+use crate::support::look::{LONG, settled};
 use crate::support::raw::{send, send_as};
+use crate::support::receiver::Receiver;
 use crate::support::websocket::Client;
 
 /// Deep enough for any stack.
@@ -107,6 +109,28 @@ async fn texts_nested_without_end_are_refused_everywhere() {
         }
         client.ask(json!({"action": "ping"})).await;
     }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_grow_when_they_are_encoded_hold_nobody_up() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    // What is deduplicated name by name, and what repeats a long name for every text below it.
+    let many =
+        |count: usize| (0..count).map(|n| (n.to_string(), json!(n))).collect::<serde_json::Map<_, _>>();
+    let mut wide = call_event("CHANNEL_CREATE", "wide", 1);
+    wide["Custom-Channel-Vars"] = many(250_000).into();
+    let mut long = call_event("CHANNEL_CREATE", "long", 2);
+    long["Custom-Channel-Vars"] = json!({"n".repeat(1_000_000): many(200_000)});
+    let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
+    for event in [wide, long, call_event("CHANNEL_CREATE", "plain", 3)] {
+        app.api.publish(&[event]).await;
+    }
+    receiver.wait_for(2, LONG).await;
+    let queue = settled(&app.api, &hook).await;
+    assert_eq!(queue["dead"], 0, "{queue}");
+    assert_eq!(receiver.count(), 2, "what would take gigabytes is not sent");
     app.stop().await;
 }
 

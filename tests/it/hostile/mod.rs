@@ -2,4 +2,7 @@
 
 mod addresses;
 mod bodies;
+mod broker;
+mod campaign;
 mod connections;
+mod receivers;

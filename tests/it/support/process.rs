@@ -131,6 +131,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Its number among the machine's processes.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where its API listens.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("ready() was waited for")

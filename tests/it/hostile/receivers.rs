@@ -1,0 +1,101 @@
+//! Receivers that answer without end, byte by byte or with more than fits: an attempt ends in time all the same.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+use switchhook::tasks::{Stop, Tasks};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::support::app::{TestApp, call_event};
+use crate::support::look::{LONG, attempts_when};
+use crate::support::receiver::Receiver;
+
+/// What a receiver writes once it has seen a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    /// This, as fast as it is taken, over and over, behind a beginning.
+    Flood(&'static str, &'static str),
+    /// Likewise, but byte by byte.
+    Drip(&'static str, &'static str),
+    /// One header of a megabyte.
+    LongHeader,
+}
+
+/// Every answer that no client can wait for the end of.
+pub(super) const ANSWERS: &[Answer] = &[
+    Answer::Flood("HTTP/1.1 200 OK\r\ncontent-length: 10737418240\r\n\r\n", "0123456789abcdef"),
+    Answer::Flood("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "10\r\n0123456789abcdef\r\n"),
+    Answer::Flood("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "a=b;"),
+    Answer::Flood("HTTP/1.1 200 OK\r\n", "a: b\r\n"),
+    Answer::Flood("HTTP/1.1 200 ", "OK"),
+    Answer::Flood("", "no protocol at all "),
+    Answer::LongHeader,
+    Answer::Drip("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", "x"),
+    Answer::Drip("HTTP/1.1 200 OK\r\na: ", "b"),
+    Answer::Drip("", " "),
+];
+
+/// Interim answers as fast as they are taken. Nothing bounds them but the attempt's time.
+pub(super) const INTERIM: Answer = Answer::Flood("", "HTTP/1.1 100 Continue\r\n\r\n");
+
+/// Gives every request this answer, until dropped.
+pub(super) async fn receiver(answer: Answer) -> (SocketAddr, impl Drop) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
+    let stopped = stop.clone();
+    let serving = async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(give(stream, answer));
+        }
+    };
+    drop(Tasks::new().spawn("receiver", async move { stopped.run_until_cancelled_owned(serving).await }));
+    (address, stop.drop_guard())
+}
+
+async fn give(mut stream: TcpStream, answer: Answer) {
+    drop(stream.read(&mut [0; 16 << 10]).await);
+    let (start, again, pause) = match answer {
+        Answer::Flood(start, again) => (start.to_owned(), again.repeat(4096), None),
+        Answer::Drip(start, again) => (start.to_owned(), again.to_owned(), Some(Duration::from_millis(50))),
+        Answer::LongHeader => {
+            (format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "b".repeat(1 << 20)), String::new(), None)
+        }
+    };
+    let mut alive = stream.write_all(start.as_bytes()).await.is_ok();
+    while alive && !again.is_empty() {
+        alive = stream.write_all(again.as_bytes()).await.is_ok();
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    // Until the client goes.
+    drop(stream.read(&mut [0]).await);
+}
+
+#[tokio::test]
+async fn an_attempt_ends_whatever_the_receiver_answers_and_others_get_theirs() {
+    let healthy = Receiver::start().await;
+    let mut app = TestApp::with(&["disable.failure_count=0", "delivery.request_timeout_ms=4000"]).await;
+    let good = app.api.hook(json!({"uri": healthy.uri("/")})).await;
+    let (mut hooks, mut receivers) = (Vec::new(), Vec::new());
+    for answer in ANSWERS {
+        let (address, running) = receiver(*answer).await;
+        receivers.push(running);
+        hooks.push((answer, app.api.hook(json!({"uri": format!("http://{address}/"), "retries": 1})).await));
+    }
+    app.api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    healthy.wait_for(1, LONG).await;
+    for (answer, hook) in &hooks {
+        let row = attempts_when(&app.api, hook, 1).await.remove(0);
+        // A body is read to its bound; what is no head at all is a failure.
+        let is_body =
+            matches!(answer, Answer::Flood(start, _) if start.contains("\r\n\r\n") && !start.ends_with(';'));
+        assert_eq!(row["result"], if is_body { "success" } else { "failure" }, "{answer:?}: {row}");
+    }
+    assert_eq!(attempts_when(&app.api, &good, 1).await[0]["result"], "success");
+    app.stop().await;
+}
