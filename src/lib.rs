@@ -10,6 +10,9 @@ pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod disk;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod ingest;
 pub mod kazoo;

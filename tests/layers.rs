@@ -55,7 +55,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.
-const WIRING: &[&str] = &["main", "lib", "app", "cli", "config", "telemetry", "demo", "offline", "backup"];
+const WIRING: &[&str] =
+    &["main", "lib", "app", "cli", "config", "telemetry", "demo", "offline", "backup", "fuzz"];
 
 /// Crates that only some rooms may name: behind these doors they can be exchanged.
 const GUARDED: &[(&str, &[&str])] = &[

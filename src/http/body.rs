@@ -119,9 +119,10 @@ async fn is_known(api: &Api, request: &Request) -> bool {
 }
 
 /// No JSON text or form has more values and names than this counts.
-fn values(text: &[u8], is_form: bool) -> usize {
+pub(super) fn values(text: &[u8], is_form: bool) -> usize {
     if is_form {
-        return 1 + text.iter().filter(|byte| matches!(byte, b'&' | b',' | b':' | b'[' | b'{')).count();
+        // Each pair is a name and a text, and a form may also be JSON.
+        return 3 + text.iter().filter(|byte| matches!(byte, b'&' | b',' | b':' | b'[' | b'{')).count() * 2;
     }
     let (mut count, mut in_string, mut escaped) = (1, false, false);
     for byte in text {

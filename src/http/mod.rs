@@ -21,6 +21,8 @@ mod errors;
 mod event_filter;
 mod events;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod hook_document;
 mod list;

@@ -10,6 +10,8 @@ mod command;
 mod event;
 mod feed;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handle;
 mod interest;
 mod listener;

@@ -15,6 +15,8 @@
 
 mod csv;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod paging;
 mod source;
 mod stream;

@@ -80,7 +80,7 @@ pub(super) fn encode_key(key: &str) -> String {
 }
 
 /// The plain key; one that is none of ours counts as it stands, as in KAZOO.
-fn decode_key(text: &str) -> String {
+pub(super) fn decode_key(text: &str) -> String {
     let decoded = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
     let ours = decoded.and_then(|bytes| {
         let key = bytes.strip_prefix(&[KEY_MARK])?;

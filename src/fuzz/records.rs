@@ -1,0 +1,107 @@
+//! Files of logs, and what is in their records.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::disk::MemoryDisk;
+use crate::log::{self, NewRecord, Opened, Options, Record};
+use crate::model::Clock;
+use crate::queues::{self, LedgerRecord};
+
+const DIR: &str = "/log";
+const SEGMENT: &str = "/log/00000000000000000000.log";
+
+/// The first byte says how the rest is taken: as a segment as it stands; as a ledger record; or as cuts and flips of
+/// the segment of a small log whose records are the rest. Whatever it is, a log opens, gives no record that was not
+/// written, says what it lost, and goes on.
+pub fn log(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else { return };
+    match how % 4 {
+        0 => raw(rest.to_vec()),
+        1 => ledger(rest),
+        _ => hurt(rest),
+    }
+}
+
+fn raw(bytes: Vec<u8>) {
+    let disk = MemoryDisk::default();
+    disk.put(Path::new(SEGMENT), bytes);
+    let Some((first, _)) = look(&disk) else { return };
+    // What was kept is what is found the next time.
+    assert_eq!(look(&disk).unwrap().0, first);
+    append(&disk, vec![NewRecord { tag: 1, flags: 2, time_us: 3, payload: "last".into() }]);
+    let (mut again, _) = look(&disk).unwrap();
+    assert_eq!((&*again.pop().unwrap().payload, again), (&b"last"[..], first));
+}
+
+fn ledger(bytes: &[u8]) {
+    let Ok(record) = LedgerRecord::decode(bytes) else { return };
+    let encoded = record.encode();
+    assert_eq!(LedgerRecord::decode(&encoded).unwrap().encode(), encoded);
+    let disk = MemoryDisk::default();
+    append(&disk, vec![NewRecord { tag: 1, flags: 0, time_us: 1, payload: encoded.into() }]);
+    queues::recover(&open(&disk).unwrap().reader).unwrap();
+}
+
+/// Two bytes for each of up to eight flips or cuts; then the records, one for each 16 bytes.
+fn hurt(data: &[u8]) {
+    let (flips, payloads) = data.split_at(data.len().min(16));
+    let record = |(at, payload): (u64, &[u8])| NewRecord {
+        tag: at % 3,
+        flags: 0,
+        time_us: at,
+        payload: payload.to_vec().into(),
+    };
+    let disk = MemoryDisk::default();
+    append(&disk, (0..).zip(payloads.chunks(16)).map(record).collect());
+    let (written, _) = look(&disk).unwrap();
+    let mut bytes = disk.bytes(Path::new(SEGMENT)).unwrap();
+    // A log that is cut where a record ends looks as if it had never been longer.
+    let (mut is_cut, len) = (false, bytes.len());
+    for flip in flips.chunks_exact(2) {
+        let [at, with] = flip else { continue };
+        let at = usize::from(*at) * 7 % len;
+        if *with == 0 {
+            bytes.truncate(at);
+            is_cut = true;
+        } else if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= with;
+        }
+    }
+    disk.put(Path::new(SEGMENT), bytes);
+    // A header that names another version is refused.
+    let Some((found, reported)) = look(&disk) else { return };
+    assert!(found.iter().all(|record| written.contains(record)), "a record that nobody wrote");
+    assert!(found.len() == written.len() || reported || is_cut, "lost in silence");
+}
+
+fn open(disk: &MemoryDisk) -> Option<Opened> {
+    let clock = Clock::new(|| 1_760_000_000_000_000);
+    log::open(Arc::new(disk.clone()), Path::new(DIR), Options::default(), clock).ok()
+}
+
+/// All records, and whether something is said to be missing.
+fn look(disk: &MemoryDisk) -> Option<(Vec<Record>, bool)> {
+    let Opened { reader, recovered, .. } = open(disk)?;
+    let (mut all, mut next) = (Vec::new(), reader.first());
+    while next < reader.end() {
+        let batch = reader.read(next, 100, 1 << 20).unwrap();
+        assert!(batch.next > next);
+        next = batch.next;
+        all.extend(batch.records);
+    }
+    let found = !reader.health().damage.is_empty() || recovered.cut_bytes > 0 || recovered.begun_anew;
+    Some((all, found))
+}
+
+/// Runs the writer for as long as it takes to append these.
+fn append(disk: &MemoryDisk, records: Vec<NewRecord>) {
+    let Opened { writer, appender, .. } = open(disk).unwrap();
+    let writing = std::thread::spawn(move || writer.run(CancellationToken::new()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(appender.append(records)).unwrap();
+    drop(appender);
+    writing.join().unwrap().unwrap();
+}

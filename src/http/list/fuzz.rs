@@ -1,0 +1,24 @@
+//! The parameters of lists, for the fuzz targets.
+
+use super::paging::{Paging, decode_key, encode_key};
+use super::{Filters, Form};
+use crate::http::options::Options;
+use crate::http::request::Request;
+
+/// Whatever is asked for, a page and what is read at a time are bounded.
+pub(in crate::http) fn paging(request: &Request, options: &Options) {
+    for form in [Form::Page, Form::Chunked, Form::Csv] {
+        if let Ok(paging) = Paging::of(request, options, form) {
+            let most = options.max_page_size;
+            assert!((1..=most).contains(&paging.chunk) && paging.most == most);
+            assert!(paging.size.is_none_or(|size| (1..=most).contains(&size)));
+        }
+    }
+    drop(Filters::of(request));
+}
+
+/// A key reads back, and any text is a key.
+pub(in crate::http) fn key(text: &str) {
+    assert!(decode_key(text).len() <= text.len());
+    assert_eq!(decode_key(&encode_key(text)), text);
+}

@@ -1,0 +1,59 @@
+//! A conversation over a websocket, for the fuzz targets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a property that does not hold is to stop the run"
+)]
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::options::Options;
+use super::protocol::{Accounts, Caller, Effect, Protocol};
+use super::subscriptions::Place;
+use crate::auth::Role;
+use crate::model::{AccountId, Id, LogIds};
+
+const BINDINGS: usize = 50;
+
+struct Everybody;
+
+impl Accounts for Everybody {
+    fn covers(&self, _: &Caller, account: AccountId) -> bool {
+        account != Id(7)
+    }
+
+    fn is_master(&self, _: &Caller) -> bool {
+        true
+    }
+}
+
+/// Frames, one a line: each is answered with one reply, which is an object of that action and of a size that
+/// follows from the frame's, and no session has more bindings than are allowed.
+pub fn frames(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let options = Options { max_bindings: BINDINGS, ..Options::default() };
+    let log_ids = Arc::new(LogIds::new(1, Vec::new()));
+    let mut protocol = Protocol::new("192.0.2.1:7".into(), log_ids, &options, || "made".to_owned());
+    for (at, frame) in (0..).zip(text.lines()) {
+        let mut effect = protocol.receive(frame, (at * 100_000, 100), &Everybody);
+        let reply = loop {
+            effect = match effect {
+                Effect::Reply(reply) => break reply,
+                Effect::Verify(unverified) => {
+                    let token = unverified.token.clone();
+                    let caller = Caller { account: Id(1), role: Role::Admin, token, expires_s: 1000 };
+                    protocol.verified(unverified, Ok(caller), &Everybody)
+                }
+                Effect::Locate(wanted) => protocol.located(wanted, Ok(Place { from: 5, live_from: 5 })),
+                Effect::Command(_, asked) => protocol.commanded(&asked, Ok(())),
+            };
+        };
+        let said: Value = serde_json::from_str(&reply).unwrap();
+        assert_eq!(said.get("action"), Some(&"reply".into()), "{reply}");
+        assert!(matches!(said.get("status").and_then(Value::as_str), Some("success" | "error")), "{reply}");
+        assert!(reply.len() <= 6 * text.len() + 1000, "{} bytes", reply.len());
+        assert!(protocol.subscriptions.len() <= BINDINGS);
+    }
+}
