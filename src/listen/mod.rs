@@ -93,7 +93,7 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(BUFFER_BYTES);
     let answers = TowerToHyperService::new(warp::service(answers));
-    let (seats, mut connections) = (Seats::default(), JoinSet::new());
+    let (seats, mut connections, mut has_told) = (Seats::default(), JoinSet::new(), false);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -103,10 +103,11 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                refused(&error, &seats).await;
+                refused(&error, &seats, &mut has_told).await;
                 continue;
             }
         };
+        has_told = false;
         if connections.len() >= limits.max_connections && !seats.make_room() {
             tracing::debug!(%address, "a connection is refused: all others are being answered");
             continue;
@@ -139,12 +140,16 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
 }
 
 /// No connection came of it: the client's doing, or the process has no file left for it.
-async fn refused(error: &io::Error, seats: &Seats) {
+///
+/// It is told once, until a connection is accepted again.
+async fn refused(error: &io::Error, seats: &Seats, has_told: &mut bool) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         return;
     }
-    tracing::error!(%error, "a connection cannot be accepted: {error}");
+    if !std::mem::replace(has_told, true) {
+        tracing::error!(%error, "connections cannot be accepted: {error}");
+    }
     seats.make_room();
     tokio::time::sleep(PAUSE).await;
 }

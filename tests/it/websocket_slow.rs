@@ -6,12 +6,13 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use switchhook::app::raise_open_files;
 use switchhook::tasks::{Stop, Tasks};
+use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use super::support::app::{Api, TestApp, call_event};
 use super::support::look::LONG;
 use super::support::process::Process;
-use super::support::wait::eventually;
+use super::support::wait::{eventually, eventually_true};
 use super::support::websocket::{Client, End, Slow, number};
 
 const BINDING: &str = "call.CHANNEL_CREATE.*";
@@ -83,13 +84,6 @@ async fn sessions(process: &Process, api: &Api, account: &str, count: usize) -> 
     futures_util::stream::iter(connecting).buffered(16).collect().await
 }
 
-/// Bytes of memory that the program has.
-fn memory(process: &Process) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
-}
-
 /// Lets each client read a byte a second until `done`; the clients.
 async fn read_slowly(mut clients: Vec<Slow>, done: Stop) -> Vec<Slow> {
     let mut second = interval(Duration::from_secs(1));
@@ -128,7 +122,7 @@ async fn of_two_thousand_sessions_those_that_read_a_byte_a_second_delay_nobody_a
                 assert_eq!(number(&client.event().await), n);
             }
         }
-        most = most.max(memory(&process));
+        most = most.max(process.memory());
     }
     done.cancel();
     let mut slow = reading.await.unwrap();
@@ -139,6 +133,28 @@ async fn of_two_thousand_sessions_those_that_read_a_byte_a_second_delay_nobody_a
         let got = client.quick().await.events(usize::try_from(LARGE).unwrap()).await;
         assert!(got.iter().map(number).eq(0..LARGE), "what waited comes in order and whole");
     }
+}
+
+#[tokio::test]
+async fn without_a_file_for_one_more_connection_the_program_says_so_once_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // Fewer than it has open by itself (about 27) and what its sessions may take.
+    let process = Process::serve_with_files(dir.path(), "40:40").await;
+    let told = || process.stderr().matches("connections cannot be accepted").count();
+    // Sessions make room for nobody. Whoever comes too late is connected, and not accepted.
+    let mut clients = JoinSet::new();
+    eventually_true("no file is left", LONG, || {
+        let address = process.websocket();
+        clients.spawn(async move { Client::try_connect(address, &[]).await.map(Client::slow) });
+        told() > 0
+    })
+    .await;
+    clients.abort_all();
+    while clients.join_next().await.is_some() {}
+    let api = process.api().await;
+    api.publish(&[call_event("CHANNEL_CREATE", "call", 1)]).await;
+    Client::connect(process.websocket(), api.token()).await;
+    assert_eq!(told(), 1, "{}", process.stderr());
 }
 
 #[tokio::test]
