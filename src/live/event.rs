@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::kazoo::{Pattern, Topic, live_data};
 use crate::log::Record;
@@ -18,8 +19,19 @@ pub(super) struct LiveEvent {
     pub(super) account: Option<AccountId>,
     pub(super) topic: Topic,
     payload: Bytes,
-    /// The end of its frames, from `name` on; none when its body is not readable.
-    tail: OnceLock<Option<String>>,
+    /// The frame of who asked first, which most others ask for, too; none when its body is not readable.
+    first: OnceLock<Option<First>>,
+}
+
+/// A frame that is made, and for what.
+#[derive(Debug)]
+struct First {
+    binding: String,
+    account: Option<AccountId>,
+    replayed: bool,
+    frame: Utf8Bytes,
+    /// From here on, with `name`, all frames of the event are the same.
+    tail: usize,
 }
 
 impl LiveEvent {
@@ -32,7 +44,7 @@ impl LiveEvent {
         let topic = Topic::of(&event)?;
         // The reader's payloads share a large buffer, which must not be kept for one of them.
         let payload = Bytes::copy_from_slice(&record.payload);
-        Some(Self { offset: record.offset, account: event.account, topic, payload, tail: OnceLock::new() })
+        Some(Self { offset: record.offset, account: event.account, topic, payload, first: OnceLock::new() })
     }
 
     /// Bytes of memory, about, once its frame is made.
@@ -41,14 +53,35 @@ impl LiveEvent {
     }
 
     /// Its frame for one binding; none when its body is not readable.
-    pub(super) fn frame(&self, log_ids: &LogIds, asked: &Asked<'_>) -> Option<String> {
-        let tail = self.tail.get_or_init(|| self.make_tail(log_ids)).as_ref()?;
+    pub(super) fn frame(&self, log_ids: &LogIds, asked: &Asked<'_>) -> Option<Utf8Bytes> {
+        let first = self.first.get_or_init(|| {
+            let (head, tail) = (self.head(asked), self.make_tail(log_ids)?);
+            Some(First {
+                binding: asked.binding.to_owned(),
+                account: asked.account,
+                replayed: asked.replayed,
+                tail: head.len(),
+                frame: (head + &tail).into(),
+            })
+        });
+        let first = first.as_ref()?;
+        let is_alike = first.binding == asked.binding
+            && (first.account, first.replayed) == (asked.account, asked.replayed);
+        Some(if is_alike {
+            first.frame.clone()
+        } else {
+            (self.head(asked) + first.frame.get(first.tail..)?).into()
+        })
+    }
+
+    /// The beginning of a frame, which differs from binding to binding.
+    fn head(&self, asked: &Asked<'_>) -> String {
         let subscription = asked.pattern.subscription_key(asked.account, &self.topic);
         let (binding, subscription) = (json(asked.binding), json(&subscription));
         let replayed = if asked.replayed { r#""replayed":true,"# } else { "" };
-        Some(format!(
-            r#"{{"action":"event","subscribed_key":{binding},"subscription_key":{subscription},{replayed}{tail}"#
-        ))
+        format!(
+            r#"{{"action":"event","subscribed_key":{binding},"subscription_key":{subscription},{replayed}"#
+        )
     }
 
     fn make_tail(&self, log_ids: &LogIds) -> Option<String> {
@@ -128,6 +161,29 @@ pub(super) mod tests {
             "event_id": "000000ab000000000000000a", "data": {"event_category": "call_event", "call_id": "c\"1"},
         });
         assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn a_frame_is_shared_by_those_who_ask_alike_and_the_others_get_their_own() {
+        let (event, ids) = (call(1, 10, "CHANNEL_CREATE"), LogIds::new(0, Vec::new()));
+        let frame = |binding: &str, account: Option<u128>, replayed: bool| {
+            let pattern = Pattern::parse(binding).unwrap();
+            let asked = Asked { binding, pattern: &pattern, account: account.map(Id), replayed };
+            event.frame(&ids, &asked).unwrap()
+        };
+        let first = frame("call.*.*", Some(1), false);
+        assert_eq!(frame("call.*.*", Some(1), false).as_ptr(), first.as_ptr(), "one copy in memory");
+        for (binding, account, replayed) in [
+            ("call.CHANNEL_CREATE.*", Some(1), false),
+            ("call.*.*", None, false),
+            ("call.*.*", Some(1), true),
+        ] {
+            let other: serde_json::Value = serde_json::from_str(&frame(binding, account, replayed)).unwrap();
+            assert_eq!(other["subscribed_key"], binding);
+            assert_eq!(other.get("replayed").is_some(), replayed);
+            assert_eq!(other["subscription_key"].as_str().unwrap().contains(".*.CHANNEL"), account.is_none());
+            assert_eq!(other["data"]["call_id"], "c\"1");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::LiveEvent;
 use super::feed::Shared;
@@ -98,7 +99,7 @@ impl Follower {
 
     /// The next frames in order, about one window of them. Nothing is lost when this is dropped before it
     /// resolves.
-    pub(super) async fn next(&mut self, wanted: &mut Subscriptions) -> Result<Vec<String>, FollowError> {
+    pub(super) async fn next(&mut self, wanted: &mut Subscriptions) -> Result<Vec<Utf8Bytes>, FollowError> {
         loop {
             if self.is_idle {
                 self.waker.rung().await;
@@ -118,7 +119,7 @@ impl Follower {
     }
 
     /// Frames from the ring, and whether that is all; none when the ring begins too late.
-    fn take_recent(&mut self, wanted: &mut Subscriptions) -> Option<(Vec<String>, bool)> {
+    fn take_recent(&mut self, wanted: &mut Subscriptions) -> Option<(Vec<Utf8Bytes>, bool)> {
         let ring = self.source.shared.ring();
         let Some(mut position) = wanted.position() else { return Some((Vec::new(), true)) };
         let start = self.covered_from.max(ring.start());
@@ -151,7 +152,7 @@ impl Follower {
     }
 
     /// Frames from the log: of the bindings that are furthest back, until another begins.
-    async fn read_log(&self, wanted: &mut Subscriptions) -> Result<Vec<String>, FollowError> {
+    async fn read_log(&self, wanted: &mut Subscriptions) -> Result<Vec<Utf8Bytes>, FollowError> {
         let Some(behind) = wanted.behind() else { return Ok(Vec::new()) };
         let (from, log, bytes) = (behind.from, self.source.log.clone(), self.source.window_bytes);
         let permit = Arc::clone(&self.source.reads).acquire_owned().await.map_err(|_| FollowError::Ending)?;
@@ -169,7 +170,7 @@ impl Follower {
         Ok(frames)
     }
 
-    fn frames(&self, events: &[Arc<LiveEvent>], wanted: &mut Subscriptions) -> Vec<String> {
+    fn frames(&self, events: &[Arc<LiveEvent>], wanted: &mut Subscriptions) -> Vec<Utf8Bytes> {
         let mut frames = Vec::new();
         for event in events {
             wanted.frames(event, &self.source.log_ids, |frame| frames.push(frame));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
@@ -58,8 +59,8 @@ impl Socket {
     }
 
     /// Puts a text at the end of what is to be written.
-    pub(super) fn send(&mut self, text: String) {
-        self.outbox.push_back(Message::text(text));
+    pub(super) fn send(&mut self, text: impl Into<Utf8Bytes>) {
+        self.outbox.push_back(Message::Text(text.into()));
     }
 
     /// Likewise a ping.

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
 use super::event::{Asked, LiveEvent};
 use crate::kazoo::Pattern;
 use crate::model::{AccountId, LogIds};
@@ -124,7 +126,7 @@ impl Subscriptions {
     }
 
     /// Hands the frames of one event to `take`: one for each binding that asks for it and has not had it.
-    pub(super) fn frames(&mut self, event: &LiveEvent, log_ids: &LogIds, mut take: impl FnMut(String)) {
+    pub(super) fn frames(&mut self, event: &LiveEvent, log_ids: &LogIds, mut take: impl FnMut(Utf8Bytes)) {
         for bound in self.bound.iter_mut().filter(|bound| bound.next <= event.offset) {
             bound.next = event.offset + 1;
             if bound.reach.covers(event.account) && bound.pattern.matches(&event.topic) {
