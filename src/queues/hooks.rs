@@ -90,6 +90,7 @@ impl Engine {
         let routed = self.routed;
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
             let ordering = slot.hook.ordering;
+            slot.shrink();
             for line in &mut slot.lines {
                 if line.queue.ordering != ordering {
                     // When a lane has spilled this waits until it has drained.

@@ -28,7 +28,7 @@ impl Queue {
         let mut fresh = Self::new(self.limits, ordering, self.next);
         fresh.settled = std::mem::take(&mut self.settled);
         fresh.past = std::mem::take(&mut self.past);
-        fresh.in_flight = self.in_flight;
+        (fresh.in_flight, fresh.touched) = (self.in_flight, self.touched);
         for (offset, entry) in std::mem::take(&mut self.entries) {
             let key = match ordering {
                 // Its subject is not known any more; a lane of its own lane key keeps its order.
@@ -68,6 +68,32 @@ impl Queue {
         self.spilled = self.lanes.values().filter(|lane| lane.spilled.is_some()).count();
         self.lanes.retain(|_, lane| !lane.is_empty());
         self.skip_to(floor);
+    }
+
+    /// Forgets the newest deliveries that nobody has tried, from `floor` on, until only `keep` are left: they are
+    /// taken again when the log is read on. Whether there were any.
+    pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
+        let spilled = self.lanes.values().filter_map(|lane| lane.spilled).max().map_or(0, |from| from + 1);
+        let (floor, before) = (floor.max(self.touched).max(spilled), self.entries.len());
+        while self.entries.len() > keep
+            && let Some(newest) = self.entries.last_entry()
+            && *newest.key() >= floor
+            && newest.get().attempts == 0
+            && newest.get().state == EntryState::Waiting
+        {
+            let (offset, entry) = newest.remove_entry();
+            self.next = offset;
+            if let Some(lane) = self.lanes.get_mut(&entry.lane) {
+                lane.remove(offset);
+                if lane.order.is_empty()
+                    && let Some(due) = lane.due.take()
+                {
+                    self.timers.remove(&(due, entry.lane));
+                }
+            }
+            self.drop_if_empty(entry.lane);
+        }
+        self.entries.len() < before
     }
 
     /// The hook is disabled: suspects wait again at the head of their lanes, with fresh tries.

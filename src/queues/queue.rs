@@ -23,6 +23,8 @@ pub struct Queue {
     pub(super) suspects: BTreeSet<(u64, u64)>,
     /// First offset that has not been looked at for this queue.
     pub(super) next: u64,
+    /// From here on nothing has been settled that `next` is past.
+    pub(super) touched: u64,
     /// Settled at or above `next` (or in a spilled lane) before a restart.
     pub(super) settled: BTreeSet<u64>,
     /// Tried before a restart and not yet back in the window.
@@ -45,6 +47,7 @@ impl Queue {
             timers: BTreeSet::new(),
             suspects: BTreeSet::new(),
             next,
+            touched: next,
             settled: BTreeSet::new(),
             past: HashMap::new(),
             in_flight: 0,
@@ -265,6 +268,7 @@ impl Queue {
     /// Takes a delivery out for good: delivered, dead or skipped.
     pub fn settle(&mut self, offset: u64) -> bool {
         let Some(entry) = self.entries.remove(&offset) else { return false };
+        self.touched = self.touched.max(offset + 1);
         match entry.state {
             EntryState::InFlight => self.in_flight -= 1,
             EntryState::Suspect { until } => {
@@ -384,7 +388,7 @@ impl Queue {
         }
     }
 
-    fn drop_if_empty(&mut self, key: LaneKey) {
+    pub(super) fn drop_if_empty(&mut self, key: LaneKey) {
         if self.lanes.get(&key).is_some_and(Lane::is_empty) {
             self.lanes.remove(&key);
         }

@@ -149,6 +149,7 @@ enum Step {
     Disable,
     Enable,
     Condemn,
+    Shrink,
     Restart,
 }
 
@@ -162,6 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Disable),
         1 => Just(Step::Enable),
         1 => Just(Step::Condemn),
+        1 => Just(Step::Shrink),
         1 => Just(Step::Restart),
     ]
 }
@@ -188,6 +190,9 @@ proptest! {
                     for offset in world.queue.suspects_until(u64::MAX) {
                         world.settle(offset);
                     }
+                }
+                Step::Shrink => {
+                    world.queue.shrink(2, 0);
                 }
                 Step::Restart => world.restart(),
             }

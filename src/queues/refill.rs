@@ -60,8 +60,11 @@ impl Engine {
             return;
         }
         let hook = slot.hook.clone();
-        for line in &mut slot.lines {
-            if let Some(request) = request(line, &hook, routed) {
+        let rooms: Vec<usize> = slot.lines.iter().map(|line| slot.room(&line.queue)).collect();
+        for (line, room) in slot.lines.iter_mut().zip(rooms) {
+            if room > 0
+                && let Some(request) = request(line, &hook, routed, room)
+            {
                 line.reading = true;
                 self.wants_read.push_back(request);
             }
@@ -113,6 +116,7 @@ impl Engine {
                 line.live = line.replay.is_none() && line.queue.next() >= routed;
             }
         }
+        slot.shrink();
         if let Some((from, to)) = gap {
             tracing::warn!(queue = %done.queue, from, to, "retention dropped events before this hook had read them");
             self.ledger.push(tag, time, &LedgerRecord::Gap { queue: done.queue, from, to });
@@ -125,7 +129,7 @@ impl Engine {
     }
 }
 
-fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64) -> Option<ReadRequest> {
+fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64, room: usize) -> Option<ReadRequest> {
     if line.reading {
         return None;
     }
@@ -141,11 +145,11 @@ fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64) -> Option<Re
     };
     let queue = &line.queue;
     if let Some((lane, from, until)) = queue.drained_lane() {
-        return Some(request(Some(lane), from, until, queue.room().min(256)));
+        return Some(request(Some(lane), from, until, room.min(256)));
     }
     let until = line.replay.as_ref().map_or(routed, |r| r.job.until);
     let behind = !line.live && queue.next() < until;
-    (behind && queue.wants_more()).then(|| request(None, queue.next(), until, queue.room().min(1024)))
+    (behind && queue.wants_more()).then(|| request(None, queue.next(), until, room.min(1024)))
 }
 
 fn take_all(line: &mut super::slot::Line, found: Vec<Found>) -> bool {

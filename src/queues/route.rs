@@ -64,6 +64,7 @@ impl Engine {
             return;
         }
         let open = slot.open();
+        let has_room = slot.lines.first().is_some_and(|line| slot.room(&line.queue) > 0);
         let Some(line) = slot.lines.first_mut() else { return };
         if record.offset >= line.uncounted_until {
             line.waiting += 1;
@@ -72,6 +73,10 @@ impl Engine {
             return;
         }
         line.queue.skip_to(record.offset);
+        if !has_room {
+            line.live = false;
+            return;
+        }
         let kept = if open { self.budget.keep(&record.payload) } else { None };
         match line.queue.take(record.offset, subject_hash(event), kept) {
             Taken::Full => line.live = false,

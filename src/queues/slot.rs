@@ -8,6 +8,9 @@ use super::queue::Queue;
 use super::replay::ReplayRun;
 use crate::model::{Hook, Id};
 
+/// Deliveries in memory of a hook that makes none: enough for its probe. The rest is a place in the log.
+const CLOSED_WINDOW: usize = 8;
+
 /// A queue with its counts; the live one of a hook, or a replay's.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -112,6 +115,22 @@ impl Slot {
     /// Whether deliveries are made.
     pub(super) fn open(&self) -> bool {
         self.serves() && !self.hook.paused
+    }
+
+    /// How many more deliveries a queue of this slot may take into memory.
+    pub(super) fn room(&self, queue: &Queue) -> usize {
+        let closed = CLOSED_WINDOW.saturating_sub(queue.len());
+        if self.open() { queue.room() } else { queue.room().min(closed) }
+    }
+
+    /// Gives up what a hook that gets nothing now has in memory; a read that is under way counts on it.
+    pub(super) fn shrink(&mut self) {
+        let is_open = self.open();
+        for line in self.lines.iter_mut().filter(|line| !is_open && !line.reading) {
+            if line.queue.shrink(CLOSED_WINDOW, line.uncounted_until) {
+                line.live = false;
+            }
+        }
     }
 
     /// Whether its recovery is tried for.

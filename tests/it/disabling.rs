@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Api, TestApp};
+use crate::support::app::{Api, TestApp, call_event};
 use crate::support::look::{
     LONG, accepted_per_call, attempts_when, document, events_of, number, patch, queue_when, settled,
 };
@@ -278,4 +278,33 @@ async fn a_probe_goes_on_after_a_restart() {
     settled(&app.api, &hook).await;
     assert_got_in_order(&receiver, 0..20);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_disabled_hooks_waits_on_disk() {
+    const HOOKS: usize = 400;
+    // More than a window holds: 200,000 deliveries, which took 70 MB in memory.
+    const EVENTS: u64 = 600;
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let mut hooks = Vec::new();
+    for n in 0..HOOKS {
+        let fields = json!({"uri": receiver.uri(&format!("/{n}")), "format": "json", "enabled": false});
+        hooks.push(api.hook(fields).await);
+    }
+    let before = process.memory();
+    for from in (0..EVENTS).step_by(100) {
+        let events = (from..from + 100).map(|n| call_event("CHANNEL_CREATE", &format!("c{n}"), n));
+        api.publish(&events.collect::<Vec<_>>()).await;
+    }
+    queue_when(&api, &hooks[HOOKS - 1], "all of it is routed", |q| q["waiting"] == EVENTS).await;
+    let grown = process.memory().saturating_sub(before);
+    assert!(grown < 25 << 20, "{} MB", grown >> 20);
+    patch(&api, &hooks[0], json!({"enabled": true, "resume": "held"})).await;
+    let got = receiver.wait_for(usize::try_from(EVENTS).unwrap(), LONG).await;
+    let numbers: std::collections::BTreeSet<u64> = got.iter().map(number).collect();
+    assert!(numbers.into_iter().eq(0..EVENTS), "what waited comes, and nothing twice");
+    assert_eq!(got.len() as u64, EVENTS);
 }
