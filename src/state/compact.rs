@@ -15,16 +15,16 @@ use crate::model::Clock;
 
 const DOCUMENTS_PER_RECORD: usize = 64;
 
-/// So many changes may be waiting to be told when the journal is compacted; their segments are kept.
-const MOST_UNTOLD: u64 = 4096;
-
-/// Whether the journal is much larger than what it holds.
+/// Whether the journal is much larger than what it holds, and at least its oldest segment can go: what is not told
+/// is kept, and a snapshot that replaces nothing would be made again and again.
 pub(super) fn is_due(shared: &Shared, options: &Options) -> bool {
     let Ok(index) = shared.index() else { return false };
     let bytes = shared.journal.stats().bytes;
-    let told = shared.told.load(Ordering::Relaxed).saturating_add(MOST_UNTOLD);
-    told >= shared.journal.end()
-        && bytes > options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor))
+    if bytes <= options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor)) {
+        return false;
+    }
+    let told = shared.told.load(Ordering::Relaxed);
+    shared.journal.segments().first().is_some_and(|oldest| oldest.end <= told)
 }
 
 /// Writes the snapshot and drops what it replaces. Runs in the owner task: nothing changes meanwhile.
