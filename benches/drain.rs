@@ -1,6 +1,6 @@
-//! A log of 100,000 events delivered to a bare receiver, for 1, 10 and 1,000 hooks, beside a bare loop of the
-//! same HTTP client posting the same bodies with the same number in flight. Each event goes to one hook. CPU is
-//! this process's, user and system; the receiver is another process.
+//! A log of 100,000 events delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn with a bare loop
+//! of the same HTTP client posting the same bodies with the same number in flight. Each event goes to one hook. CPU
+//! is this process's, user and system; the receiver is another process. The figures are medians over the rounds.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,15 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use switchhook::app::App;
-use switchhook::config::{Overlay, load};
 use switchhook::kazoo::{Extras, facts, hook_from_document, payload, wire_request};
-use switchhook::model::{Clock, Encoding, Source};
+use switchhook::model::{Encoding, HookId, Source};
 use switchhook::state::{Expect, Kind, Write};
+use tokio::task::JoinSet;
+
+use crate::figures::{line, median};
+use crate::program::Program;
 
 const EVENTS: u64 = 100_000;
 const IN_FLIGHT: u64 = 64;
 const CALLS: u64 = 5000;
+const ROUNDS: usize = 3;
 
 struct Receiver(Child, u16);
 
@@ -47,33 +50,60 @@ pub(crate) fn cpu() -> f64 {
     ticks / 100.0
 }
 
-fn rss_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+/// What one run came to: events a second, microseconds of CPU for each.
+struct Run {
+    rate: f64,
+    cpu_us: f64,
+}
+
+impl Run {
+    fn since(began: Instant, cpu_before: f64) -> Self {
+        let rate = EVENTS as f64 / began.elapsed().as_secs_f64();
+        Self { rate, cpu_us: (cpu() - cpu_before) / EVENTS as f64 * 1e6 }
+    }
+}
+
+pub(crate) fn run() {
+    let receiver = Receiver::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // Two of a kind are never compared across rounds: the machine is another one a minute later.
+    let rounds: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            let bare = bare(receiver.1);
+            let drains =
+                [1, 10, 1000, 10_000].map(|hooks| (hooks, runtime.block_on(drain(hooks, receiver.1))));
+            (bare, drains)
+        })
+        .collect();
+    let of_bare = |of: fn(&Run) -> f64| median(rounds.iter().map(|(bare, _)| of(bare)).collect());
+    let figure =
+        format!("{:>7.0} requests/s, {:>5.1} µs of CPU each", of_bare(|r| r.rate), of_bare(|r| r.cpu_us));
+    line("drain", "bare loop", &figure);
+    for at in 0..4 {
+        let of = |of: &dyn Fn(&Run, &Run) -> f64| {
+            median(rounds.iter().map(|(bare, drains)| of(&drains[at].1, bare)).collect())
+        };
+        let figure = format!(
+            "{:>7.0} deliveries/s ({:.2} of bare), {:>5.1} µs of CPU each ({:.2} times bare)",
+            of(&|run, _| run.rate),
+            of(&|run, bare| run.rate / bare.rate),
+            of(&|run, _| run.cpu_us),
+            of(&|run, bare| run.cpu_us / bare.cpu_us),
+        );
+        line("drain", &format!("{} hooks", rounds[0].1[at].0), &figure);
+    }
 }
 
 fn account(hook: u64) -> String {
     format!("{:032x}", 0xacc0_0000 + u128::from(hook))
 }
 
-pub(crate) fn run() {
-    let receiver = Receiver::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (bare_rate, bare_cpu) = bare(receiver.1);
-    println!("drain   bare loop: {bare_rate:>7.0} requests/s, {bare_cpu:>5.1} µs of CPU each");
-    for hooks in [1, 10, 1000] {
-        let (rate, cpu, rss) = runtime.block_on(drain(hooks, receiver.1));
-        println!(
-            "drain   {hooks:>4} hooks: {rate:>7.0} deliveries/s ({:.2} of bare), {cpu:>5.1} µs of CPU each ({:.2} times bare), {rss:.0} MB",
-            rate / bare_rate,
-            cpu / bare_cpu
-        );
-    }
+fn hook_id(hook: u64) -> String {
+    format!("{:032x}", 0xb00c_0000 + u128::from(hook))
 }
 
 /// One thread, so that the client is at its best: no wake-ups between cores.
-fn bare(port: u16) -> (f64, f64) {
+fn bare(port: u16) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = body();
     runtime.block_on(async move {
@@ -94,8 +124,7 @@ fn bare(port: u16) -> (f64, f64) {
         for each in loops {
             each.await.unwrap();
         }
-        let rate = EVENTS as f64 / began.elapsed().as_secs_f64();
-        (rate, (cpu() - before) / EVENTS as f64 * 1e6)
+        Run::since(began, before)
     })
 }
 
@@ -112,63 +141,54 @@ fn body() -> bytes::Bytes {
 
 fn document(hook: u64, uri: &str) -> serde_json::Value {
     json!({
-        "_id": format!("{:032x}", 0xb00c_0000 + u128::from(hook)), "pvt_account_id": account(hook),
+        "_id": hook_id(hook), "pvt_account_id": account(hook),
         "name": "bench", "uri": uri, "hook": "channel_create", "format": "json", "enabled": true,
         "max_in_flight": 64,
     })
 }
 
-async fn drain(hooks: u64, port: u16) -> (f64, f64, f64) {
+async fn drain(hooks: u64, port: u16) -> Run {
     let dir = tempfile::tempdir().unwrap();
-    let set = [
-        format!("data_dir={}", dir.path().display()),
-        "http.listen=127.0.0.1:0".to_owned(),
-        "websocket.listen=127.0.0.1:0".to_owned(),
-        "delivery.allow_addresses=127.0.0.0/8".to_owned(),
-        format!("delivery.per_host_in_flight={IN_FLIGHT}"),
-        "log.reserve_bytes=0".to_owned(),
-        "ledger.reserve_bytes=0".to_owned(),
-    ];
-    let config = load(&Overlay { set: set.to_vec(), ..Overlay::default() }).unwrap();
-    let app = App::build(config, Clock::system()).await.unwrap();
-    let (state, queues, ingest) = (app.state().clone(), app.queues().clone(), app.ingest().clone());
-    let master = state.settings().master;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(app.run(async move { drop(stopped.await) }));
-    for hook in 0..hooks {
-        let account = json!({"name": "bench", "pvt_account_id": account(hook), "pvt_tree": [master]});
-        put(&state, Kind::Account, format!("{:032x}", 0xacc0_0000 + u128::from(hook)), &account).await;
-        // Disabled by the program: it holds its place while the log is filled.
-        let mut document = document(hook, &format!("http://127.0.0.1:{port}/{hook}"));
-        document["enabled"] = false.into();
-        document["pvt_disabled_message"] = "filling the log".into();
-        document["pvt_start_offset"] = 0.into();
-        put(&state, Kind::Hook, format!("{:032x}", 0xb00c_0000 + u128::from(hook)), &document).await;
+    let per_host = format!("delivery.per_host_in_flight={IN_FLIGHT}");
+    let program = Program::start(dir.path(), &[&per_host]).await;
+    let (accounts, documents): (Vec<_>, Vec<_>) = (0..hooks)
+        .map(|hook| {
+            let tree =
+                json!({"name": "bench", "pvt_account_id": account(hook), "pvt_tree": [program.master]});
+            let mut document = document(hook, &format!("http://127.0.0.1:{port}/{hook}"));
+            // Disabled by the program: it holds its place while the log is filled.
+            document["enabled"] = false.into();
+            document["pvt_disabled_message"] = "filling the log".into();
+            document["pvt_start_offset"] = 0.into();
+            (write(Kind::Account, account(hook), &tree), write(Kind::Hook, hook_id(hook), &document))
+        })
+        .unzip();
+    for writes in accounts.chunks(500).chain(documents.chunks(500)) {
+        program.state.write(writes.to_vec()).await.unwrap();
     }
     for first in (0..EVENTS).step_by(500) {
         let events =
             (first..first + 500).map(|n| super::call_event(&account(n % hooks), n % CALLS, n).into());
-        ingest.submit(events.collect(), account(0).parse().unwrap()).await.unwrap();
+        program.ingest.submit(events.collect(), account(0).parse().unwrap()).await.unwrap();
     }
     let (began, before) = (Instant::now(), cpu());
+    let mut enabling = JoinSet::new();
     for hook in 0..hooks {
-        state.enable_hook(document(hook, "")["_id"].as_str().unwrap().parse().unwrap()).await.unwrap();
+        let (state, id) = (program.state.clone(), hook_id(hook).parse().unwrap());
+        enabling.spawn(async move { state.enable_hook(id).await.unwrap() });
     }
+    enabling.join_all().await;
     for hook in 0..hooks {
-        let id = document(hook, "")["_id"].as_str().unwrap().parse().unwrap();
-        while queues.status(id).await.unwrap().is_none_or(|s| s.waiting > 0 || s.cursor < EVENTS) {
+        let id: HookId = hook_id(hook).parse().unwrap();
+        while program.queues.status(id).await.unwrap().is_none_or(|s| s.waiting > 0 || s.cursor < EVENTS) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    let rate = EVENTS as f64 / began.elapsed().as_secs_f64();
-    let each = (cpu() - before) / EVENTS as f64 * 1e6;
-    let rss = rss_mb();
-    drop(stop);
-    running.await.unwrap().unwrap();
-    (rate, each, rss)
+    let run = Run::since(began, before);
+    program.stop().await;
+    run
 }
 
-async fn put(state: &switchhook::state::State, kind: Kind, id: String, document: &serde_json::Value) {
-    let doc = document.as_object().cloned();
-    state.write(vec![Write { kind, id, doc, expect: Expect::Any }]).await.unwrap();
+fn write(kind: Kind, id: String, document: &serde_json::Value) -> Write {
+    Write { kind, id, doc: document.as_object().cloned(), expect: Expect::Any }
 }
