@@ -96,8 +96,12 @@ impl Broker {
         self.server = Some(self.spawn());
         let deadline = Instant::now() + START_WITHIN;
         while !self.accepts().await {
-            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "the broker ended with {ended:?}: {}", self.output());
+            if let Some(ended) = self.server.as_mut().unwrap().try_wait().unwrap() {
+                // On a busy machine its name server answers too late now and then.
+                let is_late = self.output().contains("no_epmd_port");
+                assert!(is_late, "the broker ended with {ended:?}: {}", self.output());
+                self.server = Some(self.spawn());
+            }
             assert!(Instant::now() < deadline, "the broker did not start: {}", self.output());
             sleep(Duration::from_millis(50)).await;
         }
