@@ -48,8 +48,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "model", "kazoo", "log", "state", "ingest", "queues", "auth", "listen", "live", "commands",
-            "tasks", "metrics",
+            "model", "kazoo", "log", "state", "amqp", "ingest", "queues", "auth", "listen", "live",
+            "commands", "tasks", "metrics",
         ],
     ),
 ];

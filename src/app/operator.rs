@@ -9,7 +9,7 @@ use super::retention::Retention;
 use super::scrape;
 use crate::amqp::BrokerStatus;
 use crate::disk::{Disk, OsDisk};
-use crate::http::{self, Answer, BrokerState, LogStatus, Retained, Status};
+use crate::http::{self, Answer, LogStatus, Retained, Status};
 use crate::ingest::Ingest;
 use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
@@ -43,13 +43,7 @@ impl Operator {
             logs: logs.collect(),
             data_dir: self.data_dir.display().to_string(),
             free_bytes: self.free_bytes(),
-            broker: match self.broker.borrow().clone() {
-                BrokerStatus::Disabled => BrokerState::Disabled,
-                BrokerStatus::Connecting { since_us, last_error } => {
-                    BrokerState::Connecting { since_us, last_error }
-                }
-                BrokerStatus::Connected { since_us } => BrokerState::Connected { since_us },
-            },
+            broker: self.broker.borrow().clone(),
         }
     }
 }

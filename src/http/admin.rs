@@ -9,8 +9,9 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::health;
 use super::list::{Item, List, Rows};
-use super::operator::{BrokerState, LogStatus, Status};
+use super::operator::{LogStatus, Status};
 use super::reply::Reply;
+use crate::amqp::BrokerStatus;
 use crate::log::SegmentRange;
 use crate::model::{QueueState, gregorian_seconds};
 use crate::queues::{Survey, SurveyedHook};
@@ -101,13 +102,13 @@ fn shown_log(log: &LogStatus) -> Value {
     })
 }
 
-fn shown_broker(broker: &BrokerState) -> Value {
+fn shown_broker(broker: &BrokerStatus) -> Value {
     match broker {
-        BrokerState::Disabled => json!({"state": "disabled"}),
-        BrokerState::Connecting { since_us, last_error } => {
+        BrokerStatus::Disabled => json!({"state": "disabled"}),
+        BrokerStatus::Connecting { since_us, last_error } => {
             json!({"state": "connecting", "since": gregorian_seconds(*since_us), "last_error": last_error})
         }
-        BrokerState::Connected { since_us } => {
+        BrokerStatus::Connected { since_us } => {
             json!({"state": "connected", "since": gregorian_seconds(*since_us)})
         }
     }

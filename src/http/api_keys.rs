@@ -1,7 +1,7 @@
 //! API keys of an account: made and rotated, their text shown that once; read, revoked. A key that is rotated or
 //! revoked takes the tokens with it that were issued for it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::errors::ApiError;
@@ -57,9 +57,7 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError>
     let stored = find(call, id)?;
     let write = Write { kind: Kind::Key, id: id.to_owned(), doc: None, expect: Expect::Any };
     call.api.state.write(vec![write]).await?;
-    let mut shown = kazoo::public_document(&stored);
-    shown.insert("_read_only".into(), json!({"deleted": true}));
-    Ok(Reply::ok(shown).revision_of(&stored))
+    Ok(Reply::deleted(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
 fn find(call: &Call<'_>, id: &str) -> Result<Document, ApiError> {

@@ -44,8 +44,7 @@ struct Attempts {
 impl Source for Attempts {
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
         Box::pin(async move {
-            let invalid = |_| ApiError::faulty_request("invalid start key");
-            let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+            let start = ask.start()?;
             let (ascending, limit) = (ask.ascending, ask.most);
             let query = AttemptQuery { ascending, start, limit, ..self.query.clone() };
             let page = self.queues.attempts(query).await?;

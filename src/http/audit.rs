@@ -38,8 +38,7 @@ struct Trail {
 impl Source for Trail {
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
         Box::pin(async move {
-            let invalid = |_| ApiError::faulty_request("invalid start key");
-            let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+            let start = ask.start()?;
             let (ascending, limit) = (ask.ascending, ask.most);
             let query = AuditQuery { start, ascending, limit, ..self.query.clone() };
             let state = self.state.clone();

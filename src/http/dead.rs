@@ -38,8 +38,7 @@ struct DeadOfHook {
 
 impl DeadOfHook {
     async fn some(&self, ask: &Ask) -> Result<(Vec<Dead>, Option<u64>), ApiError> {
-        let invalid = |_| ApiError::faulty_request("invalid start key");
-        let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        let start = ask.start()?;
         let mut known = self.known.lock().await;
         // What is known from before, unless it ends where this batch begins.
         let list = match known.take().filter(|list| list.next.is_none() || list.next != start) {

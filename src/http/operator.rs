@@ -1,6 +1,7 @@
 //! What the operator endpoints ask of the program, as one small trait.
 
 use super::ports::Answer;
+use crate::amqp::BrokerStatus;
 use crate::log::{LogStats, SegmentRange};
 use crate::queues::Survey;
 
@@ -11,25 +12,6 @@ pub struct LogStatus {
     pub name: &'static str,
     /// In numbers.
     pub stats: LogStats,
-}
-
-/// The broker, as far as the operator wants to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerState {
-    /// None is configured.
-    Disabled,
-    /// Not consuming, and trying to.
-    Connecting {
-        /// Since when, microseconds since 1970.
-        since_us: u64,
-        /// Why it is not.
-        last_error: Option<String>,
-    },
-    /// Consuming.
-    Connected {
-        /// Since when, microseconds since 1970.
-        since_us: u64,
-    },
 }
 
 /// The program at one moment.
@@ -44,7 +26,7 @@ pub struct Status {
     /// Free bytes there; `None` when the file system does not say.
     pub free_bytes: Option<u64>,
     /// The broker.
-    pub broker: BrokerState,
+    pub broker: BrokerStatus,
 }
 
 /// What an order to apply retention came to.

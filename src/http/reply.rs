@@ -1,6 +1,6 @@
 //! What a resource answers, before the envelope is put around it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::list::Streamed;
 
@@ -50,6 +50,12 @@ impl Reply {
     /// 201 with data and where it is found from now on.
     pub(super) fn created(data: impl Into<Value>, location: String) -> Self {
         Self { status: 201, location: Some(location), ..Self::ok(data) }
+    }
+
+    /// 200 with what was deleted, marked as such in KAZOO's way.
+    pub(super) fn deleted(mut shown: Map<String, Value>) -> Self {
+        shown.insert("_read_only".into(), json!({"deleted": true}));
+        Self::ok(shown)
     }
 
     /// The same with the revision of the stored document.

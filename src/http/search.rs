@@ -111,8 +111,7 @@ struct Found {
 impl Source for Found {
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
         Box::pin(async move {
-            let invalid = |_| ApiError::faulty_request("invalid start key");
-            let start = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+            let start = ask.start()?;
             let (ascending, limit) = (ask.ascending, ask.most);
             let page =
                 self.queues.search(EventQuery { ascending, start, limit, ..self.query.clone() }).await?;

@@ -71,9 +71,7 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError>
     let stored = find(call, id)?;
     let write = Write { kind: Kind::User, id: id.to_owned(), doc: None, expect: Expect::Any };
     call.api.state.write(vec![write]).await?;
-    let mut shown = kazoo::public_document(&stored);
-    shown.insert("_read_only".into(), json!({"deleted": true}));
-    Ok(Reply::ok(shown).revision_of(&stored))
+    Ok(Reply::deleted(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
 async fn put(

@@ -33,8 +33,7 @@ struct HooksOf {
 
 impl HooksOf {
     fn read(&self, ask: &Ask) -> Result<Batch, ApiError> {
-        let invalid = |_| ApiError::faulty_request("invalid start key");
-        let from = ask.from.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        let from = ask.start()?;
         // One more tells where the next batch starts.
         let mut docs = self.state.hooks_from(self.account, from, ask.ascending, ask.most + 1)?;
         let id =
@@ -134,7 +133,7 @@ async fn change(
 /// `DELETE …/webhooks/{H}`: the document stays unless `should_soft_delete=false`.
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let (hook, stored) = call.hook(id)?;
-    let mut shown = kazoo::public_document(&stored);
+    let shown = kazoo::public_document(&stored);
     let state = &call.api.state;
     let is_hard = call.parameter("should_soft_delete").is_some_and(|v| v == false || v == "false");
     let revision = if is_hard {
@@ -145,8 +144,7 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError>
         let mark = |doc: &mut Map<String, Value>| drop(doc.insert("pvt_deleted".into(), true.into()));
         state.update(Kind::Hook, &hook.to_string(), mark).await?
     };
-    shown.insert("_read_only".into(), serde_json::json!({"deleted": true}));
-    Ok(Reply::ok(shown).revision_of(&revision))
+    Ok(Reply::deleted(shown).revision_of(&revision))
 }
 
 fn validated(call: &Call<'_>, input: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {

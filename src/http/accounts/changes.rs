@@ -73,10 +73,9 @@ pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiErr
 pub(in crate::http) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
     let id = call.account()?.id;
     from_above(call, id)?;
-    let mut out = shown(call, &stored(call)?);
+    let out = shown(call, &stored(call)?);
     let stored = call.api.state.delete_account(id).await?;
-    out.insert("_read_only".into(), json!({"deleted": true}));
-    Ok(Reply::ok(out).revision_of(&stored))
+    Ok(Reply::deleted(out).revision_of(&stored))
 }
 
 fn from_above(call: &Call<'_>, id: AccountId) -> Result<(), ApiError> {

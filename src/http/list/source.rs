@@ -1,6 +1,7 @@
 //! Where a list's items come from: read a batch at a time, in order of their keys.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
@@ -46,6 +47,14 @@ pub(in crate::http) struct Ask {
     pub(in crate::http) ascending: bool,
     /// Items at most.
     pub(in crate::http) most: usize,
+}
+
+impl Ask {
+    /// The key to begin with, of a list whose keys are of one kind.
+    pub(in crate::http) fn start<T: FromStr>(&self) -> Result<Option<T>, ApiError> {
+        let parsed = self.from.as_deref().map(str::parse).transpose();
+        parsed.map_err(|_| ApiError::faulty_request("invalid start key"))
+    }
 }
 
 /// Some items in the order asked for.

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::CommandError;
 use crate::http::{
-    Answer, AttemptsError, BrokerState, Channels, Events, Fault, Health, NewEvent, Operator, Queues,
-    Readiness, ReplayError, Retained, Status, SubmitError, Tester,
+    Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Operator, Queues, Readiness,
+    ReplayError, Retained, Status, SubmitError, Tester,
 };
 use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
@@ -118,7 +118,7 @@ impl Operator for Recorded {
             logs: Vec::new(),
             data_dir: "data".to_owned(),
             free_bytes: Some(7),
-            broker: BrokerState::Disabled,
+            broker: crate::amqp::BrokerStatus::Disabled,
         })
     }
 
