@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,7 +35,31 @@ fn main() -> ExitCode {
     }
 }
 
+/// The stack of a thread, where the standard library looks for it once.
+const STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
+
+/// Begins anew with deep stacks, as the same process. The broker's client parses a message's headers by recursion in a
+/// thread of its own: with the usual 2 MiB, tables nested a thousand deep (7 KB) would end the process, again and again.
+/// Only what is used of a stack takes memory.
+fn with_deep_stacks() {
+    let (name, bytes) = STACK;
+    if std::env::var_os(name).is_some() {
+        return;
+    }
+    let mut args = std::env::args_os();
+    let program = std::env::current_exe().map(|path| {
+        let mut program = std::process::Command::new(path);
+        if let Some(name) = args.next() {
+            program.arg0(name);
+        }
+        program.args(args).env(name, bytes).exec()
+    });
+    let error = program.unwrap_or_else(|error| error);
+    report(&format!("stacks stay small, set {name}={bytes}: {error}"));
+}
+
 fn serve(settings: &Settings) -> ExitCode {
+    with_deep_stacks();
     let config = match settings.load() {
         Ok(config) => config,
         Err(error) => return refuse(&error),

@@ -5,4 +5,5 @@ mod bodies;
 mod broker;
 mod campaign;
 mod connections;
+mod headers;
 mod receivers;
