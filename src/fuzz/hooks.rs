@@ -21,9 +21,7 @@ pub fn hook(data: &[u8]) {
         }
         let hook = kazoo::hook_from_document(&doc).unwrap();
         assert!(kazoo::uri_is_acceptable(&hook.uri, &[]));
-        let shown = Value::Object(kazoo::public_document(&doc)).to_string();
-        if let Some(secret) = stored.get("secret").and_then(Value::as_str).filter(|text| text.len() > 8) {
-            assert!(!shown.contains(secret) || secret == kazoo::MASKED_SECRET, "{shown}");
-        }
+        let shown = kazoo::public_document(&doc);
+        assert!(shown.get("secret").is_none_or(|shown| *shown == kazoo::MASKED_SECRET));
     }
 }
