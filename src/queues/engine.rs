@@ -222,7 +222,7 @@ impl Engine {
         let idle = Duration::from_secs(1);
         let due = self.timers.first().map(|(due, _)| due.saturating_sub(self.now_us()));
         let due = due.map_or(idle, |us| Duration::from_micros(us).min(idle));
-        if self.ledger.holds_records() { due.min(super::ledger::GATHER) } else { due }
+        if self.ledger.holds_records() { due.min(self.ledger.gathers()) } else { due }
     }
 
     fn wake(&mut self) {

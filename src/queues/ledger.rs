@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
@@ -13,9 +14,12 @@ use super::tally::Tally;
 use crate::log::{AppendError, Appender, NewRecord};
 
 const MAX_WAITING: usize = 64;
-/// Records wait so long, or until there are so many, before they are handed to the log together: a sync for each
-/// millisecond was a tenth of a delivery's CPU. A crash repeats what waited.
-pub(super) const GATHER: std::time::Duration = std::time::Duration::from_millis(5);
+/// Few records wait so long before they are handed to the log together: whoever looks next finds them there.
+const GATHER_FEW: Duration = Duration::from_millis(1);
+/// Many wait so long, or until there are so many: a sync for each millisecond was a tenth of a delivery's CPU. A crash
+/// repeats what waited.
+const GATHER: Duration = Duration::from_millis(5);
+const FEW_RECORDS: usize = 16;
 const GATHER_RECORDS: usize = 1024;
 /// Bytes of memory taken at a time for encoded records.
 const MEMORY: usize = 16 << 10;
@@ -88,6 +92,11 @@ impl Ledger {
         !self.batch.is_empty() && !self.stalled
     }
 
+    /// How long what is gathered may wait.
+    pub(super) fn gathers(&self) -> Duration {
+        if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
+    }
+
     pub(super) fn checkpoint_due(&self) -> bool {
         self.since_checkpoint >= self.every && !self.stalled
     }
@@ -112,7 +121,7 @@ impl Ledger {
         } else if self.since_us == 0 {
             self.since_us = now_us;
         }
-        let gathered = now_us.saturating_sub(self.since_us) >= GATHER.as_micros().try_into().unwrap_or(0);
+        let gathered = u128::from(now_us.saturating_sub(self.since_us)) >= self.gathers().as_micros();
         let due = wait || gathered || self.batch.len() >= GATHER_RECORDS;
         if !self.batch.is_empty() && !self.stalled && due {
             self.since_us = 0;
@@ -151,7 +160,7 @@ impl Ledger {
             tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
             self.stalled = true;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
         self.waiting.push_back((batch, answer));
         Ok(())

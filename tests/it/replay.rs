@@ -85,6 +85,12 @@ async fn only_what_failed_comes_again() {
     let (hook, _) = delivered(&app, &receiver, 10).await;
     receiver.forget();
     receiver.mood(Mood::Ok);
+    // The ledger tells of them as soon as it has synced the last attempt.
+    eventually("all that failed is known", LONG, || async {
+        let known = ask(&app, &hook, json!({"only": "failed", "dry_run": true})).await;
+        (known.data()["matched"] == 4).then_some(())
+    })
+    .await;
     let replay = begin(&app, &hook, json!({"only": "failed"})).await;
     let progress = ended(&app, &hook, &replay, "done").await;
     assert_eq!((&progress["matched"], &progress["delivered"]), (&json!(4), &json!(4)));
