@@ -9,7 +9,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::options::Profile;
 use super::reply::Reply;
-use crate::kazoo::{CALL_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, PRESENCE_PACKAGES};
+use crate::kazoo::{CALL_EVENTS, OBJECT_ACTIONS, PRESENCE_PACKAGES, object_types};
 use crate::live::SessionView;
 use crate::model::AccountId;
 
@@ -61,7 +61,7 @@ fn current_bindings() -> Value {
 }
 
 fn objects() -> impl Iterator<Item = (&'static str, &'static str)> {
-    OBJECT_ACTIONS.into_iter().flat_map(|action| OBJECT_TYPES.into_iter().map(move |type_| (action, type_)))
+    OBJECT_ACTIONS.into_iter().flat_map(|action| object_types().map(move |type_| (action, type_)))
 }
 
 /// `GET …/websockets`: the sessions of the account, and of the caller's own (as KAZOO shows them).

@@ -5,25 +5,13 @@ use serde_json::{Value, json};
 
 use super::Object;
 use super::notification_types::NOTIFICATION_TYPES;
+use super::topic::{OBJECT_ACTIONS, OBJECT_TYPES};
 use crate::model::Family;
 
-/// Document types that an `object` hook can name.
-pub(super) const OBJECT_TYPES: [&str; 11] = [
-    "all",
-    "account",
-    "callflow",
-    "device",
-    "faxbox",
-    "media",
-    "user",
-    "vmbox",
-    "fax",
-    "mailbox_message",
-    "call_recording",
-];
-
-/// Changes that an `object` hook can name.
-pub(super) const OBJECT_ACTIONS: [&str; 4] = ["all", "doc_created", "doc_edited", "doc_deleted"];
+/// The values of a modifier: every one, or one of these.
+fn with_all(values: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
+    std::iter::once("all").chain(values).collect()
+}
 
 /// One row per hook id but `all`, by name from Z to A. Types for the master account's eyes are left out of
 /// the list unless `master`.
@@ -82,8 +70,8 @@ fn description(family: Family) -> &'static str {
 fn modifiers(family: Family, master: bool) -> Option<Value> {
     match family {
         Family::Object => Some(json!({
-            "type": {"type": "array", "description": "Kind of document to hear about", "items": OBJECT_TYPES},
-            "action": {"type": "array", "description": "Kind of change to hear about", "items": OBJECT_ACTIONS},
+            "type": {"type": "array", "description": "Kind of document to hear about", "items": with_all(OBJECT_TYPES)},
+            "action": {"type": "array", "description": "Kind of change to hear about", "items": with_all(OBJECT_ACTIONS)},
         })),
         Family::Notifications => {
             let all = ("all".to_owned(), json!({"friendly_name": "All", "description": "Every type below."}));
@@ -109,13 +97,13 @@ pub(super) struct Modifier {
 pub(super) fn required_modifiers(family: Family, master: bool) -> Vec<Modifier> {
     match family {
         Family::Object => vec![
-            Modifier { key: "type", shown: OBJECT_TYPES.to_vec(), hidden: Vec::new() },
-            Modifier { key: "action", shown: OBJECT_ACTIONS.to_vec(), hidden: Vec::new() },
+            Modifier { key: "type", shown: with_all(OBJECT_TYPES), hidden: Vec::new() },
+            Modifier { key: "action", shown: with_all(OBJECT_ACTIONS), hidden: Vec::new() },
         ],
         Family::Notifications => {
             let (shown, hidden): (Vec<_>, Vec<_>) =
                 NOTIFICATION_TYPES.iter().partition(|t| master || !t.is_for_master());
-            let shown = std::iter::once("all").chain(shown.into_iter().map(|t| t.id)).collect();
+            let shown = with_all(shown.into_iter().map(|t| t.id));
             vec![Modifier { key: "type", shown, hidden: hidden.into_iter().map(|t| t.id).collect() }]
         }
         _ => Vec::new(),

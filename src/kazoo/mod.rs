@@ -53,7 +53,7 @@ pub use nodes::{Advertisement, advertisement};
 pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
 pub use own_document::{OwnDocument, document_routing_key, own_document_event};
-pub use pattern::{CONFERENCE_EVENTS, OBJECT_TYPES, PRESENCE_PACKAGES, Pattern, PatternError};
+pub use pattern::{CONFERENCE_EVENTS, PRESENCE_PACKAGES, Pattern, PatternError, object_types};
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};
 pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};

@@ -17,6 +17,19 @@ pub const CALL_EVENTS: [&str; 9] = [
     "PARK_RETRIEVED",
     "PARK_ABANDONED",
 ];
+/// KAZOO's types of documents whose changes can be heard of.
+pub(super) const OBJECT_TYPES: [&str; 10] = [
+    "account",
+    "callflow",
+    "device",
+    "faxbox",
+    "media",
+    "user",
+    "vmbox",
+    "fax",
+    "mailbox_message",
+    "call_recording",
+];
 /// What can happen to a document.
 pub const OBJECT_ACTIONS: [&str; 3] = ["doc_created", "doc_edited", "doc_deleted"];
 
