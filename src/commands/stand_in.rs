@@ -14,7 +14,7 @@ use super::error::CommandError;
 use super::requester::Requester;
 use crate::kazoo::{self, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED};
 use crate::model::{AccountId, Clock};
-use crate::state::{State, WriteError, random_id};
+use crate::state::{State, random_id};
 use crate::tasks::Stop;
 
 /// The applications.
@@ -114,7 +114,12 @@ impl StandInTask {
     }
 
     async fn answer_enabling(&self, asked: &EnablingAsked) {
-        match self.enable(asked.account, asked.descendants).await {
+        let enabled = if asked.descendants {
+            self.state.enable_hooks_of_tree(asked.account).await
+        } else {
+            self.state.enable_hooks_of(asked.account).await
+        };
+        match enabled {
             Ok(count) => {
                 tracing::info!(account_id = %asked.account, count, "hooks enabled, as KAZOO asked");
                 let sender = Sender { app: WEBHOOKS, node: self.requester.node(), msg_id: &asked.msg_id };
@@ -123,15 +128,6 @@ impl StandInTask {
             // No answer: whoever asked learns by that.
             Err(error) => tracing::error!(account_id = %asked.account, %error, "hooks are not enabled"),
         }
-    }
-
-    async fn enable(&self, account: AccountId, descendants: bool) -> Result<usize, WriteError> {
-        let below = if descendants { self.state.descendants(account) } else { Vec::new() };
-        let mut count = 0;
-        for account in below.iter().map(|below| below.id).chain([account]) {
-            count += self.state.enable_hooks_of(account).await?;
-        }
-        Ok(count)
     }
 
     /// Publishes; whether anybody hears it is their business.

@@ -36,6 +36,15 @@ impl State {
         Ok(count)
     }
 
+    /// The same for an account and all accounts below it.
+    pub async fn enable_hooks_of_tree(&self, account: AccountId) -> Result<usize, WriteError> {
+        let mut count = 0;
+        for account in self.descendants(account).iter().map(|below| below.id).chain([account]) {
+            count += self.enable_hooks_of(account).await?;
+        }
+        Ok(count)
+    }
+
     /// Enables a hook that the program disabled; leaves one that a person disabled as it is.
     pub async fn enable_hook(&self, hook: HookId) -> Result<Map<String, Value>, WriteError> {
         self.update(Kind::Hook, &hook.to_string(), enable).await
