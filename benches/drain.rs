@@ -15,6 +15,7 @@ use switchhook::state::{Expect, Kind, Write};
 use tokio::task::JoinSet;
 
 use crate::figures::{line, median};
+use crate::process::cpu_of;
 use crate::program::Program;
 
 const EVENTS: u64 = 100_000;
@@ -42,12 +43,9 @@ impl Drop for Receiver {
     }
 }
 
-/// CPU time of this process so far, in seconds (clock ticks of 10 ms).
+/// CPU time of this process so far, in seconds.
 pub(crate) fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
+    cpu_of("self")
 }
 
 /// What one run came to: events a second, microseconds of CPU for each.

@@ -8,6 +8,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+/// CPU time, user and system, that a process (an id, or `self`) has had, in seconds (clock ticks of 10 ms).
+pub(crate) fn cpu_of(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    ticks / 100.0
+}
+
 /// A running one; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -32,12 +40,9 @@ impl Process {
         Self { child, http: ready["http"].as_str().unwrap().parse().unwrap(), ready_ms }
     }
 
-    /// CPU time that it has had, in seconds (clock ticks of 10 ms).
+    /// CPU time that it has had, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        ticks / 100.0
+        cpu_of(&self.child.id().to_string())
     }
 
     /// Megabytes that it has in memory now, and that it had at the most.

@@ -21,7 +21,12 @@ impl super::Http {
             ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
             ("http.idle_timeout_ms", self.idle_timeout_ms, 100, 3_600_000),
             ("http.write_timeout_ms", self.write_timeout_ms, 100, 3_600_000),
-            ("http.body_memory_bytes", self.body_memory_bytes, 4 * self.max_body_bytes, 1 << 40),
+            (
+                "http.body_memory_bytes",
+                self.body_memory_bytes,
+                self.max_body_bytes.saturating_mul(4),
+                1 << 40,
+            ),
             ("http.max_body_bytes", self.max_body_bytes, 1024, 1 << 30),
             ("http.request_timeout_ms", self.request_timeout_ms, 100, 3_600_000),
             ("http.page_size", self.page_size as u64, 1, self.max_page_size as u64),
