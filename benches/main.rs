@@ -75,8 +75,13 @@ pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
 
 /// How many events a large bench takes: `--events=N` of the command line.
 pub(crate) fn asked_events(usual: u64) -> u64 {
-    let asked = std::env::args().find_map(|arg| arg.strip_prefix("--events=")?.parse().ok());
-    asked.unwrap_or(usual)
+    asked_number("events").unwrap_or(usual)
+}
+
+/// The number of `--name=N` in the command line.
+pub(crate) fn asked_number(name: &str) -> Option<u64> {
+    std::env::args()
+        .find_map(|arg| arg.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
 fn main() {

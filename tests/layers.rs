@@ -61,7 +61,8 @@ const WIRING: &[&str] =
 /// Crates that only some rooms may name: behind these doors they can be exchanged.
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
-    ("reqwest", &["delivery", "telemetry/otlp"]),
+    ("hyper_rustls", &["delivery/connect"]),
+    ("reqwest", &["telemetry/otlp"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
 ];

@@ -1,14 +1,17 @@
 //! The address guard: no connection to loopback, private or otherwise special addresses, decided on the
 //! address that is really used, for every connection, whatever the name said when the hook was written.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::dns::Name;
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower_service::Service;
 
 use crate::model::forbidden;
 
@@ -62,8 +65,18 @@ impl Guard {
     }
 }
 
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Service<Name> for Guard {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let (allow, looked_up) = (self.allow.clone(), (self.lookup)(name.as_str().to_owned()));
         Box::pin(async move {
             let name = name.as_str().to_owned();
@@ -75,7 +88,7 @@ impl Resolve for Guard {
             if allowed.is_empty() {
                 return Err(ForbiddenAddress { name }.into());
             }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            Ok(allowed.into_iter())
         })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::super::client::client;
+use super::super::client::{Address, Client, Outgoing};
 use super::super::pool::Options;
 use super::super::send::{Caps, send};
 use super::*;
@@ -57,8 +57,15 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         idle_timeout: Duration::ZERO,
         spans: None,
     };
-    let client = client(&options, guard).pool_max_idle_per_host(0).build().expect("a client");
-    let request = client.get(format!("http://rebound.example:{port}/")).build().expect("a request");
+    let client = Client::new(&options, guard, 0).expect("a client");
+    let url = format!("http://rebound.example:{port}/").parse().expect("a URL");
+    let request = Outgoing {
+        method: http::Method::GET,
+        address: Arc::new(Address::new(url).expect("an address")),
+        headers: http::HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        timeout: None,
+    };
     send(&client, request, Caps { read: 1024, keep: 0, always: false }, 0).await
 }
 

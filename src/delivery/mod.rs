@@ -2,6 +2,7 @@
 //! knows the HTTP client.
 
 mod client;
+mod connect;
 mod guard;
 mod pool;
 mod request;

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use reqwest::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::client::{BuildError, client};
+use super::client::{BuildError, Client};
 use super::guard::Guard;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::send::{Caps, send};
@@ -76,10 +75,7 @@ impl Delivery {
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
         let guard = Guard::new(&options.allow_addresses);
-        let client = client(&options, &guard)
-            .pool_max_idle_per_host(options.idle_per_host)
-            .pool_idle_timeout(options.idle_timeout)
-            .build()?;
+        let client = Client::new(&options, &guard, options.idle_per_host)?;
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
         let shared = Shared { client, guard, options, clock, events, state, cluster_id, log_ids, results };
@@ -200,7 +196,7 @@ impl Shared {
             Ok(request) => request,
             Err(reason) => return (unsent(job, &reason), max_tries),
         };
-        if self.guard.forbids(request.url()) {
+        if self.guard.forbids(&request.address.url) {
             return (AttemptResult::Failed(TransportError::ForbiddenAddress), max_tries);
         }
         let caps = Caps {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Request};
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::client::{Address, Outgoing};
 use super::sign::signature;
 use crate::kazoo::{self, Extras};
 use crate::model::{AccountId, DeliveryId, Event, Family, Hook, Job, Verb};
@@ -28,7 +29,7 @@ const HEADERS: usize = 12;
 pub(super) struct Target {
     /// The hook that it was made from, to see when that has changed.
     pub(super) hook: Arc<Hook>,
-    url: Option<Url>,
+    address: Option<Arc<Address>>,
     method: Method,
     headers: HeaderMap,
 }
@@ -53,6 +54,7 @@ impl Target {
             }
         };
         put("user-agent", USER_AGENT);
+        put("accept", "*/*");
         put("x-hook-id", &hook.id.to_string());
         put("x-account-id", &hook.account.to_string());
         let mut url = Url::parse(&hook.uri).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
@@ -73,7 +75,8 @@ impl Target {
             Verb::Post => Method::POST,
             Verb::Put => Method::PUT,
         };
-        Self { hook, url, method, headers }
+        let address = url.and_then(Address::new).map(Arc::new);
+        Self { hook, address, method, headers }
     }
 
     /// The request of one attempt.
@@ -82,7 +85,7 @@ impl Target {
         job: &Job,
         record: &[u8],
         around: &Surroundings<'_>,
-    ) -> Result<Request, NoRequest> {
+    ) -> Result<Outgoing, NoRequest> {
         let event = Event::decode(record).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
         let reseller_id = event.account.and_then(|account| (around.reseller_of)(account));
         let extras = Extras { cluster_id: around.cluster_id, reseller_id };
@@ -91,14 +94,16 @@ impl Target {
             .ok_or(NoRequest::Filtered)?;
         let wire =
             kazoo::wire_request(&self.hook, &payload).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
-        let mut url = self.url.clone().ok_or(NoRequest::InvalidUri)?;
-        if wire.verb == Verb::Get {
-            url = Url::parse(&wire.url).map_err(|_| NoRequest::InvalidUri)?;
+        let address = if wire.verb == Verb::Get {
+            // The payload is in it.
+            let mut url = Url::parse(&wire.url).map_err(|_| NoRequest::InvalidUri)?;
             take_credentials(&mut url);
-        }
-        let mut request = Request::new(self.method.clone(), url);
-        let headers = request.headers_mut();
-        headers.reserve(HEADERS.max(self.headers.len() + 8));
+            Address::new(url).map(Arc::new)
+        } else {
+            self.address.clone()
+        };
+        let address = address.ok_or(NoRequest::InvalidUri)?;
+        let mut headers = HeaderMap::with_capacity(HEADERS.max(self.headers.len() + 8));
         headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         if let Some(content_type) = wire.content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -127,16 +132,13 @@ impl Target {
         if let Some(signed) = signed {
             put("webhook-signature", signed);
         }
-        put_trace(headers, &event, around.span_id);
+        put_trace(&mut headers, &event, around.span_id);
         if job.replay {
             headers.insert("x-replay", HeaderValue::from_static("true"));
         }
-        // Without a time of its own the client's default holds.
-        *request.timeout_mut() = self.hook.timeout_ms.map(Duration::from_millis);
-        if wire.verb != Verb::Get {
-            *request.body_mut() = Some(wire.body.into());
-        }
-        Ok(request)
+        let timeout = self.hook.timeout_ms.map(Duration::from_millis);
+        let body = if wire.verb == Verb::Get { Bytes::new() } else { wire.body.into() };
+        Ok(Outgoing { method: self.method.clone(), address, headers, body, timeout })
     }
 }
 

@@ -4,9 +4,12 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Request};
+use http::header::{HeaderMap, RETRY_AFTER};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
+use super::client::{Client, Outgoing};
+use super::connect::{ConnectTimedOut, TooLong};
 use super::guard::{ForbiddenAddress, NameNotFound};
 use crate::model::{AttemptResult, Response, TransportError};
 
@@ -26,39 +29,46 @@ pub(super) struct Caps {
 
 /// Makes the request. The answer counts when its status line and headers are in and its body has ended or
 /// reached the cap; a body that breaks off is a closed connection.
-pub(super) async fn send(client: &Client, request: Request, caps: Caps, now_us: u64) -> AttemptResult {
-    let mut answer = match client.execute(request).await {
-        Ok(answer) => answer,
-        Err(error) => return AttemptResult::Failed(kind_of(&error)),
-    };
-    let status = answer.status().as_u16();
-    let kept_too = caps.always || !(200..300).contains(&status);
-    let mut response = Response { status, ..Response::default() };
+pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us: u64) -> AttemptResult {
+    let limit = request.timeout.unwrap_or(client.timeout);
+    match timeout(limit, answer(client, request, caps, now_us)).await {
+        Ok(Ok(response)) => AttemptResult::Answered(response),
+        Ok(Err(error)) => AttemptResult::Failed(error),
+        Err(_) => AttemptResult::Failed(TransportError::Timeout),
+    }
+}
+
+async fn answer(
+    client: &Client,
+    request: Outgoing,
+    caps: Caps,
+    now_us: u64,
+) -> Result<Response, TransportError> {
+    let asked = client.inner.request(request.into_request());
+    let (head, mut body) = asked.await.map_err(|e| kind_of(&e, e.is_connect()))?.into_parts();
+    let kept_too = caps.always || !head.status.is_success();
+    let mut response = Response { status: head.status.as_u16(), ..Response::default() };
     if kept_too {
-        response.retry_after_ms = retry_after_ms(answer.headers(), now_us);
-        response.headers = headers(answer.headers());
+        response.retry_after_ms = retry_after_ms(&head.headers, now_us);
+        response.headers = headers(&head.headers);
     }
     let mut kept = BytesMut::new();
     let mut read = 0;
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) => {
-                read += chunk.len();
-                let room = caps.keep.saturating_sub(kept.len());
-                if kept_too && room > 0 {
-                    kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
-                }
-                if read >= caps.read {
-                    // Not read further; the connection is dropped, not reused.
-                    break;
-                }
-            }
-            Ok(None) => break,
-            Err(error) => return AttemptResult::Failed(kind_of(&error)),
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| kind_of(&e, false))?;
+        let Some(chunk) = frame.data_ref() else { continue };
+        read += chunk.len();
+        let room = caps.keep.saturating_sub(kept.len());
+        if kept_too && room > 0 {
+            kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+        }
+        if read >= caps.read {
+            // Not read further; the connection is dropped, not reused.
+            break;
         }
     }
     response.body = Bytes::from(kept);
-    AttemptResult::Answered(response)
+    Ok(response)
 }
 
 fn headers(map: &HeaderMap) -> Vec<(String, String)> {
@@ -80,9 +90,9 @@ fn retry_after_ms(map: &HeaderMap, now_us: u64) -> Option<u64> {
     Some(u64::try_from(at_us).unwrap_or(u64::MAX).saturating_sub(now_us) / 1000)
 }
 
-/// Which of our errors a client error is, by its causes.
-fn kind_of(error: &reqwest::Error) -> TransportError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+/// Which of our errors a client error is, by its causes; `connecting`: there was no connection yet.
+fn kind_of(error: &(dyn Error + 'static), connecting: bool) -> TransportError {
+    let mut cause = Some(error);
     while let Some(e) = cause {
         if e.is::<ForbiddenAddress>() {
             return TransportError::ForbiddenAddress;
@@ -90,9 +100,20 @@ fn kind_of(error: &reqwest::Error) -> TransportError {
         if e.is::<NameNotFound>() {
             return TransportError::NameNotFound;
         }
+        if e.is::<ConnectTimedOut>() {
+            return TransportError::ConnectTimeout;
+        }
+        if e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+            return TransportError::TooLong;
+        }
         if let Some(io) = e.downcast_ref::<std::io::Error>() {
+            // It is not among the causes of the error that wraps it.
+            if io.get_ref().is_some_and(|inner| inner.is::<TooLong>()) {
+                return TransportError::TooLong;
+            }
             match io.kind() {
                 ErrorKind::ConnectionRefused => return TransportError::Refused,
+                ErrorKind::TimedOut if connecting => return TransportError::ConnectTimeout,
                 ErrorKind::InvalidData => return TransportError::Tls,
                 ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
@@ -103,17 +124,8 @@ fn kind_of(error: &reqwest::Error) -> TransportError {
         }
         cause = e.source();
     }
-    if error.is_timeout() {
-        return if error.is_connect() { TransportError::ConnectTimeout } else { TransportError::Timeout };
-    }
-    if error.is_connect() {
-        return TransportError::Other;
-    }
-    // What is left of a request that was sent: the peer closed before or within its answer.
-    if error.is_request() || error.is_body() || error.is_decode() {
-        return TransportError::Closed;
-    }
-    TransportError::Other
+    // What is left of a request that was sent: the peer closed before or within its answer, or broke the protocol.
+    if connecting { TransportError::Other } else { TransportError::Closed }
 }
 
 #[cfg(test)]

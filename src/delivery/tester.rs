@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::HeaderValue;
-use reqwest::{Client, Request};
+use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::client::{BuildError, client};
+use super::client::{BuildError, Client, Outgoing};
 use super::guard::Guard;
 use super::pool::Options;
 use super::request::{NoRequest, Surroundings, Target};
@@ -40,7 +39,7 @@ impl Tester {
     /// At most `at_once` samples are under way at a time. Connections are made anew for each.
     pub fn new(options: Options, at_once: usize, clock: Clock, state: State) -> Result<Self, BuildError> {
         let guard = Guard::new(&options.allow_addresses);
-        let client = client(&options, &guard).pool_max_idle_per_host(0).build()?;
+        let client = Client::new(&options, &guard, 0)?;
         Ok(Self(Arc::new(Inner { client, guard, options, clock, state, permits: Semaphore::new(at_once) })))
     }
 
@@ -80,9 +79,9 @@ impl Inner {
                 return tested(None, AttemptResult::NothingToSend, 0);
             }
         };
-        request.headers_mut().insert("x-test", HeaderValue::from_static("true"));
+        request.headers.insert("x-test", HeaderValue::from_static("true"));
         let shown = shown(&request);
-        if self.guard.forbids(request.url()) {
+        if self.guard.forbids(&request.address.url) {
             return tested(Some(shown), AttemptResult::Failed(TransportError::ForbiddenAddress), 0);
         }
         let (read, keep) = (self.options.response_read_bytes, self.options.response_keep_bytes);
@@ -93,13 +92,12 @@ impl Inner {
     }
 }
 
-fn shown(request: &Request) -> SentRequest {
+fn shown(request: &Outgoing) -> SentRequest {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let body = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
     SentRequest {
-        method: request.method().to_string(),
-        uri: request.url().to_string(),
-        headers: request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-        body: Bytes::copy_from_slice(body),
+        method: request.method.to_string(),
+        uri: request.address.url.to_string(),
+        headers: request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: request.body.clone(),
     }
 }

@@ -67,6 +67,8 @@ pub enum TransportError {
     Other = 9,
     /// The program ended before the attempt did.
     Abandoned = 10,
+    /// A head, or what came before one, that is longer than any answer may be.
+    TooLong = 11,
 }
 
 impl TransportError {
@@ -84,6 +86,7 @@ impl TransportError {
             Self::InvalidUri => "invalid_uri",
             Self::Other => "unknown",
             Self::Abandoned => "abandoned",
+            Self::TooLong => "response_too_long",
         }
     }
 
@@ -101,6 +104,7 @@ impl TransportError {
             Self::InvalidUri,
             Self::Other,
             Self::Abandoned,
+            Self::TooLong,
         ]
         .into_iter()
         .find(|e| *e as u8 == byte)

@@ -14,7 +14,7 @@ const DURATIONS_US: &[u64] = &[
 /// How a delivery ended.
 const OUTCOMES: [&str; 4] = ["delivered", "dead", "skipped", "expired"];
 /// What an attempt met: an answer's class, or why none came.
-const RESULTS: [&str; 15] = [
+const RESULTS: [&str; 16] = [
     "1xx",
     "2xx",
     "3xx",
@@ -30,6 +30,7 @@ const RESULTS: [&str; 15] = [
     "invalid_uri",
     "other",
     "abandoned",
+    "too_long",
 ];
 
 /// The counts.
@@ -120,6 +121,7 @@ fn met(ending: &Ending) -> usize {
             TransportError::InvalidUri => 12,
             TransportError::Other => 13,
             TransportError::Abandoned => 14,
+            TransportError::TooLong => 15,
         },
     }
 }
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_way_in_which_no_answer_comes_has_a_name_of_its_own() {
-        let met: Vec<_> = (1..=10)
+        let met: Vec<_> = (1..=11)
             .filter_map(TransportError::from_byte)
             .map(|error| RESULTS[met(&Ending::Failed(error))])
             .collect();

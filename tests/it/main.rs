@@ -47,6 +47,7 @@ mod search;
 mod support;
 mod support_works;
 mod tenancy;
+mod tls;
 mod torture;
 mod tracing;
 mod websocket;

@@ -38,7 +38,7 @@ pub(super) const ANSWERS: &[Answer] = &[
     Answer::Drip("", " "),
 ];
 
-/// Interim answers as fast as they are taken. Nothing bounds them but the attempt's time.
+/// Interim answers as fast as they are taken.
 pub(super) const INTERIM: Answer = Answer::Flood("", "HTTP/1.1 100 Continue\r\n\r\n");
 
 /// Gives every request this answer, until dropped.
@@ -96,6 +96,20 @@ async fn an_attempt_ends_whatever_the_receiver_answers_and_others_get_theirs() {
             matches!(answer, Answer::Flood(start, _) if start.contains("\r\n\r\n") && !start.ends_with(';'));
         assert_eq!(row["result"], if is_body { "success" } else { "failure" }, "{answer:?}: {row}");
     }
+    assert_eq!(attempts_when(&app.api, &good, 1).await[0]["result"], "success");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_cut_off_by_their_bytes_and_not_by_the_time() {
+    let healthy = Receiver::start().await;
+    let mut app = TestApp::with(&["delivery.request_timeout_ms=600000"]).await;
+    let good = app.api.hook(json!({"uri": healthy.uri("/")})).await;
+    let (address, _running) = receiver(INTERIM).await;
+    let bad = app.api.hook(json!({"uri": format!("http://{address}/"), "retries": 1})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    let row = attempts_when(&app.api, &bad, 1).await.remove(0);
+    assert_eq!((&row["result"], &row["client_error"]), (&"failure".into(), &"response_too_long".into()));
     assert_eq!(attempts_when(&app.api, &good, 1).await[0]["result"], "success");
     app.stop().await;
 }

@@ -57,6 +57,15 @@ impl Process {
         process
     }
 
+    /// The same with these variables in its environment.
+    pub async fn serve_in(environment: &[(&str, String)], dir: &Path, more: &[String]) -> Self {
+        let args = serve_args(dir, more);
+        let words: Vec<&str> = [SWITCHHOOK].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let mut process = Self::spawn_words(&words, environment);
+        process.ready().await;
+        process
+    }
+
     /// The same without waiting.
     pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
         Self::spawn(&serve_args(dir, more))
