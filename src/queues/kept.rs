@@ -31,6 +31,12 @@ impl Budget {
         Some(Kept { bytes: Bytes::copy_from_slice(record), used: self.used.clone() })
     }
 
+    /// Whether what is read now would probably have to be read once more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.limit - self.limit / 16
+    }
+
     /// Bytes in use.
     #[must_use]
     pub fn used(&self) -> usize {

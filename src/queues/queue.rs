@@ -18,7 +18,7 @@ pub struct Queue {
     pub(super) ordering: Ordering,
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) lanes: HashMap<LaneKey, Lane>,
-    ready: VecDeque<LaneKey>,
+    pub(super) ready: VecDeque<LaneKey>,
     pub(super) timers: BTreeSet<(u64, LaneKey)>,
     pub(super) suspects: BTreeSet<(u64, u64)>,
     /// First offset that has not been looked at for this queue.

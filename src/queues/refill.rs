@@ -18,6 +18,11 @@ use crate::model::{Event, Hook, Id};
 use crate::state::State;
 
 const READ_BYTES: usize = 1 << 20;
+/// Deliveries that a queue has at hand although their records have no room in memory: what is read ahead without
+/// room is read once more when its turn comes.
+const STOCK: usize = 16;
+/// Records that are looked at before it is asked again whether there is room.
+const STEP: usize = 64;
 
 /// A read to make.
 #[derive(Debug, Clone)]
@@ -54,7 +59,7 @@ pub(super) struct ReadDone {
 impl Engine {
     /// Asks for a read if a queue of the slot has room and is behind.
     pub(super) fn want_read(&mut self, at: usize) {
-        let routed = self.routed;
+        let (routed, full) = (self.routed, self.budget.is_full());
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if slot.gone || !(slot.open() || slot.probes()) {
             return;
@@ -63,6 +68,7 @@ impl Engine {
         let rooms: Vec<usize> = slot.lines.iter().map(|line| slot.room(&line.queue)).collect();
         for (line, room) in slot.lines.iter_mut().zip(rooms) {
             if room > 0
+                && !(full && is_stocked(&line.queue))
                 && let Some(request) = request(line, &hook, routed, room)
             {
                 line.reading = true;
@@ -129,6 +135,11 @@ impl Engine {
     }
 }
 
+/// Whether attempts can go on for a while without a read.
+fn is_stocked(queue: &Queue) -> bool {
+    queue.ready.len() >= STOCK || (queue.lanes.len() == 1 && queue.len() >= STOCK)
+}
+
 fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64, room: usize) -> Option<ReadRequest> {
     if line.reading {
         return None;
@@ -170,7 +181,8 @@ fn take_lane(queue: &mut Queue, lane: Option<LaneKey>, found: Vec<Found>, next: 
     }
 }
 
-/// Reads until enough is found, the range is done, or a good deal of the log has been looked at.
+/// Reads until enough is found, the range is done, a good deal of the log has been looked at, or there is no room
+/// for more.
 fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) -> ReadDone {
     let mut next = request.from;
     let mut found = Vec::new();
@@ -179,7 +191,10 @@ fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) 
         if next >= request.until || found.len() >= request.max || looked_at > 16 * READ_BYTES {
             break Ok(());
         }
-        let room = request.max - found.len();
+        if found.len() >= STOCK && budget.is_full() {
+            break Ok(());
+        }
+        let room = (request.max - found.len()).min(STEP);
         match read_batch(request, events, next, room) {
             Err(error) => break Err(error),
             Ok(batch) => {
