@@ -358,6 +358,7 @@ fn delivery_options(config: &Config) -> delivery::Options {
         response_keep_bytes: d.response_keep_bytes,
         idle_per_host: d.per_host_in_flight as usize,
         idle_timeout: Duration::from_secs(30),
+        body_memory_bytes: d.body_memory_bytes,
         spans: None,
     }
 }

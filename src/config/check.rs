@@ -89,6 +89,7 @@ impl Config {
             ("delivery.connect_timeout_ms", d.connect_timeout_ms, 1, 600_000),
             ("delivery.request_timeout_ms", d.request_timeout_ms, 1, 600_000),
             ("delivery.response_read_bytes", d.response_read_bytes as u64, 1, 1 << 30),
+            ("delivery.body_memory_bytes", d.body_memory_bytes as u64, 1 << 20, 1 << 40),
             ("delivery.max_tests", d.max_tests as u64, 0, 1000),
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),

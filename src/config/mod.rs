@@ -153,6 +153,7 @@ section!(
         allow_addresses: Vec<IpNet>,
         response_read_bytes: usize,
         response_keep_bytes: usize,
+        body_memory_bytes: usize,
         max_tests: usize,
     }
 );

@@ -55,6 +55,7 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         response_keep_bytes: 1024,
         idle_per_host: 0,
         idle_timeout: Duration::ZERO,
+        body_memory_bytes: 1 << 20,
         spans: None,
     };
     let client = Client::new(&options, guard, 0).expect("a client");

@@ -1,11 +1,13 @@
 //! Making attempts: one HTTP request each, guarded, signed, bounded in time and size. The only module that
 //! knows the HTTP client.
 
+mod attempt;
 mod client;
 mod connect;
 mod guard;
 mod pool;
 mod request;
+mod room;
 mod send;
 mod sign;
 mod spans;

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,9 +13,10 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::client::{Address, Outgoing};
+use super::room::Share;
 use super::sign::signature;
 use crate::kazoo::{self, Extras};
-use crate::model::{AccountId, DeliveryId, Event, Family, Hook, Job, Verb};
+use crate::model::{AccountId, DeliveryId, Event, Family, Format, Hook, Job, Verb};
 
 /// The name that receivers see.
 const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
@@ -32,6 +33,8 @@ pub(super) struct Target {
     address: Option<Arc<Address>>,
     method: Method,
     headers: HeaderMap,
+    /// What its attempts at large events may take.
+    pub(super) share: OnceLock<Share>,
 }
 
 /// Why there is no request.
@@ -76,7 +79,13 @@ impl Target {
             Verb::Put => Method::PUT,
         };
         let address = url.and_then(Address::new).map(Arc::new);
-        Self { hook, address, method, headers }
+        Self { hook, address, method, headers, share: OnceLock::new() }
+    }
+
+    /// Bytes that an attempt takes at the most for a record of so many: the record, its payload and the body.
+    pub(super) fn needs(&self, record: usize) -> usize {
+        let is_json = self.hook.format == Format::Json && self.method != Method::GET;
+        record.saturating_mul(if is_json { 3 } else { 2 + kazoo::FORM_MOST_TIMES })
     }
 
     /// The request of one attempt.

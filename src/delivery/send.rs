@@ -1,7 +1,7 @@
 //! Sending one request and reading its answer, within bounds.
 
 use std::error::Error;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, RETRY_AFTER};
@@ -106,9 +106,12 @@ fn kind_of(error: &(dyn Error + 'static), connecting: bool) -> TransportError {
         if e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
             return TransportError::TooLong;
         }
-        if let Some(io) = e.downcast_ref::<std::io::Error>() {
-            // It is not among the causes of the error that wraps it.
-            if io.get_ref().is_some_and(|inner| inner.is::<TooLong>()) {
+        if let Some(mut io) = e.downcast_ref::<io::Error>() {
+            // What an I/O error wraps is not among its causes, but the causes of that.
+            while let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref()) {
+                io = inner;
+            }
+            if io.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<TooLong>) {
                 return TransportError::TooLong;
             }
             match io.kind() {

@@ -10,7 +10,7 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 /// A form of so many bytes is made whatever the payload.
 const PLAIN_BYTES: usize = 64 << 10;
 /// Behind that, how many times as large as the payload's JSON text it may be.
-const MOST_TIMES: usize = 16;
+pub const MOST_TIMES: usize = 16;
 
 /// A form that is being written, up to about so many bytes.
 struct Bounded {

@@ -45,7 +45,7 @@ pub use disabled::webhook_disabled;
 pub use document::{DocumentError, MASKED_SECRET, hook_from_document, public_document};
 pub use facts::{Facts, NotUnderstood, facts};
 pub use filter::{families_of, wanted};
-pub use form::form;
+pub use form::{MOST_TIMES as FORM_MOST_TIMES, form};
 pub use live::live_data;
 pub use members::Payload;
 pub use message::{Message, ReplyAddress, Sender, reply_address};

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::support::app::{TestApp, call_event};
 use crate::support::look::{LONG, attempts_when};
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Mood, Receiver};
 
 /// What a receiver writes once it has seen a request.
 #[derive(Debug, Clone, Copy)]
@@ -111,5 +111,33 @@ async fn interim_answers_without_end_are_cut_off_by_their_bytes_and_not_by_the_t
     let row = attempts_when(&app.api, &bad, 1).await.remove(0);
     assert_eq!((&row["result"], &row["client_error"]), (&"failure".into(), &"response_too_long".into()));
     assert_eq!(attempts_when(&app.api, &good, 1).await[0]["result"], "success");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn large_events_for_a_receiver_that_hangs_take_an_eighth_of_the_memory_and_small_ones_go_on() {
+    let (mut hanging, healthy) = (Receiver::start().await, Receiver::start().await);
+    hanging.mood(Mood::Hang);
+    let mut app =
+        TestApp::with(&["delivery.body_memory_bytes=8388608", "delivery.request_timeout_ms=600000"]).await;
+    for receiver in [&hanging, &healthy] {
+        app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
+    }
+    let large = |n| {
+        let mut event = call_event("CHANNEL_CREATE", &format!("large-{n}"), n);
+        event["Caller-ID-Name"] = "x".repeat(200_000).into();
+        event
+    };
+    app.api.publish(&(0..5).map(large).collect::<Vec<_>>()).await;
+    healthy.wait_for(5, LONG).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "small", 9)]).await;
+    // The small one passes the large ones of which one alone is under way.
+    hanging.wait_for(2, LONG).await;
+    healthy.wait_for(6, LONG).await;
+    assert_eq!((hanging.count(), hanging.most_in_flight()), (2, 2));
+    hanging.mood(Mood::Ok);
+    hanging.refuse().await;
+    hanging.accept_again();
+    hanging.wait_for(2 + 6, LONG).await;
     app.stop().await;
 }

@@ -1,0 +1,159 @@
+//! One attempt: the request, the guard, the answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::guard::Guard;
+use super::pool::Options;
+use super::request::{NoRequest, Surroundings, Target, one_shot_target};
+use super::room::{LARGE, Room};
+use super::send::{Caps, send};
+use super::spans::Tracing;
+use crate::log::Reader;
+use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, Job, LogIds, TransportError};
+use crate::state::State;
+
+/// What every attempt needs.
+pub(super) struct Maker {
+    pub(super) client: Client,
+    pub(super) guard: Guard,
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) events: Reader,
+    pub(super) state: State,
+    pub(super) cluster_id: Arc<str>,
+    pub(super) log_ids: LogIds,
+    pub(super) room: Room,
+}
+
+/// An event's record: kept in memory, or read from the log; `None` when retention has dropped it.
+pub(super) type Fetched = Result<Option<Bytes>, Unreadable>;
+
+/// The log could not give a record.
+pub(super) struct Unreadable;
+
+/// Reads the record of an event. Blocks.
+pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
+    events.get(offset).map(|record| record.map(|r| r.payload)).map_err(|error| {
+        tracing::error!(offset, %error, "event cannot be read from the log");
+        Unreadable
+    })
+}
+
+impl Maker {
+    /// Makes it.
+    pub(super) async fn attempt(
+        self: Arc<Self>,
+        job: Job,
+        record: Fetched,
+        target: Option<Arc<Target>>,
+    ) -> Attempt {
+        let mut started = Instant::now();
+        let (result, max_tries) = match record {
+            Ok(Some(record)) => self.make(&job, record, target, &mut started).await,
+            Ok(None) => (AttemptResult::Expired, None),
+            Err(Unreadable) => (AttemptResult::Failed(TransportError::Other), None),
+        };
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        log(&job, &result, duration_us);
+        Attempt { key: job.key, max_tries, result, duration_us, ended_us: self.clock.now_us() }
+    }
+
+    async fn make(
+        &self,
+        job: &Job,
+        mut record: Bytes,
+        target: Option<Arc<Target>>,
+        started: &mut Instant,
+    ) -> (AttemptResult, Option<u16>) {
+        let one_shot = target.is_none();
+        let target = match target.map_or_else(|| one_shot_target(&record).map(Arc::new), Ok) {
+            Ok(target) => target,
+            Err(reason) => return (unsent(job, &reason), None),
+        };
+        let max_tries = one_shot.then(|| target.hook.max_tries());
+        let mut taken = None;
+        if record.len() > LARGE {
+            let (share, bytes) = (target.share.get_or_init(|| self.room.share()), target.needs(record.len()));
+            drop(record);
+            taken = self.room.take(share, bytes).await;
+            record = match self.fetch(job.key.offset).await {
+                Ok(Some(record)) => record,
+                Ok(None) => return (AttemptResult::Expired, max_tries),
+                Err(Unreadable) => return (AttemptResult::Failed(TransportError::Other), max_tries),
+            };
+        }
+        *started = Instant::now();
+        let now_us = self.clock.now_us();
+        let delivery = DeliveryId { event: self.log_ids.event_id(job.key.offset), hook: job.hook.id };
+        let span_id = rand::random();
+        let tracing = Tracing::begin(self.options.spans.as_ref(), &record, span_id);
+        let surroundings = Surroundings {
+            delivery,
+            now_us,
+            span_id,
+            cluster_id: &self.cluster_id,
+            reseller_of: &|account| self.state.reseller_of(account),
+        };
+        let request = match target.request(job, &record, &surroundings) {
+            Ok(request) => request,
+            Err(reason) => return (unsent(job, &reason), max_tries),
+        };
+        if self.guard.forbids(&request.address.url) {
+            return (AttemptResult::Failed(TransportError::ForbiddenAddress), max_tries);
+        }
+        let caps = Caps {
+            read: self.options.response_read_bytes,
+            keep: self.options.response_keep_bytes,
+            always: false,
+        };
+        drop(record);
+        let result = send(&self.client, request, caps, now_us).await;
+        drop(taken);
+        if let Some(tracing) = tracing {
+            tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
+        }
+        (result, max_tries)
+    }
+
+    /// Reads a record beside the thread of all attempts.
+    async fn fetch(&self, offset: u64) -> Fetched {
+        let (events, mut reading) = (self.events.clone(), JoinSet::new());
+        reading.spawn_blocking(move || fetch(&events, offset));
+        // Only a defect ends a read without an answer.
+        reading.join_next().await.and_then(Result::ok).unwrap_or(Err(Unreadable))
+    }
+}
+
+fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
+    match reason {
+        NoRequest::Filtered => AttemptResult::NothingToSend,
+        NoRequest::InvalidUri => AttemptResult::Failed(TransportError::InvalidUri),
+        NoRequest::Unsendable(_) => {
+            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "delivery skipped");
+            AttemptResult::NothingToSend
+        }
+    }
+}
+
+fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
+    let (hook_id, offset, ms) = (job.hook.id, job.key.offset, duration_us / 1000);
+    match result {
+        AttemptResult::Answered(response) if (200..300).contains(&response.status) => {
+            tracing::debug!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, status = response.status, "delivered");
+        }
+        AttemptResult::Answered(response) => {
+            tracing::info!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, status = response.status, "attempt failed");
+        }
+        AttemptResult::Failed(error) => {
+            tracing::info!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, error = error.text(), "attempt failed");
+        }
+        AttemptResult::NothingToSend | AttemptResult::Expired => {
+            tracing::debug!(%hook_id, offset, attempt = job.attempt, "nothing to send");
+        }
+    }
+}
