@@ -13,8 +13,9 @@ use super::{BackupError, make_empty, sync_dir};
 
 /// Beginnings at most. Each one that fails means that the log dropped segments within one copy.
 const TRIES: usize = 10;
+const SALT: &str = "salt";
 
-/// Copies every segment, and the indexes that are there, into a new directory.
+/// Copies every segment, and the indexes and the salt that are there, into a new directory.
 pub(super) fn log(from: &Path, to: &Path) -> Result<(), BackupError> {
     for _ in 0..TRIES {
         make_empty(to)?;
@@ -36,6 +37,8 @@ fn once(from: &Path, to: &Path) -> Result<bool, BackupError> {
         let index = Path::new(&name).with_extension("index");
         file(&from.join(&index), &to.join(&index))?;
     }
+    // The segments have it too.
+    file(&from.join(SALT), &to.join(SALT))?;
     Ok(true)
 }
 
@@ -128,6 +131,7 @@ mod tests {
             let (made, report, target) = made.await.unwrap();
             if !matches!(made, Err(BackupError::Restless(_))) {
                 made.unwrap();
+                assert!(target.join(SALT).is_file());
                 let report = report.unwrap();
                 assert!(report.is_sound(), "{:?}", report.damage);
                 assert!(first(&target) + report.records >= end, "what was there before is in it");

@@ -10,8 +10,9 @@ use super::damage::{Damage, ReadError};
 use super::index::IndexFile;
 use super::names::{self, Kind};
 use super::options::Record;
-use super::reader::record;
-use super::record::{HeaderState, SEGMENT_HEADER, SegmentHeader};
+use super::reader;
+use super::record::{self, HeaderState, SEGMENT_HEADER, Seed, SegmentHeader};
+use super::salt;
 use super::scan::{Scanner, Span, Step};
 use super::store::SCAN_CHUNK;
 use crate::disk::Disk;
@@ -33,6 +34,8 @@ pub struct SegmentStat {
     pub version: Option<u32>,
     /// Whether its index file is there and fits; the last segment has none.
     pub indexed: bool,
+    /// The log's, as its header says.
+    salt: Option<u32>,
 }
 
 /// What `verify` found.
@@ -89,16 +92,24 @@ fn stat_segment(
     let mut head = [0; SEGMENT_HEADER];
     let read =
         disk.open_read(&file).and_then(|f| f.read_at(&mut head, 0)).map_err(|e| ReadError::io(&file, e))?;
-    let (created_us, version) = match SegmentHeader::decode(head.get(..read).unwrap_or(&[])) {
+    let (created_us, version, salt) = match SegmentHeader::decode(head.get(..read).unwrap_or(&[])) {
         HeaderState::Sound(header) if header.first == first => {
-            (Some(header.created_us), Some(super::record::VERSION))
+            (Some(header.created_us), Some(record::VERSION), Some(header.salt))
         }
-        HeaderState::Version(version) => (None, Some(version)),
-        HeaderState::Sound(_) | HeaderState::Bad => (None, None),
+        HeaderState::Version(version) => (None, Some(version), None),
+        HeaderState::Sound(_) | HeaderState::Bad => (None, None, None),
     };
     let index = disk.open_read(&names::index(dir, first));
     let indexed = index.is_ok_and(|index| matches!(IndexFile::open(index, first, bytes), Ok(Some(_))));
-    Ok(SegmentStat { file, first, end, bytes, created_us, version, indexed })
+    Ok(SegmentStat { file, first, end, bytes, created_us, version, indexed, salt })
+}
+
+/// The salt of a log with these segments; `None` when no copy of it is left.
+fn find_salt(disk: &dyn Disk, dir: &Path, segments: &[SegmentStat]) -> Result<Option<u32>, ReadError> {
+    match segments.iter().rev().find_map(|segment| segment.salt) {
+        None => salt::read(disk, dir).map_err(|e| ReadError::io(&names::salt(dir), e)),
+        found => Ok(found),
+    }
 }
 
 /// Hands the records from `from` on to `print`, until it breaks; returns the damage passed on the way.
@@ -109,11 +120,13 @@ pub fn cat(
     mut print: impl FnMut(Record) -> ControlFlow<()>,
 ) -> Result<Vec<Damage>, ReadError> {
     let mut report = Report::default();
-    for segment in stat(disk, dir)? {
+    let segments = stat(disk, dir)?;
+    let salt = find_salt(disk, dir, &segments)?;
+    for segment in segments {
         if segment.end.is_some_and(|end| end <= from) {
             continue;
         }
-        let flow = walk(disk, &segment, &mut report, |record| {
+        let flow = walk(disk, &segment, salt, &mut report, |record| {
             if record.offset < from { ControlFlow::Continue(()) } else { print(record) }
         })?;
         if flow.is_break() {
@@ -127,7 +140,9 @@ pub fn cat(
 /// Reads every byte of the log in `dir` and checks every checksum.
 pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, ReadError> {
     let mut report = Report::default();
-    for segment in stat(disk, dir)? {
+    let segments = stat(disk, dir)?;
+    let salt = find_salt(disk, dir, &segments)?;
+    for segment in segments {
         report.segments += 1;
         report.bytes += segment.bytes;
         if segment.created_us.is_none() {
@@ -142,7 +157,7 @@ pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, ReadError> {
             report.without_index.push(segment.file.clone());
         }
         let mut records = 0;
-        let flow = walk(disk, &segment, &mut report, |_| {
+        let flow = walk(disk, &segment, salt, &mut report, |_| {
             records += 1;
             ControlFlow::Continue(())
         })?;
@@ -155,24 +170,29 @@ pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Report, ReadError> {
 fn walk(
     disk: &dyn Disk,
     segment: &SegmentStat,
+    salt: Option<u32>,
     report: &mut Report,
     mut see: impl FnMut(Record) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, ReadError> {
     let failed = |e| ReadError::io(&segment.file, e);
     let first = segment.first;
+    // What nobody can read is no torn tail: opening would not cut it.
+    let unreadable = || salt.is_none().then(|| first + u64::from(record::room(segment.bytes)));
+    let end = segment.end.or_else(unreadable);
     let span = Span {
-        first,
+        // No record is sound under a salt that was drawn just now.
+        seed: Seed::new(first, salt.unwrap_or_else(rand::random)),
         pos: SEGMENT_HEADER as u64,
         seq: 0,
         limit: segment.bytes,
-        seq_end: segment.end.map_or(u32::MAX, |end| small(end - first)),
+        seq_end: end.map_or(u32::MAX, |end| small(end - first)),
     };
     let mut scanner = Scanner::new(disk.open_read(&segment.file).map_err(failed)?, span, SCAN_CHUNK);
     loop {
         let before = first + u64::from(scanner.seq());
         let (position, bytes, until) = match scanner.step().map_err(failed)? {
             Step::Record { header, payload, .. } => {
-                if see(record(first, &header, payload)).is_break() {
+                if see(reader::record(first, &header, payload)).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
                 continue;
@@ -180,7 +200,7 @@ fn walk(
             Step::Damage { pos, bytes, seqs } => (pos, bytes, first + u64::from(seqs.end)),
             Step::Tail { pos } => {
                 let bytes = segment.bytes.saturating_sub(pos);
-                let Some(end) = segment.end else {
+                let Some(end) = end else {
                     report.torn_bytes = bytes;
                     return Ok(ControlFlow::Continue(()));
                 };

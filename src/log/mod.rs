@@ -4,7 +4,8 @@
 //!
 //! - An append that was answered with its offsets is on disk, synced, and is read back in order for ever
 //!   (until retention removes its segment), through `kill -9` and power loss.
-//! - A record is returned as it was appended or not at all: every read checks the record's checksum.
+//! - A record is returned as it was appended or not at all: every read checks the record's checksum. No payload can
+//!   hold bytes that pass for a record, wherever a read begins.
 //! - Damage is never passed over silently: it is reported with file, position and the offsets lost, and
 //!   reading goes on at the next sound record. Only a torn tail of the last segment is ever cut, and that is
 //!   reported too.
@@ -12,7 +13,7 @@
 //!   not a failure: appends are refused with `AppendError::Full` and work again once there is room.
 //!
 //! One `Writer` owns the files. `Appender`s hand it batches; whatever waits while one sync runs shares the
-//! next. `Reader`s never change a file. The layers, from the bottom: `record` (format), `scan` (bytes to
+//! next. `Reader`s never change a file. The layers, from the bottom: `record` (format), `salt`, `scan` (bytes to
 //! records), `postings`, `sparse` and `index` (where records lie), `store` (which segments there are),
 //! `recover`, `writer`, `reader`.
 
@@ -29,6 +30,7 @@ mod reader;
 mod record;
 mod recover;
 mod retention;
+mod salt;
 mod scan;
 mod sparse;
 mod store;

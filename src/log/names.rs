@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const DIGITS: usize = 20;
 const SEGMENT: &str = ".log";
 const INDEX: &str = ".index";
+const SALT: &str = "salt";
 
 /// What a file in a log's directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,11 @@ pub(super) fn index(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:0DIGITS$}{INDEX}"))
 }
 
-/// `None` for files that are not ours; those are left alone.
+pub(super) fn salt(dir: &Path) -> PathBuf {
+    dir.join(SALT)
+}
+
+/// `None` for the salt, and for files that are not ours; those are left alone.
 pub(super) fn parse(name: &str) -> Option<Kind> {
     let (digits, suffix) = name.split_at_checked(DIGITS)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -296,7 +296,7 @@ impl Reader {
             (chunk, _) => chunk,
         };
         let span = Span {
-            first,
+            seed: self.store.seed(first),
             pos: u64::from(start.pos),
             seq: start.seq,
             limit,

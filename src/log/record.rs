@@ -1,34 +1,39 @@
-//! Version 1 of the segment format: the header at a segment's start and the records behind it.
+//! Version 2 of the segment format: the header at a segment's start and the records behind it.
 //!
 //! ```text
-//! segment header   magic 8 | version u32 | first offset u64 | created µs u64 | CRC-32C u32 over the rest
+//! segment header   magic 8 | version u32 | first offset u64 | created µs u64 | salt u32 | CRC-32C u32 over the rest
 //! record           length u32 | CRC-32C u32 | seq u32 | time µs u64 | tag u64 | flags u8 | payload
 //! ```
 //!
 //! All numbers are little-endian. `seq` counts from the segment's first offset. A record's checksum covers
-//! the first offset, its length and all that follows it, so a record is valid at one place of one segment only.
+//! the first offset, the log's salt, its length and all that follows it. So a record is valid at one place of one
+//! segment only, and bytes that came from outside are no record wherever they lie (see `salt`).
 
 use std::ops::Range;
 
-use super::bytes::{size, take, take_u32, take_u64};
+use super::bytes::{size, small, take, take_u32, take_u64};
 
 /// The version this program writes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes of a segment header.
-pub(super) const SEGMENT_HEADER: usize = 32;
+pub(super) const SEGMENT_HEADER: usize = 36;
 /// Bytes of a record before its payload.
 pub(super) const RECORD_HEADER: usize = 29;
 /// No payload is ever larger, whatever the options say; a length above this is damage.
 pub(super) const MAX_PAYLOAD: u32 = 64 << 20;
 
 const MAGIC: [u8; 8] = *b"SWHKLOG\n";
-const CHECKED: usize = 28;
+/// Bytes before the checksum of a segment header; version 1 had no salt.
+const CHECKED: usize = 32;
+const CHECKED_1: usize = 28;
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub(super) first: u64,
     pub(super) created_us: u64,
+    /// The log's, the same in every segment.
+    pub(super) salt: u32,
 }
 
 /// What a segment's first bytes are.
@@ -47,6 +52,7 @@ impl SegmentHeader {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.created_us.to_le_bytes());
+        out.extend_from_slice(&self.salt.to_le_bytes());
         let crc = crc32c::crc32c(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out
@@ -57,14 +63,18 @@ impl SegmentHeader {
     }
 
     fn fields(bytes: &[u8]) -> Option<HeaderState> {
-        let (checked, mut rest) = (bytes.get(..CHECKED)?, bytes);
+        let mut rest = bytes;
         let magic = take::<8>(&mut rest)?;
         let version = take_u32(&mut rest)?;
-        let header = Self { first: take_u64(&mut rest)?, created_us: take_u64(&mut rest)? };
-        if magic != MAGIC || take_u32(&mut rest)? != crc32c::crc32c(checked) {
+        let (checked, mut crc) = bytes.split_at_checked(if version == 1 { CHECKED_1 } else { CHECKED })?;
+        if magic != MAGIC || take_u32(&mut crc)? != crc32c::crc32c(checked) {
             return None;
         }
-        Some(if version == VERSION { HeaderState::Sound(header) } else { HeaderState::Version(version) })
+        if version != VERSION {
+            return Some(HeaderState::Version(version));
+        }
+        let (first, created_us) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+        Some(HeaderState::Sound(Self { first, created_us, salt: take_u32(&mut rest)? }))
     }
 }
 
@@ -104,13 +114,18 @@ impl Header {
 pub(super) struct Seed(u32);
 
 impl Seed {
-    pub(super) fn new(first: u64) -> Self {
-        Self(crc32c::crc32c(&first.to_le_bytes()))
+    pub(super) fn new(first: u64, salt: u32) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(&first.to_le_bytes()), &salt.to_le_bytes()))
     }
 
     fn crc(self, len: u32, body: &[u8]) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c_append(self.0, &len.to_le_bytes()), body)
     }
+}
+
+/// Records that a segment of so many bytes can hold, at most.
+pub(super) fn room(bytes: u64) -> u32 {
+    small(bytes.saturating_sub(SEGMENT_HEADER as u64) / RECORD_HEADER as u64)
 }
 
 /// Appends one record to `out`.
@@ -158,37 +173,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_valid_in_its_own_segment_only() {
+    fn a_record_is_valid_in_its_own_segment_of_its_own_log_only() {
         let header = Header { len: 3, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
         let mut out = Vec::new();
-        encode(&mut out, Seed::new(5), &header, b"abc");
-        let Decoded::Sound(read, payload) = decode(&out, Seed::new(5)) else { panic!("not sound") };
+        encode(&mut out, Seed::new(5, 1), &header, b"abc");
+        let Decoded::Sound(read, payload) = decode(&out, Seed::new(5, 1)) else { panic!("not sound") };
         assert_eq!((read.seq, read.time_us, read.tag, read.flags, &out[payload]), (7, 8, 9, 1, &b"abc"[..]));
-        assert!(matches!(decode(&out, Seed::new(6)), Decoded::Bad));
-        assert!(matches!(decode(&out[..31], Seed::new(5)), Decoded::Short(32)));
+        assert!(matches!(decode(&out, Seed::new(6, 1)), Decoded::Bad));
+        assert!(matches!(decode(&out, Seed::new(5, 2)), Decoded::Bad));
+        assert!(matches!(decode(&out[..31], Seed::new(5, 1)), Decoded::Short(32)));
     }
 
     #[test]
     fn every_flipped_bit_of_a_record_is_noticed() {
         let header = Header { len: 3, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
         let mut out = Vec::new();
-        encode(&mut out, Seed::new(5), &header, b"abc");
+        encode(&mut out, Seed::new(5, 1), &header, b"abc");
         for bit in 0..out.len() * 8 {
             out[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(decode(&out, Seed::new(5)), Decoded::Sound(..)), "bit {bit}");
+            assert!(!matches!(decode(&out, Seed::new(5, 1)), Decoded::Sound(..)), "bit {bit}");
             out[bit / 8] ^= 1 << (bit % 8);
         }
     }
 
     #[test]
     fn a_segment_header_names_its_version() {
-        let header = SegmentHeader { first: 4, created_us: 5 };
+        let header = SegmentHeader { first: 4, created_us: 5, salt: 6 };
         let mut bytes = header.encode();
         assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Sound(header));
-        bytes[8] = 2;
+        bytes[8] = 3;
         assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Bad);
         let crc = crc32c::crc32c(&bytes[..CHECKED]).to_le_bytes();
         bytes[CHECKED..].copy_from_slice(&crc);
-        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Version(2));
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Version(3));
+    }
+
+    #[test]
+    fn a_segment_header_of_version_1_is_no_damage_but_another_version() {
+        let mut bytes = SegmentHeader { first: 4, created_us: 5, salt: 6 }.encode();
+        bytes.truncate(CHECKED_1);
+        bytes[8] = 1;
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Version(1));
+        bytes[12] ^= 1;
+        assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Bad);
     }
 }

@@ -16,7 +16,8 @@ use super::names::{self, Kind};
 use super::options::Options;
 use super::postings::Place;
 use super::reader::Reader;
-use super::record::{HeaderState, SEGMENT_HEADER, SegmentHeader};
+use super::record::{self, HeaderState, SEGMENT_HEADER, Seed, SegmentHeader};
+use super::salt;
 use super::scan::{Scanner, Span, Step};
 use super::store::{Active, SCAN_CHUNK, Segment, Start, Store};
 use super::writer::Writer;
@@ -34,7 +35,7 @@ pub enum OpenError {
         /// The answer.
         source: io::Error,
     },
-    /// Written by a later program.
+    /// Written by a later program, or by one that was never released.
     #[error("{} has log format version {version}, which this program does not know", file.display())]
     Version {
         /// The segment.
@@ -89,6 +90,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> 
         dir: dir.to_owned(),
         now_us: started_us,
         at_least: options.at_least,
+        salt: 0,
         found: Recovered::default(),
     };
     let start = recovery.run()?;
@@ -106,12 +108,22 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> 
     })
 }
 
+/// A segment as it is found.
+#[derive(Debug, Default)]
+struct SegmentFile {
+    first: u64,
+    len: u64,
+    /// `None` when it is damaged.
+    header: Option<SegmentHeader>,
+}
+
 #[derive(Debug)]
 struct Recovery {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     now_us: u64,
     at_least: u64,
+    salt: u32,
     found: Recovered,
 }
 
@@ -120,31 +132,57 @@ impl Recovery {
         let dir = self.dir.clone();
         self.disk.create_dir_all(&dir).map_err(|e| OpenError::io(&dir, e))?;
         let mut files = self.segment_files()?;
-        let last = files.pop().map_or(0, |(first, _)| first);
-        let mut segments = Vec::with_capacity(files.len() + 1);
-        for (first, len) in files {
-            let path = names::segment(&dir, first);
-            let file = self.disk.open_read(&path).map_err(|e| OpenError::io(&path, e))?;
-            // An unknown age must not make a segment look old: retention would remove it.
-            let created_us = self.header(&*file, first)?.unwrap_or_else(|| {
-                self.note_header(first);
-                self.now_us
-            });
-            segments.push(Segment::new(first, created_us, len));
-        }
-        let (mut segment, mut active, mut end) = self.last(last)?;
-        if end < self.at_least {
-            self.note_lost(last, segment.len(), end);
-            segments.push(segment);
-            (segment, active, end) = self.last(self.at_least)?;
-        }
+        let is_known = self.find_salt(&files)?;
+        let last = files.pop().unwrap_or_default();
+        let mut segments: Vec<_> = files.into_iter().map(|file| self.closed(file)).collect();
+        let room = record::room(last.len);
+        let (segment, active, end) = if is_known || room == 0 {
+            let (segment, active, end) = self.last(last.first, last.header)?;
+            if end < self.at_least {
+                self.note_lost(last.first, segment.len(), end);
+                segments.push(segment);
+                self.last(self.at_least, None)?
+            } else {
+                (segment, active, end)
+            }
+        } else {
+            // Nobody can say what is in it: nothing of it is cut, and none of its offsets is given out again.
+            let end = self.at_least.max(last.first + u64::from(room));
+            self.note_unreadable(last.first, last.len, end);
+            segments.push(self.closed(last));
+            self.last(end, None)?
+        };
         segments.push(segment);
         self.disk.sync_dir(&dir).map_err(|e| OpenError::io(&dir, e))?;
-        Ok(Start { segments, active, damage: self.found.damage.clone(), end })
+        Ok(Start { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
     }
 
-    /// First offsets and lengths, in order; indexes that lost their segment are removed.
-    fn segment_files(&self) -> Result<Vec<(u64, u64)>, OpenError> {
+    /// Takes the salt from the newest sound header, else from its file, else draws one; and sees that the file has it.
+    /// False when there was none.
+    fn find_salt(&mut self, files: &[SegmentFile]) -> Result<bool, OpenError> {
+        let path = names::salt(&self.dir);
+        let filed = salt::read(&*self.disk, &self.dir).map_err(|e| OpenError::io(&path, e))?;
+        let known = files.iter().rev().find_map(|file| file.header).map(|header| header.salt).or(filed);
+        self.salt = known.unwrap_or_else(rand::random);
+        if filed != Some(self.salt)
+            && let Err(e) = salt::write(&*self.disk, &self.dir, self.salt)
+        {
+            // Not needed as long as one header is sound.
+            tracing::warn!(file = %path.display(), error = %e, "cannot write a log's salt");
+        }
+        Ok(known.is_some())
+    }
+
+    fn closed(&mut self, SegmentFile { first, len, header }: SegmentFile) -> Arc<Segment> {
+        if header.is_none() {
+            self.note_header(first);
+        }
+        // An unknown age must not make a segment look old: retention would remove it.
+        Segment::new(first, header.map_or(self.now_us, |header| header.created_us), len)
+    }
+
+    /// The segments in order; indexes that lost their segment are removed.
+    fn segment_files(&self) -> Result<Vec<SegmentFile>, OpenError> {
         let listed = self.disk.list(&self.dir).map_err(|e| OpenError::io(&self.dir, e))?;
         let (mut segments, mut indexes) = (Vec::new(), Vec::new());
         for entry in listed {
@@ -163,16 +201,19 @@ impl Recovery {
                 self.disk.remove(&path).map_err(|e| OpenError::io(&path, e))?;
             }
         }
-        Ok(segments)
+        let known = |(first, len)| Ok(SegmentFile { first, len, header: self.header(first)? });
+        segments.into_iter().map(known).collect()
     }
 
-    /// When a segment was created; `None` when its header is damaged.
-    fn header(&self, file: &dyn File, first: u64) -> Result<Option<u64>, OpenError> {
+    /// A segment's header; `None` when it is damaged.
+    fn header(&self, first: u64) -> Result<Option<SegmentHeader>, OpenError> {
         let path = names::segment(&self.dir, first);
         let mut bytes = [0; SEGMENT_HEADER];
-        let read = file.read_at(&mut bytes, 0).map_err(|e| OpenError::io(&path, e))?;
+        let opened = self.disk.open_read(&path);
+        let read =
+            opened.and_then(|file| file.read_at(&mut bytes, 0)).map_err(|e| OpenError::io(&path, e))?;
         match SegmentHeader::decode(bytes.get(..read).unwrap_or(&[])) {
-            HeaderState::Sound(header) if header.first == first => Ok(Some(header.created_us)),
+            HeaderState::Sound(header) if header.first == first => Ok(Some(header)),
             HeaderState::Version(version) => Err(OpenError::Version { file: path, version }),
             HeaderState::Sound(_) | HeaderState::Bad => Ok(None),
         }
@@ -185,6 +226,14 @@ impl Recovery {
         self.found.damage.push(Damage { file, position, bytes: 0, offsets });
     }
 
+    /// A last segment of a log whose salt is lost; it may have had records up to `end`.
+    fn note_unreadable(&mut self, first: u64, len: u64, end: u64) {
+        let (file, offsets) = (names::segment(&self.dir, first), first..end);
+        tracing::error!(file = %file.display(), ?offsets, "no copy of a log's salt is left: it cannot be read");
+        let position = SEGMENT_HEADER as u64;
+        self.found.damage.push(Damage { file, position, bytes: len - position, offsets });
+    }
+
     fn note_header(&mut self, first: u64) {
         let file = names::segment(&self.dir, first);
         let bytes = SEGMENT_HEADER as u64;
@@ -192,7 +241,11 @@ impl Recovery {
     }
 
     /// Opens or makes the segment that grows.
-    fn last(&mut self, first: u64) -> Result<(Arc<Segment>, Active, u64), OpenError> {
+    fn last(
+        &mut self,
+        first: u64,
+        header: Option<SegmentHeader>,
+    ) -> Result<(Arc<Segment>, Active, u64), OpenError> {
         let path = names::segment(&self.dir, first);
         let failed = |e| OpenError::io(&path, e);
         let (file, is_new) = match self.disk.open(&path) {
@@ -200,10 +253,9 @@ impl Recovery {
             Err(e) if e.kind() == io::ErrorKind::NotFound => (self.disk.create(&path).map_err(failed)?, true),
             Err(e) => return Err(failed(e)),
         };
-        let header = self.header(&*file, first)?;
         let (index, end, len) = self.read_through(&file, first).map_err(failed)?;
         let (created_us, len) = match header {
-            Some(created_us) => (created_us, len),
+            Some(header) => (header.created_us, len),
             None if index.records > 0 => {
                 self.note_header(first);
                 (self.now_us, len)
@@ -218,7 +270,7 @@ impl Recovery {
                         "the last segment of a log is begun anew: it had no header"
                     );
                 }
-                let header = SegmentHeader { first, created_us: self.now_us }.encode();
+                let header = SegmentHeader { first, created_us: self.now_us, salt: self.salt }.encode();
                 file.truncate(0).and_then(|()| file.write_at(&header, 0)).map_err(failed)?;
                 (self.now_us, SEGMENT_HEADER as u64)
             }
@@ -231,7 +283,8 @@ impl Recovery {
     /// Scans the last segment and cuts its torn tail. Returns its index, the log's end and its length.
     fn read_through(&mut self, file: &Arc<dyn File>, first: u64) -> io::Result<(Index, u64, u64)> {
         let limit = file.len()?;
-        let span = Span { first, pos: SEGMENT_HEADER as u64, seq: 0, limit, seq_end: u32::MAX };
+        let seed = Seed::new(first, self.salt);
+        let span = Span { seed, pos: SEGMENT_HEADER as u64, seq: 0, limit, seq_end: u32::MAX };
         let mut scanner = Scanner::new(Arc::clone(file), span, SCAN_CHUNK);
         let mut index = Index::default();
         let mut end = first;

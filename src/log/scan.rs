@@ -32,8 +32,8 @@ pub(super) enum Step {
 /// The part of a segment to walk through.
 #[derive(Debug, Clone)]
 pub(super) struct Span {
-    /// The segment's first offset.
-    pub(super) first: u64,
+    /// Where the segment's checksums start from.
+    pub(super) seed: Seed,
     /// Where the first record lies.
     pub(super) pos: u64,
     /// Its number.
@@ -47,7 +47,6 @@ pub(super) struct Span {
 #[derive(Debug)]
 pub(super) struct Scanner {
     file: Arc<dyn File>,
-    seed: Seed,
     span: Span,
     chunk_size: usize,
     chunk: Bytes,
@@ -57,7 +56,7 @@ pub(super) struct Scanner {
 impl Scanner {
     /// Reads `chunk_size` bytes at a time.
     pub(super) fn new(file: Arc<dyn File>, span: Span, chunk_size: usize) -> Self {
-        Self { file, seed: Seed::new(span.first), span, chunk_size, chunk: Bytes::new(), chunk_pos: 0 }
+        Self { file, span, chunk_size, chunk: Bytes::new(), chunk_pos: 0 }
     }
 
     /// The number of the record that the next step is about.
@@ -134,7 +133,7 @@ impl Scanner {
     }
 
     fn sound_at(&mut self, pos: u64) -> io::Result<Option<(Header, Bytes)>> {
-        let seed = self.seed;
+        let seed = self.span.seed;
         let mut decoded = record::decode(self.window(pos, RECORD_HEADER)?, seed);
         if let Decoded::Short(need) = decoded {
             if pos + need as u64 > self.span.limit {

@@ -16,7 +16,7 @@ use super::damage::{Damage, Health, ReadError};
 use super::index::{Directory, InMemory, Index, IndexFile};
 use super::names;
 use super::postings::{Place, Postings};
-use super::record::SEGMENT_HEADER;
+use super::record::{SEGMENT_HEADER, Seed};
 use super::scan::{Scanner, Span, Step};
 use super::sparse::Sparse;
 use crate::disk::{Disk, File};
@@ -70,6 +70,7 @@ pub(super) struct Located {
 pub(super) struct Store {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
+    pub(super) salt: u32,
     pub(super) segments: RwLock<Vec<Arc<Segment>>>,
     pub(super) active: RwLock<Active>,
     pub(super) end: watch::Sender<u64>,
@@ -84,6 +85,7 @@ pub(super) struct Store {
 /// What recovery found, to start from.
 #[derive(Debug)]
 pub(super) struct Start {
+    pub(super) salt: u32,
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) active: Active,
     pub(super) damage: Vec<Damage>,
@@ -99,6 +101,7 @@ impl Store {
         let store = Self {
             disk,
             dir,
+            salt: start.salt,
             segments: RwLock::new(start.segments),
             active: RwLock::new(start.active),
             end: watch::Sender::new(start.end),
@@ -115,6 +118,11 @@ impl Store {
 
     pub(super) fn health(&self) -> MutexGuard<'_, Health> {
         lock(&self.health)
+    }
+
+    /// Where the checksums of a segment start from.
+    pub(super) fn seed(&self, first: u64) -> Seed {
+        Seed::new(first, self.salt)
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -262,7 +270,7 @@ impl Store {
         let path = names::segment(&self.dir, segment.first);
         tracing::warn!(segment = segment.first, "log index missing or damaged: making it anew");
         let span = Span {
-            first: segment.first,
+            seed: self.seed(segment.first),
             pos: SEGMENT_HEADER as u64,
             seq: 0,
             limit: len,

@@ -75,7 +75,8 @@ impl Reader {
         let all = places.len() < most;
         places.truncate(most);
         let mut bytes: usize = batch.records.iter().map(|record| record.payload.len()).sum();
-        let mut fetch = Fetch::new(self.store.file(first)?, first, place.segment.len());
+        let mut fetch =
+            Fetch::new(self.store.file(first)?, first, self.store.seed(first), place.segment.len());
         let mut rest = places.as_slice();
         while let Some((wanted, behind)) = rest.split_first() {
             rest = behind;
@@ -135,7 +136,7 @@ impl Reader {
         let file = self.store.file(first)?;
         let mut found = Vec::new();
         for wanted in places.into_iter().rev().take(most) {
-            let mut fetch = Fetch::new(Arc::clone(&file), first, place.segment.len());
+            let mut fetch = Fetch::new(Arc::clone(&file), first, self.store.seed(first), place.segment.len());
             match fetch.record(wanted, &[]).map_err(|e| self.failed(first, e))? {
                 Some(record) => found.push(record),
                 None => drop(self.damaged(first, wanted)),
@@ -181,14 +182,15 @@ impl Reader {
 struct Fetch {
     file: Arc<dyn File>,
     first: u64,
+    seed: Seed,
     limit: u64,
     chunk: Vec<u8>,
     chunk_pos: u64,
 }
 
 impl Fetch {
-    fn new(file: Arc<dyn File>, first: u64, limit: u64) -> Self {
-        Self { file, first, limit, chunk: Vec::new(), chunk_pos: 0 }
+    fn new(file: Arc<dyn File>, first: u64, seed: Seed, limit: u64) -> Self {
+        Self { file, first, seed, limit, chunk: Vec::new(), chunk_pos: 0 }
     }
 
     /// The record at `place`; `None` when it is damaged. `rest` are the places asked for next.
@@ -213,7 +215,7 @@ impl Fetch {
     }
 
     fn decode(&self, pos: u64) -> Decoded {
-        decode(self.chunk_from(pos), Seed::new(self.first))
+        decode(self.chunk_from(pos), self.seed)
     }
 
     fn chunk_from(&self, pos: u64) -> &[u8] {

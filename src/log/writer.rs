@@ -19,7 +19,7 @@ use super::index::Index;
 use super::names;
 use super::options::Options;
 use super::postings::Place;
-use super::record::{self, Header, SEGMENT_HEADER, Seed, SegmentHeader};
+use super::record::{self, Header, SEGMENT_HEADER, SegmentHeader};
 use super::store::{Active, Segment, Store};
 use crate::disk::File;
 use crate::model::Clock;
@@ -184,7 +184,7 @@ impl Writer {
         self.buf.shrink_to(2 * self.options.batch_bytes);
         self.places.clear();
         let (first, len) = (self.segment.first, self.segment.len());
-        let seed = Seed::new(first);
+        let seed = self.store.seed(first);
         let records = batch.iter().flat_map(|pending| &pending.records);
         for (record, offset) in records.zip(self.next..) {
             let place = Place { seq: small(offset - first), pos: small(len + self.buf.len() as u64) };
@@ -247,7 +247,7 @@ impl Writer {
         }
         let first = self.next;
         let created_us = self.clock.now_us();
-        let file = match self.create_segment(SegmentHeader { first, created_us }) {
+        let file = match self.create_segment(SegmentHeader { first, created_us, salt: self.store.salt }) {
             Ok(file) => file,
             Err(e) if is_full(&e) => {
                 // Left behind, it is made anew by the next try, or found empty by recovery.

@@ -19,14 +19,18 @@ fn index(first: u64) -> PathBuf {
     Path::new(DIR).join(format!("{first:020}.index"))
 }
 
-/// A log of one segment with 12 records, and its bytes.
-fn one_segment() -> Vec<u8> {
+/// The bytes of a log of one segment with 12 records, and of its salt.
+fn one_segment() -> (Vec<u8>, Vec<u8>) {
     let disk = CutDisk::default();
     let log = OpenLog::new(&disk, &Options::default());
     for _ in 0..4 {
         log.append(3).unwrap();
     }
-    disk.bytes(&segment(0))
+    (disk.bytes(&segment(0)), disk.bytes(&salt()))
+}
+
+fn salt() -> PathBuf {
+    Path::new(DIR).join("salt")
 }
 
 /// Three closed segments of 10 records and an active one of 5.
@@ -47,8 +51,8 @@ fn reopened(disk: &CutDisk) -> OpenLog {
 
 #[test]
 fn a_flipped_byte_of_the_last_segment_costs_one_record_and_is_reported() {
-    let clean = one_segment();
-    let mut starts: Vec<usize> = vec![32];
+    let (clean, salted) = one_segment();
+    let mut starts: Vec<usize> = vec![36];
     for offset in 0..12 {
         starts.push(starts[offset] + 29 + expected(offset as u64).payload.len());
     }
@@ -59,6 +63,7 @@ fn a_flipped_byte_of_the_last_segment_costs_one_record_and_is_reported() {
             let mut bytes = clean.clone();
             bytes[at] ^= flip;
             disk.put(&segment(0), bytes);
+            disk.put(&salt(), salted.clone());
             let log = reopened(&disk);
             let read: BTreeSet<u64> = log.read_all().records.iter().map(|r| r.offset).collect();
             let hit = starts.partition_point(|start| *start <= at).checked_sub(1).map(|n| n as u64);
@@ -86,7 +91,7 @@ fn a_flipped_byte_of_the_last_segment_costs_one_record_and_is_reported() {
 
 #[test]
 fn a_torn_tail_is_cut_at_every_length_and_reported() {
-    let clean = one_segment();
+    let (clean, _) = one_segment();
     for len in 0..clean.len() {
         let disk = CutDisk::default();
         disk.put(&segment(0), clean[..len].to_vec());
@@ -94,8 +99,8 @@ fn a_torn_tail_is_cut_at_every_length_and_reported() {
         let log = reopened(&disk);
         let end = log.reader.end();
         assert_eq!(log.read_all().records.len() as u64, end);
-        assert_eq!(log.recovered.begun_anew, len < 32);
-        if len >= 32 {
+        assert_eq!(log.recovered.begun_anew, len < 36);
+        if len >= 36 {
             assert_eq!(report.records, end);
             assert_eq!(report.torn_bytes, log.recovered.cut_bytes);
         }
@@ -109,11 +114,10 @@ fn a_torn_tail_is_cut_at_every_length_and_reported() {
 
 #[test]
 fn a_flipped_byte_of_a_closed_segment_is_named_by_every_way_of_reading() {
-    let clean = four_segments();
-    let bytes = clean.bytes(&segment(10));
-    for at in (0..bytes.len()).step_by(3) {
+    let len = four_segments().bytes(&segment(10)).len();
+    for at in (0..len).step_by(3) {
         let disk = four_segments();
-        let mut damaged = bytes.clone();
+        let mut damaged = disk.bytes(&segment(10));
         damaged[at] ^= 0x10;
         disk.put(&segment(10), damaged);
         let log = reopened(&disk);
@@ -122,7 +126,7 @@ fn a_flipped_byte_of_a_closed_segment_is_named_by_every_way_of_reading() {
         assert_eq!(report.damage, log.reader.health().damage, "byte {at}");
         assert_eq!(report.damage.len(), 1);
         assert_eq!(report.damage[0].file, segment(10));
-        if at < 32 {
+        if at < 36 {
             assert_eq!(all.records.len(), 35, "all records survive the header");
             continue;
         }
@@ -185,15 +189,25 @@ fn an_index_that_is_missing_or_damaged_is_made_anew() {
 }
 
 #[test]
-fn a_segment_of_a_later_version_is_refused_by_name() {
-    let disk = four_segments();
-    let mut bytes = disk.bytes(&segment(10));
-    bytes[8] = 2;
-    let crc = crc32c::crc32c(&bytes[..28]).to_le_bytes();
-    bytes[28..32].copy_from_slice(&crc);
-    disk.put(&segment(10), bytes);
-    let opened = OpenLog::try_open(Arc::new(disk), Path::new(DIR), &Options::default());
-    assert!(matches!(opened.err(), Some(OpenError::Version { file, version: 2 }) if file == segment(10)));
+fn a_segment_of_another_version_is_refused_by_name() {
+    // Version 1 had no salt: its checksum lies 4 bytes before that of any other.
+    for (version, checked, first) in [(1, 28, 10), (3, 32, 10), (1, 28, 30), (3, 32, 30)] {
+        let disk = four_segments();
+        let mut bytes = disk.bytes(&segment(first));
+        bytes[8] = version;
+        let crc = crc32c::crc32c(&bytes[..checked]).to_le_bytes();
+        bytes[checked..checked + 4].copy_from_slice(&crc);
+        if first == 30 {
+            bytes.truncate(checked + 4);
+        }
+        disk.put(&segment(first), bytes.clone());
+        let opened = OpenLog::try_open(Arc::new(disk.clone()), Path::new(DIR), &Options::default());
+        let error = opened.err().unwrap();
+        assert!(matches!(&error, OpenError::Version { file, version: v }
+            if *file == segment(first) && *v == u32::from(version)));
+        assert!(error.to_string().ends_with(&format!("version {version}, which this program does not know")));
+        assert_eq!(disk.bytes(&segment(first)), bytes, "and left as it is");
+    }
 }
 
 #[test]

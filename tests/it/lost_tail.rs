@@ -20,7 +20,7 @@ async fn events_after_a_lost_end_are_delivered_and_what_is_lost_is_reported() {
     app.stop().await;
     // Down to its header, which is where a segment may end.
     let path = app.dir().join("events/00000000000000000000.log");
-    OpenOptions::new().write(true).open(path).unwrap().set_len(32).unwrap();
+    OpenOptions::new().write(true).open(path).unwrap().set_len(36).unwrap();
 
     receiver.forget();
     app.restart(None).await;

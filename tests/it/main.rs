@@ -33,6 +33,7 @@ mod log_damage;
 mod log_format;
 mod log_model;
 mod log_power;
+mod log_salt;
 mod lost_tail;
 mod open_log;
 mod openapi;
