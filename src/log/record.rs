@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! segment header   magic 8 | version u32 | first offset u64 | created µs u64 | salt u32 | CRC-32C u32 over the rest
-//! record           length u32 | CRC-32C u32 | seq u32 | time µs u64 | tag u64 | flags u8 | payload
+//! record           length u32 | CRC-32C u32 | seq u32 | time µs u64 | tag u64 | flags u8 | head u32 | payload
 //! ```
 //!
 //! All numbers are little-endian. `seq` counts from the segment's first offset. A record's checksum covers
-//! the first offset, the log's salt, its length and all that follows it. So a record is valid at one place of one
-//! segment only, and bytes that came from outside are no record wherever they lie (see `salt`).
+//! the first offset, the log's salt, its length and all that follows it but `head`, which is the checksum of what is
+//! before it. So a record is valid at one place of one segment only, bytes that came from outside are no record wherever
+//! they lie (see `salt`), and to see that they are none takes no look at what would be their payload.
 
 use std::ops::Range;
 
@@ -18,7 +19,9 @@ pub(super) const VERSION: u32 = 2;
 /// Bytes of a segment header.
 pub(super) const SEGMENT_HEADER: usize = 36;
 /// Bytes of a record before its payload.
-pub(super) const RECORD_HEADER: usize = 29;
+pub(super) const RECORD_HEADER: usize = 33;
+/// Of these, before the header's own checksum.
+const HEAD: usize = 29;
 /// No payload is ever larger, whatever the options say; a length above this is damage.
 pub(super) const MAX_PAYLOAD: u32 = 64 << 20;
 
@@ -118,8 +121,15 @@ impl Seed {
         Self(crc32c::crc32c_append(crc32c::crc32c(&first.to_le_bytes()), &salt.to_le_bytes()))
     }
 
-    fn crc(self, len: u32, body: &[u8]) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c_append(self.0, &len.to_le_bytes()), body)
+    /// Of a whole record: its length, what follows its checksum in the header, and the payload.
+    fn record(self, len: u32, rest: &[u8], payload: &[u8]) -> u32 {
+        let crc = crc32c::crc32c_append(self.0, &len.to_le_bytes());
+        crc32c::crc32c_append(crc32c::crc32c_append(crc, rest), payload)
+    }
+
+    /// Of a record's header.
+    fn head(self, head: &[u8]) -> u32 {
+        crc32c::crc32c_append(self.0, head)
     }
 }
 
@@ -130,18 +140,21 @@ pub(super) fn room(bytes: u64) -> u32 {
 
 /// Appends one record to `out`.
 pub(super) fn encode(out: &mut Vec<u8>, seed: Seed, header: &Header, payload: &[u8]) {
+    let mut rest = [0; HEAD - 8];
+    let (seq, others) = rest.split_at_mut(4);
+    seq.copy_from_slice(&header.seq.to_le_bytes());
+    let (time, others) = others.split_at_mut(8);
+    time.copy_from_slice(&header.time_us.to_le_bytes());
+    let (tag, flags) = others.split_at_mut(8);
+    tag.copy_from_slice(&header.tag.to_le_bytes());
+    flags.fill(header.flags);
     let start = out.len();
     out.extend_from_slice(&header.len.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&header.seq.to_le_bytes());
-    out.extend_from_slice(&header.time_us.to_le_bytes());
-    out.extend_from_slice(&header.tag.to_le_bytes());
-    out.push(header.flags);
+    out.extend_from_slice(&seed.record(header.len, &rest, payload).to_le_bytes());
+    out.extend_from_slice(&rest);
+    let head = seed.head(out.get(start..).unwrap_or(&[]));
+    out.extend_from_slice(&head.to_le_bytes());
     out.extend_from_slice(payload);
-    let crc = seed.crc(header.len, out.get(start + 8..).unwrap_or(&[]));
-    if let Some(place) = out.get_mut(start + 4..start + 8) {
-        place.copy_from_slice(&crc.to_le_bytes());
-    }
 }
 
 /// What the bytes at a position are.
@@ -157,12 +170,17 @@ pub(super) enum Decoded {
 
 /// Judges the record at the start of `bytes`.
 pub(super) fn decode(bytes: &[u8], seed: Seed) -> Decoded {
-    let Some(header) = Header::peek(bytes) else { return Decoded::Short(RECORD_HEADER) };
-    if header.len > MAX_PAYLOAD {
+    let (Some(header), Some(head)) = (Header::peek(bytes), bytes.get(HEAD..RECORD_HEADER)) else {
+        return Decoded::Short(RECORD_HEADER);
+    };
+    if seed.head(bytes.get(..HEAD).unwrap_or(&[])).to_le_bytes() != head || header.len > MAX_PAYLOAD {
         return Decoded::Bad;
     }
-    let Some(body) = bytes.get(8..header.record_len()) else { return Decoded::Short(header.record_len()) };
-    if seed.crc(header.len, body) != header.crc {
+    let (Some(rest), Some(payload)) = (bytes.get(8..HEAD), bytes.get(RECORD_HEADER..header.record_len()))
+    else {
+        return Decoded::Short(header.record_len());
+    };
+    if seed.record(header.len, rest, payload) != header.crc {
         return Decoded::Bad;
     }
     Decoded::Sound(header, RECORD_HEADER..header.record_len())
@@ -181,7 +199,17 @@ mod tests {
         assert_eq!((read.seq, read.time_us, read.tag, read.flags, &out[payload]), (7, 8, 9, 1, &b"abc"[..]));
         assert!(matches!(decode(&out, Seed::new(6, 1)), Decoded::Bad));
         assert!(matches!(decode(&out, Seed::new(5, 2)), Decoded::Bad));
-        assert!(matches!(decode(&out[..31], Seed::new(5, 1)), Decoded::Short(32)));
+        assert!(matches!(decode(&out[..35], Seed::new(5, 1)), Decoded::Short(36)));
+    }
+
+    #[test]
+    fn a_header_that_nobody_wrote_is_told_without_a_look_at_what_would_be_its_payload() {
+        let header = Header { len: 1 << 20, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
+        let mut out = Vec::new();
+        encode(&mut out, Seed::new(5, 1), &header, &vec![0; 1 << 20]);
+        let head = &out[..RECORD_HEADER];
+        assert!(matches!(decode(head, Seed::new(5, 1)), Decoded::Short(need) if need == out.len()));
+        assert!(matches!(decode(head, Seed::new(5, 2)), Decoded::Bad));
     }
 
     #[test]

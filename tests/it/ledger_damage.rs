@@ -157,7 +157,7 @@ fn ends(bytes: &[u8]) -> BTreeSet<usize> {
     let mut ends = BTreeSet::from([36]);
     while let Some(len) = ends.last().and_then(|at| bytes.get(*at..at + 4)) {
         let len = u32::from_le_bytes(len.try_into().unwrap());
-        ends.insert(ends.last().unwrap() + 29 + usize::try_from(len).unwrap());
+        ends.insert(ends.last().unwrap() + 33 + usize::try_from(len).unwrap());
     }
     ends
 }

@@ -54,7 +54,7 @@ fn a_flipped_byte_of_the_last_segment_costs_one_record_and_is_reported() {
     let (clean, salted) = one_segment();
     let mut starts: Vec<usize> = vec![36];
     for offset in 0..12 {
-        starts.push(starts[offset] + 29 + expected(offset as u64).payload.len());
+        starts.push(starts[offset] + 33 + expected(offset as u64).payload.len());
     }
     assert_eq!(starts[12], clean.len());
     for at in 0..clean.len() {

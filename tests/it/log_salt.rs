@@ -10,7 +10,7 @@ use crate::cut_disk::{CutDisk, Tear};
 use crate::open_log::{DIR, OpenLog, block_on, expected};
 
 /// Bytes of a segment's header, and of a record's.
-const HEADERS: (usize, usize) = (36, 29);
+const HEADERS: (usize, usize) = (36, 33);
 const OWN: u64 = 1;
 const OTHERS: u64 = 2;
 
@@ -51,14 +51,11 @@ fn zero(disk: &CutDisk, first: u64, count: usize) {
 /// A whole record with the number 1, as the documented format has it, for a checksum that starts from `start`.
 fn image(start: &[u8]) -> Vec<u8> {
     let payload = b"never published";
-    let mut body = 1u32.to_le_bytes().to_vec();
-    body.extend(7u64.to_le_bytes());
-    body.extend(OTHERS.to_le_bytes());
-    body.push(0);
-    body.extend(payload);
+    let rest = [&1u32.to_le_bytes()[..], &7u64.to_le_bytes(), &OTHERS.to_le_bytes(), &[0]].concat();
     let len = u32::try_from(payload.len()).unwrap().to_le_bytes();
-    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(start), &len), &body);
-    [&len[..], &crc.to_le_bytes(), &body].concat()
+    let checksum = |bytes: &[&[u8]]| crc32c::crc32c_append(crc32c::crc32c(start), &bytes.concat());
+    let head = [&len[..], &checksum(&[&len, &rest, payload]).to_le_bytes(), &rest].concat();
+    [&head[..], &checksum(&[&head]).to_le_bytes(), payload].concat()
 }
 
 /// The tags of what is read after somebody has sent the image of a record, made for the log's salt by `start`, and
