@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rustix::fs::{Advice, fadvise};
@@ -20,6 +20,8 @@ const HOOKS: u64 = 10_000;
 const BATCH: u64 = 500;
 const CLIENTS: u64 = 4;
 const STARTS: usize = 5;
+/// The allocator gives back what is not used any more in so long.
+const GIVES_BACK: Duration = Duration::from_secs(20);
 
 pub(crate) fn run() {
     let events = crate::asked_events(200_000);
@@ -46,9 +48,10 @@ pub(crate) fn run() {
              first tenth, {last:.0} in the last"
         );
         line("waiting", &format!("{events} events, {HOOKS} hooks"), &figure);
+        tokio::time::sleep(GIVES_BACK).await;
         let (now, most) = process.memory_mb();
         let figure = format!(
-            "{idle:.0} MB idle, {with_hooks:.0} with the hooks, {now:.0} at the end, {most:.0} at the most"
+            "{idle:.0} MB idle, {with_hooks:.0} with the hooks, {most:.0} at the most, {now:.0} at the end"
         );
         line("waiting", "memory", &figure);
     });
@@ -67,6 +70,7 @@ fn starts(dir: &Path, mut process: Process) {
         process = Process::start(dir);
         warm.push(process.ready_ms);
         cpu.push(process.cpu() * 1e3);
+        std::thread::sleep(GIVES_BACK);
         memory.push(process.memory_mb().0);
     }
     let (cold, warm, cpu, memory) = (median(cold), median(warm), median(cpu), median(memory));

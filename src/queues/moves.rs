@@ -93,6 +93,9 @@ impl Queue {
             }
             self.drop_if_empty(entry.lane);
         }
+        // A window that was full once leaves room for its lanes behind: more than all the rest of a hook that waits.
+        self.lanes.shrink_to(keep);
+        self.ready.shrink_to(keep);
         self.entries.len() < before
     }
 
