@@ -28,7 +28,7 @@ pub(crate) fn run() {
         }
         let is_settled = async || {
             let status = program.queues.status(hook).await.unwrap();
-            status.is_some_and(|status| status.waiting == 0 && status.cursor == EVENTS)
+            status.is_some_and(|status| status.waiting == 0 && status.cursor >= EVENTS)
         };
         while !is_settled().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
