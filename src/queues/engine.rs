@@ -84,7 +84,7 @@ pub struct Engine {
     pub(super) events: Reader,
     pub(super) ledger: Ledger,
     pub(super) state: State,
-    changes: mpsc::Receiver<Change>,
+    pub(super) changes: mpsc::Receiver<Change>,
     commands: mpsc::Receiver<Command>,
     pub(super) jobs: mpsc::Sender<Job>,
     results: mpsc::Receiver<Vec<Attempt>>,

@@ -19,6 +19,10 @@ impl Engine {
             return Ok(false);
         }
         let batch = self.events.read(self.routed, max, READ_BYTES)?;
+        // A change that was answered before one of these events was handed in stands in the feed by now.
+        while let Ok(change) = self.changes.try_recv() {
+            self.change(change);
+        }
         for record in &batch.records {
             self.route(record);
         }
