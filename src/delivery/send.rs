@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, RETRY_AFTER};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::client::{Client, Outgoing};
 use super::connect::{ConnectTimedOut, TooLong};
@@ -31,10 +31,14 @@ pub(super) struct Caps {
 /// reached the cap; a body that breaks off is a closed connection.
 pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us: u64) -> AttemptResult {
     let limit = request.timeout.unwrap_or(client.timeout);
-    match timeout(limit, answer(client, request, caps, now_us)).await {
-        Ok(Ok(response)) => AttemptResult::Answered(response),
-        Ok(Err(error)) => AttemptResult::Failed(error),
-        Err(_) => AttemptResult::Failed(TransportError::Timeout),
+    // The time is looked at first: an answer that came too late does not count, however late this is polled.
+    tokio::select! {
+        biased;
+        () = sleep(limit) => AttemptResult::Failed(TransportError::Timeout),
+        answered = answer(client, request, caps, now_us) => match answered {
+            Ok(response) => AttemptResult::Answered(response),
+            Err(error) => AttemptResult::Failed(error),
+        },
     }
 }
 

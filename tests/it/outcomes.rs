@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, call_event};
 use crate::support::look::{LONG, attempts_when, body, document, number, queue_when, settled};
+use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver, closed_uri};
 
 /// Failures never disable a hook here.
@@ -206,4 +207,22 @@ async fn a_delivery_out_of_tries_is_dead_when_the_hook_works_and_its_lane_goes_o
     let queue = settled(&app.api, &hook).await;
     assert_eq!((&queue["dead"], &queue["state"]), (&json!(1), &json!("idle")));
     app.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_came_after_its_time_does_not_count_however_late_it_is_looked_at() {
+    let (dir, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    let late = Duration::from_millis(1500);
+    receiver.mood(Mood::After(late, Box::new(Mood::Ok)));
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let hook = api.hook(json!({"uri": receiver.uri("/"), "timeout_ms": 1000, "retries": 1})).await;
+    api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    receiver.wait_for(1, LONG).await;
+    // Answer and time are both there when the program goes on.
+    process.signal("STOP");
+    tokio::time::sleep(late + Duration::from_secs(1)).await;
+    process.signal("CONT");
+    let rows = attempts_when(&api, &hook, 1).await;
+    assert_eq!(rows[0]["client_error"], "timeout", "{rows:?}");
 }
