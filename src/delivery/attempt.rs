@@ -30,19 +30,22 @@ pub(super) struct Maker {
     pub(super) room: Room,
 }
 
-/// An event's record: kept in memory, or read from the log; `None` when retention has dropped it.
-pub(super) type Fetched = Result<Option<Bytes>, Unreadable>;
+/// An event's record, kept in memory or read from the log; else what that makes of the attempt.
+pub(super) type Fetched = Result<Bytes, AttemptResult>;
+
+/// Reads the record of an event: expired when retention has dropped it. Blocks.
+pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
+    match events.get(offset) {
+        Ok(record) => record.map(|r| r.payload).ok_or(AttemptResult::Expired),
+        Err(error) => {
+            tracing::error!(offset, %error, "event cannot be read from the log");
+            Err(UNREADABLE)
+        }
+    }
+}
 
 /// The log could not give a record.
-pub(super) struct Unreadable;
-
-/// Reads the record of an event. Blocks.
-pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
-    events.get(offset).map(|record| record.map(|r| r.payload)).map_err(|error| {
-        tracing::error!(offset, %error, "event cannot be read from the log");
-        Unreadable
-    })
-}
+const UNREADABLE: AttemptResult = AttemptResult::Failed(TransportError::Other);
 
 impl Maker {
     /// Makes it.
@@ -54,9 +57,8 @@ impl Maker {
     ) -> Attempt {
         let mut started = Instant::now();
         let (result, max_tries) = match record {
-            Ok(Some(record)) => self.make(&job, record, target, &mut started).await,
-            Ok(None) => (AttemptResult::Expired, None),
-            Err(Unreadable) => (AttemptResult::Failed(TransportError::Other), None),
+            Ok(record) => self.make(&job, record, target, &mut started).await,
+            Err(result) => (result, None),
         };
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         log(&job, &result, duration_us);
@@ -82,9 +84,8 @@ impl Maker {
             drop(record);
             taken = self.room.take(share, bytes).await;
             record = match self.fetch(job.key.offset).await {
-                Ok(Some(record)) => record,
-                Ok(None) => return (AttemptResult::Expired, max_tries),
-                Err(Unreadable) => return (AttemptResult::Failed(TransportError::Other), max_tries),
+                Ok(record) => record,
+                Err(result) => return (result, max_tries),
             };
         }
         *started = Instant::now();
@@ -125,7 +126,7 @@ impl Maker {
         let (events, mut reading) = (self.events.clone(), JoinSet::new());
         reading.spawn_blocking(move || fetch(&events, offset));
         // Only a defect ends a read without an answer.
-        reading.join_next().await.and_then(Result::ok).unwrap_or(Err(Unreadable))
+        reading.join_next().await.and_then(Result::ok).unwrap_or(Err(UNREADABLE))
     }
 }
 

@@ -2,6 +2,7 @@
 //! `connect`.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,7 +66,7 @@ impl Address {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
-    pub(super) address: std::sync::Arc<Address>,
+    pub(super) address: Arc<Address>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Without one the client's holds.

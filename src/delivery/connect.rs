@@ -4,7 +4,6 @@
 //! The last bound is for receivers that answer with interim responses without end (RFC 9110, 15.2): the client
 //! would read them for as long as the attempt may take, in the thread that all deliveries share.
 
-use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,13 +18,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::guard::Guard;
+use super::guard::{BoxError, Connecting, Guard};
 
 /// A connection that stands still is asked whether anybody is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-type BoxError = Box<dyn Error + Send + Sync>;
-type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// No connection within the connect timeout, TLS included.
 #[derive(Debug, thiserror::Error)]

@@ -65,12 +65,15 @@ impl Guard {
     }
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
+/// What the client takes for an error of ours.
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
+/// A step of a connection that is being made.
+pub(super) type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 impl Service<Name> for Guard {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = Connecting<Self::Response>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))

@@ -95,7 +95,7 @@ impl Delivery {
             }
             for mut job in jobs.drain(..) {
                 match job.record.take() {
-                    Some(record) => self.start(&mut under_way, job, Ok(Some(record))),
+                    Some(record) => self.start(&mut under_way, job, Ok(record)),
                     None => unread.push(job),
                 }
             }
@@ -154,7 +154,7 @@ fn read(events: &Reader, jobs: Vec<Job>) -> (Vec<(Job, Fetched)>, Vec<Job>) {
         && let Some(job) = jobs.next()
     {
         let record = fetch(events, job.key.offset);
-        if let Ok(Some(record)) = &record {
+        if let Ok(record) = &record {
             bytes += record.len();
         }
         read.push((job, record));

@@ -140,18 +140,17 @@ pub(super) fn room(bytes: u64) -> u32 {
 
 /// Appends one record to `out`.
 pub(super) fn encode(out: &mut Vec<u8>, seed: Seed, header: &Header, payload: &[u8]) {
-    let mut rest = [0; HEAD - 8];
-    let (seq, others) = rest.split_at_mut(4);
-    seq.copy_from_slice(&header.seq.to_le_bytes());
-    let (time, others) = others.split_at_mut(8);
-    time.copy_from_slice(&header.time_us.to_le_bytes());
-    let (tag, flags) = others.split_at_mut(8);
-    tag.copy_from_slice(&header.tag.to_le_bytes());
-    flags.fill(header.flags);
     let start = out.len();
     out.extend_from_slice(&header.len.to_le_bytes());
-    out.extend_from_slice(&seed.record(header.len, &rest, payload).to_le_bytes());
-    out.extend_from_slice(&rest);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&header.seq.to_le_bytes());
+    out.extend_from_slice(&header.time_us.to_le_bytes());
+    out.extend_from_slice(&header.tag.to_le_bytes());
+    out.push(header.flags);
+    let crc = seed.record(header.len, out.get(start + 8..).unwrap_or(&[]), payload);
+    if let Some(place) = out.get_mut(start + 4..start + 8) {
+        place.copy_from_slice(&crc.to_le_bytes());
+    }
     let head = seed.head(out.get(start..).unwrap_or(&[]));
     out.extend_from_slice(&head.to_le_bytes());
     out.extend_from_slice(payload);

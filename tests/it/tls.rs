@@ -56,15 +56,21 @@ async fn terminator(receiver: SocketAddr) -> Terminator {
     Terminator { address, certificate: cert.pem(), connections, _running: stop.drop_guard() }
 }
 
-#[tokio::test]
-async fn a_receiver_whose_certificate_the_system_trusts_gets_its_events_over_one_connection() {
-    let receiver = Receiver::start().await;
-    let tls = terminator(receiver.address()).await;
+/// The program on a system that trusts this certificate and no other.
+async fn trusting(tls: &Terminator) -> (tempfile::TempDir, Process) {
     let dir = tempfile::tempdir().unwrap();
     let trusted = dir.path().join("trusted.pem");
     std::fs::write(&trusted, &tls.certificate).unwrap();
     let trust = [("SSL_CERT_FILE", trusted.to_str().unwrap().to_owned())];
     let process = Process::serve_in(&trust, &dir.path().join("data"), &[]).await;
+    (dir, process)
+}
+
+#[tokio::test]
+async fn a_receiver_whose_certificate_the_system_trusts_gets_its_events_over_one_connection() {
+    let receiver = Receiver::start().await;
+    let tls = terminator(receiver.address()).await;
+    let (_dir, process) = trusting(&tls).await;
     let api = process.api().await;
     let hook = api.hook(json!({"uri": format!("https://localhost:{}/", tls.address.port())})).await;
     for n in 1..=5 {
@@ -80,11 +86,7 @@ async fn a_receiver_whose_certificate_the_system_trusts_gets_its_events_over_one
 async fn a_certificate_that_nobody_vouches_for_or_of_another_name_fails_the_attempt() {
     let receiver = Receiver::start().await;
     let (known, unknown) = (terminator(receiver.address()).await, terminator(receiver.address()).await);
-    let dir = tempfile::tempdir().unwrap();
-    let trusted = dir.path().join("trusted.pem");
-    std::fs::write(&trusted, &known.certificate).unwrap();
-    let trust = [("SSL_CERT_FILE", trusted.to_str().unwrap().to_owned())];
-    let process = Process::serve_in(&trust, &dir.path().join("data"), &[]).await;
+    let (_dir, process) = trusting(&known).await;
     let api = process.api().await;
     let mut hooks = Vec::new();
     for uri in [
