@@ -77,15 +77,22 @@ impl Broker {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits until the declaration of a durable queue (of a name found nowhere else) is in the broker's files:
-    /// it answers before that, and forgets the queue when it is killed before that.
+    /// Waits until the declaration of a durable queue is in the broker's files: it answers before that, and
+    /// forgets the queue when it is killed before that. In the log of transactions the decision stands after what
+    /// was decided and may come seconds later; without it the declaration counts as undone.
     pub async fn has_written(&self, queue: &str) {
         let data = self.dir.path().join("data").join(format!("{}@localhost", self.node));
+        // A resource's kind and name as Erlang writes them: the end of an atom, a binary with its length.
+        let length = u32::try_from(queue.len()).unwrap().to_be_bytes();
+        let name = [b"queuem", &length[..], queue.as_bytes()].concat();
         let written = || {
-            let files = std::fs::read_dir(&data)
-                .unwrap()
-                .filter_map(|entry| std::fs::read(entry.unwrap().path()).ok());
-            files.into_iter().any(|bytes| bytes.windows(queue.len()).any(|w| w == queue.as_bytes()))
+            let mut files = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+            files.any(|path| {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                let after = find(&bytes, &name).and_then(|at| bytes.get(at..));
+                let is_log = path.extension().is_some_and(|ending| ending == "LOG");
+                after.is_some_and(|after| !is_log || find(after, b"committed").is_some())
+            })
         };
         eventually_true("the broker has written down its queue", START_WITHIN, written).await;
     }
@@ -161,6 +168,10 @@ impl Drop for Broker {
         self.epmd.kill().unwrap();
         self.epmd.wait().unwrap();
     }
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
 /// A command whose process is killed when the thread that starts it ends. A test's own thread lives as long

@@ -84,6 +84,8 @@ async fn torture(seed: u64, count: usize) {
     settings.push(format!("log.reserve_bytes={RESERVE}"));
     settings.push(format!("ledger.reserve_bytes={}", RESERVE / 4));
     let process = Process::serve(&disk.data_dir(), &settings).await;
+    // What is published to a queue that a killed broker forgets is the broker's loss.
+    broker.has_written("switchhook").await;
     let api = process.api().await;
     for (path, ordering) in HOOKS {
         let retry = json!({"max_attempts": 100});
