@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::client::{Address, Outgoing};
@@ -32,7 +32,7 @@ pub(super) struct Target {
     pub(super) hook: Arc<Hook>,
     address: Option<Arc<Address>>,
     method: Method,
-    headers: HeaderMap,
+    headers: Box<[(HeaderName, HeaderValue)]>,
     /// What its attempts at large events may take.
     pub(super) share: OnceLock<Share>,
 }
@@ -50,14 +50,14 @@ pub(super) enum NoRequest {
 
 impl Target {
     pub(super) fn new(hook: Arc<Hook>) -> Self {
-        let mut headers = HeaderMap::with_capacity(16);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         let mut put = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        put("user-agent", USER_AGENT);
-        put("accept", "*/*");
         put("x-hook-id", &hook.id.to_string());
         put("x-account-id", &hook.account.to_string());
         let mut url = Url::parse(&hook.uri).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
@@ -79,6 +79,8 @@ impl Target {
             Verb::Put => Method::PUT,
         };
         let address = url.and_then(Address::new).map(Arc::new);
+        // There is one for each hook: a map's spare room would be most of it.
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Self { hook, address, method, headers, share: OnceLock::new() }
     }
 
@@ -113,7 +115,7 @@ impl Target {
         };
         let address = address.ok_or(NoRequest::InvalidUri)?;
         let mut headers = HeaderMap::with_capacity(HEADERS.max(self.headers.len() + 8));
-        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers.extend(self.headers.iter().cloned());
         if let Some(content_type) = wire.content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }

@@ -51,6 +51,7 @@ impl Engine {
             image.entries.push((*offset, entry.lane, past));
         }
         image.spilled = queue.lanes.iter().filter_map(|(key, lane)| Some((*key, lane.spilled?))).collect();
+        image.past = queue.past.iter().map(|(offset, past)| (*offset, *past)).collect();
         image.settled = queue.settled.iter().copied().collect();
         if at == 0 {
             image.failures = slot.health.failures().collect();

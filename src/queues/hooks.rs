@@ -231,7 +231,7 @@ fn restored(
         line.queue.restore_spilled(*lane, *from);
     }
     line.queue.settled.extend(&image.settled);
-    line.queue.past.extend(&recovered.past);
+    line.queue.past.extend(image.past.iter().copied());
     line.waiting = image.waiting;
     line.uncounted_until = image.uncounted_until;
     line.totals = image.totals;

@@ -19,6 +19,20 @@ impl Queue {
         }
     }
 
+    /// Passes over events that are not for this queue.
+    pub fn skip_to(&mut self, next: u64) {
+        if next > self.next {
+            self.next = next;
+            if self.settled.is_empty() && self.past.is_empty() {
+                return;
+            }
+            if self.spilled == 0 {
+                self.settled = self.settled.split_off(&next);
+                self.past = self.past.split_off(&next);
+            }
+        }
+    }
+
     /// The hook's ordering changed: everything unsettled is put into new lanes. Not while a lane has a rest in
     /// the log, which only its present key can find: false then, to be asked again later.
     pub fn reorder(&mut self, ordering: Ordering) -> bool {
@@ -70,33 +84,43 @@ impl Queue {
         self.skip_to(floor);
     }
 
-    /// Forgets the newest deliveries that nobody has tried, from `floor` on, until only `keep` are left: they are
-    /// taken again when the log is read on. Whether there were any.
+    /// Forgets the newest deliveries that wait, from `floor` on, until only `keep` are left: they are taken again
+    /// when the log is read on. Of those that have been tried it is kept how often. Whether there were any.
     pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
         let spilled = self.lanes.values().filter_map(|lane| lane.spilled).max().map_or(0, |from| from + 1);
         let (floor, before) = (floor.max(self.touched).max(spilled), self.entries.len());
         while self.entries.len() > keep
             && let Some(newest) = self.entries.last_entry()
             && *newest.key() >= floor
-            && newest.get().attempts == 0
             && newest.get().state == EntryState::Waiting
         {
             let (offset, entry) = newest.remove_entry();
             self.next = offset;
-            if let Some(lane) = self.lanes.get_mut(&entry.lane) {
-                lane.remove(offset);
-                if lane.order.is_empty()
-                    && let Some(due) = lane.due.take()
-                {
-                    self.timers.remove(&(due, entry.lane));
-                }
-            }
-            self.drop_if_empty(entry.lane);
+            self.forget(offset, &entry);
         }
         // A window that was full once leaves room for its lanes behind: more than all the rest of a hook that waits.
         self.lanes.shrink_to(keep);
+        self.ready.retain(|key| self.lanes.contains_key(key));
         self.ready.shrink_to(keep);
         self.entries.len() < before
+    }
+
+    /// Takes a waiting delivery out of its lane; it comes again with what is known of it.
+    fn forget(&mut self, offset: u64, entry: &Entry) {
+        let due = self.lanes.get_mut(&entry.lane).and_then(|lane| {
+            let due = if lane.head() == Some(offset) { lane.due.take() } else { None };
+            lane.remove(offset);
+            due
+        });
+        if let Some(due) = due {
+            self.timers.remove(&(due, entry.lane));
+        }
+        if entry.attempts > 0 {
+            let due_us = due.unwrap_or(0);
+            let Entry { tries, attempts, first_failed_us, .. } = *entry;
+            self.past.insert(offset, Past { attempts, tries, due_us, first_failed_us });
+        }
+        self.drop_if_empty(entry.lane);
     }
 
     /// The hook is disabled: suspects wait again at the head of their lanes, with fresh tries.
@@ -123,6 +147,9 @@ impl Queue {
                 entry.tries = 0;
                 entry.first_failed_us = 0;
             }
+        }
+        for past in self.past.values_mut() {
+            *past = Past { attempts: past.attempts, ..Past::default() };
         }
         self.timers.clear();
         let mut keys: Vec<(u64, LaneKey)> =

@@ -27,8 +27,8 @@ pub struct Queue {
     pub(super) touched: u64,
     /// Settled at or above `next` (or in a spilled lane) before a restart.
     pub(super) settled: BTreeSet<u64>,
-    /// Tried before a restart and not yet back in the window.
-    pub(super) past: HashMap<u64, Past>,
+    /// Tried before a restart, or before there was no more room for it, and not yet back in the window.
+    pub(super) past: BTreeMap<u64, Past>,
     pub(super) in_flight: u32,
     /// How many lanes have a rest in the log; asked for with every result, so it is counted.
     pub(super) spilled: usize,
@@ -49,7 +49,7 @@ impl Queue {
             next,
             touched: next,
             settled: BTreeSet::new(),
-            past: HashMap::new(),
+            past: BTreeMap::new(),
             in_flight: 0,
             spilled: 0,
         }
@@ -164,16 +164,6 @@ impl Queue {
             self.timers.insert((past.due_us, key));
         }
         self.advance(key);
-    }
-
-    /// Passes over events that are not for this queue.
-    pub fn skip_to(&mut self, next: u64) {
-        if next > self.next {
-            self.next = next;
-            if !self.settled.is_empty() && self.lanes.values().all(|l| l.spilled.is_none()) {
-                self.settled = self.settled.split_off(&next);
-            }
-        }
     }
 
     /// Lanes that have room again for what they spilled: `(lane, read from, up to)`.

@@ -1,7 +1,7 @@
 //! The queue against a simple model: random events, outcomes and restarts; nothing lost, order kept, memory
 //! bounded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -18,6 +18,8 @@ struct World {
     settled: BTreeSet<u64>,
     queue: Queue,
     under_way: BTreeSet<u64>,
+    /// How often each event has been tried.
+    tried: BTreeMap<u64, u16>,
     now: u64,
 }
 
@@ -29,6 +31,7 @@ impl World {
             settled: BTreeSet::new(),
             queue: Queue::new(LIMITS, ordering, 0),
             under_way: BTreeSet::new(),
+            tried: BTreeMap::new(),
             now: 1,
         }
     }
@@ -66,6 +69,9 @@ impl World {
             assert!(ahead.is_empty(), "{} overtakes {ahead:?}", start.offset);
             assert!(!self.settled.contains(&start.offset), "{} is tried after it was settled", start.offset);
             self.under_way.insert(start.offset);
+            let tried = self.tried.entry(start.offset).or_default();
+            *tried += 1;
+            assert_eq!(start.attempt, *tried, "attempts at {}", start.offset);
         }
     }
 
@@ -108,6 +114,7 @@ impl World {
             }
         }
         fresh.settled.extend(&self.queue.settled);
+        fresh.past.extend(&self.queue.past);
         self.queue = fresh;
         self.under_way.clear();
     }

@@ -96,6 +96,8 @@ pub struct QueueImage {
     pub settled: Vec<u64>,
     /// When counted failures happened.
     pub failures: Vec<u64>,
+    /// Unsettled deliveries at or above `next`, or within a spilled lane, that have been tried.
+    pub past: Vec<(u64, Past)>,
 }
 
 /// A ledger record.
@@ -269,16 +271,9 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     }
     put_number(out, image.entries.len() as u64);
     for (offset, lane, past) in &image.entries {
-        for n in [
-            *offset,
-            *lane,
-            u64::from(past.attempts),
-            u64::from(past.tries),
-            past.due_us,
-            past.first_failed_us,
-        ] {
-            put_number(out, n);
-        }
+        put_number(out, *offset);
+        put_number(out, *lane);
+        put_past(out, past);
     }
     put_number(out, image.spilled.len() as u64);
     for (lane, from) in &image.spilled {
@@ -291,6 +286,22 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
             put_number(out, *n);
         }
     }
+    put_number(out, image.past.len() as u64);
+    for (offset, past) in &image.past {
+        put_number(out, *offset);
+        put_past(out, past);
+    }
+}
+
+fn put_past(out: &mut Vec<u8>, past: &Past) {
+    for n in [u64::from(past.attempts), u64::from(past.tries), past.due_us, past.first_failed_us] {
+        put_number(out, n);
+    }
+}
+
+fn decode_past(f: &mut Fields<'_>) -> Result<Past, DecodeRecordError> {
+    let (attempts, tries, due_us, first_failed_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+    Ok(Past { attempts, tries, due_us, first_failed_us })
 }
 
 fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
@@ -301,9 +312,7 @@ fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
         (f.number()?, f.number()?.cast_signed(), f.number()?);
     image.totals = [f.number()?, f.number()?, f.number()?];
     for _ in 0..f.number()? {
-        let (offset, lane) = (f.number()?, f.number()?);
-        let (attempts, tries, due_us, first_failed_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
-        image.entries.push((offset, lane, Past { attempts, tries, due_us, first_failed_us }));
+        image.entries.push((f.number()?, f.number()?, decode_past(f)?));
     }
     for _ in 0..f.number()? {
         image.spilled.push((f.number()?, f.number()?));
@@ -313,6 +322,9 @@ fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
     }
     for _ in 0..f.number()? {
         image.failures.push(f.number()?);
+    }
+    for _ in 0..f.number()? {
+        image.past.push((f.number()?, decode_past(f)?));
     }
     Ok(image)
 }

@@ -2,7 +2,7 @@
 //!
 //! Only the ledger is read: nothing here rests on the index of the state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::entry::Past;
 use super::record::{AttemptRecord, CHECKPOINT_END_TAG, Ending, LedgerRecord, Outcome, QueueImage};
@@ -15,12 +15,11 @@ const BATCH_BYTES: usize = 1 << 20;
 /// One queue, as of the ledger's end.
 #[derive(Debug, Clone, Default)]
 pub struct RecoveredQueue {
-    /// The checkpoint's image; its entries and settled offsets have been brought up to date.
+    /// The checkpoint's image, brought up to date.
     pub image: QueueImage,
     /// Whether a checkpoint named this queue; otherwise `image.next` means nothing.
     pub placed: bool,
-    /// Unsettled deliveries tried since the checkpoint that are not among the image's entries.
-    pub past: HashMap<u64, Past>,
+    past: BTreeMap<u64, Past>,
     settled: HashSet<u64>,
 }
 
@@ -106,6 +105,7 @@ pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
     }
     for queue in recovered.queues.values_mut() {
         queue.image.settled.extend(queue.settled.drain());
+        queue.image.past.extend(std::mem::take(&mut queue.past));
     }
     Ok(recovered)
 }
@@ -122,7 +122,8 @@ impl Recovered {
     pub fn known_end(&self) -> u64 {
         let of_queue = |queue: &RecoveredQueue| {
             let entries = queue.image.entries.iter().map(|(offset, _, _)| *offset);
-            let known = entries.chain(queue.past.keys().copied()).chain(queue.image.settled.iter().copied());
+            let past = queue.image.past.iter().map(|(offset, _)| *offset);
+            let known = entries.chain(past).chain(queue.image.settled.iter().copied());
             known.map(|offset| offset.saturating_add(1)).max().unwrap_or(0).max(queue.image.next)
         };
         self.queues.values().map(of_queue).max().unwrap_or(0).max(self.router)
@@ -168,8 +169,8 @@ impl Recovered {
 
 impl RecoveredQueue {
     fn placed(mut image: QueueImage) -> Self {
-        let settled = image.settled.drain(..).collect();
-        Self { image, placed: true, past: HashMap::new(), settled }
+        let (settled, past) = (image.settled.drain(..).collect(), image.past.drain(..).collect());
+        Self { image, placed: true, past, settled }
     }
 
     fn attempted(&mut self, attempt: &AttemptRecord, time_us: u64) {
@@ -232,6 +233,7 @@ impl RecoveredQueue {
     fn gap(&mut self, to: u64) {
         self.image.next = self.image.next.max(to);
         self.image.entries.retain(|(offset, _, _)| *offset >= to);
+        self.past = self.past.split_off(&to);
         self.image.spilled.iter_mut().for_each(|(_, from)| *from = (*from).max(to));
     }
 }

@@ -45,11 +45,21 @@ impl Engine {
                 self.failed(at, attempt, now, Failure { gone: false, retry_after_ms, probe });
             }
         }
+        self.shrink_if_idle(at);
         self.end_replay_if_done(at, key.queue);
         self.want_read(at);
         self.list(at);
         self.schedule(at);
         self.drop_if_gone(at);
+    }
+
+    /// What was under way when a hook was disabled has ended: only now its memory can be given up.
+    fn shrink_if_idle(&mut self, at: usize) {
+        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
+            && slot.in_flight == 0
+        {
+            slot.shrink();
+        }
     }
 
     fn skipped(&mut self, at: usize, attempt: &Attempt) {

@@ -9,7 +9,7 @@ use super::replay::ReplayRun;
 use crate::model::{Hook, Id};
 
 /// Deliveries in memory of a hook that makes none: enough for its probe. The rest is a place in the log.
-const CLOSED_WINDOW: usize = 8;
+const CLOSED_WINDOW: usize = 4;
 
 /// A queue with its counts; the live one of a hook, or a replay's.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Hooks that are disabled, by the program or by a person: their place is kept, and what they get afterwards.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -265,6 +266,39 @@ async fn a_disabled_hook_and_its_place_survive_restarts() {
     settled(&app.api, &hook).await;
     assert_got_in_order(&receiver, 0..60);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_tried_before_a_hook_was_disabled_counts_on_also_over_restarts() {
+    const CALLS: u64 = 20;
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::After(Duration::from_millis(200), Box::new(Mood::status(500))));
+    let mut app = TestApp::with(&[NO_PROBE]).await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
+    let events = (0..CALLS).map(|n| call_event("CHANNEL_CREATE", &format!("c{n}"), n));
+    app.api.publish(&events.collect::<Vec<_>>()).await;
+    is_disabled(&app, &hook).await;
+    queue_when(&app.api, &hook, "nothing is under way", |q| q["in_flight"] == 0).await;
+    let tried: HashMap<u64, usize> = receiver.requests().iter().map(number).fold(HashMap::new(), counted);
+    assert!(tried.len() > 6, "more are under way than disable a hook, and than it keeps in memory then");
+    // A restart keeps what the checkpoint of the one before has.
+    app.restart(None).await;
+    app.restart(None).await;
+    recovers(&receiver);
+    patch(&app.api, &hook, json!({"enabled": true})).await;
+    settled(&app.api, &hook).await;
+    let got = receiver.requests();
+    assert_eq!(got.len() as u64, CALLS, "each comes once");
+    for request in got {
+        let before = tried.get(&number(&request)).copied().unwrap_or_default();
+        assert_eq!(request.header("x-attempt"), Some((before + 1).to_string().as_str()));
+    }
+    app.stop().await;
+}
+
+fn counted(mut counts: HashMap<u64, usize>, number: u64) -> HashMap<u64, usize> {
+    *counts.entry(number).or_default() += 1;
+    counts
 }
 
 #[tokio::test]
