@@ -89,6 +89,7 @@ impl Queue {
     pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
         let spilled = self.lanes.values().filter_map(|lane| lane.spilled).max().map_or(0, |from| from + 1);
         let (floor, before) = (floor.max(self.touched).max(spilled), self.entries.len());
+        let mut tried = Vec::new();
         while self.entries.len() > keep
             && let Some(newest) = self.entries.last_entry()
             && *newest.key() >= floor
@@ -96,8 +97,13 @@ impl Queue {
         {
             let (offset, entry) = newest.remove_entry();
             self.next = offset;
-            self.forget(offset, &entry);
+            let past = self.forget(offset, &entry);
+            if past.attempts > 0 {
+                tried.push((offset, past));
+            }
         }
+        // All at once: put in one after the other, backwards, they would take twice the memory.
+        self.past.append(&mut tried.into_iter().collect());
         // A window that was full once leaves room for its lanes behind: more than all the rest of a hook that waits.
         self.lanes.shrink_to(keep);
         self.ready.retain(|key| self.lanes.contains_key(key));
@@ -105,8 +111,8 @@ impl Queue {
         self.entries.len() < before
     }
 
-    /// Takes a waiting delivery out of its lane; it comes again with what is known of it.
-    fn forget(&mut self, offset: u64, entry: &Entry) {
+    /// Takes a waiting delivery out of its lane; what is known of it.
+    fn forget(&mut self, offset: u64, entry: &Entry) -> Past {
         let due = self.lanes.get_mut(&entry.lane).and_then(|lane| {
             let due = if lane.head() == Some(offset) { lane.due.take() } else { None };
             lane.remove(offset);
@@ -115,12 +121,9 @@ impl Queue {
         if let Some(due) = due {
             self.timers.remove(&(due, entry.lane));
         }
-        if entry.attempts > 0 {
-            let due_us = due.unwrap_or(0);
-            let Entry { tries, attempts, first_failed_us, .. } = *entry;
-            self.past.insert(offset, Past { attempts, tries, due_us, first_failed_us });
-        }
         self.drop_if_empty(entry.lane);
+        let Entry { tries, attempts, first_failed_us, .. } = *entry;
+        Past { attempts, tries, due_us: due.unwrap_or(0), first_failed_us }
     }
 
     /// The hook is disabled: suspects wait again at the head of their lanes, with fresh tries.
