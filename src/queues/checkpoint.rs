@@ -14,7 +14,8 @@ impl Engine {
             slot.lines.iter().enumerate().filter_map(move |(at, line)| {
                 let needed = at > 0 || !line.live || !line.queue.is_empty() || line.queue.has_spilled();
                 let counted = line.totals != [0; 3] || slot.health.failures().len() > 0;
-                (needed || counted).then(|| self.image(slot, at, line))
+                let tried = !line.queue.past.is_empty();
+                (needed || counted || tried).then(|| self.image(slot, at, line))
             })
         });
         // Queues whose hooks have not come back yet (one-shot queues, replays of the time before).

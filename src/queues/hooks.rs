@@ -230,7 +230,7 @@ fn restored(
     for (lane, from) in &image.spilled {
         line.queue.restore_spilled(*lane, *from);
     }
-    line.queue.settled.extend(&image.settled);
+    line.queue.restore_settled(image.settled.iter().copied());
     line.queue.past.extend(image.past.iter().copied());
     line.waiting = image.waiting;
     line.uncounted_until = image.uncounted_until;

@@ -19,17 +19,22 @@ impl Queue {
         }
     }
 
+    /// Puts back what was settled after the checkpoint, or ahead of a spilled lane.
+    pub fn restore_settled(&mut self, offsets: impl IntoIterator<Item = u64>) {
+        self.settled.extend(offsets);
+        // What is taken of them is not remembered any longer: nothing may be given up below.
+        self.touched = self.touched.max(self.settled.last().map_or(0, |last| last + 1));
+    }
+
     /// Passes over events that are not for this queue.
     pub fn skip_to(&mut self, next: u64) {
-        if next > self.next {
-            self.next = next;
-            if self.settled.is_empty() && self.past.is_empty() {
-                return;
-            }
-            if self.spilled == 0 {
-                self.settled = self.settled.split_off(&next);
-                self.past = self.past.split_off(&next);
-            }
+        if next <= self.next {
+            return;
+        }
+        self.next = next;
+        if self.spilled == 0 && !(self.settled.is_empty() && self.past.is_empty()) {
+            self.settled = self.settled.split_off(&next);
+            self.past = self.past.split_off(&next);
         }
     }
 

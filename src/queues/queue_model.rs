@@ -11,6 +11,16 @@ use crate::model::Ordering;
 
 const LIMITS: Limits = Limits { window: 8, lane: 3 };
 
+/// What a checkpoint holds of a queue, and what had been settled by then.
+#[derive(Default)]
+struct Image {
+    next: u64,
+    entries: Vec<(u64, u64)>,
+    spilled: Vec<(u64, u64)>,
+    settled: BTreeSet<u64>,
+    before: BTreeSet<u64>,
+}
+
 /// A log of subjects, and what has become of each event.
 struct World {
     ordering: Ordering,
@@ -20,6 +30,7 @@ struct World {
     under_way: BTreeSet<u64>,
     /// How often each event has been tried.
     tried: BTreeMap<u64, u16>,
+    image: Image,
     now: u64,
 }
 
@@ -32,6 +43,7 @@ impl World {
             queue: Queue::new(LIMITS, ordering, 0),
             under_way: BTreeSet::new(),
             tried: BTreeMap::new(),
+            image: Image::default(),
             now: 1,
         }
     }
@@ -102,6 +114,42 @@ impl World {
         self.settled.insert(offset);
     }
 
+    fn checkpoint(&mut self) {
+        let lanes = self.queue.lanes.iter();
+        self.image = Image {
+            next: self.queue.next(),
+            entries: self.queue.entries.iter().map(|(offset, entry)| (*offset, entry.lane)).collect(),
+            spilled: lanes.filter_map(|(key, lane)| Some((*key, lane.spilled?))).collect(),
+            settled: self.queue.settled.clone(),
+            before: self.settled.clone(),
+        };
+    }
+
+    /// A start after `kill -9`: from the last checkpoint and what was recorded since. What was under way never was.
+    fn crash(&mut self) {
+        for offset in std::mem::take(&mut self.under_way) {
+            *self.tried.get_mut(&offset).unwrap() -= 1;
+        }
+        let past = |offset: &u64| Past {
+            attempts: self.tried.get(offset).copied().unwrap_or_default(),
+            ..Past::default()
+        };
+        let image = &self.image;
+        let mut fresh = Queue::new(LIMITS, self.ordering, image.next);
+        let held: BTreeSet<u64> = image.entries.iter().map(|(offset, _)| *offset).collect();
+        for (offset, lane) in image.entries.iter().filter(|(offset, _)| !self.settled.contains(offset)) {
+            fresh.restore(*offset, *lane, past(offset));
+        }
+        for (lane, from) in &image.spilled {
+            fresh.restore_spilled(*lane, *from);
+        }
+        let since = self.settled.difference(&image.before).filter(|offset| !held.contains(offset));
+        fresh.restore_settled(image.settled.iter().chain(since).copied());
+        let tried = self.tried.keys().filter(|o| !held.contains(o) && !self.settled.contains(o));
+        fresh.past.extend(tried.map(|offset| (*offset, past(offset))));
+        self.queue = fresh;
+    }
+
     /// A restart from what a checkpoint holds.
     fn restart(&mut self) {
         let mut fresh = Queue::new(LIMITS, self.ordering, self.queue.next());
@@ -113,7 +161,7 @@ impl World {
                 fresh.restore_spilled(*key, from);
             }
         }
-        fresh.settled.extend(&self.queue.settled);
+        fresh.restore_settled(self.queue.settled.iter().copied());
         fresh.past.extend(&self.queue.past);
         self.queue = fresh;
         self.under_way.clear();
@@ -158,6 +206,8 @@ enum Step {
     Condemn,
     Shrink,
     Restart,
+    Checkpoint,
+    Crash,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -170,8 +220,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Disable),
         1 => Just(Step::Enable),
         1 => Just(Step::Condemn),
-        1 => Just(Step::Shrink),
+        2 => Just(Step::Shrink),
         1 => Just(Step::Restart),
+        1 => Just(Step::Checkpoint),
+        2 => Just(Step::Crash),
     ]
 }
 
@@ -202,6 +254,8 @@ proptest! {
                     world.queue.shrink(2, 0);
                 }
                 Step::Restart => world.restart(),
+                Step::Checkpoint => world.checkpoint(),
+                Step::Crash => world.crash(),
             }
             world.check();
         }
@@ -217,4 +271,20 @@ fn a_drained_queue_holds_no_lanes() {
     world.drain();
     assert!(world.queue.lanes.is_empty());
     assert!(world.queue.is_empty());
+}
+
+/// A crash leaves settled deliveries above unsettled ones; giving up memory goes back over both.
+#[test]
+fn what_was_settled_before_a_crash_is_not_taken_again_when_memory_is_given_up() {
+    let mut world = World::new(Ordering::None);
+    world.log.extend(0..6);
+    world.read();
+    (0..6).for_each(|_| world.start());
+    world.deliver(5);
+    world.under_way.remove(&5);
+    world.crash();
+    world.read();
+    world.queue.shrink(2, 0);
+    world.read();
+    assert!(world.queue.entries.keys().copied().eq(0..5), "{:?}", world.queue.entries.keys());
 }

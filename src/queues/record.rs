@@ -323,7 +323,9 @@ fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
     for _ in 0..f.number()? {
         image.failures.push(f.number()?);
     }
-    for _ in 0..f.number()? {
+    // There is nothing more in the checkpoints of builds that forgot it.
+    let past = if f.0.is_empty() { 0 } else { f.number()? };
+    for _ in 0..past {
         image.past.push((f.number()?, decode_past(f)?));
     }
     Ok(image)
