@@ -24,7 +24,7 @@ impl super::Http {
             (
                 "http.body_memory_bytes",
                 self.body_memory_bytes,
-                self.max_body_bytes.saturating_mul(4),
+                self.max_body_bytes.saturating_mul(6),
                 1 << 40,
             ),
             ("http.max_body_bytes", self.max_body_bytes, 1024, 1 << 30),

@@ -22,48 +22,76 @@ const VALUE_BYTES: usize = 160;
 /// Memory is taken in pieces of so many bytes.
 const PIECE: usize = 1 << 10;
 
-/// The memory of all bodies that are being received or answered.
+/// The memory of all bodies that are being received or answered. Small ones wait for no large one; a large one has room
+/// before it is read and room before its values are made, so that no two wait for each other.
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
-    pieces: Arc<Semaphore>,
-    /// No body gets more.
-    most: usize,
+    /// A third: small bodies and what is made of them.
+    small: Pool,
+    /// A sixth: large ones as they came.
+    large: Pool,
+    /// Half: what is made of large ones.
+    values: Pool,
 }
 
-/// A body's part of it; given back when dropped.
+/// So many pieces of memory.
+#[derive(Debug, Clone)]
+struct Pool {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+/// A body's part of the memory; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    memory: Memory,
-    bytes: usize,
-    pieces: Option<OwnedSemaphorePermit>,
+    pool: Pool,
+    received: Option<OwnedSemaphorePermit>,
+    values: Option<OwnedSemaphorePermit>,
 }
 
 impl Memory {
-    /// So many bytes for all bodies; half of them for one.
+    /// So many bytes for all bodies; what is made of one takes half of them at most.
     pub(super) fn new(bytes: usize) -> Self {
-        let pieces = (bytes / PIECE).clamp(2, Semaphore::MAX_PERMITS);
-        Self { pieces: Arc::new(Semaphore::new(pieces)), most: pieces * PIECE / 2 }
+        Self { small: Pool::new(bytes / 3), large: Pool::new(bytes / 6), values: Pool::new(bytes / 2) }
     }
 
-    fn hold(&self) -> Held {
-        Held { memory: self.clone(), bytes: 0, pieces: None }
+    fn hold(&self, is_small: bool) -> Held {
+        let pool = if is_small { self.small.clone() } else { self.large.clone() };
+        Held { pool, received: None, values: None }
+    }
+
+    /// Where the values of a body have their room.
+    fn of_values(&self, is_small: bool) -> &Pool {
+        if is_small { &self.small } else { &self.values }
+    }
+}
+
+impl Pool {
+    fn new(bytes: usize) -> Self {
+        let pieces = (bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(pieces)), bytes: pieces * PIECE }
+    }
+
+    /// Waits until so many pieces are free.
+    async fn take(&self, pieces: usize) -> Option<OwnedSemaphorePermit> {
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        // Nobody closes it.
+        Arc::clone(&self.free).acquire_many_owned(pieces).await.ok()
     }
 }
 
 impl Held {
-    /// Waits until there is room for so many bytes in all.
+    /// Waits until there is room for so many bytes of the body in all.
     async fn grow_to(&mut self, bytes: usize) {
-        self.bytes = self.bytes.max(bytes);
-        let had = self.pieces.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = u32::try_from(self.bytes.div_ceil(PIECE).saturating_sub(had)).unwrap_or(u32::MAX);
+        let had = self.received.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(PIECE).saturating_sub(had);
         if more == 0 {
             return;
         }
-        // Nobody closes it.
-        let Ok(got) = Arc::clone(&self.memory.pieces).acquire_many_owned(more).await else { return };
-        match &mut self.pieces {
-            Some(pieces) => pieces.merge(got),
-            None => self.pieces = Some(got),
+        let got = self.pool.take(more).await;
+        match (&mut self.received, got) {
+            (Some(received), Some(got)) => received.merge(got),
+            (received, got) => *received = got,
         }
     }
 }
@@ -85,9 +113,13 @@ pub(super) async fn read(
     if announced.is_some_and(|bytes| bytes > trusted) {
         return Err(ApiError::invalid_credentials());
     }
-    let mut held = api.memory.hold();
+    let is_small = is_small || trusted <= STRANGERS_BYTES;
+    let mut held = api.memory.hold(is_small);
     let reading = async {
         pin_mut!(body);
+        if !is_small {
+            held.grow_to(announced.unwrap_or(most)).await;
+        }
         let mut whole = BytesMut::new();
         while let Some(part) = body.next().await {
             let mut part = part.map_err(|_| ApiError::broken_body())?;
@@ -103,11 +135,13 @@ pub(super) async fn read(
     };
     let whole = timeout(within, reading).await.unwrap_or_else(|_| Err(ApiError::slow_body()))?;
     let is_form = request.content_type().is_some_and(|text| text.contains("form"));
-    let needed = whole.len() + values(&whole, is_form) * VALUE_BYTES;
-    if needed > api.memory.most {
-        return Err(ApiError::too_many_values(api.memory.most / VALUE_BYTES));
+    let needed = values(&whole, is_form) * VALUE_BYTES;
+    let pool = api.memory.of_values(is_small);
+    if needed > pool.bytes {
+        return Err(ApiError::too_many_values(pool.bytes / VALUE_BYTES));
     }
-    timeout(within, held.grow_to(needed)).await.map_err(|_| ApiError::too_many())?;
+    let taking = pool.take(needed.div_ceil(PIECE));
+    held.values = timeout(within, taking).await.map_err(|_| ApiError::too_many())?;
     Ok((whole, held))
 }
 
@@ -171,17 +205,29 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_wait_for_each_other_and_give_back_what_they_held() {
-        let memory = Memory::new(10 * PIECE);
-        let (mut one, mut other) = (memory.hold(), memory.hold());
+        let memory = Memory::new(30 * PIECE);
+        let (mut one, mut other) = (memory.hold(true), memory.hold(true));
         one.grow_to(1).await;
         one.grow_to(4 * PIECE).await;
         other.grow_to(6 * PIECE).await;
-        assert_eq!(memory.pieces.available_permits(), 0);
+        assert_eq!(memory.small.free.available_permits(), 0);
         let waits = timeout(std::time::Duration::from_millis(1), one.grow_to(5 * PIECE)).await;
         assert!(waits.is_err());
         drop(other);
         one.grow_to(5 * PIECE).await;
         drop(one);
-        assert_eq!((memory.pieces.available_permits(), memory.most), (10, 5 * PIECE));
+        assert_eq!(memory.small.free.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn small_bodies_wait_for_no_large_one() {
+        let memory = Memory::new(30 * PIECE);
+        let (mut large, mut small) = (memory.hold(false), memory.hold(true));
+        large.grow_to(5 * PIECE).await;
+        large.values = memory.of_values(false).take(15).await;
+        assert_eq!((memory.large.free.available_permits(), memory.values.free.available_permits()), (0, 0));
+        small.grow_to(PIECE).await;
+        small.values = memory.of_values(true).take(9).await;
+        assert_eq!(memory.small.free.available_permits(), 0);
     }
 }

@@ -54,7 +54,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             max_body_bytes: 8_000_000,
-            body_memory_bytes: 256 << 20,
+            body_memory_bytes: 384 << 20,
             connections: Limits::default(),
             body_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(5),
