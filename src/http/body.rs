@@ -68,7 +68,8 @@ impl Memory {
 
 impl Pool {
     fn new(bytes: usize) -> Self {
-        let pieces = (bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS);
+        // Rounded up: the largest body that is allowed must fit.
+        let pieces = bytes.div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(pieces)), bytes: pieces * PIECE }
     }
 
@@ -217,6 +218,16 @@ mod tests {
         one.grow_to(5 * PIECE).await;
         drop(one);
         assert_eq!(memory.small.free.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn the_largest_body_fits_into_the_least_memory_that_the_configuration_allows() {
+        for most in [1024, 1025, 8_000_000] {
+            let memory = Memory::new(6 * most);
+            let mut held = memory.hold(false);
+            let fits = timeout(std::time::Duration::from_secs(5), held.grow_to(most)).await;
+            assert!(fits.is_ok(), "{most}");
+        }
     }
 
     #[tokio::test]
