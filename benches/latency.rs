@@ -65,10 +65,11 @@ async fn round(per_s: u64) -> Times {
 /// many they were.
 pub(crate) async fn publish(program: &Program, (count, per_s): (u64, u64)) -> u64 {
     let api = program.api().await;
-    let mut requests = JoinSet::new();
+    let (mut requests, mut call) = (JoinSet::new(), 0);
     paced(count, per_s, async |due_us| {
         let api = api.clone();
-        let event = crate::call_event(&api.account, due_us % CALLS, due_us);
+        call = (call + 1) % CALLS;
+        let event = crate::call_event(&api.account, call, due_us);
         requests.spawn(async move { api.publish(&api.account, &[event]).await });
     })
     .await;
