@@ -109,8 +109,7 @@ impl Queue {
         }
         // All at once: put in one after the other, backwards, they would take twice the memory.
         self.past.append(&mut tried.into_iter().collect());
-        // A window that was full once leaves room for its lanes behind: more than all the rest of a hook that waits.
-        self.lanes.shrink_to(keep);
+        // A window that was full once leaves room for ready lanes behind.
         self.ready.retain(|key| self.lanes.contains_key(key));
         self.ready.shrink_to(keep);
         self.entries.len() < before

@@ -4,7 +4,7 @@
 //! entries, the spilled rest of each spilled lane below `next`, and every wanted event from `next` on.
 //! Memory is bounded by the window, whatever the backlog.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::entry::{Entry, EntryState, Limits, Past, Start, Taken};
 use super::kept::Kept;
@@ -17,7 +17,7 @@ pub struct Queue {
     pub(super) limits: Limits,
     pub(super) ordering: Ordering,
     pub(super) entries: BTreeMap<u64, Entry>,
-    pub(super) lanes: HashMap<LaneKey, Lane>,
+    pub(super) lanes: BTreeMap<LaneKey, Lane>,
     pub(super) ready: VecDeque<LaneKey>,
     pub(super) timers: BTreeSet<(u64, LaneKey)>,
     pub(super) suspects: BTreeSet<(u64, u64)>,
@@ -42,7 +42,7 @@ impl Queue {
             limits,
             ordering,
             entries: BTreeMap::new(),
-            lanes: HashMap::new(),
+            lanes: BTreeMap::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             suspects: BTreeSet::new(),
