@@ -31,10 +31,10 @@ impl Budget {
         Some(Kept { bytes: Bytes::copy_from_slice(record), used: self.used.clone() })
     }
 
-    /// Whether what is read now would probably have to be read once more.
+    /// Whether little should be read ahead, so that there is room for what every hook needs next.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.used() >= self.limit - self.limit / 16
+    pub fn is_scarce(&self) -> bool {
+        self.used() >= self.limit / 2
     }
 
     /// Bytes in use.

@@ -90,7 +90,8 @@ impl Queue {
     }
 
     /// Forgets the newest deliveries that wait, from `floor` on, until only `keep` are left: they are taken again
-    /// when the log is read on. Of those that have been tried it is kept how often. Whether there were any.
+    /// when the log is read on. Of those that have been tried it is kept how often. Whether there were any. Of those
+    /// that are left the records are given up: a hook that gets something has better use for the memory.
     pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
         let spilled = self.lanes.values().filter_map(|lane| lane.spilled).max().map_or(0, |from| from + 1);
         let (floor, before) = (floor.max(self.touched).max(spilled), self.entries.len());
@@ -109,6 +110,9 @@ impl Queue {
         }
         // All at once: put in one after the other, backwards, they would take twice the memory.
         self.past.append(&mut tried.into_iter().collect());
+        for entry in self.entries.values_mut() {
+            entry.record = None;
+        }
         // A window that was full once leaves room for ready lanes behind.
         self.ready.retain(|key| self.lanes.contains_key(key));
         self.ready.shrink_to(keep);

@@ -288,3 +288,15 @@ fn what_was_settled_before_a_crash_is_not_taken_again_when_memory_is_given_up() 
     world.read();
     assert!(world.queue.entries.keys().copied().eq(0..5), "{:?}", world.queue.entries.keys());
 }
+
+#[test]
+fn giving_up_memory_gives_up_the_records_of_what_is_left() {
+    let budget = crate::queues::kept::Budget::new(1 << 20);
+    let mut queue = Queue::new(Limits { window: 8, lane: 8 }, Ordering::None, 0);
+    for offset in 0..4 {
+        queue.take(offset, offset, budget.keep(b"record"));
+    }
+    assert_eq!(budget.used(), 24);
+    queue.shrink(4, 0);
+    assert_eq!((budget.used(), queue.len()), (0, 4));
+}

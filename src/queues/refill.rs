@@ -18,10 +18,10 @@ use crate::model::{Event, Hook, Id};
 use crate::state::State;
 
 const READ_BYTES: usize = 1 << 20;
-/// Deliveries that a queue has at hand although their records have no room in memory: what is read ahead without
-/// room is read once more when its turn comes.
+/// Deliveries that a queue has at hand when memory for records is scarce. With many hooks behind, every one of them
+/// has these in memory; if the first ones filled it, all others would read each record twice.
 const STOCK: usize = 16;
-/// Records that are looked at before it is asked again whether there is room.
+/// Records that are looked at before it is asked again whether memory is scarce.
 const STEP: usize = 64;
 
 /// A read to make.
@@ -35,6 +35,8 @@ pub(super) struct ReadRequest {
     hook: Arc<Hook>,
     replay: Option<ReplayRun>,
     strict: crate::model::Ordering,
+    /// Whether deliveries are made now, so that records are worth their memory.
+    keep: bool,
 }
 
 /// An event that the queue wants.
@@ -59,17 +61,17 @@ pub(super) struct ReadDone {
 impl Engine {
     /// Asks for a read if a queue of the slot has room and is behind.
     pub(super) fn want_read(&mut self, at: usize) {
-        let (routed, full) = (self.routed, self.budget.is_full());
+        let (routed, scarce) = (self.routed, self.budget.is_scarce());
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if slot.gone || !(slot.open() || slot.probes()) {
             return;
         }
-        let hook = slot.hook.clone();
+        let (hook, keep) = (slot.hook.clone(), slot.open());
         let rooms: Vec<usize> = slot.lines.iter().map(|line| slot.room(&line.queue)).collect();
         for (line, room) in slot.lines.iter_mut().zip(rooms) {
             if room > 0
-                && !(full && is_stocked(&line.queue))
-                && let Some(request) = request(line, &hook, routed, room)
+                && !(scarce && is_stocked(&line.queue))
+                && let Some(request) = request(line, &hook, routed, (room, keep))
             {
                 line.reading = true;
                 self.wants_read.push_back(request);
@@ -140,7 +142,12 @@ fn is_stocked(queue: &Queue) -> bool {
     queue.ready.len() >= STOCK || (queue.lanes.len() == 1 && queue.len() >= STOCK)
 }
 
-fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64, room: usize) -> Option<ReadRequest> {
+fn request(
+    line: &super::slot::Line,
+    hook: &Arc<Hook>,
+    routed: u64,
+    (room, keep): (usize, bool),
+) -> Option<ReadRequest> {
     if line.reading {
         return None;
     }
@@ -153,6 +160,7 @@ fn request(line: &super::slot::Line, hook: &Arc<Hook>, routed: u64, room: usize)
         hook: hook.clone(),
         replay: line.replay.clone(),
         strict: line.queue.ordering,
+        keep,
     };
     let queue = &line.queue;
     if let Some((lane, from, until)) = queue.drained_lane() {
@@ -191,10 +199,11 @@ fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) 
         if next >= request.until || found.len() >= request.max || looked_at > 16 * READ_BYTES {
             break Ok(());
         }
-        if found.len() >= STOCK && budget.is_full() {
+        let scarce = budget.is_scarce();
+        if found.len() >= STOCK && scarce {
             break Ok(());
         }
-        let room = (request.max - found.len()).min(STEP);
+        let room = (request.max - found.len()).min(if scarce { STOCK } else { STEP });
         match read_batch(request, events, next, room) {
             Err(error) => break Err(error),
             Ok(batch) => {
@@ -258,7 +267,7 @@ fn wanted(
     (fits && replayed && in_lane).then(|| Found {
         offset: record.offset,
         subject,
-        record: budget.keep(&record.payload),
+        record: if request.keep { budget.keep(&record.payload) } else { None },
     })
 }
 
