@@ -12,12 +12,17 @@ use super::slot::Slot;
 use crate::model::{Hook, Id, Job, JobKey};
 
 const FREE_SHARE: usize = 8;
+/// Attempts that a hook starts in a row if it can, before it is the next one's turn: what they touch in memory is at
+/// hand then. One, when more than half of all permits are taken: hooks that hang would be the first to have the rest.
+const IN_A_ROW: usize = 4;
 
 /// Permits per receiver host.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     index: HashMap<String, usize>,
-    hosts: Vec<Host>,
+    all: Vec<Host>,
+    /// Hosts with a permit for somebody who waits for it.
+    freed: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -31,18 +36,30 @@ impl Hosts {
     pub(super) fn of(&mut self, hook: &Hook) -> usize {
         let parsed = url::Url::parse(&hook.uri).ok();
         let name = parsed.and_then(|u| Some(format!("{}:{}", u.host_str()?, u.port_or_known_default()?)));
-        let next = self.hosts.len();
+        let next = self.all.len();
         let at = *self.index.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
         if at == next {
-            self.hosts.push(Host::default());
+            self.all.push(Host::default());
         }
         at
     }
+
+    /// Who has waited longest for the permit of a host that has one now.
+    fn unparked(&mut self, limit: u32) -> Option<usize> {
+        while let Some(at) = self.freed.last() {
+            let host = self.all.get_mut(*at).filter(|host| host.in_flight < limit);
+            if let Some(slot) = host.and_then(|host| host.parked.pop_front()) {
+                return Some(slot);
+            }
+            self.freed.pop();
+        }
+        None
+    }
 }
 
-enum Next {
-    Job(Job),
-    /// The slot has nothing (more) to start, or stands at its own limit.
+/// Why a slot starts nothing.
+enum Blocked {
+    /// It has nothing (more) to start, or stands at its own limit.
     Nothing,
     /// Its host has no permit.
     Host,
@@ -72,21 +89,20 @@ impl Engine {
             return;
         }
         while let Some(at) = self.next_slot() {
-            match self.next_job(at) {
-                Next::Job(job) => {
+            match self.take_turn(at) {
+                None => {
                     self.ready.push_back(at);
-                    self.send(at, job);
                     continue;
                 }
-                Next::Nothing => self.unlist(at),
+                Some(Blocked::Nothing) => self.unlist(at),
                 // These stay marked as listed: a permit that is given back lists them again.
-                Next::Host => {
+                Some(Blocked::Host) => {
                     if let Some(host) = self.host_of(at) {
                         host.parked.push_back(at);
                     }
                 }
-                Next::Starved => self.starved.push_back(at),
-                Next::OverShare(in_flight) => {
+                Some(Blocked::Starved) => self.starved.push_back(at),
+                Some(Blocked::OverShare(in_flight)) => {
                     self.over_share.insert((in_flight, at));
                 }
             }
@@ -98,7 +114,9 @@ impl Engine {
     fn next_slot(&mut self) -> Option<usize> {
         let free = self.options.max_in_flight.saturating_sub(self.in_flight);
         let starved = if free > 0 { self.starved.pop_front() } else { None };
-        starved.or_else(|| self.ready.pop_front()).or_else(|| {
+        // Who waited for the host's permit goes before the one that gives it back.
+        let first = starved.or_else(|| self.hosts.unparked(self.options.per_host_in_flight));
+        first.or_else(|| self.ready.pop_front()).or_else(|| {
             let (in_flight, at) = self.over_share.first().copied()?;
             (free > 0 && in_flight < share(free)).then(|| self.over_share.remove(&(in_flight, at)))?;
             Some(at)
@@ -107,14 +125,13 @@ impl Engine {
 
     fn host_of(&mut self, at: usize) -> Option<&mut Host> {
         let host = self.slots.get(at).and_then(Option::as_ref)?.host;
-        self.hosts.hosts.get_mut(host)
+        self.hosts.all.get_mut(host)
     }
 
     /// The host of a slot that takes no permit now may have one for the next hook in line.
     fn unpark(&mut self, at: usize) {
-        let limit = self.options.per_host_in_flight;
-        let next = self.host_of(at).filter(|h| h.in_flight < limit).and_then(|h| h.parked.pop_front());
-        self.ready.extend(next);
+        let host = self.slots.get(at).and_then(Option::as_ref).map(|slot| slot.host);
+        self.hosts.freed.extend(host);
     }
 
     fn unlist(&mut self, at: usize) {
@@ -128,34 +145,48 @@ impl Engine {
         self.schedule(at);
     }
 
-    fn next_job(&mut self, at: usize) -> Next {
+    /// Starts a few attempts of a slot; what kept it from more, if anything did.
+    fn take_turn(&mut self, at: usize) -> Option<Blocked> {
+        for _ in 0..IN_A_ROW {
+            match self.next_job(at) {
+                Ok(job) => self.send(at, job),
+                Err(blocked) => return Some(blocked),
+            }
+            if self.in_flight > self.options.max_in_flight / 2 {
+                break;
+            }
+        }
+        None
+    }
+
+    fn next_job(&mut self, at: usize) -> Result<Job, Blocked> {
         let now = self.now_us();
         let free = self.options.max_in_flight.saturating_sub(self.in_flight);
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return Next::Nothing };
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else {
+            return Err(Blocked::Nothing);
+        };
         if !slot.open() || !slot.lines.iter().any(|l| l.queue.has_ready()) {
-            return Next::Nothing;
+            return Err(Blocked::Nothing);
         }
         let own = slot.hook.max_in_flight.unwrap_or(self.options.per_hook_in_flight).max(1);
         if slot.in_flight >= own {
-            return Next::Nothing;
+            return Err(Blocked::Nothing);
         }
         if !slot.pace.admits(now) {
-            return Next::Nothing;
+            return Err(Blocked::Nothing);
         }
         if free == 0 {
-            return Next::Starved;
+            return Err(Blocked::Starved);
         }
         if slot.in_flight >= share(free) {
-            return Next::OverShare(slot.in_flight);
+            return Err(Blocked::OverShare(slot.in_flight));
         }
-        let host_busy = self.hosts.hosts.get(slot.host).map_or(0, |h| h.in_flight);
+        let host_busy = self.hosts.all.get(slot.host).map_or(0, |h| h.in_flight);
         if host_busy >= self.options.per_host_in_flight && !slot.hook.one_shot {
-            return Next::Host;
+            return Err(Blocked::Host);
         }
-        match start_in_turn(slot, own, now) {
-            Some((queue, start, replay)) => Next::Job(job(slot, queue, start, replay)),
-            None => Next::Nothing,
-        }
+        let (queue, start, replay) = start_in_turn(slot, own, now).ok_or(Blocked::Nothing)?;
+        Ok(job(slot, queue, start, replay))
     }
 
     /// Hands an attempt to the delivery and counts it.
@@ -166,7 +197,7 @@ impl Engine {
         }
         slot.in_flight += 1;
         self.in_flight += 1;
-        if let Some(host) = self.hosts.hosts.get_mut(slot.host) {
+        if let Some(host) = self.hosts.all.get_mut(slot.host) {
             host.in_flight += 1;
         }
         // The channel has a place for every permit, so this fails only when the delivery has ended.
@@ -181,11 +212,10 @@ impl Engine {
         let was_over_share = self.over_share.remove(&(slot.in_flight, at));
         slot.in_flight = slot.in_flight.saturating_sub(1);
         self.in_flight = self.in_flight.saturating_sub(1);
-        // Who waited for the host's permit goes before the one that gives it back.
-        if let Some(host) = self.hosts.hosts.get_mut(slot.host) {
+        if let Some(host) = self.hosts.all.get_mut(slot.host) {
             host.in_flight = host.in_flight.saturating_sub(1);
-            if let Some(parked) = host.parked.pop_front() {
-                self.ready.push_front(parked);
+            if !host.parked.is_empty() {
+                self.hosts.freed.push(slot.host);
             }
         }
         if was_over_share {
