@@ -1,4 +1,4 @@
-//! A log of 100,000 events delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn with a bare loop
+//! A log of 100,000 events (`--events=N`) delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn with a bare loop
 //! of the same HTTP client posting the same bodies with the same number in flight. Each event goes to one hook. CPU
 //! is this process's, user and system; the receiver is another process. The figures are medians over the rounds.
 
@@ -18,7 +18,6 @@ use crate::figures::{line, median};
 use crate::process::cpu_of;
 use crate::program::Program;
 
-const EVENTS: u64 = 100_000;
 const IN_FLIGHT: u64 = 64;
 const CALLS: u64 = 5000;
 const ROUNDS: usize = 3;
@@ -55,21 +54,22 @@ struct Run {
 }
 
 impl Run {
-    fn since(began: Instant, cpu_before: f64) -> Self {
-        let rate = EVENTS as f64 / began.elapsed().as_secs_f64();
-        Self { rate, cpu_us: (cpu() - cpu_before) / EVENTS as f64 * 1e6 }
+    fn since(began: Instant, cpu_before: f64, events: u64) -> Self {
+        let rate = events as f64 / began.elapsed().as_secs_f64();
+        Self { rate, cpu_us: (cpu() - cpu_before) / events as f64 * 1e6 }
     }
 }
 
 pub(crate) fn run() {
+    let events = super::asked_number("events").unwrap_or(100_000);
     let receiver = Receiver::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let crowds = super::asked_number("hooks").map_or(vec![1, 10, 1000, 10_000], |hooks| vec![hooks]);
     // Two of a kind are never compared across rounds: the machine is another one a minute later.
     let rounds: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let bare = bare(receiver.1);
-            let drain = |hooks: &u64| runtime.block_on(drain(*hooks, receiver.1));
+            let bare = bare(events, receiver.1);
+            let drain = |hooks: &u64| runtime.block_on(drain(events, *hooks, receiver.1));
             (bare, crowds.iter().map(drain).collect::<Vec<_>>())
         })
         .collect();
@@ -101,13 +101,13 @@ fn hook_id(hook: u64) -> String {
 }
 
 /// One thread, so that the client is at its best: no wake-ups between cores.
-fn bare(port: u16) -> Run {
+fn bare(events: u64, port: u16) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = body();
     runtime.block_on(async move {
         let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
         let url = format!("http://127.0.0.1:{port}/bare");
-        let left = Arc::new(AtomicU64::new(EVENTS));
+        let left = Arc::new(AtomicU64::new(events));
         let (began, before) = (Instant::now(), cpu());
         let mut loops = Vec::new();
         for _ in 0..IN_FLIGHT {
@@ -122,7 +122,7 @@ fn bare(port: u16) -> Run {
         for each in loops {
             each.await.unwrap();
         }
-        Run::since(began, before)
+        Run::since(began, before, events)
     })
 }
 
@@ -145,7 +145,7 @@ fn document(hook: u64, uri: &str) -> serde_json::Value {
     })
 }
 
-async fn drain(hooks: u64, port: u16) -> Run {
+async fn drain(events: u64, hooks: u64, port: u16) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let per_host = format!("delivery.per_host_in_flight={IN_FLIGHT}");
     let program = Program::start(dir.path(), &[&per_host]).await;
@@ -164,10 +164,9 @@ async fn drain(hooks: u64, port: u16) -> Run {
     for writes in accounts.chunks(500).chain(documents.chunks(500)) {
         program.state.write(writes.to_vec()).await.unwrap();
     }
-    for first in (0..EVENTS).step_by(500) {
-        let events =
-            (first..first + 500).map(|n| super::call_event(&account(n % hooks), n % CALLS, n).into());
-        program.ingest.submit(events.collect(), account(0).parse().unwrap()).await.unwrap();
+    for first in (0..events).step_by(500) {
+        let batch = (first..first + 500).map(|n| super::call_event(&account(n % hooks), n % CALLS, n).into());
+        program.ingest.submit(batch.collect(), account(0).parse().unwrap()).await.unwrap();
     }
     let (began, before) = (Instant::now(), cpu());
     let mut enabling = JoinSet::new();
@@ -178,11 +177,11 @@ async fn drain(hooks: u64, port: u16) -> Run {
     enabling.join_all().await;
     for hook in 0..hooks {
         let id: HookId = hook_id(hook).parse().unwrap();
-        while program.queues.status(id).await.unwrap().is_none_or(|s| s.waiting > 0 || s.cursor < EVENTS) {
+        while program.queues.status(id).await.unwrap().is_none_or(|s| s.waiting > 0 || s.cursor < events) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    let run = Run::since(began, before);
+    let run = Run::since(began, before, events);
     program.stop().await;
     run
 }
