@@ -190,8 +190,8 @@ impl Engine {
         let mut results = Vec::with_capacity(MESSAGES);
         loop {
             let more = self.route_some(TURN)?;
-            self.start_reads();
             self.pump();
+            self.start_reads();
             self.act();
             self.flush(false).await?;
             let due = self.until_next_timer();

@@ -166,7 +166,8 @@ impl Queue {
         self.advance(key);
     }
 
-    /// Lanes that have room again for what they spilled: `(lane, read from, up to)`.
+    /// Of the lanes that have room again for what they spilled, the one whose rest is the oldest: `(lane, read from,
+    /// up to)`.
     #[must_use]
     pub fn drained_lane(&self) -> Option<(LaneKey, u64, u64)> {
         if self.spilled == 0 || self.room() == 0 {
@@ -176,7 +177,9 @@ impl Queue {
         self.lanes
             .iter()
             .filter(|(_, lane)| lane.order.len() * 2 <= limit)
-            .find_map(|(key, lane)| lane.spilled.map(|from| (*key, from, self.next)))
+            .filter_map(|(key, lane)| Some((lane.spilled?, *key)))
+            .min()
+            .map(|(from, key)| (key, from, self.next))
     }
 
     /// Takes back events of a spilled lane, in order, as read from the log up to `until`.

@@ -300,3 +300,15 @@ fn giving_up_memory_gives_up_the_records_of_what_is_left() {
     queue.shrink(4, 0);
     assert_eq!((budget.used(), queue.len()), (0, 4));
 }
+
+#[test]
+fn of_two_lanes_that_have_drained_the_one_with_the_older_rest_is_read_first() {
+    let mut queue = Queue::new(Limits { window: 8, lane: 1 }, Ordering::Subject, 0);
+    for (offset, subject) in [(0, 9), (1, 3), (2, 9), (3, 3)] {
+        queue.take(offset, subject, None);
+    }
+    assert_eq!(queue.drained_lane(), None, "both lanes are full");
+    queue.settle(1);
+    queue.settle(0);
+    assert_eq!(queue.drained_lane(), Some((9, 2, 4)));
+}

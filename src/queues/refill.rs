@@ -21,6 +21,8 @@ const READ_BYTES: usize = 1 << 20;
 /// Deliveries that a queue has at hand when memory for records is scarce. With many hooks behind, every one of them
 /// has these in memory; if the first ones filled it, all others would read each record twice.
 const STOCK: usize = 16;
+/// Deliveries of a queue whose records are kept when memory is scarce; what waits behind them is not soon needed.
+const KEPT: usize = 4 * STOCK;
 /// Records that are looked at before it is asked again whether memory is scarce.
 const STEP: usize = 64;
 
@@ -35,7 +37,7 @@ pub(super) struct ReadRequest {
     hook: Arc<Hook>,
     replay: Option<ReplayRun>,
     strict: crate::model::Ordering,
-    /// Whether deliveries are made now, so that records are worth their memory.
+    /// Whether deliveries are made now, and soon those that are read, so that records are worth their memory.
     keep: bool,
 }
 
@@ -66,12 +68,12 @@ impl Engine {
         if slot.gone || !(slot.open() || slot.probes()) {
             return;
         }
-        let (hook, keep) = (slot.hook.clone(), slot.open());
+        let (hook, open) = (slot.hook.clone(), slot.open());
         let rooms: Vec<usize> = slot.lines.iter().map(|line| slot.room(&line.queue)).collect();
         for (line, room) in slot.lines.iter_mut().zip(rooms) {
             if room > 0
                 && !(scarce && is_stocked(&line.queue))
-                && let Some(request) = request(line, &hook, routed, (room, keep))
+                && let Some(request) = request(line, &hook, routed, (room, open && keeps(line, scarce)))
             {
                 line.reading = true;
                 self.wants_read.push_back(request);
@@ -108,7 +110,9 @@ impl Engine {
         match done.found {
             Err(error) => {
                 tracing::error!(queue = %done.queue, from = done.from, %error, "events log cannot be read");
+                slot.shrink();
                 self.read_again.push(at);
+                self.drop_if_gone(at);
                 return;
             }
             Ok(found) if done.lane.is_some() => take_lane(&mut line.queue, done.lane, found, done.next),
@@ -137,9 +141,15 @@ impl Engine {
     }
 }
 
-/// Whether attempts can go on for a while without a read.
+/// Whether attempts can go on for a while without a read. A lane that waits for its rest cannot.
 fn is_stocked(queue: &Queue) -> bool {
-    queue.ready.len() >= STOCK || (queue.lanes.len() == 1 && queue.len() >= STOCK)
+    (queue.ready.len() >= STOCK || (queue.lanes.len() == 1 && queue.len() >= STOCK))
+        && queue.drained_lane().is_none()
+}
+
+/// Whether a line's next records are kept in memory: when it is scarce, only those that are soon delivered.
+pub(super) fn keeps(line: &super::slot::Line, scarce: bool) -> bool {
+    line.replay.as_ref().is_none_or(ReplayRun::runs) && !(scarce && line.queue.len() >= KEPT)
 }
 
 fn request(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::entry::Taken;
+use super::refill::keeps;
 use super::router::subject_hash;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
@@ -81,7 +82,8 @@ impl Engine {
             line.live = false;
             return;
         }
-        let kept = if open { self.budget.keep(&record.payload) } else { None };
+        let keep = open && keeps(line, self.budget.is_scarce());
+        let kept = if keep { self.budget.keep(&record.payload) } else { None };
         match line.queue.take(record.offset, subject_hash(event), kept) {
             Taken::Full => line.live = false,
             Taken::Settled | Taken::Spilled => {}
