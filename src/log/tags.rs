@@ -16,8 +16,8 @@ use super::record::{Decoded, Header, RECORD_HEADER, Seed, decode};
 use super::store::Located;
 use crate::disk::File;
 
-/// Read beyond a record's header in the hope to have all of it.
-const GUESS: u64 = 4 << 10;
+/// Read of the first record in the hope to have all of it; of the others a little more than the one before took.
+const GUESS: u64 = 2 << 10;
 /// Records closer than this are read together.
 const NEAR: u32 = 8 << 10;
 /// Most that is read together.
@@ -184,28 +184,32 @@ struct Fetch {
     first: u64,
     seed: Seed,
     limit: u64,
+    /// Never shorter than it once was; what it holds ends at `chunk_len`.
     chunk: Vec<u8>,
     chunk_pos: u64,
+    chunk_len: usize,
+    guess: u64,
 }
 
 impl Fetch {
     fn new(file: Arc<dyn File>, first: u64, seed: Seed, limit: u64) -> Self {
-        Self { file, first, seed, limit, chunk: Vec::new(), chunk_pos: 0 }
+        Self { file, first, seed, limit, chunk: Vec::new(), chunk_pos: 0, chunk_len: 0, guess: GUESS }
     }
 
     /// The record at `place`; `None` when it is damaged. `rest` are the places asked for next.
     fn record(&mut self, place: Place, rest: &[Place]) -> std::io::Result<Option<Record>> {
         let pos = u64::from(place.pos);
         if self.chunk_from(pos).len() < RECORD_HEADER {
-            self.load(pos, near(place, rest) + GUESS)?;
+            self.load(pos, near(place, rest) + self.guess)?;
         }
         if let Decoded::Short(need) = self.decode(pos) {
             if pos + need as u64 > self.limit {
                 return Ok(None);
             }
-            self.load(pos, (need as u64).max(near(place, rest) + GUESS))?;
+            self.load(pos, (need as u64).max(near(place, rest) + self.guess))?;
         }
         let Decoded::Sound(header, payload) = self.decode(pos) else { return Ok(None) };
+        self.guess = guess_after(header.record_len());
         let payload = self.chunk_from(pos).get(payload).map(Bytes::copy_from_slice);
         Ok(payload.filter(|_| header.seq == place.seq).map(|bytes| self.found(&header, bytes)))
     }
@@ -219,17 +223,28 @@ impl Fetch {
     }
 
     fn chunk_from(&self, pos: u64) -> &[u8] {
-        pos.checked_sub(self.chunk_pos).and_then(|at| self.chunk.get(size(at)..)).unwrap_or(&[])
+        let from = pos.checked_sub(self.chunk_pos).map(size);
+        from.and_then(|at| self.chunk.get(at..self.chunk_len)).unwrap_or(&[])
     }
 
     fn load(&mut self, pos: u64, len: u64) -> std::io::Result<()> {
-        self.chunk.clear();
-        self.chunk.resize(size(len.min(self.limit.saturating_sub(pos))), 0);
-        let read = self.file.read_at(&mut self.chunk, pos)?;
-        self.chunk.truncate(read);
+        let len = size(len.min(self.limit.saturating_sub(pos)));
+        if self.chunk.len() < len {
+            self.chunk.resize(len, 0);
+        }
+        self.chunk_len = 0;
+        if let Some(room) = self.chunk.get_mut(..len) {
+            self.chunk_len = self.file.read_at(room, pos)?;
+        }
         self.chunk_pos = pos;
         Ok(())
     }
+}
+
+/// How much to read of the next record: what lies in memory costs by the byte, and a second read as much as some
+/// kilobytes.
+fn guess_after(record_len: usize) -> u64 {
+    (record_len as u64 / 4 * 5).next_multiple_of(256).clamp(512, 8 << 10)
 }
 
 /// Bytes from `place` to the last of `rest` that is worth reading with it.

@@ -109,7 +109,8 @@ pub struct Engine {
     pub(super) in_flight: usize,
     pub(super) timers: BTreeSet<(u64, usize)>,
     pub(super) wants_read: VecDeque<ReadRequest>,
-    pub(super) reads_under_way: usize,
+    /// Threads that read.
+    pub(super) reading: usize,
     /// Slots whose last read failed; they try again with the next tick.
     pub(super) read_again: Vec<usize>,
     next_tick_us: u64,
@@ -158,7 +159,7 @@ impl Engine {
             in_flight: 0,
             timers: BTreeSet::new(),
             wants_read: VecDeque::new(),
-            reads_under_way: 0,
+            reading: 0,
             read_again: Vec::new(),
             next_tick_us: 0,
             reads_tx,

@@ -22,13 +22,26 @@ impl Budget {
     /// Copies a record if it fits.
     #[must_use]
     pub fn keep(&self, record: &[u8]) -> Option<Kept> {
-        let len = record.len();
-        if self.used.fetch_add(len, Ordering::Relaxed) + len > self.limit {
-            self.used.fetch_sub(len, Ordering::Relaxed);
-            return None;
-        }
         // A copy, not a slice: a slice would pin the whole chunk that it was read with.
-        Some(Kept { bytes: Bytes::copy_from_slice(record), used: self.used.clone() })
+        self.admits(record.len()).then(|| self.kept(Bytes::copy_from_slice(record)))
+    }
+
+    /// Keeps a record that is no part of something larger, if it fits.
+    #[must_use]
+    pub fn keep_whole(&self, record: Bytes) -> Option<Kept> {
+        self.admits(record.len()).then(|| self.kept(record))
+    }
+
+    fn admits(&self, len: usize) -> bool {
+        let fits = self.used.fetch_add(len, Ordering::Relaxed) + len <= self.limit;
+        if !fits {
+            self.used.fetch_sub(len, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn kept(&self, bytes: Bytes) -> Kept {
+        Kept { bytes, used: self.used.clone() }
     }
 
     /// Whether little should be read ahead, so that there is room for what every hook needs next.

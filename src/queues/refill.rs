@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::engine::Engine;
 use super::entry::Taken;
 use super::kept::{Budget, Kept};
@@ -25,6 +27,8 @@ const STOCK: usize = 16;
 const KEPT: usize = 4 * STOCK;
 /// Records that are looked at before it is asked again whether memory is scarce.
 const STEP: usize = 64;
+/// Reads that one thread makes in a row when many wait: to wake one costs as much as to read some records.
+const IN_A_ROW: usize = 8;
 
 /// A read to make.
 #[derive(Debug, Clone)]
@@ -58,6 +62,8 @@ pub(super) struct ReadDone {
     /// Everything below has been looked at.
     next: u64,
     found: Result<Vec<Found>, ReadError>,
+    /// Whether the thread that made it has ended.
+    last: bool,
 }
 
 impl Engine {
@@ -81,24 +87,30 @@ impl Engine {
         }
     }
 
-    /// Starts reads as far as their number allows.
+    /// Starts reads as far as the number of threads allows, which share those that wait.
     pub(super) fn start_reads(&mut self) {
-        while self.reads_under_way < self.options.max_reads {
-            let Some(request) = self.wants_read.pop_front() else { return };
+        while self.reading < self.options.max_reads && !self.wants_read.is_empty() {
+            let share = self.wants_read.len().div_ceil(self.options.max_reads).min(IN_A_ROW);
+            let requests: Vec<_> = self.wants_read.drain(..share).collect();
             let (events, state, budget) = (self.events.clone(), self.state.clone(), self.budget.clone());
             let answer = self.reads_tx.clone();
-            self.reads_under_way += 1;
+            self.reading += 1;
             // Dropped when the engine has ended: nobody waits for it then.
             drop(self.tasks.spawn_blocking(move || {
-                let done = read(&request, &events, &state, &budget);
-                let _ended = answer.blocking_send(done);
+                for (left, request) in (0..requests.len()).rev().zip(&requests) {
+                    let mut done = read(request, &events, &state, &budget);
+                    done.last = left == 0;
+                    if answer.blocking_send(done).is_err() {
+                        return;
+                    }
+                }
             }));
         }
     }
 
     /// Puts what was read into its queue.
     pub(super) fn read_done(&mut self, done: ReadDone) {
-        self.reads_under_way = self.reads_under_way.saturating_sub(1);
+        self.reading = self.reading.saturating_sub(usize::from(done.last));
         let routed = self.routed;
         let (first, time) = (self.events.first(), self.clock.now_us());
         let Some(at) = self.owner.get(&done.queue).copied() else { return };
@@ -218,7 +230,7 @@ fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) 
             Err(error) => break Err(error),
             Ok(batch) => {
                 looked_at += batch.records.iter().map(|r| r.payload.len()).sum::<usize>();
-                found.extend(batch.records.iter().filter_map(|r| wanted(request, r, state, budget)));
+                found.extend(batch.records.into_iter().filter_map(|r| wanted(request, r, state, budget)));
                 if batch.next <= next {
                     break Ok(());
                 }
@@ -233,6 +245,7 @@ fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) 
         from: request.from,
         next: next.min(request.until),
         found,
+        last: false,
     }
 }
 
@@ -246,7 +259,7 @@ fn read_batch(request: &ReadRequest, events: &Reader, from: u64, max: usize) -> 
 
 fn wanted(
     request: &ReadRequest,
-    record: &crate::log::Record,
+    record: crate::log::Record,
     state: &State,
     budget: &Budget,
 ) -> Option<Found> {
@@ -274,11 +287,20 @@ fn wanted(
         crate::model::Ordering::Hook => true,
         crate::model::Ordering::None => lane == record.offset,
     });
-    (fits && replayed && in_lane).then(|| Found {
-        offset: record.offset,
-        subject,
-        record: if request.keep { budget.keep(&record.payload) } else { None },
-    })
+    let wants = fits && replayed && in_lane;
+    wants.then(|| Found { offset: record.offset, subject, record: kept(request, record.payload, budget) })
+}
+
+fn kept(request: &ReadRequest, record: Bytes, budget: &Budget) -> Option<Kept> {
+    // What is read by tags is a copy already.
+    let is_whole = !request.hook.include_subaccounts;
+    if !request.keep {
+        None
+    } else if is_whole {
+        budget.keep_whole(record)
+    } else {
+        budget.keep(&record)
+    }
 }
 
 /// A replay may reach back before the hook was made; the live queue may not.
