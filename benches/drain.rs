@@ -2,7 +2,7 @@
 //! of the same HTTP client posting the same bodies with the same number in flight. Each event goes to one hook. CPU
 //! is this process's, user and system; the receiver is another process. The figures are medians over the rounds.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,14 +17,21 @@ use tokio::task::JoinSet;
 use crate::figures::{line, median};
 use crate::process::cpu_of;
 use crate::program::Program;
+use crate::receiver::{GO_ON, HOLD};
 
 const IN_FLIGHT: u64 = 64;
-const CALLS: u64 = 5000;
+/// Events of a call, as many as a call may have: one with more than `queues.lane` is read twice.
+const OF_A_CALL: u64 = 20;
 const ROUNDS: usize = 3;
 
 struct Receiver(Child, u16);
 
 impl Receiver {
+    /// Tells it when to answer.
+    fn tell(&mut self, what: &[u8]) {
+        self.0.stdin.as_mut().unwrap().write_all(what).unwrap();
+    }
+
     fn start() -> Self {
         let this = std::env::current_exe().unwrap();
         let mut child =
@@ -51,25 +58,27 @@ pub(crate) fn cpu() -> f64 {
 struct Run {
     rate: f64,
     cpu_us: f64,
+    /// How long it took to enable the hooks before.
+    enabling_ms: f64,
 }
 
 impl Run {
     fn since(began: Instant, cpu_before: f64, events: u64) -> Self {
         let rate = events as f64 / began.elapsed().as_secs_f64();
-        Self { rate, cpu_us: (cpu() - cpu_before) / events as f64 * 1e6 }
+        Self { rate, cpu_us: (cpu() - cpu_before) / events as f64 * 1e6, enabling_ms: 0.0 }
     }
 }
 
 pub(crate) fn run() {
     let events = super::asked_number("events").unwrap_or(100_000);
-    let receiver = Receiver::start();
+    let mut receiver = Receiver::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let crowds = super::asked_number("hooks").map_or(vec![1, 10, 1000, 10_000], |hooks| vec![hooks]);
     // Two of a kind are never compared across rounds: the machine is another one a minute later.
     let rounds: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let bare = bare(events, receiver.1);
-            let drain = |hooks: &u64| runtime.block_on(drain(events, *hooks, receiver.1));
+            let drain = |hooks: &u64| runtime.block_on(drain(events, *hooks, &mut receiver));
             (bare, crowds.iter().map(drain).collect::<Vec<_>>())
         })
         .collect();
@@ -82,11 +91,12 @@ pub(crate) fn run() {
             median(rounds.iter().map(|(bare, drains)| of(&drains[at], bare)).collect())
         };
         let figure = format!(
-            "{:>7.0} deliveries/s ({:.2} of bare), {:>5.1} µs of CPU each ({:.2} times bare)",
+            "{:>7.0} deliveries/s ({:.2} of bare), {:>5.1} µs of CPU each ({:.2} times bare); enabled in {:.0} ms",
             of(&|run, _| run.rate),
             of(&|run, bare| run.rate / bare.rate),
             of(&|run, _| run.cpu_us),
             of(&|run, bare| run.cpu_us / bare.cpu_us),
+            of(&|run, _| run.enabling_ms),
         );
         line("drain", &format!("{hooks} hooks"), &figure);
     }
@@ -145,7 +155,8 @@ fn document(hook: u64, uri: &str) -> serde_json::Value {
     })
 }
 
-async fn drain(events: u64, hooks: u64, port: u16) -> Run {
+async fn drain(events: u64, hooks: u64, receiver: &mut Receiver) -> Run {
+    let port = receiver.1;
     let dir = tempfile::tempdir().unwrap();
     let per_host = format!("delivery.per_host_in_flight={IN_FLIGHT}");
     let program = Program::start(dir.path(), &[&per_host]).await;
@@ -165,23 +176,29 @@ async fn drain(events: u64, hooks: u64, port: u16) -> Run {
         program.state.write(writes.to_vec()).await.unwrap();
     }
     for first in (0..events).step_by(500) {
-        let batch = (first..first + 500).map(|n| super::call_event(&account(n % hooks), n % CALLS, n).into());
+        let batch = (first..first + 500)
+            .map(|n| super::call_event(&account(n % hooks), n % (events / OF_A_CALL).max(1), n).into());
         program.ingest.submit(batch.collect(), account(0).parse().unwrap()).await.unwrap();
     }
-    let (began, before) = (Instant::now(), cpu());
+    // A document that is changed is not a delivery: nothing is answered before all hooks are enabled.
+    receiver.tell(HOLD);
+    let since = Instant::now();
     let mut enabling = JoinSet::new();
     for hook in 0..hooks {
         let (state, id) = (program.state.clone(), hook_id(hook).parse().unwrap());
         enabling.spawn(async move { state.enable_hook(id).await.unwrap() });
     }
     enabling.join_all().await;
+    let enabling_ms = since.elapsed().as_secs_f64() * 1e3;
+    let (began, before) = (Instant::now(), cpu());
+    receiver.tell(GO_ON);
     for hook in 0..hooks {
         let id: HookId = hook_id(hook).parse().unwrap();
         while program.queues.status(id).await.unwrap().is_none_or(|s| s.waiting > 0 || s.cursor < events) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    let run = Run::since(began, before, events);
+    let run = Run { enabling_ms, ..Run::since(began, before, events) };
     program.stop().await;
     run
 }

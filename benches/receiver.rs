@@ -1,11 +1,18 @@
-//! A receiver that does nothing but read requests and answer 200, in a process of its own.
+//! A receiver that does nothing but read requests and answer 200, in a process of its own. It can be told to hold its
+//! answers for a while.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// A line on standard input: no answers until further notice.
+pub(crate) const HOLD: &[u8] = b"hold\n";
+/// A line on standard input: all answers that were held, and further ones at once.
+pub(crate) const GO_ON: &[u8] = b"go on\n";
 
 /// Serves until standard input ends; prints its port first.
 pub(crate) fn serve() {
@@ -14,25 +21,28 @@ pub(crate) fn serve() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap().port());
         std::io::stdout().flush().unwrap();
-        std::thread::spawn(|| {
-            let ended = std::io::stdin().read_to_end(&mut Vec::new());
-            std::process::exit(i32::from(ended.is_err()));
+        let (hold, held) = watch::channel(false);
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().split(b'\n').map_while(Result::ok) {
+                hold.send_replace(HOLD.starts_with(&line));
+            }
+            std::process::exit(0);
         });
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(connection(stream));
+            tokio::spawn(connection(stream, held.clone()));
         }
     });
 }
 
 /// Answers every request on a connection; a request ends where its Content-Length says.
-async fn connection(mut stream: TcpStream) {
+async fn connection(mut stream: TcpStream, mut held: watch::Receiver<bool>) {
     drop(stream.set_nodelay(true));
     let mut buffer = Vec::with_capacity(16 << 10);
     loop {
         while let Some(length) = complete(&buffer) {
             buffer.drain(..length);
-            if stream.write_all(ANSWER).await.is_err() {
+            if held.wait_for(|held| !held).await.is_err() || stream.write_all(ANSWER).await.is_err() {
                 return;
             }
         }
