@@ -2,6 +2,7 @@
 //!
 //! Held: whoever has shown no good token yet can send little, so that strangers leave room for those who are known.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,6 +22,9 @@ const STRANGERS_BYTES: usize = 64 << 10;
 const VALUE_BYTES: usize = 160;
 /// Memory is taken in pieces of so many bytes.
 const PIECE: usize = 1 << 10;
+/// A body with more values than this is heavy: to make and check them takes milliseconds, which all others would wait
+/// for in the threads that serve.
+const HEAVY: usize = 10_000;
 
 /// The memory of all bodies that are being received or answered. Small ones wait for no large one; a large one has room
 /// before it is read and room before its values are made, so that no two wait for each other.
@@ -32,6 +36,8 @@ pub(super) struct Memory {
     large: Pool,
     /// Half: what is made of large ones.
     values: Pool,
+    /// Heavy bodies that are worked on at once: as many as there are cores.
+    heavy: Arc<Semaphore>,
 }
 
 /// So many pieces of memory.
@@ -47,17 +53,24 @@ pub(super) struct Held {
     pool: Pool,
     received: Option<OwnedSemaphorePermit>,
     values: Option<OwnedSemaphorePermit>,
+    heavy: Option<OwnedSemaphorePermit>,
 }
 
 impl Memory {
     /// So many bytes for all bodies; what is made of one takes half of them at most.
     pub(super) fn new(bytes: usize) -> Self {
-        Self { small: Pool::new(bytes / 3), large: Pool::new(bytes / 6), values: Pool::new(bytes / 2) }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            small: Pool::new(bytes / 3),
+            large: Pool::new(bytes / 6),
+            values: Pool::new(bytes / 2),
+            heavy: Arc::new(Semaphore::new(cores)),
+        }
     }
 
     fn hold(&self, is_small: bool) -> Held {
         let pool = if is_small { self.small.clone() } else { self.large.clone() };
-        Held { pool, received: None, values: None }
+        Held { pool, received: None, values: None, heavy: None }
     }
 
     /// Where the values of a body have their room.
@@ -82,6 +95,19 @@ impl Pool {
 }
 
 impl Held {
+    /// Whether the request is to be answered beside the threads that serve all others.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.heavy.is_some()
+    }
+
+    /// Waits for its turn if it has so many values that it is heavy.
+    async fn weigh(&mut self, memory: &Memory, values: usize) {
+        if values > HEAVY {
+            // Nobody closes it.
+            self.heavy = Arc::clone(&memory.heavy).acquire_owned().await.ok();
+        }
+    }
+
     /// Waits until there is room for so many bytes of the body in all.
     async fn grow_to(&mut self, bytes: usize) {
         let had = self.received.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
@@ -116,6 +142,9 @@ pub(super) async fn read(
     }
     let is_small = is_small || trusted <= STRANGERS_BYTES;
     let mut held = api.memory.hold(is_small);
+    let pool = api.memory.of_values(is_small);
+    let is_form = request.content_type().is_some_and(|text| text.contains("form"));
+    let mut values = Values::new(is_form);
     let reading = async {
         pin_mut!(body);
         if !is_small {
@@ -130,19 +159,21 @@ pub(super) async fn read(
                 return Err(if bytes > most { too_large } else { ApiError::invalid_credentials() });
             }
             held.grow_to(bytes).await;
-            whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+            let part = part.copy_to_bytes(part.remaining());
+            values.count(&part);
+            if values.number * VALUE_BYTES > pool.bytes {
+                return Err(ApiError::too_many_values(pool.bytes / VALUE_BYTES));
+            }
+            whole.extend_from_slice(&part);
         }
         Ok(whole.freeze())
     };
     let whole = timeout(within, reading).await.unwrap_or_else(|_| Err(ApiError::slow_body()))?;
-    let is_form = request.content_type().is_some_and(|text| text.contains("form"));
-    let needed = values(&whole, is_form) * VALUE_BYTES;
-    let pool = api.memory.of_values(is_small);
-    if needed > pool.bytes {
-        return Err(ApiError::too_many_values(pool.bytes / VALUE_BYTES));
-    }
-    let taking = pool.take(needed.div_ceil(PIECE));
-    held.values = timeout(within, taking).await.map_err(|_| ApiError::too_many())?;
+    let taking = async {
+        held.values = pool.take((values.number * VALUE_BYTES).div_ceil(PIECE)).await;
+        held.weigh(&api.memory, values.number).await;
+    };
+    timeout(within, taking).await.map_err(|_| ApiError::too_many())?;
     Ok((whole, held))
 }
 
@@ -153,25 +184,50 @@ async fn is_known(api: &Api, request: &Request) -> bool {
     }
 }
 
-/// No JSON text or form has more values and names than this counts.
-pub(super) fn values(text: &[u8], is_form: bool) -> usize {
-    if is_form {
-        // Each pair is a name and a text, and a form may also be JSON.
-        return 3 + text.iter().filter(|byte| matches!(byte, b'&' | b',' | b':' | b'[' | b'{')).count() * 2;
+/// How many values and names a body has at the most, counted while it comes.
+struct Values {
+    number: usize,
+    is_form: bool,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Values {
+    fn new(is_form: bool) -> Self {
+        let number = if is_form { 3 } else { 1 };
+        Self { number, is_form, in_string: false, escaped: false }
     }
-    let (mut count, mut in_string, mut escaped) = (1, false, false);
-    for byte in text {
-        if escaped {
-            escaped = false;
-        } else if in_string {
-            in_string = *byte != b'"';
-            escaped = *byte == b'\\';
-        } else {
-            in_string = *byte == b'"';
-            count += usize::from(matches!(byte, b',' | b':' | b'[' | b'{'));
+
+    fn count(&mut self, part: &[u8]) {
+        if self.is_form {
+            // Each pair is a name and a text, and a form may also be JSON.
+            let marks = part.iter().filter(|byte| matches!(byte, b'&' | b',' | b':' | b'[' | b'{'));
+            self.number += marks.count() * 2;
+            return;
+        }
+        for byte in part {
+            if self.escaped {
+                self.escaped = false;
+            } else if self.in_string {
+                self.in_string = *byte != b'"';
+                self.escaped = *byte == b'\\';
+            } else {
+                self.in_string = *byte == b'"';
+                self.number += usize::from(matches!(byte, b',' | b':' | b'[' | b'{'));
+            }
         }
     }
-    count
+}
+
+/// No JSON text or form has more values and names than this counts.
+#[cfg(any(test, fuzzing))]
+pub(super) fn values(text: &[u8], is_form: bool) -> usize {
+    let mut values = Values::new(is_form);
+    // In parts, as bodies come.
+    for part in text.chunks(7) {
+        values.count(part);
+    }
+    values.number
 }
 
 #[cfg(test)]
@@ -240,5 +296,19 @@ mod tests {
         small.grow_to(PIECE).await;
         small.values = memory.of_values(true).take(9).await;
         assert_eq!(memory.small.free.available_permits(), 0);
+    }
+
+    #[tokio::test]
+    async fn as_many_heavy_bodies_are_worked_on_at_once_as_there_are_cores() {
+        let memory = Memory::new(30 * PIECE);
+        let cores = memory.heavy.available_permits();
+        assert!(cores > 0);
+        let (mut light, mut heavy) = (memory.hold(true), memory.hold(true));
+        light.weigh(&memory, HEAVY).await;
+        heavy.weigh(&memory, HEAVY + 1).await;
+        assert!(!light.is_heavy() && heavy.is_heavy());
+        assert_eq!(memory.heavy.available_permits(), cores - 1);
+        drop(heavy);
+        assert_eq!(memory.heavy.available_permits(), cores);
     }
 }

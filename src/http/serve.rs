@@ -9,13 +9,15 @@ use std::task::{Context as TaskContext, Poll};
 
 use futures_util::Stream;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method, Response as HttpResponse, StatusCode};
 use warp::hyper::upgrade::OnUpgrade;
 use warp::{Filter, Reply as _};
 
 use super::api::Api;
-use super::body;
+use super::body::{self, Held};
 use super::request::Request;
 use super::response::{Body, Response};
 use crate::listen::{self, Busy, Peer};
@@ -100,19 +102,32 @@ fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
                     }
                     let read = body::read(&api, &request, body).await;
                     let busy = peer.busy();
-                    let (read, _held) = match read {
+                    let (read, held) = match read {
                         Ok((body, held)) => {
                             request.body = body;
                             (Ok(()), Some(held))
                         }
                         Err(refused) => (Err(refused), None),
                     };
-                    on_the_wire(api.answer(request, read).await, busy)
+                    let is_heavy = held.as_ref().is_some_and(Held::is_heavy);
+                    let answering = async move {
+                        let answer = api.answer(request, read).await;
+                        drop(held);
+                        answer
+                    };
+                    let answer = if is_heavy { beside(answering).await } else { Some(answering.await) };
+                    answer.map_or_else(failed, |answer| on_the_wire(answer, busy))
                 }
             },
         )
         .or_else(|_| async { Ok::<_, Infallible>((failed(),)) })
         .boxed()
+}
+
+/// Makes an answer in a thread of its own, also when its client goes away meanwhile. Only a defect makes none.
+async fn beside(answering: impl Future<Output = Response> + Send + 'static) -> Option<Response> {
+    let runtime = Handle::current();
+    spawn_blocking(move || runtime.block_on(answering)).await.ok()
 }
 
 /// The answer to a client that asks for a websocket, on whatever path.
