@@ -10,7 +10,7 @@ use super::client::Client;
 use super::guard::Guard;
 use super::pool::Options;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
-use super::room::{LARGE, Room};
+use super::room::{LARGE, Room, Taken};
 use super::send::{Caps, send};
 use super::spans::Tracing;
 use crate::log::Reader;
@@ -80,13 +80,15 @@ impl Maker {
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let mut taken = None;
         if record.len() > LARGE {
-            let (share, bytes) = (target.share.get_or_init(|| self.room.share()), target.needs(record.len()));
+            let bytes = target.needs(record.len());
             drop(record);
-            taken = self.room.take(share, bytes).await;
-            record = match self.fetch(job.key.offset).await {
+            // In memory of its own: few attempts need it, and all would be moved about with room for it.
+            let (room, fetched) = Box::pin(self.large(&target, bytes, job.key.offset)).await;
+            record = match fetched {
                 Ok(record) => record,
                 Err(result) => return (result, max_tries),
             };
+            taken = room;
         }
         *started = Instant::now();
         let now_us = self.clock.now_us();
@@ -119,6 +121,18 @@ impl Maker {
             tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
         }
         (result, max_tries)
+    }
+
+    /// Waits for room for an attempt at a large event, and reads it only then.
+    async fn large<'a>(
+        &'a self,
+        target: &'a Target,
+        bytes: usize,
+        offset: u64,
+    ) -> (Option<Taken<'a>>, Fetched) {
+        let share = target.share.get_or_init(|| self.room.share());
+        let taken = self.room.take(share, bytes).await;
+        (taken, self.fetch(offset).await)
     }
 
     /// Reads a record beside the thread of all attempts.

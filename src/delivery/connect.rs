@@ -33,6 +33,9 @@ pub(super) struct ConnectTimedOut;
 #[error("more than {0} bytes came for one request")]
 pub(super) struct TooLong(usize);
 
+/// A connection, with TLS where its URL asks for it.
+pub(super) type Stream = MaybeHttpsStream<TokioIo<Bounded>>;
+
 /// Makes connections.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -56,7 +59,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<Bounded>>;
+    type Response = Stream;
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 

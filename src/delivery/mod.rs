@@ -5,6 +5,7 @@ mod attempt;
 mod client;
 mod connect;
 mod guard;
+mod idle;
 mod pool;
 mod request;
 mod room;

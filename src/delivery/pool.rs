@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::attempt::{Fetched, Maker, fetch};
 use super::client::{BuildError, Client};
@@ -20,6 +21,8 @@ use crate::tasks::Stop;
 
 /// Bytes of records that are read from the log together, unless the first alone is larger.
 const READ_BYTES: usize = 4 << 20;
+/// How often connections that wait are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
 /// Targets kept ready; beyond that they are made anew.
 const TARGETS: usize = 16_384;
 
@@ -79,6 +82,8 @@ impl Delivery {
         let mut made_now = Vec::new();
         // One read of the log at a time: what needs one meanwhile is read together next.
         let (mut unread, mut reading) = (Vec::new(), JoinSet::new());
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = abandon.cancelled() => return,
@@ -91,6 +96,7 @@ impl Delivery {
                         self.start(&mut under_way, job, record);
                     }
                 }
+                _ = sweep.tick() => self.maker.client.sweep(),
                 Some(made) = under_way.join_next(), if !under_way.is_empty() => made_now.extend(made),
             }
             for mut job in jobs.drain(..) {

@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, RETRY_AFTER};
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
-use super::client::{Client, Outgoing};
+use super::client::{Client, Outgoing, RequestError};
 use super::connect::{ConnectTimedOut, TooLong};
 use super::guard::{ForbiddenAddress, NameNotFound};
 use crate::model::{AttemptResult, Response, TransportError};
@@ -48,8 +49,12 @@ async fn answer(
     caps: Caps,
     now_us: u64,
 ) -> Result<Response, TransportError> {
-    let asked = client.inner.request(request.into_request());
-    let (head, mut body) = asked.await.map_err(|e| kind_of(&e, e.is_connect()))?.into_parts();
+    let asked = client.request(request).await;
+    let (response, mut open) = asked.map_err(|error| match error {
+        RequestError::Connect(cause) => kind_of(&*cause, true),
+        RequestError::Broken(cause) => kind_of(&cause, false),
+    })?;
+    let (head, mut body) = response.into_parts();
     let kept_too = caps.always || !head.status.is_success();
     let mut response = Response { status: head.status.as_u16(), ..Response::default() };
     if kept_too {
@@ -57,8 +62,8 @@ async fn answer(
         response.headers = headers(&head.headers);
     }
     let mut kept = BytesMut::new();
-    let mut read = 0;
-    while let Some(frame) = body.frame().await {
+    let (mut read, mut whole) = (0, true);
+    while let Some(frame) = open.during(pin!(body.frame())).await {
         let frame = frame.map_err(|e| kind_of(&e, false))?;
         let Some(chunk) = frame.data_ref() else { continue };
         read += chunk.len();
@@ -67,9 +72,13 @@ async fn answer(
             kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
         }
         if read >= caps.read {
-            // Not read further; the connection is dropped, not reused.
+            // Not read further; the connection is closed, not used again.
+            whole = false;
             break;
         }
+    }
+    if whole {
+        client.keep(open);
     }
     response.body = Bytes::from(kept);
     Ok(response)
