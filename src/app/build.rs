@@ -13,22 +13,26 @@ use super::keeper::{Announcer, Keeper};
 use super::live;
 use super::notices::Teller;
 use super::operator::Operator;
+use super::options::{
+    auth_options, delivery_options, events_options, http_options, ingest_options, ledger_options,
+    queue_options, state_options,
+};
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::retention::Retention;
 use super::watch::StorageHealth;
 use super::{App, Steps, Stops};
 use crate::amqp;
-use crate::auth::{self, Auth};
+use crate::auth::Auth;
 use crate::commands::{self, Commands};
-use crate::config::{Config, Profile};
+use crate::config::Config;
 use crate::delivery::{self, Delivery, Tester};
 use crate::disk::OsDisk;
-use crate::http::{self, Api, Ports, Server};
-use crate::ingest::{self, AmqpConsumer, Ingest, Realms};
+use crate::http::{Api, Ports, Server};
+use crate::ingest::{AmqpConsumer, Ingest};
 use crate::live::Live;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock};
-use crate::queues::{self, Action, Engine, Parts, Policy, Queues, Recovered};
+use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
@@ -266,123 +270,4 @@ fn open_log(dir: &Path, options: log::Options, clock: &Clock) -> anyhow::Result<
         .with_context(|| format!("log {}", dir.display()))?;
     tracing::debug!(dir = %dir.display(), end = opened.reader.end(), "log open");
     Ok(opened)
-}
-
-fn state_options(config: &Config) -> state::Options {
-    let mut options = state::Options::new(&config.data_dir);
-    options.node = node_name();
-    options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
-    options.reserve_bytes = config.ledger.reserve_bytes / 4;
-    options.audit_max_age_us = config.audit.max_age_hours.saturating_mul(3_600_000_000);
-    options.audit_max_bytes = config.audit.max_bytes;
-    options
-}
-
-fn events_options(config: &Config) -> log::Options {
-    log::Options {
-        segment_bytes: config.log.segment_bytes,
-        segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
-        max_age_us: Some(config.retention.max_age_hours.saturating_mul(3_600_000_000)),
-        max_bytes: Some(config.retention.max_bytes),
-        reserve_bytes: config.log.reserve_bytes,
-        max_record_bytes: u32::try_from(ingest::RECORD_OVERHEAD)
-            .unwrap_or(u32::MAX)
-            .saturating_add(config.ingest.max_event_bytes),
-        ..log::Options::default()
-    }
-}
-
-/// The ledger is retained by its own rule (`retention.rs`), which never drops the last checkpoint.
-fn ledger_options(config: &Config) -> log::Options {
-    log::Options {
-        segment_bytes: config.ledger.segment_bytes,
-        segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
-        reserve_bytes: config.ledger.reserve_bytes,
-        ..log::Options::default()
-    }
-}
-
-fn ingest_options(config: &Config, state: &State) -> ingest::Options {
-    let state = state.clone();
-    ingest::Options {
-        max_event_bytes: config.ingest.max_event_bytes as usize,
-        realms: Realms::new(move |realm| state.account_of_realm(realm)),
-        ..ingest::Options::default()
-    }
-}
-
-fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
-    let rate = |burst, per_minute| (burst > 0).then_some(auth::Rate { burst, per_minute });
-    let keys = config.auth.kazoo_public_keys.as_deref().map(auth::ForeignKeys::load).transpose();
-    Ok(auth::Options {
-        token_ttl_s: config.auth.token_expiry_s,
-        requests: rate(config.rate_limit.burst, config.rate_limit.per_second.saturating_mul(60)),
-        wrong_credentials: rate(
-            config.auth.wrong_credentials_burst,
-            config.auth.wrong_credentials_per_minute,
-        ),
-        foreign: keys.context("auth.kazoo_public_keys")?,
-        auto_create: config.accounts.auto_create,
-        ..auth::Options::default()
-    })
-}
-
-fn http_options(config: &Config) -> http::Options {
-    http::Options {
-        listen: config.http.listen,
-        connections: live::connections(config),
-        max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
-        body_memory_bytes: usize::try_from(config.http.body_memory_bytes).unwrap_or(usize::MAX),
-        page_size: config.http.page_size,
-        max_page_size: config.http.max_page_size,
-        body_timeout: Duration::from_millis(config.http.request_timeout_ms),
-        max_searched_events: config.http.max_searched_events,
-        node: node_name(),
-        metrics_token_hash: config.metrics.token.as_ref().map(|token| state::key_hash(token.reveal())),
-        profile: match config.api.profile {
-            Profile::Classic => http::Profile::Classic,
-            Profile::Current => http::Profile::Current,
-        },
-        allow_addresses: config.delivery.allow_addresses.clone(),
-        ..http::Options::default()
-    }
-}
-
-fn delivery_options(config: &Config) -> delivery::Options {
-    let d = &config.delivery;
-    delivery::Options {
-        connect_timeout: Duration::from_millis(d.connect_timeout_ms),
-        request_timeout: Duration::from_millis(d.request_timeout_ms),
-        allow_addresses: d.allow_addresses.clone(),
-        response_read_bytes: d.response_read_bytes,
-        response_keep_bytes: d.response_keep_bytes,
-        idle_per_host: d.per_host_in_flight as usize,
-        idle_timeout: Duration::from_secs(30),
-        body_memory_bytes: d.body_memory_bytes,
-        spans: None,
-    }
-}
-
-fn queue_options(config: &Config) -> queues::Options {
-    let d = &config.delivery;
-    queues::Options {
-        max_in_flight: d.max_in_flight,
-        per_hook_in_flight: d.per_hook_in_flight,
-        per_host_in_flight: d.per_host_in_flight,
-        window: config.queues.window,
-        lane: config.queues.lane,
-        keep_bytes: config.queues.keep_bytes,
-        checkpoint_records: config.ledger.checkpoint_records,
-        max_reads: 4,
-        max_replays: config.queues.max_replays,
-        grace: Duration::from_millis(config.shutdown_grace_ms),
-        policy: Policy {
-            retry_initial_ms: config.retry.initial_ms,
-            retry_max_ms: config.retry.max_ms,
-            failure_count: config.disable.failure_count,
-            failure_window_ms: config.disable.window_ms,
-            probe_initial_ms: config.disable.probe_initial_ms,
-            probe_max_ms: config.disable.probe_max_ms,
-        },
-    }
 }

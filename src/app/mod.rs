@@ -11,6 +11,7 @@ mod live;
 mod notices;
 mod open_files;
 mod operator;
+mod options;
 mod ports;
 mod retention;
 mod scrape;
