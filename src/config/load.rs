@@ -57,6 +57,20 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// What is wrong, for the log: no value of a key belongs there.
+    #[must_use]
+    pub fn without_value(&self) -> String {
+        match self {
+            Self::Value { key, rule, .. } => format!("{key}: {rule}"),
+            Self::Type { key, .. } => {
+                format!("{key}: has a value of another type than in config/switchhook.toml")
+            }
+            Self::File { .. } | Self::Syntax { .. } | Self::UnknownKey { .. } => self.to_string(),
+        }
+    }
+}
+
 /// What lies over the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
@@ -100,9 +114,12 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
 }
 
 fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
-    text.parse::<Table>().map_err(|e| ConfigError::Syntax {
-        origin: origin.to_owned(),
-        message: e.to_string().lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" "),
+    text.parse::<Table>().map_err(|error| {
+        // The line itself is not shown: it may hold a secret.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        let message = format!("line {line}: {}", error.message().replace('\n', ", "));
+        ConfigError::Syntax { origin: origin.to_owned(), message }
     })
 }
 
@@ -267,6 +284,26 @@ mod tests {
         let config = load(&Overlay { env, set, file: None }).unwrap();
         assert_eq!((config.delivery.max_in_flight, config.amqp.queue.as_str()), (77, "5"));
         assert_eq!(config.delivery.allow_addresses.len(), 1);
+    }
+
+    #[test]
+    fn for_the_log_an_error_names_key_and_rule_without_the_value() {
+        let told = |setting: &str| {
+            let overlay = Overlay { set: vec![setting.to_owned()], ..Overlay::default() };
+            load(&overlay).unwrap_err().without_value()
+        };
+        assert_eq!(told("retry.initial_ms=0"), "retry.initial_ms: must be between 1 and 86400000");
+        assert_eq!(
+            told("retry.initial_ms=soon"),
+            "retry.initial_ms: has a value of another type than in config/switchhook.toml"
+        );
+        assert!(told("retry.initial=77").contains("unknown key 'retry.initial'"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_refused_by_its_line_which_is_not_shown() {
+        let error = parse("[metrics]\ntoken = \"secret\n", "config file x").unwrap_err().to_string();
+        assert!(error.starts_with("config file x: line 2: ") && !error.contains("secret"), "{error}");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Defaults exist in one place only, `config/switchhook.toml`, which is compiled in. A key that is not known,
 //! or a value that cannot be, is refused with its name and what would be right; nothing is repaired silently.
+//! A running program takes some keys from a configuration that is read anew (`reload`).
 
 mod check;
 mod load;
+mod reload;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,35 +15,54 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use load::{ConfigError, Overlay, load};
+pub use reload::{Difference, RELOADABLE};
 
-/// The configuration, checked.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
-pub struct Config {
-    pub data_dir: PathBuf,
-    pub shutdown_grace_ms: u64,
-    pub http: Http,
-    pub websocket: Websocket,
-    pub amqp: Amqp,
-    pub auth: Auth,
-    pub accounts: Accounts,
-    pub rate_limit: RateLimit,
-    pub api: Api,
-    pub commands: Commands,
-    pub kazoo: Kazoo,
-    pub ingest: Ingest,
-    pub log: Log,
-    pub ledger: Ledger,
-    pub retention: Retention,
-    pub queues: Queues,
-    pub delivery: Delivery,
-    pub retry: Retry,
-    pub disable: Disable,
-    pub attempts: Attempts,
-    pub audit: Audit,
-    pub metrics: Metrics,
-    pub telemetry: Telemetry,
+macro_rules! config {
+    ($($key:ident: $type:ty),*; $($section:ident: $keys:ty),* $(,)?) => {
+        /// The configuration, checked.
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
+        pub struct Config { $(pub $key: $type,)* $(pub $section: $keys,)* }
+
+        impl Config {
+            /// The names of all keys whose values differ.
+            fn differing(&self, other: &Self) -> Vec<String> {
+                let mut keys = Vec::new();
+                $(if self.$key != other.$key { keys.push(stringify!($key).to_owned()); })*
+                $(for key in self.$section.differing(&other.$section) {
+                    keys.push(format!("{}.{key}", stringify!($section)));
+                })*
+                keys
+            }
+        }
+    };
+}
+
+config! {
+    data_dir: PathBuf,
+    shutdown_grace_ms: u64;
+    http: Http,
+    websocket: Websocket,
+    amqp: Amqp,
+    auth: Auth,
+    accounts: Accounts,
+    rate_limit: RateLimit,
+    api: Api,
+    commands: Commands,
+    kazoo: Kazoo,
+    ingest: Ingest,
+    log: Log,
+    ledger: Ledger,
+    retention: Retention,
+    queues: Queues,
+    delivery: Delivery,
+    retry: Retry,
+    disable: Disable,
+    attempts: Attempts,
+    audit: Audit,
+    metrics: Metrics,
+    telemetry: Telemetry,
 }
 
 macro_rules! section {
@@ -51,6 +72,14 @@ macro_rules! section {
         #[serde(deny_unknown_fields)]
         #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
         pub struct $name { $(pub $field: $type),* }
+
+        impl $name {
+            fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(if self.$field != other.$field { keys.push(stringify!($field)); })*
+                keys
+            }
+        }
     };
 }
 
