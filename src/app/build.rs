@@ -15,9 +15,10 @@ use super::notices::Teller;
 use super::operator::Operator;
 use super::options::{
     auth_options, delivery_options, events_options, http_options, ingest_options, ledger_options,
-    queue_options, state_options,
+    queue_options, retention_limits, state_options,
 };
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
+use super::reload::{Reload, Reloaded};
 use super::retention::Retention;
 use super::watch::StorageHealth;
 use super::{App, Steps, Stops};
@@ -97,8 +98,8 @@ fn middle(
     from: (mpsc::Receiver<Change>, Recovered),
 ) -> anyhow::Result<Middle> {
     let options = queue_options(config);
-    // A place for every permit: handing out an attempt never waits.
-    let places = options.max_in_flight + 64;
+    // A place for every permit that there may be after a reload: handing out an attempt never waits.
+    let places = queues::MOST_IN_FLIGHT + 64;
     let ((jobs_tx, jobs), (results_tx, results)) = (mpsc::channel(places), mpsc::channel(places));
     let ((commands_tx, commands), (actions_tx, actions)) = (mpsc::channel(256), mpsc::channel(1024));
     let (events, ledger, state) = (&storage.events, &storage.ledger, &storage.state);
@@ -112,7 +113,7 @@ fn middle(
         (events.reader.clone(), ledger.reader.clone()),
         state.clone(),
         clock.clone(),
-        (tasks.clone(), options.max_replays, config.attempts.log_successful),
+        (tasks.clone(), config.attempts.log_successful),
     );
     let engine = Engine::new(Parts {
         options,
@@ -156,15 +157,16 @@ impl App {
             events: (events.appender, events.reader.clone()),
             ledger: (ledger.appender, ledger.reader),
             clock: clock.clone(),
-            max_age_us: config.retention.max_age_hours.saturating_mul(3_600_000_000),
+            max_age_us: Arc::new(retention_limits(&config).0.into()),
         };
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let channels = channels(&config, &broker, &ingest, &state);
         let parts = (&state, &auth, channels.clone());
         let live = live::build(&config, parts, &events.reader, &clock, &tasks)?;
         broker.stand_in(&config, &state, live.handle.sessions());
-        let meeting = ((&state, &retention), (&live.handle, channels));
-        let ports = ports(&config, &broker, &ingest, &middle.handle, meeting)?;
+        let transport = middle.delivery.transport().clone();
+        let reloaded = Reloaded { transport, queues: middle.handle.clone(), retention };
+        let ports = ports(&config, &broker, &ingest, (&state, &reloaded), (&live.handle, channels));
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api)?;
         let requester = config.amqp.uri.is_some().then_some(broker.requester);
@@ -191,10 +193,11 @@ impl App {
                 keeper,
                 teller,
                 exporter: middle.exporter,
-                retention,
+                retention: reloaded.retention.clone(),
                 state: task,
                 writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
             },
+            reload: Reload::new(config, reloaded, tasks.clone()),
             tasks,
             stops,
             _lock: lock,
@@ -213,9 +216,9 @@ fn ports(
     config: &Config,
     broker: &Broker,
     ingest: &Ingest,
-    queues: &Queues,
-    ((state, retention), (live, channels)): ((&State, &Retention), (&Live, ChannelsPort)),
-) -> anyhow::Result<Ports> {
+    (state, Reloaded { transport, queues, retention }): (&State, &Reloaded),
+    (live, channels): (&Live, ChannelsPort),
+) -> Ports {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
     let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
@@ -235,8 +238,8 @@ fn ports(
         hook_series: config.metrics.hook_series,
     };
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
-    let tester = Tester::new(delivery_options(config), at_once, clock, state.clone())?;
-    Ok(Ports {
+    let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
+    Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
         events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone() }),
         tester: Arc::new(TesterPort(tester)),
@@ -244,7 +247,7 @@ fn ports(
         operator: Arc::new(operator),
         channels: Arc::new(channels),
         live: live.clone(),
-    })
+    }
 }
 
 /// Takes the data directory for this process.

@@ -13,6 +13,7 @@ mod open_files;
 mod operator;
 mod options;
 mod ports;
+mod reload;
 mod retention;
 mod scrape;
 mod watch;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use self::broker::BrokerTasks;
 pub use self::open_files::raise_open_files;
+pub use self::reload::Reload;
 use crate::delivery::Delivery;
 use crate::http::Server;
 use crate::ingest::Ingest;
@@ -40,6 +42,7 @@ pub struct App {
     tasks: Tasks,
     stops: Stops,
     grace: Duration,
+    reload: Reload,
     http_addr: SocketAddr,
     websocket_addr: SocketAddr,
     live: Live,
@@ -100,6 +103,12 @@ impl App {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Takes a configuration that is read anew while the program runs.
+    #[must_use]
+    pub fn reload(&self) -> &Reload {
+        &self.reload
     }
 
     /// The state, for tests and tools that look inside.

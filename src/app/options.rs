@@ -25,12 +25,18 @@ pub(super) fn state_options(config: &Config) -> state::Options {
     options
 }
 
+/// Age in microseconds and size of the events log.
+pub(super) fn retention_limits(config: &Config) -> (u64, u64) {
+    (config.retention.max_age_hours.saturating_mul(3_600_000_000), config.retention.max_bytes)
+}
+
 pub(super) fn events_options(config: &Config) -> log::Options {
+    let (max_age_us, max_bytes) = retention_limits(config);
     log::Options {
         segment_bytes: config.log.segment_bytes,
         segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
-        max_age_us: Some(config.retention.max_age_hours.saturating_mul(3_600_000_000)),
-        max_bytes: Some(config.retention.max_bytes),
+        max_age_us: Some(max_age_us),
+        max_bytes: Some(max_bytes),
         reserve_bytes: config.log.reserve_bytes,
         max_record_bytes: u32::try_from(ingest::RECORD_OVERHEAD)
             .unwrap_or(u32::MAX)
@@ -96,17 +102,23 @@ pub(super) fn http_options(config: &Config) -> http::Options {
 }
 
 pub(super) fn delivery_options(config: &Config) -> delivery::Options {
-    let d = &config.delivery;
     delivery::Options {
+        limits: delivery_limits(config),
+        allow_addresses: config.delivery.allow_addresses.clone(),
+        body_memory_bytes: config.delivery.body_memory_bytes,
+        spans: None,
+    }
+}
+
+pub(super) fn delivery_limits(config: &Config) -> delivery::Limits {
+    let d = &config.delivery;
+    delivery::Limits {
         connect_timeout: Duration::from_millis(d.connect_timeout_ms),
         request_timeout: Duration::from_millis(d.request_timeout_ms),
-        allow_addresses: d.allow_addresses.clone(),
         response_read_bytes: d.response_read_bytes,
         response_keep_bytes: d.response_keep_bytes,
         idle_per_host: d.per_host_in_flight as usize,
         idle_timeout: Duration::from_secs(30),
-        body_memory_bytes: d.body_memory_bytes,
-        spans: None,
     }
 }
 

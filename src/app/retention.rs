@@ -1,9 +1,11 @@
 //! Retention applied while nothing is written: events and ledger are dropped by age also on a quiet night.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::http::Retained;
-use crate::log::{Appender, ReadError, Reader};
+use crate::log::{AppendError, Appender, ReadError, Reader};
 use crate::model::Clock;
 use crate::queues::last_checkpoint;
 use crate::tasks::Stop;
@@ -16,7 +18,7 @@ pub(super) struct Retention {
     pub(super) events: (Appender, Reader),
     pub(super) ledger: (Appender, Reader),
     pub(super) clock: Clock,
-    pub(super) max_age_us: u64,
+    pub(super) max_age_us: Arc<AtomicU64>,
 }
 
 impl Retention {
@@ -31,6 +33,12 @@ impl Retention {
                 return;
             }
         }
+    }
+
+    /// Other limits, from the next time on that retention is applied.
+    pub(super) async fn limit(&self, max_age_us: u64, max_bytes: u64) -> Result<(), AppendError> {
+        self.max_age_us.store(max_age_us, Ordering::Relaxed);
+        self.events.0.limit(Some(max_age_us), Some(max_bytes)).await
     }
 
     /// Applies retention once.
@@ -51,7 +59,7 @@ impl Retention {
     fn ledger_floor(&self) -> Result<u64, ReadError> {
         let Some(checkpoint) = last_checkpoint(&self.ledger.1)? else { return Ok(0) };
         let oldest = self.events.1.get(self.events.1.first())?.map_or(0, |event| event.time_us);
-        let too_old = self.clock.now_us().saturating_sub(self.max_age_us);
+        let too_old = self.clock.now_us().saturating_sub(self.max_age_us.load(Ordering::Relaxed));
         Ok(self.ledger.1.offset_at_time(oldest.max(too_old))?.min(checkpoint))
     }
 }

@@ -1,7 +1,7 @@
 //! Ranges, and rules across keys.
 
 use super::{Config, ConfigError};
-use crate::amqp;
+use crate::{amqp, queues};
 
 fn refuse(key: &'static str, value: &dyn std::fmt::Display, rule: impl Into<String>) -> ConfigError {
     ConfigError::Value { key, value: value.to_string(), rule: rule.into() }
@@ -83,7 +83,7 @@ impl Config {
             ("audit.max_age_hours", self.audit.max_age_hours, 1, 1_000_000),
             ("audit.max_bytes", self.audit.max_bytes, 1 << 20, u64::MAX),
             ("metrics.hook_series", self.metrics.hook_series as u64, 0, 1_000_000),
-            ("delivery.max_in_flight", d.max_in_flight as u64, 1, 100_000),
+            ("delivery.max_in_flight", d.max_in_flight as u64, 1, queues::MOST_IN_FLIGHT as u64),
             ("delivery.per_hook_in_flight", u64::from(d.per_hook_in_flight), 1, 100_000),
             ("delivery.per_host_in_flight", u64::from(d.per_host_in_flight), 1, 100_000),
             ("delivery.connect_timeout_ms", d.connect_timeout_ms, 1, 600_000),

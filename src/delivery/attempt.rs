@@ -3,25 +3,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::client::Client;
-use super::guard::Guard;
-use super::pool::Options;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::room::{LARGE, Room, Taken};
 use super::send::{Caps, send};
 use super::spans::Tracing;
+use super::transport::Transport;
 use crate::log::Reader;
-use crate::model::{Attempt, AttemptResult, Clock, DeliveryId, Job, LogIds, TransportError};
+use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Job, LogIds, TransportError};
 use crate::state::State;
 
 /// What every attempt needs.
 pub(super) struct Maker {
-    pub(super) client: Client,
-    pub(super) guard: Guard,
-    pub(super) options: Options,
+    pub(super) transport: Transport,
+    /// Who is told of attempts of events whose trace is recorded.
+    pub(super) spans: Option<mpsc::Sender<AttemptSpan>>,
     pub(super) clock: Clock,
     pub(super) events: Reader,
     pub(super) state: State,
@@ -94,7 +93,7 @@ impl Maker {
         let now_us = self.clock.now_us();
         let delivery = DeliveryId { event: self.log_ids.event_id(job.key.offset), hook: job.hook.id };
         let span_id = rand::random();
-        let tracing = Tracing::begin(self.options.spans.as_ref(), &record, span_id);
+        let tracing = Tracing::begin(self.spans.as_ref(), &record, span_id);
         let surroundings = Surroundings {
             delivery,
             now_us,
@@ -106,16 +105,13 @@ impl Maker {
             Ok(request) => request,
             Err(reason) => return (unsent(job, &reason), max_tries),
         };
-        if self.guard.forbids(&request.address.url) {
+        if self.transport.guard.forbids(&request.address.url) {
             return (AttemptResult::Failed(TransportError::ForbiddenAddress), max_tries);
         }
-        let caps = Caps {
-            read: self.options.response_read_bytes,
-            keep: self.options.response_keep_bytes,
-            always: false,
-        };
+        let sending = self.transport.current();
+        let caps = Caps::of(&sending.limits);
         drop(record);
-        let result = send(&self.client, request, caps, now_us).await;
+        let result = send(&sending.client, request, caps, now_us).await;
         drop(taken);
         if let Some(tracing) = tracing {
             tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));

@@ -18,7 +18,7 @@ use url::{Position, Url};
 use super::connect::Connector;
 use super::guard::{BoxError, Guard};
 use super::idle::{Idle, Open};
-use super::pool::Options;
+use super::transport::Limits;
 
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +52,13 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Keeps so many idle connections for each origin.
-    pub(super) fn new(options: &Options, guard: &Guard, idle_per_origin: usize) -> Result<Self, BuildError> {
+    /// Every connection goes through the guard.
+    pub(super) fn new(limits: &Limits, guard: &Guard) -> Result<Self, BuildError> {
         // No answer that is read to its bounds is longer: chunks of one byte take six.
-        let answer = options.response_read_bytes.saturating_mul(8).saturating_add(HEAD);
-        let connector = Connector::new(guard.clone(), options.connect_timeout, answer)?;
-        let idle = Idle::new(idle_per_origin, options.idle_timeout);
-        Ok(Self { connector, idle, timeout: options.request_timeout })
+        let answer = limits.response_read_bytes.saturating_mul(8).saturating_add(HEAD);
+        let connector = Connector::new(guard.clone(), limits.connect_timeout, answer)?;
+        let idle = Idle::new(limits.idle_per_host, limits.idle_timeout);
+        Ok(Self { connector, idle, timeout: limits.request_timeout })
     }
 
     /// Sends a request and waits for the head of its answer; what follows comes on the connection.

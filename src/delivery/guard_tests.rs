@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::client::{Address, Client, Outgoing};
-use super::super::pool::Options;
 use super::super::send::{Caps, send};
+use super::super::transport::Limits;
 use super::*;
 use crate::model::{AttemptResult, TransportError};
 use crate::tasks::Tasks;
@@ -47,18 +47,15 @@ async fn counting(address: (&str, u16)) -> (u16, Arc<AtomicUsize>) {
 }
 
 async fn get(guard: &Guard, port: u16) -> AttemptResult {
-    let options = Options {
+    let limits = Limits {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
-        allow_addresses: Vec::new(),
         response_read_bytes: 1024,
         response_keep_bytes: 1024,
         idle_per_host: 0,
         idle_timeout: Duration::ZERO,
-        body_memory_bytes: 1 << 20,
-        spans: None,
     };
-    let client = Client::new(&options, guard, 0).expect("a client");
+    let client = Client::new(&limits, guard).expect("a client");
     let url = format!("http://rebound.example:{port}/").parse().expect("a URL");
     let request = Outgoing {
         method: http::Method::GET,

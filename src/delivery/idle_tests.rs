@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::super::client::{Address, Client, Outgoing};
 use super::super::guard::Guard;
-use super::super::pool::Options;
 use super::super::send::{Caps, send};
+use super::super::transport::Limits;
 use crate::model::{AttemptResult, TransportError};
 use crate::tasks::Tasks;
 
@@ -45,18 +45,15 @@ impl Receiver {
 }
 
 fn client(idle_per_host: usize, idle_timeout: Duration) -> Client {
-    let options = Options {
+    let limits = Limits {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
-        allow_addresses: Vec::new(),
         response_read_bytes: 1024,
         response_keep_bytes: 1024,
         idle_per_host,
         idle_timeout,
-        body_memory_bytes: 1 << 20,
-        spans: None,
     };
-    Client::new(&options, &Guard::new(&["127.0.0.0/8".parse().unwrap()]), idle_per_host).unwrap()
+    Client::new(&limits, &Guard::new(&["127.0.0.0/8".parse().unwrap()])).unwrap()
 }
 
 async fn get(client: &Client, url: &str) -> AttemptResult {

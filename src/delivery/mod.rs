@@ -13,7 +13,9 @@ mod send;
 mod sign;
 mod spans;
 mod tester;
+mod transport;
 
 pub use client::BuildError;
 pub use pool::{Delivery, Options};
 pub use tester::Tester;
+pub use transport::{Limits, Transport};

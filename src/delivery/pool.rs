@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::attempt::{Fetched, Maker, fetch};
-use super::client::{BuildError, Client};
+use super::client::BuildError;
 use super::guard::Guard;
 use super::request::Target;
 use super::room::Room;
+use super::transport::{Limits, Transport};
 use crate::log::Reader;
 use crate::model::{Attempt, AttemptSpan, Clock, HookId, Job};
 use crate::state::State;
@@ -29,20 +30,10 @@ const TARGETS: usize = 16_384;
 /// How attempts are made.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Time for a connection, TLS included.
-    pub connect_timeout: Duration,
-    /// Time for a whole attempt, unless the hook says otherwise.
-    pub request_timeout: Duration,
+    /// Its bounds, which may be changed later.
+    pub limits: Limits,
     /// Special addresses that may be delivered to.
     pub allow_addresses: Vec<IpNet>,
-    /// Bytes of a response body that are read at most.
-    pub response_read_bytes: usize,
-    /// Bytes of a failure's body that are kept.
-    pub response_keep_bytes: usize,
-    /// Idle connections kept per host.
-    pub idle_per_host: usize,
-    /// How long an idle connection is kept.
-    pub idle_timeout: Duration,
     /// Bytes that attempts at large events may take together.
     pub body_memory_bytes: usize,
     /// Who is told of attempts of events whose trace is recorded.
@@ -66,13 +57,19 @@ impl Delivery {
         state: State,
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
-        let guard = Guard::new(&options.allow_addresses);
-        let client = Client::new(&options, &guard, options.idle_per_host)?;
+        let transport = Transport::new(options.limits, Guard::new(&options.allow_addresses))?;
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
         let room = Room::new(options.body_memory_bytes);
-        let maker = Maker { client, guard, options, clock, events, state, cluster_id, log_ids, room };
+        let spans = options.spans;
+        let maker = Maker { transport, spans, clock, events, state, cluster_id, log_ids, room };
         Ok(Self { jobs, results, maker: Arc::new(maker), targets: HashMap::new() })
+    }
+
+    /// What its attempts are sent with.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.maker.transport
     }
 
     /// Works until the queues have ended, or until `abandon`: attempts under way are dropped then.
@@ -96,7 +93,7 @@ impl Delivery {
                         self.start(&mut under_way, job, record);
                     }
                 }
-                _ = sweep.tick() => self.maker.client.sweep(),
+                _ = sweep.tick() => self.maker.transport.current().client.sweep(),
                 Some(made) = under_way.join_next(), if !under_way.is_empty() => made_now.extend(made),
             }
             for mut job in jobs.drain(..) {

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::client::{Client, Outgoing, RequestError};
 use super::connect::{ConnectTimedOut, TooLong};
 use super::guard::{ForbiddenAddress, NameNotFound};
+use super::transport::Limits;
 use crate::model::{AttemptResult, Response, TransportError};
 
 const MAX_HEADERS: usize = 32;
@@ -26,6 +27,13 @@ pub(super) struct Caps {
     pub(super) keep: usize,
     /// Whether headers and body of a success are kept too.
     pub(super) always: bool,
+}
+
+impl Caps {
+    /// Of a success only the status.
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self { read: limits.response_read_bytes, keep: limits.response_keep_bytes, always: false }
+    }
 }
 
 /// Makes the request. The answer counts when its status line and headers are in and its body has ended or

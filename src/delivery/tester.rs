@@ -8,11 +8,10 @@ use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::client::{BuildError, Client, Outgoing};
-use super::guard::Guard;
-use super::pool::Options;
+use super::client::Outgoing;
 use super::request::{NoRequest, Surroundings, Target};
 use super::send::{Caps, send};
+use super::transport::Transport;
 use crate::model::{
     AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, SentRequest, Tested, TransportError,
 };
@@ -27,9 +26,7 @@ pub struct Tester(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    client: Client,
-    guard: Guard,
-    options: Options,
+    transport: Transport,
     clock: Clock,
     state: State,
     permits: Semaphore,
@@ -37,10 +34,9 @@ struct Inner {
 
 impl Tester {
     /// At most `at_once` samples are under way at a time. Connections are made anew for each.
-    pub fn new(options: Options, at_once: usize, clock: Clock, state: State) -> Result<Self, BuildError> {
-        let guard = Guard::new(&options.allow_addresses);
-        let client = Client::new(&options, &guard, 0)?;
-        Ok(Self(Arc::new(Inner { client, guard, options, clock, state, permits: Semaphore::new(at_once) })))
+    #[must_use]
+    pub fn new(transport: Transport, at_once: usize, clock: Clock, state: State) -> Self {
+        Self(Arc::new(Inner { transport, clock, state, permits: Semaphore::new(at_once) }))
     }
 
     /// Sends an event (its log record) to a hook's receiver, once; `None` when too many tests are under way.
@@ -81,12 +77,13 @@ impl Inner {
         };
         request.headers.insert("x-test", HeaderValue::from_static("true"));
         let shown = shown(&request);
-        if self.guard.forbids(&request.address.url) {
+        if self.transport.guard.forbids(&request.address.url) {
             return tested(Some(shown), AttemptResult::Failed(TransportError::ForbiddenAddress), 0);
         }
-        let (read, keep) = (self.options.response_read_bytes, self.options.response_keep_bytes);
+        let sending = self.transport.current();
+        let caps = Caps { always: true, ..Caps::of(&sending.limits) };
         let started = Instant::now();
-        let result = send(&self.client, request, Caps { read, keep, always: true }, now_us).await;
+        let result = send(&sending.unpooled, request, caps, now_us).await;
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tested(Some(shown), result, duration_us)
     }

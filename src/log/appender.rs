@@ -62,6 +62,8 @@ pub(super) struct Pending {
 pub(super) enum Control {
     /// Close the active segment and begin a new one.
     Roll,
+    /// Retention goes by this age and size from now on.
+    Limit { max_age_us: Option<u64>, max_bytes: Option<u64> },
     /// Apply retention; then drop closed segments wholly below the offset.
     Retain { from: u64 },
 }
@@ -117,6 +119,11 @@ impl Appender {
     /// Applies retention now and returns the oldest kept offset.
     pub async fn retain_now(&self) -> Result<u64, AppendError> {
         self.control(Control::Retain { from: 0 }).await
+    }
+
+    /// From now on retention goes by this age and size instead of those of the options; nothing is removed yet.
+    pub async fn limit(&self, max_age_us: Option<u64>, max_bytes: Option<u64>) -> Result<(), AppendError> {
+        self.control(Control::Limit { max_age_us, max_bytes }).await.map(drop)
     }
 
     /// Removes closed segments that lie wholly below `offset` and returns the oldest kept offset.

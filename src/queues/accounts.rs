@@ -28,7 +28,8 @@ impl Engine {
         (enabled, self.options.policy.with(limits))
     }
 
-    fn follow_account(&mut self, at: usize, account: AccountId) {
+    /// What follows from failures of a slot's hook, and whether it gets anything, as the account has it now.
+    pub(super) fn follow_account(&mut self, at: usize, account: AccountId) {
         let (enabled, policy) = self.standing(account);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         slot.policy = policy;

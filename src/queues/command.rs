@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::engine::Engine;
+use super::options::Options;
 use super::replay::{ReplayJob, ReplayRun};
 use super::survey::Survey;
 use crate::model::{Gap, HookId, Id, QueueState, QueueStatus, ReplayState, ReplayStatus};
@@ -21,10 +22,14 @@ pub enum Command {
     Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<u64>>>, oneshot::Sender<bool>),
     /// Progress of the replays under way of a hook.
     Replays(HookId, oneshot::Sender<Vec<ReplayStatus>>),
+    /// Whether a hook may have one more replay; if not, how many it has.
+    OneMoreReplay(HookId, oneshot::Sender<Result<(), usize>>),
     /// A replay is held back or goes on; its document says so already.
     Hold(Arc<ReplayJob>, oneshot::Sender<Option<ReplayStatus>>),
     /// End a replay; the job says how it ended.
     Cancel(HookId, Id, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
+    /// Other limits and policies; they hold when this is answered.
+    Reload(Box<Options>, oneshot::Sender<()>),
 }
 
 /// A status whose oldest event's time is still to be read from the log.
@@ -51,8 +56,13 @@ impl Engine {
                 answer.send(at.is_some()).is_err()
             }
             Command::Replays(hook, answer) => answer.send(self.replays(hook)).is_err(),
+            Command::OneMoreReplay(hook, answer) => answer.send(self.one_more_replay(hook)).is_err(),
             Command::Hold(job, answer) => answer.send(self.hold(&job)).is_err(),
             Command::Cancel(hook, id, answer) => answer.send(self.cancel(hook, id)).is_err(),
+            Command::Reload(options, answer) => {
+                self.reload(*options);
+                answer.send(()).is_err()
+            }
         };
     }
 
@@ -102,6 +112,11 @@ impl Engine {
         let slot = self.owner.get(&hook).and_then(|at| self.slots.get(*at)).and_then(Option::as_ref);
         let lines = slot.into_iter().flat_map(|s| s.lines.iter());
         lines.filter_map(|l| Some(progress(l, &l.replay.as_ref()?.job))).collect()
+    }
+
+    fn one_more_replay(&self, hook: HookId) -> Result<(), usize> {
+        let running = self.replays(hook).len();
+        if running < self.options.max_replays { Ok(()) } else { Err(running) }
     }
 
     fn cancel(&mut self, hook: HookId, id: Id) -> Option<(ReplayStatus, Arc<ReplayJob>)> {

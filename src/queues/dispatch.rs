@@ -31,6 +31,12 @@ struct Host {
     parked: VecDeque<usize>,
 }
 
+impl Host {
+    fn is_waited_for(&self) -> bool {
+        !self.parked.is_empty()
+    }
+}
+
 impl Hosts {
     /// The index of a hook's receiver: host and port of its URI.
     pub(super) fn of(&mut self, hook: &Hook) -> usize {
@@ -42,6 +48,12 @@ impl Hosts {
             self.all.push(Host::default());
         }
         at
+    }
+
+    /// All hosts may have permits for those who wait: the limit is another one.
+    pub(super) fn unpark_all(&mut self) {
+        self.freed =
+            (0..self.all.len()).filter(|at| self.all.get(*at).is_some_and(Host::is_waited_for)).collect();
     }
 
     /// Who has waited longest for the permit of a host that has one now.
@@ -214,7 +226,7 @@ impl Engine {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(host) = self.hosts.all.get_mut(slot.host) {
             host.in_flight = host.in_flight.saturating_sub(1);
-            if !host.parked.is_empty() {
+            if host.is_waited_for() {
                 self.hosts.freed.push(slot.host);
             }
         }

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::attempts::AttemptReader;
 use super::command::{Command, RawStatus};
+use super::options::Options;
 use super::survey::Survey;
 use super::tally::Tally;
 use crate::log::{ReadError, Reader};
@@ -54,7 +55,6 @@ pub struct Queues {
     pub(super) attempts: AttemptReader,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
-    pub(super) max_replays: usize,
     readings: Arc<Semaphore>,
     tally: Arc<Tally>,
 }
@@ -67,12 +67,12 @@ impl Queues {
         (events, ledger): (Reader, Reader),
         state: State,
         clock: Clock,
-        (tasks, max_replays, successes): (Tasks, usize, bool),
+        (tasks, successes): (Tasks, bool),
     ) -> Self {
         let tally = Arc::default();
         let attempts = AttemptReader { ledger, events, state, successes };
         let readings = Arc::new(Semaphore::new(READINGS));
-        Self { commands, attempts, clock, tasks, max_replays, readings, tally }
+        Self { commands, attempts, clock, tasks, readings, tally }
     }
 
     /// What the engine is to count with.
@@ -102,6 +102,12 @@ impl Queues {
             work(reader)
         };
         Ok(self.tasks.spawn_blocking(work).await.map_err(|_| AskError::Ended)??)
+    }
+
+    /// Other limits and policies. When this answers they hold for every attempt that begins; nothing that is under
+    /// way is ended. What queues are made with (windows, memory, grace) has to be as before.
+    pub async fn reload(&self, options: Options) -> Result<(), AskError> {
+        self.ask(|answer| Command::Reload(Box::new(options), answer)).await
     }
 
     /// A hook's queue now.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::pace::Pace;
-use super::policy::{Health, probe_delay_ms};
+use super::policy::Health;
 use super::queue::Queue;
 use super::recover::RecoveredQueue;
 use super::replay::ReplayRun;
@@ -32,15 +32,13 @@ impl Engine {
 
     /// A hook's slot, with its queue where the ledger left it, else at the hook's own start.
     pub(super) fn add_hook(&mut self, hook: &Arc<Hook>) -> usize {
-        let now = self.now_us();
         let line = self.live_line(hook);
         let mut health = Health::default();
         if let Some(recovered) = self.recovered.queues.remove(&hook.id) {
             recovered.image.failures.iter().for_each(|at| health.restore(*at));
         }
-        let probing = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES)
-            && self.options.policy.probe_initial_ms > 0;
-        let due_us = if probing { now + 1000 * probe_delay_ms(&self.options.policy, 0) } else { 0 };
+        let has_failed = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES);
+        let due_us = if has_failed { self.first_probe_us() } else { 0 };
         let (account_enabled, policy) = self.standing(hook.account);
         let slot = Slot {
             account_enabled,
@@ -107,8 +105,7 @@ impl Engine {
     fn change_hook(&mut self, at: usize, hook: &Arc<Hook>) {
         let host = self.hosts.of(hook);
         let routed = self.routed;
-        let probing = self.options.policy.probe_initial_ms > 0;
-        let first_probe = self.now_us() + 1000 * probe_delay_ms(&self.options.policy, 0);
+        let first_probe = self.first_probe_us();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let old = std::mem::replace(&mut slot.hook, hook.clone());
         self.router.remove(&old, at);
@@ -132,7 +129,7 @@ impl Engine {
             self.resume(at);
         } else if !hook.enabled {
             slot.probe.due_us = match hook.disable_reason.as_deref() {
-                Some(TOO_MANY_FAILURES) if probing && slot.probe.due_us == 0 => first_probe,
+                Some(TOO_MANY_FAILURES) if slot.probe.due_us == 0 => first_probe,
                 Some(_) => slot.probe.due_us,
                 None => 0,
             };

@@ -29,6 +29,7 @@ mod queue_model;
 mod record;
 mod recover;
 mod refill;
+mod reload;
 mod replay;
 mod replays;
 mod results;
@@ -51,7 +52,7 @@ pub use keeper::{Action, keep};
 pub use kept::Budget;
 pub use lane::LaneKey;
 pub use ledger::LedgerError;
-pub use options::Options;
+pub use options::{MOST_IN_FLIGHT, Options};
 pub use policy::{Class, Health, Policy, classify, probe_delay_ms, retry_delay_ms};
 pub use queue::Queue;
 pub use record::{

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::policy::Policy;
 
+/// Most attempts at once that can be asked for.
+pub const MOST_IN_FLIGHT: usize = 100_000;
+
 /// Everything that the configuration says about queues.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -22,9 +22,9 @@ const KEPT: usize = 20;
 impl Queues {
     /// Starts a replay, durably; a dry run only counts.
     pub async fn replay(&self, request: ReplayRequest) -> Result<ReplayStatus, AskError> {
-        let running = self.ask(|answer| Command::Replays(request.hook, answer)).await?;
-        if !request.dry_run && running.len() >= self.max_replays {
-            return Err(AskError::TooMany(running.len()));
+        if !request.dry_run {
+            let may = self.ask(|answer| Command::OneMoreReplay(request.hook, answer)).await?;
+            may.map_err(AskError::TooMany)?;
         }
         let now_us = self.clock.now_us();
         let (dry_run, by) = (request.dry_run, request.by.clone());

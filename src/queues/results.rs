@@ -153,8 +153,7 @@ impl Engine {
 
     /// Stops deliveries to a hook and keeps its place: in memory now, in the journal through the keeper.
     fn disable(&mut self, at: usize, reason: &'static str) {
-        let now = self.now_us();
-        let first_probe = probe_delay_ms(&self.options.policy, 0);
+        let first_probe = self.first_probe_us();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let mut hook = (*slot.hook).clone();
         hook.enabled = false;
@@ -164,10 +163,9 @@ impl Engine {
         for line in &mut slot.lines {
             line.queue.release_suspects();
         }
-        let probing = reason == TOO_MANY_FAILURES && self.options.policy.probe_initial_ms > 0;
         slot.probe.made = 0;
         slot.probe.under_way = None;
-        slot.probe.due_us = if probing { now + first_probe * 1000 } else { 0 };
+        slot.probe.due_us = if slot.has_failed() { first_probe } else { 0 };
         let (hook_id, account) = (slot.hook.id, slot.hook.account);
         tracing::warn!(%hook_id, %account, reason, "hook disabled; its place in the log is kept");
         self.pending_actions.push_back(Action::Disable { hook: slot.hook.clone(), reason });
@@ -198,6 +196,12 @@ impl Engine {
         self.list(at);
         self.want_read(at);
         self.schedule(at);
+    }
+
+    /// When a hook that is disabled now for its failures is probed; 0: never.
+    pub(super) fn first_probe_us(&self) -> u64 {
+        let policy = &self.options.policy;
+        if policy.probe_initial_ms > 0 { self.now_us() + 1000 * probe_delay_ms(policy, 0) } else { 0 }
     }
 
     fn probe_failed(&mut self, at: usize, now: u64) {

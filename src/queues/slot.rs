@@ -6,6 +6,7 @@ use super::pace::Pace;
 use super::policy::{Health, Policy};
 use super::queue::Queue;
 use super::replay::ReplayRun;
+use super::results::TOO_MANY_FAILURES;
 use crate::model::{Hook, Id};
 
 /// Deliveries in memory of a hook that makes none: enough for its probe. The rest is a place in the log.
@@ -136,6 +137,19 @@ impl Slot {
     /// Whether its recovery is tried for.
     pub(super) fn probes(&self) -> bool {
         !self.hook.enabled && self.account_enabled && !self.hook.paused && self.probe.due_us > 0
+    }
+
+    /// Whether its failures disabled it: such a hook is probed.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.hook.enabled && self.hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES)
+    }
+
+    /// Probes have been switched on or off (`first` is 0 then). One whose time is set keeps it.
+    pub(super) fn follow_probing(&mut self, first: u64) {
+        if first == 0 || (self.probe.due_us == 0 && self.has_failed()) {
+            self.probe.made = 0;
+            self.probe.due_us = first;
+        }
     }
 
     /// Whether a change of ordering could be made now that had to wait for a spilled lane.
