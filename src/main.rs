@@ -6,13 +6,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use switchhook::app::{App, raise_open_files};
+use switchhook::app::{App, Reload, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
 use switchhook::model::Clock;
 use switchhook::{demo, offline, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A third of a delivery's work is memory of one or two kilobytes, which the system's allocator is slow at.
 #[global_allocator]
@@ -26,7 +26,11 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Serve(settings) => serve(&settings),
         Command::Demo(args) => run(async move {
-            let ended = shutdown_signal()?;
+            let (ended, mut closed) = (shutdown_signal()?, signal(SignalKind::hangup())?);
+            // When its terminal is closed nobody is left to end it.
+            let ended = async move {
+                tokio::select! { () = ended => {}, _ = closed.recv() => {} }
+            };
             demo::run(args.seconds, ended).await
         }),
         Command::Backup { to, data_dir } => copied(backup::backup(&data_dir, &to, &Clock::system())),
@@ -68,11 +72,12 @@ fn serve(settings: &Settings) -> ExitCode {
         return refuse(&error);
     }
     tracing::info!(open_files = raise_open_files(), "starting");
-    run(serve_until_signalled(config))
+    run(serve_until_signalled(config, settings))
 }
 
-async fn serve_until_signalled(config: Config) -> anyhow::Result<()> {
-    let ended = shutdown_signal()?;
+async fn serve_until_signalled(config: Config, settings: &Settings) -> anyhow::Result<()> {
+    // From here on SIGHUP is remembered until the program is ready, and comes to nothing when it is stopping.
+    let (ended, hangup) = (shutdown_signal()?, signal(SignalKind::hangup())?);
     let key_file = config.data_dir.join("master.key");
     let app = App::build(config, Clock::system()).await?;
     if let Some(key) = app.first_key() {
@@ -87,7 +92,26 @@ async fn serve_until_signalled(config: Config) -> anyhow::Result<()> {
         "pid": std::process::id(),
     });
     writeln!(std::io::stdout(), "{ready}")?;
-    app.run(ended).await
+    let reloading = Box::pin(reload_at(hangup, app.reload().clone(), settings));
+    app.run(async {
+        tokio::select! { () = ended => {}, () = reloading => {} }
+    })
+    .await
+}
+
+/// Reads the configuration anew at every SIGHUP; never ends.
+async fn reload_at(mut hangup: Signal, reload: Reload, settings: &Settings) {
+    while hangup.recv().await.is_some() {
+        let settings = settings.clone();
+        reload
+            .now(move || {
+                let config = settings.load().map_err(|error| error.without_value())?;
+                telemetry::check(&config.telemetry).map_err(|error| error.without_value())?;
+                Ok::<_, String>(config)
+            })
+            .await;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once, whatever the rest is doing:

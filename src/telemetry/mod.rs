@@ -21,14 +21,33 @@ pub struct FilterError {
     reason: String,
 }
 
+impl FilterError {
+    /// What is wrong, for the log: no value of a key belongs there.
+    #[must_use]
+    pub fn without_value(&self) -> String {
+        format!("telemetry.filter: {}", self.reason)
+    }
+}
+
+/// Refuses what `start` would refuse.
+pub fn check(options: &Telemetry) -> Result<(), FilterError> {
+    filter(options).map(drop)
+}
+
+fn filter(options: &Telemetry) -> Result<EnvFilter, FilterError> {
+    EnvFilter::try_new(format!("{},{}", options.filter, amqp::QUIET))
+        .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })
+}
+
 /// Starts logging; once for a process (a second call changes nothing).
 pub fn start(options: &Telemetry) -> Result<(), FilterError> {
-    let filter = EnvFilter::try_new(format!("{},{}", options.filter, amqp::QUIET))
-        .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })?;
+    let filter = filter(options)?;
     // Colours are for a terminal; a file or the system's journal gets plain text.
     let colours = std::io::stderr().is_terminal();
     let lines =
         fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(true);
+    // A terminal that was closed must not end a task: the complaint about the line would go there as well.
+    let lines = lines.log_internal_errors(false);
     let started = match options.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),

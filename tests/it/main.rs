@@ -43,6 +43,7 @@ mod outcomes;
 mod own_documents;
 mod pausing;
 mod process;
+mod reload;
 mod replay;
 mod search;
 mod support;

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod broker;
+pub mod config_file;
 pub mod gate;
 pub mod look;
 pub mod process;

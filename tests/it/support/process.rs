@@ -14,7 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::app::{Api, settings};
-use super::wait::eventually;
+use super::config_file::ConfigFile;
+use super::wait::{eventually, eventually_true};
 
 /// A start takes 0.1 s on an idle machine.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -66,7 +67,19 @@ impl Process {
         process
     }
 
+    /// `serve` with a configuration file alone; waits until it is ready.
+    pub async fn serve_by(file: &ConfigFile) -> Self {
+        let mut process = Self::spawn_by_file(file);
+        process.ready().await;
+        process
+    }
+
     /// The same without waiting.
+    pub fn spawn_by_file(file: &ConfigFile) -> Self {
+        Self::spawn(&["serve", "--config", file.path().to_str().unwrap()])
+    }
+
+    /// As `serve`, without waiting.
     pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
         Self::spawn(&serve_args(dir, more))
     }
@@ -187,6 +200,22 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has a handler of its own for the signal SIGHUP: without one it would end.
+    pub async fn handles_hangups(&self) {
+        let status = format!("/proc/{}/status", self.child.id());
+        eventually_true("SIGHUP is handled", START_WITHIN, || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() & 1 == 1
+        })
+        .await;
+    }
+
+    /// How many lines on stderr have this text.
+    pub fn said(&self, text: &str) -> usize {
+        self.stderr.lock().unwrap().lines().filter(|line| line.contains(text)).count()
     }
 
     /// Whether it has ended by itself.
