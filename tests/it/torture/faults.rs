@@ -7,11 +7,13 @@ use rand::rngs::StdRng;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::program;
 use super::small_disk::SmallDisk;
+use super::{TIMEOUT_MS, program};
 use crate::support::broker::Broker;
+use crate::support::config_file::ConfigFile;
 use crate::support::process::Process;
 use crate::support::receiver::Receiver;
+use crate::support::wait::eventually_true;
 
 /// The program stops taking events when less than this is free.
 pub const RESERVE: u64 = 4 << 20;
@@ -24,7 +26,7 @@ pub struct Scene {
     pub receiver: Receiver,
     pub process: Process,
     pub disk: SmallDisk,
-    pub settings: Vec<String>,
+    pub file: ConfigFile,
     /// How often the program or its broker has been killed.
     pub kills: usize,
 }
@@ -36,6 +38,8 @@ pub enum Fault {
     Kill,
     /// SIGTERM, and a start with other limits.
     Reconfigure,
+    /// SIGHUP: other limits and policies for a program at work, now and then a file that cannot be used.
+    Reload,
     /// SIGSTOP, a while, SIGCONT.
     Freeze,
     /// The broker is killed and started again.
@@ -54,7 +58,7 @@ pub enum Fault {
 
 impl Fault {
     pub fn any(random: &mut StdRng) -> Self {
-        match random.random_range(0..16_u32) {
+        match random.random_range(0..18_u32) {
             0..6 => Self::Kill,
             6 => Self::Reconfigure,
             7..9 => Self::Freeze,
@@ -63,6 +67,7 @@ impl Fault {
             11..13 => Self::ReceiverGone,
             13 => Self::HookComesAndGoes,
             14 => Self::DiskFull,
+            15..17 => Self::Reload,
             _ => Self::ClockJumps,
         }
     }
@@ -77,7 +82,7 @@ impl Scene {
                 self.kill();
                 if random.random_bool(0.3) {
                     // Once more, while it starts.
-                    self.process = Process::spawn_serve(&self.disk.data_dir(), &self.settings);
+                    self.process = Process::spawn_by_file(&self.file);
                     sleep(moment / 4).await;
                     self.kill();
                 }
@@ -86,7 +91,7 @@ impl Scene {
             Fault::Reconfigure => {
                 self.process.terminate();
                 self.process.gone(Duration::from_secs(60)).await;
-                self.settings.extend([
+                self.file.set(&[
                     format!("queues.window={}", random.random_range(16..128_u32)),
                     format!("amqp.prefetch={}", random.random_range(10..200_u32)),
                     format!("ledger.checkpoint_records={}", random.random_range(50..400_u32)),
@@ -94,6 +99,7 @@ impl Scene {
                 ]);
                 self.start().await;
             }
+            Fault::Reload => self.reload(random).await,
             Fault::Freeze => {
                 self.process.signal("STOP");
                 sleep(moment * 4).await;
@@ -127,7 +133,36 @@ impl Scene {
     }
 
     async fn start(&mut self) {
-        self.process = Process::serve(&self.disk.data_dir(), &self.settings).await;
+        self.process = Process::serve_by(&self.file).await;
+    }
+
+    async fn reload(&mut self, random: &mut StdRng) {
+        if random.random_bool(0.2) {
+            self.file.write("retry.initial = 1\n");
+            self.hang_up("configuration cannot be used").await;
+        }
+        let probe = random.random_range(50..200_u32);
+        self.file.set(&[
+            format!("delivery.max_in_flight={}", random.random_range(4..64_u32)),
+            format!("delivery.per_hook_in_flight={}", random.random_range(1..32_u32)),
+            format!("delivery.per_host_in_flight={}", random.random_range(2..64_u32)),
+            format!("delivery.request_timeout_ms={}", random.random_range(TIMEOUT_MS / 2..=TIMEOUT_MS)),
+            format!("delivery.response_read_bytes={}", random.random_range(1024..65536_u32)),
+            format!("retry.initial_ms={}", random.random_range(5..50_u32)),
+            // A receiver that is gone must not use up all tries of a hook that is never disabled.
+            format!("retry.max_ms={}", random.random_range(150..400_u32)),
+            format!("disable.failure_count={}", random.random_range(0..10_u32)),
+            format!("disable.probe_initial_ms={probe}"),
+            format!("disable.probe_max_ms={}", probe * random.random_range(1..4_u32)),
+        ]);
+        self.hang_up("configuration reloaded").await;
+    }
+
+    /// SIGHUP, until the program has one more log line with this text.
+    async fn hang_up(&self, until: &str) {
+        let before = self.process.said(until);
+        self.process.signal("HUP");
+        eventually_true(until, Duration::from_secs(60), || self.process.said(until) > before).await;
     }
 
     /// With nothing left the program may end, since it cannot write what it has to; then it is started again.
@@ -147,7 +182,7 @@ impl Scene {
         let clock = tempfile::NamedTempFile::new().unwrap();
         let mut jump = || std::fs::write(clock.path(), random.random_range(-JUMP_US..JUMP_US).to_string());
         self.kill();
-        self.process = program::serve(&self.disk.data_dir(), &self.settings, clock.path()).await;
+        self.process = program::serve(&self.disk.data_dir(), &self.file.settings(), clock.path()).await;
         for _ in 0..3 {
             sleep(moment).await;
             jump().unwrap();

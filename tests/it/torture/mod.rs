@@ -1,7 +1,7 @@
 //! Torture: the real binary between a real RabbitMQ and a receiver of bad moods, while processes are killed and
-//! frozen, connections break, the disk is full, the clock jumps, limits change and hooks come and go. At the end
-//! everything that the broker had confirmed has been accepted by every hook, each call in order, and what came
-//! twice is explained by what was in flight.
+//! frozen, connections break, the disk is full, the clock jumps, limits change over a restart and by a reload, and
+//! hooks come and go. At the end everything that the broker had confirmed has been accepted by every hook, each call
+//! in order, and what came twice is explained by what was in flight.
 //!
 //! A short run is one of the tests. A long one, with its own seed and number of faults:
 //!
@@ -29,6 +29,7 @@ use self::faults::{Fault, RESERVE, Scene};
 use self::small_disk::SmallDisk;
 use self::verdict::Verdict;
 use super::support::broker::Broker;
+use super::support::config_file::ConfigFile;
 use super::support::process::Process;
 use super::support::receiver::{Mood, Receiver};
 use super::support::wait::eventually_true;
@@ -83,7 +84,9 @@ async fn torture(seed: u64, count: usize) {
     settings.push(format!("delivery.request_timeout_ms={TIMEOUT_MS}"));
     settings.push(format!("log.reserve_bytes={RESERVE}"));
     settings.push(format!("ledger.reserve_bytes={}", RESERVE / 4));
-    let process = Process::serve(&disk.data_dir(), &settings).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = ConfigFile::new(dir.path().join("switchhook.toml"), &disk.data_dir(), &settings);
+    let process = Process::serve_by(&file).await;
     // What is published to a queue that a killed broker forgets is the broker's loss.
     broker.has_written("switchhook").await;
     let api = process.api().await;
@@ -106,7 +109,7 @@ async fn torture(seed: u64, count: usize) {
     let over = Cell::new(false);
     let uri = broker.uri();
     let publishing = publish::until(&over, &uri, &account, &verdict);
-    let mut scene = Scene { broker, receiver, process, disk, settings, kills: 0 };
+    let mut scene = Scene { broker, receiver, process, disk, file, kills: 0 };
     let breaking = async {
         for number in 1..=count {
             let (before, more) = (verdict.arrivals(), random.random_range(20..200));

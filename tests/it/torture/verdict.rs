@@ -70,10 +70,11 @@ impl Verdict {
         *self.faults.lock().unwrap().entry(fault).or_default() += 1;
     }
 
-    /// Faults that explain repeats.
+    /// Faults that explain repeats: neither a hook that comes and goes nor a reload ends an attempt.
     fn explaining(&self) -> usize {
         let faults = self.faults.lock().unwrap();
-        faults.iter().filter(|(fault, _)| **fault != Fault::HookComesAndGoes).map(|(_, times)| times).sum()
+        let ends_attempts = |fault: &Fault| !matches!(fault, Fault::HookComesAndGoes | Fault::Reload);
+        faults.iter().filter(|(fault, _)| ends_attempts(fault)).map(|(_, times)| times).sum()
     }
 
     /// Takes a request that is answered with 200.
