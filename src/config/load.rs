@@ -190,31 +190,26 @@ fn typed(table: &Table) -> Result<Config, ConfigError> {
     })
 }
 
-/// The key whose value, put back to its default, makes the configuration readable.
+/// The first key whose value makes even the defaults unreadable.
 fn culprit(table: &Table) -> Option<String> {
     let defaults = parse(DEFAULTS, "defaults").ok()?;
+    let is_readable = |table| Value::Table(table).try_into::<Config>().is_ok();
     for (section, value) in table {
-        let keys: Vec<String> = match value {
-            Value::Table(inner) => inner.keys().map(|k| format!("{section}.{k}")).collect(),
-            _ => vec![section.clone()],
-        };
-        for key in keys {
-            let mut repaired = table.clone();
-            let default = key.split('.').try_fold(Value::Table(defaults.clone()), |at, p| at.get(p).cloned());
-            let (section, name) = key.rsplit_once('.').unwrap_or(("", key.as_str()));
-            let place = if section.is_empty() {
-                Some(&mut repaired)
-            } else {
-                repaired.get_mut(section).and_then(Value::as_table_mut)
-            };
-            if let Some(place) = place {
-                match default {
-                    Some(default) => place.insert(name.to_owned(), default),
-                    None => place.remove(name),
-                };
+        let Value::Table(keys) = value else {
+            let mut tried = defaults.clone();
+            tried.insert(section.clone(), value.clone());
+            if is_readable(tried) {
+                continue;
             }
-            if Value::Table(repaired).try_into::<Config>().is_ok() {
-                return Some(key);
+            return Some(section.clone());
+        };
+        for (name, value) in keys {
+            let mut tried = defaults.clone();
+            if let Some(place) = tried.get_mut(section).and_then(Value::as_table_mut) {
+                place.insert(name.clone(), value.clone());
+            }
+            if !is_readable(tried) {
+                return Some(format!("{section}.{name}"));
             }
         }
     }
@@ -262,8 +257,10 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_type_is_refused_with_its_key() {
-        let error = with(&["delivery.max_in_flight=many"]).unwrap_err();
-        assert!(error.starts_with("delivery.max_in_flight"), "{error}");
+        for more in ["retry.max_ms=1000", "retry.max_ms=soon"] {
+            let error = with(&["delivery.max_in_flight=many", more]).unwrap_err();
+            assert!(error.starts_with("delivery.max_in_flight"), "{error}");
+        }
     }
 
     #[test]
