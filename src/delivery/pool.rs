@@ -16,7 +16,7 @@ use super::request::Target;
 use super::room::Room;
 use super::transport::{Limits, Transport};
 use crate::log::Reader;
-use crate::model::{Attempt, AttemptSpan, Clock, HookId, Job};
+use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, HookId, Job};
 use crate::state::State;
 use crate::tasks::Stop;
 
@@ -113,6 +113,7 @@ impl Delivery {
             if made_now.is_empty() {
                 continue;
             }
+            self.forget_failing(&made_now);
             // As many again are likely.
             let next = Vec::with_capacity(made_now.len());
             if self.results.send(std::mem::replace(&mut made_now, next)).await.is_err() {
@@ -129,6 +130,22 @@ impl Delivery {
     fn start(&mut self, under_way: &mut JoinSet<Attempt>, job: Job, record: Fetched) {
         let target = self.target(&job);
         under_way.spawn(self.maker.clone().attempt(job, record, target));
+    }
+
+    /// A receiver that fails is asked seldom, and what is ready for it would be most of what its hook takes in memory.
+    fn forget_failing(&mut self, made: &[Attempt]) {
+        for attempt in made {
+            let failed = match &attempt.result {
+                AttemptResult::Answered(response) => !(200..300).contains(&response.status),
+                AttemptResult::Failed(_) => true,
+                AttemptResult::NothingToSend | AttemptResult::Expired => false,
+            };
+            let queue = attempt.key.queue;
+            // Other attempts under way share its room for large events.
+            if failed && self.targets.get(&queue).is_some_and(|target| Arc::strong_count(target) == 1) {
+                self.targets.remove(&queue);
+            }
+        }
     }
 
     fn target(&mut self, job: &Job) -> Option<Arc<Target>> {

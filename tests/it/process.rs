@@ -285,3 +285,16 @@ async fn the_first_start_alone_shows_the_master_account_s_key_once() {
     let second = process.ended(SOON).await;
     assert!(!second.stderr.contains(key.trim()), "{second:?}");
 }
+
+#[tokio::test]
+async fn the_environment_that_libraries_want_is_set_but_where_its_operator_has_set_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = [("_RJEM_MALLOC_CONF", "narenas:1".to_owned())];
+    let process = Process::serve_in(&own, dir.path(), &[]).await;
+    let environment = std::fs::read_to_string(format!("/proc/{}/environ", process.pid())).unwrap();
+    let found =
+        |name: &str| environment.split('\0').find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    assert_eq!((found("RUST_MIN_STACK"), found("_RJEM_MALLOC_CONF")), (Some("67108864"), Some("narenas:1")));
+    process.terminate();
+    assert_eq!(process.ended(SOON).await.code, Some(0));
+}
