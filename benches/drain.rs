@@ -1,6 +1,7 @@
-//! A log of 100,000 events (`--events=N`) delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn with a bare loop
-//! of the same HTTP client posting the same bodies with the same number in flight. Each event goes to one hook. CPU
-//! is this process's, user and system; the receiver is another process. The figures are medians over the rounds.
+//! A log of 100,000 events (`--events=N`) delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn with a
+//! bare loop of reqwest posting the same bodies with the same number in flight, and with one that makes each of them
+//! first. Each event goes to one hook. CPU is this process's, user and system; the receiver is another process. The
+//! figures are medians over the rounds.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -8,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::json;
 use switchhook::kazoo::{Extras, facts, hook_from_document, payload, wire_request};
-use switchhook::model::{Encoding, HookId, Source};
+use switchhook::model::{Encoding, Event, HookId, Source};
 use switchhook::state::{Expect, Kind, Write};
 use tokio::task::JoinSet;
 
@@ -77,18 +79,22 @@ pub(crate) fn run() {
     // Two of a kind are never compared across rounds: the machine is another one a minute later.
     let rounds: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let bare = bare(events, receiver.1);
+            let same = body();
+            let bare_alone = bare(events, receiver.1, move || same.clone());
+            let mut runs = vec![bare(events, receiver.1, body_maker())];
             let drain = |hooks: &u64| runtime.block_on(drain(events, *hooks, &mut receiver));
-            (bare, crowds.iter().map(drain).collect::<Vec<_>>())
+            runs.extend(crowds.iter().map(drain));
+            (bare_alone, runs)
         })
         .collect();
     let of_bare = |of: fn(&Run) -> f64| median(rounds.iter().map(|(bare, _)| of(bare)).collect());
     let figure =
         format!("{:>7.0} requests/s, {:>5.1} µs of CPU each", of_bare(|r| r.rate), of_bare(|r| r.cpu_us));
     line("drain", "bare loop", &figure);
-    for (at, hooks) in crowds.iter().enumerate() {
+    let names = crowds.iter().map(|hooks| format!("{hooks} hooks"));
+    for (at, name) in std::iter::once("bare, each body made".to_owned()).chain(names).enumerate() {
         let of = |of: &dyn Fn(&Run, &Run) -> f64| {
-            median(rounds.iter().map(|(bare, drains)| of(&drains[at], bare)).collect())
+            median(rounds.iter().map(|(bare, runs)| of(&runs[at], bare)).collect())
         };
         let figure = format!(
             "{:>7.0} deliveries/s ({:.2} of bare), {:>5.1} µs of CPU each ({:.2} times bare); enabled in {:.0} ms",
@@ -98,7 +104,7 @@ pub(crate) fn run() {
             of(&|run, bare| run.cpu_us / bare.cpu_us),
             of(&|run, _| run.enabling_ms),
         );
-        line("drain", &format!("{hooks} hooks"), &figure);
+        line("drain", &name, &figure);
     }
 }
 
@@ -111,9 +117,8 @@ fn hook_id(hook: u64) -> String {
 }
 
 /// One thread, so that the client is at its best: no wake-ups between cores.
-fn bare(events: u64, port: u16) -> Run {
+fn bare(events: u64, port: u16, body: impl Fn() -> Bytes + Clone + Send + 'static) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let body = body();
     runtime.block_on(async move {
         let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
         let url = format!("http://127.0.0.1:{port}/bare");
@@ -125,7 +130,7 @@ fn bare(events: u64, port: u16) -> Run {
             loops.push(tokio::spawn(async move {
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
                     let request = client.post(&url).header("content-type", "application/json");
-                    request.body(body.clone()).send().await.unwrap().bytes().await.unwrap();
+                    request.body(body()).send().await.unwrap().bytes().await.unwrap();
                 }
             }));
         }
@@ -136,15 +141,21 @@ fn bare(events: u64, port: u16) -> Run {
     })
 }
 
-/// The body that a hook's receiver gets.
-fn body() -> bytes::Bytes {
+/// Makes the body that a hook's receiver gets from the event, each time anew, as every delivery has to.
+fn body_maker() -> impl Fn() -> Bytes + Clone + Send + 'static {
     let event = super::call_event(&account(0), 1, 1);
     let document = document(0, "http://127.0.0.1/");
-    let hook = hook_from_document(document.as_object().unwrap()).unwrap();
-    let known = facts(&event).unwrap();
-    let stored = known.event(Source::Http, Encoding::Plain, &event);
-    let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };
-    wire_request(&hook, &payload(&stored, &hook, &extras).unwrap().unwrap()).unwrap().body.into()
+    let hook = Arc::new(hook_from_document(document.as_object().unwrap()).unwrap());
+    let record = facts(&event).unwrap().event(Source::Http, Encoding::Plain, &event).encode();
+    move || {
+        let stored = Event::decode(&record).unwrap();
+        let extras = Extras { cluster_id: "0000000000000000000000000000000c", reseller_id: None };
+        wire_request(&hook, &payload(&stored, &hook, &extras).unwrap().unwrap()).unwrap().body.into()
+    }
+}
+
+fn body() -> Bytes {
+    body_maker()()
 }
 
 fn document(hook: u64, uri: &str) -> serde_json::Value {
