@@ -67,3 +67,25 @@ async fn a_store_that_cannot_take_more_says_so() {
         assert_eq!(refused.body["error"], status.to_string());
     }
 }
+
+#[tokio::test]
+async fn however_the_envelope_is_written_its_other_members_count() {
+    let test = TestApi::start().await;
+    let path = format!("/v2/accounts/{}/events", test.master);
+    let (event, token) = (event(None), json!(test.token));
+    for body in [
+        format!(r#"{{"auth_token":{token},"data":{event}}}"#),
+        format!(r#"{{"data":[{event}], "Auth_Token" : {token}, "x":[{{}}]}}"#),
+        format!(r#"{{"AUTH_TOKEN":{token},"DATA":{event}}}"#),
+        format!(r#"{{"data":7,"data":{event},"auth_token":{token}}}"#),
+    ] {
+        let answer = test.raw("PUT", &path, &body, &[]).await;
+        assert_eq!(answer.status, 201, "{body}: {answer:?}");
+    }
+    assert_eq!(test.recorded.events.lock().unwrap().len(), 4);
+    let headers = [("x-auth-token", test.token.as_str())];
+    for body in ["{\"data\":", "{\"data\":7}", "[]", "{\"data\":{}} x", "{\"x\":1}", "{\"data\":{\"a\":}}"] {
+        let answer = test.raw("PUT", &path, body, &headers).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+    }
+}
