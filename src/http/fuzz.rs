@@ -30,7 +30,8 @@ pub fn query(data: &[u8]) {
     answer(&request, known.as_ref(), ApiError::not_found());
 }
 
-/// A body, behind a byte for its content type and method: read within what was counted before.
+/// A body, behind a byte for its content type and method: read within what was counted before, and alike with or without
+/// a look into its `data`.
 pub fn body(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
     let types = ["application/json", "application/x-www-form-urlencoded", "text/plain", ""];
@@ -41,8 +42,13 @@ pub fn body(data: &[u8]) {
     headers.insert("content-type", HeaderValue::from_static(content_type));
     let mut request = Request::new(method, "/v2/accounts", "", headers);
     request.body = rest.to_vec().into();
+    let shallow = Envelope::shallow(&request).and_then(|envelope| envelope.members);
     match Envelope::read(&request) {
         Ok(envelope) => {
+            if let (Some(mut shallow), Some(mut read)) = (shallow, envelope.members.clone()) {
+                let (one, other) = (shallow["data"].take(), read["data"].take());
+                assert_eq!((one.is_array(), shallow), (other.is_array(), read));
+            }
             let is_form = content_type.contains("form");
             let count = envelope.members.as_ref().map_or(0, count);
             assert!(count <= values(rest, is_form), "{count} values");
