@@ -131,7 +131,7 @@ pub(super) async fn read(
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<(Bytes, Held), ApiError> {
     let (most, within) = (api.options.max_body_bytes, api.options.body_timeout);
-    let announced = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
+    let announced = announced(request);
     if announced.is_some_and(|bytes| bytes > most) {
         return Err(ApiError::too_large("file", most));
     }
@@ -144,16 +144,16 @@ pub(super) async fn read(
     let mut held = api.memory.hold(is_small);
     let pool = api.memory.of_values(is_small);
     let is_form = request.content_type().is_some_and(|text| text.contains("form"));
-    let mut values = Values::new(is_form);
+    let (mut values, most_values) = (Values::new(is_form), pool.bytes / VALUE_BYTES);
     let reading = async {
         pin_mut!(body);
         if !is_small {
             held.grow_to(announced.unwrap_or(most)).await;
         }
-        let mut whole = BytesMut::new();
+        let (mut whole, mut bytes) = (BytesMut::new(), 0);
         while let Some(part) = body.next().await {
             let mut part = part.map_err(|_| ApiError::broken_body())?;
-            let bytes = whole.len() + part.remaining();
+            bytes += part.remaining();
             if bytes > trusted {
                 let too_large = ApiError::too_large("file", most);
                 return Err(if bytes > most { too_large } else { ApiError::invalid_credentials() });
@@ -161,10 +161,15 @@ pub(super) async fn read(
             held.grow_to(bytes).await;
             let part = part.copy_to_bytes(part.remaining());
             values.count(&part);
-            if values.number * VALUE_BYTES > pool.bytes {
-                return Err(ApiError::too_many_values(pool.bytes / VALUE_BYTES));
+            if values.number > most_values {
+                // Read on, or its sender would never see why it is refused.
+                whole = BytesMut::new();
+            } else {
+                whole.extend_from_slice(&part);
             }
-            whole.extend_from_slice(&part);
+        }
+        if values.number > most_values {
+            return Err(ApiError::too_many_values(most_values));
         }
         Ok(whole.freeze())
     };
@@ -175,6 +180,16 @@ pub(super) async fn read(
     };
     timeout(within, taking).await.map_err(|_| ApiError::too_many())?;
     Ok((whole, held))
+}
+
+/// How many bytes come, if the head says it. Without a word of a body there is none (RFC 9112, 6.3): such a request waits
+/// for no room.
+fn announced(request: &Request) -> Option<usize> {
+    match request.header("content-length") {
+        Some(text) => text.parse().ok(),
+        None if request.headers.contains_key("transfer-encoding") => None,
+        None => Some(0),
+    }
 }
 
 async fn is_known(api: &Api, request: &Request) -> bool {
@@ -284,6 +299,18 @@ mod tests {
             let fits = timeout(std::time::Duration::from_secs(5), held.grow_to(most)).await;
             assert!(fits.is_ok(), "{most}");
         }
+    }
+
+    #[test]
+    fn a_request_that_says_nothing_of_a_body_has_a_small_one() {
+        let request = |name: &'static str, value| {
+            let mut headers = warp::http::HeaderMap::new();
+            headers.insert(name, warp::http::HeaderValue::from_static(value));
+            Request::new(warp::http::Method::GET, "/", "", headers)
+        };
+        assert_eq!(announced(&request("content-length", "9000000")), Some(9_000_000));
+        assert_eq!(announced(&request("transfer-encoding", "chunked")), None);
+        assert_eq!(announced(&request("accept", "*/*")), Some(0));
     }
 
     #[tokio::test]

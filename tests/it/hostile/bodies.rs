@@ -50,6 +50,27 @@ async fn bodies_that_do_not_come_keep_nobody_else_waiting() {
 }
 
 #[tokio::test]
+async fn large_bodies_that_do_not_come_keep_no_request_without_a_body_waiting() {
+    let mut app = TestApp::with(&["http.request_timeout_ms=20000"]).await;
+    // More than the room for large bodies as they come: 64 MiB of 384.
+    let head = format!(
+        "PUT /v2/accounts/{}/webhooks HTTP/1.1\r\nhost: x\r\nx-auth-token: {}\r\ncontent-length: 8000000\r\n\r\n{{",
+        app.api.account,
+        app.api.token()
+    );
+    let mut crowd = Vec::new();
+    for _ in 0..12 {
+        crowd.push(connection(app.address(), head.as_bytes()).await);
+    }
+    for _ in 0..5 {
+        let answer = app.api.own("GET", "/webhooks", None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    drop(crowd);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn strangers_may_send_little_and_clients_with_a_token_much() {
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
