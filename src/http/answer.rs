@@ -60,8 +60,7 @@ impl Api {
             Some("v1") => return Err(ApiError::gone()),
             _ => return Err(ApiError::not_found()),
         }
-        let hands_in = request.method == Method::PUT && known.is_some_and(|k| k.resource == Resource::Events);
-        let shallow = if hands_in { Envelope::shallow(request) } else { None };
+        let shallow = if hands_in_events(request, known) { Envelope::shallow(request) } else { None };
         let envelope = shallow.map_or_else(|| Envelope::read(request), Ok)?;
         let caller = self.admit(request, &envelope, known, frame).await?;
         frame.auth_token = caller.as_ref().map(|caller| caller.token.clone());
@@ -125,9 +124,7 @@ impl Api {
         };
         let caller = verified.as_ref().and_then(|verified| verified.as_ref().ok());
         // KAZOO's bucket is for those who manage; events that are handed in have limits of their own.
-        let hands_in = caller.is_some()
-            && request.method == Method::PUT
-            && known.is_some_and(|route| route.resource == Resource::Events);
+        let hands_in = caller.is_some() && hands_in_events(request, known);
         let cost = if hands_in { 0 } else { known.map_or(1, |route| route.resource.cost()) };
         let spent = self.auth.spend(request.remote, caller.map(|caller| caller.account), cost);
         frame.tokens = spent.unwrap_or_else(Some);
@@ -147,6 +144,11 @@ impl Api {
         let covers = account.is_none_or(|account| self.auth.covers(of, account.id));
         if may && covers { Ok(()) } else { Err(ApiError::forbidden()) }
     }
+}
+
+/// `PUT …/events`: the one resource that takes its `data` as it came, and has limits of its own.
+fn hands_in_events(request: &Request, known: Option<&Route>) -> bool {
+    request.method == Method::PUT && known.is_some_and(|route| route.resource == Resource::Events)
 }
 
 fn known_route(segments: &[String]) -> Option<Route> {
