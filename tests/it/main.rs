@@ -9,6 +9,7 @@
 #![expect(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests may use")]
 
 mod api;
+mod attack;
 mod audit;
 mod backup;
 mod broker;
@@ -24,6 +25,7 @@ mod disabling;
 mod extensions;
 mod fairness;
 mod families;
+mod field;
 mod guard;
 mod hook_test;
 mod hostile;
