@@ -75,7 +75,10 @@ fn shown(log: &str, record: &Record) -> Value {
         ),
         "ledger" => LedgerRecord::decode(&record.payload).map_or_else(
             |error| json!({ "unreadable": error.to_string() }),
-            |record| Value::String(format!("{record:?}")),
+            |record| {
+                serde_json::to_value(record)
+                    .unwrap_or_else(|error| json!({ "unreadable": error.to_string() }))
+            },
         ),
         "audit" => serde_json::from_slice(&record.payload)
             .unwrap_or_else(|error| json!({ "unreadable": error.to_string() })),

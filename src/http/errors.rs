@@ -14,11 +14,13 @@ pub(super) struct ApiError {
     pub(super) message: &'static str,
     /// `None`: no body at all (content negotiation).
     pub(super) data: Option<Value>,
+    /// Seconds until it is worth asking again; with 429 alone.
+    pub(super) retry_after_s: Option<u64>,
 }
 
 impl ApiError {
     fn new(status: u16, message: &'static str, data: Value) -> Self {
-        Self { status, message, data: Some(data) }
+        Self { status, message, data: Some(data), retry_after_s: None }
     }
 
     /// 400 with errors by field.
@@ -97,11 +99,11 @@ impl ApiError {
     }
 
     pub(super) fn not_acceptable() -> Self {
-        Self { status: 406, message: "", data: None }
+        Self { status: 406, message: "", data: None, retry_after_s: None }
     }
 
     pub(super) fn unsupported_media_type() -> Self {
-        Self { status: 415, message: "", data: None }
+        Self { status: 415, message: "", data: None, retry_after_s: None }
     }
 
     pub(super) fn slow_body() -> Self {

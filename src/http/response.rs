@@ -18,8 +18,10 @@ use super::request::Request;
 use super::route::Route;
 
 const ALLOWED_HEADERS: &str = "content-type, depth, user-agent, x-http-method-override, x-file-size, \
-    x-requested-with, if-modified-since, x-file-name, cache-control, x-auth-token, x-kazoo-cluster-id, if-match";
-const EXPOSED_HEADERS: &str = "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag";
+    x-requested-with, if-modified-since, x-file-name, cache-control, x-auth-token, x-kazoo-cluster-id, if-match, \
+    if-none-match, authorization, idempotency-key, traceparent, tracestate";
+const EXPOSED_HEADERS: &str =
+    "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag, retry-after";
 
 /// No answer is to be kept.
 pub(super) const EXPIRES: &str = "Fri, 01 Jan 1999 00:00:00 GMT";
@@ -86,13 +88,21 @@ impl Response {
                 return Self { status, headers, body: Body::Stream(Box::pin(list.body(frame.clone()))) };
             }
             Ok(reply) => {
-                headers.extend(reply.revision.as_ref().map(|revision| ("etag", format!("\"{revision}\""))));
+                let etag = reply.revision.as_ref().map(|revision| format!("\"{revision}\""));
+                let is_known = etag.as_ref().is_some_and(|etag| has_already(request, etag));
+                headers.extend(etag.map(|etag| ("etag", etag)));
+                if is_known {
+                    headers.push(("expires", EXPIRES.to_owned()));
+                    return Self { status: 304, headers, body: String::new().into() };
+                }
                 headers.extend(reply.location.clone().map(|location| ("location", location)));
                 (reply.status, Some(frame.success(reply)))
             }
             Err(error) => {
-                if error.status == 405 {
-                    headers.push(("allow", methods(route)));
+                match error.status {
+                    405 => headers.push(("allow", methods(route))),
+                    429 => headers.push(("retry-after", error.retry_after_s.unwrap_or(1).to_string())),
+                    _ => {}
                 }
                 (error.status, frame.error(error))
             }
@@ -109,10 +119,21 @@ fn render(request: &Request, envelope: Map<String, Value>) -> (&'static str, Str
     let envelope = Value::Object(envelope);
     let is_pretty = request.header("x-pretty-print") == Some("true") || request.flag("pretty_print");
     let text = if is_pretty { format!("{envelope:#}") } else { envelope.to_string() };
+    // A terminal shows its prompt on the next line.
+    let end = if is_pretty { "\n" } else { "" };
     match request.query("jsonp").filter(|name| is_function_name(name)) {
-        Some(function) => ("application/javascript", format!("{function}({text});")),
-        None => ("application/json", text),
+        Some(function) => ("application/javascript", format!("{function}({text});{end}")),
+        None => ("application/json", text + end),
     }
+}
+
+/// Whether the client says, in `If-None-Match`, that it has what this `ETag` names. Tags are compared weakly
+/// (RFC 9110, 13.1.2): an envelope's request id and time are no part of what is tagged.
+fn has_already(request: &Request, etag: &str) -> bool {
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let named = request.headers.get_all("if-none-match").iter().filter_map(|value| value.to_str().ok());
+    let mut tags = named.flat_map(|value| value.split(',')).map(str::trim);
+    reads && tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 fn is_function_name(name: &str) -> bool {

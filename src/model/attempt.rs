@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 
 use super::{Hook, Id};
 
@@ -31,7 +32,7 @@ pub struct Job {
 }
 
 /// What came back from a receiver.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
@@ -40,11 +41,18 @@ pub struct Response {
     /// Lower-cased names with their values, for failures; bounded.
     pub headers: Vec<(String, String)>,
     /// First part of the body, for failures; bounded.
+    #[serde(serialize_with = "as_text")]
     pub body: Bytes,
 }
 
+/// A body as text, with replacement characters where it is none.
+fn as_text<S: Serializer>(body: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&String::from_utf8_lossy(body))
+}
+
 /// Why no HTTP answer came; the texts are KAZOO's `client_error` where it has one (`webhooks.md` 4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum TransportError {
     /// Nobody listens.

@@ -1,5 +1,7 @@
 //! What a queue holds of each delivery, and what it answers.
 
+use serde::Serialize;
+
 use super::kept::Kept;
 use super::lane::LaneKey;
 
@@ -45,7 +47,7 @@ pub struct Entry {
 }
 
 /// What is known of a delivery from before a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Past {
     /// Attempts made.
     pub attempts: u16,

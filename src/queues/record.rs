@@ -3,6 +3,8 @@
 //! A successful attempt is about 27 bytes of payload; request and event are not repeated, they can be made
 //! again from the events log and the hook.
 
+use serde::Serialize;
+
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
 use super::entry::Past;
 use super::lane::LaneKey;
@@ -14,7 +16,8 @@ pub const CHECKPOINT_TAG: u64 = 0;
 pub const CHECKPOINT_END_TAG: u64 = 1;
 
 /// What an attempt led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Outcome {
     /// Settled: the receiver has it.
@@ -30,7 +33,8 @@ pub enum Outcome {
 }
 
 /// Why a delivery was settled without an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Settlement {
     /// The hook's filter or the event's form left nothing to send.
@@ -42,7 +46,8 @@ pub enum Settlement {
 }
 
 /// How an attempt ended, as far as the ledger keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// An HTTP answer; headers and body only for failures.
     Answered(Response),
@@ -51,7 +56,7 @@ pub enum Ending {
 }
 
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptRecord {
     /// The queue: the hook's id, or a replay's.
     pub queue: Id,
@@ -74,7 +79,7 @@ pub struct AttemptRecord {
 }
 
 /// One queue as a checkpoint holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QueueImage {
     /// The queue.
     pub queue: Id,
@@ -101,7 +106,8 @@ pub struct QueueImage {
 }
 
 /// A ledger record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum LedgerRecord {
     /// An attempt.
     Attempt(AttemptRecord),

@@ -42,8 +42,10 @@ fn filter(options: &Telemetry) -> Result<EnvFilter, FilterError> {
 /// Starts logging; once for a process (a second call changes nothing).
 pub fn start(options: &Telemetry) -> Result<(), FilterError> {
     let filter = filter(options)?;
-    // Colours are for a terminal; a file or the system's journal gets plain text.
-    let colours = std::io::stderr().is_terminal();
+    // Colours are for a terminal; a file or the system's journal gets plain text, and so does a person who sets
+    // NO_COLOR (no-color.org) to anything but nothing.
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !no_colour;
     let lines =
         fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(true);
     // A terminal that was closed must not end a task: the complaint about the line would go there as well.

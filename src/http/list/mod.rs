@@ -107,8 +107,8 @@ impl List {
                 return Err(ApiError::range_too_large());
             }
         }
-        let revision = (!rows.is_empty()).then(|| paging::hash(&rows));
         let page = paging.size.map(|_| walk.page());
+        let revision = (!rows.is_empty()).then(|| paging::hash(&rows, page.as_ref()));
         Ok(Reply { revision, page, ..Reply::ok(rows) })
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Form;
 use crate::http::errors::ApiError;
 use crate::http::options::Options;
+use crate::http::reply::Page;
 use crate::http::request::Request;
 use crate::state::hex;
 
@@ -67,11 +68,12 @@ fn number(
     }
 }
 
-/// What tells one list of rows from another.
-pub(super) fn hash(rows: &[Value]) -> String {
-    let text = serde_json::to_vec(rows).unwrap_or_default();
-    let digest = digest::digest(&digest::SHA256, &text);
-    hex(digest.as_ref().get(..16).unwrap_or_default())
+/// What tells one page from another: its rows, and whether more rows follow.
+pub(super) fn hash(rows: &[Value], page: Option<&Page>) -> String {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    digest.update(&serde_json::to_vec(rows).unwrap_or_default());
+    digest.update(page.and_then(|page| page.next_start_key.as_deref()).unwrap_or_default().as_bytes());
+    hex(digest.finish().as_ref().get(..16).unwrap_or_default())
 }
 
 /// A key as clients carry it: opaque.

@@ -1,3 +1,5 @@
 //! What the field sends: events, receivers, clients and machines as they really are, through the built program.
 //!
 //! Each test keeps the smallest input of a public report or of a client that was run unmodified.
+
+mod manners;
