@@ -14,7 +14,7 @@ use crate::http::{
 use crate::ingest::{Ingest, SubmitError};
 use crate::kazoo::Command;
 use crate::live::{Commander, SessionView, Sessions, Wanted};
-use crate::log::Reader;
+use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
     EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, LogIds, QueueStatus, ReplayRequest,
@@ -59,7 +59,10 @@ fn refused(error: &AskError) -> ReplayError {
 }
 
 fn unread(error: &AskError) -> AttemptsError {
-    AttemptsError::Unavailable(error.to_string())
+    match error {
+        AskError::Read(ReadError::Damaged(damage)) => AttemptsError::Damaged(damage.to_string()),
+        _ => AttemptsError::Unavailable(error.to_string()),
+    }
 }
 
 impl http::Queues for QueuesPort {

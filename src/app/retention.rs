@@ -58,8 +58,11 @@ impl Retention {
     /// The ledger keeps what is younger than the oldest kept event, and always its last checkpoint.
     fn ledger_floor(&self) -> Result<u64, ReadError> {
         let Some(checkpoint) = last_checkpoint(&self.ledger.1)? else { return Ok(0) };
-        let oldest = self.events.1.get(self.events.1.first())?.map_or(0, |event| event.time_us);
-        let too_old = self.clock.now_us().saturating_sub(self.max_age_us.load(Ordering::Relaxed));
-        Ok(self.ledger.1.offset_at_time(oldest.max(too_old))?.min(checkpoint))
+        let now_us = self.clock.now_us();
+        let begun = self.events.1.segments().first().map_or(0, |segment| segment.created_us);
+        // A time that is still to come says that the clock was wrong, and nothing of how old the events are.
+        let oldest = if begun <= now_us { begun } else { 0 };
+        let too_old = now_us.saturating_sub(self.max_age_us.load(Ordering::Relaxed));
+        Ok(self.ledger.1.open_at(oldest.max(too_old), now_us).min(checkpoint))
     }
 }

@@ -54,7 +54,7 @@ impl Source for Attempts {
     }
 
     fn columns(&self) -> Vec<String> {
-        ATTEMPT_FIELDS.map(str::to_owned).into()
+        ATTEMPT_FIELDS.iter().chain(&["error"]).map(|field| (*field).to_owned()).collect()
     }
 }
 

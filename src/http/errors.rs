@@ -129,6 +129,12 @@ impl ApiError {
         Self::new(410, "gone", json!({"message": "this version of the API is no longer served"}))
     }
 
+    /// 410 for one thing whose record is damaged: asking again does not help, and all else can be read.
+    pub(super) fn damaged() -> Self {
+        let message = "the record of this event in the log is damaged and cannot be read";
+        Self::new(410, "gone", json!({"message": message}))
+    }
+
     /// 413, naming what is too large.
     pub(super) fn too_large(field: &str, max: usize) -> Self {
         let message = format!("at most {max} bytes are allowed");
@@ -260,6 +266,10 @@ impl From<AttemptsError> for ApiError {
     fn from(error: AttemptsError) -> Self {
         match error {
             AttemptsError::Unavailable(reason) => Self::unavailable(&reason),
+            AttemptsError::Damaged(reason) => {
+                tracing::warn!(reason, "a damaged record was asked for");
+                Self::damaged()
+            }
         }
     }
 }

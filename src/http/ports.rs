@@ -47,6 +47,9 @@ pub enum AttemptsError {
     /// The ledger or the log cannot be read.
     #[error("logs cannot be read: {0}")]
     Unavailable(String),
+    /// What was asked for is damaged; everything else can be read.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// The queues of all hooks.

@@ -19,7 +19,7 @@ use super::reply::Reply;
 use crate::model::{EventQuery, EventRow, EventScope};
 
 /// The fields of a row, in their order.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "id",
     "timestamp",
     "account_id",
@@ -33,6 +33,7 @@ const FIELDS: [&str; 13] = [
     "document_type",
     "exchange",
     "routing_key",
+    "error",
 ];
 
 /// `GET …/events`: newest first.

@@ -4,8 +4,8 @@
 //! checksum, so that a reader loads only what it needs and never trusts what it did not check.
 //!
 //! ```text
-//! magic 8 | version u32 | records u32 | first offset u64 | segment bytes u64 | latest time µs u64
-//!   | sparse bytes u32 | its CRC u32 | directory bytes u32 | its CRC u32 | CRC-32C u32 of all before
+//! magic 8 | version u32 | records u32 | first offset u64 | segment bytes u64 | earliest and
+//!   latest time µs u64 each | sparse bytes u32 | its CRC u32 | directory bytes u32 | its CRC u32 | CRC-32C u32 of all before
 //! sparse table | directory: (tag u64, count u32, start u32, bytes u32, CRC u32)* sorted by tag | postings
 //! ```
 
@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use super::bytes::{size, small, take, take_u32, take_u64};
 use super::postings::{Place, Postings};
-use super::sparse::Sparse;
+use super::sparse::{Sparse, Times};
 use crate::disk::File;
 
 const MAGIC: [u8; 8] = *b"SWHKIDX\n";
-const VERSION: u32 = 1;
-const HEAD: usize = 60;
+/// Version 1 had no earliest times. An index of it is made anew when it is asked for.
+const VERSION: u32 = 2;
+const HEAD: usize = 68;
 const CHECKED: usize = HEAD - 4;
 
 /// The index of one segment, complete and growing.
@@ -60,7 +61,8 @@ impl Index {
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.records.to_le_bytes());
-        for number in [first, segment_len, self.sparse.peak_us()] {
+        let Times { low_us, peak_us } = self.sparse.times();
+        for number in [first, segment_len, low_us, peak_us] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         for part in [&sparse, &directory] {
@@ -108,7 +110,7 @@ impl Directory {
 #[derive(Debug)]
 pub(super) struct IndexFile {
     file: Arc<dyn File>,
-    pub(super) peak_us: u64,
+    pub(super) times: Times,
     sparse: (u32, u32),
     directory: (u32, u32),
 }
@@ -123,13 +125,13 @@ impl IndexFile {
             let ours = take::<8>(&mut rest)? == MAGIC && take_u32(&mut rest)? == VERSION;
             take_u32(&mut rest)?;
             let same = take_u64(&mut rest)? == first && take_u64(&mut rest)? == segment_len;
-            let peak_us = take_u64(&mut rest)?;
+            let times = Times { low_us: take_u64(&mut rest)?, peak_us: take_u64(&mut rest)? };
             let sparse = (take_u32(&mut rest)?, take_u32(&mut rest)?);
             let directory = (take_u32(&mut rest)?, take_u32(&mut rest)?);
             let sound = take_u32(&mut rest)? == crc32c::crc32c(checked);
-            (ours && same && sound).then_some((peak_us, sparse, directory))
+            (ours && same && sound).then_some((times, sparse, directory))
         };
-        Ok(parse().map(|(peak_us, sparse, directory)| Self { file, peak_us, sparse, directory }))
+        Ok(parse().map(|(times, sparse, directory)| Self { file, times, sparse, directory }))
     }
 
     pub(super) fn sparse(&self) -> io::Result<Option<Sparse>> {
@@ -219,7 +221,7 @@ mod tests {
         let index = index();
         let file = Arc::new(InMemory(index.encode(9, 5000)));
         let read = IndexFile::open(file.clone(), 9, 5000).unwrap().unwrap();
-        assert_eq!(read.peak_us, 999);
+        assert_eq!(read.times, Times { low_us: 0, peak_us: 999 });
         assert_eq!(read.sparse().unwrap().unwrap(), index.sparse);
         let directory = read.directory().unwrap().unwrap();
         for tag in 0..7 {

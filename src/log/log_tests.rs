@@ -130,7 +130,7 @@ fn tags_are_read_in_order_in_both_directions_within_their_limits() {
         assert_eq!(found.iter().map(|record| record.offset).collect::<Vec<_>>(), wanted);
         let back = log.reader.read_tags_back(&tags, 900, 50).unwrap();
         let newest: Vec<u64> = (0..900).rev().filter(|n| tags.contains(&(n % 3))).take(50).collect();
-        assert_eq!(back.iter().map(|record| record.offset).collect::<Vec<_>>(), newest);
+        assert_eq!(back.records.iter().map(|record| record.offset).collect::<Vec<_>>(), newest);
     }
     log.close();
 }

@@ -35,6 +35,7 @@ mod scan;
 mod sparse;
 mod store;
 mod tags;
+mod times;
 mod writer;
 
 #[cfg(test)]

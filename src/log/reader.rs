@@ -1,4 +1,4 @@
-//! Reading: in order, by offset, by time. Never changes a file.
+//! Reading: in order and by offset (`times`: by time). Never changes a file.
 //!
 //! All methods block on the disk (or the page cache) for a few microseconds per block read.
 
@@ -19,7 +19,7 @@ use crate::metrics::Observed;
 
 const CHUNK: usize = 256 << 10;
 const SMALL_CHUNK: usize = 32 << 10;
-const BLOCK_CHUNK: usize = 64 << 10;
+pub(super) const BLOCK_CHUNK: usize = 64 << 10;
 
 /// What one read found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) struct Limits {
 
 /// What a scanner's step means to a reader.
 #[derive(Debug)]
-enum Seen {
+pub(super) enum Seen {
     Record(Header, Bytes),
     Damage(Damage),
     End,
@@ -223,61 +223,6 @@ impl Reader {
         }
     }
 
-    /// The first offset whose record has this time or a later one; the end when there is none.
-    pub fn offset_at_time(&self, time_us: u64) -> Result<u64, ReadError> {
-        let end = self.end();
-        for segment in self.store.segments() {
-            match self.find_time(&segment, time_us, end) {
-                Ok(Some(offset)) => return Ok(offset),
-                Ok(None) => {}
-                Err(e) if e.is_gone() && segment.first < self.first() => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(end)
-    }
-
-    fn find_time(&self, segment: &Segment, time_us: u64, end: u64) -> Result<Option<u64>, ReadError> {
-        let first = segment.first;
-        if self.store.peak_us(segment)? < time_us {
-            return Ok(None);
-        }
-        let block = match self.store.with_active(first, |a| a.index.sparse.block_at_time(time_us)) {
-            Some(block) => block,
-            None => self.store.sparse(segment)?.block_at_time(time_us),
-        };
-        let (Some(block), Some(place)) = (block, self.store.locate(first, end)) else { return Ok(None) };
-        let mut scanner = self.seek(&place, block.seq, BLOCK_CHUNK)?;
-        loop {
-            match self.step(&mut scanner, &place)? {
-                Seen::Record(header, _) if header.time_us >= time_us => {
-                    return Ok(Some(first + u64::from(header.seq)));
-                }
-                Seen::Record(..) | Seen::Damage(_) => {}
-                Seen::End => return Ok(None),
-            }
-        }
-    }
-
-    /// About when the record at `offset` was written: the latest time in its block of a few kilobytes, which
-    /// the index knows without reading the record. `None` when it is not kept any more or not there yet.
-    pub fn time_near(&self, offset: u64) -> Result<Option<u64>, ReadError> {
-        let end = self.end();
-        if offset >= end || offset < self.first() {
-            return Ok(None);
-        }
-        let Some(Located { segment, .. }) = self.store.locate(offset, end) else { return Ok(None) };
-        let seq = small(offset - segment.first);
-        if let Some(time) = self.store.with_active(segment.first, |a| a.index.sparse.peak_near(seq)) {
-            return Ok(Some(time));
-        }
-        match self.store.sparse(&segment) {
-            Ok(sparse) => Ok(Some(sparse.peak_near(seq))),
-            Err(e) if e.is_gone() && offset < self.first() => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
     /// How long syncs took, and how many there were.
     #[must_use]
     pub fn syncs(&self) -> Observed {
@@ -286,7 +231,7 @@ impl Reader {
 
     /// A scanner that stands at record `seq`, or before it when there is damage between.
     /// Reads `chunk` bytes at a time; with 0, as much as the record's block has.
-    fn seek(&self, place: &Located, seq: u32, chunk: usize) -> Result<Scanner, ReadError> {
+    pub(super) fn seek(&self, place: &Located, seq: u32, chunk: usize) -> Result<Scanner, ReadError> {
         let segment = &place.segment;
         let (start, block_end) = self.store.block_of(segment, seq)?;
         let (first, limit) = (segment.first, segment.len());
@@ -308,7 +253,7 @@ impl Reader {
     }
 
     /// The next record; or the damage in its place, which is also remembered in the log's health.
-    fn step(&self, scanner: &mut Scanner, place: &Located) -> Result<Seen, ReadError> {
+    pub(super) fn step(&self, scanner: &mut Scanner, place: &Located) -> Result<Seen, ReadError> {
         let first = place.segment.first;
         let before = scanner.seq();
         let step = scanner.step().map_err(|e| self.failed(first, e))?;

@@ -5,14 +5,29 @@ use std::sync::PoisonError;
 
 use super::names;
 use super::options::Options;
+use super::reader::Reader;
 use super::store::Store;
+
+/// When each segment was closed, which is when the next one was begun; the last one is open: now. A clock that was
+/// ahead or behind for a while neither keeps nor removes what it should not: a time that is still to come tells
+/// nothing, so the next segment's counts, and no segment was closed before it or an earlier one was begun.
+fn closings(created: &[u64], now_us: u64) -> Vec<u64> {
+    let is_known = |us: &u64| *us <= now_us;
+    let mut latest = 0;
+    let closed = created.iter().enumerate().map(|(at, begun)| {
+        latest = latest.max(Some(*begun).filter(is_known).unwrap_or(0));
+        created.iter().skip(at + 1).copied().find(is_known).unwrap_or(now_us).max(latest)
+    });
+    closed.collect()
+}
 
 /// How many of the oldest segments are to be removed. `segments` are (created, bytes), oldest first.
 pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &Options) -> usize {
+    let created: Vec<u64> = segments.iter().map(|(created_us, _)| *created_us).collect();
     let mut total: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
+    let closed = segments.len().saturating_sub(1);
     let mut gone = 0;
-    for pair in segments.windows(2) {
-        let [(_, bytes), (closed_us, _)] = pair else { break };
+    for ((_, bytes), closed_us) in segments.iter().zip(closings(&created, now_us)).take(closed) {
         let old = options.max_age_us.is_some_and(|age| closed_us.saturating_add(age) < now_us);
         let large = options.max_bytes.is_some_and(|most| total > most);
         if !old && !large {
@@ -22,6 +37,19 @@ pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &Options) -
         gone += 1;
     }
     gone
+}
+
+impl Reader {
+    /// The first offset of the oldest segment that was still open at this time or later: everything before it is
+    /// older, whatever the clock said meanwhile.
+    #[must_use]
+    pub fn open_at(&self, time_us: u64, now_us: u64) -> u64 {
+        let segments = self.segments();
+        let created: Vec<u64> = segments.iter().map(|segment| segment.created_us).collect();
+        let mut open =
+            segments.iter().zip(closings(&created, now_us)).filter(|(_, closed)| *closed >= time_us);
+        open.next().or(segments.last().zip(Some(now_us))).map_or(0, |(segment, _)| segment.first)
+    }
 }
 
 impl Store {
@@ -75,5 +103,18 @@ mod tests {
         assert_eq!(by(Some(0), None), 3);
         assert_eq!(by(Some(25), None), 2, "a segment is as young as its last record");
         assert_eq!(by(Some(100), None), 0);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_keeps_nothing_for_long_and_removes_nothing_early() {
+        let by = |created: [u64; 5], now_us| {
+            let options = Options { max_age_us: Some(25), ..Options::default() };
+            expired(&created.map(|us| (us, 100)), now_us, &options)
+        };
+        assert_eq!(by([0, 10, 20, 30, 40], 50), 2);
+        assert_eq!(by([0, 9_000, 20, 30, 40], 50), 2);
+        assert_eq!(by([0, 9_000, 20, 30, 40], 70), 4, "the wrong time keeps nothing");
+        assert_eq!(by([0, 10, 1, 30, 40], 50), 2, "nor does one from the past remove what is young");
+        assert_eq!(by([20, 30, 0, 0, 40], 50), 0);
     }
 }

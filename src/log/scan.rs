@@ -64,6 +64,11 @@ impl Scanner {
         self.span.seq
     }
 
+    /// How far into the segment it has come.
+    pub(super) fn pos(&self) -> u64 {
+        self.span.pos
+    }
+
     /// Whether the next record can be had without reading from the disk.
     pub(super) fn is_buffered(&self) -> bool {
         let bytes = self.buffered(self.span.pos);

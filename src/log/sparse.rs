@@ -1,6 +1,7 @@
-//! The sparse table of a segment: a record's number, position and time about every 8 KiB.
+//! The sparse table of a segment: a record's number, position and times about every 8 KiB.
 //!
-//! With it, any record is found by reading one block, and a moment in time by reading one block too.
+//! With it, any record is found by reading one block, and so are the first and the last record of a range of time.
+//! Times need not rise: a clock that was wrong for a while costs time, never a record.
 
 use super::bytes::{put_varint, take_varint};
 use super::postings::Place;
@@ -9,11 +10,13 @@ use super::postings::Place;
 const STRIDE: u32 = 8 << 10;
 
 /// One block: from `place` to the next entry's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Entry {
     place: Place,
     /// The latest time of all records before this block; times may step back, this never does.
     peak_us: u64,
+    /// The earliest time in this block.
+    low_us: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,19 +25,29 @@ pub(super) struct Sparse {
     peak_us: u64,
 }
 
+/// The earliest and the latest time of some records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) low_us: u64,
+    pub(super) peak_us: u64,
+}
+
 impl Sparse {
     /// Notes a record; to be called for every one, in order.
     pub(super) fn add(&mut self, place: Place, time_us: u64) {
         let due = self.entries.last().is_none_or(|last| place.pos - last.place.pos >= STRIDE);
         if due {
-            self.entries.push(Entry { place, peak_us: self.peak_us });
+            self.entries.push(Entry { place, peak_us: self.peak_us, low_us: time_us });
+        } else if let Some(block) = self.entries.last_mut() {
+            block.low_us = block.low_us.min(time_us);
         }
         self.peak_us = self.peak_us.max(time_us);
     }
 
-    /// The latest time in the segment; 0 when it is empty.
-    pub(super) fn peak_us(&self) -> u64 {
-        self.peak_us
+    /// Of all records of the segment. Of none, they are such that no time lies between them.
+    pub(super) fn times(&self) -> Times {
+        let low_us = self.entries.iter().map(|entry| entry.low_us).min().unwrap_or(u64::MAX);
+        Times { low_us, peak_us: self.peak_us }
     }
 
     /// Where the block with record `seq` begins and, unless it is the last, ends.
@@ -44,10 +57,21 @@ impl Sparse {
         Some((block.place, self.entries.get(after).map(|next| next.place.pos)))
     }
 
-    /// The latest time of all records up to the end of the block with record `seq`.
-    pub(super) fn peak_near(&self, seq: u32) -> u64 {
+    /// The earliest time in the block with record `seq`.
+    pub(super) fn low_near(&self, seq: u32) -> Option<u64> {
         let after = self.entries.partition_point(|entry| entry.place.seq <= seq);
-        self.entries.get(after).map_or(self.peak_us, |next| next.peak_us)
+        self.entries.get(after.checked_sub(1)?).map(|entry| entry.low_us)
+    }
+
+    /// The earliest time from the block with record `seq` on.
+    pub(super) fn low_from(&self, seq: u32) -> Option<u64> {
+        let after = self.entries.partition_point(|entry| entry.place.seq <= seq);
+        self.entries.get(after.saturating_sub(1)..)?.iter().map(|entry| entry.low_us).min()
+    }
+
+    /// The last block that holds a record of before `time_us`.
+    pub(super) fn last_block_before(&self, time_us: u64) -> Option<Place> {
+        self.entries.iter().rfind(|entry| entry.low_us < time_us).map(|entry| entry.place)
     }
 
     /// The start of the first block that holds a record of time `time_us` or later.
@@ -67,11 +91,13 @@ impl Sparse {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.entries.len() * 8 + 16);
         put_varint(&mut out, self.entries.len() as u64);
-        let mut last = Entry { place: Place::default(), peak_us: 0 };
+        let mut last = Entry::default();
         for entry in &self.entries {
             put_varint(&mut out, u64::from(entry.place.seq - last.place.seq));
             put_varint(&mut out, u64::from(entry.place.pos - last.place.pos));
             put_varint(&mut out, entry.peak_us - last.peak_us);
+            // A block is not much earlier than what came before it, unless a clock was set back.
+            put_varint(&mut out, zigzag(entry.low_us.wrapping_sub(entry.peak_us)));
             last = *entry;
         }
         put_varint(&mut out, self.peak_us - last.peak_us);
@@ -83,18 +109,30 @@ impl Sparse {
         let mut rest = bytes;
         let count = usize::try_from(take_varint(&mut rest)?).ok().filter(|n| *n <= bytes.len())?;
         let mut entries = Vec::with_capacity(count);
-        let mut last = Entry { place: Place::default(), peak_us: 0 };
+        let mut last = Entry::default();
         for _ in 0..count {
             let seq = u32::try_from(take_varint(&mut rest)?).ok()?;
             let pos = u32::try_from(take_varint(&mut rest)?).ok()?;
             let place =
                 Place { seq: last.place.seq.checked_add(seq)?, pos: last.place.pos.checked_add(pos)? };
-            last = Entry { place, peak_us: last.peak_us.checked_add(take_varint(&mut rest)?)? };
+            let peak_us = last.peak_us.checked_add(take_varint(&mut rest)?)?;
+            let low_us = peak_us.wrapping_add(unzigzag(take_varint(&mut rest)?));
+            last = Entry { place, peak_us, low_us };
             entries.push(last);
         }
         let peak_us = last.peak_us.checked_add(take_varint(&mut rest)?)?;
         rest.is_empty().then_some(Self { entries, peak_us })
     }
+}
+
+/// A difference, as a number that is small when the difference is small either way.
+fn zigzag(difference: u64) -> u64 {
+    let signed = difference.cast_signed();
+    ((signed << 1) ^ (signed >> 63)).cast_unsigned()
+}
+
+fn unzigzag(number: u64) -> u64 {
+    (number >> 1) ^ (number & 1).wrapping_neg()
 }
 
 #[cfg(test)]
@@ -134,8 +172,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_record_before_a_moment_is_found_whatever_clock_was_wrong() {
+        for wrong in [5, 100_000] {
+            let times: Vec<u64> = (0..60).map(|n| if n % 7 == 3 { wrong } else { n * 10 }).collect();
+            let table = table(&times);
+            for time in 0..620 {
+                let last = times.iter().rposition(|t| *t < time);
+                let block = table.last_block_before(time).map(|place| place.seq as usize);
+                assert_eq!(block, last, "{time}");
+                let low = times.iter().skip(20).min().copied();
+                assert_eq!((table.low_near(20), table.low_from(20)), (Some(times[20]), low));
+            }
+        }
+    }
+
+    #[test]
     fn a_table_is_read_as_it_was_written() {
-        let table = table(&[3, 1, 9, 9, 2, 100]);
+        let table = table(&[3, 1, 9, u64::MAX, 2, 0, 100]);
         assert_eq!(Sparse::decode(&table.encode()), Some(table.clone()));
         assert_eq!(Sparse::decode(&table.encode()[1..]), None);
     }

@@ -18,7 +18,7 @@ use super::names;
 use super::postings::{Place, Postings};
 use super::record::{SEGMENT_HEADER, Seed};
 use super::scan::{Scanner, Span, Step};
-use super::sparse::Sparse;
+use super::sparse::{Sparse, Times};
 use crate::disk::{Disk, File};
 use crate::metrics::Histogram;
 
@@ -37,13 +37,13 @@ pub(super) struct Segment {
     pub(super) created_us: u64,
     /// Durable bytes.
     pub(super) len: AtomicU64,
-    /// The latest time in it, once known; only for closed segments.
-    pub(super) peak_us: OnceLock<u64>,
+    /// The times of its records, once known; only for closed segments.
+    pub(super) times: OnceLock<Times>,
 }
 
 impl Segment {
     pub(super) fn new(first: u64, created_us: u64, len: u64) -> Arc<Self> {
-        Arc::new(Self { first, created_us, len: AtomicU64::new(len), peak_us: OnceLock::new() })
+        Arc::new(Self { first, created_us, len: AtomicU64::new(len), times: OnceLock::new() })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -64,6 +64,13 @@ pub(super) struct Active {
 pub(super) struct Located {
     pub(super) segment: Arc<Segment>,
     pub(super) end: u64,
+}
+
+impl Located {
+    /// The number of the record at `offset` within the segment.
+    pub(super) fn seq_of(&self, offset: u64) -> u32 {
+        small(offset - self.segment.first)
+    }
 }
 
 #[derive(Debug)]
@@ -179,14 +186,11 @@ impl Store {
 
     /// Where the block with a record begins, and ends unless it is the last.
     pub(super) fn block_of(&self, segment: &Segment, seq: u32) -> Result<(Place, Option<u32>), ReadError> {
-        let block = match self.with_active(segment.first, |active| active.index.sparse.block_of(seq)) {
-            Some(block) => block,
-            None => self.sparse(segment)?.block_of(seq),
-        };
+        let block = self.with_sparse(segment, |sparse| sparse.block_of(seq))?;
         Ok(block.unwrap_or((Place { seq: 0, pos: small(SEGMENT_HEADER as u64) }, None)))
     }
 
-    pub(super) fn sparse(&self, segment: &Segment) -> Result<Arc<Sparse>, ReadError> {
+    fn sparse(&self, segment: &Segment) -> Result<Arc<Sparse>, ReadError> {
         let key = Key::Sparse(segment.first);
         if let Some(Part::Sparse(part)) = lock(&self.cache).get(key) {
             return Ok(part);
@@ -225,16 +229,28 @@ impl Store {
         Ok(Some(part))
     }
 
-    /// The latest time in a segment.
-    pub(super) fn peak_us(&self, segment: &Segment) -> Result<u64, ReadError> {
-        if let Some(peak) = self.with_active(segment.first, |active| active.index.sparse.peak_us()) {
-            return Ok(peak);
+    /// The earliest and the latest time in a segment.
+    pub(super) fn times(&self, segment: &Segment) -> Result<Times, ReadError> {
+        if let Some(times) = self.with_active(segment.first, |active| active.index.sparse.times()) {
+            return Ok(times);
         }
-        if let Some(peak) = segment.peak_us.get() {
-            return Ok(*peak);
+        if let Some(times) = segment.times.get() {
+            return Ok(*times);
         }
-        let peak = self.with_index(segment, |index| Ok(Some(index.peak_us)))?;
-        Ok(*segment.peak_us.get_or_init(|| peak))
+        let times = self.with_index(segment, |index| Ok(Some(index.times)))?;
+        Ok(*segment.times.get_or_init(|| times))
+    }
+
+    /// What the sparse table of a segment says.
+    pub(super) fn with_sparse<T>(
+        &self,
+        segment: &Segment,
+        look: impl Fn(&Sparse) -> Option<T>,
+    ) -> Result<Option<T>, ReadError> {
+        match self.with_active(segment.first, |active| look(&active.index.sparse)) {
+            Some(seen) => Ok(seen),
+            None => Ok(look(&*self.sparse(segment)?)),
+        }
     }
 
     /// Reads a part of a closed segment's index; from its file, or, when that is no good, made anew.
@@ -268,7 +284,10 @@ impl Store {
         let end = self.list(|all| all.iter().map(|s| s.first).find(|first| *first > segment.first));
         let len = segment.len();
         let path = names::segment(&self.dir, segment.first);
-        tracing::warn!(segment = segment.first, "log index missing or damaged: making it anew");
+        tracing::warn!(
+            segment = segment.first,
+            "log index missing, damaged or of an earlier version: making it anew"
+        );
         let span = Span {
             seed: self.seed(segment.first),
             pos: SEGMENT_HEADER as u64,

@@ -99,27 +99,24 @@ impl Reader {
         Ok(true)
     }
 
-    /// The last `max_records` records with one of these tags before offset `before`, newest first. Damaged
-    /// ones are left out and remembered in the log's health.
-    pub fn read_tags_back(
-        &self,
-        tags: &[u64],
-        before: u64,
-        max_records: usize,
-    ) -> Result<Vec<Record>, ReadError> {
-        let mut found = Vec::new();
-        let mut until = before.min(self.end());
-        while found.len() < max_records && until > self.first() {
-            let Some(place) = self.store.locate(until - 1, until) else { break };
+    /// The last `max_records` records with one of these tags before offset `before`, newest first; a damaged one
+    /// counts as one of them and is told in `damaged`. `next` is the `before` to go on with; it has reached
+    /// `first()` when there are no more.
+    pub fn read_tags_back(&self, tags: &[u64], before: u64, max_records: usize) -> Result<Batch, ReadError> {
+        let mut batch = Batch { next: before.min(self.end()), ..Batch::default() };
+        while batch.next > self.first() {
+            let most = max_records.saturating_sub(batch.records.len() + batch.damaged.len());
+            let Some(place) = self.store.locate(batch.next - 1, batch.next).filter(|_| most > 0) else {
+                break;
+            };
             let first = place.segment.first;
-            match self.read_tags_back_in(&place, tags, max_records - found.len()) {
-                Ok(records) => found.extend(records),
-                Err(e) if e.is_gone() && first < self.first() => break,
+            match self.read_tags_back_in(&place, tags, most, &mut batch) {
+                Ok(()) => {}
+                Err(e) if e.is_gone() && first < self.first() => batch.next = self.first(),
                 Err(e) => return Err(e),
             }
-            until = first;
         }
-        Ok(found)
+        Ok(batch)
     }
 
     fn read_tags_back_in(
@@ -127,22 +124,28 @@ impl Reader {
         place: &Located,
         tags: &[u64],
         most: usize,
-    ) -> Result<Vec<Record>, ReadError> {
+        batch: &mut Batch,
+    ) -> Result<(), ReadError> {
         let first = place.segment.first;
         let mut places = Vec::new();
         self.each_list(place, tags, |list| places.extend(list.before(small(place.end - first), most)))?;
         places.sort_unstable();
         places.dedup();
         let file = self.store.file(first)?;
-        let mut found = Vec::new();
+        // With fewer than were asked for, there are no more of them in this segment.
+        let all = places.len() < most;
         for wanted in places.into_iter().rev().take(most) {
             let mut fetch = Fetch::new(Arc::clone(&file), first, self.store.seed(first), place.segment.len());
             match fetch.record(wanted, &[]).map_err(|e| self.failed(first, e))? {
-                Some(record) => found.push(record),
-                None => drop(self.damaged(first, wanted)),
+                Some(record) => batch.records.push(record),
+                None => batch.damaged.push(self.damaged(first, wanted)),
             }
+            batch.next = first + u64::from(wanted.seq);
         }
-        Ok(found)
+        if all {
+            batch.next = first;
+        }
+        Ok(())
     }
 
     fn each_list(

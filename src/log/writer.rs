@@ -25,6 +25,8 @@ use crate::disk::File;
 use crate::model::Clock;
 
 const MAX_SEGMENT: u64 = 1 << 30;
+/// Clocks are set by less than this all the time.
+const CLOCK_AHEAD_US: u64 = 60_000_000;
 
 /// Why the writer ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -236,8 +238,11 @@ impl Writer {
 
     fn roll_if_due(&mut self, bytes: u64) -> Result<(), AppendError> {
         let large = self.segment.len() + bytes > self.options.segment_bytes;
-        let age_us = self.clock.now_us().saturating_sub(self.segment.created_us);
-        if large || age_us > self.options.segment_age_us { self.roll() } else { Ok(()) }
+        let now_us = self.clock.now_us();
+        let age_us = now_us.saturating_sub(self.segment.created_us);
+        // Begun while the clock was ahead, it would not grow old before that time comes.
+        let ahead = self.segment.created_us.saturating_sub(now_us) > CLOCK_AHEAD_US;
+        if large || ahead || age_us > self.options.segment_age_us { self.roll() } else { Ok(()) }
     }
 
     /// Begins a new segment, unless the active one is empty.

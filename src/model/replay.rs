@@ -14,6 +14,17 @@ pub enum ReplayPoint {
     TimeUs(u64),
 }
 
+impl ReplayPoint {
+    /// The time, when it is one.
+    #[must_use]
+    pub fn time_us(self) -> Option<u64> {
+        match self {
+            Self::Offset(_) => None,
+            Self::TimeUs(time) => Some(time),
+        }
+    }
+}
+
 /// Which deliveries a replay makes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

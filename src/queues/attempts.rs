@@ -3,14 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
+use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
 use crate::kazoo::{self, AttemptParts, Extras, WireRequest};
-use crate::log::{ReadError, Reader, Record};
+use crate::log::{Batch, ReadError, Reader, Record};
 use crate::model::{AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId};
 use crate::state::{Kind, State};
 
 const READ: usize = 256;
 const READ_BYTES: usize = 1 << 20;
+/// Records that one call looks at; others have their turn before the next.
+const LOOKED_AT: usize = 4096;
 
 /// Reads pages of attempts. Blocking.
 #[derive(Debug, Clone)]
@@ -30,30 +35,56 @@ impl AttemptReader {
         if tags.is_empty() {
             return Ok(page);
         }
-        let first = self.ledger.offset_at_time(query.from_us)?.max(self.ledger.first());
-        let end = self.ledger.offset_at_time(query.until_us)?;
+        let range = self.ledger.offsets_in(query.from_us..query.until_us)?;
         let mut at = match (query.start, query.ascending) {
-            (Some(start), true) => start.max(first),
-            (Some(start), false) => start.saturating_add(1).min(end),
-            (None, true) => first,
-            (None, false) => end,
+            (Some(start), true) => start.max(range.start),
+            (Some(start), false) => start.saturating_add(1).min(range.end),
+            (None, true) => range.start,
+            (None, false) => range.end,
         };
-        loop {
-            let records = self.records(&tags, at, (first, end), query.ascending)?;
-            let Some(last) = records.last().map(|r| r.offset) else { return Ok(page) };
-            for record in &records {
-                let Some(attempt) = self.shown(record) else { continue };
+        let mut looked_at = 0;
+        while if query.ascending { at < range.end } else { at > range.start } {
+            if looked_at >= LOOKED_AT {
+                page.next = Some(if query.ascending { at } else { at - 1 });
+                return Ok(page);
+            }
+            let batch = self.batch(&tags, at, range.end, query.ascending)?;
+            for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
+                looked_at += 1;
+                let Some(document) = self.document(&hooks, query, &found) else { continue };
                 if page.rows.len() == query.limit {
-                    page.next = Some(record.offset);
+                    page.next = Some(found.offset());
                     return Ok(page);
                 }
-                if let Some(hook) = hooks.get(&record.tag) {
-                    let document = self.row(hook, &attempt, record)?;
-                    page.rows.push(AttemptRow { position: record.offset, document });
-                }
+                page.rows.push(AttemptRow { position: found.offset(), document });
             }
-            at = if query.ascending { last + 1 } else { last };
+            at = batch.next;
         }
+        Ok(page)
+    }
+
+    fn batch(&self, tags: &[u64], at: u64, end: u64, ascending: bool) -> Result<Batch, ReadError> {
+        if ascending {
+            self.ledger.read_tags(tags, at, end, READ, READ_BYTES)
+        } else {
+            self.ledger.read_tags_back(tags, at, READ)
+        }
+    }
+
+    /// What is shown of a record; `None`: nothing. Of one that is damaged nobody knows whether it was an attempt.
+    fn document(
+        &self,
+        hooks: &HashMap<u64, Arc<Hook>>,
+        query: &AttemptQuery,
+        found: &Found<'_>,
+    ) -> Option<Map<String, Value>> {
+        let record = match found {
+            Found::Damaged(_) => return Some(unreadable(LEDGER_DAMAGED)),
+            Found::Record(record) => record,
+        };
+        let in_time = (query.from_us..query.until_us).contains(&record.time_us);
+        let attempt = self.shown(record).filter(|_| in_time)?;
+        Some(self.row(hooks.get(&record.tag)?, &attempt, record))
     }
 
     fn hooks(&self, query: &AttemptQuery) -> HashMap<u64, Arc<Hook>> {
@@ -69,22 +100,6 @@ impl AttemptReader {
         self.state.hook(id).or_else(|| deleted().and_then(read))
     }
 
-    fn records(
-        &self,
-        tags: &[u64],
-        at: u64,
-        (first, end): (u64, u64),
-        ascending: bool,
-    ) -> Result<Vec<Record>, ReadError> {
-        let mut records = if ascending {
-            self.ledger.read_tags(tags, at, end, READ, READ_BYTES)?.records
-        } else {
-            self.ledger.read_tags_back(tags, at, READ)?
-        };
-        records.retain(|r| r.offset >= first && r.offset < end);
-        Ok(records)
-    }
-
     fn shown(&self, record: &Record) -> Option<AttemptRecord> {
         match LedgerRecord::decode(&record.payload) {
             Ok(LedgerRecord::Attempt(a)) if self.successes || a.outcome != Outcome::Delivered => Some(a),
@@ -92,22 +107,25 @@ impl AttemptReader {
         }
     }
 
+    /// An attempt as it is shown. When its event cannot be read, the row says so and has all the rest.
     pub(super) fn row(
         &self,
         hook: &Arc<Hook>,
         attempt: &AttemptRecord,
         record: &Record,
-    ) -> Result<serde_json::Map<String, serde_json::Value>, ReadError> {
-        let request = match self.events.get(attempt.offset)? {
-            Some(event) => self.request(hook, &event.payload),
-            None => None,
+    ) -> Map<String, Value> {
+        let event = self.events.get(attempt.offset);
+        let (request, error) = match &event {
+            Ok(Some(event)) => (self.request(hook, &event.payload), None),
+            Ok(None) => (None, None),
+            Err(error) => (None, Some(error_of_event(error))),
         };
         let event = self.state.settings().log_ids.event_id(attempt.offset);
         let result = match attempt.ending.clone() {
             Ending::Answered(response) => AttemptResult::Answered(response),
             Ending::Failed(error) => AttemptResult::Failed(error),
         };
-        Ok(kazoo::attempt_row(&AttemptParts {
+        let mut row = kazoo::attempt_row(&AttemptParts {
             hook,
             event_id: &event.to_string(),
             delivery_id: &DeliveryId { event, hook: hook.id }.to_string(),
@@ -118,7 +136,9 @@ impl AttemptReader {
             delivered: attempt.outcome == Outcome::Delivered,
             duration_us: attempt.duration_us,
             ended_us: record.time_us,
-        }))
+        });
+        row.extend(error.map(|error| ("error".to_owned(), error.into())));
+        row
     }
 
     fn request(&self, hook: &Hook, record: &[u8]) -> Option<WireRequest> {

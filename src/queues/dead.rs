@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempts::AttemptReader;
+use super::damaged::{LEDGER_DAMAGED, error_of_event, unreadable};
 use super::record::{LedgerRecord, Outcome, Settlement};
 use crate::log::{ReadError, Record};
 use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregorian_seconds};
@@ -61,23 +62,29 @@ impl AttemptReader {
     }
 
     /// Dead deliveries of a hook as the API shows them: the last attempt, and what the event was. One of which
-    /// retention has taken something meanwhile is left out.
+    /// retention has taken something meanwhile is left out; one of which something cannot be read says so.
     pub fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Result<Vec<AttemptRow>, ReadError> {
         let Some(hook) = self.state.hook(hook) else { return Ok(Vec::new()) };
         let mut rows = Vec::with_capacity(dead.len());
         for Dead { offset, attempt, died_us } in dead {
-            let (Some(record), Some(kept)) = (self.ledger.get(*attempt)?, self.events.get(*offset)?) else {
-                continue;
+            let mut document = match self.ledger.get(*attempt) {
+                Ok(None) => continue,
+                Ok(Some(record)) => match LedgerRecord::decode(&record.payload) {
+                    Ok(LedgerRecord::Attempt(attempt)) => self.row(&hook, &attempt, &record),
+                    _ => continue,
+                },
+                Err(_) => unreadable(LEDGER_DAMAGED),
             };
-            let (Ok(LedgerRecord::Attempt(attempt)), Ok(event)) =
-                (LedgerRecord::decode(&record.payload), Event::decode(&kept.payload))
-            else {
-                continue;
-            };
-            let mut document = self.row(&hook, &attempt, &record)?;
-            document.insert("event_name".into(), event.name.into());
-            document.insert("subject".into(), event.subject.into());
-            document.insert("received".into(), gregorian_seconds(kept.time_us).into());
+            match self.events.get(*offset) {
+                Ok(None) => continue,
+                Ok(Some(kept)) => {
+                    let Ok(event) = Event::decode(&kept.payload) else { continue };
+                    document.insert("event_name".into(), event.name.into());
+                    document.insert("subject".into(), event.subject.into());
+                    document.insert("received".into(), gregorian_seconds(kept.time_us).into());
+                }
+                Err(error) => document.extend(unreadable(error_of_event(&error))),
+            }
             document.insert("died".into(), gregorian_seconds(*died_us).into());
             rows.push(AttemptRow { position: *offset, document });
         }

@@ -55,13 +55,14 @@ impl AttemptReader {
     /// False when the ledger goes on behind what was looked at.
     fn look_up(&self, event: &Record, fates: &mut HashMap<u64, Fate>) -> Result<bool, ReadError> {
         let tags: Vec<u64> = fates.keys().copied().collect();
-        let mut at = self.ledger.offset_at_time(event.time_us.saturating_sub(BACK_US))?;
+        let since = self.tried_since(event)?;
+        let mut at = self.ledger.offset_at_time(since.saturating_sub(BACK_US))?;
         let (end, mut looked_at) = (self.ledger.end(), 0);
         while at < end && !tags.is_empty() {
             let batch = self.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
             for record in &batch.records {
                 if let Some(fate) = fates.get_mut(&record.tag) {
-                    self.note(fate, event.offset, record)?;
+                    self.note(fate, event.offset, record);
                 }
             }
             looked_at += batch.records.len();
@@ -73,7 +74,15 @@ impl AttemptReader {
         Ok(true)
     }
 
-    fn note(&self, fate: &mut Fate, offset: u64, record: &Record) -> Result<(), ReadError> {
+    /// A time that no attempt of an event is earlier than, whatever the clock said when the event was logged: it
+    /// may have been ahead, and set right before the first attempt.
+    fn tried_since(&self, event: &Record) -> Result<u64, ReadError> {
+        let before = self.events.time_near(event.offset.saturating_sub(1))?;
+        let behind = self.events.earliest_from(event.offset)?;
+        Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
+    }
+
+    fn note(&self, fate: &mut Fate, offset: u64, record: &Record) {
         match LedgerRecord::decode(&record.payload) {
             Ok(LedgerRecord::Attempt(attempt)) if attempt.offset == offset => {
                 fate.state = Some(match attempt.outcome {
@@ -84,7 +93,7 @@ impl AttemptReader {
                 if fate.attempts.len() == SHOWN {
                     fate.attempts.remove(0);
                 }
-                fate.attempts.push(self.row(&fate.hook, &attempt, record)?);
+                fate.attempts.push(self.row(&fate.hook, &attempt, record));
             }
             Ok(LedgerRecord::Settled { offset: settled, how, .. }) if settled == offset => {
                 fate.state = Some(match how {
@@ -95,7 +104,6 @@ impl AttemptReader {
             }
             _ => {}
         }
-        Ok(())
     }
 
     fn is_to_come(&self, hook: &Hook, record: &Record) -> bool {

@@ -117,9 +117,14 @@ impl Queues {
             return Ok(None);
         };
         if let Some(oldest) = oldest.filter(|_| status.waiting > 0) {
-            let event = self.blocking(move |r| r.events.get(oldest)).await?;
-            let now = self.clock.now_us();
-            status.oldest_waiting_age_ms = event.map(|e| now.saturating_sub(e.time_us) / 1000);
+            // One that is damaged has an age, too, from the index.
+            let exact = move |reader: &AttemptReader| reader.events.get(oldest).ok().flatten();
+            let time = self.blocking(move |reader| match exact(&reader) {
+                Some(event) => Ok(Some(event.time_us)),
+                None => reader.events.time_near(oldest),
+            });
+            let (time, now) = (time.await?, self.clock.now_us());
+            status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
         }
         Ok(Some(status))
     }

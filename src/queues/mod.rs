@@ -8,6 +8,7 @@ mod attempts;
 mod checkpoint;
 mod codec;
 mod command;
+mod damaged;
 mod dead;
 mod deliveries;
 mod dispatch;

@@ -44,8 +44,14 @@ pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
     let mut before = ledger.end();
     loop {
         let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], before, 1)?;
-        let Some(last) = last.first() else { return Ok(None) };
-        before = last.offset;
+        before = last.next;
+        let Some(last) = last.records.first() else {
+            if last.damaged.is_empty() {
+                return Ok(None);
+            }
+            // One that is damaged is passed by, too.
+            continue;
+        };
         let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload) else { continue };
         let begin = last.offset.saturating_sub(back);
         if is_whole(ledger, begin, last.offset)? {

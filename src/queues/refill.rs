@@ -277,10 +277,9 @@ fn wanted(
     } else {
         kazoo::wanted(hook, &event)
     };
-    let replayed = request
-        .replay
-        .as_ref()
-        .is_none_or(|r| r.job.covers(&event) && r.chosen.as_ref().is_none_or(|c| c.contains(&record.offset)));
+    let replayed = request.replay.as_ref().is_none_or(|r| {
+        r.job.covers(&event, record.time_us) && r.chosen.as_ref().is_none_or(|c| c.contains(&record.offset))
+    });
     let subject = subject_hash(&event);
     let in_lane = request.lane.is_none_or(|lane| match request.strict {
         crate::model::Ordering::Subject => lane == subject,

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::pace::Pace;
 use crate::kazoo;
 use crate::model::{
-    AccountId, Event, EventFilter, HookId, Id, ReplayOnly, ReplayRequest, ReplayState, ReplayStatus,
+    AccountId, Event, EventFilter, HookId, Id, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState,
+    ReplayStatus,
 };
 
 /// The part of a hook's permits that its replays may hold together: one in this many, at least one.
@@ -31,6 +32,12 @@ pub struct ReplayJob {
     pub from: u64,
     /// First offset after the range.
     pub until: u64,
+    /// Only events of this time and later (µs); they need not lie together in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_us: Option<u64>,
+    /// Only events of before this time (µs).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<u64>,
     /// Which of them.
     pub only: ReplayOnly,
     /// For `ReplayOnly::Chosen`: these offsets.
@@ -63,6 +70,8 @@ impl ReplayJob {
             account: request.account,
             from,
             until,
+            from_us: request.from.time_us(),
+            until_us: request.until.and_then(ReplayPoint::time_us),
             only: request.only,
             offsets: request.offsets,
             filter: request.filter,
@@ -106,9 +115,13 @@ impl ReplayJob {
         Self { state: how, ended_us: Some(now_us), totals, ..self.clone() }
     }
 
-    /// Whether an event that the hook wants belongs to this replay.
+    /// Whether an event that the hook wants, and that was logged at this time, belongs to this replay.
     #[must_use]
-    pub fn covers(&self, event: &Event<'_>) -> bool {
+    pub fn covers(&self, event: &Event<'_>, time_us: u64) -> bool {
+        let times = self.from_us.unwrap_or(0)..self.until_us.unwrap_or(u64::MAX);
+        if !times.contains(&time_us) {
+            return false;
+        }
         self.filter.chooses(event, kazoo::families_of(event))
     }
 

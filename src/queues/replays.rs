@@ -206,12 +206,18 @@ fn resolve(reader: &AttemptReader, request: ReplayRequest, now_us: u64) -> Resul
         let (from, until) = (kept().min().unwrap_or(end), kept().max().map_or(end, |last| last + 1));
         return Ok(ReplayJob::new(request, from, until, now_us));
     }
-    let offset = |point: ReplayPoint| match point {
-        ReplayPoint::Offset(offset) => Ok(offset),
-        ReplayPoint::TimeUs(time) => reader.events.offset_at_time(time),
+    let (first, times) =
+        (reader.events.first(), request.from.time_us()..request.until.and_then(ReplayPoint::time_us));
+    let dated = reader.events.offsets_in(times.start.unwrap_or(0)..times.end.unwrap_or(u64::MAX))?;
+    let from = match request.from {
+        ReplayPoint::Offset(offset) => offset.max(first),
+        ReplayPoint::TimeUs(_) => dated.start,
     };
-    let from = offset(request.from)?.max(reader.events.first());
-    let until = request.until.map_or(Ok(end), offset)?.min(end);
+    let until = match request.until {
+        None => end,
+        Some(ReplayPoint::Offset(offset)) => offset.min(end),
+        Some(ReplayPoint::TimeUs(_)) => dated.end,
+    };
     Ok(ReplayJob::new(request, from, until, now_us))
 }
 
@@ -236,7 +242,7 @@ fn count(
             if reached
                 && is_chosen
                 && event.quarantine.is_none()
-                && job.covers(&event)
+                && job.covers(&event, record.time_us)
                 && kazoo::wanted(hook, &event)
             {
                 matched += 1;

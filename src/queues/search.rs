@@ -6,9 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::attempts::AttemptReader;
+use super::damaged::{EVENT_DAMAGED, Found, found, unreadable};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
-use crate::model::{Encoding, Event, EventPage, EventQuery, EventRow, EventScope, Source, gregorian_seconds};
+use crate::model::{
+    Encoding, Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, gregorian_seconds,
+};
 
 /// Records of one read; they may be large.
 const READ: usize = 32;
@@ -23,8 +26,8 @@ impl AttemptReader {
             EventScope::Account(account) => account.tag(),
             EventScope::Quarantine => 0,
         };
-        let first = self.events.offset_at_time(query.from_us)?.max(self.events.first());
-        let end = self.events.offset_at_time(query.until_us)?.min(self.events.end());
+        let range = self.events.offsets_in(query.from_us..query.until_us)?;
+        let (first, end) = (range.start, range.end);
         let mut page = EventPage::default();
         let mut at = match (query.start, query.ascending) {
             (Some(start), true) => start.max(first),
@@ -33,24 +36,21 @@ impl AttemptReader {
             (None, false) => end,
         };
         while page.looked_at < LOOKED_AT {
-            let (records, next) = if query.ascending {
-                let batch = self.events.read_tags(&[tag], at, end, READ, READ_BYTES)?;
-                (batch.records, batch.next)
+            let batch = if query.ascending {
+                self.events.read_tags(&[tag], at, end, READ, READ_BYTES)?
             } else {
-                let records = self.events.read_tags_back(&[tag], at, READ)?;
-                let next = records.last().map_or(first, |last| last.offset);
-                (records, next)
+                self.events.read_tags_back(&[tag], at, READ)?
             };
-            for record in records.iter().filter(|record| (first..end).contains(&record.offset)) {
+            for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
                 page.looked_at += 1;
-                let Some(row) = self.found(record, query) else { continue };
+                let Some(row) = self.found(&found, query) else { continue };
                 if page.rows.len() == query.limit {
-                    page.next = Some(record.offset);
+                    page.next = Some(found.offset());
                     return Ok(page);
                 }
                 page.rows.push(row);
             }
-            at = next;
+            at = batch.next;
             let is_over = if query.ascending { at >= end } else { at <= first };
             if is_over {
                 return Ok(page);
@@ -60,14 +60,31 @@ impl AttemptReader {
         Ok(page)
     }
 
-    fn found(&self, record: &Record, query: &EventQuery) -> Option<EventRow> {
+    fn found(&self, found: &Found<'_>, query: &EventQuery) -> Option<EventRow> {
+        let record = match found {
+            Found::Record(record) => record,
+            Found::Damaged(offset) => return self.damaged(*offset, query),
+        };
         let event = Event::decode(&record.payload).ok()?;
+        if !(query.from_us..query.until_us).contains(&record.time_us) {
+            return None;
+        }
         let in_scope = match query.scope {
             EventScope::Account(account) => event.account == Some(account),
             EventScope::Quarantine => event.quarantine.is_some(),
         };
         let chosen = in_scope && query.filter.chooses(&event, kazoo::families_of(&event));
         chosen.then(|| self.event_row(record, &event))
+    }
+
+    /// The row of an event that is damaged. Nobody knows whether it fits a filter; without one, it is in its place.
+    fn damaged(&self, offset: u64, query: &EventQuery) -> Option<EventRow> {
+        let EventScope::Account(account) = query.scope else { return None };
+        let is_asked_for = query.filter == EventFilter::default();
+        let id = self.state.settings().log_ids.event_id(offset).to_string();
+        let mut document = Map::from_iter([("id".to_owned(), id.into())]);
+        document.extend(unreadable(EVENT_DAMAGED));
+        is_asked_for.then_some(EventRow { offset, account: Some(account), document })
     }
 
     /// One event with its body; `None` when it is not kept any more or not there yet.

@@ -149,8 +149,8 @@ fn without_user(text: &str) -> String {
 
 /// A page of the trail. Blocking.
 pub(super) fn page(trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
-    let first = trail.offset_at_time(query.from_us)?.max(trail.first());
-    let end = trail.offset_at_time(query.until_us)?;
+    let range = trail.offsets_in(query.from_us..query.until_us)?;
+    let (first, end) = (range.start, range.end);
     let mut at = match (query.start, query.ascending) {
         (Some(start), true) => start.max(first),
         (Some(start), false) => start.saturating_add(1).min(end),
@@ -193,9 +193,8 @@ fn step(
             (batch.records, batch.next)
         }
         (Some(tag), false) => {
-            let records = trail.read_tags_back(&[tag], at, STEP)?;
-            let next = records.last().map_or(first, |record| record.offset);
-            (records, next)
+            let batch = trail.read_tags_back(&[tag], at, STEP)?;
+            (batch.records, batch.next)
         }
         (None, false) => {
             let next = at.saturating_sub(STEP as u64).max(first);
@@ -210,7 +209,8 @@ fn step(
             (records, next)
         }
     };
-    records.retain(|record| (first..end).contains(&record.offset));
+    let times = query.from_us..query.until_us;
+    records.retain(|record| (first..end).contains(&record.offset) && times.contains(&record.time_us));
     Ok((records, next))
 }
 

@@ -139,7 +139,18 @@ fn a_flipped_byte_of_a_closed_segment_is_named_by_every_way_of_reading() {
         }
         let tagged = log.reader.read_tags(&[0, 1, 2], 0, 35, 100, 100_000).unwrap();
         assert_eq!((tagged.records.len(), tagged.damaged.len(), tagged.next), (34, 1, 35));
-        assert_eq!(log.reader.read_tags_back(&[0, 1, 2], 35, 100).unwrap().len(), 34);
+        let back = log.reader.read_tags_back(&[0, 1, 2], 35, 100).unwrap();
+        assert_eq!((back.records.len(), back.damaged.len(), back.next), (34, 1, 0));
+        // A few at a time: none is passed over because another one near it is damaged.
+        let (mut before, mut seen) = (35, BTreeSet::new());
+        while before > 0 {
+            let back = log.reader.read_tags_back(&[0, 1, 2], before, 4).unwrap();
+            seen.extend(back.records.iter().map(|record| record.offset));
+            seen.extend(back.damaged.iter().map(|damage| damage.offsets.start));
+            assert!(back.next < before);
+            before = back.next;
+        }
+        assert_eq!(seen.len(), 35);
     }
 }
 

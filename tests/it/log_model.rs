@@ -111,7 +111,7 @@ impl Model {
             }
             Step::Tags(tags, from, until, most) => self.tags(&tags, from, until, most),
             Step::Back(tags, before, most) => {
-                let found = self.log.reader.read_tags_back(&tags, before, most).unwrap_or_default();
+                let found = self.log.reader.read_tags_back(&tags, before, most).unwrap_or_default().records;
                 let all = (first..before.min(self.end)).rev().filter(|n| tags.contains(&(n % 3)));
                 assert_eq!(found, all.take(most).map(expected).collect::<Vec<_>>());
             }

@@ -2,4 +2,6 @@
 //!
 //! Each test keeps the smallest input of a public report or of a client that was run unmodified.
 
+mod clocks;
 mod manners;
+mod rows;

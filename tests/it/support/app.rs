@@ -26,6 +26,7 @@ pub struct TestApp {
     websocket: SocketAddr,
     dir: Arc<TempDir>,
     settings: Vec<String>,
+    clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -65,11 +66,17 @@ impl TestApp {
     pub async fn with(settings: &[&str]) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let settings = settings.iter().map(|s| (*s).to_owned()).collect();
-        Self::over(dir, settings).await
+        Self::over(dir, settings, Clock::system()).await
     }
 
-    async fn over(dir: Arc<TempDir>, settings: Vec<String>) -> Self {
-        let app = App::build(config(dir.path(), &settings), Clock::system()).await.unwrap();
+    /// The same with a clock that the test sets.
+    pub async fn with_clock(settings: &[&str], clock: Clock) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self::over(dir, settings.iter().map(|s| (*s).to_owned()).collect(), clock).await
+    }
+
+    async fn over(dir: Arc<TempDir>, settings: Vec<String>, clock: Clock) -> Self {
+        let app = App::build(config(dir.path(), &settings), clock.clone()).await.unwrap();
         let (address, websocket) = (app.http_addr(), app.websocket_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the test is the one that waits for it")]
@@ -78,7 +85,7 @@ impl TestApp {
             let _dropped = stopped.await;
         }));
         let api = Api::log_in(address).await;
-        Self { api, address, websocket, dir, settings, stop: Some(stop), running: Some(running) }
+        Self { api, address, websocket, dir, settings, clock, stop: Some(stop), running: Some(running) }
     }
 
     /// A client with the token of another API key.
@@ -124,7 +131,7 @@ impl TestApp {
         if let Some(settings) = settings {
             self.settings = settings.iter().map(|s| (*s).to_owned()).collect();
         }
-        *self = Self::over(self.dir.clone(), self.settings.clone()).await;
+        *self = Self::over(self.dir.clone(), self.settings.clone(), self.clock.clone()).await;
     }
 
     /// Its data directory.
