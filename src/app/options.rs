@@ -7,11 +7,12 @@ use anyhow::Context;
 use super::broker::node_name;
 use super::live;
 use crate::auth;
-use crate::config::{Config, Profile};
+use crate::config::{self, Config, Profile};
 use crate::delivery;
 use crate::http;
 use crate::ingest::{self, Realms};
 use crate::log;
+use crate::model::ByteRate;
 use crate::queues::{self, Policy};
 use crate::state::{self, State};
 
@@ -19,10 +20,22 @@ pub(super) fn state_options(config: &Config) -> state::Options {
     let mut options = state::Options::new(&config.data_dir);
     options.node = node_name();
     options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
-    options.reserve_bytes = config.ledger.reserve_bytes / 4;
+    options.reserve_bytes = config.ledger.reserve_bytes / 2;
+    options.limits = document_limits(&config.limits);
     options.audit_max_age_us = config.audit.max_age_hours.saturating_mul(3_600_000_000);
     options.audit_max_bytes = config.audit.max_bytes;
     options
+}
+
+fn document_limits(limits: &config::Limits) -> state::Limits {
+    state::Limits {
+        document_bytes: limits.max_document_bytes,
+        hooks: limits.max_hooks_per_account,
+        users: limits.max_users_per_account,
+        api_keys: limits.max_api_keys_per_account,
+        children: limits.max_children_per_account,
+        changes: ByteRate { burst: limits.change_burst_bytes, per_second: limits.change_bytes_per_second },
+    }
 }
 
 /// Age in microseconds and size of the events log.

@@ -51,6 +51,7 @@ fn refused(error: &AskError) -> ReplayError {
     match error {
         AskError::NoHook => ReplayError::NoHook,
         AskError::TooMany(count) => ReplayError::TooMany(*count),
+        AskError::Limit(limit) => ReplayError::Limit(limit.clone()),
         AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from: *from, until: *until },
         AskError::Ended | AskError::Read(_) | AskError::State(_) => {
             ReplayError::Unavailable(error.to_string())

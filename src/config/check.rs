@@ -35,6 +35,21 @@ impl super::Http {
     }
 }
 
+impl super::Limits {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+        const MOST: u64 = 1_000_000_000;
+        [
+            ("limits.max_document_bytes", self.max_document_bytes as u64, 1024, 8 << 20),
+            ("limits.max_hooks_per_account", self.max_hooks_per_account as u64, 1, MOST),
+            ("limits.max_users_per_account", self.max_users_per_account as u64, 1, MOST),
+            ("limits.max_api_keys_per_account", self.max_api_keys_per_account as u64, 1, MOST),
+            ("limits.max_children_per_account", self.max_children_per_account as u64, 1, MOST),
+            ("limits.change_burst_bytes", self.change_burst_bytes, 1 << 16, 1 << 40),
+            ("limits.change_bytes_per_second", self.change_bytes_per_second, 1024, 1 << 40),
+        ]
+    }
+}
+
 impl super::Websocket {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
         [
@@ -94,9 +109,9 @@ impl Config {
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
         ];
-        for (key, value, min, max) in
-            ranges.into_iter().chain(self.http.ranges()).chain(self.websocket.ranges())
-        {
+        let sections =
+            self.http.ranges().into_iter().chain(self.websocket.ranges()).chain(self.limits.ranges());
+        for (key, value, min, max) in ranges.into_iter().chain(sections) {
             within(key, value, min, max)?;
         }
         if r.max_ms < r.initial_ms {

@@ -52,6 +52,7 @@ config! {
     commands: Commands,
     kazoo: Kazoo,
     ingest: Ingest,
+    limits: Limits,
     log: Log,
     ledger: Ledger,
     retention: Retention,
@@ -154,6 +155,18 @@ section!(
 section!(
     /// `[ingest]`
     Ingest { batch_events: usize, max_event_bytes: u32 }
+);
+section!(
+    /// `[limits]`
+    Limits {
+        max_document_bytes: usize,
+        max_hooks_per_account: usize,
+        max_users_per_account: usize,
+        max_api_keys_per_account: usize,
+        max_children_per_account: usize,
+        change_burst_bytes: u64,
+        change_bytes_per_second: u64,
+    }
 );
 section!(
     /// `[log]`

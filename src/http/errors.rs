@@ -1,11 +1,13 @@
 //! Every refusal of the API, in one place: KAZOO's codes, short names and details (`webhooks.md` 5.4).
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::ports::{AttemptsError, ReplayError, SubmitError};
 use crate::auth::{IssueError, PasswordError, RevokeError, TokenError};
 use crate::commands::CommandError;
-use crate::state::{IndexError, TreeError, WriteError};
+use crate::state::{IndexError, LimitError, TreeError, WriteError};
 
 /// A refusal: status, short name, details.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,6 +159,12 @@ impl ApiError {
         Self::new(429, "too_many_requests", json!({"message": "too many requests"}))
     }
 
+    /// 429 for an account that uses more than its rate, with the reason.
+    pub(super) fn too_fast(message: &str, wait: Duration) -> Self {
+        let retry_after_s = Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
+        Self { retry_after_s, ..Self::new(429, "too_many_requests", json!({"message": message})) }
+    }
+
     pub(super) fn no_room() -> Self {
         Self::new(507, "insufficient storage", json!({"message": "no room on disk"}))
     }
@@ -237,8 +245,26 @@ impl From<WriteError> for ApiError {
                 let data = json!({"data": {"maxSize": {"message": reason}}});
                 Self::new(413, "validation error", data)
             }
+            WriteError::Limit(limit) => limit.into(),
             WriteError::Full => Self::no_room(),
             WriteError::Unavailable(_) | WriteError::Index(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<LimitError> for ApiError {
+    fn from(limit: LimitError) -> Self {
+        let message = limit.to_string();
+        match limit {
+            LimitError::TooLarge { max, .. } => Self::new(
+                413,
+                "validation error",
+                json!({"data": {"maxSize": {"message": message, "target": max}}}),
+            ),
+            LimitError::TooMany { what, max } => {
+                Self::field(what, "maxItems", &json!({"message": message, "target": max}))
+            }
+            LimitError::TooFast { wait } => Self::too_fast(&message, wait),
         }
     }
 }
@@ -279,6 +305,7 @@ impl From<ReplayError> for ApiError {
         match error {
             ReplayError::NoHook => Self::not_found(),
             ReplayError::TooMany(_) => Self::too_many(),
+            ReplayError::Limit(limit) => limit.into(),
             ReplayError::EmptyRange { from, until } => {
                 let message = format!("the range ends at offset {until} and starts at {from}");
                 Self::field(

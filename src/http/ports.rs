@@ -15,6 +15,7 @@ use crate::model::{
     EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, QueueStatus, ReplayRequest, ReplayState,
     ReplayStatus, Tested, TraceContext,
 };
+use crate::state::LimitError;
 
 /// An answer that may take its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,6 +29,9 @@ pub enum ReplayError {
     /// Too many replays of this hook, or in total.
     #[error("{0} replays are running, the most allowed")]
     TooMany(usize),
+    /// The replay's document would break a limit of the account.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The range ends before it starts.
     #[error("range is empty: it ends at offset {until} and starts at {from}")]
     EmptyRange {

@@ -10,6 +10,7 @@ mod filter;
 mod hook;
 mod id;
 mod log_ids;
+mod meter;
 mod queue;
 mod replay;
 mod search;
@@ -26,6 +27,7 @@ pub use filter::EventFilter;
 pub use hook::{Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
 pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdError};
 pub use log_ids::LogIds;
+pub use meter::{ByteMeter, ByteRate};
 pub use queue::{
     AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, QueueState, QueueStatus,
 };

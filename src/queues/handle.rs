@@ -14,7 +14,7 @@ use crate::model::{
     AccountId, AttemptPage, AttemptQuery, AttemptRow, Clock, Dead, DeadList, DeadQuery, EventDeliveries,
     EventPage, EventQuery, EventRow, HookId, QueueStatus,
 };
-use crate::state::State;
+use crate::state::{LimitError, State, WriteError};
 use crate::tasks::Tasks;
 
 /// Readings of the logs for the API at a time; more of them wait for their turn.
@@ -43,9 +43,21 @@ pub enum AskError {
     /// A log cannot be read.
     #[error("{0}")]
     Read(#[from] ReadError),
+    /// The replay's document would break a limit of its account.
+    #[error(transparent)]
+    Limit(LimitError),
     /// The state cannot keep the replay.
     #[error("replay cannot be kept: {0}")]
     State(String),
+}
+
+impl From<WriteError> for AskError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Limit(limit) => Self::Limit(limit),
+            other => Self::State(other.to_string()),
+        }
+    }
 }
 
 /// A cheap handle of the queues.

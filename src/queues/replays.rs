@@ -143,7 +143,7 @@ impl Queues {
         edit: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
     ) -> Result<Map<String, Value>, AskError> {
         let kept = self.state_of(by).update(Kind::Replay, &replay.to_string(), edit).await;
-        kept.map_err(|error| AskError::State(error.to_string()))
+        Ok(kept?)
     }
 
     /// The state, as the audit trail is to know who changes it.
@@ -154,7 +154,7 @@ impl Queues {
 
     async fn write(&self, by: Option<Actor>, writes: Vec<Write>) -> Result<(), AskError> {
         let kept = self.state_of(by).write(writes).await;
-        kept.map(drop).map_err(|error| AskError::State(error.to_string()))
+        Ok(kept.map(drop)?)
     }
 
     fn job(&self, replay: Id) -> Result<Option<ReplayJob>, AskError> {

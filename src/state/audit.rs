@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::{self, Entry, Kind};
+use super::limits::json_bytes;
 use crate::log::{NewRecord, ReadError, Reader, Record};
 use crate::model::{AccountId, Actor, gregorian_seconds};
 
@@ -13,6 +14,13 @@ const VERSION: u32 = 1;
 /// Records looked at in one step of a page.
 const STEP: usize = 256;
 const STEP_BYTES: usize = 4 << 20;
+/// Bytes that one side of a change may have in the trail; of larger documents only what has changed is kept, in short.
+const MOST_BYTES: usize = 4096;
+/// Bytes of one value in a document that is kept in short.
+const SHORT_BYTES: usize = 256;
+/// Names of changed fields, and bytes of each.
+const MOST_NAMES: usize = 64;
+const NAME_BYTES: usize = 128;
 /// What is shown in place of a secret.
 const MASK: &str = "***";
 /// A field whose name holds one of these is a secret.
@@ -80,10 +88,12 @@ pub(super) fn record(
             })
         },
     );
+    let changed = changed(before, after);
+    let side = |doc| short(shown(kind, doc), &changed);
     let entry = json!({
         "v": VERSION, "timestamp": gregorian_seconds(now_us), "by": by, "action": action(before, after),
-        "kind": kind, "id": entry.id, "account_id": owner, "changed": changed(before, after),
-        "before": before.map(|doc| shown(kind, doc)), "after": after.map(|doc| shown(kind, doc)),
+        "kind": kind, "id": entry.id, "account_id": owner, "changed": names(&changed),
+        "before": before.map(side), "after": after.map(side),
     });
     let payload = entry.to_string().into();
     NewRecord { tag: owner.map_or(0, AccountId::tag), flags: 0, time_us: now_us, payload }
@@ -104,6 +114,47 @@ fn changed(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
     let differs = |name: &&String| before.get(*name) != after.get(*name);
     names.filter(differs).filter(|name| !BOOKKEEPING.contains(&name.as_str())).cloned().collect()
+}
+
+/// The names as the trail shows them: the first ones, none longer than it may be.
+fn names(changed: &[String]) -> Vec<&str> {
+    changed.iter().take(MOST_NAMES).map(|name| cut(name, NAME_BYTES)).collect()
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+/// A document as the trail keeps it. Of a large one that was changed only the changed fields and the private ones are
+/// kept, and of a large value only its size (`omitted_bytes`), so that no change writes more than a few kilobytes.
+fn short(doc: Map<String, Value>, changed: &[String]) -> Map<String, Value> {
+    let whole: usize = doc.iter().map(|(name, value)| name.len() + json_bytes(value)).sum();
+    if whole <= MOST_BYTES {
+        return doc;
+    }
+    let is_kept = |name: &str| {
+        changed.is_empty()
+            || name.starts_with('_')
+            || name.starts_with("pvt_")
+            || name == "name"
+            || changed.iter().any(|changed| changed == name)
+    };
+    let (mut kept, mut bytes) = (Map::new(), 0);
+    let mut omitted = 0;
+    for (name, value) in doc {
+        let size = json_bytes(&value);
+        let value = if size > SHORT_BYTES { json!({"omitted_bytes": size}) } else { value };
+        let cost = name.len() + size.min(SHORT_BYTES);
+        if is_kept(&name) && bytes + cost <= MOST_BYTES {
+            bytes += cost;
+            kept.insert(name, value);
+        } else {
+            omitted += 1;
+        }
+    }
+    kept.insert("omitted_fields".into(), omitted.into());
+    kept
 }
 
 /// A document without its secrets. Of the program's own settings only the names.
@@ -253,6 +304,24 @@ mod tests {
         assert_eq!(entry_of(None, Some(&after))["action"], "create");
         assert_eq!(entry_of(Some(&after), Some(&json!({"pvt_deleted": true})))["action"], "delete");
         assert_eq!(entry_of(Some(&after), None)["action"], "delete");
+    }
+
+    #[test]
+    fn an_entry_of_a_large_document_is_small_and_tells_what_has_changed() {
+        let large = |name: &str| {
+            let many = (0..5000).map(|at| (format!("field {at}"), json!("y"))).collect::<Map<_, _>>();
+            let mut doc = json!({"name": name, "custom_data": "x".repeat(1 << 20), "_rev": "1-x"});
+            doc.as_object_mut().unwrap().extend(many);
+            doc
+        };
+        let entry = entry_of(Some(&large("a")), Some(&large("b")));
+        assert!(entry.to_string().len() < 3 * MOST_BYTES, "{} bytes", entry.to_string().len());
+        assert_eq!((&entry["before"]["name"], &entry["after"]["name"]), (&json!("a"), &json!("b")));
+        assert_eq!((&entry["changed"], &entry["after"]["omitted_fields"]), (&json!(["name"]), &json!(5001)));
+        let made = entry_of(None, Some(&large("a")));
+        assert!(made["after"]["custom_data"]["omitted_bytes"].as_u64() > Some(1 << 20), "{made}");
+        let renamed = json!({"n".repeat(1 << 20): "new"});
+        assert!(entry_of(Some(&large("a")), Some(&renamed)).to_string().len() < 4 * MOST_BYTES);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
+use serde_json::Value;
+
 use super::document::{Entry, Kind};
 use super::journal;
 use super::options::Options;
@@ -13,7 +15,9 @@ use super::write::WriteError;
 use crate::log;
 use crate::model::Clock;
 
+/// Of one record of the snapshot: documents, and bytes unless the first document alone is larger.
 const DOCUMENTS_PER_RECORD: usize = 64;
+const BYTES_PER_RECORD: usize = 1 << 20;
 
 /// Whether the journal is much larger than what it holds, and at least its oldest segment can go: what is not told
 /// is kept, and a snapshot that replaces nothing would be made again and again.
@@ -34,14 +38,17 @@ pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock
     let start = appender.roll().await?;
     for kind in Kind::ALL {
         let documents = index.all(kind)?;
-        for chunk in documents.chunks(DOCUMENTS_PER_RECORD) {
-            let entries: Vec<_> = chunk
-                .iter()
-                .filter_map(|doc| {
-                    let id = doc.get("_id")?.as_str()?.to_owned();
-                    Some(Entry { kind, id, doc: Some(doc.clone()) })
-                })
-                .collect();
+        let mut rest = documents.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            while entries.len() < DOCUMENTS_PER_RECORD
+                && bytes < BYTES_PER_RECORD
+                && let Some(doc) = rest.next()
+            {
+                let Some(id) = doc.get("_id").and_then(Value::as_str).map(str::to_owned) else { continue };
+                bytes += serde_json::to_vec(&doc).map_or(0, |text| text.len());
+                entries.push(Entry { kind, id, doc: Some(doc) });
+            }
             let (payload, hash) =
                 journal::encode(&entries, &[]).map_err(|e| WriteError::TooLarge(e.to_string()))?;
             let record = log::NewRecord { tag: 0, flags: 0, time_us: clock.now_us(), payload };

@@ -4,6 +4,7 @@
 //! so that no promise rests on it; one module knows the library behind it.
 
 mod accounts;
+mod admit;
 mod api_keys;
 mod audit;
 mod compact;
@@ -14,6 +15,7 @@ mod hooks;
 mod index;
 mod journal;
 mod keys;
+mod limits;
 mod notices;
 mod open;
 mod options;
@@ -35,6 +37,7 @@ pub use handle::State;
 pub use hooks::is_auto_disabled;
 pub use index::IndexError;
 pub use journal::JournalError;
+pub use limits::{LimitError, Limits};
 pub use notices::{Notice, Notices};
 pub use open::{OpenError, Opened};
 pub use options::Options;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::document::{Entry, Kind, key_hash};
 use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
@@ -19,7 +20,7 @@ use super::view::{Change, View};
 use super::write::{Command, Write, WriteError};
 use crate::disk::Disk;
 use crate::log;
-use crate::model::Clock;
+use crate::model::{ByteMeter, Clock};
 use crate::tasks::{Stop, Tasks};
 
 /// A day: retention goes by whole segments.
@@ -102,8 +103,8 @@ impl State {
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Opened, OpenError> {
-        let opening = (options.clone(), clock.clone());
-        let files = tasks.spawn_blocking(move || open_files(disk, &opening.0, opening.1));
+        let (opening, files_on) = ((options.clone(), clock.clone()), Arc::clone(&disk));
+        let files = tasks.spawn_blocking(move || open_files(files_on, &opening.0, opening.1));
         let files = files.await.map_err(|_| OpenError::Interrupted)??;
         let Files { journal, trail, index, view, rebuilt } = files;
         let log::Opened { writer, appender, reader, recovered } = journal;
@@ -126,6 +127,9 @@ impl State {
             shared: Arc::clone(&shared),
             changes: feed,
             clock,
+            disk,
+            meter: ByteMeter::new(options.limits.changes),
+            started: Instant::now(),
             options,
             tasks: tasks.clone(),
             since_checkpoint: 0,
@@ -172,7 +176,8 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         segment_age_us: u64::MAX,
         max_age_us: None,
         max_bytes: None,
-        reserve_bytes: options.reserve_bytes,
+        // What lies between this and the reserve for changes is for what cleans up.
+        reserve_bytes: options.reserve_bytes / 8,
         max_record_bytes: options.max_record_bytes,
         queue: 4,
         batch_bytes: options.max_record_bytes as usize,
@@ -209,7 +214,7 @@ fn open_trail(disk: &Arc<dyn Disk>, options: &Options, clock: &Clock) -> Result<
         max_age_us: Some(options.audit_max_age_us),
         max_bytes: Some(options.audit_max_bytes),
         // Full before the journal is, so that an entry is not written for a change that then has no room.
-        reserve_bytes: options.reserve_bytes.saturating_mul(2),
+        reserve_bytes: options.reserve_bytes / 4,
         // A document before and after a change.
         max_record_bytes: options.max_record_bytes.saturating_mul(3),
         queue: 4,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::limits::Limits;
+
 /// How the state is kept.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -18,8 +20,11 @@ pub struct Options {
     pub changes: usize,
     /// Size of a journal segment.
     pub segment_bytes: u64,
-    /// Free space below which writes are refused.
+    /// Free space below which changes are refused, but for the master account's and those that clean up: documents that
+    /// are deleted or disabled.
     pub reserve_bytes: u64,
+    /// What one account may keep and how fast it may change it.
+    pub limits: Limits,
     /// Largest change, as JSON text.
     pub max_record_bytes: u32,
     /// Age at which entries of the audit trail go, in microseconds, …
@@ -48,6 +53,7 @@ impl Options {
             changes: 4096,
             segment_bytes: 4 * 1024 * 1024,
             reserve_bytes: 16 * 1024 * 1024,
+            limits: Limits::default(),
             max_record_bytes: 16 * 1024 * 1024,
             audit_max_age_us: 365 * 24 * 3_600_000_000,
             audit_max_bytes: 1 << 30,

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::audit;
 use super::document::{self, Entry, Kind};
@@ -16,16 +17,17 @@ use super::index::{Index, IndexError};
 use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
-use super::write::{Command, Edit, Expect, Write, WriteError, Written};
+use super::write::{By, Command, Edit, Expect, Write, WriteError, Written};
 use super::{compact, journal, notices};
+use crate::disk::Disk;
 use crate::log;
-use crate::model::Clock;
+use crate::model::{ByteMeter, Clock};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
 
 /// Documents as the commands before in the same commit leave them.
-type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
+pub(super) type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
 
 /// Applies every change; `State` only asks.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ pub struct StateTask {
     pub(super) shared: Arc<Shared>,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
+    pub(super) disk: Arc<dyn Disk>,
+    /// What each account has used of its rate of changes, by the time since `started`.
+    pub(super) meter: ByteMeter,
+    pub(super) started: Instant,
     pub(super) options: Options,
     pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
@@ -117,21 +123,21 @@ impl StateTask {
     }
 
     /// The changes to make, with their records for the journal and for the trail.
-    fn prepare(&self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>, Vec<log::NewRecord>) {
+    fn prepare(&mut self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>, Vec<log::NewRecord>) {
         let mut overlay = Overlay::new();
         let mut prepared = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
         let mut trail = Vec::with_capacity(batch.len());
         for command in batch {
             let (checked, by, reply) = match command {
-                Command::Write { writes, by, reply } => (self.check(&overlay, writes), by, reply),
+                Command::Write { writes, by, reply } => (self.check(&overlay, writes, &by), by, reply),
                 Command::Update { kind, id, edit, by, reply } => {
                     match self.edited(&overlay, kind, id, edit) {
                         Ok(Edited::Same(doc)) => {
                             answer(reply, Ok(vec![doc]));
                             continue;
                         }
-                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write]), by, reply),
+                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write], &by), by, reply),
                         Err(error) => (Err(error), by, reply),
                     }
                 }
@@ -139,15 +145,18 @@ impl StateTask {
             let now_us = self.clock.now_us();
             let encoded = checked.and_then(|checked| {
                 let (payload, hash) = self.encode(&checked)?;
-                Ok((checked, payload, hash))
+                let changes = checked.entries.iter().zip(&checked.before);
+                let record = |(entry, before): (_, &Option<_>)| {
+                    audit::record(entry, before.as_ref(), by.as_deref(), now_us)
+                };
+                let traces: Vec<log::NewRecord> = changes.map(record).collect();
+                let traced: usize = traces.iter().map(|record| record.payload.len()).sum();
+                self.charge(&by, payload.len() + traced)?;
+                Ok((checked, payload, hash, traces))
             });
             match encoded {
-                Ok((Checked { entries, before, written }, payload, hash)) => {
-                    let changes = entries.iter().zip(&before);
-                    let record = |(entry, before): (_, &Option<_>)| {
-                        audit::record(entry, before.as_ref(), by.as_deref(), now_us)
-                    };
-                    trail.extend(changes.map(record));
+                Ok((Checked { entries, written, .. }, payload, hash, traces)) => {
+                    trail.extend(traces);
                     let keyed = entries.iter().map(|e| ((e.kind, e.id.clone()), e.doc.clone()));
                     overlay.extend(keyed);
                     records.push(log::NewRecord { tag: 0, flags: 0, time_us: now_us, payload });
@@ -186,14 +195,19 @@ impl StateTask {
         Ok((payload, hash))
     }
 
-    fn current(&self, overlay: &Overlay, kind: Kind, id: &str) -> Result<Option<Written>, WriteError> {
+    pub(super) fn current(
+        &self,
+        overlay: &Overlay,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Written>, WriteError> {
         match overlay.get(&(kind, id.to_owned())) {
             Some(doc) => Ok(doc.clone()),
             None => Ok(self.shared.index()?.get(kind, id)?),
         }
     }
 
-    fn check(&self, overlay: &Overlay, writes: Vec<Write>) -> Result<Checked, WriteError> {
+    fn check(&self, overlay: &Overlay, writes: Vec<Write>, by: &By) -> Result<Checked, WriteError> {
         let now = self.clock.now_us();
         let mut checked = Checked::default();
         for Write { kind, id, mut doc, expect } in writes {
@@ -209,8 +223,10 @@ impl StateTask {
             if let Some(doc) = &mut doc {
                 document::stamp(doc, kind, &id, before.as_ref(), now);
             }
-            checked.written.push(doc.clone().unwrap_or_default());
-            checked.entries.push(Entry { kind, id, doc });
+            let entry = Entry { kind, id, doc };
+            self.admit(overlay, by, &entry, before.as_ref())?;
+            checked.written.push(entry.doc.clone().unwrap_or_default());
+            checked.entries.push(entry);
             checked.before.push(before);
         }
         Ok(checked)
@@ -240,6 +256,7 @@ impl StateTask {
             self.checkpoint().await;
         }
         if compact::is_due(&self.shared, &self.options)
+            && self.has_room_for(self.shared.index().map_or(u64::MAX, Index::live_bytes))
             && let Err(reason) = compact::run(&self.journal, &self.shared, &self.clock).await
         {
             tracing::warn!(%reason, "the journal was not compacted");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::document::{self, Entry, Kind, is_deleted};
+use super::limits::Census;
 use crate::kazoo;
 use crate::model::{Account, AccountId, FailureLimits, Hook, HookId};
 
@@ -34,11 +35,14 @@ pub(super) struct View {
     /// The accounts' SIP realms, in lower case.
     realms: HashMap<String, AccountId>,
     hooks: HashMap<HookId, Arc<Hook>>,
+    /// How many documents every account has.
+    pub(super) census: Census,
 }
 
 impl View {
     /// Takes over one document; answers what that changed. A hook that cannot be understood is left out.
     pub(super) fn apply(&mut self, entry: &Entry) -> Option<Change> {
+        self.census.note(entry);
         let doc = entry.doc.as_ref().filter(|doc| !is_deleted(doc));
         match entry.kind {
             Kind::Account => self.apply_account(&entry.id, doc),

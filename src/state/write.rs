@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::document::Kind;
 use super::index::IndexError;
+use super::limits::LimitError;
 use crate::log;
 use crate::model::Actor;
 
@@ -53,6 +54,9 @@ pub enum WriteError {
     /// The change is larger than a record may be.
     #[error("change is too large: {0}")]
     TooLarge(String),
+    /// The change would break a limit of the account.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The disk is below its reserve.
     #[error("no room on disk")]
     Full,
@@ -70,9 +74,12 @@ impl WriteError {
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Conflict { .. } => true,
-            Self::Missing { .. } | Self::TooLarge(_) | Self::Full | Self::Unavailable(_) | Self::Index(_) => {
-                false
-            }
+            Self::Missing { .. }
+            | Self::TooLarge(_)
+            | Self::Limit(_)
+            | Self::Full
+            | Self::Unavailable(_)
+            | Self::Index(_) => false,
         }
     }
 }
@@ -84,6 +91,7 @@ impl WriteError {
             Self::Conflict { id } => Self::Conflict { id: id.clone() },
             Self::Missing { id } => Self::Missing { id: id.clone() },
             Self::TooLarge(reason) => Self::TooLarge(reason.clone()),
+            Self::Limit(limit) => Self::Limit(limit.clone()),
             Self::Full => Self::Full,
             Self::Unavailable(reason) => Self::Unavailable(reason.clone()),
             Self::Index(error) => Self::Unavailable(error.to_string()),

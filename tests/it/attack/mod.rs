@@ -2,3 +2,5 @@
 //!
 //! One file for each kind of fault. Each test is named after the promise that holds against the attack, and the
 //! attacker chooses what an attacker can choose: ids, sizes, names and the order of events.
+
+mod bounds;

@@ -14,7 +14,7 @@
 mod faults;
 mod program;
 mod publish;
-mod small_disk;
+pub mod small_disk;
 mod verdict;
 
 use std::cell::Cell;

@@ -1,0 +1,69 @@
+//! Whether a change that somebody asks for may be made: the limits of the account and the room on the disk.
+//!
+//! The program's own changes are always admitted. The master account may always clean up: it has no rate, and the
+//! reserve for changes does not bind it.
+
+use super::document::Entry;
+use super::limits::{LimitError, cleans_up, holder};
+use super::owner::{Overlay, StateTask};
+use super::write::{By, WriteError, Written};
+use crate::model::{AccountId, Actor};
+
+impl StateTask {
+    /// Whether so many bytes can be written beside the reserve for changes. A file system that cannot say counts as one
+    /// with room.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        let needed = self.options.reserve_bytes.saturating_add(bytes);
+        let free = || self.disk.free_bytes(&self.options.data_dir);
+        self.options.reserve_bytes == 0 || free().map_or(true, |free| free >= needed)
+    }
+
+    /// Refuses a document that breaks a limit, or for which the disk has no room.
+    pub(super) fn admit(
+        &self,
+        overlay: &Overlay,
+        by: &By,
+        entry: &Entry,
+        before: Option<&Written>,
+    ) -> Result<(), WriteError> {
+        let Some(by) = by else { return Ok(()) };
+        let after = entry.doc.as_ref();
+        if !self.is_master(by) && !cleans_up(before, after) && !self.has_room_for(0) {
+            return Err(WriteError::Full);
+        }
+        self.options.limits.check_size(before, after)?;
+        let (was, is) = (holder(entry.kind, before), holder(entry.kind, after));
+        if let (Some(account), Some((what, max))) = (is, self.options.limits.most(entry.kind))
+            && was != is
+            && self.count(overlay, entry, account) >= max
+        {
+            return Err(LimitError::TooMany { what, max }.into());
+        }
+        Ok(())
+    }
+
+    /// Documents of the entry's kind that the account has, with what the same commit adds.
+    fn count(&self, overlay: &Overlay, entry: &Entry, account: AccountId) -> usize {
+        let is_added = |(kind, id): &(_, String), doc: Option<&Written>| {
+            *kind == entry.kind
+                && holder(*kind, doc) == Some(account)
+                && self
+                    .current(&Overlay::new(), *kind, id)
+                    .is_ok_and(|stored| holder(*kind, stored.as_ref()) != Some(account))
+        };
+        let added = overlay.iter().filter(|(key, doc)| is_added(key, doc.as_ref())).count();
+        self.shared.view().census.count(entry.kind, account) + added
+    }
+
+    /// Takes what a change costs out of its account's rate.
+    pub(super) fn charge(&mut self, by: &By, bytes: usize) -> Result<(), WriteError> {
+        let Some(by) = by.as_ref().filter(|by| !self.is_master(by)) else { return Ok(()) };
+        let now = self.started.elapsed();
+        let taken = self.meter.take(by.account, bytes as u64, now);
+        taken.map_err(|wait| LimitError::TooFast { wait }.into())
+    }
+
+    fn is_master(&self, by: &Actor) -> bool {
+        self.shared.view().account(by.account).is_some_and(|account| account.tree.is_empty())
+    }
+}
