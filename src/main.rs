@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use switchhook::app::{App, Reload, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
@@ -17,6 +18,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// A third of a delivery's work is memory of one or two kilobytes, which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How long a line for whoever started the program may take; a pipe that is read takes it at once.
+const PRINT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = match parse() {
@@ -74,9 +78,10 @@ fn serve(settings: &Settings) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    if let Err(error) = telemetry::start(&config.telemetry) {
-        return refuse(&error);
-    }
+    let _logging = match telemetry::start(&config.telemetry) {
+        Ok(logging) => logging,
+        Err(error) => return refuse(&error),
+    };
     tracing::info!(open_files = raise_open_files(), "starting");
     run(serve_until_signalled(config, settings))
 }
@@ -97,7 +102,8 @@ async fn serve_until_signalled(config: Config, settings: &Settings) -> anyhow::R
         "websocket": app.websocket_addr().to_string(),
         "pid": std::process::id(),
     });
-    writeln!(std::io::stdout(), "{ready}")?;
+    // Whoever started the program may not listen, or be gone: that ends nothing.
+    print_within(PRINT, move || writeln!(std::io::stdout(), "{ready}"));
     let reloading = Box::pin(reload_at(hangup, app.reload().clone(), settings));
     app.run(async {
         tokio::select! { () = ended => {}, () = reloading => {} }
@@ -168,7 +174,7 @@ fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     };
     let result = runtime.block_on(work);
     // Blocking reads that outlive their step must not hold the process back.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -228,5 +234,18 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn report(message: &str) {
     let message = message.replace(|c: char| c.is_control(), " ");
     // When even stderr is gone, the exit code still tells.
-    drop(writeln!(std::io::stderr(), "switchhook: {message}"));
+    print_within(PRINT, move || writeln!(std::io::stderr(), "switchhook: {message}"));
+}
+
+/// Prints beside the caller, who waits no longer than this: a pipe that nobody reads holds up nothing.
+fn print_within(within: Duration, print: impl FnOnce() -> std::io::Result<()> + Send + 'static) {
+    let (done, printed) = std::sync::mpsc::sync_channel(1);
+    let printing = std::thread::Builder::new().name("print".to_owned()).spawn(move || {
+        // A pipe without a reader, or a caller that has gone on.
+        drop(print());
+        let _waits = done.send(());
+    });
+    if printing.is_ok() {
+        let _printed = printed.recv_timeout(within);
+    }
 }

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
 pub use self::open_files::raise_open_files;
@@ -36,6 +37,11 @@ use crate::queues::{Engine, Queues};
 use crate::state::{FirstKey, State, StateTask};
 use crate::tasks::{Stop, Tasks};
 use crate::telemetry::Exporter;
+
+/// What the queues' last checkpoint may take when all of the grace is over.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(5);
+/// How long tasks that have been told to end, and that nothing depends on, are waited for.
+const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// A program that is ready to run.
 pub struct App {
@@ -153,13 +159,24 @@ impl App {
             () = shutdown => tracing::info!("stopping"),
             () = failed.cancelled() => tracing::error!("stopping: a step has failed"),
         }
+        // The grace is for all steps together. Half of it is for what comes in, so that a client who sends half a
+        // body does not leave attempts under way without any.
+        let begun = Instant::now();
         stops.intake.cancel();
-        for task in rest {
+        for mut task in rest {
             // A task that panicked has been reported by its own message.
-            let _panicked = tokio::time::timeout(grace, task).await;
+            if tokio::time::timeout_at(begun + grace / 2, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         stops.engine.cancel();
-        let ended = tokio::time::timeout(grace + Duration::from_secs(5), engine).await;
+        let mut engine = engine;
+        let mut ended = tokio::time::timeout_at(begun + grace, &mut engine).await;
+        if ended.is_err() {
+            // Attempts that are still under way are abandoned, and the queues end without them.
+            stops.abandon.cancel();
+            ended = tokio::time::timeout(LAST_CHECKPOINT, engine).await;
+        }
         stops.abandon.cancel();
         stops.storage.cancel();
         let mut result = match ended {
@@ -173,7 +190,7 @@ impl App {
             }
         }
         drop(queues);
-        if tokio::time::timeout(Duration::from_secs(5), tasks.all_ended()).await.is_err() {
+        if tokio::time::timeout(STRAGGLERS, tasks.all_ended()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
         tracing::info!("stopped");

@@ -1,17 +1,25 @@
 //! What the program tells of itself: log lines on stderr, for people or for machines, and spans for a collector.
 //! Secrets never reach either.
 
+mod lines;
 mod otlp;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use self::lines::Lines;
 use crate::amqp;
 use crate::config::{LogFormat, Telemetry};
+use crate::model::Clock;
 
 pub use otlp::{ExportError, Exporter};
+
+/// How long the end of the program waits for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,21 +47,53 @@ fn filter(options: &Telemetry) -> Result<EnvFilter, FilterError> {
         .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })
 }
 
-/// Starts logging; once for a process (a second call changes nothing).
-pub fn start(options: &Telemetry) -> Result<(), FilterError> {
+/// Logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The filter is none.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// No thread for the lines.
+    #[error(
+        "the thread that writes log lines cannot be started: {0}; allow the program more threads or address space"
+    )]
+    Thread(io::Error),
+}
+
+/// Held while the program runs. When it goes, the last lines are written, if they are read in time.
+#[derive(Debug)]
+pub struct Logging(Lines);
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.flush(LAST_LINES);
+    }
+}
+
+/// Starts logging; once for a process (a second call changes nothing). Panics are log lines from then on: what the
+/// standard library does with them waits for stderr.
+pub fn start(options: &Telemetry) -> Result<Logging, StartError> {
     let filter = filter(options)?;
+    let to = Lines::start(io::stderr(), options.format, Clock::system()).map_err(StartError::Thread)?;
     // Colours are for a terminal; a file or the system's journal gets plain text, and so does a person who sets
     // NO_COLOR (no-color.org) to anything but nothing.
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = std::io::stderr().is_terminal() && !no_colour;
-    let lines =
-        fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(true);
-    // A terminal that was closed must not end a task: the complaint about the line would go there as well.
+    let lines = fmt().with_env_filter(filter).with_writer(to.clone()).with_ansi(colours).with_target(true);
+    // A complaint about a line would wait for stderr.
     let lines = lines.log_internal_errors(false);
     let started = match options.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
     drop(started);
-    Ok(())
+    std::panic::set_hook(Box::new(told));
+    Ok(Logging(to))
+}
+
+fn told(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let trace = std::backtrace::Backtrace::capture();
+    let trace = (trace.status() == std::backtrace::BacktraceStatus::Captured).then(|| trace.to_string());
+    tracing::error!(thread = thread.name(), trace, "a defect: {panic}");
 }

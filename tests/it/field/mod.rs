@@ -4,4 +4,5 @@
 
 mod clocks;
 mod manners;
+mod pipes;
 mod rows;
