@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use switchhook::app::{App, Reload, raise_open_files};
+use switchhook::app::{App, Reload, check_limits, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
@@ -83,6 +83,9 @@ fn serve(settings: &Settings) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     tracing::info!(open_files = raise_open_files(), "starting");
+    if let Err(error) = check_limits() {
+        return fail(&error.into());
+    }
     run(serve_until_signalled(config, settings))
 }
 
@@ -238,14 +241,19 @@ fn report(message: &str) {
 }
 
 /// Prints beside the caller, who waits no longer than this: a pipe that nobody reads holds up nothing.
-fn print_within(within: Duration, print: impl FnOnce() -> std::io::Result<()> + Send + 'static) {
+fn print_within(within: Duration, print: impl Fn() -> std::io::Result<()> + Clone + Send + 'static) {
     let (done, printed) = std::sync::mpsc::sync_channel(1);
+    let beside = print.clone();
     let printing = std::thread::Builder::new().name("print".to_owned()).spawn(move || {
         // A pipe without a reader, or a caller that has gone on.
-        drop(print());
+        drop(beside());
         let _waits = done.send(());
     });
-    if printing.is_ok() {
-        let _printed = printed.recv_timeout(within);
+    match printing {
+        Ok(_) => {
+            let _printed = printed.recv_timeout(within);
+        }
+        // No thread is left for it: that is what has to be told.
+        Err(_) => drop(print()),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::keeper::Announcer;
 use super::ports::WebsocketsPort;
 use crate::commands::{Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets};
 use crate::config::Config;
@@ -55,6 +56,12 @@ impl Broker {
         let (requester, task) =
             Requester::new(uri.reveal(), &requesting, clock.clone()).context("amqp.uri")?;
         Ok(Self { requester, tasks: Some(BrokerTasks { consumer, requester: task, stand_in: None }) })
+    }
+
+    /// Who tells the cluster what became of hooks; without a broker, it tells only us.
+    pub(super) fn announcer(&self, config: &Config, ingest: &Ingest, clock: Clock) -> Announcer {
+        let requester = config.amqp.uri.is_some().then(|| self.requester.clone());
+        Announcer { requester, ingest: ingest.clone(), node: node_name(), clock }
     }
 
     /// Stands in for those of KAZOO's applications that the configuration names.

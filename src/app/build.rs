@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::broker::{Broker, node_name};
-use super::keeper::{Announcer, Keeper};
+use super::keeper::Keeper;
 use super::live;
 use super::notices::Teller;
 use super::operator::Operator;
@@ -20,8 +20,8 @@ use super::options::{
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::reload::{Reload, Reloaded};
 use super::retention::Retention;
-use super::watch::StorageHealth;
-use super::{App, Steps, Stops};
+use super::watch::{StepsAtWork, StorageHealth};
+use super::{App, Steps, Stops, Threads};
 use crate::amqp;
 use crate::auth::Auth;
 use crate::commands::{self, Commands};
@@ -30,12 +30,11 @@ use crate::delivery::{self, Delivery, Tester};
 use crate::disk::OsDisk;
 use crate::http::{Api, Ports, Server};
 use crate::ingest::{AmqpConsumer, Ingest};
-use crate::live::Live;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock};
 use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
-use crate::tasks::Tasks;
+use crate::tasks::{Pulse, Tasks};
 use crate::telemetry::Exporter;
 
 /// Spans that may wait for the exporter.
@@ -81,6 +80,14 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     })
 }
 
+impl Storage {
+    /// What the queues alone go on with.
+    fn handed_over(&mut self) -> (mpsc::Receiver<Change>, Recovered) {
+        let (_, nothing) = mpsc::channel(1);
+        (std::mem::replace(&mut self.changes, nothing), std::mem::take(&mut self.recovered))
+    }
+}
+
 /// The queues and the delivery, with the channels between them.
 struct Middle {
     engine: Engine,
@@ -90,18 +97,13 @@ struct Middle {
     exporter: Option<Exporter>,
 }
 
-fn middle(
-    config: &Config,
-    clock: &Clock,
-    tasks: &Tasks,
-    storage: &Storage,
-    from: (mpsc::Receiver<Change>, Recovered),
-) -> anyhow::Result<Middle> {
+fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) -> anyhow::Result<Middle> {
     let options = queue_options(config);
     // A place for every permit that there may be after a reload: handing out an attempt never waits.
     let places = queues::MOST_IN_FLIGHT + 64;
     let ((jobs_tx, jobs), (results_tx, results)) = (mpsc::channel(places), mpsc::channel(places));
     let ((commands_tx, commands), (actions_tx, actions)) = (mpsc::channel(256), mpsc::channel(1024));
+    let (changes, recovered) = storage.handed_over();
     let (events, ledger, state) = (&storage.events, &storage.ledger, &storage.state);
     let ends = (jobs, results_tx);
     let reader = events.reader.clone();
@@ -121,10 +123,10 @@ fn middle(
         events: events.reader.clone(),
         ledger: ledger.appender.clone(),
         tally: handle.counts(),
-        recovered: from.1,
+        recovered,
         state: state.clone(),
         hooks: state.all_hooks(),
-        changes: from.0,
+        changes,
         commands,
         jobs: jobs_tx,
         results,
@@ -132,6 +134,19 @@ fn middle(
         tasks: tasks.clone(),
     });
     Ok(Middle { engine, delivery, handle, actions, exporter })
+}
+
+impl Middle {
+    fn reloaded(&self, retention: Retention) -> Reloaded {
+        let (transport, queues) = (self.delivery.transport().clone(), self.handle.clone());
+        Reloaded { transport, queues, retention }
+    }
+}
+
+fn retention(config: &Config, events: &Opened, ledger: &Opened, clock: &Clock) -> Retention {
+    let handles = |log: &Opened| (log.appender.clone(), log.reader.clone());
+    let max_age_us = Arc::new(retention_limits(config).0.into());
+    Retention { events: handles(events), ledger: handles(ledger), clock: clock.clone(), max_age_us }
 }
 
 /// Who exports spans, and where they are handed in.
@@ -145,32 +160,31 @@ impl App {
     /// Opens the data directory, brings every queue back to its place, and binds the listeners.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
+        let threads = Threads::start(&tasks)?;
         let lock = lock(&config.data_dir)?;
         let mut storage = open_storage(&config, &clock, &tasks).await?;
-        let (_, nothing) = mpsc::channel(1);
-        let changes = std::mem::replace(&mut storage.changes, nothing);
-        let from = (changes, std::mem::take(&mut storage.recovered));
-        let middle = middle(&config, &clock, &tasks, &storage, from)?;
+        let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
         let mut broker = Broker::new(&config, &ingest, &clock)?;
-        let retention = Retention {
-            events: (events.appender, events.reader.clone()),
-            ledger: (ledger.appender, ledger.reader),
-            clock: clock.clone(),
-            max_age_us: Arc::new(retention_limits(&config).0.into()),
-        };
+        let retention = retention(&config, &events, &ledger, &clock);
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let channels = channels(&config, &broker, &ingest, &state);
-        let parts = (&state, &auth, channels.clone());
-        let live = live::build(&config, parts, &events.reader, &clock, &tasks)?;
+        let live = live::build(&config, (&state, &auth, channels.clone()), &events.reader, &clock, &tasks)?;
         broker.stand_in(&config, &state, live.handle.sessions());
-        let transport = middle.delivery.transport().clone();
-        let reloaded = Reloaded { transport, queues: middle.handle.clone(), retention };
-        let ports = ports(&config, &broker, &ingest, (&state, &reloaded), (&live.handle, channels));
-        let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
-        let server = Server::bind(api)?;
-        let requester = config.amqp.uri.is_some().then_some(broker.requester);
-        let announcer = Announcer { requester, ingest: ingest.clone(), node: node_name(), clock };
+        let reloaded = middle.reloaded(retention);
+        let ports = ports(Meeting {
+            config: &config,
+            broker: &broker,
+            ingest: &ingest,
+            state: &state,
+            reloaded: &reloaded,
+            delivery: middle.delivery.pulse(),
+            live: &live,
+            channels,
+        });
+        let server =
+            Server::bind(Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config)))?;
+        let announcer = broker.announcer(&config, &ingest, clock);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
         let teller = Teller::new(&state, &config.data_dir, &ingest, &tasks).context("data_dir")?;
         Ok(Self {
@@ -196,6 +210,7 @@ impl App {
                 retention: reloaded.retention.clone(),
                 state: task,
                 writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
+                threads,
             },
             reload: Reload::new(config, reloaded, tasks.clone()),
             tasks,
@@ -211,18 +226,36 @@ fn channels(config: &Config, broker: &Broker, ingest: &Ingest, state: &State) ->
     ChannelsPort(Commands::new(broker.requester.clone(), ingest.clone(), state.clone(), options))
 }
 
+/// What the API is given.
+struct Meeting<'a> {
+    config: &'a Config,
+    broker: &'a Broker,
+    ingest: &'a Ingest,
+    state: &'a State,
+    reloaded: &'a Reloaded,
+    delivery: Pulse,
+    live: &'a live::Built,
+    channels: ChannelsPort,
+}
+
 /// The steps as the API sees them.
-fn ports(
-    config: &Config,
-    broker: &Broker,
-    ingest: &Ingest,
-    (state, Reloaded { transport, queues, retention }): (&State, &Reloaded),
-    (live, channels): (&Live, ChannelsPort),
-) -> Ports {
+fn ports(meeting: Meeting<'_>) -> Ports {
+    let Meeting { config, broker, ingest, state, reloaded, delivery, live, channels } = meeting;
+    let Reloaded { transport, queues, retention } = reloaded;
+    let steps = StepsAtWork {
+        events: retention.events.0.clone(),
+        ledger: retention.ledger.0.clone(),
+        state: state.clone(),
+        queues: queues.clone(),
+        delivery,
+        live: live.task.pulse(),
+    };
+    let live = &live.handle;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
     let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
-    let health = StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: consuming.clone() };
+    let health =
+        StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: consuming.clone(), steps };
     let log_ids = state.settings().log_ids.clone();
     let logs =
         [("events", events), ("ledger", ledger), ("journal", state.journal()), ("audit", state.trail())];

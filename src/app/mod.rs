@@ -16,18 +16,22 @@ mod ports;
 mod reload;
 mod retention;
 mod scrape;
+mod threads;
 mod watch;
 
 use std::fs::File;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
 pub use self::open_files::raise_open_files;
 pub use self::reload::Reload;
+pub use self::threads::{TooLittle, check_limits};
 use crate::delivery::Delivery;
 use crate::http::Server;
 use crate::ingest::Ingest;
@@ -35,7 +39,7 @@ use crate::live::{Listener, Live, LiveTask};
 use crate::log::Writer;
 use crate::queues::{Engine, Queues};
 use crate::state::{FirstKey, State, StateTask};
-use crate::tasks::{Stop, Tasks};
+use crate::tasks::{Stop, Tasks, Thread, ThreadError};
 use crate::telemetry::Exporter;
 
 /// What the queues' last checkpoint may take when all of the grace is over.
@@ -84,6 +88,25 @@ struct Steps {
     retention: retention::Retention,
     state: StateTask,
     writers: Vec<(&'static str, Writer)>,
+    threads: Threads,
+}
+
+/// The threads of the core steps, there before the program says that it is ready.
+struct Threads {
+    /// One for each of `Steps::writers`.
+    writers: Vec<Thread<()>>,
+    queues: Thread<Runtime>,
+}
+
+impl Threads {
+    fn start(tasks: &Tasks) -> Result<Self, ThreadError> {
+        let writer = |name| tasks.thread(name, || Ok(()));
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            writers: vec![writer("events-log")?, writer("ledger")?],
+            queues: tasks.thread("queues", runtime)?,
+        })
+    }
 }
 
 impl App {
@@ -181,12 +204,14 @@ impl App {
         stops.storage.cancel();
         let mut result = match ended {
             Ok(Ok(result)) => result,
-            Ok(Err(panicked)) => Err(anyhow::anyhow!("queues: {panicked}")),
+            Ok(Err(_)) => Err(anyhow::anyhow!("queues: ended by a defect")),
             Err(_) => Err(anyhow::anyhow!("queues did not end in time; what was under way is repeated")),
         };
         for task in storage {
-            if let Ok(Err(error)) = task.await {
-                result = Err(error);
+            match task.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => result = Err(error),
+                Err(_) => result = Err(anyhow::anyhow!("a log's writer was ended by a defect")),
             }
         }
         drop(queues);
@@ -198,7 +223,8 @@ impl App {
     }
 }
 
-type Task = JoinHandle<anyhow::Result<()>>;
+/// The end of a thread; an error when it panicked, which its own message has told.
+type Task = oneshot::Receiver<anyhow::Result<()>>;
 
 /// Starts every step; a storage or queue step that fails cancels `failed`.
 fn start(
@@ -208,16 +234,18 @@ fn start(
     steps: Steps,
 ) -> (Vec<Task>, Task, Vec<JoinHandle<()>>) {
     let mut storage = Vec::new();
-    for (name, writer) in steps.writers {
+    let Threads { writers, queues } = steps.threads;
+    for ((name, writer), thread) in steps.writers.into_iter().zip(writers) {
         let (stop, failed) = (tokens.storage.clone(), failed.clone());
-        storage.push(tasks.spawn_blocking(move || {
-            let ended = writer.run(stop);
-            failed.cancel();
-            ended.map_err(|error| anyhow::anyhow!("{name}: {error}"))
+        // Also when it panics.
+        let failing = failed.drop_guard();
+        storage.push(thread.run(move |()| {
+            let _failing = failing;
+            writer.run(stop).map_err(|error| anyhow::anyhow!("{name}: {error}"))
         }));
     }
     drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
-    let engine = deliver(tasks, tokens, failed, steps.engine, steps.delivery);
+    let engine = deliver(queues, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
     // Until the log takes nothing more: what changes in the shutdown is told, too, if there is time.
     drop(tasks.spawn("teller", steps.teller.run(tokens.storage.clone())));
@@ -248,10 +276,18 @@ fn start(
 
 /// Queues and delivery share a thread of their own: an attempt then costs no wake-up of another core, which is
 /// more than half of its CPU otherwise.
-fn deliver(tasks: &Tasks, tokens: &Stops, failed: &Stop, engine: Engine, delivery: Delivery) -> Task {
+fn deliver(
+    thread: Thread<Runtime>,
+    tokens: &Stops,
+    failed: &Stop,
+    engine: Engine,
+    delivery: Delivery,
+) -> Task {
     let (stop, abandon, failed) = (tokens.engine.clone(), tokens.abandon.clone(), failed.clone());
-    tasks.spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Also when it panics.
+    let failing = failed.drop_guard();
+    thread.run(move |runtime| {
+        let _failing = failing;
         let ended = runtime.block_on(async {
             let queues = async {
                 let ended = engine.run(stop).await;
@@ -261,7 +297,6 @@ fn deliver(tasks: &Tasks, tokens: &Stops, failed: &Stop, engine: Engine, deliver
             };
             tokio::join!(queues, delivery.run(abandon.clone())).0
         });
-        failed.cancel();
         // Blocking reads that are under way are not waited for.
         runtime.shutdown_background();
         Ok(ended?)

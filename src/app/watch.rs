@@ -1,9 +1,17 @@
-//! What the health endpoints are told of the broker and the logs (the API adds what it knows of the state).
+//! What the health endpoints are told of the broker, the logs and the steps (the API adds what it knows of the state).
+//!
+//! Held: a step that does nothing any more is named, whatever it is stuck at. Each is asked for a sign of life.
+
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::threads::shortage;
 use crate::amqp::BrokerStatus;
-use crate::log::Reader;
+use crate::log::{Appender, Reader};
+use crate::queues::Queues;
+use crate::state::State;
+use crate::tasks::Pulse;
 
 type Findings = Vec<(&'static str, String)>;
 
@@ -12,6 +20,50 @@ pub(super) struct StorageHealth {
     pub(super) events: Reader,
     pub(super) ledger: Reader,
     pub(super) broker: watch::Receiver<BrokerStatus>,
+    pub(super) steps: StepsAtWork,
+}
+
+/// Who is asked for a sign of life.
+#[derive(Debug, Clone)]
+pub(super) struct StepsAtWork {
+    pub(super) events: Appender,
+    pub(super) ledger: Appender,
+    pub(super) state: State,
+    pub(super) queues: Queues,
+    pub(super) delivery: Pulse,
+    pub(super) live: Pulse,
+}
+
+/// A step that takes longer to answer does not do its work.
+const WITHIN: Duration = Duration::from_secs(2);
+
+impl StepsAtWork {
+    /// The steps that give no sign of life, and what there is too little of.
+    pub(super) async fn silent(&self) -> Findings {
+        let writes = async |log: &Appender| {
+            // A log that refuses is at work: its own fault says why it refuses.
+            tokio::time::timeout(WITHIN, log.ping()).await.is_ok()
+        };
+        let (events, ledger, state, queues, delivery, live) = tokio::join!(
+            writes(&self.events),
+            writes(&self.ledger),
+            self.state.is_alive(WITHIN),
+            self.queues.is_alive(WITHIN),
+            self.delivery.is_felt(WITHIN),
+            self.live.is_felt(WITHIN),
+        );
+        let steps = [
+            ("events_log", events),
+            ("ledger", ledger),
+            ("state", state),
+            ("queues", queues),
+            ("delivery", delivery),
+            ("live", live),
+        ];
+        let silent = steps.into_iter().filter(|(_, is_alive)| !is_alive);
+        let silent = silent.map(|(step, _)| (step, format!("no sign of life within {} s", WITHIN.as_secs())));
+        silent.chain(shortage()).collect()
+    }
 }
 
 impl StorageHealth {

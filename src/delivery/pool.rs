@@ -18,7 +18,7 @@ use super::transport::{Limits, Transport};
 use crate::log::Reader;
 use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, HookId, Job};
 use crate::state::State;
-use crate::tasks::Stop;
+use crate::tasks::{Beat, Pulse, Stop, pulse};
 
 /// Bytes of records that are read from the log together, unless the first alone is larger.
 const READ_BYTES: usize = 4 << 20;
@@ -46,6 +46,8 @@ pub struct Delivery {
     results: mpsc::Sender<Vec<Attempt>>,
     maker: Arc<Maker>,
     targets: HashMap<HookId, Arc<Target>>,
+    pulse: Pulse,
+    beat: Beat,
 }
 
 impl Delivery {
@@ -63,13 +65,20 @@ impl Delivery {
         let room = Room::new(options.body_memory_bytes);
         let spans = options.spans;
         let maker = Maker { transport, spans, clock, events, state, cluster_id, log_ids, room };
-        Ok(Self { jobs, results, maker: Arc::new(maker), targets: HashMap::new() })
+        let (pulse, beat) = pulse();
+        Ok(Self { jobs, results, maker: Arc::new(maker), targets: HashMap::new(), pulse, beat })
     }
 
     /// What its attempts are sent with.
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.maker.transport
+    }
+
+    /// Asks it for a sign of life.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Works until the queues have ended, or until `abandon`: attempts under way are dropped then.
@@ -93,6 +102,7 @@ impl Delivery {
                         self.start(&mut under_way, job, record);
                     }
                 }
+                () = self.beat.given() => {}
                 _ = sweep.tick() => self.maker.transport.current().client.sweep(),
                 Some(made) = under_way.join_next(), if !under_way.is_empty() => made_now.extend(made),
             }

@@ -10,7 +10,7 @@ use super::interest::{Interest, Waker};
 use super::ring::Ring;
 use super::subscriptions::Reach;
 use crate::log::{ReadError, Reader};
-use crate::tasks::{Stop, Tasks};
+use crate::tasks::{Beat, Stop, Tasks};
 
 const READ_RECORDS: usize = 512;
 const READ_BYTES: usize = 1 << 20;
@@ -83,11 +83,12 @@ pub(super) struct Feed {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Reader,
     pub(super) tasks: Tasks,
+    pub(super) beat: Beat,
 }
 
 impl Feed {
     /// Follows until `stop`.
-    pub(super) async fn run(self, stop: Stop) {
+    pub(super) async fn run(mut self, stop: Stop) {
         let mut end = self.log.subscribe();
         loop {
             let (shared, log) = (Arc::clone(&self.shared), self.log.clone());
@@ -100,9 +101,15 @@ impl Feed {
                 continue;
             }
             let at = self.shared.ring().end();
-            tokio::select! {
-                changed = end.wait_for(|end| *end > at) => if changed.is_err() { return },
-                () = stop.cancelled() => return,
+            let is_over = loop {
+                tokio::select! {
+                    changed = end.wait_for(|end| *end > at) => break changed.is_err(),
+                    () = self.beat.given() => {}
+                    () = stop.cancelled() => break true,
+                }
+            };
+            if is_over {
+                return;
             }
         }
     }

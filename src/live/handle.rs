@@ -21,7 +21,7 @@ use crate::auth::{self, Auth, Role};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::state::{State, random_id};
-use crate::tasks::{Stop, Tasks};
+use crate::tasks::{Pulse, Stop, Tasks, pulse};
 
 /// Reads of the log at once, for sessions that are behind.
 const MOST_READS: usize = 4;
@@ -47,6 +47,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct LiveTask {
     feed: Feed,
+    pulse: Pulse,
     stop: Stop,
 }
 
@@ -61,8 +62,9 @@ impl Live {
         tasks: Tasks,
         options: Options,
     ) -> (Self, LiveTask) {
+        let (pulse, beat) = pulse();
         let shared = Arc::new(Shared::new(options.shared_bytes, log.end()));
-        let feed = Feed { shared: Arc::clone(&shared), log: log.clone(), tasks: tasks.clone() };
+        let feed = Feed { shared: Arc::clone(&shared), log: log.clone(), tasks: tasks.clone(), beat };
         let stop = Stop::new();
         let source = Source {
             shared,
@@ -74,7 +76,7 @@ impl Live {
         };
         let sessions = Sessions::new(&options);
         let inner = Inner { state, auth, clock, options, source, sessions, commander, stop: stop.clone() };
-        (Self(Arc::new(inner)), LiveTask { feed, stop })
+        (Self(Arc::new(inner)), LiveTask { feed, pulse, stop })
     }
 
     /// The sessions there are.
@@ -155,6 +157,12 @@ fn new_id() -> String {
 }
 
 impl LiveTask {
+    /// Asks it for a sign of life: whether sessions get what is new.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Follows the log until `stop`, then ends every session with 1001.
     pub async fn run(self, stop: Stop) {
         self.feed.run(stop).await;

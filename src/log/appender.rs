@@ -60,6 +60,8 @@ pub(super) struct Pending {
 /// Work that is no append.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
+    /// Nothing: the answer is the sign of life.
+    Ping,
     /// Close the active segment and begin a new one.
     Roll,
     /// Retention goes by this age and size from now on.
@@ -109,6 +111,11 @@ impl Appender {
         let (done, synced) = oneshot::channel();
         self.send(Request::Append(Pending { records, bytes, done })).await?;
         Ok(synced)
+    }
+
+    /// Answers when the writer has done all that was asked of it before: a sign of life.
+    pub async fn ping(&self) -> Result<(), AppendError> {
+        self.control(Control::Ping).await.map(drop)
     }
 
     /// Closes the active segment, unless it is empty, and returns the first offset of the new one.

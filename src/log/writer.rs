@@ -298,6 +298,7 @@ impl Writer {
 
     fn control(&mut self, what: Control, done: oneshot::Sender<Result<u64, AppendError>>) {
         let answer = self.refuse_if_poisoned().and_then(|()| match what {
+            Control::Ping => Ok(self.next),
             Control::Roll => self.roll().map(|()| self.next),
             Control::Limit { max_age_us, max_bytes } => {
                 (self.options.max_age_us, self.options.max_bytes) = (max_age_us, max_bytes);

@@ -1,6 +1,7 @@
 //! What others hold of the queues: questions and orders, and the ledger to read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -114,6 +115,13 @@ impl Queues {
             work(reader)
         };
         Ok(self.tasks.spawn_blocking(work).await.map_err(|_| AskError::Ended)??)
+    }
+
+    /// Whether the engine answers within this time.
+    pub async fn is_alive(&self, within: Duration) -> bool {
+        // No hook has this id: the question costs nothing.
+        let asked = self.ask(|answer| Command::Status(HookId::default(), answer));
+        tokio::time::timeout(within, asked).await.is_ok_and(|answered| answered.is_ok())
     }
 
     /// Other limits and policies. When this answers they hold for every attempt that begins; nothing that is under

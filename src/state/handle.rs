@@ -1,6 +1,7 @@
 //! The handle that everybody holds: reads answer at once, writes when they are on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -97,6 +98,14 @@ impl State {
         let command = Command::Update { kind, id: id.to_owned(), edit: Box::new(edit), by, reply };
         let written = self.ask(command, answer).await?;
         Ok(written.into_iter().next().unwrap_or_default())
+    }
+
+    /// Whether changes are at work: what is asked here is answered behind all that was asked before.
+    pub async fn is_alive(&self, within: Duration) -> bool {
+        // No document has this id: nothing is changed, and nothing is written.
+        let asked = self.update(Kind::Setting, "", |_| {});
+        let answered = tokio::time::timeout(within, asked).await;
+        answered.is_ok_and(|answer| !matches!(answer, Err(WriteError::Unavailable(_))))
     }
 
     async fn ask(

@@ -21,7 +21,7 @@ use super::write::{Command, Write, WriteError};
 use crate::disk::Disk;
 use crate::log;
 use crate::model::{ByteMeter, Clock};
-use crate::tasks::{Stop, Tasks};
+use crate::tasks::{Stop, Tasks, ThreadError};
 
 /// A day: retention goes by whole segments.
 const SEGMENT_AGE_US: u64 = 24 * 3_600_000_000;
@@ -51,6 +51,9 @@ pub enum OpenError {
     /// The index cannot be used even when made anew.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A writer's thread cannot be had.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
     /// A file cannot be written or moved.
     #[error("{path}: {error}")]
     File {
@@ -109,12 +112,13 @@ impl State {
         let Files { journal, trail, index, view, rebuilt } = files;
         let log::Opened { writer, appender, reader, recovered } = journal;
         // The writers end when the owner task, which holds the only appenders, has ended.
-        for (name, writer) in [("journal", writer), ("audit trail", trail.writer)] {
-            tasks.spawn_blocking(move || {
+        for (name, writer) in [("journal", writer), ("audit-trail", trail.writer)] {
+            let written = tasks.thread(name, || Ok(()))?.run(move |()| {
                 if let Err(reason) = writer.run(Stop::new()) {
                     tracing::error!(%reason, "no more changes: the {name} takes none: {reason}");
                 }
             });
+            drop(written);
         }
 
         let shared = Arc::new(Shared::new(index, view, reader));

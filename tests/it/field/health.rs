@@ -1,0 +1,73 @@
+//! Too little to work with, and steps that do not work: the program says so instead of being ready.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::support::app::settings;
+use crate::support::look::LONG;
+use crate::support::process::{Ended, Process};
+use crate::support::wait::eventually;
+use crate::support::websocket::Client;
+
+/// `serve` by a program that limits it; it is to end by itself.
+async fn limited(by: &[&str], dir: &Path) -> Ended {
+    let set = settings(dir, &[]).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
+    let set: Vec<String> = set.collect();
+    let program = [env!("CARGO_BIN_EXE_switchhook"), "serve"];
+    let words: Vec<&str> = by.iter().copied().chain(program).chain(set.iter().map(String::as_str)).collect();
+    let ended = Process::spawn_words(&words, &[]).ended(LONG).await;
+    assert!(ended.stdout.is_empty(), "it must not say that it is ready: {ended:?}");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    ended
+}
+
+#[tokio::test]
+async fn with_too_few_open_files_it_does_not_start_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = limited(&["prlimit", "--nofile=32:32", "--"], dir.path()).await;
+    assert!(ended.stderr.contains("32 files may be open at once, at least 40 are needed"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn with_too_little_address_space_for_its_threads_it_does_not_start_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = limited(&["prlimit", "--as=700000000", "--"], dir.path()).await;
+    assert!(ended.stderr.contains("threads can be started"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn with_too_few_threads_it_does_not_start_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    // Root has as many threads as it likes: then as somebody who has no other.
+    let somebody = ["setpriv", "--reuid=54321", "--clear-groups", "--"];
+    let is_root = rustix::process::getuid().is_root();
+    let by = [if is_root { &somebody[..] } else { &[] }, &["prlimit", "--nproc=8:8", "--"]].concat();
+    let ended = limited(&by, dir.path()).await;
+    assert!(ended.stderr.contains("threads can be started"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_no_file_can_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve_with_files(dir.path(), "48:48").await;
+    let api = process.api().await;
+    assert_eq!(api.call("GET", "/health/ready", None).await.status, 200);
+    let mut clients = JoinSet::new();
+    let faults = eventually("it says that files are short", LONG, || {
+        let address = process.websocket();
+        clients.spawn(async move { Client::try_connect(address, &[]).await.map(Client::slow) });
+        async {
+            let answer = api.call("GET", "/health/ready", None).await;
+            (answer.status == 503).then(|| answer.body["faults"].clone())
+        }
+    })
+    .await;
+    let is_named = |fault: &Value| fault["what"] == "open_files";
+    assert!(faults.as_array().unwrap().iter().any(is_named), "{faults}");
+    clients.abort_all();
+    while clients.join_next().await.is_some() {}
+    let ready = async || (api.call("GET", "/health/ready", None).await.status == 200).then_some(());
+    eventually("it is ready again", LONG, ready).await;
+}
