@@ -10,13 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
 use http::header::{self, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::client::{Address, Outgoing};
 use super::room::Share;
 use super::sign::signature;
 use crate::kazoo::{self, Extras};
-use crate::model::{AccountId, DeliveryId, Event, Family, Format, Hook, Job, Verb, fields_weight};
+use crate::model::{AccountId, DeliveryId, Event, Family, Format, Hook, Job, Verb};
 
 /// The name that receivers see.
 const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
@@ -35,8 +36,6 @@ pub(super) struct Target {
     headers: Box<[(HeaderName, HeaderValue)]>,
     /// What its attempts at large events may take.
     pub(super) share: OnceLock<Share>,
-    /// Bytes of the hook that go into every payload.
-    own_bytes: usize,
 }
 
 /// Why there is no request.
@@ -83,20 +82,13 @@ impl Target {
         let address = url.and_then(Address::new).map(Arc::new);
         // There is one for each hook: a map's spare room would be most of it.
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let own_bytes = hook.custom_data.as_ref().map_or(0, fields_weight)
-            + hook.modifiers.as_ref().map_or(0, fields_weight);
-        Self { hook, address, method, headers, share: OnceLock::new(), own_bytes }
-    }
-
-    /// Bytes that the payload may have for a record of so many: what the hook adds counts, too.
-    pub(super) fn payload_bytes(&self, record: usize) -> usize {
-        record.saturating_add(self.own_bytes)
+        Self { hook, address, method, headers, share: OnceLock::new() }
     }
 
     /// Bytes that an attempt takes at the most for a record of so many: the record, its payload and the body.
     pub(super) fn needs(&self, record: usize) -> usize {
         let is_json = self.hook.format == Format::Json && self.method != Method::GET;
-        self.payload_bytes(record).saturating_mul(if is_json { 3 } else { 2 + kazoo::FORM_MOST_TIMES })
+        record.saturating_mul(if is_json { 3 } else { 2 + kazoo::FORM_MOST_TIMES })
     }
 
     /// The request of one attempt.
@@ -221,18 +213,33 @@ fn take_credentials(url: &mut Url) -> Option<String> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let plain = |text: &str| percent_decode(text);
-    let pair = format!("{}:{}", plain(url.username()), plain(url.password().unwrap_or("")));
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or("")));
     // Neither call can fail for an http URL with a host.
     let _same = url.set_username("");
     let _same = url.set_password(None);
     Some(format!("Basic {}", STANDARD.encode(pair)))
 }
 
-fn percent_decode(text: &str) -> String {
-    let pair = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_of_a_uri_are_sent_byte_for_byte() {
+        let pairs: [(&str, &[u8]); 5] = [
+            ("u:pa&ss", b"u:pa&ss"),
+            ("u:a+b=c%26d", b"u:a+b=c&d"),
+            ("u:%ff%FE", b"u:\xff\xfe"),
+            ("u%3a:%", b"u::%"),
+            ("u", b"u:"),
+        ];
+        for (written, sent) in pairs {
+            let mut url = Url::parse(&format!("http://{written}@h.example/")).unwrap();
+            let header = take_credentials(&mut url);
+            assert_eq!(header, Some(format!("Basic {}", STANDARD.encode(sent))), "{written}");
+            assert_eq!(url.as_str(), "http://h.example/");
+        }
+    }
 }
