@@ -19,6 +19,8 @@ pub(super) fn rows(columns: &[String], rows: &[Value]) -> Vec<u8> {
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
+        // A spreadsheet takes such a text for a formula; after an apostrophe it is a text.
+        Some(Value::String(text)) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
@@ -50,6 +52,18 @@ mod tests {
         let read: Vec<Vec<String>> =
             reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect();
         assert_eq!(read, [["1", "a,b \"c\"\r\nd", "{\"k\":[1,true]}"], ["2", "", ""]]);
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let columns = vec!["a".to_owned()];
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+            let written = rows(&columns, &[json!({"a": text})]);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(written.as_slice());
+            let read = reader.records().next().unwrap().unwrap();
+            assert_eq!(read.get(0), Some(format!("'{text}").as_str()));
+        }
+        assert_eq!(rows(&columns, &[json!({"a": -1})]), b"-1\r\n");
     }
 
     #[test]
