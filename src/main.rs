@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use switchhook::app::{App, Reload, check_limits, raise_open_files};
+use switchhook::app::{App, Reload, check_limits, keep_private, narrow, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
@@ -23,6 +23,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const PRINT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    keep_private();
     let cli = match parse() {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -85,6 +86,14 @@ fn serve(settings: &Settings) -> ExitCode {
     tracing::info!(open_files = raise_open_files(), "starting");
     if let Err(error) = check_limits() {
         return fail(&error.into());
+    }
+    match narrow(&config.data_dir) {
+        Ok(0) => {}
+        Ok(found) => {
+            let dir = config.data_dir.display();
+            tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
+        }
+        Err(error) => return fail(&error.into()),
     }
     run(serve_until_signalled(config, settings))
 }

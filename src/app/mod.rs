@@ -13,6 +13,7 @@ mod open_files;
 mod operator;
 mod options;
 mod ports;
+mod private;
 mod reload;
 mod retention;
 mod scrape;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
 pub use self::open_files::raise_open_files;
+pub use self::private::{PrivateError, keep_private, narrow};
 pub use self::reload::Reload;
 pub use self::threads::{TooLittle, check_limits};
 use crate::delivery::Delivery;
