@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::body::Memory;
-use super::intake::Intake;
 use super::operator::Operator;
 use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
@@ -29,7 +28,6 @@ pub struct Api {
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
     pub(super) memory: Memory,
-    pub(super) intake: Arc<Intake>,
     /// As answers name this node.
     pub(super) node: String,
 }
@@ -78,7 +76,6 @@ impl Api {
         let node = node_id(&options.node);
         let Ports { queues, events, health, operator, channels, tester, live } = ports;
         let memory = Memory::new(options.body_memory_bytes);
-        let intake = Arc::new(Intake::new(options.events));
         Self {
             state,
             auth,
@@ -92,7 +89,6 @@ impl Api {
             clock,
             options: Arc::new(options),
             memory,
-            intake,
             node,
         }
     }

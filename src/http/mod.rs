@@ -25,7 +25,6 @@ mod fields;
 pub(crate) mod fuzz;
 mod health;
 mod hook_document;
-mod intake;
 mod list;
 mod log_in;
 mod metrics;

@@ -70,7 +70,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let mut data = call.envelope.object()?;
     data.retain(|key, _| !is_private(key));
-    let id = take_id(&mut data)?;
+    let id = take_id(call, &mut data)?;
     let mut doc = validated(call, &data)?;
     doc.extend(signature(call, account.id));
     doc.insert("pvt_account_db".into(), "webhooks".into());

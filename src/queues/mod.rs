@@ -23,7 +23,6 @@ mod ledger;
 mod moves;
 mod options;
 mod pace;
-mod places;
 mod policy;
 mod queue;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! An account is replaced, merged, moved and deleted.
 //!
 //! Whether it is enabled, where it stands and whether it goes on is for an account above it to say, never for
-//! itself; so the master account can be neither disabled, nor moved, nor deleted.
+//! itself; so the master account can be neither disabled, nor moved, nor deleted. An account does not choose its own
+//! realm either: log-ins and presence events find their account by it.
 
 use serde_json::{Map, Value, json};
 
@@ -33,12 +34,22 @@ async fn change(
     new: impl Fn(&Document, &Document) -> Result<Document, ApiError>,
 ) -> Result<Reply, ApiError> {
     let id = call.account()?.id;
-    let data = call.envelope.object()?;
+    let sent = call.envelope.object()?;
+    let is_own = !call.is_master() && from_above(call, id).is_err();
     for _ in 0..TRIES {
         let before = stored(call)?;
+        let mut data = sent.clone();
+        if is_own && let Some(realm) = before.get("realm") {
+            // An account's own POST that leaves the realm out does not remove it.
+            data.entry("realm").or_insert_with(|| realm.clone());
+        }
         let mut doc = new(&before, &data)?;
         if needs_ancestor(&before, &doc) {
             from_above(call, id)?;
+        }
+        if is_own && before.get("realm") != doc.get("realm") {
+            let message = "the realm is decided by an account above this one; ask its administrator";
+            return Err(ApiError::field("realm", "forbidden", &json!({"message": message})));
         }
         doc.extend(signature(call, id));
         match call.api.state.change_account(id, doc).await {

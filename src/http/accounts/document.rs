@@ -2,7 +2,7 @@
 //!
 //! `enabled` and `is_reseller` are an ancestor's to decide: they are kept as private fields, as KAZOO does it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::is_private;
 use crate::http::errors::ApiError;
@@ -59,6 +59,12 @@ fn finish(stored: &Document, mut input: Document) -> Result<Document, ApiError> 
     fields.required(&["name"]);
     fields.text("name", 1, 128);
     fields.text("realm", 4, 253);
+    let realm = input.get("realm").filter(|realm| stored.get("realm") != Some(realm));
+    if realm.and_then(Value::as_str).is_some_and(|realm| !is_host_name(realm)) {
+        fields.finish()?;
+        let message = "a realm is a host name: letters, digits, '-', '_' and single dots between them";
+        return Err(ApiError::field("realm", "pattern", &json!({"message": message})));
+    }
     fields.number_in("webhooks", "attempt_failure_count", 0, MOST_FAILURES);
     fields.number_in("webhooks", "attempt_failure_expiry_ms", 1, LONGEST_WINDOW_MS);
     let decided = DECIDED.map(|(public, private)| (private, fields.flag(public)));
@@ -74,10 +80,17 @@ fn finish(stored: &Document, mut input: Document) -> Result<Document, ApiError> 
     Ok(input)
 }
 
+/// Whether a realm is written in the one way that a host name has, apart from its case. So no two realms look the
+/// same and compare as different: no trailing dot, no blank, no invisible sign.
+fn is_host_name(realm: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    realm.split('.').all(is_label)
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn object(value: &Value) -> &Document {
@@ -93,6 +106,20 @@ mod tests {
         assert_eq!(Value::Object(replaced), expected);
         let merged = merged(object(&stored), object(&data)).unwrap();
         assert_eq!((&merged["x"], &merged["pvt_tree"]), (&json!(1), &json!(["t"])));
+    }
+
+    #[test]
+    fn a_realm_that_only_looks_like_another_is_refused() {
+        for realm in [
+            "a.example.com.",
+            " a.example.com",
+            "a.exa\u{200b}mple.com",
+            "a..example.com",
+            "\u{430}.example.com",
+        ] {
+            assert!(created(object(&json!({"name": "a", "realm": realm}))).is_err(), "{realm:?}");
+        }
+        assert!(created(object(&json!({"name": "a", "realm": "A_1.example-2.com"}))).is_ok());
     }
 
     #[test]

@@ -17,12 +17,12 @@ use crate::state::{Kind, State, random_id};
 
 pub(super) use changes::{delete, merge, move_below, replace};
 
-/// `PUT /v2/accounts/{parent}` and `PUT /v2/accounts`: a child. An `id` may be given, since a mirror of
-/// another system has to keep its ids.
+/// `PUT /v2/accounts/{parent}` and `PUT /v2/accounts`: a child. The master account may give an `id`, since
+/// a mirror of another system has to keep its ids.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let parent = call.account()?.id;
     let mut data = call.envelope.object()?;
-    let id = take_id(&mut data)?;
+    let id = take_id(call, &mut data)?;
     let mut doc = document::created(&data)?;
     doc.extend(signature(call, id));
     let stored = call.api.state.add_account(id, parent, doc).await?;
@@ -115,10 +115,15 @@ fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
     out
 }
 
-/// The id a client chose, taken out of the data, or a new one.
-pub(super) fn take_id(data: &mut Map<String, Value>) -> Result<Id, ApiError> {
+/// A new id, or the one in the data, which is taken out. Only the master account's token may give an id: a chosen
+/// id could collide with an id of another account.
+pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<Id, ApiError> {
     match data.shift_remove("id") {
         None | Some(Value::Null) => Ok(random_id()),
+        Some(_) if !call.is_master() => {
+            let message = "only the master account may choose an id; send the request without 'id'";
+            Err(ApiError::field("id", "forbidden", &json!({"message": message})))
+        }
         Some(given) => given.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
             let details = json!({"message": "id must be 32 hex digits", "value": given});
             ApiError::field("id", "pattern", &details)

@@ -4,4 +4,5 @@
 //! attacker chooses what an attacker can choose: ids, sizes, names and the order of events.
 
 mod bounds;
+mod identity;
 mod secrets;
