@@ -101,6 +101,11 @@ pub(super) fn http_options(config: &Config) -> http::Options {
         body_memory_bytes: usize::try_from(config.http.body_memory_bytes).unwrap_or(usize::MAX),
         page_size: config.http.page_size,
         max_page_size: config.http.max_page_size,
+        max_page_bytes: config.http.max_page_bytes,
+        events: ByteRate {
+            burst: config.ingest.http_burst_bytes,
+            per_second: config.ingest.http_bytes_per_second,
+        },
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),
         max_searched_events: config.http.max_searched_events,
         node: node_name(),

@@ -52,6 +52,7 @@ fn refused(error: &AskError) -> ReplayError {
         AskError::NoHook => ReplayError::NoHook,
         AskError::TooMany(count) => ReplayError::TooMany(*count),
         AskError::Limit(limit) => ReplayError::Limit(limit.clone()),
+        AskError::Busy => ReplayError::Busy,
         AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from: *from, until: *until },
         AskError::Ended | AskError::Read(_) | AskError::State(_) => {
             ReplayError::Unavailable(error.to_string())
@@ -62,6 +63,7 @@ fn refused(error: &AskError) -> ReplayError {
 fn unread(error: &AskError) -> AttemptsError {
     match error {
         AskError::Read(ReadError::Damaged(damage)) => AttemptsError::Damaged(damage.to_string()),
+        AskError::Busy => AttemptsError::Busy,
         _ => AttemptsError::Unavailable(error.to_string()),
     }
 }

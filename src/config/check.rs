@@ -16,8 +16,9 @@ fn within(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Confi
 }
 
 impl super::Http {
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
         [
+            ("http.max_page_bytes", self.max_page_bytes as u64, 1 << 16, 1 << 30),
             ("http.max_connections", self.max_connections as u64, 1, 1_000_000),
             ("http.idle_timeout_ms", self.idle_timeout_ms, 100, 3_600_000),
             ("http.write_timeout_ms", self.write_timeout_ms, 100, 3_600_000),
@@ -86,6 +87,8 @@ impl Config {
             ("rate_limit.per_second", u64::from(self.rate_limit.per_second), 1, 1_000_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
             ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 32 << 20),
+            ("ingest.http_burst_bytes", self.ingest.http_burst_bytes, 1 << 20, 1 << 40),
+            ("ingest.http_bytes_per_second", self.ingest.http_bytes_per_second, 1024, 1 << 40),
             ("log.segment_bytes", self.log.segment_bytes, 64 << 10, 1 << 30),
             ("log.segment_age_hours", self.log.segment_age_hours, 1, 100_000),
             ("ledger.segment_bytes", self.ledger.segment_bytes, 64 << 10, 1 << 30),

@@ -96,6 +96,7 @@ section!(
         request_timeout_ms: u64,
         page_size: usize,
         max_page_size: usize,
+        max_page_bytes: usize,
         max_searched_events: usize,
     }
 );
@@ -154,7 +155,12 @@ section!(
 );
 section!(
     /// `[ingest]`
-    Ingest { batch_events: usize, max_event_bytes: u32 }
+    Ingest {
+        batch_events: usize,
+        max_event_bytes: u32,
+        http_burst_bytes: u64,
+        http_bytes_per_second: u64,
+    }
 );
 section!(
     /// `[limits]`

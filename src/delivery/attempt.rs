@@ -78,7 +78,7 @@ impl Maker {
         };
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let mut taken = None;
-        if record.len() > LARGE {
+        if target.payload_bytes(record.len()) > LARGE {
             let bytes = target.needs(record.len());
             drop(record);
             // In memory of its own: few attempts need it, and all would be moved about with room for it.

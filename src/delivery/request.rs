@@ -17,7 +17,7 @@ use super::client::{Address, Outgoing};
 use super::room::Share;
 use super::sign::signature;
 use crate::kazoo::{self, Extras};
-use crate::model::{AccountId, DeliveryId, Event, Family, Format, Hook, Job, Verb};
+use crate::model::{AccountId, DeliveryId, Event, Family, Format, Hook, Job, Verb, fields_weight};
 
 /// The name that receivers see.
 const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
@@ -36,6 +36,8 @@ pub(super) struct Target {
     headers: Box<[(HeaderName, HeaderValue)]>,
     /// What its attempts at large events may take.
     pub(super) share: OnceLock<Share>,
+    /// Bytes of the hook that go into every payload.
+    own_bytes: usize,
 }
 
 /// Why there is no request.
@@ -82,13 +84,20 @@ impl Target {
         let address = url.and_then(Address::new).map(Arc::new);
         // There is one for each hook: a map's spare room would be most of it.
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Self { hook, address, method, headers, share: OnceLock::new() }
+        let own_bytes = hook.custom_data.as_ref().map_or(0, fields_weight)
+            + hook.modifiers.as_ref().map_or(0, fields_weight);
+        Self { hook, address, method, headers, share: OnceLock::new(), own_bytes }
+    }
+
+    /// Bytes that the payload may have for a record of so many: what the hook adds counts, too.
+    pub(super) fn payload_bytes(&self, record: usize) -> usize {
+        record.saturating_add(self.own_bytes)
     }
 
     /// Bytes that an attempt takes at the most for a record of so many: the record, its payload and the body.
     pub(super) fn needs(&self, record: usize) -> usize {
         let is_json = self.hook.format == Format::Json && self.method != Method::GET;
-        record.saturating_mul(if is_json { 3 } else { 2 + kazoo::FORM_MOST_TIMES })
+        self.payload_bytes(record).saturating_mul(if is_json { 3 } else { 2 + kazoo::FORM_MOST_TIMES })
     }
 
     /// The request of one attempt.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::body::Memory;
+use super::intake::Intake;
 use super::operator::Operator;
 use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
@@ -28,6 +29,7 @@ pub struct Api {
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
     pub(super) memory: Memory,
+    pub(super) intake: Arc<Intake>,
     /// As answers name this node.
     pub(super) node: String,
 }
@@ -76,6 +78,7 @@ impl Api {
         let node = node_id(&options.node);
         let Ports { queues, events, health, operator, channels, tester, live } = ports;
         let memory = Memory::new(options.body_memory_bytes);
+        let intake = Arc::new(Intake::new(options.events));
         Self {
             state,
             auth,
@@ -89,6 +92,7 @@ impl Api {
             clock,
             options: Arc::new(options),
             memory,
+            intake,
             node,
         }
     }

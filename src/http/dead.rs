@@ -17,9 +17,13 @@ use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{
     AttemptRow, Dead, DeadList, DeadQuery, DeliveryId, HookId, ReplayOnly, ReplayPoint, ReplayRequest,
-    ReplayStatus,
+    ReplayStatus, fields_weight,
 };
 use crate::state::random_id;
+
+/// Rows made at once, and bytes of rows after which a batch ends.
+const ROWS_AT_ONCE: usize = 8;
+const ROWS_BYTES: usize = 1 << 20;
 
 /// `GET …/webhooks/{H}/dead`: newest event first.
 pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
@@ -59,8 +63,18 @@ impl DeadOfHook {
 impl Source for DeadOfHook {
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
         Box::pin(async move {
-            let (dead, next) = self.some(&ask).await?;
-            let rows = self.queues.dead_rows(self.hook, dead).await?;
+            let (dead, mut next) = self.some(&ask).await?;
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            // Each row holds what was sent: a few at a time, until they are many bytes.
+            for some in dead.chunks(ROWS_AT_ONCE) {
+                if bytes >= ROWS_BYTES {
+                    next = some.first().map(|dead| dead.offset);
+                    break;
+                }
+                let made = self.queues.dead_rows(self.hook, some.to_vec()).await?;
+                bytes += made.iter().map(|row| fields_weight(&row.document)).sum::<usize>();
+                rows.extend(made);
+            }
             let item = |row: AttemptRow| (key(row.position), Item::from(Value::Object(row.document)));
             Ok(Batch { items: rows.into_iter().map(item).collect(), next: next.map(key) })
         })

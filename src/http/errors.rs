@@ -291,6 +291,7 @@ impl From<TreeError> for ApiError {
 impl From<AttemptsError> for ApiError {
     fn from(error: AttemptsError) -> Self {
         match error {
+            AttemptsError::Busy => Self::too_many(),
             AttemptsError::Unavailable(reason) => Self::unavailable(&reason),
             AttemptsError::Damaged(reason) => {
                 tracing::warn!(reason, "a damaged record was asked for");
@@ -304,7 +305,7 @@ impl From<ReplayError> for ApiError {
     fn from(error: ReplayError) -> Self {
         match error {
             ReplayError::NoHook => Self::not_found(),
-            ReplayError::TooMany(_) => Self::too_many(),
+            ReplayError::TooMany(_) | ReplayError::Busy => Self::too_many(),
             ReplayError::Limit(limit) => limit.into(),
             ReplayError::EmptyRange { from, until } => {
                 let message = format!("the range ends at offset {until} and starts at {from}");

@@ -29,6 +29,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     if bodies.is_empty() {
         return Err(ApiError::missing("data"));
     }
+    take_rate(call, &bodies)?;
     let header = |name| call.request.header(name);
     let trace = header("traceparent").and_then(|parent| TraceContext::parse(parent, header("tracestate")));
     let mut events = Vec::with_capacity(bodies.len());
@@ -42,6 +43,15 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
         "event_ids": ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     Ok(Reply { status: 201, ..Reply::ok(data) })
+}
+
+/// Takes the events out of the rate of the account whose token hands them in.
+fn take_rate(call: &Call<'_>, bodies: &[Bytes]) -> Result<(), ApiError> {
+    let Some(caller) = call.caller.filter(|_| !call.is_master()) else { return Ok(()) };
+    let bytes = bodies.iter().map(Bytes::len).sum();
+    let taken = call.api.intake.take(caller.account, bodies.len(), bytes);
+    let message = "account hands in too much at once (ingest.http_bytes_per_second)";
+    taken.map_err(|wait| ApiError::too_fast(message, wait))
 }
 
 fn bodies(call: &Call<'_>) -> Result<Vec<Bytes>, ApiError> {

@@ -25,6 +25,7 @@ mod fields;
 pub(crate) mod fuzz;
 mod health;
 mod hook_document;
+mod intake;
 mod list;
 mod log_in;
 mod metrics;

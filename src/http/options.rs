@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::listen::Limits;
+use crate::model::ByteRate;
 
 /// Which generation of KAZOO the websocket listings look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub struct Options {
     pub page_size: usize,
     /// Rows of a page at most, and of a listing that is not paged.
     pub max_page_size: usize,
+    /// Bytes of a page's rows at most, unless one row alone is larger; the next page goes on.
+    pub max_page_bytes: usize,
+    /// Events that one account may hand in, as bytes; the master account has no rate.
+    pub events: ByteRate,
     /// Events that are looked at for one page of a search; a page that is not full by then says where to go on.
     pub max_searched_events: usize,
     /// Longest range of an attempts listing, in seconds.
@@ -61,6 +66,8 @@ impl Default for Options {
             node: "switchhook".into(),
             page_size: 50,
             max_page_size: 10_000,
+            max_page_bytes: 8 << 20,
+            events: ByteRate { burst: 64 << 20, per_second: 4 << 20 },
             max_searched_events: 20_000,
             max_range_s: 2_682_000,
             metrics_token_hash: None,

@@ -32,6 +32,9 @@ pub enum ReplayError {
     /// The replay's document would break a limit of the account.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Too many readings of the account wait already.
+    #[error("too many readings of the account wait already")]
+    Busy,
     /// The range ends before it starts.
     #[error("range is empty: it ends at offset {until} and starts at {from}")]
     EmptyRange {
@@ -48,6 +51,9 @@ pub enum ReplayError {
 /// Why what the logs hold could not be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptsError {
+    /// Too many readings of the account wait already.
+    #[error("too many readings of the account wait already")]
+    Busy,
     /// The ledger or the log cannot be read.
     #[error("logs cannot be read: {0}")]
     Unavailable(String),

@@ -155,6 +155,20 @@ async fn a_stopped_writer_finishes_what_is_queued_and_then_the_log_is_closed() {
     assert_eq!(opened.appender.append(records(100, 1)).await, Err(AppendError::Closed));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_does_nothing_gives_no_sign_of_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(Arc::new(OsDisk), dir.path(), Options::default(), Clock::system()).unwrap();
+    let (writer, appender, stop) = (opened.writer, opened.appender, CancellationToken::new());
+    let silent = tokio::time::timeout(std::time::Duration::from_millis(20), appender.ping()).await;
+    assert!(silent.is_err());
+    let stopped = stop.clone();
+    let running = tokio::task::spawn_blocking(move || writer.run(stopped));
+    assert_eq!(appender.ping().await, Ok(()));
+    stop.cancel();
+    assert_eq!(running.await.unwrap(), Ok(()));
+}
+
 #[test]
 fn a_record_above_the_limit_is_refused_and_the_log_goes_on() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,6 +16,7 @@ mod replay;
 mod search;
 mod time;
 mod trace;
+mod weight;
 
 pub use account::{Account, FailureLimits};
 pub use actor::Actor;
@@ -35,3 +36,4 @@ pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStat
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601};
 pub use trace::{AttemptSpan, MAX_TRACE_STATE, Span, TraceContext};
+pub use weight::{fields_weight, json_weight};

@@ -9,11 +9,15 @@ use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
 use crate::kazoo::{self, AttemptParts, Extras, WireRequest};
 use crate::log::{Batch, ReadError, Reader, Record};
-use crate::model::{AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId};
+use crate::model::{
+    AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId, fields_weight,
+};
 use crate::state::{Kind, State};
 
 const READ: usize = 256;
 const READ_BYTES: usize = 1 << 20;
+/// Bytes of rows after which a page ends: each holds what was sent.
+pub(super) const ROWS_BYTES: usize = 1 << 20;
 /// Records that one call looks at; others have their turn before the next.
 const LOOKED_AT: usize = 4096;
 
@@ -42,7 +46,7 @@ impl AttemptReader {
             (None, true) => range.start,
             (None, false) => range.end,
         };
-        let mut looked_at = 0;
+        let (mut looked_at, mut bytes) = (0, 0);
         while if query.ascending { at < range.end } else { at > range.start } {
             if looked_at >= LOOKED_AT {
                 page.next = Some(if query.ascending { at } else { at - 1 });
@@ -52,10 +56,11 @@ impl AttemptReader {
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
                 looked_at += 1;
                 let Some(document) = self.document(&hooks, query, &found) else { continue };
-                if page.rows.len() == query.limit {
+                if page.rows.len() == query.limit || bytes >= ROWS_BYTES {
                     page.next = Some(found.offset());
                     return Ok(page);
                 }
+                bytes += fields_weight(&document);
                 page.rows.push(AttemptRow { position: found.offset(), document });
             }
             at = batch.next;

@@ -84,20 +84,26 @@ impl Engine {
         };
         let cursor =
             if line.live { line.queue.cursor().max(self.live_cursor(line)) } else { line.queue.cursor() };
+        // Unsettled deliveries whose events retention has dropped, before anybody has tried to read them.
+        let first = self.events.first();
+        let lowest = line.queue.oldest().map_or(line.queue.next(), |(offset, _)| offset);
+        let dropped = (waiting > 0 && lowest < first).then_some((lowest, first));
+        let gap = dropped.or(line.gap);
+        let is_counted = self.routed >= self.events.end() && line.uncounted_until <= line.queue.next();
         let status = QueueStatus {
             state,
             paused: slot.hook.paused,
             cursor,
             log_end: self.events.end(),
             waiting,
-            waiting_exact: self.routed >= self.events.end() && line.uncounted_until <= line.queue.next(),
+            waiting_exact: is_counted && dropped.is_none(),
             in_flight: slot.in_flight,
             dead: line.totals.get(1).copied().unwrap_or(0),
             recent_failures: slot.health.recent(&slot.policy, self.now_us()),
             oldest_waiting_age_ms: None,
             next_try_at_us,
             disable_reason: slot.hook.disable_reason.clone(),
-            gap: line.gap.map(|(from, until)| Gap { from, until }),
+            gap: gap.map(|(from, until)| Gap { from, until }),
         };
         let oldest = line.queue.oldest().map(|(offset, _)| offset);
         let oldest = oldest.or_else(|| (waiting > 0).then(|| line.queue.next()));

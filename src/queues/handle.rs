@@ -8,12 +8,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::attempts::AttemptReader;
 use super::command::{Command, RawStatus};
 use super::options::Options;
+use super::places::{Place, Places};
 use super::survey::Survey;
 use super::tally::Tally;
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, AttemptPage, AttemptQuery, AttemptRow, Clock, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventPage, EventQuery, EventRow, HookId, QueueStatus,
+    EventPage, EventQuery, EventRow, EventScope, HookId, QueueStatus,
 };
 use crate::state::{LimitError, State, WriteError};
 use crate::tasks::Tasks;
@@ -30,6 +31,9 @@ pub enum AskError {
     /// The hook has as many replays as it may.
     #[error("{0} replays are running, the most allowed")]
     TooMany(usize),
+    /// Too many readings of the account wait already.
+    #[error("too many readings of the account wait already")]
+    Busy,
     /// The range has no offsets in it.
     #[error("range is empty: it starts at offset {from} and ends at {until}")]
     EmptyRange {
@@ -69,6 +73,7 @@ pub struct Queues {
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     readings: Arc<Semaphore>,
+    places: Arc<Places>,
     tally: Arc<Tally>,
 }
 
@@ -85,7 +90,7 @@ impl Queues {
         let tally = Arc::default();
         let attempts = AttemptReader { ledger, events, state, successes };
         let readings = Arc::new(Semaphore::new(READINGS));
-        Self { commands, attempts, clock, tasks, readings, tally }
+        Self { commands, attempts, clock, tasks, readings, places: Arc::default(), tally }
     }
 
     /// What the engine is to count with.
@@ -101,6 +106,11 @@ impl Queues {
         let (answer, asked) = oneshot::channel();
         self.commands.send(command(answer)).await.map_err(|_| AskError::Ended)?;
         asked.await.map_err(|_| AskError::Ended)
+    }
+
+    /// A place among the account's own for a reading that takes long.
+    pub(super) async fn place(&self, account: AccountId) -> Result<Place, AskError> {
+        self.places.take(account).await.ok_or(AskError::Busy)
     }
 
     pub(super) async fn blocking<T: Send + 'static>(
@@ -174,11 +184,16 @@ impl Queues {
 
     /// A page of attempts.
     pub async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, AskError> {
+        let _place = self.place(query.account).await?;
         self.blocking(move |reader| reader.page(&query)).await
     }
 
     /// A page of events.
     pub async fn search(&self, query: EventQuery) -> Result<EventPage, AskError> {
+        let _place = match query.scope {
+            EventScope::Account(account) => Some(self.place(account).await?),
+            EventScope::Quarantine => None,
+        };
         self.blocking(move |reader| reader.search(&query)).await
     }
 
@@ -189,11 +204,16 @@ impl Queues {
 
     /// What became of an event at an account's hooks.
     pub async fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, AskError> {
+        let _place = self.place(account).await?;
         self.blocking(move |reader| reader.deliveries(account, offset)).await
     }
 
     /// A hook's dead deliveries.
     pub async fn dead(&self, query: DeadQuery) -> Result<DeadList, AskError> {
+        let _place = match self.attempts.state.hook(query.hook) {
+            Some(hook) => Some(self.place(hook.account).await?),
+            None => None,
+        };
         self.blocking(move |reader| reader.dead(&query)).await
     }
 

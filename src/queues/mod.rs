@@ -23,6 +23,7 @@ mod ledger;
 mod moves;
 mod options;
 mod pace;
+mod places;
 mod policy;
 mod queue;
 #[cfg(test)]

@@ -18,6 +18,8 @@ use crate::state::{Expect, Kind, State, Write};
 
 /// Ended replays of one hook that are kept to be looked at.
 const KEPT: usize = 20;
+/// Reads of the log, of a megabyte each, before a count lets others read.
+const READS_OF_A_PART: usize = 8;
 
 impl Queues {
     /// Starts a replay, durably; a dry run only counts.
@@ -26,6 +28,7 @@ impl Queues {
             let may = self.ask(|answer| Command::OneMoreReplay(request.hook, answer)).await?;
             may.map_err(AskError::TooMany)?;
         }
+        let place = self.place(request.account).await?;
         let now_us = self.clock.now_us();
         let (dry_run, by) = (request.dry_run, request.by.clone());
         let job = self.blocking(move |reader| resolve(&reader, request, now_us)).await?;
@@ -35,6 +38,7 @@ impl Queues {
         if dry_run {
             return self.count(job).await;
         }
+        drop(place);
         let job = Arc::new(job);
         let mut writes = vec![put(job.id, Some(job.document()))];
         writes.extend(self.outlived(job.hook)?);
@@ -79,8 +83,15 @@ impl Queues {
         let chosen = self.chosen(&job).await?;
         let counting = job.clone();
         let hook = self.attempts.state.hook(job.hook).ok_or(AskError::NoHook)?;
-        let matched =
-            self.blocking(move |reader| count(&reader, &counting, &hook, chosen.as_deref())).await?;
+        let counting = Arc::new(counting);
+        let (mut at, mut matched) = (Some(job.from), 0);
+        // A part at a time: others have their turn in between.
+        while let Some(from) = at {
+            let (counting, hook, chosen) = (counting.clone(), hook.clone(), chosen.clone());
+            let part = move |reader| count(&reader, &counting, &hook, (from, chosen.as_deref()));
+            let (more, next) = self.blocking(part).await?;
+            (at, matched) = (next, matched + more);
+        }
         let job = job.ended(ReplayState::Done, self.clock.now_us(), [matched, 0, 0]);
         Ok(job.status(job.until, job.totals))
     }
@@ -221,14 +232,18 @@ fn resolve(reader: &AttemptReader, request: ReplayRequest, now_us: u64) -> Resul
     Ok(ReplayJob::new(request, from, until, now_us))
 }
 
+/// How many events of the next part of a range belong to the replay, and where the part after it begins.
 fn count(
     reader: &AttemptReader,
     job: &ReplayJob,
     hook: &crate::model::Hook,
-    chosen: Option<&BTreeSet<u64>>,
-) -> Result<u64, ReadError> {
-    let (mut at, mut matched) = (job.from, 0);
-    while at < job.until {
+    (from, chosen): (u64, Option<&BTreeSet<u64>>),
+) -> Result<(u64, Option<u64>), ReadError> {
+    let (mut at, mut matched) = (from, 0);
+    for _ in 0..READS_OF_A_PART {
+        if at >= job.until {
+            return Ok((matched, None));
+        }
         let batch = if hook.include_subaccounts {
             reader.events.read(at, 4096, 1 << 20)?
         } else {
@@ -249,9 +264,9 @@ fn count(
             }
         }
         if batch.next <= at {
-            break;
+            return Ok((matched, None));
         }
         at = batch.next;
     }
-    Ok(matched)
+    Ok((matched, Some(at)))
 }

@@ -5,12 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::attempts::AttemptReader;
+use super::attempts::{AttemptReader, ROWS_BYTES};
 use super::damaged::{EVENT_DAMAGED, Found, found, unreadable};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
-    Encoding, Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, gregorian_seconds,
+    Encoding, Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, fields_weight,
+    gregorian_seconds,
 };
 
 /// Records of one read; they may be large.
@@ -28,7 +29,7 @@ impl AttemptReader {
         };
         let range = self.events.offsets_in(query.from_us..query.until_us)?;
         let (first, end) = (range.start, range.end);
-        let mut page = EventPage::default();
+        let (mut page, mut bytes) = (EventPage::default(), 0);
         let mut at = match (query.start, query.ascending) {
             (Some(start), true) => start.max(first),
             (Some(start), false) => start.saturating_add(1).min(end),
@@ -44,10 +45,11 @@ impl AttemptReader {
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
                 page.looked_at += 1;
                 let Some(row) = self.found(&found, query) else { continue };
-                if page.rows.len() == query.limit {
+                if page.rows.len() == query.limit || bytes >= ROWS_BYTES {
                     page.next = Some(found.offset());
                     return Ok(page);
                 }
+                bytes += fields_weight(&row.document);
                 page.rows.push(row);
             }
             at = batch.next;

@@ -21,6 +21,8 @@ const SHORT_BYTES: usize = 256;
 /// Names of changed fields, and bytes of each.
 const MOST_NAMES: usize = 64;
 const NAME_BYTES: usize = 128;
+/// Bytes of entries after which a page ends.
+const PAGE_BYTES: usize = 1 << 20;
 /// What is shown in place of a secret.
 const MASK: &str = "***";
 /// A field whose name holds one of these is a secret.
@@ -208,14 +210,15 @@ pub(super) fn page(trail: &Reader, query: &AuditQuery) -> Result<AuditPage, Read
         (None, true) => first,
         (None, false) => end,
     };
-    let mut page = AuditPage::default();
+    let (mut page, mut bytes) = (AuditPage::default(), 0);
     while if query.ascending { at < end } else { at > first } {
         let (records, next) = step(trail, query, at, (first, end))?;
         for record in records {
-            if page.rows.len() == query.limit {
+            if page.rows.len() == query.limit || bytes >= PAGE_BYTES {
                 page.next = Some(record.offset);
                 return Ok(page);
             }
+            bytes += record.payload.len();
             page.rows.extend(row(&record).map(|row| (record.offset, row)));
         }
         if next == at {

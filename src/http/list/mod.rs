@@ -103,7 +103,11 @@ impl List {
         let mut rows = Vec::new();
         while let Some(more) = walk.next().await? {
             rows.extend(more);
-            if rows.len() > paging.most {
+            // A page ends before it is too large; what is asked for as a whole is refused.
+            let is_whole = paging.size.is_none();
+            if rows.len() > paging.most
+                || is_whole && paging.most_bytes.is_some_and(|most| walk.bytes() > most)
+            {
                 return Err(ApiError::range_too_large());
             }
         }

@@ -15,6 +15,9 @@ use crate::state::hex;
 /// Rows that are read at a time, unless `chunk_size` says otherwise: KAZOO's `load_view_chunk_size`.
 const CHUNK: usize = 50;
 
+/// And at most: each may be as large as a document.
+const MOST_CHUNK: usize = 500;
+
 /// Tells our keys from plain text that happens to be base64url.
 const KEY_MARK: u8 = 1;
 
@@ -33,6 +36,8 @@ pub(super) struct Paging {
     pub(super) chunk: usize,
     /// Rows of one envelope at most.
     pub(super) most: usize,
+    /// Bytes of one envelope's rows at most, unless one row alone is larger; `None`: it is written as it is read.
+    pub(super) most_bytes: Option<usize>,
 }
 
 impl Paging {
@@ -48,8 +53,9 @@ impl Paging {
             start: key("start_key"),
             end: key("end_key"),
             ascending: request.flag("ascending") || request.query("descending") == Some("false"),
-            chunk: chunk.unwrap_or(CHUNK).min(most).max(1),
+            chunk: chunk.unwrap_or(CHUNK).min(most).clamp(1, MOST_CHUNK),
             most,
+            most_bytes: (form == Form::Page).then_some(options.max_page_bytes),
         })
     }
 }

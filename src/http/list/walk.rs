@@ -9,6 +9,10 @@ use super::paging::{Paging, encode_key};
 use super::source::{Ask, Source};
 use crate::http::errors::ApiError;
 use crate::http::reply::Page;
+use crate::model::json_weight;
+
+/// Bytes of rows after which what is read at a time ends.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// A list under way. At most two chunks of rows are in memory.
 pub(in crate::http) struct Walk {
@@ -19,6 +23,8 @@ pub(in crate::http) struct Walk {
     at: Option<String>,
     is_over: bool,
     served: usize,
+    /// Bytes of the rows that were served.
+    bytes: usize,
     first: Option<String>,
     next: Option<String>,
 }
@@ -26,13 +32,14 @@ pub(in crate::http) struct Walk {
 impl Walk {
     pub(super) fn new(source: Box<dyn Source>, filters: Filters, paging: &Paging) -> Self {
         let (paging, at) = (paging.clone(), paging.start.clone());
-        Self { source, filters, paging, at, is_over: false, served: 0, first: None, next: None }
+        Self { source, filters, paging, at, is_over: false, served: 0, bytes: 0, first: None, next: None }
     }
 
     /// The next rows; `None` when the page is full or the list over.
     pub(in crate::http) async fn next(&mut self) -> Result<Option<Vec<Value>>, ApiError> {
         let mut rows = Vec::new();
-        while !self.is_over && rows.len() < self.paging.chunk {
+        let enough = self.bytes.saturating_add(CHUNK_BYTES);
+        while !self.is_over && rows.len() < self.paging.chunk && self.bytes < enough {
             let ask = Ask { from: self.at.take(), ascending: self.paging.ascending, most: self.most() };
             let batch = self.source.batch(ask).await?;
             self.at = batch.next;
@@ -45,11 +52,13 @@ impl Walk {
                 if !self.filters.match_item(&item) {
                     continue;
                 }
-                if self.paging.size == Some(self.served) {
+                let weight = json_weight(&item.row);
+                if self.paging.size == Some(self.served) || self.is_heavy(weight) {
                     (self.is_over, self.next) = (true, Some(key));
                     break;
                 }
                 self.served += 1;
+                self.bytes += weight;
                 self.first.get_or_insert(key);
                 rows.push(item.row);
             }
@@ -67,6 +76,17 @@ impl Walk {
         let missing = self.paging.size.map(|size| size.saturating_sub(self.served).saturating_add(1));
         let chunk = self.paging.chunk;
         missing.filter(|_| self.filters.is_empty()).map_or(chunk, |missing| missing.min(chunk))
+    }
+
+    /// Whether a row of so many bytes is too much for a page that has rows already.
+    fn is_heavy(&self, weight: usize) -> bool {
+        let over = |most: usize| self.bytes.saturating_add(weight) > most;
+        self.served > 0 && self.paging.size.is_some() && self.paging.most_bytes.is_some_and(over)
+    }
+
+    /// Bytes of the rows so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn is_behind_the_end(&self, key: &str) -> bool {

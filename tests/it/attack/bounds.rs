@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::app::{Api, TestApp};
+use crate::support::look::{LONG, events_of, settled};
 use crate::support::process::Process;
+use crate::support::receiver::{Mood, Receiver};
+use crate::support::wait::eventually;
 use crate::torture::small_disk::SmallDisk;
 
 /// An account below the master's and a client that is logged in with its own key.
@@ -172,4 +175,70 @@ async fn an_operator_may_clean_up_on_a_disk_that_takes_no_more_changes() {
     disk.empty();
     let made = tokio::time::timeout(Duration::from_secs(60), master.account_below(&master.account, "next"));
     made.await.unwrap();
+}
+
+/// The rows of a list and its pages, none of which is large.
+async fn walked(api: &Api, path: &str) -> (usize, usize) {
+    let (mut rows, mut pages, mut start) = (0, 0, String::new());
+    loop {
+        let page = api.own("GET", &format!("{path}{start}"), None).await;
+        assert_eq!(page.status, 200);
+        let bytes = page.body.to_string().len();
+        assert!(bytes < 1_200_000, "{bytes} bytes in a page");
+        (rows, pages) = (rows + page.data().as_array().unwrap().len(), pages + 1);
+        match page.body["next_start_key"].as_str() {
+            Some(next) => start = format!("&start_key={next}"),
+            None => return (rows, pages),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_by_its_bytes_and_the_next_one_goes_on() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&["http.max_page_bytes=1048576"]).await;
+    let data = json!({"filling": "x".repeat(60_000)});
+    let hook = app.api.hook(json!({"uri": receiver.uri("/"), "custom_data": data})).await;
+    app.api.publish(&events_of("one", 0..60)).await;
+    settled(&app.api, &hook).await;
+    // The last attempts are listed when the ledger has them.
+    let pages = eventually("all attempts are listed", LONG, || async {
+        let (rows, pages) = walked(&app.api, &format!("/webhooks/{hook}/attempts?page_size=10000")).await;
+        (rows == 60).then_some(pages)
+    })
+    .await;
+    assert!(pages >= 4, "{pages} pages");
+    let whole = app.api.own("GET", &format!("/webhooks/{hook}/attempts?paginate=false"), None).await;
+    assert_eq!(whole.status, 416, "a whole list that is too large for one answer");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn attempts_under_way_count_what_their_hook_adds_to_small_events() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::After(Duration::from_millis(100), Box::new(Mood::Ok)));
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["limits.max_document_bytes=1000000", "delivery.body_memory_bytes=8388608"];
+    let process = Process::serve(dir.path(), &settings.map(str::to_owned)).await;
+    let api = process.api().await;
+    let mut hooks = Vec::new();
+    for _ in 0..4 {
+        let data = json!({"filling": "x".repeat(500_000)});
+        hooks
+            .push(api.hook(json!({"uri": receiver.uri("/"), "custom_data": data, "ordering": "none"})).await);
+    }
+    // From here on the highest is measured anew.
+    std::fs::write(format!("/proc/{}/clear_refs", process.pid()), "5").unwrap();
+    let before = process.memory();
+    for call in 0..8 {
+        api.publish(&events_of(&format!("call-{call}"), 0..4)).await;
+    }
+    for hook in &hooks {
+        settled(&api, hook).await;
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
+    let highest = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let highest = highest.split_whitespace().next().unwrap().parse::<usize>().unwrap() << 10;
+    assert!(highest.saturating_sub(before) < 80 << 20, "{before} bytes before, {highest} at most");
+    assert!(receiver.most_in_flight() <= 8, "{} attempts at once", receiver.most_in_flight());
 }

@@ -1,0 +1,93 @@
+//! What one account takes from all: bytes of events, the log, readings of it.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::app::{Api, TestApp, call_event};
+use crate::support::look::{events_of, queue_when};
+
+/// An account below the master's and a client that is logged in with its own key.
+async fn tenant(app: &TestApp, name: &str) -> Api {
+    let account = app.api.account_below(&app.api.account, name).await;
+    let path = format!("/v2/accounts/{account}/api_keys");
+    let made = app.api.call("PUT", &path, Some(json!({"data": {}}))).await;
+    app.client_with(made.data()["api_key"].as_str().unwrap()).await
+}
+
+fn large_event(call: &str, number: u64, bytes: usize) -> Value {
+    let mut event = call_event("CHANNEL_CREATE", call, number);
+    event["Custom-Channel-Vars"] = json!({"Filling": "x".repeat(bytes)});
+    event
+}
+
+#[tokio::test]
+async fn an_account_hands_in_events_at_its_rate_and_delays_nobody_else_s() {
+    let mut app =
+        TestApp::with(&["ingest.http_burst_bytes=1048576", "ingest.http_bytes_per_second=1024"]).await;
+    let (noisy, victim) = (tenant(&app, "noisy").await, tenant(&app, "victim").await);
+    let mut taken = 0;
+    let mut refused = None;
+    for number in 0..64 {
+        let body = json!({"data": [large_event("c", number, 64 << 10)]});
+        let answer = noisy.own("PUT", "/events", Some(body)).await;
+        match answer.status {
+            201 => taken += 1,
+            _ => refused = Some(answer),
+        }
+    }
+    let refused = refused.expect("more than the rate is refused");
+    assert!((10..20).contains(&taken), "{taken} taken");
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(
+        refused.data()["message"].as_str().unwrap().contains("ingest.http_bytes_per_second"),
+        "{refused:?}"
+    );
+    // Small ones cost something, too.
+    let many = events_of("small", 0..2000);
+    assert_eq!(noisy.own("PUT", "/events", Some(json!({"data": many}))).await.status, 429);
+    assert_eq!(victim.publish(&events_of("v", 0..100)).await.len(), 100);
+    assert_eq!(app.api.publish(&events_of("m", 0..2000)).await.len(), 2000, "the master account has no rate");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_queue_shows_the_gap_that_retention_made_in_it() {
+    let settings = ["log.segment_bytes=65536", "retention.max_bytes=1048576"];
+    let mut app = TestApp::with(&settings).await;
+    let hook = app.api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
+    assert_eq!(app.api.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
+    let first = app.api.publish(&events_of("one", 0..5)).await;
+    let queue = queue_when(&app.api, &hook, "five wait", |q| q["waiting"] == 5).await;
+    assert!(queue["gap"].is_null() && queue["waiting_exact"] == true, "{queue}");
+    let other = tenant(&app, "other").await;
+    for number in 0..32 {
+        other.publish(&[large_event("c", number, 60_000)]).await;
+    }
+    let queue = app.api.queue(&hook).await;
+    assert_eq!(queue["gap"]["from"], first[0], "{queue}");
+    assert!(queue["gap"]["until"].as_u64() > Some(first[4]) && queue["waiting_exact"] == false, "{queue}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others_are_answered() {
+    let mut app = TestApp::start().await;
+    let (noisy, victim) = (tenant(&app, "noisy").await, tenant(&app, "victim").await);
+    let hook = noisy.hook(json!({"uri": "http://127.0.0.1:9/", "enabled": false})).await;
+    for number in 0..40 {
+        // More than one part of a count.
+        noisy.publish(&[large_event("c", number, 256 << 10)]).await;
+    }
+    let path = format!("/webhooks/{hook}/replay?dry_run=true");
+    let body = || Some(json!({"data": {"from_offset": 0}}));
+    let (runs, searched) = tokio::join!(
+        join_all((0..48).map(|_| noisy.own("POST", &path, body()))),
+        victim.own("GET", "/events", None),
+    );
+    assert_eq!(searched.status, 200, "{searched:?}");
+    let counted: Vec<_> = runs.iter().filter(|run| run.status == 200).collect();
+    assert!(counted.iter().all(|run| run.data()["matched"] == 40), "{counted:?}");
+    assert!(counted.len() >= 16 && runs.iter().all(|run| matches!(run.status, 200 | 429)), "{runs:?}");
+    assert!(counted.len() < 48, "so many at once are not all taken");
+    app.stop().await;
+}
