@@ -12,8 +12,11 @@ use super::room::{LARGE, Room, Taken};
 use super::send::{Caps, send};
 use super::spans::Tracing;
 use super::transport::Transport;
-use crate::log::Reader;
-use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Job, LogIds, TransportError};
+use crate::log::{ReadError, Reader};
+use crate::model::{
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Failure, Job, LogIds, OwnFault, TransportError,
+    Unsendable,
+};
 use crate::state::State;
 
 /// What every attempt needs.
@@ -38,13 +41,17 @@ pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
         Ok(record) => record.map(|r| r.payload).ok_or(AttemptResult::Expired),
         Err(error) => {
             tracing::error!(offset, %error, "event cannot be read from the log");
-            Err(UNREADABLE)
+            Err(match error {
+                // The same bytes are read again by every later try.
+                ReadError::Damaged { .. } => AttemptResult::Unsendable(Unsendable::Damaged),
+                _ => UNREADABLE,
+            })
         }
     }
 }
 
 /// The log could not give a record.
-const UNREADABLE: AttemptResult = AttemptResult::Failed(TransportError::Other);
+const UNREADABLE: AttemptResult = AttemptResult::Ours(OwnFault::LogUnreadable);
 
 impl Maker {
     /// Makes it.
@@ -106,7 +113,7 @@ impl Maker {
             Err(reason) => return (unsent(job, &reason), max_tries),
         };
         if self.transport.guard.forbids(&request.address.url) {
-            return (AttemptResult::Failed(TransportError::ForbiddenAddress), max_tries);
+            return (AttemptResult::failed(TransportError::ForbiddenAddress), max_tries);
         }
         let sending = self.transport.current();
         let caps = Caps::of(&sending.limits);
@@ -143,10 +150,10 @@ impl Maker {
 fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
     match reason {
         NoRequest::Filtered => AttemptResult::NothingToSend,
-        NoRequest::InvalidUri => AttemptResult::Failed(TransportError::InvalidUri),
-        NoRequest::Unsendable(_) => {
-            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "delivery skipped");
-            AttemptResult::NothingToSend
+        NoRequest::InvalidUri => AttemptResult::failed(TransportError::InvalidUri),
+        NoRequest::Unsendable(why) => {
+            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "event can never be sent");
+            AttemptResult::Unsendable(*why)
         }
     }
 }
@@ -160,9 +167,20 @@ fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
         AttemptResult::Answered(response) => {
             tracing::info!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, status = response.status, "attempt failed");
         }
-        AttemptResult::Failed(error) => {
-            tracing::info!(%hook_id, offset, attempt = job.attempt, duration_ms = ms, error = error.text(), "attempt failed");
+        AttemptResult::Failed(Failure { error, detail }) => {
+            tracing::info!(
+                %hook_id, offset, attempt = job.attempt, duration_ms = ms, error = error.text(), detail,
+                "attempt failed"
+            );
         }
+        AttemptResult::Ours(fault) => {
+            tracing::warn!(
+                %hook_id, offset, attempt = job.attempt, error = fault.text(),
+                "attempt could not be made; this machine lacks something, and the receiver is not charged"
+            );
+        }
+        // `unsent` or `fetch` has said why.
+        AttemptResult::Unsendable(_) => {}
         AttemptResult::NothingToSend | AttemptResult::Expired => {
             tracing::debug!(%hook_id, offset, attempt = job.attempt, "nothing to send");
         }

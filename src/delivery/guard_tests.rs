@@ -83,7 +83,7 @@ async fn a_name_that_moves_to_a_forbidden_address_is_never_connected_to_there() 
         let result = get(&guard, port).await;
         assert_eq!(is_delivered(&result), reaches, "{result:?}");
         if !reaches {
-            assert_eq!(result, AttemptResult::Failed(TransportError::ForbiddenAddress));
+            assert_eq!(result, AttemptResult::failed(TransportError::ForbiddenAddress));
         }
     }
     let counts = [&asked, &allowed, &inside].map(|count| count.load(Ordering::Relaxed));
@@ -97,12 +97,12 @@ async fn of_an_answer_that_mixes_addresses_only_those_that_are_allowed_are_tried
     // Nobody listens at the allowed address: the client must not fall back to the other one.
     let (guard, _) = answering(&[&["127.0.0.2", "127.0.0.1", "::ffff:127.0.0.2"]], &allow);
     let result = get(&guard, port).await;
-    assert_eq!(result, AttemptResult::Failed(TransportError::Refused));
+    assert_eq!(result, AttemptResult::failed(TransportError::Refused));
     assert_eq!(inside.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn a_name_without_addresses_is_told_from_a_forbidden_one() {
     let (guard, _) = answering(&[&[]], &[]);
-    assert_eq!(get(&guard, 9).await, AttemptResult::Failed(TransportError::NameNotFound));
+    assert_eq!(get(&guard, 9).await, AttemptResult::failed(TransportError::NameNotFound));
 }

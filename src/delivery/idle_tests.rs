@@ -137,6 +137,6 @@ async fn a_connection_that_breaks_off_within_its_answer_is_a_failure_and_not_use
         let (result, ended) = tokio::join!(get(&client, &receiver.url), async {
             drop(receiver.connections.recv().await.unwrap());
         });
-        assert_eq!((result, ended), (AttemptResult::Failed(TransportError::Closed), ()));
+        assert_eq!((result, ended), (AttemptResult::failed(TransportError::Closed), ()));
     }
 }

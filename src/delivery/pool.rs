@@ -148,7 +148,10 @@ impl Delivery {
             let failed = match &attempt.result {
                 AttemptResult::Answered(response) => !(200..300).contains(&response.status),
                 AttemptResult::Failed(_) => true,
-                AttemptResult::NothingToSend | AttemptResult::Expired => false,
+                AttemptResult::Ours(_)
+                | AttemptResult::Unsendable(_)
+                | AttemptResult::NothingToSend
+                | AttemptResult::Expired => false,
             };
             let queue = attempt.key.queue;
             // Other attempts under way share its room for large events.

@@ -16,8 +16,10 @@ use url::Url;
 use super::client::{Address, Outgoing};
 use super::room::Share;
 use super::sign::signature;
-use crate::kazoo::{self, Extras};
-use crate::model::{AccountId, DeliveryId, Event, Family, Format, Hook, Job, Verb, fields_weight};
+use crate::kazoo::{self, Extras, PayloadError};
+use crate::model::{
+    AccountId, DeliveryId, Event, Family, Format, Hook, Job, Unsendable, Verb, fields_weight,
+};
 
 /// The name that receivers see.
 const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
@@ -45,8 +47,8 @@ pub(super) struct Target {
 pub(super) enum NoRequest {
     #[error("hook's filter leaves nothing to send")]
     Filtered,
-    #[error("event cannot be sent: {0}")]
-    Unsendable(String),
+    #[error("{}", .0.text())]
+    Unsendable(Unsendable),
     #[error("hook's uri is not usable")]
     InvalidUri,
 }
@@ -107,23 +109,25 @@ impl Target {
         record: &[u8],
         around: &Surroundings<'_>,
     ) -> Result<Outgoing, NoRequest> {
-        let event = Event::decode(record).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
+        let event = Event::decode(record).map_err(|_| NoRequest::Unsendable(Unsendable::Damaged))?;
         let reseller_id = event.account.and_then(|account| (around.reseller_of)(account));
         let extras = Extras { cluster_id: around.cluster_id, reseller_id };
         let payload = kazoo::payload(&event, &self.hook, &extras)
-            .map_err(|e| NoRequest::Unsendable(e.to_string()))?
+            .map_err(|error| unsendable(&error))?
             .ok_or(NoRequest::Filtered)?;
-        let wire =
-            kazoo::wire_request(&self.hook, &payload).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
+        let wire = kazoo::wire_request(&self.hook, &payload).map_err(|error| unsendable(&error))?;
         let address = if wire.verb == Verb::Get {
             // The payload is in it.
+            if self.address.is_none() {
+                return Err(NoRequest::InvalidUri);
+            }
             let mut url = Url::parse(&wire.url).map_err(|_| NoRequest::InvalidUri)?;
             take_credentials(&mut url);
-            Address::new(url).map(Arc::new)
+            // The hook's own URI is usable, so the payload makes the difference.
+            Address::new(url).map(Arc::new).ok_or(NoRequest::Unsendable(Unsendable::TooLong))?
         } else {
-            self.address.clone()
+            self.address.clone().ok_or(NoRequest::InvalidUri)?
         };
-        let address = address.ok_or(NoRequest::InvalidUri)?;
         let mut headers = HeaderMap::with_capacity(HEADERS.max(self.headers.len() + 8));
         headers.extend(self.headers.iter().cloned());
         if let Some(content_type) = wire.content_type {
@@ -209,12 +213,19 @@ pub(super) struct Surroundings<'a> {
 
 /// The target that an event of a callflow brings with it.
 pub(super) fn one_shot_target(record: &[u8]) -> Result<Target, NoRequest> {
-    let event = Event::decode(record).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
+    let event = Event::decode(record).map_err(|_| NoRequest::Unsendable(Unsendable::Damaged))?;
     if event.family != Some(Family::Callflow) {
         return Err(NoRequest::Filtered);
     }
-    let hook = kazoo::one_shot(&event).map_err(|e| NoRequest::Unsendable(e.to_string()))?;
+    let hook = kazoo::one_shot(&event).map_err(|_| NoRequest::Unsendable(Unsendable::NoPayload))?;
     Ok(Target::new(Arc::new(hook)))
+}
+
+fn unsendable(error: &PayloadError) -> NoRequest {
+    NoRequest::Unsendable(match error {
+        PayloadError::FormTooLarge => Unsendable::FormTooLarge,
+        _ => Unsendable::NoPayload,
+    })
 }
 
 /// Takes user and password out of a URL; they go into `Authorization` as with KAZOO (`webhooks.md` 4.1).

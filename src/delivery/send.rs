@@ -43,10 +43,10 @@ pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us:
     // The time is looked at first: an answer that came too late does not count, however late this is polled.
     tokio::select! {
         biased;
-        () = sleep(limit) => AttemptResult::Failed(TransportError::Timeout),
+        () = sleep(limit) => AttemptResult::failed(TransportError::Timeout),
         answered = answer(client, request, caps, now_us) => match answered {
             Ok(response) => AttemptResult::Answered(response),
-            Err(error) => AttemptResult::Failed(error),
+            Err(error) => AttemptResult::failed(error),
         },
     }
 }

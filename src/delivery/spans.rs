@@ -34,7 +34,12 @@ impl<'a> Tracing<'a> {
             account: job.hook.account,
             attempt: job.attempt,
             status: if let AttemptResult::Answered(response) = result { Some(response.status) } else { None },
-            error: if let AttemptResult::Failed(error) = result { Some(error.text()) } else { None },
+            error: match result {
+                AttemptResult::Failed(failure) => Some(failure.error.text()),
+                AttemptResult::Ours(fault) => Some(fault.text()),
+                AttemptResult::Unsendable(reason) => Some(reason.text()),
+                AttemptResult::Answered(_) | AttemptResult::NothingToSend | AttemptResult::Expired => None,
+            },
             began_us,
             ended_us,
         };

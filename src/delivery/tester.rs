@@ -69,16 +69,15 @@ impl Inner {
         let mut request = match Target::new(hook).request(&job, record, &surroundings) {
             Ok(request) => request,
             Err(NoRequest::InvalidUri) => {
-                return tested(None, AttemptResult::Failed(TransportError::InvalidUri), 0);
+                return tested(None, AttemptResult::failed(TransportError::InvalidUri), 0);
             }
-            Err(NoRequest::Filtered | NoRequest::Unsendable(_)) => {
-                return tested(None, AttemptResult::NothingToSend, 0);
-            }
+            Err(NoRequest::Filtered) => return tested(None, AttemptResult::NothingToSend, 0),
+            Err(NoRequest::Unsendable(why)) => return tested(None, AttemptResult::Unsendable(why), 0),
         };
         request.headers.insert("x-test", HeaderValue::from_static("true"));
         let shown = shown(&request);
         if self.transport.guard.forbids(&request.address.url) {
-            return tested(Some(shown), AttemptResult::Failed(TransportError::ForbiddenAddress), 0);
+            return tested(Some(shown), AttemptResult::failed(TransportError::ForbiddenAddress), 0);
         }
         let sending = self.transport.current();
         let caps = Caps { always: true, ..Caps::of(&sending.limits) };

@@ -124,11 +124,22 @@ fn outcome(parts: &AttemptParts<'_>) -> Object {
             }
             put_response(&mut out, response);
         }
-        AttemptResult::Failed(error) => {
+        AttemptResult::Failed(failure) => {
             out.insert("reason".to_owned(), "kazoo http client error".into());
-            out.insert("client_error".to_owned(), error.text().into());
+            out.insert("client_error".to_owned(), failure.error.text().into());
+            if let Some(detail) = &failure.detail {
+                out.insert("client_error_detail".to_owned(), (**detail).into());
+            }
             out.insert("retries".to_owned(), counter.into());
             out.insert("retries_left".to_owned(), left(counter));
+        }
+        AttemptResult::Ours(fault) => {
+            out.insert("reason".to_owned(), "switchhook could not make the attempt".into());
+            out.insert("client_error".to_owned(), fault.text().into());
+        }
+        AttemptResult::Unsendable(reason) => {
+            out.insert("reason".to_owned(), "the event can never be sent".into());
+            out.insert("client_error".to_owned(), reason.text().into());
         }
         AttemptResult::NothingToSend => {
             out.insert("reason".to_owned(), "nothing to send".into());

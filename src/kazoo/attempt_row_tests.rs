@@ -64,7 +64,7 @@ fn an_answer_that_fails_has_kazoos_fields() {
 
 #[test]
 fn a_transport_error_keeps_kazoos_odd_count() {
-    let refused = AttemptResult::Failed(TransportError::Refused);
+    let refused = AttemptResult::failed(TransportError::Refused);
     let first = row(&hook("object"), 1, &refused, false);
     assert_eq!((&first["retries"], &first["retries_left"]), (&json!(3), &json!(3)));
     assert_eq!(
@@ -77,7 +77,7 @@ fn a_transport_error_keeps_kazoos_odd_count() {
 #[test]
 fn all_fields_of_a_row_are_named() {
     let answered = AttemptResult::Answered(Response { status: 503, ..Response::default() });
-    let results = [answered, AttemptResult::Failed(TransportError::Tls), AttemptResult::Expired];
+    let results = [answered, AttemptResult::failed(TransportError::Tls), AttemptResult::Expired];
     let rows = results.iter().map(|result| row(&hook("all"), 1, result, false));
     let found: Vec<String> =
         rows.flat_map(|row| row.as_object().unwrap().clone()).map(|(key, _)| key).collect();

@@ -119,13 +119,110 @@ impl TransportError {
     }
 }
 
+/// Why no answer came, and what a person needs to know to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind of failure.
+    pub error: TransportError,
+    /// One sentence, for example which certificate expired when.
+    pub detail: Option<Box<str>>,
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        Self { error, detail: None }
+    }
+}
+
+/// What this machine lacked, so that an attempt ended before its first packet could leave.
+///
+/// The receiver has no part in it: such an attempt uses up no try and never counts towards disabling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum OwnFault {
+    /// No file descriptor for a connection.
+    NoFile = 64,
+    /// No place for a name lookup.
+    NoLookupPlace = 65,
+    /// No memory, or no port, for a connection.
+    NoMemory = 66,
+    /// No thread.
+    NoThread = 67,
+    /// The event's record could not be read just now.
+    LogUnreadable = 68,
+}
+
+impl OwnFault {
+    const ALL: [Self; 5] =
+        [Self::NoFile, Self::NoLookupPlace, Self::NoMemory, Self::NoThread, Self::LogUnreadable];
+
+    /// The stable text shown as `client_error`.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoFile => "switchhook: no free file descriptor",
+            Self::NoLookupPlace => "switchhook: no free place for a name lookup",
+            Self::NoMemory => "switchhook: no memory or port for a connection",
+            Self::NoThread => "switchhook: no thread",
+            Self::LogUnreadable => "switchhook: events log could not be read",
+        }
+    }
+
+    /// The fault behind the byte that the ledger stores.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| *fault as u8 == byte)
+    }
+}
+
+/// Why an event can never be sent to a hook, however often it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Unsendable {
+    /// The URI with the payload in its query is longer than a request may have.
+    TooLong = 96,
+    /// The payload has no form of a permitted size.
+    FormTooLarge = 97,
+    /// The event's record in the log is damaged.
+    Damaged = 98,
+    /// The event holds no payload that can be made for the hook.
+    NoPayload = 99,
+}
+
+impl Unsendable {
+    const ALL: [Self; 4] = [Self::TooLong, Self::FormTooLarge, Self::Damaged, Self::NoPayload];
+
+    /// The stable text shown as `client_error`.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::TooLong => "unsendable: the URI with its query is too long; use POST",
+            Self::FormTooLarge => "unsendable: the form is too large; use the format json",
+            Self::Damaged => "unsendable: the event's record is damaged",
+            Self::NoPayload => "unsendable: the event has no payload for this hook",
+        }
+    }
+
+    /// The reason behind the byte that the ledger stores.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == byte)
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptResult {
     /// The receiver answered.
     Answered(Response),
     /// It did not.
-    Failed(TransportError),
+    Failed(Failure),
+    /// This machine lacked something, and nothing was sent.
+    Ours(OwnFault),
+    /// The event can never be sent to this hook.
+    Unsendable(Unsendable),
     /// The hook's filters or the event's form say that there is nothing to send.
     NothingToSend,
     /// Retention has dropped the event.
@@ -171,4 +268,12 @@ pub struct Attempt {
     pub duration_us: u64,
     /// When it ended, microseconds since 1970.
     pub ended_us: u64,
+}
+
+impl AttemptResult {
+    /// A failure without further detail.
+    #[must_use]
+    pub fn failed(error: TransportError) -> Self {
+        Self::Failed(error.into())
+    }
 }

@@ -21,7 +21,10 @@ mod weight;
 pub use account::{Account, FailureLimits};
 pub use actor::Actor;
 pub use address::forbidden;
-pub use attempt::{Attempt, AttemptResult, Job, JobKey, Response, SentRequest, Tested, TransportError};
+pub use attempt::{
+    Attempt, AttemptResult, Failure, Job, JobKey, OwnFault, Response, SentRequest, Tested, TransportError,
+    Unsendable,
+};
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;
 pub use filter::EventFilter;

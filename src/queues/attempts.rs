@@ -128,7 +128,9 @@ impl AttemptReader {
         let event = self.state.settings().log_ids.event_id(attempt.offset);
         let result = match attempt.ending.clone() {
             Ending::Answered(response) => AttemptResult::Answered(response),
-            Ending::Failed(error) => AttemptResult::Failed(error),
+            Ending::Failed(failure) => AttemptResult::Failed(failure),
+            Ending::Ours(fault) => AttemptResult::Ours(fault),
+            Ending::Unsendable(reason) => AttemptResult::Unsendable(reason),
         };
         let mut row = kazoo::attempt_row(&AttemptParts {
             hook,

@@ -48,6 +48,10 @@ pub enum Class {
     },
     /// 410: the receiver wants no more.
     Gone,
+    /// This machine could not make the attempt: tried again, and nothing is counted.
+    Ours,
+    /// It can never be sent.
+    Unsendable,
 }
 
 /// Classifies a result by the hook's own rule of success.
@@ -55,6 +59,8 @@ pub enum Class {
 pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
     let response = match result {
         AttemptResult::NothingToSend | AttemptResult::Expired => return Class::Skipped,
+        AttemptResult::Ours(_) => return Class::Ours,
+        AttemptResult::Unsendable(_) => return Class::Unsendable,
         AttemptResult::Failed(_) => return Class::Failed { retry_after_ms: None },
         AttemptResult::Answered(response) => response,
     };

@@ -3,17 +3,20 @@
 //! A successful attempt is about 27 bytes of payload; request and event are not repeated, they can be made
 //! again from the events log and the hook.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
 use super::entry::Past;
 use super::lane::LaneKey;
-use crate::model::{Id, Response, TransportError};
+use crate::model::{Failure, Id, OwnFault, Response, TransportError, Unsendable};
 
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
 pub const CHECKPOINT_TAG: u64 = 0;
 /// The log tag of the record that completes a checkpoint.
 pub const CHECKPOINT_END_TAG: u64 = 1;
+
+/// Bytes of a failure's sentence that are kept at most.
+const MAX_DETAIL: usize = 300;
 
 /// What an attempt led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,7 +55,12 @@ pub enum Ending {
     /// An HTTP answer; headers and body only for failures.
     Answered(Response),
     /// None.
-    Failed(TransportError),
+    #[serde(serialize_with = "failure")]
+    Failed(Failure),
+    /// Nothing was sent, for want of something here.
+    Ours(OwnFault),
+    /// The event can never be sent to this hook.
+    Unsendable(Unsendable),
 }
 
 /// One attempt.
@@ -216,10 +224,15 @@ fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
         put_number(out, n);
     }
     match &a.ending {
-        Ending::Failed(error) => {
-            put_number(out, 0);
-            out.push(*error as u8);
+        Ending::Failed(Failure { error, detail }) => {
+            out.extend_from_slice(&[0, *error as u8]);
+            // Records of earlier versions end here.
+            if let Some(detail) = detail {
+                put_bytes(out, cut(detail).as_bytes());
+            }
         }
+        Ending::Ours(fault) => out.extend_from_slice(&[0, *fault as u8]),
+        Ending::Unsendable(reason) => out.extend_from_slice(&[0, *reason as u8]),
         Ending::Answered(response) => {
             put_number(out, u64::from(response.status));
             if a.outcome != Outcome::Delivered {
@@ -248,12 +261,34 @@ fn decode_attempt(f: &mut Fields<'_>) -> Result<AttemptRecord, DecodeRecordError
     let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
     let ending = match f.small()? {
         0 => {
-            let error = TransportError::from_byte(f.byte()?);
-            Ending::Failed(error.ok_or(DecodeRecordError::Unknown("transport error"))?)
+            let byte = f.byte()?;
+            let ours = OwnFault::from_byte(byte).map(Ending::Ours);
+            let ending = ours.or_else(|| Unsendable::from_byte(byte).map(Ending::Unsendable));
+            match ending {
+                Some(ending) => ending,
+                None => Ending::Failed(decode_failure(f, byte)?),
+            }
         }
         status => Ending::Answered(decode_response(f, status, outcome)?),
     };
     Ok(AttemptRecord { queue, offset, attempt, tries, tries_left, outcome, ending, duration_us, due_us })
+}
+
+fn decode_failure(f: &mut Fields<'_>, byte: u8) -> Result<Failure, DecodeRecordError> {
+    let error = TransportError::from_byte(byte).ok_or(DecodeRecordError::Unknown("transport error"))?;
+    let detail = if f.0.is_empty() { None } else { Some(f.text()?.into_boxed_str()) };
+    Ok(Failure { error, detail })
+}
+
+/// The part of a sentence that the ledger keeps.
+fn cut(detail: &str) -> &str {
+    let end = (0..=MAX_DETAIL.min(detail.len())).rev().find(|end| detail.is_char_boundary(*end));
+    detail.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+fn failure<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
+    let detail = failure.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
+    to.serialize_str(&format!("{}{detail}", failure.error.text()))
 }
 
 fn decode_response(f: &mut Fields<'_>, status: u16, outcome: Outcome) -> Result<Response, DecodeRecordError> {

@@ -257,7 +257,7 @@ mod tests {
             tries,
             tries_left: 1,
             outcome: Outcome::Retry,
-            ending: Ending::Failed(TransportError::Refused),
+            ending: Ending::Failed(TransportError::Refused.into()),
             duration_us: 1,
             due_us: 99,
         })

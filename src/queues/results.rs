@@ -12,6 +12,9 @@ pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
 /// The reason after a 410.
 pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
 
+/// Time until a probe is made again that this machine could not make, ms.
+const OWN_FAULT_PROBE_MS: u64 = 5_000;
+
 /// How an attempt failed.
 #[derive(Clone, Copy)]
 struct Failure {
@@ -40,6 +43,8 @@ impl Engine {
         match classify(&slot.hook, &attempt.result) {
             Class::Skipped => self.skipped(at, &attempt),
             Class::Delivered => self.delivered(at, attempt, now, probe),
+            Class::Ours => self.not_made(at, attempt, now, probe),
+            Class::Unsendable => self.unsendable(at, attempt),
             Class::Gone => self.failed(at, attempt, now, Failure { gone: true, retry_after_ms: None, probe }),
             Class::Failed { retry_after_ms } => {
                 self.failed(at, attempt, now, Failure { gone: false, retry_after_ms, probe });
@@ -149,6 +154,38 @@ impl Engine {
         } else if probe {
             self.probe_failed(at, now);
         }
+    }
+
+    /// This machine could not make the attempt: it is made again later, and nothing counts against the hook.
+    fn not_made(&mut self, at: usize, attempt: Attempt, now: u64, probe: bool) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let (tag, serves, hook, policy) = (slot.hook.id.tag(), slot.serves(), slot.hook.clone(), slot.policy);
+        if probe {
+            slot.probe.due_us = now + 1000 * OWN_FAULT_PROBE_MS;
+        }
+        let Some(line) = slot.line(attempt.key.queue) else { return };
+        let Some(entry) = line.queue.entries.get(&attempt.key.offset) else { return };
+        let (attempts, tries) = (entry.attempts, entry.tries);
+        let faults = attempts.saturating_sub(tries).max(1);
+        let due = now + 1000 * retry_delay_ms(&policy, &hook, faults, None, rand::random());
+        let (outcome, due) = if serves { (Outcome::Retry, due) } else { (Outcome::Held, now) };
+        line.queue.retry(attempt.key.offset, due);
+        let left = attempt.max_tries.unwrap_or_else(|| hook.max_tries()).saturating_sub(tries);
+        let (ended_us, due) = (attempt.ended_us, if serves { due } else { 0 });
+        let record = attempt_record(attempt, (attempts, tries), outcome, left, due);
+        self.ledger.push(tag, ended_us, &record);
+    }
+
+    /// The event can never be sent to this hook: it is dead at once, and nothing counts against the hook.
+    fn unsendable(&mut self, at: usize, attempt: Attempt) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let tag = slot.hook.id.tag();
+        let Some(line) = slot.line(attempt.key.queue) else { return };
+        let tries = line.queue.entries.get(&attempt.key.offset).map_or((0, 0), |e| (e.attempts, e.tries));
+        line.settled(attempt.key.offset, 1);
+        let ended_us = attempt.ended_us;
+        let record = attempt_record(attempt, tries, Outcome::Dead, 0, 0);
+        self.ledger.push(tag, ended_us, &record);
     }
 
     /// Stops deliveries to a hook and keeps its place: in memory now, in the journal through the keeper.
@@ -283,9 +320,11 @@ fn attempt_record(
             }
             Ending::Answered(response)
         }
-        AttemptResult::Failed(error) => Ending::Failed(error),
+        AttemptResult::Failed(failure) => Ending::Failed(failure),
+        AttemptResult::Ours(fault) => Ending::Ours(fault),
+        AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
         AttemptResult::NothingToSend | AttemptResult::Expired => {
-            Ending::Failed(crate::model::TransportError::Other)
+            Ending::Failed(crate::model::TransportError::Other.into())
         }
     };
     LedgerRecord::Attempt(AttemptRecord {

@@ -14,7 +14,7 @@ const DURATIONS_US: &[u64] = &[
 /// How a delivery ended.
 const OUTCOMES: [&str; 4] = ["delivered", "dead", "skipped", "expired"];
 /// What an attempt met: an answer's class, or why none came.
-const RESULTS: [&str; 16] = [
+const RESULTS: [&str; 18] = [
     "1xx",
     "2xx",
     "3xx",
@@ -31,6 +31,8 @@ const RESULTS: [&str; 16] = [
     "other",
     "abandoned",
     "too_long",
+    "own_fault",
+    "unsendable",
 ];
 
 /// The counts.
@@ -110,7 +112,9 @@ fn one(counters: &[Counter], at: usize) {
 fn met(ending: &Ending) -> usize {
     match ending {
         Ending::Answered(response) => usize::from(response.status / 100).clamp(1, 5) - 1,
-        Ending::Failed(error) => match error {
+        Ending::Ours(_) => 16,
+        Ending::Unsendable(_) => 17,
+        Ending::Failed(failure) => match failure.error {
             TransportError::Refused => 5,
             TransportError::NameNotFound => 6,
             TransportError::ConnectTimeout => 7,
@@ -145,8 +149,8 @@ mod tests {
     fn every_way_in_which_no_answer_comes_has_a_name_of_its_own() {
         let met: Vec<_> = (1..=11)
             .filter_map(TransportError::from_byte)
-            .map(|error| RESULTS[met(&Ending::Failed(error))])
+            .map(|error| RESULTS[met(&Ending::Failed(error.into()))])
             .collect();
-        assert_eq!(met, RESULTS[5..]);
+        assert_eq!(met, RESULTS[5..16]);
     }
 }

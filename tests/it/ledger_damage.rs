@@ -71,7 +71,7 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
         tries: 1,
         tries_left: 1,
         outcome,
-        ending: Ending::Failed(TransportError::Refused),
+        ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,
         due_us: 0,
     })

@@ -7,3 +7,4 @@ mod health;
 mod manners;
 mod pipes;
 mod rows;
+mod verdicts;
