@@ -103,8 +103,9 @@ fn headers(map: &HeaderMap) -> Vec<(String, String)> {
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), in milliseconds from now.
 fn retry_after_ms(map: &HeaderMap, now_us: u64) -> Option<u64> {
     let text = map.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(seconds.saturating_mul(1000));
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More seconds than the type holds are still a request for time: the queue's cap decides.
+        return Some(text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000));
     }
     let at = httpdate::parse_http_date(text).ok()?;
     let at_us = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_micros();
@@ -167,6 +168,7 @@ mod tests {
         assert_eq!(retry_after("120"), Some(120_000));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10_000));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0));
+        assert_eq!(retry_after("99999999999999999999999"), Some(u64::MAX));
         assert_eq!(retry_after("soon"), None);
     }
 }

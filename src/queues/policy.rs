@@ -98,13 +98,20 @@ pub fn retry_delay_ms(
         reason = "milliseconds, far below 2^52 and never negative"
     )]
     let jittered = (delay as f64 * jitter) as u64;
-    jittered.max(retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS))
+    jittered.max(asked_for(retry_after_ms))
 }
 
-/// Delay before probe `n` (from 0) of a disabled hook, in ms.
+/// Delay before probe `n` (from 0) of a disabled hook, in ms; never less than the receiver asked for, up to
+/// the same cap as for retries.
 #[must_use]
-pub fn probe_delay_ms(policy: &Policy, n: u16) -> u64 {
-    backed_off(policy.probe_initial_ms, policy.probe_max_ms.max(policy.probe_initial_ms), n)
+pub fn probe_delay_ms(policy: &Policy, n: u16, retry_after_ms: Option<u64>) -> u64 {
+    let delay = backed_off(policy.probe_initial_ms, policy.probe_max_ms.max(policy.probe_initial_ms), n);
+    delay.max(asked_for(retry_after_ms))
+}
+
+/// The time that the receiver asked for, in ms, up to the cap.
+fn asked_for(retry_after_ms: Option<u64>) -> u64 {
+    retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS)
 }
 
 fn backed_off(initial: u64, max: u64, doublings: u16) -> u64 {
@@ -157,5 +164,45 @@ impl Health {
     /// Puts back a failure from before a restart.
     pub fn restore(&mut self, at_us: u64) {
         self.failures.push_back(at_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queues::testing::hook;
+
+    const POLICY: Policy = Policy {
+        retry_initial_ms: 1_000,
+        retry_max_ms: 60_000,
+        failure_count: 3,
+        failure_window_ms: 60_000,
+        probe_initial_ms: 10_000,
+        probe_max_ms: 40_000,
+    };
+
+    #[test]
+    fn a_probe_waits_as_long_as_the_receiver_asks_up_to_the_cap() {
+        assert_eq!(probe_delay_ms(&POLICY, 0, None), 10_000);
+        assert_eq!(probe_delay_ms(&POLICY, 9, None), 40_000);
+        assert_eq!(probe_delay_ms(&POLICY, 0, Some(5_000)), 10_000);
+        assert_eq!(probe_delay_ms(&POLICY, 0, Some(120_000)), 120_000);
+        assert_eq!(probe_delay_ms(&POLICY, 0, Some(u64::MAX)), RETRY_AFTER_MAX_MS);
+    }
+
+    #[test]
+    fn a_retry_waits_as_long_as_the_receiver_asks_up_to_the_cap() {
+        let hook = hook(1);
+        assert_eq!(retry_delay_ms(&POLICY, &hook, 1, Some(30_000), 0.5), 30_000);
+        assert_eq!(retry_delay_ms(&POLICY, &hook, 1, Some(u64::MAX), 0.5), RETRY_AFTER_MAX_MS);
+    }
+
+    #[test]
+    fn a_hook_is_disabled_by_failures_within_the_window_only() {
+        let mut health = Health::default();
+        assert!(!health.failed(&POLICY, 100_000_000));
+        assert!(!health.failed(&POLICY, 170_000_000));
+        assert!(!health.failed(&POLICY, 171_000_000));
+        assert!(health.failed(&POLICY, 172_000_000));
     }
 }

@@ -236,7 +236,7 @@ fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
         Ending::Answered(response) => {
             put_number(out, u64::from(response.status));
             if a.outcome != Outcome::Delivered {
-                put_number(out, response.retry_after_ms.map_or(0, |ms| ms + 1));
+                put_number(out, response.retry_after_ms.map_or(0, |ms| ms.saturating_add(1)));
                 put_number(out, response.headers.len() as u64);
                 for (name, value) in &response.headers {
                     put_bytes(out, name.as_bytes());

@@ -152,7 +152,7 @@ impl Engine {
         if disable {
             self.disable(at, if gone { RECEIVER_GONE } else { TOO_MANY_FAILURES });
         } else if probe {
-            self.probe_failed(at, now);
+            self.probe_failed(at, now, retry_after_ms);
         }
     }
 
@@ -238,17 +238,17 @@ impl Engine {
     /// When a hook that is disabled now for its failures is probed; 0: never.
     pub(super) fn first_probe_us(&self) -> u64 {
         let policy = &self.options.policy;
-        if policy.probe_initial_ms > 0 { self.now_us() + 1000 * probe_delay_ms(policy, 0) } else { 0 }
+        if policy.probe_initial_ms > 0 { self.now_us() + 1000 * probe_delay_ms(policy, 0, None) } else { 0 }
     }
 
-    fn probe_failed(&mut self, at: usize, now: u64) {
+    fn probe_failed(&mut self, at: usize, now: u64, retry_after_ms: Option<u64>) {
         let policy = &self.options.policy;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if slot.probe.due_us == 0 {
             return;
         }
         slot.probe.made = slot.probe.made.saturating_add(1);
-        slot.probe.due_us = now + 1000 * probe_delay_ms(policy, slot.probe.made);
+        slot.probe.due_us = now + 1000 * probe_delay_ms(policy, slot.probe.made, retry_after_ms);
     }
 
     /// Something of a slot is due: retries, suspects' ends, its probe.
