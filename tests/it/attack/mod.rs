@@ -4,6 +4,6 @@
 //! attacker chooses what an attacker can choose: ids, sizes, names and the order of events.
 
 mod bounds;
-mod shares;
 mod identity;
 mod secrets;
+mod shares;
