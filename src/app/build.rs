@@ -20,6 +20,7 @@ use super::options::{
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::reload::{Reload, Reloaded};
 use super::retention::Retention;
+use super::share::AccountShare;
 use super::watch::{StepsAtWork, StorageHealth};
 use super::{App, Steps, Stops, Threads};
 use crate::amqp;
@@ -145,8 +146,15 @@ impl Middle {
 
 fn retention(config: &Config, events: &Opened, ledger: &Opened, clock: &Clock) -> Retention {
     let handles = |log: &Opened| (log.appender.clone(), log.reader.clone());
-    let max_age_us = Arc::new(retention_limits(config).0.into());
-    Retention { events: handles(events), ledger: handles(ledger), clock: clock.clone(), max_age_us }
+    let (max_age_us, max_bytes) = retention_limits(config);
+    let (max_age_us, max_bytes) = (Arc::new(max_age_us.into()), Arc::new(max_bytes.into()));
+    Retention {
+        events: handles(events),
+        ledger: handles(ledger),
+        clock: clock.clone(),
+        max_age_us,
+        max_bytes,
+    }
 }
 
 /// Who exports spans, and where they are handed in.
@@ -270,11 +278,16 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
     };
+    let share = AccountShare {
+        events: events.clone(),
+        max_bytes: Arc::clone(&retention.max_bytes),
+        percent: config.retention.max_account_percent,
+    };
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
     Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
-        events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone() }),
+        events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone(), share }),
         tester: Arc::new(TesterPort(tester)),
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),

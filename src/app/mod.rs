@@ -17,6 +17,7 @@ mod private;
 mod reload;
 mod retention;
 mod scrape;
+mod share;
 mod threads;
 mod watch;
 
@@ -254,7 +255,7 @@ fn start(
     // It ends when the delivery, which hands it the spans, has ended.
     drop(steps.exporter.map(|exporter| tasks.spawn("traces", exporter.run())));
     let mut rest = vec![
-        tasks.spawn("retention", steps.retention.run(tokens.intake.clone())),
+        tasks.spawn("retention", steps.retention.run(tokens.intake.clone(), tasks.clone())),
         tasks.spawn("websocket", steps.websocket.run(tokens.intake.clone())),
         tasks.spawn("live", steps.live.run(tokens.intake.clone())),
     ];

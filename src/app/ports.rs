@@ -11,7 +11,7 @@ use crate::delivery::Tester;
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
-use crate::ingest::{Ingest, SubmitError};
+use crate::ingest::{Ingest, Prepared, SubmitError};
 use crate::kazoo::Command;
 use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::{ReadError, Reader};
@@ -22,6 +22,7 @@ use crate::model::{
 };
 use crate::queues::{AskError, Queues};
 
+use super::share::AccountShare;
 use super::watch::StorageHealth;
 
 /// The queues.
@@ -35,6 +36,7 @@ pub(super) struct EventsPort {
     pub(super) ingest: Ingest,
     pub(super) events: Reader,
     pub(super) log_ids: LogIds,
+    pub(super) share: AccountShare,
 }
 
 /// Channels.
@@ -148,11 +150,18 @@ impl http::Tester for TesterPort {
 impl http::Events for EventsPort {
     fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, HttpSubmitError>> {
         Box::pin(async move {
+            let bytes = events.iter().map(|event| event.body.len() as u64).sum();
             let prepared: Result<Vec<_>, SubmitError> = events
                 .into_iter()
                 .enumerate()
                 .map(|(index, event)| self.ingest.prepare_http(index, event.body, event.account, event.trace))
                 .collect();
+            let mut owners: Vec<_> = prepared.iter().flatten().filter_map(Prepared::account).collect();
+            owners.sort_unstable();
+            owners.dedup();
+            if owners.iter().any(|owner| self.share.is_used_up(*owner, bytes)) {
+                return Err(HttpSubmitError::OverShare);
+            }
             let offsets = match prepared {
                 Ok(prepared) => self.ingest.append(prepared).await,
                 Err(error) => Err(error),

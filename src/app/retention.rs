@@ -8,7 +8,7 @@ use crate::http::Retained;
 use crate::log::{AppendError, Appender, ReadError, Reader};
 use crate::model::Clock;
 use crate::queues::last_checkpoint;
-use crate::tasks::Stop;
+use crate::tasks::{Stop, Tasks};
 
 const EVERY: Duration = Duration::from_secs(600);
 
@@ -19,10 +19,17 @@ pub(super) struct Retention {
     pub(super) ledger: (Appender, Reader),
     pub(super) clock: Clock,
     pub(super) max_age_us: Arc<AtomicU64>,
+    /// Size of the events log.
+    pub(super) max_bytes: Arc<AtomicU64>,
 }
 
 impl Retention {
-    pub(super) async fn run(self, stop: Stop) {
+    pub(super) async fn run(self, stop: Stop, tasks: Tasks) {
+        let events = self.events.1.clone();
+        let weighed = tasks.spawn_blocking(move || events.weigh());
+        if let Some(Ok(Err(error))) = stop.run_until_cancelled(weighed).await {
+            tracing::warn!(%error, "what each account holds of the events log is not known in full");
+        }
         loop {
             for Retained { name, first } in self.now().await {
                 if let Err(reason) = first {
@@ -38,6 +45,7 @@ impl Retention {
     /// Other limits, from the next time on that retention is applied.
     pub(super) async fn limit(&self, max_age_us: u64, max_bytes: u64) -> Result<(), AppendError> {
         self.max_age_us.store(max_age_us, Ordering::Relaxed);
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
         self.events.0.limit(Some(max_age_us), Some(max_bytes)).await
     }
 

@@ -95,6 +95,7 @@ impl Config {
             ("ledger.checkpoint_records", self.ledger.checkpoint_records, 1, 100_000_000),
             ("retention.max_age_hours", self.retention.max_age_hours, 1, 1_000_000),
             ("retention.max_bytes", self.retention.max_bytes, 1 << 20, u64::MAX),
+            ("retention.max_account_percent", self.retention.max_account_percent, 1, 100),
             ("queues.window", q.window as u64, 1, 1_000_000),
             ("queues.lane", q.lane as u64, 1, 1_000_000),
             ("queues.max_replays", q.max_replays as u64, 1, 1000),

@@ -184,7 +184,7 @@ section!(
 );
 section!(
     /// `[retention]`
-    Retention { max_age_hours: u64, max_bytes: u64 }
+    Retention { max_age_hours: u64, max_bytes: u64, max_account_percent: u64 }
 );
 section!(
     /// `[queues]`

@@ -324,6 +324,9 @@ impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Full => Self::no_room(),
+            SubmitError::OverShare => {
+                Self::new(507, "insufficient storage", json!({"message": error.to_string()}))
+            }
             SubmitError::Busy => Self::too_many(),
             SubmitError::TooLarge { index, max, .. } => Self::too_large(&format!("data.{index}"), max),
             SubmitError::Unavailable(reason) => Self::unavailable(&reason),

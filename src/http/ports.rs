@@ -121,6 +121,9 @@ pub enum SubmitError {
     /// The disk is below its reserve.
     #[error("no room on disk")]
     Full,
+    /// The log is nearly full, and the account holds more of it than its part.
+    #[error("account holds more than its part of the events log (retention.max_account_percent)")]
+    OverShare,
     /// More is waiting than the configuration allows.
     #[error("too many events are waiting to be stored")]
     Busy,

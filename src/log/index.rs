@@ -30,14 +30,27 @@ pub(super) struct Index {
     pub(super) records: u32,
     pub(super) sparse: Sparse,
     pub(super) tags: HashMap<u64, Postings>,
+    /// Bytes of each tag's records, without the last one of all; not in the file.
+    bytes: HashMap<u64, u64>,
+    last: Option<(u64, u32)>,
 }
 
 impl Index {
     /// Notes a record; to be called for every one, in order.
     pub(super) fn add(&mut self, place: Place, time_us: u64, tag: u64) {
         self.records += 1;
+        if let Some((tag, pos)) = self.last.replace((tag, place.pos)) {
+            *self.bytes.entry(tag).or_default() += u64::from(place.pos.saturating_sub(pos));
+        }
         self.sparse.add(place, time_us);
         self.tags.entry(tag).or_default().push(place);
+    }
+
+    /// Bytes of a tag's records in a segment of `segment_len` bytes.
+    pub(super) fn bytes_of(&self, tag: u64, segment_len: u64) -> u64 {
+        let last = self.last.filter(|(last, _)| *last == tag);
+        let last = last.map_or(0, |(_, pos)| segment_len.saturating_sub(u64::from(pos)));
+        self.bytes.get(&tag).copied().unwrap_or(0) + last
     }
 
     /// The index file of a segment of `segment_len` bytes.
@@ -96,6 +109,10 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    pub(super) fn entries(&self) -> &[TagEntry] {
+        &self.entries
+    }
+
     pub(super) fn find(&self, tag: u64) -> Option<TagEntry> {
         let at = self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?;
         self.entries.get(at).copied()

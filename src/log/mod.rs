@@ -32,6 +32,7 @@ mod recover;
 mod retention;
 mod salt;
 mod scan;
+mod shares;
 mod sparse;
 mod store;
 mod tags;

@@ -18,6 +18,7 @@ use super::names;
 use super::postings::{Place, Postings};
 use super::record::{SEGMENT_HEADER, Seed};
 use super::scan::{Scanner, Span, Step};
+use super::shares::{self, Shares};
 use super::sparse::{Sparse, Times};
 use crate::disk::{Disk, File};
 use crate::metrics::Histogram;
@@ -39,11 +40,14 @@ pub(super) struct Segment {
     pub(super) len: AtomicU64,
     /// The times of its records, once known; only for closed segments.
     pub(super) times: OnceLock<Times>,
+    /// The bytes of each tag, once weighed; only for closed segments.
+    pub(super) shares: OnceLock<Shares>,
 }
 
 impl Segment {
     pub(super) fn new(first: u64, created_us: u64, len: u64) -> Arc<Self> {
-        Arc::new(Self { first, created_us, len: AtomicU64::new(len), times: OnceLock::new() })
+        let (times, shares) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { first, created_us, len: AtomicU64::new(len), times, shares })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -227,6 +231,31 @@ impl Store {
         })?);
         lock(&self.cache).put(key, Part::Postings(Arc::clone(&part)));
         Ok(Some(part))
+    }
+
+    /// A tag's bytes in the segment that grows.
+    pub(super) fn active_bytes_of(&self, tag: u64) -> u64 {
+        let len = self.list(|segments| segments.last().map_or(0, |segment| segment.len()));
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        active.index.bytes_of(tag, len)
+    }
+
+    /// Finds out the bytes of each tag in a closed segment, from its index.
+    pub(super) fn weigh(&self, segment: &Segment) -> Result<(), ReadError> {
+        if segment.shares.get().is_some() {
+            return Ok(());
+        }
+        let positions = self.with_index(segment, |index| {
+            let Some(directory) = index.directory()? else { return Ok(None) };
+            let mut positions = Vec::new();
+            for entry in directory.entries() {
+                let Some(list) = index.postings(&directory, entry)? else { return Ok(None) };
+                positions.extend(list.from(0).map(|place| (place.pos, entry.tag)));
+            }
+            Ok(Some(positions))
+        })?;
+        segment.shares.get_or_init(|| shares::of_positions(positions, segment.len()));
+        Ok(())
     }
 
     /// The earliest and the latest time in a segment.

@@ -20,6 +20,7 @@ use super::names;
 use super::options::Options;
 use super::postings::Place;
 use super::record::{self, Header, SEGMENT_HEADER, SegmentHeader};
+use super::shares;
 use super::store::{Active, Segment, Store};
 use crate::disk::File;
 use crate::model::Clock;
@@ -267,6 +268,13 @@ impl Writer {
             .with_active(closed.first, |active| active.index.encode(closed.first, closed.len()))
             .unwrap_or_default();
         self.write_index(closed.first, &index);
+        let weighed = self.store.with_active(closed.first, |active| {
+            let bytes = |tag: &u64| (*tag, active.index.bytes_of(*tag, closed.len()));
+            shares::large(active.index.tags.keys().map(bytes), closed.len())
+        });
+        if let Some(weighed) = weighed {
+            closed.shares.get_or_init(|| weighed);
+        }
         self.segment = Segment::new(first, created_us, SEGMENT_HEADER as u64);
         self.file = Arc::clone(&file);
         {

@@ -4,7 +4,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::app::{Api, TestApp, call_event};
-use crate::support::look::{events_of, queue_when};
+use crate::support::look::{LONG, events_of, queue_when};
+use crate::support::receiver::Receiver;
+use crate::support::wait::eventually;
 
 /// An account below the master's and a client that is logged in with its own key.
 async fn tenant(app: &TestApp, name: &str) -> Api {
@@ -52,7 +54,8 @@ async fn an_account_hands_in_events_at_its_rate_and_delays_nobody_else_s() {
 
 #[tokio::test]
 async fn a_paused_queue_shows_the_gap_that_retention_made_in_it() {
-    let settings = ["log.segment_bytes=65536", "retention.max_bytes=1048576"];
+    let settings =
+        ["log.segment_bytes=65536", "retention.max_bytes=1048576", "retention.max_account_percent=100"];
     let mut app = TestApp::with(&settings).await;
     let hook = app.api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
     assert_eq!(app.api.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
@@ -89,5 +92,39 @@ async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others
     assert!(counted.iter().all(|run| run.data()["matched"] == 40), "{counted:?}");
     assert!(counted.len() >= 16 && runs.iter().all(|run| matches!(run.status, 200 | 429)), "{runs:?}");
     assert!(counted.len() < 48, "so many at once are not all taken");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_that_holds_more_than_its_part_of_the_log_drives_out_nobody_else_s_events() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&["log.segment_bytes=65536", "retention.max_bytes=1048576"]).await;
+    let (noisy, victim) = (tenant(&app, "noisy").await, tenant(&app, "victim").await);
+    let hook = victim.hook(json!({"uri": receiver.uri("/")})).await;
+    assert_eq!(victim.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
+    victim.publish(&events_of("v", 0..5)).await;
+    let large = |number| Some(json!({"data": [large_event("c", number, 60_000)]}));
+    let mut refused = None;
+    for number in 0..32 {
+        let answer = noisy.own("PUT", "/events", large(number)).await;
+        refused = (answer.status != 201).then_some(answer).or(refused);
+    }
+    let refused = refused.expect("more than its part is refused");
+    assert_eq!(refused.status, 507, "{refused:?}");
+    let reason = refused.data()["message"].as_str().unwrap();
+    assert!(reason.contains("retention.max_account_percent"), "{reason}");
+    app.restart(None).await;
+    let victim = app.api.below(victim.account.clone());
+    victim.publish(&events_of("v", 5..10)).await;
+    let queue = victim.queue(&hook).await;
+    assert!(queue["gap"].is_null(), "{queue}");
+    // What was held before the restart counts once it is weighed.
+    let noisy = app.api.below(noisy.account.clone());
+    eventually("its events are refused again", LONG, || async {
+        (noisy.own("PUT", "/events", large(99)).await.status == 507).then_some(())
+    })
+    .await;
+    assert_eq!(victim.own("POST", &format!("/webhooks/{hook}/resume"), None).await.status, 200);
+    receiver.wait_for(10, LONG).await;
     app.stop().await;
 }
