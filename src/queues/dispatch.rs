@@ -1,17 +1,27 @@
-//! Handing out attempts: permits in total, per hook and per host, shared so that no hook waits for another.
+//! Handing out attempts: permits in total, per tenant, per account, per host and per hook, so that none waits for
+//! another's.
 //!
-//! A hook may hold at most an eighth of the permits that are free (and always one while any is free). However
-//! many receivers hang, some permits stay free for the others; a single busy hook still gets its own limit.
+//! An account may hold at most as many permits as it leaves free (half of them), a tenant with all its accounts at
+//! most three times as many (three quarters), and on one host a tenant as many as it leaves free there. A hook may
+//! hold an eighth of what its account may still take. Each may hold one while any is free. However many receivers
+//! hang, some permits stay free for the others. While there is one account only, its hooks share all permits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use super::engine::Engine;
 use super::entry::Start;
+use super::over_share::OverShare;
 use super::replay::SHARE;
-use super::slot::Slot;
-use crate::model::{Hook, Id, Job, JobKey};
+use super::slot::{Places, Slot};
+use super::tier::Tier;
+use crate::model::{AccountId, Hook, Id, Job, JobKey};
 
-const FREE_SHARE: usize = 8;
+/// A tenant with all its accounts may hold this many times what is free of the total.
+pub(super) const TENANT_MULTIPLE: u32 = 3;
+/// An account may hold this many times what is free of the total.
+pub(super) const ACCOUNT_MULTIPLE: u32 = 1;
+/// A tenant may hold this many times what is free of a host's permits.
+const ON_HOST_MULTIPLE: u32 = 1;
 /// Attempts that a hook starts in a row if it can, before it is the next one's turn: what they touch in memory is at
 /// hand then. One, when more than half of all permits are taken: hooks that hang would be the first to have the rest.
 const IN_A_ROW: usize = 4;
@@ -21,46 +31,47 @@ const IN_A_ROW: usize = 4;
 pub(super) struct Hosts {
     index: HashMap<String, usize>,
     all: Vec<Host>,
-    /// Hosts with a permit for somebody who waits for it.
+    /// Hosts that may have a permit for a slot that waits for it.
     freed: Vec<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Host {
     in_flight: u32,
-    parked: VecDeque<usize>,
+    tenants: Tier,
 }
 
 impl Host {
-    fn is_waited_for(&self) -> bool {
-        !self.parked.is_empty()
+    fn free(&self, limit: u32) -> u32 {
+        limit.saturating_sub(self.in_flight)
     }
 }
 
 impl Hosts {
-    /// The index of a hook's receiver: host and port of its URI.
-    pub(super) fn of(&mut self, hook: &Hook) -> usize {
+    /// The host of a hook's receiver (host and port of its URI), and the place of the hook's tenant there.
+    pub(super) fn of(&mut self, hook: &Hook, tenant: AccountId) -> (usize, usize) {
         let parsed = url::Url::parse(&hook.uri).ok();
         let name = parsed.and_then(|u| Some(format!("{}:{}", u.host_str()?, u.port_or_known_default()?)));
         let next = self.all.len();
         let at = *self.index.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
         if at == next {
-            self.all.push(Host::default());
+            self.all.push(Host { in_flight: 0, tenants: Tier::new(ON_HOST_MULTIPLE) });
         }
-        at
+        (at, self.all.get_mut(at).map_or(0, |host| host.tenants.of(tenant)))
     }
 
-    /// All hosts may have permits for those who wait: the limit is another one.
+    /// All hosts may have permits for slots that wait: the limit is another one.
     pub(super) fn unpark_all(&mut self) {
-        self.freed =
-            (0..self.all.len()).filter(|at| self.all.get(*at).is_some_and(Host::is_waited_for)).collect();
+        self.freed = (0..self.all.len())
+            .filter(|at| self.all.get(*at).is_some_and(|host| host.tenants.has_parked()))
+            .collect();
     }
 
-    /// Who has waited longest for the permit of a host that has one now.
+    /// The slot that has waited longest for a permit of a host that has one for its tenant now.
     fn unparked(&mut self, limit: u32) -> Option<usize> {
         while let Some(at) = self.freed.last() {
-            let host = self.all.get_mut(*at).filter(|host| host.in_flight < limit);
-            if let Some(slot) = host.and_then(|host| host.parked.pop_front()) {
+            let host = self.all.get_mut(*at);
+            if let Some(slot) = host.and_then(|host| host.tenants.unpark(host.free(limit))) {
                 return Some(slot);
             }
             self.freed.pop();
@@ -73,11 +84,15 @@ impl Hosts {
 enum Blocked {
     /// It has nothing (more) to start, or stands at its own limit.
     Nothing,
-    /// Its host has no permit.
+    /// Its host has no permit for its tenant.
     Host,
     /// The total has no permit.
     Starved,
-    /// It holds its share of the total: so many permits.
+    /// Its tenant holds its share of the total.
+    Tenant,
+    /// Its account holds its share of the total.
+    Account,
+    /// It holds its share of its account's permits: this many.
     OverShare(u32),
 }
 
@@ -108,15 +123,7 @@ impl Engine {
                 }
                 Some(Blocked::Nothing) => self.unlist(at),
                 // These stay marked as listed: a permit that is given back lists them again.
-                Some(Blocked::Host) => {
-                    if let Some(host) = self.host_of(at) {
-                        host.parked.push_back(at);
-                    }
-                }
-                Some(Blocked::Starved) => self.starved.push_back(at),
-                Some(Blocked::OverShare(in_flight)) => {
-                    self.over_share.insert((in_flight, at));
-                }
+                Some(blocked) => self.set_aside(at, &blocked),
             }
             self.unpark(at);
         }
@@ -124,25 +131,58 @@ impl Engine {
 
     /// Whose turn it is: first who waited for a permit of the total, last who holds its share already.
     fn next_slot(&mut self) -> Option<usize> {
-        let free = self.options.max_in_flight.saturating_sub(self.in_flight);
+        let free = self.free_permits();
         let starved = if free > 0 { self.starved.pop_front() } else { None };
+        let waited = starved.or_else(|| self.tenants.unpark(free)).or_else(|| self.accounts.unpark(free));
         // Who waited for the host's permit goes before the one that gives it back.
-        let first = starved.or_else(|| self.hosts.unparked(self.options.per_host_in_flight));
-        first.or_else(|| self.ready.pop_front()).or_else(|| {
-            let (in_flight, at) = self.over_share.first().copied()?;
-            (free > 0 && in_flight < share(free)).then(|| self.over_share.remove(&(in_flight, at)))?;
-            Some(at)
-        })
+        let first = waited.or_else(|| self.hosts.unparked(self.options.per_host_in_flight));
+        let first = first.or_else(|| self.ready.pop_front());
+        first.or_else(|| self.over_share.pop(free, &self.accounts))
     }
 
-    fn host_of(&mut self, at: usize) -> Option<&mut Host> {
-        let host = self.slots.get(at).and_then(Option::as_ref)?.host;
-        self.hosts.all.get_mut(host)
+    fn free_permits(&self) -> u32 {
+        u32::try_from(self.options.max_in_flight.saturating_sub(self.in_flight)).unwrap_or(u32::MAX)
+    }
+
+    /// Where the permits of a hook's slot are counted.
+    pub(super) fn places_of(&mut self, hook: &Hook) -> Places {
+        let tenant = self.tenant_of(hook.account);
+        let (host, on_host) = self.hosts.of(hook, tenant);
+        Places { tenant: self.tenants.of(tenant), account: self.accounts.of(hook.account), host, on_host }
+    }
+
+    /// The account right below the master account that an account belongs to. No account can multiply its permits by
+    /// making accounts below itself, because only the master account makes tenants.
+    fn tenant_of(&self, account: AccountId) -> AccountId {
+        let known = self.state.account(account);
+        known.and_then(|account| account.tree.get(1).copied()).unwrap_or(account)
+    }
+
+    /// Keeps a slot where the permit that it lacks brings it back.
+    fn set_aside(&mut self, at: usize, blocked: &Blocked) {
+        let Some(places) = self.slots.get(at).and_then(Option::as_ref).map(|slot| slot.places) else {
+            return;
+        };
+        match blocked {
+            Blocked::Nothing => {}
+            Blocked::Host => {
+                if let Some(host) = self.hosts.all.get_mut(places.host) {
+                    host.tenants.park(places.on_host, at);
+                }
+            }
+            Blocked::Starved => self.starved.push_back(at),
+            Blocked::Tenant => self.tenants.park(places.tenant, at),
+            Blocked::Account => self.accounts.park(places.account, at),
+            Blocked::OverShare(held) => {
+                let of_account = self.accounts.held(places.account);
+                self.over_share.insert(places.account, of_account, (*held, at));
+            }
+        }
     }
 
     /// The host of a slot that takes no permit now may have one for the next hook in line.
     fn unpark(&mut self, at: usize) {
-        let host = self.slots.get(at).and_then(Option::as_ref).map(|slot| slot.host);
+        let host = self.slots.get(at).and_then(Option::as_ref).map(|slot| slot.places.host);
         self.hosts.freed.extend(host);
     }
 
@@ -173,7 +213,7 @@ impl Engine {
 
     fn next_job(&mut self, at: usize) -> Result<Job, Blocked> {
         let now = self.now_us();
-        let free = self.options.max_in_flight.saturating_sub(self.in_flight);
+        let free = self.free_permits();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else {
             return Err(Blocked::Nothing);
         };
@@ -190,11 +230,21 @@ impl Engine {
         if free == 0 {
             return Err(Blocked::Starved);
         }
-        if slot.in_flight >= share(free) {
+        let places = slot.places;
+        if !self.tenants.admits(places.tenant, free) {
+            return Err(Blocked::Tenant);
+        }
+        if !self.accounts.admits(places.account, free) {
+            return Err(Blocked::Account);
+        }
+        let (of_account, is_alone) = (self.accounts.held(places.account), self.accounts.is_alone());
+        if !OverShare::admits(slot.in_flight, of_account, free, is_alone) {
             return Err(Blocked::OverShare(slot.in_flight));
         }
-        let host_busy = self.hosts.all.get(slot.host).map_or(0, |h| h.in_flight);
-        if host_busy >= self.options.per_host_in_flight && !slot.hook.one_shot {
+        let limit = self.options.per_host_in_flight;
+        let admitted =
+            self.hosts.all.get(places.host).is_none_or(|h| h.tenants.admits(places.on_host, h.free(limit)));
+        if !admitted && !slot.hook.one_shot {
             return Err(Blocked::Host);
         }
         let (queue, start, replay) = start_in_turn(slot, own, now).ok_or(Blocked::Nothing)?;
@@ -204,13 +254,21 @@ impl Engine {
     /// Hands an attempt to the delivery and counts it.
     pub(super) fn send(&mut self, at: usize, job: Job) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if self.over_share.remove(&(slot.in_flight, at)) {
-            self.over_share.insert((slot.in_flight + 1, at));
-        }
+        let places = slot.places;
+        let of_account = self.accounts.held(places.account);
+        let was_over_share = self.over_share.remove(places.account, of_account, (slot.in_flight, at));
         slot.in_flight += 1;
+        let held = slot.in_flight;
         self.in_flight += 1;
-        if let Some(host) = self.hosts.all.get_mut(slot.host) {
+        self.tenants.take(places.tenant);
+        self.accounts.take(places.account);
+        self.over_share.follow(places.account, of_account, of_account + 1);
+        if was_over_share {
+            self.over_share.insert(places.account, of_account + 1, (held, at));
+        }
+        if let Some(host) = self.hosts.all.get_mut(places.host) {
             host.in_flight += 1;
+            host.tenants.take(places.on_host);
         }
         // The channel has a place for every permit, so this fails only when the delivery has ended.
         if self.jobs.try_send(job).is_err() {
@@ -221,13 +279,19 @@ impl Engine {
     /// Gives an attempt's permits back and lists those who waited for them.
     pub(super) fn release(&mut self, at: usize) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        let was_over_share = self.over_share.remove(&(slot.in_flight, at));
+        let places = slot.places;
+        let of_account = self.accounts.held(places.account);
+        let was_over_share = self.over_share.remove(places.account, of_account, (slot.in_flight, at));
         slot.in_flight = slot.in_flight.saturating_sub(1);
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(host) = self.hosts.all.get_mut(slot.host) {
+        self.tenants.give_back(places.tenant);
+        self.accounts.give_back(places.account);
+        self.over_share.follow(places.account, of_account, self.accounts.held(places.account));
+        if let Some(host) = self.hosts.all.get_mut(places.host) {
             host.in_flight = host.in_flight.saturating_sub(1);
-            if host.is_waited_for() {
-                self.hosts.freed.push(slot.host);
+            host.tenants.give_back(places.on_host);
+            if host.tenants.has_parked() {
+                self.hosts.freed.push(places.host);
             }
         }
         if was_over_share {
@@ -235,11 +299,6 @@ impl Engine {
         }
         self.list(at);
     }
-}
-
-/// How many permits one hook may hold when so many are free.
-fn share(free: usize) -> u32 {
-    u32::try_from(free / FREE_SHARE).unwrap_or(u32::MAX).max(1)
 }
 
 /// The next delivery of a slot: its live queue and its replays in turn, replays within their share.

@@ -13,17 +13,19 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::command::Command;
-use super::dispatch::Hosts;
+use super::dispatch::{ACCOUNT_MULTIPLE, Hosts, TENANT_MULTIPLE};
 use super::entry::Limits;
 use super::keeper::Action;
 use super::kept::Budget;
 use super::ledger::{Ledger, LedgerError};
 use super::options::Options;
+use super::over_share::OverShare;
 use super::recover::Recovered;
 use super::refill::{ReadDone, ReadRequest};
 use super::router::Router;
 use super::slot::Slot;
 use super::tally::Tally;
+use super::tier::Tier;
 use crate::log::{Appender, Reader};
 use crate::model::{Attempt, Clock, Hook, Id, Job};
 use crate::state::{Change, State};
@@ -103,8 +105,12 @@ pub struct Engine {
     pub(super) ready: VecDeque<usize>,
     /// Slots that have ready deliveries while the total has no permit.
     pub(super) starved: VecDeque<usize>,
-    /// Slots that have ready deliveries and hold their share of the total: how many permits, and which.
-    pub(super) over_share: BTreeSet<(u32, usize)>,
+    /// Slots that have ready deliveries and hold their share of their account's permits.
+    pub(super) over_share: OverShare,
+    /// Permits of each tenant: an account right below the master account, with all accounts below it.
+    pub(super) tenants: Tier,
+    /// Permits of each account.
+    pub(super) accounts: Tier,
     pub(super) hosts: Hosts,
     pub(super) in_flight: usize,
     pub(super) timers: BTreeSet<(u64, usize)>,
@@ -154,7 +160,9 @@ impl Engine {
             routed,
             ready: VecDeque::new(),
             starved: VecDeque::new(),
-            over_share: BTreeSet::new(),
+            over_share: OverShare::default(),
+            tenants: Tier::new(TENANT_MULTIPLE),
+            accounts: Tier::new(ACCOUNT_MULTIPLE),
             hosts: Hosts::default(),
             in_flight: 0,
             timers: BTreeSet::new(),

@@ -40,10 +40,11 @@ impl Engine {
         let has_failed = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES);
         let due_us = if has_failed { self.first_probe_us() } else { 0 };
         let (account_enabled, policy) = self.standing(hook.account);
+        let places = self.places_of(hook);
         let slot = Slot {
             account_enabled,
             policy,
-            host: self.hosts.of(hook),
+            places,
             lines: vec![line],
             health,
             probe: Probe { due_us, ..Probe::default() },
@@ -103,7 +104,7 @@ impl Engine {
     }
 
     fn change_hook(&mut self, at: usize, hook: &Arc<Hook>) {
-        let host = self.hosts.of(hook);
+        let places = self.places_of(hook);
         let routed = self.routed;
         let first_probe = self.first_probe_us();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
@@ -111,7 +112,7 @@ impl Engine {
         self.router.remove(&old, at);
         self.router.insert(hook, at);
         if slot.in_flight == 0 {
-            slot.host = host;
+            slot.places = places;
         }
         if hook.rate_limit_per_s != old.rate_limit_per_s {
             slot.pace = Pace::new(hook.rate_limit_per_s);

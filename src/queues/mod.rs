@@ -22,6 +22,7 @@ mod lane;
 mod ledger;
 mod moves;
 mod options;
+mod over_share;
 mod pace;
 mod places;
 mod policy;
@@ -43,6 +44,7 @@ mod survey;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod tier;
 
 pub use attempts::AttemptReader;
 pub use codec::DecodeRecordError;

@@ -79,6 +79,19 @@ pub(super) struct Probe {
     pub(super) under_way: Option<u64>,
 }
 
+/// Where the permits of a slot are counted, beside its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    /// Its tenant among the tenants.
+    pub(super) tenant: usize,
+    /// Its account among the accounts.
+    pub(super) account: usize,
+    /// Its receiver's host.
+    pub(super) host: usize,
+    /// Its tenant among those with hooks on that host.
+    pub(super) on_host: usize,
+}
+
 /// One hook at work.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -95,8 +108,8 @@ pub(super) struct Slot {
     pub(super) pace: Pace,
     /// Attempts under way, replays included.
     pub(super) in_flight: u32,
-    /// Index of the receiver's host.
-    pub(super) host: usize,
+    /// Where its permits are counted.
+    pub(super) places: Places,
     /// Whether the dispatcher's ready list holds this slot.
     pub(super) listed: bool,
     /// The timer registered for it.

@@ -5,5 +5,6 @@
 
 mod bounds;
 mod identity;
+mod permits;
 mod secrets;
 mod shares;
