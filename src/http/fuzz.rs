@@ -65,13 +65,15 @@ fn answer(request: &Request, route: Option<&super::route::Route>, refused: ApiEr
     let response = Response::of(request, &Frame::default(), route, Err(refused));
     assert!((400..500).contains(&status) && response.status == status);
     let Body::Text(text) = response.body else { return };
+    // A pretty answer ends with a line break.
+    let text = text.trim_end();
     let text = match request.query("jsonp") {
         Some(name) if text.starts_with(&format!("{name}(")) => text
             .strip_prefix(name)
             .and_then(|text| text.get(1..text.len() - 2))
             .unwrap_or_default()
             .to_owned(),
-        _ => text,
+        _ => text.to_owned(),
     };
     let envelope: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(envelope.get("status"), Some(&"error".into()), "{text}");
