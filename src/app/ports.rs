@@ -71,6 +71,10 @@ fn unread(error: &AskError) -> AttemptsError {
 }
 
 impl http::Queues for QueuesPort {
+    fn ledger_end(&self) -> u64 {
+        self.0.ledger_end()
+    }
+
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         Box::pin(async move {
             self.0.status(hook).await.unwrap_or_else(|error| {

@@ -153,7 +153,7 @@ impl Delivery {
                 | AttemptResult::NothingToSend
                 | AttemptResult::Expired => false,
             };
-            let queue = attempt.key.queue;
+            let queue = attempt.key.queue.id();
             // Other attempts under way share its room for large events.
             if failed && self.targets.get(&queue).is_some_and(|target| Arc::strong_count(target) == 1) {
                 self.targets.remove(&queue);

@@ -13,7 +13,8 @@ use super::request::{NoRequest, Surroundings, Target};
 use super::send::{Caps, send};
 use super::transport::Transport;
 use crate::model::{
-    AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, SentRequest, Tested, TransportError,
+    AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, QueueKey, SentRequest, Tested,
+    TransportError,
 };
 use crate::state::State;
 
@@ -51,7 +52,7 @@ impl Inner {
         let (settings, now_us) = (self.state.settings(), self.clock.now_us());
         let event = EventId { log: settings.log_ids.last(), offset: NO_EVENT | rand::random::<u64>() };
         let delivery = DeliveryId { event, hook: hook.id };
-        let key = JobKey { queue: hook.id, offset: event.offset };
+        let key = JobKey { queue: QueueKey::Hook(hook.id), offset: event.offset };
         let job = Job { key, hook: hook.clone(), record: None, attempt: 1, replay: false };
         let surroundings = Surroundings {
             delivery,

@@ -241,6 +241,7 @@ impl From<WriteError> for ApiError {
         match error {
             WriteError::Conflict { .. } => Self::conflict(),
             WriteError::Missing { id } => Self::unknown(&id),
+            WriteError::NoOwner(account) => Self::unknown(&account.to_string()),
             WriteError::TooLarge(reason) => {
                 let data = json!({"data": {"maxSize": {"message": reason}}});
                 Self::new(413, "validation error", data)

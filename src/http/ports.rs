@@ -64,6 +64,8 @@ pub enum AttemptsError {
 
 /// The queues of all hooks.
 pub trait Queues: Send + Sync {
+    /// The ledger's end: what a hook created now is sent is recorded behind it.
+    fn ledger_end(&self) -> u64;
     /// A hook's queue now; `None` when it has none.
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>>;
     /// Starts a replay (or counts, for a dry run) and answers its first status.

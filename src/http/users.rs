@@ -39,7 +39,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// `PUT …/users`
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let mut data = call.envelope.object()?;
-    let id = take_id(call, &mut data)?.to_string();
+    let id = take_id(call, &mut data, Kind::User)?.to_string();
     let stored = put(call, &id, None, &data, How::Replace).await?;
     Ok(Reply::created(kazoo::public_document(&stored), call.location(&id)).revision_of(&stored))
 }

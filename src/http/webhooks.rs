@@ -70,11 +70,14 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let mut data = call.envelope.object()?;
     data.retain(|key, _| !is_private(key));
-    let id = take_id(call, &mut data)?;
+    let id = take_id(call, &mut data, Kind::Hook)?;
     let mut doc = validated(call, &data)?;
     doc.extend(signature(call, account.id));
     doc.insert("pvt_account_db".into(), "webhooks".into());
-    doc.insert("pvt_start_offset".into(), call.api.events.end().into());
+    let events_end = call.api.events.end();
+    doc.insert("pvt_start_offset".into(), events_end.into());
+    doc.insert("pvt_birth_events".into(), events_end.into());
+    doc.insert("pvt_birth_ledger".into(), call.api.queues.ledger_end().into());
     let write = Write { kind: Kind::Hook, id: id.to_string(), doc: Some(doc), expect: Expect::Absent };
     let written = call.api.state.write(vec![write]).await?;
     let stored = written.into_iter().next().unwrap_or_default();

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::Object;
 use super::lenient::Text;
 use crate::model::{
-    AccountId, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb,
+    AccountId, Birth, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Secret, Success, Trigger,
+    Verb,
 };
 
 /// What the API shows instead of a secret.
@@ -73,6 +74,10 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         paused: text(doc, "pvt_paused").flag().unwrap_or(false),
         resume: if text(doc, "resume").get() == Some("held") { Resume::Held } else { Resume::Now },
         start_offset: unsigned(doc, "pvt_start_offset").unwrap_or(0),
+        birth: Birth {
+            ledger: unsigned(doc, "pvt_birth_ledger").unwrap_or(0),
+            events: unsigned(doc, "pvt_birth_events").unwrap_or(0),
+        },
         one_shot: false,
     })
 }

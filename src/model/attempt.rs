@@ -5,13 +5,41 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use super::{Hook, Id};
+use super::{AccountId, Hook, HookId, Id};
+
+/// A queue. Every kind of thing that has one has keys of its own, whatever the ids are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueueKey {
+    /// The live queue of a hook.
+    Hook(HookId),
+    /// A replay.
+    Replay(Id),
+    /// The callflow webhooks of an account.
+    OneShot(AccountId),
+}
+
+impl QueueKey {
+    /// The live queue of a hook, which may stand for an account's callflow webhooks.
+    #[must_use]
+    pub fn of(hook: &Hook) -> Self {
+        if hook.one_shot { Self::OneShot(hook.account) } else { Self::Hook(hook.id) }
+    }
+
+    /// The queue's name in the ledger.
+    #[must_use]
+    pub fn id(self) -> Id {
+        match self {
+            Self::Hook(id) | Self::Replay(id) => id,
+            Self::OneShot(account) => account.one_shot(),
+        }
+    }
+}
 
 /// Which queue's which delivery a job belongs to; comes back with its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobKey {
-    /// The queue: a hook's id, or a replay's.
-    pub queue: Id,
+    /// The queue.
+    pub queue: QueueKey,
     /// The event's offset.
     pub offset: u64,
 }

@@ -103,6 +103,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where the logs ended when a hook was created. What is before belongs to a former hook of the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Birth {
+    /// The ledger's end: the first offset that a record of the hook may have.
+    pub ledger: u64,
+    /// The events log's end.
+    pub events: u64,
+}
+
 /// A hook, ready for use; made from its document by `kazoo::hook_from_document`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a member of the document under its own name")]
 #[derive(Debug, Clone, PartialEq)]
@@ -157,6 +166,8 @@ pub struct Hook {
     pub resume: Resume,
     /// The first offset that this hook may get: the log's end when it was created.
     pub start_offset: u64,
+    /// Where the logs ended when it was created.
+    pub birth: Birth,
     /// A one-shot hook of a callflow: its target comes from the event itself.
     pub one_shot: bool,
 }
@@ -191,6 +202,7 @@ impl Hook {
             paused: false,
             resume: Resume::Now,
             start_offset: 0,
+            birth: Birth::default(),
             one_shot: false,
         }
     }

@@ -32,6 +32,19 @@ impl Id {
         x ^ (x >> 31)
     }
 
+    /// The id of the queue of an account's callflow webhooks.
+    #[must_use]
+    pub fn one_shot(self) -> Self {
+        Self(self.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77)
+    }
+
+    /// Whether two different ids, or the ids derived from them, are filed under one tag or are the same.
+    #[must_use]
+    pub fn collides(self, other: Self) -> bool {
+        let is_derived = self == other.one_shot() || self.one_shot().tag() == other.tag();
+        self != other && (self.tag() == other.tag() || self.tag() == other.one_shot().tag() || is_derived)
+    }
+
     /// An id from 16 random bytes.
     #[must_use]
     pub fn from_random(bytes: [u8; 16]) -> Self {

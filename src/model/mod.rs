@@ -22,13 +22,13 @@ pub use account::{Account, FailureLimits};
 pub use actor::Actor;
 pub use address::forbidden;
 pub use attempt::{
-    Attempt, AttemptResult, Failure, Job, JobKey, OwnFault, Response, SentRequest, Tested, TransportError,
-    Unsendable,
+    Attempt, AttemptResult, Failure, Job, JobKey, OwnFault, QueueKey, Response, SentRequest, Tested,
+    TransportError, Unsendable,
 };
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;
 pub use filter::EventFilter;
-pub use hook::{Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
+pub use hook::{Birth, Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
 pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdError};
 pub use log_ids::LogIds;
 pub use meter::{ByteMeter, ByteRate};

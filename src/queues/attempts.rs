@@ -1,11 +1,11 @@
 //! The attempts API's rows, read back from the ledger; requests are made again from the events log.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
+use super::filed::Filed;
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
 use crate::kazoo::{self, AttemptParts, Extras, WireRequest};
 use crate::log::{Batch, ReadError, Reader, Record};
@@ -33,8 +33,8 @@ pub struct AttemptReader {
 impl AttemptReader {
     /// A page, newest first unless asked otherwise.
     pub fn page(&self, query: &AttemptQuery) -> Result<AttemptPage, ReadError> {
-        let hooks = self.hooks(query);
-        let tags: Vec<u64> = hooks.keys().copied().collect();
+        let mut filed = self.filed(self.hooks(query));
+        let tags = filed.tags();
         let mut page = AttemptPage::default();
         if tags.is_empty() {
             return Ok(page);
@@ -55,7 +55,7 @@ impl AttemptReader {
             let batch = self.batch(&tags, at, range.end, query.ascending)?;
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
                 looked_at += 1;
-                let Some(document) = self.document(&hooks, query, &found) else { continue };
+                let Some(document) = self.document(&mut filed, query, &found) else { continue };
                 if page.rows.len() == query.limit || bytes >= ROWS_BYTES {
                     page.next = Some(found.offset());
                     return Ok(page);
@@ -79,7 +79,7 @@ impl AttemptReader {
     /// What is shown of a record; `None`: nothing. Of one that is damaged nobody knows whether it was an attempt.
     fn document(
         &self,
-        hooks: &HashMap<u64, Arc<Hook>>,
+        filed: &mut Filed,
         query: &AttemptQuery,
         found: &Found<'_>,
     ) -> Option<Map<String, Value>> {
@@ -88,26 +88,27 @@ impl AttemptReader {
             Found::Record(record) => record,
         };
         let in_time = (query.from_us..query.until_us).contains(&record.time_us);
-        let attempt = self.shown(record).filter(|_| in_time)?;
-        Some(self.row(hooks.get(&record.tag)?, &attempt, record))
+        let decoded = LedgerRecord::decode(&record.payload).ok().filter(|_| in_time)?;
+        let hook = filed.hook_of(record, &decoded, |replay| self.replay_of(replay))?;
+        Some(self.row(hook, &self.shown(decoded)?, record))
     }
 
-    fn hooks(&self, query: &AttemptQuery) -> HashMap<u64, Arc<Hook>> {
+    fn hooks(&self, query: &AttemptQuery) -> Vec<Arc<Hook>> {
         let hooks: Vec<Arc<Hook>> =
             query.hook.map_or_else(|| self.state.all_hooks(), |hook| self.hook(hook).into_iter().collect());
-        hooks.into_iter().filter(|h| h.account == query.account).map(|h| (h.id.tag(), h)).collect()
+        hooks.into_iter().filter(|hook| hook.account == query.account).collect()
     }
 
     /// A hook, also one that was deleted: what it was sent can still be looked up.
-    fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
+    pub(super) fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
         let deleted = || self.state.get(Kind::Hook, &id.to_string()).ok().flatten();
         let read = |doc| kazoo::hook_from_document(&doc).ok().map(Arc::new);
         self.state.hook(id).or_else(|| deleted().and_then(read))
     }
 
-    fn shown(&self, record: &Record) -> Option<AttemptRecord> {
-        match LedgerRecord::decode(&record.payload) {
-            Ok(LedgerRecord::Attempt(a)) if self.successes || a.outcome != Outcome::Delivered => Some(a),
+    fn shown(&self, record: LedgerRecord) -> Option<AttemptRecord> {
+        match record {
+            LedgerRecord::Attempt(a) if self.successes || a.outcome != Outcome::Delivered => Some(a),
             _ => None,
         }
     }

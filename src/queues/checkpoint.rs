@@ -33,7 +33,7 @@ impl Engine {
     fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {
         let queue = &line.queue;
         let mut image = QueueImage {
-            queue: line.key,
+            queue: line.key.id(),
             one_shot: slot.hook.one_shot.then_some(slot.hook.account),
             next: if line.live { queue.next().max(self.routed) } else { queue.next() },
             waiting: line.waiting,

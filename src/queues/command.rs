@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::options::Options;
 use super::replay::{ReplayJob, ReplayRun};
 use super::survey::Survey;
-use crate::model::{Gap, HookId, Id, QueueState, QueueStatus, ReplayState, ReplayStatus};
+use crate::model::{Gap, HookId, Id, QueueKey, QueueState, QueueStatus, ReplayState, ReplayStatus};
 
 /// A question or an order; answers go back through its channel.
 #[derive(Debug)]
@@ -48,10 +48,10 @@ impl Engine {
             Command::Status(hook, answer) => answer.send(self.status(hook)).is_err(),
             Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
-                let at = self.owner.get(&job.hook).copied();
+                let at = self.owner.get(&QueueKey::Hook(job.hook)).copied();
                 if let Some(at) = at {
                     self.add_replay(at, ReplayRun::new(job.clone(), failed));
-                    self.end_replay_if_done(at, job.id);
+                    self.end_replay_if_done(at, QueueKey::Replay(job.id));
                 }
                 answer.send(at.is_some()).is_err()
             }
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     pub(super) fn status(&self, hook: HookId) -> Option<RawStatus> {
-        let at = self.owner.get(&hook).copied()?;
+        let at = self.owner.get(&QueueKey::Hook(hook)).copied()?;
         let slot = self.slots.get(at)?.as_ref().filter(|s| !s.gone)?;
         let line = slot.lines.first()?;
         let waiting = line.waiting();
@@ -115,7 +115,8 @@ impl Engine {
     }
 
     pub(super) fn replays(&self, hook: HookId) -> Vec<ReplayStatus> {
-        let slot = self.owner.get(&hook).and_then(|at| self.slots.get(*at)).and_then(Option::as_ref);
+        let slot =
+            self.owner.get(&QueueKey::Hook(hook)).and_then(|at| self.slots.get(*at)).and_then(Option::as_ref);
         let lines = slot.into_iter().flat_map(|s| s.lines.iter());
         lines.filter_map(|l| Some(progress(l, &l.replay.as_ref()?.job))).collect()
     }
@@ -126,24 +127,24 @@ impl Engine {
     }
 
     fn cancel(&mut self, hook: HookId, id: Id) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
-        let at = self.owner.get(&hook).copied()?;
-        self.end_replay(at, id, ReplayState::Cancelled)
+        let at = self.owner.get(&QueueKey::Hook(hook)).copied()?;
+        self.end_replay(at, QueueKey::Replay(id), ReplayState::Cancelled)
     }
 
     fn hold(&mut self, job: &Arc<ReplayJob>) -> Option<ReplayStatus> {
-        let (slot, index) = self.line_of(job.id)?;
+        let (slot, index) = self.line_of(QueueKey::Replay(job.id))?;
         let line = slot.lines.get_mut(index)?;
         let run = line.replay.as_mut().filter(|run| !run.job.has_ended())?;
         run.job = job.clone();
         let status = progress(line, job);
-        let at = self.owner.get(&job.id).copied()?;
+        let at = self.owner.get(&QueueKey::Replay(job.id)).copied()?;
         self.list(at);
         self.schedule(at);
         Some(status)
     }
 
     /// Ends a replay whose range is settled.
-    pub(super) fn end_replay_if_done(&mut self, at: usize, id: Id) {
+    pub(super) fn end_replay_if_done(&mut self, at: usize, id: QueueKey) {
         let slot = self.slots.get(at).and_then(Option::as_ref);
         let Some(line) = slot.and_then(|s| s.lines.iter().find(|l| l.key == id)) else { return };
         let Some(run) = &line.replay else { return };
@@ -160,7 +161,12 @@ impl Engine {
         }
     }
 
-    fn end_replay(&mut self, at: usize, id: Id, how: ReplayState) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
+    fn end_replay(
+        &mut self,
+        at: usize,
+        id: QueueKey,
+        how: ReplayState,
+    ) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
         let now = self.clock.now_us();
         let slot = self.slots.get_mut(at).and_then(Option::as_mut)?;
         let line = slot.lines.iter_mut().find(|l| l.key == id)?;
@@ -179,7 +185,7 @@ impl Engine {
         Some((job.status(shown.next_offset, job.totals), job))
     }
 
-    fn drop_line(&mut self, at: usize, id: Id) {
+    fn drop_line(&mut self, at: usize, id: QueueKey) {
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
             slot.lines.retain(|line| line.key != id);
             slot.turn = 0;
@@ -190,7 +196,7 @@ impl Engine {
     /// Ends the replays of a hook that goes.
     pub(super) fn end_replays(&mut self, at: usize) {
         let slot = self.slots.get(at).and_then(Option::as_ref);
-        let replays: Vec<Id> = slot
+        let replays: Vec<QueueKey> = slot
             .into_iter()
             .flat_map(|s| s.lines.iter())
             .filter(|l| l.replay.is_some())

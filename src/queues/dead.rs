@@ -65,14 +65,19 @@ impl AttemptReader {
     /// retention has taken something meanwhile is left out; one of which something cannot be read says so.
     pub fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Result<Vec<AttemptRow>, ReadError> {
         let Some(hook) = self.state.hook(hook) else { return Ok(Vec::new()) };
+        let mut filed = self.filed([hook]);
         let mut rows = Vec::with_capacity(dead.len());
         for Dead { offset, attempt, died_us } in dead {
             let mut document = match self.ledger.get(*attempt) {
                 Ok(None) => continue,
-                Ok(Some(record)) => match LedgerRecord::decode(&record.payload) {
-                    Ok(LedgerRecord::Attempt(attempt)) => self.row(&hook, &attempt, &record),
-                    _ => continue,
-                },
+                Ok(Some(record)) => {
+                    let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
+                    let hook = filed.hook_of(&record, &decoded, |replay| self.replay_of(replay));
+                    match (hook, &decoded) {
+                        (Some(hook), LedgerRecord::Attempt(attempt)) => self.row(hook, attempt, &record),
+                        _ => continue,
+                    }
+                }
                 Err(_) => unreadable(LEDGER_DAMAGED),
             };
             match self.events.get(*offset) {
@@ -113,11 +118,16 @@ impl AttemptReader {
 
     /// Everything that the ledger says of a hook's deliveries, oldest first.
     fn verdicts(&self, hook: HookId, mut each: impl FnMut(&Record, u64, Verdict)) -> Result<(), ReadError> {
-        let (mut at, end) = (self.ledger.first(), self.ledger.end());
+        let Some(hook) = self.hook(hook) else { return Ok(()) };
+        let (mut at, end) = (self.ledger.first().max(hook.birth.ledger), self.ledger.end());
+        let tag = hook.id.tag();
+        let mut filed = self.filed([hook]);
         while at < end {
-            let batch = self.ledger.read_tags(&[hook.tag()], at, end, READ, READ_BYTES)?;
+            let batch = self.ledger.read_tags(&[tag], at, end, READ, READ_BYTES)?;
             for record in &batch.records {
-                if let Some((offset, verdict)) = verdict(record) {
+                let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
+                let is_its_own = filed.hook_of(record, &decoded, |replay| self.replay_of(replay)).is_some();
+                if let Some((offset, verdict)) = verdict(&decoded).filter(|_| is_its_own) {
                     each(record, offset, verdict);
                 }
             }
@@ -130,8 +140,8 @@ impl AttemptReader {
     }
 }
 
-fn verdict(record: &Record) -> Option<(u64, Verdict)> {
-    match LedgerRecord::decode(&record.payload).ok()? {
+fn verdict(record: &LedgerRecord) -> Option<(u64, Verdict)> {
+    match record {
         LedgerRecord::Attempt(attempt) => {
             let verdict = match attempt.outcome {
                 Outcome::Delivered => Verdict::Fine,
@@ -146,7 +156,7 @@ fn verdict(record: &Record) -> Option<(u64, Verdict)> {
                 Settlement::Dead => Verdict::GivenUp,
                 Settlement::Expired => Verdict::Expired,
             };
-            Some((offset, verdict))
+            Some((*offset, verdict))
         }
         _ => None,
     }

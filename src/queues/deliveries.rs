@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::attempts::AttemptReader;
+use super::filed::Filed;
 use super::record::{LedgerRecord, Outcome, Settlement};
 use super::router::in_reach;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
-use crate::model::{AccountId, DeliveryId, Event, EventDeliveries, Hook};
+use crate::model::{AccountId, DeliveryId, Event, EventDeliveries, Hook, HookId};
 
 const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
@@ -34,9 +35,11 @@ impl AttemptReader {
     pub fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
         let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
         let hooks = self.state.all_hooks().into_iter().filter(|hook| hook.account == account);
-        let fate = |hook: Arc<Hook>| (hook.id.tag(), Fate { hook, state: None, attempts: Vec::new() });
-        let mut fates: HashMap<u64, Fate> = hooks.map(fate).collect();
-        let complete = self.look_up(&record, &mut fates)?;
+        let mut filed = self.filed(hooks);
+        let fate =
+            |hook: &Arc<Hook>| (hook.id, Fate { hook: Arc::clone(hook), state: None, attempts: Vec::new() });
+        let mut fates: HashMap<HookId, Fate> = filed.hooks().map(fate).collect();
+        let complete = self.look_up(&record, &mut filed, &mut fates)?;
         let event = self.state.settings().log_ids.event_id(offset);
         let mut fates: Vec<Fate> = fates.into_values().collect();
         fates.sort_unstable_by_key(|fate| fate.hook.id);
@@ -53,16 +56,23 @@ impl AttemptReader {
     }
 
     /// False when the ledger goes on behind what was looked at.
-    fn look_up(&self, event: &Record, fates: &mut HashMap<u64, Fate>) -> Result<bool, ReadError> {
-        let tags: Vec<u64> = fates.keys().copied().collect();
+    fn look_up(
+        &self,
+        event: &Record,
+        filed: &mut Filed,
+        fates: &mut HashMap<HookId, Fate>,
+    ) -> Result<bool, ReadError> {
+        let tags = filed.tags();
         let since = self.tried_since(event)?;
         let mut at = self.ledger.offset_at_time(since.saturating_sub(BACK_US))?;
         let (end, mut looked_at) = (self.ledger.end(), 0);
         while at < end && !tags.is_empty() {
             let batch = self.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
             for record in &batch.records {
-                if let Some(fate) = fates.get_mut(&record.tag) {
-                    self.note(fate, event.offset, record);
+                let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
+                let hook = filed.hook_of(record, &decoded, |replay| self.replay_of(replay));
+                if let Some(fate) = hook.and_then(|hook| fates.get_mut(&hook.id)) {
+                    self.note(fate, event.offset, record, &decoded);
                 }
             }
             looked_at += batch.records.len();
@@ -82,9 +92,9 @@ impl AttemptReader {
         Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
     }
 
-    fn note(&self, fate: &mut Fate, offset: u64, record: &Record) {
-        match LedgerRecord::decode(&record.payload) {
-            Ok(LedgerRecord::Attempt(attempt)) if attempt.offset == offset => {
+    fn note(&self, fate: &mut Fate, offset: u64, record: &Record, decoded: &LedgerRecord) {
+        match decoded {
+            LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
                 fate.state = Some(match attempt.outcome {
                     Outcome::Delivered => "delivered",
                     Outcome::Dead => "dead",
@@ -93,9 +103,9 @@ impl AttemptReader {
                 if fate.attempts.len() == SHOWN {
                     fate.attempts.remove(0);
                 }
-                fate.attempts.push(self.row(&fate.hook, &attempt, record));
+                fate.attempts.push(self.row(&fate.hook, attempt, record));
             }
-            Ok(LedgerRecord::Settled { offset: settled, how, .. }) if settled == offset => {
+            LedgerRecord::Settled { offset: settled, how, .. } if *settled == offset => {
                 fate.state = Some(match how {
                     Settlement::Skipped => "skipped",
                     Settlement::Dead => "dead",

@@ -14,7 +14,7 @@ use super::over_share::OverShare;
 use super::replay::SHARE;
 use super::slot::{Places, Slot};
 use super::tier::Tier;
-use crate::model::{AccountId, Hook, Id, Job, JobKey};
+use crate::model::{AccountId, Hook, Job, JobKey, QueueKey};
 
 /// A tenant with all its accounts may hold this many times what is free of the total.
 pub(super) const TENANT_MULTIPLE: u32 = 3;
@@ -302,7 +302,7 @@ impl Engine {
 }
 
 /// The next delivery of a slot: its live queue and its replays in turn, replays within their share.
-fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(Id, Start, bool)> {
+fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(QueueKey, Start, bool)> {
     let replaying: u32 = slot.lines.iter().skip(1).map(|l| l.queue.in_flight()).sum();
     let count = slot.lines.len();
     for step in 0..count {
@@ -330,7 +330,7 @@ fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(Id, Start, b
 }
 
 /// The attempt that a start asks for.
-pub(super) fn job(slot: &Slot, queue: Id, start: Start, replay: bool) -> Job {
+pub(super) fn job(slot: &Slot, queue: QueueKey, start: Start, replay: bool) -> Job {
     Job {
         key: JobKey { queue, offset: start.offset },
         hook: slot.hook.clone(),

@@ -27,7 +27,7 @@ use super::slot::Slot;
 use super::tally::Tally;
 use super::tier::Tier;
 use crate::log::{Appender, Reader};
-use crate::model::{Attempt, Clock, Hook, Id, Job};
+use crate::model::{Attempt, Clock, Hook, Job, QueueKey};
 use crate::state::{Change, State};
 use crate::tasks::{Stop, Tasks};
 
@@ -97,7 +97,7 @@ pub struct Engine {
     pub(super) slots: Vec<Option<Slot>>,
     pub(super) free: Vec<usize>,
     /// Which slot a queue (a hook's or a replay's) belongs to.
-    pub(super) owner: HashMap<Id, usize>,
+    pub(super) owner: HashMap<QueueKey, usize>,
     pub(super) router: Router<usize>,
     /// Everything below has been routed.
     pub(super) routed: u64,

@@ -99,6 +99,12 @@ impl Queues {
         Arc::clone(&self.tally)
     }
 
+    /// The ledger's end.
+    #[must_use]
+    pub fn ledger_end(&self) -> u64 {
+        self.attempts.ledger.end()
+    }
+
     pub(super) async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,

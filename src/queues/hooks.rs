@@ -10,23 +10,23 @@ use super::recover::RecoveredQueue;
 use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
 use super::slot::{Line, Probe, Slot};
-use crate::model::{AccountId, Family, Hook, HookId, Id, Trigger};
+use crate::model::{AccountId, Family, Hook, QueueKey, Trigger};
 use crate::state::Change;
 
 impl Engine {
     /// Takes one change of the state.
     pub(super) fn change(&mut self, change: Change) {
         match change {
-            Change::HookPut(hook) => match self.owner.get(&hook.id).copied() {
+            Change::HookPut(hook) => match self.owner.get(&QueueKey::Hook(hook.id)).copied() {
                 Some(at) => self.change_hook(at, &hook),
                 None => {
                     self.add_hook(&hook);
                 }
             },
-            Change::HookGone(id, _) => self.remove_hook(id),
+            Change::HookGone(id, _) => self.remove_hook(QueueKey::Hook(id)),
             Change::AccountPut { now, before } => self.change_account(&now, before.as_deref()),
             // Its hooks are told of one by one; its callflows' webhooks go with it.
-            Change::AccountGone(account) => self.remove_hook(one_shot_hook(account, 0).id),
+            Change::AccountGone(account) => self.remove_hook(QueueKey::OneShot(account)),
         }
     }
 
@@ -34,7 +34,9 @@ impl Engine {
     pub(super) fn add_hook(&mut self, hook: &Arc<Hook>) -> usize {
         let line = self.live_line(hook);
         let mut health = Health::default();
-        if let Some(recovered) = self.recovered.queues.remove(&hook.id) {
+        if self.recovered_of(hook).is_some()
+            && let Some(recovered) = self.recovered.queues.remove(&hook.id)
+        {
             recovered.image.failures.iter().for_each(|at| health.restore(*at));
         }
         let has_failed = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES);
@@ -63,7 +65,7 @@ impl Engine {
         if let Some(place) = self.slots.get_mut(at) {
             *place = Some(slot);
         }
-        self.owner.insert(hook.id, at);
+        self.owner.insert(QueueKey::of(hook), at);
         if !hook.one_shot {
             self.router.insert(hook, at);
         }
@@ -71,10 +73,16 @@ impl Engine {
         at
     }
 
+    /// What the ledger says of a hook's queue. A queue of callflow webhooks is no hook's, whatever the ids are.
+    fn recovered_of(&self, hook: &Hook) -> Option<&RecoveredQueue> {
+        let owner = hook.one_shot.then_some(hook.account);
+        self.recovered.queues.get(&hook.id).filter(|r| r.image.one_shot.is_none_or(|of| Some(of) == owner))
+    }
+
     fn live_line(&mut self, hook: &Hook) -> Line {
-        let recovered = self.recovered.queues.get(&hook.id);
+        let recovered = self.recovered_of(hook);
         let start = if self.recovered.has_checkpoint { self.recovered.router } else { self.events.first() };
-        let mut line = restored(self.limits(), hook, hook.id, recovered, start);
+        let mut line = restored(self.limits(), hook, QueueKey::of(hook), recovered, start);
         line.queue.raise_floor(hook.start_offset);
         line.uncounted_until = line.uncounted_until.max(hook.start_offset);
         if !recovered.is_some_and(|r| r.placed) {
@@ -141,8 +149,8 @@ impl Engine {
         self.catch_up(at);
     }
 
-    fn remove_hook(&mut self, id: HookId) {
-        let Some(at) = self.owner.get(&id).copied() else { return };
+    fn remove_hook(&mut self, queue: QueueKey) {
+        let Some(at) = self.owner.get(&queue).copied() else { return };
         self.end_replays(at);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         self.router.remove(&slot.hook, at);
@@ -173,10 +181,9 @@ impl Engine {
 
     /// The slot of an account's one-shot hooks, made when the first such event is routed.
     pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: u64) -> usize {
-        let hook = one_shot_hook(account, offset);
-        match self.owner.get(&hook.id) {
+        match self.owner.get(&QueueKey::OneShot(account)) {
             Some(at) => *at,
-            None => self.add_hook(&Arc::new(hook)),
+            None => self.add_hook(&Arc::new(one_shot_hook(account, offset))),
         }
     }
 
@@ -192,15 +199,15 @@ impl Engine {
     /// A replay's line, beside the hook's live one.
     pub(super) fn add_replay(&mut self, at: usize, run: ReplayRun) {
         let limits = self.limits();
-        let id = run.job.id;
+        let (id, key) = (run.job.id, QueueKey::Replay(run.job.id));
         let recovered = self.recovered.queues.remove(&id);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        let mut line = restored(limits, &slot.hook, id, recovered.as_ref(), run.job.from);
+        let mut line = restored(limits, &slot.hook, key, recovered.as_ref(), run.job.from);
         line.queue.skip_to(run.job.from);
         line.uncounted_until = run.job.until;
         line.replay = Some(run);
         slot.lines.push(line);
-        self.owner.insert(id, at);
+        self.owner.insert(key, at);
         self.want_read(at);
         // After a restart all of it may be in the window already: no read brings it to the dispatcher.
         self.list(at);
@@ -212,7 +219,7 @@ impl Engine {
 fn restored(
     limits: super::entry::Limits,
     hook: &Hook,
-    key: Id,
+    key: QueueKey,
     recovered: Option<&RecoveredQueue>,
     start: u64,
 ) -> Line {
@@ -238,11 +245,10 @@ fn restored(
 
 /// The hook that stands for the one-shot webhooks of an account's callflows; each event brings its own target.
 fn one_shot_hook(account: AccountId, offset: u64) -> Hook {
-    let id = Id(account.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77);
     Hook {
         name: "callflow".to_owned(),
         start_offset: offset,
         one_shot: true,
-        ..Hook::new(id, account, Trigger::Family(Family::Callflow), String::new())
+        ..Hook::new(account.one_shot(), account, Trigger::Family(Family::Callflow), String::new())
     }
 }

@@ -14,6 +14,7 @@ mod deliveries;
 mod dispatch;
 mod engine;
 mod entry;
+mod filed;
 mod handle;
 mod hooks;
 mod keeper;

@@ -16,7 +16,7 @@ use super::replay::ReplayRun;
 use super::router::{in_reach, subject_hash};
 use crate::kazoo;
 use crate::log::{Batch, ReadError, Reader};
-use crate::model::{Event, Hook, Id};
+use crate::model::{Event, Hook, QueueKey};
 use crate::state::State;
 
 const READ_BYTES: usize = 1 << 20;
@@ -33,7 +33,7 @@ const IN_A_ROW: usize = 8;
 /// A read to make.
 #[derive(Debug, Clone)]
 pub(super) struct ReadRequest {
-    queue: Id,
+    queue: QueueKey,
     lane: Option<LaneKey>,
     from: u64,
     until: u64,
@@ -56,7 +56,7 @@ pub(super) struct Found {
 /// What a read brought.
 #[derive(Debug)]
 pub(super) struct ReadDone {
-    queue: Id,
+    queue: QueueKey,
     lane: Option<LaneKey>,
     from: u64,
     /// Everything below has been looked at.
@@ -121,7 +121,7 @@ impl Engine {
         let mut gap = None;
         match done.found {
             Err(error) => {
-                tracing::error!(queue = %done.queue, from = done.from, %error, "events log cannot be read");
+                tracing::error!(queue = %done.queue.id(), from = done.from, %error, "events log cannot be read");
                 slot.shrink();
                 self.read_again.push(at);
                 self.drop_if_gone(at);
@@ -142,8 +142,8 @@ impl Engine {
         }
         slot.shrink();
         if let Some((from, to)) = gap {
-            tracing::warn!(queue = %done.queue, from, to, "retention dropped events before this hook had read them");
-            self.ledger.push(tag, time, &LedgerRecord::Gap { queue: done.queue, from, to });
+            tracing::warn!(queue = %done.queue.id(), from, to, "retention dropped events before this hook had read them");
+            self.ledger.push(tag, time, &LedgerRecord::Gap { queue: done.queue.id(), from, to });
         }
         self.end_replay_if_done(at, done.queue);
         self.list(at);

@@ -5,7 +5,7 @@ use super::keeper::Action;
 use super::policy::{Class, classify, probe_delay_ms, retry_delay_ms};
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome, Settlement};
 use super::slot::{Line, Slot};
-use crate::model::{Attempt, AttemptResult, Id};
+use crate::model::{Attempt, AttemptResult, QueueKey};
 
 /// The reason that KAZOO gives (`webhooks.md` 4.5).
 pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
@@ -79,7 +79,7 @@ impl Engine {
             }
         }
         let how = if expired { Settlement::Expired } else { Settlement::Skipped };
-        self.ledger.push(tag, attempt.ended_us, &LedgerRecord::Settled { queue, offset, how });
+        self.ledger.push(tag, attempt.ended_us, &LedgerRecord::Settled { queue: queue.id(), offset, how });
     }
 
     fn delivered(&mut self, at: usize, attempt: Attempt, now: u64, probe: bool) {
@@ -100,7 +100,8 @@ impl Engine {
         }
         let ended_us = attempt.ended_us;
         for offset in dead {
-            let record = LedgerRecord::Settled { queue: attempt.key.queue, offset, how: Settlement::Dead };
+            let record =
+                LedgerRecord::Settled { queue: attempt.key.queue.id(), offset, how: Settlement::Dead };
             self.ledger.push(tag, ended_us, &record);
         }
         let record = attempt_record(attempt, tries, Outcome::Delivered, 0, 0);
@@ -228,7 +229,7 @@ impl Engine {
         let (tag, time) = (slot.hook.id.tag(), self.clock.now_us());
         for line in &mut slot.lines {
             line.queue.refresh();
-            self.ledger.push(tag, time, &LedgerRecord::Refreshed { queue: line.key });
+            self.ledger.push(tag, time, &LedgerRecord::Refreshed { queue: line.key.id() });
         }
         self.list(at);
         self.want_read(at);
@@ -271,7 +272,11 @@ impl Engine {
         let tag = slot.hook.id.tag();
         let time = self.clock.now_us();
         for (queue, offset) in dead {
-            self.ledger.push(tag, time, &LedgerRecord::Settled { queue, offset, how: Settlement::Dead });
+            self.ledger.push(
+                tag,
+                time,
+                &LedgerRecord::Settled { queue: queue.id(), offset, how: Settlement::Dead },
+            );
             self.end_replay_if_done(at, queue);
         }
         self.start_probe(at, now);
@@ -298,7 +303,7 @@ impl Engine {
         slot.probe.under_way = Some(start.offset);
         let hook_id = slot.hook.id;
         tracing::info!(%hook_id, offset = start.offset, "recovery probe");
-        let job = super::dispatch::job(slot, hook_id, start, false);
+        let job = super::dispatch::job(slot, QueueKey::of(&slot.hook), start, false);
         self.send(at, job);
     }
 }
@@ -328,7 +333,7 @@ fn attempt_record(
         }
     };
     LedgerRecord::Attempt(AttemptRecord {
-        queue: attempt.key.queue,
+        queue: attempt.key.queue.id(),
         offset: attempt.key.offset,
         attempt: attempts,
         tries,
@@ -342,7 +347,7 @@ fn attempt_record(
 
 impl Engine {
     /// The line of a queue, wherever it is.
-    pub(super) fn line_of(&mut self, queue: Id) -> Option<(&mut Slot, usize)> {
+    pub(super) fn line_of(&mut self, queue: QueueKey) -> Option<(&mut Slot, usize)> {
         let at = self.owner.get(&queue).copied()?;
         let slot = self.slots.get_mut(at).and_then(Option::as_mut)?;
         let line = slot.lines.iter().position(|l: &Line| l.key == queue)?;

@@ -7,7 +7,7 @@ use super::policy::{Health, Policy};
 use super::queue::Queue;
 use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
-use crate::model::{Hook, Id};
+use crate::model::{Hook, QueueKey};
 
 /// Deliveries in memory of a hook that makes none: enough for its probe. The rest is a place in the log.
 const CLOSED_WINDOW: usize = 4;
@@ -15,8 +15,8 @@ const CLOSED_WINDOW: usize = 4;
 /// A queue with its counts; the live one of a hook, or a replay's.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// The hook's id, or the replay's.
-    pub(super) key: Id,
+    /// The hook's key, or the replay's.
+    pub(super) key: QueueKey,
     pub(super) queue: Queue,
     /// Whether the queue has looked at everything that the router has routed.
     pub(super) live: bool,
@@ -35,7 +35,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(key: Id, queue: Queue, replay: Option<ReplayRun>) -> Self {
+    pub(super) fn new(key: QueueKey, queue: Queue, replay: Option<ReplayRun>) -> Self {
         Self {
             key,
             queue,
@@ -171,7 +171,7 @@ impl Slot {
     }
 
     /// The live line and its queue.
-    pub(super) fn line(&mut self, key: Id) -> Option<&mut Line> {
+    pub(super) fn line(&mut self, key: QueueKey) -> Option<&mut Line> {
         self.lines.iter_mut().find(|l| l.key == key)
     }
 

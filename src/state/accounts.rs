@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{Kind, revision};
+use super::document::{Kind, is_deleted, revision};
 use super::handle::State;
 use super::index::IndexError;
 use super::write::{Expect, Write, WriteError};
@@ -51,15 +51,42 @@ impl State {
         &self,
         id: AccountId,
         parent: AccountId,
-        mut doc: Document,
+        doc: Document,
     ) -> Result<Document, TreeError> {
         let _alone = self.shared.tree.lock().await;
+        self.add(id, parent, doc, Expect::Absent).await
+    }
+
+    /// The same, also in the place of an account that was deleted: what was deleted with it stays deleted.
+    pub async fn add_account_again(
+        &self,
+        id: AccountId,
+        parent: AccountId,
+        doc: Document,
+    ) -> Result<Document, TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        let former = self.get(Kind::Account, &id.to_string())?.filter(is_deleted);
+        let expect = match former.as_ref().and_then(revision) {
+            Some(rev) => Expect::Rev(rev.to_owned()),
+            None => Expect::Absent,
+        };
+        self.add(id, parent, doc, expect).await
+    }
+
+    /// The caller holds the lock of the tree.
+    async fn add(
+        &self,
+        id: AccountId,
+        parent: AccountId,
+        mut doc: Document,
+        expect: Expect,
+    ) -> Result<Document, TreeError> {
         let above = self.account(parent).ok_or(TreeError::Missing(parent))?;
         self.check_realm(id, &doc)?;
         let tree: Vec<_> = above.tree.iter().chain([&parent]).map(Id::to_string).collect();
         doc.insert("pvt_account_id".into(), id.to_string().into());
         doc.insert("pvt_tree".into(), tree.into());
-        self.put(vec![write(id, doc, Expect::Absent)]).await
+        self.put(vec![write(id, doc, expect)]).await
     }
 
     /// Writes an account's new content over the revision that `doc` still carries; answers it as stored.
@@ -112,14 +139,8 @@ impl State {
         }
         let mut doc = self.account_document(id)?;
         doc.insert("pvt_deleted".into(), true.into());
-        let mut writes = vec![over(id, doc)];
-        writes.extend(hooks.into_iter().filter_map(deleted_hook));
-        for kind in [Kind::Key, Kind::User] {
-            let owned = self.owned(kind, id)?;
-            let ids = owned.iter().filter_map(|doc| doc.get("_id")?.as_str());
-            writes.extend(ids.map(|id| Write { kind, id: id.into(), doc: None, expect: Expect::Any }));
-        }
-        self.put(writes).await
+        // The owner task adds what the account has at that moment, and takes nothing more for it afterwards.
+        self.put(vec![over(id, doc)]).await
     }
 
     fn account_document(&self, id: AccountId) -> Result<Document, TreeError> {

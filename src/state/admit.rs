@@ -3,7 +3,7 @@
 //! The program's own changes are always admitted. The master account may always clean up: it has no rate, and the
 //! reserve for changes does not bind it.
 
-use super::document::Entry;
+use super::document::{Entry, Kind, is_deleted};
 use super::limits::{LimitError, cleans_up, holder};
 use super::owner::{Overlay, StateTask};
 use super::write::{By, WriteError, Written};
@@ -31,6 +31,9 @@ impl StateTask {
         if !self.is_master(by) && !cleans_up(before, after) && !self.has_room_for(0) {
             return Err(WriteError::Full);
         }
+        if let Some(account) = self.lost_owner(overlay, entry)? {
+            return Err(WriteError::NoOwner(account));
+        }
         self.options.limits.check_size(before, after)?;
         let (was, is) = (holder(entry.kind, before), holder(entry.kind, after));
         if let (Some(account), Some((what, max))) = (is, self.options.limits.most(entry.kind))
@@ -40,6 +43,17 @@ impl StateTask {
             return Err(LimitError::TooMany { what, max }.into());
         }
         Ok(())
+    }
+
+    /// The owner of a document, if it does not exist or is deleted. Checked in the same commit as the deletion, so that
+    /// nothing is made for an account that goes.
+    fn lost_owner(&self, overlay: &Overlay, entry: &Entry) -> Result<Option<AccountId>, WriteError> {
+        let is_owned = matches!(entry.kind, Kind::Hook | Kind::Key | Kind::User);
+        let Some(account) = holder(entry.kind, entry.doc.as_ref()).filter(|_| is_owned) else {
+            return Ok(None);
+        };
+        let owner = self.current(overlay, Kind::Account, &account.to_string())?;
+        Ok(owner.is_none_or(|doc| is_deleted(&doc)).then_some(account))
     }
 
     /// Documents of the entry's kind that the account has, with what the same commit adds.

@@ -3,7 +3,7 @@
 //! Whatever waits is committed together: checked against what is stored, written to the journal with one
 //! sync, applied to the index and the view, told to the feed, and only then answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::audit;
-use super::document::{self, Entry, Kind};
+use super::document::{self, Entry, Kind, is_deleted};
 use super::index::{Index, IndexError};
+use super::limits::holder;
 use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
@@ -21,10 +22,12 @@ use super::write::{By, Command, Edit, Expect, Write, WriteError, Written};
 use super::{compact, journal, notices};
 use crate::disk::Disk;
 use crate::log;
-use crate::model::{ByteMeter, Clock};
+use crate::model::{AccountId, ByteMeter, Clock};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
+/// What goes with its account.
+const OWNED: [Kind; 3] = [Kind::Hook, Kind::Key, Kind::User];
 
 /// Documents as the commands before in the same commit leave them.
 pub(super) type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
@@ -54,6 +57,21 @@ struct Checked {
     /// What was there before each.
     before: Vec<Option<Written>>,
     written: Vec<Written>,
+}
+
+impl Checked {
+    fn push(&mut self, entry: Entry, before: Option<Written>) {
+        self.written.push(entry.doc.clone().unwrap_or_default());
+        self.entries.push(entry);
+        self.before.push(before);
+    }
+}
+
+/// The account that an entry deletes.
+fn deleted_account(entry: &Entry, before: Option<&Written>) -> Option<AccountId> {
+    let was_there = before.is_some_and(|doc| !is_deleted(doc));
+    let is_gone = entry.doc.as_ref().is_none_or(is_deleted);
+    (entry.kind == Kind::Account && was_there && is_gone).then(|| entry.id.parse().ok()).flatten()
 }
 
 /// A checked command, ready for the journal.
@@ -225,11 +243,42 @@ impl StateTask {
             }
             let entry = Entry { kind, id, doc };
             self.admit(overlay, by, &entry, before.as_ref())?;
-            checked.written.push(entry.doc.clone().unwrap_or_default());
-            checked.entries.push(entry);
-            checked.before.push(before);
+            let gone = deleted_account(&entry, before.as_ref());
+            checked.push(entry, before);
+            if let Some(account) = gone {
+                self.delete_owned(overlay, account, now, &mut checked)?;
+            }
         }
         Ok(checked)
+    }
+
+    /// Adds the deletion of everything that an account has: hooks as soft-deleted documents, users and keys for good.
+    fn delete_owned(
+        &self,
+        overlay: &Overlay,
+        account: AccountId,
+        now: u64,
+        checked: &mut Checked,
+    ) -> Result<(), WriteError> {
+        for kind in OWNED {
+            let stored = self.shared.index()?.owned(kind, account)?;
+            let text = |doc: &Written| doc.get("_id").and_then(Value::as_str).map(str::to_owned);
+            let of_kind = overlay.keys().filter(|(other, _)| *other == kind).map(|(_, id)| id.clone());
+            let ids: BTreeSet<String> = stored.iter().filter_map(text).chain(of_kind).collect();
+            for id in ids {
+                let before = self.current(overlay, kind, &id)?;
+                let Some(doc) = before.as_ref().filter(|doc| holder(kind, Some(doc)) == Some(account)) else {
+                    continue;
+                };
+                let mut doc = (kind == Kind::Hook).then(|| doc.clone());
+                if let Some(doc) = &mut doc {
+                    doc.insert("pvt_deleted".into(), true.into());
+                    document::stamp(doc, kind, &id, before.as_ref(), now);
+                }
+                checked.push(Entry { kind, id, doc }, before);
+            }
+        }
+        Ok(())
     }
 
     async fn apply(&mut self, offset: u64, prepared: Prepared) {

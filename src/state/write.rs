@@ -10,7 +10,7 @@ use super::document::Kind;
 use super::index::IndexError;
 use super::limits::LimitError;
 use crate::log;
-use crate::model::Actor;
+use crate::model::{AccountId, Actor};
 
 /// What must be true of the stored document for a write to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,9 @@ pub enum WriteError {
         /// Which one.
         id: String,
     },
+    /// The account that would own the document does not exist or was deleted.
+    #[error("account {0} does not exist")]
+    NoOwner(AccountId),
     /// The change is larger than a record may be.
     #[error("change is too large: {0}")]
     TooLarge(String),
@@ -75,6 +78,7 @@ impl WriteError {
         match self {
             Self::Conflict { .. } => true,
             Self::Missing { .. }
+            | Self::NoOwner(_)
             | Self::TooLarge(_)
             | Self::Limit(_)
             | Self::Full
@@ -90,6 +94,7 @@ impl WriteError {
         match self {
             Self::Conflict { id } => Self::Conflict { id: id.clone() },
             Self::Missing { id } => Self::Missing { id: id.clone() },
+            Self::NoOwner(account) => Self::NoOwner(*account),
             Self::TooLarge(reason) => Self::TooLarge(reason.clone()),
             Self::Limit(limit) => Self::Limit(limit.clone()),
             Self::Full => Self::Full,

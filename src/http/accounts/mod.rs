@@ -18,14 +18,19 @@ use crate::state::{Kind, State, random_id};
 pub(super) use changes::{delete, merge, move_below, replace};
 
 /// `PUT /v2/accounts/{parent}` and `PUT /v2/accounts`: a child. The master account may give an `id`, since
-/// a mirror of another system has to keep its ids.
+/// a mirror of another system has to keep its ids. An account that was deleted may be made again: it is
+/// a new account with the same id and its events, and without its former hooks, users and keys.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let parent = call.account()?.id;
     let mut data = call.envelope.object()?;
-    let id = take_id(call, &mut data)?;
+    let id = take_id(call, &mut data, Kind::Account)?;
     let mut doc = document::created(&data)?;
     doc.extend(signature(call, id));
-    let stored = call.api.state.add_account(id, parent, doc).await?;
+    let stored = if call.is_master() {
+        call.api.state.add_account_again(id, parent, doc).await?
+    } else {
+        call.api.state.add_account(id, parent, doc).await?
+    };
     let location = format!("/v2/accounts/{id}");
     Ok(Reply::created(shown(call, &stored), location).revision_of(&stored))
 }
@@ -116,19 +121,37 @@ fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// A new id, or the one in the data, which is taken out. Only the master account's token may give an id: a chosen
-/// id could collide with an id of another account.
-pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<Id, ApiError> {
+/// id could collide with an id of another account. It never collides in a shortened or derived form.
+pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>, kind: Kind) -> Result<Id, ApiError> {
     match data.shift_remove("id") {
         None | Some(Value::Null) => Ok(random_id()),
         Some(_) if !call.is_master() => {
             let message = "only the master account may choose an id; send the request without 'id'";
             Err(ApiError::field("id", "forbidden", &json!({"message": message})))
         }
-        Some(given) => given.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            let details = json!({"message": "id must be 32 hex digits", "value": given});
-            ApiError::field("id", "pattern", &details)
-        }),
+        Some(given) => {
+            let id = given.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+                let details = json!({"message": "id must be 32 hex digits", "value": given});
+                ApiError::field("id", "pattern", &details)
+            })?;
+            check_free(&call.api.state, id, kind)?;
+            Ok(id)
+        }
     }
+}
+
+/// Refuses an id that another kind of thing has, or that shares a shortened or derived form with an id in use. The
+/// same id of the same kind is for the write to refuse.
+fn check_free(state: &State, id: Id, kind: Kind) -> Result<(), ApiError> {
+    let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
+    let taken = state.all_hooks().iter().any(|hook| is_taken(hook.id, Kind::Hook))
+        || state.accounts().iter().any(|account| is_taken(account.id, Kind::Account))
+        || state.get(Kind::Replay, &id.to_string())?.is_some();
+    if !taken {
+        return Ok(());
+    }
+    let message = "the id collides with another id in use, or with one derived from it; choose another id";
+    Err(ApiError::field("id", "unique", &json!({"message": message, "value": id})))
 }
 
 /// Fields that only the program writes.

@@ -174,9 +174,9 @@ async fn a_branch_is_moved_with_all_below_it_and_never_below_itself() {
 }
 
 #[tokio::test]
-async fn an_account_is_deleted_from_the_bottom_up_and_its_id_is_never_used_again() {
+async fn an_account_is_deleted_from_the_bottom_up_and_only_the_master_makes_it_again_empty() {
     let test = TestApi::start().await;
-    let [(reseller, _), (customer, token)] = branch(&test).await;
+    let [(reseller, above), (customer, token)] = branch(&test).await;
     let refused = test.call("DELETE", &format!("/v2/accounts/{reseller}"), Value::Null).await;
     assert_eq!((refused.status, &refused.body["message"]), (409, &json!("account_has_descendants")));
     let hook = test.hook(&customer, "h").await;
@@ -185,7 +185,14 @@ async fn an_account_is_deleted_from_the_bottom_up_and_its_id_is_never_used_again
     assert_eq!(test.api.state.hook(hook.parse().unwrap()), None);
     assert_eq!(test.call_as(&token, "GET", "/v2/account", Value::Null).await.status, 401);
     let again = json!({"id": customer, "name": "again"});
-    assert_eq!(test.call("PUT", &format!("/v2/accounts/{reseller}"), again).await.status, 409);
+    let path = format!("/v2/accounts/{reseller}");
+    assert_eq!(test.call_as(&above, "PUT", &path, again.clone()).await.status, 400);
+    assert_eq!(test.call("PUT", &path, again.clone()).await.status, 201);
+    assert_eq!(test.call("PUT", &path, again).await.status, 409);
+    let hooks = test.call("GET", &format!("/v2/accounts/{customer}/webhooks"), Value::Null).await;
+    assert_eq!((hooks.status, &hooks.body["data"]), (200, &json!([])));
+    assert_eq!(test.call_as(&token, "GET", "/v2/account", Value::Null).await.status, 401);
+    assert_eq!(test.call("DELETE", &format!("/v2/accounts/{customer}"), Value::Null).await.status, 200);
     assert_eq!(test.call("DELETE", &format!("/v2/accounts/{reseller}"), Value::Null).await.status, 200);
 }
 

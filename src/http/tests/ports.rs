@@ -150,6 +150,10 @@ impl Tester for Recorded {
 }
 
 impl Queues for Recorded {
+    fn ledger_end(&self) -> u64 {
+        0
+    }
+
     fn status(&self, _hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         now(Some(QueueStatus {
             state: QueueState::AutoDisabled,

@@ -1,8 +1,13 @@
 //! Identities: a tenant cannot choose an id or a realm, and so cannot take or shadow one of another tenant.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::app::{Api, TestApp};
+use crate::support::app::{Api, TestApp, call_event};
+use crate::support::receiver::Receiver;
+use crate::support::wait::eventually;
 
 async fn tenant(app: &TestApp, name: &str) -> Api {
     let master = app.api.account.clone();
@@ -10,6 +15,14 @@ async fn tenant(app: &TestApp, name: &str) -> Api {
     let body = json!({"data": {"name": "test"}});
     let answer = app.api.call("PUT", &format!("/v2/accounts/{account}/api_keys"), Some(body)).await;
     app.client_with(answer.data()["api_key"].as_str().unwrap()).await
+}
+
+async fn one_attempt(client: &Api, path: &str) {
+    eventually("one attempt is shown", Duration::from_secs(30), async || {
+        let answer = client.own("GET", path, None).await;
+        answer.data().as_array().is_some_and(|rows| rows.len() == 1).then_some(())
+    })
+    .await;
 }
 
 /// Ids that collide with an id in a reduced form, or are one that may come later.
@@ -62,6 +75,86 @@ async fn a_tenant_does_not_choose_its_realm_and_keeps_the_one_it_has() {
         let data = json!({"data": {"name": "x", "realm": alike}});
         let answer = app.api.own("PUT", "", Some(data)).await;
         assert_eq!(answer.status, 400, "{alike:?}: {answer:?}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn not_even_the_master_account_gives_an_id_that_collides_in_a_reduced_form() {
+    let mut app = TestApp::start().await;
+    let (one, other) = (tenant(&app, "one").await, tenant(&app, "other").await);
+    let hook = one.hook(json!({"uri": "http://127.0.0.1:9/", "hook": "all"})).await;
+    let [taken, one_shot, swapped, free] = collisions(&hook);
+    let hooks = format!("/v2/accounts/{}/webhooks", other.account);
+    let make =
+        |id: &str| json!({"data": {"id": id, "name": "n", "uri": "http://127.0.0.1:9/", "hook": "all"}});
+    for id in [one_shot, swapped] {
+        for (path, data) in
+            [(hooks.as_str(), make(&id)), ("/v2/accounts", json!({"data": {"id": id, "name": "below"}}))]
+        {
+            let answer = app.api.call("PUT", path, Some(data)).await;
+            assert!(
+                answer.status == 400 && answer.data()["id"]["unique"].is_object(),
+                "{path} {id}: {answer:?}"
+            );
+        }
+    }
+    assert_eq!(app.api.call("PUT", &hooks, Some(make(&taken))).await.status, 409);
+    assert_eq!(app.api.call("PUT", &hooks, Some(make(&one.account))).await.status, 400, "an account has it");
+    assert_eq!(app.api.call("PUT", &hooks, Some(make(&free))).await.status, 201);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_id_of_a_deleted_hook_shows_nothing_of_its_history_when_it_is_taken_again() {
+    let mut app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let other = tenant(&app, "other").await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/old"), "hook": "all"})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "secret-call", 1)]).await;
+    receiver.wait_for(1, Duration::from_secs(30)).await;
+    let path = format!("/webhooks/{hook}/attempts");
+    one_attempt(&app.api, &path).await;
+    let gone = app.api.own("DELETE", &format!("/webhooks/{hook}?should_soft_delete=false"), None).await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    let again = json!({"data": {"id": hook, "name": "n", "uri": receiver.uri("/new"), "hook": "all"}});
+    let made = app.api.call("PUT", &format!("/v2/accounts/{}/webhooks", other.account), Some(again)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let shown = other.own("GET", &path, None).await;
+    assert_eq!((shown.status, shown.data()), (200, &json!([])), "{shown:?}");
+    // Its own attempts are shown.
+    other.publish(&[call_event("CHANNEL_CREATE", "own-call", 2)]).await;
+    one_attempt(&other, &path).await;
+    assert_eq!(receiver.requests_at("/new").len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
+    let mut app = TestApp::start().await;
+    let victim = tenant(&app, "short-lived").await;
+    let account = format!("/v2/accounts/{}", victim.account);
+    let make = |number: usize| {
+        let (path, data) = match number % 2 {
+            0 => ("webhooks", json!({"name": "n", "uri": "http://127.0.0.1:9/", "hook": "all"})),
+            _ => ("users", json!({"username": format!("eve{number}"), "password": "correct horse"})),
+        };
+        let (client, path) = (&app.api, format!("{account}/{path}"));
+        async move { client.call("PUT", &path, Some(json!({"data": data}))).await.status }
+    };
+    let before = join_all((0..8).map(make)).await;
+    assert!(before.iter().all(|status| *status == 201), "{before:?}");
+    let delete = app.api.call("DELETE", &account, None);
+    let (deleted, made) = tokio::join!(delete, join_all((8..72).map(make)));
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+    assert!(made.iter().all(|status| [201, 404].contains(status)), "{made:?}");
+    // The master account may make it again: it is empty.
+    let again = json!({"data": {"id": victim.account, "name": "again"}});
+    let answer = app.api.call("PUT", "/v2/accounts", Some(again)).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    for path in ["webhooks", "users", "api_keys"] {
+        let left = app.api.call("GET", &format!("{account}/{path}"), None).await;
+        assert_eq!((left.status, left.data()), (200, &json!([])), "{path}: {left:?}");
     }
     app.stop().await;
 }
