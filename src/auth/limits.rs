@@ -48,7 +48,7 @@ impl Auth {
     ) -> Result<Option<Tokens>, Tokens> {
         let Some(requests) = &self.limits.requests else { return Ok(None) };
         let key = (network(address), account);
-        match lock(requests).take(key, cost, self.clock.now_us()) {
+        match lock(requests).take(key, cost, self.options.steady.now_us()) {
             Ok(remaining) => Ok(Some(Tokens { consumed: cost, remaining })),
             Err(remaining) => Err(Tokens { consumed: 0, remaining }),
         }
@@ -57,7 +57,7 @@ impl Auth {
     /// Whether credentials from this address are looked at.
     #[must_use]
     pub fn may_try(&self, address: Option<IpAddr>) -> bool {
-        let now_us = self.clock.now_us();
+        let now_us = self.options.steady.now_us();
         self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).has_any(&network(address), now_us))
     }
 
@@ -65,7 +65,7 @@ impl Auth {
     pub fn tried_in_vain(&self, address: Option<IpAddr>) {
         if let Some(wrong) = &self.limits.wrong {
             // What is left does not matter: an empty bucket is seen by the next try.
-            let _left: Result<u32, u32> = lock(wrong).take(network(address), 1, self.clock.now_us());
+            let _left: Result<u32, u32> = lock(wrong).take(network(address), 1, self.options.steady.now_us());
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Options {
     pub wrong_credentials: Option<Rate>,
     /// Buckets that are remembered at most, of either kind.
     pub most_buckets: usize,
+    /// What the buckets count time by: it must not go back.
+    pub steady: Clock,
     /// Revoked tokens whose time is not over, at most.
     pub most_revoked: usize,
     /// Passwords that are checked at a time: each takes 19 MiB and some hundredths of a second.
@@ -58,6 +60,7 @@ impl Default for Options {
             requests: None,
             wrong_credentials: None,
             most_buckets: 65_536,
+            steady: Clock::steady(),
             most_revoked: 10_000,
             password_checks: 2,
             password_wait: Duration::from_secs(10),

@@ -91,7 +91,7 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
             std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.clone(), error })?;
         let origin = format!("config file {}", path.display());
         let over = parse(&text, &origin)?;
-        known(&over, "", &origin)?;
+        known(&over, &origin)?;
         merge(&mut table, over);
     }
     let mut env: Vec<_> = overlay.env.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
@@ -123,23 +123,26 @@ fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
     })
 }
 
-/// The keys that have no default, beside those that the defaults name.
-const OPTIONAL: [&str; 4] = ["amqp.uri", "auth.master_api_key", "metrics.token", "telemetry.otlp_endpoint"];
-
+/// Whether a source may name this key. The structs of the configuration are the only list of keys, so that a key without
+/// a default is known as well.
 fn is_known(key: &str) -> bool {
-    let Ok(defaults) = parse(DEFAULTS, "defaults") else { return false };
-    let found = key.split('.').try_fold(Value::Table(defaults), |at, part| at.get(part).cloned());
-    OPTIONAL.contains(&key) || found.is_some()
+    Config::keys().iter().any(|known| known == key)
 }
 
-fn known(table: &Table, prefix: &str, origin: &str) -> Result<(), ConfigError> {
+fn known(table: &Table, origin: &str) -> Result<(), ConfigError> {
+    let keys = Config::keys();
+    let has_section = |name: &str| keys.iter().any(|key| key.split_once('.').is_some_and(|(s, _)| s == name));
     for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        if !is_known(&key) {
+        let named: Vec<String> = match value {
+            Value::Table(inner) if has_section(name) => {
+                inner.keys().map(|key| format!("{name}.{key}")).collect()
+            }
+            // That a section is no table is found with its type.
+            _ if has_section(name) => Vec::new(),
+            _ => vec![name.clone()],
+        };
+        if let Some(key) = named.into_iter().find(|key| !keys.contains(key)) {
             return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key });
-        }
-        if let Value::Table(inner) = value {
-            known(inner, &key, origin)?;
         }
     }
     Ok(())

@@ -26,6 +26,14 @@ macro_rules! config {
         pub struct Config { $(pub $key: $type,)* $(pub $section: $keys,)* }
 
         impl Config {
+            /// The names of all keys: `key` or `section.key`.
+            #[must_use]
+            pub fn keys() -> Vec<String> {
+                let mut keys = vec![$(stringify!($key).to_owned()),*];
+                $(keys.extend(<$keys>::KEYS.iter().map(|key| format!("{}.{key}", stringify!($section))));)*
+                keys
+            }
+
             /// The names of all keys whose values differ.
             fn differing(&self, other: &Self) -> Vec<String> {
                 let mut keys = Vec::new();
@@ -75,6 +83,8 @@ macro_rules! section {
         pub struct $name { $(pub $field: $type),* }
 
         impl $name {
+            const KEYS: &[&str] = &[$(stringify!($field)),*];
+
             fn differing(&self, other: &Self) -> Vec<&'static str> {
                 let mut keys = Vec::new();
                 $(if self.$field != other.$field { keys.push(stringify!($field)); })*

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds from year 0 to 1970: KAZOO counts from the former (`webhooks.md` section 1).
 pub const GREGORIAN_OFFSET_S: u64 = 62_167_219_200;
@@ -44,6 +44,13 @@ impl Clock {
             let now = SystemTime::now();
             now.duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
         })
+    }
+
+    /// A clock that never goes back, whatever happens to the wall clock. It begins at 0 when it is made.
+    #[must_use]
+    pub fn steady() -> Self {
+        let began = Instant::now();
+        Self::new(move || u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     /// A clock that answers what `now_us` says, in microseconds since 1970.

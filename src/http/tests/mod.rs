@@ -103,6 +103,7 @@ impl TestApi {
         let recorded = Arc::new(Recorded::default());
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);
+        let auth = auth::Options { steady: clock.clone(), ..auth };
         let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
         let commander: Arc<dyn live::Commander> = recorded.clone();
         let (parts, log) = ((state.clone(), auth.clone(), commander), state.journal().clone());
