@@ -75,6 +75,8 @@ fn options(config: &Config) -> live::Options {
         max_sessions,
         max_per_account: w.max_sessions_per_account,
         max_per_ip: w.max_sessions_per_ip,
+        max_without_token: w.max_sessions_without_token,
+        token_timeout: Duration::from_millis(w.token_timeout_ms),
         max_bindings: w.max_bindings,
         max_commands: w.max_commands,
         max_frame_bytes: w.max_frame_bytes,

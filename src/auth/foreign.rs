@@ -12,7 +12,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::token::{Caller, TokenError};
+use super::token::{Caller, Origin, Standing, TokenError};
 use super::{Auth, Role};
 use crate::model::{AccountId, GREGORIAN_OFFSET_S};
 use crate::state::{TreeError, key_hash};
@@ -107,7 +107,11 @@ impl Auth {
             user: None,
             token: token.to_owned(),
             expires_s,
-            identity: identity_of(token),
+            standing: Standing {
+                account: claims.account_id,
+                origin: Origin::Foreign,
+                identity: identity_of(token),
+            },
         })
     }
 

@@ -26,7 +26,7 @@ pub use foreign::{ForeignKeys, LoadError};
 pub use limits::Tokens;
 pub use password::{Credentials, PasswordError, Verifiers};
 pub use revocation::RevokeError;
-pub use token::{Caller, IssueError, TokenError};
+pub use token::{Caller, IssueError, Standing, TokenError};
 
 /// The rules of who gets in.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub struct Options {
     pub most_buckets: usize,
     /// What the buckets count time by: it must not go back.
     pub steady: Clock,
-    /// Revoked tokens whose time is not over, at most.
+    /// Revoked tokens of one account whose time is not over, at most.
     pub most_revoked: usize,
     /// Passwords that are checked at a time: each takes 19 MiB and some hundredths of a second.
     pub password_checks: usize,

@@ -3,13 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::{Auth, Caller};
-use crate::state::{Expect, IndexError, Kind, Write, WriteError};
+use crate::state::{Expect, IndexError, Kind, Write, WriteError, owner};
+
+/// Expired revocations that one write forgets: it must stay small, and the next one forgets more.
+const MOST_FORGOTTEN: usize = 256;
 
 /// Why a token was not revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum RevokeError {
-    /// As many are revoked as are remembered.
-    #[error("{0} tokens are revoked, the most that are remembered")]
+    /// As many of the account's are revoked as are remembered.
+    #[error("{0} tokens of the account are revoked, the most that are remembered")]
     TooMany(usize),
     /// The state does not take it.
     #[error(transparent)]
@@ -23,19 +26,21 @@ impl From<IndexError> for RevokeError {
 }
 
 impl Auth {
-    /// Revokes the caller's token; durable when this answers. What is over anyway is forgotten on the way.
+    /// Revokes the caller's token; durable when this answers. Revocations whose token has expired are forgotten on the
+    /// way. The rest are bounded for each account, so that nobody can use up another account's.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), RevokeError> {
         let now_s = self.now_s();
-        let known = self.state.all(Kind::Revocation)?;
-        let count = known.len();
-        let over = known.into_iter().filter(|doc| expiry(doc) <= now_s);
-        let mut writes: Vec<_> = over.filter_map(|doc| Some(forget(doc.get("_id")?.as_str()?))).collect();
-        if count - writes.len() >= self.options.most_revoked {
+        let (over, kept): (Vec<_>, Vec<_>) =
+            self.state.all(Kind::Revocation)?.into_iter().partition(|doc| expiry(doc) <= now_s);
+        let own = kept.iter().filter(|doc| owner(doc) == Some(caller.account)).count();
+        if own >= self.options.most_revoked {
             return Err(RevokeError::TooMany(self.options.most_revoked));
         }
+        let over = over.iter().filter_map(|doc| Some(forget(doc.get("_id")?.as_str()?)));
+        let mut writes: Vec<_> = over.take(MOST_FORGOTTEN).collect();
         let doc = json!({"exp": caller.expires_s, "pvt_account_id": caller.account});
         let doc = doc.as_object().cloned();
-        let id = caller.identity.clone();
+        let id = caller.standing.identity.clone();
         writes.push(Write { kind: Kind::Revocation, id, doc, expect: Expect::Any });
         self.state.write(writes).await?;
         Ok(())

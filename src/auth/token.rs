@@ -39,8 +39,36 @@ pub struct Caller {
     pub token: String,
     /// When the token ends, in seconds since 1970.
     pub expires_s: u64,
-    /// Tells this token from others, to revoke it.
+    /// What its rights rest on.
+    pub(super) standing: Standing,
+}
+
+impl Caller {
+    /// What the token's rights rest on, to look at them again later.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+}
+
+/// What the rights of a token rest on, beside its time: they end when one of these is gone or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub(super) account: AccountId,
+    pub(super) origin: Origin,
+    /// Tells the token from others, to revoke it.
     pub(super) identity: String,
+}
+
+/// What a token was issued for, with the stamp that this had then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A user.
+    User { id: String, stamp: String },
+    /// An API key.
+    Key { id: String, stamp: String },
+    /// A KAZOO vouches for it.
+    Foreign,
 }
 
 /// Why a token is not accepted.
@@ -97,11 +125,29 @@ impl Auth {
             Algorithm::HS256 => self.verify_own(token)?,
             _ => self.verify_foreign(token, &header).await?,
         };
-        let is_enabled = self.state.account(caller.account).is_some_and(|account| account.enabled);
-        if !is_enabled || self.is_revoked(&caller.identity)? {
-            return Err(TokenError::Invalid);
+        let role = self.role_of(&caller.standing)?.ok_or(TokenError::Invalid)?;
+        Ok(Caller { role, ..caller })
+    }
+
+    /// What the holder of a token may do now; none when its rights are gone. The token's time is not looked at.
+    pub fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
+        let Standing { account, origin, identity } = standing;
+        let is_enabled = self.state.account(*account).is_some_and(|account| account.enabled);
+        if !is_enabled || self.is_revoked(identity)? {
+            return Ok(None);
         }
-        Ok(caller)
+        let is_same = |owner: AccountId, now: &str, stamp: &str| owner == *account && now == stamp;
+        Ok(match origin {
+            Origin::User { id, stamp } => {
+                let user = self.user(id)?.filter(|user| is_same(user.account, &user.stamp, stamp));
+                user.map(|user| user.role)
+            }
+            Origin::Key { id, stamp } => {
+                let key = self.state.api_key_with_id(id)?;
+                key.filter(|key| is_same(key.account, &key.stamp, stamp)).map(|_| Role::Admin)
+            }
+            Origin::Foreign => Some(Role::Admin),
+        })
     }
 
     fn verify_own(&self, token: &str) -> Result<Caller, TokenError> {
@@ -114,24 +160,20 @@ impl Auth {
         if claims.exp <= self.now_s() {
             return Err(TokenError::Expired);
         }
-        let (account, role, stamp) = match (&claims.owner_id, &claims.key_id) {
-            (Some(id), _) => self.user(id)?.map(|user| (user.account, user.role, user.stamp)),
-            (None, Some(id)) => {
-                self.state.api_key_with_id(id)?.map(|key| (key.account, Role::Admin, key.stamp))
-            }
-            (None, None) => None,
-        }
-        .ok_or(TokenError::Invalid)?;
-        if account != claims.account_id || stamp != claims.stamp {
-            return Err(TokenError::Invalid);
-        }
+        let Claims { account_id: account, owner_id, key_id, stamp, identity, exp, .. } = claims;
+        let origin = match (&owner_id, key_id) {
+            (Some(id), _) => Origin::User { id: id.clone(), stamp },
+            (None, Some(id)) => Origin::Key { id, stamp },
+            (None, None) => return Err(TokenError::Invalid),
+        };
         Ok(Caller {
             account,
-            role,
-            user: claims.owner_id,
+            // What it is in truth, the caller of this looks up.
+            role: Role::User,
+            user: owner_id,
             token: token.to_owned(),
-            expires_s: claims.exp,
-            identity: claims.identity,
+            expires_s: exp,
+            standing: Standing { account, origin, identity },
         })
     }
 }

@@ -52,8 +52,10 @@ impl super::Limits {
 }
 
 impl super::Websocket {
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
         [
+            ("websocket.max_sessions_without_token", self.max_sessions_without_token as u64, 1, 1_000_000),
+            ("websocket.token_timeout_ms", self.token_timeout_ms, 1000, 30_000),
             ("websocket.max_bindings", self.max_bindings as u64, 1, 100_000),
             ("websocket.max_commands", self.max_commands as u64, 0, 1024),
             ("websocket.max_frame_bytes", self.max_frame_bytes as u64, 1024, 16 << 20),

@@ -117,6 +117,8 @@ section!(
         max_sessions: usize,
         max_sessions_per_account: usize,
         max_sessions_per_ip: usize,
+        max_sessions_without_token: usize,
+        token_timeout_ms: u64,
         max_bindings: usize,
         max_commands: usize,
         max_frame_bytes: usize,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use warp::http::StatusCode;
 use warp::http::header::HeaderMap;
 
@@ -17,10 +17,10 @@ use super::session::Session;
 use super::sessions::{NoPlace, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Asked, Refused, switching};
-use crate::auth::{self, Auth, Role};
+use crate::auth::{self, Auth, Role, Standing};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
-use crate::state::{State, random_id};
+use crate::state::{IndexError, State, random_id};
 use crate::tasks::{Pulse, Stop, Tasks, pulse};
 
 /// Reads of the log at once, for sessions that are behind.
@@ -121,10 +121,22 @@ impl Live {
         self.0.clock.now_us() / 1_000_000
     }
 
-    pub(super) async fn verify(&self, token: &str) -> Option<Caller> {
+    /// Who holds a token, and what their rights rest on.
+    pub(super) async fn verify(&self, token: &str) -> Option<(Caller, Standing)> {
         let caller = self.0.auth.verify(token).await.ok()?;
+        let standing = caller.standing().clone();
         let auth::Caller { account, role, token, expires_s, .. } = caller;
-        Some(Caller { account, role, token, expires_s })
+        Some((Caller { account, role, token, expires_s }, standing))
+    }
+
+    /// What a token's holder may do now; none when the rights are gone.
+    pub(super) fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
+        self.0.auth.role_of(standing)
+    }
+
+    /// Tells of every change of documents, on which rights may depend.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.state.applied()
     }
 
     /// Takes a command's cost out of the bucket that the account shares with its requests to the API.
@@ -134,11 +146,6 @@ impl Live {
 
     pub(super) fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
         self.0.commander.command(wanted)
-    }
-
-    /// Whether an account's sessions may stay.
-    pub(super) fn is_open(&self, account: AccountId) -> bool {
-        self.0.state.account(account).is_some_and(|account| account.enabled)
     }
 }
 

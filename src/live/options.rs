@@ -29,6 +29,10 @@ pub struct Options {
     pub max_per_account: usize,
     /// Likewise from one address.
     pub max_per_ip: usize,
+    /// Sessions at once that have not shown a token. The oldest of them makes room for one more.
+    pub max_without_token: usize,
+    /// A session that has not shown a good token for so long is closed with 1008.
+    pub token_timeout: Duration,
     /// Bindings of one session.
     pub max_bindings: usize,
     /// Commands of one session whose outcome is not known yet.
@@ -63,6 +67,8 @@ impl Default for Options {
             max_sessions: 10_000,
             max_per_account: 0,
             max_per_ip: 0,
+            max_without_token: 256,
+            token_timeout: Duration::from_secs(15),
             max_bindings: 1000,
             max_commands: 8,
             max_frame_bytes: 65_536,

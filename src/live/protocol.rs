@@ -208,6 +208,18 @@ impl Protocol {
         }
     }
 
+    /// The client may do less or more than before: bindings beyond its reach end. Whether there were any.
+    pub(super) fn narrow(&mut self, role: Role, accounts: &dyn Accounts) -> bool {
+        let Some(caller) = &mut self.caller else { return false };
+        caller.role = role;
+        let mut lost = self.subscriptions.reaches();
+        lost.retain(|reach| !may_reach(*reach, caller, accounts));
+        if !lost.is_empty() {
+            self.subscriptions.remove(|reach, _| lost.contains(&reach));
+        }
+        !lost.is_empty()
+    }
+
     fn proceed(&mut self, request: Request, accounts: &dyn Accounts) -> Effect {
         let Some(caller) = &self.caller else {
             return refuse(&request.id, "authentication token required");
@@ -331,10 +343,16 @@ fn reach_of(account: &Value) -> Option<Reach> {
 
 fn authorised(target: &Target, caller: &Caller, accounts: &dyn Accounts) -> Result<Reach, &'static str> {
     match target.account.as_ref().and_then(reach_of) {
-        Some(Reach::All) if !accounts.is_master(caller) => Err("unauthorized wildcard account id"),
-        Some(Reach::One(account)) if !accounts.covers(caller, account) => Err("unauthorized account id"),
-        Some(reach) => Ok(reach),
-        None => Err("unauthorized account id"),
+        Some(reach) if may_reach(reach, caller, accounts) => Ok(reach),
+        Some(Reach::All) => Err("unauthorized wildcard account id"),
+        Some(Reach::One(_)) | None => Err("unauthorized account id"),
+    }
+}
+
+fn may_reach(reach: Reach, caller: &Caller, accounts: &dyn Accounts) -> bool {
+    match reach {
+        Reach::All => accounts.is_master(caller),
+        Reach::One(account) => accounts.covers(caller, account),
     }
 }
 

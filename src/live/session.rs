@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::follower::{FollowError, Follower, Source};
@@ -18,12 +19,16 @@ use super::sessions::{Place, session_id};
 use super::socket::{Socket, Step};
 use super::start::{Start, StartError};
 use super::subscriptions::Place as LogPlace;
+use crate::auth::Standing;
 use crate::tasks::Stop;
 
 /// Answers that may wait for a client before its next frame is read.
 const MOST_ANSWERS: usize = 64;
 /// A client that got no more than this since it was last heard must have seen a ping.
 const SURELY_READ: usize = 4 << 10;
+
+/// From a change of documents to a look at the session's rights: many changes cost one look.
+const REVIEW_AFTER: Duration = Duration::from_millis(300);
 
 /// Why a session ends, if anybody is to be told.
 type End = Option<(CloseCode, &'static str)>;
@@ -41,6 +46,12 @@ pub(super) struct Session {
     follower: Follower,
     /// As many as the protocol allows. They end with the session, and what is published stays published.
     commands: FuturesUnordered<UnderWay>,
+    /// What the client's rights rest on, once it has shown a token.
+    standing: Option<Standing>,
+    /// Documents have changed, on which rights may depend.
+    changes: watch::Receiver<u64>,
+    /// When the rights are looked at again because of that.
+    review_at: Option<Instant>,
     began: Instant,
     /// When the client was last heard, and when it last said something by itself.
     heard: Instant,
@@ -53,8 +64,20 @@ impl Session {
         let protocol = Protocol::new(id, Arc::clone(&live.source().log_ids), live.options(), new_id);
         let follower = Follower::new(live.source().clone());
         let now = Instant::now();
-        let commands = FuturesUnordered::new();
-        Self { live, place, socket, protocol, follower, commands, began: now, heard: now, spoke: now }
+        Self {
+            changes: live.changes(),
+            live,
+            place,
+            socket,
+            protocol,
+            follower,
+            commands: FuturesUnordered::new(),
+            standing: None,
+            review_at: None,
+            began: now,
+            heard: now,
+            spoke: now,
+        }
     }
 
     /// Serves the client until one of both ends it.
@@ -70,7 +93,8 @@ impl Session {
     }
 
     async fn serve(&mut self, stop: &Stop) -> End {
-        let closed = self.place.closed.clone();
+        let (closed, gives_way) = (self.place.closed.clone(), self.place.gives_way.clone());
+        let token_until = self.began + self.live.options().token_timeout;
         let period = self.live.options().ping_interval;
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,13 +105,28 @@ impl Session {
                 biased;
                 () = stop.cancelled() => return Some((CloseCode::Away, "shutting down")),
                 () = closed.cancelled() => return Some((CloseCode::Normal, "closed by an operator")),
+                // One that was told to give way loses its seat although it may show a token at this moment.
+                () = gives_way.cancelled() => return None,
+                () = sleep_until(token_until), if self.protocol.caller().is_none() => {
+                    return Some((CloseCode::Policy, "no token was shown in time"));
+                }
+                Ok(()) = self.changes.changed(), if self.review_at.is_none() => {
+                    self.review_at = Some(Instant::now() + REVIEW_AFTER);
+                }
+                () = sleep_until(self.review_at.unwrap_or_else(Instant::now)), if self.review_at.is_some() => {
+                    if let Some(end) = self.review() { return end }
+                }
                 _ = ticks.tick() => if let Some(end) = self.tick() { return end },
                 Some((asked, outcome)) = self.commands.next(), if !self.commands.is_empty() => {
                     let effect = self.protocol.commanded(&asked, outcome);
                     self.go_on(effect).await;
                 }
                 step = self.socket.step(reads) => match step {
-                    Step::Text(text) => self.hear(&text).await,
+                    Step::Text(text) => {
+                        // Nothing is granted by a right that is gone, not even for the time until the next review.
+                        if let Some(end) = self.review_if_changed() { return end }
+                        self.hear(&text).await;
+                    }
                     Step::Other { is_own } => self.heard(is_own),
                     Step::Written => {}
                     Step::Over(code) => return code.map(|code| (code, "")),
@@ -124,8 +163,16 @@ impl Session {
             effect = match effect {
                 Effect::Reply(reply) => break Some(reply),
                 Effect::Verify(unverified) => {
-                    let outcome = self.verify(&unverified).await;
-                    self.protocol.verified(unverified, outcome, &self.live)
+                    let (outcome, standing) = self.verify(&unverified).await;
+                    let token = unverified.token.clone();
+                    let effect = self.protocol.verified(unverified, outcome, &self.live);
+                    // The protocol may have refused it as another account's.
+                    if self.protocol.caller().is_some_and(|caller| caller.token == token)
+                        && standing.is_some()
+                    {
+                        self.standing = standing;
+                    }
+                    effect
                 }
                 Effect::Locate(unlocated) => {
                     let place = locate(self.live.source(), unlocated.start).await;
@@ -145,11 +192,42 @@ impl Session {
         }
     }
 
-    async fn verify(&mut self, unverified: &Unverified) -> Result<Caller, Denied> {
-        let caller = self.live.verify(&unverified.token).await.ok_or(Denied::Token)?;
-        self.place.claim(caller.account).map_err(Denied::TooMany)?;
-        let is_free = !unverified.is_command() || self.live.spend(self.place.address().ip(), caller.account);
-        if is_free { Ok(caller) } else { Err(Denied::TooOften) }
+    async fn verify(&mut self, frame: &Unverified) -> (Result<Caller, Denied>, Option<Standing>) {
+        let Some((caller, standing)) = self.live.verify(&frame.token).await else {
+            return (Err(Denied::Token), None);
+        };
+        if let Err(most) = self.place.claim(caller.account) {
+            return (Err(Denied::TooMany(most)), None);
+        }
+        let is_free = !frame.is_command() || self.live.spend(self.place.address().ip(), caller.account);
+        if is_free { (Ok(caller), Some(standing)) } else { (Err(Denied::TooOften), None) }
+    }
+
+    fn review_if_changed(&mut self) -> Option<End> {
+        let has_changed = self.review_at.is_some() || self.changes.has_changed().unwrap_or(false);
+        if has_changed { self.review() } else { None }
+    }
+
+    /// Looks again at the rights of the client: without them the session ends, with fewer its bindings do.
+    fn review(&mut self) -> Option<End> {
+        self.review_at = None;
+        self.changes.mark_unchanged();
+        let standing = self.standing.as_ref()?;
+        match self.live.role_of(standing) {
+            Ok(None) => return Some(Some((CloseCode::Policy, "the token's rights have ended"))),
+            Ok(Some(role)) => {
+                self.follower.settle(&mut self.protocol.subscriptions);
+                if self.protocol.narrow(role, &self.live) {
+                    self.follower.follow(&self.protocol.subscriptions);
+                    self.place.show(&self.protocol);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a session's rights cannot be looked at, and are tried again: {error}");
+                self.review_at = Some(Instant::now() + REVIEW_AFTER);
+            }
+        }
+        None
     }
 
     /// Looks after the connection once in a ping's time.
@@ -163,11 +241,6 @@ impl Session {
         let must_have_seen = self.socket.unheard_bytes() <= SURELY_READ && self.socket.waiting() == 0;
         if must_have_seen && self.heard.elapsed() > options.ping_interval * 2 + Duration::from_secs(1) {
             return Some(None);
-        }
-        if let Some(caller) = self.protocol.caller()
-            && !self.live.is_open(caller.account)
-        {
-            return Some(Some((CloseCode::Policy, "account is gone or disabled")));
         }
         if self.protocol.is_over(self.live.now_s()) {
             return Some(Some((CloseCode::Policy, "token has expired")));

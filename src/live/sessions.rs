@@ -1,7 +1,7 @@
 //! Which sessions there are, for listings and limits. A session holds a seat from before its upgrade until its
 //! connection is gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,6 +64,7 @@ struct Inner {
     most: usize,
     most_per_ip: usize,
     most_per_account: usize,
+    most_without_token: usize,
     host: String,
 }
 
@@ -72,6 +73,10 @@ struct Seats {
     /// In the order of their beginnings.
     taken: BTreeMap<u64, Seat>,
     next: u64,
+    /// Those that have not shown a token, and what makes them give way.
+    without_token: BTreeMap<u64, Stop>,
+    /// Seats whose sessions were told to give way and have not ended yet: not counted as taken.
+    leaving: BTreeSet<u64>,
     by_ip: HashMap<IpAddr, usize>,
     by_account: HashMap<AccountId, usize>,
 }
@@ -93,6 +98,8 @@ pub(super) struct Place {
     since_us: u64,
     /// Cancelled when an operator closes the session.
     pub(super) closed: Stop,
+    /// Cancelled when a session without a token has to make room for another.
+    pub(super) gives_way: Stop,
     account: Option<AccountId>,
 }
 
@@ -112,6 +119,7 @@ impl Sessions {
             most: options.max_sessions,
             most_per_ip: options.max_per_ip,
             most_per_account: options.max_per_account,
+            most_without_token: options.max_without_token,
             host: options.host.clone(),
         }))
     }
@@ -159,18 +167,31 @@ impl Sessions {
         if is_full(self.0.most_per_ip, from_there) {
             return Err(NoPlace::Address);
         }
-        if is_full(self.0.most, seats.taken.len()) {
+        if is_full(self.0.most_without_token, seats.without_token.len()) {
+            seats.make_room();
+        }
+        if is_full(self.0.most, seats.taken.len() - seats.leaving.len()) && !seats.make_room() {
             return Err(NoPlace::Total);
         }
-        let (number, closed) = (seats.next, Stop::new());
+        let (number, closed, gives_way) = (seats.next, Stop::new(), Stop::new());
         seats.next += 1;
+        seats.without_token.insert(number, gives_way.clone());
         seats.taken.insert(number, Seat { address, view: None, close: closed.clone() });
         *seats.by_ip.entry(address.ip()).or_default() += 1;
-        Ok(Place { sessions: self.clone(), number, address, since_us, closed, account: None })
+        Ok(Place { sessions: self.clone(), number, address, since_us, closed, gives_way, account: None })
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
         self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seats {
+    /// Has the oldest session without a token give way; false when there is none.
+    fn make_room(&mut self) -> bool {
+        let Some((number, gives_way)) = self.without_token.pop_first() else { return false };
+        gives_way.cancel();
+        self.leaving.insert(number)
     }
 }
 
@@ -195,6 +216,7 @@ impl Place {
             return Err(most);
         }
         *there += 1;
+        seats.without_token.remove(&self.number);
         drop(seats);
         self.account = Some(account);
         Ok(())
@@ -224,6 +246,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut seats = self.sessions.seats();
         let Some(seat) = seats.taken.remove(&self.number) else { return };
+        seats.without_token.remove(&self.number);
+        seats.leaving.remove(&self.number);
         less(&mut seats.by_ip, &seat.address.ip());
         if let Some(account) = self.account {
             less(&mut seats.by_account, &account);

@@ -22,7 +22,6 @@ fn a_place_is_given_back_when_its_session_ends() {
     let mut second = sessions.enter(address("192.0.2.1:2"), 0).unwrap();
     assert_eq!(sessions.enter(address("192.0.2.1:3"), 0).unwrap_err(), NoPlace::Address);
     let mut third = sessions.enter(address("192.0.2.2:1"), 0).unwrap();
-    assert_eq!(sessions.enter(address("192.0.2.3:1"), 0).unwrap_err(), NoPlace::Total);
     let account = crate::model::Id(5);
     assert_eq!(
         (second.claim(account), second.claim(account), third.claim(account)),
@@ -42,4 +41,24 @@ fn a_session_is_called_by_its_clients_address() {
     ] {
         assert_eq!(session_id(address(given)), id);
     }
+}
+
+#[test]
+fn the_oldest_session_without_a_token_makes_room_and_one_with_a_token_does_not() {
+    let limits = Options { max_sessions: 3, max_without_token: 2, ..Options::default() };
+    let sessions = Sessions::new(&limits);
+    let enter = |port: u16| sessions.enter(SocketAddr::from(([192, 0, 2, 1], port)), 0);
+    let mut known = enter(1).unwrap();
+    known.claim(crate::model::Id(5)).unwrap();
+    let (first, second, third) = (enter(2).unwrap(), enter(3).unwrap(), enter(4).unwrap());
+    let told = [&known, &first, &second, &third].map(|place| place.gives_way.is_cancelled());
+    assert_eq!(told, [false, true, false, false]);
+    drop(first);
+    let mut fourth = enter(5).unwrap();
+    assert!(second.gives_way.is_cancelled() && !third.gives_way.is_cancelled());
+    drop((second, third));
+    fourth.claim(crate::model::Id(5)).unwrap();
+    let mut fifth = enter(6).unwrap();
+    fifth.claim(crate::model::Id(5)).unwrap();
+    assert_eq!(enter(7).unwrap_err(), NoPlace::Total, "all have shown a token");
 }

@@ -3,7 +3,7 @@
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use warp::http::{Method, StatusCode};
@@ -57,6 +57,9 @@ impl Refused {
         let mut headers = HeaderMap::new();
         if self.0 == StatusCode::UPGRADE_REQUIRED {
             upgrade_headers(&mut headers);
+        }
+        if matches!(self.0, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         headers
     }

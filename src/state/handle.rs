@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit::{self, AuditPage, AuditQuery};
 use super::document::Kind;
@@ -36,6 +36,12 @@ impl State {
     #[must_use]
     pub fn acting_for(&self, actor: Actor) -> Self {
         Self { by: Some(Arc::new(actor)), ..self.clone() }
+    }
+
+    /// Changes with every change of documents, after reads show it.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.shared.applied.subscribe()
     }
 
     /// What was made on the first start.

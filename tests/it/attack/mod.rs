@@ -5,7 +5,9 @@
 
 mod bounds;
 mod configuration;
+mod doors;
 mod identity;
 mod permits;
+mod rights;
 mod secrets;
 mod shares;

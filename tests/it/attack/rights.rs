@@ -1,0 +1,138 @@
+//! Rights that are taken away while a websocket session is open.
+
+use std::time::Duration;
+
+use md5::{Digest as _, Md5};
+use serde_json::{Value, json};
+
+use crate::support::app::{Api, TestApp, call_event};
+use crate::support::wait::eventually;
+use crate::support::websocket::{Client, End, number};
+
+const POLICIES: [&str; 3] = ["ignore", "refuse", "close"];
+const LONG: Duration = Duration::from_secs(60);
+
+/// An account below the master's, and a client that is logged in with a key of its own; the key's path.
+async fn tenant(app: &TestApp, name: &str) -> (Api, String) {
+    let account = app.api.account_below(&app.api.account, name).await;
+    let path = format!("/v2/accounts/{account}/api_keys");
+    let made = done(app.api.call("PUT", &path, Some(json!({"data": {}}))).await);
+    let key = made["data"]["api_key"].as_str().unwrap();
+    (app.client_with(key).await, format!("{path}/{}", made["data"]["id"].as_str().unwrap()))
+}
+
+fn done(answer: crate::support::app::Answer) -> Value {
+    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    answer.body
+}
+
+/// An admin of an account, logged in by name and password; the user's path.
+async fn admin(app: &TestApp, tenant: &Api, name: &str) -> (Api, String) {
+    let users = format!("/v2/accounts/{}/users", tenant.account);
+    let user = json!({"username": name, "password": "correct horse", "priv_level": "admin"});
+    let made = done(tenant.call("PUT", &users, Some(json!({"data": user}))).await);
+    let hash: String =
+        Md5::digest(format!("{name}:correct horse")).iter().map(|b| format!("{b:02x}")).collect();
+    let account = done(tenant.own("GET", "", None).await);
+    let data = json!({"credentials": hash, "account_name": account["data"]["name"]});
+    let logged_in = done(app.anonymous().call("PUT", "/v2/user_auth", Some(json!({"data": data}))).await);
+    let api = tenant.clone().with_token(logged_in["auth_token"].as_str().unwrap());
+    (api, format!("{users}/{}", made["data"]["id"].as_str().unwrap()))
+}
+
+async fn listening(app: &TestApp, api: &Api) -> Client {
+    let mut client = Client::connect(app.websocket(), api.token()).await;
+    client.subscribe(&api.account, "call.*.*", json!({})).await;
+    client
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_expiry() {
+    for policy in POLICIES {
+        let mut app = TestApp::with(&[&format!("websocket.token_expiry={policy}")]).await;
+        let mut witness = listening(&app, &app.api).await;
+        let master = app.api.clone();
+        for (name, verb, below, data) in
+            [("rotated", "POST", "/rotate", json!({})), ("deleted", "DELETE", "", Value::Null)]
+        {
+            let (api, key) = tenant(&app, &format!("key {name}")).await;
+            let mut client = listening(&app, &api).await;
+            let path = format!("{key}{below}");
+            done(master.call(verb, &path, Some(json!({"data": data}))).await);
+            assert_eq!(client.ended().await, End::Code(1008), "{policy}: key {name}");
+        }
+        for (name, verb, data) in [
+            ("disabled", "PATCH", json!({"enabled": false})),
+            ("renewed", "PATCH", json!({"username": "renewed", "password": "another horse"})),
+            ("deleted", "DELETE", Value::Null),
+        ] {
+            let (own, _) = tenant(&app, &format!("user {name}")).await;
+            let (api, user) = admin(&app, &own, name).await;
+            let mut client = listening(&app, &api).await;
+            done(own.call(verb, &user, Some(json!({"data": data}))).await);
+            assert_eq!(client.ended().await, End::Code(1008), "{policy}: user {name}");
+        }
+        for (name, verb, data) in
+            [("disabled", "PATCH", json!({"enabled": false})), ("deleted", "DELETE", Value::Null)]
+        {
+            let (api, _) = tenant(&app, &format!("account {name}")).await;
+            let mut client = listening(&app, &api).await;
+            let path = format!("/v2/accounts/{}", api.account);
+            done(master.call(verb, &path, Some(json!({"data": data}))).await);
+            assert_eq!(client.ended().await, End::Code(1008), "{policy}: account {name}");
+        }
+        let (api, _) = tenant(&app, "token revoked").await;
+        let mut client = listening(&app, &api).await;
+        done(api.call("DELETE", "/v2/token_auth", None).await);
+        // Quicker than any review: nothing is granted any more.
+        let subscribe = json!({
+            "action": "subscribe", "auth_token": api.token(),
+            "data": {"account_id": api.account, "binding": "object.*.*", "since": 63_900_000_000_u64},
+        });
+        client.send(subscribe.to_string()).await;
+        assert_eq!(client.frame().await, Err(End::Code(1008)), "{policy}: token revoked");
+        assert_eq!(witness.ask(json!({"action": "ping"})).await["status"], "success", "others stay");
+        app.stop().await;
+    }
+}
+
+/// The bindings of a session as the listing shows them, once there are so many.
+async fn bindings_become(api: &Api, most: usize) {
+    eventually("the session has lost its bindings", LONG, async || {
+        let rows = api.own("GET", "/websockets", None).await;
+        let rows = rows.data().as_array().cloned()?;
+        let of = |row: &Value| row["bindings"].as_array().map_or(1, Vec::len);
+        (rows.iter().map(of).sum::<usize>() == most).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_keeps_only_the_bindings_that_its_reach_still_covers() {
+    let mut app = TestApp::with(&["api.profile=current"]).await;
+    let (parent, _) = tenant(&app, "parent").await;
+    let child = app.api.account_below(&parent.account, "child").await;
+    let (api, user) = admin(&app, &parent, "alice").await;
+    let mut client = listening(&app, &api).await;
+    client.subscribe(&child, "call.*.*", json!({})).await;
+    done(parent.call("PATCH", &user, Some(json!({"data": {"priv_level": "user"}}))).await);
+    bindings_become(&parent, 1).await;
+    app.api.below(child.clone()).publish(&[call_event("CHANNEL_CREATE", "below", 1)]).await;
+    parent.publish(&[call_event("CHANNEL_CREATE", "own", 2)]).await;
+    assert_eq!(number(&client.event().await), 2);
+    let data = json!({"account_id": child, "binding": "call.*.*"});
+    let refused = client.ask(json!({"action": "subscribe", "data": data})).await;
+    assert_eq!(refused["data"]["errors"], json!(["unauthorized account id"]));
+    drop(client);
+
+    let mut client = listening(&app, &parent).await;
+    client.subscribe(&child, "call.*.*", json!({})).await;
+    bindings_become(&parent, 2).await;
+    let moved = json!({"data": {"to": app.api.account}});
+    done(app.api.call("POST", &format!("/v2/accounts/{child}/move"), Some(moved)).await);
+    bindings_become(&parent, 1).await;
+    app.api.below(child).publish(&[call_event("CHANNEL_CREATE", "below", 3)]).await;
+    parent.publish(&[call_event("CHANNEL_CREATE", "own", 4)]).await;
+    assert_eq!(number(&client.event().await), 4);
+    app.stop().await;
+}
