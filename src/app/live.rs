@@ -71,6 +71,7 @@ fn options(config: &Config) -> live::Options {
     }
     live::Options {
         listen: w.listen,
+        proxies: config.http.trusted_proxies.clone().into(),
         connections: connections(config),
         max_sessions,
         max_per_account: w.max_sessions_per_account,

@@ -17,14 +17,26 @@ pub struct Tokens {
     pub remaining: u32,
 }
 
-/// Who shares a bucket of requests.
-type Client = (IpAddr, Option<AccountId>);
+/// Who shares a bucket of requests: those from one address with the same purpose.
+type Client = (IpAddr, Purpose);
+
+/// What a request counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A request with a token of this account.
+    Of(AccountId),
+    /// A request without a good token.
+    Nobody,
+    /// A log-in: a hash of the key or account that it names, so that other log-ins from the same address have buckets of
+    /// their own.
+    LogIn(u64),
+}
 
 /// The buckets.
 #[derive(Debug)]
 pub(super) struct Limits {
     requests: Option<Mutex<Buckets<Client>>>,
-    wrong: Option<Mutex<Buckets<IpAddr>>>,
+    wrong: Option<Mutex<Buckets<(IpAddr, Option<AccountId>)>>>,
 }
 
 impl Limits {
@@ -43,30 +55,30 @@ impl Auth {
     pub fn spend(
         &self,
         address: Option<IpAddr>,
-        account: Option<AccountId>,
+        purpose: Purpose,
         cost: u32,
     ) -> Result<Option<Tokens>, Tokens> {
         let Some(requests) = &self.limits.requests else { return Ok(None) };
-        let key = (network(address), account);
+        let key = (network(address), purpose);
         match lock(requests).take(key, cost, self.options.steady.now_us()) {
             Ok(remaining) => Ok(Some(Tokens { consumed: cost, remaining })),
             Err(remaining) => Err(Tokens { consumed: 0, remaining }),
         }
     }
 
-    /// Whether credentials from this address are looked at.
+    /// Whether passwords for an account are looked at when they come from this address. Wrong ones from elsewhere, and
+    /// those for other accounts, do not count.
     #[must_use]
-    pub fn may_try(&self, address: Option<IpAddr>) -> bool {
-        let now_us = self.options.steady.now_us();
-        self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).has_any(&network(address), now_us))
+    pub fn may_try(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
+        let (key, now_us) = ((network(address), account), self.options.steady.now_us());
+        self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).has_any(&key, now_us))
     }
 
-    /// Remembers that this address sent wrong credentials.
-    pub fn tried_in_vain(&self, address: Option<IpAddr>) {
-        if let Some(wrong) = &self.limits.wrong {
-            // What is left does not matter: an empty bucket is seen by the next try.
-            let _left: Result<u32, u32> = lock(wrong).take(network(address), 1, self.options.steady.now_us());
-        }
+    /// Remembers that wrong credentials came from this address; for which account, when they named one. False: too many
+    /// have come already.
+    pub fn tried_in_vain(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
+        let (key, now_us) = ((network(address), account), self.options.steady.now_us());
+        self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).take(key, 1, now_us).is_ok())
     }
 }
 

@@ -93,7 +93,8 @@ impl Auth {
         let found = account.map(|account| self.state.user_with(account, &verifier)).transpose()?.flatten();
         let user = found.as_ref().and_then(user_of);
         if user.is_none() {
-            self.tried_in_vain(address);
+            // Whether more are looked at is asked before the next one.
+            let _is_within: bool = self.tried_in_vain(address, account);
         }
         Ok(user)
     }

@@ -98,6 +98,7 @@ section!(
     /// `[http]`
     Http {
         listen: SocketAddr,
+        trusted_proxies: Vec<IpNet>,
         max_connections: usize,
         idle_timeout_ms: u64,
         write_timeout_ms: u64,

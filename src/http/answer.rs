@@ -19,7 +19,7 @@ use super::{
     accounts, admin, api_keys, attempts, channels, dead, definitions, events, log_in, pages, pause, queue,
     reenable, replays, samples, search, test_hook, users, webhooks, websockets,
 };
-use crate::auth::{Caller, Role};
+use crate::auth::{Caller, Purpose, Role};
 use crate::model::{Account, ReplayState, iso8601};
 use crate::state::random_id;
 
@@ -126,7 +126,10 @@ impl Api {
         // KAZOO's bucket is for those who manage; events that are handed in have limits of their own.
         let hands_in = caller.is_some() && hands_in_events(request, known);
         let cost = if hands_in { 0 } else { known.map_or(1, |route| route.resource.cost()) };
-        let spent = self.auth.spend(request.remote, caller.map(|caller| caller.account), cost);
+        let log_in = known.and_then(|route| log_in::purpose(&route.resource, envelope));
+        let purpose =
+            log_in.unwrap_or_else(|| caller.map_or(Purpose::Nobody, |caller| Purpose::Of(caller.account)));
+        let spent = self.auth.spend(request.remote, purpose, cost);
         frame.tokens = spent.unwrap_or_else(Some);
         spent.map_err(|_| ApiError::too_many())?;
         Ok(verified.transpose()?)

@@ -1,15 +1,19 @@
 //! Tokens: `PUT api_auth` for an API key, `PUT user_auth` for a person's credentials, and `token_auth` to look at
 //! one and to revoke it (`webhooks.md` 5.6).
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
+use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::fields::Fields;
 use super::reply::Reply;
-use crate::auth::{Credentials, Holder, Role, User};
+use super::route::Resource;
+use crate::auth::{Credentials, Holder, Purpose, Role, User};
 use crate::model::{Account, AccountId};
 
 const KEY_LENGTH: usize = 64;
@@ -23,12 +27,12 @@ pub(super) fn with_key(call: &Call<'_>) -> Result<Reply, ApiError> {
     let text = fields.text("api_key", KEY_LENGTH, KEY_LENGTH);
     fields.finish()?;
     let text = text.unwrap_or_default();
-    may_try(call)?;
     let key = state.api_key(text)?;
     let found = key.and_then(|key| Some((state.account(key.account).filter(|a| a.enabled)?, key)));
     let Some((account, key)) = found else {
-        auth.tried_in_vain(call.request.remote);
-        return Err(ApiError::unknown_key(text));
+        // Keys are too long to be found by trying: wrong ones are slowed down, and keep no right one out.
+        let is_within = auth.tried_in_vain(call.request.remote, None);
+        return Err(if is_within { ApiError::unknown_key(text) } else { ApiError::too_many() });
     };
     let token = auth.issue(&Holder::Key(key))?;
     Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(identity(call, &account, None)) })
@@ -47,9 +51,11 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
         fields.required(&["account_name"]);
     }
     fields.finish()?;
-    may_try(call)?;
     let account = account_called(call, realm, name);
     let id = account.as_ref().map(|account| account.id);
+    if !call.api.auth.may_try(call.request.remote, id) {
+        return Err(ApiError::too_many());
+    }
     let credentials = Credentials::from(credentials.unwrap_or_default());
     let found = call.api.auth.log_in(id, credentials, call.request.remote).await?;
     let (Some(account), Some(user)) = (account, found) else { return Err(ApiError::invalid_credentials()) };
@@ -75,8 +81,19 @@ pub(super) async fn revoke(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(json!({})))
 }
 
-fn may_try(call: &Call<'_>) -> Result<(), ApiError> {
-    if call.api.auth.may_try(call.request.remote) { Ok(()) } else { Err(ApiError::too_many()) }
+/// What a log-in counts as, by the key or account that it names; none for other requests.
+pub(super) fn purpose(resource: &Resource, envelope: &Envelope) -> Option<Purpose> {
+    let fields: &[&str] = match resource {
+        Resource::ApiAuth => &["api_key"],
+        Resource::UserAuth => &["account_realm", "account_name"],
+        _ => return None,
+    };
+    let data = envelope.members.as_ref()?.get("data")?;
+    let mut hasher = DefaultHasher::new();
+    for field in fields {
+        data.get(field).and_then(Value::as_str).unwrap_or_default().to_lowercase().hash(&mut hasher);
+    }
+    Some(Purpose::LogIn(hasher.finish()))
 }
 
 /// The enabled account with a realm, or else the only one with a name: KAZOO compares the letters and digits of

@@ -94,8 +94,9 @@ fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
                 let api = api.clone();
                 let entered =
                     enter(&api, &Asked { method: &method, headers: &headers, upgrade }, peer.address);
+                let client = api.live.client(peer.address.ip(), &headers);
                 let mut request = Request::new(method, path.as_str(), &query, headers);
-                request.remote = Some(peer.address.ip());
+                request.remote = Some(client);
                 async move {
                     if let Some(entered) = entered {
                         return entered;

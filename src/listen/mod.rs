@@ -3,6 +3,7 @@
 //! Held: whoever sends nothing, or a little now and then, keeps nobody else out. When there are as many
 //! connections as are allowed, the one whose request has been waited for the longest makes room.
 
+mod proxies;
 mod seats;
 
 use std::io;
@@ -26,6 +27,7 @@ use warp::reply::Response;
 use self::seats::{Seat, Seats};
 use crate::tasks::Stop;
 
+pub use proxies::Proxies;
 pub use seats::Busy;
 
 const BACKLOG: u32 = 1024;

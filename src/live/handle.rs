@@ -17,7 +17,7 @@ use super::session::Session;
 use super::sessions::{NoPlace, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Asked, Refused, switching};
-use crate::auth::{self, Auth, Role, Standing};
+use crate::auth::{self, Auth, Purpose, Role, Standing};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::state::{IndexError, State, random_id};
@@ -90,10 +90,12 @@ impl Live {
         if asked.names_protocol() {
             return Err(Refused(StatusCode::BAD_REQUEST));
         }
-        let place = self.0.sessions.enter(remote, self.0.clock.now_us()).map_err(|full| match full {
-            NoPlace::Address => Refused(StatusCode::TOO_MANY_REQUESTS),
-            NoPlace::Total => Refused(StatusCode::SERVICE_UNAVAILABLE),
-        })?;
+        let client = self.client(remote.ip(), asked.headers);
+        let place =
+            self.0.sessions.enter(remote, client, self.0.clock.now_us()).map_err(|full| match full {
+                NoPlace::Address => Refused(StatusCode::TOO_MANY_REQUESTS),
+                NoPlace::Total => Refused(StatusCode::SERVICE_UNAVAILABLE),
+            })?;
         let accept = asked.accept_key()?;
         let upgrade = asked.upgrade.clone().ok_or(Refused(StatusCode::BAD_REQUEST))?;
         let (live, stop) = (self.clone(), self.0.stop.clone());
@@ -107,6 +109,12 @@ impl Live {
         };
         drop(self.0.source.tasks.spawn("session", serving));
         Ok(switching(accept))
+    }
+
+    /// The client that a connection with these headers speaks for.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.0.options.proxies.client(peer, headers)
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -141,7 +149,7 @@ impl Live {
 
     /// Takes a command's cost out of the bucket that the account shares with its requests to the API.
     pub(super) fn spend(&self, address: IpAddr, account: AccountId) -> bool {
-        self.0.auth.spend(Some(address), Some(account), 1).is_ok()
+        self.0.auth.spend(Some(address), Purpose::Of(account), 1).is_ok()
     }
 
     pub(super) fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::listen::Limits;
+use crate::listen::{Limits, Proxies};
 
 /// What becomes of a session whose token's time is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum TokenExpiry {
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The proxies that tell whom they speak for.
+    pub proxies: Proxies,
     /// What clients may take of the listener before they have a session.
     pub connections: Limits,
     /// Sessions at once: in all, for one account, from one address. 0: any number.
@@ -63,6 +65,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5555)),
+            proxies: Proxies::default(),
             connections: Limits::default(),
             max_sessions: 10_000,
             max_per_account: 0,

@@ -199,7 +199,7 @@ impl Session {
         if let Err(most) = self.place.claim(caller.account) {
             return (Err(Denied::TooMany(most)), None);
         }
-        let is_free = !frame.is_command() || self.live.spend(self.place.address().ip(), caller.account);
+        let is_free = !frame.is_command() || self.live.spend(self.place.client(), caller.account);
         if is_free { (Ok(caller), Some(standing)) } else { (Err(Denied::TooOften), None) }
     }
 

@@ -83,7 +83,7 @@ struct Seats {
 
 #[derive(Debug)]
 struct Seat {
-    address: SocketAddr,
+    client: IpAddr,
     /// None before the client has shown a token.
     view: Option<SessionView>,
     close: Stop,
@@ -95,6 +95,8 @@ pub(super) struct Place {
     sessions: Sessions,
     number: u64,
     address: SocketAddr,
+    /// Whom the connection speaks for: the address itself, or a client of a trusted proxy.
+    client: IpAddr,
     since_us: u64,
     /// Cancelled when an operator closes the session.
     pub(super) closed: Stop,
@@ -161,9 +163,9 @@ impl Sessions {
     }
 
     /// A place for a client, unless its address or the process has as many as are allowed.
-    pub(super) fn enter(&self, address: SocketAddr, since_us: u64) -> Result<Place, NoPlace> {
+    pub(super) fn enter(&self, address: SocketAddr, client: IpAddr, since_us: u64) -> Result<Place, NoPlace> {
         let mut seats = self.seats();
-        let from_there = seats.by_ip.get(&address.ip()).copied().unwrap_or(0);
+        let from_there = seats.by_ip.get(&client).copied().unwrap_or(0);
         if is_full(self.0.most_per_ip, from_there) {
             return Err(NoPlace::Address);
         }
@@ -176,9 +178,18 @@ impl Sessions {
         let (number, closed, gives_way) = (seats.next, Stop::new(), Stop::new());
         seats.next += 1;
         seats.without_token.insert(number, gives_way.clone());
-        seats.taken.insert(number, Seat { address, view: None, close: closed.clone() });
-        *seats.by_ip.entry(address.ip()).or_default() += 1;
-        Ok(Place { sessions: self.clone(), number, address, since_us, closed, gives_way, account: None })
+        seats.taken.insert(number, Seat { client, view: None, close: closed.clone() });
+        *seats.by_ip.entry(client).or_default() += 1;
+        Ok(Place {
+            sessions: self.clone(),
+            number,
+            address,
+            client,
+            since_us,
+            closed,
+            gives_way,
+            account: None,
+        })
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -202,6 +213,10 @@ fn is_full(most: usize, there: usize) -> bool {
 impl Place {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// Counts the session as one of an account's; the most that are allowed when there are as many.
@@ -231,7 +246,7 @@ impl Place {
             token: caller.token.chars().take(8).collect(),
             bindings: protocol.subscriptions.list(),
             since_us: self.since_us,
-            source: self.address.ip().to_canonical(),
+            source: self.client,
             destination: self.sessions.0.host.clone(),
             name: protocol.name.clone(),
             metadata: protocol.metadata.clone(),
@@ -248,7 +263,7 @@ impl Drop for Place {
         let Some(seat) = seats.taken.remove(&self.number) else { return };
         seats.without_token.remove(&self.number);
         seats.leaving.remove(&self.number);
-        less(&mut seats.by_ip, &seat.address.ip());
+        less(&mut seats.by_ip, &seat.client);
         if let Some(account) = self.account {
             less(&mut seats.by_account, &account);
         }

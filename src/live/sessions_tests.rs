@@ -15,13 +15,17 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+fn enter_from(sessions: &Sessions, address: SocketAddr) -> Result<Place, NoPlace> {
+    sessions.enter(address, address.ip(), 0)
+}
+
 #[test]
 fn a_place_is_given_back_when_its_session_ends() {
     let sessions = sessions(3, 2, 1);
-    let first = sessions.enter(address("192.0.2.1:1"), 0).unwrap();
-    let mut second = sessions.enter(address("192.0.2.1:2"), 0).unwrap();
-    assert_eq!(sessions.enter(address("192.0.2.1:3"), 0).unwrap_err(), NoPlace::Address);
-    let mut third = sessions.enter(address("192.0.2.2:1"), 0).unwrap();
+    let first = enter_from(&sessions, address("192.0.2.1:1")).unwrap();
+    let mut second = enter_from(&sessions, address("192.0.2.1:2")).unwrap();
+    assert_eq!(enter_from(&sessions, address("192.0.2.1:3")).unwrap_err(), NoPlace::Address);
+    let mut third = enter_from(&sessions, address("192.0.2.2:1")).unwrap();
     let account = crate::model::Id(5);
     assert_eq!(
         (second.claim(account), second.claim(account), third.claim(account)),
@@ -29,7 +33,7 @@ fn a_place_is_given_back_when_its_session_ends() {
     );
     drop((first, second));
     assert_eq!((third.claim(account), sessions.count()), (Ok(()), 1));
-    assert!(sessions.enter(address("192.0.2.1:4"), 0).is_ok());
+    assert!(enter_from(&sessions, address("192.0.2.1:4")).is_ok());
 }
 
 #[test]
@@ -47,7 +51,7 @@ fn a_session_is_called_by_its_clients_address() {
 fn the_oldest_session_without_a_token_makes_room_and_one_with_a_token_does_not() {
     let limits = Options { max_sessions: 3, max_without_token: 2, ..Options::default() };
     let sessions = Sessions::new(&limits);
-    let enter = |port: u16| sessions.enter(SocketAddr::from(([192, 0, 2, 1], port)), 0);
+    let enter = |port: u16| enter_from(&sessions, SocketAddr::from(([192, 0, 2, 1], port)));
     let mut known = enter(1).unwrap();
     known.claim(crate::model::Id(5)).unwrap();
     let (first, second, third) = (enter(2).unwrap(), enter(3).unwrap(), enter(4).unwrap());

@@ -257,11 +257,16 @@ async fn whoever_sends_wrong_credentials_again_and_again_is_not_listened_to() {
         test.raw("PUT", "/v2/api_auth", &json!({"data": {"api_key": key}}).to_string(), &[]).await.status
     };
     assert_eq!(with_key(&"f".repeat(64)).await, 404);
-    for _ in 0..2 {
+    for _ in 0..3 {
         let wrong = json!({"credentials": "0".repeat(32), "account_realm": "a.example.com"});
         assert_eq!(log_in(&test, wrong).await.status, 401);
     }
     let right = json!({"credentials": MD5, "account_realm": "a.example.com"});
-    assert_eq!((log_in(&test, right).await.status, with_key(KEY).await), (429, 429));
+    assert_eq!(log_in(&test, right).await.status, 429, "of this account from this address");
+    let elsewhere = json!({"credentials": "0".repeat(32), "account_realm": "b.example.com"});
+    assert_eq!(log_in(&test, elsewhere).await.status, 401, "other log-ins are looked at");
+    assert_eq!(with_key(&"f".repeat(64)).await, 404);
+    assert_eq!(with_key(&"e".repeat(64)).await, 429);
+    assert_eq!(with_key(KEY).await, 201, "no wrong key keeps a right one out");
     assert_eq!(test.get("/v2/account").await.status, 200, "tokens are listened to");
 }

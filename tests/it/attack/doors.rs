@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::app::TestApp;
+use crate::support::app::{Api, MASTER_KEY, TestApp};
 use crate::support::websocket::{Client, End};
 
 #[tokio::test]
@@ -38,5 +38,48 @@ async fn only_sessions_with_a_token_fill_the_seats_for_good() {
         assert_eq!(client.ask(json!({"action": "ping"})).await["status"], "success");
     }
     assert_eq!(Client::try_connect(app.websocket(), &[]).await.err(), Some(503));
+    app.stop().await;
+}
+
+/// A log-in through the proxy that the test is, for a client at an address.
+async fn log_in(stranger: &Api, client: &str, key: &str) -> u16 {
+    let body = Some(json!({"data": {"api_key": key}}));
+    stranger.call_with("PUT", "/v2/api_auth", body, &[("x-forwarded-for", client)]).await.status
+}
+
+#[tokio::test]
+async fn a_stranger_behind_the_same_proxy_uses_up_only_their_own_requests() {
+    let settings =
+        ["http.trusted_proxies=[\"127.0.0.0/8\"]", "rate_limit.burst=100", "rate_limit.per_second=1"];
+    let mut app = TestApp::with(&settings).await;
+    let stranger = app.anonymous();
+    let get = async |client: &str| {
+        let headers = [("x-forwarded-for", client)];
+        stranger.call_with("GET", "/v2/account", None, &headers).await.status
+    };
+    let mut last = 0;
+    for _ in 0..150 {
+        // The attacker invents hops; the proxy appends the true one.
+        last = get(&format!("{}.0.2.1, 203.0.113.66", rand::random::<u8>())).await;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(get("203.0.113.7").await, 401, "another client's bucket is another one");
+    assert_eq!(log_in(&stranger, "203.0.113.7", MASTER_KEY).await, 201);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_keys_and_foreign_log_ins_from_the_same_address_keep_no_right_key_out() {
+    let settings = ["rate_limit.burst=100", "rate_limit.per_second=1", "auth.wrong_credentials_per_minute=1"];
+    let mut app = TestApp::with(&settings).await;
+    let stranger = app.anonymous();
+    let mut refused = 0;
+    for number in 0..30 {
+        let status = log_in(&stranger, "203.0.113.66", &format!("{number:064}")).await;
+        assert!(matches!(status, 404 | 429), "{status}");
+        refused += usize::from(status == 429);
+    }
+    assert!(refused >= 15, "trying is bounded: {refused} of 30 refused");
+    assert_eq!(log_in(&stranger, "203.0.113.66", MASTER_KEY).await, 201);
     app.stop().await;
 }
