@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::kazoo::{self, Extras, Pattern, Payload, Topic};
+use crate::kazoo::{self, Extras, Pattern, Payload, PayloadError, Topic};
 use crate::model::{Encoding, Event, Family, Hook, Source};
 
 const EXTRAS: Extras<'static> = Extras { cluster_id: "c", reseller_id: None };
@@ -26,8 +26,8 @@ fn hooks() -> &'static [Hook] {
     })
 }
 
-/// Any bytes as an event: it is kept byte for byte, reads back from its record, and what hooks and subscribers are
-/// sent of it is well formed and not much larger than it is.
+/// Any bytes as an event: what is taken reads back from its record, hooks, subscribers and searches can all read it,
+/// and what they are sent of it is well formed and not much larger than it is. JSON is kept byte for byte.
 pub fn event(data: &[u8]) {
     drop(kazoo::gunzip(data, 1 << 16).map(|unpacked| assert!(unpacked.len() <= 1 << 16)));
     // What is read back from the disk.
@@ -35,6 +35,11 @@ pub fn event(data: &[u8]) {
         let again = read.encode();
         assert_eq!(Event::decode(&again).unwrap().encode(), again);
     }
+    let _account = kazoo::account_before_break(data);
+    let Ok(read) = kazoo::reading(data) else { return };
+    let (data, again) = (&*read.body, kazoo::reading(&read.body).unwrap());
+    assert!(again.mended.is_nothing() && again.body == data, "what is mended is not mended again");
+    serde_json::from_slice::<Value>(data).unwrap();
     let Ok(facts) = kazoo::facts(data) else { return };
     let written = facts.event(Source::Amqp, Encoding::Plain, data);
     let record = written.encode();
@@ -42,15 +47,16 @@ pub fn event(data: &[u8]) {
     assert_eq!((read.body, read.family, read.account), (data, written.family, written.account));
     drop(Topic::of(&read));
     drop(kazoo::one_shot(&read));
-    if let Ok(text) = kazoo::live_data(data) {
-        assert!(serde_json::from_str::<Value>(&text).unwrap().is_object());
-    }
+    assert_eq!(kazoo::stored_text(&read).unwrap(), data);
+    assert!(serde_json::from_str::<Value>(&kazoo::live_data(data).unwrap()).unwrap().is_object());
     for family in Family::ALL {
         let event = Event { family: Some(family), ..Event::decode(&record).unwrap() };
         for hook in hooks() {
             let _wanted = kazoo::wanted(hook, &event);
-            if let Ok(Some(payload)) = kazoo::payload(&event, hook, &EXTRAS) {
-                sent(hook, &payload, data.len());
+            match kazoo::payload(&event, hook, &EXTRAS) {
+                Ok(Some(payload)) => sent(hook, &payload, data.len()),
+                Ok(None) | Err(PayloadError::NoData) => {}
+                Err(error) => panic!("{family:?}: {error}"),
             }
         }
     }

@@ -226,6 +226,8 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Event(id), _) => search::read(call, id).await,
         (Resource::Quarantine, _) => search::quarantine(call).await,
         (Resource::Quarantined(id), _) => search::quarantined(call, id).await,
+        (Resource::QuarantineOf, _) => search::quarantine_of(call).await,
+        (Resource::QuarantinedOf(id), _) => search::quarantined_of(call, id).await,
         (Resource::Events, _) => events::create(call).await,
         (Resource::Channels, _) => channels::list(call).await,
         (Resource::Channel(id), "GET") => channels::read(call, id).await,

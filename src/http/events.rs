@@ -73,7 +73,7 @@ fn bodies(call: &Call<'_>) -> Result<Vec<Bytes>, ApiError> {
 }
 
 fn check(call: &Call<'_>, account: AccountId, index: usize, body: &[u8]) -> Result<(), ApiError> {
-    let facts = kazoo::facts(body).map_err(|reason| {
+    let facts = kazoo::reading(body).and_then(|reading| kazoo::facts(&reading.body)).map_err(|reason| {
         let details = json!({"message": reason.to_string(), "target": index});
         ApiError::field(&format!("data.{index}"), "invalid", &details)
     })?;

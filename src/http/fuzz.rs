@@ -70,7 +70,7 @@ fn answer(request: &Request, route: Option<&super::route::Route>, refused: ApiEr
     let text = match request.query("jsonp") {
         Some(name) if text.starts_with(&format!("{name}(")) => text
             .strip_prefix(name)
-            .and_then(|text| text.get(1..text.len() - 2))
+            .and_then(|text| text.trim_end().get(1..)?.strip_suffix(");"))
             .unwrap_or_default()
             .to_owned(),
         _ => text.to_owned(),

@@ -83,6 +83,10 @@ pub(super) enum Resource {
     Channel(String),
     /// `…/events/{E}`
     Event(String),
+    /// `…/quarantine`
+    QuarantineOf,
+    /// `…/quarantine/{E}`
+    QuarantinedOf(String),
     /// `quarantine`
     Quarantine,
     /// `quarantine/{E}`
@@ -173,6 +177,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "channels", |_| Resource::Channels),
     (Whose::Accounts, "channels/{C}", |ids| Resource::Channel(next(ids))),
     (Whose::Accounts, "events/{E}", |ids| Resource::Event(next(ids))),
+    (Whose::Accounts, "quarantine", |_| Resource::QuarantineOf),
+    (Whose::Accounts, "quarantine/{E}", |ids| Resource::QuarantinedOf(next(ids))),
     (Whose::Accounts, "websockets", |_| Resource::Sessions),
     (Whose::Accounts, "websockets/{S}", |ids| Resource::Session(next(ids))),
 ];
@@ -267,6 +273,8 @@ impl Resource {
             | Self::Event(_)
             | Self::Quarantine
             | Self::Quarantined(_)
+            | Self::QuarantineOf
+            | Self::QuarantinedOf(_)
             | Self::Bindings
             | Self::Sessions => &[Method::GET],
             Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],

@@ -1,5 +1,5 @@
 //! Events looked for (`GET …/events`), one event with what became of it (`GET …/events/{id}`), and what could not
-//! be understood (`GET /v2/quarantine`, for the master account alone).
+//! be understood (`GET /v2/quarantine` for the master account, `GET …/quarantine` for the account that it names).
 //!
 //! An account finds its own events. An event of a descendant is shown by its id too, with its deliveries to the
 //! hooks of the account that asks.
@@ -19,12 +19,13 @@ use super::reply::Reply;
 use crate::model::{EventQuery, EventRow, EventScope};
 
 /// The fields of a row, in their order.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "id",
     "timestamp",
     "account_id",
     "hook_event",
     "reason",
+    "mended",
     "source",
     "event_category",
     "event_name",
@@ -45,6 +46,11 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
 pub(super) async fn quarantine(call: &Call<'_>) -> Result<Reply, ApiError> {
     must_be_master(call)?;
     search(call, EventScope::Quarantine).await
+}
+
+/// `GET …/quarantine`: what names the account and could not be understood.
+pub(super) async fn quarantine_of(call: &Call<'_>) -> Result<Reply, ApiError> {
+    search(call, EventScope::QuarantineOf(call.account()?.id)).await
 }
 
 async fn search(call: &Call<'_>, scope: EventScope) -> Result<Reply, ApiError> {
@@ -93,6 +99,15 @@ pub(super) async fn quarantined(call: &Call<'_>, id: &str) -> Result<Reply, ApiE
     must_be_master(call)?;
     let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
     let row = call.api.queues.event(offset).await?.filter(|row| row.document.contains_key("reason"));
+    row.map(|row| Reply::ok(row.document)).ok_or_else(|| ApiError::unknown(id))
+}
+
+/// `GET …/quarantine/{id}`: with the body as it came.
+pub(super) async fn quarantined_of(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
+    let row = call.api.queues.event(offset).await?;
+    let row = row.filter(|row| row.account == Some(account) && row.document.contains_key("reason"));
     row.map(|row| Reply::ok(row.document)).ok_or_else(|| ApiError::unknown(id))
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::counts::Counts;
-use super::prepare::{self, Incoming, Prepared};
+use super::prepare::{self, Incoming, NotUnderstood, Prepared};
 use super::window::Window;
 use crate::kazoo::Facts;
 use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
@@ -169,13 +169,14 @@ impl Ingest {
     pub fn prepare(&self, incoming: &Incoming) -> Prepared {
         let (max, time_us) = (self.0.max_event_bytes, self.0.clock.now_us());
         match prepare::understand(incoming, max) {
-            Ok(facts) => {
+            Ok(understood) => {
+                let facts = &understood.facts;
                 let mut windows = self.windows();
-                let account = self.of_realm(&facts).or_else(|| windows.account_of(&facts));
+                let account = self.of_realm(facts).or_else(|| windows.account_of(facts));
                 let seen_key = windows.seen_key(&facts.msg_id, &facts.name, &facts.subject);
                 let duplicate =
                     incoming.redelivered && seen_key.is_some_and(|k| windows.seen.get(k).is_some());
-                let record = prepare::record(incoming, &facts, account, time_us);
+                let record = prepare::record(incoming, &understood, account, time_us);
                 let counts = &self.0.counts;
                 if incoming.source == Source::Amqp {
                     if duplicate { &counts.amqp_duplicate } else { &counts.amqp_taken }.one();
@@ -185,7 +186,8 @@ impl Ingest {
             Err(why) => {
                 self.0.counts.amqp_quarantined.one();
                 let record = prepare::quarantined(incoming, &why, max, time_us);
-                Prepared { record, account: None, quarantine: Some(why), seen_key: None, duplicate: false }
+                let NotUnderstood { reason, account } = why;
+                Prepared { record, account, quarantine: Some(reason), seen_key: None, duplicate: false }
             }
         }
     }
@@ -215,11 +217,11 @@ impl Ingest {
             redelivered: false,
             body,
         };
-        let facts = prepare::understand(&incoming, max)
+        let understood = prepare::understand(&incoming, max)
             .inspect_err(|_| self.0.counts.http_refused.one())
-            .map_err(|reason| SubmitError::NotUnderstood { index, reason })?;
-        let account = Some(facts.account.unwrap_or(default));
-        let record = prepare::record(&incoming, &facts, account, self.0.clock.now_us());
+            .map_err(|why| SubmitError::NotUnderstood { index, reason: why.reason })?;
+        let account = Some(understood.facts.account.unwrap_or(default));
+        let record = prepare::record(&incoming, &understood, account, self.0.clock.now_us());
         Ok(Prepared { record, account, quarantine: None, seen_key: None, duplicate: false })
     }
 

@@ -1,12 +1,19 @@
-//! From bytes as they came to a record of the log: decode just enough, keep the rest untouched.
+//! From bytes as they came to a record of the log: mend what is not quite JSON, decode just enough, keep the rest
+//! untouched.
 //!
-//! Never fails: what is not understood becomes a quarantined record that says why.
+//! Never fails: what is not understood becomes a quarantined record that says why. Whatever else is stored here can
+//! be read by every later step.
+
+use std::borrow::Cow;
+use std::io::Write as _;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
-use crate::kazoo::{self, Facts};
+use crate::kazoo::{self, Facts, Reading};
 use crate::log::NewRecord;
-use crate::model::{AccountId, Encoding, Event, Source, TraceContext};
+use crate::model::{AccountId, Encoding, Event, Mended, Source, TraceContext};
 
 /// What an event's record may be larger than its body: room for the texts of its header. The log's largest
 /// record must be at least `max_event_bytes` and this.
@@ -65,22 +72,67 @@ impl Prepared {
     }
 }
 
-/// What an event says of itself, or why that cannot be told.
-pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<Facts, String> {
+/// An event that every later step can read.
+#[derive(Debug)]
+pub(super) struct Understood {
+    /// What it says of itself.
+    pub(super) facts: Facts,
+    /// As it is stored: as it came, unless it was mended.
+    body: Bytes,
+    mended: Mended,
+}
+
+/// An event that is not stored as one.
+#[derive(Debug)]
+pub(super) struct NotUnderstood {
+    /// Why.
+    pub(super) reason: String,
+    /// The account that it names all the same.
+    pub(super) account: Option<AccountId>,
+}
+
+/// Brings an event into the one form that hooks, subscribers and searches read, or says why that cannot be done.
+pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<Understood, NotUnderstood> {
     let bytes = incoming.body.len();
-    if bytes > max_event_bytes {
-        return Err(format!(
-            "body of {bytes} bytes is larger than ingest.max_event_bytes, its first {max_event_bytes} are kept"
-        ));
-    }
     if let Some(other) = incoming.content_type.as_deref().filter(|t| !may_be_json(t)) {
-        return Err(format!("content type '{}' is not JSON", other.escape_default()));
+        let reason = format!("content type '{}' is not JSON", other.escape_default());
+        return Err(NotUnderstood { reason, account: None });
     }
-    if incoming.gzip {
-        let unpacked = kazoo::gunzip(&incoming.body, kazoo::MAX_BODY_BYTES).map_err(|e| e.to_string())?;
-        return kazoo::facts(&unpacked).map_err(|e| e.to_string());
+    if bytes > max_event_bytes {
+        let reason = format!(
+            "body of {bytes} bytes is larger than ingest.max_event_bytes, its first {max_event_bytes} are kept"
+        );
+        let account = if incoming.gzip { None } else { kazoo::account_before_break(&incoming.body) };
+        return Err(NotUnderstood { reason, account });
     }
-    kazoo::facts(&incoming.body).map_err(|e| e.to_string())
+    let unpacked = if incoming.gzip {
+        let unpacked = kazoo::gunzip(&incoming.body, kazoo::MAX_BODY_BYTES);
+        Cow::Owned(unpacked.map_err(|e| NotUnderstood { reason: e.to_string(), account: None })?)
+    } else {
+        Cow::Borrowed(incoming.body.as_ref())
+    };
+    let refuse = |reason| NotUnderstood { reason, account: kazoo::account_before_break(&unpacked) };
+    let Reading { body, mended } = kazoo::reading(&unpacked).map_err(|e| refuse(e.to_string()))?;
+    let facts = kazoo::facts(&body).map_err(|e| refuse(e.to_string()))?;
+    let body = match (mended.is_nothing(), incoming.gzip) {
+        (true, _) => incoming.body.clone(),
+        (false, false) => body.into_owned().into(),
+        (false, true) => packed(&body).map_err(|e| refuse(e.to_string()))?,
+    };
+    if body.len() > max_event_bytes {
+        return Err(refuse(format!(
+            "its text had to be mended ({}) and has {} bytes then, more than ingest.max_event_bytes",
+            mended.names().collect::<Vec<_>>().join(", "),
+            body.len()
+        )));
+    }
+    Ok(Understood { facts, body, mended })
+}
+
+fn packed(body: &[u8]) -> std::io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish().map(Bytes::from)
 }
 
 /// Erlang terms are the one other thing that KAZOO's nodes can publish; texts of any kind may hold JSON.
@@ -95,31 +147,39 @@ fn may_be_json(content_type: &str) -> bool {
 /// The log's record of an event that was understood.
 pub(super) fn record(
     incoming: &Incoming,
-    facts: &Facts,
+    understood: &Understood,
     account: Option<AccountId>,
     time_us: u64,
 ) -> NewRecord {
+    let Understood { facts, body, mended } = understood;
     let event = Event {
         account,
         exchange: &incoming.exchange,
         routing_key: &incoming.routing_key,
         trace: incoming.trace.as_ref().map(|trace| trace.span),
         trace_state: incoming.trace.as_ref().map_or("", |trace| &trace.state),
-        ..facts.event(incoming.source, encoding(incoming), &incoming.body)
+        mended: *mended,
+        ..facts.event(incoming.source, encoding(incoming), body)
     };
     new_record(&event, time_us)
 }
 
 /// The log's record of an event that was not.
-pub(super) fn quarantined(incoming: &Incoming, why: &str, max_event_bytes: usize, time_us: u64) -> NewRecord {
+pub(super) fn quarantined(
+    incoming: &Incoming,
+    why: &NotUnderstood,
+    max_event_bytes: usize,
+    time_us: u64,
+) -> NewRecord {
     let kept = incoming.body.len().min(max_event_bytes);
     let event = Event {
         source: incoming.source,
         encoding: encoding(incoming),
         family: None,
-        account: None,
+        account: why.account,
         internal_leg: false,
-        quarantine: Some(why),
+        mended: Mended::NOTHING,
+        quarantine: Some(&why.reason),
         category: "",
         name: "",
         subject: "",
@@ -144,8 +204,6 @@ fn encoding(incoming: &Incoming) -> Encoding {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
     use crate::model::Id;
 
@@ -166,16 +224,14 @@ mod tests {
     }
 
     fn packed(body: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(body).unwrap();
-        encoder.finish().unwrap()
+        super::packed(body).unwrap().into()
     }
 
     #[test]
     fn an_event_is_kept_byte_for_byte_with_what_routing_needs() {
         let incoming = from_broker(CREATE.as_bytes());
-        let facts = understand(&incoming, 10_000).unwrap();
-        let record = record(&incoming, &facts, facts.account, 77);
+        let understood = understand(&incoming, 10_000).unwrap();
+        let record = record(&incoming, &understood, understood.facts.account, 77);
         let event = Event::decode(&record.payload).unwrap();
         assert_eq!((event.body, event.name, event.subject), (CREATE.as_bytes(), "CHANNEL_CREATE", "c"));
         assert_eq!((event.exchange, event.routing_key), ("callevt", "call.CHANNEL_CREATE.c"));
@@ -187,10 +243,33 @@ mod tests {
     fn a_compressed_event_is_understood_and_kept_compressed() {
         let body = packed(CREATE.as_bytes());
         let incoming = Incoming { gzip: true, ..from_broker(&body) };
-        let facts = understand(&incoming, 10_000).unwrap();
-        let record = record(&incoming, &facts, None, 0);
+        let understood = understand(&incoming, 10_000).unwrap();
+        let record = record(&incoming, &understood, None, 0);
         let event = Event::decode(&record.payload).unwrap();
         assert_eq!((event.encoding, event.body), (Encoding::Gzip, body.as_slice()));
+    }
+
+    #[test]
+    fn a_compressed_event_is_mended_within_its_compression() {
+        let half = CREATE.replace("\"c\"", r#""\ud83d""#);
+        let incoming = Incoming { gzip: true, ..from_broker(&packed(half.as_bytes())) };
+        let record = record(&incoming, &understand(&incoming, 10_000).unwrap(), None, 0);
+        let event = Event::decode(&record.payload).unwrap();
+        let body = kazoo::gunzip(event.body, 10_000).unwrap();
+        assert_eq!((event.mended, event.subject), (Mended::LONE_SURROGATE, "\u{fffd}"));
+        assert_eq!(body, half.replace(r"\ud83d", "\u{fffd}").as_bytes());
+    }
+
+    #[test]
+    fn what_is_not_understood_belongs_to_the_account_that_it_names() {
+        for broken in [&CREATE[..CREATE.len() - 1], &CREATE.replace("Event-Name", "Event-Nome")] {
+            let why = understand(&from_broker(broken.as_bytes()), 10_000).unwrap_err();
+            assert_eq!(why.account, "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71".parse().ok(), "{broken}");
+            let record = quarantined(&from_broker(broken.as_bytes()), &why, 10_000, 0);
+            assert_eq!(record.tag, 0, "it is looked for among those of nobody");
+        }
+        let large = understand(&from_broker(CREATE.as_bytes()), 10).unwrap_err();
+        assert!(large.account.is_some());
     }
 
     #[test]
@@ -205,11 +284,11 @@ mod tests {
             (bomb, "unpacks to more than"),
             (from_broker(b"{"), "not JSON"),
             (from_broker(b""), "not JSON"),
-            (from_broker(b"\xff"), "not UTF-8"),
+            (from_broker(b"{\xff"), "not UTF-8"),
             (from_broker(b"[]"), "not a JSON object"),
             (from_broker(b"{}"), "no Event-Category"),
         ] {
-            let why = understand(&incoming, 1 << 20).unwrap_err();
+            let why = understand(&incoming, 1 << 20).unwrap_err().reason;
             assert!(why.contains(expected), "'{why}' for '{expected}'");
         }
     }
@@ -218,10 +297,10 @@ mod tests {
     fn a_body_that_is_too_large_is_quarantined_with_its_first_part() {
         let incoming = from_broker(&[b'x'; 1000]);
         let why = understand(&incoming, 100).unwrap_err();
-        assert!(why.contains("1000 bytes is larger than ingest.max_event_bytes"), "{why}");
+        assert!(why.reason.contains("1000 bytes is larger than ingest.max_event_bytes"), "{why:?}");
         let record = quarantined(&incoming, &why, 100, 0);
         let event = Event::decode(&record.payload).unwrap();
-        assert_eq!((event.quarantine, event.body.len(), record.tag), (Some(why.as_str()), 100, 0));
+        assert_eq!((event.quarantine, event.body.len(), record.tag), (Some(why.reason.as_str()), 100, 0));
         assert_eq!(event.routing_key, "call.CHANNEL_CREATE.c");
     }
 
@@ -237,7 +316,9 @@ mod tests {
             ..Facts::default()
         };
         let incoming = Incoming { exchange: long.clone(), routing_key: long.clone(), ..from_broker(b"") };
-        assert!(record(&incoming, &facts, Some(Id(1)), 0).payload.len() < RECORD_OVERHEAD);
-        assert!(quarantined(&incoming, &long, 1, 0).payload.len() < RECORD_OVERHEAD);
+        let understood = Understood { facts, body: Bytes::new(), mended: Mended::NOTHING };
+        assert!(record(&incoming, &understood, Some(Id(1)), 0).payload.len() < RECORD_OVERHEAD);
+        let why = NotUnderstood { reason: long.clone(), account: Some(Id(1)) };
+        assert!(quarantined(&incoming, &why, 1, 0).payload.len() < RECORD_OVERHEAD);
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::lenient::{Text, lenient_object, other_types_are_empty};
+use super::lenient::{NUMBER, Text, lenient_object, other_types_are_empty};
 use super::members::{FEW, Member, Payload};
 use super::payload::{Extras, PayloadError};
 use crate::model::{Event, Family};
@@ -86,6 +86,10 @@ impl<'de> Visitor<'de> for VarsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut vars, mut more) = (ChannelVars::default(), Vec::new());
         while let Some(key) = map.next_key::<Text<'de>>()? {
+            if key.or_empty() == NUMBER {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
             vars.any = true;
             match key.or_empty() {
                 "Account-ID" => vars.account_id = map.next_value()?,
@@ -98,9 +102,6 @@ impl<'de> Visitor<'de> for VarsVisitor {
                 }
                 _ => {
                     let member = map.next_value::<Member<'de>>()?;
-                    if member == Member::Value(Value::Null) {
-                        continue;
-                    }
                     if vars.shown.len() < FEW {
                         vars.shown.set(key.into_cow(), member);
                     } else {
@@ -110,6 +111,7 @@ impl<'de> Visitor<'de> for VarsVisitor {
             }
         }
         vars.shown.set_all(more);
+        vars.shown.drop_nulls();
         Ok(vars)
     }
 }
@@ -159,7 +161,7 @@ pub(super) fn channel_payload<'a>(
     out.put("owner_id", vars.owner_id.into_text());
     out.put("request", channel.request.into_text());
     out.put("reseller_id", extras.reseller_id.map(|id| Value::from(id.to_string())));
-    out.put("timestamp", channel.timestamp.integer().map(Value::from));
+    out.put("timestamp", channel.timestamp.number());
     out.put("to", channel.to.into_text());
     match family {
         Family::ChannelBridge => {
@@ -169,9 +171,9 @@ pub(super) fn channel_payload<'a>(
         Family::ChannelDestroy => {
             out.put("hangup_cause", channel.hangup_cause.into_text());
             out.put("hangup_code", channel.hangup_code.into_text());
-            out.put("duration_seconds", channel.duration.integer().map(Value::from));
-            out.put("ringing_seconds", channel.ringing.integer().map(Value::from));
-            out.put("billing_seconds", channel.billing.integer().map(Value::from));
+            out.put("duration_seconds", channel.duration.number());
+            out.put("ringing_seconds", channel.ringing.number());
+            out.put("billing_seconds", channel.billing.number());
         }
         _ => {}
     }

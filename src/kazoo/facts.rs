@@ -4,7 +4,7 @@
 use super::catalogue::{Kind, classic_fax, family};
 use super::database_account;
 use super::lenient::{Text, lenient_object};
-use crate::model::{AccountId, Encoding, Event, Family, Source};
+use crate::model::{AccountId, Encoding, Event, Family, Mended, Source};
 
 /// The database of webhook documents, of all accounts together. KAZOO's object hooks never see their changes.
 pub(super) const HOOKS: &str = "webhooks";
@@ -43,6 +43,7 @@ impl Facts {
             family: self.family,
             account: self.account,
             internal_leg: self.internal_leg,
+            mended: Mended::NOTHING,
             quarantine: None,
             category: &self.category,
             name: &self.name,
@@ -167,6 +168,12 @@ pub fn facts(json: &[u8]) -> Result<Facts, NotUnderstood> {
             || head.is_loopback.flag() == Some(true),
         call_id: call_id.map(str::to_owned),
     })
+}
+
+/// The account that JSON names as an event would, whatever else it lacks.
+pub(super) fn account_in(json: &[u8]) -> Option<AccountId> {
+    let head: Head<'_> = serde_json::from_slice(json).ok()?;
+    account(&head, head.category.or_empty(), head.name.or_empty())
 }
 
 /// The first of the texts that is an account's id.

@@ -12,6 +12,7 @@ fn event(family: Family, name: &'static str, detail: &'static str) -> Event<'sta
         family: Some(family),
         account: None,
         internal_leg: false,
+        mended: crate::model::Mended::NOTHING,
         quarantine: None,
         category: "",
         name,

@@ -7,6 +7,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+/// The name under which `serde_json` hands out a number with its digits as they came. No event has a member of this
+/// name: [`super::reading`] sees to it.
+pub(super) const NUMBER: &str = "$serde_json::private::Number";
+
 /// A text, or a number or boolean written as one. Absent, `null`, empty and structured values are all none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Text<'a>(Option<Cow<'a, str>>);
@@ -46,6 +50,13 @@ impl<'a> Text<'a> {
     /// A whole number; fractions are rounded.
     pub(super) fn integer(&self) -> Option<i64> {
         self.get().and_then(integer)
+    }
+
+    /// A whole number as one; a number that is out of range with its digits as they came.
+    pub(super) fn number(&self) -> Option<Value> {
+        let text = self.get()?;
+        let as_it_came = || serde_json::from_str(text.trim()).ok().filter(Value::is_number);
+        integer(text).map(Value::from).or_else(as_it_came)
     }
 
     pub(super) fn from_value(value: &'a Value) -> Self {
@@ -134,7 +145,12 @@ impl<'de> Visitor<'de> for TextVisitor {
         Ok(Text(None))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Some(first) = map.next_key::<Cow<'de, str>>()? else { return Ok(Text(None)) };
+        if first == NUMBER {
+            return map.next_value::<String>().map(|digits| Text(Some(Cow::Owned(digits))));
+        }
+        map.next_value::<IgnoredAny>()?;
         IgnoredAny.visit_map(map)?;
         Ok(Text(None))
     }

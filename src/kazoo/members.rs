@@ -70,6 +70,11 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// Drops members that are `null`: after all have been set, so that the last of two counts here as well.
+    pub(super) fn drop_nulls(&mut self) {
+        self.0.retain(|(_, member)| *member != Member::Value(Value::Null));
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Member<'a>> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, member)| member)
     }

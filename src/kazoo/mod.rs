@@ -24,6 +24,7 @@ mod one_shot;
 mod own_document;
 mod pattern;
 mod payload;
+mod reading;
 mod routing_key;
 mod samples;
 mod stand_in;
@@ -54,7 +55,8 @@ pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
 pub use own_document::{OwnDocument, document_routing_key, own_document_event};
 pub use pattern::{CONFERENCE_EVENTS, PRESENCE_PACKAGES, Pattern, PatternError, object_types};
-pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload};
+pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload, stored_text};
+pub use reading::{MOST_DEPTH, Reading, account_before_break, reading};
 pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
 pub use stand_in::{

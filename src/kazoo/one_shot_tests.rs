@@ -21,6 +21,7 @@ fn event(body: &[u8], account: Option<AccountId>) -> Event<'_> {
         family: Some(Family::Callflow),
         account,
         internal_leg: false,
+        mended: crate::model::Mended::NOTHING,
         quarantine: None,
         category: "notification",
         name: "webhook",

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::channel::channel_payload;
 use super::members::{Member, Payload};
-use super::{Object, whole};
+use super::{NotUnderstood, Object, reading, whole};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Trigger};
 
 /// The largest body that a compressed event may unpack to.
@@ -30,6 +30,9 @@ pub enum PayloadError {
     /// The body is not JSON, or nested too deeply.
     #[error("event body is not readable: {0}")]
     NotJson(#[from] serde_json::Error),
+    /// The body was stored by a version that took more, and cannot be mended.
+    #[error(transparent)]
+    NotMended(#[from] NotUnderstood),
     /// The body is not UTF-8.
     #[error("event body is not UTF-8 text: {0}")]
     NotText(std::str::Utf8Error),
@@ -59,11 +62,13 @@ pub fn payload<'a>(
 ) -> Result<Option<Payload<'a>>, PayloadError> {
     let Some(family) = event.family else { return Ok(None) };
     let mut out = match event.encoding {
-        Encoding::Plain => of_body(event, (family, hook), event.body, extras)?,
-        Encoding::Gzip => {
-            let unpacked = gunzip(event.body, MAX_BODY_BYTES)?;
-            of_body(event, (family, hook), &unpacked, extras)?.into_owned()
-        }
+        Encoding::Plain => match of_body(event, (family, hook), event.body, extras) {
+            Err(PayloadError::NotJson(_) | PayloadError::NotText(_)) => {
+                of_body(event, (family, hook), &stored_text(event)?, extras)?.into_owned()
+            }
+            made => made?,
+        },
+        Encoding::Gzip => of_body(event, (family, hook), &stored_text(event)?, extras)?.into_owned(),
     };
     if hook.modifiers.as_ref().is_some_and(|modifiers| !passes(modifiers, &out)) {
         return Ok(None);
@@ -108,6 +113,17 @@ fn passes(modifiers: &Object, payload: &Payload<'_>) -> bool {
         (Some(value), Value::Array(list)) => list.is_empty() || list.iter().any(|listed| value == listed),
         (Some(value), scalar) => value == scalar,
     })
+}
+
+/// An event's body as strict JSON: unpacked, and mended if a version that mended nothing stored it.
+pub fn stored_text<'a>(event: &Event<'a>) -> Result<Cow<'a, [u8]>, PayloadError> {
+    match event.encoding {
+        Encoding::Plain => Ok(reading(event.body)?.body),
+        Encoding::Gzip => {
+            let unpacked = gunzip(event.body, MAX_BODY_BYTES)?;
+            Ok(reading(&unpacked)?.body.into_owned().into())
+        }
+    }
 }
 
 /// Unpacks a compressed body, and never more than `max` bytes of it.

@@ -207,6 +207,7 @@ fn every_payload(body: &[u8]) {
                 family: Some(family),
                 account: None,
                 internal_leg: false,
+                mended: crate::model::Mended::NOTHING,
                 quarantine: None,
                 category: "c",
                 name: "n",

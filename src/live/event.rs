@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::kazoo::{Pattern, Topic, live_data};
+use crate::kazoo::{Pattern, Topic, live_data, stored_text};
 use crate::log::Record;
 use crate::model::{AccountId, Event, LogIds};
 
@@ -86,7 +86,7 @@ impl LiveEvent {
 
     fn make_tail(&self, log_ids: &LogIds) -> Option<String> {
         let event = Event::decode(&self.payload).ok()?;
-        let data = match live_data(event.body) {
+        let data = match stored_text(&event).and_then(|text| live_data(&text)) {
             Ok(data) => data,
             Err(error) => {
                 tracing::debug!(offset = self.offset, %error, "an event is not shown to subscribers");
@@ -133,6 +133,7 @@ pub(super) mod tests {
             family: None,
             account: Some(Id(account)),
             internal_leg: false,
+            mended: crate::model::Mended::NOTHING,
             quarantine: None,
             category: "call_event",
             name,

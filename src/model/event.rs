@@ -5,16 +5,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AccountId, Family, Id, Span};
+use super::{AccountId, Family, Id, Mended, Span};
 
-/// Of an event without a trace; one with a trace is of the next version. So a program that knows only the first
-/// still reads all that it could have written.
+/// An event is written in the lowest version that has room for it: so a program that knows only the first still
+/// reads all that it could have written. Version 2 adds a trace, version 3 what was mended and perhaps a trace.
 const VERSION: u8 = 1;
 const VERSION_TRACED: u8 = 2;
+const VERSION_MENDED: u8 = 3;
 const FLAG_INTERNAL_LEG: u8 = 1;
 const FLAG_GZIP: u8 = 2;
 const FLAG_QUARANTINED: u8 = 4;
 const FLAG_ACCOUNT: u8 = 8;
+/// From version 3 on; version 2 always has a trace.
+const FLAG_TRACE: u8 = 16;
 
 /// Where an event came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +53,8 @@ pub struct Event<'a> {
     pub account: Option<AccountId>,
     /// True for a call leg that is internal to the switch (loopback).
     pub internal_leg: bool,
+    /// What was mended in the body before it was stored.
+    pub mended: Mended,
     /// Why the event could not be understood; such events are kept and never delivered.
     pub quarantine: Option<&'a str>,
     /// `Event-Category`.
@@ -70,7 +75,7 @@ pub struct Event<'a> {
     pub trace: Option<Span>,
     /// Its `tracestate`; empty without one.
     pub trace_state: &'a str,
-    /// The bytes as they came.
+    /// The bytes as they came, unless they were mended.
     pub body: &'a [u8],
 }
 
@@ -107,10 +112,21 @@ impl<'a> Event<'a> {
         if self.account.is_some() {
             flags |= FLAG_ACCOUNT;
         }
-        let version = if self.trace.is_some() { VERSION_TRACED } else { VERSION };
+        let version = match (self.mended.is_nothing(), self.trace) {
+            (true, None) => VERSION,
+            (true, Some(_)) => VERSION_TRACED,
+            (false, None) => VERSION_MENDED,
+            (false, Some(_)) => {
+                flags |= FLAG_TRACE;
+                VERSION_MENDED
+            }
+        };
         out.extend_from_slice(&[version, self.source as u8, self.family.map_or(0, |f| f as u8), flags]);
         if let Some(account) = self.account {
             out.extend_from_slice(&account.0.to_be_bytes());
+        }
+        if version == VERSION_MENDED {
+            out.push(self.mended.to_byte());
         }
         if let Some(span) = self.trace {
             out.extend_from_slice(&span.trace.to_be_bytes());
@@ -140,7 +156,7 @@ impl<'a> Event<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeEventError> {
         let (head, mut rest) = bytes.split_at_checked(4).ok_or(DecodeEventError::Short)?;
         let &[version, source, family, flags] = head else { return Err(DecodeEventError::Short) };
-        if version != VERSION && version != VERSION_TRACED {
+        if !(VERSION..=VERSION_MENDED).contains(&version) {
             return Err(DecodeEventError::Version(version));
         }
         let source = match source {
@@ -156,7 +172,13 @@ impl<'a> Event<'a> {
             rest = tail;
             Some(Id(u128::from_be_bytes(*id)))
         };
-        let (trace, trace_state) = if version == VERSION { (None, "") } else { take_trace(&mut rest)? };
+        let mut mended = Mended::NOTHING;
+        if version == VERSION_MENDED {
+            let (byte, tail) = rest.split_first().ok_or(DecodeEventError::Short)?;
+            (mended, rest) = (Mended::from_byte(*byte), tail);
+        }
+        let has_trace = version == VERSION_TRACED || flags & FLAG_TRACE != 0;
+        let (trace, trace_state) = if has_trace { take_trace(&mut rest)? } else { (None, "") };
         let quarantine = if flags & FLAG_QUARANTINED == 0 { None } else { Some(take_text(&mut rest)?) };
         Ok(Self {
             source,
@@ -164,6 +186,7 @@ impl<'a> Event<'a> {
             family: Family::from_byte(family),
             account,
             internal_leg: flags & FLAG_INTERNAL_LEG != 0,
+            mended,
             quarantine,
             category: take_text(&mut rest)?,
             name: take_text(&mut rest)?,
@@ -178,10 +201,10 @@ impl<'a> Event<'a> {
         })
     }
 
-    /// The log tag of an event: its account's, or 0 when it has none.
+    /// The log tag of an event: its account's, or 0 when it has none or is in quarantine.
     #[must_use]
     pub fn tag(&self) -> u64 {
-        self.account.map_or(0, Id::tag)
+        self.account.filter(|_| self.quarantine.is_none()).map_or(0, Id::tag)
     }
 }
 
@@ -257,6 +280,7 @@ mod tests {
             family: Some(Family::Mms),
             account: Some(Id(7)),
             internal_leg: true,
+            mended: Mended::NOTHING,
             quarantine: Some("why"),
             category: "mms",
             name: "inbound",
@@ -282,6 +306,17 @@ mod tests {
         let untraced = Event { trace: None, trace_state: "", ..sample(b"body") };
         assert_eq!((untraced.encode()[0], sample(b"").encode()[0]), (1, 2));
         assert_eq!(Event::decode(&untraced.encode()).unwrap(), untraced);
+    }
+
+    #[test]
+    fn a_mended_event_is_a_record_of_version_3_with_or_without_a_trace() {
+        let mut mended = Mended::LONE_SURROGATE;
+        mended.add(Mended::NESTING);
+        for event in [sample(b"body"), Event { trace: None, trace_state: "", ..sample(b"body") }] {
+            let event = Event { mended, ..event };
+            let bytes = event.encode();
+            assert_eq!((bytes[0], Event::decode(&bytes).unwrap()), (3, event));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod filter;
 mod hook;
 mod id;
 mod log_ids;
+mod mended;
 mod meter;
 mod queue;
 mod replay;
@@ -31,6 +32,7 @@ pub use filter::EventFilter;
 pub use hook::{Birth, Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};
 pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdError};
 pub use log_ids::LogIds;
+pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate};
 pub use queue::{
     AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, QueueState, QueueStatus,

@@ -9,8 +9,10 @@ use super::{AccountId, EventFilter};
 pub enum EventScope {
     /// Those of one account.
     Account(AccountId),
-    /// Those that could not be understood; they belong to nobody.
+    /// Those that could not be understood, whether they name an account or not.
     Quarantine,
+    /// Those that could not be understood and name this account.
+    QuarantineOf(AccountId),
 }
 
 /// Which events are looked for, in pages.

@@ -197,7 +197,9 @@ impl Queues {
     /// A page of events.
     pub async fn search(&self, query: EventQuery) -> Result<EventPage, AskError> {
         let _place = match query.scope {
-            EventScope::Account(account) => Some(self.place(account).await?),
+            EventScope::Account(account) | EventScope::QuarantineOf(account) => {
+                Some(self.place(account).await?)
+            }
             EventScope::Quarantine => None,
         };
         self.blocking(move |reader| reader.search(&query)).await

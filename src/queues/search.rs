@@ -10,8 +10,7 @@ use super::damaged::{EVENT_DAMAGED, Found, found, unreadable};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
-    Encoding, Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, fields_weight,
-    gregorian_seconds,
+    Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, fields_weight, gregorian_seconds,
 };
 
 /// Records of one read; they may be large.
@@ -25,7 +24,7 @@ impl AttemptReader {
     pub fn search(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
         let tag = match query.scope {
             EventScope::Account(account) => account.tag(),
-            EventScope::Quarantine => 0,
+            EventScope::Quarantine | EventScope::QuarantineOf(_) => 0,
         };
         let range = self.events.offsets_in(query.from_us..query.until_us)?;
         let (first, end) = (range.start, range.end);
@@ -72,7 +71,8 @@ impl AttemptReader {
             return None;
         }
         let in_scope = match query.scope {
-            EventScope::Account(account) => event.account == Some(account),
+            EventScope::Account(account) => event.account == Some(account) && event.quarantine.is_none(),
+            EventScope::QuarantineOf(account) => event.account == Some(account) && event.quarantine.is_some(),
             EventScope::Quarantine => event.quarantine.is_some(),
         };
         let chosen = in_scope && query.filter.chooses(&event, kazoo::families_of(&event));
@@ -132,6 +132,9 @@ impl AttemptReader {
                 put(key, text.into());
             }
         }
+        if !event.mended.is_nothing() {
+            put("mended", event.mended.names().collect::<Vec<_>>().into());
+        }
         put("bytes", event.body.len().into());
         EventRow { offset: record.offset, account: event.account, document }
     }
@@ -139,11 +142,8 @@ impl AttemptReader {
 
 /// The body as JSON; as text, or in base64, when it is none. Of what was not understood exactly what came.
 fn body(event: &Event<'_>) -> Map<String, Value> {
-    let unpacked = match event.encoding {
-        Encoding::Gzip if event.quarantine.is_none() => kazoo::gunzip(event.body, kazoo::MAX_BODY_BYTES).ok(),
-        Encoding::Gzip | Encoding::Plain => None,
-    };
-    let bytes = unpacked.as_deref().unwrap_or(event.body);
+    let text = if event.quarantine.is_none() { kazoo::stored_text(event).ok() } else { None };
+    let bytes = text.as_deref().unwrap_or(event.body);
     let parsed = if event.quarantine.is_none() { serde_json::from_slice(bytes).ok() } else { None };
     let text = || std::str::from_utf8(bytes).ok().map(Value::from);
     let (key, value) = match parsed.or_else(text) {

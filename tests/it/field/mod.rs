@@ -6,5 +6,6 @@ mod clocks;
 mod health;
 mod manners;
 mod pipes;
+mod reading;
 mod rows;
 mod verdicts;

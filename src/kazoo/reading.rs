@@ -1,0 +1,491 @@
+//! The one reading of an event: bytes become strict JSON here, before they are stored, or are refused here.
+//!
+//! Every later reader takes what passes: UTF-8, no half surrogates, no raw control characters, containers nested at
+//! most [`MOST_DEPTH`] deep, no member name that `serde_json` keeps for itself. A body that is all this already passes
+//! byte for byte; numbers pass as they came. Needs no recursion, whatever the nesting.
+
+use std::borrow::Cow;
+
+use super::facts::{NotUnderstood, account_in};
+use crate::model::{AccountId, Mended};
+
+/// Containers may be nested so deeply; a deeper one becomes its JSON text. Readers stop at 128 levels, and what
+/// they read has some levels of an envelope around the event.
+pub const MOST_DEPTH: usize = 100;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+/// Names by which `serde_json` tells its own numbers and raw values from objects.
+const RESERVED: [&str; 2] = ["$serde_json::private::Number", "$serde_json::private::RawValue"];
+
+/// An event's body as every later reader takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading<'a> {
+    /// Strict JSON.
+    pub body: Cow<'a, [u8]>,
+    /// What had to be mended.
+    pub mended: Mended,
+}
+
+/// Reads bytes as JSON and mends texts; refuses what is not JSON beyond its texts.
+pub fn reading(bytes: &[u8]) -> Result<Reading<'_>, NotUnderstood> {
+    let mut scanner = Scanner::new(bytes);
+    scanner.value().map_err(|what| {
+        if scanner.is_utf8 || what != UNEXPECTED {
+            NotUnderstood::NotJson(format!("{what} at byte {}", scanner.at))
+        } else {
+            NotUnderstood::NotText(scanner.at)
+        }
+    })?;
+    Ok(scanner.finish())
+}
+
+/// The account that broken JSON names before it breaks: in members that are complete, and nowhere else.
+#[must_use]
+pub fn account_before_break(bytes: &[u8]) -> Option<AccountId> {
+    let mut scanner = Scanner::new(bytes);
+    if scanner.value().is_ok() {
+        return account_in(&scanner.finish().body);
+    }
+    account_in(&scanner.whole_part()?)
+}
+
+/// Why text is no JSON, in a few words.
+type What = &'static str;
+
+const UNEXPECTED: What = "unexpected character";
+const ENDED: What = "unexpected end";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Object,
+    Array,
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    /// Whether all bytes are UTF-8, so that no text needs a look at it.
+    is_utf8: bool,
+    at: usize,
+    /// What was mended so far stands in `out`, up to here of the bytes.
+    copied: usize,
+    out: Vec<u8>,
+    mended: Mended,
+    open: Vec<Container>,
+    /// Where in `out` the container begins that is nested too deeply.
+    too_deep: Option<usize>,
+    /// The end of the last value that is complete, and how many containers were open around it.
+    complete: Option<(usize, usize)>,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            is_utf8: std::str::from_utf8(bytes).is_ok(),
+            at: 0,
+            copied: 0,
+            out: Vec::new(),
+            mended: Mended::NOTHING,
+            open: Vec::new(),
+            too_deep: None,
+            complete: None,
+        }
+    }
+
+    fn finish(mut self) -> Reading<'a> {
+        let body = if self.mended.is_nothing() {
+            Cow::Borrowed(self.bytes)
+        } else {
+            self.copy_to(self.bytes.len());
+            Cow::Owned(self.out)
+        };
+        Reading { body, mended: self.mended }
+    }
+
+    /// The text up to the last complete value, with its containers closed.
+    fn whole_part(mut self) -> Option<Vec<u8>> {
+        let (end, depth) = self.complete?;
+        if self.too_deep.is_some() || end < self.copied {
+            return None;
+        }
+        self.copy_to(end);
+        let open = self.open.get(..depth)?.iter().rev();
+        self.out.extend(open.map(|container| match container {
+            Container::Object => b'}',
+            Container::Array => b']',
+        }));
+        Some(self.out)
+    }
+
+    /// One value and nothing behind it.
+    fn value(&mut self) -> Result<(), What> {
+        if self.bytes.starts_with(BYTE_ORDER_MARK) {
+            self.at = BYTE_ORDER_MARK.len();
+            self.replace(0, b"", Mended::BYTE_ORDER_MARK);
+        }
+        loop {
+            self.blank();
+            let is_open = match self.peek().ok_or(ENDED)? {
+                b'{' => self.enter(Container::Object)?,
+                b'[' => self.enter(Container::Array)?,
+                b'"' => self.text().map(|()| false)?,
+                b't' => self.word(b"true").map(|()| false)?,
+                b'f' => self.word(b"false").map(|()| false)?,
+                b'n' => self.word(b"null").map(|()| false)?,
+                b'-' | b'0'..=b'9' => self.number().map(|()| false)?,
+                _ => return Err(UNEXPECTED),
+            };
+            if !is_open && self.is_over()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Behind a value: true when it was the last, false when another one follows.
+    fn is_over(&mut self) -> Result<bool, What> {
+        loop {
+            self.complete = Some((self.at, self.open.len()));
+            self.blank();
+            let Some(container) = self.open.last() else {
+                return if self.peek().is_none() { Ok(true) } else { Err(UNEXPECTED) };
+            };
+            match (container, self.peek().ok_or(ENDED)?) {
+                (Container::Object, b',') => {
+                    self.at += 1;
+                    self.name()?;
+                    return Ok(false);
+                }
+                (Container::Array, b',') => {
+                    self.at += 1;
+                    return Ok(false);
+                }
+                (Container::Object, b'}') | (Container::Array, b']') => self.leave(),
+                _ => return Err(UNEXPECTED),
+            }
+        }
+    }
+
+    /// Whether a value follows; not in an empty container.
+    fn enter(&mut self, container: Container) -> Result<bool, What> {
+        if self.open.len() == MOST_DEPTH {
+            self.copy_to(self.at);
+            self.too_deep = Some(self.out.len());
+            self.mended.add(Mended::NESTING);
+        }
+        self.at += 1;
+        self.open.push(container);
+        self.blank();
+        match (container, self.peek().ok_or(ENDED)?) {
+            (Container::Object, b'}') | (Container::Array, b']') => {
+                self.leave();
+                Ok(false)
+            }
+            (Container::Object, _) => self.name().map(|()| true),
+            (Container::Array, _) => Ok(true),
+        }
+    }
+
+    fn leave(&mut self) {
+        self.at += 1;
+        self.open.pop();
+        if self.open.len() == MOST_DEPTH
+            && let Some(from) = self.too_deep.take()
+        {
+            self.copy_to(self.at);
+            let inner = self.out.split_off(from.min(self.out.len()));
+            let text = serde_json::Value::from(String::from_utf8_lossy(&inner)).to_string();
+            self.out.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    /// A member's name and its colon.
+    fn name(&mut self) -> Result<(), What> {
+        self.blank();
+        if self.peek().ok_or(ENDED)? != b'"' {
+            return Err(UNEXPECTED);
+        }
+        let from = self.at;
+        self.text()?;
+        if let Some(name) = self.bytes.get(from..self.at).and_then(reserved) {
+            let mended = format!("\"{}\"", name.trim_start_matches('$'));
+            self.replace(from, mended.as_bytes(), Mended::RESERVED_NAME);
+        }
+        self.blank();
+        if self.peek().ok_or(ENDED)? != b':' {
+            return Err(UNEXPECTED);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn text(&mut self) -> Result<(), What> {
+        self.at += 1;
+        loop {
+            let byte = self.peek().ok_or(ENDED)?;
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => self.escape()?,
+                0..=0x1f => {
+                    self.at += 1;
+                    let escaped = format!("\\u{byte:04x}");
+                    self.replace(self.at - 1, escaped.as_bytes(), Mended::CONTROL_CHARACTER);
+                }
+                0x80.. if !self.is_utf8 => self.character(),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// A character of several bytes, if it is one.
+    fn character(&mut self) {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(chunk) = rest.get(..rest.len().min(4)).and_then(|four| four.utf8_chunks().next()) else {
+            return;
+        };
+        if let Some(character) = chunk.valid().chars().next() {
+            self.at += character.len_utf8();
+        } else {
+            let from = self.at;
+            self.at += chunk.invalid().len().max(1);
+            self.replace(from, REPLACEMENT, Mended::INVALID_UTF8);
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), What> {
+        let from = self.at;
+        let is_known = match self.bytes.get(from + 1).ok_or(ENDED)? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
+                self.at += 2;
+                true
+            }
+            b'u' => self.unicode_escape(),
+            _ => false,
+        };
+        if !is_known {
+            self.at += 1;
+            self.replace(from, br"\\", Mended::UNKNOWN_ESCAPE);
+        }
+        Ok(())
+    }
+
+    /// Goes behind `\uXXXX`, or both halves of a pair; false when it is none.
+    fn unicode_escape(&mut self) -> bool {
+        let from = self.at;
+        let Some(unit) = self.unit_at(from) else { return false };
+        let is_pair = (0xd800..0xdc00).contains(&unit)
+            && self.unit_at(from + 6).is_some_and(|low| (0xdc00..0xe000).contains(&low));
+        self.at += if is_pair { 12 } else { 6 };
+        if !is_pair && (0xd800..0xe000).contains(&unit) {
+            self.replace(from, REPLACEMENT, Mended::LONE_SURROGATE);
+        }
+        true
+    }
+
+    fn unit_at(&self, at: usize) -> Option<u16> {
+        let digits = self.bytes.get(at..at + 6)?.strip_prefix(br"\u")?;
+        let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+        is_hex.then(|| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()).flatten()
+    }
+
+    fn number(&mut self) -> Result<(), What> {
+        self.skip(|byte| byte == b'-', 1);
+        let first = self.peek().ok_or(ENDED)?;
+        let most = if first == b'0' { 1 } else { usize::MAX };
+        self.digits(most)?;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits(usize::MAX)?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.skip(|byte| matches!(byte, b'+' | b'-'), 1);
+            self.digits(usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self, most: usize) -> Result<(), What> {
+        match (self.skip(|byte| byte.is_ascii_digit(), most), self.peek()) {
+            (0, None) => Err(ENDED),
+            (0, Some(_)) => Err(UNEXPECTED),
+            _ => Ok(()),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), What> {
+        let is_it = self.bytes.get(self.at..).unwrap_or_default().starts_with(word);
+        self.at += if is_it { word.len() } else { 0 };
+        if is_it { Ok(()) } else { Err(UNEXPECTED) }
+    }
+
+    fn blank(&mut self) {
+        self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'), usize::MAX);
+    }
+
+    fn skip(&mut self, is_one: impl Fn(u8) -> bool, most: usize) -> usize {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let count = rest.iter().take(most).take_while(|byte| is_one(**byte)).count();
+        self.at += count;
+        count
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Puts `text` in place of the bytes from `from` to where the scanner is.
+    fn replace(&mut self, from: usize, text: &[u8], why: Mended) {
+        self.copy_to(from);
+        self.out.extend_from_slice(text);
+        self.copied = self.at;
+        self.mended.add(why);
+    }
+
+    fn copy_to(&mut self, end: usize) {
+        self.out.extend_from_slice(self.bytes.get(self.copied..end).unwrap_or_default());
+        self.copied = self.copied.max(end);
+    }
+}
+
+/// The reserved name that this text is, quotes and escapes included.
+fn reserved(text: &[u8]) -> Option<&'static str> {
+    // Most names have neither.
+    if text.get(1) != Some(&b'$') && !text.contains(&b'\\') {
+        return None;
+    }
+    let name: Cow<'_, str> = serde_json::from_slice::<String>(text).ok()?.into();
+    RESERVED.into_iter().find(|reserved| *reserved == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn mended(bytes: &[u8]) -> (String, Vec<&'static str>) {
+        let reading = reading(bytes).unwrap();
+        (String::from_utf8(reading.body.into_owned()).unwrap(), reading.mended.names().collect())
+    }
+
+    #[test]
+    fn what_is_json_already_passes_byte_for_byte() {
+        for text in [
+            "{}",
+            " [1, -0.50e+999 , 18446744073709551616,1E5]\n",
+            r#"{"a":"\ud83d\ude00\u0041\n/","b":[true,false,null,""],"a":{"é😀":{}}}"#,
+            "\"x\"",
+            "0",
+        ] {
+            assert_eq!(mended(text.as_bytes()), (text.to_owned(), vec![]));
+        }
+        let deep = "[".repeat(MOST_DEPTH) + &"]".repeat(MOST_DEPTH);
+        assert_eq!(mended(deep.as_bytes()), (deep, vec![]));
+    }
+
+    #[test]
+    fn texts_are_mended_and_the_rest_stays() {
+        for (given, expected, what) in [
+            (&br#"["\ud83d"]"#[..], "[\"\u{fffd}\"]", "lone_surrogate"),
+            (br#"["\ud83dx\ude00y"]"#, "[\"\u{fffd}x\u{fffd}y\"]", "lone_surrogate"),
+            (br#"["\ud83d\ud83d\ude00"]"#, "[\"\u{fffd}\\ud83d\\ude00\"]", "lone_surrogate"),
+            (b"[\"Zo\xeb\", 1]", "[\"Zo\u{fffd}\", 1]", "invalid_utf8"),
+            (b"[\"\xf0\x9f\x98\"]", "[\"\u{fffd}\"]", "invalid_utf8"),
+            (b"[\"\xed\xa0\xbd\xc3\xa9\"]", "[\"\u{fffd}\u{fffd}\u{fffd}\u{e9}\"]", "invalid_utf8"),
+            (b"[\"a\x07\tb\n\"]", r#"["a\u0007\u0009b\u000a"]"#, "control_character"),
+            (br#"["\x41\u12"]"#, r#"["\\x41\\u12"]"#, "unknown_escape"),
+            (b"\xef\xbb\xbf{}", "{}", "byte_order_mark"),
+            (
+                br#"{"\u0024serde_json::private::Number":"x"}"#,
+                r#"{"serde_json::private::Number":"x"}"#,
+                "reserved_name",
+            ),
+            (
+                br#"{"$serde_json::private::RawValue":1}"#,
+                r#"{"serde_json::private::RawValue":1}"#,
+                "reserved_name",
+            ),
+        ] {
+            assert_eq!(mended(given), (expected.to_owned(), vec![what]));
+            serde_json::from_str::<Value>(expected).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_container_that_is_nested_too_deeply_becomes_its_text() {
+        let text = |levels: usize| "[".repeat(levels) + "\"\t\"" + &"]".repeat(levels);
+        let (body, what) = mended(format!("{{\"a\":{},\"b\":1}}", text(200_000)).as_bytes());
+        assert_eq!(what, ["control_character", "nesting"]);
+        let value: Value = serde_json::from_str(&body).unwrap();
+        let mut inner = &value["a"];
+        for _ in 1..MOST_DEPTH {
+            inner = &inner[0];
+        }
+        let expected = text(200_001 - MOST_DEPTH).replace('\t', "\\u0009");
+        assert_eq!((inner.as_str().unwrap(), &value["b"]), (expected.as_str(), &1.into()));
+    }
+
+    #[test]
+    fn what_is_not_json_beyond_its_texts_is_refused() {
+        for bad in [
+            "",
+            " ",
+            "{",
+            "[",
+            "\"",
+            "\"\\",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "[1,]",
+            "{\"a\":1,}",
+            "[1 2]",
+            "01",
+            "1.",
+            "-",
+            "1e",
+            "+1",
+            ".5",
+            "tru",
+            "nul",
+            "NaN",
+            "[}",
+            "{]",
+            "{}{}",
+            "[1]]",
+            "\u{e9}",
+            "\"\\u12",
+        ] {
+            assert!(reading(bad.as_bytes()).is_err(), "{bad}");
+            assert!(serde_json::from_str::<Value>(bad).is_err(), "{bad}");
+        }
+        assert_eq!(reading(b"{\xff"), Err(NotUnderstood::NotText(1)));
+    }
+
+    #[test]
+    fn broken_json_names_the_account_of_its_complete_members_only() {
+        let id = "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71";
+        let account = |text: String| account_before_break(text.as_bytes()).map(|id| id.to_string());
+        for whole in [
+            format!(r#"{{"Account-ID":"{id}","Event-Name":"x"#),
+            format!(r#"{{"Custom-Channel-Vars":{{"Account-ID":"{id}","a":{{"b":[1,"#),
+            format!(r#"{{"Account-ID":"{id}","Event-Name":01}}"#),
+            format!(r#"{{"Account-ID":"{id}"}}"#),
+        ] {
+            assert_eq!(account(whole.clone()).as_deref(), Some(id), "{whole}");
+        }
+        for none in [
+            format!(r#"{{"Account-ID":"{id}"#),
+            format!(r#"{{"Caller-ID-Name":"\"Account-ID\":\"{id}\"","Event-Name":01}}"#),
+            format!(r#"{{"x":{{"Account-ID":"{id}"}},"Event-Name":01}}"#),
+            format!(r#"["Account-ID","{id}""#),
+            String::new(),
+        ] {
+            assert_eq!(account(none.clone()), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One reading: what is taken is read by every later step, hooks in either format, sockets and searches.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::broker::Broker;
+use crate::support::look::{body, settled};
+use crate::support::publisher::Publisher;
+use crate::support::raw::send_as;
+use crate::support::receiver::Receiver;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A call event whose members end with these, as a PBX would write it.
+fn event(app: &TestApp, call: &str, members: &[u8]) -> Vec<u8> {
+    let account = &app.api.account;
+    let head = format!(
+        r#"{{"Event-Category":"call_event","Event-Name":"CHANNEL_DESTROY","Call-ID":"{call}","Custom-Channel-Vars":{{"Account-ID":"{account}"}},"#
+    );
+    [head.as_bytes(), members, b"}"].concat()
+}
+
+/// Hands an event in over HTTP, its bytes as they are.
+async fn put(app: &TestApp, event: &[u8]) -> (u16, Value) {
+    let path = format!("/v2/accounts/{}/events", app.api.account);
+    let text = format!(r#"{{"data":{}}}"#, std::str::from_utf8(event).unwrap());
+    let answer = send_as(&app.api, "PUT", &path, &[("content-type", "application/json")], &text).await;
+    (answer.status, answer.body())
+}
+
+/// Members of an event, and what is mended in them.
+fn inputs() -> Vec<(String, Value)> {
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    vec![
+        (r#""Caller-ID-Name":"\ud83d""#.to_owned(), json!(["lone_surrogate"])),
+        (r#""Nobodys-Field":"\udc00""#.to_owned(), json!(["lone_surrogate"])),
+        (r#""Caller-ID-Name":1e999"#.to_owned(), Value::Null),
+        (r#""Timestamp":18446744073709551616"#.to_owned(), Value::Null),
+        (r#""Nobodys-Field":[1e999,-1E-999]"#.to_owned(), Value::Null),
+        (format!(r#""Custom-Application-Vars":{{"a":{}}}"#, deep(200)), json!(["nesting"])),
+        (format!(r#""Nobodys-Field":{}"#, deep(20_000)), json!(["nesting"])),
+        (
+            r#""Custom-Application-Vars":{"$serde_json::private::Number":"x"}"#.to_owned(),
+            json!(["reserved_name"]),
+        ),
+        (
+            r#""Custom-Application-Vars":{"$serde_json::private::RawValue":"{"}"#.to_owned(),
+            json!(["reserved_name"]),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_taken_reaches_hooks_sockets_and_searches_alike() {
+    let app = TestApp::start().await;
+    let (json_format, form_format) = (Receiver::start().await, Receiver::start().await);
+    let hooks = [
+        app.api.hook(json!({"uri": json_format.uri("/"), "hook": "channel_destroy", "format": "json"})).await,
+        app.api.hook(json!({"uri": form_format.uri("/"), "hook": "channel_destroy"})).await,
+    ];
+    let mut socket = app.connect().await;
+    socket.subscribe(&app.api.account, "call.CHANNEL_DESTROY.*", json!({})).await;
+    let inputs = inputs();
+    for (at, (members, mended)) in inputs.iter().enumerate() {
+        let (status, answer) = put(&app, &event(&app, &format!("c{at}"), members.as_bytes())).await;
+        assert_eq!(status, 201, "{members}: {answer}");
+        let id = answer["data"]["event_ids"][0].as_str().unwrap();
+        let shown = app.api.own("GET", &format!("/events/{id}"), None).await;
+        assert_eq!((shown.status, &shown.data()["mended"]), (200, mended), "{shown:?}");
+        assert_eq!(shown.data()["body"]["Call-ID"], format!("c{at}"), "{shown:?}");
+    }
+    let frames = socket.events(inputs.len()).await;
+    for receiver in [&json_format, &form_format] {
+        receiver.wait_for(inputs.len(), SOON).await;
+    }
+    for hook in &hooks {
+        assert_eq!(settled(&app.api, hook).await["dead"], 0);
+    }
+
+    let of = |call: &str| {
+        let frame = frames.iter().find(|frame| frame["data"]["call_id"] == call).unwrap()["data"].clone();
+        let requests = json_format.requests();
+        let sent = requests.iter().map(body).find(|sent| sent["call_id"] == call).unwrap();
+        let forms = form_format.requests();
+        let form = forms.iter().find(|form| form.text().contains(&format!("call_id={call}&"))).unwrap();
+        (frame, sent, form.text().to_owned())
+    };
+    let (frame, sent, form) = of("c0");
+    assert_eq!((&frame["caller_id_name"], &sent["caller_id_name"]), (&json!("\u{fffd}"), &json!("\u{fffd}")));
+    assert!(form.contains("caller_id_name=%EF%BF%BD&"), "{form}");
+    let (frame, sent, form) = of("c2");
+    assert_eq!(
+        (frame["caller_id_name"].to_string(), &sent["caller_id_name"]),
+        ("1e+999".into(), &json!("1e+999"))
+    );
+    assert!(form.contains("caller_id_name=1e%2B999&"), "{form}");
+    let (frame, sent, form) = of("c3");
+    let digits = "18446744073709551616";
+    assert_eq!(
+        (frame["timestamp"].to_string(), sent["timestamp"].to_string()),
+        (digits.into(), digits.into())
+    );
+    assert!(form.contains(&format!("timestamp={digits}&")), "{form}");
+    assert_eq!(of("c4").0["nobodys_field"].to_string(), "[1e+999,-1e-999]");
+}
+
+#[tokio::test]
+async fn what_a_pbx_sends_the_broker_beside_json_is_mended_and_delivered() {
+    let broker = Broker::start().await;
+    let app = TestApp::with(&[&format!("amqp.uri={}", broker.uri())]).await;
+    let receiver = Receiver::start().await;
+    app.api.hook(json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json"})).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    while app.api.call("GET", "/health/ready", None).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    let inputs: [(&[u8], &str); 4] = [
+        (b"\"Caller-ID-Name\":\"Zo\xeb\"", "Zo\u{fffd}"),
+        (b"\"Caller-ID-Name\":\"a\x07\tb\nc\"", "a\u{7}\tb\nc"),
+        (b"\"Caller-ID-Name\":\"\xf0\x9f\x98\"", "\u{fffd}"),
+        (br#""Caller-ID-Name":"\x41""#, "\\x41"),
+    ];
+    for (at, (members, _)) in inputs.iter().enumerate() {
+        publisher
+            .publish("callevt", "call.CHANNEL_DESTROY.c", &event(&app, &format!("c{at}"), members))
+            .await;
+    }
+    // What cannot be mended is visible to the account that it names, and to no other.
+    let (ours, cut) = (app.api.account.clone(), event(&app, "cut", b"\"x\":"));
+    publisher.publish("callevt", "call.CHANNEL_DESTROY.c", &cut[..cut.len() - 1]).await;
+    for request in receiver.wait_for(inputs.len(), SOON).await {
+        let sent = body(&request);
+        let at: usize = sent["call_id"].as_str().unwrap()[1..].parse().unwrap();
+        assert_eq!(sent["caller_id_name"], inputs[at].1);
+    }
+    let quarantine = async |account: &str| {
+        let answer = app.api.call("GET", &format!("/v2/accounts/{account}/quarantine"), None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.data().as_array().unwrap().clone()
+    };
+    let mut rows = quarantine(&ours).await;
+    while rows.is_empty() {
+        rows = quarantine(&ours).await;
+    }
+    assert!(rows[0]["reason"].as_str().unwrap().contains("not JSON"), "{rows:?}");
+    let id = rows[0]["id"].as_str().unwrap();
+    let one = app.api.own("GET", &format!("/quarantine/{id}"), None).await;
+    assert!(one.data()["body"].as_str().unwrap().contains("\"cut\""), "{one:?}");
+    let below = app.api.account_below(&ours, "below").await;
+    assert_eq!(quarantine(&below).await, Vec::<Value>::new());
+    let one = app.api.call("GET", &format!("/v2/accounts/{below}/quarantine/{id}"), None).await;
+    assert_eq!(one.status, 404, "{one:?}");
+    let all = app.api.call("GET", "/v2/quarantine", None).await;
+    assert_eq!(all.data()[0]["id"], id, "{all:?}");
+}
