@@ -42,6 +42,12 @@ pub enum Command {
         /// The data directory to make: new or empty
         data_dir: PathBuf,
     },
+    /// What an installation has at the broker
+    Amqp {
+        /// What to do there.
+        #[command(subcommand)]
+        command: AmqpCommand,
+    },
     /// Look into a data directory's logs while nothing runs on it
     Log {
         /// What to look for.
@@ -77,6 +83,20 @@ impl Settings {
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         load(&Overlay { file: self.config.clone(), env: env.collect(), set: self.set.clone() })
     }
+}
+
+/// What can be done at the broker.
+#[derive(Debug, Subcommand)]
+pub enum AmqpCommand {
+    /// Take away the queue and its bindings when an installation ends; without --yes only show them
+    Remove {
+        /// Where the broker and the queue's name come from.
+        #[command(flatten)]
+        settings: Settings,
+        /// Remove them, with all messages in the queue
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What can be asked of a data directory's logs.

@@ -7,10 +7,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
+use switchhook::amqp::Address;
 use switchhook::app::{App, Reload, check_limits, keep_private, narrow, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
-use switchhook::cli::{Command, LogCommand, Settings, USAGE, parse};
+use switchhook::cli::{AmqpCommand, Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
+use switchhook::ingest::{self, Removal};
 use switchhook::model::Clock;
 use switchhook::{demo, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,8 +43,34 @@ fn main() -> ExitCode {
         }),
         Command::Backup { to, data_dir } => copied(backup::backup(&data_dir, &to, &Clock::system())),
         Command::Restore { from, data_dir } => restore(&from, &data_dir),
+        Command::Amqp { command: AmqpCommand::Remove { settings, yes } } => match settings.load() {
+            Ok(config) => run(async move { remove_queue(&config, yes).await }),
+            Err(error) => refuse(&error),
+        },
         Command::Log { command } => inspect(&command),
     }
+}
+
+/// Takes an installation's queue away, or shows it.
+async fn remove_queue(config: &Config, yes: bool) -> anyhow::Result<()> {
+    let uri = config.amqp.uri.as_ref().context("amqp.uri is not set: there is no broker to look at")?;
+    let (queue, address) = (&config.amqp.queue, Address::parse(uri.reveal())?);
+    let found =
+        ingest::remove(&address, queue, yes).await.map_err(|reason| anyhow!("{address}: {reason}"))?;
+    let line = match found {
+        None => format!("{address} has no queue '{queue}'"),
+        Some(Removal { messages, removed: true, .. }) => {
+            format!("removed the queue '{queue}' with its bindings and {messages} messages from {address}")
+        }
+        Some(Removal { consumers: 1.., .. }) => {
+            anyhow::bail!("the queue '{queue}' is being consumed from: stop the program first")
+        }
+        Some(Removal { messages, .. }) => format!(
+            "would remove the queue '{queue}' with its bindings and {messages} messages from {address}; add --yes"
+        ),
+    };
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
 }
 
 /// What libraries look for once, in the environment, before any of our code runs. Who sets one of them keeps it.

@@ -26,6 +26,12 @@ impl SetupError {
     pub fn is_mismatch(&self) -> bool {
         matches!(soft_error(&self.source), Some(AMQPSoftError::PRECONDITIONFAILED))
     }
+
+    /// Whether it does not exist.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(soft_error(&self.source), Some(AMQPSoftError::NOTFOUND))
+    }
 }
 
 fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {

@@ -8,7 +8,7 @@ mod waits;
 
 pub use address::{Address, InvalidUri, check_uri};
 pub use exchange::{SetupError, declare_exchange, exchange_remedy};
-pub use status::{BrokerStatus, Status};
+pub use status::{BrokerStatus, QueueReport, Status};
 pub use waits::Waits;
 
 /// For the filter of log lines: the client library would show the whole body of a message that nobody wanted, and

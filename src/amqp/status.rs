@@ -18,7 +18,22 @@ pub enum BrokerStatus {
     Connected {
         /// Since when, microseconds since 1970.
         since_us: u64,
+        /// How our queue was found.
+        queue: QueueReport,
     },
+}
+
+/// What a look at our queue, its bindings and KAZOO's exchanges has shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueReport {
+    /// Messages that the broker has and has not handed out; `None` before the first look.
+    pub waiting: Option<u64>,
+    /// Since when there were some at every look, microseconds since 1970.
+    pub waiting_since_us: Option<u64>,
+    /// Why exchanges or bindings cannot be declared: events may be missing.
+    pub fault: Option<String>,
+    /// That the queue has no bound, or that it was full.
+    pub notices: Vec<String>,
 }
 
 /// A client's own status, which others watch.
@@ -52,7 +67,16 @@ impl Status {
 
     /// It is connected from now on.
     pub fn connected(&self, now_us: u64) {
-        self.0.send_replace(BrokerStatus::Connected { since_us: now_us });
+        self.0.send_replace(BrokerStatus::Connected { since_us: now_us, queue: QueueReport::default() });
+    }
+
+    /// The queue was looked at.
+    pub fn looked(&self, look: impl FnOnce(&mut QueueReport)) {
+        self.0.send_modify(|status| {
+            if let BrokerStatus::Connected { queue, .. } = status {
+                look(queue);
+            }
+        });
     }
 
     /// It is not connected; since when stays as it was if it was not before.

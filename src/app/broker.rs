@@ -9,7 +9,7 @@ use super::keeper::Announcer;
 use super::ports::WebsocketsPort;
 use crate::commands::{Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets};
 use crate::config::Config;
-use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest};
+use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest, QueueBounds};
 use crate::live::Sessions;
 use crate::model::Clock;
 use crate::state::State;
@@ -40,6 +40,11 @@ impl Broker {
         let reconnect_max = Duration::from_millis(config.amqp.reconnect_max_ms);
         let consuming = ConsumerOptions {
             queue: config.amqp.queue.clone(),
+            bounds: QueueBounds {
+                bytes: config.amqp.queue_max_bytes,
+                messages: config.amqp.queue_max_messages,
+            },
+            check_every: Duration::from_millis(config.amqp.check_interval_ms),
             prefetch: config.amqp.prefetch,
             batch_events: config.ingest.batch_events,
             reconnect_max,

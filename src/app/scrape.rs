@@ -43,6 +43,15 @@ fn ingest(page: &mut Page, from: &Operator) {
         let family = Family::gauge("broker_connected", "Whether events are consumed from the broker");
         page.add(family.with(&[], u64::from(connected)));
     }
+    if let BrokerStatus::Connected { queue, .. } = &*broker
+        && let Some(waiting) = queue.waiting
+    {
+        let family = Family::gauge("broker_queue_messages", "Messages in our queue at the last look");
+        page.add(family.with(&[], waiting));
+        let family =
+            Family::gauge("broker_bindings_missing", "Whether exchanges or bindings cannot be declared");
+        page.add(family.with(&[], u64::from(queue.fault.is_some())));
+    }
 }
 
 fn logs(page: &mut Page, from: &Operator) {

@@ -74,6 +74,14 @@ impl StorageHealth {
             let reason = last_error.clone().unwrap_or_else(|| "not connected yet".to_owned());
             faults.push(("broker", reason));
         }
+        if let BrokerStatus::Connected { queue, .. } = &*self.broker.borrow() {
+            faults.extend(queue.fault.iter().map(|fault| ("broker_bindings", fault.clone())));
+            notices.extend(queue.notices.iter().map(|notice| ("broker_queue", notice.clone())));
+            // A consumer that keeps up leaves nothing for two looks.
+            if let (Some(waiting), Some(_)) = (queue.waiting, queue.waiting_since_us) {
+                notices.push(("broker_queue", format!("{waiting} messages wait at the broker")));
+            }
+        }
         for (what, log) in [("events_log", &self.events), ("ledger", &self.ledger)] {
             let health = log.health();
             if let Some(reason) = health.poisoned {

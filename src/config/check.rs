@@ -51,6 +51,18 @@ impl super::Limits {
     }
 }
 
+impl super::Amqp {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 5] {
+        [
+            ("amqp.queue_max_bytes", self.queue_max_bytes, 0, 1 << 50),
+            ("amqp.queue_max_messages", self.queue_max_messages, 0, 1 << 40),
+            ("amqp.check_interval_ms", self.check_interval_ms, 100, 3_600_000),
+            ("amqp.prefetch", u64::from(self.prefetch), 1, 65_535),
+            ("amqp.reconnect_max_ms", self.reconnect_max_ms, 500, 3_600_000),
+        ]
+    }
+}
+
 impl super::Websocket {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
         [
@@ -75,8 +87,6 @@ impl Config {
         let (d, q, r) = (&self.delivery, &self.queues, &self.retry);
         let ranges = [
             ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
-            ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
-            ("amqp.reconnect_max_ms", self.amqp.reconnect_max_ms, 500, 3_600_000),
             ("commands.timeout_ms", self.commands.timeout_ms, 1, 60_000),
             ("commands.max_in_flight", self.commands.max_in_flight as u64, 1, 100_000),
             ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
@@ -115,9 +125,9 @@ impl Config {
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
         ];
-        let sections =
-            self.http.ranges().into_iter().chain(self.websocket.ranges()).chain(self.limits.ranges());
-        for (key, value, min, max) in ranges.into_iter().chain(sections) {
+        let (http, websocket) = (self.http.ranges(), self.websocket.ranges());
+        let sections = http.into_iter().chain(websocket).chain(self.limits.ranges());
+        for (key, value, min, max) in ranges.into_iter().chain(sections).chain(self.amqp.ranges()) {
             within(key, value, min, max)?;
         }
         if r.max_ms < r.initial_ms {

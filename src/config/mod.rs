@@ -134,7 +134,15 @@ section!(
 );
 section!(
     /// `[amqp]`
-    Amqp { uri: Option<Masked>, queue: String, prefetch: u16, reconnect_max_ms: u64 }
+    Amqp {
+        uri: Option<Masked>,
+        queue: String,
+        queue_max_bytes: u64,
+        queue_max_messages: u64,
+        check_interval_ms: u64,
+        prefetch: u16,
+        reconnect_max_ms: u64,
+    }
 );
 section!(
     /// `[auth]`

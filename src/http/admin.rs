@@ -108,9 +108,14 @@ fn shown_broker(broker: &BrokerStatus) -> Value {
         BrokerStatus::Connecting { since_us, last_error } => {
             json!({"state": "connecting", "since": gregorian_seconds(*since_us), "last_error": last_error})
         }
-        BrokerStatus::Connected { since_us } => {
-            json!({"state": "connected", "since": gregorian_seconds(*since_us)})
-        }
+        BrokerStatus::Connected { since_us, queue } => json!({
+            "state": "connected",
+            "since": gregorian_seconds(*since_us),
+            "queue_waiting": queue.waiting,
+            "queue_waiting_since": queue.waiting_since_us.map(gregorian_seconds),
+            "queue_fault": queue.fault,
+            "queue_notices": queue.notices,
+        }),
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::handle::Ingest;
 use super::session::{self, Ended};
+use super::topology::QueueBounds;
 use crate::amqp::{Address, BrokerStatus, InvalidUri, Status, Waits};
 use crate::log::AppendError;
 use crate::tasks::Stop;
@@ -15,6 +16,10 @@ use crate::tasks::Stop;
 pub struct ConsumerOptions {
     /// The queue's name.
     pub queue: String,
+    /// What the queue may hold.
+    pub bounds: QueueBounds,
+    /// How often exchanges and bindings are declared again on a connection that lives.
+    pub check_every: Duration,
     /// How many messages the broker hands out before it waits for an acknowledgement; they are all in memory.
     pub prefetch: u16,
     /// How many events are appended together at most.
@@ -37,6 +42,8 @@ impl Default for ConsumerOptions {
     fn default() -> Self {
         Self {
             queue: "switchhook".to_owned(),
+            bounds: QueueBounds { bytes: 1 << 30, messages: 1_000_000 },
+            check_every: Duration::from_secs(60),
             prefetch: 1000,
             batch_events: 256,
             batch_bytes: 1 << 20,
@@ -81,11 +88,7 @@ impl AmqpConsumer {
     pub async fn run(self, stop: Stop) -> Result<(), ConsumeError> {
         let mut waits = Waits::new(self.options.reconnect_initial, self.options.reconnect_max);
         while !stop.is_cancelled() {
-            let connected = || {
-                tracing::info!(broker = %self.address, queue = self.options.queue, "consuming from the broker");
-                self.status.connected(self.ingest.clock().now_us());
-            };
-            let ended = session::run(&self.address, &self.options, &self.ingest, &stop, connected).await;
+            let ended = session::run(&self.address, &self.options, &self.ingest, &stop, &self.status).await;
             let reason = match ended {
                 Ended::Stopped => break,
                 Ended::LogFailed(error) => return Err(error.into()),

@@ -17,3 +17,4 @@ pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
 pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError};
 pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};
+pub use topology::{QueueBounds, Removal, remove};

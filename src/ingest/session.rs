@@ -5,6 +5,8 @@
 //! begins, so that their redelivery is recognised.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
@@ -15,8 +17,8 @@ use lapin::{Channel, Connection, Consumer};
 use super::consumer::ConsumerOptions;
 use super::handle::Ingest;
 use super::prepare::Incoming;
-use super::topology;
-use crate::amqp::Address;
+use super::topology::{self, Opened};
+use crate::amqp::{Address, Status};
 use crate::log::{AppendError, NewRecord, Synced};
 use crate::model::{Source, TraceContext};
 use crate::tasks::Stop;
@@ -38,22 +40,45 @@ impl From<lapin::Error> for Ended {
     }
 }
 
-/// Connects and consumes until something ends it. `connected` is called once messages may come.
+/// Connects and consumes until something ends it. `status` is told once messages may come, and at every look at the
+/// queue.
 pub(super) async fn run(
     address: &Address,
     options: &ConsumerOptions,
     ingest: &Ingest,
     stop: &Stop,
-    connected: impl FnOnce(),
+    status: &Status,
 ) -> Ended {
     let Some(opened) = stop.run_until_cancelled(open(address, options)).await else { return Ended::Stopped };
-    let (connection, channel, consumer) = match opened {
+    let (connection, opened, consumer) = match opened {
         Ok(opened) => opened,
         Err(ended) => return ended,
     };
-    connected();
-    let mut session = Session { options, ingest, connection, channel, consumer, waiting: VecDeque::new() };
-    let ended = session.consume(stop).await;
+    let Opened { channel, waiting, notice } = opened;
+    tracing::info!(broker = %address, queue = options.queue, waiting, "consuming from the broker");
+    status.connected(ingest.clock().now_us());
+    status.looked(|queue| {
+        queue.waiting = Some(waiting);
+        queue.notices.extend(notice);
+    });
+    let connection = Arc::new(connection);
+    let backlog = Backlog { left: waiting, waiting, bytes: 0 };
+    let looking = look_now_and_then(&connection, options, ingest, status);
+    let mut session = Session {
+        options,
+        ingest,
+        status,
+        connection: Arc::clone(&connection),
+        channel,
+        consumer,
+        waiting: VecDeque::new(),
+        backlog,
+    };
+    session.backlog_was_full(waiting, options.bounds.messages);
+    let ended = tokio::select! {
+        ended = session.consume(stop) => ended,
+        ended = looking => ended,
+    };
     if matches!(ended, Ended::Stopped) {
         let grace = options.stop_grace;
         if tokio::time::timeout(grace, session.goodbye()).await.is_err() {
@@ -69,17 +94,65 @@ pub(super) async fn run(
     ended
 }
 
-async fn open(
-    address: &Address,
-    options: &ConsumerOptions,
-) -> Result<(Connection, Channel, Consumer), Ended> {
+async fn open(address: &Address, options: &ConsumerOptions) -> Result<(Connection, Opened, Consumer), Ended> {
     let connection = address.connect("switchhook ingest").await.map_err(Ended::Lost)?;
-    let channel =
-        topology::open(&connection, &options.queue).await.map_err(|e| Ended::Lost(e.to_string()))?;
+    let opened = topology::open(&connection, &options.queue, options.bounds).await;
+    let opened = opened.map_err(|e| Ended::Lost(e.to_string()))?;
+    let channel = &opened.channel;
     channel.basic_qos(options.prefetch.max(1), BasicQosOptions::default()).await?;
     let (queue, consume) = (options.queue.as_str().into(), BasicConsumeOptions::default());
     let consumer = channel.basic_consume(queue, "".into(), consume, FieldTable::default()).await?;
-    Ok((connection, channel, consumer))
+    Ok((connection, opened, consumer))
+}
+
+/// Declares exchanges and bindings again, for as long as the connection lives, and tells what it finds. A binding can
+/// vanish without a word: nobody sends what it would have brought.
+async fn look_now_and_then(
+    connection: &Connection,
+    options: &ConsumerOptions,
+    ingest: &Ingest,
+    status: &Status,
+) -> Ended {
+    loop {
+        tokio::time::sleep(options.check_every).await;
+        let looked = tokio::time::timeout(LOOK_WITHIN, topology::renew(connection, &options.queue)).await;
+        let found = match looked {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer to a look at the queue within {} s", LOOK_WITHIN.as_secs())),
+        };
+        if let Err(reason) = &found {
+            tracing::warn!(queue = options.queue, reason, "exchanges or bindings cannot be declared");
+        }
+        let now_us = ingest.clock().now_us();
+        status.looked(|queue| match found {
+            Ok(waiting) => {
+                queue.fault = None;
+                queue.waiting = Some(waiting);
+                queue.waiting_since_us = (waiting > 0).then(|| queue.waiting_since_us.unwrap_or(now_us));
+            }
+            Err(reason) => queue.fault = Some(reason),
+        });
+    }
+}
+
+/// A broker that works answers a look at once.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+
+/// What waited when the connection was made, as far as it has not come.
+#[derive(Debug, Default)]
+struct Backlog {
+    left: u64,
+    waiting: u64,
+    bytes: u64,
+}
+
+impl Backlog {
+    /// One more message; its bytes when it was the last that had waited.
+    fn take(&mut self, bytes: usize) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        (self.left == 0).then_some(self.bytes)
+    }
 }
 
 /// A batch on its way to the disk.
@@ -111,14 +184,30 @@ impl Batch {
 struct Session<'a> {
     options: &'a ConsumerOptions,
     ingest: &'a Ingest,
-    connection: Connection,
+    status: &'a Status,
+    connection: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
     /// In the order of their tags.
     waiting: VecDeque<Batch>,
+    backlog: Backlog,
 }
 
 impl Session<'_> {
+    /// Tells when what waited had reached a bound of the queue. How much was dropped before it, no broker says.
+    fn backlog_was_full(&self, amount: u64, most: u64) {
+        if most == 0 || amount < most - most / 50 {
+            return;
+        }
+        let waiting = self.backlog.waiting;
+        let notice = format!(
+            "the queue was full when the connection was made, with {waiting} messages: older ones were probably \
+             dropped, and the broker does not tell how many"
+        );
+        tracing::warn!(queue = self.options.queue, waiting, "events are missing: {notice}");
+        self.status.looked(|queue| queue.notices.push(notice));
+    }
+
     async fn consume(&mut self, stop: &Stop) -> Ended {
         let most = self.options.batches_in_flight.max(1);
         loop {
@@ -163,8 +252,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn add(&self, batch: &mut Batch, delivery: Delivery) {
+    fn add(&mut self, batch: &mut Batch, delivery: Delivery) {
         batch.tag = delivery.delivery_tag;
+        if let Some(bytes) = self.backlog.take(delivery.data.len()) {
+            self.backlog_was_full(bytes, self.options.bounds.bytes);
+        }
         let incoming = incoming(delivery);
         let prepared = self.ingest.prepare(&incoming);
         if prepared.duplicate {

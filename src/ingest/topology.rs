@@ -1,45 +1,116 @@
 //! Declares what we consume from, exactly as KAZOO's nodes declare it, and binds our one queue to it.
 //!
-//! Done again on every connection: a broker that lost its exchanges in a restart gets them back, whoever comes
-//! first. Whatever the broker refuses is named with the remedy.
+//! Done again on every connection, and every minute on one that lives: a broker that lost exchanges or bindings gets
+//! them back. Whatever the broker refuses is named with the remedy.
 
-use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
-use crate::amqp::{SetupError, declare_exchange, exchange_remedy};
+use crate::amqp::{Address, SetupError, declare_exchange, exchange_remedy};
 use crate::kazoo;
+
+/// What our queue may hold; 0: the broker's policies decide. The oldest message goes first, publishers never wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueBounds {
+    /// Bytes of bodies.
+    pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+/// What was found on the way in.
+pub(super) struct Opened {
+    pub(super) channel: Channel,
+    /// Messages that wait.
+    pub(super) waiting: u64,
+    /// That the queue is not as it would be made now, with the remedy.
+    pub(super) notice: Option<String>,
+}
 
 /// Declares KAZOO's exchanges and our queue, and binds it; the channel that is left.
 ///
 /// The queue is durable, kept while we are away, and hands its messages to one consumer at a time
 /// (`x-single-active-consumer`). A connection that is dead without having been closed still has messages that are
 /// not acknowledged: with two consumers at a time, those behind them would be logged before them.
-pub(super) async fn open(connection: &Connection, queue: &str) -> Result<Channel, SetupError> {
+///
+/// It is bounded and keeps its messages on disk: while nobody consumes, it must not take the broker's memory, since a
+/// broker that is short of it blocks every publisher of the platform.
+pub(super) async fn open(
+    connection: &Connection,
+    queue: &str,
+    bounds: QueueBounds,
+) -> Result<Opened, SetupError> {
     let channel = channel(connection).await?;
     for exchange in kazoo::EXCHANGES {
         declare_exchange(&channel, exchange).await?;
     }
-    let mut one_consumer = FieldTable::default();
-    one_consumer.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    let channel = match declare_queue(&channel, queue, one_consumer).await {
-        Ok(()) => channel,
+    let (channel, waiting, notice) = match declare_queue(&channel, queue, arguments(bounds), false).await {
+        Ok(waiting) => (channel, waiting, None),
         Err(error) if error.is_mismatch() => {
-            // A queue keeps the properties that it was made with, and one of an earlier version works as well.
+            // A queue keeps the properties that it was made with, and deleting it loses what it holds.
             let channel = self::channel(connection).await?;
-            declare_queue(&channel, queue, FieldTable::default()).await?;
-            tracing::info!(
-                queue,
-                "the queue was made without x-single-active-consumer; delete it while it is empty and nothing is \
-                 published to have it made with it"
-            );
-            channel
+            let waiting = declare_queue(&channel, queue, FieldTable::default(), true).await?;
+            let notice = unlike(queue, bounds);
+            tracing::warn!(queue, notice, "the queue is used as it is");
+            (channel, waiting, Some(notice))
         }
         Err(error) => return Err(error),
     };
     bind(&channel, queue).await?;
-    Ok(channel)
+    Ok(Opened { channel, waiting, notice })
+}
+
+/// Declares what may have vanished under a connection that lives, on a channel of its own; the messages that wait.
+pub(super) async fn renew(connection: &Connection, queue: &str) -> Result<u64, SetupError> {
+    let channel = channel(connection).await?;
+    let declared = async {
+        for exchange in kazoo::EXCHANGES {
+            declare_exchange(&channel, exchange).await?;
+        }
+        let waiting = declare_queue(&channel, queue, FieldTable::default(), true).await?;
+        bind(&channel, queue).await?;
+        Ok(waiting)
+    };
+    let declared = declared.await;
+    if declared.is_ok()
+        && let Err(error) = channel.close(200, "looked".into()).await
+    {
+        tracing::debug!(%error, "the channel was gone already");
+    }
+    declared
+}
+
+fn arguments(bounds: QueueBounds) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    let mut put = |name: &str, value| {
+        arguments.insert(name.into(), value);
+    };
+    put("x-single-active-consumer", AMQPValue::Boolean(true));
+    // Versions from 3.12 on do so anyway, and ignore it.
+    put("x-queue-mode", AMQPValue::LongString("lazy".into()));
+    let limits = [("x-max-length-bytes", bounds.bytes), ("x-max-length", bounds.messages)];
+    for (name, limit) in limits.into_iter().filter(|(_, limit)| *limit > 0) {
+        put(name, AMQPValue::LongLongInt(i64::try_from(limit).unwrap_or(i64::MAX)));
+        put("x-overflow", AMQPValue::LongString("drop-head".into()));
+    }
+    arguments
+}
+
+/// What to do about a queue that was made with other arguments. A policy bounds it where it stands.
+fn unlike(queue: &str, bounds: QueueBounds) -> String {
+    let QueueBounds { bytes, messages } = bounds;
+    let mut policy = serde_json::json!({"overflow": "drop-head", "queue-mode": "lazy"});
+    for (name, limit) in [("max-length-bytes", bytes), ("max-length", messages)] {
+        if let (true, Some(policy)) = (limit > 0, policy.as_object_mut()) {
+            policy.insert(name.to_owned(), limit.into());
+        }
+    }
+    format!(
+        "the queue '{queue}' was made with other arguments, and may have no bound; bound it without losing a message: \
+         rabbitmqctl set_policy --apply-to queues switchhook '^{queue}$' '{policy}' (with -p for another vhost)"
+    )
 }
 
 /// A refused declaration closes its channel: the next one needs another.
@@ -48,13 +119,20 @@ async fn channel(connection: &Connection) -> Result<Channel, SetupError> {
     opened.map_err(|e| SetupError::new("opening a channel".to_owned(), e, |_| ""))
 }
 
-async fn declare_queue(channel: &Channel, queue: &str, arguments: FieldTable) -> Result<(), SetupError> {
+/// Declares the queue, or looks at it when `passive`; the messages that wait.
+async fn declare_queue(
+    channel: &Channel,
+    queue: &str,
+    arguments: FieldTable,
+    passive: bool,
+) -> Result<u64, SetupError> {
+    let options = QueueDeclareOptions { passive, ..QueueDeclareOptions::durable() };
     let declared = channel
-        .queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments)
+        .queue_declare(queue.into(), options, arguments)
         .await
         .map_err(|e| SetupError::new(format!("declaring the queue '{queue}'"), e, queue_remedy))?;
     tracing::debug!(queue, waiting = declared.message_count(), "queue declared");
-    Ok(())
+    Ok(declared.message_count().into())
 }
 
 async fn bind(channel: &Channel, queue: &str) -> Result<(), SetupError> {
@@ -86,4 +164,39 @@ fn queue_remedy(error: &AMQPSoftError) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// The broker's own queue, taken away with its bindings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Messages that are lost with it.
+    pub messages: u64,
+    /// Who consumes from it.
+    pub consumers: u32,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
+/// Looks at an installation's queue and, when `really`, deletes it with its bindings. One that is consumed from stays.
+pub async fn remove(address: &Address, queue: &str, really: bool) -> Result<Option<Removal>, String> {
+    let connection = address.connect("switchhook amqp remove").await?;
+    let channel = connection.create_channel().await.map_err(|e| e.to_string())?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let found = match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
+        Ok(found) => found,
+        Err(error) => {
+            let error = SetupError::new(format!("looking at the queue '{queue}'"), error, queue_remedy);
+            return if error.is_missing() { Ok(None) } else { Err(error.to_string()) };
+        }
+    };
+    let (messages, consumers) = (found.message_count().into(), found.consumer_count());
+    let removed = really && consumers == 0;
+    if removed {
+        let options = QueueDeleteOptions { if_unused: true, ..QueueDeleteOptions::default() };
+        channel.queue_delete(queue.into(), options).await.map_err(|e| e.to_string())?;
+    }
+    if let Err(error) = connection.close(200, "done".into()).await {
+        tracing::debug!(%error, "the connection was gone already");
+    }
+    Ok(Some(Removal { messages, consumers, removed }))
 }

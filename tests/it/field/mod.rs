@@ -2,6 +2,7 @@
 //!
 //! Each test keeps the smallest input of a public report or of a client that was run unmodified.
 
+mod broker;
 mod clocks;
 mod health;
 mod manners;

@@ -1,0 +1,107 @@
+//! The broker as operators leave it: bindings that vanish, a queue that nobody reads, an installation that has ended.
+
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, call_event};
+use crate::support::broker::Broker;
+use crate::support::process::run;
+use crate::support::publisher::Publisher;
+use crate::support::receiver::Receiver;
+use crate::support::wait::eventually;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What readiness says once it is ready and `enough`.
+async fn ready_when(app: &TestApp, enough: impl Fn(&Value) -> bool) -> Value {
+    eventually("readiness", SOON, async || {
+        let answer = app.api.call("GET", "/health/ready", None).await;
+        (answer.status == 200 && enough(&answer.body)).then_some(answer.body)
+    })
+    .await
+}
+
+/// Messages in the queue of this name; `None` when there is no such queue.
+async fn messages(broker: &Broker, queue: &str) -> Option<u32> {
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let found = publisher.channel().queue_declare(queue.into(), passive, FieldTable::default()).await;
+    found.ok().map(|queue| queue.message_count())
+}
+
+fn event(app: &TestApp, number: u64) -> Vec<u8> {
+    let mut event = call_event("CHANNEL_DESTROY", "c", number);
+    event["Custom-Channel-Vars"] = json!({"Account-ID": app.api.account});
+    event.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bindings() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let app = TestApp::with(&[&uri, "amqp.check_interval_ms=200"]).await;
+    let receiver = Receiver::start().await;
+    app.api.hook(json!({"uri": receiver.uri("/"), "hook": "channel_destroy"})).await;
+    ready_when(&app, |_| true).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    publisher.channel().exchange_delete("callevt".into(), ExchangeDeleteOptions::default()).await.unwrap();
+    // Whoever declares it next, only we bind our queue to it.
+    publisher.declare("callevt").await;
+    let body = event(&app, 1);
+    eventually("an event of the new exchange", SOON, async || {
+        publisher.publish("callevt", "call.CHANNEL_DESTROY.c", &body).await;
+        (receiver.count() > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_reads_keeps_its_bound_and_the_broker_is_told_to_drop_the_oldest() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let mut app = TestApp::with(&[&uri, "amqp.queue_max_messages=10"]).await;
+    ready_when(&app, |ready| !ready.to_string().contains("broker_queue")).await;
+    app.stop().await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    publisher.declare("callevt").await;
+    for number in 0..50 {
+        publisher.publish("callevt", "call.CHANNEL_DESTROY.c", &event(&app, number)).await;
+    }
+    assert_eq!(messages(&broker, "switchhook").await, Some(10));
+    app.restart(None).await;
+    let ready = ready_when(&app, |ready| ready.to_string().contains("broker_queue")).await;
+    assert!(ready.to_string().contains("the queue was full when the connection was made"), "{ready}");
+
+    // The same queue with other bounds is used as it is, and named with what bounds it.
+    app.restart(Some(&[&uri, "amqp.queue_max_messages=20"])).await;
+    let ready = ready_when(&app, |ready| ready.to_string().contains("broker_queue")).await;
+    assert!(ready.to_string().contains("rabbitmqctl set_policy"), "{ready}");
+}
+
+#[tokio::test]
+async fn an_installation_that_has_ended_leaves_nothing_at_the_broker() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let mut app = TestApp::with(&[&uri, "amqp.queue=old"]).await;
+    ready_when(&app, |_| true).await;
+    let remove = async |more: &[&str]| {
+        let args = ["amqp", "remove", "--set", &uri, "--set", "amqp.queue=old"];
+        run(&[&args[..], more].concat()).await
+    };
+    let refused = remove(&["--yes"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("stop the program first"), "{refused:?}");
+    app.stop().await;
+    let shown = remove(&[]).await;
+    assert!(shown.code == Some(0) && shown.stdout.concat().contains("add --yes"), "{shown:?}");
+    assert_eq!(messages(&broker, "old").await, Some(0));
+    let removed = remove(&["--yes"]).await;
+    assert!(
+        removed.code == Some(0) && removed.stdout.concat().contains("removed the queue 'old'"),
+        "{removed:?}"
+    );
+    assert_eq!(messages(&broker, "old").await, None);
+    assert!(remove(&["--yes"]).await.stdout.concat().contains("has no queue 'old'"));
+}
