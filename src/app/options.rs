@@ -83,6 +83,8 @@ pub(super) fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
     Ok(auth::Options {
         token_ttl_s: config.auth.token_expiry_s,
         requests: rate(config.rate_limit.burst, config.rate_limit.per_second.saturating_mul(60)),
+        request_cost: config.rate_limit.request_cost,
+        log_in_cost: config.rate_limit.log_in_cost,
         wrong_credentials: rate(
             config.auth.wrong_credentials_burst,
             config.auth.wrong_credentials_per_minute,

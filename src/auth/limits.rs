@@ -50,6 +50,12 @@ impl Limits {
 }
 
 impl Auth {
+    /// What a request costs.
+    #[must_use]
+    pub fn cost(&self, is_log_in: bool) -> u32 {
+        if is_log_in { self.options.log_in_cost } else { self.options.request_cost }
+    }
+
     /// Takes a request's cost out of the bucket of its address and its caller's account. `Ok(None)`: there is no
     /// limit; an error holds what is left, which is too little.
     pub fn spend(

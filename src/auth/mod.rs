@@ -35,6 +35,10 @@ pub struct Options {
     pub token_ttl_s: u64,
     /// What one address may ask for one account; `None`: as much as it likes.
     pub requests: Option<Rate>,
+    /// What a request takes from its bucket.
+    pub request_cost: u32,
+    /// What a log-in takes from its bucket.
+    pub log_in_cost: u32,
     /// Wrong credentials that one address may send; `None`: as many as it likes.
     pub wrong_credentials: Option<Rate>,
     /// Buckets that are remembered at most, of either kind.
@@ -58,6 +62,8 @@ impl Default for Options {
         Self {
             token_ttl_s: 3600,
             requests: None,
+            request_cost: 1,
+            log_in_cost: 1,
             wrong_credentials: None,
             most_buckets: 65_536,
             steady: Clock::steady(),

@@ -74,6 +74,9 @@ pub(super) enum Origin {
 /// Why a token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// The text does not have the form of a token: no JSON web token.
+    #[error("text is no token")]
+    Malformed,
     /// Nobody issued it, it is revoked, or what it was issued for is gone, changed or disabled.
     #[error("token is not valid")]
     Invalid,
@@ -120,7 +123,7 @@ impl Auth {
 
     /// The caller behind a token, ours or a known KAZOO's.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
         let caller = match header.alg {
             Algorithm::HS256 => self.verify_own(token)?,
             _ => self.verify_foreign(token, &header).await?,

@@ -97,6 +97,8 @@ impl Config {
                 1_000_000,
             ),
             ("rate_limit.per_second", u64::from(self.rate_limit.per_second), 1, 1_000_000),
+            ("rate_limit.request_cost", u64::from(self.rate_limit.request_cost), 0, 1_000_000),
+            ("rate_limit.log_in_cost", u64::from(self.rate_limit.log_in_cost), 0, 1_000_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
             ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 32 << 20),
             ("ingest.http_burst_bytes", self.ingest.http_burst_bytes, 1 << 20, 1 << 40),

@@ -160,7 +160,7 @@ section!(
 );
 section!(
     /// `[rate_limit]`
-    RateLimit { burst: u32, per_second: u32 }
+    RateLimit { burst: u32, per_second: u32, request_cost: u32, log_in_cost: u32 }
 );
 section!(
     /// `[api]`

@@ -19,7 +19,7 @@ use super::{
     accounts, admin, api_keys, attempts, channels, dead, definitions, events, log_in, pages, pause, queue,
     reenable, replays, samples, search, test_hook, users, webhooks, websockets,
 };
-use crate::auth::{Caller, Purpose, Role};
+use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601};
 use crate::state::random_id;
 
@@ -69,7 +69,8 @@ impl Api {
         let method = method_of(request, &envelope, &known.resource)?;
         let account = self.account_of(&known.owner, caller.as_ref())?;
         if !known.is_public(&method) {
-            let open = known.resource.is_open_to_users(&method);
+            let own = caller.as_ref().and_then(|caller| caller.user.as_deref());
+            let open = known.resource.is_open_to_users(&method) || known.resource.is_user(own, &method);
             self.authorise(caller.as_ref(), account.as_deref(), open)?;
         }
         if envelope.unreadable {
@@ -110,7 +111,8 @@ impl Api {
         }
     }
 
-    /// Whoever asks, if he does not ask too often; a token that is not good is refused, no token is not.
+    /// The caller, unless they ask too often. A token that is not good is refused, but on a public route a text
+    /// that is no token at all counts as none: KAZOO's browser clients send `X-Auth-Token: undefined` with a log-in.
     async fn admit(
         &self,
         request: &Request,
@@ -125,14 +127,23 @@ impl Api {
         let caller = verified.as_ref().and_then(|verified| verified.as_ref().ok());
         // KAZOO's bucket is for those who manage; events that are handed in have limits of their own.
         let hands_in = caller.is_some() && hands_in_events(request, known);
-        let cost = if hands_in { 0 } else { known.map_or(1, |route| route.resource.cost()) };
+        let is_log_in = known.is_some_and(|route| route.resource.is_log_in());
+        let cost = if hands_in { 0 } else { self.auth.cost(is_log_in) };
         let log_in = known.and_then(|route| log_in::purpose(&route.resource, envelope));
         let purpose =
             log_in.unwrap_or_else(|| caller.map_or(Purpose::Nobody, |caller| Purpose::Of(caller.account)));
         let spent = self.auth.spend(request.remote, purpose, cost);
         frame.tokens = spent.unwrap_or_else(Some);
         spent.map_err(|_| ApiError::too_many())?;
-        Ok(verified.transpose()?)
+        let is_public = || {
+            known.is_some_and(|route| {
+                method_of(request, envelope, &route.resource).is_ok_and(|m| route.is_public(&m))
+            })
+        };
+        match verified.transpose() {
+            Err(TokenError::Malformed) if is_public() => Ok(None),
+            verified => Ok(verified?),
+        }
     }
 
     fn authorise(

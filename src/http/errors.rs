@@ -61,6 +61,11 @@ impl ApiError {
         Self::new(401, "invalid credentials", json!({}))
     }
 
+    /// 423 for the right credentials of an account that is disabled.
+    pub(super) fn account_disabled() -> Self {
+        Self::new(423, "locked", json!({"account": {"disabled": {"message": "account disabled"}}}))
+    }
+
     pub(super) fn forbidden() -> Self {
         Self::new(403, "forbidden", json!({"message": "forbidden"}))
     }
@@ -199,7 +204,7 @@ impl ApiError {
 impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Invalid => Self::invalid_credentials(),
+            TokenError::Malformed | TokenError::Invalid => Self::invalid_credentials(),
             TokenError::Expired => Self::expired(),
             TokenError::Unavailable(reason) => Self::unavailable(&reason),
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::accounts::is_private;
 use super::errors::ApiError;
-use crate::kazoo::MASKED_SECRET;
+use crate::kazoo::{MASKED_SECRET, OWN_FIELDS};
 use crate::state::is_auto_disabled;
 
 type Document = Map<String, Value>;
@@ -19,7 +19,8 @@ const MOST_FORMER: usize = 4;
 /// How long a former secret goes on signing unless the hook's `secret_overlap_s` says otherwise: a day.
 const OVERLAP_S: u64 = 86_400;
 
-/// POST: `data` is all that is public from now on. A secret that is not mentioned stays.
+/// POST: `data` is all that is public from now on, except for the fields that KAZOO's form does not know: those stay
+/// unless `data` names them, and `null` removes one.
 pub(super) fn replaced(
     stored: &Document,
     data: &Document,
@@ -27,10 +28,12 @@ pub(super) fn replaced(
     validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
 ) -> Result<Document, ApiError> {
     let mut input = public(data);
-    if !input.contains_key("secret")
-        && let Some(secret) = stored.get("secret")
-    {
-        input.insert("secret".into(), secret.clone());
+    for field in OWN_FIELDS {
+        if let Some(value) = stored.get(field)
+            && !input.contains_key(field)
+        {
+            input.insert(field.into(), value.clone());
+        }
     }
     finish(stored, input, now_s, validate)
 }

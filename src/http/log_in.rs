@@ -28,12 +28,15 @@ pub(super) fn with_key(call: &Call<'_>) -> Result<Reply, ApiError> {
     fields.finish()?;
     let text = text.unwrap_or_default();
     let key = state.api_key(text)?;
-    let found = key.and_then(|key| Some((state.account(key.account).filter(|a| a.enabled)?, key)));
+    let found = key.and_then(|key| Some((state.account(key.account)?, key)));
     let Some((account, key)) = found else {
         // Keys are too long to be found by trying: wrong ones are slowed down, and keep no right one out.
         let is_within = auth.tried_in_vain(call.request.remote, None);
         return Err(if is_within { ApiError::unknown_key(text) } else { ApiError::too_many() });
     };
+    if !account.enabled {
+        return Err(ApiError::account_disabled());
+    }
     let token = auth.issue(&Holder::Key(key))?;
     Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(identity(call, &account, None)) })
 }
@@ -46,7 +49,8 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
     // 32 digits of an MD5, 40 of a SHA-1.
     let credentials = fields.text("credentials", 32, 40);
     fields.one_of("method", &["md5", "sha"]);
-    let (name, realm) = (fields.text("account_name", 1, 128), fields.text("account_realm", 1, 253));
+    let name = fields.text("account_name", 1, 128);
+    let realm = fields.text("account_realm", 1, 253).or(fields.text("realm", 1, 253));
     if name.is_none() && realm.is_none() {
         fields.required(&["account_name"]);
     }
@@ -59,6 +63,10 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
     let credentials = Credentials::from(credentials.unwrap_or_default());
     let found = call.api.auth.log_in(id, credentials, call.request.remote).await?;
     let (Some(account), Some(user)) = (account, found) else { return Err(ApiError::invalid_credentials()) };
+    // Only who knows the password learns that the account is disabled.
+    if !account.enabled {
+        return Err(ApiError::account_disabled());
+    }
     let data = identity(call, &account, Some(&user));
     let token = call.api.auth.issue(&Holder::User(user))?;
     Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(data) })
@@ -96,7 +104,7 @@ pub(super) fn purpose(resource: &Resource, envelope: &Envelope) -> Option<Purpos
     Some(Purpose::LogIn(hasher.finish()))
 }
 
-/// The enabled account with a realm, or else the only one with a name: KAZOO compares the letters and digits of
+/// The account with a realm, or else the only one with a name: KAZOO compares the letters and digits of
 /// names.
 fn account_called(call: &Call<'_>, realm: Option<&str>, name: Option<&str>) -> Option<Arc<Account>> {
     let plain = |name: &str| {
@@ -111,7 +119,7 @@ fn account_called(call: &Call<'_>, realm: Option<&str>, name: Option<&str>) -> O
     };
     let accounts = call.api.state.accounts();
     let mut found = accounts.iter().filter(is_called);
-    let account = found.next().filter(|account| account.enabled).cloned();
+    let account = found.next().cloned();
     account.filter(|_| found.next().is_none())
 }
 

@@ -319,9 +319,15 @@ impl Resource {
         }
     }
 
-    /// What a request takes from its bucket of tokens, as with KAZOO.
-    pub(super) fn cost(&self) -> u32 {
-        if matches!(self, Self::ApiAuth | Self::UserAuth) { 35 } else { 1 }
+    /// Whether this is the document of that user, who may read and change it (`users` keeps the role as it is).
+    pub(super) fn is_user(&self, user: Option<&str>, method: &Method) -> bool {
+        let may = [Method::GET, Method::POST, Method::PATCH].contains(method);
+        matches!(self, Self::User(id) if may && user == Some(id.as_str()))
+    }
+
+    /// Whether a request takes the cost of a log-in from its bucket of tokens.
+    pub(super) fn is_log_in(&self) -> bool {
+        matches!(self, Self::ApiAuth | Self::UserAuth)
     }
 }
 

@@ -8,6 +8,7 @@ use super::errors::ApiError;
 use super::fields::Fields;
 use super::list::List;
 use super::reply::Reply;
+use crate::auth::Role;
 use crate::kazoo;
 use crate::state::{Expect, Kind, Write, is_deleted, owner, random_id};
 
@@ -15,6 +16,8 @@ type Document = Map<String, Value>;
 
 /// The fields of a user in a list.
 const SUMMARY: [&str; 7] = ["id", "username", "first_name", "last_name", "email", "priv_level", "enabled"];
+/// What only an admin may change.
+const DECIDED: [&str; 2] = ["priv_level", "enabled"];
 /// What is kept of a password.
 const SECRETS: [&str; 3] = ["pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
 
@@ -89,9 +92,15 @@ async fn put(
     }
     doc.extend(data.iter().filter(|(key, _)| !is_private(key) && *key != "id").map(own));
     doc.retain(|_, value| !value.is_null());
-    let enabled = check(&doc, before)?;
+    let enabled = check(&doc, before, how)?;
     doc.entry("priv_level").or_insert("user".into());
     doc.insert("enabled".into(), enabled.into());
+    if let Some(before) = before
+        && call.caller.is_some_and(|caller| caller.role != Role::Admin)
+        && DECIDED.iter().any(|field| doc.get(*field) != before.get(*field))
+    {
+        return Err(ApiError::forbidden());
+    }
     let password = doc.shift_remove("password");
     let kept = before.into_iter().flatten().filter(|(key, _)| SECRETS.contains(&key.as_str()));
     doc.extend(kept.map(own));
@@ -114,10 +123,17 @@ fn own((key, value): (&String, &Value)) -> (String, Value) {
     (key.clone(), value.clone())
 }
 
-/// Refuses what is wrong; answers whether the user is enabled.
-fn check(doc: &Document, before: Option<&Document>) -> Result<bool, ApiError> {
+/// Refuses what is wrong; answers whether the user is enabled. KAZOO's clients rely on both names, so they are
+/// required; a user who was stored without them can still be changed.
+fn check(doc: &Document, before: Option<&Document>, how: How) -> Result<bool, ApiError> {
     let mut fields = Fields::of(doc);
     fields.required(&["username"]);
+    for name in ["first_name", "last_name"] {
+        let lacked_it = before.is_some_and(|before| !before.contains_key(name));
+        if how == How::Replace || !lacked_it {
+            fields.required(&[name]);
+        }
+    }
     fields.text("username", 1, 254);
     for name in ["first_name", "last_name", "email"] {
         fields.text(name, 1, 254);

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Value;
 
 use super::Object;
+use super::extensions::sent_headers;
 use super::lenient::Text;
 use crate::model::{
     AccountId, Birth, Family, Format, Hook, HookId, HookRetry, Ordering, Resume, Secret, Success, Trigger,
@@ -63,7 +64,7 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         modifiers: object(doc, "modifiers"),
         ordering: ordering(doc),
         secrets: secrets(doc),
-        headers: headers(doc),
+        headers: sent_headers(doc),
         success: if text(doc, "success").get() == Some("2xx") { Success::Any2xx } else { Success::Kazoo },
         retry: retry(doc),
         timeout_ms: unsigned(doc, "timeout_ms"),
@@ -151,11 +152,6 @@ fn former(entry: &Value) -> Option<(&str, Option<u64>)> {
 pub(super) fn decode_secret(secret: &str) -> Option<Vec<u8>> {
     let encoded = secret.strip_prefix("whsec_")?;
     STANDARD.decode(encoded).or_else(|_| STANDARD_NO_PAD.decode(encoded)).ok()
-}
-
-fn headers(doc: &Object) -> Vec<(String, String)> {
-    let Some(Value::Object(headers)) = doc.get("headers") else { return Vec::new() };
-    headers.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn retry(doc: &Object) -> HookRetry {

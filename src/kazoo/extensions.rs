@@ -3,8 +3,27 @@
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+use super::Object;
 use super::document::decode_secret;
 use super::validate::{Check, path};
+
+/// The fields that KAZOO and its user interface do not know. A form that replaces a hook leaves them as they are
+/// unless it names them.
+pub const OWN_FIELDS: [&str; 10] = [
+    "ordering",
+    "success",
+    "resume",
+    "timeout_ms",
+    "max_in_flight",
+    "rate_limit_per_s",
+    "headers",
+    "retry",
+    "secret",
+    "secret_overlap_s",
+];
+
+/// KAZOO 5.4's name for `headers`, in its form for hooks and in its callflow action.
+const KAZOO_HEADERS: &str = "custom_request_headers";
 
 const MAX_HEADERS: usize = 20;
 const MAX_HEADER_BYTES: usize = 4096;
@@ -45,8 +64,10 @@ pub(super) fn check(check: &mut Check) {
         let message = "secrets are kept by the server: set 'secret', the former one stays valid for a while";
         check.error("secrets", "error", json!({"message": message}));
     }
-    if check.texts("headers") {
-        headers(check);
+    for field in ["headers", KAZOO_HEADERS] {
+        if check.texts(field) {
+            headers(check, field);
+        }
     }
     retry(check);
 }
@@ -73,12 +94,31 @@ fn secret(check: &mut Check) {
     }
 }
 
-fn headers(check: &mut Check) {
-    let headers = check.doc.get("headers").and_then(Value::as_object).cloned().unwrap_or_default();
+/// The headers that a hook sends: `headers`, and those of `custom_request_headers` whose names are not among them.
+/// Documents that were stored before both were checked lose what cannot be sent.
+pub(super) fn sent_headers(doc: &Object) -> Vec<(String, String)> {
+    let mut sent: Vec<(String, String)> = Vec::new();
+    for field in ["headers", KAZOO_HEADERS] {
+        let known = sent.len();
+        for (name, value) in doc.get(field).and_then(Value::as_object).into_iter().flatten() {
+            let Some(value) = value.as_str().filter(|value| header_fault(name, value).is_none()) else {
+                continue;
+            };
+            let is_new = !sent.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+            if is_new && sent.len() - known < MAX_HEADERS {
+                sent.push((name.clone(), value.to_owned()));
+            }
+        }
+    }
+    sent
+}
+
+fn headers(check: &mut Check, field: &str) {
+    let headers = check.doc.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
     if headers.len() > MAX_HEADERS {
         let message = format!("at most {MAX_HEADERS} headers are sent");
         check.error(
-            "headers",
+            field,
             "error",
             json!({"message": message, "target": MAX_HEADERS, "value": headers.len()}),
         );
@@ -87,15 +127,11 @@ fn headers(check: &mut Check) {
         headers.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum();
     if bytes > MAX_HEADER_BYTES {
         let message = format!("headers take at most {MAX_HEADER_BYTES} bytes together");
-        check.error(
-            "headers",
-            "error",
-            json!({"message": message, "target": MAX_HEADER_BYTES, "value": bytes}),
-        );
+        check.error(field, "error", json!({"message": message, "target": MAX_HEADER_BYTES, "value": bytes}));
     }
     for (name, value) in &headers {
         if let Some(message) = header_fault(name, value.as_str().unwrap_or_default()) {
-            check.error(&path("headers", name), "error", json!({"message": message, "value": name}));
+            check.error(&path(field, name), "error", json!({"message": message, "value": name}));
         }
     }
 }

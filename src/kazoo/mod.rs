@@ -44,6 +44,7 @@ pub use database::{account_database, database_account};
 pub use definitions::definitions;
 pub use disabled::webhook_disabled;
 pub use document::{DocumentError, MASKED_SECRET, hook_from_document, public_document};
+pub use extensions::OWN_FIELDS;
 pub use facts::{Facts, NotUnderstood, facts};
 pub use filter::{families_of, wanted};
 pub use form::{MOST_TIMES as FORM_MOST_TIMES, form};

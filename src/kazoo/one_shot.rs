@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::document::{format, object, text, tries, verb};
+use super::extensions::sent_headers;
 use super::payload::{MAX_BODY_BYTES, gunzip};
 use super::{PayloadError, whole};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Trigger};
@@ -41,6 +42,7 @@ pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
         verb: verb(&doc),
         format: format(&doc),
         tries: tries(&doc),
+        headers: sent_headers(&doc),
         custom_data: object(&doc, "custom_data"),
         one_shot: true,
         ..Hook::new(id, account, Trigger::Family(Family::Callflow), uri)

@@ -175,7 +175,7 @@ fn masked(name: &str, value: &Value) -> Value {
     }
     match value {
         // A hook's own headers may well authorise it.
-        Value::Object(headers) if lower == "headers" => {
+        Value::Object(headers) if matches!(lower.as_str(), "headers" | "custom_request_headers") => {
             headers.keys().map(|name| (name.clone(), MASK.into())).collect::<Map<_, _>>().into()
         }
         Value::Object(inner) => {

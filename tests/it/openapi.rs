@@ -110,7 +110,7 @@ async fn world(app: &TestApp, receiver: &Receiver, operation: &Operation<'_>) ->
     }
     if speaks_of("{user_id}") || speaks_of("user_auth") {
         // Of the credentials that are the example of `user_auth`.
-        let user = json!({"username": "mira", "password": "correct horse battery"});
+        let user = json!({"username": "mira", "first_name": "A", "last_name": "B", "password": "correct horse battery"});
         ids.push(("user_id", created(&api, "/users", user).await));
     }
     if speaks_of("user_auth") {

@@ -53,7 +53,7 @@ async fn a_subscriber_sees_changes_of_hooks_users_and_accounts_as_kazoo_tells_th
     assert!(data["date_created"].as_u64() <= data["date_modified"].as_u64(), "{data}");
 
     // A user, in the account's database; then everything with the account.
-    let user = json!({"data": {"username": "alice", "password": "correct horse"}});
+    let user = json!({"data": {"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse"}});
     let user = app.api.call("PUT", &format!("/v2/accounts/{account}/users"), Some(user)).await;
     let (user, rev) = (user.data()["id"].as_str().unwrap(), user.body["revision"].as_str().unwrap());
     let event = client.event().await;
@@ -89,7 +89,7 @@ async fn object_hooks_get_accounts_and_users_and_no_hook_gets_webhooks() {
         app.api.hook(document).await;
     }
     let below = app.api.account_below(&app.api.account, "below").await;
-    let user = json!({"data": {"username": "alice", "password": "correct horse"}});
+    let user = json!({"data": {"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse"}});
     let user = app.api.call("PUT", &format!("/v2/accounts/{below}/users"), Some(user)).await;
     let user = user.data()["id"].as_str().unwrap().to_owned();
     let path = format!("/v2/accounts/{below}/users/{user}");

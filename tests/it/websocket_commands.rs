@@ -121,7 +121,7 @@ async fn commands_take_from_the_bucket_of_the_accounts_requests() {
 async fn a_user_who_is_no_admin_reaches_his_own_account_only_and_commands_nothing() {
     let mut app = TestApp::start().await;
     let below = app.api.account_below(&app.api.account, "below").await;
-    let user = json!({"data": {"username": "alice", "password": "correct horse"}});
+    let user = json!({"data": {"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse"}});
     assert_eq!(app.api.own("PUT", "/users", Some(user)).await.status, 201);
     // MD5 of `alice:correct horse`.
     let credentials = json!({"credentials": "23faea553e61d105a779b78a1f289030", "account_name": "master"});

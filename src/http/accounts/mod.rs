@@ -3,6 +3,7 @@
 mod changes;
 mod document;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use super::errors::ApiError;
 use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::kazoo;
-use crate::model::{Account, Id};
+use crate::model::{Account, AccountId, Id};
 use crate::state::{Kind, State, random_id};
 
 pub(super) use changes::{delete, merge, move_below, replace};
@@ -43,7 +44,8 @@ pub(super) fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
 
 /// `GET …/children`
 pub(super) async fn children(call: &Call<'_>) -> Result<Reply, ApiError> {
-    list(call, call.api.state.children(call.account()?.id)).await
+    let id = call.account()?.id;
+    beside(call, call.api.state.children(id), id).await
 }
 
 /// `GET …/descendants`
@@ -55,8 +57,28 @@ pub(super) async fn descendants(call: &Call<'_>) -> Result<Reply, ApiError> {
 pub(super) async fn siblings(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let parent = account.tree.last().filter(|parent| call.covers(**parent));
-    let beside = parent.map_or_else(|| vec![Arc::clone(account)], |parent| call.api.state.children(*parent));
-    list(call, beside).await
+    match parent {
+        Some(parent) => beside(call, call.api.state.children(*parent), *parent).await,
+        None => beside(call, vec![Arc::clone(account)], account.id).await,
+    }
+}
+
+/// Accounts side by side, all of them `top` or below it. As in KAZOO, such a row tells also how many accounts stand
+/// below the account.
+async fn beside(call: &Call<'_>, accounts: Vec<Arc<Account>>, top: AccountId) -> Result<Reply, ApiError> {
+    let mut below: HashMap<AccountId, usize> = HashMap::new();
+    for account in call.api.state.descendants(top) {
+        for above in &account.tree {
+            *below.entry(*above).or_default() += 1;
+        }
+    }
+    let item = summary_in(&call.api.state);
+    let rows = keyed(accounts);
+    let counted = move |account: &Arc<Account>| {
+        let count = below.get(&account.id).copied().unwrap_or_default();
+        item(account).with("descendants_count", count.into())
+    };
+    List::of(call)?.answer(Rows::new(rows, counted)).await
 }
 
 /// `GET …/tree`: the accounts above, the caller's first.
@@ -70,9 +92,13 @@ pub(super) async fn tree(call: &Call<'_>) -> Result<Reply, ApiError> {
 }
 
 async fn list(call: &Call<'_>, accounts: Vec<Arc<Account>>) -> Result<Reply, ApiError> {
+    List::of(call)?.answer(Rows::new(keyed(accounts), summary_in(&call.api.state))).await
+}
+
+/// In the order of their names.
+fn keyed(accounts: Vec<Arc<Account>>) -> Vec<(String, Arc<Account>)> {
     let key = |account: &Account| format!("{}\u{0}{}", account.name, account.id);
-    let accounts = accounts.into_iter().map(|account| (key(&account), account)).collect();
-    List::of(call)?.answer(Rows::new(accounts, summary_in(&call.api.state))).await
+    accounts.into_iter().map(|account| (key(&account), account)).collect()
 }
 
 /// How an account becomes an item: filters see its document too.
@@ -81,11 +107,15 @@ fn summary_in(state: &State) -> impl Fn(&Arc<Account>) -> Item + use<> {
     move |account| {
         // One that was deleted this moment has no document any more.
         let stored = state.get(Kind::Account, &account.id.to_string()).ok().flatten();
-        Item::of(stored.unwrap_or_default(), summary(account))
+        let stored = stored.unwrap_or_default();
+        let mut row = summary(account);
+        let flags = stored.get("flags").filter(|flags| flags.is_array()).cloned();
+        row.insert("flags".into(), flags.unwrap_or_else(|| json!([])));
+        Item::of(stored, Value::Object(row))
     }
 }
 
-fn summary(account: &Account) -> Value {
+fn summary(account: &Account) -> Map<String, Value> {
     let mut row = Map::new();
     row.insert("id".into(), account.id.to_string().into());
     row.insert("name".into(), account.name.clone().into());
@@ -94,7 +124,7 @@ fn summary(account: &Account) -> Value {
     }
     row.insert("enabled".into(), account.enabled.into());
     row.insert("tree".into(), account.tree.iter().map(Id::to_string).collect::<Vec<_>>().into());
-    Value::Object(row)
+    row
 }
 
 fn stored(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {

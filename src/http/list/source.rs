@@ -24,6 +24,14 @@ impl Item {
         stored.retain(|field, _| !is_secret(field));
         Self { seen: stored, row }
     }
+
+    /// The same with one more field in its row.
+    pub(in crate::http) fn with(mut self, field: &str, value: Value) -> Self {
+        if let Value::Object(row) = &mut self.row {
+            row.insert(field.to_owned(), value);
+        }
+        self
+    }
 }
 
 fn is_secret(field: &str) -> bool {

@@ -36,7 +36,11 @@ impl Family {
             made.body["data"]["id"].as_str().unwrap().to_owned()
         };
         let key = made("api_keys", json!({})).await;
-        let user = made("users", json!({"username": "alice", "password": "correct horse"})).await;
+        let user = made(
+            "users",
+            json!({"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse"}),
+        )
+        .await;
         Self { own: own.clone(), sibling, child, parent, hook, key, user, test }
     }
 

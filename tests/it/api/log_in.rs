@@ -11,7 +11,7 @@ const MD5: &str = "23faea553e61d105a779b78a1f289030";
 async fn users_and_revoked_tokens_are_remembered_over_a_restart() {
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
-    let user = json!({"data": {"username": "alice", "password": "correct horse", "priv_level": "admin"}});
+    let user = json!({"data": {"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse", "priv_level": "admin"}});
     assert_eq!(app.api.own("PUT", "/users", Some(user)).await.status, 201);
     let credentials = json!({"data": {"credentials": MD5, "account_name": "master"}});
     let log_in = async |app: &TestApp| {

@@ -44,7 +44,7 @@ async fn a_document_is_as_large_as_configured_and_no_larger_by_whatever_way() {
     let hook = hook.data()["id"].as_str().unwrap().to_owned();
     let own = format!("/v2/accounts/{}", tenant.account);
     let filling = |bytes: usize| json!({"data": {"note": "x".repeat(bytes)}});
-    let user = json!({"data": {"username": "u", "password": "correct-horse", "note": "x".repeat(70_000)}});
+    let user = json!({"data": {"username": "u", "first_name": "A", "last_name": "B", "password": "correct-horse", "note": "x".repeat(70_000)}});
     for (verb, path, body) in [
         ("PUT", format!("{own}/webhooks"), hook_with(70_000)),
         ("POST", format!("{own}/webhooks/{hook}"), hook_with(70_000)),
@@ -90,7 +90,7 @@ async fn an_account_has_as_many_documents_as_configured() {
     let mut app = TestApp::with(&limits).await;
     let child = app.api.account_below(&app.api.account, "child").await;
     let child = app.api.below(child);
-    let user = |name: &str| json!({"data": {"username": name, "password": "correct-horse"}});
+    let user = |name: &str| json!({"data": {"username": name, "first_name": "A", "last_name": "B", "password": "correct-horse"}});
     let users = [user("a"), user("b"), user("c")];
     let named = |name: &str| json!({"data": {"name": name}});
     let children = ["a", "b", "c"].map(named);

@@ -41,7 +41,10 @@ async fn a_tenant_chooses_no_id_of_an_account_a_hook_or_a_user() {
     for id in collisions(&victim.account).into_iter().chain(collisions(&hook)) {
         let uses = [
             ("/webhooks", json!({"id": id, "name": "n", "uri": "http://127.0.0.1:9/", "hook": "all"})),
-            ("/users", json!({"id": id, "username": "eve", "password": "correct horse"})),
+            (
+                "/users",
+                json!({"id": id, "username": "eve", "first_name": "A", "last_name": "B", "password": "correct horse"}),
+            ),
             ("", json!({"id": id, "name": "below"})),
         ];
         for (path, data) in uses {
