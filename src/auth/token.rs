@@ -99,6 +99,12 @@ impl From<IndexError> for TokenError {
 #[error("token was not signed: {0}")]
 pub struct IssueError(#[from] jsonwebtoken::errors::Error);
 
+/// Whether a text is made like a JSON web token: three parts in base64url.
+fn has_form(text: &str) -> bool {
+    let is_part = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    text.split('.').count() == 3 && text.split('.').all(is_part)
+}
+
 impl Auth {
     /// A new token for whoever holds a key or is a user.
     pub fn issue(&self, holder: &Holder) -> Result<String, IssueError> {
@@ -123,7 +129,8 @@ impl Auth {
 
     /// The caller behind a token, ours or a known KAZOO's.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        let header = decode_header(token)
+            .map_err(|_| if has_form(token) { TokenError::Invalid } else { TokenError::Malformed })?;
         let caller = match header.alg {
             Algorithm::HS256 => self.verify_own(token)?,
             _ => self.verify_foreign(token, &header).await?,

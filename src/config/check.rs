@@ -36,6 +36,26 @@ impl super::Http {
     }
 }
 
+impl super::Auth {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 2] {
+        let wrong = u64::from(self.wrong_credentials_per_minute);
+        [
+            ("auth.token_expiry_s", self.token_expiry_s, 1, 31_536_000),
+            ("auth.wrong_credentials_per_minute", wrong, 1, 1_000_000),
+        ]
+    }
+}
+
+impl super::RateLimit {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 3] {
+        [
+            ("rate_limit.per_second", u64::from(self.per_second), 1, 1_000_000),
+            ("rate_limit.request_cost", u64::from(self.request_cost), 0, 1_000_000),
+            ("rate_limit.log_in_cost", u64::from(self.log_in_cost), 0, 1_000_000),
+        ]
+    }
+}
+
 impl super::Limits {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
         const MOST: u64 = 1_000_000_000;
@@ -89,16 +109,6 @@ impl Config {
             ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
             ("commands.timeout_ms", self.commands.timeout_ms, 1, 60_000),
             ("commands.max_in_flight", self.commands.max_in_flight as u64, 1, 100_000),
-            ("auth.token_expiry_s", self.auth.token_expiry_s, 1, 31_536_000),
-            (
-                "auth.wrong_credentials_per_minute",
-                u64::from(self.auth.wrong_credentials_per_minute),
-                1,
-                1_000_000,
-            ),
-            ("rate_limit.per_second", u64::from(self.rate_limit.per_second), 1, 1_000_000),
-            ("rate_limit.request_cost", u64::from(self.rate_limit.request_cost), 0, 1_000_000),
-            ("rate_limit.log_in_cost", u64::from(self.rate_limit.log_in_cost), 0, 1_000_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),
             ("ingest.max_event_bytes", u64::from(self.ingest.max_event_bytes), 1024, 32 << 20),
             ("ingest.http_burst_bytes", self.ingest.http_burst_bytes, 1 << 20, 1 << 40),
@@ -127,9 +137,16 @@ impl Config {
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
         ];
-        let (http, websocket) = (self.http.ranges(), self.websocket.ranges());
-        let sections = http.into_iter().chain(websocket).chain(self.limits.ranges());
-        for (key, value, min, max) in ranges.into_iter().chain(sections).chain(self.amqp.ranges()) {
+        let sections = self
+            .http
+            .ranges()
+            .into_iter()
+            .chain(self.websocket.ranges())
+            .chain(self.limits.ranges())
+            .chain(self.rate_limit.ranges())
+            .chain(self.auth.ranges())
+            .chain(self.amqp.ranges());
+        for (key, value, min, max) in ranges.into_iter().chain(sections) {
             within(key, value, min, max)?;
         }
         if r.max_ms < r.initial_ms {

@@ -13,7 +13,7 @@ use super::errors::ApiError;
 use super::fields::Fields;
 use super::reply::Reply;
 use super::route::Resource;
-use crate::auth::{Credentials, Holder, Purpose, Role, User};
+use crate::auth::{Caller, Credentials, Holder, Purpose, Role, User};
 use crate::model::{Account, AccountId};
 
 const KEY_LENGTH: usize = 64;
@@ -75,11 +75,24 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// `GET token_auth`: whom the token belongs to.
 pub(super) fn check(call: &Call<'_>) -> Result<Reply, ApiError> {
     let caller = call.caller.ok_or_else(ApiError::invalid_credentials)?;
+    Ok(Reply::ok(described(call, caller)?))
+}
+
+fn described(call: &Call<'_>, caller: &Caller) -> Result<Map<String, Value>, ApiError> {
     let account = call.api.state.account(caller.account).ok_or_else(ApiError::invalid_credentials)?;
     let mut data = identity(call, &account, None);
     data.insert("owner_id".into(), caller.user.clone().into());
     data.insert("priv_level".into(), priv_level(caller.role).into());
-    Ok(Reply::ok(data))
+    Ok(data)
+}
+
+/// `POST auth/tokeninfo` and `GET auth/tokeninfo?token=`: whom the token in the data belongs to. The token itself is
+/// all that is needed to ask. KAZOO's user interface asks this after each reload.
+pub(super) async fn look_at(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let given = call.parameter("token").ok_or_else(|| ApiError::missing("token"))?;
+    let token = given.as_str().ok_or_else(|| ApiError::wrong_type("token", "string", &given))?;
+    let caller = call.api.auth.verify(token).await?;
+    Ok(Reply { auth_token: Some(token.to_owned()), ..Reply::ok(described(call, &caller)?) })
 }
 
 /// `DELETE token_auth`: the token is good no more.

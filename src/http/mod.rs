@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod api;
 mod api_keys;
+mod apps;
 mod attempts;
 mod audit;
 mod bearer;

@@ -13,6 +13,10 @@ pub(super) enum Resource {
     UserAuth,
     /// `token_auth`
     TokenAuth,
+    /// `auth/tokeninfo`: what a token says, which is sent as data.
+    TokenInfo,
+    /// `…/apps_store`: the apps of KAZOO's user interface that run without a KAZOO.
+    Apps,
     /// `webhooks`, without an account: what can be asked for.
     Definitions,
     /// `accounts`, without an id.
@@ -131,6 +135,7 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "api_auth", |_| Resource::ApiAuth),
     (Whose::Nobodys, "user_auth", |_| Resource::UserAuth),
     (Whose::Callers, "token_auth", |_| Resource::TokenAuth),
+    (Whose::Nobodys, "auth/tokeninfo", |_| Resource::TokenInfo),
     (Whose::Nobodys, "webhooks", |_| Resource::Definitions),
     (Whose::Nobodys, "webhooks/samples", |_| Resource::Samples),
     (Whose::Nobodys, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
@@ -144,6 +149,7 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "siblings", |_| Resource::Siblings),
     (Whose::Accounts, "tree", |_| Resource::Tree),
     (Whose::Accounts, "move", |_| Resource::Move),
+    (Whose::Accounts, "apps_store", |_| Resource::Apps),
     (Whose::Accounts, "api_keys", |_| Resource::ApiKeys),
     (Whose::Accounts, "api_keys/{K}", |ids| Resource::ApiKey(next(ids))),
     (Whose::Accounts, "api_keys/{K}/rotate", |ids| Resource::ApiKeyRotation(next(ids))),
@@ -243,7 +249,7 @@ impl Route {
     /// Whether this needs no token.
     pub(super) fn is_public(&self, method: &Method) -> bool {
         match (&self.resource, &self.owner) {
-            (Resource::ApiAuth | Resource::UserAuth, _) => true,
+            (Resource::ApiAuth | Resource::UserAuth | Resource::TokenInfo, _) => true,
             (
                 Resource::Definitions | Resource::Samples | Resource::Sample(_) | Resource::Bindings,
                 Owner::Nobody,
@@ -264,6 +270,7 @@ impl Resource {
             | Self::Descendants
             | Self::Siblings
             | Self::Tree
+            | Self::Apps
             | Self::Attempts
             | Self::HookAttempts(_)
             | Self::Queue(_)
@@ -285,7 +292,7 @@ impl Resource {
             Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) | Self::Session(_) => {
                 &[Method::GET, Method::DELETE]
             }
-            Self::Dead(_) | Self::Replays(_) => &[Method::GET, Method::POST],
+            Self::Dead(_) | Self::Replays(_) | Self::TokenInfo => &[Method::GET, Method::POST],
             Self::Move
             | Self::ApiKeyRotation(_)
             | Self::Delivery(_)
@@ -306,6 +313,7 @@ impl Resource {
         match self {
             Self::TokenAuth => true,
             Self::Account
+            | Self::Apps
             | Self::Hooks
             | Self::Hook(_)
             | Self::Attempts

@@ -9,7 +9,9 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::options::Profile;
 use super::reply::Reply;
-use crate::kazoo::{CALL_EVENTS, OBJECT_ACTIONS, PRESENCE_PACKAGES, object_types};
+use crate::kazoo::{
+    CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, PRESENCE_PACKAGES, notification_types, object_types,
+};
 use crate::live::SessionView;
 use crate::model::AccountId;
 
@@ -36,13 +38,18 @@ pub(super) fn bindings(call: &Call<'_>) -> Reply {
 
 fn classic_bindings() -> Value {
     let row = |binding: String, event: &str| json!({"binding": binding, "event": event});
+    let messages = |kind: &str| MESSAGE_EVENTS.map(|event| row(format!("{kind}.{event}.*"), event));
     let call = CLASSIC_CALL_EVENTS.map(|event| row(format!("call.{event}.*"), event));
     let object = objects()
         .map(|(action, type_)| row(format!("object.{action}.{type_}"), &format!("{action}.{type_}")));
     json!({
         "call": call,
         "fax": [row("fax.status.*".to_owned(), "fax")],
+        "mms": messages("mms"),
+        "notification": notifications().map(|t| row(format!("notification.{t}"), t)).collect::<Vec<_>>(),
         "object": object.collect::<Vec<_>>(),
+        "parking": parking().map(|event| row(format!("parking.{event}.*"), event)).collect::<Vec<_>>(),
+        "sms": messages("sms"),
     })
 }
 
@@ -55,9 +62,22 @@ fn current_bindings() -> Value {
         "call": CALL_EVENTS.map(|event| format!("call.{event}.{{CALL_ID}}")),
         "conference": ["conference.event.{CONFERENCE_ID}.{CALL_ID}", "conference.command.{CONFERENCE_ID}"],
         "fax": ["fax.status.{FAX_ID}", "fax.object.{ACTION}"],
+        "mms": MESSAGE_EVENTS.map(|event| format!("mms.{event}.{{MESSAGE_ID}}")),
+        "notification": notifications().map(|type_| format!("notification.{type_}")).collect::<Vec<_>>(),
         "object": objects().map(|(action, type_)| format!("object.{action}.{type_}")).collect::<Vec<_>>(),
+        "parking": parking().map(|event| format!("parking.{event}.{{CALL_ID}}")).collect::<Vec<_>>(),
         "presence": presence,
+        "sms": MESSAGE_EVENTS.map(|event| format!("sms.{event}.{{MESSAGE_ID}}")),
     })
+}
+
+/// All types, and any.
+fn notifications() -> impl Iterator<Item = &'static str> {
+    std::iter::once("*").chain(notification_types())
+}
+
+fn parking() -> impl Iterator<Item = &'static str> {
+    CALL_EVENTS.into_iter().filter(|event| event.starts_with("PARK_"))
 }
 
 fn objects() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -55,7 +55,9 @@ pub use nodes::{Advertisement, advertisement};
 pub use normalize::normalize;
 pub use one_shot::{OneShotError, one_shot};
 pub use own_document::{OwnDocument, document_routing_key, own_document_event};
-pub use pattern::{CONFERENCE_EVENTS, PRESENCE_PACKAGES, Pattern, PatternError, object_types};
+pub use pattern::{
+    CONFERENCE_EVENTS, PRESENCE_PACKAGES, Pattern, PatternError, notification_types, object_types,
+};
 pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload, stored_text};
 pub use reading::{MOST_DEPTH, Reading, account_before_break, reading};
 pub use routing_key::{decode_segment, encode_segment};
@@ -64,7 +66,7 @@ pub use stand_in::{
     Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
     enabling_answer, websockets_answer,
 };
-pub use topic::{CALL_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
+pub use topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
 pub use uri::uri_is_acceptable;
 pub use validate::{FieldErrors, Rules, validate_hook};
 pub use wire::{WireRequest, wire_request};

@@ -1,13 +1,19 @@
 //! What a subscriber asks for: a client's binding, read in every spelling that some version of KAZOO or its
 //! user interface sends (`websockets.md` 5, 13.4; `classic.md` 3.1), and compared with the topics of events.
 
-use super::topic::{CALL_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, Topic, TopicKind};
+use super::notification_types::NOTIFICATION_TYPES;
+use super::topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, Topic, TopicKind};
 use super::{decode_segment, encode_segment};
 use crate::model::AccountId;
 
 /// Types of documents that can be subscribed to: KAZOO's, and the webhooks that this program keeps.
 pub fn object_types() -> impl Iterator<Item = &'static str> {
     OBJECT_TYPES.into_iter().chain(["webhook"])
+}
+
+/// Types of notifications that can be subscribed to.
+pub fn notification_types() -> impl Iterator<Item = &'static str> {
+    NOTIFICATION_TYPES.iter().map(|known| known.id)
 }
 
 /// What can happen in a conference, in the order of KAZOO 4.3's listing.
@@ -44,9 +50,15 @@ pub enum PatternError {
 pub struct Pattern {
     kind: TopicKind,
     segments: Vec<Option<String>>,
+    /// Of calls, only what happens in a parking lot.
+    only_parking: bool,
 }
 
 impl Pattern {
+    fn new(kind: TopicKind, segments: Vec<Option<String>>) -> Self {
+        Self { kind, segments, only_parking: false }
+    }
+
     /// Reads a client's binding.
     pub fn parse(binding: &str) -> Result<Self, PatternError> {
         let segments: Vec<&str> = binding.split('.').collect();
@@ -58,6 +70,9 @@ impl Pattern {
                 [action, type_] => object(action, type_, "*"),
                 _ => Err(format_error("object", rest)),
             },
+            ["notification", rest @ ..] => notification(rest),
+            [kind @ ("sms" | "mms"), rest @ ..] => message(kind, rest),
+            ["parking", rest @ ..] => parking(rest),
             ["presence"] => Err(format_error("presence", &[])),
             ["presence", rest @ ..] => presence(rest),
             [package, _] if PRESENCE_PACKAGES.contains(package) => presence(&segments),
@@ -73,12 +88,20 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
         self.kind == topic.kind
+            && (!self.only_parking || topic.segments.first().is_some_and(|event| is_parking(event)))
             && self.segments.len() == topic.segments.len()
             && self
                 .segments
                 .iter()
                 .zip(&topic.segments)
                 .all(|(asked, is)| asked.as_ref().is_none_or(|asked| asked == is))
+    }
+
+    /// Whether only an admin may subscribe to this. A notification may hold what lets its reader in, such as the link
+    /// that sets a new password.
+    #[must_use]
+    pub fn is_for_admins(&self) -> bool {
+        self.kind == TopicKind::Notification
     }
 
     /// The server's form of this pattern in which an event was found; `account`: none for all.
@@ -96,6 +119,8 @@ impl Pattern {
             TopicKind::ConferenceCommand => format!("conference.command.{}", segment(0)),
             TopicKind::Fax => format!("fax.status.{account}.{}", segment(0)),
             TopicKind::Object => format!("{}.{place}.{}.{}", segment(0), segment(1), segment(2)),
+            TopicKind::Notification => format!("notification.{account}.{}", segment(0)),
+            TopicKind::Message => format!("{event}.{account}.{}.{}", segment(1), segment(2)),
             TopicKind::Presence => format!("{}.{place}.{}", segment(0), segment(1)),
         }
     }
@@ -128,7 +153,37 @@ fn call(rest: &[&str]) -> Result<Pattern, PatternError> {
     if event != "*" && !CALL_EVENTS.contains(&event) {
         return Err(not_supported(event));
     }
-    Ok(Pattern { kind: TopicKind::Call, segments: vec![name(event), id(call)] })
+    Ok(Pattern::new(TopicKind::Call, vec![name(event), id(call)]))
+}
+
+/// What happens in a parking lot is a call event, too: these bindings ask for nothing else.
+fn parking(rest: &[&str]) -> Result<Pattern, PatternError> {
+    let [event, call] = *rest else { return Err(format_error("parking", rest)) };
+    if event != "*" && !(CALL_EVENTS.contains(&event) && is_parking(event)) {
+        return Err(not_supported(event));
+    }
+    let segments = vec![name(event), id(call)];
+    Ok(Pattern { only_parking: true, ..Pattern::new(TopicKind::Call, segments) })
+}
+
+fn is_parking(event: &str) -> bool {
+    event.starts_with("PARK_")
+}
+
+fn notification(rest: &[&str]) -> Result<Pattern, PatternError> {
+    let [type_] = *rest else { return Err(format_error("notification", rest)) };
+    if type_ != "*" && !notification_types().any(|known| known == type_) {
+        return Err(not_supported(type_));
+    }
+    Ok(Pattern::new(TopicKind::Notification, vec![name(type_)]))
+}
+
+fn message(kind: &str, rest: &[&str]) -> Result<Pattern, PatternError> {
+    let [event, message] = *rest else { return Err(format_error(kind, rest)) };
+    if event != "*" && !MESSAGE_EVENTS.contains(&event) {
+        return Err(not_supported(event));
+    }
+    Ok(Pattern::new(TopicKind::Message, vec![name(kind), name(event), id(message)]))
 }
 
 fn conference(rest: &[&str]) -> Result<Pattern, PatternError> {
@@ -136,7 +191,7 @@ fn conference(rest: &[&str]) -> Result<Pattern, PatternError> {
     match *rest {
         ["command", conference] => {
             let segments = vec![Some(conference_id(conference)?)];
-            Ok(Pattern { kind: TopicKind::ConferenceCommand, segments })
+            Ok(Pattern::new(TopicKind::ConferenceCommand, segments))
         }
         // KAZOO 3 and 4.0 before its release, then 4.1 to 5.
         ["event", conference] => conference_event("*", conference, "*"),
@@ -159,7 +214,7 @@ fn conference(rest: &[&str]) -> Result<Pattern, PatternError> {
 
 fn conference_event(event: &str, conference: &str, call: &str) -> Result<Pattern, PatternError> {
     let segments = vec![name(event), Some(conference_id(conference)?), id(call)];
-    Ok(Pattern { kind: TopicKind::ConferenceEvent, segments })
+    Ok(Pattern::new(TopicKind::ConferenceEvent, segments))
 }
 
 fn conference_id(segment: &str) -> Result<String, PatternError> {
@@ -168,10 +223,10 @@ fn conference_id(segment: &str) -> Result<String, PatternError> {
 
 fn fax(rest: &[&str]) -> Result<Pattern, PatternError> {
     match *rest {
-        ["status", fax] => Ok(Pattern { kind: TopicKind::Fax, segments: vec![id(fax)] }),
+        ["status", fax] => Ok(Pattern::new(TopicKind::Fax, vec![id(fax)])),
         ["object", action] => {
             let segments = vec![name(action), Some("fax".to_owned()), None];
-            Ok(Pattern { kind: TopicKind::Object, segments })
+            Ok(Pattern::new(TopicKind::Object, segments))
         }
         _ => Err(format_error("fax", rest)),
     }
@@ -183,13 +238,13 @@ fn object(action: &str, type_: &str, document: &str) -> Result<Pattern, PatternE
     if !is_action || !is_type {
         return Err(not_supported(&format!("{action}.{type_}")));
     }
-    Ok(Pattern { kind: TopicKind::Object, segments: vec![name(action), name(type_), id(document)] })
+    Ok(Pattern::new(TopicKind::Object, vec![name(action), name(type_), id(document)]))
 }
 
 fn presence(rest: &[&str]) -> Result<Pattern, PatternError> {
     match *rest {
         [package, ..] if !PRESENCE_PACKAGES.contains(&package) => Err(not_supported(package)),
-        [package, last] => Ok(Pattern { kind: TopicKind::Presence, segments: vec![name(package), id(last)] }),
+        [package, last] => Ok(Pattern::new(TopicKind::Presence, vec![name(package), id(last)])),
         _ => Err(PatternError::Unknown),
     }
 }

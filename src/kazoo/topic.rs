@@ -2,6 +2,7 @@
 //! header alone (`amqp.md` 4, `websockets.md` 5). Only conference events that came without a routing key cost
 //! a look into the body.
 
+use super::notification_types::NOTIFICATION_TYPES;
 use super::{account_database, encode_segment, facts};
 use crate::model::Event;
 
@@ -17,6 +18,8 @@ pub const CALL_EVENTS: [&str; 9] = [
     "PARK_RETRIEVED",
     "PARK_ABANDONED",
 ];
+/// What can happen to a text or picture message.
+pub const MESSAGE_EVENTS: [&str; 2] = ["inbound", "outbound"];
 /// KAZOO's types of documents whose changes can be heard of.
 pub(super) const OBJECT_TYPES: [&str; 10] = [
     "account",
@@ -48,6 +51,10 @@ pub enum TopicKind {
     Object,
     /// Package, call or user.
     Presence,
+    /// Type.
+    Notification,
+    /// `sms` or `mms`, event, message.
+    Message,
 }
 
 /// An event's place in the grammar.
@@ -76,6 +83,8 @@ impl Topic {
             ("conference", "command") => Some(command(event)),
             ("fax", "status") => Some(fax(event)),
             ("configuration", action) if OBJECT_ACTIONS.contains(&action) => Some(object(event)),
+            ("notification", name) => notification(event, name),
+            ("sms" | "mms", name) if MESSAGE_EVENTS.contains(&name) => Some(message(event)),
             ("presence", "dialog_update") => Some(presence(event, "dialog")),
             ("presence", "mwi_update") => Some(presence(event, "mwi_updates")),
             ("presence", "update") => Some(presence(event, "update")),
@@ -159,6 +168,26 @@ fn presence(event: &Event<'_>, package: &str) -> Topic {
         routing_key: own_key(event).unwrap_or_else(|| format!("{package}.{realm}.{id}")),
         segments: vec![package.to_owned(), id],
         place: realm,
+    }
+}
+
+fn notification(event: &Event<'_>, name: &str) -> Option<Topic> {
+    let known = NOTIFICATION_TYPES.iter().find(|known| known.id == name)?;
+    Some(Topic {
+        kind: TopicKind::Notification,
+        routing_key: own_key(event).unwrap_or_else(|| format!("notifications.{}", known.key)),
+        segments: vec![name.to_owned()],
+        place: account(event),
+    })
+}
+
+fn message(event: &Event<'_>) -> Topic {
+    let (category, id) = (event.category, encode_segment(event.subject));
+    Topic {
+        kind: TopicKind::Message,
+        routing_key: own_key(event).unwrap_or_else(|| format!("{category}.{}.offnet.{id}", event.name)),
+        segments: vec![category.to_owned(), event.name.to_owned(), id],
+        place: account(event),
     }
 }
 

@@ -128,9 +128,10 @@ fn what_nobody_can_subscribe_to_has_no_topic() {
         ("configuration", "db_created"),
         ("configuration", "doc_type_update"),
         ("conference", "participants_resp"),
-        ("notification", "inbound_fax"),
+        ("notification", "webhook"),
+        ("notification", "nothing_known"),
         ("presence", "probe"),
-        ("sms", "inbound"),
+        ("sms", "nothing_known"),
     ] {
         assert_eq!(
             of(&event(category, name, &json!({"ID": "x", "Database": DB})), ""),

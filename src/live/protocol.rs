@@ -276,6 +276,11 @@ impl Protocol {
             Ok(bindings) => bindings,
             Err(error) => return refuse(&request.id, &error.to_string()),
         };
+        if let Some((text, _)) = bindings.iter().find(|(_, pattern)| pattern.is_for_admins())
+            && caller.role != Role::Admin
+        {
+            return refuse(&request.id, &format!("binding {text} is for admins of the account only"));
+        }
         let more = bindings.iter().filter(|(text, _)| !self.subscriptions.contains(reach, text)).count();
         if self.subscriptions.len() + more > self.max_bindings {
             return refuse(&request.id, &format!("too many bindings : at most {}", self.max_bindings));

@@ -58,6 +58,10 @@ impl Operation<'_> {
         if self.path == "/v2/webhooks" && self.method != "GET" {
             return 403;
         }
+        // No token of a document is good anywhere.
+        if self.path == "/v2/auth/tokeninfo" {
+            return 400;
+        }
         if self.path.contains("/quarantine/")
             || self.path.ends_with("{session_id}") && self.method == "DELETE"
         {

@@ -17,7 +17,8 @@ async fn the_bindings_are_listed_without_a_token_in_the_shape_of_the_profile() {
     assert_eq!(data["fax"], json!([{"binding": "fax.status.*", "event": "fax"}]));
     let object = json!({"binding": "object.doc_created.account", "event": "doc_created.account"});
     assert_eq!(data["object"][0], object);
-    assert_eq!(data.as_object().unwrap().len(), 3);
+    assert_eq!(data["notification"].as_array().unwrap().len(), 39);
+    assert_eq!(data.as_object().unwrap().len(), 7);
 
     let options = Options { profile: Profile::Current, ..Options::default() };
     let current = TestApi::start_with(options).await.raw("GET", "/v2/websockets", "", &[]).await;

@@ -216,3 +216,43 @@ async fn a_post_of_kazoo_s_form_keeps_the_fields_that_the_form_does_not_know() {
     );
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_reload_of_the_user_interface_finds_out_whose_its_token_is() {
+    let mut app = TestApp::start().await;
+    let (account, id) = alice(&app, "a.example.com", "user").await;
+    let user = as_alice(&app, "a.example.com").await;
+    let token = user.token().to_owned();
+    let anonymous = app.anonymous();
+    let post = async |token: &str| {
+        anonymous.call("POST", "/v2/auth/tokeninfo", Some(json!({"data": {"token": token}}))).await
+    };
+    let get = anonymous.call("GET", &format!("/v2/auth/tokeninfo?token={token}"), None).await;
+    for answer in [post(&token).await, get] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let data = answer.data();
+        assert_eq!((&data["account_id"], &data["owner_id"]), (&json!(account), &json!(id)));
+        assert_eq!(
+            (&data["account_name"], &data["is_master_account"]),
+            (&json!("a.example.com"), &json!(false))
+        );
+    }
+    assert_eq!((post("undefined").await.status, post(&format!("{token}x")).await.status), (401, 401));
+    assert_eq!(anonymous.call("GET", "/v2/auth/tokeninfo", None).await.status, 400);
+    assert_eq!(user.call("DELETE", "/v2/token_auth", None).await.status, 200);
+    assert_eq!(post(&token).await.status, 401, "a revoked token is nobody's");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_user_interface_finds_the_apps_that_run_without_a_kazoo() {
+    let mut app = TestApp::start().await;
+    let (account, _) = alice(&app, "a.example.com", "user").await;
+    let user = as_alice(&app, "a.example.com").await;
+    let path = format!("/v2/accounts/{account}/apps_store");
+    let apps = user.call("GET", &path, None).await;
+    let names: Vec<_> = apps.data().as_array().unwrap().iter().map(|app| app["name"].clone()).collect();
+    assert_eq!(names, ["webhooks", "accounts"]);
+    assert_eq!(app.anonymous().call("GET", &path, None).await.status, 401);
+    app.stop().await;
+}

@@ -7,6 +7,7 @@ mod clients;
 mod clocks;
 mod health;
 mod manners;
+mod notifications;
 mod pipes;
 mod reading;
 mod rows;
