@@ -6,7 +6,9 @@
 mod bounds;
 mod configuration;
 mod doors;
+mod files;
 mod identity;
+mod names;
 mod permits;
 mod rights;
 mod secrets;

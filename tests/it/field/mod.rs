@@ -10,5 +10,6 @@ mod manners;
 mod notifications;
 mod pipes;
 mod reading;
+mod receivers;
 mod rows;
 mod verdicts;
