@@ -150,6 +150,11 @@ impl Maker {
 fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
     match reason {
         NoRequest::Filtered => AttemptResult::NothingToSend,
+        // The event brought the URI with it: no later event fares better or worse.
+        NoRequest::InvalidUri if job.hook.one_shot => {
+            tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "event can never be sent");
+            AttemptResult::Unsendable(Unsendable::UnusableUri)
+        }
         NoRequest::InvalidUri => AttemptResult::failed(TransportError::InvalidUri),
         NoRequest::Unsendable(why) => {
             tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "event can never be sent");

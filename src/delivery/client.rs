@@ -18,6 +18,7 @@ use super::connect::{Connector, NoConnection};
 use super::guard::Guard;
 use super::idle::{Idle, Open};
 use super::transport::Limits;
+use crate::kazoo::RequestUri;
 use crate::model::AccountId;
 
 /// The HTTP client could not be made.
@@ -161,9 +162,7 @@ pub(super) struct Address {
 impl Address {
     /// `None` for a URL that no request can be made to.
     pub(super) fn new(url: Url) -> Option<Self> {
-        let uri = url.as_str().parse().ok()?;
-        let path = url[Position::BeforePath..Position::AfterQuery].parse().ok()?;
-        let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()?;
+        let RequestUri { url, uri, path, host } = RequestUri::new(url).ok()?;
         let origin = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]).into();
         Some(Self { url, uri, path, host, origin })
     }

@@ -178,7 +178,10 @@ proptest! {
         let _account = database_account(&text);
         let _decoded = decode_segment(&text);
         let _acceptable = uri_is_acceptable(&text, &[]);
-        let _acceptable = uri_is_acceptable(&format!("http://{text}"), &[]);
+        let with_scheme = format!("http://{text}");
+        if uri_is_acceptable(&with_scheme, &[]) {
+            prop_assert_eq!(why_unusable(&with_scheme), None);
+        }
     }
 
     #[test]

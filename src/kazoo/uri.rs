@@ -1,15 +1,99 @@
-//! Whether a hook may name this URI. The host is the one that the URL standard finds, so credentials, number
-//! forms and escapes hide no address; what names resolve to is checked again for every connection.
+//! Which URIs a hook may name, and what a request to one needs. The host is the one that the URL standard finds, so
+//! credentials, number forms and escapes hide no address; what names resolve to is checked again for every connection.
+//!
+//! Held: a URI is accepted only if a request to it can be made. `RequestUri` decides both.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use http::{HeaderValue, Uri};
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::model::forbidden;
 
-/// True for an `http` or `https` URI (scheme in lower case) whose host is a name other than `localhost`, or an
-/// address that may be reached. `localhost` needs an allowed loopback address.
+/// Bytes of the longest URI that a request can have.
+const LONGEST_URI: usize = 65_534;
+/// Bytes of the longest host name, and of the longest part between two dots (RFC 1035, 2.3.4).
+const LONGEST_NAME: usize = 253;
+const LONGEST_LABEL: usize = 63;
+
+/// Why no request can ever be made to a URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableUri {
+    /// The URL standard finds no `http` or `https` URL with a host in it.
+    #[error("not an http or https URL")]
+    NoUrl,
+    /// Longer than a request may have.
+    #[error("longer than {LONGEST_URI} bytes")]
+    TooLong,
+    /// The host name cannot be looked up.
+    #[error(
+        "a host name has letters, digits, hyphens and underscores, at most {LONGEST_LABEL} between two dots and \
+         {LONGEST_NAME} in total"
+    )]
+    HostName,
+    /// Nothing can listen on port 0.
+    #[error("port 0 cannot be connected to")]
+    Port,
+    /// A character that no request can carry.
+    #[error("holds a character that must be percent-encoded")]
+    Character,
+}
+
+/// A URI in the forms that a request needs, without credentials and fragment.
+#[derive(Debug, Clone)]
+pub struct RequestUri {
+    /// As the URL standard reads it.
+    pub url: Url,
+    /// The same for the HTTP client.
+    pub uri: Uri,
+    /// Path and query alone, as a request says them (RFC 9112, 3.2.1).
+    pub path: Uri,
+    /// The `Host` header.
+    pub host: HeaderValue,
+}
+
+impl RequestUri {
+    /// What requests to this URL need; user, password and fragment are left out.
+    pub fn new(mut url: Url) -> Result<Self, UnusableUri> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(UnusableUri::NoUrl);
+        }
+        url.set_fragment(None);
+        url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| UnusableUri::NoUrl)?;
+        match url.host() {
+            None => return Err(UnusableUri::NoUrl),
+            Some(Host::Domain(name)) if !can_be_looked_up(name) => return Err(UnusableUri::HostName),
+            Some(_) => {}
+        }
+        if url.port() == Some(0) {
+            return Err(UnusableUri::Port);
+        }
+        if url.as_str().len() > LONGEST_URI {
+            return Err(UnusableUri::TooLong);
+        }
+        let uri = url.as_str().parse().map_err(|_| UnusableUri::Character)?;
+        let path = url[Position::BeforePath..Position::AfterQuery].parse();
+        let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+        match (path, host) {
+            (Ok(path), Ok(host)) => Ok(Self { url, uri, path, host }),
+            _ => Err(UnusableUri::Character),
+        }
+    }
+}
+
+/// The host name is one that name servers and hosts files can have. It is in ASCII already.
+fn can_be_looked_up(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        (1..=LONGEST_LABEL).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    name.len() <= LONGEST_NAME && name.split('.').all(is_label)
+}
+
+/// True for an `http` or `https` URI (scheme in lower case) to which requests can be made and whose host is a name
+/// other than `localhost`, or an address that may be reached. `localhost` needs an allowed loopback address.
 #[must_use]
 pub fn uri_is_acceptable(uri: &str, allow: &[IpNet]) -> bool {
     let Some(rest) = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://")) else {
@@ -20,8 +104,8 @@ pub fn uri_is_acceptable(uri: &str, allow: &[IpNet]) -> bool {
     if authority.is_empty() || authority.contains(['\\', ' ']) || uri.chars().any(char::is_control) {
         return false;
     }
-    let Ok(url) = Url::parse(uri) else { return false };
-    match url.host() {
+    let Ok(usable) = usable(uri) else { return false };
+    match usable.url.host() {
         None => false,
         Some(Host::Ipv4(ip)) => !forbidden(IpAddr::V4(ip), allow),
         Some(Host::Ipv6(ip)) => !forbidden(IpAddr::V6(ip), allow),
@@ -29,11 +113,18 @@ pub fn uri_is_acceptable(uri: &str, allow: &[IpNet]) -> bool {
     }
 }
 
+/// Why no request can ever be made to this URI, if that is so.
+#[must_use]
+pub fn why_unusable(uri: &str) -> Option<UnusableUri> {
+    usable(uri).err()
+}
+
+fn usable(uri: &str) -> Result<RequestUri, UnusableUri> {
+    Url::parse(uri).map_err(|_| UnusableUri::NoUrl).and_then(RequestUri::new)
+}
+
 fn name_is_acceptable(name: &str, allow: &[IpNet]) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.split('.').any(str::is_empty) {
-        return false;
-    }
     let is_localhost = name.eq_ignore_ascii_case("localhost")
         || name.rsplit_once('.').is_some_and(|(_, top)| top.eq_ignore_ascii_case("localhost"));
     !is_localhost

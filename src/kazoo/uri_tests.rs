@@ -63,6 +63,36 @@ fn other_schemes_and_texts_that_are_no_uri_are_refused() {
 }
 
 #[test]
+fn a_uri_to_which_no_request_can_be_made_is_refused_with_its_reason() {
+    let label = "a".repeat(64);
+    let name = ["a".repeat(60).as_str(); 5].join(".");
+    for (uri, why) in [
+        ("http://a{b.example/".to_owned(), UnusableUri::HostName),
+        ("http://a\"b.example/".to_owned(), UnusableUri::HostName),
+        ("http://a`b.example/".to_owned(), UnusableUri::HostName),
+        ("http://*.example/".to_owned(), UnusableUri::HostName),
+        ("http://{{host}}/".to_owned(), UnusableUri::HostName),
+        (format!("http://{label}.example/"), UnusableUri::HostName),
+        (format!("http://{name}/"), UnusableUri::HostName),
+        ("http://receiver.example:0/".to_owned(), UnusableUri::Port),
+        (format!("http://receiver.example/{}", "a".repeat(LONGEST_URI)), UnusableUri::TooLong),
+        (format!("http://receiver.example/?{}", "\u{fc}".repeat(LONGEST_URI / 6)), UnusableUri::TooLong),
+        ("ftp://receiver.example/".to_owned(), UnusableUri::NoUrl),
+    ] {
+        assert_eq!(why_unusable(&uri), Some(why), "{uri:.80}");
+        assert!(!uri_is_acceptable(&uri, &[]), "{uri:.80}");
+    }
+    for uri in [
+        "http://receiver.example/?a={b}&c=\"d\"&e=`f`&g=|^",
+        "http://receiver.example/{a}/\"b\"/`c`/|^",
+        "http://under_score.example/",
+        "http://u:p{a}ss@receiver.example/#`",
+    ] {
+        assert!(uri_is_acceptable(uri, &[]), "{uri}");
+    }
+}
+
+#[test]
 fn no_spelling_hides_a_forbidden_address() {
     let forbidden = "http://localhost/ https://LocalHost:9/ http://localhost./ http://a.localhost/ \
         http://%6cocalhost/ http://user@localhost/ http://127.0.0.1/ http://127.0.0.1:8000/ \

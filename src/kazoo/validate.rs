@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::definitions::required_modifiers;
 use super::lenient::{flag, integer, round};
-use super::{Object, extensions, hook_ids, uri_is_acceptable};
+use super::{Object, UnusableUri, extensions, hook_ids, uri_is_acceptable, why_unusable};
 use crate::model::Family;
 
 /// Errors by field: `{"field": {"rule": {"message", "target", "value"}}}`; nested fields joined by dots.
@@ -56,8 +56,16 @@ pub fn validate_hook(input: &Object, rules: &Rules<'_>) -> Result<Object, FieldE
 
 fn check_uri(check: &mut Check, allow: &[IpNet]) {
     let uri = check.doc.get("uri").cloned().unwrap_or_default();
-    if !uri_is_acceptable(uri.as_str().unwrap_or_default(), allow) {
-        check.error("uri", "error", json!({"message": "invalid client URL", "value": uri}));
+    let text = uri.as_str().unwrap_or_default();
+    if !uri_is_acceptable(text, allow) {
+        let mut details = Object::new();
+        details.insert("message".to_owned(), "invalid client URL".into());
+        // What KAZOO refuses, it refuses without a cause.
+        if let Some(why) = why_unusable(text).filter(|why| *why != UnusableUri::NoUrl) {
+            details.insert("cause".to_owned(), why.to_string().into());
+        }
+        details.insert("value".to_owned(), uri);
+        check.error("uri", "error", Value::Object(details));
     }
 }
 

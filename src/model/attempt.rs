@@ -257,10 +257,13 @@ pub enum Unsendable {
     Damaged = 98,
     /// The event holds no payload that can be made for the hook.
     NoPayload = 99,
+    /// The event brings a URI with it to which no request can be made.
+    UnusableUri = 100,
 }
 
 impl Unsendable {
-    const ALL: [Self; 4] = [Self::TooLong, Self::FormTooLarge, Self::Damaged, Self::NoPayload];
+    const ALL: [Self; 5] =
+        [Self::TooLong, Self::FormTooLarge, Self::Damaged, Self::NoPayload, Self::UnusableUri];
 
     /// The stable text shown as `client_error`.
     #[must_use]
@@ -270,6 +273,7 @@ impl Unsendable {
             Self::FormTooLarge => "unsendable: the form is too large; use the format json",
             Self::Damaged => "unsendable: the event's record is damaged",
             Self::NoPayload => "unsendable: the event has no payload for this hook",
+            Self::UnusableUri => "unsendable: no request can be made to the event's URI",
         }
     }
 

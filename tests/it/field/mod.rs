@@ -12,4 +12,5 @@ mod pipes;
 mod reading;
 mod receivers;
 mod rows;
+mod uris;
 mod verdicts;
