@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::broker::node_name;
 use super::live;
+use super::open_files;
 use crate::auth;
 use crate::config::{self, Config, Profile};
 use crate::delivery;
@@ -123,6 +124,8 @@ pub(super) fn delivery_options(config: &Config) -> delivery::Options {
     delivery::Options {
         limits: delivery_limits(config),
         allow_addresses: config.delivery.allow_addresses.clone(),
+        nameservers: config.delivery.nameservers.clone(),
+        max_lookups: open_files::share(256, 16),
         body_memory_bytes: config.delivery.body_memory_bytes,
         spans: None,
     }
@@ -135,15 +138,32 @@ pub(super) fn delivery_limits(config: &Config) -> delivery::Limits {
         request_timeout: Duration::from_millis(d.request_timeout_ms),
         response_read_bytes: d.response_read_bytes,
         response_keep_bytes: d.response_keep_bytes,
-        idle_per_host: d.per_host_in_flight as usize,
-        idle_timeout: Duration::from_secs(30),
+        idle: delivery::IdleLimits {
+            total: open_files::share(d.max_idle_connections, 16),
+            per_origin: d.per_host_in_flight as usize,
+            timeout: Duration::from_secs(30),
+            max_age: Duration::from_secs(d.keep_alive_max_s),
+        },
     }
+}
+
+/// Each attempt under way has a connection: no more than an eighth of the open files that the process may have.
+fn most_in_flight(asked: usize) -> usize {
+    let most = open_files::share(asked, 8);
+    if most < asked {
+        tracing::warn!(
+            asked,
+            used = most,
+            "delivery.max_in_flight is lowered: the process may have too few open files (ulimit -n, LimitNOFILE)"
+        );
+    }
+    most
 }
 
 pub(super) fn queue_options(config: &Config) -> queues::Options {
     let d = &config.delivery;
     queues::Options {
-        max_in_flight: d.max_in_flight,
+        max_in_flight: most_in_flight(d.max_in_flight),
         per_hook_in_flight: d.per_hook_in_flight,
         per_host_in_flight: d.per_host_in_flight,
         window: config.queues.window,

@@ -36,6 +36,24 @@ impl super::Http {
     }
 }
 
+impl super::Delivery {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
+        let d = self;
+        [
+            ("delivery.max_in_flight", d.max_in_flight as u64, 1, queues::MOST_IN_FLIGHT as u64),
+            ("delivery.per_hook_in_flight", u64::from(d.per_hook_in_flight), 1, 100_000),
+            ("delivery.per_host_in_flight", u64::from(d.per_host_in_flight), 1, 100_000),
+            ("delivery.connect_timeout_ms", d.connect_timeout_ms, 1, 600_000),
+            ("delivery.request_timeout_ms", d.request_timeout_ms, 1, 600_000),
+            ("delivery.response_read_bytes", d.response_read_bytes as u64, 1, 1 << 30),
+            ("delivery.body_memory_bytes", d.body_memory_bytes as u64, 1 << 20, 1 << 40),
+            ("delivery.max_idle_connections", d.max_idle_connections as u64, 0, 1_000_000),
+            ("delivery.keep_alive_max_s", d.keep_alive_max_s, 1, 86_400),
+            ("delivery.max_tests", d.max_tests as u64, 0, 1000),
+        ]
+    }
+}
+
 impl super::Limits {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
         const MOST: u64 = 1_000_000_000;
@@ -70,7 +88,7 @@ impl super::Websocket {
 impl Config {
     /// Refuses what cannot work, naming the key and what would be right.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let (d, q, r) = (&self.delivery, &self.queues, &self.retry);
+        let (q, r) = (&self.queues, &self.retry);
         let ranges = [
             ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
             ("amqp.prefetch", u64::from(self.amqp.prefetch), 1, 65_535),
@@ -102,19 +120,16 @@ impl Config {
             ("audit.max_age_hours", self.audit.max_age_hours, 1, 1_000_000),
             ("audit.max_bytes", self.audit.max_bytes, 1 << 20, u64::MAX),
             ("metrics.hook_series", self.metrics.hook_series as u64, 0, 1_000_000),
-            ("delivery.max_in_flight", d.max_in_flight as u64, 1, queues::MOST_IN_FLIGHT as u64),
-            ("delivery.per_hook_in_flight", u64::from(d.per_hook_in_flight), 1, 100_000),
-            ("delivery.per_host_in_flight", u64::from(d.per_host_in_flight), 1, 100_000),
-            ("delivery.connect_timeout_ms", d.connect_timeout_ms, 1, 600_000),
-            ("delivery.request_timeout_ms", d.request_timeout_ms, 1, 600_000),
-            ("delivery.response_read_bytes", d.response_read_bytes as u64, 1, 1 << 30),
-            ("delivery.body_memory_bytes", d.body_memory_bytes as u64, 1 << 20, 1 << 40),
-            ("delivery.max_tests", d.max_tests as u64, 0, 1000),
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),
         ];
-        let sections =
-            self.http.ranges().into_iter().chain(self.websocket.ranges()).chain(self.limits.ranges());
+        let sections = self
+            .http
+            .ranges()
+            .into_iter()
+            .chain(self.websocket.ranges())
+            .chain(self.limits.ranges())
+            .chain(self.delivery.ranges());
         for (key, value, min, max) in ranges.into_iter().chain(sections) {
             within(key, value, min, max)?;
         }

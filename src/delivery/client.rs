@@ -1,9 +1,9 @@
 //! The HTTP client: HTTP/1.1, no redirects, no proxies, no tries of its own, and every connection through
 //! `connect`.
 
+use std::error::Error;
 use std::fmt;
-use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tower_service::Service;
 use url::{Position, Url};
 
-use super::connect::Connector;
-use super::guard::{BoxError, Guard};
+use super::connect::{Connector, NoConnection};
+use super::guard::Guard;
 use super::idle::{Idle, Open};
 use super::transport::Limits;
+use crate::model::AccountId;
 
 /// The HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,14 @@ pub struct BuildError(#[from] io::Error);
 pub(super) enum RequestError {
     /// There was no connection.
     #[error("connect: {0}")]
-    Connect(BoxError),
+    Connect(#[from] NoConnection),
     /// What was sent, or came back, broke off or was no HTTP.
-    #[error("request: {0}")]
-    Broken(#[from] hyper::Error),
+    #[error("request: {error}")]
+    Broken {
+        error: hyper::Error,
+        /// What came and was not understood.
+        unread: Bytes,
+    },
 }
 
 /// Who makes requests. Cheap to clone; clones share their connections.
@@ -57,7 +61,7 @@ impl Client {
         // No answer that is read to its bounds is longer: chunks of one byte take six.
         let answer = limits.response_read_bytes.saturating_mul(8).saturating_add(HEAD);
         let connector = Connector::new(guard.clone(), limits.connect_timeout, answer)?;
-        let idle = Idle::new(limits.idle_per_host, limits.idle_timeout);
+        let idle = Idle::new(limits.idle);
         Ok(Self { connector, idle, timeout: limits.request_timeout })
     }
 
@@ -66,22 +70,34 @@ impl Client {
         &self,
         request: Outgoing,
     ) -> Result<(Response<Incoming>, Open), RequestError> {
-        let address = request.address.clone();
+        let (address, account) = (request.address.clone(), request.account);
+        let within = request.timeout.unwrap_or(self.timeout);
         let mut request = request.into_request();
+        let mut fresh = false;
         loop {
-            let (was_waiting, mut open) = match self.idle.take(&address.origin) {
-                Some(open) => (true, open),
+            let waiting = if fresh { None } else { self.idle.take(&address.origin) };
+            // A connection that waited may be closing: the request is then made again on a new one.
+            let (again, mut open) = match waiting {
+                Some(open) => (Some(request.clone()), open),
                 // In memory of its own: every attempt is moved about with room for all that it may await.
-                None => (false, Box::pin(self.connect(&address)).await?),
+                None => (None, Box::pin(self.connect(&address, account, within)).await?),
             };
             let answering = pin!(open.sender.try_send_request(request));
             match open.during(answering).await {
                 Ok(response) => return Ok((response, open)),
-                // The receiver had closed a connection that waited, and has seen nothing of the request.
-                Err(mut error) => match error.take_message().filter(|_| was_waiting) {
-                    Some(unsent) => request = unsent,
-                    None => return Err(error.into_error().into()),
-                },
+                Err(error) => {
+                    let (error, unread) = (error.into_error(), open.unread());
+                    // RFC 9112, 9.5: the receiver closed the connection while the request was on its way, and
+                    // nothing of an answer came.
+                    let closed = error.is_closed() || error.is_canceled() || error.is_incomplete_message();
+                    match again.filter(|_| unread.is_empty() && (closed || broke(&error))) {
+                        Some(unanswered) => {
+                            self.idle.was_closed(&address.origin);
+                            (request, fresh) = (unanswered, true);
+                        }
+                        None => return Err(RequestError::Broken { error, unread }),
+                    }
+                }
             }
         }
     }
@@ -91,11 +107,15 @@ impl Client {
         &self.idle
     }
 
-    async fn connect(&self, address: &Address) -> Result<Open, RequestError> {
-        let mut connector = self.connector.clone();
-        poll_fn(|cx| connector.poll_ready(cx)).await.map_err(RequestError::Connect)?;
-        let stream = connector.call(address.uri.clone()).await.map_err(RequestError::Connect)?;
-        Ok(Open::on(stream, address.origin.clone()).await?)
+    async fn connect(
+        &self,
+        address: &Address,
+        account: AccountId,
+        within: Duration,
+    ) -> Result<Open, RequestError> {
+        let stream = self.connector.connect(account, (&address.url, &address.uri), within).await?;
+        let opened = Open::on(stream, address.origin.clone()).await;
+        opened.map_err(|error| RequestError::Broken { error, unread: Bytes::new() })
     }
 
     /// Takes back the connection of an answer that was read to its end.
@@ -107,6 +127,20 @@ impl Client {
     pub(super) fn sweep(&self) {
         self.idle.sweep();
     }
+}
+
+/// Whether the system says that the peer has closed a connection.
+fn broke(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        )
+    })
 }
 
 /// More bytes than hyper takes for a head.
@@ -139,6 +173,8 @@ impl Address {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
+    /// Whose hook it is for.
+    pub(super) account: AccountId,
     pub(super) address: Arc<Address>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,

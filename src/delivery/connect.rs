@@ -4,29 +4,56 @@
 //! The last bound is for receivers that answer with interim responses without end (RFC 9110, 15.2): the client
 //! would read them for as long as the attempt may take, in the thread that all deliveries share.
 
+use std::error::Error;
+use std::future::{Ready, poll_fn, ready};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
+use url::Url;
 
-use super::guard::{BoxError, Connecting, Guard};
+use super::guard::{Guard, NoAddress};
+use super::trust;
+use crate::model::AccountId;
 
 /// A connection that stands still is asked whether anybody is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// No connection within the connect timeout, TLS included.
+/// What the client takes for an error of ours.
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
+/// A step of a connection that is being made.
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-#[error("no connection in time")]
-pub(super) struct ConnectTimedOut;
+pub(super) enum NoConnection {
+    /// There was nothing to connect to.
+    #[error(transparent)]
+    NoAddress(#[from] NoAddress),
+    /// No connection within the connect timeout, TLS included.
+    #[error("no connection in time")]
+    TimedOut,
+    /// The connection, or TLS on it, failed.
+    #[error("{error}")]
+    Failed {
+        error: BoxError,
+        /// Whether all addresses were of IPv4.
+        ipv4: bool,
+    },
+}
 
 /// An answer that never ends.
 #[derive(Debug, thiserror::Error)]
@@ -39,44 +66,68 @@ pub(super) type Stream = MaybeHttpsStream<TokioIo<Bounded>>;
 /// Makes connections.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
-    https: HttpsConnector<Tcp>,
+    guard: Guard,
+    tls: Arc<ClientConfig>,
     limit: Duration,
+    answer: usize,
 }
 
 impl Connector {
     /// Connections take at most `limit` to make, and read at most `answer` bytes for a request.
     pub(super) fn new(guard: Guard, limit: Duration, answer: usize) -> io::Result<Self> {
-        let mut http = HttpConnector::new_with_resolver(guard);
+        Ok(Self { guard, tls: Arc::new(trust::tls()?), limit, answer })
+    }
+
+    /// A connection for a request of this account, to one of the addresses that the guard lets through.
+    /// `within` is the time that the request has.
+    pub(super) async fn connect(
+        &self,
+        account: AccountId,
+        (url, uri): (&Url, &Uri),
+        within: Duration,
+    ) -> Result<Stream, NoConnection> {
+        let (until, limit) = (Instant::now() + self.limit, self.limit.min(within));
+        // Shorter than the attempt, which could not say otherwise what it waited for.
+        let addresses = self.guard.addresses(account, url, limit / 4 * 3).await?;
+        let ipv4 = addresses.iter().all(SocketAddr::is_ipv4);
+        let failed = |error| NoConnection::Failed { error, ipv4 };
+        let mut http = HttpConnector::new_with_resolver(Checked(addresses));
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_keepalive(Some(KEEP_ALIVE));
         http.set_keepalive_interval(Some(KEEP_ALIVE));
-        http.set_connect_timeout(Some(limit));
-        let tls = HttpsConnectorBuilder::new().try_with_platform_verifier().map_err(io::Error::other)?;
-        let https = tls.https_or_http().enable_http1().wrap_connector(Tcp { http, answer });
-        Ok(Self { https, limit })
+        http.set_connect_timeout(Some(self.limit));
+        let tcp = Tcp { http, answer: self.answer };
+        let names = Arc::new(DefaultServerNameResolver::default());
+        let mut https = HttpsConnector::new(tcp, Arc::clone(&self.tls), false, names);
+        poll_fn(|cx| https.poll_ready(cx)).await.map_err(failed)?;
+        let connected = timeout_at(until, https.call(uri.clone())).await;
+        connected.map_err(|_| NoConnection::TimedOut)?.map_err(failed)
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = BoxError;
-    type Future = Connecting<Self::Response>;
+/// The addresses of one connection: the guard has let them through, and no name is looked up again.
+#[derive(Debug, Clone)]
+struct Checked(Vec<SocketAddr>);
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
+impl Service<Name> for Checked {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Ready<Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let connected = timeout(self.limit, self.https.call(to));
-        Box::pin(async { connected.await.map_err(|_| ConnectTimedOut)? })
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(std::mem::take(&mut self.0).into_iter()))
     }
 }
 
 /// What is beneath TLS.
 #[derive(Debug, Clone)]
 struct Tcp {
-    http: HttpConnector<Guard>,
+    http: HttpConnector<Checked>,
     answer: usize,
 }
 

@@ -1,43 +1,39 @@
 //! The address guard: no connection to loopback, private or otherwise special addresses, decided on the
 //! address that is really used, for every connection, whatever the name said when the hook was written.
 
-use std::error::Error;
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use hyper_util::client::legacy::connect::dns::Name;
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
-use tower_service::Service;
+use url::{Host, Url};
 
-use crate::model::forbidden;
+use super::names::{Addresses, NameFault, Names};
+use crate::model::{AccountId, forbidden};
 
-/// Every address of the name is forbidden.
+/// Why there is no address to connect to.
 #[derive(Debug, thiserror::Error)]
-#[error("address of {name} is forbidden; delivery.allow_addresses can allow it")]
-pub(super) struct ForbiddenAddress {
-    name: String,
+pub(super) enum NoAddress {
+    /// Every address of the name is forbidden.
+    #[error("address is forbidden; delivery.allow_addresses can allow it")]
+    Forbidden,
+    /// The name gave none.
+    #[error(transparent)]
+    Name(#[from] NameFault),
 }
 
-/// The name has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("name {name} does not resolve")]
-pub(super) struct NameNotFound {
-    name: String,
-}
-
-/// The addresses of a name, on their way.
-type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+/// How names are looked up: for whom, which name, and how long the attempt waits.
+type Resolve =
+    dyn Fn(AccountId, String, Duration) -> BoxFuture<'static, Result<Addresses, NameFault>> + Send + Sync;
 
 /// Resolves names and leaves out forbidden addresses. What it lets through is what is connected to: a name is
-/// looked up once for each connection, so an answer that changes later changes nothing.
+/// resolved once for each connection, so an answer that changes later changes nothing.
 #[derive(Clone)]
 pub(super) struct Guard {
     allow: Arc<[IpNet]>,
-    lookup: Arc<dyn Fn(String) -> Addresses + Send + Sync>,
+    resolve: Arc<Resolve>,
 }
 
 impl fmt::Debug for Guard {
@@ -47,52 +43,44 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Over the system's resolver.
-    pub(super) fn new(allow: &[IpNet]) -> Self {
-        let system = |name: String| -> Addresses {
-            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+    /// Over these names.
+    pub(super) fn new(allow: &[IpNet], names: Names) -> Self {
+        let resolve = move |account, name: String, within| -> BoxFuture<'static, _> {
+            let names = names.clone();
+            Box::pin(async move { names.resolve(account, &name, within).await })
         };
-        Self { allow: allow.into(), lookup: Arc::new(system) }
+        Self { allow: allow.into(), resolve: Arc::new(resolve) }
     }
 
     /// Whether a URL names a forbidden address literally; such hosts never reach the resolver.
-    pub(super) fn forbids(&self, url: &url::Url) -> bool {
+    pub(super) fn forbids(&self, url: &Url) -> bool {
         match url.host() {
-            Some(url::Host::Ipv4(ip)) => forbidden(ip.into(), &self.allow),
-            Some(url::Host::Ipv6(ip)) => forbidden(ip.into(), &self.allow),
-            Some(url::Host::Domain(_)) | None => false,
+            Some(Host::Ipv4(ip)) => forbidden(ip.into(), &self.allow),
+            Some(Host::Ipv6(ip)) => forbidden(ip.into(), &self.allow),
+            Some(Host::Domain(_)) | None => false,
         }
     }
-}
 
-/// What the client takes for an error of ours.
-pub(super) type BoxError = Box<dyn Error + Send + Sync>;
-/// A step of a connection that is being made.
-pub(super) type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-impl Service<Name> for Guard {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = BoxError;
-    type Future = Connecting<Self::Response>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let (allow, looked_up) = (self.allow.clone(), (self.lookup)(name.as_str().to_owned()));
-        Box::pin(async move {
-            let name = name.as_str().to_owned();
-            let found = looked_up.await.unwrap_or_default();
-            if found.is_empty() {
-                return Err(NameNotFound { name }.into());
-            }
-            let allowed: Vec<SocketAddr> = found.into_iter().filter(|a| !forbidden(a.ip(), &allow)).collect();
-            if allowed.is_empty() {
-                return Err(ForbiddenAddress { name }.into());
-            }
-            Ok(allowed.into_iter())
-        })
+    /// The addresses that an account's request to this URL may be sent to; never empty, never forbidden.
+    pub(super) async fn addresses(
+        &self,
+        account: AccountId,
+        url: &Url,
+        within: Duration,
+    ) -> Result<Vec<SocketAddr>, NoAddress> {
+        let found: Addresses = match url.host() {
+            Some(Host::Ipv4(ip)) => [IpAddr::from(ip)].into(),
+            Some(Host::Ipv6(ip)) => [IpAddr::from(ip)].into(),
+            Some(Host::Domain(name)) => (self.resolve)(account, name.to_owned(), within).await?,
+            None => [].into(),
+        };
+        if found.is_empty() {
+            return Err(NameFault::NotFound.into());
+        }
+        let port = url.port_or_known_default().unwrap_or(80);
+        let allowed = found.iter().filter(|ip| !forbidden(**ip, &self.allow));
+        let allowed: Vec<_> = allowed.map(|ip| SocketAddr::new(*ip, port)).collect();
+        if allowed.is_empty() { Err(NoAddress::Forbidden) } else { Ok(allowed) }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::client::{Address, Client, Outgoing};
+use super::super::idle::IdleLimits;
 use super::super::send::{Caps, send};
 use super::super::transport::Limits;
 use super::*;
@@ -21,12 +22,12 @@ fn answering(answers: &[&[&str]], allow: &[IpNet]) -> (Guard, Arc<AtomicUsize>) 
     let answers: Vec<Vec<IpAddr>> = answers.iter().map(parse).collect();
     let asked = Arc::new(AtomicUsize::new(0));
     let (counted, answers) = (asked.clone(), Mutex::new(answers.into_iter()));
-    let lookup = move |_| -> Addresses {
+    let resolve = move |_, _, _| -> BoxFuture<'static, _> {
         counted.fetch_add(1, Ordering::Relaxed);
         let next = answers.lock().expect("not poisoned").next().unwrap_or_default();
-        Box::pin(std::future::ready(Ok(next.into_iter().map(|ip| (ip, 0).into()).collect())))
+        Box::pin(std::future::ready(Ok(next.into())))
     };
-    (Guard { allow: allow.into(), lookup: Arc::new(lookup) }, asked)
+    (Guard { allow: allow.into(), resolve: Arc::new(resolve) }, asked)
 }
 
 /// Answers every connection at an address with an empty 200 and counts them.
@@ -52,13 +53,13 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         request_timeout: Duration::from_secs(10),
         response_read_bytes: 1024,
         response_keep_bytes: 1024,
-        idle_per_host: 0,
-        idle_timeout: Duration::ZERO,
+        idle: IdleLimits { total: 0, per_origin: 0, timeout: Duration::ZERO, max_age: Duration::ZERO },
     };
     let client = Client::new(&limits, guard).expect("a client");
     let url = format!("http://rebound.example:{port}/").parse().expect("a URL");
     let request = Outgoing {
         method: http::Method::GET,
+        account: AccountId::default(),
         address: Arc::new(Address::new(url).expect("an address")),
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
@@ -104,5 +105,7 @@ async fn of_an_answer_that_mixes_addresses_only_those_that_are_allowed_are_tried
 #[tokio::test]
 async fn a_name_without_addresses_is_told_from_a_forbidden_one() {
     let (guard, _) = answering(&[&[]], &[]);
-    assert_eq!(get(&guard, 9).await, AttemptResult::failed(TransportError::NameNotFound));
+    let result = get(&guard, 9).await;
+    let AttemptResult::Failed(failure) = &result else { panic!("{result:?}") };
+    assert_eq!(failure.error, TransportError::NameNotFound);
 }

@@ -24,15 +24,19 @@ type Driver = http1::Connection<Stream, Full<Bytes>>;
 pub(super) struct Open {
     pub(super) sender: http1::SendRequest<Full<Bytes>>,
     origin: Arc<str>,
+    made: Instant,
     /// What reads and writes; `None` once it has ended.
     driver: Option<Pin<Box<Driver>>>,
+    /// What had come and was not understood when the driver ended.
+    unread: Bytes,
 }
 
 impl Open {
     /// Speaks HTTP/1.1 on a stream to an origin.
     pub(super) async fn on(stream: Stream, origin: Arc<str>) -> Result<Self, hyper::Error> {
         let (sender, driver) = http1::handshake(stream).await?;
-        Ok(Self { sender, origin, driver: Some(Box::pin(driver)) })
+        let driver = Some(Box::pin(driver));
+        Ok(Self { sender, origin, made: Instant::now(), driver, unread: Bytes::new() })
     }
 
     /// Reads and writes while `work` waits for what comes of it.
@@ -49,7 +53,15 @@ impl Open {
     fn drive(&mut self, cx: &mut Context<'_>) {
         // How it ends is told to whoever waits for an answer on it.
         if self.driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
-            self.driver = None;
+            self.unread = self.unread();
+        }
+    }
+
+    /// Ends it; what came on it and was not understood.
+    pub(super) fn unread(&mut self) -> Bytes {
+        match self.driver.take() {
+            Some(driver) => Pin::into_inner(driver).into_parts().read_buf,
+            None => std::mem::take(&mut self.unread),
         }
     }
 
@@ -60,12 +72,48 @@ impl Open {
     }
 }
 
+/// So many requests in a row that met a closing connection end the keeping of connections to their origin …
+const CLOSED_OFTEN: u32 = 3;
+/// … for this time. It is also how long they are remembered.
+const FRESH_FOR: Duration = Duration::from_secs(60);
+
+/// How many connections wait for their next request, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleLimits {
+    /// In total. Of more, those that have waited longest are closed.
+    pub total: usize,
+    /// For each host and port.
+    pub per_origin: usize,
+    /// The longest wait.
+    pub timeout: Duration,
+    /// The age from which a connection is not used again, so that a change of its name's addresses is followed.
+    pub max_age: Duration,
+}
+
 /// Connections that wait, by where they go. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(super) struct Idle {
-    by_origin: Arc<Mutex<HashMap<Arc<str>, Vec<Waiting>>>>,
-    per_origin: usize,
-    timeout: Duration,
+    all: Arc<Mutex<All>>,
+    limits: IdleLimits,
+}
+
+#[derive(Default)]
+struct All {
+    by_origin: HashMap<Arc<str>, Origin>,
+    waiting: usize,
+}
+
+#[derive(Default)]
+struct Origin {
+    /// In the order in which they began to wait.
+    waiting: Vec<Waiting>,
+    closed: Option<Closed>,
+}
+
+/// Requests that met a closing connection.
+struct Closed {
+    times: u32,
+    last: Instant,
 }
 
 struct Waiting {
@@ -73,17 +121,29 @@ struct Waiting {
     since: Instant,
 }
 
+impl Origin {
+    /// Whether its receiver closes kept connections so often that none is kept.
+    fn closes_often(&self) -> bool {
+        self.closed
+            .as_ref()
+            .is_some_and(|closed| closed.times >= CLOSED_OFTEN && closed.last.elapsed() < FRESH_FOR)
+    }
+}
+
 impl Idle {
-    /// Keeps so many for each origin, each for so long.
-    pub(super) fn new(per_origin: usize, timeout: Duration) -> Self {
-        Self { by_origin: Arc::default(), per_origin, timeout }
+    /// Keeps none before `put`.
+    pub(super) fn new(limits: IdleLimits) -> Self {
+        Self { all: Arc::default(), limits }
     }
 
     /// The connection to this origin that was used last.
     pub(super) fn take(&self, origin: &str) -> Option<Open> {
         loop {
-            let mut waiting = self.lock().get_mut(origin)?.pop()?;
-            if waiting.since.elapsed() < self.timeout && waiting.open.is_ready() {
+            let mut all = self.lock();
+            let mut waiting = all.by_origin.get_mut(origin)?.waiting.pop()?;
+            all.waiting -= 1;
+            drop(all);
+            if waiting.since.elapsed() < self.limits.timeout && waiting.open.is_ready() {
                 return Some(waiting.open);
             }
         }
@@ -91,34 +151,70 @@ impl Idle {
 
     /// Takes a connection whose answer was read to its end; one that is of no further use is closed.
     pub(super) fn put(&self, mut open: Open) {
-        if self.per_origin == 0 || !open.is_ready() {
+        let since = Instant::now();
+        let is_old = since.duration_since(open.made) >= self.limits.max_age;
+        if self.limits.per_origin == 0 || self.limits.total == 0 || is_old || !open.is_ready() {
             return;
         }
-        let (origin, since) = (open.origin.clone(), Instant::now());
         let mut all = self.lock();
-        let some = all.entry(origin).or_default();
-        if some.len() < self.per_origin {
-            some.push(Waiting { open, since });
+        let origin = all.by_origin.entry(open.origin.clone()).or_default();
+        if origin.waiting.len() >= self.limits.per_origin || origin.closes_often() {
+            return;
         }
+        origin.waiting.push(Waiting { open, since });
+        all.waiting += 1;
+        if all.waiting > self.limits.total {
+            all.close_oldest(self.limits.total);
+        }
+    }
+
+    /// A request to this origin met a connection that its receiver was closing.
+    pub(super) fn was_closed(&self, origin: &Arc<str>) {
+        let (mut all, last) = (self.lock(), Instant::now());
+        let origin = all.by_origin.entry(Arc::clone(origin)).or_default();
+        let before = origin.closed.take().filter(|closed| closed.last.elapsed() < FRESH_FOR);
+        let times = before.map_or(0, |closed| closed.times).saturating_add(1);
+        origin.closed = Some(Closed { times, last });
     }
 
     /// Closes what waits for too long or was closed by its receiver.
     pub(super) fn sweep(&self) {
-        self.lock().retain(|_, some| {
-            some.retain_mut(|waiting| waiting.since.elapsed() < self.timeout && waiting.open.is_ready());
-            !some.is_empty()
+        let mut all = self.lock();
+        all.by_origin.retain(|_, origin| {
+            let waits = |waiting: &mut Waiting| {
+                waiting.since.elapsed() < self.limits.timeout && waiting.open.is_ready()
+            };
+            origin.waiting.retain_mut(waits);
+            let remembered = origin.closed.as_ref().is_some_and(|closed| closed.last.elapsed() < FRESH_FOR);
+            remembered || !origin.waiting.is_empty()
         });
+        all.waiting = all.by_origin.values().map(|origin| origin.waiting.len()).sum();
     }
 
     /// Whether any is of use.
     #[cfg(test)]
     pub(super) fn any(&self) -> bool {
         self.sweep();
-        !self.lock().is_empty()
+        self.lock().waiting > 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<Waiting>>> {
-        self.by_origin.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    /// Closes the eighth of `most` that has waited longest. One by one would mean a search for each.
+    fn close_oldest(&mut self, most: usize) {
+        let origins = self.by_origin.values();
+        let mut times: Vec<Instant> = origins.flat_map(|o| o.waiting.iter().map(|w| w.since)).collect();
+        let (_, newest_closed, _) = times.select_nth_unstable(most / 8);
+        let newest_closed = *newest_closed;
+        self.by_origin.retain(|_, origin| {
+            origin.waiting.retain(|waiting| waiting.since > newest_closed);
+            origin.closed.is_some() || !origin.waiting.is_empty()
+        });
+        self.waiting = self.by_origin.values().map(|origin| origin.waiting.len()).sum();
     }
 }
 

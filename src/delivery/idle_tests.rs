@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 use super::super::client::{Address, Client, Outgoing};
 use super::super::guard::Guard;
+use super::super::idle::IdleLimits;
+use super::super::names::Names;
 use super::super::send::{Caps, send};
 use super::super::transport::Limits;
 use crate::model::{AttemptResult, TransportError};
@@ -44,21 +46,22 @@ impl Receiver {
     }
 }
 
-fn client(idle_per_host: usize, idle_timeout: Duration) -> Client {
+fn client(per_origin: usize, timeout: Duration) -> Client {
+    let idle = IdleLimits { total: 100, per_origin, timeout, max_age: Duration::from_secs(600) };
     let limits = Limits {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
         response_read_bytes: 1024,
         response_keep_bytes: 1024,
-        idle_per_host,
-        idle_timeout,
+        idle,
     };
-    Client::new(&limits, &Guard::new(&["127.0.0.0/8".parse().unwrap()])).unwrap()
+    Client::new(&limits, &Guard::new(&["127.0.0.0/8".parse().unwrap()], Names::new(&[], 1))).unwrap()
 }
 
 async fn get(client: &Client, url: &str) -> AttemptResult {
     let request = Outgoing {
         method: http::Method::GET,
+        account: crate::model::AccountId::default(),
         address: Arc::new(Address::new(url.parse().unwrap()).unwrap()),
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),

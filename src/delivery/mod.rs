@@ -4,8 +4,10 @@
 mod attempt;
 mod client;
 mod connect;
+mod fault;
 mod guard;
 mod idle;
+mod names;
 mod pool;
 mod request;
 mod room;
@@ -14,8 +16,10 @@ mod sign;
 mod spans;
 mod tester;
 mod transport;
+mod trust;
 
 pub use client::BuildError;
+pub use idle::IdleLimits;
 pub use pool::{Delivery, Options};
 pub use tester::Tester;
 pub use transport::{Limits, Transport};

@@ -1,6 +1,7 @@
 //! The task that turns jobs into attempts, all side by side; the queues bound how many there are.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::attempt::{Fetched, Maker, fetch};
 use super::client::BuildError;
 use super::guard::Guard;
+use super::names::Names;
 use super::request::Target;
 use super::room::Room;
 use super::transport::{Limits, Transport};
@@ -34,6 +36,10 @@ pub struct Options {
     pub limits: Limits,
     /// Special addresses that may be delivered to.
     pub allow_addresses: Vec<IpNet>,
+    /// Name servers to ask instead of the system's; none: the system's.
+    pub nameservers: Vec<SocketAddr>,
+    /// Lookups of names under way at most.
+    pub max_lookups: usize,
     /// Bytes that attempts at large events may take together.
     pub body_memory_bytes: usize,
     /// Who is told of attempts of events whose trace is recorded.
@@ -45,6 +51,7 @@ pub struct Delivery {
     jobs: mpsc::Receiver<Job>,
     results: mpsc::Sender<Vec<Attempt>>,
     maker: Arc<Maker>,
+    names: Names,
     targets: HashMap<HookId, Arc<Target>>,
     pulse: Pulse,
     beat: Beat,
@@ -59,14 +66,17 @@ impl Delivery {
         state: State,
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
-        let transport = Transport::new(options.limits, Guard::new(&options.allow_addresses))?;
+        let names = Names::new(&options.nameservers, options.max_lookups);
+        let guard = Guard::new(&options.allow_addresses, names.clone());
+        let transport = Transport::new(options.limits, guard)?;
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
         let room = Room::new(options.body_memory_bytes);
         let spans = options.spans;
         let maker = Maker { transport, spans, clock, events, state, cluster_id, log_ids, room };
         let (pulse, beat) = pulse();
-        Ok(Self { jobs, results, maker: Arc::new(maker), targets: HashMap::new(), pulse, beat })
+        let maker = Arc::new(maker);
+        Ok(Self { jobs, results, maker, names, targets: HashMap::new(), pulse, beat })
     }
 
     /// What its attempts are sent with.
@@ -103,7 +113,10 @@ impl Delivery {
                     }
                 }
                 () = self.beat.given() => {}
-                _ = sweep.tick() => self.maker.transport.current().client.sweep(),
+                _ = sweep.tick() => {
+                    self.maker.transport.current().client.sweep();
+                    self.names.refresh();
+                }
                 Some(made) = under_way.join_next(), if !under_way.is_empty() => made_now.extend(made),
             }
             for mut job in jobs.drain(..) {

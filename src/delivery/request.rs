@@ -163,7 +163,8 @@ impl Target {
         }
         let timeout = self.hook.timeout_ms.map(Duration::from_millis);
         let body = if wire.verb == Verb::Get { Bytes::new() } else { wire.body.into() };
-        Ok(Outgoing { method: self.method.clone(), address, headers, body, timeout })
+        let (method, account) = (self.method.clone(), self.hook.account);
+        Ok(Outgoing { method, account, address, headers, body, timeout })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Sending one request and reading its answer, within bounds.
 
-use std::error::Error;
-use std::io::{self, ErrorKind};
 use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
@@ -9,9 +7,8 @@ use http::header::{HeaderMap, RETRY_AFTER};
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
-use super::client::{Client, Outgoing, RequestError};
-use super::connect::{ConnectTimedOut, TooLong};
-use super::guard::{ForbiddenAddress, NameNotFound};
+use super::client::{Client, Outgoing};
+use super::fault::{of_body, verdict};
 use super::transport::Limits;
 use crate::model::{AttemptResult, Response, TransportError};
 
@@ -46,7 +43,7 @@ pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us:
         () = sleep(limit) => AttemptResult::failed(TransportError::Timeout),
         answered = answer(client, request, caps, now_us) => match answered {
             Ok(response) => AttemptResult::Answered(response),
-            Err(error) => AttemptResult::failed(error),
+            Err(result) => result,
         },
     }
 }
@@ -56,12 +53,9 @@ async fn answer(
     request: Outgoing,
     caps: Caps,
     now_us: u64,
-) -> Result<Response, TransportError> {
+) -> Result<Response, AttemptResult> {
     let asked = client.request(request).await;
-    let (response, mut open) = asked.map_err(|error| match error {
-        RequestError::Connect(cause) => kind_of(&*cause, true),
-        RequestError::Broken(cause) => kind_of(&cause, false),
-    })?;
+    let (response, mut open) = asked.map_err(|error| verdict(&error))?;
     let (head, mut body) = response.into_parts();
     let kept_too = caps.always || !head.status.is_success();
     let mut response = Response { status: head.status.as_u16(), ..Response::default() };
@@ -72,7 +66,7 @@ async fn answer(
     let mut kept = BytesMut::new();
     let (mut read, mut whole) = (0, true);
     while let Some(frame) = open.during(pin!(body.frame())).await {
-        let frame = frame.map_err(|e| kind_of(&e, false))?;
+        let frame = frame.map_err(|error| of_body(&error))?;
         let Some(chunk) = frame.data_ref() else { continue };
         read += chunk.len();
         let room = caps.keep.saturating_sub(kept.len());
@@ -110,47 +104,6 @@ fn retry_after_ms(map: &HeaderMap, now_us: u64) -> Option<u64> {
     let at = httpdate::parse_http_date(text).ok()?;
     let at_us = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_micros();
     Some(u64::try_from(at_us).unwrap_or(u64::MAX).saturating_sub(now_us) / 1000)
-}
-
-/// Which of our errors a client error is, by its causes; `connecting`: there was no connection yet.
-fn kind_of(error: &(dyn Error + 'static), connecting: bool) -> TransportError {
-    let mut cause = Some(error);
-    while let Some(e) = cause {
-        if e.is::<ForbiddenAddress>() {
-            return TransportError::ForbiddenAddress;
-        }
-        if e.is::<NameNotFound>() {
-            return TransportError::NameNotFound;
-        }
-        if e.is::<ConnectTimedOut>() {
-            return TransportError::ConnectTimeout;
-        }
-        if e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
-            return TransportError::TooLong;
-        }
-        if let Some(mut io) = e.downcast_ref::<io::Error>() {
-            // What an I/O error wraps is not among its causes, but the causes of that.
-            while let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref()) {
-                io = inner;
-            }
-            if io.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<TooLong>) {
-                return TransportError::TooLong;
-            }
-            match io.kind() {
-                ErrorKind::ConnectionRefused => return TransportError::Refused,
-                ErrorKind::TimedOut if connecting => return TransportError::ConnectTimeout,
-                ErrorKind::InvalidData => return TransportError::Tls,
-                ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe
-                | ErrorKind::UnexpectedEof => return TransportError::Closed,
-                _ => {}
-            }
-        }
-        cause = e.source();
-    }
-    // What is left of a request that was sent: the peer closed before or within its answer, or broke the protocol.
-    if connecting { TransportError::Other } else { TransportError::Closed }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::client::{BuildError, Client};
 use super::guard::Guard;
+use super::idle::IdleLimits;
 
 /// The bounds of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +22,8 @@ pub struct Limits {
     pub response_read_bytes: usize,
     /// Bytes of a failure's body that are kept.
     pub response_keep_bytes: usize,
-    /// Idle connections kept per host.
-    pub idle_per_host: usize,
-    /// How long an idle connection is kept.
-    pub idle_timeout: Duration,
+    /// Connections that wait for their next request.
+    pub idle: IdleLimits,
 }
 
 /// Sends attempts and tests. Clones share it.
@@ -68,7 +67,8 @@ impl Transport {
 impl Sending {
     fn new(limits: Limits, guard: &Guard) -> Result<Self, BuildError> {
         let client = Client::new(&limits, guard)?;
-        let unpooled = Client::new(&Limits { idle_per_host: 0, ..limits }, guard)?;
+        let unpooled =
+            Client::new(&Limits { idle: IdleLimits { total: 0, ..limits.idle }, ..limits }, guard)?;
         Ok(Self { limits, client, unpooled })
     }
 }

@@ -77,6 +77,26 @@ pub enum TransportError {
     Abandoned = 10,
     /// A head, or what came before one, that is longer than any answer may be.
     TooLong = 11,
+    /// The receiver's certificate has expired.
+    CertificateExpired = 12,
+    /// The receiver's certificate is for another name.
+    CertificateName = 13,
+    /// Nobody that this machine trusts vouches for the receiver's certificate.
+    CertificateAuthority = 14,
+    /// The receiver's certificate vouches for itself alone.
+    CertificateSelfSigned = 15,
+    /// The receiver answered a TLS handshake with something else.
+    NotTls = 16,
+    /// The receiver answered with something that is no HTTP.
+    NotHttp = 17,
+    /// The receiver speaks TLS at a URI that begins with `http://`.
+    HttpsExpected = 18,
+    /// The name server answered that it failed.
+    NameServerFailed = 19,
+    /// The name server did not answer.
+    NameServerTimeout = 20,
+    /// No way leads to the address.
+    Unreachable = 21,
 }
 
 impl TransportError {
@@ -95,6 +115,16 @@ impl TransportError {
             Self::Other => "unknown",
             Self::Abandoned => "abandoned",
             Self::TooLong => "response_too_long",
+            Self::CertificateExpired => "failed_connect: certificate_expired",
+            Self::CertificateName => "failed_connect: certificate_name",
+            Self::CertificateAuthority => "failed_connect: certificate_authority",
+            Self::CertificateSelfSigned => "failed_connect: certificate_self_signed",
+            Self::NotTls => "failed_connect: not_tls",
+            Self::NotHttp => "not_http",
+            Self::HttpsExpected => "https_expected",
+            Self::NameServerFailed => "failed_connect: name_server_failed",
+            Self::NameServerTimeout => "failed_connect: name_server_timeout",
+            Self::Unreachable => "failed_connect: ehostunreach",
         }
     }
 
@@ -113,6 +143,16 @@ impl TransportError {
             Self::Other,
             Self::Abandoned,
             Self::TooLong,
+            Self::CertificateExpired,
+            Self::CertificateName,
+            Self::CertificateAuthority,
+            Self::CertificateSelfSigned,
+            Self::NotTls,
+            Self::NotHttp,
+            Self::HttpsExpected,
+            Self::NameServerFailed,
+            Self::NameServerTimeout,
+            Self::Unreachable,
         ]
         .into_iter()
         .find(|e| *e as u8 == byte)

@@ -14,7 +14,7 @@ const DURATIONS_US: &[u64] = &[
 /// How a delivery ended.
 const OUTCOMES: [&str; 4] = ["delivered", "dead", "skipped", "expired"];
 /// What an attempt met: an answer's class, or why none came.
-const RESULTS: [&str; 18] = [
+const RESULTS: [&str; 28] = [
     "1xx",
     "2xx",
     "3xx",
@@ -33,6 +33,16 @@ const RESULTS: [&str; 18] = [
     "too_long",
     "own_fault",
     "unsendable",
+    "certificate_expired",
+    "certificate_name",
+    "certificate_authority",
+    "certificate_self_signed",
+    "not_tls",
+    "not_http",
+    "https_expected",
+    "name_server_failed",
+    "name_server_timeout",
+    "unreachable",
 ];
 
 /// The counts.
@@ -126,6 +136,16 @@ fn met(ending: &Ending) -> usize {
             TransportError::Other => 13,
             TransportError::Abandoned => 14,
             TransportError::TooLong => 15,
+            TransportError::CertificateExpired => 18,
+            TransportError::CertificateName => 19,
+            TransportError::CertificateAuthority => 20,
+            TransportError::CertificateSelfSigned => 21,
+            TransportError::NotTls => 22,
+            TransportError::NotHttp => 23,
+            TransportError::HttpsExpected => 24,
+            TransportError::NameServerFailed => 25,
+            TransportError::NameServerTimeout => 26,
+            TransportError::Unreachable => 27,
         },
     }
 }
@@ -147,10 +167,10 @@ mod tests {
 
     #[test]
     fn every_way_in_which_no_answer_comes_has_a_name_of_its_own() {
-        let met: Vec<_> = (1..=11)
+        let met: Vec<_> = (1..=21)
             .filter_map(TransportError::from_byte)
             .map(|error| RESULTS[met(&Ending::Failed(error.into()))])
             .collect();
-        assert_eq!(met, RESULTS[5..16]);
+        assert_eq!(met, [&RESULTS[5..16], &RESULTS[18..]].concat());
     }
 }

@@ -4,7 +4,9 @@
 //! attacker chooses what an attacker can choose: ids, sizes, names and the order of events.
 
 mod bounds;
+mod files;
 mod identity;
+mod names;
 mod permits;
 mod secrets;
 mod shares;

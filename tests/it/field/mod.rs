@@ -6,5 +6,6 @@ mod clocks;
 mod health;
 mod manners;
 mod pipes;
+mod receivers;
 mod rows;
 mod verdicts;

@@ -6,6 +6,7 @@
 pub mod app;
 pub mod broker;
 pub mod config_file;
+pub mod dns;
 pub mod gate;
 pub mod look;
 pub mod process;

@@ -52,8 +52,13 @@ impl Process {
 
     /// The same with limits (`SOFT:HARD`) of its open files.
     pub async fn serve_with_files(dir: &Path, limits: &str) -> Self {
+        Self::serve_with_files_and(dir, limits, &[]).await
+    }
+
+    /// The same with further settings.
+    pub async fn serve_with_files_and(dir: &Path, limits: &str, more: &[String]) -> Self {
         let limit = format!("--nofile={limits}");
-        let mut process = Self::spawn_by(&["prlimit", &limit, "--"], &serve_args(dir, &[]));
+        let mut process = Self::spawn_by(&["prlimit", &limit, "--"], &serve_args(dir, more));
         process.ready().await;
         process
     }

@@ -1,0 +1,166 @@
+//! Names of receivers to addresses, without a thread for each lookup.
+//!
+//! Held: an account's lookups never take more than its share of the places, and a lookup ends with the last attempt
+//! that waits for it. Answers are kept as long as their TTL says, within bounds; failures are kept only briefly.
+
+mod kept;
+mod system;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use self::kept::{Kept, Lifetime};
+use self::system::{Files, Upstream};
+use crate::model::AccountId;
+
+/// The part of all places that one account gets at most.
+const ACCOUNTS_PART: usize = 8;
+/// The longest a lookup may take, whoever waits for it.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(10);
+/// Above this number, entries without a user are removed from the tables below.
+const TIDY_ABOVE: usize = 1024;
+
+/// The addresses of a name.
+pub(super) type Addresses = Arc<[IpAddr]>;
+
+/// Why a name gave no address.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum NameFault {
+    /// There is no such name, or it has no address.
+    #[error("host name does not exist or has no address")]
+    NotFound,
+    /// The name server could not answer: SERVFAIL, REFUSED or another code.
+    #[error("name server failed: {0}")]
+    ServerFailed(&'static str),
+    /// No name server answered in time.
+    #[error("no answer from the name server in time")]
+    NoAnswer,
+    /// Too many lookups are under way: the name server was not asked.
+    #[error("too many host name lookups under way")]
+    NoPlace,
+    /// This machine could not send the question.
+    #[error("host name lookup: {0}")]
+    Local(Arc<io::Error>),
+}
+
+type Looked = Result<Addresses, NameFault>;
+type Lookup = Shared<BoxFuture<'static, Looked>>;
+
+/// Resolves names. Clones share places and answers.
+#[derive(Clone)]
+pub(super) struct Names(Arc<Inner>);
+
+struct Inner {
+    servers: Vec<SocketAddr>,
+    files: Mutex<Files>,
+    upstream: ArcSwap<Upstream>,
+    kept: Mutex<Kept>,
+    /// A lookup under way takes one, and one open file.
+    places: Semaphore,
+    places_per_account: usize,
+    places_of: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    under_way: Mutex<HashMap<(AccountId, Arc<str>), UnderWay>>,
+}
+
+struct UnderWay {
+    lookup: WeakShared<BoxFuture<'static, Looked>>,
+    /// Whether it has its place, so that a question was sent.
+    begun: Arc<AtomicBool>,
+}
+
+impl Names {
+    /// Asks these servers, or those of the system's configuration when there are none. At most `places` lookups are
+    /// under way at a time, and an eighth of them for one account.
+    pub(super) fn new(servers: &[SocketAddr], places: usize) -> Self {
+        Self(Arc::new(Inner {
+            servers: servers.to_vec(),
+            files: Mutex::new(Files::now()),
+            upstream: ArcSwap::from_pointee(Upstream::new(servers)),
+            kept: Mutex::default(),
+            places: Semaphore::new(places.max(1)),
+            places_per_account: (places / ACCOUNTS_PART).max(1),
+            places_of: Mutex::default(),
+            under_way: Mutex::default(),
+        }))
+    }
+
+    /// The addresses of a name, for an attempt of this account.
+    pub(super) async fn resolve(&self, account: AccountId, name: &str, within: Duration) -> Looked {
+        if let Some(known) = lock(&self.0.kept).get(name, Instant::now()) {
+            return known;
+        }
+        let (lookup, begun) = self.lookup(account, name);
+        timeout(within, lookup).await.unwrap_or_else(|_| {
+            Err(if begun.load(Ordering::Relaxed) { NameFault::NoAnswer } else { NameFault::NoPlace })
+        })
+    }
+
+    /// Reads the system's configuration again if it has changed; to be called now and then.
+    pub(super) fn refresh(&self) {
+        let now = Files::now();
+        let mut files = lock(&self.0.files);
+        if *files != now {
+            *files = now;
+            self.0.upstream.store(Arc::new(Upstream::new(&self.0.servers)));
+            lock(&self.0.kept).clear();
+            tracing::info!("host names: the system's configuration has changed and was read again");
+        }
+    }
+
+    /// One lookup for all attempts of an account at the same name.
+    fn lookup(&self, account: AccountId, name: &str) -> (Lookup, Arc<AtomicBool>) {
+        let key = (account, Arc::from(name));
+        let mut under_way = lock(&self.0.under_way);
+        if let Some(running) = under_way.get(&key)
+            && let Some(lookup) = running.lookup.upgrade()
+        {
+            return (lookup, Arc::clone(&running.begun));
+        }
+        let begun = Arc::new(AtomicBool::new(false));
+        let lookup = self.clone().look_up(account, Arc::clone(&key.1), Arc::clone(&begun)).boxed().shared();
+        if under_way.len() >= TIDY_ABOVE {
+            under_way.retain(|_, running| running.lookup.upgrade().is_some());
+        }
+        if let Some(weak) = lookup.downgrade() {
+            under_way.insert(key, UnderWay { lookup: weak, begun: Arc::clone(&begun) });
+        }
+        (lookup, begun)
+    }
+
+    async fn look_up(self, account: AccountId, name: Arc<str>, begun: Arc<AtomicBool>) -> Looked {
+        let own = self.places_of(account);
+        // Its own place first: what waits for a place of all accounts is bounded for each account, too.
+        let (Ok(_own), Ok(_place)) = (own.acquire().await, self.0.places.acquire().await) else {
+            return Err(NameFault::NoPlace);
+        };
+        begun.store(true, Ordering::Relaxed);
+        let upstream = self.0.upstream.load_full();
+        let asked = timeout(LOOKUP_WITHIN, upstream.look_up(&name)).await;
+        let (looked, lifetime) = asked.unwrap_or((Err(NameFault::NoAnswer), Lifetime::NONE));
+        lock(&self.0.kept).put(&name, looked.clone(), lifetime, Instant::now());
+        lock(&self.0.under_way).remove(&(account, name));
+        looked
+    }
+
+    fn places_of(&self, account: AccountId) -> Arc<Semaphore> {
+        let mut all = lock(&self.0.places_of);
+        if all.len() >= TIDY_ABOVE {
+            all.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        Arc::clone(all.entry(account).or_insert_with(|| Arc::new(Semaphore::new(self.0.places_per_account))))
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

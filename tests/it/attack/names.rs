@@ -1,0 +1,94 @@
+//! Lookups of host names are bounded for each account: names that nobody answers for keep no other tenant waiting.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::app::{Api, TestApp, call_event};
+use crate::support::dns::{NameServer, Says};
+use crate::support::process::Process;
+use crate::support::receiver::{Mood, Receiver};
+use crate::support::wait::eventually_true;
+
+/// Names below `dead.example` get no answer, `none.example` does not exist, all others are this machine.
+async fn name_server(ttl_s: u32) -> NameServer {
+    NameServer::start(move |name| match name {
+        dead if dead.ends_with("dead.example") => Says::Nothing,
+        "none.example" => Says::Code(3),
+        _ => Says::Addresses(vec![Ipv4Addr::LOCALHOST], ttl_s),
+    })
+    .await
+}
+
+fn by_name(name: &str, receiver: &Receiver, path: &str) -> String {
+    format!("http://{name}:{}{path}", receiver.address().port())
+}
+
+/// An account below the master's and a client that is logged in with its own key.
+async fn tenant(process: &Process, master: &Api, name: &str) -> Api {
+    let account = master.account_below(&master.account, name).await;
+    let path = format!("/v2/accounts/{account}/api_keys");
+    let made = master.call("PUT", &path, Some(json!({"data": {}}))).await;
+    process.api_with(made.data()["api_key"].as_str().unwrap()).await
+}
+
+#[tokio::test]
+async fn names_that_are_never_answered_keep_no_other_tenant_waiting() {
+    let (names, receiver) = (name_server(0).await, Receiver::start().await);
+    // Each delivery needs a connection of its own, and so a lookup.
+    receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[names.setting()]).await;
+    let master = process.api().await;
+    let attacker = tenant(&process, &master, "attacker").await;
+    let victim = tenant(&process, &master, "victim").await;
+    for n in 0..32 {
+        attacker.hook(json!({"uri": format!("http://h{n}.dead.example/")})).await;
+    }
+    let hook = victim.hook(json!({"uri": by_name("hooks.victim.example", &receiver, "/")})).await;
+    let events: Vec<Value> = (0..1200).map(|n| call_event("CHANNEL_CREATE", &format!("a{n}"), n)).collect();
+    attacker.publish(&events).await;
+    eventually_true("the attacker's names are asked for", Duration::from_secs(20), || {
+        (0..32).all(|n| names.asked(&format!("h{n}.dead.example")) > 0)
+    })
+    .await;
+    for n in 0..10 {
+        victim.publish(&[call_event("CHANNEL_CREATE", &format!("v{n}"), n)]).await;
+        // One by one: each meets the attacker's lookups as they are then.
+        receiver.wait_for(usize::try_from(n).unwrap() + 1, Duration::from_secs(10)).await;
+    }
+    let attempts = victim.own("GET", &format!("/webhooks/{hook}/attempts"), None).await;
+    let failed = attempts.data().as_array().unwrap().iter().filter(|a| a["result"] != "success").count();
+    assert_eq!(failed, 0, "{}", attempts.data());
+    let document = victim.own("GET", &format!("/webhooks/{hook}"), None).await;
+    assert_ne!(document.data()["enabled"], false, "{}", document.data());
+}
+
+#[tokio::test]
+async fn an_answer_is_used_for_its_ttl_and_many_attempts_are_one_lookup() {
+    let (names, receiver) = (name_server(600).await, Receiver::start().await);
+    receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
+    let app = TestApp::with(&[&names.setting()]).await;
+    app.api.hook(json!({"uri": by_name("hooks.example", &receiver, "/"), "ordering": "none"})).await;
+    let events: Vec<Value> = (0..50).map(|n| call_event("CHANNEL_CREATE", &format!("c{n}"), n)).collect();
+    app.api.publish(&events).await;
+    receiver.wait_for(50, Duration::from_secs(20)).await;
+    assert_eq!(names.asked("hooks.example"), 1);
+}
+
+#[tokio::test]
+async fn a_name_leads_to_no_address_that_the_guard_forbids() {
+    let inside = Receiver::start().await;
+    let names = NameServer::start(|_| Says::Addresses(vec![Ipv4Addr::LOCALHOST], 0)).await;
+    let app = TestApp::with(&[&names.setting(), "delivery.allow_addresses=[\"127.9.9.9/32\"]"]).await;
+    let hook = app.api.hook(json!({"uri": by_name("hooks.example", &inside, "/")})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    let path = format!("/webhooks/{hook}/attempts");
+    crate::support::wait::eventually("the attempt is refused", Duration::from_secs(20), || async {
+        let attempts = app.api.own("GET", &path, None).await;
+        attempts.body["data"][0]["client_error"].as_str().filter(|e| *e == "forbidden_address").map(|_| ())
+    })
+    .await;
+    assert_eq!(inside.count(), 0);
+}

@@ -1,0 +1,170 @@
+//! Receivers as they are: what is wrong with one is said so that a person can mend it, and what is usual is no failure.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde_json::{Value, json};
+use switchhook::tasks::{Stop, Tasks};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::support::app::{Api, TestApp, call_event};
+use crate::support::dns::{NameServer, Says};
+use crate::support::look::{attempts_when, settled};
+use crate::support::process::Process;
+
+/// Serves connections on a free port until it is dropped.
+struct Listening(SocketAddr, #[expect(dead_code, reason = "ends the listener")] tokio_util::sync::DropGuard);
+
+async fn listening<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Listening
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
+    let stopped = stop.clone();
+    let serving = async move {
+        let mut open = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.spawn(serve(stream));
+        }
+    };
+    drop(Tasks::new().spawn("raw", async move { stopped.run_until_cancelled_owned(serving).await }));
+    Listening(address, stop.drop_guard())
+}
+
+/// Answers the first bytes of every connection with these and closes it.
+async fn saying(answer: &'static [u8]) -> Listening {
+    listening(move |mut stream| async move {
+        drop(stream.read(&mut [0; 4096]).await);
+        drop(stream.write_all(answer).await);
+        drop(stream.shutdown().await);
+    })
+    .await
+}
+
+/// What the one attempt of a hook with this URI says.
+async fn client_error(api: &Api, uri: &str) -> String {
+    let hook = api.hook(json!({"uri": uri, "retries": 1})).await;
+    api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    let row = attempts_when(api, &hook, 1).await.remove(0);
+    let deleted = api.own("DELETE", &format!("/webhooks/{hook}"), None).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+    format!("{}: {}", row["client_error"].as_str().unwrap(), row["client_error_detail"])
+}
+
+fn assert_says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is missing in {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_shown_as_what_it_is() {
+    let app = TestApp::start().await;
+    let php = saying(b"PHP Warning:  Undefined \"x\"\r\nHTTP/1.1 200 OK\r\n\r\n").await;
+    let said = client_error(&app.api, &format!("http://{}/", php.0)).await;
+    assert_says(&said, &["not_http", "answer is not HTTP: ", "PHP Warning:  Undefined"]);
+    let tls_alert = saying(&[0x15, 3, 3, 0, 2, 2, 22]).await;
+    let said = client_error(&app.api, &format!("http://{}/", tls_alert.0)).await;
+    assert_says(&said, &["https_expected", "use https://"]);
+    let plain = saying(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    let said = client_error(&app.api, &format!("https://{}/", plain.0)).await;
+    assert_says(&said, &["failed_connect: not_tls", "does not speak TLS"]);
+    let chunks = saying(b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").await;
+    let said = client_error(&app.api, &format!("http://{}/", chunks.0)).await;
+    assert_says(&said, &["not_http", "body is malformed"]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_name_is_told_apart() {
+    let names = NameServer::start(|name| match name {
+        "none.example" => Says::Code(3),
+        "failing.example" => Says::Code(2),
+        "silent.example" => Says::Nothing,
+        _ => Says::Addresses(vec![Ipv4Addr::LOCALHOST], 60),
+    })
+    .await;
+    let app = TestApp::with(&[&names.setting(), "delivery.connect_timeout_ms=1000"]).await;
+    for (name, parts) in [
+        ("none.example", ["failed_connect: nxdomain", "does not exist"]),
+        ("failing.example", ["failed_connect: name_server_failed", "name server failed"]),
+        ("silent.example", ["failed_connect: name_server_timeout", "no answer from the name server"]),
+    ] {
+        assert_says(&client_error(&app.api, &format!("http://{name}/")).await, &parts);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_said_to_have_expired_and_when() {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 2, 3));
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let tls = listening(move |stream| {
+        let accepting = acceptor.accept(stream);
+        async move { drop(accepting.await) }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let trusted = dir.path().join("trusted.pem");
+    std::fs::write(&trusted, certificate.pem()).unwrap();
+    let trust = [("SSL_CERT_FILE", trusted.to_str().unwrap().to_owned())];
+    let process = Process::serve_in(&trust, &dir.path().join("data"), &[]).await;
+    let said = client_error(&process.api().await, &format!("https://localhost:{}/", tls.0.port())).await;
+    assert_says(&said, &["certificate_expired", "certificate expired on", "03 Feb 2021"]);
+}
+
+/// Answers one request on each connection, then closes it when the next one comes, with or without reading that.
+async fn closing_under_requests(reads: bool, met: Arc<AtomicUsize>) -> Listening {
+    listening(move |mut stream| {
+        let met = Arc::clone(&met);
+        async move {
+            drop(stream.read(&mut [0; 8192]).await);
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await);
+            if stream.peek(&mut [0; 1]).await.is_ok_and(|came| came > 0) {
+                met.fetch_add(1, Ordering::Relaxed);
+                if reads {
+                    drop(stream.read(&mut [0; 8192]).await);
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_receiver_that_closes_kept_connections_under_requests_has_not_failed() {
+    let app = TestApp::with(&["disable.failure_count=1"]).await;
+    for reads in [false, true] {
+        let met = Arc::new(AtomicUsize::new(0));
+        let receiver = closing_under_requests(reads, Arc::clone(&met)).await;
+        let uri = format!("http://{}/", receiver.0);
+        let hook = app.api.hook(json!({"uri": uri, "ordering": "hook"})).await;
+        for n in 0..12 {
+            app.api.publish(&[call_event("CHANNEL_CREATE", "c", n)]).await;
+            settled(&app.api, &hook).await;
+        }
+        let rows = attempts_when(&app.api, &hook, 12).await;
+        let failed: Vec<&Value> = rows.iter().filter(|row| row["result"] != "success").collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        // After three of these, each request gets a connection of its own.
+        let met = met.load(Ordering::Relaxed);
+        assert!((1..=3).contains(&met), "{met} requests met a closing connection");
+        app.api.own("DELETE", &format!("/webhooks/{hook}"), None).await;
+    }
+}
