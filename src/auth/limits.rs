@@ -32,11 +32,14 @@ pub enum Purpose {
     LogIn(u64),
 }
 
+/// Where wrong credentials came from, and for which account, when they named one.
+type Tried = (IpAddr, Option<AccountId>);
+
 /// The buckets.
 #[derive(Debug)]
 pub(super) struct Limits {
     requests: Option<Mutex<Buckets<Client>>>,
-    wrong: Option<Mutex<Buckets<(IpAddr, Option<AccountId>)>>>,
+    wrong: Option<Mutex<Buckets<Tried>>>,
 }
 
 impl Limits {
@@ -82,6 +85,7 @@ impl Auth {
 
     /// Remembers that wrong credentials came from this address; for which account, when they named one. False: too many
     /// have come already.
+    #[must_use]
     pub fn tried_in_vain(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
         let (key, now_us) = ((network(address), account), self.options.steady.now_us());
         self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).take(key, 1, now_us).is_ok())

@@ -235,13 +235,6 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Attempts, _) => attempts::list(call, None).await,
         (Resource::HookAttempts(id), _) => attempts::list(call, Some(id)).await,
         (Resource::Admin(what), _) => admin::answer(call, *what).await,
-        (Resource::Events, "GET") => search::list(call).await,
-        (Resource::Event(id), _) => search::read(call, id).await,
-        (Resource::Quarantine, _) => search::quarantine(call).await,
-        (Resource::Quarantined(id), _) => search::quarantined(call, id).await,
-        (Resource::QuarantineOf, _) => search::quarantine_of(call).await,
-        (Resource::QuarantinedOf(id), _) => search::quarantined_of(call, id).await,
-        (Resource::Events, _) => events::create(call).await,
         (Resource::Channels, _) => channels::list(call).await,
         (Resource::Channel(id), "GET") => channels::read(call, id).await,
         (Resource::Channel(id), "PUT") => channels::flow(call, id).await,
@@ -250,6 +243,24 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Sessions, _) => websockets::list(call),
         (Resource::Session(id), "GET") => websockets::read(call, id),
         (Resource::Session(id), _) => websockets::close(call, id),
+        (other, _) => dispatch_of_events(call, other, method).await,
+    }
+}
+
+/// Events, those in quarantine included.
+async fn dispatch_of_events(
+    call: &Call<'_>,
+    resource: &Resource,
+    method: &Method,
+) -> Result<Reply, ApiError> {
+    match (resource, method.as_str()) {
+        (Resource::Events, "GET") => search::list(call).await,
+        (Resource::Event(id), _) => search::read(call, id).await,
+        (Resource::Quarantine, _) => search::quarantine(call).await,
+        (Resource::Quarantined(id), _) => search::quarantined(call, id).await,
+        (Resource::QuarantineOf, _) => search::quarantine_of(call).await,
+        (Resource::QuarantinedOf(id), _) => search::quarantined_of(call, id).await,
+        (Resource::Events, _) => events::create(call).await,
         (of_hook, _) => dispatch_of_hook(call, of_hook, method).await,
     }
 }

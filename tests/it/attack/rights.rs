@@ -31,8 +31,9 @@ async fn admin(app: &TestApp, tenant: &Api, name: &str) -> (Api, String) {
     let users = format!("/v2/accounts/{}/users", tenant.account);
     let user = json!({"username": name, "password": "correct horse", "priv_level": "admin"});
     let made = done(tenant.call("PUT", &users, Some(json!({"data": user}))).await);
-    let hash: String =
-        Md5::digest(format!("{name}:correct horse")).iter().map(|b| format!("{b:02x}")).collect();
+    let hash: String = Md5::digest(format!("{name}:correct horse"))
+        .iter()
+        .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
     let account = done(tenant.own("GET", "", None).await);
     let data = json!({"credentials": hash, "account_name": account["data"]["name"]});
     let logged_in = done(app.anonymous().call("PUT", "/v2/user_auth", Some(json!({"data": data}))).await);
