@@ -128,7 +128,6 @@ fn what_nobody_can_subscribe_to_has_no_topic() {
         ("configuration", "db_created"),
         ("configuration", "doc_type_update"),
         ("conference", "participants_resp"),
-        ("notification", "webhook"),
         ("notification", "nothing_known"),
         ("presence", "probe"),
         ("sms", "nothing_known"),

@@ -138,7 +138,7 @@ async fn what_is_wrong_with_a_user_is_named() {
     let refused =
         test.call("PUT", &users, json!({"password": "short", "priv_level": "god", "enabled": 1})).await;
     let fields: Vec<_> = refused.body["data"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!((refused.status, fields.len()), (400, 4), "{refused:?}");
+    assert_eq!((refused.status, fields.len()), (400, 6), "{refused:?}");
     let twice =
         json!({"username": "ALICE", "first_name": "A", "last_name": "B", "password": "correct horse"});
     assert!(test.call("PUT", &users, twice).await.body["data"]["username"]["unique"].is_object());

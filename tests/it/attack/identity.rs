@@ -140,7 +140,12 @@ async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
     let make = |number: usize| {
         let (path, data) = match number % 2 {
             0 => ("webhooks", json!({"name": "n", "uri": "http://127.0.0.1:9/", "hook": "all"})),
-            _ => ("users", json!({"username": format!("eve{number}"), "password": "correct horse"})),
+            _ => (
+                "users",
+                json!({
+                    "username": format!("eve{number}"), "password": "correct horse", "first_name": "Eve", "last_name": "X",
+                }),
+            ),
         };
         let (client, path) = (&app.api, format!("{account}/{path}"));
         async move { client.call("PUT", &path, Some(json!({"data": data}))).await.status }

@@ -26,10 +26,17 @@ fn done(answer: crate::support::app::Answer) -> Value {
     answer.body
 }
 
+/// The body of a change; a deletion has none.
+fn body(data: Value) -> Option<Value> {
+    (!data.is_null()).then(|| json!({"data": data}))
+}
+
 /// An admin of an account, logged in by name and password; the user's path.
 async fn admin(app: &TestApp, tenant: &Api, name: &str) -> (Api, String) {
     let users = format!("/v2/accounts/{}/users", tenant.account);
-    let user = json!({"username": name, "password": "correct horse", "priv_level": "admin"});
+    let user = json!({
+        "username": name, "password": "correct horse", "priv_level": "admin", "first_name": "A", "last_name": "B",
+    });
     let made = done(tenant.call("PUT", &users, Some(json!({"data": user}))).await);
     let hash: String = Md5::digest(format!("{name}:correct horse"))
         .iter()
@@ -59,7 +66,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             let (api, key) = tenant(&app, &format!("key {name}")).await;
             let mut client = listening(&app, &api).await;
             let path = format!("{key}{below}");
-            done(master.call(verb, &path, Some(json!({"data": data}))).await);
+            done(master.call(verb, &path, body(data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: key {name}");
         }
         for (name, verb, data) in [
@@ -70,7 +77,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             let (own, _) = tenant(&app, &format!("user {name}")).await;
             let (api, user) = admin(&app, &own, name).await;
             let mut client = listening(&app, &api).await;
-            done(own.call(verb, &user, Some(json!({"data": data}))).await);
+            done(own.call(verb, &user, body(data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: user {name}");
         }
         for (name, verb, data) in
@@ -79,7 +86,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             let (api, _) = tenant(&app, &format!("account {name}")).await;
             let mut client = listening(&app, &api).await;
             let path = format!("/v2/accounts/{}", api.account);
-            done(master.call(verb, &path, Some(json!({"data": data}))).await);
+            done(master.call(verb, &path, body(data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: account {name}");
         }
         let (api, _) = tenant(&app, "token revoked").await;
