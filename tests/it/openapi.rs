@@ -216,7 +216,10 @@ async fn examples_fit_their_schemas_and_what_is_no_such_thing_does_not() {
     for operation in operations(&document) {
         if let Some(body) = operation.described.get("requestBody") {
             let media = &body["content"]["application/json"];
-            fits(&media["schema"], &media["example"]);
+            // A body that holds a token has no example: the token would have to be a good one.
+            if let Some(example) = media.get("example") {
+                fits(&media["schema"], example);
+            }
         }
     }
     let queue = &document["components"]["schemas"]["Queue"];
