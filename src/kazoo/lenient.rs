@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::Value;
 
 /// The name under which `serde_json` hands out a number with its digits as they came. No event has a member of this
-/// name: [`super::reading`] sees to it.
+/// name: [`super::reading()`] sees to it.
 pub(super) const NUMBER: &str = "$serde_json::private::Number";
 
 /// A text, or a number or boolean written as one. Absent, `null`, empty and structured values are all none.

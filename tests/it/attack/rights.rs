@@ -27,7 +27,7 @@ fn done(answer: crate::support::app::Answer) -> Value {
 }
 
 /// The body of a change; a deletion has none.
-fn body(data: Value) -> Option<Value> {
+fn body(data: &Value) -> Option<Value> {
     (!data.is_null()).then(|| json!({"data": data}))
 }
 
@@ -66,7 +66,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             let (api, key) = tenant(&app, &format!("key {name}")).await;
             let mut client = listening(&app, &api).await;
             let path = format!("{key}{below}");
-            done(master.call(verb, &path, body(data)).await);
+            done(master.call(verb, &path, body(&data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: key {name}");
         }
         for (name, verb, data) in [
@@ -77,7 +77,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             let (own, _) = tenant(&app, &format!("user {name}")).await;
             let (api, user) = admin(&app, &own, name).await;
             let mut client = listening(&app, &api).await;
-            done(own.call(verb, &user, body(data)).await);
+            done(own.call(verb, &user, body(&data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: user {name}");
         }
         for (name, verb, data) in
@@ -86,7 +86,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             let (api, _) = tenant(&app, &format!("account {name}")).await;
             let mut client = listening(&app, &api).await;
             let path = format!("/v2/accounts/{}", api.account);
-            done(master.call(verb, &path, body(data)).await);
+            done(master.call(verb, &path, body(&data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: account {name}");
         }
         let (api, _) = tenant(&app, "token revoked").await;
