@@ -282,6 +282,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         events: events.clone(),
         max_bytes: Arc::clone(&retention.max_bytes),
         percent: config.retention.max_account_percent,
+        master: state.settings().master,
     };
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());

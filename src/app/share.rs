@@ -15,6 +15,8 @@ pub(super) struct AccountShare {
     pub(super) max_bytes: Arc<AtomicU64>,
     /// Of that, the part of one account.
     pub(super) percent: u64,
+    /// The operator's own account, which decides what it keeps: the rule does not bind it.
+    pub(super) master: AccountId,
 }
 
 impl AccountShare {
@@ -24,6 +26,7 @@ impl AccountShare {
         let used = self.events.stats().bytes.saturating_add(bytes);
         let part = |percent: u64| most / 100 * percent;
         self.percent < 100
+            && account != self.master
             && used > part(90)
             && self.events.bytes_of(account.tag()).saturating_add(bytes) > part(self.percent)
     }

@@ -165,7 +165,12 @@ async fn sessions_leave_half_of_the_open_files_to_the_rest() {
     let mut clients = Vec::new();
     let refused = loop {
         match Client::try_connect(process.websocket(), &[]).await {
-            Ok(client) => clients.push(client),
+            // A session without a token would give way to the next one.
+            Ok(client) => {
+                let mut client = client.with_token(api.token());
+                assert_eq!(client.ask(json!({"action": "ping"})).await["status"], "success");
+                clients.push(client);
+            }
             Err(status) => break status,
         }
     };

@@ -69,7 +69,8 @@ impl Client {
         }
     }
 
-    fn with_token(mut self, token: &str) -> Self {
+    /// The same client, whose frames bring a token.
+    pub fn with_token(mut self, token: &str) -> Self {
         token.clone_into(&mut self.token);
         self
     }
