@@ -98,10 +98,10 @@ impl Pattern {
     }
 
     /// Whether only an admin may subscribe to this. A notification may hold what lets its reader in, such as the link
-    /// that sets a new password.
+    /// that sets a new password, and a message the code of a second factor.
     #[must_use]
     pub fn is_for_admins(&self) -> bool {
-        self.kind == TopicKind::Notification
+        matches!(self.kind, TopicKind::Notification | TopicKind::Message)
     }
 
     /// The server's form of this pattern in which an event was found; `account`: none for all.

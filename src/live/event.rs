@@ -117,6 +117,11 @@ fn json(text: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
     use crate::model::{Encoding, Id, Source};
 
@@ -147,6 +152,23 @@ pub(super) mod tests {
             body,
         };
         Record { offset, time_us: 0, tag: event.tag(), flags: 0, payload: event.encode().into() }
+    }
+
+    #[test]
+    fn an_event_that_came_packed_is_shown_unpacked() {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(br#"{"Event-Category":"mms","Body":"hello"}"#).unwrap();
+        let packed = packed.finish().unwrap();
+        let plain = record(1, 0, "inbound", &packed);
+        let event = Event::decode(&plain.payload).unwrap();
+        let event = Event { encoding: Encoding::Gzip, category: "mms", ..event };
+        let record = Record { payload: event.encode().into(), ..plain.clone() };
+        let pattern = Pattern::parse("mms.*.*").unwrap();
+        let asked = Asked { binding: "mms.*.*", pattern: &pattern, account: None, replayed: false };
+        let frame =
+            LiveEvent::of(&record, |_| true).unwrap().frame(&LogIds::new(0, Vec::new()), &asked).unwrap();
+        let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
+        assert_eq!(frame["data"]["body"], "hello");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Operation<'_> {
         }
         // No token of a document is good anywhere.
         if self.path == "/v2/auth/tokeninfo" {
-            return 400;
+            return if self.method == "GET" { 400 } else { 401 };
         }
         if self.path.contains("/quarantine/")
             || self.path.ends_with("{session_id}") && self.method == "DELETE"

@@ -3,6 +3,7 @@
 //! Each test keeps the smallest input of a public report or of a client that was run unmodified.
 
 mod broker;
+mod browser;
 mod clients;
 mod clocks;
 mod health;

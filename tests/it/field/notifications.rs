@@ -3,11 +3,18 @@
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, call_event};
+use crate::support::process::Process;
+use crate::support::websocket::Client;
 
 fn voicemail(account: &str, number: u64) -> Value {
     json!({"App-Name": "callflow", "App-Version": "5", "Event-Category": "notification", "Event-Name": "voicemail_new",
         "Msg-ID": format!("v{number}"), "Account-ID": account, "Account-DB": "x", "Voicemail-ID": "202611-1",
         "Voicemail-Box": number.to_string(), "Server-ID": "secret"})
+}
+
+fn alert(account: &str, subject: &str) -> Value {
+    json!({"App-Name": "ecallmgr", "App-Version": "5", "Event-Category": "notification", "Event-Name": "system_alert",
+        "Msg-ID": format!("alert-{subject}"), "Account-ID": account, "Subject": subject, "Message": "a node is gone"})
 }
 
 fn message(account: &str, category: &str) -> Value {
@@ -79,4 +86,86 @@ async fn every_listed_type_can_be_subscribed_to_and_an_unknown_one_is_refused() 
         assert_eq!(reply["status"], "error", "{binding}: {reply}");
     }
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_voicemail_and_a_system_alert_reach_a_websocket_and_are_resumed_by_event_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let account = api.account.clone();
+    let mut client = Client::connect(process.websocket(), api.token()).await;
+    client.subscribe(&account, "notification.voicemail_new", json!({})).await;
+    client.subscribe(&account, "notification.*", json!({})).await;
+    api.publish(&[voicemail(&account, 142)]).await;
+    let frames = client.events(2).await;
+    assert_eq!(frames[0]["subscribed_key"], "notification.voicemail_new", "{frames:?}");
+    assert_eq!(frames[1]["subscribed_key"], "notification.*");
+    assert_eq!(frames[0]["subscription_key"], format!("notification.{account}.voicemail_new"));
+    assert_eq!(frames[0]["routing_key"], "notifications.voicemail.new");
+    assert_eq!((&frames[0]["name"], &frames[0]["action"]), (&json!("voicemail_new"), &json!("event")));
+    assert_eq!(frames[0]["data"]["voicemail_box"], "142");
+    assert_eq!(frames[0]["data"]["event_name"], "voicemail_new", "what Monster UI reads");
+    assert!(frames[0]["data"].get("server_id").is_none(), "{}", frames[0]);
+    let seen = frames[1]["event_id"].clone();
+    drop(client);
+
+    // Missed while the client is away and the program is killed.
+    api.publish(&[alert(&account, "disk"), voicemail(&account, 177)]).await;
+    process.kill();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let mut client = Client::connect(process.websocket(), api.token()).await;
+    client.subscribe(&account, "notification.*", json!({"after": seen})).await;
+    let missed = client.events(2).await;
+    let told: Vec<_> = missed.iter().map(|frame| (&frame["name"], &frame["replayed"])).collect();
+    let (alert_name, voicemail_name) = (json!("system_alert"), json!("voicemail_new"));
+    assert_eq!(told, [(&alert_name, &json!(true)), (&voicemail_name, &json!(true))]);
+    assert_eq!(missed[0]["data"]["subject"], "disk");
+    client.has_no_more().await;
+    api.publish(&[alert(&account, "again")]).await;
+    let live = client.event().await;
+    assert_eq!((&live["data"]["subject"], live.get("replayed")), (&json!("again"), None));
+}
+
+#[tokio::test]
+async fn notifications_stay_with_the_accounts_of_the_session_and_its_administrators() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let (one, other) =
+        (api.account_below(&api.account, "one").await, api.account_below(&api.account, "other").await);
+    let key = api.below(one.clone()).own("PUT", "/api_keys", Some(json!({"data": {}}))).await;
+    let tenant = process.api_with(key.data()["api_key"].as_str().unwrap()).await;
+    let mut client = Client::connect(process.websocket(), tenant.token()).await;
+    client.subscribe(&one, "notification.*", json!({})).await;
+    for account in [other.as_str(), "*", api.account.as_str()] {
+        let data = json!({"account_id": account, "binding": "notification.*"});
+        let refused = client.ask(json!({"action": "subscribe", "data": data})).await;
+        assert_eq!(refused["status"], "error", "{account}: {refused}");
+    }
+    api.below(other.clone()).publish(&[voicemail(&other, 1)]).await;
+    api.publish(&[alert(&api.account, "for the operator")]).await;
+    api.below(one.clone()).publish(&[voicemail(&one, 2)]).await;
+    assert_eq!(client.event().await["data"]["voicemail_box"], "2", "the first that this session sees");
+    client.has_no_more().await;
+
+    // A link for a new password must not reach a user who may only look.
+    let user = json!({"data": {
+        "username": "alice", "first_name": "Alice", "last_name": "Ash", "password": "correct horse",
+    }});
+    assert_eq!(tenant.own("PUT", "/users", Some(user)).await.status, 201);
+    // MD5 of `alice:correct horse`.
+    let credentials = json!({"credentials": "23faea553e61d105a779b78a1f289030", "account_name": "one"});
+    let user = tenant.call("PUT", "/v2/user_auth", Some(json!({"data": credentials}))).await;
+    assert_eq!(user.status, 201, "{user:?}");
+    let token = user.body["auth_token"].as_str().unwrap();
+    let mut client = Client::connect(process.websocket(), token).await;
+    client.subscribe(&one, "call.*.*", json!({})).await;
+    for binding in ["notification.password_recovery", "notification.*", "sms.inbound.*", "mms.*.*"] {
+        let data = json!({"account_id": one, "binding": binding});
+        let refused = client.ask(json!({"action": "subscribe", "data": data})).await;
+        let error = format!("binding {binding} is for admins of the account only");
+        assert_eq!(refused["data"]["errors"][0], error, "{refused}");
+    }
 }

@@ -1,0 +1,114 @@
+//! A real browser as the client: the requests of a web interface for KAZOO, from another origin, against the built
+//! program. Headers that a browser adds, preflights that it makes and answers that it withholds are all real.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use md5::{Digest as _, Md5};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::app::call_event;
+use crate::support::process::Process;
+use crate::support::receiver::{Mood, Receiver, Request};
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+/// What the browser does; it says there what each step is.
+const PAGE: &str = include_str!("../../clients/browser.html");
+/// A first start of the browser takes some seconds, and minutes on a busy machine.
+const WITHIN: Duration = Duration::from_secs(180);
+
+/// A browser without a window, which ends with the test.
+struct Browser {
+    child: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    fn open(uri: &str) -> Self {
+        assert!(Path::new(CHROMIUM).exists(), "{CHROMIUM} is missing: `./test` installs chromium");
+        let profile = TempDir::with_prefix("switchhook-browser-").unwrap();
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", CHROMIUM])
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .arg("--disable-dev-shm-usage")
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(uri)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("setpriv starts");
+        Self { child, _profile: profile }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a client sends of a password.
+fn credentials(name: &str, password: &str) -> String {
+    format!("{:x}", Md5::digest(format!("{name}:{password}")))
+}
+
+#[tokio::test]
+async fn a_browser_client_of_kazoo_runs_on_switchhook_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &["rate_limit.burst=100".to_owned()]).await;
+    let api = process.api().await;
+    let account = api.account_below(&api.account, "Lindenhof Bakery").await;
+    let api = api.below(account.clone());
+    for (name, level) in [("clerk", "user"), ("admin", "admin")] {
+        let user = json!({"data": {
+            "username": name, "first_name": "A", "last_name": "B", "password": "correct horse", "priv_level": level,
+        }});
+        let made = api.own("PUT", "/users", Some(user)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    let receiver = Receiver::start().await;
+    let settings = json!({
+        "api": format!("http://{}", process.address()),
+        "socket": format!("ws://{}/", process.websocket()),
+        "receiver": receiver.uri("/hook"),
+        "account_name": "Lindenhof Bakery",
+        "credentials": {
+            "clerk": credentials("clerk", "correct horse"), "admin": credentials("admin", "correct horse"),
+        },
+    });
+    let page = PAGE.replace("/*SETTINGS*/ {}", &settings.to_string());
+    assert_ne!(page, PAGE);
+    receiver.mood_at("/page", Mood::answer(200, &[("content-type", "text/html; charset=utf-8")], &page));
+    let _browser = Browser::open(&receiver.uri("/page"));
+
+    // Ready, or ended before it was.
+    let told = receiver.wait_until(WITHIN, |seen| is_told(seen, "/ready") || is_told(seen, "/result")).await;
+    assert!(is_told(&told, "/ready"), "{}", result(&told));
+    let voicemail = json!({
+        "App-Name": "voicemail", "App-Version": "5.0.0", "Msg-ID": "vm-1", "Event-Category": "notification",
+        "Event-Name": "voicemail_new", "Account-ID": account, "Voicemail-Box": "box", "Call-ID": "c@1",
+    });
+    api.publish(&[call_event("CHANNEL_CREATE", "c@1", 1), voicemail]).await;
+    let told = receiver.wait_until(WITHIN, |seen| is_told(seen, "/result")).await;
+    let result = result(&told);
+    assert_eq!(result["error"], Value::Null, "{result}");
+    assert!(result["steps"].as_array().unwrap().iter().all(|step| step["holds"] == true), "{result}");
+    let delivered = receiver.requests_at("/hook");
+    assert_eq!(delivered[0].header("x-from-form"), Some("yes"), "{delivered:?}");
+}
+
+fn is_told(told: &[Request], path: &str) -> bool {
+    told.iter().any(|request| request.path == path)
+}
+
+/// What the page says of itself.
+fn result(told: &[Request]) -> Value {
+    let last = told.iter().rfind(|request| request.path == "/result");
+    last.map(|request| serde_json::from_str(request.text()).unwrap()).unwrap_or_default()
+}
