@@ -26,14 +26,6 @@ pub(super) async fn app(broker: &Broker, more: &[&str]) -> TestApp {
     app
 }
 
-/// An account below the client's, and a client of its own.
-pub(super) async fn tenant(app: &TestApp, name: &str) -> Api {
-    let account = app.api.account_below(&app.api.account, name).await;
-    let body = json!({"data": {"name": "k"}});
-    let key = app.api.call("PUT", &format!("/v2/accounts/{account}/api_keys"), Some(body)).await;
-    app.client_with(key.data()["api_key"].as_str().unwrap()).await
-}
-
 /// The details' text of a refusal.
 fn said(answer: &Answer) -> &str {
     answer.data()["message"].as_str().unwrap_or_default()
@@ -59,7 +51,7 @@ async fn broker_carries_every_command_to_the_switch_of_the_call() {
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app = app(&broker, &["commands.timeout_ms=500"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;
-    let owner = tenant(&app, "owner").await;
+    let owner = app.api.tenant("owner").await;
     call_is_known(&publisher, &owner, "leg.7@x").await;
     // Whose it is comes from the log: no switch is needed for that.
     *switch.mood.lock().unwrap() = Mood::Silent;
@@ -123,7 +115,7 @@ async fn broker_gets_no_command_for_another_tenants_channel() {
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app = app(&broker, &["commands.timeout_ms=500"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;
-    let (owner, other) = (tenant(&app, "owner").await, tenant(&app, "other").await);
+    let (owner, other) = (app.api.tenant("owner").await, app.api.tenant("other").await);
     call_is_known(&publisher, &owner, "logged").await;
     // One call is known from the log, one to the switch only, one belongs to nobody.
     switch.call("logged", &owner.account, "x");

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::commands::{app, call_is_known, tenant};
+use super::commands::{app, call_is_known};
 use super::support::app::{Api, TestApp, call_event};
 use super::support::broker::Broker;
 use super::support::publisher::Publisher;
@@ -32,7 +32,7 @@ async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app = app(&broker, &["commands.timeout_ms=500"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;
-    let (owner, other) = (tenant(&app, "owner").await, tenant(&app, "other").await);
+    let (owner, other) = (app.api.tenant("owner").await, app.api.tenant("other").await);
     call_is_known(&publisher, &owner, "leg.7@x").await;
     switch.call("asked", &owner.account, "");
     let (mut client_of_owner, mut client_of_other) = (client(&app, &owner).await, client(&app, &other).await);
@@ -76,7 +76,7 @@ async fn broker_questions_for_a_command_hold_up_neither_events_nor_replies() {
     let mut app = app(&broker, &["commands.timeout_ms=60000", "websocket.max_commands=2"]).await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     *switch.mood.lock().unwrap() = Mood::Silent;
-    let owner = tenant(&app, "owner").await;
+    let owner = app.api.tenant("owner").await;
     switch.call("c", &owner.account, "");
     let mut client = client(&app, &owner).await;
     client.subscribe(&owner.account, "call.*.*", Value::Null).await;

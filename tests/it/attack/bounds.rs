@@ -12,15 +12,6 @@ use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 use crate::torture::small_disk::SmallDisk;
 
-/// An account below the master's and a client that is logged in with its own key.
-async fn tenant(process: &Process, master: &Api, name: &str) -> Api {
-    let account = master.account_below(&master.account, name).await;
-    let made =
-        master.call("PUT", &format!("/v2/accounts/{account}/api_keys"), Some(json!({"data": {}}))).await;
-    assert_eq!(made.status, 201, "{made:?}");
-    process.api_with(made.data()["api_key"].as_str().unwrap()).await
-}
-
 fn hook_with(bytes: usize) -> Value {
     let data = json!({"filling": "x".repeat(bytes)});
     json!({"data": {"name": "h", "hook": "channel_create", "uri": "http://127.0.0.1:9/", "custom_data": data}})
@@ -38,7 +29,7 @@ async fn a_document_is_as_large_as_configured_and_no_larger_by_whatever_way() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[]).await;
     let master = process.api().await;
-    let tenant = tenant(&process, &master, "tenant").await;
+    let tenant = master.tenant("tenant").await;
     let hook = tenant.own("PUT", "/webhooks", Some(hook_with(40_000))).await;
     assert_eq!(hook.status, 201, "{hook:?}");
     let hook = hook.data()["id"].as_str().unwrap().to_owned();
@@ -127,8 +118,8 @@ async fn changes_of_one_account_take_little_disk_memory_and_trail_and_delay_nobo
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &["audit.max_bytes=1048576".to_owned()]).await;
     let master = process.api().await;
-    let victim = tenant(&process, &master, "victim").await;
-    let noisy = tenant(&process, &master, "noisy").await;
+    let victim = master.tenant("victim").await;
+    let noisy = master.tenant("noisy").await;
     let made = noisy.own("PUT", "/webhooks", Some(hook_with(60_000))).await;
     let path = format!("/webhooks/{}", made.data()["id"].as_str().unwrap());
     let mut refused = 0;
@@ -157,7 +148,7 @@ async fn an_operator_may_clean_up_on_a_disk_that_takes_no_more_changes() {
     let settings = ["log.reserve_bytes=67108864", "ledger.reserve_bytes=33554432"].map(str::to_owned);
     let process = Process::serve(&disk.data_dir(), &settings).await;
     let master = process.api().await;
-    let noisy = tenant(&process, &master, "noisy").await;
+    let noisy = master.tenant("noisy").await;
     let hook = noisy.own("PUT", "/webhooks", Some(hook_with(1))).await;
     let path = format!("/webhooks/{}", hook.data()["id"].as_str().unwrap());
     let left: u64 = 12 << 20;
@@ -227,7 +218,7 @@ async fn attempts_under_way_count_what_their_hook_adds_to_small_events() {
         hooks
             .push(api.hook(json!({"uri": receiver.uri("/"), "custom_data": data, "ordering": "none"})).await);
     }
-    // From here on the highest is measured anew.
+    // From here on the highest is measured from the start.
     std::fs::write(format!("/proc/{}/clear_refs", process.pid()), "5").unwrap();
     let before = process.memory();
     for call in 0..8 {

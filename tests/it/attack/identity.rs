@@ -9,14 +9,6 @@ use crate::support::app::{Api, TestApp, call_event};
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
 
-async fn tenant(app: &TestApp, name: &str) -> Api {
-    let master = app.api.account.clone();
-    let account = app.api.account_below(&master, name).await;
-    let body = json!({"data": {"name": "test"}});
-    let answer = app.api.call("PUT", &format!("/v2/accounts/{account}/api_keys"), Some(body)).await;
-    app.client_with(answer.data()["api_key"].as_str().unwrap()).await
-}
-
 async fn one_attempt(client: &Api, path: &str) {
     eventually("one attempt is shown", Duration::from_secs(30), async || {
         let answer = client.own("GET", path, None).await;
@@ -36,7 +28,7 @@ fn collisions(victim: &str) -> [String; 4] {
 #[tokio::test]
 async fn a_tenant_chooses_no_id_of_an_account_a_hook_or_a_user() {
     let mut app = TestApp::start().await;
-    let (victim, attacker) = (tenant(&app, "victim").await, tenant(&app, "attacker").await);
+    let (victim, attacker) = (app.api.tenant("victim").await, app.api.tenant("attacker").await);
     let hook = victim.hook(json!({"uri": "http://127.0.0.1:9/", "hook": "all"})).await;
     for id in collisions(&victim.account).into_iter().chain(collisions(&hook)) {
         let uses = [
@@ -65,7 +57,7 @@ async fn a_tenant_chooses_no_id_of_an_account_a_hook_or_a_user() {
 #[tokio::test]
 async fn a_tenant_does_not_choose_its_realm_and_keeps_the_one_it_has() {
     let mut app = TestApp::start().await;
-    let attacker = tenant(&app, "attacker").await;
+    let attacker = app.api.tenant("attacker").await;
     let own = format!("/v2/accounts/{}", attacker.account);
     let patch = |realm: &str| Some(json!({"data": {"realm": realm}}));
     let given = app.api.call("PATCH", &own, patch("own.example.com")).await;
@@ -85,7 +77,7 @@ async fn a_tenant_does_not_choose_its_realm_and_keeps_the_one_it_has() {
 #[tokio::test]
 async fn not_even_the_master_account_gives_an_id_that_collides_in_a_reduced_form() {
     let mut app = TestApp::start().await;
-    let (one, other) = (tenant(&app, "one").await, tenant(&app, "other").await);
+    let (one, other) = (app.api.tenant("one").await, app.api.tenant("other").await);
     let hook = one.hook(json!({"uri": "http://127.0.0.1:9/", "hook": "all"})).await;
     let [taken, one_shot, swapped, free] = collisions(&hook);
     let hooks = format!("/v2/accounts/{}/webhooks", other.account);
@@ -112,7 +104,7 @@ async fn not_even_the_master_account_gives_an_id_that_collides_in_a_reduced_form
 async fn the_id_of_a_deleted_hook_shows_nothing_of_its_history_when_it_is_taken_again() {
     let mut app = TestApp::start().await;
     let receiver = Receiver::start().await;
-    let other = tenant(&app, "other").await;
+    let other = app.api.tenant("other").await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/old"), "hook": "all"})).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "secret-call", 1)]).await;
     receiver.wait_for(1, Duration::from_secs(30)).await;
@@ -135,7 +127,7 @@ async fn the_id_of_a_deleted_hook_shows_nothing_of_its_history_when_it_is_taken_
 #[tokio::test]
 async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
     let mut app = TestApp::start().await;
-    let victim = tenant(&app, "short-lived").await;
+    let victim = app.api.tenant("short-lived").await;
     let account = format!("/v2/accounts/{}", victim.account);
     let make = |number: usize| {
         let (path, data) = match number % 2 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Api, TestApp, call_event};
+use crate::support::app::{TestApp, call_event};
 use crate::support::dns::{NameServer, Says};
 use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
@@ -25,14 +25,6 @@ fn by_name(name: &str, receiver: &Receiver, path: &str) -> String {
     format!("http://{name}:{}{path}", receiver.address().port())
 }
 
-/// An account below the master's and a client that is logged in with its own key.
-async fn tenant(process: &Process, master: &Api, name: &str) -> Api {
-    let account = master.account_below(&master.account, name).await;
-    let path = format!("/v2/accounts/{account}/api_keys");
-    let made = master.call("PUT", &path, Some(json!({"data": {}}))).await;
-    process.api_with(made.data()["api_key"].as_str().unwrap()).await
-}
-
 #[tokio::test]
 async fn names_that_are_never_answered_keep_no_other_tenant_waiting() {
     let (names, receiver) = (name_server(0).await, Receiver::start().await);
@@ -41,8 +33,8 @@ async fn names_that_are_never_answered_keep_no_other_tenant_waiting() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[names.setting()]).await;
     let master = process.api().await;
-    let attacker = tenant(&process, &master, "attacker").await;
-    let victim = tenant(&process, &master, "victim").await;
+    let attacker = master.tenant("attacker").await;
+    let victim = master.tenant("victim").await;
     for n in 0..32 {
         attacker.hook(json!({"uri": format!("http://h{n}.dead.example/")})).await;
     }

@@ -1,26 +1,13 @@
 //! Rights that are taken away while a websocket session is open.
 
-use std::time::Duration;
-
-use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
-use crate::support::app::{Api, TestApp, call_event};
+use crate::support::app::{Api, TestApp, call_event, credentials};
+use crate::support::look::LONG;
 use crate::support::wait::eventually;
 use crate::support::websocket::{Client, End, number};
 
 const POLICIES: [&str; 3] = ["ignore", "refuse", "close"];
-const LONG: Duration = Duration::from_secs(60);
-
-/// An account below the master's, and a client that is logged in with a key of its own; the key's path.
-async fn tenant(app: &TestApp, name: &str) -> (Api, String) {
-    let account = app.api.account_below(&app.api.account, name).await;
-    let path = format!("/v2/accounts/{account}/api_keys");
-    let made = done(app.api.call("PUT", &path, Some(json!({"data": {}}))).await);
-    let key = made["data"]["api_key"].as_str().unwrap();
-    (app.client_with(key).await, format!("{path}/{}", made["data"]["id"].as_str().unwrap()))
-}
-
 fn done(answer: crate::support::app::Answer) -> Value {
     assert!(matches!(answer.status, 200 | 201), "{answer:?}");
     answer.body
@@ -38,11 +25,9 @@ async fn admin(app: &TestApp, tenant: &Api, name: &str) -> (Api, String) {
         "username": name, "password": "correct horse", "priv_level": "admin", "first_name": "A", "last_name": "B",
     });
     let made = done(tenant.call("PUT", &users, Some(json!({"data": user}))).await);
-    let hash: String = Md5::digest(format!("{name}:correct horse"))
-        .iter()
-        .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
     let account = done(tenant.own("GET", "", None).await);
-    let data = json!({"credentials": hash, "account_name": account["data"]["name"]});
+    let data =
+        json!({"credentials": credentials(name, "correct horse"), "account_name": account["data"]["name"]});
     let logged_in = done(app.anonymous().call("PUT", "/v2/user_auth", Some(json!({"data": data}))).await);
     let api = tenant.clone().with_token(logged_in["auth_token"].as_str().unwrap());
     (api, format!("{users}/{}", made["data"]["id"].as_str().unwrap()))
@@ -63,7 +48,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
         for (name, verb, below, data) in
             [("rotated", "POST", "/rotate", json!({})), ("deleted", "DELETE", "", Value::Null)]
         {
-            let (api, key) = tenant(&app, &format!("key {name}")).await;
+            let (api, key) = app.api.tenant_and_key(&format!("key {name}")).await;
             let mut client = listening(&app, &api).await;
             let path = format!("{key}{below}");
             done(master.call(verb, &path, body(&data)).await);
@@ -74,7 +59,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
             ("renewed", "PATCH", json!({"username": "renewed", "password": "another horse"})),
             ("deleted", "DELETE", Value::Null),
         ] {
-            let (own, _) = tenant(&app, &format!("user {name}")).await;
+            let (own, _) = app.api.tenant_and_key(&format!("user {name}")).await;
             let (api, user) = admin(&app, &own, name).await;
             let mut client = listening(&app, &api).await;
             done(own.call(verb, &user, body(&data)).await);
@@ -83,13 +68,13 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
         for (name, verb, data) in
             [("disabled", "PATCH", json!({"enabled": false})), ("deleted", "DELETE", Value::Null)]
         {
-            let (api, _) = tenant(&app, &format!("account {name}")).await;
+            let (api, _) = app.api.tenant_and_key(&format!("account {name}")).await;
             let mut client = listening(&app, &api).await;
             let path = format!("/v2/accounts/{}", api.account);
             done(master.call(verb, &path, body(&data)).await);
             assert_eq!(client.ended().await, End::Code(1008), "{policy}: account {name}");
         }
-        let (api, _) = tenant(&app, "token revoked").await;
+        let (api, _) = app.api.tenant_and_key("token revoked").await;
         let mut client = listening(&app, &api).await;
         done(api.call("DELETE", "/v2/token_auth", None).await);
         // Quicker than any review: nothing is granted any more.
@@ -104,7 +89,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
     }
 }
 
-/// The bindings of a session as the listing shows them, once there are so many.
+/// The bindings of a session as the listing shows them, once there are `most`.
 async fn bindings_become(api: &Api, most: usize) {
     eventually("the session has lost its bindings", LONG, async || {
         let rows = api.own("GET", "/websockets", None).await;
@@ -118,7 +103,7 @@ async fn bindings_become(api: &Api, most: usize) {
 #[tokio::test]
 async fn a_session_keeps_only_the_bindings_that_its_reach_still_covers() {
     let mut app = TestApp::with(&["api.profile=current"]).await;
-    let (parent, _) = tenant(&app, "parent").await;
+    let (parent, _) = app.api.tenant_and_key("parent").await;
     let child = app.api.account_below(&parent.account, "child").await;
     let (api, user) = admin(&app, &parent, "alice").await;
     let mut client = listening(&app, &api).await;

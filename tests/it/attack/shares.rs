@@ -3,18 +3,10 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::app::{Api, TestApp, call_event};
+use crate::support::app::{TestApp, call_event};
 use crate::support::look::{LONG, events_of, queue_when};
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
-
-/// An account below the master's and a client that is logged in with its own key.
-async fn tenant(app: &TestApp, name: &str) -> Api {
-    let account = app.api.account_below(&app.api.account, name).await;
-    let path = format!("/v2/accounts/{account}/api_keys");
-    let made = app.api.call("PUT", &path, Some(json!({"data": {}}))).await;
-    app.client_with(made.data()["api_key"].as_str().unwrap()).await
-}
 
 fn large_event(call: &str, number: u64, bytes: usize) -> Value {
     let mut event = call_event("CHANNEL_CREATE", call, number);
@@ -26,7 +18,7 @@ fn large_event(call: &str, number: u64, bytes: usize) -> Value {
 async fn an_account_hands_in_events_at_its_rate_and_delays_nobody_else_s() {
     let mut app =
         TestApp::with(&["ingest.http_burst_bytes=1048576", "ingest.http_bytes_per_second=1024"]).await;
-    let (noisy, victim) = (tenant(&app, "noisy").await, tenant(&app, "victim").await);
+    let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let mut taken = 0;
     let mut refused = None;
     for number in 0..64 {
@@ -62,7 +54,7 @@ async fn a_paused_queue_shows_the_gap_that_retention_made_in_it() {
     let first = app.api.publish(&events_of("one", 0..5)).await;
     let queue = queue_when(&app.api, &hook, "five wait", |q| q["waiting"] == 5).await;
     assert!(queue["gap"].is_null() && queue["waiting_exact"] == true, "{queue}");
-    let other = tenant(&app, "other").await;
+    let other = app.api.tenant("other").await;
     for number in 0..32 {
         other.publish(&[large_event("c", number, 60_000)]).await;
     }
@@ -75,7 +67,7 @@ async fn a_paused_queue_shows_the_gap_that_retention_made_in_it() {
 #[tokio::test]
 async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others_are_answered() {
     let mut app = TestApp::start().await;
-    let (noisy, victim) = (tenant(&app, "noisy").await, tenant(&app, "victim").await);
+    let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let hook = noisy.hook(json!({"uri": "http://127.0.0.1:9/", "enabled": false})).await;
     for number in 0..40 {
         // More than one part of a count.
@@ -99,7 +91,7 @@ async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others
 async fn an_account_that_holds_more_than_its_part_of_the_log_drives_out_nobody_else_s_events() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["log.segment_bytes=65536", "retention.max_bytes=1048576"]).await;
-    let (noisy, victim) = (tenant(&app, "noisy").await, tenant(&app, "victim").await);
+    let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let hook = victim.hook(json!({"uri": receiver.uri("/")})).await;
     assert_eq!(victim.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
     victim.publish(&events_of("v", 0..5)).await;

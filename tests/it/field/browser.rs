@@ -5,11 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::app::call_event;
+use crate::support::app::{call_event, credentials};
 use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver, Request};
 
@@ -51,11 +50,6 @@ impl Drop for Browser {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// What a client sends of a password.
-fn credentials(name: &str, password: &str) -> String {
-    format!("{:x}", Md5::digest(format!("{name}:{password}")))
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use switchhook::app::App;
 use switchhook::config::{Config, Overlay, load};
@@ -287,6 +288,22 @@ impl Api {
         answer.data()["id"].as_str().unwrap().to_owned()
     }
 
+    /// An account below the client's own, and a client that is logged in with an API key of that account.
+    pub async fn tenant(&self, name: &str) -> Self {
+        self.tenant_and_key(name).await.0
+    }
+
+    /// The same, and the path of the API key.
+    pub async fn tenant_and_key(&self, name: &str) -> (Self, String) {
+        let account = self.account_below(&self.account, name).await;
+        let keys = format!("/v2/accounts/{account}/api_keys");
+        let made = self.call("PUT", &keys, Some(json!({"data": {"name": "test"}}))).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let text = |field: &str| made.data()[field].as_str().unwrap();
+        let address = self.base.trim_start_matches("http://").parse().unwrap();
+        (Self::log_in_with(address, text("api_key")).await, format!("{keys}/{}", text("id")))
+    }
+
     /// Hands in events for the client's own account; their offsets.
     pub async fn publish(&self, events: &[Value]) -> Vec<u64> {
         let answer = self.own("PUT", "/events", Some(json!({"data": events}))).await;
@@ -307,4 +324,9 @@ pub fn call_event(name: &str, call: &str, number: u64) -> Value {
         "Event-Category": "call_event", "Event-Name": name, "Call-ID": call,
         "Call-Direction": "inbound", "Caller-ID-Number": number.to_string(), "Timestamp": 63_927_219_201_u64,
     })
+}
+
+/// What a client sends of a name and a password, as KAZOO's do.
+pub fn credentials(name: &str, password: &str) -> String {
+    format!("{:x}", Md5::digest(format!("{name}:{password}")))
 }
