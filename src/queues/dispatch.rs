@@ -237,8 +237,7 @@ impl Engine {
         if !self.accounts.admits(places.account, free) {
             return Err(Blocked::Account);
         }
-        let (of_account, is_alone) = (self.accounts.held(places.account), self.accounts.is_alone());
-        if !OverShare::admits(slot.in_flight, of_account, free, is_alone) {
+        if !OverShare::admits(slot.in_flight, places.account, free, &self.accounts) {
             return Err(Blocked::OverShare(slot.in_flight));
         }
         let limit = self.options.per_host_in_flight;

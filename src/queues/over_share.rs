@@ -22,9 +22,9 @@ pub(super) struct OverShare {
 }
 
 impl OverShare {
-    /// Whether a hook that holds `held` permits, of an account that holds `of_account`, may take one of `free`.
-    pub(super) fn admits(held: u32, of_account: u32, free: u32, is_alone: bool) -> bool {
-        held == 0 || need(held, of_account) < bound(of_account, free, is_alone)
+    /// Whether a hook of this account that holds `held` permits may take one of `free`.
+    pub(super) fn admits(held: u32, account: usize, free: u32, accounts: &Tier) -> bool {
+        held == 0 || need(held, accounts.held(account)) < bound(account, free, accounts)
     }
 
     /// Keeps a slot.
@@ -46,15 +46,14 @@ impl OverShare {
         }
     }
 
-    /// The slot that may take one of so many free permits first, if any may.
+    /// The slot that may take one of `free` permits first, if any may.
     pub(super) fn pop(&mut self, free: u32, accounts: &Tier) -> Option<usize> {
         let (need, account) = self.waiting.first().copied()?;
-        let of_account = accounts.held(account);
-        if free == 0 || need >= bound(of_account, free, accounts.is_alone()) {
+        if free == 0 || need >= bound(account, free, accounts) {
             return None;
         }
         let first = self.slots.get(&account)?.first().copied()?;
-        self.remove(account, of_account, first);
+        self.remove(account, accounts.held(account), first);
         Some(first.1)
     }
 
@@ -84,8 +83,8 @@ impl OverShare {
 }
 
 /// What the need of a hook has to stay below.
-fn bound(of_account: u32, free: u32, is_alone: bool) -> u32 {
-    if is_alone { free.saturating_mul(2).saturating_add(of_account) } else { free }
+fn bound(account: usize, free: u32, accounts: &Tier) -> u32 {
+    if accounts.is_alone() { free.saturating_mul(2).saturating_add(accounts.held(account)) } else { free }
 }
 
 /// The free permits that a hook needs more than.
@@ -100,14 +99,26 @@ mod tests {
 
     #[test]
     fn a_hook_takes_an_eighth_of_what_its_account_may_still_take() {
+        let mut accounts = Tier::new(1);
+        let (one, _other) = (accounts.of(Id(1)), accounts.of(Id(2)));
         let mut held = 0;
-        while OverShare::admits(held, held, 2048 - held, false) {
+        while OverShare::admits(held, one, 2048 - held, &accounts) {
+            accounts.take(one);
             held += 1;
         }
         assert_eq!(held, 114);
-        assert!(OverShare::admits(0, 500, 1, false), "and always one");
-        assert!(OverShare::admits(31, 1790, 258, true), "an account without others shares all permits");
-        assert!(!OverShare::admits(31, 1800, 248, true));
+        (114..500).for_each(|_| accounts.take(one));
+        assert!(OverShare::admits(0, one, 1, &accounts), "and always one");
+    }
+
+    #[test]
+    fn the_hooks_of_an_account_without_others_share_all_permits() {
+        let mut alone = Tier::new(1);
+        let only = alone.of(Id(1));
+        (0..1790).for_each(|_| alone.take(only));
+        assert!(OverShare::admits(31, only, 258, &alone));
+        (1790..1800).for_each(|_| alone.take(only));
+        assert!(!OverShare::admits(31, only, 248, &alone));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Tier {
         at
     }
 
-    /// Whether a holder may take one of so many free permits.
+    /// Whether a holder may take one of `free` permits.
     pub(super) fn admits(&self, at: usize, free: u32) -> bool {
         free > 0 && (self.is_alone() || self.need(at) < free)
     }
@@ -76,7 +76,7 @@ impl Tier {
         self.change(at, |holder| holder.parked.push_back(slot));
     }
 
-    /// A parked slot whose holder may take one of so many free permits: first of the holder that holds least.
+    /// A parked slot whose holder may take one of `free` permits: first of the holder that holds least.
     pub(super) fn unpark(&mut self, free: u32) -> Option<usize> {
         let (need, at) = self.waiting.first().copied()?;
         if free == 0 || (need >= free && !self.is_alone()) {
