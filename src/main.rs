@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How long a line for whoever started the program may take; a pipe that is read takes it at once.
+/// How long a line for the parent process may take; a pipe that is read takes it at once.
 const PRINT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -143,7 +143,7 @@ async fn serve_until_signalled(config: Config, settings: &Settings) -> anyhow::R
         "websocket": app.websocket_addr().to_string(),
         "pid": std::process::id(),
     });
-    // Whoever started the program may not listen, or be gone: that ends nothing.
+    // The parent process may not read, or be gone: that ends nothing.
     print_within(PRINT, move || writeln!(std::io::stdout(), "{ready}"));
     let reloading = Box::pin(reload_at(hangup, app.reload().clone(), settings));
     app.run(async {

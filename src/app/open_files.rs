@@ -23,7 +23,7 @@ pub(super) fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// So many of a kind as are asked for, and no more than one in `part` of the files that this process may have open.
+/// The number that is asked for, but no more than one in `part` of the files that this process may have open.
 pub(super) fn share(asked: usize, part: u64) -> usize {
     open_files().map_or(asked, |files| asked.min(usize::try_from(files / part).unwrap_or(usize::MAX).max(1)))
 }

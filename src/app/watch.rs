@@ -1,4 +1,4 @@
-//! What the health endpoints are told of the broker, the logs and the steps (the API adds what it knows of the state).
+//! What the health endpoints say about the broker, the logs and the steps (the API adds what it knows of the state).
 //!
 //! Held: a step that does nothing any more is named, whatever it is stuck at. Each is asked for a sign of life.
 

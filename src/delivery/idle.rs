@@ -72,7 +72,7 @@ impl Open {
     }
 }
 
-/// So many requests in a row that met a closing connection end the keeping of connections to their origin …
+/// This number of requests in a row that met a closing connection end the keeping of connections to their origin …
 const CLOSED_OFTEN: u32 = 3;
 /// … for this time. It is also how long they are remembered.
 const FRESH_FOR: Duration = Duration::from_secs(60);

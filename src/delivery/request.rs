@@ -91,7 +91,7 @@ impl Target {
         Self { hook, address, method, headers, share: OnceLock::new(), own_bytes }
     }
 
-    /// Bytes that the payload may have for a record of so many: what the hook adds counts, too.
+    /// The most bytes that the payload may have for a record of `record` bytes: what the hook adds counts, too.
     pub(super) fn payload_bytes(&self, record: usize) -> usize {
         record.saturating_add(self.own_bytes)
     }

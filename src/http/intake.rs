@@ -23,7 +23,7 @@ impl Intake {
         Self { started: Instant::now(), meter: Mutex::new(ByteMeter::new(rate)) }
     }
 
-    /// Takes events of so many bytes out of the account's rate; else says how long it has to wait.
+    /// Takes the bytes of events out of the account's rate; the error says how long the account has to wait.
     pub(super) fn take(&self, account: AccountId, events: usize, bytes: usize) -> Result<(), Duration> {
         let cost = (events as u64).saturating_mul(EVENT_BYTES).saturating_add(bytes as u64);
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);

@@ -40,7 +40,7 @@ impl From<lapin::Error> for Ended {
     }
 }
 
-/// Connects and consumes until something ends it. `status` is told once messages may come, and at every look at the
+/// Connects and consumes until something ends it. `status` changes once messages may come, and at every look at the
 /// queue.
 pub(super) async fn run(
     address: &Address,

@@ -33,7 +33,7 @@ pub struct Options {
     pub max_per_ip: usize,
     /// Sessions at once that have not shown a token. The oldest of them makes room for one more.
     pub max_without_token: usize,
-    /// A session that has not shown a good token for so long is closed with 1008.
+    /// A session that has not shown a good token within this time is closed with 1008.
     pub token_timeout: Duration,
     /// Bindings of one session.
     pub max_bindings: usize,

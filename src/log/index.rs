@@ -19,7 +19,7 @@ use super::sparse::{Sparse, Times};
 use crate::disk::File;
 
 const MAGIC: [u8; 8] = *b"SWHKIDX\n";
-/// Version 1 had no earliest times. An index of it is made anew when it is asked for.
+/// Version 1 had no earliest times. Such an index is rebuilt when it is first read.
 const VERSION: u32 = 2;
 const HEAD: usize = 68;
 const CHECKED: usize = HEAD - 4;

@@ -7,13 +7,13 @@ use super::damage::ReadError;
 use super::reader::Reader;
 use super::store::Segment;
 
-/// Of a closed segment, tags below one part of so many are left out.
+/// Tags with less than one part in `PARTS` of a closed segment are left out.
 const PARTS: u64 = 1024;
 
 /// Tags and their bytes, sorted by tag.
 pub(super) type Shares = Box<[(u64, u64)]>;
 
-/// The shares that are worth keeping of a segment of so many bytes.
+/// The shares that are worth keeping of a segment with this many bytes.
 pub(super) fn large(shares: impl Iterator<Item = (u64, u64)>, segment_bytes: u64) -> Shares {
     let mut large: Vec<_> = shares.filter(|(_, bytes)| *bytes >= segment_bytes / PARTS).collect();
     large.sort_unstable();

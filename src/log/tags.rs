@@ -100,7 +100,7 @@ impl Reader {
     }
 
     /// The last `max_records` records with one of these tags before offset `before`, newest first; a damaged one
-    /// counts as one of them and is told in `damaged`. `next` is the `before` to go on with; it has reached
+    /// counts as one of them and is listed in `damaged`. `next` is the `before` to go on with; it has reached
     /// `first()` when there are no more.
     pub fn read_tags_back(&self, tags: &[u64], before: u64, max_records: usize) -> Result<Batch, ReadError> {
         let mut batch = Batch { next: before.min(self.end()), ..Batch::default() };

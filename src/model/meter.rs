@@ -34,7 +34,7 @@ impl ByteMeter {
         Self { rate, paid_at: HashMap::new(), forget_above: FORGET_ABOVE }
     }
 
-    /// Uses so many bytes, or none: the error says how long the account has to wait for them. More than the burst costs
+    /// Uses all of these bytes, or none: the error says how long the account has to wait for them. More than the burst costs
     /// as much as the burst.
     pub fn take(&mut self, account: AccountId, bytes: u64, now: Duration) -> Result<(), Duration> {
         self.forget(now);
@@ -48,7 +48,7 @@ impl ByteMeter {
         Ok(())
     }
 
-    /// How long so many bytes take at the rate.
+    /// How long these bytes take at the rate.
     fn time_for(&self, bytes: u64) -> Duration {
         let us = u128::from(bytes) * 1_000_000 / u128::from(self.rate.per_second);
         Duration::from_micros(u64::try_from(us).unwrap_or(u64::MAX))

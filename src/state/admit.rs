@@ -10,7 +10,7 @@ use super::write::{By, WriteError, Written};
 use crate::model::{AccountId, Actor};
 
 impl StateTask {
-    /// Whether so many bytes can be written beside the reserve for changes. A file system that cannot say counts as one
+    /// Whether this many bytes can be written beside the reserve for changes. A file system that cannot say counts as one
     /// with room.
     pub(super) fn has_room_for(&self, bytes: u64) -> bool {
         let needed = self.options.reserve_bytes.saturating_add(bytes);

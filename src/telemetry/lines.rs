@@ -1,5 +1,5 @@
 //! Log lines on their way out: through a bounded buffer to one thread that writes them, so that no other thread ever
-//! waits for whoever reads them.
+//! waits for the reader of the log lines.
 //!
 //! When nobody reads, lines are dropped and counted, and a line says how many were lost. tracing-appender does most of
 //! this, but complains on stderr when the program ends while stderr takes nothing, and waits for it for ever.

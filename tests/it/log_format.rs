@@ -35,7 +35,7 @@ fn a_directory_of_version_2_opens_reads_and_grows() {
     }
     let stat = inspect::stat(&OsDisk, dir.path()).unwrap();
     assert_eq!(stat.len(), 3);
-    // Indexes are no part of the format: those of then are of an earlier version, and are made anew.
+    // Indexes are no part of the format: those in the fixture have an earlier version and are rebuilt.
     assert!(stat.iter().all(|segment| segment.version == Some(2) && !segment.indexed));
     assert!(inspect::verify(&OsDisk, dir.path()).unwrap().is_sound());
     let log = OpenLog::try_open(Arc::new(OsDisk), dir.path(), &Options::default()).unwrap();

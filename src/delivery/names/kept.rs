@@ -11,7 +11,7 @@ use super::Looked;
 const MOST: usize = 10_000;
 /// A TTL counts within these bounds: a burst of attempts is one lookup, and a change is followed within minutes.
 const ANSWER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// The same for "no such name": whoever adds the name waits no longer than this.
+/// The same for "no such name": an operator who adds the name waits no longer than this.
 const NO_SUCH_NAME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How long a name server's failure is kept.
 const SERVER_FAILURE: Duration = Duration::from_secs(1);

@@ -25,7 +25,7 @@ use crate::model::AccountId;
 
 /// The part of all places that one account gets at most.
 const ACCOUNTS_PART: usize = 8;
-/// The longest a lookup may take, whoever waits for it.
+/// The longest that a lookup may take, whatever attempts wait for it.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(10);
 /// Above this number, entries without a user are removed from the tables below.
 const TIDY_ABOVE: usize = 1024;

@@ -78,7 +78,7 @@ impl Walk {
         missing.filter(|_| self.filters.is_empty()).map_or(chunk, |missing| missing.min(chunk))
     }
 
-    /// Whether a row of so many bytes is too much for a page that has rows already.
+    /// Whether a row of this many bytes is too much for a page that has rows already.
     fn is_heavy(&self, weight: usize) -> bool {
         let over = |most: usize| self.bytes.saturating_add(weight) > most;
         self.served > 0 && self.paging.size.is_some() && self.paging.most_bytes.is_some_and(over)

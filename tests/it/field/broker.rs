@@ -48,7 +48,7 @@ async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bind
     ready_when(&app, |_| true).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     publisher.channel().exchange_delete("callevt".into(), ExchangeDeleteOptions::default()).await.unwrap();
-    // Whoever declares it next, only we bind our queue to it.
+    // Another client may declare it next, but only we bind our queue to it.
     publisher.declare("callevt").await;
     let body = event(&app, 1);
     eventually("an event of the new exchange", SOON, async || {

@@ -79,7 +79,7 @@ impl Drop for Piped {
     }
 }
 
-/// So much is said that every pipe is full at once.
+/// Log lines enough to fill every pipe at once.
 fn talkative() -> Vec<String> {
     vec!["telemetry.filter=trace".to_owned()]
 }
