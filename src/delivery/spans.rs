@@ -34,12 +34,7 @@ impl<'a> Tracing<'a> {
             account: job.hook.account,
             attempt: job.attempt,
             status: if let AttemptResult::Answered(response) = result { Some(response.status) } else { None },
-            error: match result {
-                AttemptResult::Failed(failure) => Some(failure.error.text()),
-                AttemptResult::Ours(fault) => Some(fault.text()),
-                AttemptResult::Unsendable(reason) => Some(reason.text()),
-                AttemptResult::Answered(_) | AttemptResult::NothingToSend | AttemptResult::Expired => None,
-            },
+            error: result.client_error(),
             began_us,
             ended_us,
         };

@@ -38,20 +38,13 @@ fn shown(hook: &Hook, tested: &Tested) -> Value {
                 json!({"status": response.status, "headers": headers(&response.headers), "body": body});
             (shown, Value::Null)
         }
-        AttemptResult::Failed(failure) => (Value::Null, failure.error.text().into()),
-        AttemptResult::Ours(fault) => (Value::Null, fault.text().into()),
-        AttemptResult::Unsendable(reason) => (Value::Null, reason.text().into()),
-        AttemptResult::NothingToSend | AttemptResult::Expired => (Value::Null, "nothing to send".into()),
-    };
-    let detail = match &tested.result {
-        AttemptResult::Failed(failure) => failure.detail.as_deref(),
-        _ => None,
+        unanswered => (Value::Null, unanswered.client_error().unwrap_or("nothing to send").into()),
     };
     json!({
         "hook_id": hook.id, "delivery_id": tested.delivery_id,
         "result": if is_delivered { "success" } else { "failure" },
         "duration_ms": tested.duration_us / 1000, "request": request, "response": response,
-        "client_error": error, "client_error_detail": detail,
+        "client_error": error, "client_error_detail": tested.result.client_error_detail(),
     })
 }
 

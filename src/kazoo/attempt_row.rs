@@ -124,22 +124,19 @@ fn outcome(parts: &AttemptParts<'_>) -> Object {
             }
             put_response(&mut out, response);
         }
-        AttemptResult::Failed(failure) => {
+        AttemptResult::Failed(_) => {
             out.insert("reason".to_owned(), "kazoo http client error".into());
-            out.insert("client_error".to_owned(), failure.error.text().into());
-            if let Some(detail) = &failure.detail {
-                out.insert("client_error_detail".to_owned(), (**detail).into());
-            }
+            put_client_error(&mut out, parts.result);
             out.insert("retries".to_owned(), counter.into());
             out.insert("retries_left".to_owned(), left(counter));
         }
-        AttemptResult::Ours(fault) => {
+        AttemptResult::Ours(_) => {
             out.insert("reason".to_owned(), "switchhook could not make the attempt".into());
-            out.insert("client_error".to_owned(), fault.text().into());
+            put_client_error(&mut out, parts.result);
         }
-        AttemptResult::Unsendable(reason) => {
+        AttemptResult::Unsendable(_) => {
             out.insert("reason".to_owned(), "the event can never be sent".into());
-            out.insert("client_error".to_owned(), reason.text().into());
+            put_client_error(&mut out, parts.result);
         }
         AttemptResult::NothingToSend => {
             out.insert("reason".to_owned(), "nothing to send".into());
@@ -149,6 +146,12 @@ fn outcome(parts: &AttemptParts<'_>) -> Object {
         }
     }
     out
+}
+
+fn put_client_error(out: &mut Object, result: &AttemptResult) {
+    let fields =
+        [("client_error", result.client_error()), ("client_error_detail", result.client_error_detail())];
+    out.extend(fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
 }
 
 fn put_response(out: &mut Object, response: &Response) {

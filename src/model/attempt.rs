@@ -348,4 +348,24 @@ impl AttemptResult {
     pub fn failed(error: TransportError) -> Self {
         Self::Failed(error.into())
     }
+
+    /// The stable text shown as `client_error`: why there was no answer. `None`: there was one, or nothing to send.
+    #[must_use]
+    pub fn client_error(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed(failure) => Some(failure.error.text()),
+            Self::Ours(fault) => Some(fault.text()),
+            Self::Unsendable(reason) => Some(reason.text()),
+            Self::Answered(_) | Self::NothingToSend | Self::Expired => None,
+        }
+    }
+
+    /// The sentence shown as `client_error_detail`, if there is one.
+    #[must_use]
+    pub fn client_error_detail(&self) -> Option<&str> {
+        match self {
+            Self::Failed(failure) => failure.detail.as_deref(),
+            _ => None,
+        }
+    }
 }
