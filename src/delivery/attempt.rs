@@ -14,8 +14,8 @@ use super::spans::Tracing;
 use super::transport::Transport;
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Failure, Job, LogIds, OwnFault, TransportError,
-    Unsendable,
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Event, Failure, Job, LogIds, OwnFault, Sent,
+    TransportError, Unsendable,
 };
 use crate::state::State;
 
@@ -30,6 +30,26 @@ pub(super) struct Maker {
     pub(super) cluster_id: Arc<str>,
     pub(super) log_ids: LogIds,
     pub(super) room: Room,
+}
+
+/// What making an attempt led to.
+struct Made {
+    result: AttemptResult,
+    max_tries: Option<u16>,
+    request: Option<Requested>,
+}
+
+/// A request that was made, whether or not the receiver got it.
+struct Requested {
+    at_us: u64,
+    span_id: Option<u64>,
+}
+
+impl Requested {
+    fn sent(&self, ended_us: u64) -> Sent {
+        let ago_s = (ended_us / 1_000_000).saturating_sub(self.at_us / 1_000_000);
+        Sent { ago_s, span_id: self.span_id }
+    }
 }
 
 /// An event's record, kept in memory or read from the log; else what that makes of the attempt.
@@ -62,13 +82,16 @@ impl Maker {
         target: Option<Arc<Target>>,
     ) -> Attempt {
         let mut started = Instant::now();
-        let (result, max_tries) = match record {
+        let Made { result, max_tries, request } = match record {
             Ok(record) => self.make(&job, record, target, &mut started).await,
-            Err(result) => (result, None),
+            Err(result) => Made { result, max_tries: None, request: None },
         };
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         log(&job, &result, duration_us);
-        Attempt { key: job.key, max_tries, result, duration_us, ended_us: self.clock.now_us() }
+        let ended_us = self.clock.now_us();
+        let sent = request.map(|request| request.sent(ended_us));
+        let generation = job.hook.generation();
+        Attempt { key: job.key, generation, sent, max_tries, result, duration_us, ended_us }
     }
 
     async fn make(
@@ -77,11 +100,12 @@ impl Maker {
         mut record: Bytes,
         target: Option<Arc<Target>>,
         started: &mut Instant,
-    ) -> (AttemptResult, Option<u16>) {
+    ) -> Made {
         let one_shot = target.is_none();
+        let without = |result, max_tries| Made { result, max_tries, request: None };
         let target = match target.map_or_else(|| one_shot_target(&record).map(Arc::new), Ok) {
             Ok(target) => target,
-            Err(reason) => return (unsent(job, &reason), None),
+            Err(reason) => return without(unsent(job, &reason), None),
         };
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let mut taken = None;
@@ -92,7 +116,7 @@ impl Maker {
             let (room, fetched) = Box::pin(self.large(&target, bytes, job.key.offset)).await;
             record = match fetched {
                 Ok(record) => record,
-                Err(result) => return (result, max_tries),
+                Err(result) => return without(result, max_tries),
             };
             taken = room;
         }
@@ -110,20 +134,23 @@ impl Maker {
         };
         let request = match target.request(job, &record, &surroundings) {
             Ok(request) => request,
-            Err(reason) => return (unsent(job, &reason), max_tries),
+            Err(reason) => return without(unsent(job, &reason), max_tries),
         };
         if self.transport.guard.forbids(&request.address.url) {
-            return (AttemptResult::failed(TransportError::ForbiddenAddress), max_tries);
+            return without(AttemptResult::failed(TransportError::ForbiddenAddress), max_tries);
         }
         let sending = self.transport.current();
         let caps = Caps::of(&sending.limits);
+        let is_traced = request.headers.contains_key("traceparent")
+            && Event::decode(&record).is_ok_and(|event| event.trace.is_some());
+        let requested = Requested { at_us: now_us, span_id: is_traced.then_some(span_id) };
         drop(record);
         let result = send(&sending.client, request, caps, now_us).await;
         drop(taken);
         if let Some(tracing) = tracing {
             tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
         }
-        (result, max_tries)
+        Made { result, max_tries, request: Some(requested) }
     }
 
     /// Waits for room for an attempt at a large event, and reads it only then.

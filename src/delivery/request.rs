@@ -21,9 +21,6 @@ use crate::model::{
     AccountId, DeliveryId, Event, Family, Format, Hook, Job, Unsendable, Verb, fields_weight,
 };
 
-/// The name that receivers see.
-const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
-
 /// Room for every header of a usual request, so that none is moved while they are put together: the three of a
 /// hook, five to seven of an attempt, the content's type, and two that the client adds.
 const HEADERS: usize = 12;
@@ -56,7 +53,7 @@ pub(super) enum NoRequest {
 impl Target {
     pub(super) fn new(hook: Arc<Hook>) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(kazoo::USER_AGENT));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         let mut put = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {

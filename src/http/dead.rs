@@ -81,7 +81,7 @@ impl Source for DeadOfHook {
     }
 
     fn columns(&self) -> Vec<String> {
-        let own = ["event_name", "subject", "received", "died", "error"];
+        let own = ["received", "died", "error"];
         ATTEMPT_FIELDS.iter().chain(&own).map(|field| (*field).to_owned()).collect()
     }
 }

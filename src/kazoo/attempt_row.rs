@@ -2,24 +2,30 @@
 
 use serde_json::Value;
 
-use super::{Object, WireRequest};
-use crate::model::{AttemptResult, Family, Hook, Response, Trigger, gregorian_seconds};
+use super::Object;
+use crate::model::{AttemptResult, Event, Family, Hook, HookId, Response, Trigger, gregorian_seconds};
 
 /// What is known of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptParts<'a> {
-    /// The hook as it is now.
-    pub hook: &'a Hook,
+    /// The hook's id.
+    pub hook_id: HookId,
+    /// The hook as it was when the request was made; `None`: not known any more.
+    pub hook: Option<&'a Hook>,
+    /// The event; `None`: it is gone or cannot be read.
+    pub event: Option<&'a Event<'a>>,
     /// `event_id`: the same for all tries of a delivery.
     pub event_id: &'a str,
     /// `delivery_id`, as the receiver gets it in `webhook-id`.
     pub delivery_id: &'a str,
     /// 1 for the first try.
     pub attempt: u16,
-    /// The request, when it could be made again from the event.
-    pub request: Option<&'a WireRequest>,
-    /// Request headers to show, beside those that follow from the hook and the request.
-    pub headers: &'a [(String, String)],
+    /// Total tries that the delivery had.
+    pub max_tries: u16,
+    /// The request's body, when there was a request and it is known.
+    pub body: Option<&'a [u8]>,
+    /// The request's headers, when there was a request and they are known.
+    pub headers: Option<&'a Object>,
     /// How it ended.
     pub result: &'a AttemptResult,
     /// Whether that counts as delivered.
@@ -31,16 +37,22 @@ pub struct AttemptParts<'a> {
 }
 
 /// All fields that a row may have.
-pub const ATTEMPT_FIELDS: [&str; 20] = [
+pub const ATTEMPT_FIELDS: [&str; 26] = [
     "hook_id",
+    "hook_revision",
     "hook_event",
     "event_id",
+    "event_type",
+    "event_name",
+    "subject",
+    "mended",
     "delivery_id",
     "attempt",
     "timestamp",
     "result",
     "reason",
     "client_error",
+    "client_error_detail",
     "resp_status_code",
     "duration_ms",
     "method",
@@ -55,23 +67,41 @@ pub const ATTEMPT_FIELDS: [&str; 20] = [
 ];
 
 /// The row of an attempt. Header names are in lower case as KAZOO shows them; values stay as they were.
+///
+/// What the hook says of a request is left out when the hook of the time is not known: the hook of today would make
+/// another request.
 #[must_use]
 pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
-    let hook = parts.hook;
     let mut row = Object::new();
     let mut put = |key: &str, value: Value| {
         row.insert(key.to_owned(), value);
     };
-    put("hook_id", hook.id.to_string().into());
-    put("hook_event", hook_event(hook).into());
+    put("hook_id", parts.hook_id.to_string().into());
     put("event_id", parts.event_id.into());
     put("delivery_id", parts.delivery_id.into());
     put("attempt", parts.attempt.into());
-    put("uri", hook.uri.clone().into());
-    put("method", hook.verb.id().into());
-    put("req_headers", Value::Object(request_headers(parts)));
-    if let Some(request) = parts.request {
-        put("req_body", String::from_utf8_lossy(&request.body).into_owned().into());
+    if let Some(hook) = parts.hook {
+        put("hook_event", hook_event(hook).into());
+        put("hook_revision", (*hook.revision).into());
+        put("uri", hook.uri.clone().into());
+        put("method", hook.verb.id().into());
+    }
+    if let Some(event) = parts.event {
+        put(
+            "event_type",
+            event.family.map_or_else(|| event.category.to_owned(), |family| family.id().to_owned()).into(),
+        );
+        put("event_name", event.name.into());
+        put("subject", event.subject.into());
+        if !event.mended.is_nothing() {
+            put("mended", event.mended.names().collect::<Vec<_>>().into());
+        }
+    }
+    if let Some(headers) = parts.headers {
+        put("req_headers", Value::Object(headers.clone()));
+    }
+    if let Some(body) = parts.body {
+        put("req_body", String::from_utf8_lossy(body).into_owned().into());
     }
     put("result", if parts.delivered { "success" } else { "failure" }.into());
     put("duration_ms", (parts.duration_us / 1000).into());
@@ -94,17 +124,6 @@ fn hook_event(hook: &Hook) -> String {
     }
 }
 
-fn request_headers(parts: &AttemptParts<'_>) -> Object {
-    let mut out = Object::new();
-    out.insert("x-hook-id".to_owned(), parts.hook.id.to_string().into());
-    out.insert("x-account-id".to_owned(), parts.hook.account.to_string().into());
-    if let Some(content_type) = parts.request.and_then(|r| r.content_type) {
-        out.insert("content-type".to_owned(), content_type.into());
-    }
-    out.extend(lower(parts.headers));
-    out
-}
-
 fn lower(headers: &[(String, String)]) -> impl Iterator<Item = (String, Value)> {
     headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone().into()))
 }
@@ -112,7 +131,7 @@ fn lower(headers: &[(String, String)]) -> impl Iterator<Item = (String, Value)> 
 /// The fields that depend on how the attempt ended. KAZOO counts tries down: the counter before an attempt is
 /// `try` after an HTTP answer and `retries` after none.
 fn outcome(parts: &AttemptParts<'_>) -> Object {
-    let counter = parts.hook.max_tries().saturating_sub(parts.attempt.saturating_sub(1)).max(1);
+    let counter = parts.max_tries.saturating_sub(parts.attempt.saturating_sub(1)).max(1);
     let left = |left: u16| if counter <= 1 { Value::from("retries exceeded") } else { left.into() };
     let mut out = Object::new();
     match parts.result {

@@ -2,30 +2,49 @@
 
 use super::*;
 use crate::kazoo::hook_from_document;
-use crate::model::{TransportError, Verb};
+use crate::model::{Encoding, Failure, Mended, Source, TransportError};
 use bytes::Bytes;
 use serde_json::json;
 
 fn hook(event: &str) -> Hook {
     let doc = json!({"_id": "e".repeat(32), "pvt_account_id": "f".repeat(32), "uri": "http://r.example/", "hook": event,
-        "retries": 3});
+        "retries": 3, "_rev": "3-a"});
     hook_from_document(doc.as_object().unwrap()).unwrap()
 }
 
 fn row(hook: &Hook, attempt: u16, result: &AttemptResult, delivered: bool) -> Value {
-    let request = WireRequest {
-        verb: Verb::Post,
-        url: "http://r.example/".to_owned(),
-        content_type: Some("application/json"),
-        body: b"{}".to_vec(),
+    let (mut headers, mut mended) = (Object::new(), Mended::default());
+    headers.insert("webhook-id".to_owned(), "DLV1".into());
+    mended.add(Mended::NESTING);
+    let event = Event {
+        source: Source::Http,
+        encoding: Encoding::Plain,
+        family: Some(Family::ChannelAnswer),
+        account: None,
+        internal_leg: false,
+        mended,
+        quarantine: None,
+        category: "call_event",
+        name: "CHANNEL_ANSWER",
+        subject: "call-1",
+        msg_id: "",
+        detail: "",
+        exchange: "",
+        routing_key: "",
+        trace: None,
+        trace_state: "",
+        body: b"{}",
     };
     Value::Object(attempt_row(&AttemptParts {
-        hook,
+        hook_id: hook.id,
+        hook: Some(hook),
+        event: Some(&event),
         event_id: "ev1",
         delivery_id: "dlv1",
         attempt,
-        request: Some(&request),
-        headers: &[("Webhook-Id".to_owned(), "DLV1".to_owned())],
+        max_tries: hook.max_tries(),
+        body: Some(b"{}"),
+        headers: Some(&headers),
         result,
         delivered,
         duration_us: 12_999,
@@ -46,9 +65,9 @@ fn an_answer_that_fails_has_kazoos_fields() {
     assert_eq!(
         found,
         json!({"hook_id": "e".repeat(32), "hook_event": "CHANNEL_ANSWER", "event_id": "ev1",
-        "delivery_id": "dlv1", "attempt": 1, "uri": "http://r.example/", "method": "post",
-        "req_headers": {"x-hook-id": "e".repeat(32), "x-account-id": "f".repeat(32), "content-type": "application/json",
-            "webhook-id": "DLV1"},
+        "event_type": "channel_answer", "event_name": "CHANNEL_ANSWER", "subject": "call-1", "mended": ["nesting"],
+        "hook_revision": "3-a", "delivery_id": "dlv1", "attempt": 1, "uri": "http://r.example/", "method": "post",
+        "req_headers": {"webhook-id": "DLV1"},
         "req_body": "{}", "result": "failure", "duration_ms": 12, "timestamp": 62_167_219_201_u64,
         "reason": "bad response code", "try": 3, "retries_left": 2, "resp_status_code": "503",
         "resp_headers": {"retry-after": "7"}, "resp_body": "later \u{fffd}"})
@@ -77,7 +96,9 @@ fn a_transport_error_keeps_kazoos_odd_count() {
 #[test]
 fn all_fields_of_a_row_are_named() {
     let answered = AttemptResult::Answered(Response { status: 503, ..Response::default() });
-    let results = [answered, AttemptResult::failed(TransportError::Tls), AttemptResult::Expired];
+    let detailed = Failure { error: TransportError::Tls, detail: Some("why".into()) };
+    let results = [answered, AttemptResult::Failed(detailed), AttemptResult::Expired];
+
     let rows = results.iter().map(|result| row(&hook("all"), 1, result, false));
     let found: Vec<String> =
         rows.flat_map(|row| row.as_object().unwrap().clone()).map(|(key, _)| key).collect();

@@ -50,6 +50,7 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
     Ok(Hook {
         id,
         account,
+        revision: text(doc, "_rev").or_empty().into(),
         name: text(doc, "name").or_empty().to_owned(),
         trigger,
         uri,

@@ -27,6 +27,7 @@ mod payload;
 mod reading;
 mod routing_key;
 mod samples;
+mod sent;
 mod stand_in;
 mod topic;
 mod uri;
@@ -62,6 +63,7 @@ pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload, stored_
 pub use reading::{MOST_DEPTH, Reading, account_before_break, reading};
 pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
+pub use sent::{AsSent, RequestParts, USER_AGENT, request_headers, sent_document};
 pub use stand_in::{
     Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
     enabling_answer, websockets_answer,

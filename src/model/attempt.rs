@@ -327,11 +327,24 @@ pub struct Tested {
     pub duration_us: u64,
 }
 
+/// What an attempt's request had beside what its hook, its event and its number say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// Seconds from the request's `webhook-timestamp` to the attempt's end.
+    pub ago_s: u64,
+    /// The attempt's span, when its event has a trace.
+    pub span_id: Option<u64>,
+}
+
 /// A finished attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// From the job.
     pub key: JobKey,
+    /// The hook's generation when the request was made.
+    pub generation: u64,
+    /// `None`: there was no request.
+    pub sent: Option<Sent>,
     /// Total tries, when the event itself brings them (one-shot hooks).
     pub max_tries: Option<u16>,
     /// How it ended.

@@ -120,6 +120,8 @@ pub struct Hook {
     pub id: HookId,
     /// The owner.
     pub account: AccountId,
+    /// The document's `_rev`, which changes with every write; empty when there is no document.
+    pub revision: Box<str>,
     /// Name, as shown.
     pub name: String,
     /// Which events.
@@ -179,6 +181,7 @@ impl Hook {
         Self {
             id,
             account,
+            revision: Box::default(),
             name: String::new(),
             trigger,
             uri,
@@ -205,6 +208,12 @@ impl Hook {
             birth: Birth::default(),
             one_shot: false,
         }
+    }
+
+    /// How often the document has been written, this revision included; 0: there is no document.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.revision.split_once('-').and_then(|(generation, _)| generation.parse().ok()).unwrap_or(0)
     }
 
     /// Total tries of one delivery: the hook's own `retry.max_attempts`, else `tries`; at least 1.

@@ -23,7 +23,7 @@ pub use account::{Account, FailureLimits};
 pub use actor::Actor;
 pub use address::forbidden;
 pub use attempt::{
-    Attempt, AttemptResult, Failure, Job, JobKey, OwnFault, QueueKey, Response, SentRequest, Tested,
+    Attempt, AttemptResult, Failure, Job, JobKey, OwnFault, QueueKey, Response, Sent, SentRequest, Tested,
     TransportError, Unsendable,
 };
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
 use super::filed::Filed;
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
-use crate::kazoo::{self, AttemptParts, Extras, WireRequest};
+use super::revisions::Revisions;
+use crate::kazoo::{self, AsSent, AttemptParts, Extras, RequestParts, WireRequest};
 use crate::log::{Batch, ReadError, Reader, Record};
 use crate::model::{
     AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId, fields_weight,
@@ -34,6 +35,7 @@ impl AttemptReader {
     /// A page, newest first unless asked otherwise.
     pub fn page(&self, query: &AttemptQuery) -> Result<AttemptPage, ReadError> {
         let mut filed = self.filed(self.hooks(query));
+        let mut revisions = Revisions::default();
         let tags = filed.tags();
         let mut page = AttemptPage::default();
         if tags.is_empty() {
@@ -55,7 +57,9 @@ impl AttemptReader {
             let batch = self.batch(&tags, at, range.end, query.ascending)?;
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
                 looked_at += 1;
-                let Some(document) = self.document(&mut filed, query, &found) else { continue };
+                let Some(document) = self.document(&mut filed, &mut revisions, query, &found) else {
+                    continue;
+                };
                 if page.rows.len() == query.limit || bytes >= ROWS_BYTES {
                     page.next = Some(found.offset());
                     return Ok(page);
@@ -80,6 +84,7 @@ impl AttemptReader {
     fn document(
         &self,
         filed: &mut Filed,
+        revisions: &mut Revisions,
         query: &AttemptQuery,
         found: &Found<'_>,
     ) -> Option<Map<String, Value>> {
@@ -90,7 +95,7 @@ impl AttemptReader {
         let in_time = (query.from_us..query.until_us).contains(&record.time_us);
         let decoded = LedgerRecord::decode(&record.payload).ok().filter(|_| in_time)?;
         let hook = filed.hook_of(record, &decoded, |replay| self.replay_of(replay))?;
-        Some(self.row(hook, &self.shown(decoded)?, record))
+        Some(self.row(revisions, hook, &self.shown(decoded)?, record))
     }
 
     fn hooks(&self, query: &AttemptQuery) -> Vec<Arc<Hook>> {
@@ -116,30 +121,51 @@ impl AttemptReader {
     /// An attempt as it is shown. When its event cannot be read, the row says so and has all the rest.
     pub(super) fn row(
         &self,
+        revisions: &mut Revisions,
         hook: &Arc<Hook>,
         attempt: &AttemptRecord,
         record: &Record,
     ) -> Map<String, Value> {
-        let event = self.events.get(attempt.offset);
-        let (request, error) = match &event {
-            Ok(Some(event)) => (self.request(hook, &event.payload), None),
-            Ok(None) => (None, None),
-            Err(error) => (None, Some(error_of_event(error))),
-        };
-        let event = self.state.settings().log_ids.event_id(attempt.offset);
+        let found = self.events.get(attempt.offset);
+        let error = found.as_ref().err().map(error_of_event);
+        let event = found.as_ref().ok().and_then(Option::as_ref);
+        let event = event.and_then(|event| Event::decode(&event.payload).ok());
+        let event_id = self.state.settings().log_ids.event_id(attempt.offset);
+        let delivery_id = DeliveryId { event: event_id, hook: hook.id }.to_string();
+        let event_id = event_id.to_string();
         let result = match attempt.ending.clone() {
             Ending::Answered(response) => AttemptResult::Answered(response),
             Ending::Failed(failure) => AttemptResult::Failed(failure),
             Ending::Ours(fault) => AttemptResult::Ours(fault),
             Ending::Unsendable(reason) => AttemptResult::Unsendable(reason),
         };
+        let as_sent = self.as_sent(revisions, hook, attempt, record);
+        let was_made = attempt.sent.is_some() || attempt.generation.is_none();
+        let made = as_sent.as_ref().zip(event.as_ref()).filter(|_| was_made);
+        let request = made.and_then(|(sent, event)| Some((sent, event, self.request(sent, event)?)));
+        let headers = request.as_ref().map(|(sent, event, request)| {
+            let parts = RequestParts {
+                request,
+                event,
+                event_id: &event_id,
+                delivery_id: &delivery_id,
+                attempt: attempt.attempt,
+                sent: attempt.sent,
+                ended_us: record.time_us,
+                is_replay: attempt.queue != hook.id,
+            };
+            kazoo::request_headers(sent, &parts)
+        });
         let mut row = kazoo::attempt_row(&AttemptParts {
-            hook,
-            event_id: &event.to_string(),
-            delivery_id: &DeliveryId { event, hook: hook.id }.to_string(),
+            hook_id: hook.id,
+            hook: as_sent.as_ref().map(|sent| &sent.hook),
+            event: event.as_ref(),
+            event_id: &event_id,
+            delivery_id: &delivery_id,
             attempt: attempt.attempt,
-            request: request.as_ref(),
-            headers: &[],
+            max_tries: attempt.tries.saturating_add(attempt.tries_left),
+            body: request.as_ref().filter(|(sent, _, _)| sent.has_data).map(|(_, _, r)| r.body.as_slice()),
+            headers: headers.as_ref(),
             result: &result,
             delivered: attempt.outcome == Outcome::Delivered,
             duration_us: attempt.duration_us,
@@ -149,11 +175,10 @@ impl AttemptReader {
         row
     }
 
-    fn request(&self, hook: &Hook, record: &[u8]) -> Option<WireRequest> {
-        let event = Event::decode(record).ok()?;
+    fn request(&self, sent: &AsSent, event: &Event<'_>) -> Option<WireRequest> {
         let reseller_id = event.account.and_then(|a| self.state.reseller_of(a));
         let cluster_id = self.state.settings().cluster_id.clone();
-        let payload = kazoo::payload(&event, hook, &Extras { cluster_id: &cluster_id, reseller_id });
-        payload.ok().flatten().and_then(|payload| kazoo::wire_request(hook, &payload).ok())
+        let payload = kazoo::payload(event, &sent.hook, &Extras { cluster_id: &cluster_id, reseller_id });
+        payload.ok().flatten().and_then(|payload| kazoo::wire_request(&sent.hook, &payload).ok())
     }
 }

@@ -69,6 +69,12 @@ impl<'a> Fields<'a> {
         Ok(Id(u128::from_be_bytes(*id)))
     }
 
+    pub(super) fn eight(&mut self) -> Result<u64, DecodeRecordError> {
+        let (bytes, rest) = self.0.split_first_chunk::<8>().ok_or(DecodeRecordError::Short)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*bytes))
+    }
+
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeRecordError> {
         let len = usize::try_from(self.number()?).map_err(|_| DecodeRecordError::Short)?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(DecodeRecordError::Short)?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attempts::AttemptReader;
 use super::damaged::{LEDGER_DAMAGED, error_of_event, unreadable};
 use super::record::{LedgerRecord, Outcome, Settlement};
+use super::revisions::Revisions;
 use crate::log::{ReadError, Record};
 use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregorian_seconds};
 
@@ -65,7 +66,7 @@ impl AttemptReader {
     /// retention has taken something meanwhile is left out; one of which something cannot be read says so.
     pub fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Result<Vec<AttemptRow>, ReadError> {
         let Some(hook) = self.state.hook(hook) else { return Ok(Vec::new()) };
-        let mut filed = self.filed([hook]);
+        let (mut filed, mut revisions) = (self.filed([hook]), Revisions::default());
         let mut rows = Vec::with_capacity(dead.len());
         for Dead { offset, attempt, died_us } in dead {
             let mut document = match self.ledger.get(*attempt) {
@@ -74,7 +75,9 @@ impl AttemptReader {
                     let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
                     let hook = filed.hook_of(&record, &decoded, |replay| self.replay_of(replay));
                     match (hook, &decoded) {
-                        (Some(hook), LedgerRecord::Attempt(attempt)) => self.row(hook, attempt, &record),
+                        (Some(hook), LedgerRecord::Attempt(attempt)) => {
+                            self.row(&mut revisions, hook, attempt, &record)
+                        }
                         _ => continue,
                     }
                 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::attempts::AttemptReader;
 use super::filed::Filed;
 use super::record::{LedgerRecord, Outcome, Settlement};
+use super::revisions::Revisions;
 use super::router::in_reach;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
@@ -28,6 +29,13 @@ struct Fate {
     /// What the ledger said last.
     state: Option<&'static str>,
     attempts: Vec<Map<String, Value>>,
+    revisions: Revisions,
+}
+
+impl Fate {
+    fn of(hook: &Arc<Hook>) -> Self {
+        Self { hook: Arc::clone(hook), state: None, attempts: Vec::new(), revisions: Revisions::default() }
+    }
 }
 
 impl AttemptReader {
@@ -36,8 +44,7 @@ impl AttemptReader {
         let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
         let hooks = self.state.all_hooks().into_iter().filter(|hook| hook.account == account);
         let mut filed = self.filed(hooks);
-        let fate =
-            |hook: &Arc<Hook>| (hook.id, Fate { hook: Arc::clone(hook), state: None, attempts: Vec::new() });
+        let fate = |hook: &Arc<Hook>| (hook.id, Fate::of(hook));
         let mut fates: HashMap<HookId, Fate> = filed.hooks().map(fate).collect();
         let complete = self.look_up(&record, &mut filed, &mut fates)?;
         let event = self.state.settings().log_ids.event_id(offset);
@@ -103,7 +110,7 @@ impl AttemptReader {
                 if fate.attempts.len() == SHOWN {
                     fate.attempts.remove(0);
                 }
-                fate.attempts.push(self.row(&fate.hook, attempt, record));
+                fate.attempts.push(self.row(&mut fate.revisions, &fate.hook, attempt, record));
             }
             LedgerRecord::Settled { offset: settled, how, .. } if *settled == offset => {
                 fate.state = Some(match how {

@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::entry::Start;
 use super::over_share::OverShare;
 use super::replay::SHARE;
+use super::revisions::revision_tag;
 use super::slot::{Places, Slot};
 use super::tier::Tier;
 use crate::model::{AccountId, Hook, Job, JobKey, QueueKey};
@@ -254,6 +255,9 @@ impl Engine {
     pub(super) fn send(&mut self, at: usize, job: Job) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let places = slot.places;
+        if let Some(revision) = slot.revision.renewed(&slot.hook, self.clock.now_us()) {
+            self.ledger.push(revision_tag(slot.hook.id), self.clock.now_us(), &revision);
+        }
         let of_account = self.accounts.held(places.account);
         let was_over_share = self.over_share.remove(places.account, of_account, (slot.in_flight, at));
         slot.in_flight += 1;

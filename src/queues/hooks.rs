@@ -9,6 +9,7 @@ use super::queue::Queue;
 use super::recover::RecoveredQueue;
 use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
+use super::revisions::Written;
 use super::slot::{Line, Probe, Slot};
 use crate::model::{AccountId, Family, Hook, QueueKey, Trigger};
 use crate::state::Change;
@@ -52,6 +53,7 @@ impl Engine {
             probe: Probe { due_us, ..Probe::default() },
             pace: Pace::new(hook.rate_limit_per_s),
             in_flight: 0,
+            revision: Written::default(),
             listed: false,
             timer: None,
             turn: 0,

@@ -37,6 +37,7 @@ mod reload;
 mod replay;
 mod replays;
 mod results;
+mod revisions;
 mod route;
 mod router;
 mod search;

@@ -1,14 +1,16 @@
 //! The ledger's records: what became of each delivery, in a few bytes each, and the checkpoints between them.
 //!
-//! A successful attempt is about 27 bytes of payload; request and event are not repeated, they can be made
-//! again from the events log and the hook.
+//! A successful attempt is about 29 bytes of payload; request and event are not repeated. They are made again from
+//! the events log and from the hook's revision, which is a record of its own (`revisions.rs`).
 
 use serde::{Serialize, Serializer};
 
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
 use super::entry::Past;
 use super::lane::LaneKey;
-use crate::model::{Failure, Id, OwnFault, Response, TransportError, Unsendable};
+use serde_json::{Map, Value};
+
+use crate::model::{Failure, HookId, Id, OwnFault, Response, Sent, TransportError, Unsendable};
 
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
 pub const CHECKPOINT_TAG: u64 = 0;
@@ -84,6 +86,10 @@ pub struct AttemptRecord {
     pub duration_us: u64,
     /// When the next try is due (µs since 1970); 0: none.
     pub due_us: u64,
+    /// The hook's generation when the request was made. `None`: a record of the first version, which has none.
+    pub generation: Option<u64>,
+    /// `None`: there was no request, or the record is of the first version.
+    pub sent: Option<Sent>,
 }
 
 /// One queue as a checkpoint holds it.
@@ -142,6 +148,15 @@ pub enum LedgerRecord {
         /// The queue.
         queue: Id,
     },
+    /// What a revision of a hook sends; later attempts name it by its generation.
+    HookRevision {
+        /// The hook.
+        hook: HookId,
+        /// The revision's generation.
+        generation: u64,
+        /// What it sends, as `kazoo::sent_document` makes it.
+        sends: Map<String, Value>,
+    },
     /// A checkpoint begins; events below `router` have been routed.
     CheckpointBegin {
         /// The router's position.
@@ -178,6 +193,12 @@ impl LedgerRecord {
                 out.push(7);
                 put_id(&mut out, *queue);
             }
+            Self::HookRevision { hook, generation, sends } => {
+                out.push(9);
+                put_id(&mut out, *hook);
+                put_number(&mut out, *generation);
+                out.extend_from_slice(&serde_json::to_vec(sends).unwrap_or_default());
+            }
             Self::CheckpointBegin { router } => {
                 out.push(4);
                 put_number(&mut out, *router);
@@ -195,7 +216,14 @@ impl LedgerRecord {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
         let mut f = Fields(bytes);
         Ok(match f.byte()? {
-            1 => Self::Attempt(decode_attempt(&mut f)?),
+            1 => Self::Attempt(decode_attempt(&mut f, Version::First)?),
+            8 => Self::Attempt(decode_attempt(&mut f, Version::WithRequest)?),
+            9 => Self::HookRevision {
+                hook: f.id()?,
+                generation: f.number()?,
+                sends: serde_json::from_slice(f.0)
+                    .map_err(|_| DecodeRecordError::Unknown("hook revision"))?,
+            },
             2 => {
                 let how = match f.byte()? {
                     1 => Settlement::Skipped,
@@ -216,13 +244,16 @@ impl LedgerRecord {
 }
 
 fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
-    out.extend_from_slice(&[1, a.outcome as u8]);
+    // The first version, 1, lacks generation and request.
+    out.extend_from_slice(&[8, a.outcome as u8]);
     put_id(out, a.queue);
     for n in
         [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us]
     {
         put_number(out, n);
     }
+    put_number(out, a.generation.unwrap_or(0));
+    put_sent(out, a.sent);
     match &a.ending {
         Ending::Failed(Failure { error, detail }) => {
             out.extend_from_slice(&[0, *error as u8]);
@@ -248,7 +279,28 @@ fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
     }
 }
 
-fn decode_attempt(f: &mut Fields<'_>) -> Result<AttemptRecord, DecodeRecordError> {
+/// The versions of an attempt's record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    First,
+    /// With the hook's generation and what only the request had.
+    WithRequest,
+}
+
+/// 0: nothing. Else one more than twice the seconds, odd or even by whether eight bytes of a span follow.
+fn put_sent(out: &mut Vec<u8>, sent: Option<Sent>) {
+    let Some(Sent { ago_s, span_id }) = sent else { return put_number(out, 0) };
+    put_number(out, 1 + 2 * ago_s.min(u64::from(u32::MAX)) + u64::from(span_id.is_some()));
+    out.extend_from_slice(span_id.map(u64::to_be_bytes).as_ref().map_or(&[], <[u8; 8]>::as_slice));
+}
+
+fn decode_sent(f: &mut Fields<'_>) -> Result<Option<Sent>, DecodeRecordError> {
+    let Some(code) = f.number()?.checked_sub(1) else { return Ok(None) };
+    let span_id = if code % 2 == 1 { Some(f.eight()?) } else { None };
+    Ok(Some(Sent { ago_s: code / 2, span_id }))
+}
+
+fn decode_attempt(f: &mut Fields<'_>, version: Version) -> Result<AttemptRecord, DecodeRecordError> {
     let outcome = match f.byte()? {
         1 => Outcome::Delivered,
         2 => Outcome::Retry,
@@ -259,6 +311,10 @@ fn decode_attempt(f: &mut Fields<'_>) -> Result<AttemptRecord, DecodeRecordError
     };
     let (queue, offset, attempt) = (f.id()?, f.number()?, f.small()?);
     let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+    let (generation, sent) = match version {
+        Version::First => (None, None),
+        Version::WithRequest => (Some(f.number()?), decode_sent(f)?),
+    };
     let ending = match f.small()? {
         0 => {
             let byte = f.byte()?;
@@ -271,7 +327,19 @@ fn decode_attempt(f: &mut Fields<'_>) -> Result<AttemptRecord, DecodeRecordError
         }
         status => Ending::Answered(decode_response(f, status, outcome)?),
     };
-    Ok(AttemptRecord { queue, offset, attempt, tries, tries_left, outcome, ending, duration_us, due_us })
+    Ok(AttemptRecord {
+        queue,
+        offset,
+        attempt,
+        tries,
+        tries_left,
+        outcome,
+        ending,
+        duration_us,
+        due_us,
+        generation,
+        sent,
+    })
 }
 
 fn decode_failure(f: &mut Fields<'_>, byte: u8) -> Result<Failure, DecodeRecordError> {

@@ -145,6 +145,8 @@ impl Recovered {
             }
             LedgerRecord::Gap { queue, to, .. } => self.queue(queue).gap(to),
             LedgerRecord::Refreshed { queue } => self.queue(queue).refresh(),
+            // Only read for rows of attempts.
+            LedgerRecord::HookRevision { .. } => {}
             LedgerRecord::CheckpointBegin { router } => {
                 *checkpoint = Some(Checkpoint { router, images: Vec::new() });
             }
@@ -260,6 +262,8 @@ mod tests {
             ending: Ending::Failed(TransportError::Refused.into()),
             duration_us: 1,
             due_us: 99,
+            generation: Some(1),
+            sent: None,
         })
     }
 

@@ -342,6 +342,8 @@ fn attempt_record(
         ending,
         duration_us: attempt.duration_us,
         due_us,
+        generation: Some(attempt.generation),
+        sent: attempt.sent,
     })
 }
 

@@ -7,6 +7,7 @@ use super::policy::{Health, Policy};
 use super::queue::Queue;
 use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
+use super::revisions::Written;
 use crate::model::{Hook, QueueKey};
 
 /// Deliveries in memory of a hook that makes none: enough for its probe. The rest is a place in the log.
@@ -108,6 +109,8 @@ pub(super) struct Slot {
     pub(super) pace: Pace,
     /// Attempts under way, replays included.
     pub(super) in_flight: u32,
+    /// The revision of the hook that the ledger has.
+    pub(super) revision: Written,
     /// Where its permits are counted.
     pub(super) places: Places,
     /// Whether the dispatcher's ready list holds this slot.

@@ -70,6 +70,8 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
         attempt: 1,
         tries: 1,
         tries_left: 1,
+        generation: Some(1),
+        sent: None,
         outcome,
         ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,

@@ -2,6 +2,7 @@
 //!
 //! Each test keeps the smallest input of a public report or of a client that was run unmodified.
 
+mod attempts;
 mod broker;
 mod browser;
 mod clients;

@@ -1,0 +1,237 @@
+//! What a hook sends, kept apart from the hook: a document for the ledger, and the request headers of an attempt.
+//!
+//! The document holds no secret: values of headers that carry one, and the password of a URI, are masked in it.
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::document::hook_from_document;
+use super::{Object, WireRequest};
+use crate::model::{Event, Hook, Secret, Sent, Trigger, fields_weight};
+
+/// The name that receivers see.
+pub const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
+
+/// What is shown in place of a secret.
+const MASK: &str = "***";
+/// Bytes of `custom_data` and `modifiers` together that are kept with each revision. Bodies that hold more can be
+/// shown only while the hook has that revision.
+const MOST_DATA: usize = 8 << 10;
+/// Parts of the names of headers that carry secrets.
+const SECRET_NAMES: [&str; 9] =
+    ["auth", "cookie", "credential", "key", "passw", "pwd", "secret", "signature", "token"];
+
+/// A hook as it was when a request was made.
+#[derive(Debug, Clone)]
+pub struct AsSent {
+    /// The hook; only what its requests are made of is that of the time.
+    pub hook: Hook,
+    /// The name that receivers saw.
+    user_agent: String,
+    /// Whether the hook is whole, so that a body can be made again.
+    pub has_data: bool,
+}
+
+impl AsSent {
+    /// The hook as it is now.
+    #[must_use]
+    pub fn of(hook: &Hook) -> Self {
+        Self { hook: hook.clone(), user_agent: USER_AGENT.to_owned(), has_data: true }
+    }
+
+    /// The hook as the ledger has it; `now` is the hook of today.
+    #[must_use]
+    pub fn read(now: &Hook, mut document: Object) -> Option<Self> {
+        document.insert("_id".to_owned(), now.id.to_string().into());
+        document.insert("pvt_account_id".to_owned(), now.account.to_string().into());
+        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let user_agent = text("user_agent");
+        let flag = |name: &str| document.get(name) == Some(&Value::Bool(true));
+        let (is_signed, lacks_data) = (flag("signed"), flag("data_left_out"));
+        let mut hook = hook_from_document(&document).ok()?;
+        let is_whole = !lacks_data || now.revision == hook.revision;
+        if is_signed {
+            hook.secrets = vec![Secret { key: Vec::new(), until_s: None }];
+        }
+        if lacks_data && is_whole {
+            hook.custom_data.clone_from(&now.custom_data);
+            hook.modifiers.clone_from(&now.modifiers);
+        }
+        Some(Self { hook, user_agent, has_data: is_whole })
+    }
+}
+
+/// What a hook sends, as a document for the ledger.
+#[must_use]
+pub fn sent_document(hook: &Hook) -> Object {
+    let trigger = match hook.trigger {
+        Trigger::All => "all",
+        Trigger::Family(family) => family.id(),
+    };
+    let headers: Object =
+        hook.headers.iter().map(|(name, value)| (name.clone(), shown_value(name, value).into())).collect();
+    let mut out = Object::new();
+    let mut put = |name: &str, value: Value| {
+        out.insert(name.to_owned(), value);
+    };
+    put("_rev", (*hook.revision).into());
+    put("user_agent", USER_AGENT.into());
+    put("hook", trigger.into());
+    put("uri", shown_uri(&hook.uri).into());
+    put("http_verb", hook.verb.id().into());
+    if hook.format == crate::model::Format::Json {
+        put("format", "json".into());
+    }
+    if !headers.is_empty() {
+        put("headers", headers.into());
+    }
+    if !hook.secrets.is_empty() {
+        put("signed", true.into());
+    }
+    let data = [("custom_data", &hook.custom_data), ("modifiers", &hook.modifiers)];
+    let weight: usize = data.iter().filter_map(|(_, fields)| fields.as_ref()).map(fields_weight).sum();
+    if weight > MOST_DATA {
+        put("data_left_out", true.into());
+    } else {
+        for (name, fields) in data {
+            if let Some(fields) = fields {
+                put(name, json!(fields));
+            }
+        }
+    }
+    out
+}
+
+/// What the headers of a request are made of, beside its hook.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestParts<'a> {
+    /// The request.
+    pub request: &'a WireRequest,
+    /// Its event.
+    pub event: &'a Event<'a>,
+    /// `x-event-id`.
+    pub event_id: &'a str,
+    /// `webhook-id`.
+    pub delivery_id: &'a str,
+    /// 1 for the first try.
+    pub attempt: u16,
+    /// What only this request had; `None`: not known, of an old record.
+    pub sent: Option<Sent>,
+    /// When the attempt ended, microseconds since 1970.
+    pub ended_us: u64,
+    /// Whether a replay made it.
+    pub is_replay: bool,
+}
+
+/// Every header of a request as it was sent, names in lower case, secrets masked.
+#[must_use]
+pub fn request_headers(sent: &AsSent, parts: &RequestParts<'_>) -> Object {
+    let hook = &sent.hook;
+    let mut out = Object::new();
+    let mut put = |name: &str, value: String| {
+        out.insert(name.to_ascii_lowercase(), value.into());
+    };
+    let url = Url::parse(&hook.uri).ok();
+    put("user-agent", sent.user_agent.clone());
+    put("accept", "*/*".to_owned());
+    put("x-hook-id", hook.id.to_string());
+    put("x-account-id", hook.account.to_string());
+    if url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        put("authorization", MASK.to_owned());
+    }
+    let host = url.as_ref().and_then(Url::host_str);
+    if let Some(host) = host {
+        let port = url.as_ref().and_then(Url::port).map(|port| format!(":{port}"));
+        put("host", format!("{host}{}", port.unwrap_or_default()));
+    }
+    for (name, value) in &hook.headers {
+        put(name, shown_value(name, value));
+    }
+    if let Some(content_type) = parts.request.content_type {
+        put("content-type", content_type.to_owned());
+        put("content-length", parts.request.body.len().to_string());
+    }
+    put("webhook-id", parts.delivery_id.to_owned());
+    put("x-event-id", parts.event_id.to_owned());
+    put("x-attempt", parts.attempt.to_string());
+    if !hook.secrets.is_empty() {
+        put("webhook-signature", MASK.to_owned());
+    }
+    if let Some(request) = parts.sent {
+        put("webhook-timestamp", (parts.ended_us / 1_000_000).saturating_sub(request.ago_s).to_string());
+        if let (Some(span), Some(id)) = (parts.event.trace, request.span_id) {
+            put("traceparent", span.child(id).to_string());
+            if !parts.event.trace_state.is_empty() {
+                put("tracestate", parts.event.trace_state.to_owned());
+            }
+        }
+    }
+    if parts.is_replay {
+        put("x-replay", "true".to_owned());
+    }
+    out
+}
+
+fn shown_value(name: &str, value: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let is_secret = SECRET_NAMES.iter().any(|part| name.contains(part));
+    if is_secret { MASK.to_owned() } else { value.to_owned() }
+}
+
+/// A URI with its password masked; byte for byte the same when it has none.
+fn shown_uri(uri: &str) -> String {
+    let Some(mut url) = Url::parse(uri).ok().filter(|url| url.password().is_some()) else {
+        return uri.to_owned();
+    };
+    // Cannot fail for a URL that has a password.
+    let _same = url.set_password(Some(MASK));
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Format, Verb};
+
+    fn hook() -> Hook {
+        let document = json!({
+            "_id": "e".repeat(32), "pvt_account_id": "f".repeat(32), "_rev": "7-abc", "hook": "channel_create",
+            "uri": "https://u:pa55@r.example/a?b=c", "http_verb": "put", "format": "json", "secret": "whsec_c2VjcmV0",
+            "headers": {"X-Api-Key": "k3y", "X-Tenant": "t1"}, "custom_data": {"a": "b"},
+        });
+        hook_from_document(document.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_kept_revision_holds_no_secret_and_gives_the_hook_back() {
+        let hook = hook();
+        let document = sent_document(&hook);
+        let text = Value::Object(document.clone()).to_string();
+        for secret in ["pa55", "k3y", "c2VjcmV0", "secret"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        let again = AsSent::read(&Hook { uri: "http://other.example/".to_owned(), ..hook.clone() }, document);
+        let again = again.unwrap();
+        assert_eq!(again.hook.uri, "https://u:***@r.example/a?b=c");
+        assert_eq!(
+            (again.hook.verb, again.hook.format, again.hook.generation()),
+            (Verb::Put, Format::Json, 7)
+        );
+        assert_eq!((&again.hook.custom_data, again.hook.secrets.len()), (&hook.custom_data, 1));
+        let headers = [("X-Api-Key".to_owned(), MASK.to_owned()), ("X-Tenant".to_owned(), "t1".to_owned())];
+        assert_eq!(again.hook.headers, headers);
+    }
+
+    #[test]
+    fn data_that_is_too_large_to_keep_is_that_of_the_hook_only_while_its_revision_is_the_same() {
+        let mut hook = hook();
+        let large = json!({"a": "b".repeat(MOST_DATA + 1)});
+        hook.custom_data = large.as_object().cloned();
+        let document = sent_document(&hook);
+        assert!(Value::Object(document.clone()).to_string().len() < 1000);
+        let same = AsSent::read(&hook, document.clone()).unwrap();
+        assert_eq!((same.has_data, &same.hook.custom_data), (true, &hook.custom_data));
+        hook.revision = "8-def".into();
+        assert!(!AsSent::read(&hook, document).unwrap().has_data);
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows of attempts: what was sent, of which event, by which revision of the hook. Not what would be sent now.
+
+use serde_json::{Value, json};
+
+use crate::support::app::{Api, TestApp, call_event};
+use crate::support::look::{LONG, attempts_when, patch, settled};
+use crate::support::receiver::{Receiver, Request};
+
+/// What a row has in place of a secret.
+const MASK: &str = "***";
+
+fn hook(receiver: &Receiver) -> Value {
+    let uri = receiver.uri("/first").replace("http://", "http://u:pa55word@");
+    json!({
+        "uri": uri, "hook": "all", "format": "json", "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3",
+        "headers": {"X-Api-Key": "k3y-of-the-tenant", "X-Colour": "red"}, "custom_data": {"tenant": "first"},
+    })
+}
+
+/// The row's headers are those that the receiver got, apart from the values of secrets.
+fn same_headers(row: &Value, request: &Request) {
+    let shown = row["req_headers"].as_object().unwrap();
+    let secrets = ["authorization", "x-api-key", "webhook-signature"];
+    for (name, value) in &request.headers {
+        let expected = if secrets.contains(&name.as_str()) { MASK } else { value };
+        assert_eq!(shown.get(name).and_then(Value::as_str), Some(expected), "{name}: {row}");
+    }
+    assert_eq!(shown.len(), request.headers.len(), "{row}");
+}
+
+async fn row_of(api: &Api, hook: &str, n: usize, call: &str) -> Value {
+    let rows = attempts_when(api, hook, n).await;
+    rows.into_iter().find(|row| row["subject"] == call).unwrap()
+}
+
+#[tokio::test]
+async fn a_row_shows_what_was_sent_whatever_became_of_the_hook_since() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let id = app.api.hook(hook(&receiver)).await;
+    let mut first = call_event("CHANNEL_CREATE", "call-1", 1);
+    first["Caller-ID-Name"] = "x\u{0}y".into();
+    app.api.publish(&[first]).await;
+    let request = receiver.wait_for(1, LONG).await.remove(0);
+    let before = row_of(&app.api, &id, 1, "call-1").await;
+    same_headers(&before, &request);
+    let of = |row: &Value, field: &str| row[field].clone();
+    assert_eq!(of(&before, "event_type"), "channel_create", "{before}");
+    assert_eq!(of(&before, "event_name"), "CHANNEL_CREATE");
+    assert_eq!(of(&before, "req_body"), request.text());
+    let revision = of(&before, "hook_revision");
+    assert!(revision.as_str().unwrap().starts_with("1-"), "{before}");
+    assert!(!before.to_string().contains("pa55word"), "{before}");
+
+    let changes = json!({
+        "uri": receiver.uri("/second"), "format": "form-data", "http_verb": "put", "headers": {"X-Colour": "blue"},
+        "custom_data": {"tenant": "second"}, "secret": null,
+    });
+    patch(&app.api, &id, changes).await;
+    let after = row_of(&app.api, &id, 1, "call-1").await;
+    assert_eq!(after, before, "a row is not made from the hook as it is now");
+
+    // The ledger alone knows it after a restart, and the next revision is told apart.
+    app.restart(None).await;
+    app.api.publish(&[call_event("CHANNEL_ANSWER", "call-2", 2)]).await;
+    let requests = receiver.wait_for(2, LONG).await;
+    let second = row_of(&app.api, &id, 2, "call-2").await;
+    same_headers(&second, &requests[1]);
+    assert_eq!((of(&second, "event_name"), of(&second, "method")), (json!("CHANNEL_ANSWER"), json!("put")));
+    assert_eq!(row_of(&app.api, &id, 2, "call-1").await, before);
+    settled(&app.api, &id).await;
+    app.stop().await;
+    // No secret of a hook is in the ledger.
+    let ledger = std::fs::read(app.dir().join("ledger").join(format!("{:020}.log", 0))).unwrap();
+    let ledger = String::from_utf8_lossy(&ledger);
+    for secret in ["pa55word", "k3y-of-the-tenant", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"] {
+        assert!(!ledger.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_attempts_of_a_hook_with_long_headers_hold_them_once() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let long = "v".repeat(1000);
+    let id = app.api.hook(json!({"uri": receiver.uri("/"), "headers": {"X-Long": long}})).await;
+    for part in 0..10_u64 {
+        let events: Vec<Value> =
+            (0..100).map(|n| call_event("CHANNEL_CREATE", &format!("c{part}-{n}"), part * 100 + n)).collect();
+        app.api.publish(&events).await;
+    }
+    receiver.wait_for(1000, LONG).await;
+    settled(&app.api, &id).await;
+    app.stop().await;
+    let ledger = std::fs::read(app.dir().join("ledger").join(format!("{:020}.log", 0))).unwrap();
+    let held = String::from_utf8_lossy(&ledger).matches(&long).count();
+    assert_eq!(held, 1, "the ledger has {} bytes", ledger.len());
+}
