@@ -1,10 +1,12 @@
 //! Who asks too often: one bucket for each address and account, as KAZOO has it (`webhooks.md` 5.6), and another
-//! for each address that sends wrong credentials.
+//! for each address that sends wrong credentials. Guesses at one account from many addresses share a bucket, which binds
+//! no address from which somebody has logged in to that account.
 
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::bucket::Buckets;
+use super::bucket::{Buckets, Rate};
 use super::{Auth, Options};
 use crate::model::AccountId;
 
@@ -27,10 +29,15 @@ pub enum Purpose {
     Of(AccountId),
     /// A request without a good token.
     Nobody,
-    /// A log-in: a hash of the key or account that it names, so that other log-ins from the same address have buckets of
-    /// their own.
-    LogIn(u64),
+    /// A log-in: the account that it names, so that log-ins of others from the same address have buckets of their own.
+    /// `None`: there is no such account. All those share one bucket, so that made-up names take no memory.
+    LogIn(Option<AccountId>),
 }
+
+/// Guesses at one account from all addresses may be this many times those from one address.
+const FROM_ALL: u32 = 10;
+/// Addresses that are remembered for an account: the last ones from which somebody has logged in.
+const MOST_KNOWN: usize = 32;
 
 /// Where wrong credentials came from, and for which account, when they named one.
 type Tried = (IpAddr, Option<AccountId>);
@@ -40,14 +47,49 @@ type Tried = (IpAddr, Option<AccountId>);
 pub(super) struct Limits {
     requests: Option<Mutex<Buckets<Client>>>,
     wrong: Option<Mutex<Buckets<Tried>>>,
+    wrong_at: Option<Mutex<Buckets<AccountId>>>,
+    known: Mutex<Known>,
+}
+
+/// From where somebody has logged in to which account.
+#[derive(Debug)]
+struct Known {
+    of: HashMap<AccountId, VecDeque<IpAddr>>,
+    /// Accounts that are remembered at most.
+    most: usize,
+}
+
+impl Known {
+    fn has(&self, account: AccountId, address: IpAddr) -> bool {
+        self.of.get(&account).is_some_and(|known| known.contains(&address))
+    }
+
+    fn add(&mut self, account: AccountId, address: IpAddr) {
+        if self.of.len() >= self.most && !self.of.contains_key(&account) {
+            let any = self.of.keys().next().copied();
+            any.map(|any| self.of.remove(&any));
+        }
+        let known = self.of.entry(account).or_default();
+        known.retain(|other| *other != address);
+        known.push_back(address);
+        if known.len() > MOST_KNOWN {
+            known.pop_front();
+        }
+    }
 }
 
 impl Limits {
     pub(super) fn new(options: &Options) -> Self {
         let most = options.most_buckets;
+        let from_all = |rate: Rate| Rate {
+            burst: rate.burst.saturating_mul(FROM_ALL),
+            per_minute: rate.per_minute.saturating_mul(FROM_ALL),
+        };
         Self {
             requests: options.requests.map(|rate| Mutex::new(Buckets::new(rate, most))),
             wrong: options.wrong_credentials.map(|rate| Mutex::new(Buckets::new(rate, most))),
+            wrong_at: options.wrong_credentials.map(|rate| Mutex::new(Buckets::new(from_all(rate), most))),
+            known: Mutex::new(Known { of: HashMap::new(), most }),
         }
     }
 }
@@ -75,19 +117,39 @@ impl Auth {
         }
     }
 
-    /// Whether passwords for an account are looked at when they come from this address. Wrong ones from elsewhere, and
-    /// those for other accounts, do not count.
+    /// Whether passwords for an account are looked at when they come from this address. Wrong ones for other accounts do
+    /// not count. Wrong ones from elsewhere count only for an address from which nobody has logged in to the account.
     #[must_use]
     pub fn may_try(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
-        let (key, now_us) = ((network(address), account), self.options.steady.now_us());
-        self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).has_any(&key, now_us))
+        let (network, now_us) = (network(address), self.options.steady.now_us());
+        let is_own = |wrong: &Mutex<Buckets<Tried>>| lock(wrong).has_any(&(network, account), now_us);
+        let is_open = |account: AccountId| {
+            let wrong_at = self.limits.wrong_at.as_ref();
+            wrong_at.is_none_or(|wrong| lock(wrong).has_any(&account, now_us))
+                || lock(&self.limits.known).has(account, network)
+        };
+        self.limits.wrong.as_ref().is_none_or(is_own) && account.is_none_or(is_open)
+    }
+
+    /// Remembers that somebody has logged in to an account from this address.
+    pub(super) fn logged_in(&self, address: Option<IpAddr>, account: AccountId) {
+        if self.limits.wrong.is_some() {
+            lock(&self.limits.known).add(account, network(address));
+        }
     }
 
     /// Remembers that wrong credentials came from this address; for which account, when they named one. False: too many
     /// have come already.
     #[must_use]
     pub fn tried_in_vain(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
-        let (key, now_us) = ((network(address), account), self.options.steady.now_us());
+        let (network, now_us) = (network(address), self.options.steady.now_us());
+        if let (Some(account), Some(wrong_at)) = (account, &self.limits.wrong_at)
+            && !lock(&self.limits.known).has(account, network)
+        {
+            // Whether more are looked at is asked before the next one.
+            let _left: Result<u32, u32> = lock(wrong_at).take(account, 1, now_us);
+        }
+        let key = (network, account);
         self.limits.wrong.as_ref().is_none_or(|wrong| lock(wrong).take(key, 1, now_us).is_ok())
     }
 }

@@ -92,7 +92,9 @@ impl Auth {
         let verifier = self.hashed(account.unwrap_or_default(), credentials).await?;
         let found = account.map(|account| self.state.user_with(account, &verifier)).transpose()?.flatten();
         let user = found.as_ref().and_then(user_of);
-        if user.is_none() {
+        if let (Some(_), Some(account)) = (&user, account) {
+            self.logged_in(address, account);
+        } else {
             // Whether more are looked at is asked before the next one.
             let _is_within: bool = self.tried_in_vain(address, account);
         }

@@ -1,9 +1,9 @@
 //! Tokens that are revoked before their time is over: remembered durably, until it is.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{Auth, Caller};
-use crate::state::{Expect, IndexError, Kind, Write, WriteError, owner};
+use crate::state::{Expect, IndexError, Kind, Write, WriteError};
 
 /// Expired revocations that one write forgets: it must stay small, and the next one forgets more.
 const MOST_FORGOTTEN: usize = 256;
@@ -19,25 +19,16 @@ pub enum RevokeError {
     Write(#[from] WriteError),
 }
 
-impl From<IndexError> for RevokeError {
-    fn from(error: IndexError) -> Self {
-        Self::Write(error.into())
-    }
-}
-
 impl Auth {
     /// Revokes the caller's token; durable when this answers. Revocations whose token has expired are forgotten on the
     /// way. The rest are bounded for each account, so that nobody can use up another account's.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), RevokeError> {
         let now_s = self.now_s();
-        let (over, kept): (Vec<_>, Vec<_>) =
-            self.state.all(Kind::Revocation)?.into_iter().partition(|doc| expiry(doc) <= now_s);
-        let own = kept.iter().filter(|doc| owner(doc) == Some(caller.account)).count();
-        if own >= self.options.most_revoked {
+        if self.state.live_revocations(caller.account, now_s) >= self.options.most_revoked {
             return Err(RevokeError::TooMany(self.options.most_revoked));
         }
-        let over = over.iter().filter_map(|doc| Some(forget(doc.get("_id")?.as_str()?)));
-        let mut writes: Vec<_> = over.take(MOST_FORGOTTEN).collect();
+        let over = self.state.expired_revocations(now_s, MOST_FORGOTTEN);
+        let mut writes: Vec<_> = over.into_iter().map(forget).collect();
         let doc = json!({"exp": caller.expires_s, "pvt_account_id": caller.account});
         let doc = doc.as_object().cloned();
         let id = caller.standing.identity.clone();
@@ -51,10 +42,6 @@ impl Auth {
     }
 }
 
-fn expiry(doc: &Map<String, Value>) -> u64 {
-    doc.get("exp").and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn forget(id: &str) -> Write {
-    Write { kind: Kind::Revocation, id: id.to_owned(), doc: None, expect: Expect::Any }
+fn forget(id: String) -> Write {
+    Write { kind: Kind::Revocation, id, doc: None, expect: Expect::Any }
 }

@@ -129,7 +129,7 @@ impl Api {
         let hands_in = caller.is_some() && hands_in_events(request, known);
         let is_log_in = known.is_some_and(|route| route.resource.is_log_in());
         let cost = if hands_in { 0 } else { self.auth.cost(is_log_in) };
-        let log_in = known.and_then(|route| log_in::purpose(&route.resource, envelope));
+        let log_in = known.and_then(|route| log_in::purpose(&self.state, &route.resource, envelope));
         let purpose =
             log_in.unwrap_or_else(|| caller.map_or(Purpose::Nobody, |caller| Purpose::Of(caller.account)));
         let spent = self.auth.spend(request.remote, purpose, cost);

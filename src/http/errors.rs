@@ -245,6 +245,11 @@ impl From<WriteError> for ApiError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Conflict { .. } => Self::conflict(),
+            WriteError::IdTaken { id } => {
+                let message =
+                    "the id collides with another id in use, or with one derived from it; choose another id";
+                Self::field("id", "unique", &json!({"message": message, "value": id}))
+            }
             WriteError::Missing { id } => Self::unknown(&id),
             WriteError::NoOwner(account) => Self::unknown(&account.to_string()),
             WriteError::TooLarge(reason) => {

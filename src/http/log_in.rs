@@ -1,8 +1,6 @@
 //! Tokens: `PUT api_auth` for an API key, `PUT user_auth` for a person's credentials, and `token_auth` to look at
 //! one and to revoke it (`webhooks.md` 5.6).
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -15,8 +13,11 @@ use super::reply::Reply;
 use super::route::Resource;
 use crate::auth::{Caller, Credentials, Holder, Purpose, Role, User};
 use crate::model::{Account, AccountId};
+use crate::state::State;
 
 const KEY_LENGTH: usize = 64;
+/// Accounts with one name that a log-in tries: each costs the hash of a password.
+const MOST_NAMESAKES: usize = 8;
 
 /// `PUT api_auth`
 pub(super) fn with_key(call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -55,14 +56,8 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
         fields.required(&["account_name"]);
     }
     fields.finish()?;
-    let account = account_called(call, realm, name);
-    let id = account.as_ref().map(|account| account.id);
-    if !call.api.auth.may_try(call.request.remote, id) {
-        return Err(ApiError::too_many());
-    }
     let credentials = Credentials::from(credentials.unwrap_or_default());
-    let found = call.api.auth.log_in(id, credentials, call.request.remote).await?;
-    let (Some(account), Some(user)) = (account, found) else { return Err(ApiError::invalid_credentials()) };
+    let (account, user) = log_in(call, called(&call.api.state, realm, name), credentials).await?;
     // Only who knows the password learns that the account is disabled.
     if !account.enabled {
         return Err(ApiError::account_disabled());
@@ -70,6 +65,31 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
     let data = identity(call, &account, Some(&user));
     let token = call.api.auth.issue(&Holder::User(user))?;
     Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(data) })
+}
+
+/// The first of these accounts with a user whose credentials these are, and the user.
+async fn log_in(
+    call: &Call<'_>,
+    accounts: Vec<Arc<Account>>,
+    credentials: Credentials,
+) -> Result<(Arc<Account>, User), ApiError> {
+    let (auth, remote) = (&call.api.auth, call.request.remote);
+    // No account: that must not be seen by the time it takes.
+    let candidates: Vec<_> =
+        if accounts.is_empty() { vec![None] } else { accounts.into_iter().map(Some).collect() };
+    let mut was_tried = false;
+    for account in candidates {
+        let id = account.as_ref().map(|account| account.id);
+        if !auth.may_try(remote, id) {
+            continue;
+        }
+        was_tried = true;
+        let user = auth.log_in(id, credentials.clone(), remote).await?;
+        if let Some(found) = account.zip(user) {
+            return Ok(found);
+        }
+    }
+    Err(if was_tried { ApiError::invalid_credentials() } else { ApiError::too_many() })
 }
 
 /// `GET token_auth`: whom the token belongs to.
@@ -102,38 +122,34 @@ pub(super) async fn revoke(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(json!({})))
 }
 
-/// What a log-in counts as, by the key or account that it names; none for other requests.
-pub(super) fn purpose(resource: &Resource, envelope: &Envelope) -> Option<Purpose> {
-    let fields: &[&str] = match resource {
-        Resource::ApiAuth => &["api_key"],
-        Resource::UserAuth => &["account_realm", "account_name"],
+/// What a log-in counts as, by the account that it names; none for other requests.
+pub(super) fn purpose(state: &State, resource: &Resource, envelope: &Envelope) -> Option<Purpose> {
+    let data = envelope.members.as_ref().and_then(|members| members.get("data"));
+    let text = |field: &str| data.and_then(|data| data.get(field)).and_then(Value::as_str);
+    let account = match resource {
+        // Keys are looked at again with the request itself; an index that fails is told of there.
+        Resource::ApiAuth => {
+            text("api_key").and_then(|key| state.api_key(key).ok().flatten()).map(|key| key.account)
+        }
+        Resource::UserAuth => {
+            let realm = text("account_realm").or(text("realm"));
+            called(state, realm, text("account_name")).first().map(|account| account.id)
+        }
         _ => return None,
     };
-    let data = envelope.members.as_ref()?.get("data")?;
-    let mut hasher = DefaultHasher::new();
-    for field in fields {
-        data.get(field).and_then(Value::as_str).unwrap_or_default().to_lowercase().hash(&mut hasher);
-    }
-    Some(Purpose::LogIn(hasher.finish()))
+    Some(Purpose::LogIn(account))
 }
 
-/// The account with a realm, or else the only one with a name: KAZOO compares the letters and digits of
-/// names.
-fn account_called(call: &Call<'_>, realm: Option<&str>, name: Option<&str>) -> Option<Arc<Account>> {
-    let plain = |name: &str| {
-        let letters = name.chars().filter(|c| c.is_alphanumeric());
-        letters.flat_map(char::to_lowercase).collect::<String>()
+/// The accounts that a log-in may mean: the one with a realm, or else those with a name. KAZOO compares the letters and
+/// digits of names and lets several accounts have one. So it is the credentials that decide among them, and nobody
+/// breaks a log-in by taking its account's name.
+fn called(state: &State, realm: Option<&str>, name: Option<&str>) -> Vec<Arc<Account>> {
+    let Some(realm) = realm else {
+        let mut named = name.map(|name| state.accounts_named(name)).unwrap_or_default();
+        named.truncate(MOST_NAMESAKES);
+        return named;
     };
-    let name = name.map(plain);
-    let is_called = |account: &&Arc<Account>| match (realm, &name) {
-        (Some(realm), _) => account.realm.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(realm)),
-        (None, Some(name)) => plain(&account.name) == *name,
-        (None, None) => false,
-    };
-    let accounts = call.api.state.accounts();
-    let mut found = accounts.iter().filter(is_called);
-    let account = found.next().cloned();
-    account.filter(|_| found.next().is_none())
+    state.account_of_realm(realm).and_then(|id| state.account(id)).into_iter().collect()
 }
 
 /// What KAZOO tells whoever has logged in.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::accounts::{is_private, take_id};
+use super::accounts::{expected, is_private, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
 use super::fields::Fields;
@@ -42,7 +42,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// `PUT …/users`
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let mut data = call.envelope.object()?;
-    let id = take_id(call, &mut data, Kind::User)?.to_string();
+    let id = take_id(call, &mut data)?.to_string();
     let stored = put(call, &id, None, &data, How::Replace).await?;
     Ok(Reply::created(kazoo::public_document(&stored), call.location(&id)).revision_of(&stored))
 }
@@ -111,7 +111,7 @@ async fn put(
         doc.insert("pvt_stamp".into(), random_id().to_string().into());
     }
     doc.extend(signature(call, account));
-    let expect = before.map_or(Expect::Absent, |before| Expect::Rev(text(before, "_rev").to_owned()));
+    let expect = before.map_or_else(|| expected(call), |before| Expect::Rev(text(before, "_rev").to_owned()));
     let stored = call.api.state.put_user(account, id, doc, expect).await?;
     stored.ok_or_else(|| {
         let details = json!({"message": "another user of the account has this name"});

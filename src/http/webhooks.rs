@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::accounts::{is_private, take_id};
+use super::accounts::{expected, is_private, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
 use super::hook_document::{merged, replaced, starts_from_now};
@@ -70,7 +70,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let mut data = call.envelope.object()?;
     data.retain(|key, _| !is_private(key));
-    let id = take_id(call, &mut data, Kind::Hook)?;
+    let id = take_id(call, &mut data)?;
     let mut doc = validated(call, &data)?;
     doc.extend(signature(call, account.id));
     doc.insert("pvt_account_db".into(), "webhooks".into());
@@ -78,7 +78,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     doc.insert("pvt_start_offset".into(), events_end.into());
     doc.insert("pvt_birth_events".into(), events_end.into());
     doc.insert("pvt_birth_ledger".into(), call.api.queues.ledger_end().into());
-    let write = Write { kind: Kind::Hook, id: id.to_string(), doc: Some(doc), expect: Expect::Absent };
+    let write = Write { kind: Kind::Hook, id: id.to_string(), doc: Some(doc), expect: expected(call) };
     let written = call.api.state.write(vec![write]).await?;
     let stored = written.into_iter().next().unwrap_or_default();
     let location = call.location(&id.to_string());

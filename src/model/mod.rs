@@ -4,6 +4,7 @@ mod account;
 mod actor;
 mod address;
 mod attempt;
+mod called;
 mod event;
 mod family;
 mod filter;
@@ -26,6 +27,7 @@ pub use attempt::{
     Attempt, AttemptResult, Failure, Job, JobKey, OwnFault, QueueKey, Response, Sent, SentRequest, Tested,
     TransportError, Unsendable,
 };
+pub use called::{name_key, realm_key};
 pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
 pub use family::Family;
 pub use filter::EventFilter;

@@ -11,7 +11,7 @@ use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
 use super::revisions::Written;
 use super::slot::{Line, Probe, Slot};
-use crate::model::{AccountId, Family, Hook, QueueKey, Trigger};
+use crate::model::{AccountId, Birth, Family, Hook, QueueKey, Trigger};
 use crate::state::Change;
 
 impl Engine {
@@ -19,6 +19,7 @@ impl Engine {
     pub(super) fn change(&mut self, change: Change) {
         match change {
             Change::HookPut(hook) => match self.owner.get(&QueueKey::Hook(hook.id)).copied() {
+                Some(at) if self.is_gone(at) => self.make_again(at, &hook),
                 Some(at) => self.change_hook(at, &hook),
                 None => {
                     self.add_hook(&hook);
@@ -58,6 +59,7 @@ impl Engine {
             timer: None,
             turn: 0,
             gone: false,
+            next_places: None,
             hook: hook.clone(),
         };
         let at = self.free.pop().unwrap_or_else(|| {
@@ -122,7 +124,9 @@ impl Engine {
         self.router.remove(&old, at);
         self.router.insert(hook, at);
         if slot.in_flight == 0 {
-            slot.places = places;
+            (slot.places, slot.next_places) = (places, None);
+        } else {
+            slot.next_places = Some(places);
         }
         if hook.rate_limit_per_s != old.rate_limit_per_s {
             slot.pace = Pace::new(hook.rate_limit_per_s);
@@ -165,6 +169,47 @@ impl Engine {
         self.drop_if_gone(at);
     }
 
+    fn is_gone(&self, at: usize) -> bool {
+        self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| slot.gone)
+    }
+
+    /// A hook was deleted and is made again under its id, while something of the deleted one is under way: the slot is the
+    /// new hook's from now on. What is under way keeps its permits, and nothing else comes of it (`is_of_former`).
+    fn make_again(&mut self, at: usize, hook: &Arc<Hook>) {
+        let mut line = self.live_line(hook);
+        let (account_enabled, policy) = self.standing(hook.account);
+        let places = self.places_of(hook);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if let Some(former) = slot.lines.first_mut() {
+            line.reading = former.reading;
+            *former = line;
+        }
+        if slot.in_flight == 0 {
+            (slot.places, slot.next_places) = (places, None);
+        } else {
+            slot.next_places = Some(places);
+        }
+        slot.hook = Arc::clone(hook);
+        (slot.account_enabled, slot.policy) = (account_enabled, policy);
+        (slot.health, slot.probe) = (Health::default(), Probe::default());
+        slot.pace = Pace::new(hook.rate_limit_per_s);
+        slot.gone = false;
+        if !hook.one_shot {
+            self.router.insert(hook, at);
+        }
+        self.catch_up(at);
+    }
+
+    /// Counts a slot's permits at its present hook's places, if the hook has changed while the slot held some.
+    pub(super) fn move_if_idle(&mut self, at: usize) {
+        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
+            && slot.in_flight == 0
+            && let Some(places) = slot.next_places.take()
+        {
+            slot.places = places;
+        }
+    }
+
     /// Forgets a deleted hook's slot once nothing of it is under way.
     pub(super) fn drop_if_gone(&mut self, at: usize) {
         let Some(slot) = self.slots.get_mut(at) else { return };
@@ -183,8 +228,12 @@ impl Engine {
 
     /// The slot of an account's one-shot hooks, made when the first such event is routed.
     pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: u64) -> usize {
-        match self.owner.get(&QueueKey::OneShot(account)) {
-            Some(at) => *at,
+        match self.owner.get(&QueueKey::OneShot(account)).copied() {
+            Some(at) if self.is_gone(at) => {
+                self.make_again(at, &Arc::new(one_shot_hook(account, offset)));
+                at
+            }
+            Some(at) => at,
             None => self.add_hook(&Arc::new(one_shot_hook(account, offset))),
         }
     }
@@ -250,6 +299,7 @@ fn one_shot_hook(account: AccountId, offset: u64) -> Hook {
     Hook {
         name: "callflow".to_owned(),
         start_offset: offset,
+        birth: Birth { events: offset, ..Birth::default() },
         one_shot: true,
         ..Hook::new(account.one_shot(), account, Trigger::Family(Family::Callflow), String::new())
     }

@@ -116,8 +116,15 @@ impl Engine {
         let Some(at) = self.owner.get(&done.queue).copied() else { return };
         let Some((slot, index)) = self.line_of(done.queue) else { return };
         let tag = slot.hook.id.tag();
+        let is_of_former = slot.is_of_former(done.queue, done.from);
         let Some(line) = slot.lines.get_mut(index) else { return };
         line.reading = false;
+        if is_of_former {
+            self.want_read(at);
+            self.schedule(at);
+            self.drop_if_gone(at);
+            return;
+        }
         let mut gap = None;
         match done.found {
             Err(error) => {

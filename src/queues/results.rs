@@ -35,7 +35,14 @@ impl Engine {
             return;
         };
         self.release(at);
+        self.move_if_idle(at);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if slot.is_of_former(key.queue, key.offset) {
+            self.list(at);
+            self.schedule(at);
+            self.drop_if_gone(at);
+            return;
+        }
         let probe = slot.probe.under_way == Some(key.offset) && !slot.hook.enabled;
         if probe {
             slot.probe.under_way = None;

@@ -121,9 +121,16 @@ pub(super) struct Slot {
     pub(super) turn: usize,
     /// The hook was deleted; the slot goes when nothing of it is under way.
     pub(super) gone: bool,
+    /// Where its permits are counted once it holds none, if the hook has changed while attempts were under way.
+    pub(super) next_places: Option<Places>,
 }
 
 impl Slot {
+    /// Whether an offset of a queue can only come from a deleted hook that had the same id: this one was made after it.
+    pub(super) fn is_of_former(&self, queue: QueueKey, offset: u64) -> bool {
+        !matches!(queue, QueueKey::Replay(_)) && offset < self.hook.birth.events
+    }
+
     /// Whether hook and account are enabled: what fails then counts.
     pub(super) fn serves(&self) -> bool {
         self.hook.enabled && self.account_enabled

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{Kind, is_deleted, revision};
+use super::document::{Kind, revision};
 use super::handle::State;
 use super::index::IndexError;
 use super::write::{Expect, Write, WriteError};
@@ -57,7 +57,8 @@ impl State {
         self.add(id, parent, doc, Expect::Absent).await
     }
 
-    /// The same, also in the place of an account that was deleted: what was deleted with it stays deleted.
+    /// The same under an id that somebody gave: it must share no shortened or derived form with another. An account that
+    /// was deleted may be made again: what was deleted with it stays deleted.
     pub async fn add_account_again(
         &self,
         id: AccountId,
@@ -65,12 +66,7 @@ impl State {
         doc: Document,
     ) -> Result<Document, TreeError> {
         let _alone = self.shared.tree.lock().await;
-        let former = self.get(Kind::Account, &id.to_string())?.filter(is_deleted);
-        let expect = match former.as_ref().and_then(revision) {
-            Some(rev) => Expect::Rev(rev.to_owned()),
-            None => Expect::Absent,
-        };
-        self.add(id, parent, doc, expect).await
+        self.add(id, parent, doc, Expect::Free).await
     }
 
     /// The caller holds the lock of the tree.
@@ -149,8 +145,7 @@ impl State {
 
     fn check_realm(&self, id: AccountId, doc: &Document) -> Result<(), TreeError> {
         let Some(realm) = doc.get("realm").and_then(Value::as_str) else { return Ok(()) };
-        let same = |other: &Option<String>| other.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(realm));
-        if self.accounts().iter().any(|other| other.id != id && same(&other.realm)) {
+        if self.shared.view().has_realm(realm, id) {
             return Err(TreeError::RealmTaken(realm.to_owned()));
         }
         Ok(())

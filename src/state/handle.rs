@@ -130,10 +130,35 @@ impl State {
         self.shared.view().account(id)
     }
 
-    /// The account with a SIP realm, in whatever case.
+    /// The account with a SIP realm, however it is written.
     #[must_use]
     pub fn account_of_realm(&self, realm: &str) -> Option<AccountId> {
         self.shared.view().account_of_realm(realm)
+    }
+
+    /// The accounts with a name, however it is written. The order is fair: an account comes before those below it, and
+    /// branches of the tree take turns.
+    #[must_use]
+    pub fn accounts_named(&self, name: &str) -> Vec<Arc<Account>> {
+        self.shared.view().accounts_named(name)
+    }
+
+    /// Revocations of an account whose token would still be good.
+    #[must_use]
+    pub fn live_revocations(&self, account: AccountId, now_s: u64) -> usize {
+        self.shared.view().revoked.live(account, now_s)
+    }
+
+    /// The ids of some revocations whose token's time is over, the oldest first.
+    #[must_use]
+    pub fn expired_revocations(&self, now_s: u64, most: usize) -> Vec<String> {
+        self.shared.view().revoked.over(now_s, most)
+    }
+
+    /// The tenant that an account belongs to: the account right below the master account that it is or stands below.
+    #[must_use]
+    pub fn tenant_of(&self, id: AccountId) -> AccountId {
+        self.shared.view().tenant_of(id)
     }
 
     /// All accounts, in order of id.

@@ -22,7 +22,7 @@ use super::write::{By, Command, Edit, Expect, Write, WriteError, Written};
 use super::{compact, journal, notices};
 use crate::disk::Disk;
 use crate::log;
-use crate::model::{AccountId, ByteMeter, Clock};
+use crate::model::{AccountId, ByteMeter, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
@@ -233,10 +233,14 @@ impl StateTask {
             let expected = match &expect {
                 Expect::Any => true,
                 Expect::Absent => before.is_none(),
+                Expect::Free => before.as_ref().is_none_or(|doc| kind == Kind::Account && is_deleted(doc)),
                 Expect::Rev(rev) => before.as_ref().and_then(document::revision) == Some(rev),
             };
             if !expected {
                 return Err(WriteError::Conflict { id });
+            }
+            if expect == Expect::Free && self.is_taken(overlay, kind, &id)? {
+                return Err(WriteError::IdTaken { id });
             }
             if let Some(doc) = &mut doc {
                 document::stamp(doc, kind, &id, before.as_ref(), now);
@@ -250,6 +254,20 @@ impl StateTask {
             }
         }
         Ok(checked)
+    }
+
+    /// Whether an id that somebody gives collides with another, those of this commit included.
+    fn is_taken(&self, overlay: &Overlay, kind: Kind, id: &str) -> Result<bool, WriteError> {
+        let Ok(given) = id.parse::<Id>() else { return Ok(false) };
+        let collides = |(of, other): &(Kind, String)| {
+            matches!(of, Kind::Account | Kind::Hook | Kind::Replay)
+                && other
+                    .parse()
+                    .is_ok_and(|other: Id| (other == given && *of != kind) || other.collides(given))
+        };
+        Ok(self.shared.view().is_taken(given, kind)
+            || overlay.iter().any(|(key, doc)| doc.is_some() && collides(key))
+            || self.current(overlay, Kind::Replay, id)?.is_some())
     }
 
     /// Adds the deletion of everything that an account has: hooks as soft-deleted documents, users and keys for good.

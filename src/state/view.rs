@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::called::{self, Called};
 use super::document::{self, Entry, Kind, is_deleted};
 use super::limits::Census;
+use super::revoked::Revoked;
 use crate::kazoo;
-use crate::model::{Account, AccountId, FailureLimits, Hook, HookId};
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
 
 /// What changed, for the queues: applied in this order, none left out.
 #[derive(Debug, Clone)]
@@ -32,17 +34,18 @@ pub enum Change {
 #[derive(Debug, Default)]
 pub(super) struct View {
     accounts: BTreeMap<AccountId, Arc<Account>>,
-    /// The accounts' SIP realms, in lower case.
-    realms: HashMap<String, AccountId>,
+    called: Called,
     hooks: HashMap<HookId, Arc<Hook>>,
     /// How many documents every account has.
     pub(super) census: Census,
+    pub(super) revoked: Revoked,
 }
 
 impl View {
     /// Takes over one document; answers what that changed. A hook that cannot be understood is left out.
     pub(super) fn apply(&mut self, entry: &Entry) -> Option<Change> {
         self.census.note(entry);
+        self.revoked.note(entry);
         let doc = entry.doc.as_ref().filter(|doc| !is_deleted(doc));
         match entry.kind {
             Kind::Account => self.apply_account(&entry.id, doc),
@@ -54,25 +57,16 @@ impl View {
     fn apply_account(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
         if let Some(account) = doc.and_then(document::account) {
             let account = Arc::new(account);
-            self.forget_realm(account.id);
-            if let Some(realm) = &account.realm {
-                self.realms.insert(realm.to_ascii_lowercase(), account.id);
-            }
             let before = self.accounts.insert(account.id, Arc::clone(&account));
+            if let Some(before) = &before {
+                self.called.remove(before);
+            }
+            self.called.add(&account);
             return Some(Change::AccountPut { now: account, before });
         }
-        self.forget_realm(id.parse().ok()?);
         let gone = self.accounts.remove(&id.parse().ok()?)?;
+        self.called.remove(&gone);
         Some(Change::AccountGone(gone.id))
-    }
-
-    fn forget_realm(&mut self, account: AccountId) {
-        let realm = self.accounts.get(&account).and_then(|account| account.realm.as_ref());
-        if let Some(realm) = realm.map(|realm| realm.to_ascii_lowercase())
-            && self.realms.get(&realm) == Some(&account)
-        {
-            self.realms.remove(&realm);
-        }
     }
 
     fn apply_hook(&mut self, id: &str, doc: Option<&Map<String, Value>>) -> Option<Change> {
@@ -97,7 +91,31 @@ impl View {
     }
 
     pub(super) fn account_of_realm(&self, realm: &str) -> Option<AccountId> {
-        self.realms.get(&realm.to_ascii_lowercase()).copied()
+        let found: Vec<_> = self.called.with_realm(realm).filter_map(|id| self.account(id)).collect();
+        called::meant(realm, &found)
+    }
+
+    /// Whether another account has a realm, however it is written.
+    pub(super) fn has_realm(&self, realm: &str, except: AccountId) -> bool {
+        self.called.with_realm(realm).any(|id| id != except)
+    }
+
+    /// The accounts with a name, those first that nobody can push back by making others with that name.
+    pub(super) fn accounts_named(&self, name: &str) -> Vec<Arc<Account>> {
+        called::in_turns(self.called.with_name(name).filter_map(|id| self.account(id)).collect())
+    }
+
+    /// The account right below the master account that an account is or stands below; for the master account, itself.
+    pub(super) fn tenant_of(&self, id: AccountId) -> AccountId {
+        self.accounts.get(&id).and_then(|account| account.tree.get(1)).copied().unwrap_or(id)
+    }
+
+    /// Whether an id cannot be given to something of a kind: something of another kind has it, or it shares a shortened or
+    /// derived form with an id in use. The same id of the same kind is not looked at.
+    pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
+        let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
+        self.hooks.keys().any(|other| is_taken(*other, Kind::Hook))
+            || self.accounts.keys().any(|other| is_taken(*other, Kind::Account))
     }
 
     pub(super) fn accounts(&self) -> Vec<Arc<Account>> {
@@ -147,7 +165,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Id;
 
     fn put(view: &mut View, id: u128, tree: &[u128], reseller: bool) {
         let tree: Vec<_> = tree.iter().map(|id| Id(*id).to_string()).collect();
@@ -165,8 +182,8 @@ mod tests {
         };
         assert_eq!(put(1, "A.example"), [Some(Id(1)), None]);
         assert_eq!(put(1, "b.example"), [None, Some(Id(1))]);
-        assert_eq!(put(2, "b.example"), [None, Some(Id(2))]);
-        assert_eq!(put(1, "a.example"), [Some(Id(1)), Some(Id(2))]);
+        assert_eq!(put(1, "a.example"), [Some(Id(1)), None]);
+        assert_eq!(put(2, "b.example"), [Some(Id(1)), Some(Id(2))]);
         view.apply(&Entry { kind: Kind::Account, id: Id(2).to_string(), doc: None });
         assert_eq!(view.account_of_realm("B.EXAMPLE"), None);
     }

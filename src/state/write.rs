@@ -19,6 +19,9 @@ pub enum Expect {
     Any,
     /// There is no document of that id (a soft-deleted one counts as one).
     Absent,
+    /// The same for an id that somebody gave; besides, nothing of another kind has the id, and it shares no shortened or
+    /// derived form with an id in use. A soft-deleted account does not count as one.
+    Free,
     /// The stored document has this revision.
     Rev(String),
 }
@@ -42,6 +45,12 @@ pub enum WriteError {
     /// The stored document is not what was expected.
     #[error("document '{id}' has changed")]
     Conflict {
+        /// Which one.
+        id: String,
+    },
+    /// The id collides with one in use, or with one derived from it.
+    #[error("id '{id}' collides with an id in use")]
+    IdTaken {
         /// Which one.
         id: String,
     },
@@ -77,7 +86,8 @@ impl WriteError {
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Conflict { .. } => true,
-            Self::Missing { .. }
+            Self::IdTaken { .. }
+            | Self::Missing { .. }
             | Self::NoOwner(_)
             | Self::TooLarge(_)
             | Self::Limit(_)
@@ -93,6 +103,7 @@ impl WriteError {
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Conflict { id } => Self::Conflict { id: id.clone() },
+            Self::IdTaken { id } => Self::IdTaken { id: id.clone() },
             Self::Missing { id } => Self::Missing { id: id.clone() },
             Self::NoOwner(account) => Self::NoOwner(*account),
             Self::TooLarge(reason) => Self::TooLarge(reason.clone()),

@@ -14,7 +14,7 @@ use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::{Account, AccountId, Id};
-use crate::state::{Kind, State, random_id};
+use crate::state::{Expect, Kind, State, random_id};
 
 pub(super) use changes::{delete, merge, move_below, replace};
 
@@ -24,7 +24,7 @@ pub(super) use changes::{delete, merge, move_below, replace};
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let parent = call.account()?.id;
     let mut data = call.envelope.object()?;
-    let id = take_id(call, &mut data, Kind::Account)?;
+    let id = take_id(call, &mut data)?;
     let mut doc = document::created(&data)?;
     doc.extend(signature(call, id));
     let stored = if call.is_master() {
@@ -151,37 +151,24 @@ fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// A new id, or the one in the data, which is taken out. Only the master account's token may give an id: a chosen
-/// id could collide with an id of another account. It never collides in a shortened or derived form.
-pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>, kind: Kind) -> Result<Id, ApiError> {
+/// id could collide with an id of another account. The write must expect what `expected` says.
+pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<Id, ApiError> {
     match data.shift_remove("id") {
         None | Some(Value::Null) => Ok(random_id()),
         Some(_) if !call.is_master() => {
             let message = "only the master account may choose an id; send the request without 'id'";
             Err(ApiError::field("id", "forbidden", &json!({"message": message})))
         }
-        Some(given) => {
-            let id = given.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-                let details = json!({"message": "id must be 32 hex digits", "value": given});
-                ApiError::field("id", "pattern", &details)
-            })?;
-            check_free(&call.api.state, id, kind)?;
-            Ok(id)
-        }
+        Some(given) => given.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let details = json!({"message": "id must be 32 hex digits", "value": given});
+            ApiError::field("id", "pattern", &details)
+        }),
     }
 }
 
-/// Refuses an id that another kind of thing has, or that shares a shortened or derived form with an id in use. The
-/// same id of the same kind is for the write to refuse.
-fn check_free(state: &State, id: Id, kind: Kind) -> Result<(), ApiError> {
-    let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
-    let taken = state.all_hooks().iter().any(|hook| is_taken(hook.id, Kind::Hook))
-        || state.accounts().iter().any(|account| is_taken(account.id, Kind::Account))
-        || state.get(Kind::Replay, &id.to_string())?.is_some();
-    if !taken {
-        return Ok(());
-    }
-    let message = "the id collides with another id in use, or with one derived from it; choose another id";
-    Err(ApiError::field("id", "unique", &json!({"message": message, "value": id})))
+/// What must be true of the id of something new: one that may have been given collides with no other.
+pub(super) fn expected(call: &Call<'_>) -> Expect {
+    if call.is_master() { Expect::Free } else { Expect::Absent }
 }
 
 /// Fields that only the program writes.

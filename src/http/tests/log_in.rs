@@ -272,3 +272,24 @@ async fn whoever_sends_wrong_credentials_again_and_again_is_not_listened_to() {
     assert_eq!(with_key(KEY).await, 201, "no wrong key keeps a right one out");
     assert_eq!(test.get("/v2/account").await.status, 200, "tokens are listened to");
 }
+
+#[tokio::test]
+async fn ten_thousand_revocations_of_one_tenant_block_nobody_else_s() {
+    let test = TestApi::start().await;
+    let ((noisy, noisy_token), (_, victim_token)) =
+        (test.account("noisy").await, test.account("victim").await);
+    for chunk in 0..100 {
+        let revoked = |number: usize| crate::state::Write {
+            kind: crate::state::Kind::Revocation,
+            id: format!("{chunk}-{number}"),
+            doc: json!({"exp": NOW_S + 60, "pvt_account_id": noisy}).as_object().cloned(),
+            expect: crate::state::Expect::Any,
+        };
+        test.api.state.write((0..100).map(revoked).collect()).await.unwrap();
+    }
+    let revoke =
+        async |token: &str| test.call_as(token, "DELETE", "/v2/token_auth", Value::Null).await.status;
+    assert_eq!(revoke(&noisy_token).await, 429, "as many as are remembered of one account");
+    assert_eq!(revoke(&victim_token).await, 200);
+    assert_eq!(test.call_as(&victim_token, "GET", "/v2/account", Value::Null).await.status, 401);
+}

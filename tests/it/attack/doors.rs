@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::app::{Api, MASTER_KEY, TestApp};
+use crate::support::app::{Api, MASTER_KEY, TestApp, credentials};
 use crate::support::websocket::{Client, End};
 
 #[tokio::test]
@@ -81,5 +81,60 @@ async fn wrong_keys_and_foreign_log_ins_from_the_same_address_keep_no_right_key_
     }
     assert!(refused >= 15, "trying is bounded: {refused} of 30 refused");
     assert_eq!(log_in(&stranger, "203.0.113.66", MASTER_KEY).await, 201);
+    app.stop().await;
+}
+
+/// A log-in with a password, for a client at an address.
+async fn with_password(stranger: &Api, client: &str, account: &str, password: &str) -> u16 {
+    let data = json!({"credentials": credentials("ann", password), "method": "md5", "account_name": account});
+    let body = Some(json!({"data": data}));
+    stranger.call_with("PUT", "/v2/user_auth", body, &[("x-forwarded-for", client)]).await.status
+}
+
+#[tokio::test]
+async fn guesses_from_many_addresses_are_bounded_and_keep_no_known_address_out() {
+    let settings = [
+        "http.trusted_proxies=[\"127.0.0.0/8\"]",
+        "auth.wrong_credentials_burst=2",
+        "auth.wrong_credentials_per_minute=1",
+    ];
+    let mut app = TestApp::with(&settings).await;
+    let account = app.api.account_below(&app.api.account, "victim").await;
+    app.api.account_below(&app.api.account, "other").await;
+    let user = json!({"username": "ann", "password": "correct horse", "first_name": "A", "last_name": "B"});
+    let made =
+        app.api.call("PUT", &format!("/v2/accounts/{account}/users"), Some(json!({"data": user}))).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let stranger = app.anonymous();
+    assert_eq!(with_password(&stranger, "203.0.113.7", "victim", "correct horse").await, 201);
+    let mut looked_at = 0;
+    for number in 0..60 {
+        let status = with_password(&stranger, &format!("198.51.100.{number}"), "victim", "guess").await;
+        assert!(matches!(status, 401 | 429), "{status}");
+        looked_at += usize::from(status == 401);
+    }
+    assert!((20..30).contains(&looked_at), "{looked_at} of 60 guesses were looked at");
+    assert_eq!(
+        with_password(&stranger, "203.0.113.7", "victim", "correct horse").await,
+        201,
+        "the owner's address"
+    );
+    assert_eq!(with_password(&stranger, "198.51.100.200", "other", "guess").await, 401, "another account");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn made_up_names_share_one_bucket_and_leave_the_real_ones_theirs() {
+    let settings = ["rate_limit.burst=10", "rate_limit.per_second=1", "auth.wrong_credentials_burst=0"];
+    let mut app = TestApp::with(&settings).await;
+    let stranger = app.anonymous();
+    let mut refused = 0;
+    for number in 0..60 {
+        let status = with_password(&stranger, "", &format!("nobody {number}"), "guess").await;
+        assert!(matches!(status, 401 | 429), "{status}");
+        refused += usize::from(status == 429);
+    }
+    assert!(refused >= 20, "{refused} of 60 refused");
+    assert_eq!(log_in(&stranger, "", MASTER_KEY).await, 201);
     app.stop().await;
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::app::{Api, TestApp, call_event};
-use crate::support::receiver::Receiver;
+use crate::support::app::{Api, TestApp, call_event, credentials};
+use crate::support::receiver::{Mood, Receiver, Request};
 use crate::support::wait::eventually;
 
 async fn one_attempt(client: &Api, path: &str) {
@@ -156,5 +156,106 @@ async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
         let left = app.api.call("GET", &format!("{account}/{path}"), None).await;
         assert_eq!((left.status, left.data()), (200, &json!([])), "{path}: {left:?}");
     }
+    app.stop().await;
+}
+
+/// A person who may log in to an account.
+async fn user_of(app: &TestApp, account: &str, password: &str) {
+    let user = json!({
+        "username": "ann", "password": password, "first_name": "Ann", "last_name": "A", "priv_level": "admin",
+    });
+    let path = format!("/v2/accounts/{account}/users");
+    let made = app.api.call("PUT", &path, Some(json!({"data": user}))).await;
+    assert_eq!(made.status, 201, "{made:?}");
+}
+
+#[tokio::test]
+async fn who_takes_the_name_of_another_account_neither_breaks_nor_gets_its_log_ins() {
+    let mut app = TestApp::start().await;
+    let (attacker, victim) = (app.api.tenant("attacker").await, app.api.tenant("Acme, Inc.").await);
+    user_of(&app, &victim.account, "correct horse").await;
+    user_of(&app, &attacker.account, "wrong donkey").await;
+    let rename = json!({"data": {"name": "ACME inc"}});
+    assert_eq!(attacker.own("PATCH", "", Some(rename)).await.status, 200);
+    for number in 0..20 {
+        let parent =
+            attacker.account_below(&attacker.account, &format!("acme-inc{}", "!".repeat(number))).await;
+        attacker.account_below(&parent, "AcmeInc").await;
+    }
+    let stranger = app.anonymous();
+    let log_in = async |password: &str| {
+        let credentials = credentials("ann", password);
+        let data = json!({"credentials": credentials, "method": "md5", "account_name": "Acme Inc"});
+        stranger.call("PUT", "/v2/user_auth", Some(json!({"data": data}))).await
+    };
+    let answer = log_in("correct horse").await;
+    assert_eq!((answer.status, &answer.data()["account_id"]), (201, &json!(victim.account)), "{answer:?}");
+    let answer = log_in("wrong donkey").await;
+    assert_eq!((answer.status, &answer.data()["account_id"]), (201, &json!(attacker.account)), "{answer:?}");
+    assert_eq!(log_in("neither").await.status, 401);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_realm_is_the_same_realm_however_a_log_in_writes_it() {
+    let mut app = TestApp::start().await;
+    let tenant = app.api.tenant("tenant").await;
+    user_of(&app, &tenant.account, "correct horse").await;
+    let own = format!("/v2/accounts/{}", tenant.account);
+    let given = app.api.call("PATCH", &own, Some(json!({"data": {"realm": "Own.example.com"}}))).await;
+    assert_eq!(given.status, 200, "{given:?}");
+    let stranger = app.anonymous();
+    for realm in
+        ["own.example.com", "OWN.EXAMPLE.COM.", " own.exam\u{200b}ple.com", "\u{ff4f}wn\u{3002}example.com"]
+    {
+        let credentials = credentials("ann", "correct horse");
+        let data = json!({"data": {"credentials": credentials, "method": "md5", "account_realm": realm}});
+        let answer = stranger.call("PUT", "/v2/user_auth", Some(data)).await;
+        assert_eq!(answer.status, 201, "{realm:?}: {answer:?}");
+        assert_eq!(answer.data()["account_id"], json!(tenant.account), "{realm:?}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn of_ids_that_collide_and_are_given_at_once_only_one_is_taken() {
+    let mut app = TestApp::start().await;
+    for round in 0..8_u128 {
+        let id = format!("{:032x}", 0x4f2c_1a9b_e0d3_4c7f_8a6b_5d2e_1c0f_9a83_u128 + (round << 8));
+        let [same, one_shot, swapped, _] = collisions(&id);
+        let make = |id: String, number: usize| {
+            let data = match number % 2 {
+                0 => json!({"id": id, "name": "n", "uri": "http://127.0.0.1:9/", "hook": "all"}),
+                _ => json!({"id": id, "name": "below"}),
+            };
+            let path = if number.is_multiple_of(2) { "/webhooks" } else { "" };
+            let client = &app.api;
+            async move { client.own("PUT", path, Some(json!({"data": data}))).await.status }
+        };
+        let ids = [same.clone(), same, one_shot.clone(), one_shot, swapped.clone(), swapped];
+        let made = join_all(ids.into_iter().enumerate().map(|(number, id)| make(id, number))).await;
+        assert_eq!(made.iter().filter(|status| **status == 201).count(), 1, "{made:?}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_made_again_under_its_id_delivers_while_the_deleted_one_s_attempt_still_hangs() {
+    let mut app = TestApp::with(&["delivery.request_timeout_ms=120000"]).await;
+    let receiver = Receiver::start().await;
+    receiver.mood_at("/old", Mood::Hang);
+    let other = app.api.tenant("other").await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/old"), "hook": "all"})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "old-call", 1)]).await;
+    receiver.wait_for(1, Duration::from_secs(30)).await;
+    let gone = app.api.own("DELETE", &format!("/webhooks/{hook}?should_soft_delete=false"), None).await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    let again = json!({"data": {"id": hook, "name": "n", "uri": receiver.uri("/new"), "hook": "all"}});
+    let made = app.api.call("PUT", &format!("/v2/accounts/{}/webhooks", other.account), Some(again)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    other.publish(&[call_event("CHANNEL_CREATE", "new-call", 2)]).await;
+    let is_new = |requests: &[Request]| requests.iter().any(|request| request.path == "/new");
+    receiver.wait_until(Duration::from_secs(30), is_new).await;
+    assert_eq!(receiver.requests_at("/old").len(), 1, "the old attempt is the only one");
     app.stop().await;
 }

@@ -1,0 +1,91 @@
+//! Which tokens are revoked, by account and by the end of their time, so that a revocation reads no other one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
+
+use super::document::{Entry, Kind, owner};
+use crate::model::AccountId;
+
+/// Revocations, ordered by when their token's time is over (seconds since 1970).
+type ByTime = BTreeSet<(u64, String)>;
+
+/// The revocations that are stored.
+#[derive(Debug, Default)]
+pub(super) struct Revoked {
+    of: HashMap<String, (u64, Option<AccountId>)>,
+    all: ByTime,
+    by_account: HashMap<AccountId, ByTime>,
+}
+
+impl Revoked {
+    /// Notes a document as it is now.
+    pub(super) fn note(&mut self, entry: &Entry) {
+        if entry.kind != Kind::Revocation {
+            return;
+        }
+        if let Some((expiry, account)) = self.of.remove(&entry.id) {
+            let key = (expiry, entry.id.clone());
+            self.all.remove(&key);
+            if let Some(account) = account
+                && let Some(own) = self.by_account.get_mut(&account)
+            {
+                own.remove(&key);
+                if own.is_empty() {
+                    self.by_account.remove(&account);
+                }
+            }
+        }
+        let Some(doc) = &entry.doc else { return };
+        let expiry = doc.get("exp").and_then(Value::as_u64).unwrap_or(0);
+        let key = (expiry, entry.id.clone());
+        if let Some(account) = owner(doc) {
+            self.by_account.entry(account).or_default().insert(key.clone());
+        }
+        self.all.insert(key);
+        self.of.insert(entry.id.clone(), (expiry, owner(doc)));
+    }
+
+    /// Revocations of an account whose token would still be good.
+    pub(super) fn live(&self, account: AccountId, now_s: u64) -> usize {
+        let after = (now_s.saturating_add(1), String::new());
+        self.by_account.get(&account).map_or(0, |own| own.range(after..).count())
+    }
+
+    /// Some revocations whose token's time is over, the oldest first.
+    pub(super) fn over(&self, now_s: u64, most: usize) -> Vec<String> {
+        self.all
+            .iter()
+            .take_while(|(expiry, _)| *expiry <= now_s)
+            .take(most)
+            .map(|(_, id)| id.clone())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Id;
+
+    #[test]
+    fn revocations_count_for_their_account_until_their_time_is_over() {
+        let mut revoked = Revoked::default();
+        let mut put = |id: &str, account: u128, expiry: Option<u64>| {
+            let doc = expiry.map(|exp| json!({"exp": exp, "pvt_account_id": Id(account)}));
+            let doc = doc.and_then(|doc| doc.as_object().cloned());
+            revoked.note(&Entry { kind: Kind::Revocation, id: id.to_owned(), doc });
+            ([1, 2].map(|account| revoked.live(Id(account), 10)), revoked.over(10, 2))
+        };
+        let over = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        assert_eq!(put("a", 1, Some(11)), ([1, 0], over(&[])));
+        assert_eq!(put("a", 1, Some(11)), ([1, 0], over(&[])), "once");
+        assert_eq!(put("b", 2, Some(10)), ([1, 0], over(&["b"])));
+        assert_eq!(put("c", 2, Some(12)), ([1, 1], over(&["b"])));
+        assert_eq!(put("b", 2, None), ([1, 1], over(&[])));
+        assert_eq!(put("a", 1, None), ([0, 1], over(&[])));
+        assert!(revoked.by_account.len() == 1 && revoked.of.len() == 1);
+    }
+}
