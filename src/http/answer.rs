@@ -16,8 +16,8 @@ use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
-    accounts, admin, api_keys, apps, attempts, channels, dead, definitions, events, log_in, pages, pause,
-    queue, reenable, replays, samples, search, test_hook, users, webhooks, websockets,
+    accounts, admin, api_keys, attempts, channels, dead, definitions, events, interface, log_in, pages,
+    pause, queue, reenable, replays, samples, search, test_hook, users, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601};
@@ -198,7 +198,7 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::TokenAuth, "GET") => log_in::check(call),
         (Resource::TokenAuth, _) => log_in::revoke(call).await,
         (Resource::TokenInfo, _) => log_in::look_at(call).await,
-        (Resource::Apps, _) => Ok(apps::list()),
+        (Resource::Interface(asked), _) => interface::answer(asked, method),
         (Resource::Definitions, "GET") => definitions::list(call).await,
         (Resource::Definitions, _) => Err(ApiError::forbidden()),
         (Resource::Samples, _) => Ok(samples::list()),

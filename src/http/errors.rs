@@ -70,6 +70,11 @@ impl ApiError {
         Self::new(403, "forbidden", json!({"message": "forbidden"}))
     }
 
+    /// 403 for what belongs to a KAZOO and is not kept here.
+    pub(super) fn not_kept() -> Self {
+        Self::new(403, "forbidden", json!({"message": "Switchhook routes no calls and does not keep this"}))
+    }
+
     /// 403 for one event of several.
     pub(super) fn forbidden_event(index: usize, account: &str) -> Self {
         let message = format!("event {index} belongs to another account");

@@ -3,6 +3,7 @@
 use warp::http::Method;
 
 use super::admin::Admin;
+use super::interface::Asked;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub(super) enum Resource {
     TokenAuth,
     /// `auth/tokeninfo`: what a token says, which is sent as data.
     TokenInfo,
-    /// `…/apps_store`: the apps of KAZOO's user interface that run without a KAZOO.
-    Apps,
+    /// What KAZOO's user interface asks for besides, each at a path of its own.
+    Interface(Asked),
     /// `webhooks`, without an account: what can be asked for.
     Definitions,
     /// `accounts`, without an id.
@@ -149,7 +150,21 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "siblings", |_| Resource::Siblings),
     (Whose::Accounts, "tree", |_| Resource::Tree),
     (Whose::Accounts, "move", |_| Resource::Move),
-    (Whose::Accounts, "apps_store", |_| Resource::Apps),
+    (Whose::Nobodys, "whitelabel/{D}", |_| Resource::Interface(Asked::Look)),
+    (Whose::Nobodys, "whitelabel/{D}/icon", |_| Resource::Interface(Asked::Look)),
+    (Whose::Nobodys, "whitelabel/{D}/logo", |_| Resource::Interface(Asked::Look)),
+    (Whose::Nobodys, "whitelabel/{D}/welcome", |_| Resource::Interface(Asked::Look)),
+    (Whose::Accounts, "apps_store", |_| Resource::Interface(Asked::Apps)),
+    (Whose::Accounts, "apps_store/blacklist", |_| Resource::Interface(Asked::Blacklist)),
+    (Whose::Accounts, "alerts", |_| Resource::Interface(Asked::Alerts)),
+    (Whose::Accounts, "callflows", |_| Resource::Interface(Asked::Callflows)),
+    (Whose::Accounts, "callflows/{C}", |ids| Resource::Interface(Asked::Callflow(next(ids)))),
+    (Whose::Accounts, "ledgers/total", |_| Resource::Interface(Asked::Balance)),
+    (Whose::Accounts, "limits", |_| Resource::Interface(Asked::Limits)),
+    (Whose::Accounts, "multi_factor", |_| Resource::Interface(Asked::MultiFactor)),
+    (Whose::Accounts, "phone_numbers", |_| Resource::Interface(Asked::Numbers)),
+    (Whose::Accounts, "phone_numbers/classifiers", |_| Resource::Interface(Asked::Classifiers)),
+    (Whose::Accounts, "security", |_| Resource::Interface(Asked::Security)),
     (Whose::Accounts, "api_keys", |_| Resource::ApiKeys),
     (Whose::Accounts, "api_keys/{K}", |ids| Resource::ApiKey(next(ids))),
     (Whose::Accounts, "api_keys/{K}/rotate", |ids| Resource::ApiKeyRotation(next(ids))),
@@ -249,7 +264,13 @@ impl Route {
     /// Whether this needs no token.
     pub(super) fn is_public(&self, method: &Method) -> bool {
         match (&self.resource, &self.owner) {
-            (Resource::ApiAuth | Resource::UserAuth | Resource::TokenInfo, _) => true,
+            (
+                Resource::ApiAuth
+                | Resource::UserAuth
+                | Resource::TokenInfo
+                | Resource::Interface(Asked::Look),
+                _,
+            ) => true,
             (
                 Resource::Definitions | Resource::Samples | Resource::Sample(_) | Resource::Bindings,
                 Owner::Nobody,
@@ -270,7 +291,6 @@ impl Resource {
             | Self::Descendants
             | Self::Siblings
             | Self::Tree
-            | Self::Apps
             | Self::Attempts
             | Self::HookAttempts(_)
             | Self::Queue(_)
@@ -289,6 +309,7 @@ impl Resource {
             Self::HooksBelow => &[Method::PATCH],
             Self::Hook(_) | Self::User(_) => &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
             Self::Admin(what) => what.methods(),
+            Self::Interface(asked) => asked.methods(),
             Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) | Self::Session(_) => {
                 &[Method::GET, Method::DELETE]
             }
@@ -313,7 +334,7 @@ impl Resource {
         match self {
             Self::TokenAuth => true,
             Self::Account
-            | Self::Apps
+            | Self::Interface(_)
             | Self::Hooks
             | Self::Hook(_)
             | Self::Attempts

@@ -253,6 +253,65 @@ async fn the_user_interface_finds_the_apps_that_run_without_a_kazoo() {
     let apps = user.call("GET", &path, None).await;
     let names: Vec<_> = apps.data().as_array().unwrap().iter().map(|app| app["name"].clone()).collect();
     assert_eq!(names, ["webhooks", "accounts"]);
+    for app in apps.data().as_array().unwrap() {
+        let id = app["id"].as_str().unwrap();
+        assert!(id.len() == 32 && id.chars().all(|digit| digit.is_ascii_hexdigit()), "{app}");
+    }
     assert_eq!(app.anonymous().call("GET", &path, None).await.status, 401);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_user_interface_is_answered_whatever_it_asks_of_an_account_without_a_kazoo() {
+    let mut app = TestApp::start().await;
+    let (account, _) = alice(&app, "a.example.com", "user").await;
+    let user = as_alice(&app, "a.example.com").await;
+    let path = |below: &str| format!("/v2/accounts/{account}/{below}");
+    for (below, data) in [
+        ("alerts", json!([])),
+        ("apps_store/blacklist", json!({"blacklist": []})),
+        ("ledgers/total", json!({"amount": 0})),
+        ("limits", json!({})),
+        ("multi_factor", json!({"configured": [], "multi_factor_providers": []})),
+        ("phone_numbers", json!({"numbers": {}})),
+        ("phone_numbers/classifiers", json!({})),
+        ("security", json!({"account": {}, "inherited_config": {}})),
+    ] {
+        let answer = user.call("GET", &path(below), None).await;
+        assert_eq!((answer.status, answer.data()), (200, &data), "{below}");
+        assert_eq!(app.anonymous().call("GET", &path(below), None).await.status, 401, "{below}");
+        let elsewhere = format!("/v2/accounts/{}/{below}", app.api.account);
+        assert_eq!(user.call("GET", &elsewhere, None).await.status, 403, "{below}");
+    }
+    // The accounts app opens no account without a flow for numbers that nobody has.
+    let flows = user.call("GET", &path("callflows?filter_numbers=no_match"), None).await;
+    assert_eq!(flows.data()[0]["numbers"], json!(["no_match"]));
+    let flow = path(&format!("callflows/{}", flows.data()[0]["id"].as_str().unwrap()));
+    let flow = user.call("GET", &flow, None).await;
+    assert_eq!((flow.status, &flow.data()["flow"]["module"]), (200, &json!("none")));
+    assert_eq!(user.call("GET", &path("callflows/other"), None).await.status, 404);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_only_a_kazoo_keeps_is_refused_and_not_swallowed() {
+    let mut app = TestApp::start().await;
+    for (method, below) in
+        [("PUT", "callflows"), ("POST", "callflows/c"), ("POST", "limits"), ("POST", "apps_store/blacklist")]
+    {
+        let refused = app.api.own(method, &format!("/{below}"), Some(json!({"data": {}}))).await;
+        assert_eq!(refused.status, 403, "{below}: {refused:?}");
+        assert!(refused.data()["message"].as_str().unwrap().contains("does not keep"), "{refused:?}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_in_page_that_asks_for_its_look_is_told_that_there_is_none() {
+    let mut app = TestApp::start().await;
+    for below in ["", "/icon", "/logo", "/welcome"] {
+        let answer = app.anonymous().call("GET", &format!("/v2/whitelabel/127.0.0.1{below}"), None).await;
+        assert_eq!(answer.status, 404, "a 401 would be taken for a log-in that has ended: {answer:?}");
+    }
     app.stop().await;
 }

@@ -1,0 +1,88 @@
+//! What KAZOO's user interface, Monster UI, asks a KAZOO for besides accounts, users and hooks.
+//!
+//! Its pages wait for these answers and stop at a refusal. Each answer is what a KAZOO says of an account that has
+//! nothing of the kind, which is the truth here: Switchhook has no calls to route, no numbers and no bills. Nothing can
+//! be written to these paths; the interface is told so where it tries.
+
+mod apps;
+
+use serde_json::{Value, json};
+use warp::http::Method;
+
+use super::errors::ApiError;
+use super::reply::Reply;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// `…/apps_store`: the apps that run without a KAZOO.
+    Apps,
+    /// `…/apps_store/blacklist`: apps that the account must not see.
+    Blacklist,
+    /// `…/alerts`
+    Alerts,
+    /// `…/callflows`
+    Callflows,
+    /// `…/callflows/{C}`
+    Callflow(String),
+    /// `…/ledgers/total`: the account's balance.
+    Balance,
+    /// `…/limits`: trunks and prepaid calls.
+    Limits,
+    /// `…/multi_factor`: second factors of a log-in.
+    MultiFactor,
+    /// `…/phone_numbers`
+    Numbers,
+    /// `…/phone_numbers/classifiers`: kinds of numbers that calls can be restricted to.
+    Classifiers,
+    /// `…/security`: how log-ins are checked.
+    Security,
+    /// `whitelabel/{D}` and what is below it: the look of the log-in page at this host name.
+    Look,
+}
+
+/// The id of the one call flow. The interface does not open an account without a flow for numbers that nobody has.
+const NO_MATCH: &str = "7377697463686f6f6b0000000000000a";
+
+/// A call flow that does nothing: calls are not routed here.
+fn unrouted() -> Value {
+    let flow = json!({"module": "none", "data": {}, "children": {}});
+    json!({"id": NO_MATCH, "numbers": ["no_match"], "flow": flow})
+}
+
+impl Asked {
+    /// The methods that are answered. Those beside GET are the interface's attempts to write, and are refused.
+    pub(super) fn methods(&self) -> &'static [Method] {
+        match self {
+            Self::Callflows => &[Method::GET, Method::PUT],
+            Self::Blacklist | Self::Callflow(_) | Self::Limits => &[Method::GET, Method::POST],
+            _ => &[Method::GET],
+        }
+    }
+}
+
+/// The answer.
+///
+/// # Errors
+/// 403 for whatever would write. 404 for the look of a log-in page, of which there is none, so that the interface shows
+/// its own, and for any call flow but the one.
+pub(super) fn answer(asked: &Asked, method: &Method) -> Result<Reply, ApiError> {
+    if method != Method::GET {
+        return Err(ApiError::not_kept());
+    }
+    let data = match asked {
+        Asked::Apps => apps::list(),
+        Asked::Blacklist => json!({"blacklist": []}),
+        Asked::Alerts => json!([]),
+        Asked::Callflows => json!([{"id": NO_MATCH, "numbers": ["no_match"]}]),
+        Asked::Callflow(id) if id == NO_MATCH => unrouted(),
+        Asked::Callflow(id) => return Err(ApiError::unknown(id)),
+        Asked::Balance => json!({"amount": 0}),
+        Asked::Limits | Asked::Classifiers => json!({}),
+        Asked::MultiFactor => json!({"configured": [], "multi_factor_providers": []}),
+        Asked::Numbers => json!({"numbers": {}}),
+        Asked::Security => json!({"account": {}, "inherited_config": {}}),
+        Asked::Look => return Err(ApiError::not_found()),
+    };
+    Ok(Reply::ok(data))
+}
