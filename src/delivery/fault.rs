@@ -209,7 +209,7 @@ fn not_http(error: &hyper::Error, unread: &[u8]) -> Failure {
     let detail = if unread.is_empty() {
         format!("answer is not HTTP: {error}")
     } else {
-        format!("answer is not HTTP: \"{}\"", excerpt(unread))
+        format!("answer is not HTTP: \"{}\" ({error})", excerpt(unread))
     };
     Failure { error: TransportError::NotHttp, detail: Some(detail.into()) }
 }

@@ -31,10 +31,20 @@ pub(super) struct Open {
     unread: Bytes,
 }
 
+/// HTTP/1.1 as most clients read it. A header that is malformed is left out, one with a blank before its colon or
+/// that goes on in the next line is taken: the receiver has the event, and its answer is understood without them.
+fn lenient() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    http
+}
+
 impl Open {
     /// Speaks HTTP/1.1 on a stream to an origin.
     pub(super) async fn on(stream: Stream, origin: Arc<str>) -> Result<Self, hyper::Error> {
-        let (sender, driver) = http1::handshake(stream).await?;
+        let (sender, driver) = lenient().handshake(stream).await?;
         let driver = Some(Box::pin(driver));
         Ok(Self { sender, origin, made: Instant::now(), driver, unread: Bytes::new() })
     }

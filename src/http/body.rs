@@ -25,6 +25,8 @@ const PIECE: usize = 1 << 10;
 /// A body with more values than this is heavy: to make and check them takes milliseconds, which all others would wait
 /// for in the threads that serve.
 const HEAVY: usize = 10_000;
+/// Of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The memory of all bodies that are being received or answered. Small ones wait for no large one; a large one has room
 /// before it is read and room before its values are made, so that no two wait for each other.
@@ -170,6 +172,10 @@ pub(super) async fn read(
         }
         if values.number > most_values {
             return Err(ApiError::too_many_values(most_values));
+        }
+        // Some platforms write a mark before UTF-8 that JSON does not have; a reader may pass it by (RFC 8259, 8.1).
+        if whole.starts_with(BYTE_ORDER_MARK) {
+            whole.advance(BYTE_ORDER_MARK.len());
         }
         Ok(whole.freeze())
     };

@@ -37,6 +37,11 @@ impl Envelope {
         if !has_body || request.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
+        let encoding =
+            request.header("content-encoding").filter(|text| !text.eq_ignore_ascii_case("identity"));
+        if encoding.is_some() {
+            return Err(ApiError::unsupported_encoding());
+        }
         let content_type = request.content_type();
         if content_type.as_deref().is_some_and(|t| !READABLE.contains(&t)) {
             return Ok(Self { members: None, unreadable: true });

@@ -114,6 +114,12 @@ impl ApiError {
         Self { status: 406, message: "", data: None, retry_after_s: None }
     }
 
+    /// 415 for a body that is compressed.
+    pub(super) fn unsupported_encoding() -> Self {
+        let message = "the body has a Content-Encoding; send it as plain JSON, without this header";
+        Self::new(415, "unsupported_content_encoding", json!({"message": message}))
+    }
+
     pub(super) fn unsupported_media_type() -> Self {
         Self { status: 415, message: "", data: None, retry_after_s: None }
     }

@@ -13,6 +13,7 @@ mod notifications;
 mod pipes;
 mod reading;
 mod receivers;
+mod reports;
 mod rows;
 mod uris;
 mod verdicts;

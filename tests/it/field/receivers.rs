@@ -20,9 +20,12 @@ use crate::support::look::{attempts_when, settled};
 use crate::support::process::Process;
 
 /// Serves connections on a free port until it is dropped.
-struct Listening(SocketAddr, #[expect(dead_code, reason = "ends the listener")] tokio_util::sync::DropGuard);
+pub(super) struct Listening(
+    pub(super) SocketAddr,
+    #[expect(dead_code, reason = "ends the listener")] tokio_util::sync::DropGuard,
+);
 
-async fn listening<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Listening
+pub(super) async fn listening<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Listening
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -40,7 +43,7 @@ where
 }
 
 /// Answers the first bytes of every connection with these and closes it.
-async fn saying(answer: &'static [u8]) -> Listening {
+pub(super) async fn saying(answer: &'static [u8]) -> Listening {
     listening(move |mut stream| async move {
         drop(stream.read(&mut [0; 4096]).await);
         drop(stream.write_all(answer).await);
