@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use switchhook::amqp::Address;
-use switchhook::app::{App, Reload, check_limits, keep_private, narrow, raise_open_files};
+use switchhook::app::{App, Narrowed, Reload, check_limits, keep_private, narrow, raise_open_files};
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{AmqpCommand, Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
@@ -117,10 +117,19 @@ fn serve(settings: &Settings) -> ExitCode {
         return fail(&error.into());
     }
     match narrow(&config.data_dir) {
-        Ok(0) => {}
-        Ok(found) => {
+        Ok(Narrowed { found, left }) => {
             let dir = config.data_dir.display();
-            tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
+            if found > 0 {
+                tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
+            }
+            if let Some(mode) = left {
+                let mode = format!("{mode:04o}");
+                tracing::warn!(
+                    %dir, mode,
+                    "the data directory belongs to another user: what is in it is this user's alone, but members of \
+                     its group may remove files; let no other user be one"
+                );
+            }
         }
         Err(error) => return fail(&error.into()),
     }

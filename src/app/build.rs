@@ -35,7 +35,7 @@ use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock};
 use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
-use crate::tasks::{Pulse, Tasks};
+use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
 
 /// Spans that may wait for the exporter.
@@ -186,7 +186,7 @@ impl App {
             ingest: &ingest,
             state: &state,
             reloaded: &reloaded,
-            delivery: middle.delivery.pulse(),
+            delivery: &middle.delivery,
             live: &live,
             channels,
         });
@@ -241,7 +241,7 @@ struct Meeting<'a> {
     ingest: &'a Ingest,
     state: &'a State,
     reloaded: &'a Reloaded,
-    delivery: Pulse,
+    delivery: &'a Delivery,
     live: &'a live::Built,
     channels: ChannelsPort,
 }
@@ -255,8 +255,9 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         ledger: retention.ledger.0.clone(),
         state: state.clone(),
         queues: queues.clone(),
-        delivery,
+        delivery: delivery.pulse(),
         live: live.task.pulse(),
+        shortages: delivery.shortages(),
     };
     let live = &live.handle;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
 pub use self::open_files::raise_open_files;
-pub use self::private::{PrivateError, keep_private, narrow};
+pub use self::private::{Narrowed, PrivateError, keep_private, narrow};
 pub use self::reload::Reload;
 pub use self::threads::{TooLittle, check_limits};
 use crate::delivery::Delivery;

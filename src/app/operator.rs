@@ -9,7 +9,7 @@ use super::retention::Retention;
 use super::scrape;
 use crate::amqp::BrokerStatus;
 use crate::disk::{Disk, OsDisk};
-use crate::http::{self, Answer, LogStatus, Retained, Status};
+use crate::http::{self, Answer, LogStatus, Retained, Status, Visitor};
 use crate::ingest::Ingest;
 use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
@@ -49,12 +49,12 @@ impl Operator {
 }
 
 impl http::Operator for Operator {
-    fn metrics(&self) -> Answer<'_, String> {
+    fn metrics(&self, to: Visitor) -> Answer<'_, String> {
         Box::pin(async move {
             let survey = self.queues.survey().await.inspect_err(|error| {
                 tracing::warn!(%error, "the queues do not answer; the scrape goes without them");
             });
-            scrape::page(self, survey.ok()).into_text()
+            scrape::page(self, survey.ok(), to).into_text()
         })
     }
 

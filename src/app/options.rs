@@ -112,6 +112,7 @@ pub(super) fn http_options(config: &Config) -> http::Options {
         body_timeout: Duration::from_millis(config.http.request_timeout_ms),
         max_searched_events: config.http.max_searched_events,
         node: node_name(),
+        metrics_public: config.metrics.public,
         metrics_token_hash: config.metrics.token.as_ref().map(|token| state::key_hash(token.reveal())),
         profile: match config.api.profile {
             Profile::Classic => http::Profile::Classic,

@@ -1,16 +1,23 @@
 //! What the program keeps is for its own user: new files and directories are 0600 and 0700 whatever the umask was,
 //! and a data directory that is wider is narrowed before anything in it is opened.
+//!
+//! One thing may stay wider: the data directory itself, when it belongs to somebody else. That is how orchestrators hand
+//! out volumes (Kubernetes' fsGroup: root, group 1000, mode 2775). Everything in it is still the program's own.
 
 use std::fs::{Permissions, read_dir, set_permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::process::umask;
+use rustix::process::{geteuid, umask};
 
+/// What file systems keep at the root of a volume: not the program's, and often not readable by it.
+const VOLUMES_OWN: &str = "lost+found";
 /// The permissions of the group and of others.
 const WIDER: u32 = 0o077;
+/// Whoever has this permission of a directory can replace what is in it.
+const OTHERS_WRITE: u32 = 0o002;
 
 /// The permissions of a part of the data directory could not be read or narrowed.
 #[derive(Debug, thiserror::Error)]
@@ -29,38 +36,55 @@ pub fn keep_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Takes the permissions of the group and of others from everything below `dir`. Answers how many files and
-/// directories had such permissions. Symbolic links are not followed below `dir`; a missing `dir` is no error.
-pub fn narrow(dir: &Path) -> Result<usize, PrivateError> {
+/// What narrowing a data directory came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Narrowed {
+    /// Files and directories that had permissions for the group or for others, and have none now.
+    pub found: usize,
+    /// The permissions of the data directory itself, when it is somebody else's and could not be narrowed.
+    pub left: Option<u32>,
+}
+
+/// Takes the permissions of the group and of others from everything below `dir`, and from `dir` itself unless it is
+/// another user's and not everybody may write there. Symbolic links are not followed below `dir`; a missing `dir` is no
+/// error.
+pub fn narrow(dir: &Path) -> Result<Narrowed, PrivateError> {
     let at = |path: &Path, source| PrivateError { path: path.to_owned(), source };
     // The directory itself may be named by a link; what is below it may not lead outside.
     let dir = match dir.canonicalize() {
         Ok(dir) => dir,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Narrowed::default()),
         Err(error) => return Err(at(dir, error)),
     };
-    let (mut found, mut left) = (0, vec![dir]);
-    while let Some(path) = left.pop() {
+    let own_user = geteuid().as_raw();
+    let (mut narrowed, mut to_do) = (Narrowed::default(), vec![dir.clone()]);
+    let volumes_own = dir.join(VOLUMES_OWN);
+    while let Some(path) = to_do.pop() {
         let meta = match symlink_metadata(&path) {
             Ok(meta) => meta,
             // Another process that holds the directory may have removed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(at(&path, error)),
         };
-        if meta.is_symlink() {
+        if meta.is_symlink() || path == volumes_own {
             continue;
         }
         let mode = meta.permissions().mode();
+        let is_foreign = meta.uid() != own_user;
         if mode & WIDER != 0 {
-            set_permissions(&path, Permissions::from_mode(mode & 0o7777 & !WIDER))
-                .map_err(|error| at(&path, error))?;
-            found += 1;
+            match set_permissions(&path, Permissions::from_mode(mode & 0o7777 & !WIDER)) {
+                Ok(()) => narrowed.found += 1,
+                Err(_) if is_foreign && path == dir && mode & OTHERS_WRITE == 0 => {
+                    narrowed.left = Some(mode & 0o7777);
+                }
+                Err(error) => return Err(at(&path, error)),
+            }
         }
         if meta.is_dir() {
             for entry in read_dir(&path).map_err(|error| at(&path, error))? {
-                left.push(entry.map_err(|error| at(&path, error))?.path());
+                to_do.push(entry.map_err(|error| at(&path, error))?.path());
             }
         }
     }
-    Ok(found)
+    Ok(narrowed)
 }

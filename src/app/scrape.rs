@@ -5,11 +5,12 @@
 
 use super::operator::Operator;
 use crate::amqp::BrokerStatus;
+use crate::http::Visitor;
 use crate::metrics::{Family, Page, labels};
 use crate::model::QueueState;
 use crate::queues::Survey;
 
-pub(super) fn page(from: &Operator, survey: Option<Survey>) -> Page {
+pub(super) fn page(from: &Operator, survey: Option<Survey>, to: Visitor) -> Page {
     let mut page = Page::new();
     program(&mut page, from);
     ingest(&mut page, from);
@@ -17,7 +18,9 @@ pub(super) fn page(from: &Operator, survey: Option<Survey>) -> Page {
     deliveries(&mut page, from);
     if let Some(survey) = survey {
         queues(&mut page, from, &survey);
-        hooks(&mut page, survey, from.hook_series);
+        if to == Visitor::Known {
+            hooks(&mut page, survey, from.hook_series);
+        }
     }
     page
 }

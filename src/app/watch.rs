@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::threads::shortage;
 use crate::amqp::BrokerStatus;
+use crate::delivery::{Shortage, Shortages};
 use crate::log::{Appender, Reader};
+use crate::model::OwnFault;
 use crate::queues::Queues;
 use crate::state::State;
 use crate::tasks::Pulse;
@@ -32,6 +34,7 @@ pub(super) struct StepsAtWork {
     pub(super) queues: Queues,
     pub(super) delivery: Pulse,
     pub(super) live: Pulse,
+    pub(super) shortages: Shortages,
 }
 
 /// A step that takes longer to answer does not do its work.
@@ -90,6 +93,14 @@ impl StorageHealth {
                 faults.push(("disk_full", format!("{what} is paused until there is room")));
             }
             notices.extend(health.damage.iter().map(|damage| ("damage", damage.to_string())));
+        }
+        for Shortage { fault, attempts } in self.steps.shortages.lasting() {
+            let reason = format!("{}; {attempts} attempts could not be made for now", fault.text());
+            // Places for lookups are shared out: what one tenant has too little of may be its own share.
+            match fault {
+                OwnFault::NoLookupPlace => notices.push(("lookups", reason)),
+                _ => faults.push(("shortage", reason)),
+            }
         }
         (faults, notices)
     }

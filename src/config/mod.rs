@@ -247,7 +247,7 @@ section!(
 );
 section!(
     /// `[metrics]`
-    Metrics { token: Option<Masked>, hook_series: usize }
+    Metrics { token: Option<Masked>, public: bool, hook_series: usize }
 );
 section!(
     /// `[telemetry]`

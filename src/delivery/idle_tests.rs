@@ -55,7 +55,14 @@ fn client(per_origin: usize, timeout: Duration) -> Client {
         response_keep_bytes: 1024,
         idle,
     };
-    Client::new(&limits, &Guard::new(&["127.0.0.0/8".parse().unwrap()], Names::new(&[], 1))).unwrap()
+    Client::new(
+        &limits,
+        &Guard::new(
+            &["127.0.0.0/8".parse().unwrap()],
+            Names::new(&[], 1, std::sync::Arc::new(|account| account)),
+        ),
+    )
+    .unwrap()
 }
 
 async fn get(client: &Client, url: &str) -> AttemptResult {

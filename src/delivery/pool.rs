@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::attempt::{Fetched, Maker, fetch};
 use super::client::BuildError;
@@ -16,6 +16,7 @@ use super::guard::Guard;
 use super::names::Names;
 use super::request::Target;
 use super::room::Room;
+use super::shortages::Shortages;
 use super::transport::{Limits, Transport};
 use crate::log::Reader;
 use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, HookId, Job};
@@ -55,6 +56,7 @@ pub struct Delivery {
     targets: HashMap<HookId, Arc<Target>>,
     pulse: Pulse,
     beat: Beat,
+    shortages: Shortages,
 }
 
 impl Delivery {
@@ -66,7 +68,9 @@ impl Delivery {
         state: State,
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
-        let names = Names::new(&options.nameservers, options.max_lookups);
+        let tenants = state.clone();
+        let tenant_of = move |account| tenants.tenant_of(account);
+        let names = Names::new(&options.nameservers, options.max_lookups, Arc::new(tenant_of));
         let guard = Guard::new(&options.allow_addresses, names.clone());
         let transport = Transport::new(options.limits, guard)?;
         let settings = state.settings();
@@ -76,7 +80,8 @@ impl Delivery {
         let maker = Maker { transport, spans, clock, events, state, cluster_id, log_ids, room };
         let (pulse, beat) = pulse();
         let maker = Arc::new(maker);
-        Ok(Self { jobs, results, maker, names, targets: HashMap::new(), pulse, beat })
+        let (targets, shortages) = (HashMap::new(), Shortages::default());
+        Ok(Self { jobs, results, maker, names, targets, pulse, beat, shortages })
     }
 
     /// What its attempts are sent with.
@@ -89,6 +94,12 @@ impl Delivery {
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
+    }
+
+    /// What its attempts have had too little of.
+    #[must_use]
+    pub fn shortages(&self) -> Shortages {
+        self.shortages.clone()
     }
 
     /// Works until the queues have ended, or until `abandon`: attempts under way are dropped then.
@@ -157,7 +168,9 @@ impl Delivery {
 
     /// A receiver that fails is asked seldom, and what is ready for it would be most of what its hook takes in memory.
     fn forget_failing(&mut self, made: &[Attempt]) {
+        let now = Instant::now();
         for attempt in made {
+            self.shortages.note(&attempt.result, now);
             let failed = match &attempt.result {
                 AttemptResult::Answered(response) => !(200..300).contains(&response.status),
                 AttemptResult::Failed(_) => true,

@@ -20,7 +20,7 @@ use super::{
     pause, queue, reenable, replays, samples, search, test_hook, users, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
-use crate::model::{Account, ReplayState, iso8601};
+use crate::model::{Account, ReplayState, iso8601, masked};
 use crate::state::random_id;
 
 impl Api {
@@ -95,7 +95,10 @@ impl Api {
         if let Some(acting) = &acting {
             call.api = acting;
         }
-        let reply = dispatch(&call, &known.resource, &method).await?;
+        let mut reply = dispatch(&call, &known.resource, &method).await?;
+        if call.masks_secrets() {
+            reply.data = masked("", &reply.data);
+        }
         if is_csv && reply.stream.is_none() { Err(ApiError::not_acceptable()) } else { Ok(reply) }
     }
 

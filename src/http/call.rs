@@ -8,7 +8,7 @@ use super::api::Api;
 use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::request::Request;
-use crate::auth::Caller;
+use crate::auth::{Caller, Role};
 use crate::model::{Account, AccountId, Actor, HookId, gregorian_seconds};
 use crate::state::{Kind, is_deleted, owner};
 
@@ -24,6 +24,11 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Whether the caller is a plain user, who sees what an account has but none of its secrets.
+    pub(super) fn masks_secrets(&self) -> bool {
+        self.account.is_some() && self.caller.is_some_and(|caller| caller.role != Role::Admin)
+    }
+
     /// The account that the path is about.
     pub(super) fn account(&self) -> Result<&Arc<Account>, ApiError> {
         self.account.as_ref().ok_or_else(ApiError::invalid_credentials)

@@ -12,6 +12,7 @@ use super::errors::ApiError;
 use super::reply::Reply;
 use super::request::Request;
 use crate::auth::Tokens;
+use crate::model::MASK;
 
 /// Media types whose body is read; all others are refused once it is known who asks.
 const READABLE: [&str; 4] = [
@@ -52,10 +53,11 @@ impl Envelope {
             Err(_) if is_form => form(&request.body),
             Err(error) => return Err(ApiError::invalid_json(&error)),
         };
-        let Value::Object(body) = body else { return Err(missing_data(&body)) };
+        let Value::Object(body) = body else { return Err(ApiError::missing("data")) };
         let has_data = body.keys().any(|key| key.eq_ignore_ascii_case("data"));
         if !has_data && request.method != Method::DELETE {
-            return Err(missing_data(&body.into()));
+            // Not shown again: it may hold a password under any name.
+            return Err(ApiError::missing("data"));
         }
         let members: Map<_, _> =
             body.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
@@ -63,7 +65,8 @@ impl Envelope {
             None | Some(Value::Object(_) | Value::Array(_)) => {
                 Ok(Self { members: Some(members.into()), unreadable: false })
             }
-            Some(other) => Err(ApiError::wrong_type("data", "object, array", other)),
+            // Not shown again: it may be a password.
+            Some(_) => Err(ApiError::wrong_type("data", "object, array", &MASK.into())),
         }
     }
 
@@ -100,7 +103,7 @@ impl Envelope {
         match self.members.as_ref().and_then(|m| m.get("data")) {
             None => Ok(Map::new()),
             Some(Value::Object(data)) => Ok(data.clone()),
-            Some(other) => Err(ApiError::wrong_type("data", "object", other)),
+            Some(_) => Err(ApiError::wrong_type("data", "object", &MASK.into())),
         }
     }
 }
@@ -128,11 +131,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         }
         deserializer.deserialize_map(Each)
     }
-}
-
-fn missing_data(body: &Value) -> ApiError {
-    let message = "Field is required but missing";
-    ApiError::field("data", "required", &json!({"message": message, "value": body}))
 }
 
 fn form(body: &[u8]) -> Value {

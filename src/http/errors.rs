@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ports::{AttemptsError, ReplayError, SubmitError};
 use crate::auth::{IssueError, PasswordError, RevokeError, TokenError};
 use crate::commands::CommandError;
+use crate::model::{MASK, masked};
 use crate::state::{IndexError, LimitError, TreeError, WriteError};
 
 /// A refusal: status, short name, details.
@@ -25,14 +26,14 @@ impl ApiError {
         Self { status, message, data: Some(data), retry_after_s: None }
     }
 
-    /// 400 with errors by field.
+    /// 400 with errors by field. A refused value is shown as it came unless it is a secret, or may hold one.
     pub(super) fn fields(errors: Map<String, Value>) -> Self {
-        Self::new(400, "validation error", Value::Object(errors))
+        Self::new(400, "validation error", Value::Object(without_values_that_are_secret(errors)))
     }
 
     /// 400 for one field.
     pub(super) fn field(field: &str, rule: &str, details: &Value) -> Self {
-        Self::new(400, "validation error", json!({field: {rule: details}}))
+        Self::fields(Map::from_iter([(field.to_owned(), json!({rule: details}))]))
     }
 
     pub(super) fn missing(field: &str) -> Self {
@@ -86,8 +87,14 @@ impl ApiError {
         Self::new(404, "bad_identifier", json!({"message": "bad identifier", "cause": id}))
     }
 
-    pub(super) fn unknown_key(key: &str) -> Self {
-        Self::new(404, "bad identifier", json!([key]))
+    /// 404 for an identifier that names nothing.
+    pub(super) fn unknown_name(name: &str) -> Self {
+        Self::new(404, "bad identifier", json!([name]))
+    }
+
+    /// 404 for an API key that is nobody's. KAZOO shows it again; it may be a good key with one wrong letter.
+    pub(super) fn unknown_key() -> Self {
+        Self::new(404, "bad identifier", json!([MASK]))
     }
 
     pub(super) fn malformed_account(id: &str) -> Self {
@@ -187,7 +194,7 @@ impl ApiError {
 
     /// 400 for an action that is none.
     pub(super) fn invalid_data(errors: Map<String, Value>) -> Self {
-        Self::new(400, "invalid data", Value::Object(errors))
+        Self::new(400, "invalid data", Value::Object(without_values_that_are_secret(errors)))
     }
 
     /// What became of a question to the switches, or of a command, for the call of that id.
@@ -210,6 +217,22 @@ impl ApiError {
         tracing::error!(%reason, "a request failed: {reason}");
         Self::new(503, "datastore_fault", json!({"message": "datastore fatal error"}))
     }
+}
+
+/// Errors by field and rule, whose details show the refused value under `value` or `cause`.
+fn without_values_that_are_secret(errors: Map<String, Value>) -> Map<String, Value> {
+    let of_field = |(field, mut rules): (String, Value)| {
+        for details in rules.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let Value::Object(details) = details else { continue };
+            for shown in ["value", "cause"] {
+                if let Some(value) = details.get_mut(shown).filter(|value| **value != *field) {
+                    *value = masked(&field, value);
+                }
+            }
+        }
+        (field, rules)
+    };
+    errors.into_iter().map(of_field).collect()
 }
 
 impl From<TokenError> for ApiError {

@@ -1,10 +1,14 @@
-//! `/health/live` and `/health/ready`: plain JSON, no token.
+//! `/health/live` and `/health/ready`: plain JSON. No token is needed; who shows one reads the reasons.
 
 use serde_json::json;
 
 use super::api::Api;
+use super::operator::Visitor;
 use super::ports::{Fault, Readiness};
 use super::response::Response;
+
+/// What a stranger reads instead of a reason.
+const WITHHELD: &str = "withheld: ask with the token of metrics.token, or see the log";
 
 /// This answers.
 pub(super) fn live() -> Response {
@@ -26,9 +30,15 @@ pub(super) async fn readiness(api: &Api) -> Readiness {
     readiness
 }
 
-/// Everything is at work; 503 with the reasons otherwise.
-pub(super) async fn ready(api: &Api) -> Response {
-    let readiness = readiness(api).await;
+/// Everything is at work; 503 with what is wrong otherwise. Reasons name addresses and files: they are not for
+/// strangers.
+pub(super) async fn ready(api: &Api, to: Visitor) -> Response {
+    let mut readiness = readiness(api).await;
+    if to == Visitor::Stranger {
+        for said in readiness.faults.iter_mut().chain(&mut readiness.notices) {
+            WITHHELD.clone_into(&mut said.reason);
+        }
+    }
     let is_ready = readiness.faults.is_empty();
     let status = if is_ready { 200 } else { 503 };
     let body = json!({"ready": is_ready, "faults": readiness.faults, "notices": readiness.notices});

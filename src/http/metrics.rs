@@ -1,8 +1,10 @@
-//! `/metrics`: the page of a scrape. Open unless `metrics.token` is set, as `/health` is.
+//! `/metrics`: the page of a scrape. With `metrics.token` it needs that token. Without one it is open, but says to
+//! strangers nothing of single accounts and hooks; who is a stranger is decided here for `/health/ready` too.
 
 use serde_json::json;
 
 use super::api::Api;
+use super::operator::Visitor;
 use super::request::Request;
 use super::response::Response;
 use crate::metrics::CONTENT_TYPE;
@@ -15,7 +17,15 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Response {
         return refusal;
     }
     let headers = vec![("content-type", CONTENT_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
-    Response { status: 200, headers, body: api.operator.metrics().await.into() }
+    Response { status: 200, headers, body: api.operator.metrics(visitor(api, request)).await.into() }
+}
+
+/// Who asks: a stranger, unless they bring the token, or the operator has opened the listener or keeps it local.
+pub(super) fn visitor(api: &Api, request: &Request) -> Visitor {
+    let options = &api.options;
+    let is_open = options.metrics_public || options.listen.ip().is_loopback();
+    let has_token = options.metrics_token_hash.is_some() && is_allowed(api, request);
+    if is_open || has_token { Visitor::Known } else { Visitor::Stranger }
 }
 
 /// Hashes are compared, so that the time it takes tells nothing of the token.

@@ -56,7 +56,7 @@ mod websockets;
 mod tests;
 
 pub use api::{Api, Ports};
-pub use operator::{LogStatus, Operator, Retained, Status};
+pub use operator::{LogStatus, Operator, Retained, Status, Visitor};
 pub use options::{Options, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,

@@ -38,10 +38,19 @@ pub struct Retained {
     pub first: Result<(u64, u64), String>,
 }
 
+/// Who asks for a page that needs no token of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visitor {
+    /// The operator's tools: they see which accounts, hooks and addresses a number or a reason is about.
+    Known,
+    /// Anybody: they see totals, and that something is wrong.
+    Stranger,
+}
+
 /// The program, for its operator.
 pub trait Operator: Send + Sync {
     /// The page of a scrape.
-    fn metrics(&self) -> Answer<'_, String>;
+    fn metrics(&self, to: Visitor) -> Answer<'_, String>;
     /// Everything but queues and health; quick.
     fn status(&self) -> Answer<'_, Status>;
     /// All queues; the error is for the log.

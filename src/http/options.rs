@@ -48,6 +48,8 @@ pub struct Options {
     pub max_range_s: u64,
     /// Hash of the token that a scrape must bring; `None`: none is needed.
     pub metrics_token_hash: Option<String>,
+    /// Whether strangers may read what names accounts, hooks and addresses.
+    pub metrics_public: bool,
     /// How the websocket listings look.
     pub profile: Profile,
     /// Special addresses that hooks may name (`delivery.allow_addresses`).
@@ -71,6 +73,7 @@ impl Default for Options {
             max_searched_events: 20_000,
             max_range_s: 2_682_000,
             metrics_token_hash: None,
+            metrics_public: false,
             profile: Profile::Classic,
             allow_addresses: Vec::new(),
         }

@@ -57,7 +57,7 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Option<Response> {
     }
     Some(match page {
         Page::Live => health::live(),
-        Page::Ready => health::ready(api).await,
+        Page::Ready => health::ready(api, metrics::visitor(api, request)).await,
         Page::Metrics => metrics::answer(api, request).await,
         Page::OpenApi => file("application/json", openapi::text()),
         Page::Embedded(content_type, text) => file(content_type, text),

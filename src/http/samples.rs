@@ -22,7 +22,7 @@ pub(super) fn list() -> Reply {
 /// `GET …/webhooks/samples/{id}`: the payloads that pass the filters.
 pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let family = id.strip_prefix(PREFIX).and_then(Family::from_id);
-    let family = family.ok_or_else(|| ApiError::unknown_key(id))?;
+    let family = family.ok_or_else(|| ApiError::unknown_name(id))?;
     let samples = kazoo::samples(family).into_iter().map(Value::Object).collect();
     let rows = List::of(call)?.filtered(samples);
     let page = Page { size: rows.len(), ..Page::default() };

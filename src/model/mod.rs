@@ -16,6 +16,7 @@ mod meter;
 mod queue;
 mod replay;
 mod search;
+mod secrets;
 mod time;
 mod trace;
 mod weight;
@@ -41,6 +42,7 @@ pub use queue::{
 };
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
+pub use secrets::{MASK, masked, masked_uri, without_secrets};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601};
 pub use trace::{AttemptSpan, MAX_TRACE_STATE, Span, TraceContext};
 pub use weight::{fields_weight, json_weight};

@@ -147,16 +147,9 @@ impl Engine {
 
     /// Where the permits of a hook's slot are counted.
     pub(super) fn places_of(&mut self, hook: &Hook) -> Places {
-        let tenant = self.tenant_of(hook.account);
+        let tenant = self.state.tenant_of(hook.account);
         let (host, on_host) = self.hosts.of(hook, tenant);
         Places { tenant: self.tenants.of(tenant), account: self.accounts.of(hook.account), host, on_host }
-    }
-
-    /// The account right below the master account that an account belongs to. No account can multiply its permits by
-    /// making accounts below itself, because only the master account makes tenants.
-    fn tenant_of(&self, account: AccountId) -> AccountId {
-        let known = self.state.account(account);
-        known.and_then(|account| account.tree.get(1).copied()).unwrap_or(account)
     }
 
     /// Keeps a slot where the permit that it lacks brings it back.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::document::{self, Entry, Kind};
 use super::limits::json_bytes;
 use crate::log::{NewRecord, ReadError, Reader, Record};
-use crate::model::{AccountId, Actor, gregorian_seconds};
+use crate::model::{AccountId, Actor, MASK, gregorian_seconds, masked};
 
 const VERSION: u32 = 1;
 /// Records looked at in one step of a page.
@@ -23,22 +23,6 @@ const MOST_NAMES: usize = 64;
 const NAME_BYTES: usize = 128;
 /// Bytes of entries after which a page ends.
 const PAGE_BYTES: usize = 1 << 20;
-/// What is shown in place of a secret.
-const MASK: &str = "***";
-/// A field whose name holds one of these is a secret.
-const SECRET_NAMES: [&str; 11] = [
-    "secret",
-    "password",
-    "hash",
-    "token",
-    "md5",
-    "sha1",
-    "salt",
-    "api_key",
-    "credential",
-    "private_key",
-    "pvt_stamp",
-];
 /// Fields that every write changes.
 const BOOKKEEPING: [&str; 6] =
     ["_rev", "pvt_modified", "pvt_request_id", "pvt_auth_account_id", "pvt_is_authenticated", "pvt_vsn"];
@@ -166,38 +150,6 @@ fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
         (name.clone(), if hidden { MASK.into() } else { masked(name, value) })
     };
     doc.iter().map(show).collect()
-}
-
-fn masked(name: &str, value: &Value) -> Value {
-    let lower = name.to_ascii_lowercase();
-    if SECRET_NAMES.iter().any(|word| lower.contains(word)) && !value.is_null() {
-        return MASK.into();
-    }
-    match value {
-        // A hook's own headers may well authorise it.
-        Value::Object(headers) if matches!(lower.as_str(), "headers" | "custom_request_headers") => {
-            headers.keys().map(|name| (name.clone(), MASK.into())).collect::<Map<_, _>>().into()
-        }
-        Value::Object(inner) => {
-            inner.iter().map(|(k, v)| (k.clone(), masked(k, v))).collect::<Map<_, _>>().into()
-        }
-        Value::Array(items) => items.iter().map(|item| masked("", item)).collect::<Vec<_>>().into(),
-        Value::String(text) if text.contains("://") => without_user(text).into(),
-        other => other.clone(),
-    }
-}
-
-/// A URI without user and password.
-fn without_user(text: &str) -> String {
-    match url::Url::parse(text) {
-        Ok(mut uri) if !uri.username().is_empty() || uri.password().is_some() => {
-            // Neither call can fail for a URI that has them.
-            let _same = uri.set_username(MASK);
-            let _same = uri.set_password(None);
-            uri.into()
-        }
-        _ => text.to_owned(),
-    }
 }
 
 /// A page of the trail. Blocking.

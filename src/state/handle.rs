@@ -191,6 +191,14 @@ impl State {
         self.shared.view().standing(id)
     }
 
+    /// The account right below the master account that an account belongs to. No account can multiply what is shared
+    /// among tenants by making accounts below itself, because only the master account makes tenants.
+    #[must_use]
+    pub fn tenant_of(&self, account: AccountId) -> AccountId {
+        let known = self.account(account);
+        known.and_then(|account| account.tree.get(1).copied()).unwrap_or(account)
+    }
+
     /// The nearest reseller above an account, else the master account; `None` for the latter itself.
     #[must_use]
     pub fn reseller_of(&self, id: AccountId) -> Option<AccountId> {

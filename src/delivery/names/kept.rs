@@ -15,6 +15,9 @@ const ANSWER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const NO_SUCH_NAME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How long a name server's failure is kept.
 const SERVER_FAILURE: Duration = Duration::from_secs(1);
+/// How long it is kept that no server answered: about as long as it took to find out, so that a silent name holds a
+/// place for half of the time at most, and a server that was away for a moment is soon asked again.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long an answer may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,8 @@ pub(super) struct Lifetime(Duration);
 impl Lifetime {
     /// Not at all.
     pub(super) const NONE: Self = Self(Duration::ZERO);
+    /// Of the silence of all name servers.
+    pub(super) const SILENCE: Self = Self(SILENCE);
     /// Of a name server's failure.
     pub(super) const SERVER_FAILURE: Self = Self(SERVER_FAILURE);
 
@@ -88,8 +93,14 @@ mod tests {
         kept.put("b.example", Err(NameFault::NotFound), Lifetime::of_no_such_name(Some(seconds(3600))), now);
         assert!(kept.get("b.example", now + seconds(9)).is_some());
         assert!(kept.get("b.example", now + seconds(10)).is_none());
-        kept.put("c.example", Err(NameFault::NoAnswer), Lifetime::NONE, now);
-        assert!(kept.get("c.example", now).is_none(), "no answer is asked for again");
+        kept.put("c.example", Err(NameFault::NoAnswer), Lifetime::SILENCE, now);
+        assert!(
+            kept.get("c.example", now + seconds(4)).is_some(),
+            "a silent name takes no place for a while"
+        );
+        assert!(kept.get("c.example", now + seconds(5)).is_none());
+        kept.put("d.example", Err(NameFault::NoPlace), Lifetime::NONE, now);
+        assert!(kept.get("d.example", now).is_none());
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Names of receivers to addresses, without a thread for each lookup.
 //!
-//! Held: an account's lookups never take more than its share of the places, and a lookup ends with the last attempt
-//! that waits for it. Answers are kept as long as their TTL says, within bounds; failures are kept only briefly.
+//! Held: the lookups of an account, and of a tenant with all its accounts, never take more than their shares of the
+//! places; a tenant that has none under way finds a place whatever others do; and a lookup ends soon, at the latest with
+//! the last attempt that waits for it. Answers are kept as long as their TTL says, within bounds; failures, silence of
+//! a name server included, are kept only briefly.
 
 mod kept;
+mod places;
 mod system;
 
 use std::collections::HashMap;
@@ -16,17 +19,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use self::kept::{Kept, Lifetime};
+use self::places::{Places, TenantOf};
 use self::system::{Files, Upstream};
 use crate::model::AccountId;
 
-/// The part of all places that one account gets at most.
-const ACCOUNTS_PART: usize = 8;
-/// The longest that a lookup may take, whatever attempts wait for it.
-const LOOKUP_WITHIN: Duration = Duration::from_secs(10);
+/// The longest that a lookup may take, whatever attempts wait for it: a server is asked twice in this time. Much
+/// shorter than an attempt, so that silent names soon give their places back.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(4);
 /// Above this number, entries without a user are removed from the tables below.
 const TIDY_ABOVE: usize = 1024;
 
@@ -65,10 +67,7 @@ struct Inner {
     files: Mutex<Files>,
     upstream: ArcSwap<Upstream>,
     kept: Mutex<Kept>,
-    /// A lookup under way takes one, and one open file.
-    places: Semaphore,
-    places_per_account: usize,
-    places_of: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+    places: Places,
     under_way: Mutex<HashMap<(AccountId, Arc<str>), UnderWay>>,
 }
 
@@ -80,16 +79,14 @@ struct UnderWay {
 
 impl Names {
     /// Asks these servers, or those of the system's configuration when there are none. At most `places` lookups are
-    /// under way at a time, and an eighth of them for one account.
-    pub(super) fn new(servers: &[SocketAddr], places: usize) -> Self {
+    /// under way at a time. `tenant_of` says to which tenant an account belongs.
+    pub(super) fn new(servers: &[SocketAddr], places: usize, tenant_of: Arc<TenantOf>) -> Self {
         Self(Arc::new(Inner {
             servers: servers.to_vec(),
             files: Mutex::new(Files::now()),
             upstream: ArcSwap::from_pointee(Upstream::new(servers)),
             kept: Mutex::default(),
-            places: Semaphore::new(places.max(1)),
-            places_per_account: (places / ACCOUNTS_PART).max(1),
-            places_of: Mutex::default(),
+            places: Places::new(places, tenant_of),
             under_way: Mutex::default(),
         }))
     }
@@ -138,26 +135,14 @@ impl Names {
     }
 
     async fn look_up(self, account: AccountId, name: Arc<str>, begun: Arc<AtomicBool>) -> Looked {
-        let own = self.places_of(account);
-        // Its own place first: what waits for a place of all accounts is bounded for each account, too.
-        let (Ok(_own), Ok(_place)) = (own.acquire().await, self.0.places.acquire().await) else {
-            return Err(NameFault::NoPlace);
-        };
+        let Some(_place) = self.0.places.get(account).await else { return Err(NameFault::NoPlace) };
         begun.store(true, Ordering::Relaxed);
         let upstream = self.0.upstream.load_full();
         let asked = timeout(LOOKUP_WITHIN, upstream.look_up(&name)).await;
-        let (looked, lifetime) = asked.unwrap_or((Err(NameFault::NoAnswer), Lifetime::NONE));
+        let (looked, lifetime) = asked.unwrap_or((Err(NameFault::NoAnswer), Lifetime::SILENCE));
         lock(&self.0.kept).put(&name, looked.clone(), lifetime, Instant::now());
         lock(&self.0.under_way).remove(&(account, name));
         looked
-    }
-
-    fn places_of(&self, account: AccountId) -> Arc<Semaphore> {
-        let mut all = lock(&self.0.places_of);
-        if all.len() >= TIDY_ABOVE {
-            all.retain(|_, places| Arc::strong_count(places) > 1);
-        }
-        Arc::clone(all.entry(account).or_insert_with(|| Arc::new(Semaphore::new(self.0.places_per_account))))
     }
 }
 

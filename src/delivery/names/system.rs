@@ -22,7 +22,7 @@ use super::{Looked, NameFault};
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
 /// The longest wait for one answer of a server before it is asked again, or the next one.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_millis(1800);
 
 /// When the system's configuration was last changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,6 +35,7 @@ use super::negotiate;
 use super::reply::Reply;
 use super::request::Request;
 
+use self::source::WithoutSecrets;
 pub(super) use self::source::{Ask, Batch, Item, Rows, Source};
 pub(super) use self::stream::Streamed;
 pub(super) use self::walk::Walk;
@@ -56,6 +57,8 @@ pub(super) struct List {
     filters: Filters,
     paging: Paging,
     form: Form,
+    /// Neither rows nor filters know secrets.
+    masks_secrets: bool,
 }
 
 impl List {
@@ -64,7 +67,8 @@ impl List {
         let request = call.request;
         let form = form(request);
         let paging = Paging::of(request, &call.api.options, form)?;
-        Ok(Self { filters: Filters::of(request)?, paging, form })
+        let masks_secrets = call.masks_secrets();
+        Ok(Self { filters: Filters::of(request)?, paging, form, masks_secrets })
     }
 
     /// Answers rows with their keys, in any order.
@@ -92,9 +96,11 @@ impl List {
 
     /// Answers what a source holds.
     pub(super) async fn answer(self, source: impl Source + 'static) -> Result<Reply, ApiError> {
-        let Self { filters, paging, form } = self;
+        let Self { filters, paging, form, masks_secrets } = self;
+        let source: Box<dyn Source> =
+            if masks_secrets { Box::new(WithoutSecrets(source)) } else { Box::new(source) };
         let columns = if form == Form::Csv { source.columns() } else { Vec::new() };
-        let mut walk = Walk::new(Box::new(source), filters, &paging);
+        let mut walk = Walk::new(source, filters, &paging);
         if form != Form::Page {
             // What is wrong at the beginning is still answered with its status.
             let first = walk.next().await?.unwrap_or_default();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::http::errors::ApiError;
 use crate::http::ports::Answer;
+use crate::model::{masked, without_secrets};
 
 /// One item of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +85,31 @@ pub(in crate::http) trait Source: Send + Sync {
     }
     /// The columns of its CSV: top-level fields of its rows.
     fn columns(&self) -> Vec<String>;
+}
+
+/// A source whose items have their secrets masked before a filter can see them: nobody finds one out by asking
+/// whether it is this one.
+pub(super) struct WithoutSecrets<S>(pub(super) S);
+
+impl<S: Source> Source for WithoutSecrets<S> {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(async move {
+            let mut batch = self.0.batch(ask).await?;
+            for (_, item) in &mut batch.items {
+                item.seen = without_secrets(&item.seen);
+                item.row = masked("", &item.row);
+            }
+            Ok(batch)
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.0.is_spent()
+    }
+
+    fn columns(&self) -> Vec<String> {
+        self.0.columns()
+    }
 }
 
 /// A source over what is at hand; its items are made as they are asked for.

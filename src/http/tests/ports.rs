@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::commands::CommandError;
 use crate::http::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Operator, Queues, Readiness,
-    ReplayError, Retained, Status, SubmitError, Tester,
+    ReplayError, Retained, Status, SubmitError, Tester, Visitor,
 };
 use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
@@ -108,7 +108,7 @@ impl Health for Recorded {
 }
 
 impl Operator for Recorded {
-    fn metrics(&self) -> Answer<'_, String> {
+    fn metrics(&self, _: Visitor) -> Answer<'_, String> {
         now("# EOF\n".to_owned())
     }
 

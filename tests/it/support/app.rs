@@ -236,6 +236,16 @@ impl Api {
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 
+    /// What an answer says, whatever its status and form.
+    pub async fn raw(&self, verb: &str, path: &str, headers: &[(&str, &str)]) -> String {
+        let method = reqwest::Method::from_bytes(verb.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        for (name, value) in [("x-auth-token", self.token.as_str())].iter().chain(headers) {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
     /// Where the program answers, without a slash at the end.
     pub fn base(&self) -> &str {
         &self.base

@@ -89,6 +89,19 @@ impl Process {
         Self::spawn(&serve_args(dir, more))
     }
 
+    /// `serve`, started by another program that replaces itself; waits until it is ready.
+    pub async fn serve_under(by: &[String], dir: &Path, more: &[String]) -> Self {
+        let mut process = Self::spawn_under(by, &serve_args(dir, more));
+        process.ready().await;
+        process
+    }
+
+    /// With these arguments, started by another program that replaces itself.
+    pub fn spawn_under(by: &[String], args: &[String]) -> Self {
+        let by: Vec<&str> = by.iter().map(String::as_str).collect();
+        Self::spawn_by(&by, args)
+    }
+
     /// With these arguments.
     pub fn spawn(args: &[impl AsRef<str>]) -> Self {
         Self::spawn_by(&[], args)

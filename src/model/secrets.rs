@@ -1,0 +1,199 @@
+//! The one rule by which secrets are masked, wherever the program shows what a tenant has set: to plain users, in the
+//! audit trail, and in the refusals of the API.
+//!
+//! Held: a password or a query value of a URI, the value of a header that is not known to be harmless, and a field
+//! that is named like a secret are never shown. Paths of URIs are shown: they tell receivers apart.
+
+use serde_json::{Map, Value};
+
+/// What is shown in place of a secret.
+pub const MASK: &str = "***";
+
+/// A field whose name contains one of these holds a secret.
+const SECRET_NAMES: [&str; 12] = [
+    "secret",
+    "password",
+    "hash",
+    "token",
+    "md5",
+    "sha1",
+    "salt",
+    "api_key",
+    "credential",
+    "private_key",
+    "pvt_stamp",
+    "authorization",
+];
+/// Fields that hold headers: by name, or as one text.
+const HEADERS: [&str; 4] = ["headers", "custom_request_headers", "req_headers", "resp_headers"];
+/// Headers that every request or answer may have and that authorise nothing.
+const HARMLESS_HEADERS: [&str; 17] = [
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "host",
+    "retry-after",
+    "server",
+    "traceparent",
+    "transfer-encoding",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
+    "x-account-id",
+    "x-attempt",
+    "x-hook-id",
+    "x-test",
+];
+
+/// A document with every secret in it masked.
+#[must_use]
+pub fn without_secrets(document: &Map<String, Value>) -> Map<String, Value> {
+    document.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect()
+}
+
+/// The value of a field with every secret in it masked. The name may be a path (`headers.x-key`).
+#[must_use]
+pub fn masked(name: &str, value: &Value) -> Value {
+    let lower = name.to_ascii_lowercase();
+    if is_secret(&lower) && !value.is_null() {
+        return MASK.into();
+    }
+    if let Some((_, header)) = lower.split_once('.').filter(|(field, _)| HEADERS.contains(field)) {
+        return if is_harmless(header) { value.clone() } else { MASK.into() };
+    }
+    match value {
+        Value::Object(headers) if HEADERS.contains(&lower.as_str()) => {
+            let shown = headers.iter().map(|(name, value)| {
+                (name.clone(), if is_harmless(name) { value.clone() } else { MASK.into() })
+            });
+            shown.collect::<Map<_, _>>().into()
+        }
+        // Headers in a form that is refused.
+        Value::String(_) | Value::Array(_) if HEADERS.contains(&lower.as_str()) => MASK.into(),
+        Value::String(body) if lower == "req_body" => masked_body(body).into(),
+        Value::Object(inner) => without_secrets(inner).into(),
+        Value::Array(items) => items.iter().map(|item| masked("", item)).collect::<Vec<_>>().into(),
+        Value::String(text) => masked_uri(text).into(),
+        other => other.clone(),
+    }
+}
+
+fn is_secret(lower: &str) -> bool {
+    SECRET_NAMES.iter().any(|word| lower.contains(word))
+}
+
+fn is_harmless(header: &str) -> bool {
+    HARMLESS_HEADERS.contains(&header.to_ascii_lowercase().as_str())
+}
+
+/// A URI without its user, its password, the values of its query and its fragment; every other text as it is.
+#[must_use]
+pub fn masked_uri(text: &str) -> String {
+    let looks_like_one = ["http:", "https:"].iter().any(|scheme| {
+        let start = text.trim_start().get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    if !looks_like_one && !text.contains("://") {
+        return text.to_owned();
+    }
+    let Ok(mut uri) = url::Url::parse(text) else {
+        // No URI that anything could be sent to: what its parts are is not known.
+        let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
+        return if text.contains(['@', '?', '#']) { format!("{scheme}:{MASK}") } else { text.to_owned() };
+    };
+    let has_user = !uri.username().is_empty() || uri.password().is_some();
+    if !has_user && uri.query().is_none() && uri.fragment().is_none() {
+        return text.to_owned();
+    }
+    if has_user {
+        // Neither call can fail for a URI that has them.
+        let _same = uri.set_username(MASK);
+        let _same = uri.set_password(None);
+    }
+    let query = uri.query().map(masked_query);
+    uri.set_query(query.as_deref());
+    if uri.fragment().is_some() {
+        uri.set_fragment(Some(MASK));
+    }
+    uri.into()
+}
+
+/// What was sent to a receiver, as JSON or as a form: a hook's custom data is in it.
+fn masked_body(body: &str) -> String {
+    if let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(body) {
+        let shown = masked("", &json);
+        return if shown == json { body.to_owned() } else { shown.to_string() };
+    }
+    let parts = body.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) if is_secret(&name.to_ascii_lowercase()) => format!("{name}={MASK}"),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("&")
+}
+
+/// Names stay; a part without a name may itself be the secret.
+fn masked_query(query: &str) -> String {
+    let parts = query.split(['&', ';']).map(|part| match part.split_once('=') {
+        Some((name, _)) => format!("{name}={MASK}"),
+        None if part.is_empty() => String::new(),
+        None => MASK.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_uri_keeps_only_what_tells_receivers_apart() {
+        for (uri, shown) in [
+            ("https://a.example/hook", "https://a.example/hook"),
+            ("https://me:s3cret@a.example/hook", "https://***@a.example/hook"),
+            ("http://:s3cret@a.example", "http://***@a.example/"),
+            ("https://a.example/h?key=s3cret&s3cret&b=", "https://a.example/h?key=***&***&b=***"),
+            ("HTTP:me:s3cret@a.example/h#s3cret", "http://***@a.example/h#***"),
+            ("http:\\\\me:s3cret@a.example\\h?x=s3cret", "http://***@a.example/h?x=***"),
+            (" http://me:s3cret@a.example/", "http://***@a.example/"),
+            ("http://me:s3cret@[broken/", "http:***"),
+            ("a text, with ? and @", "a text, with ? and @"),
+        ] {
+            assert_eq!(masked_uri(uri), shown, "{uri}");
+        }
+    }
+
+    #[test]
+    fn headers_are_masked_unless_they_are_known_to_be_harmless() {
+        let headers = json!({"Content-Type": "text/plain", "Authorization": "s3cret", "x-any": "s3cret"});
+        let shown = json!({"Content-Type": "text/plain", "Authorization": "***", "x-any": "***"});
+        for name in HEADERS {
+            assert_eq!(masked(name, &headers), shown);
+            assert_eq!(masked(name, &json!("Authorization: s3cret")), "***");
+        }
+        assert_eq!(masked("headers.x-any", &json!("s3cret")), "***");
+        assert_eq!(masked("headers.content-type", &json!(1)), 1);
+    }
+
+    #[test]
+    fn secrets_are_masked_whatever_their_type_and_depth() {
+        for secret in [json!("s3cret"), json!(5), json!({"a": "s3cret"}), json!(["s3cret"])] {
+            let document =
+                json!({"a": [{"Password": secret}], "api_key": secret, "b": {"pvt_md5_auth": secret}});
+            let shown = without_secrets(document.as_object().unwrap());
+            let masked = json!({"a": [{"Password": "***"}], "api_key": "***", "b": {"pvt_md5_auth": "***"}});
+            assert_eq!(Value::Object(shown), masked);
+        }
+        assert_eq!(masked("password", &Value::Null), Value::Null);
+        for (body, shown) in [
+            ("a=1&password=s3cret&b=2", "a=1&password=***&b=2"),
+            (r#"{"a": 1, "password": "s3cret"}"#, r#"{"a":1,"password":"***"}"#),
+            (r#"{"a": 1}"#, r#"{"a": 1}"#),
+        ] {
+            assert_eq!(masked("req_body", &json!(body)), shown);
+        }
+    }
+}
