@@ -155,7 +155,8 @@ impl State {
         self.shared.view().revoked.over(now_s, most)
     }
 
-    /// The tenant that an account belongs to: the account right below the master account that it is or stands below.
+    /// The tenant that an account belongs to: the account right below the master account that it is or stands below. No
+    /// account can multiply what is shared among tenants, because only the master account makes tenants.
     #[must_use]
     pub fn tenant_of(&self, id: AccountId) -> AccountId {
         self.shared.view().tenant_of(id)
@@ -189,14 +190,6 @@ impl State {
     #[must_use]
     pub fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         self.shared.view().standing(id)
-    }
-
-    /// The account right below the master account that an account belongs to. No account can multiply what is shared
-    /// among tenants by making accounts below itself, because only the master account makes tenants.
-    #[must_use]
-    pub fn tenant_of(&self, account: AccountId) -> AccountId {
-        let known = self.account(account);
-        known.and_then(|account| account.tree.get(1).copied()).unwrap_or(account)
     }
 
     /// The nearest reseller above an account, else the master account; `None` for the latter itself.
