@@ -5,6 +5,7 @@
 
 use super::engine::Engine;
 use super::policy::Policy;
+use super::trial::{After, Trial};
 use crate::model::{Account, AccountId};
 
 impl Engine {
@@ -38,6 +39,9 @@ impl Engine {
         }
         slot.account_enabled = enabled;
         if slot.open() {
+            if slot.waiting() > 0 {
+                slot.trial = Trial::Due(After::Disabled);
+            }
             self.resume(at);
         } else {
             for line in &mut slot.lines {

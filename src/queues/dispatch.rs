@@ -218,6 +218,9 @@ impl Engine {
         if slot.in_flight >= own {
             return Err(Blocked::Nothing);
         }
+        if !slot.trial.admits() || slot.asked_until_us.is_some_and(|until| now < until) {
+            return Err(Blocked::Nothing);
+        }
         if !slot.pace.admits(now) {
             return Err(Blocked::Nothing);
         }
@@ -253,6 +256,7 @@ impl Engine {
         }
         let of_account = self.accounts.held(places.account);
         let was_over_share = self.over_share.remove(places.account, of_account, (slot.in_flight, at));
+        slot.trial.started(job.key);
         slot.in_flight += 1;
         let held = slot.in_flight;
         self.in_flight += 1;

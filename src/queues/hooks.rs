@@ -11,6 +11,7 @@ use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
 use super::revisions::Written;
 use super::slot::{Line, Probe, Slot};
+use super::trial::{After, Trial};
 use crate::model::{AccountId, Birth, Family, Hook, QueueKey, Trigger};
 use crate::state::Change;
 
@@ -54,6 +55,8 @@ impl Engine {
             probe: Probe { due_us, ..Probe::default() },
             pace: Pace::new(hook.rate_limit_per_s),
             in_flight: 0,
+            trial: Trial::default(),
+            asked_until_us: None,
             revision: Written::default(),
             listed: false,
             timer: None,
@@ -131,6 +134,9 @@ impl Engine {
         if hook.rate_limit_per_s != old.rate_limit_per_s {
             slot.pace = Pace::new(hook.rate_limit_per_s);
         }
+        if hook.uri != old.uri {
+            slot.asked_until_us = None;
+        }
         let floor_raised = hook.start_offset > old.start_offset;
         let Some(line) = slot.lines.first_mut() else { return };
         if floor_raised {
@@ -141,6 +147,9 @@ impl Engine {
             line.live = line.queue.next() >= routed;
         }
         if hook.enabled && !old.enabled {
+            if slot.waiting() > 0 {
+                slot.trial = Trial::Due(After::Disabled);
+            }
             self.resume(at);
         } else if !hook.enabled {
             slot.probe.due_us = match hook.disable_reason.as_deref() {

@@ -47,6 +47,7 @@ mod tally;
 #[cfg(test)]
 mod testing;
 mod tier;
+mod trial;
 
 pub use attempts::AttemptReader;
 pub use codec::DecodeRecordError;

@@ -1,6 +1,6 @@
 //! What follows from an attempt: the outcome rules and the retry schedule (design section 6), pure.
 
-use crate::model::{AttemptResult, FailureLimits, Hook, Success, Verb};
+use crate::model::{AttemptResult, FailureLimits, Hook, Response, Success, Verb};
 
 /// The largest time that a receiver's `Retry-After` is honoured for.
 const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
@@ -46,6 +46,11 @@ pub enum Class {
         /// From `Retry-After`.
         retry_after_ms: Option<u64>,
     },
+    /// 429 or 503 with `Retry-After`: the receiver is there and asked for time, up to the cap.
+    Busy {
+        /// From `Retry-After`; not 0.
+        retry_after_ms: u64,
+    },
     /// 410: the receiver wants no more.
     Gone,
     /// This machine could not make the attempt: tried again, and nothing is counted.
@@ -72,9 +77,19 @@ pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
         Class::Delivered
     } else if response.status == 410 {
         Class::Gone
+    } else if let Some(retry_after_ms) = time_asked_for(response) {
+        Class::Busy { retry_after_ms }
     } else {
         Class::Failed { retry_after_ms: response.retry_after_ms }
     }
+}
+
+/// For how long an answer asks that nothing be sent, in ms, up to the cap. Such an answer uses up a try, as any other
+/// failure, so that a receiver that says it for ever comes to an end. It never counts towards disabling.
+#[must_use]
+pub(super) fn time_asked_for(response: &Response) -> Option<u64> {
+    let asks = matches!(response.status, 429 | 503);
+    response.retry_after_ms.filter(|ms| asks && *ms > 0).map(|ms| ms.min(RETRY_AFTER_MAX_MS))
 }
 
 /// Delay before try `tries + 1`, in ms: doubling from the initial delay to the cap, with up to a fifth of
@@ -195,6 +210,22 @@ mod tests {
         let hook = hook(1);
         assert_eq!(retry_delay_ms(&POLICY, &hook, 1, Some(30_000), 0.5), 30_000);
         assert_eq!(retry_delay_ms(&POLICY, &hook, 1, Some(u64::MAX), 0.5), RETRY_AFTER_MAX_MS);
+    }
+
+    #[test]
+    fn only_429_and_503_with_a_time_ask_for_time() {
+        let answer = |status, retry_after_ms| {
+            let response = Response { status, retry_after_ms, ..Response::default() };
+            classify(&hook(1), &AttemptResult::Answered(response))
+        };
+        for status in [429, 503] {
+            assert_eq!(answer(status, Some(1_000)), Class::Busy { retry_after_ms: 1_000 });
+            assert_eq!(answer(status, Some(u64::MAX)), Class::Busy { retry_after_ms: RETRY_AFTER_MAX_MS });
+            assert_eq!(answer(status, Some(0)), Class::Failed { retry_after_ms: Some(0) });
+            assert_eq!(answer(status, None), Class::Failed { retry_after_ms: None });
+        }
+        assert_eq!(answer(500, Some(1_000)), Class::Failed { retry_after_ms: Some(1_000) });
+        assert_eq!(answer(410, Some(1_000)), Class::Gone);
     }
 
     #[test]

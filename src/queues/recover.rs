@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::entry::Past;
+use super::policy::time_asked_for;
 use super::record::{AttemptRecord, CHECKPOINT_END_TAG, Ending, LedgerRecord, Outcome, QueueImage};
 use crate::log::{ReadError, Reader};
 use crate::model::Id;
@@ -175,6 +176,15 @@ impl Recovered {
     }
 }
 
+/// Whether a failure counts towards disabling the hook.
+fn counts(ending: &Ending) -> bool {
+    match ending {
+        Ending::Answered(response) => time_asked_for(response).is_none(),
+        Ending::Failed(_) => true,
+        Ending::Ours(_) | Ending::Unsendable(_) => false,
+    }
+}
+
 impl RecoveredQueue {
     fn placed(mut image: QueueImage) -> Self {
         let (settled, past) = (image.settled.drain(..).collect(), image.past.drain(..).collect());
@@ -182,8 +192,7 @@ impl RecoveredQueue {
     }
 
     fn attempted(&mut self, attempt: &AttemptRecord, time_us: u64) {
-        let failed = !matches!(attempt.outcome, Outcome::Delivered);
-        if failed {
+        if attempt.outcome != Outcome::Delivered && counts(&attempt.ending) {
             self.image.failures.push(time_us);
             let counted = self.image.failures.len().saturating_sub(64);
             self.image.failures.drain(..counted);
@@ -249,7 +258,7 @@ impl RecoveredQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TransportError;
+    use crate::model::{OwnFault, Response, TransportError};
 
     fn failed(offset: u64, tries: u16) -> LedgerRecord {
         LedgerRecord::Attempt(AttemptRecord {
@@ -274,6 +283,18 @@ mod tests {
             recovered.apply(written, time_us, &mut None);
         }
         recovered.queues.remove(&Id(1)).unwrap()
+    }
+
+    #[test]
+    fn neither_our_own_faults_nor_a_receiver_that_asks_for_time_count_after_a_restart() {
+        let busy = Response { status: 429, retry_after_ms: Some(1_000), ..Response::default() };
+        let with = |ending| match failed(5, 1) {
+            LedgerRecord::Attempt(attempt) => LedgerRecord::Attempt(AttemptRecord { ending, ..attempt }),
+            other => other,
+        };
+        let queue =
+            recovered([with(Ending::Ours(OwnFault::NoFile)), with(Ending::Answered(busy)), failed(6, 1)]);
+        assert_eq!(queue.image.failures, [3]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::keeper::Action;
 use super::policy::{Class, classify, probe_delay_ms, retry_delay_ms};
 use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome, Settlement};
 use super::slot::{Line, Slot};
+use super::trial::{After, Trial, Verdict};
 use crate::model::{Attempt, AttemptResult, QueueKey};
 
 /// The reason that KAZOO gives (`webhooks.md` 4.5).
@@ -15,15 +16,28 @@ pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
 /// Time until a probe is made again that this machine could not make, ms.
 const OWN_FAULT_PROBE_MS: u64 = 5_000;
 
+/// What a failure means for whether the hook stays enabled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// It counts.
+    One,
+    /// It does not count.
+    Nothing,
+    /// The hook was just enabled again, and its receiver is still down: it is disabled again.
+    StillDown,
+    /// 410: the hook is disabled.
+    Gone,
+}
+
 /// How an attempt failed.
 #[derive(Clone, Copy)]
 struct Failure {
-    /// 410.
-    gone: bool,
     /// The receiver asked for time.
     retry_after_ms: Option<u64>,
     /// It was a recovery probe.
     probe: bool,
+    /// What it means for whether the hook stays enabled.
+    weight: Weight,
 }
 
 impl Engine {
@@ -47,14 +61,28 @@ impl Engine {
         if probe {
             slot.probe.under_way = None;
         }
-        match classify(&slot.hook, &attempt.result) {
+        let class = classify(&slot.hook, &attempt.result);
+        // The delivery of this attempt is counted until its result is taken.
+        let is_done = matches!(class, Class::Skipped | Class::Unsendable);
+        let waiting = slot.waiting() > u64::from(is_done);
+        let weight = match slot.trial.ended(key, class, &attempt.result, waiting) {
+            Verdict::StillDown => Weight::StillDown,
+            Verdict::Usual => Weight::One,
+        };
+        let failure = Failure { retry_after_ms: None, probe, weight };
+        match class {
             Class::Skipped => self.skipped(at, &attempt),
             Class::Delivered => self.delivered(at, attempt, now, probe),
             Class::Ours => self.not_made(at, attempt, now, probe),
             Class::Unsendable => self.unsendable(at, attempt),
-            Class::Gone => self.failed(at, attempt, now, Failure { gone: true, retry_after_ms: None, probe }),
+            Class::Gone => self.failed(at, attempt, now, Failure { weight: Weight::Gone, ..failure }),
+            Class::Busy { retry_after_ms } => {
+                let retry_after_ms = Some(retry_after_ms);
+                self.failed(at, attempt, now, Failure { retry_after_ms, weight: Weight::Nothing, ..failure });
+                self.wait_as_asked(at, now, retry_after_ms);
+            }
             Class::Failed { retry_after_ms } => {
-                self.failed(at, attempt, now, Failure { gone: false, retry_after_ms, probe });
+                self.failed(at, attempt, now, Failure { retry_after_ms, ..failure });
             }
         }
         self.shrink_if_idle(at);
@@ -120,14 +148,20 @@ impl Engine {
     }
 
     fn failed(&mut self, at: usize, attempt: Attempt, now: u64, failure: Failure) {
-        let Failure { gone, retry_after_ms, probe } = failure;
+        let Failure { retry_after_ms, probe, weight } = failure;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let policy = slot.policy;
         // A paused hook's last attempts count as ever: it is only that no new ones are started.
         let (tag, serves, one_shot) = (slot.hook.id.tag(), slot.serves(), slot.hook.one_shot);
         let max_tries = attempt.max_tries.unwrap_or_else(|| slot.hook.max_tries());
         let (last_success, key) = (slot.health.last_success_us, attempt.key);
-        let disable = serves && !one_shot && (slot.health.failed(&policy, now) || gone);
+        let disables = match weight {
+            Weight::Nothing => false,
+            Weight::Gone => true,
+            Weight::StillDown => policy.failure_count > 0,
+            Weight::One => serves && !one_shot && slot.health.failed(&policy, now),
+        };
+        let disable = serves && !one_shot && disables;
         let hook = slot.hook.clone();
         let Some(line) = slot.line(key.queue) else { return };
         let Some(entry) = line.queue.entries.get_mut(&key.offset) else { return };
@@ -158,9 +192,22 @@ impl Engine {
         let record = attempt_record(attempt, (attempts, tries), outcome, left, due);
         self.ledger.push(tag, ended_us, &record);
         if disable {
-            self.disable(at, if gone { RECEIVER_GONE } else { TOO_MANY_FAILURES });
+            self.disable(at, if weight == Weight::Gone { RECEIVER_GONE } else { TOO_MANY_FAILURES });
         } else if probe {
             self.probe_failed(at, now, retry_after_ms);
+        }
+    }
+
+    /// The receiver asked for time: nothing is sent to it until then, and one delivery goes first after that.
+    fn wait_as_asked(&mut self, at: usize, now: u64, retry_after_ms: Option<u64>) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if slot.hook.one_shot || !slot.serves() {
+            return;
+        }
+        let until = retry_after_ms.map(|ms| now + 1000 * ms);
+        slot.asked_until_us = slot.asked_until_us.max(until);
+        if slot.trial == Trial::Off {
+            slot.trial = Trial::Due(After::AskedForTime);
         }
     }
 
@@ -208,6 +255,7 @@ impl Engine {
         for line in &mut slot.lines {
             line.queue.release_suspects();
         }
+        slot.trial = Trial::Off;
         slot.probe.made = 0;
         slot.probe.under_way = None;
         slot.probe.due_us = if slot.has_failed() { first_probe } else { 0 };
@@ -232,6 +280,7 @@ impl Engine {
     pub(super) fn resume(&mut self, at: usize) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         slot.health.reset();
+        slot.asked_until_us = None;
         slot.probe = super::slot::Probe::default();
         let (tag, time) = (slot.hook.id.tag(), self.clock.now_us());
         for line in &mut slot.lines {
@@ -264,6 +313,7 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let mut dead = Vec::new();
         let open = slot.open();
+        slot.asked_until_us = slot.asked_until_us.filter(|until| *until > now);
         slot.pace.wake(now);
         for line in slot.lines.iter_mut().filter(|_| open) {
             line.queue.wake(now);

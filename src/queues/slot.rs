@@ -8,6 +8,7 @@ use super::queue::Queue;
 use super::replay::ReplayRun;
 use super::results::TOO_MANY_FAILURES;
 use super::revisions::Written;
+use super::trial::Trial;
 use crate::model::{Hook, QueueKey};
 
 /// Deliveries in memory of a hook that makes none: enough for its probe. The rest is a place in the log.
@@ -105,6 +106,10 @@ pub(super) struct Slot {
     pub(super) lines: Vec<Line>,
     pub(super) health: Health,
     pub(super) probe: Probe,
+    /// Whether one delivery goes first.
+    pub(super) trial: Trial,
+    /// Until when the receiver asked for time (µs).
+    pub(super) asked_until_us: Option<u64>,
     /// The hook's own pace.
     pub(super) pace: Pace,
     /// Attempts under way, replays included.
@@ -185,12 +190,21 @@ impl Slot {
         self.lines.iter_mut().find(|l| l.key == key)
     }
 
+    /// How many deliveries wait, with those under way.
+    pub(super) fn waiting(&self) -> u64 {
+        self.lines.iter().map(Line::waiting).sum()
+    }
+
     /// Earliest time at which something is due.
     pub(super) fn next_due(&self) -> Option<u64> {
         let probe = (self.probes() && self.probe.under_way.is_none()).then_some(self.probe.due_us);
         let lines = self.lines.iter().filter_map(|l| l.queue.next_due());
         let paces = self.lines.iter().filter_map(|l| l.replay.as_ref()?.pace.due());
-        let open = if self.open() { lines.chain(paces).chain(self.pace.due()).min() } else { None };
+        let open = if self.open() {
+            lines.chain(paces).chain(self.pace.due()).chain(self.asked_until_us).min()
+        } else {
+            None
+        };
         probe.into_iter().chain(open).min()
     }
 }

@@ -15,5 +15,6 @@ mod reading;
 mod receivers;
 mod reports;
 mod rows;
+mod trials;
 mod uris;
 mod verdicts;
