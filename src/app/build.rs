@@ -189,6 +189,7 @@ impl App {
             delivery: &middle.delivery,
             live: &live,
             channels,
+            tasks: &tasks,
         });
         let server =
             Server::bind(Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config)))?;
@@ -244,11 +245,12 @@ struct Meeting<'a> {
     delivery: &'a Delivery,
     live: &'a live::Built,
     channels: ChannelsPort,
+    tasks: &'a Tasks,
 }
 
 /// The steps as the API sees them.
 fn ports(meeting: Meeting<'_>) -> Ports {
-    let Meeting { config, broker, ingest, state, reloaded, delivery, live, channels } = meeting;
+    let Meeting { config, broker, ingest, state, reloaded, delivery, live, channels, tasks } = meeting;
     let Reloaded { transport, queues, retention } = reloaded;
     let steps = StepsAtWork {
         events: retention.events.0.clone(),
@@ -289,7 +291,13 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
     Ports {
         queues: Arc::new(QueuesPort(queues.clone())),
-        events: Arc::new(EventsPort { ingest: ingest.clone(), log_ids, events: events.clone(), share }),
+        events: Arc::new(EventsPort {
+            ingest: ingest.clone(),
+            log_ids,
+            events: events.clone(),
+            share,
+            tasks: tasks.clone(),
+        }),
         tester: Arc::new(TesterPort(tester)),
         health: Arc::new(HealthPort(health)),
         operator: Arc::new(operator),

@@ -1,7 +1,9 @@
 //! The steps as the API sees them: thin translations, no decisions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -11,16 +13,17 @@ use crate::delivery::Tester;
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
-use crate::ingest::{Ingest, Prepared, SubmitError};
+use crate::ingest::{Ingest, KeyError, Prepared, RequestKey, SubmitError};
 use crate::kazoo::Command;
 use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, LogIds, QueueStatus, ReplayRequest,
+    EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, QueueStatus, ReplayRequest,
     ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::{AskError, Queues};
+use crate::tasks::Tasks;
 
 use super::share::AccountShare;
 use super::watch::StorageHealth;
@@ -32,11 +35,13 @@ pub(super) struct QueuesPort(pub(super) Queues);
 pub(super) struct TesterPort(pub(super) Tester);
 
 /// Ingest.
+#[derive(Debug, Clone)]
 pub(super) struct EventsPort {
     pub(super) ingest: Ingest,
     pub(super) events: Reader,
     pub(super) log_ids: LogIds,
     pub(super) share: AccountShare,
+    pub(super) tasks: Tasks,
 }
 
 /// Channels.
@@ -152,30 +157,88 @@ impl http::Tester for TesterPort {
 }
 
 impl http::Events for EventsPort {
-    fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, HttpSubmitError>> {
+    fn submit(
+        &self,
+        events: Vec<NewEvent>,
+        key: Option<http::RequestKey>,
+    ) -> Answer<'_, Result<Vec<EventId>, HttpSubmitError>> {
         Box::pin(async move {
-            let bytes = events.iter().map(|event| event.body.len() as u64).sum();
-            let prepared: Result<Vec<_>, SubmitError> = events
-                .into_iter()
-                .enumerate()
-                .map(|(index, event)| self.ingest.prepare_http(index, event.body, event.account, event.trace))
-                .collect();
-            let mut owners: Vec<_> = prepared.iter().flatten().filter_map(Prepared::account).collect();
-            owners.sort_unstable();
-            owners.dedup();
-            if owners.iter().any(|owner| self.share.is_used_up(*owner, bytes)) {
-                return Err(HttpSubmitError::OverShare);
-            }
-            let offsets = match prepared {
-                Ok(prepared) => self.ingest.append(prepared).await,
-                Err(error) => Err(error),
+            let Some(http::RequestKey { account, key }) = key else {
+                return self.store(events, None).await.map(|offsets| self.ids(offsets));
             };
-            Ok(offsets.map_err(not_taken)?.map(|offset| self.log_ids.event_id(offset)).collect())
+            let request = RequestKey { account, key, digest: digest_of(&events) };
+            match self.ingest.requests().begin(&request) {
+                Ok(Some(offsets)) => return Ok(self.ids(offsets)),
+                Ok(None) => {}
+                Err(KeyError::UnderWay) => return Err(HttpSubmitError::KeyUnderWay),
+                Err(KeyError::OtherEvents) => return Err(HttpSubmitError::KeyOfOthers),
+            }
+            // A client that goes away ends this future, not the task: what is stored is always known under its key.
+            let port = self.clone();
+            let stored = self.tasks.spawn("request with a key", async move {
+                let stored = port.store(events, Some(&request)).await;
+                port.ingest.requests().end(&request, stored.as_ref().ok().cloned());
+                stored
+            });
+            let gone = |_| HttpSubmitError::Unavailable("the program is ending".to_owned());
+            stored.await.map_err(gone)?.map(|offsets| self.ids(offsets))
         })
     }
 
     fn end(&self) -> u64 {
         self.events.end()
+    }
+}
+
+/// What tells the events of one request from those of another.
+fn digest_of(events: &[NewEvent]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for event in events {
+        context.update(&(event.body.len() as u64).to_be_bytes());
+        context.update(&event.body);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+impl EventsPort {
+    fn ids(&self, offsets: Range<u64>) -> Vec<EventId> {
+        offsets.map(|offset| self.log_ids.event_id(offset)).collect()
+    }
+
+    async fn store(
+        &self,
+        events: Vec<NewEvent>,
+        request: Option<&RequestKey>,
+    ) -> Result<Range<u64>, HttpSubmitError> {
+        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let handed_in = request.map(|request| HandedIn {
+            account: request.account,
+            key: &request.key,
+            digest: request.digest,
+            count,
+        });
+        let bytes = events.iter().map(|event| event.body.len() as u64).sum();
+        let prepared: Result<Vec<_>, SubmitError> = events
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| {
+                let handed_in = handed_in.filter(|_| index == 0);
+                self.ingest.prepare_http(index, event.body, event.account, event.trace, handed_in)
+            })
+            .collect();
+        let mut owners: Vec<_> = prepared.iter().flatten().filter_map(Prepared::account).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        if owners.iter().any(|owner| self.share.is_used_up(*owner, bytes)) {
+            return Err(HttpSubmitError::OverShare);
+        }
+        let offsets = match prepared {
+            Ok(prepared) => self.ingest.append(prepared).await,
+            Err(error) => Err(error),
+        };
+        offsets.map_err(not_taken)
     }
 }
 

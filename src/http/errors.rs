@@ -374,6 +374,10 @@ impl From<SubmitError> for ApiError {
             }
             SubmitError::Busy => Self::too_many(),
             SubmitError::TooLarge { index, max, .. } => Self::too_large(&format!("data.{index}"), max),
+            SubmitError::KeyUnderWay => Self::new(409, "conflict", json!({"message": error.to_string()})),
+            SubmitError::KeyOfOthers => {
+                Self::new(422, "unprocessable_entity", json!({"message": error.to_string()}))
+            }
             SubmitError::Unavailable(reason) => Self::unavailable(&reason),
         }
     }

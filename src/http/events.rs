@@ -10,10 +10,13 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::ports::NewEvent;
+use super::ports::{NewEvent, RequestKey};
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::{AccountId, TraceContext};
+
+/// Bytes of a key at most.
+const MOST_KEY: usize = 255;
 
 /// Just enough of the body to find the events' bytes as they came.
 #[derive(Deserialize)]
@@ -29,6 +32,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     if bodies.is_empty() {
         return Err(ApiError::missing("data"));
     }
+    let key = request_key(call, account, &bodies)?;
     take_rate(call, &bodies)?;
     let header = |name| call.request.header(name);
     let trace = header("traceparent").and_then(|parent| TraceContext::parse(parent, header("tracestate")));
@@ -37,12 +41,44 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
         check(call, account, index, &body)?;
         events.push(NewEvent { account, body, trace: trace.clone() });
     }
-    let ids = call.api.events.submit(events).await?;
+    let ids = call.api.events.submit(events, key).await?;
     let data = json!({
         "offsets": ids.iter().map(|id| id.offset).collect::<Vec<_>>(),
         "event_ids": ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     Ok(Reply { status: 201, ..Reply::ok(data) })
+}
+
+/// The key of the request: `Idempotency-Key`, or with `?idempotency=msg_id` the `Msg-ID` of its one event.
+fn request_key(
+    call: &Call<'_>,
+    account: AccountId,
+    bodies: &[Bytes],
+) -> Result<Option<RequestKey>, ApiError> {
+    let refuse =
+        |field: &str, message: String| Err(ApiError::field(field, "invalid", &json!({"message": message})));
+    if let Some(key) = call.request.header("idempotency-key") {
+        if key.is_empty() || key.len() > MOST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message =
+                format!("Idempotency-Key must have 1 to {MOST_KEY} printable ASCII characters, no spaces");
+            return refuse("Idempotency-Key", message);
+        }
+        return Ok(Some(RequestKey { account, key: format!("key:{key}") }));
+    }
+    match call.request.query("idempotency").as_deref() {
+        None => Ok(None),
+        Some("msg_id") => {
+            let [body] = bodies else {
+                return refuse("idempotency", "msg_id is for requests with one event".to_owned());
+            };
+            let facts = kazoo::reading(body).ok().and_then(|reading| kazoo::facts(&reading.body).ok());
+            match facts.map(|facts| facts.msg_id).filter(|id| !id.is_empty() && id.len() <= MOST_KEY) {
+                Some(id) => Ok(Some(RequestKey { account, key: format!("msg:{id}") })),
+                None => refuse("idempotency", format!("the event has no Msg-ID of 1 to {MOST_KEY} bytes")),
+            }
+        }
+        Some(other) => refuse("idempotency", format!("'{other}' is not msg_id")),
+    }
 }
 
 /// Takes the events out of the rate of the account whose token hands them in.

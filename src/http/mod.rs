@@ -60,6 +60,6 @@ pub use operator::{LogStatus, Operator, Retained, Status, Visitor};
 pub use options::{Options, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,
-    SubmitError, Tester,
+    RequestKey, SubmitError, Tester,
 };
 pub use serve::{BindError, Server};

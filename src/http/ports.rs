@@ -139,15 +139,35 @@ pub enum SubmitError {
         /// The limit.
         max: usize,
     },
+    /// A request with this key is under way.
+    #[error("a request with this Idempotency-Key is being stored; ask again for its answer")]
+    KeyUnderWay,
+    /// The key was used for other events.
+    #[error("this Idempotency-Key was used for other events")]
+    KeyOfOthers,
     /// The log refuses: it is poisoned or closed.
     #[error("events cannot be stored: {0}")]
     Unavailable(String),
 }
 
+/// The request of a client that names a key: a second one with the same key gets the first one's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The account whose key it is.
+    pub account: AccountId,
+    /// As the client chose it.
+    pub key: String,
+}
+
 /// The way in for events.
 pub trait Events: Send + Sync {
-    /// Stores events in order; answers their ids once they are on disk.
-    fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, SubmitError>>;
+    /// Stores events in order; answers their ids once they are on disk. With a key that was used before nothing is
+    /// stored, and the ids are those of then.
+    fn submit(
+        &self,
+        events: Vec<NewEvent>,
+        key: Option<RequestKey>,
+    ) -> Answer<'_, Result<Vec<EventId>, SubmitError>>;
     /// The durable end of the event log: the first offset that a new hook may get.
     fn end(&self) -> u64;
 }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::counts::Counts;
+use super::keys::Requests;
 use super::prepare::{self, Incoming, NotUnderstood, Prepared};
 use super::window::Window;
 use crate::kazoo::Facts;
 use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
-use crate::model::{AccountId, Clock, Event, Source, TraceContext};
+use crate::model::{AccountId, Clock, Event, HandedIn, Source, TraceContext};
 
 /// KAZOO's category of what happens to a call leg; its events' subject is the call.
 const CALL_EVENT: &str = "call_event";
@@ -119,6 +120,7 @@ struct Inner {
     waiting: Semaphore,
     realms: Realms,
     windows: Mutex<Windows>,
+    requests: Requests,
     counts: Counts,
 }
 
@@ -150,7 +152,8 @@ impl Ingest {
         options: &Options,
     ) -> Result<Self, ReadError> {
         let mut windows = Windows { seen: Window::new(options.window), calls: Window::new(options.window) };
-        windows.rebuild(reader, options.window)?;
+        let requests = Requests::new(clock.clone());
+        windows.rebuild(reader, options.window, &requests)?;
         Ok(Self(Arc::new(Inner {
             appender,
             clock,
@@ -159,6 +162,7 @@ impl Ingest {
             waiting: Semaphore::new(options.max_waiting_bytes.min(Semaphore::MAX_PERMITS)),
             realms: options.realms.clone(),
             windows: Mutex::new(windows),
+            requests,
             counts: Counts::default(),
         })))
     }
@@ -201,6 +205,7 @@ impl Ingest {
         body: Bytes,
         default: AccountId,
         trace: Option<TraceContext>,
+        handed_in: Option<HandedIn<'_>>,
     ) -> Result<Prepared, SubmitError> {
         let (bytes, max) = (body.len(), self.0.max_event_bytes);
         if bytes > max {
@@ -221,7 +226,8 @@ impl Ingest {
             .inspect_err(|_| self.0.counts.http_refused.one())
             .map_err(|why| SubmitError::NotUnderstood { index, reason: why.reason })?;
         let account = Some(understood.facts.account.unwrap_or(default));
-        let record = prepare::record(&incoming, &understood, account, self.0.clock.now_us());
+        let now_us = self.0.clock.now_us();
+        let record = prepare::record_of_request(&incoming, &understood, account, handed_in, now_us);
         Ok(Prepared { record, account, quarantine: None, seen_key: None, duplicate: false })
     }
 
@@ -244,8 +250,14 @@ impl Ingest {
     pub async fn submit(&self, bodies: Vec<Bytes>, default: AccountId) -> Result<Range<u64>, SubmitError> {
         let bodies = bodies.into_iter().enumerate();
         let prepared: Result<Vec<_>, _> =
-            bodies.map(|(at, body)| self.prepare_http(at, body, default, None)).collect();
+            bodies.map(|(at, body)| self.prepare_http(at, body, default, None, None)).collect();
         self.append(prepared?).await
+    }
+
+    /// The requests with keys.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        &self.0.requests
     }
 
     /// Hands records to the log without waiting for the disk.
@@ -300,7 +312,7 @@ impl From<AppendError> for SubmitError {
 }
 
 impl Windows {
-    fn rebuild(&mut self, reader: &Reader, window: usize) -> Result<(), ReadError> {
+    fn rebuild(&mut self, reader: &Reader, window: usize, requests: &Requests) -> Result<(), ReadError> {
         let end = reader.end();
         let mut from = end.saturating_sub(u64::try_from(window).unwrap_or(u64::MAX)).max(reader.first());
         while from < end {
@@ -309,6 +321,9 @@ impl Windows {
                 // Records of a later version say nothing to us here; whoever delivers them will complain.
                 if let Ok(event) = Event::decode(&record.payload) {
                     self.relearn(&event);
+                    if let Some(request) = &event.handed_in {
+                        requests.learn(request, record.offset, record.time_us);
+                    }
                 }
             }
             if batch.next <= from {

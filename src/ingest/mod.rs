@@ -7,6 +7,7 @@
 mod consumer;
 mod counts;
 mod handle;
+mod keys;
 mod own;
 mod prepare;
 mod session;
@@ -16,5 +17,6 @@ mod window;
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
 pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError};
+pub use keys::{KeyError, RequestKey, Requests};
 pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};
 pub use topology::{QueueBounds, Removal, remove};

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 
 use crate::kazoo::{self, Facts, Reading};
 use crate::log::NewRecord;
-use crate::model::{AccountId, Encoding, Event, Mended, Source, TraceContext};
+use crate::model::{AccountId, Encoding, Event, HandedIn, Mended, Source, TraceContext};
 
 /// What an event's record may be larger than its body: room for the texts of its header. The log's largest
 /// record must be at least `max_event_bytes` and this.
@@ -151,6 +151,17 @@ pub(super) fn record(
     account: Option<AccountId>,
     time_us: u64,
 ) -> NewRecord {
+    record_of_request(incoming, understood, account, None, time_us)
+}
+
+/// The same of the first event of a request with a key.
+pub(super) fn record_of_request(
+    incoming: &Incoming,
+    understood: &Understood,
+    account: Option<AccountId>,
+    handed_in: Option<HandedIn<'_>>,
+    time_us: u64,
+) -> NewRecord {
     let Understood { facts, body, mended } = understood;
     let event = Event {
         account,
@@ -159,6 +170,7 @@ pub(super) fn record(
         trace: incoming.trace.as_ref().map(|trace| trace.span),
         trace_state: incoming.trace.as_ref().map_or("", |trace| &trace.state),
         mended: *mended,
+        handed_in,
         ..facts.event(incoming.source, encoding(incoming), body)
     };
     new_record(&event, time_us)
@@ -189,6 +201,7 @@ pub(super) fn quarantined(
         routing_key: &incoming.routing_key,
         trace: incoming.trace.as_ref().map(|trace| trace.span),
         trace_state: incoming.trace.as_ref().map_or("", |trace| &trace.state),
+        handed_in: None,
         body: incoming.body.get(..kept).unwrap_or_default(),
     };
     new_record(&event, time_us)

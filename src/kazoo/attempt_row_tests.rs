@@ -33,6 +33,7 @@ fn row(hook: &Hook, attempt: u16, result: &AttemptResult, delivered: bool) -> Va
         routing_key: "",
         trace: None,
         trace_state: "",
+        handed_in: None,
         body: b"{}",
     };
     Value::Object(attempt_row(&AttemptParts {

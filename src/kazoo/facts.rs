@@ -54,6 +54,7 @@ impl Facts {
             routing_key: "",
             trace: None,
             trace_state: "",
+            handed_in: None,
             body,
         }
     }

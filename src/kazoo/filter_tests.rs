@@ -23,6 +23,7 @@ fn event(family: Family, name: &'static str, detail: &'static str) -> Event<'sta
         routing_key: "",
         trace: None,
         trace_state: "",
+        handed_in: None,
         body: b"{}",
     }
 }

@@ -32,6 +32,7 @@ fn event(body: &[u8], account: Option<AccountId>) -> Event<'_> {
         routing_key: "",
         trace: None,
         trace_state: "",
+        handed_in: None,
         body,
     }
 }

@@ -221,6 +221,7 @@ fn every_payload(body: &[u8]) {
                 routing_key: "r",
                 trace: None,
                 trace_state: "",
+                handed_in: None,
                 body,
             };
             let extras = Extras { cluster_id: "c", reseller_id: None };

@@ -149,6 +149,7 @@ pub(super) mod tests {
             routing_key: "",
             trace: None,
             trace_state: "",
+            handed_in: None,
             body,
         };
         Record { offset, time_us: 0, tag: event.tag(), flags: 0, payload: event.encode().into() }

@@ -8,10 +8,12 @@ use std::str::FromStr;
 use super::{AccountId, Family, Id, Mended, Span};
 
 /// An event is written in the lowest version that has room for it: so a program that knows only the first still
-/// reads all that it could have written. Version 2 adds a trace, version 3 what was mended and perhaps a trace.
+/// reads all that it could have written. Version 2 adds a trace, version 3 what was mended and perhaps a trace, version
+/// 4 the request of a client that handed the event in.
 const VERSION: u8 = 1;
 const VERSION_TRACED: u8 = 2;
 const VERSION_MENDED: u8 = 3;
+const VERSION_HANDED_IN: u8 = 4;
 const FLAG_INTERNAL_LEG: u8 = 1;
 const FLAG_GZIP: u8 = 2;
 const FLAG_QUARANTINED: u8 = 4;
@@ -38,6 +40,19 @@ pub enum Encoding {
     Plain,
     /// Gzip over JSON text (mms, `amqp.md` 5.4).
     Gzip,
+}
+
+/// A request with a key of the client's, on the first of the events that it handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandedIn<'a> {
+    /// The account whose key it is.
+    pub account: AccountId,
+    /// As the client chose it.
+    pub key: &'a str,
+    /// SHA-256 of the request's events.
+    pub digest: [u8; 32],
+    /// How many events it handed in.
+    pub count: u32,
 }
 
 /// An event, borrowed from a log record's payload.
@@ -75,6 +90,8 @@ pub struct Event<'a> {
     pub trace: Option<Span>,
     /// Its `tracestate`; empty without one.
     pub trace_state: &'a str,
+    /// The request that handed it in, if it had a key and this is its first event.
+    pub handed_in: Option<HandedIn<'a>>,
     /// The bytes as they came, unless they were mended.
     pub body: &'a [u8],
 }
@@ -116,16 +133,17 @@ impl<'a> Event<'a> {
             (true, None) => VERSION,
             (true, Some(_)) => VERSION_TRACED,
             (false, None) => VERSION_MENDED,
-            (false, Some(_)) => {
-                flags |= FLAG_TRACE;
-                VERSION_MENDED
-            }
+            (false, Some(_)) => VERSION_MENDED,
         };
+        let version = if self.handed_in.is_some() { VERSION_HANDED_IN } else { version };
+        if version >= VERSION_MENDED && self.trace.is_some() {
+            flags |= FLAG_TRACE;
+        }
         out.extend_from_slice(&[version, self.source as u8, self.family.map_or(0, |f| f as u8), flags]);
         if let Some(account) = self.account {
             out.extend_from_slice(&account.0.to_be_bytes());
         }
-        if version == VERSION_MENDED {
+        if version >= VERSION_MENDED {
             out.push(self.mended.to_byte());
         }
         if let Some(span) = self.trace {
@@ -133,6 +151,12 @@ impl<'a> Event<'a> {
             out.extend_from_slice(&span.id.to_be_bytes());
             out.push(span.flags);
             put_text(&mut out, self.trace_state);
+        }
+        if let Some(HandedIn { account, key, digest, count }) = self.handed_in {
+            out.extend_from_slice(&account.0.to_be_bytes());
+            put_text(&mut out, key);
+            out.extend_from_slice(&digest);
+            out.extend_from_slice(&count.to_le_bytes());
         }
         if let Some(reason) = self.quarantine {
             put_text(&mut out, reason);
@@ -156,7 +180,7 @@ impl<'a> Event<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeEventError> {
         let (head, mut rest) = bytes.split_at_checked(4).ok_or(DecodeEventError::Short)?;
         let &[version, source, family, flags] = head else { return Err(DecodeEventError::Short) };
-        if !(VERSION..=VERSION_MENDED).contains(&version) {
+        if !(VERSION..=VERSION_HANDED_IN).contains(&version) {
             return Err(DecodeEventError::Version(version));
         }
         let source = match source {
@@ -173,12 +197,13 @@ impl<'a> Event<'a> {
             Some(Id(u128::from_be_bytes(*id)))
         };
         let mut mended = Mended::NOTHING;
-        if version == VERSION_MENDED {
+        if version >= VERSION_MENDED {
             let (byte, tail) = rest.split_first().ok_or(DecodeEventError::Short)?;
             (mended, rest) = (Mended::from_byte(*byte), tail);
         }
         let has_trace = version == VERSION_TRACED || flags & FLAG_TRACE != 0;
         let (trace, trace_state) = if has_trace { take_trace(&mut rest)? } else { (None, "") };
+        let handed_in = if version == VERSION_HANDED_IN { Some(take_handed_in(&mut rest)?) } else { None };
         let quarantine = if flags & FLAG_QUARANTINED == 0 { None } else { Some(take_text(&mut rest)?) };
         Ok(Self {
             source,
@@ -197,6 +222,7 @@ impl<'a> Event<'a> {
             routing_key: take_text(&mut rest)?,
             trace,
             trace_state,
+            handed_in,
             body: rest,
         })
     }
@@ -225,6 +251,17 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, DecodeEventError> {
     let (text, tail) = tail.split_at_checked(len).ok_or(DecodeEventError::Short)?;
     *rest = tail;
     std::str::from_utf8(text).map_err(|_| DecodeEventError::Invalid("text"))
+}
+
+fn take_handed_in<'a>(rest: &mut &'a [u8]) -> Result<HandedIn<'a>, DecodeEventError> {
+    let (account, tail) = rest.split_first_chunk::<16>().ok_or(DecodeEventError::Short)?;
+    *rest = tail;
+    let key = take_text(rest)?;
+    let (digest, tail) = rest.split_first_chunk::<32>().ok_or(DecodeEventError::Short)?;
+    let (count, tail) = tail.split_first_chunk::<4>().ok_or(DecodeEventError::Short)?;
+    *rest = tail;
+    let account = Id(u128::from_be_bytes(*account));
+    Ok(HandedIn { account, key, digest: *digest, count: u32::from_le_bytes(*count) })
 }
 
 fn take_trace<'a>(rest: &mut &'a [u8]) -> Result<(Option<Span>, &'a str), DecodeEventError> {
@@ -291,6 +328,7 @@ mod tests {
             routing_key: "mms.inbound.offnet.x",
             trace: Some(Span { trace: 1 << 100, id: 1 << 60, flags: 1 }),
             trace_state: "vendor=1",
+            handed_in: None,
             body,
         }
     }
@@ -316,6 +354,19 @@ mod tests {
             let event = Event { mended, ..event };
             let bytes = event.encode();
             assert_eq!((bytes[0], Event::decode(&bytes).unwrap()), (3, event));
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_request_with_a_key_is_a_record_of_version_4() {
+        let request = HandedIn { account: Id(9), key: "key:a", digest: [3; 32], count: 7 };
+        for event in [sample(b"body"), Event { trace: None, trace_state: "", ..sample(b"body") }] {
+            let bytes = Event { handed_in: Some(request), ..event }.encode();
+            assert_eq!(Event::decode(&bytes).unwrap(), Event { handed_in: Some(request), ..event });
+            assert_eq!(bytes[0], 4);
+            for end in 0..bytes.len() - event.body.len() {
+                assert!(Event::decode(&bytes[..end]).is_err(), "cut at {end}");
+            }
         }
     }
 

@@ -29,7 +29,7 @@ pub use attempt::{
     TransportError, Unsendable,
 };
 pub use called::{name_key, realm_key};
-pub use event::{DecodeEventError, Encoding, Event, EventId, Source};
+pub use event::{DecodeEventError, Encoding, Event, EventId, HandedIn, Source};
 pub use family::Family;
 pub use filter::EventFilter;
 pub use hook::{Birth, Format, Hook, HookRetry, Ordering, Resume, Secret, Success, Trigger, Verb};

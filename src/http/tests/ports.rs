@@ -45,7 +45,11 @@ fn now<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
 }
 
 impl Events for Recorded {
-    fn submit(&self, events: Vec<NewEvent>) -> Answer<'_, Result<Vec<EventId>, SubmitError>> {
+    fn submit(
+        &self,
+        events: Vec<NewEvent>,
+        _key: Option<RequestKey>,
+    ) -> Answer<'_, Result<Vec<EventId>, SubmitError>> {
         if let Some(error) = self.refuse.lock().expect("not poisoned").clone() {
             return now(Err(error));
         }

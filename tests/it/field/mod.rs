@@ -8,6 +8,7 @@ mod browser;
 mod clients;
 mod clocks;
 mod health;
+mod idempotency;
 mod manners;
 mod notifications;
 mod pipes;

@@ -1,0 +1,235 @@
+//! Requests that handed in events under a key of the client: the second answer to such a request is the first's.
+//!
+//! Memory is bounded in number for each account and in total, and in time. An account that uses many keys drops its
+//! own oldest ones, and the account with the most keys makes room when all are used. After a restart the keys among
+//! the last events of the log are known again.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::{AccountId, Clock, HandedIn};
+
+/// Keys of one account.
+const OF_ACCOUNT: usize = 1024;
+/// Keys of all accounts.
+const OF_ALL: usize = 65_536;
+/// How long a key is known, µs.
+const KNOWN_US: u64 = 24 * 3_600_000_000;
+
+/// A request's key, and what tells its body from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The account whose key it is.
+    pub account: AccountId,
+    /// As the client chose it.
+    pub key: String,
+    /// SHA-256 of the events.
+    pub digest: [u8; 32],
+}
+
+/// Why a request is not taken under its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The first request is not answered yet.
+    #[error("request with this key is being stored; ask again")]
+    UnderWay,
+    /// The first request had other events.
+    #[error("key was used for other events")]
+    OtherEvents,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    digest: [u8; 32],
+    /// `None`: not on disk yet.
+    offsets: Option<Range<u64>>,
+    at_us: u64,
+}
+
+/// The keys of an account, oldest first in `order`.
+#[derive(Debug, Default)]
+struct OfAccount {
+    known: HashMap<String, Known>,
+    order: VecDeque<String>,
+}
+
+impl OfAccount {
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front() {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        if self.known.remove(key).is_some() {
+            self.order.retain(|other| other != key);
+        }
+    }
+}
+
+/// The requests with keys that are known.
+#[derive(Debug)]
+pub struct Requests {
+    keys: Mutex<Keys>,
+    clock: Clock,
+}
+
+impl Requests {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { keys: Mutex::default(), clock }
+    }
+
+    /// Begins a request; the offsets of the first request with its key, or `None` when this is the first. Then it
+    /// must come to its end through [`Self::end`].
+    pub fn begin(&self, request: &RequestKey) -> Result<Option<Range<u64>>, KeyError> {
+        self.keys().begin(request, self.clock.now_us())
+    }
+
+    /// A request that was begun is on disk at these offsets, or was refused.
+    pub fn end(&self, request: &RequestKey, offsets: Option<Range<u64>>) {
+        match offsets {
+            Some(offsets) => self.keys().done(request, offsets),
+            None => self.keys().given_up(request),
+        }
+    }
+
+    /// What an event of the log says of the request that it begins.
+    pub(super) fn learn(&self, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
+        self.keys().learn(handed_in, first, at_us);
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All keys.
+#[derive(Debug, Default)]
+struct Keys {
+    accounts: HashMap<AccountId, OfAccount>,
+    count: usize,
+}
+
+impl Keys {
+    /// Begins a request: the offsets that an earlier one with this key was answered with, or `None` when this is the
+    /// first one, which must come to its end through [`Self::done`] or [`Self::given_up`].
+    fn begin(&mut self, request: &RequestKey, now_us: u64) -> Result<Option<Range<u64>>, KeyError> {
+        self.forget_late(request.account, now_us);
+        let known = self.accounts.get(&request.account).and_then(|of| of.known.get(&request.key));
+        match known {
+            Some(known) if known.digest != request.digest => Err(KeyError::OtherEvents),
+            Some(Known { offsets: Some(offsets), .. }) => Ok(Some(offsets.clone())),
+            Some(_) => Err(KeyError::UnderWay),
+            None => {
+                self.put(
+                    request.account,
+                    &request.key,
+                    Known { digest: request.digest, offsets: None, at_us: now_us },
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first request is on disk.
+    fn done(&mut self, request: &RequestKey, offsets: Range<u64>) {
+        let of = self.accounts.get_mut(&request.account);
+        if let Some(known) = of.and_then(|of| of.known.get_mut(&request.key)) {
+            known.offsets = Some(offsets);
+        }
+    }
+
+    /// The first request was refused: the next one is the first.
+    fn given_up(&mut self, request: &RequestKey) {
+        if let Some(of) = self.accounts.get_mut(&request.account) {
+            let before = of.known.len();
+            of.remove(&request.key);
+            self.count -= before - of.known.len();
+        }
+    }
+
+    /// What an event of the log says of the request that it begins.
+    fn learn(&mut self, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
+        let offsets = Some(first..first + u64::from(handed_in.count));
+        self.put(handed_in.account, handed_in.key, Known { digest: handed_in.digest, offsets, at_us });
+    }
+
+    fn put(&mut self, account: AccountId, key: &str, known: Known) {
+        if self.count >= OF_ALL
+            && let Some(most) = self.accounts.values_mut().max_by_key(|of| of.known.len())
+        {
+            most.drop_oldest();
+            self.count -= 1;
+        }
+        let of = self.accounts.entry(account).or_default();
+        let before = of.known.len();
+        of.remove(key);
+        if of.known.len() >= OF_ACCOUNT {
+            of.drop_oldest();
+        }
+        of.order.push_back(key.to_owned());
+        of.known.insert(key.to_owned(), known);
+        self.count = self.count + of.known.len() - before;
+    }
+
+    fn forget_late(&mut self, account: AccountId, now_us: u64) {
+        let Some(of) = self.accounts.get_mut(&account) else { return };
+        while let Some(known) = of.order.front().and_then(|key| of.known.get(key))
+            && known.at_us.saturating_add(KNOWN_US) <= now_us
+        {
+            of.drop_oldest();
+            self.count -= 1;
+        }
+        if of.known.is_empty() {
+            self.accounts.remove(&account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    fn request(account: u128, key: &str, digest: u8) -> RequestKey {
+        RequestKey { account: Id(account), key: key.to_owned(), digest: [digest; 32] }
+    }
+
+    #[test]
+    fn the_second_answer_is_the_first_s_until_the_key_is_a_day_old() {
+        let mut keys = Keys::default();
+        let first = request(1, "k", 1);
+        assert_eq!(keys.begin(&first, 5), Ok(None));
+        assert_eq!(keys.begin(&first, 6), Err(KeyError::UnderWay));
+        keys.done(&first, 7..9);
+        assert_eq!(keys.begin(&first, 6), Ok(Some(7..9)));
+        assert_eq!(keys.begin(&request(1, "k", 2), 6), Err(KeyError::OtherEvents));
+        assert_eq!(keys.begin(&request(2, "k", 2), 6), Ok(None), "another account's key is another key");
+        assert_eq!(keys.begin(&first, 5 + KNOWN_US), Ok(None));
+    }
+
+    #[test]
+    fn a_refused_request_leaves_its_key_free() {
+        let mut keys = Keys::default();
+        assert_eq!(keys.begin(&request(1, "k", 1), 5), Ok(None));
+        keys.given_up(&request(1, "k", 1));
+        assert_eq!(keys.begin(&request(1, "k", 2), 6), Ok(None));
+        assert_eq!(keys.count, 1);
+    }
+
+    #[test]
+    fn an_account_with_many_keys_drops_its_own_oldest() {
+        let mut keys = Keys::default();
+        assert_eq!(keys.begin(&request(2, "mine", 1), 1), Ok(None));
+        keys.done(&request(2, "mine", 1), 0..1);
+        for n in 0..OF_ACCOUNT * 2 {
+            let one = request(1, &n.to_string(), 1);
+            assert_eq!(keys.begin(&one, 2), Ok(None));
+            keys.done(&one, 0..1);
+        }
+        assert_eq!(keys.count, OF_ACCOUNT + 1);
+        assert_eq!(keys.begin(&request(2, "mine", 1), 3), Ok(Some(0..1)));
+        assert_eq!(keys.begin(&request(1, "0", 1), 3), Ok(None));
+    }
+}
