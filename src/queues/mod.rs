@@ -4,6 +4,7 @@
 //! that owns their state; `handle` is what others hold.
 
 mod accounts;
+mod attempt_record;
 mod attempts;
 mod checkpoint;
 mod codec;

@@ -1,9 +1,10 @@
 //! What follows from an attempt's result: settle, try again, set aside, disable, enable.
 
+use super::attempt_record::attempt_record;
 use super::engine::Engine;
 use super::keeper::Action;
 use super::policy::{Class, classify, probe_delay_ms, retry_delay_ms};
-use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome, Settlement};
+use super::record::{LedgerRecord, Outcome, Settlement};
 use super::slot::{Line, Slot};
 use super::trial::{After, Trial, Verdict};
 use crate::model::{Attempt, AttemptResult, QueueKey};
@@ -363,45 +364,6 @@ impl Engine {
         let job = super::dispatch::job(slot, QueueKey::of(&slot.hook), start, false);
         self.send(at, job);
     }
-}
-
-/// The ledger's record of an attempt; a success keeps no headers and no body.
-fn attempt_record(
-    attempt: Attempt,
-    (attempts, tries): (u16, u16),
-    outcome: Outcome,
-    tries_left: u16,
-    due_us: u64,
-) -> LedgerRecord {
-    let ending = match attempt.result {
-        AttemptResult::Answered(mut response) => {
-            if outcome == Outcome::Delivered {
-                response.headers = Vec::new();
-                response.body = bytes::Bytes::new();
-                response.retry_after_ms = None;
-            }
-            Ending::Answered(response)
-        }
-        AttemptResult::Failed(failure) => Ending::Failed(failure),
-        AttemptResult::Ours(fault) => Ending::Ours(fault),
-        AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
-        AttemptResult::NothingToSend | AttemptResult::Expired => {
-            Ending::Failed(crate::model::TransportError::Other.into())
-        }
-    };
-    LedgerRecord::Attempt(AttemptRecord {
-        queue: attempt.key.queue.id(),
-        offset: attempt.key.offset,
-        attempt: attempts,
-        tries,
-        tries_left,
-        outcome,
-        ending,
-        duration_us: attempt.duration_us,
-        due_us,
-        generation: Some(attempt.generation),
-        sent: attempt.sent,
-    })
 }
 
 impl Engine {

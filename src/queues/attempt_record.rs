@@ -1,0 +1,307 @@
+//! An attempt as the ledger keeps it. There are two versions: the first, type 1, lacks the hook's generation and what
+//! only the request had.
+//!
+//! A successful attempt is about 29 bytes of payload; request and event are not repeated. They are made again from
+//! the events log and from the hook's revision, which is a record of its own (`revisions.rs`).
+
+use serde::{Serialize, Serializer};
+
+use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
+use super::record::LedgerRecord;
+use crate::model::{
+    Attempt, AttemptResult, Failure, Id, OwnFault, Response, Sent, TransportError, Unsendable,
+};
+
+/// Bytes of a failure's sentence that are kept at most.
+const MAX_DETAIL: usize = 300;
+
+/// What an attempt led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Outcome {
+    /// Settled: the receiver has it.
+    Delivered = 1,
+    /// To be tried again at `due_us`.
+    Retry = 2,
+    /// Settled: out of tries while the hook works.
+    Dead = 3,
+    /// Out of tries, set aside until it is known whether the hook works.
+    Suspect = 4,
+    /// Waiting at the head of its lane while the hook is disabled.
+    Held = 5,
+}
+
+/// How an attempt ended, as far as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// An HTTP answer; headers and body only for failures.
+    Answered(Response),
+    /// None.
+    #[serde(serialize_with = "failure")]
+    Failed(Failure),
+    /// Nothing was sent, for want of something here.
+    Ours(OwnFault),
+    /// The event can never be sent to this hook.
+    Unsendable(Unsendable),
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptRecord {
+    /// The queue: the hook's id, or a replay's.
+    pub queue: Id,
+    /// The event's offset.
+    pub offset: u64,
+    /// Which attempt, from 1.
+    pub attempt: u16,
+    /// Tries counted against the bound, this one included.
+    pub tries: u16,
+    /// Tries that the bound still allows after this one.
+    pub tries_left: u16,
+    /// What it led to.
+    pub outcome: Outcome,
+    /// How it ended.
+    pub ending: Ending,
+    /// How long it took.
+    pub duration_us: u64,
+    /// When the next try is due (µs since 1970); 0: none.
+    pub due_us: u64,
+    /// The hook's generation when the request was made. `None`: a record of the first version, which has none.
+    pub generation: Option<u64>,
+    /// `None`: there was no request, or the record is of the first version.
+    pub sent: Option<Sent>,
+}
+
+pub(super) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
+    // The first version, 1, lacks generation and request.
+    out.extend_from_slice(&[8, a.outcome as u8]);
+    put_id(out, a.queue);
+    for n in
+        [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us]
+    {
+        put_number(out, n);
+    }
+    put_number(out, a.generation.unwrap_or(0));
+    put_sent(out, a.sent);
+    match &a.ending {
+        Ending::Failed(Failure { error, detail }) => {
+            out.extend_from_slice(&[0, *error as u8]);
+            // Records of earlier versions end here.
+            if let Some(detail) = detail {
+                put_bytes(out, cut(detail).as_bytes());
+            }
+        }
+        Ending::Ours(fault) => out.extend_from_slice(&[0, *fault as u8]),
+        Ending::Unsendable(reason) => out.extend_from_slice(&[0, *reason as u8]),
+        Ending::Answered(response) => {
+            put_number(out, u64::from(response.status));
+            if a.outcome != Outcome::Delivered {
+                put_number(out, response.retry_after_ms.map_or(0, |ms| ms.saturating_add(1)));
+                put_number(out, response.headers.len() as u64);
+                for (name, value) in &response.headers {
+                    put_bytes(out, name.as_bytes());
+                    put_bytes(out, value.as_bytes());
+                }
+                put_bytes(out, &response.body);
+            }
+        }
+    }
+}
+
+/// The versions of an attempt's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    First,
+    /// With the hook's generation and what only the request had.
+    WithRequest,
+}
+
+/// 0: nothing. Else one more than twice the seconds, odd or even by whether eight bytes of a span follow.
+fn put_sent(out: &mut Vec<u8>, sent: Option<Sent>) {
+    let Some(Sent { ago_s, span_id }) = sent else { return put_number(out, 0) };
+    put_number(out, 1 + 2 * ago_s.min(u64::from(u32::MAX)) + u64::from(span_id.is_some()));
+    out.extend_from_slice(span_id.map(u64::to_be_bytes).as_ref().map_or(&[], <[u8; 8]>::as_slice));
+}
+
+fn decode_sent(f: &mut Fields<'_>) -> Result<Option<Sent>, DecodeRecordError> {
+    let Some(code) = f.number()?.checked_sub(1) else { return Ok(None) };
+    let span_id = if code % 2 == 1 { Some(f.eight()?) } else { None };
+    Ok(Some(Sent { ago_s: code / 2, span_id }))
+}
+
+pub(super) fn decode_attempt(
+    f: &mut Fields<'_>,
+    version: Version,
+) -> Result<AttemptRecord, DecodeRecordError> {
+    let outcome = match f.byte()? {
+        1 => Outcome::Delivered,
+        2 => Outcome::Retry,
+        3 => Outcome::Dead,
+        4 => Outcome::Suspect,
+        5 => Outcome::Held,
+        _ => return Err(DecodeRecordError::Unknown("outcome")),
+    };
+    let (queue, offset, attempt) = (f.id()?, f.number()?, f.small()?);
+    let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+    let (generation, sent) = match version {
+        Version::First => (None, None),
+        Version::WithRequest => (Some(f.number()?), decode_sent(f)?),
+    };
+    let ending = match f.small()? {
+        0 => {
+            let byte = f.byte()?;
+            let ours = OwnFault::from_byte(byte).map(Ending::Ours);
+            let ending = ours.or_else(|| Unsendable::from_byte(byte).map(Ending::Unsendable));
+            match ending {
+                Some(ending) => ending,
+                None => Ending::Failed(decode_failure(f, byte)?),
+            }
+        }
+        status => Ending::Answered(decode_response(f, status, outcome)?),
+    };
+    Ok(AttemptRecord {
+        queue,
+        offset,
+        attempt,
+        tries,
+        tries_left,
+        outcome,
+        ending,
+        duration_us,
+        due_us,
+        generation,
+        sent,
+    })
+}
+
+fn decode_failure(f: &mut Fields<'_>, byte: u8) -> Result<Failure, DecodeRecordError> {
+    let error = TransportError::from_byte(byte).ok_or(DecodeRecordError::Unknown("transport error"))?;
+    let detail = if f.0.is_empty() { None } else { Some(f.text()?.into_boxed_str()) };
+    Ok(Failure { error, detail })
+}
+
+/// The part of a sentence that the ledger keeps.
+fn cut(detail: &str) -> &str {
+    let end = (0..=MAX_DETAIL.min(detail.len())).rev().find(|end| detail.is_char_boundary(*end));
+    detail.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+fn failure<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
+    let detail = failure.detail.as_deref().map_or_else(String::new, |detail| format!(": {detail}"));
+    to.serialize_str(&format!("{}{detail}", failure.error.text()))
+}
+
+fn decode_response(f: &mut Fields<'_>, status: u16, outcome: Outcome) -> Result<Response, DecodeRecordError> {
+    let mut response = Response { status, ..Response::default() };
+    if outcome != Outcome::Delivered {
+        response.retry_after_ms = f.number()?.checked_sub(1);
+        for _ in 0..f.number()? {
+            response.headers.push((f.text()?, f.text()?));
+        }
+        response.body = bytes::Bytes::copy_from_slice(f.bytes()?);
+    }
+    Ok(response)
+}
+
+/// The ledger's record of an attempt; a success keeps no headers and no body.
+pub(super) fn attempt_record(
+    attempt: Attempt,
+    (attempts, tries): (u16, u16),
+    outcome: Outcome,
+    tries_left: u16,
+    due_us: u64,
+) -> LedgerRecord {
+    let ending = match attempt.result {
+        AttemptResult::Answered(mut response) => {
+            if outcome == Outcome::Delivered {
+                response.headers = Vec::new();
+                response.body = bytes::Bytes::new();
+                response.retry_after_ms = None;
+            }
+            Ending::Answered(response)
+        }
+        AttemptResult::Failed(failure) => Ending::Failed(failure),
+        AttemptResult::Ours(fault) => Ending::Ours(fault),
+        AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
+        AttemptResult::NothingToSend | AttemptResult::Expired => {
+            Ending::Failed(crate::model::TransportError::Other.into())
+        }
+    };
+    LedgerRecord::Attempt(AttemptRecord {
+        queue: attempt.key.queue.id(),
+        offset: attempt.key.offset,
+        attempt: attempts,
+        tries,
+        tries_left,
+        outcome,
+        ending,
+        duration_us: attempt.duration_us,
+        due_us,
+        generation: Some(attempt.generation),
+        sent: attempt.sent,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(sent: Option<Sent>, ending: Ending) -> AttemptRecord {
+        AttemptRecord {
+            queue: Id(7),
+            offset: 300,
+            attempt: 2,
+            tries: 2,
+            tries_left: 1,
+            outcome: Outcome::Retry,
+            ending,
+            duration_us: 5,
+            due_us: 9,
+            generation: Some(12),
+            sent,
+        }
+    }
+
+    #[test]
+    fn an_attempt_is_read_as_it_was_written() {
+        let detailed = Failure { error: TransportError::Tls, detail: Some("why".into()) };
+        let busy = Response { status: 429, retry_after_ms: Some(1), ..Response::default() };
+        for ending in [Ending::Failed(detailed), Ending::Answered(busy), Ending::Ours(OwnFault::NoFile)] {
+            for span_id in [None, Some(u64::MAX)] {
+                for sent in [None, Some(Sent { ago_s: 0, span_id }), Some(Sent { ago_s: 90, span_id })] {
+                    let record = LedgerRecord::Attempt(record(sent, ending.clone()));
+                    assert_eq!(LedgerRecord::decode(&record.encode()).unwrap(), record);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_is_still_read() {
+        let mut bytes = vec![1, Outcome::Retry as u8];
+        bytes.extend_from_slice(&Id(7).0.to_be_bytes());
+        // offset 300, attempt 2, tries 2, one left, 5 us, due at 9; refused
+        bytes.extend_from_slice(&[0xac, 2, 2, 2, 1, 5, 9, 0, TransportError::Refused as u8]);
+        let ending = Ending::Failed(TransportError::Refused.into());
+        let expected = AttemptRecord { generation: None, ..record(None, ending) };
+        assert_eq!(LedgerRecord::decode(&bytes), Ok(LedgerRecord::Attempt(expected)));
+    }
+
+    #[test]
+    fn a_success_is_small() {
+        let ending = Ending::Answered(Response { status: 200, ..Response::default() });
+        let record = AttemptRecord {
+            offset: 1 << 20,
+            attempt: 1,
+            tries: 1,
+            tries_left: 0,
+            outcome: Outcome::Delivered,
+            duration_us: 12_000,
+            due_us: 0,
+            ..record(Some(Sent { ago_s: 0, span_id: None }), ending)
+        };
+        assert_eq!(LedgerRecord::Attempt(record).encode().len(), 31);
+    }
+}
