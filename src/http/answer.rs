@@ -17,7 +17,7 @@ use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::{
     accounts, admin, api_keys, attempts, channels, dead, definitions, events, interface, log_in, pages,
-    pause, queue, reenable, replays, samples, search, test_hook, users, webhooks, websockets,
+    pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601, masked};
@@ -60,8 +60,11 @@ impl Api {
             Some("v1") => return Err(ApiError::gone()),
             _ => return Err(ApiError::not_found()),
         }
-        let shallow = if hands_in_events(request, known) { Envelope::shallow(request) } else { None };
-        let envelope = shallow.map_or_else(|| Envelope::read(request), Ok)?;
+        let envelope = if hands_in_events(request, known) {
+            Envelope::of_events(request)?
+        } else {
+            Envelope::read(request)?
+        };
         let caller = self.admit(request, &envelope, known, frame).await?;
         frame.auth_token = caller.as_ref().map(|caller| caller.token.clone());
 
@@ -260,8 +263,10 @@ async fn dispatch_of_events(
         (Resource::Events, "GET") => search::list(call).await,
         (Resource::Event(id), _) => search::read(call, id).await,
         (Resource::Quarantine, _) => search::quarantine(call).await,
+        (Resource::Quarantined(id), "POST") => release::release_any(call, id).await,
         (Resource::Quarantined(id), _) => search::quarantined(call, id).await,
         (Resource::QuarantineOf, _) => search::quarantine_of(call).await,
+        (Resource::QuarantinedOf(id), "POST") => release::release_of(call, id).await,
         (Resource::QuarantinedOf(id), _) => search::quarantined_of(call, id).await,
         (Resource::Events, _) => events::create(call).await,
         (of_hook, _) => dispatch_of_hook(call, of_hook, method).await,

@@ -93,6 +93,35 @@ impl Envelope {
         members.contains_key("data").then(|| Self { members: Some(members.into()), unreadable: false })
     }
 
+    /// The envelope of events: as little of it is read as can be, and of a body that is not quite JSON no more than its
+    /// structure. Its events are mended one by one when they are taken in.
+    pub(super) fn of_events(request: &Request) -> Result<Self, ApiError> {
+        if let Some(shallow) = Self::shallow(request) {
+            return Ok(shallow);
+        }
+        Self::read(request).or_else(|error| Self::of_structure(request).ok_or(error))
+    }
+
+    fn of_structure(request: &Request) -> Option<Self> {
+        if request.content_type().is_some_and(|text| text != "application/json") {
+            return None;
+        }
+        let mut members = Map::new();
+        for (name, value) in super::pieces::members(&request.body)? {
+            let name = name.to_ascii_lowercase();
+            let value = match (name == "data", value.first()) {
+                (true, Some(b'{')) => json!({}),
+                (true, Some(b'[')) => json!([]),
+                (true, _) => return None,
+                (false, _) => serde_json::from_slice(value).ok()?,
+            };
+            if members.insert(name, value).is_some() {
+                return None;
+            }
+        }
+        members.contains_key("data").then(|| Self { members: Some(members.into()), unreadable: false })
+    }
+
     /// A top-level text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.members.as_ref()?.get(name)?.as_str()

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::pieces;
 use super::ports::{NewEvent, RequestKey};
 use super::reply::Reply;
 use crate::kazoo;
-use crate::model::{AccountId, TraceContext};
+use crate::model::{AccountId, EventId, TraceContext};
 
 /// Bytes of a key at most.
 const MOST_KEY: usize = 255;
@@ -41,12 +42,26 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
         check(call, account, index, &body)?;
         events.push(NewEvent { account, body, trace: trace.clone() });
     }
-    let ids = call.api.events.submit(events, key).await?;
+    Ok(answer_of(&call.api.events.submit(events, key).await?))
+}
+
+/// The answer to events that were taken.
+pub(super) fn answer_of(ids: &[EventId]) -> Reply {
     let data = json!({
         "offsets": ids.iter().map(|id| id.offset).collect::<Vec<_>>(),
         "event_ids": ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    Ok(Reply { status: 201, ..Reply::ok(data) })
+    Reply { status: 201, ..Reply::ok(data) }
+}
+
+/// The events in a body that is not quite JSON, as they came.
+fn pieces_of(body: &Bytes) -> Option<Vec<Bytes>> {
+    let members = pieces::members(body)?;
+    let (_, data) = members.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("data"))?;
+    if data.first() != Some(&b'[') {
+        return Some(vec![body.slice_ref(data)]);
+    }
+    Some(pieces::elements(data)?.into_iter().map(|event| body.slice_ref(event)).collect())
 }
 
 /// The key of the request: `Idempotency-Key`, or with `?idempotency=msg_id` the `Msg-ID` of its one event.
@@ -99,6 +114,10 @@ fn bodies(call: &Call<'_>) -> Result<Vec<Bytes>, ApiError> {
         let all: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| ApiError::invalid_json(&e))?;
         return Ok(all.into_iter().map(|one| Bytes::copy_from_slice(one.get().as_bytes())).collect());
     }
+    if serde_json::from_slice::<&RawValue>(&call.request.body).is_err() {
+        // Not quite JSON: each event is mended when it is taken in.
+        return Ok(pieces_of(&call.request.body).unwrap_or_default());
+    }
     // The envelope's names in another case: the events are written anew.
     let data = call.envelope.members.as_ref().and_then(|members| members.get("data"));
     Ok(match data {
@@ -108,7 +127,8 @@ fn bodies(call: &Call<'_>) -> Result<Vec<Bytes>, ApiError> {
     })
 }
 
-fn check(call: &Call<'_>, account: AccountId, index: usize, body: &[u8]) -> Result<(), ApiError> {
+/// Whether the path's account may hand in this event.
+pub(super) fn check(call: &Call<'_>, account: AccountId, index: usize, body: &[u8]) -> Result<(), ApiError> {
     let facts = kazoo::reading(body).and_then(|reading| kazoo::facts(&reading.body)).map_err(|reason| {
         let details = json!({"message": reason.to_string(), "target": index});
         ApiError::field(&format!("data.{index}"), "invalid", &details)

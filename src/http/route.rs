@@ -299,9 +299,7 @@ impl Resource {
             | Self::Channels
             | Self::Event(_)
             | Self::Quarantine
-            | Self::Quarantined(_)
             | Self::QuarantineOf
-            | Self::QuarantinedOf(_)
             | Self::Bindings
             | Self::Sessions => &[Method::GET],
             Self::Channel(_) => &[Method::GET, Method::PUT, Method::POST],
@@ -313,7 +311,11 @@ impl Resource {
             Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) | Self::Session(_) => {
                 &[Method::GET, Method::DELETE]
             }
-            Self::Dead(_) | Self::Replays(_) | Self::TokenInfo => &[Method::GET, Method::POST],
+            Self::Dead(_)
+            | Self::Replays(_)
+            | Self::TokenInfo
+            | Self::Quarantined(_)
+            | Self::QuarantinedOf(_) => &[Method::GET, Method::POST],
             Self::Move
             | Self::ApiKeyRotation(_)
             | Self::Delivery(_)

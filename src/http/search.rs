@@ -96,19 +96,29 @@ pub(super) async fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
 
 /// `GET /v2/quarantine/{id}`: with the body as it came.
 pub(super) async fn quarantined(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
-    must_be_master(call)?;
-    let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
-    let row = call.api.queues.event(offset).await?.filter(|row| row.document.contains_key("reason"));
-    row.map(|row| Reply::ok(row.document)).ok_or_else(|| ApiError::unknown(id))
+    quarantined_row(call, id).await.map(|row| Reply::ok(row.document))
 }
 
 /// `GET …/quarantine/{id}`: with the body as it came.
 pub(super) async fn quarantined_of(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
+    quarantined_row_of(call, id).await.map(|row| Reply::ok(row.document))
+}
+
+/// Any quarantined event, for the master account.
+pub(super) async fn quarantined_row(call: &Call<'_>, id: &str) -> Result<EventRow, ApiError> {
+    must_be_master(call)?;
+    let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
+    let row = call.api.queues.event(offset).await?.filter(|row| row.document.contains_key("reason"));
+    row.ok_or_else(|| ApiError::unknown(id))
+}
+
+/// A quarantined event that names the path's account.
+pub(super) async fn quarantined_row_of(call: &Call<'_>, id: &str) -> Result<EventRow, ApiError> {
     let account = call.account()?.id;
     let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
     let row = call.api.queues.event(offset).await?;
     let row = row.filter(|row| row.account == Some(account) && row.document.contains_key("reason"));
-    row.map(|row| Reply::ok(row.document)).ok_or_else(|| ApiError::unknown(id))
+    row.ok_or_else(|| ApiError::unknown(id))
 }
 
 fn must_be_master(call: &Call<'_>) -> Result<(), ApiError> {

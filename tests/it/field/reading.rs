@@ -154,4 +154,56 @@ async fn what_a_pbx_sends_the_broker_beside_json_is_mended_and_delivered() {
     assert_eq!(one.status, 404, "{one:?}");
     let all = app.api.call("GET", "/v2/quarantine", None).await;
     assert_eq!(all.data()[0]["id"], id, "{all:?}");
+
+    // It is released once it can be read: here as the account says that it should have been.
+    let release = async |account: &str, data: Value| {
+        let path = format!("/v2/accounts/{account}/quarantine/{id}");
+        app.api.call("POST", &path, Some(json!({"data": data}))).await
+    };
+    let still_cut = release(&ours, json!({})).await;
+    assert_eq!(still_cut.status, 400, "{still_cut:?}");
+    let whole = event(&app, "whole", b"\"Caller-ID-Name\":\"w\"");
+    let whole: Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(release(&below, whole.clone()).await.status, 404);
+    let first = release(&ours, whole.clone()).await;
+    let again = release(&ours, whole).await;
+    assert_eq!((first.status, again.status), (201, 201), "{first:?} {again:?}");
+    assert_eq!(first.data(), again.data(), "it is released once");
+    let requests = receiver.wait_for(inputs.len() + 1, SOON).await;
+    assert_eq!(body(requests.last().unwrap())["call_id"], "whole");
+}
+
+#[tokio::test]
+async fn what_a_pbx_sends_over_http_beside_json_is_mended_event_by_event() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    app.api.hook(json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json"})).await;
+    let events = [
+        event(&app, "c0", b"\"Caller-ID-Name\":\"Zo\xeb\""),
+        event(&app, "c1", b"\"Caller-ID-Name\":\"a\x07\tb\nc\""),
+        event(&app, "c2", b"\"Caller-ID-Name\":\"plain\""),
+    ];
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let put = async |data: Vec<u8>| {
+        let url = format!("{}/v2/accounts/{}/events", app.api.base(), app.api.account);
+        let whole = [&b"{\"data\":"[..], &data, b"}"].concat();
+        let request = client.put(url).header("x-auth-token", app.api.token());
+        let answer = request.header("content-type", "application/json").body(whole).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
+    };
+    let (status, answer) = put([&b"["[..], &events.join(&b","[..]), b"]"].concat()).await;
+    assert_eq!(status, 201, "{answer}");
+    let mended = [json!(["invalid_utf8"]), json!(["control_character"]), Value::Null];
+    for (id, mended) in answer["data"]["event_ids"].as_array().unwrap().iter().zip(mended) {
+        let shown = app.api.own("GET", &format!("/events/{}", id.as_str().unwrap()), None).await;
+        assert_eq!((shown.status, &shown.data()["mended"]), (200, &mended), "{shown:?}");
+    }
+    let (status, answer) = put(events[0].clone()).await;
+    assert_eq!(status, 201, "one event without an array: {answer}");
+    receiver.wait_for(4, SOON).await;
+    // What has no structure is refused, and so is a whole request for one event that is none.
+    for bad in [&b"{\"a\":\"\xeb\""[..], b"[{\"a\":\"\xeb\"}]", b"\"\xeb\"", b"7"] {
+        assert_eq!(put(bad.to_vec()).await.0, 400, "{}", String::from_utf8_lossy(bad));
+    }
 }
