@@ -88,6 +88,12 @@ impl Settings {
 /// What can be done at the broker.
 #[derive(Debug, Subcommand)]
 pub enum AmqpCommand {
+    /// Make the queue again with the configured bounds, without losing a message; the program must not run
+    Renew {
+        /// Where the broker, the queue's name and its bounds come from.
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Take away the queue and its bindings when an installation ends; without --yes only show them
     Remove {
         /// Where the broker and the queue's name come from.

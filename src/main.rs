@@ -13,7 +13,7 @@ use switchhook::app::{App, Narrowed, Reload, check_limits, keep_private, narrow,
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{AmqpCommand, Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
-use switchhook::ingest::{self, Removal};
+use switchhook::ingest::{self, QueueBounds, Removal, Renewal};
 use switchhook::model::Clock;
 use switchhook::{demo, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,6 +47,10 @@ fn main() -> ExitCode {
             Ok(config) => run(async move { remove_queue(&config, yes).await }),
             Err(error) => refuse(&error),
         },
+        Command::Amqp { command: AmqpCommand::Renew { settings } } => match settings.load() {
+            Ok(config) => run(async move { renew_queue(&config).await }),
+            Err(error) => refuse(&error),
+        },
         Command::Log { command } => inspect(&command),
     }
 }
@@ -67,6 +71,32 @@ async fn remove_queue(config: &Config, yes: bool) -> anyhow::Result<()> {
         }
         Some(Removal { messages, .. }) => format!(
             "would remove the queue '{queue}' with its bindings and {messages} messages from {address}; add --yes"
+        ),
+    };
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}
+
+/// Makes an installation's queue again with the configured bounds.
+async fn renew_queue(config: &Config) -> anyhow::Result<()> {
+    let uri = config.amqp.uri.as_ref().context("amqp.uri is not set: there is no broker to look at")?;
+    let (queue, address) = (&config.amqp.queue, Address::parse(uri.reveal())?);
+    let bounds = QueueBounds { bytes: config.amqp.queue_max_bytes, messages: config.amqp.queue_max_messages };
+    let found =
+        ingest::renew(&address, queue, bounds).await.map_err(|reason| anyhow!("{address}: {reason}"))?;
+    let line = match found {
+        Renewal::Absent => format!("{address} has no queue '{queue}'"),
+        Renewal::AsConfigured => format!("the queue '{queue}' has the configured arguments already"),
+        Renewal::Renewed { messages } => {
+            format!("renewed the queue '{queue}' with its bindings and {messages} messages at {address}")
+        }
+        Renewal::Consumed => {
+            anyhow::bail!("the queue '{queue}' is being consumed from: stop the program first")
+        }
+        Renewal::TooMuch { messages, bytes } => anyhow::bail!(
+            "the queue '{queue}' holds {messages} messages ({bytes} bytes of those looked at), more than \
+             amqp.queue_max_messages or amqp.queue_max_bytes: the oldest would be dropped; raise the bounds, or let the \
+             program take them in, and run this again"
         ),
     };
     writeln!(std::io::stdout(), "{line}")?;

@@ -11,16 +11,15 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
 use super::consumer::ConsumerOptions;
 use super::handle::Ingest;
-use super::prepare::Incoming;
+use super::message::incoming;
 use super::topology::{self, Opened};
 use crate::amqp::{Address, Status};
 use crate::log::{AppendError, NewRecord, Synced};
-use crate::model::{Source, TraceContext};
 use crate::tasks::Stop;
 
 /// How a session ended.
@@ -364,30 +363,4 @@ fn keep_when_full(appended: Result<(), AppendError>) -> Result<bool, Ended> {
         Err(AppendError::Full) => Ok(false),
         Err(error) => Err(Ended::LogFailed(error)),
     }
-}
-
-fn incoming(delivery: Delivery) -> Incoming {
-    let properties = &delivery.properties;
-    let gzip =
-        properties.content_encoding().as_ref().is_some_and(|e| e.as_str().eq_ignore_ascii_case("gzip"));
-    Incoming {
-        source: Source::Amqp,
-        exchange: delivery.exchange.to_string(),
-        routing_key: delivery.routing_key.to_string(),
-        content_type: properties.content_type().as_ref().map(ToString::to_string),
-        gzip,
-        redelivered: delivery.redelivered,
-        trace: trace(properties.headers().as_ref()),
-        body: delivery.data.into(),
-    }
-}
-
-/// The span that a message says it was published in, in headers of these names.
-fn trace(headers: Option<&FieldTable>) -> Option<TraceContext> {
-    let text = |name: &str| match headers?.inner().get(name)? {
-        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
-        AMQPValue::ShortString(text) => Some(text.as_str()),
-        _ => None,
-    };
-    TraceContext::parse(text("traceparent")?, text("tracestate"))
 }

@@ -82,7 +82,7 @@ pub(super) async fn renew(connection: &Connection, queue: &str) -> Result<u64, S
     declared
 }
 
-fn arguments(bounds: QueueBounds) -> FieldTable {
+pub(super) fn arguments(bounds: QueueBounds) -> FieldTable {
     let mut arguments = FieldTable::default();
     let mut put = |name: &str, value| {
         arguments.insert(name.into(), value);
@@ -108,19 +108,19 @@ fn unlike(queue: &str, bounds: QueueBounds) -> String {
         }
     }
     format!(
-        "the queue '{queue}' was made with other arguments, and may have no bound; bound it without losing a message: \
-         rabbitmqctl set_policy --apply-to queues switchhook '^{queue}$' '{policy}' (with -p for another vhost)"
+        "the queue '{queue}' was made with other arguments, and may have no bound; renew it without losing a message: \
+         stop the program, and run switchhook amqp renew; or bound it where it stands: rabbitmqctl set_policy --apply-to queues switchhook '^{queue}$' '{policy}' (with -p for another vhost)"
     )
 }
 
 /// A refused declaration closes its channel: the next one needs another.
-async fn channel(connection: &Connection) -> Result<Channel, SetupError> {
+pub(super) async fn channel(connection: &Connection) -> Result<Channel, SetupError> {
     let opened = connection.create_channel().await;
     opened.map_err(|e| SetupError::new("opening a channel".to_owned(), e, |_| ""))
 }
 
 /// Declares the queue, or looks at it when `passive`; the messages that wait.
-async fn declare_queue(
+pub(super) async fn declare_queue(
     channel: &Channel,
     queue: &str,
     arguments: FieldTable,
@@ -166,6 +166,31 @@ fn queue_remedy(error: &AMQPSoftError) -> &'static str {
     }
 }
 
+/// A queue, as a look at it shows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// Messages that wait.
+    pub(super) messages: u64,
+    /// Who consumes from it.
+    pub(super) consumers: u32,
+}
+
+/// Looks at a queue; `None`: there is none of that name.
+pub(super) async fn look(connection: &Connection, queue: &str) -> Result<Option<Look>, String> {
+    // Asking for one that is missing closes the channel.
+    let channel = channel(connection).await.map_err(|error| error.to_string())?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
+        Ok(found) => {
+            Ok(Some(Look { messages: found.message_count().into(), consumers: found.consumer_count() }))
+        }
+        Err(error) => {
+            let error = SetupError::new(format!("looking at the queue '{queue}'"), error, queue_remedy);
+            if error.is_missing() { Ok(None) } else { Err(error.to_string()) }
+        }
+    }
+}
+
 /// The broker's own queue, taken away with its bindings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
@@ -180,16 +205,8 @@ pub struct Removal {
 /// Looks at an installation's queue and, when `really`, deletes it with its bindings. One that is consumed from stays.
 pub async fn remove(address: &Address, queue: &str, really: bool) -> Result<Option<Removal>, String> {
     let connection = address.connect("switchhook amqp remove").await?;
+    let Some(Look { messages, consumers }) = look(&connection, queue).await? else { return Ok(None) };
     let channel = connection.create_channel().await.map_err(|e| e.to_string())?;
-    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let found = match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
-        Ok(found) => found,
-        Err(error) => {
-            let error = SetupError::new(format!("looking at the queue '{queue}'"), error, queue_remedy);
-            return if error.is_missing() { Ok(None) } else { Err(error.to_string()) };
-        }
-    };
-    let (messages, consumers) = (found.message_count().into(), found.consumer_count());
     let removed = really && consumers == 0;
     if removed {
         let options = QueueDeleteOptions { if_unused: true, ..QueueDeleteOptions::default() };
