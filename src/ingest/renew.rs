@@ -145,7 +145,11 @@ async fn drain(on: &Channel, from: &str, to: &str, moved: &mut Moved) -> Result<
     for confirm in confirms {
         match confirm.await.map_err(|e| e.to_string())? {
             Confirmation::Ack(None) => {}
-            _ => return Err(format!("the broker did not take a message for '{to}'; nothing is lost: run it again")),
+            _ => {
+                return Err(format!(
+                    "the broker did not take a message for '{to}'; nothing is lost: run it again"
+                ));
+            }
         }
     }
     on.basic_ack(last, BasicAckOptions { multiple: true }).await.map_err(|e| e.to_string())?;

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::Object;
-use crate::model::{AttemptResult, Event, Family, Hook, HookId, Response, Trigger, gregorian_seconds};
+use crate::model::{
+    AttemptResult, Event, Family, Hook, HookId, Response, Trigger, gregorian_seconds, masked_uri,
+};
 
 /// What is known of an attempt.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +85,7 @@ pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
     if let Some(hook) = parts.hook {
         put("hook_event", hook_event(hook).into());
         put("hook_revision", (*hook.revision).into());
-        put("uri", hook.uri.clone().into());
+        put("uri", masked_uri(&hook.uri).into());
         put("method", hook.verb.id().into());
     }
     if let Some(event) = parts.event {

@@ -1,26 +1,20 @@
 //! What a hook sends, kept apart from the hook: a document for the ledger, and the request headers of an attempt.
 //!
-//! The document holds no secret: values of headers that carry one, and the password of a URI, are masked in it.
+//! The document holds no secret: it is masked by the program's one rule (`model/secrets.rs`).
 
 use serde_json::{Value, json};
 use url::Url;
 
 use super::document::hook_from_document;
 use super::{Object, WireRequest};
-use crate::model::{Event, Hook, Secret, Sent, Trigger, fields_weight};
+use crate::model::{Event, Hook, MASK, Secret, Sent, Trigger, fields_weight, masked, masked_uri};
 
 /// The name that receivers see.
 pub const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
 
-/// What is shown in place of a secret.
-const MASK: &str = "***";
 /// Bytes of `custom_data` and `modifiers` together that are kept with each revision. Bodies that hold more can be
 /// shown only while the hook has that revision.
 const MOST_DATA: usize = 8 << 10;
-/// Parts of the names of headers that carry secrets.
-const SECRET_NAMES: [&str; 9] =
-    ["auth", "cookie", "credential", "key", "passw", "pwd", "secret", "signature", "token"];
-
 /// A hook as it was when a request was made.
 #[derive(Debug, Clone)]
 pub struct AsSent {
@@ -77,7 +71,7 @@ pub fn sent_document(hook: &Hook) -> Object {
     put("_rev", (*hook.revision).into());
     put("user_agent", USER_AGENT.into());
     put("hook", trigger.into());
-    put("uri", shown_uri(&hook.uri).into());
+    put("uri", masked_uri(&hook.uri).into());
     put("http_verb", hook.verb.id().into());
     if hook.format == crate::model::Format::Json {
         put("format", "json".into());
@@ -173,19 +167,8 @@ pub fn request_headers(sent: &AsSent, parts: &RequestParts<'_>) -> Object {
 }
 
 fn shown_value(name: &str, value: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    let is_secret = SECRET_NAMES.iter().any(|part| name.contains(part));
-    if is_secret { MASK.to_owned() } else { value.to_owned() }
-}
-
-/// A URI with its password masked; byte for byte the same when it has none.
-fn shown_uri(uri: &str) -> String {
-    let Some(mut url) = Url::parse(uri).ok().filter(|url| url.password().is_some()) else {
-        return uri.to_owned();
-    };
-    // Cannot fail for a URL that has a password.
-    let _same = url.set_password(Some(MASK));
-    url.to_string()
+    let shown = masked(&format!("headers.{name}"), &value.into());
+    shown.as_str().unwrap_or(MASK).to_owned()
 }
 
 #[cfg(test)]
@@ -197,7 +180,7 @@ mod tests {
         let document = json!({
             "_id": "e".repeat(32), "pvt_account_id": "f".repeat(32), "_rev": "7-abc", "hook": "channel_create",
             "uri": "https://u:pa55@r.example/a?b=c", "http_verb": "put", "format": "json", "secret": "whsec_c2VjcmV0",
-            "headers": {"X-Api-Key": "k3y", "X-Tenant": "t1"}, "custom_data": {"a": "b"},
+            "headers": {"X-Api-Key": "k3y", "Accept": "text/plain"}, "custom_data": {"a": "b"},
         });
         hook_from_document(document.as_object().unwrap()).unwrap()
     }
@@ -212,13 +195,14 @@ mod tests {
         }
         let again = AsSent::read(&Hook { uri: "http://other.example/".to_owned(), ..hook.clone() }, document);
         let again = again.unwrap();
-        assert_eq!(again.hook.uri, "https://u:***@r.example/a?b=c");
+        assert_eq!(again.hook.uri, "https://***@r.example/a?b=***");
         assert_eq!(
             (again.hook.verb, again.hook.format, again.hook.generation()),
             (Verb::Put, Format::Json, 7)
         );
         assert_eq!((&again.hook.custom_data, again.hook.secrets.len()), (&hook.custom_data, 1));
-        let headers = [("X-Api-Key".to_owned(), MASK.to_owned()), ("X-Tenant".to_owned(), "t1".to_owned())];
+        let headers =
+            [("X-Api-Key".to_owned(), MASK.to_owned()), ("Accept".to_owned(), "text/plain".to_owned())];
         assert_eq!(again.hook.headers, headers);
     }
 
