@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::commands::CommandError;
 use crate::http::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Operator, Queues, Readiness,
-    ReplayError, Retained, Status, SubmitError, Tester, Visitor,
+    ReplayError, RequestKey, Retained, Status, SubmitError, Tester, Visitor,
 };
 use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
