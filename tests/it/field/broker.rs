@@ -1,13 +1,15 @@
 //! The broker as operators leave it: bindings that vanish, a queue that nobody reads, an installation that has ended.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, call_event};
 use crate::support::broker::Broker;
+use crate::support::look::number;
 use crate::support::process::run;
 use crate::support::publisher::Publisher;
 use crate::support::receiver::Receiver;
@@ -104,4 +106,84 @@ async fn an_installation_that_has_ended_leaves_nothing_at_the_broker() {
     );
     assert_eq!(messages(&broker, "old").await, None);
     assert!(remove(&["--yes"]).await.stdout.concat().contains("has no queue 'old'"));
+}
+
+/// Bodies of the numbered events that a receiver got, by number.
+fn numbers(receiver: &Receiver) -> Vec<u64> {
+    receiver.requests().iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn a_queue_without_a_bound_is_renewed_while_events_flow_and_none_is_lost() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let publisher = Publisher::connect(&broker.uri()).await;
+    // As an earlier version made it: durable, with one consumer at a time, and without a bound.
+    let mut old = FieldTable::default();
+    old.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    publisher
+        .channel()
+        .queue_declare("switchhook".into(), QueueDeclareOptions::durable(), old)
+        .await
+        .unwrap();
+    let mut app = TestApp::with(&[&uri]).await;
+    let receiver = Receiver::start().await;
+    let hook =
+        json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json", "ordering": "none"});
+    app.api.hook(hook).await;
+    let ready = ready_when(&app, |ready| ready.to_string().contains("broker_queue")).await;
+    assert!(ready.to_string().contains("switchhook amqp renew"), "{ready}");
+    let renew = async || run(&["amqp", "renew", "--set", &uri]).await;
+    let refused = renew().await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("stop the program first"), "{refused:?}");
+    app.stop().await;
+
+    let bodies: Vec<Vec<u8>> = (0..3000).map(|number| event(&app, number)).collect();
+    publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", &bodies[..1500]).await;
+    let renewing = renew();
+    let publishing = async {
+        for part in bodies[1500..].chunks(10) {
+            publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", part).await;
+        }
+    };
+    let (renewed, ()) = tokio::join!(renewing, publishing);
+    assert!(renewed.code == Some(0) && renewed.stdout.concat().contains("renewed the queue"), "{renewed:?}");
+    assert_eq!(messages(&broker, "switchhook.renewed").await, None);
+    assert!(messages(&broker, "switchhook").await.unwrap() >= 3000);
+    assert!(renew().await.stdout.concat().contains("already"), "a second time there is nothing to do");
+
+    app.restart(None).await;
+    let ready = ready_when(&app, |_| true).await;
+    assert!(!ready.to_string().contains("amqp renew"), "{ready}");
+    receiver.wait_for(3000, SOON).await;
+    eventually("every event", SOON, async || {
+        let got: HashSet<u64> = numbers(&receiver).into_iter().collect();
+        (got.len() == 3000).then_some(())
+    })
+    .await;
+    // Where it was published is known of a message that was moved.
+    let found =
+        app.api.own("GET", "/events?event_names=CHANNEL_DESTROY&page_size=1&ascending=true", None).await;
+    let row = &found.data()[0];
+    assert_eq!(
+        (&row["exchange"], &row["routing_key"]),
+        (&json!("callevt"), &json!("call.CHANNEL_DESTROY.c"))
+    );
+}
+
+#[tokio::test]
+async fn a_queue_that_holds_more_than_its_bound_is_not_renewed() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let durable = QueueDeclareOptions::durable();
+    publisher.channel().queue_declare("switchhook".into(), durable, FieldTable::default()).await.unwrap();
+    for _ in 0..20 {
+        publisher.publish("", "switchhook", b"{}").await;
+    }
+    let refused = run(&["amqp", "renew", "--set", &uri, "--set", "amqp.queue_max_messages=10"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("holds 20 messages"), "{refused:?}");
+    assert_eq!(messages(&broker, "switchhook").await, Some(20));
+    let absent = run(&["amqp", "renew", "--set", &uri, "--set", "amqp.queue=none"]).await;
+    assert!(absent.stdout.concat().contains("has no queue 'none'"), "{absent:?}");
 }
