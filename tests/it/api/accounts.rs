@@ -72,7 +72,8 @@ async fn an_account_s_own_failure_limit_disables_its_hooks_and_no_others() {
 #[tokio::test]
 async fn a_reseller_s_failure_limit_counts_below_it_until_the_account_is_moved_away() {
     let receiver = Receiver::start().await;
-    receiver.mood(Mood::status(500));
+    // Not a 5xx: after a re-enable that would disable the hook with the first attempt.
+    receiver.mood(Mood::status(400));
     let mut app = TestApp::with(&["disable.probe_initial_ms=0", "disable.failure_count=1000"]).await;
     let reseller = below(&app, &app.api.account, "reseller").await;
     change(&reseller, json!({"is_reseller": true, "webhooks": {"attempt_failure_count": 2}})).await;
