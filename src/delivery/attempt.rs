@@ -14,7 +14,7 @@ use super::spans::Tracing;
 use super::transport::Transport;
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Event, Failure, Job, LogIds, OwnFault, Sent,
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Failure, Job, LogIds, OwnFault, Sent,
     TransportError, Unsendable,
 };
 use crate::state::State;
@@ -141,9 +141,7 @@ impl Maker {
         }
         let sending = self.transport.current();
         let caps = Caps::of(&sending.limits);
-        let is_traced = request.headers.contains_key("traceparent")
-            && Event::decode(&record).is_ok_and(|event| event.trace.is_some());
-        let requested = Requested { at_us: now_us, span_id: is_traced.then_some(span_id) };
+        let requested = Requested { at_us: now_us, span_id: request.span_id };
         drop(record);
         let result = send(&sending.client, request, caps, now_us).await;
         drop(taken);

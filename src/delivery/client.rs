@@ -179,6 +179,8 @@ pub(super) struct Outgoing {
     pub(super) body: Bytes,
     /// Without one the client's holds.
     pub(super) timeout: Option<Duration>,
+    /// The attempt's span, when its event has a trace.
+    pub(super) span_id: Option<u64>,
 }
 
 impl Outgoing {

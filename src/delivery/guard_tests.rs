@@ -64,6 +64,7 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
         timeout: None,
+        span_id: None,
     };
     send(&client, request, Caps { read: 1024, keep: 0, always: false }, 0).await
 }

@@ -73,6 +73,7 @@ async fn get(client: &Client, url: &str) -> AttemptResult {
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
         timeout: None,
+        span_id: None,
     };
     send(client, request, Caps { read: 1024, keep: 0, always: false }, 0).await
 }

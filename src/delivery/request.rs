@@ -154,6 +154,7 @@ impl Target {
         if let Some(signed) = signed {
             put("webhook-signature", signed);
         }
+        let span_id = event.trace.map(|_| around.span_id);
         put_trace(&mut headers, &event, around.span_id);
         if job.replay {
             headers.insert("x-replay", HeaderValue::from_static("true"));
@@ -161,7 +162,7 @@ impl Target {
         let timeout = self.hook.timeout_ms.map(Duration::from_millis);
         let body = if wire.verb == Verb::Get { Bytes::new() } else { wire.body.into() };
         let (method, account) = (self.method.clone(), self.hook.account);
-        Ok(Outgoing { method, account, address, headers, body, timeout })
+        Ok(Outgoing { method, account, address, headers, body, timeout, span_id })
     }
 }
 
