@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub trait File: Send + Sync + Debug {
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize>;
     /// Writes all of `buf`; after an error any part of it may have been written.
     fn write_at(&self, buf: &[u8], pos: u64) -> io::Result<()>;
-    /// Makes all written bytes and the length durable (`fdatasync`).
+    /// Makes all written bytes and the length durable (`fdatasync`). Fails when the file has no name any more.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends to `len` bytes.
     fn truncate(&self, len: u64) -> io::Result<()>;
@@ -132,7 +132,12 @@ impl File for OsFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data()?;
+        // Bytes without a name are gone with the process.
+        if self.0.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted beneath the program"));
+        }
+        Ok(())
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

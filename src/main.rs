@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use switchhook::amqp::Address;
-use switchhook::app::{App, Narrowed, Reload, check_limits, keep_private, narrow, raise_open_files};
+use switchhook::app::{
+    App, Narrowed, Reload, check_data_dir, check_limits, keep_private, narrow, raise_open_files,
+};
 use switchhook::backup::{self, BackupError, Copied};
 use switchhook::cli::{AmqpCommand, Command, LogCommand, Settings, USAGE, parse};
 use switchhook::config::Config;
@@ -146,29 +148,35 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = check_limits() {
         return fail(&error.into());
     }
-    match narrow(&config.data_dir) {
-        Ok(Narrowed { found, left }) => {
-            let dir = config.data_dir.display();
-            if found > 0 {
-                tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
-            }
-            if let Some(mode) = left {
-                let mode = format!("{mode:04o}");
-                tracing::warn!(
-                    %dir, mode,
-                    "the data directory belongs to another user: what is in it is this user's alone, but members of \
-                     its group may remove files; let no other user be one"
-                );
-            }
-        }
-        Err(error) => return fail(&error.into()),
-    }
     run(serve_until_signalled(config, settings))
+}
+
+/// Narrows the permissions of what is a data directory.
+fn make_private(dir: &Path) -> anyhow::Result<()> {
+    let owner = check_data_dir(dir)?;
+    let Narrowed { found, left } = narrow(dir)?;
+    let dir = dir.display();
+    if found > 0 {
+        tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
+    }
+    if let Some(owner) = owner {
+        tracing::warn!(%dir, owner, "the data directory belongs to another user, who can replace what is in it");
+    }
+    if let Some(mode) = left {
+        let mode = format!("{mode:04o}");
+        tracing::warn!(
+            %dir, mode,
+            "the data directory belongs to another user: what is in it is this user's alone, but members of \
+             its group may remove files; let no other user be one"
+        );
+    }
+    Ok(())
 }
 
 async fn serve_until_signalled(config: Config, settings: &Settings) -> anyhow::Result<()> {
     // From here on SIGHUP is remembered until the program is ready, and comes to nothing when it is stopping.
     let (ended, hangup) = (shutdown_signal()?, signal(SignalKind::hangup())?);
+    make_private(&config.data_dir)?;
     let key_file = config.data_dir.join("master.key");
     let app = App::build(config, Clock::system()).await?;
     if let Some(key) = app.first_key() {
@@ -305,6 +313,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         if !message.ends_with(&cause) {
             message = format!("{message}: {cause}");
         }
+    }
+    // Libraries keep only the words.
+    if message.contains(&std::io::Error::from(rustix::io::Errno::NOSPC).to_string()) {
+        message.push_str("; free some space on that disk and try again");
     }
     report(&message);
     ExitCode::FAILURE

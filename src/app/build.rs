@@ -1,14 +1,14 @@
 //! Opening, recovering and binding: everything that can fail before the program is ready.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::broker::{Broker, node_name};
+use super::data_dir;
 use super::keeper::Keeper;
 use super::live;
 use super::notices::Teller;
@@ -169,7 +169,8 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
         let threads = Threads::start(&tasks)?;
-        let lock = lock(&config.data_dir)?;
+        let lock = data_dir::lock(&config.data_dir)?;
+        data_dir::intact(&config.data_dir)?;
         let mut storage = open_storage(&config, &clock, &tasks).await?;
         let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
@@ -195,7 +196,8 @@ impl App {
             Server::bind(Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config)))?;
         let announcer = broker.announcer(&config, &ingest, clock);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
-        let teller = Teller::new(&state, &config.data_dir, &ingest, &tasks).context("data_dir")?;
+        let teller = Teller::new(&state, &config.data_dir, &ingest, &tasks)
+            .with_context(|| format!("notices in data_dir {}", config.data_dir.display()))?;
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
@@ -303,24 +305,6 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         operator: Arc::new(operator),
         channels: Arc::new(channels),
         live: live.clone(),
-    }
-}
-
-/// Takes the data directory for this process.
-fn lock(dir: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(dir).with_context(|| format!("data_dir {}", dir.display()))?;
-    let path = dir.join("LOCK");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("{}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!(
-                "data_dir {} is in use by another process; stop it or choose another data_dir",
-                dir.display()
-            )
-        }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}", path.display())),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod broker;
 mod build;
+mod data_dir;
 mod keeper;
 mod live;
 mod notices;
@@ -21,7 +22,6 @@ mod share;
 mod threads;
 mod watch;
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
+pub use self::data_dir::{DataDirError, check as check_data_dir};
 pub use self::open_files::raise_open_files;
 pub use self::private::{Narrowed, PrivateError, keep_private, narrow};
 pub use self::reload::Reload;
@@ -65,7 +66,7 @@ pub struct App {
     first_key: Option<FirstKey>,
     events: crate::log::Reader,
     steps: Steps,
-    _lock: File,
+    _lock: data_dir::Lock,
 }
 
 /// One token for each stage of the shutdown, in its order.

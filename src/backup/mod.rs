@@ -11,7 +11,7 @@ mod restore;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,14 @@ pub enum BackupError {
         dir: PathBuf,
         /// Which log.
         missing: &'static str,
+    },
+    /// One of the two directories lies within the other.
+    #[error("{} lies within {}: what becomes of one becomes of both; name a directory outside of it", inner.display(), outer.display())]
+    Within {
+        /// Where the copy should go.
+        inner: PathBuf,
+        /// Where it comes from.
+        outer: PathBuf,
     },
     /// Something is there already.
     #[error("{} is not empty", .0.display())]
@@ -109,10 +117,19 @@ impl Copied {
 
 /// Copies the data directory to `to`, which must be new or empty. Blocking.
 pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, BackupError> {
-    if let Some(missing) = LOGS.into_iter().find(|log| !data_dir.join(log).is_dir()) {
-        return Err(BackupError::NoData { dir: data_dir.to_owned(), missing });
+    for log in LOGS {
+        let path = data_dir.join(log);
+        match fs::metadata(&path) {
+            Ok(meta) if meta.is_dir() => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(BackupError::file(&path)(error));
+            }
+            Ok(_) | Err(_) => {
+                return Err(BackupError::NoData { dir: data_dir.to_owned(), missing: log });
+            }
+        }
     }
-    make_empty(to)?;
+    make_apart(to, data_dir)?;
     // Before the journal: a change that it has not seen told is told again, and recognised.
     copy_file(NOTICES, data_dir, to)?;
     let mut logs = Vec::new();
@@ -138,6 +155,25 @@ fn copy_file(name: &str, from: &Path, to: &Path) -> Result<(), BackupError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(BackupError::file(&path)(error)),
     }
+}
+
+/// An empty directory that does not lie within the other one: a backup in its data directory would be lost with it.
+fn make_apart(dir: &Path, from: &Path) -> Result<(), BackupError> {
+    let outer = fs::canonicalize(from).map_err(BackupError::file(from))?;
+    // What is there of the way to it; the rest is made.
+    let mut whole = PathBuf::new();
+    for part in std::path::absolute(dir).map_err(BackupError::file(dir))?.components() {
+        if part == Component::ParentDir {
+            whole.pop();
+        } else {
+            whole.push(part);
+        }
+    }
+    let there = whole.ancestors().find_map(|path| fs::canonicalize(path).ok());
+    if there.is_some_and(|there| there.starts_with(&outer)) {
+        return Err(BackupError::Within { inner: dir.to_owned(), outer: from.to_owned() });
+    }
+    make_empty(dir)
 }
 
 /// A directory that only its owner can enter, with nothing in it.

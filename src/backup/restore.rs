@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    BackupError, Copied, KEY_FILE, LOGS, MANIFEST, Manifest, NOTICES, VERSION, copy, copy_file, make_empty,
+    BackupError, Copied, KEY_FILE, LOGS, MANIFEST, Manifest, NOTICES, VERSION, copy, copy_file, make_apart,
     sync_dir,
 };
 use crate::disk::OsDisk;
@@ -31,7 +31,7 @@ pub async fn restore(from: &Path, data_dir: &Path, clock: &Clock) -> Result<Vec<
 
 fn copy_back(from: &Path, data_dir: &Path) -> Result<Vec<Copied>, BackupError> {
     let manifest = manifest(from)?;
-    make_empty(data_dir)?;
+    make_apart(data_dir, from)?;
     let mut copied = Vec::new();
     for log in LOGS {
         copy::log(&from.join(log), &data_dir.join(log))?;

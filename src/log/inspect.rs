@@ -2,6 +2,7 @@
 //!
 //! Opens files for reading only and never changes anything.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +81,17 @@ pub fn stat(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentStat>, ReadError> 
         .zip(ends)
         .map(|(&(first, bytes), end)| stat_segment(disk, dir, (first, bytes), end))
         .collect()
+}
+
+/// Whether the log in `dir` has anything beyond the heads of its segments, sound or not. A missing directory has nothing.
+pub fn has_records(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
+    let listed = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        listed => listed?,
+    };
+    Ok(listed.iter().any(|entry| {
+        matches!(names::parse(&entry.name), Some(Kind::Segment(_))) && entry.len > SEGMENT_HEADER as u64
+    }))
 }
 
 fn stat_segment(

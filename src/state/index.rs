@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::fs;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,14 @@ pub enum IndexError {
     /// What is in it does not add up.
     #[error("index is damaged: {0}")]
     Damaged(&'static str),
+}
+
+impl IndexError {
+    /// Whether all that is wrong is that the disk has no room.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let (Self::Io(error) | Self::Sled(sled::Error::Io(error))) = self else { return false };
+        matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    }
 }
 
 /// How far the journal has been applied.

@@ -68,6 +68,13 @@ pub enum OpenError {
     /// The stored settings are unreadable.
     #[error("the program's settings in the journal are unreadable")]
     Settings,
+    /// The index speaks of a journal that is not there.
+    #[error(
+        "{} holds nothing, but the index beside it knows of its records: all accounts, hooks and keys are gone. Put \
+         journal/ back, or restore a backup (switchhook restore), or name another data_dir to begin from nothing",
+        .0.display()
+    )]
+    JournalLost(PathBuf),
     /// The thread that opens files ended early.
     #[error("opening the state was interrupted")]
     Interrupted,
@@ -194,6 +201,11 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
     let index_dir = options.data_dir.join("state");
     let (index, documents, rebuilt) = match open_index(&index_dir, &journal.reader) {
         Ok((index, documents)) => (index, documents, None),
+        Err(Unusable::Foreign) if journal.reader.end() == 0 => {
+            return Err(OpenError::JournalLost(options.data_dir.join("journal")));
+        }
+        // Nothing is wrong with it, and another one would find no room either.
+        Err(Unusable::Index(error)) if error.is_disk_full() => return Err(error.into()),
         Err(reason) => {
             let reason = reason.to_string();
             let aside = set_aside(&index_dir, now_us)

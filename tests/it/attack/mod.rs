@@ -5,6 +5,7 @@
 
 mod bounds;
 mod configuration;
+mod directory;
 mod doors;
 mod files;
 mod identity;

@@ -1,0 +1,176 @@
+//! What a user of the machine, or a hasty operator, does to the data directory: before the first start, while the program
+//! runs, and between two starts.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::app::call_event;
+use crate::support::look::events_of;
+use crate::support::process::{Ended, Process, run};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The end of a program that is not to start over this directory.
+async fn refused(dir: &Path, words: &[&str]) {
+    let ended = Process::spawn_serve(dir, &[]).ended(WITHIN).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    for word in words.iter().copied().chain([dir.to_str().unwrap()]) {
+        assert!(last.contains(word), "{word}: {}", ended.stderr);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn a_mistyped_data_directory_keeps_its_permissions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, shared) = (dir.path().join("file"), dir.path().join("shared"));
+    fs::write(&file, "precious").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let page = shared.join("www/index.html");
+    fs::create_dir_all(page.parent().unwrap()).unwrap();
+    fs::write(&page, "<p>").unwrap();
+    for path in [&shared, page.parent().unwrap(), &page] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    refused(&file, &["is no directory"]).await;
+    assert_eq!((mode(&file), fs::read_to_string(&file).unwrap().as_str()), (0o644, "precious"));
+    refused(&shared, &["is no data directory", "'www'", "new or empty"]).await;
+    for path in [&shared, page.parent().unwrap(), &page] {
+        assert_eq!(mode(path), 0o755, "{}", path.display());
+    }
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 1, "nothing was made there");
+}
+
+#[tokio::test]
+async fn a_volume_s_root_and_a_directory_with_plain_files_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["lost+found", ".snapshot"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("README.md"), "a note").unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    process.api().await.publish(&events_of("call", 0..1)).await;
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_even_when_somebody_deleted_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Process::serve(dir.path(), &[]).await;
+    fs::remove_file(dir.path().join("LOCK")).unwrap();
+    refused(dir.path(), &["is in use by another process"]).await;
+    first.api().await.publish(&events_of("call", 0..1)).await;
+    drop(first);
+    Process::serve(dir.path(), &[]).await;
+}
+
+#[tokio::test]
+async fn a_pipe_or_a_link_in_place_of_the_lock_is_refused_and_neither_waited_for_nor_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("LOCK");
+    assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    refused(dir.path(), &["LOCK is no plain file"]).await;
+    fs::remove_file(&lock).unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    symlink(&elsewhere, &lock).unwrap();
+    refused(dir.path(), &["LOCK is no plain file"]).await;
+    assert!(!elsewhere.exists());
+}
+
+#[tokio::test]
+async fn a_log_is_not_kept_where_a_link_leads_to_a_directory_of_everybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, other) = (dir.path().join("data"), dir.path().join("other"));
+    for path in [&data, &other] {
+        fs::create_dir(path).unwrap();
+    }
+    symlink(&other, data.join("events")).unwrap();
+    fs::set_permissions(&other, Permissions::from_mode(0o777)).unwrap();
+    refused(&data, &["events leads to", "chmod go-w"]).await;
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+
+    fs::set_permissions(&other, Permissions::from_mode(0o755)).unwrap();
+    let process = Process::serve(&data, &[]).await;
+    process.api().await.publish(&events_of("call", 0..1)).await;
+    assert!(fs::read_dir(&other).unwrap().count() > 0, "a disk of its own for the events");
+}
+
+#[tokio::test]
+async fn an_event_is_not_acknowledged_into_a_file_that_was_deleted_beneath_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    api.publish(&events_of("call", 0..3)).await;
+    fs::remove_dir_all(dir.path().join("events")).unwrap();
+    let event = json!({"data": call_event("CHANNEL_CREATE", "lost", 9)});
+    // The connection may end with the process before an answer.
+    let answer = api.try_call("PUT", "/v2/account/events", Some(event)).await;
+    assert!(answer.as_ref().map_or(true, |answer| answer.status == 503), "{answer:?}");
+    let Ended { code, stderr, .. } = process.ended(WITHIN).await;
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.lines().last().unwrap().contains("deleted beneath the program"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_change_is_not_answered_when_its_journal_was_deleted_and_readiness_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    fs::remove_dir_all(dir.path().join("journal")).unwrap();
+    let hook = json!({"data": {"name": "lost", "hook": "all", "uri": "http://127.0.0.1:1/"}});
+    assert_eq!(api.own("PUT", "/webhooks", Some(hook)).await.status, 503);
+    let ready = api.call("GET", "/health/ready", None).await;
+    assert_eq!((ready.status, &ready.body["faults"][0]["what"]), (503, &json!("journal")), "{ready:?}");
+    // Deliveries need no change.
+    api.publish(&events_of("call", 0..3)).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_has_lost_its_journal_is_not_begun_from_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    api.hook(json!({"uri": "http://127.0.0.1:1/"})).await;
+    api.publish(&events_of("call", 0..3)).await;
+    process.kill();
+    let (journal, aside) = (dir.path().join("journal"), dir.path().join(".journal"));
+    fs::rename(&journal, &aside).unwrap();
+    refused(dir.path(), &["journal holds nothing", "switchhook restore"]).await;
+    fs::remove_dir_all(dir.path().join("state")).unwrap();
+    refused(dir.path(), &["journal holds nothing", "switchhook restore"]).await;
+
+    // Put back, it has everything.
+    drop(fs::remove_dir_all(&journal));
+    fs::rename(&aside, &journal).unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    let hooks = process.api().await.own("GET", "/webhooks", None).await;
+    assert_eq!(hooks.data().as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_backup_is_not_made_inside_of_what_it_saves() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    drop(Process::serve(&data, &[]).await);
+    let [from, to] = [&data, &copy].map(|path| path.to_str().unwrap().to_owned());
+    for inner in
+        [format!("{from}/backup"), format!("{from}/events/deep/er"), format!("{to}/../data/events/x")]
+    {
+        let ended = run(&["backup", &inner, "--data-dir", &from]).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("lies within"), "{ended:?}");
+    }
+    assert_eq!(run(&["backup", &to, "--data-dir", &from]).await.code, Some(0));
+    let ended = run(&["restore", &to, &format!("{to}/data")]).await;
+    assert!(ended.stderr.contains("lies within"), "{ended:?}");
+    assert!(!data.join("backup").exists() && !copy.join("data").exists());
+}
