@@ -5,71 +5,11 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::Config;
+use super::error::{ConfigError, rule};
 
 /// The defaults, and their documentation.
-const DEFAULTS: &str = include_str!("../../config/switchhook.toml");
+pub(super) const DEFAULTS: &str = include_str!("../../config/switchhook.toml");
 const PREFIX: &str = "SWITCHHOOK__";
-
-/// A configuration that cannot be used: one line that says what and what would be right.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("config file {}: {error}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A source is not valid TOML.
-    #[error("{origin}: {message}")]
-    Syntax {
-        /// Which source.
-        origin: String,
-        /// Where and what.
-        message: String,
-    },
-    /// A key is not known.
-    #[error("{origin}: unknown key '{key}'; config/switchhook.toml lists every key")]
-    UnknownKey {
-        /// Which source.
-        origin: String,
-        /// The whole key.
-        key: String,
-    },
-    /// A value has the wrong type.
-    #[error("{key}: {message}")]
-    Type {
-        /// The whole key.
-        key: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A value is out of its range, or does not fit another.
-    #[error("{key} = {value}: {rule}")]
-    Value {
-        /// The whole key.
-        key: &'static str,
-        /// As given.
-        value: String,
-        /// What would be right.
-        rule: String,
-    },
-}
-
-impl ConfigError {
-    /// What is wrong, for the log: no value of a key belongs there.
-    #[must_use]
-    pub fn without_value(&self) -> String {
-        match self {
-            Self::Value { key, rule, .. } => format!("{key}: {rule}"),
-            Self::Type { key, .. } => {
-                format!("{key}: has a value of another type than in config/switchhook.toml")
-            }
-            Self::File { .. } | Self::Syntax { .. } | Self::UnknownKey { .. } => self.to_string(),
-        }
-    }
-}
 
 /// What lies over the defaults.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +40,7 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
         let key = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase().replace("__", ".");
         set(&mut table, &key, value, &format!("environment variable {name}"))?;
     }
+    no_near_miss(&overlay.env)?;
     for setting in &overlay.set {
         let origin = format!("--set {}", setting.split('=').next().unwrap_or(""));
         let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Syntax {
@@ -113,7 +54,24 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
+/// Refuses a variable that would be a key's but for an underscore. Others that begin like ours are left alone: Kubernetes
+/// makes some for every service (`SWITCHHOOK_PORT`).
+fn no_near_miss(env: &[(String, String)]) -> Result<(), ConfigError> {
+    let variable = |key: &String| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"));
+    let plain = |name: &str| name.to_uppercase().replace("__", "_");
+    let ours: Vec<String> = Config::keys().iter().map(variable).collect();
+    for (name, _) in env.iter().filter(|(name, _)| name.to_uppercase().starts_with("SWITCHHOOK_")) {
+        if name.starts_with(PREFIX) {
+            continue;
+        }
+        if let Some(right) = ours.iter().find(|right| plain(right) == plain(name)) {
+            return Err(ConfigError::Variable { name: name.clone(), right: right.clone() });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
     text.parse::<Table>().map_err(|error| {
         // The line itself is not shown: it may hold a secret.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -187,9 +145,9 @@ fn set(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<(), Con
 /// Types are checked section by section, so that an error can name its key.
 fn typed(table: &Table) -> Result<Config, ConfigError> {
     Value::Table(table.clone()).try_into::<Config>().map_err(|whole| {
-        let culprit = culprit(table);
-        let message = whole.to_string().lines().next().unwrap_or_default().trim().to_owned();
-        ConfigError::Type { key: culprit.unwrap_or_else(|| "configuration".to_owned()), message }
+        let key = culprit(table).unwrap_or_else(|| "configuration".to_owned());
+        let rule = rule(&key, whole.message());
+        ConfigError::Type { key, rule }
     })
 }
 
@@ -238,78 +196,5 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(settings: &[&str]) -> Result<Config, String> {
-        let set = settings.iter().map(|s| (*s).to_owned()).collect();
-        load(&Overlay { set, ..Overlay::default() }).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn the_compiled_in_defaults_are_valid() {
-        assert_eq!(Config::default().http.listen.port(), 8000);
-        assert!(Config::default().amqp.uri.is_none());
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_by_name() {
-        let error = with(&["delivery.max_inflight=3"]).unwrap_err();
-        assert!(error.contains("unknown key 'delivery.max_inflight'"), "{error}");
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_type_is_refused_with_its_key() {
-        for more in ["retry.max_ms=1000", "retry.max_ms=soon"] {
-            let error = with(&["delivery.max_in_flight=many", more]).unwrap_err();
-            assert!(error.starts_with("delivery.max_in_flight"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_value_out_of_range_is_refused_with_its_range() {
-        let error = with(&["retry.initial_ms=5000", "retry.max_ms=100"]).unwrap_err();
-        assert!(error.starts_with("retry.max_ms = 100"), "{error}");
-    }
-
-    #[test]
-    fn the_environment_overlays_and_the_command_line_comes_last() {
-        let env = vec![
-            ("SWITCHHOOK__DELIVERY__MAX_IN_FLIGHT".to_owned(), "77".to_owned()),
-            ("SWITCHHOOK__AMQP__QUEUE".to_owned(), "5".to_owned()),
-            ("UNRELATED".to_owned(), "x".to_owned()),
-        ];
-        let set =
-            vec!["delivery.allow_addresses=[\"10.0.0.0/8\"]".to_owned(), "amqp.uri=amqp://a".to_owned()];
-        let config = load(&Overlay { env, set, file: None }).unwrap();
-        assert_eq!((config.delivery.max_in_flight, config.amqp.queue.as_str()), (77, "5"));
-        assert_eq!(config.delivery.allow_addresses.len(), 1);
-    }
-
-    #[test]
-    fn for_the_log_an_error_names_key_and_rule_without_the_value() {
-        let told = |setting: &str| {
-            let overlay = Overlay { set: vec![setting.to_owned()], ..Overlay::default() };
-            load(&overlay).unwrap_err().without_value()
-        };
-        assert_eq!(told("retry.initial_ms=0"), "retry.initial_ms: must be between 1 and 86400000");
-        assert_eq!(
-            told("retry.initial_ms=soon"),
-            "retry.initial_ms: has a value of another type than in config/switchhook.toml"
-        );
-        assert!(told("retry.initial=77").contains("unknown key 'retry.initial'"));
-    }
-
-    #[test]
-    fn a_file_that_is_no_toml_is_refused_by_its_line_which_is_not_shown() {
-        let error = parse("[metrics]\ntoken = \"secret\n", "config file x").unwrap_err().to_string();
-        assert!(error.starts_with("config file x: line 2: ") && !error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn a_secret_prints_as_stars() {
-        let config =
-            with(&["auth.master_api_key=0000000000000000000000000000000000000000000000000000000000000000"]);
-        assert!(!format!("{config:?}").contains("0000000000"));
-    }
-}
+#[path = "load_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@
 //! A running program takes some keys from a configuration that is read anew (`reload`).
 
 mod check;
+mod error;
 mod load;
 mod reload;
 
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-pub use load::{ConfigError, Overlay, load};
+pub use error::ConfigError;
+pub use load::{Overlay, load};
 pub use reload::{Difference, RELOADABLE};
 
 macro_rules! config {

@@ -69,7 +69,7 @@ pub use stand_in::{
     enabling_answer, websockets_answer,
 };
 pub use topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
-pub use uri::{RequestUri, UnusableUri, uri_is_acceptable, why_unusable};
+pub use uri::{RequestUri, UnusableUri, uri_is_acceptable, why_refused};
 pub use validate::{FieldErrors, Rules, validate_hook};
 pub use wire::{WireRequest, wire_request};
 

@@ -178,10 +178,7 @@ proptest! {
         let _account = database_account(&text);
         let _decoded = decode_segment(&text);
         let _acceptable = uri_is_acceptable(&text, &[]);
-        let with_scheme = format!("http://{text}");
-        if uri_is_acceptable(&with_scheme, &[]) {
-            prop_assert_eq!(why_unusable(&with_scheme), None);
-        }
+        let _refused = why_refused(&format!("http://{text}"), &[]);
     }
 
     #[test]

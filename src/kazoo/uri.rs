@@ -32,6 +32,11 @@ pub enum UnusableUri {
          {LONGEST_NAME} in total"
     )]
     HostName,
+    /// A loopback, private or other special address.
+    #[error(
+        "nothing is delivered to loopback, private and other special addresses unless delivery.allow_addresses opens them"
+    )]
+    Forbidden,
     /// Nothing can listen on port 0.
     #[error("port 0 cannot be connected to")]
     Port,
@@ -96,31 +101,31 @@ fn can_be_looked_up(name: &str) -> bool {
 /// other than `localhost`, or an address that may be reached. `localhost` needs an allowed loopback address.
 #[must_use]
 pub fn uri_is_acceptable(uri: &str, allow: &[IpNet]) -> bool {
+    why_refused(uri, allow).is_none()
+}
+
+/// Why no hook may have this URI, if that is so.
+#[must_use]
+pub fn why_refused(uri: &str, allow: &[IpNet]) -> Option<UnusableUri> {
     let Some(rest) = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://")) else {
-        return false;
+        return Some(UnusableUri::NoUrl);
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     // URL parsers mend these silently and in different ways: none of them belongs into a URI
     if authority.is_empty() || authority.contains(['\\', ' ']) || uri.chars().any(char::is_control) {
-        return false;
+        return Some(UnusableUri::NoUrl);
     }
-    let Ok(usable) = usable(uri) else { return false };
-    match usable.url.host() {
-        None => false,
+    let usable = match Url::parse(uri).map_err(|_| UnusableUri::NoUrl).and_then(RequestUri::new) {
+        Ok(usable) => usable,
+        Err(why) => return Some(why),
+    };
+    let is_allowed = match usable.url.host() {
+        None => return Some(UnusableUri::NoUrl),
         Some(Host::Ipv4(ip)) => !forbidden(IpAddr::V4(ip), allow),
         Some(Host::Ipv6(ip)) => !forbidden(IpAddr::V6(ip), allow),
         Some(Host::Domain(name)) => name_is_acceptable(name, allow),
-    }
-}
-
-/// Why no request can ever be made to this URI, if that is so.
-#[must_use]
-pub fn why_unusable(uri: &str) -> Option<UnusableUri> {
-    usable(uri).err()
-}
-
-fn usable(uri: &str) -> Result<RequestUri, UnusableUri> {
-    Url::parse(uri).map_err(|_| UnusableUri::NoUrl).and_then(RequestUri::new)
+    };
+    (!is_allowed).then_some(UnusableUri::Forbidden)
 }
 
 fn name_is_acceptable(name: &str, allow: &[IpNet]) -> bool {

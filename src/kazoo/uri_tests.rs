@@ -78,8 +78,10 @@ fn a_uri_to_which_no_request_can_be_made_is_refused_with_its_reason() {
         (format!("http://receiver.example/{}", "a".repeat(LONGEST_URI)), UnusableUri::TooLong),
         (format!("http://receiver.example/?{}", "\u{fc}".repeat(LONGEST_URI / 6)), UnusableUri::TooLong),
         ("ftp://receiver.example/".to_owned(), UnusableUri::NoUrl),
+        ("http://localhost:9000/".to_owned(), UnusableUri::Forbidden),
+        ("http://10.0.0.1/".to_owned(), UnusableUri::Forbidden),
     ] {
-        assert_eq!(why_unusable(&uri), Some(why), "{uri:.80}");
+        assert_eq!(why_refused(&uri, &[]), Some(why), "{uri:.80}");
         assert!(!uri_is_acceptable(&uri, &[]), "{uri:.80}");
     }
     for uri in [

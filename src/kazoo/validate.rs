@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::definitions::required_modifiers;
 use super::lenient::{flag, integer, round};
-use super::{Object, UnusableUri, extensions, hook_ids, uri_is_acceptable, why_unusable};
+use super::{Object, UnusableUri, extensions, hook_ids, why_refused};
 use crate::model::Family;
 
 /// Errors by field: `{"field": {"rule": {"message", "target", "value"}}}`; nested fields joined by dots.
@@ -57,11 +57,11 @@ pub fn validate_hook(input: &Object, rules: &Rules<'_>) -> Result<Object, FieldE
 fn check_uri(check: &mut Check, allow: &[IpNet]) {
     let uri = check.doc.get("uri").cloned().unwrap_or_default();
     let text = uri.as_str().unwrap_or_default();
-    if !uri_is_acceptable(text, allow) {
+    if let Some(why) = why_refused(text, allow) {
         let mut details = Object::new();
         details.insert("message".to_owned(), "invalid client URL".into());
-        // What KAZOO refuses, it refuses without a cause.
-        if let Some(why) = why_unusable(text).filter(|why| *why != UnusableUri::NoUrl) {
+        // What is no URL at all needs no cause, and has none at KAZOO.
+        if why != UnusableUri::NoUrl {
             details.insert("cause".to_owned(), why.to_string().into());
         }
         details.insert("value".to_owned(), uri);

@@ -111,7 +111,7 @@ fn each_wrong_value_has_kazoos_error() {
         (
             "uri",
             json!("http://10.0.0.1/"),
-            json!({"error": {"message": "invalid client URL", "value": "http://10.0.0.1/"}}),
+            json!({"error": {"message": "invalid client URL", "cause": UnusableUri::Forbidden.to_string(), "value": "http://10.0.0.1/"}}),
         ),
     ] {
         only_error(field, &given, error);

@@ -58,7 +58,8 @@ async fn every_error_of_a_hook_is_named_with_kazoos_texts() {
     let refused = test.call("PUT", &path, data).await;
     let expected = json!({
         "name": {"required": {"message": "Field is required but missing", "value": "name"}},
-        "uri": {"error": {"message": "invalid client URL", "value": "https://localhost:345/webhook"}},
+        "uri": {"error": {"message": "invalid client URL", "cause": "nothing is delivered to loopback, private and other special addresses unless delivery.allow_addresses opens them",
+            "value": "https://localhost:345/webhook"}},
         "http_verb": {"enum": {"message": "Value not found in enumerated list of values",
             "target": ["get", "post", "put"], "value": "patch"}},
         "retries": {"maximum": {"message": "Value must be at most 4", "target": 4, "value": 9}},

@@ -1,0 +1,127 @@
+//! Why a configuration cannot be used: each refusal names the key and what would be right, and never shows a value that
+//! may be a secret.
+
+use std::path::PathBuf;
+
+use toml::Value;
+
+use super::Config;
+use super::load::{DEFAULTS, parse};
+
+/// A configuration that cannot be used: one line that says what and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("config file {}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A source is not valid TOML.
+    #[error("{origin}: {message}")]
+    Syntax {
+        /// Which source.
+        origin: String,
+        /// Where and what.
+        message: String,
+    },
+    /// A key is not known.
+    #[error("{origin}: unknown key '{key}'; {}", hint(key))]
+    UnknownKey {
+        /// Which source.
+        origin: String,
+        /// The whole key.
+        key: String,
+    },
+    /// An environment variable that nobody reads looks like one of ours.
+    #[error("environment variable {name}: is not read; did you mean {right}?")]
+    Variable {
+        /// As given.
+        name: String,
+        /// With both underscores wherever they belong.
+        right: String,
+    },
+    /// A value has the wrong type.
+    #[error("{key}: {rule}")]
+    Type {
+        /// The whole key.
+        key: String,
+        /// What would be right. Never the value: it may be a secret.
+        rule: String,
+    },
+    /// A value is out of its range, or does not fit another.
+    #[error("{key} = {value}: {rule}")]
+    Value {
+        /// The whole key.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What would be right.
+        rule: String,
+    },
+}
+
+impl ConfigError {
+    /// What is wrong, for the log: no value of a key belongs there.
+    #[must_use]
+    pub fn without_value(&self) -> String {
+        match self {
+            Self::Value { key, rule, .. } => format!("{key}: {rule}"),
+            Self::File { .. }
+            | Self::Syntax { .. }
+            | Self::UnknownKey { .. }
+            | Self::Variable { .. }
+            | Self::Type { .. } => self.to_string(),
+        }
+    }
+}
+
+/// The known key that somebody may have meant.
+fn hint(key: &str) -> String {
+    const ALIKE: f64 = 0.88;
+    let keys = Config::keys();
+    let likeness = |known: &String| strsim::jaro_winkler(known, key);
+    // The right name in the wrong section, or in none.
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let elsewhere = keys.iter().find(|known| known.rsplit('.').next() == Some(name));
+    let near = keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match elsewhere.or_else(|| near.filter(|known| likeness(known) > ALIKE)) {
+        Some(known) => format!("did you mean {known}? (config/switchhook.toml lists every key)"),
+        None => "config/switchhook.toml lists every key".to_owned(),
+    }
+}
+
+/// What a key's value must be. `found` is what the parser says of the value that was given.
+pub(super) fn rule(key: &str, found: &str) -> String {
+    let defaults = parse(DEFAULTS, "defaults").unwrap_or_default();
+    let default = match key.split_once('.') {
+        Some((section, name)) => defaults.get(section).and_then(|section| section.get(name)),
+        None => defaults.get(key),
+    };
+    // A list of the words that it may be.
+    if let Some((_, words)) = found.split_once(", expected").filter(|_| found.starts_with("unknown variant"))
+    {
+        return format!("must be{}", words.replace('`', ""));
+    }
+    match (key, default) {
+        ("http.listen" | "websocket.listen", Some(default)) => {
+            format!("must be an IP address with a port, such as {default}")
+        }
+        ("delivery.nameservers", _) => {
+            r#"must be a list of IP addresses with ports, such as ["10.0.0.53:53"]"#.to_owned()
+        }
+        (_, Some(Value::Array(_))) => {
+            r#"must be a list of address ranges (CIDRs), such as ["10.1.2.0/24"]; one address is 10.1.2.3/32"#
+                .to_owned()
+        }
+        (_, Some(Value::Integer(default))) => {
+            let most = if found.ends_with("u16") { format!("to {}", u16::MAX) } else { "on".to_owned() };
+            format!("must be a whole number from 0 {most}, such as {default}")
+        }
+        (_, Some(Value::Boolean(_))) => "must be true or false".to_owned(),
+        (_, Some(Value::Table(_))) => format!("must be a section: [{key}], with its keys below"),
+        _ => "must be a text, in quotes in a file".to_owned(),
+    }
+}
