@@ -93,6 +93,8 @@ fn of_causes(error: &(dyn Error + 'static), unread: Option<&[u8]>) -> AttemptRes
             }
         }
         if let Some(error) = cause.downcast_ref::<io::Error>()
+            // TLS says it better, and is the next cause.
+            && !error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<TlsError>)
             && let Some(result) = of_system(error, unread.is_none())
         {
             return result;

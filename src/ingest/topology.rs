@@ -52,7 +52,7 @@ pub(super) async fn open(
             // A queue keeps the properties that it was made with, and deleting it loses what it holds.
             let channel = self::channel(connection).await?;
             let waiting = declare_queue(&channel, queue, FieldTable::default(), true).await?;
-            let notice = unlike(queue, bounds);
+            let notice = unlike(queue, bounds, &error);
             tracing::warn!(queue, notice, "the queue is used as it is");
             (channel, waiting, Some(notice))
         }
@@ -99,7 +99,14 @@ pub(super) fn arguments(bounds: QueueBounds) -> FieldTable {
 }
 
 /// What to do about a queue that was made with other arguments. A policy bounds it where it stands.
-fn unlike(queue: &str, bounds: QueueBounds) -> String {
+fn unlike(queue: &str, bounds: QueueBounds, mismatch: &SetupError) -> String {
+    // So the broker names the first property that differs.
+    if mismatch.to_string().contains("arg 'durable'") {
+        return format!(
+            "the queue '{queue}' is not durable: when the broker stops, the queue and all that it holds are gone; once \
+             it is empty, stop Switchhook, delete the queue (rabbitmqctl delete_queue {queue}) and start again"
+        );
+    }
     let QueueBounds { bytes, messages } = bounds;
     let mut policy = serde_json::json!({"overflow": "drop-head", "queue-mode": "lazy"});
     for (name, limit) in [("max-length-bytes", bytes), ("max-length", messages)] {

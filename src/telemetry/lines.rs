@@ -1,17 +1,24 @@
 //! Log lines on their way out: through a bounded buffer to one thread that writes them, so that no other thread ever
 //! waits for the reader of the log lines.
 //!
+//! One place in the code writes only so many in a while (`ration`); what is withheld is told as a number. Whoever asks for
+//! debug lines gets all of those.
+//!
 //! When nobody reads, lines are dropped and counted, and a line says how many were lost. tracing-appender does most of
 //! this, but complains on stderr when the program ends while stderr takes nothing, and waits for it for ever.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tracing::callsite::Identifier;
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::ration::{PERIOD_US, Ration};
 use crate::config::LogFormat;
 use crate::model::{Clock, iso8601};
 
@@ -35,11 +42,61 @@ struct Counts {
     lost: AtomicU64,
 }
 
+/// What each place in the code has written lately.
+#[derive(Debug)]
+struct Places {
+    clock: Clock,
+    /// As many as there are places.
+    by_place: Mutex<HashMap<Identifier, Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Module and line.
+    name: String,
+    ration: Ration,
+}
+
+impl Places {
+    fn may_write(&self, meta: &Metadata<'_>) -> bool {
+        if *meta.level() > Level::INFO {
+            return true;
+        }
+        let mut places = self.by_place.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = places.entry(meta.callsite()).or_insert_with(|| Place {
+            name: format!("{}:{}", meta.target(), meta.line().unwrap_or_default()),
+            ration: Ration::default(),
+        });
+        place.ration.take(self.clock.now_us())
+    }
+}
+
 /// Takes lines and never waits; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     to: SyncSender<Message>,
     counts: Arc<Counts>,
+    places: Arc<Places>,
+}
+
+/// A line's way out, or into nothing.
+#[derive(Debug)]
+pub(super) struct Line {
+    lines: Lines,
+    is_withheld: bool,
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !self.is_withheld {
+            self.lines.take(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Lines {
@@ -51,9 +108,17 @@ impl Lines {
     ) -> io::Result<Self> {
         let (to, lines) = sync_channel(LINES);
         let counts = Arc::<Counts>::default();
-        let writer = Writer { lines, counts: Arc::clone(&counts), out, format, clock };
+        let places = Arc::new(Places { clock, by_place: Mutex::default() });
+        let writer = Writer {
+            lines,
+            counts: Arc::clone(&counts),
+            places: Arc::clone(&places),
+            out,
+            format,
+            told_us: 0,
+        };
         std::thread::Builder::new().name("log-lines".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { to, counts })
+        Ok(Self { to, counts, places })
     }
 
     /// Waits until everything up to now is written: for `within` at most until there is room to ask for it, and for
@@ -94,10 +159,14 @@ impl Write for Lines {
 }
 
 impl MakeWriter<'_> for Lines {
-    type Writer = Self;
+    type Writer = Line;
 
-    fn make_writer(&self) -> Self {
-        self.clone()
+    fn make_writer(&self) -> Line {
+        Line { lines: self.clone(), is_withheld: false }
+    }
+
+    fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
+        Line { lines: self.clone(), is_withheld: !self.places.may_write(meta) }
     }
 }
 
@@ -105,46 +174,70 @@ impl MakeWriter<'_> for Lines {
 struct Writer<W> {
     lines: Receiver<Message>,
     counts: Arc<Counts>,
+    places: Arc<Places>,
     out: W,
     format: LogFormat,
-    clock: Clock,
+    /// When it looked for lines that were withheld.
+    told_us: u64,
 }
 
 impl<W: Write> Writer<W> {
     fn run(mut self) {
-        while let Ok(message) = self.lines.recv() {
-            let Message::Line(line) = message else {
-                self.tell_lost();
-                if let Message::Flush(done) = message {
+        loop {
+            match self.lines.recv_timeout(Duration::from_micros(PERIOD_US)) {
+                Ok(Message::Line(line)) => {
+                    // A terminal that was closed, or a pipe without a reader, must not end anything.
+                    drop(self.out.write_all(&line).and_then(|()| self.out.flush()));
+                    self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                    self.tell_lost();
+                    self.tell_withheld(false);
+                }
+                Ok(Message::Flush(done)) => {
+                    self.tell_lost();
+                    self.tell_withheld(true);
                     let _asked = done.send(());
                 }
-                continue;
-            };
-            // A terminal that was closed, or a pipe without a reader, must not end anything.
-            drop(self.out.write_all(&line).and_then(|()| self.out.flush()));
-            self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-            self.tell_lost();
+                Err(RecvTimeoutError::Timeout) => self.tell_withheld(false),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 
     fn tell_lost(&mut self) {
         let lost = self.counts.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let time = iso8601(self.clock.now_us());
-            drop(writeln!(self.out, "{}", line_of_loss(self.format, &time, lost)));
+            self.tell("log lines were lost here: nobody read them in time", "lost", lost);
         }
     }
-}
 
-fn line_of_loss(format: LogFormat, time: &str, lost: u64) -> String {
-    let message = "log lines were lost here: nobody read them in time";
-    match format {
-        LogFormat::Text => format!("{time}  WARN {}: {message} lost={lost}", module_path!()),
-        LogFormat::Json => serde_json::json!({
-            "timestamp": time, "level": "WARN", "fields": {"message": message, "lost": lost},
-            "target": module_path!(),
-        })
-        .to_string(),
+    /// Once a period, or `at_once`.
+    fn tell_withheld(&mut self, at_once: bool) {
+        let now_us = self.places.clock.now_us();
+        if !at_once && now_us.abs_diff(self.told_us) < PERIOD_US {
+            return;
+        }
+        self.told_us = now_us;
+        let withheld: Vec<(String, u64)> = {
+            let mut places = self.places.by_place.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = places.values_mut().map(|place| (place.name.clone(), place.ration.withheld()));
+            told.filter(|(_, withheld)| *withheld > 0).collect()
+        };
+        for (place, withheld) in withheld {
+            self.tell(&format!("more log lines like those of {place} were left out"), "withheld", withheld);
+        }
+    }
+
+    fn tell(&mut self, message: &str, name: &str, number: u64) {
+        let time = iso8601(self.places.clock.now_us());
+        let line = match self.format {
+            LogFormat::Text => format!("{time}  WARN {}: {message} {name}={number}", module_path!()),
+            LogFormat::Json => serde_json::json!({
+                "timestamp": time, "level": "WARN", "fields": {"message": message, name: number},
+                "target": module_path!(),
+            })
+            .to_string(),
+        };
+        drop(writeln!(self.out, "{line}"));
     }
 }
 
@@ -187,6 +280,30 @@ mod tests {
         assert_eq!(written + told.sum::<usize>(), given);
         assert!((LINES..given).contains(&written), "{written}");
         assert_eq!(lines.counts.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_flood_of_lines_from_one_place_is_cut_short_and_counted_and_hides_no_other_place() {
+        let pipe = Pipe::default();
+        let lines = Lines::start(pipe.clone(), LogFormat::Text, Clock::system()).unwrap();
+        let logging =
+            tracing_subscriber::fmt().with_writer(lines.clone()).with_max_level(Level::DEBUG).finish();
+        tracing::subscriber::with_default(logging, || {
+            for n in 0..3000 {
+                tracing::warn!(n, "an outsider's doing");
+            }
+            tracing::info!("another place");
+            for n in 0..1000 {
+                tracing::debug!(n, "asked for");
+            }
+        });
+        Lines::flush(&lines, Duration::from_secs(60));
+        let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        let written = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        let told = text.lines().filter_map(|line| line.split("withheld=").nth(1)?.parse::<usize>().ok());
+        assert!(written("outsider") <= 600, "{}", written("outsider"));
+        assert_eq!(written("outsider") + told.sum::<usize>(), 3000);
+        assert_eq!((written("another place"), written("asked for")), (1, 1000));
     }
 
     #[test]

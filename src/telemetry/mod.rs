@@ -3,6 +3,7 @@
 
 mod lines;
 mod otlp;
+mod ration;
 
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;

@@ -11,8 +11,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::support::app::call_event;
 use crate::support::look::{LONG, attempts_when};
@@ -28,13 +29,23 @@ struct Terminator {
 }
 
 async fn terminator(receiver: SocketAddr) -> Terminator {
+    terminator_for(receiver, false).await
+}
+
+/// `asks`: for a certificate of the client, which none has.
+async fn terminator_for(receiver: SocketAddr, asks: bool) -> Terminator {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
+    let config = if asks {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(cert.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(trusted)).build().unwrap();
+        ServerConfig::builder().with_client_cert_verifier(verifier)
+    } else {
+        ServerConfig::builder().with_no_client_auth()
+    };
+    let config = config.with_single_cert(vec![cert.der().clone()], key).unwrap();
     let (acceptor, stop) = (TlsAcceptor::from(Arc::new(config)), Stop::new());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, connections) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
@@ -102,4 +113,18 @@ async fn a_certificate_that_nobody_vouches_for_or_of_another_name_fails_the_atte
         assert_eq!(row["client_error"], error, "{row}");
     }
     assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_client_certificate_is_told_as_that() {
+    let receiver = Receiver::start().await;
+    let tls = terminator_for(receiver.address(), true).await;
+    let (_dir, process) = trusting(&tls).await;
+    let api = process.api().await;
+    let hook = api.hook(json!({"uri": format!("https://localhost:{}/", tls.address.port())})).await;
+    api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    let rows = attempts_when(&api, &hook, 1).await;
+    let row = rows.last().unwrap();
+    let said = (&row["client_error"], &row["client_error_detail"]);
+    assert_eq!(said, (&json!("failed_connect: tls"), &json!("receiver asks for a client certificate")));
 }
