@@ -175,12 +175,11 @@ impl App {
         let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
         let mut broker = Broker::new(&config, &ingest, &clock)?;
-        let retention = retention(&config, &events, &ledger, &clock);
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let channels = channels(&config, &broker, &ingest, &state);
         let live = live::build(&config, (&state, &auth, channels.clone()), &events.reader, &clock, &tasks)?;
         broker.stand_in(&config, &state, live.handle.sessions());
-        let reloaded = middle.reloaded(retention);
+        let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock));
         let ports = ports(Meeting {
             config: &config,
             broker: &broker,

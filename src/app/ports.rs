@@ -13,7 +13,7 @@ use crate::delivery::Tester;
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
-use crate::ingest::{Ingest, KeyError, Prepared, RequestKey, SubmitError};
+use crate::ingest::{FromHttp, Ingest, KeyError, Prepared, RequestKey, SubmitError};
 use crate::kazoo::Command;
 use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::{ReadError, Reader};
@@ -225,7 +225,8 @@ impl EventsPort {
             .enumerate()
             .map(|(index, event)| {
                 let handed_in = handed_in.filter(|_| index == 0);
-                self.ingest.prepare_http(index, event.body, event.account, event.trace, handed_in)
+                let NewEvent { account, body, trace } = event;
+                self.ingest.prepare_http(FromHttp { index, body, default: account, trace, handed_in })
             })
             .collect();
         let mut owners: Vec<_> = prepared.iter().flatten().filter_map(Prepared::account).collect();

@@ -80,7 +80,7 @@ fn request_key(
         }
         return Ok(Some(RequestKey { account, key: format!("key:{key}") }));
     }
-    match call.request.query("idempotency").as_deref() {
+    match call.request.query("idempotency") {
         None => Ok(None),
         Some("msg_id") => {
             let [body] = bodies else {

@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 
 use super::counts::Counts;
 use super::keys::Requests;
-use super::prepare::{self, Incoming, NotUnderstood, Prepared};
+use super::prepare::{self, FromHttp, Incoming, NotUnderstood, Prepared};
 use super::window::Window;
 use crate::kazoo::Facts;
 use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
-use crate::model::{AccountId, Clock, Event, HandedIn, Source, TraceContext};
+use crate::model::{AccountId, Clock, Event, Source};
 
 /// KAZOO's category of what happens to a call leg; its events' subject is the call.
 const CALL_EVENT: &str = "call_event";
@@ -196,32 +196,16 @@ impl Ingest {
         }
     }
 
-    /// Makes an event of an HTTP client ready: `index` is its place in the request. An event that names no
-    /// account belongs to `default`; whether the caller may use the one it names is for the caller to check
-    /// ([`Prepared::account`]).
-    pub fn prepare_http(
-        &self,
-        index: usize,
-        body: Bytes,
-        default: AccountId,
-        trace: Option<TraceContext>,
-        handed_in: Option<HandedIn<'_>>,
-    ) -> Result<Prepared, SubmitError> {
-        let (bytes, max) = (body.len(), self.0.max_event_bytes);
+    /// Makes an event of an HTTP client ready. Whether the caller may use the account that it names is for the caller
+    /// to check ([`Prepared::account`]).
+    pub fn prepare_http(&self, event: FromHttp<'_>) -> Result<Prepared, SubmitError> {
+        let FromHttp { index, default, handed_in, .. } = event;
+        let (bytes, max) = (event.body.len(), self.0.max_event_bytes);
         if bytes > max {
             self.0.counts.http_refused.one();
             return Err(SubmitError::TooLarge { index, bytes, max });
         }
-        let incoming = Incoming {
-            source: Source::Http,
-            exchange: String::new(),
-            routing_key: String::new(),
-            trace,
-            content_type: None,
-            gzip: false,
-            redelivered: false,
-            body,
-        };
+        let incoming = event.into_incoming();
         let understood = prepare::understand(&incoming, max)
             .inspect_err(|_| self.0.counts.http_refused.one())
             .map_err(|why| SubmitError::NotUnderstood { index, reason: why.reason })?;
@@ -250,7 +234,7 @@ impl Ingest {
     pub async fn submit(&self, bodies: Vec<Bytes>, default: AccountId) -> Result<Range<u64>, SubmitError> {
         let bodies = bodies.into_iter().enumerate();
         let prepared: Result<Vec<_>, _> =
-            bodies.map(|(at, body)| self.prepare_http(at, body, default, None, None)).collect();
+            bodies.map(|(index, body)| self.prepare_http(FromHttp::new(index, body, default))).collect();
         self.append(prepared?).await
     }
 

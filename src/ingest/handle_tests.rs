@@ -108,10 +108,11 @@ async fn an_http_client_neither_learns_nor_claims_the_account_of_a_call() {
     let created = from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), false);
     assert_eq!(ingest.prepare(&created).account(), Some(OURS));
     let nameless =
-        ingest.prepare_http(0, body("CHANNEL_DESTROY", "c1", "m", None), THEIRS, None, None).unwrap();
+        ingest.prepare_http(FromHttp::new(0, body("CHANNEL_DESTROY", "c1", "m", None), THEIRS)).unwrap();
     assert_eq!(nameless.account(), Some(THEIRS));
-    let claimed =
-        ingest.prepare_http(0, body("CHANNEL_CREATE", "c1", "m", Some(THEIRS)), THEIRS, None, None).unwrap();
+    let claimed = ingest
+        .prepare_http(FromHttp::new(0, body("CHANNEL_CREATE", "c1", "m", Some(THEIRS)), THEIRS))
+        .unwrap();
     assert_eq!(claimed.account(), Some(THEIRS));
     let destroyed = from_broker(body("CHANNEL_DESTROY", "c1", "m2", None), false);
     assert_eq!(ingest.prepare(&destroyed).account(), Some(OURS));
@@ -133,7 +134,7 @@ async fn whose_a_call_is_stays_certain_until_it_ends_or_another_account_claims_i
     ] {
         log_it(&ingest, ingest.prepare(&event(name, call, account))).await;
     }
-    ingest.prepare_http(0, body("CHANNEL_CREATE", "up", "m", Some(THEIRS)), THEIRS, None, None).unwrap();
+    ingest.prepare_http(FromHttp::new(0, body("CHANNEL_CREATE", "up", "m", Some(THEIRS)), THEIRS)).unwrap();
     for ingest in [&ingest, &store.ingest(&Options::default())] {
         assert_eq!(ingest.call("up"), Some(KnownCall { account: OURS, certain: true }));
         assert!(!ingest.call("over").unwrap().certain);

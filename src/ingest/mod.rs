@@ -20,6 +20,6 @@ pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
 pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError};
 pub use keys::{KeyError, RequestKey, Requests};
-pub use prepare::{Incoming, Prepared, RECORD_OVERHEAD};
+pub use prepare::{FromHttp, Incoming, Prepared, RECORD_OVERHEAD};
 pub use renew::{Renewal, renew};
 pub use topology::{QueueBounds, Removal, remove};

@@ -40,6 +40,42 @@ pub struct Incoming {
     pub body: Bytes,
 }
 
+/// An event of an HTTP client.
+#[derive(Debug, Clone)]
+pub struct FromHttp<'a> {
+    /// Its place in the request.
+    pub index: usize,
+    /// As it came.
+    pub body: Bytes,
+    /// The account that it belongs to when it names none.
+    pub default: AccountId,
+    /// The span that it was handed in.
+    pub trace: Option<TraceContext>,
+    /// Its request, if that has a key and this is its first event.
+    pub handed_in: Option<HandedIn<'a>>,
+}
+
+impl FromHttp<'_> {
+    /// An event of a request without a key, in no trace.
+    #[must_use]
+    pub fn new(index: usize, body: Bytes, default: AccountId) -> Self {
+        Self { index, body, default, trace: None, handed_in: None }
+    }
+
+    pub(super) fn into_incoming(self) -> Incoming {
+        Incoming {
+            source: Source::Http,
+            exchange: String::new(),
+            routing_key: String::new(),
+            trace: self.trace,
+            content_type: None,
+            gzip: false,
+            redelivered: false,
+            body: self.body,
+        }
+    }
+}
+
 /// An event that is ready to be appended.
 #[derive(Debug, Clone)]
 pub struct Prepared {

@@ -132,8 +132,7 @@ impl<'a> Event<'a> {
         let version = match (self.mended.is_nothing(), self.trace) {
             (true, None) => VERSION,
             (true, Some(_)) => VERSION_TRACED,
-            (false, None) => VERSION_MENDED,
-            (false, Some(_)) => VERSION_MENDED,
+            (false, _) => VERSION_MENDED,
         };
         let version = if self.handed_in.is_some() { VERSION_HANDED_IN } else { version };
         if version >= VERSION_MENDED && self.trace.is_some() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use switchhook::model::{Clock, gregorian_seconds};
 
 use crate::support::app::{Api, TestApp};
-use crate::support::look::{events_of, settled};
+use crate::support::look::{attempts_when, events_of, settled};
 use crate::support::receiver::{Mood, Receiver};
 
 const S: i64 = 1_000_000;
@@ -117,6 +117,7 @@ async fn an_event_that_was_logged_while_the_clock_was_ahead_shows_what_was_tried
     clock.set(0);
     api.own("POST", &format!("/webhooks/{hook}/resume"), Some(json!({"data": {}}))).await;
     settled(&api, &hook).await;
+    attempts_when(&api, &hook, 2).await;
     let path = format!("/v2/accounts/{}/events?event_names=CHANNEL_CREATE", api.account);
     let found = rows(&api, &path).await;
     assert_eq!(found.len(), 2);
