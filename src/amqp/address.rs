@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
 /// No handshake takes longer on a broker that works.
@@ -49,8 +49,26 @@ impl Address {
         match tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(self.0.clone(), properties)).await
         {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(self.told(&error)),
             Err(_) => Err(format!("no answer within {} s", CONNECT_WITHIN.as_secs())),
+        }
+    }
+}
+
+impl Address {
+    /// Why there is no connection; where the protocol is the wrong one, in words that name the right one.
+    fn told(&self, error: &lapin::Error) -> String {
+        let is_tls = matches!(self.0.scheme, AMQPScheme::AMQPS);
+        let error = error.to_string();
+        if is_tls && error.contains("InvalidContentType") {
+            format!(
+                "what answers does not speak TLS; is it the right port, or amqp:// instead of amqps://? ({error})"
+            )
+        } else if error.starts_with("failed to parse") {
+            let other = if is_tls { "" } else { ", or amqps:// instead of amqp://" };
+            format!("what answers does not speak AMQP 0-9-1; is it the right port{other}? ({error})")
+        } else {
+            error
         }
     }
 }

@@ -190,6 +190,10 @@ pub(super) fn intact(dir: &Path) -> Result<(), DataDirError> {
     };
     let journal = dir.join(JOURNAL);
     if has(JOURNAL)? {
+        if has("events")? && !dir.join("ledger").exists() {
+            let dir = dir.display();
+            tracing::error!(%dir, "ledger/ is gone: every hook gets all kept events since its creation again");
+        }
         return Ok(());
     }
     for log in DEPENDENT {

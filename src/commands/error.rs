@@ -22,7 +22,10 @@ pub enum CommandError {
     #[error("the broker refused the message")]
     Refused,
     /// It was sent, and whether it arrived is not known.
-    #[error("the broker did not confirm it; it may have been published all the same")]
+    #[error(
+        "the broker did not confirm it in time (short of memory or disk, it blocks all publishers); it may have been \
+         published all the same"
+    )]
     Unconfirmed,
     /// No such channel, or not one of the account's tree.
     #[error("no such channel")]

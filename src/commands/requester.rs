@@ -145,7 +145,7 @@ impl Requester {
                 None => break,
             }
         }
-        if answers.is_empty() { Err(waiting.nothing_came()) } else { Ok(answers) }
+        if answers.is_empty() { Err(waiting.nothing_came(expected.is_some())) } else { Ok(answers) }
     }
 
     async fn send(&self, message: Message, asks: bool) -> Result<Waiting, CommandError> {
@@ -179,9 +179,12 @@ impl Waiting {
         tokio::time::timeout_at(self.until, self.heard.recv()).await.ok().flatten()
     }
 
-    fn nothing_came(&self) -> CommandError {
+    /// `asked`: the switches have the question, as the broker confirmed.
+    fn nothing_came(&self, asked: bool) -> CommandError {
         if Instant::now() < self.until {
             CommandError::NotConnected("the connection was lost while waiting for an answer".to_owned())
+        } else if !asked {
+            CommandError::Unconfirmed
         } else {
             CommandError::NoAnswer(self.timeout.as_millis())
         }

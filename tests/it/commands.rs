@@ -161,7 +161,7 @@ async fn broker_gets_no_command_for_another_tenants_channel() {
 #[tokio::test]
 async fn broker_and_switches_that_do_not_answer_are_told_from_one_another() {
     let mut broker = Broker::start().await;
-    let mut app = app(&broker, &["commands.timeout_ms=300", "commands.flow_as_action=false"]).await;
+    let mut app = app(&broker, &["commands.timeout_ms=1000", "commands.flow_as_action=false"]).await;
     let nobody = app.api.own("GET", "/channels", None).await;
     assert_eq!((nobody.status, said(&nobody)), (503, "no switch listens for it"), "{nobody:?}");
 
@@ -184,7 +184,7 @@ async fn broker_and_switches_that_do_not_answer_are_told_from_one_another() {
     }
     *second.mood.lock().unwrap() = Mood::Silent;
     let silent = app.api.own("GET", "/channels/a", None).await;
-    assert_eq!((silent.status, said(&silent)), (504, "no switch answered within 300 ms"), "{silent:?}");
+    assert_eq!((silent.status, said(&silent)), (504, "no switch answered within 1000 ms"), "{silent:?}");
     let hangup = post(&app.api, "a", json!({"action": "hangup"})).await;
     assert_eq!(hangup.status, 504, "{hangup:?}");
     assert!(!first.has_command() && !second.has_command());

@@ -5,6 +5,8 @@ use std::time::Duration;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use serde_json::json;
+use switchhook::tasks::Tasks;
+use tokio::io::AsyncWriteExt;
 
 use crate::support::app::{Api, TestApp, call_event};
 use crate::support::broker::Broker;
@@ -57,4 +59,29 @@ async fn a_queue_that_a_restart_of_the_broker_would_lose_is_named_by_readiness()
         (ready.contains("is not durable") && ready.contains("rabbitmqctl delete_queue")).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_port_where_no_broker_listens_is_told_as_that() {
+    let web = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = web.local_addr().unwrap().port();
+    let answering = Tasks::new();
+    let web = answering.spawn("web", async move {
+        while let Ok((mut stream, _)) = web.accept().await {
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await);
+        }
+    });
+    for (scheme, words) in
+        [("amqp", "or amqps:// instead of amqp://"), ("amqps", "or amqp:// instead of amqps://")]
+    {
+        let mut app = TestApp::with(&[&format!("amqp.uri={scheme}://me:s3cr3t@127.0.0.1:{port}/%2f")]).await;
+        eventually(words, SOON, async || {
+            let ready = app.api.call("GET", "/health/ready", None).await.body.to_string();
+            assert!(!ready.contains("s3cr3t"), "{ready}");
+            ready.contains(words).then_some(())
+        })
+        .await;
+        app.stop().await;
+    }
+    web.abort();
 }

@@ -157,6 +157,18 @@ async fn a_directory_that_has_lost_its_journal_is_not_begun_from_nothing() {
 }
 
 #[tokio::test]
+async fn a_directory_that_has_lost_its_ledger_says_that_events_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]).await;
+    process.api().await.publish(&events_of("call", 0..3)).await;
+    assert_eq!(process.said("ledger/ is gone"), 0);
+    process.kill();
+    fs::remove_dir_all(dir.path().join("ledger")).unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    assert_eq!(process.said("ledger/ is gone"), 1, "{}", process.stderr());
+}
+
+#[tokio::test]
 async fn a_backup_is_not_made_inside_of_what_it_saves() {
     let dir = tempfile::tempdir().unwrap();
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
