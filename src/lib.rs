@@ -1,5 +1,9 @@
 //! Switchhook: a durable, ordered webhook delivery engine for KAZOO events.
 
+// The test disk that unit tests share with the integration tests names the crate as these do.
+#[cfg(test)]
+extern crate self as switchhook;
+
 pub mod amqp;
 pub mod app;
 pub mod auth;

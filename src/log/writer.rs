@@ -94,14 +94,24 @@ impl Writer {
             };
             let Some(request) = request else { return Ok(()) };
             if self.serve(request).is_break() {
-                let reason = self.store.health().poisoned.clone().unwrap_or_default();
-                return Err(RunError::Poisoned(reason));
+                return Err(self.poisoned());
             }
             if stop.is_cancelled() {
                 self.requests.close();
                 stopping = true;
             }
         }
+    }
+
+    /// Serves what waits now, as one batch, and waits for nothing more; false when nothing waited. For a caller that has
+    /// no thread for the writer.
+    pub fn serve_waiting(&mut self) -> Result<bool, RunError> {
+        let Ok(request) = self.requests.try_recv() else { return Ok(false) };
+        if self.serve(request).is_break() { Err(self.poisoned()) } else { Ok(true) }
+    }
+
+    fn poisoned(&self) -> RunError {
+        RunError::Poisoned(self.store.health().poisoned.clone().unwrap_or_default())
     }
 
     /// Breaks once the log is poisoned.

@@ -4,7 +4,6 @@ use super::engine::Engine;
 use super::entry::{EntryState, Past};
 use super::record::QueueImage;
 use super::slot::{Line, Slot};
-use crate::state::Kind;
 
 impl Engine {
     /// One image for each queue that a restart could not place by itself.
@@ -26,8 +25,7 @@ impl Engine {
 
     /// Queues of deleted hooks and ended replays are forgotten.
     fn may_come_back(&self, queue: &super::recover::RecoveredQueue) -> bool {
-        let replay = self.state.get(Kind::Replay, &queue.image.queue.to_string());
-        queue.image.one_shot.is_some() || !matches!(replay, Ok(None))
+        queue.image.one_shot.is_some() || self.state.runs_replay(queue.image.queue)
     }
 
     fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {

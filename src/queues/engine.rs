@@ -9,10 +9,13 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::command::Command;
+use super::directory::Directory;
 use super::dispatch::{ACCOUNT_MULTIPLE, Hosts, TENANT_MULTIPLE};
 use super::entry::Limits;
 use super::keeper::Action;
@@ -28,7 +31,7 @@ use super::tally::Tally;
 use super::tier::Tier;
 use crate::log::{Appender, Reader};
 use crate::model::{Attempt, Clock, Hook, Job, QueueKey};
-use crate::state::{Change, State};
+use crate::state::Change;
 use crate::tasks::{Stop, Tasks};
 
 /// Most events that one turn of the loop takes.
@@ -53,6 +56,10 @@ pub struct Parts {
     pub options: Options,
     /// The time.
     pub clock: Clock,
+    /// The time that passes, from any moment on; it never goes back.
+    pub steady: Clock,
+    /// Where the spread of retries comes from.
+    pub seed: u64,
     /// The events.
     pub events: Reader,
     /// The ledger, to write.
@@ -61,8 +68,8 @@ pub struct Parts {
     pub tally: Arc<Tally>,
     /// What the ledger says of the time before this start.
     pub recovered: Recovered,
-    /// Accounts and hooks.
-    pub state: State,
+    /// Accounts.
+    pub state: Arc<dyn Directory>,
     /// The hooks as of the moment from which `changes` follow.
     pub hooks: Vec<Arc<Hook>>,
     /// Every later change.
@@ -83,9 +90,11 @@ pub struct Parts {
 pub struct Engine {
     pub(super) options: Options,
     pub(super) clock: Clock,
+    steady: Clock,
+    pub(super) random: SmallRng,
     pub(super) events: Reader,
     pub(super) ledger: Ledger,
-    pub(super) state: State,
+    pub(super) state: Arc<dyn Directory>,
     pub(super) changes: mpsc::Receiver<Change>,
     commands: mpsc::Receiver<Command>,
     pub(super) jobs: mpsc::Sender<Job>,
@@ -122,7 +131,7 @@ pub struct Engine {
     next_tick_us: u64,
     pub(super) reads_tx: mpsc::Sender<ReadDone>,
     reads_rx: mpsc::Receiver<ReadDone>,
-    started: Instant,
+    /// What `steady` lacks to microseconds since 1970, as of the start.
     started_us: u64,
 }
 
@@ -131,7 +140,7 @@ impl Engine {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (reads_tx, reads_rx) = mpsc::channel(64);
-        let started_us = parts.clock.now_us();
+        let started_us = parts.clock.now_us().saturating_sub(parts.steady.now_us());
         let recovered = parts.recovered;
         let routed = if recovered.has_checkpoint {
             recovered.router.max(parts.events.first())
@@ -142,6 +151,8 @@ impl Engine {
             budget: Budget::new(parts.options.keep_bytes),
             options: parts.options,
             clock: parts.clock,
+            steady: parts.steady,
+            random: SmallRng::seed_from_u64(parts.seed),
             events: parts.events,
             ledger: Ledger::new(parts.ledger, parts.tally),
             state: parts.state,
@@ -172,7 +183,6 @@ impl Engine {
             next_tick_us: 0,
             reads_tx,
             reads_rx,
-            started: Instant::now(),
             started_us,
         };
         for hook in parts.hooks {
@@ -185,7 +195,7 @@ impl Engine {
 
     /// Microseconds since 1970, never going back: due times do not follow a clock that is set.
     pub(super) fn now_us(&self) -> u64 {
-        self.started_us + u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.started_us + self.steady.now_us()
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -198,11 +208,9 @@ impl Engine {
         let mut end = self.events.subscribe();
         let mut results = Vec::with_capacity(MESSAGES);
         loop {
-            let more = self.route_some(TURN)?;
-            self.pump();
+            let mut more = self.turn()?;
             self.start_reads();
-            self.act();
-            self.flush(false).await?;
+            more |= self.flush(false).await?;
             let due = self.until_next_timer();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -220,6 +228,14 @@ impl Engine {
         self.drain(results).await
     }
 
+    /// Does what can be done now: routes events, starts attempts, hands out decisions. True when there is more to route.
+    pub(super) fn turn(&mut self) -> Result<bool, RunError> {
+        let more = self.route_some(TURN)?;
+        self.pump();
+        self.act();
+        Ok(more)
+    }
+
     fn finish_all(&mut self, results: &mut Vec<Vec<Attempt>>) {
         let now = if results.is_empty() { 0 } else { self.now_us() };
         for attempt in results.drain(..).flatten() {
@@ -227,14 +243,16 @@ impl Engine {
         }
     }
 
-    fn until_next_timer(&self) -> Duration {
+    /// How long the loop may sleep when nothing comes in.
+    pub(super) fn until_next_timer(&self) -> Duration {
         let idle = Duration::from_secs(1);
         let due = self.timers.first().map(|(due, _)| due.saturating_sub(self.now_us()));
         let due = due.map_or(idle, |us| Duration::from_micros(us).min(idle));
-        if self.ledger.holds_records() { due.min(self.ledger.gathers()) } else { due }
+        self.ledger.due(self.now_us()).map_or(due, |flush| due.min(flush))
     }
 
-    fn wake(&mut self) {
+    /// Takes note of the time: what has come due by now is ready.
+    pub(super) fn wake(&mut self) {
         let now = self.now_us();
         while let Some((due, slot)) = self.timers.first().copied() {
             if due > now {
@@ -270,7 +288,7 @@ impl Engine {
     }
 
     /// Hands pending changes of hooks to the keeper, as far as its channel has room.
-    fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         while let Some(action) = self.pending_actions.pop_front() {
             if let Err(full) = self.actions.try_send(action) {
                 if let mpsc::error::TrySendError::Full(action) = full {
@@ -281,13 +299,16 @@ impl Engine {
         }
     }
 
-    async fn flush(&mut self, last: bool) -> Result<(), LedgerError> {
+    /// Hands the ledger's records to the log; with `last` a checkpoint too, and all of it is on disk when this returns.
+    /// True when the ledger had no room and has some again: attempts may be started.
+    pub(super) async fn flush(&mut self, last: bool) -> Result<bool, LedgerError> {
         if last || self.ledger.checkpoint_due() {
             let images = self.images();
             self.ledger.checkpoint(self.routed, images, self.clock.now_us());
         }
-        let now = self.now_us();
-        self.ledger.flush(now, last).await
+        let (now, was_stalled) = (self.now_us(), self.ledger.stalled());
+        self.ledger.flush(now, last).await?;
+        Ok(was_stalled && !self.ledger.stalled())
     }
 
     async fn drain(mut self, mut results: Vec<Vec<Attempt>>) -> Result<(), RunError> {

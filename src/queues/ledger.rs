@@ -21,6 +21,8 @@ const GATHER_FEW: Duration = Duration::from_millis(1);
 const GATHER: Duration = Duration::from_millis(5);
 const FEW_RECORDS: usize = 16;
 const GATHER_RECORDS: usize = 1024;
+/// After a refusal for want of room, records are offered again so much later.
+const AGAIN_US: u64 = 200_000;
 /// Bytes of memory taken at a time for encoded records.
 const MEMORY: usize = 16 << 10;
 
@@ -39,6 +41,10 @@ pub(super) struct Ledger {
     /// Records share its memory, so that keeping a batch until it is synced costs no copy and no allocation each.
     memory: BytesMut,
     waiting: VecDeque<(Vec<NewRecord>, Answer)>,
+    /// Batches that the log had no room for, in order. While there are any, no attempt may be started.
+    refused: VecDeque<Vec<NewRecord>>,
+    /// When they are offered again.
+    again_us: u64,
     since_checkpoint: u64,
     every: u64,
     stalled: bool,
@@ -54,6 +60,8 @@ impl Ledger {
             batch: Vec::new(),
             memory: BytesMut::with_capacity(MEMORY),
             waiting: VecDeque::new(),
+            refused: VecDeque::new(),
+            again_us: 0,
             since_checkpoint: 0,
             every: u64::MAX,
             stalled: false,
@@ -87,13 +95,19 @@ impl Ledger {
         self.batch.push(NewRecord { tag, flags: 0, time_us, payload });
     }
 
-    /// Whether records wait to be handed to the log.
-    pub(super) fn holds_records(&self) -> bool {
-        !self.batch.is_empty() && !self.stalled
+    /// When records are handed to the log next, if nothing else happens before: what is gathered, or what was refused.
+    pub(super) fn due(&self, now_us: u64) -> Option<Duration> {
+        match (self.stalled, self.batch.is_empty()) {
+            // What was offered again is answered soon.
+            (true, _) if !self.waiting.is_empty() => Some(GATHER),
+            (true, _) => Some(Duration::from_micros(self.again_us.saturating_sub(now_us))),
+            (false, true) => None,
+            (false, false) => Some(self.gathers()),
+        }
     }
 
     /// How long what is gathered may wait.
-    pub(super) fn gathers(&self) -> Duration {
+    fn gathers(&self) -> Duration {
         if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
     }
 
@@ -116,18 +130,23 @@ impl Ledger {
 
     /// Hands the batch to the log; with `wait` all of it is on disk when this returns.
     pub(super) async fn flush(&mut self, now_us: u64, wait: bool) -> Result<(), LedgerError> {
+        if self.stalled && (wait || (self.waiting.is_empty() && now_us >= self.again_us)) {
+            self.again_us = now_us + AGAIN_US;
+            while let Some(batch) = self.refused.pop_front() {
+                self.submit(batch).await?;
+            }
+        }
         if self.batch.is_empty() {
             self.since_us = 0;
         } else if self.since_us == 0 {
             self.since_us = now_us;
         }
         let gathered = u128::from(now_us.saturating_sub(self.since_us)) >= self.gathers().as_micros();
-        let due = wait || gathered || self.batch.len() >= GATHER_RECORDS;
-        if !self.batch.is_empty() && !self.stalled && due {
+        let due = wait || (!self.stalled && (gathered || self.batch.len() >= GATHER_RECORDS));
+        if !self.batch.is_empty() && due {
             self.since_us = 0;
             let batch = std::mem::take(&mut self.batch);
-            let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
-            self.waiting.push_back((batch, answer));
+            self.submit(batch).await?;
         }
         loop {
             let must_wait = (wait || self.waiting.len() > MAX_WAITING) && !self.waiting.is_empty();
@@ -145,24 +164,33 @@ impl Ledger {
                 }
             };
             match result {
-                Ok(_) => self.stalled = false,
-                Err(AppendError::Full) if !wait => {
-                    self.again(batch).await?;
-                    return Ok(());
-                }
+                Ok(_) => self.stalled = !self.refused.is_empty(),
+                Err(AppendError::Full) if !wait => self.refuse(batch, now_us),
                 Err(error) => return Err(LedgerError(error)),
             }
         }
     }
 
-    async fn again(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
-        if !self.stalled {
-            tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
-            self.stalled = true;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    async fn submit(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
         let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
         self.waiting.push_back((batch, answer));
         Ok(())
+    }
+
+    /// The log has no room for a batch: it is kept and offered again.
+    fn refuse(&mut self, batch: Vec<NewRecord>, now_us: u64) {
+        if !self.stalled {
+            tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
+            self.stalled = true;
+            self.again_us = now_us + AGAIN_US;
+        }
+        self.refused.push_back(batch);
+    }
+
+    /// Records that nobody knows to be on disk yet, in order.
+    #[cfg(test)]
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = &NewRecord> {
+        let waiting = self.waiting.iter().map(|(batch, _)| batch);
+        waiting.chain(&self.refused).flatten().chain(&self.batch)
     }
 }

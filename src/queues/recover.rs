@@ -2,7 +2,7 @@
 //!
 //! Only the ledger is read: nothing here rests on the index of the state.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::entry::Past;
 use super::policy::time_asked_for;
@@ -31,8 +31,10 @@ pub struct Recovered {
     pub router: u64,
     /// Whether there was a checkpoint at all.
     pub has_checkpoint: bool,
-    /// By queue.
-    pub queues: HashMap<Id, RecoveredQueue>,
+    /// Whether the ledger was read from its very beginning, so that nothing was settled that it does not name.
+    pub is_whole: bool,
+    /// By queue, in an order that is the same in every start.
+    pub queues: BTreeMap<Id, RecoveredQueue>,
     /// Records read.
     pub records: u64,
     /// Records that were damaged or did not decode; each is a delivery that may be repeated.
@@ -112,6 +114,7 @@ pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
     }
     for queue in recovered.queues.values_mut() {
         queue.image.settled.extend(queue.settled.drain());
+        queue.image.settled.sort_unstable();
         queue.image.past.extend(std::mem::take(&mut queue.past));
     }
     Ok(recovered)

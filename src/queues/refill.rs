@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::directory::Directory;
 use super::engine::Engine;
 use super::entry::Taken;
 use super::kept::{Budget, Kept};
@@ -17,7 +18,6 @@ use super::router::{in_reach, subject_hash};
 use crate::kazoo;
 use crate::log::{Batch, ReadError, Reader};
 use crate::model::{Event, Hook, QueueKey};
-use crate::state::State;
 
 const READ_BYTES: usize = 1 << 20;
 /// Deliveries that a queue has at hand when memory for records is scarce. With many hooks behind, every one of them
@@ -66,6 +66,29 @@ pub(super) struct ReadDone {
     last: bool,
 }
 
+/// Reads to make one after the other, beside the engine.
+#[derive(Debug)]
+pub(super) struct Reads {
+    requests: Vec<ReadRequest>,
+    events: Reader,
+    state: Arc<dyn Directory>,
+    budget: Budget,
+}
+
+impl Reads {
+    /// Makes them and hands over what each brought, until nobody takes it any more. Blocks on the disk.
+    pub(super) fn make(self, mut answer: impl FnMut(ReadDone) -> bool) {
+        let Self { requests, events, state, budget } = self;
+        for (left, request) in (0..requests.len()).rev().zip(&requests) {
+            let mut done = read(request, &events, &*state, &budget);
+            done.last = left == 0;
+            if !answer(done) {
+                return;
+            }
+        }
+    }
+}
+
 impl Engine {
     /// Asks for a read if a queue of the slot has room and is behind.
     pub(super) fn want_read(&mut self, at: usize) {
@@ -87,25 +110,28 @@ impl Engine {
         }
     }
 
-    /// Starts reads as far as the number of threads allows, which share those that wait.
+    /// Starts the reads that may be made now, each share in a thread.
     pub(super) fn start_reads(&mut self) {
-        while self.reading < self.options.max_reads && !self.wants_read.is_empty() {
-            let share = self.wants_read.len().div_ceil(self.options.max_reads).min(IN_A_ROW);
-            let requests: Vec<_> = self.wants_read.drain(..share).collect();
-            let (events, state, budget) = (self.events.clone(), self.state.clone(), self.budget.clone());
+        while let Some(reads) = self.next_reads() {
             let answer = self.reads_tx.clone();
-            self.reading += 1;
             // Dropped when the engine has ended: nobody waits for it then.
-            drop(self.tasks.spawn_blocking(move || {
-                for (left, request) in (0..requests.len()).rev().zip(&requests) {
-                    let mut done = read(request, &events, &state, &budget);
-                    done.last = left == 0;
-                    if answer.blocking_send(done).is_err() {
-                        return;
-                    }
-                }
-            }));
+            drop(self.tasks.spawn_blocking(move || reads.make(|done| answer.blocking_send(done).is_ok())));
         }
+    }
+
+    /// The reads that one more thread is to make; none when there are as many threads as there may be.
+    pub(super) fn next_reads(&mut self) -> Option<Reads> {
+        if self.reading >= self.options.max_reads || self.wants_read.is_empty() {
+            return None;
+        }
+        let share = self.wants_read.len().div_ceil(self.options.max_reads).min(IN_A_ROW);
+        self.reading += 1;
+        Some(Reads {
+            requests: self.wants_read.drain(..share).collect(),
+            events: self.events.clone(),
+            state: self.state.clone(),
+            budget: self.budget.clone(),
+        })
     }
 
     /// Puts what was read into its queue.
@@ -220,7 +246,7 @@ fn take_lane(queue: &mut Queue, lane: Option<LaneKey>, found: Vec<Found>, next: 
 
 /// Reads until enough is found, the range is done, a good deal of the log has been looked at, or there is no room
 /// for more.
-fn read(request: &ReadRequest, events: &Reader, state: &State, budget: &Budget) -> ReadDone {
+fn read(request: &ReadRequest, events: &Reader, state: &dyn Directory, budget: &Budget) -> ReadDone {
     let mut next = request.from;
     let mut found = Vec::new();
     let mut looked_at = 0;
@@ -267,7 +293,7 @@ fn read_batch(request: &ReadRequest, events: &Reader, from: u64, max: usize) -> 
 fn wanted(
     request: &ReadRequest,
     record: crate::log::Record,
-    state: &State,
+    state: &dyn Directory,
     budget: &Budget,
 ) -> Option<Found> {
     let hook = &request.hook;

@@ -1,5 +1,7 @@
 //! What follows from an attempt's result: settle, try again, set aside, disable, enable.
 
+use rand::Rng;
+
 use super::attempt_record::attempt_record;
 use super::engine::Engine;
 use super::keeper::Action;
@@ -149,6 +151,7 @@ impl Engine {
     }
 
     fn failed(&mut self, at: usize, attempt: Attempt, now: u64, failure: Failure) {
+        let random = self.random.random();
         let Failure { retry_after_ms, probe, weight } = failure;
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let policy = slot.policy;
@@ -178,7 +181,7 @@ impl Engine {
             line.queue.retry(key.offset, now);
             Outcome::Held
         } else if left > 0 {
-            due = now + 1000 * retry_delay_ms(&policy, &hook, tries, retry_after_ms, rand::random());
+            due = now + 1000 * retry_delay_ms(&policy, &hook, tries, retry_after_ms, random);
             line.queue.retry(key.offset, due);
             Outcome::Retry
         } else if works {
@@ -214,6 +217,7 @@ impl Engine {
 
     /// This machine could not make the attempt: it is made again later, and nothing counts against the hook.
     fn not_made(&mut self, at: usize, attempt: Attempt, now: u64, probe: bool) {
+        let random = self.random.random();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let (tag, serves, hook, policy) = (slot.hook.id.tag(), slot.serves(), slot.hook.clone(), slot.policy);
         if probe {
@@ -223,7 +227,7 @@ impl Engine {
         let Some(entry) = line.queue.entries.get(&attempt.key.offset) else { return };
         let (attempts, tries) = (entry.attempts, entry.tries);
         let faults = attempts.saturating_sub(tries).max(1);
-        let due = now + 1000 * retry_delay_ms(&policy, &hook, faults, None, rand::random());
+        let due = now + 1000 * retry_delay_ms(&policy, &hook, faults, None, random);
         let (outcome, due) = if serves { (Outcome::Retry, due) } else { (Outcome::Held, now) };
         line.queue.retry(attempt.key.offset, due);
         let left = attempt.max_tries.unwrap_or_else(|| hook.max_tries()).saturating_sub(tries);
