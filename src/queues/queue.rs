@@ -124,15 +124,22 @@ impl Queue {
 
     /// Offers the wanted event at `offset`; unless the answer is `Full`, `next` is past it.
     pub(super) fn take(&mut self, offset: u64, subject_hash: u64, record: Option<Kept>) -> Taken {
-        if offset < self.next || self.settled.remove(&offset) {
-            self.next = self.next.max(offset + 1);
+        if offset < self.next {
+            return Taken::Settled;
+        }
+        let key = self.lane_of(offset, subject_hash);
+        if self.settled.contains(&offset) {
+            // The rest of a spilled lane is read again later, and must find then that this one is settled.
+            if self.lanes.get(&key).is_none_or(|lane| lane.spilled.is_none()) {
+                self.settled.remove(&offset);
+            }
+            self.next = offset + 1;
             return Taken::Settled;
         }
         if self.room() == 0 {
             return Taken::Full;
         }
         self.next = offset + 1;
-        let key = self.lane_of(offset, subject_hash);
         let limit = self.lane_limit();
         let lane = self.lanes.entry(key).or_default();
         if lane.spilled.is_some() || lane.order.len() >= limit {
