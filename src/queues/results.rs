@@ -340,6 +340,8 @@ impl Engine {
                 &LedgerRecord::Settled { queue: queue.id(), offset, how: Settlement::Dead },
             );
             self.end_replay_if_done(at, queue);
+            // Its place in the window is free.
+            self.want_read(at);
         }
         self.start_probe(at, now);
         self.list(at);
