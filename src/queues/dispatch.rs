@@ -152,6 +152,37 @@ impl Engine {
         Places { tenant: self.tenants.of(tenant), account: self.accounts.of(hook.account), host, on_host }
     }
 
+    /// A hook's receiver is at another host now: its permits are counted there from now on, those of attempts under way
+    /// too, and it waits no longer for a permit of the former host.
+    pub(super) fn move_permits(&mut self, at: usize, places: Places) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let (before, held) = (slot.places, slot.in_flight);
+        if before == places && slot.next_places.is_none() {
+            return;
+        }
+        if held > 0 && (before.account != places.account || slot.next_places.is_some()) {
+            slot.next_places = Some(places);
+            return;
+        }
+        (slot.places, slot.next_places) = (places, None);
+        if slot.listed {
+            self.ready.push_back(at);
+        }
+        for _ in 0..held {
+            self.tenants.give_back(before.tenant);
+            self.tenants.take(places.tenant);
+        }
+        if let Some(host) = self.hosts.all.get_mut(before.host) {
+            host.in_flight = host.in_flight.saturating_sub(held);
+            (0..held).for_each(|_| host.tenants.give_back(before.on_host));
+            self.hosts.freed.push(before.host);
+        }
+        if let Some(host) = self.hosts.all.get_mut(places.host) {
+            host.in_flight += held;
+            (0..held).for_each(|_| host.tenants.take(places.on_host));
+        }
+    }
+
     /// Keeps a slot where the permit that it lacks brings it back.
     fn set_aside(&mut self, at: usize, blocked: &Blocked) {
         let Some(places) = self.slots.get(at).and_then(Option::as_ref).map(|slot| slot.places) else {

@@ -126,11 +126,6 @@ impl Engine {
         let old = std::mem::replace(&mut slot.hook, hook.clone());
         self.router.remove(&old, at);
         self.router.insert(hook, at);
-        if slot.in_flight == 0 {
-            (slot.places, slot.next_places) = (places, None);
-        } else {
-            slot.next_places = Some(places);
-        }
         if hook.rate_limit_per_s != old.rate_limit_per_s {
             slot.pace = Pace::new(hook.rate_limit_per_s);
         }
@@ -146,10 +141,13 @@ impl Engine {
             line.uncounted_until = routed;
             line.live = line.queue.next() >= routed;
         }
-        if hook.enabled && !old.enabled {
-            if slot.waiting() > 0 {
-                slot.trial = Trial::Due(After::Disabled);
-            }
+        let becomes_enabled = hook.enabled && !old.enabled;
+        if becomes_enabled && slot.waiting() > 0 {
+            slot.trial = Trial::Due(After::Disabled);
+        }
+        self.move_permits(at, places);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if becomes_enabled {
             self.resume(at);
         } else if !hook.enabled {
             slot.probe.due_us = match hook.disable_reason.as_deref() {
@@ -216,6 +214,10 @@ impl Engine {
             && let Some(places) = slot.next_places.take()
         {
             slot.places = places;
+            // It may wait for a permit of the former places.
+            if slot.listed {
+                self.ready.push_back(at);
+            }
         }
     }
 

@@ -82,7 +82,7 @@ pub(super) struct Probe {
 }
 
 /// Where the permits of a slot are counted, beside its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Places {
     /// Its tenant among the tenants.
     pub(super) tenant: usize,
