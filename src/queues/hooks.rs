@@ -12,7 +12,7 @@ use super::results::TOO_MANY_FAILURES;
 use super::revisions::Written;
 use super::slot::{Line, Probe, Slot};
 use super::trial::{After, Trial};
-use crate::model::{AccountId, Birth, Family, Hook, QueueKey, Trigger};
+use crate::model::{AccountId, Birth, Family, Hook, Ordering, QueueKey, Trigger};
 use crate::state::Change;
 
 impl Engine {
@@ -286,12 +286,17 @@ fn restored(
     start: u64,
 ) -> Line {
     let next = recovered.filter(|r| r.placed).map_or(start, |r| r.image.next);
-    let mut line = Line::new(key, Queue::new(limits, hook.ordering, next), None);
+    // The hook's ordering may have changed after the checkpoint. Only lanes of a subject spill, and a rest can be found
+    // only under the key of its lane: the change waits for it, as it does without a restart.
+    let is_spilled = recovered.is_some_and(|recovered| !recovered.image.spilled.is_empty());
+    let ordering = if is_spilled { Ordering::Subject } else { hook.ordering };
+    let mut line = Line::new(key, Queue::new(limits, ordering, next), None);
     let Some(recovered) = recovered else { return line };
     let image = &recovered.image;
     let mut entries = image.entries.clone();
     entries.sort_unstable_by_key(|(offset, _, _)| *offset);
     for (offset, lane, past) in entries {
+        let lane = if ordering == Ordering::Subject { lane } else { line.queue.lane_of(offset, lane) };
         line.queue.restore(offset, lane, past);
     }
     for (lane, from) in &image.spilled {
