@@ -3,9 +3,16 @@
 use super::engine::Engine;
 use super::entry::{EntryState, Past};
 use super::record::QueueImage;
+use super::recover::RecoveredQueue;
 use super::slot::{Line, Slot};
 
 impl Engine {
+    /// Forgets the replays that have ended in their documents too.
+    pub(super) fn forget_ended_replays(&mut self) {
+        let state = &self.state;
+        self.ended_replays.retain(|image| state.runs_replay(image.queue));
+    }
+
     /// One image for each queue that a restart could not place by itself.
     pub(super) fn images(&self) -> Vec<QueueImage> {
         let slots = self.slots.iter().flatten().filter(|slot| !slot.gone);
@@ -18,17 +25,35 @@ impl Engine {
             })
         });
         // Queues whose hooks have not come back yet (one-shot queues, replays of the time before).
-        let unclaimed = self.recovered.queues.values().filter(|q| q.placed && self.may_come_back(q));
-        let unclaimed = unclaimed.map(|q| q.image.clone());
-        known.chain(unclaimed).collect()
+        let unclaimed = self.recovered.queues.values().filter_map(|queue| self.unclaimed(queue));
+        known.chain(unclaimed).chain(self.ended_replays.iter().cloned()).collect()
     }
 
-    /// Queues of deleted hooks and ended replays are forgotten.
-    fn may_come_back(&self, queue: &super::recover::RecoveredQueue) -> bool {
-        queue.image.one_shot.is_some() || self.state.runs_replay(queue.image.queue)
+    /// A queue that may come back. Those of deleted hooks and ended replays are forgotten.
+    fn unclaimed(&self, queue: &RecoveredQueue) -> Option<QueueImage> {
+        let image = &queue.image;
+        let runs = self.state.runs_replay(image.queue);
+        if queue.placed {
+            let is_there = |account| self.state.account(account).is_some();
+            return (image.one_shot.is_some_and(is_there) || runs).then(|| image.clone());
+        }
+        // Begun after the last checkpoint: what has been settled since must not be forgotten with this one.
+        if runs {
+            // A replay begins at its own start.
+            return Some(image.clone());
+        }
+        let account = self.state.account(image.queue.one_shot())?;
+        let router = self.recovered.router;
+        Some(QueueImage {
+            one_shot: Some(account.id),
+            next: router,
+            uncounted_until: router,
+            ..image.clone()
+        })
     }
 
-    fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {
+    /// A line as a checkpoint holds it; `at` is its place in its slot.
+    pub(super) fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {
         let queue = &line.queue;
         let mut image = QueueImage {
             queue: line.key.id(),

@@ -186,6 +186,12 @@ impl Engine {
     }
 
     fn drop_line(&mut self, at: usize, id: QueueKey) {
+        if let Some(slot) = self.slots.get(at).and_then(Option::as_ref)
+            && let Some((place, line)) = slot.lines.iter().enumerate().find(|(_, line)| line.key == id)
+        {
+            let image = self.image(slot, place, line);
+            self.ended_replays.push(image);
+        }
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
             slot.lines.retain(|line| line.key != id);
             slot.turn = 0;

@@ -23,6 +23,7 @@ use super::kept::Budget;
 use super::ledger::{Ledger, LedgerError};
 use super::options::Options;
 use super::over_share::OverShare;
+use super::record::QueueImage;
 use super::recover::Recovered;
 use super::refill::{ReadDone, ReadRequest};
 use super::router::Router;
@@ -103,6 +104,8 @@ pub struct Engine {
     pub(super) pending_actions: VecDeque<Action>,
     pub(super) tasks: Tasks,
     pub(super) recovered: Recovered,
+    /// Replays that have ended while their documents say that they run: after a restart they would begin once more.
+    pub(super) ended_replays: Vec<QueueImage>,
     pub(super) slots: Vec<Option<Slot>>,
     pub(super) free: Vec<usize>,
     /// Which slot a queue (a hook's or a replay's) belongs to.
@@ -164,6 +167,7 @@ impl Engine {
             pending_actions: VecDeque::new(),
             tasks: parts.tasks,
             recovered,
+            ended_replays: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             owner: HashMap::new(),
@@ -303,6 +307,7 @@ impl Engine {
     /// True when the ledger had no room and has some again: attempts may be started.
     pub(super) async fn flush(&mut self, last: bool) -> Result<bool, LedgerError> {
         if last || self.ledger.checkpoint_due() {
+            self.forget_ended_replays();
             let images = self.images();
             self.ledger.checkpoint(self.routed, images, self.clock.now_us());
         }

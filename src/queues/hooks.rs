@@ -253,7 +253,9 @@ impl Engine {
     pub(super) fn restore_one_shots(&mut self) {
         let accounts: Vec<AccountId> =
             self.recovered.queues.values().filter_map(|q| q.image.one_shot).collect();
-        for account in accounts {
+        // One whose account is gone meanwhile would stand there for ever.
+        for account in accounts.into_iter().filter(|id| self.state.account(*id).is_some()).collect::<Vec<_>>()
+        {
             self.one_shot_slot(account, 0);
         }
     }
