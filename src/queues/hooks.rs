@@ -88,7 +88,12 @@ impl Engine {
 
     fn live_line(&mut self, hook: &Hook) -> Line {
         let recovered = self.recovered_of(hook);
-        let start = if self.recovered.has_checkpoint { self.recovered.router } else { self.events.first() };
+        let start = match &self.recovered {
+            recovered if recovered.has_checkpoint => recovered.router,
+            // What retention has dropped since then is reported as a gap when the queue is read on.
+            recovered if recovered.is_whole && !hook.one_shot => 0,
+            _ => self.events.first(),
+        };
         let mut line = restored(self.limits(), hook, QueueKey::of(hook), recovered, start);
         line.queue.raise_floor(hook.start_offset);
         line.uncounted_until = line.uncounted_until.max(hook.start_offset);

@@ -95,7 +95,7 @@ fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
 pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
     let end = ledger.end();
     let mut from = last_checkpoint(ledger)?.unwrap_or(0).max(ledger.first());
-    let mut recovered = Recovered::default();
+    let mut recovered = Recovered { is_whole: from == 0, ..Recovered::default() };
     let mut checkpoint: Option<Checkpoint> = None;
     while from < end {
         let batch = ledger.read(from, BATCH_RECORDS, BATCH_BYTES)?;
@@ -251,8 +251,8 @@ impl RecoveredQueue {
     }
 
     fn gap(&mut self, to: u64) {
+        // What was in memory then is tried and found to be gone, one by one: that is how it is settled and counted.
         self.image.next = self.image.next.max(to);
-        self.image.entries.retain(|(offset, _, _)| *offset >= to);
         self.past = self.past.split_off(&to);
         self.image.spilled.iter_mut().for_each(|(_, from)| *from = (*from).max(to));
     }

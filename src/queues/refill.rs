@@ -160,7 +160,13 @@ impl Engine {
                 self.drop_if_gone(at);
                 return;
             }
-            Ok(found) if done.lane.is_some() => take_lane(&mut line.queue, done.lane, found, done.next),
+            Ok(found) if done.lane.is_some() => {
+                if done.from < first {
+                    gap = Some((done.from, first));
+                    line.gap = gap;
+                }
+                take_lane(&mut line.queue, done.lane, found, done.next);
+            }
             Ok(found) => {
                 if done.from < first && line.queue.next() < first {
                     gap = Some((line.queue.next(), first));

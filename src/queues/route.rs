@@ -19,6 +19,9 @@ impl Engine {
         if self.routed >= end {
             return Ok(false);
         }
+        if self.routed < self.events.first() {
+            self.fall_behind();
+        }
         let batch = self.events.read(self.routed, max, READ_BYTES)?;
         // A change that was answered before one of these events was handed in stands in the feed by now.
         while let Ok(change) = self.changes.try_recv() {
@@ -29,6 +32,23 @@ impl Engine {
         }
         self.routed = batch.next.max(self.routed);
         Ok(self.routed < self.events.end() && !batch.records.is_empty())
+    }
+
+    /// Retention has dropped what was to be routed next: the queues read on from where they are, and report the gap.
+    fn fall_behind(&mut self) {
+        let routed = self.routed;
+        self.routed = self.events.first();
+        for at in 0..self.slots.len() {
+            if let Some(line) =
+                self.slots.get_mut(at).and_then(Option::as_mut).and_then(|s| s.lines.first_mut())
+                && line.live
+            {
+                line.queue.skip_to(routed);
+                line.live = line.queue.next() >= self.routed;
+                line.uncounted_until = line.uncounted_until.max(self.routed);
+            }
+            self.want_read(at);
+        }
     }
 
     fn route(&mut self, record: &Record) {
