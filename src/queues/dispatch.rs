@@ -61,6 +61,12 @@ impl Hosts {
         (at, self.all.get_mut(at).map_or(0, |host| host.tenants.of(tenant)))
     }
 
+    /// Permits that are held of a host.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self, at: usize) -> u32 {
+        self.all.get(at).map_or(0, |host| host.in_flight)
+    }
+
     /// All hosts may have permits for slots that wait: the limit is another one.
     pub(super) fn unpark_all(&mut self) {
         self.freed = (0..self.all.len())
@@ -358,6 +364,37 @@ fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(QueueKey, St
         }
     }
     None
+}
+
+/// What a slot could start now if it were asked, found out from the beginning: no list is looked at.
+#[cfg(test)]
+pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
+    let (now, free, places) = (engine.now_us(), engine.free_permits(), slot.places);
+    let own = slot.hook.max_in_flight.unwrap_or(engine.options.per_hook_in_flight).max(1);
+    let paced = |pace: &super::pace::Pace| !{ *pace }.admits(now);
+    let held_back = !slot.trial.admits() || slot.asked_until_us.is_some_and(|until| now < until);
+    if engine.ledger.stalled() || !slot.open() || slot.in_flight >= own || paced(&slot.pace) || held_back {
+        return None;
+    }
+    let of_host = engine.hosts.all.get(places.host);
+    let limit = engine.options.per_host_in_flight;
+    let host = of_host.is_none_or(|host| host.tenants.admits(places.on_host, host.free(limit)));
+    let admitted = engine.tenants.admits(places.tenant, free)
+        && engine.accounts.admits(places.account, free)
+        && OverShare::admits(slot.in_flight, places.account, free, &engine.accounts)
+        && (host || slot.hook.one_shot);
+    let replaying: u32 = slot.lines.iter().skip(1).map(|line| line.queue.in_flight()).sum();
+    let eligible = slot.lines.iter().filter(|line| {
+        line.replay
+            .as_ref()
+            .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))
+    });
+    let waiting = eligible.filter_map(|line| {
+        let ready = |lane: &&super::lane::Lane| !lane.busy && lane.due.is_none_or(|due| due <= now);
+        let heads = line.queue.lanes.values().filter(ready).filter_map(super::lane::Lane::head);
+        heads.min().map(|offset| (line.key, offset))
+    });
+    waiting.filter(|_| free > 0 && admitted).min_by_key(|(_, offset)| *offset)
 }
 
 /// The attempt that a start asks for.

@@ -43,6 +43,8 @@ mod revisions;
 mod route;
 mod router;
 mod search;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod survey;
 mod tally;

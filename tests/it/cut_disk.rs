@@ -2,7 +2,6 @@
 //!
 //! Live bytes and names are kept apart from durable ones: only `sync_data` and `sync_dir` move the one to the
 //! other, so what a program forgets to sync is gone after a cut.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test disk should stop the test")]
 
 use std::collections::HashMap;
 use std::io;

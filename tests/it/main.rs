@@ -18,6 +18,7 @@ mod commands;
 mod commands_requests;
 mod commands_stand_in;
 mod crash;
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test disk should stop the test")]
 mod cut_disk;
 mod dead;
 mod delivery;

@@ -1,0 +1,352 @@
+//! The invariants: checked after every step, against what is known from outside of the engine.
+
+use std::collections::BTreeMap;
+
+use super::super::dispatch::would_start;
+use super::super::slot::{Line, Slot};
+use super::hold;
+use super::oracle::{Ended, Oracle, Unsynced};
+use super::world::World;
+use crate::model::{Id, Job, Ordering, QueueKey};
+use crate::queues::{Directory, EntryState, Outcome};
+
+/// Deliveries in memory of a hook that gets nothing.
+const CLOSED: usize = 4;
+
+impl World {
+    /// Everything that holds between two turns of the engine.
+    pub(super) fn check(&mut self) {
+        self.check_permits();
+        self.check_slots();
+        self.check_cursors();
+    }
+
+    /// A job that was handed out: it is for somebody who asked, it is its lane's turn, and its hook gets something. Whether
+    /// it is a recovery probe.
+    pub(super) fn check_job(&mut self, job: &Job, unsynced: &Unsynced) -> bool {
+        let (queue, offset) = (job.key.queue.id(), job.key.offset);
+        let what = || format!("queue {queue}, offset {offset}");
+        let tenants = self.tenants.clone();
+        let asked =
+            self.oracle.may_get(&job.hook, offset, |id| tenants.account(id)) || job.hook.account == Id(0);
+        hold(
+            asked
+                || tenants.account(job.hook.account).is_none()
+                || !self.oracle.has_account_of(offset, &tenants),
+            "a hook gets only what it asked for",
+            what,
+        );
+        let began_before = job.attempt > 1;
+        hold(
+            job.replay || began_before || offset >= job.hook.start_offset,
+            "nothing from before a hook's start",
+            what,
+        );
+        let ended = self.ended(queue, offset, unsynced);
+        hold(ended.is_none(), "nothing is tried once it is settled", || format!("{}: {ended:?}", what()));
+        let twice = self.flights.iter().any(|flight| flight.key == job.key);
+        hold(!twice, "a delivery is under way once", what);
+        self.check_lane(job, unsynced);
+        self.check_open(job)
+    }
+
+    fn ended(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> Option<Ended> {
+        let on_disk = self.oracle.course(queue).and_then(|course| course.settled.get(&offset));
+        on_disk.or_else(|| unsynced.ended.get(&(queue, offset))).copied()
+    }
+
+    /// A hook that is disabled or paused, or whose account is disabled, gets nothing but its probe.
+    fn check_open(&self, job: &Job) -> bool {
+        let what = || format!("{:?}", job.key);
+        let engine = &self.life.engine;
+        let slot = engine.owner.get(&job.key.queue).and_then(|at| engine.slots.get(*at)?.as_ref());
+        let Some(slot) = slot else { return false };
+        let probe = slot.probe.under_way == Some(job.key.offset) && !slot.hook.enabled && !job.replay;
+        let others = self.flights.iter().filter(|flight| flight.key.queue == job.key.queue);
+        hold(job.hook.enabled || probe, "a disabled hook gets nothing but its probe", what);
+        hold(!probe || others.filter(|flight| flight.probe).count() == 0, "one probe at a time", what);
+        if engine.changes.is_empty() && !job.hook.one_shot {
+            let (enabled, _) = self.tenants.standing(job.hook.account);
+            hold(enabled, "a disabled account's hooks get nothing", what);
+            let paused = self.hooks.get(&job.hook.id).is_none_or(|hook| hook.paused);
+            hold(!paused, "a paused or deleted hook gets nothing", what);
+        }
+        probe
+    }
+
+    /// Within a lane one delivery is under way, none overtakes another, and none comes after a later one was delivered.
+    fn check_lane(&mut self, job: &Job, unsynced: &Unsynced) {
+        let (queue, offset) = (job.key.queue.id(), job.key.offset);
+        let Some((ordering, from)) = self.ordering(job.key.queue) else { return };
+        if ordering == Ordering::None || offset < from {
+            return;
+        }
+        let lane = |other: u64| {
+            other >= from && (ordering == Ordering::Hook || self.oracle.same_subject(other, offset))
+        };
+        let beside =
+            self.flights.iter().find(|flight| flight.key.queue == job.key.queue && lane(flight.key.offset));
+        hold(beside.is_none(), "at most one delivery of a lane is under way", || {
+            format!("queue {queue}: {offset} beside {beside:?}")
+        });
+        let first = self.life.events.reader.first();
+        let course = self.oracle.course(queue);
+        let last = |other: u64| {
+            let on_disk = || course.and_then(|course| course.last.get(&other));
+            unsynced.last.get(&(queue, other)).or_else(on_disk).copied()
+        };
+        let due = self.oracle.due.get(&queue);
+        let ahead =
+            due.into_iter().flat_map(|due| due.range(from.max(first).min(offset)..offset)).find(|other| {
+                lane(**other)
+                    && self.ended(queue, **other, unsynced).is_none()
+                    && last(**other) != Some(Outcome::Suspect)
+            });
+        hold(ahead.is_none(), "no delivery overtakes another of its lane", || {
+            format!("queue {queue}: {offset} before {ahead:?}")
+        });
+        let delivered =
+            |(other, ended): (&u64, &Ended)| (*ended == Ended::Delivered && lane(*other)).then_some(*other);
+        let on_disk =
+            course.into_iter().flat_map(|course| course.settled.range(offset + 1..)).find_map(delivered);
+        let in_memory = unsynced.ended.range((queue, offset + 1)..(queue, u64::MAX));
+        let is_due = self.oracle.due.get(&queue).is_some_and(|due| due.contains(&offset));
+        let later =
+            on_disk.or_else(|| in_memory.map(|((_, other), ended)| (other, ended)).find_map(delivered));
+        // What a receiver has had and the ledger has forgotten in a crash is repeated.
+        let is_first = !self.received.contains(&(queue, offset));
+        hold(
+            later.is_none() || !is_due || !is_first,
+            "nothing is tried after a later delivery of its lane",
+            || format!("queue {queue}: {offset} after {later:?}"),
+        );
+    }
+
+    /// How a queue's deliveries are ordered, and from which offset on that can be told.
+    fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
+        let engine = &self.life.engine;
+        let slot = engine.slots.get(*engine.owner.get(&queue)?)?.as_ref()?;
+        let now = slot.lines.iter().find(|line| line.key == queue)?.queue.ordering;
+        let end = self.life.events.reader.end();
+        let known = self.order.get(&queue.id()).filter(|(known, _)| *known == now).copied();
+        // The first that is seen of a queue has always been so; a change can be told only from new events on.
+        let from =
+            if self.order.contains_key(&queue.id()) || self.changed_order(queue.id()) { end } else { 0 };
+        Some(*self.order.entry(queue.id()).insert_entry(known.unwrap_or((now, from))).get())
+    }
+
+    fn changed_order(&self, queue: Id) -> bool {
+        let hook = self.replays.get(&queue).map_or(queue, |job| job.hook);
+        self.oracle.has_changed_order(hook)
+    }
+
+    /// Every permit that is counted is held by an attempt under way, and none is free while something may use it.
+    fn check_permits(&self) {
+        let engine = &self.life.engine;
+        hold(engine.in_flight == self.flights.len(), "every permit is held by an attempt under way", || {
+            format!("{} counted, {} under way", engine.in_flight, self.flights.len())
+        });
+        let mut held: BTreeMap<usize, u32> = BTreeMap::new();
+        for flight in &self.flights {
+            if let Some(at) = engine.owner.get(&flight.key.queue) {
+                *held.entry(*at).or_default() += 1;
+            }
+        }
+        let (mut tenants, mut accounts, mut hosts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (at, slot) in engine.slots.iter().enumerate() {
+            let Some(slot) = slot else { continue };
+            let count = held.get(&at).copied().unwrap_or(0);
+            hold(slot.in_flight == count, "every permit is held by an attempt under way", || {
+                format!("slot {at}: {} counted, {count} under way", slot.in_flight)
+            });
+            *tenants.entry(slot.places.tenant).or_insert(0) += count;
+            *accounts.entry(slot.places.account).or_insert(0) += count;
+            *hosts.entry(slot.places.host).or_insert(0) += count;
+            let free = would_start(engine, slot);
+            hold(free.is_none(), "no permit is free while something may use it", || {
+                format!("slot {at}: {free:?}")
+            });
+        }
+        for (at, count) in tenants {
+            hold(engine.tenants.held(at) == count, "a tenant's permits add up", || format!("{at}: {count}"));
+        }
+        for (at, count) in accounts {
+            hold(engine.accounts.held(at) == count, "an account's permits add up", || {
+                format!("{at}: {count}")
+            });
+        }
+        for (at, count) in hosts {
+            let counted = engine.hosts.in_flight(at);
+            hold(counted == count, "a host's permits add up", || {
+                format!("{at}: {counted} counted, {count} held")
+            });
+        }
+    }
+
+    fn check_slots(&self) {
+        let engine = &self.life.engine;
+        let budget = &engine.budget;
+        hold(
+            budget.used() <= engine.options.keep_bytes,
+            "records in memory are within their budget",
+            String::new,
+        );
+        for (at, slot) in engine.slots.iter().enumerate() {
+            let Some(slot) = slot else { continue };
+            for line in &slot.lines {
+                self.check_line(at, slot, line);
+            }
+            let due = slot.next_due();
+            // One that waits for a permit comes back with it; a timer that is too early does no harm.
+            let waits = slot.gone || (slot.listed && slot.open());
+            let on_clock = due.is_none_or(|due| slot.timer.is_some_and(|timer| timer <= due));
+            hold(waits || on_clock, "what is due is on the clock", || {
+                format!("slot {at}: {:?}, due {due:?}", slot.timer)
+            });
+        }
+    }
+
+    fn check_line(&self, at: usize, slot: &Slot, line: &Line) {
+        let (engine, queue) = (&self.life.engine, &line.queue);
+        let what = || format!("slot {at}, queue {}", line.key.id());
+        hold(queue.len() <= engine.options.window, "a queue is within its window", what);
+        let lane = queue.lanes.values().map(|lane| lane.order.len()).max().unwrap_or(0);
+        let limit =
+            if queue.ordering == Ordering::Subject { engine.options.lane } else { engine.options.window };
+        hold(lane <= limit || self.changed_order(line.key.id()), "a lane is within its limit", what);
+        let flying = queue.entries.values().filter(|entry| entry.state == EntryState::InFlight).count();
+        let under_way = self.flights.iter().filter(|flight| flight.key.queue == line.key).count();
+        hold(flying == under_way, "a queue knows what is under way", || {
+            format!("{}: {flying}, {under_way}", what())
+        });
+        if !slot.open() && !line.reading && slot.in_flight == 0 && engine.changes.is_empty() {
+            let kept =
+                queue.entries.keys().filter(|offset| **offset >= line.uncounted_until.max(queue.touched));
+            let spilled = queue.lanes.values().filter_map(|lane| lane.spilled).max();
+            let kept = kept.filter(|offset| spilled.is_none_or(|spilled| **offset > spilled)).count();
+            hold(kept <= CLOSED, "a hook that gets nothing holds little", || format!("{}: {kept}", what()));
+        }
+        let until = line.replay.as_ref().map_or(engine.routed, |replay| replay.job.until);
+        let behind = !line.live && queue.next() < until && queue.wants_more() && slot.room(queue) > 0;
+        let ended = line.replay.as_ref().is_some_and(|replay| replay.job.has_ended());
+        let wants = slot.open() && !slot.gone && !ended && !engine.budget.is_scarce();
+        let waits = line.reading || engine.read_again.contains(&at);
+        hold(
+            waits || !wants || !(behind || queue.drained_lane().is_some()),
+            "a queue that is behind is read for",
+            || format!("{}: at {} of {until}, {} held", what(), queue.next(), queue.len()),
+        );
+    }
+
+    /// A cursor never goes back, and nothing below it is unsettled.
+    fn check_cursors(&mut self) {
+        let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
+        let first = self.life.events.reader.first();
+        for hook in self.hooks.keys() {
+            let Some(raw) = self.life.engine.status(*hook) else { continue };
+            let cursor = raw.status.cursor;
+            let before = self.cursors.insert(*hook, cursor).unwrap_or(0);
+            hold(cursor >= before, "a cursor never goes back", || {
+                format!("hook {hook}: {before}, now {cursor}")
+            });
+            let due =
+                self.oracle.due.get(hook).into_iter().flat_map(|due| due.range(first.min(cursor)..cursor));
+            let unsettled = due.copied().find(|offset| !self.is_over(*hook, *offset, &unsynced));
+            hold(unsettled.is_none(), "nothing below a cursor is unsettled", || {
+                format!("hook {hook}: {unsettled:?} below {cursor}")
+            });
+        }
+    }
+
+    /// Whether a delivery is settled, or retention has dropped it and the ledger says so.
+    fn is_over(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> bool {
+        let gap = |(from, to): &(u64, u64)| (*from..*to).contains(&offset);
+        let on_disk = self.oracle.course(queue).is_some_and(|course| course.gaps.iter().any(gap));
+        let in_memory = unsynced.gaps.iter().any(|(id, from, to)| *id == queue && gap(&(*from, *to)));
+        on_disk || in_memory || self.ended(queue, offset, unsynced).is_some()
+    }
+
+    pub(super) fn is_one_shot(&self, queue: Id) -> bool {
+        self.tenants.all().iter().any(|account| account.id.one_shot() == queue)
+    }
+
+    /// All that a queue has to get is settled.
+    pub(super) fn check_settled(&self, queue: Id, unsynced: &Unsynced, invariant: &str) {
+        let due = self.oracle.due.get(&queue).into_iter().flatten();
+        // Of callflows' webhooks no document tells where they began, so retention may take them unseen.
+        let first = if self.is_one_shot(queue) { self.life.events.reader.first() } else { 0 };
+        let unsettled = |offset: &u64| *offset >= first && !self.is_over(queue, *offset, unsynced);
+        let lost: Vec<u64> = due.copied().filter(unsettled).collect();
+        hold(lost.is_empty(), invariant, || format!("queue {queue}: {lost:?}"));
+    }
+
+    /// Where every queue stands, to be shown.
+    pub(super) fn standing(&self) -> String {
+        let lines = self.life.engine.slots.iter().enumerate().flat_map(|(at, slot)| {
+            slot.iter().flat_map(move |slot| slot.lines.iter().map(move |line| (at, slot, line)))
+        });
+        let line = |(at, slot, line): (usize, &Slot, &Line)| {
+            let queue = &line.queue;
+            let entries: Vec<_> =
+                queue.entries.iter().map(|(o, e)| format!("{o}:{}{}", e.tries, state(e.state))).collect();
+            let spilled: Vec<_> = queue.lanes.values().filter_map(|lane| lane.spilled).collect();
+            format!(
+                "\n              {at} {} open {} live {} reading {} next {} entries {} spilled {spilled:?} settled {:?} past {:?}",
+                line.key.id(),
+                slot.open(),
+                line.live,
+                line.reading,
+                queue.next(),
+                entries.join(" "),
+                queue.settled,
+                queue.past.keys(),
+            )
+        };
+        let unclaimed: Vec<_> = self
+            .life
+            .engine
+            .recovered
+            .queues
+            .values()
+            .map(|queue| {
+                format!(
+                    "\n              unclaimed {} placed {} next {} entries {:?} settled {:?}",
+                    queue.image.queue,
+                    queue.placed,
+                    queue.image.next,
+                    queue.image.entries.iter().map(|e| e.0).collect::<Vec<_>>(),
+                    queue.image.settled
+                )
+            })
+            .collect();
+        lines.map(line).chain(unclaimed).collect()
+    }
+
+    /// After a start: every event that was acknowledged is in the log as it was.
+    pub(super) fn check_log(&self) {
+        let reader = &self.life.events.reader;
+        let Oracle { events, .. } = &self.oracle;
+        let mut at = reader.first();
+        while at < reader.end() {
+            let batch = reader.read(at, 1000, 1 << 20).unwrap();
+            for record in &batch.records {
+                let logged = events.get(&record.offset).map(|logged| &logged.record);
+                hold(logged == Some(&record.payload), "an event stays as it was logged", || {
+                    record.offset.to_string()
+                });
+            }
+            let lost = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
+            let lost: Vec<u64> = lost.filter(|offset| events.contains_key(offset)).collect();
+            hold(lost.is_empty(), "nothing that was acknowledged is lost", || format!("{lost:?}"));
+            at = batch.next.max(at + 1);
+        }
+    }
+}
+
+fn state(state: EntryState) -> &'static str {
+    match state {
+        EntryState::Waiting => "w",
+        EntryState::InFlight => "f",
+        EntryState::Suspect { .. } => "s",
+    }
+}

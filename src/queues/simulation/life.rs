@@ -1,0 +1,172 @@
+//! One life of the process: both logs and the engine, from opening them to their death. Nothing runs by itself: the
+//! world decides when a writer writes, a read is made and the engine looks at what has come in.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::refill::Reads;
+use super::cut_disk::CutDisk;
+use super::tenants::Tenants;
+use crate::log::{self, Appender, NewRecord, Opened, Reader, Synced, Writer};
+use crate::model::{Attempt, Clock, Hook, Job};
+use crate::queues::{Action, Command, Engine, Options, Parts, recover};
+use crate::state::Change;
+use crate::tasks::Tasks;
+
+/// The process has ended: the disk did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Died(pub(super) String);
+
+impl Died {
+    fn of(error: &impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// One log with its writer.
+#[derive(Debug)]
+pub(super) struct SimLog {
+    pub(super) appender: Appender,
+    pub(super) reader: Reader,
+    writer: Writer,
+}
+
+impl SimLog {
+    fn open(disk: &CutDisk, dir: &str, options: log::Options, clock: &Clock) -> Result<Self, Died> {
+        let opened = log::open(Arc::new(disk.clone()), Path::new(dir), options, clock.clone());
+        let Opened { writer, appender, reader, .. } = opened.map_err(|error| Died::of(&error))?;
+        Ok(Self { appender, reader, writer })
+    }
+
+    /// Lets the writer do what waits; whether there was anything.
+    pub(super) fn write(&mut self) -> Result<bool, Died> {
+        self.writer.serve_waiting().map_err(|error| Died::of(&error))
+    }
+
+    /// Hands records to the writer.
+    pub(super) fn submit(&mut self, records: Vec<NewRecord>) -> Result<Synced, Died> {
+        poll(self.appender.submit(records))
+            .ok_or(Died("the writer's queue is full".into()))?
+            .map_err(|e| Died::of(&e))
+    }
+
+    /// Drives an order to the writer, and the writer, until it is answered.
+    pub(super) fn carry_out<T, E: std::fmt::Display>(
+        &mut self,
+        order: impl AsyncFnOnce(Appender) -> Result<T, E>,
+    ) -> Result<T, Died> {
+        let mut future = pin!(order(self.appender.clone()));
+        loop {
+            if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return done.map_err(|error| Died::of(&error));
+            }
+            if !self.writer.serve_waiting().map_err(|error| Died::of(&error))? {
+                return Err(Died("an order to the log is never answered".into()));
+            }
+        }
+    }
+}
+
+/// What every life of one simulation is opened with.
+#[derive(Debug, Clone)]
+pub(super) struct Setup {
+    pub(super) disk: CutDisk,
+    pub(super) clock: Clock,
+    pub(super) options: Options,
+    pub(super) events: log::Options,
+    pub(super) ledger: log::Options,
+    pub(super) tenants: Tenants,
+    pub(super) seed: u64,
+}
+
+/// One life.
+pub(super) struct Life {
+    pub(super) engine: Engine,
+    pub(super) events: SimLog,
+    pub(super) ledger: SimLog,
+    pub(super) changes: mpsc::Sender<Change>,
+    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) actions: mpsc::Receiver<Action>,
+    /// Only so that the engine's ends stay open.
+    _ends: (mpsc::Sender<Command>, mpsc::Sender<Vec<Attempt>>),
+}
+
+impl Life {
+    /// Opens both logs, recovers, and makes the engine, as the program does it.
+    pub(super) fn open(setup: &Setup, hooks: Vec<Arc<Hook>>) -> Result<Self, Died> {
+        let Setup { disk, clock, options, tenants, .. } = setup;
+        let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
+        let recovered = recover(&ledger.reader).map_err(|error| Died::of(&error))?;
+        let at_least = log::Options { at_least: recovered.known_end(), ..setup.events.clone() };
+        let events = SimLog::open(disk, "/events", at_least, clock)?;
+        let ((changes, feed), (jobs_to, jobs)) = (mpsc::channel(64), mpsc::channel(1024));
+        let ((commands, asked), (results, made)) = (mpsc::channel(1), mpsc::channel(1));
+        let (actions_to, actions) = mpsc::channel(4);
+        let engine = Engine::new(Parts {
+            options: options.clone(),
+            clock: clock.clone(),
+            steady: clock.clone(),
+            seed: setup.seed,
+            events: events.reader.clone(),
+            ledger: ledger.appender.clone(),
+            tally: Arc::default(),
+            recovered,
+            state: Arc::new(tenants.clone()),
+            hooks,
+            changes: feed,
+            commands: asked,
+            jobs: jobs_to,
+            results: made,
+            actions: actions_to,
+            tasks: Tasks::new(),
+        });
+        Ok(Self { engine, events, ledger, changes, jobs, actions, _ends: (commands, results) })
+    }
+
+    /// One turn of the engine's loop, until it would wait for something. The reads that it asks for are added to `reads`.
+    pub(super) fn turn(&mut self, last: bool, reads: &mut Vec<Reads>) -> Result<(), Died> {
+        loop {
+            let mut more = self.engine.turn().map_err(|error| Died::of(&error))?;
+            while let Some(more) = self.engine.next_reads() {
+                reads.push(more);
+            }
+            more |= self.flush(last)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands the ledger's records on; the writer works only when the engine waits for it.
+    pub(super) fn flush(&mut self, last: bool) -> Result<bool, Died> {
+        let Self { engine, ledger, .. } = self;
+        let mut flush = pin!(engine.flush(last));
+        loop {
+            if let Poll::Ready(done) = flush.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return done.map_err(|error| Died::of(&error));
+            }
+            if !ledger.write()? {
+                return Err(Died("the engine waits for a ledger that has nothing to write".into()));
+            }
+        }
+    }
+
+    /// Asks the engine something and takes its answer.
+    pub(super) fn ask<T>(&mut self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, mut answered) = oneshot::channel();
+        self.engine.command(command(answer));
+        answered.try_recv().ok()
+    }
+}
+
+/// What a future answers at once.
+fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! The end of a simulation: everybody is well and everything is enabled, and all that is due has to be settled.
+
+use super::hold;
+use super::life::Died;
+use super::oracle::Unsynced;
+use super::world::World;
+use crate::model::{Id, ReplayState};
+use crate::queues::Directory;
+
+/// Turns within which everything has to be settled.
+const MOST_TURNS: usize = 5_000;
+
+impl World {
+    /// One thing happens, or a few turns pass.
+    pub(super) fn step(&mut self) -> Result<(), Died> {
+        self.happen()?;
+        for _ in 0..self.random.below(4) {
+            self.pass()?;
+        }
+        self.pass()
+    }
+
+    /// Lets everything come to its end, and checks that it does.
+    pub(super) fn settle(&mut self) {
+        self.setup.disk.set_free(None);
+        self.receivers.calm_down();
+        self.say(|_| "everything is well from now on".into());
+        for turn in 0..MOST_TURNS {
+            match self.pass() {
+                Ok(()) => self.check(),
+                Err(died) => self.revive(&died),
+            }
+            if turn == 0 {
+                self.let_go_on();
+            }
+            // The engine may disable a hook for what failed before.
+            if turn % 200 == 199 {
+                self.let_go_on();
+            }
+            if self.is_quiet() {
+                return self.check_end();
+            }
+        }
+        self.check_end();
+        hold(false, "everything settles at last", || self.left());
+    }
+
+    /// Everything is enabled, nothing is held back.
+    fn let_go_on(&mut self) {
+        self.resume_replays();
+        for account in self.tenants.all() {
+            if !account.enabled {
+                let mut account = (*account).clone();
+                account.enabled = true;
+                self.put_account(account);
+            }
+        }
+        for id in self.hooks.keys().copied().collect::<Vec<Id>>() {
+            self.edit(id, |hook| {
+                hook.enabled = true;
+                hook.disable_reason = None;
+                hook.paused = false;
+            });
+        }
+        let paused = self.replays.values().filter(|job| job.state == ReplayState::Paused);
+        for job in paused.cloned().collect::<Vec<_>>() {
+            self.hold_replay(&job, ReplayState::Running);
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        let engine = &self.life.engine;
+        let quiet = self.flights.is_empty() && self.offered.is_empty() && engine.changes.is_empty();
+        let is_routed = engine.routed >= self.life.events.reader.end();
+        let no_records = is_routed && engine.ledger.unsynced().next().is_none();
+        quiet && no_records && self.replays.values().all(|job| job.has_ended()) && self.left().is_empty()
+    }
+
+    /// What is unsettled.
+    fn left(&self) -> String {
+        let mut left = Vec::new();
+        for slot in self.life.engine.slots.iter().flatten() {
+            for line in &slot.lines {
+                let behind = line.replay.is_none() && !line.live;
+                if !line.queue.is_empty() || line.queue.has_spilled() || behind {
+                    let queue = &line.queue;
+                    left.push(format!("{}: {} at {}; ", line.key.id(), queue.len(), queue.next()));
+                }
+            }
+        }
+        left.concat()
+    }
+
+    fn check_end(&mut self) {
+        let unsynced = Unsynced::default();
+        for queue in self.oracle.due.keys().copied().collect::<Vec<Id>>() {
+            if self.hooks.contains_key(&queue) || self.replays.contains_key(&queue) || self.is_one_shot(queue)
+            {
+                self.check_settled(queue, &unsynced, "nothing is lost");
+            }
+        }
+        for hook in self.hooks.values() {
+            let Some(raw) = self.life.engine.status(hook.id) else { continue };
+            let (waiting, in_flight) = (raw.status.waiting, raw.status.in_flight);
+            hold((waiting, in_flight) == (0, 0), "nothing waits when everything is settled", || {
+                format!("hook {}: {waiting} waiting, {in_flight} under way", hook.id)
+            });
+            let standing = self.tenants.standing(hook.account);
+            hold(standing.0 && hook.enabled, "everything is enabled at the end", || format!("{hook:?}"));
+        }
+    }
+}

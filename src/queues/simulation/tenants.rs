@@ -1,0 +1,76 @@
+//! The accounts and documents of a simulation: durable as soon as they are changed, and told to the engine by its feed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::model::{Account, AccountId, FailureLimits, Id};
+use crate::queues::Directory;
+
+/// Accounts by id, and which replays run by their documents. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tenants(Arc<Mutex<Documents>>);
+
+#[derive(Debug, Default)]
+struct Documents {
+    accounts: BTreeMap<AccountId, Arc<Account>>,
+    replays: BTreeSet<Id>,
+}
+
+impl Tenants {
+    fn documents(&self) -> MutexGuard<'_, Documents> {
+        self.0.lock().unwrap()
+    }
+
+    /// Writes an account; answers what was there.
+    pub(super) fn put(&self, account: Account) -> Option<Arc<Account>> {
+        self.documents().accounts.insert(account.id, Arc::new(account))
+    }
+
+    /// Deletes an account.
+    pub(super) fn remove(&self, id: AccountId) {
+        self.documents().accounts.remove(&id);
+    }
+
+    /// All accounts, in order of id.
+    pub(super) fn all(&self) -> Vec<Arc<Account>> {
+        self.documents().accounts.values().cloned().collect()
+    }
+
+    /// Notes what a replay's document says now.
+    pub(super) fn note_replay(&self, id: Id, runs: bool) {
+        let replays = &mut self.documents().replays;
+        if runs {
+            replays.insert(id);
+        } else {
+            replays.remove(&id);
+        }
+    }
+}
+
+impl Directory for Tenants {
+    fn account(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.documents().accounts.get(&id).cloned()
+    }
+
+    fn tenant_of(&self, id: AccountId) -> AccountId {
+        self.account(id).and_then(|account| account.tree.get(1).copied()).unwrap_or(id)
+    }
+
+    fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
+        ancestor == id
+            || self.documents().accounts.get(&id).is_some_and(|account| account.tree.contains(&ancestor))
+    }
+
+    fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
+        let documents = self.documents();
+        let Some(account) = documents.accounts.get(&id) else { return (false, FailureLimits::default()) };
+        let mut above = account.tree.iter().rev().filter_map(|id| documents.accounts.get(id));
+        let reseller = above.find(|account| account.is_reseller);
+        let further_up = reseller.map(|reseller| reseller.failure_limits).unwrap_or_default();
+        (account.enabled, account.failure_limits.or(further_up))
+    }
+
+    fn runs_replay(&self, id: Id) -> bool {
+        self.documents().replays.contains(&id)
+    }
+}

@@ -1,0 +1,460 @@
+//! The simulated world around the engine, and its time: everything that happens follows from one seed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+use std::time::Duration;
+
+use super::super::refill::{ReadDone, Reads};
+use super::cut_disk::{CutDisk, Tear};
+use super::life::{Died, Life, Setup};
+use super::oracle::{Oracle, Unsynced};
+use super::random::Random;
+use super::receivers::Receivers;
+use super::tenants::Tenants;
+use super::{Summary, hold};
+use crate::log::{self, Synced};
+use crate::model::{Account, Attempt, AttemptResult, Clock, FailureLimits, Hook, Id, Job, JobKey, Ordering};
+use crate::queues::{Action, Command, Directory, Options, Policy, ReplayJob};
+
+/// Time at the start of every simulation, microseconds since 1970.
+const START_US: u64 = 1_760_000_000_000_000;
+
+/// Turns of the engine in which no time passes.
+const MOST_TURNS: usize = 20;
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) key: JobKey,
+    pub(super) result: AttemptResult,
+    pub(super) began_us: u64,
+    pub(super) done_us: u64,
+    /// It began as the recovery probe of a hook that gets nothing else.
+    pub(super) probe: bool,
+}
+
+/// Events that the log has been asked to take: each record, and the hooks that asked for it then, with the number of
+/// their versions.
+pub(super) type Offered = (Synced, Vec<(bytes::Bytes, Vec<(Id, usize)>)>);
+
+/// Everything.
+pub(super) struct World {
+    pub(super) random: Random,
+    now: Arc<AtomicU64>,
+    pub(super) setup: Setup,
+    pub(super) tenants: Tenants,
+    pub(super) hooks: BTreeMap<Id, Arc<Hook>>,
+    pub(super) replays: BTreeMap<Id, Arc<ReplayJob>>,
+    pub(super) receivers: Receivers,
+    pub(super) oracle: Oracle,
+    pub(super) life: Life,
+    pub(super) flights: Vec<Flight>,
+    reads: Vec<(u64, Reads)>,
+    brought: VecDeque<ReadDone>,
+    pub(super) offered: Vec<Offered>,
+    /// Replays to begin again after a start.
+    pub(super) to_resume: Vec<Id>,
+    /// What receivers have answered 200 to.
+    pub(super) received: BTreeSet<(Id, u64)>,
+    /// By queue: how its deliveries are ordered, and from which offset on that can be told.
+    pub(super) order: BTreeMap<Id, (Ordering, u64)>,
+    /// By hook: the cursor that was seen last in this life.
+    pub(super) cursors: BTreeMap<Id, u64>,
+    pub(super) ids: u128,
+    pub(super) trace: Option<Vec<String>>,
+    pub(super) summary: Summary,
+}
+
+fn policy(random: &mut Random) -> Policy {
+    Policy {
+        retry_initial_ms: 1_000,
+        retry_max_ms: 8_000,
+        failure_count: random.pick(&[0, 3, 6]).unwrap_or(6),
+        failure_window_ms: 60_000,
+        probe_initial_ms: random.pick(&[0, 10_000, 10_000]).unwrap_or(0),
+        probe_max_ms: 40_000,
+    }
+}
+
+pub(super) fn options(random: &mut Random) -> Options {
+    Options {
+        max_in_flight: random.count(2, 12),
+        per_hook_in_flight: u32::try_from(random.between(1, 5)).unwrap_or(1),
+        per_host_in_flight: u32::try_from(random.between(1, 6)).unwrap_or(1),
+        window: random.count(5, 14),
+        lane: random.count(2, 5),
+        keep_bytes: random.count(0, 3000),
+        checkpoint_records: random.between(4, 60),
+        max_reads: random.count(1, 3),
+        max_replays: 2,
+        grace: Duration::from_secs(5),
+        policy: policy(random),
+    }
+}
+
+fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenants: &Tenants) -> Setup {
+    let clock = Clock::new({
+        let now = Arc::clone(now);
+        move || now.load(Atomic::Relaxed)
+    });
+    let log = |segment_bytes, max_bytes| log::Options { segment_bytes, max_bytes, ..log::Options::default() };
+    Setup {
+        disk: CutDisk::default(),
+        clock,
+        options: options(random),
+        events: log(random.between(600, 3000), random.percent(40).then_some(random.between(4000, 12_000))),
+        ledger: log(random.between(600, 4000), None),
+        tenants: tenants.clone(),
+        seed,
+    }
+}
+
+/// The master account, two tenants, and an account below the first of them.
+fn tree(tenants: &Tenants) {
+    for (id, tree) in [(1, &[][..]), (2, &[1]), (3, &[1]), (4, &[1, 2])] {
+        tenants.put(Account {
+            id: Id(id),
+            tree: tree.iter().map(|id| Id(*id)).collect(),
+            name: String::new(),
+            realm: None,
+            is_reseller: id <= 2,
+            enabled: true,
+            failure_limits: FailureLimits::default(),
+        });
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, trace: bool) -> Self {
+        let mut random = Random::new(seed);
+        let (now, tenants) = (Arc::new(AtomicU64::new(START_US)), Tenants::default());
+        tree(&tenants);
+        let setup = setup(seed, &mut random, &now, &tenants);
+        let life = Life::open(&setup, Vec::new()).unwrap();
+        let receivers = Receivers::new(&mut random);
+        let mut world = Self {
+            random,
+            now,
+            setup,
+            tenants,
+            hooks: BTreeMap::new(),
+            replays: BTreeMap::new(),
+            receivers,
+            oracle: Oracle::default(),
+            life,
+            flights: Vec::new(),
+            reads: Vec::new(),
+            brought: VecDeque::new(),
+            offered: Vec::new(),
+            to_resume: Vec::new(),
+            received: BTreeSet::new(),
+            order: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            ids: 1000,
+            trace: trace.then(Vec::new),
+            summary: Summary::default(),
+        };
+        for _ in 0..3 {
+            world.new_hook();
+        }
+        world
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.now.load(Atomic::Relaxed)
+    }
+
+    pub(super) fn pass_time(&mut self, us: u64) {
+        self.now.fetch_add(us, Atomic::Relaxed);
+    }
+
+    pub(super) fn say(&mut self, what: impl FnOnce(&Self) -> String) {
+        if self.trace.is_some() {
+            let line = format!("{:>11} {}", self.now_us() - START_US, what(self));
+            if let Some(trace) = &mut self.trace {
+                trace.push(line);
+            }
+        }
+    }
+
+    /// A turn of the engine's loop: something comes in, or time passes, and the engine does what it can.
+    pub(super) fn pass(&mut self) -> Result<(), Died> {
+        self.wait();
+        self.write()?;
+        self.come_in();
+        let mut reads = Vec::new();
+        let turned = self.turn(&mut reads);
+        let now = self.now_us();
+        for reads in reads {
+            let after = if self.random.percent(60) { 0 } else { self.random.between(0, 30_000) };
+            self.reads.push((now + after, reads));
+        }
+        turned?;
+        self.oracle.follow(&self.life.ledger.reader);
+        self.take_jobs();
+        Ok(())
+    }
+
+    /// The engine does what can be done without any time passing.
+    fn turn(&mut self, reads: &mut Vec<Reads>) -> Result<(), Died> {
+        for _ in 0..MOST_TURNS {
+            self.life.engine.wake();
+            self.life.turn(false, reads)?;
+            if !self.life.engine.until_next_timer().is_zero() {
+                return Ok(());
+            }
+        }
+        hold(false, "the engine comes to rest", || format!("{:?}", self.life.engine.timers.first()));
+        Ok(())
+    }
+
+    /// Lets time pass until something is due, and now and then a little longer.
+    fn wait(&mut self) {
+        let now = self.now_us();
+        let flights = self.flights.iter().map(|flight| flight.done_us);
+        let reads = self.reads.iter().map(|(at, _)| *at);
+        let engine = u64::try_from(self.life.engine.until_next_timer().as_micros()).unwrap_or(u64::MAX);
+        let next = flights.chain(reads).chain([now + engine]).min().unwrap_or(now);
+        if !self.brought.is_empty() || !self.life.engine.changes.is_empty() {
+            return;
+        }
+        let late = if self.random.percent(20) { self.random.between(0, 3_000) } else { 0 };
+        self.pass_time(next.saturating_sub(now) + late);
+    }
+
+    /// The writers work, sooner or later.
+    fn write(&mut self) -> Result<(), Died> {
+        if self.random.percent(70) {
+            self.life.events.write()?;
+        }
+        if self.random.percent(70) {
+            self.life.ledger.write()?;
+        }
+        self.hear_of_events();
+        Ok(())
+    }
+
+    /// The log has answered: these events are in it for good.
+    pub(super) fn hear_of_events(&mut self) {
+        let mut waiting = Vec::new();
+        for (mut synced, events) in std::mem::take(&mut self.offered) {
+            match synced.try_recv() {
+                Ok(Ok(offsets)) => self.accepted(offsets, events),
+                Ok(Err(_)) => {}
+                Err(_) => waiting.push((synced, events)),
+            }
+        }
+        self.offered = waiting;
+    }
+
+    fn accepted(&mut self, offsets: std::ops::Range<u64>, events: Vec<(bytes::Bytes, Vec<(Id, usize)>)>) {
+        for (offset, (record, asked)) in offsets.zip(events) {
+            self.summary.events += 1;
+            self.oracle.logged(offset, record);
+            for (queue, versions) in asked {
+                let start = self.hooks.get(&queue).map_or(0, |hook| hook.start_offset);
+                let tenants = &self.tenants;
+                if offset >= start
+                    && self.oracle.still_wanted(queue, offset, versions, |id| tenants.account(id))
+                {
+                    self.oracle.due.entry(queue).or_default().insert(offset);
+                }
+            }
+        }
+    }
+
+    /// Results, reads and changes that are there, in an order that chance decides.
+    fn come_in(&mut self) {
+        let now = self.now_us();
+        self.keep();
+        let mut order = [0, 1, 2];
+        let turn = self.random.count(0, 2);
+        order.rotate_left(turn);
+        for what in order {
+            match what {
+                0 => self.finish(now),
+                1 => self.take_reads(now),
+                _ => {
+                    while self.random.percent(60) && !self.life.engine.changes.is_empty() {
+                        self.take_change();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The engine takes one change of the state.
+    pub(super) fn take_change(&mut self) {
+        if let Ok(change) = self.life.engine.changes.try_recv() {
+            self.life.engine.change(change);
+        }
+    }
+
+    fn finish(&mut self, now: u64) {
+        let mut done: Vec<Flight> = Vec::new();
+        while let Some(at) = self.flights.iter().position(|flight| flight.done_us <= now) {
+            done.push(self.flights.swap_remove(at));
+        }
+        for flight in done {
+            self.finish_one(flight, now);
+        }
+    }
+
+    pub(super) fn finish_one(&mut self, flight: Flight, now: u64) {
+        let Flight { key, result, began_us, .. } = flight;
+        let place = self.life.engine.owner.get(&key.queue).copied();
+        self.say(|_| format!("  result {key:?} {result:?} at slot {place:?}"));
+        let (queue, offset, skipped) =
+            (key.queue.id(), key.offset, matches!(result, AttemptResult::NothingToSend));
+        let attempt = Attempt {
+            key,
+            generation: 0,
+            sent: None,
+            max_tries: None,
+            result,
+            duration_us: now - began_us,
+            ended_us: now,
+        };
+        self.life.engine.finish(attempt, now);
+        let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
+        let is_told =
+            unsynced.last.contains_key(&(queue, offset)) || unsynced.ended.contains_key(&(queue, offset));
+        hold(is_told || place.is_none() || skipped, "every result is in the ledger", || {
+            format!("queue {queue}, offset {offset}")
+        });
+    }
+
+    fn take_reads(&mut self, now: u64) {
+        while let Some(at) = self.reads.iter().position(|(at, _)| *at <= now) {
+            let (_, reads) = self.reads.swap_remove(at);
+            let brought = &mut self.brought;
+            reads.make(|done| {
+                brought.push_back(done);
+                true
+            });
+        }
+        while !self.brought.is_empty() && self.random.percent(80) {
+            if let Some(done) = self.brought.pop_front() {
+                self.life.engine.read_done(done);
+            }
+        }
+    }
+
+    /// What is told of the engine's decisions is written down, sooner or later.
+    fn keep(&mut self) {
+        while self.random.percent(50)
+            && let Ok(action) = self.life.actions.try_recv()
+        {
+            self.carry_out(action);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, action: Action) {
+        self.say(|_| match &action {
+            Action::Disable { hook, reason } => format!("  keeper disables {}: {reason}", hook.id),
+            Action::Enable { hook } => format!("  keeper enables {}", hook.id),
+            Action::ReplayEnded(job) => format!("  keeper ends replay {} {:?}", job.id, job.state),
+        });
+        match action {
+            Action::Disable { hook, reason } => self.edit(hook.id, |hook| {
+                if hook.enabled {
+                    hook.enabled = false;
+                    hook.disable_reason = Some(reason.to_owned());
+                }
+            }),
+            Action::Enable { hook } => self.edit(hook.id, |hook| {
+                if hook.disable_reason.take().is_some() {
+                    hook.enabled = true;
+                }
+            }),
+            Action::ReplayEnded(job) => self.replay_ended(&job),
+        }
+    }
+
+    fn take_jobs(&mut self) {
+        if self.life.jobs.is_empty() {
+            return;
+        }
+        let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
+        while let Ok(job) = self.life.jobs.try_recv() {
+            let probe = self.check_job(&job, &unsynced);
+            let now = self.now_us();
+            let (result, after) = self.meet(&job);
+            self.summary.attempts += 1;
+            if matches!(&result, AttemptResult::Answered(response) if response.status == 200) {
+                self.received.insert((job.key.queue.id(), job.key.offset));
+            }
+            self.summary.note(now ^ job.key.offset ^ (u64::from(job.attempt) << 32));
+            self.say(|_| format!("  attempt {} at {:?} probe {probe} -> {result:?}", job.attempt, job.key));
+            self.flights.push(Flight { key: job.key, result, began_us: now, done_us: now + after, probe });
+        }
+    }
+
+    /// What an attempt meets: the log first, then the receiver.
+    fn meet(&mut self, job: &Job) -> (AttemptResult, u64) {
+        let offset = job.key.offset;
+        let record = match &job.record {
+            Some(record) => Some(record.clone()),
+            None => self.life.events.reader.get(offset).unwrap().map(|record| record.payload),
+        };
+        let Some(record) = record else { return (AttemptResult::Expired, 500) };
+        let logged = self.oracle.events.get(&offset).map(|logged| &logged.record);
+        hold(logged == Some(&record), "what is delivered is what was logged", || format!("offset {offset}"));
+        let uri = if job.hook.one_shot { super::receivers::uri(offset % 4) } else { job.hook.uri.clone() };
+        self.receivers.attempt(&uri, &mut self.random)
+    }
+
+    /// The process is dead: only what is on disk is left. It comes back, perhaps not at the first try.
+    pub(super) fn revive(&mut self, why: &Died) {
+        self.say(|world| format!("DEAD: {}{}", why.0, world.standing()));
+        self.summary.deaths += 1;
+        self.flights.clear();
+        self.reads.clear();
+        self.brought.clear();
+        self.offered.clear();
+        self.cursors.clear();
+        loop {
+            let tear =
+                self.random.pick(&[Tear::Nothing, Tear::FirstHalf, Tear::SecondHalf, Tear::All, Tear::All]);
+            self.setup.disk.power_on(tear.unwrap_or(Tear::Nothing));
+            self.setup.disk.set_free(None);
+            if self.random.percent(20) {
+                self.setup.disk.cut_at(self.random.below(12));
+            }
+            let hooks: Vec<Arc<Hook>> = self.hooks.values().cloned().collect();
+            match Life::open(&self.setup, hooks) {
+                Ok(life) => {
+                    self.life = life;
+                    break;
+                }
+                Err(died) => self.say(|_| format!("dead again: {}", died.0)),
+            }
+        }
+        self.pass_time(1_000_000);
+        let end = self.oracle.events.last_key_value().map_or(0, |(last, _)| last + 1);
+        let reader = self.life.events.reader.clone();
+        hold(reader.end() >= end, "nothing that was acknowledged is lost", || {
+            format!("the log ends at {}, {end} was acknowledged", reader.end())
+        });
+        self.oracle.find(&reader);
+        self.oracle.follow(&self.life.ledger.reader);
+        self.check_log();
+        let gone = |job: &ReplayJob, hooks: &BTreeMap<Id, Arc<Hook>>| !hooks.contains_key(&job.hook);
+        let orphans: Vec<Id> =
+            self.replays.values().filter(|job| gone(job, &self.hooks)).map(|job| job.id).collect();
+        for id in orphans {
+            self.forget_replay(id);
+        }
+        self.to_resume = self.replays.values().filter(|job| !job.has_ended()).map(|job| job.id).collect();
+        self.say(|world| {
+            let events = &world.life.events.reader;
+            format!("back: log {}..{}{}", events.first(), events.end(), world.standing())
+        });
+    }
+
+    /// Asks the engine something.
+    pub(super) fn ask<T>(&mut self, command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Command) -> T {
+        self.life.ask(command).unwrap()
+    }
+}
