@@ -54,6 +54,7 @@ struct Storage {
 }
 
 async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Storage> {
+    data_dir::intact(&config.data_dir)?;
     let opened = State::open(Arc::new(OsDisk), state_options(config), clock.clone(), tasks).await;
     let state::Opened { state, first_key, task, changes, rebuilt, .. } = opened.context("state")?;
     if let Some(reason) = rebuilt {
@@ -170,9 +171,7 @@ impl App {
     /// Opens the data directory, brings every queue back to its place, and binds the listeners.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
-        let threads = Threads::start(&tasks)?;
-        let lock = data_dir::lock(&config.data_dir)?;
-        data_dir::intact(&config.data_dir)?;
+        let (threads, lock) = (Threads::start(&tasks)?, data_dir::lock(&config.data_dir)?);
         let mut storage = open_storage(&config, &clock, &tasks).await?;
         let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;

@@ -160,7 +160,7 @@ pub(super) fn lock(dir: &Path) -> Result<Lock, DataDirError> {
     fs::create_dir_all(dir).map_err(at(dir))?;
     let in_use = || DataDirError::InUse(dir.to_owned());
     let opened = File::open(dir).map_err(at(dir))?;
-    let _dir = match opened.try_lock() {
+    let held = match opened.try_lock() {
         Ok(()) => Some(opened),
         Err(TryLockError::WouldBlock) => return Err(in_use()),
         // Not every file system locks directories.
@@ -175,7 +175,7 @@ pub(super) fn lock(dir: &Path) -> Result<Lock, DataDirError> {
     let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
     let file = File::from(file.map_err(|error| at(&path)(error.into()))?);
     match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: file, _dir }),
+        Ok(()) => Ok(Lock { _file: file, _dir: held }),
         Err(TryLockError::WouldBlock) => Err(in_use()),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
     }
