@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod model;
 pub mod offline;
 pub mod queues;
+pub mod shares;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;

@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     // Where tasks are started, so that shutdown can wait for them.
     ("tasks", &[]),
+    // What tenants share, in parts.
+    ("shares", &[]),
     // The file system as the log needs it; tests put a disk beneath that loses power.
     ("disk", &[]),
     // The connections of a listener, bounded in number and time.
@@ -37,7 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Who gets which event, in which order, and when again. Follows the log; knows nothing of how events came.
     ("queues", &["model", "kazoo", "log", "state", "tasks", "metrics"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
-    ("delivery", &["model", "kazoo", "log", "state", "tasks"]),
+    ("delivery", &["model", "kazoo", "log", "state", "tasks", "shares"]),
     // Who is asking, and for which accounts: the API and the websockets let nobody in without it.
     ("auth", &["model", "state", "tasks"]),
     // Websocket sessions over the same log.
@@ -49,7 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "http",
         &[
             "model", "kazoo", "log", "state", "amqp", "ingest", "queues", "auth", "listen", "live",
-            "commands", "tasks", "metrics",
+            "commands", "tasks", "metrics", "shares",
         ],
     ),
 ];

@@ -132,6 +132,9 @@ impl Maker {
             cluster_id: &self.cluster_id,
             reseller_of: &|account| self.state.reseller_of(account),
         };
+        if self.is_out_of_reach(job, &record) {
+            return without(AttemptResult::NothingToSend, max_tries);
+        }
         let request = match target.request(job, &record, &surroundings) {
             Ok(request) => request,
             Err(reason) => return without(unsent(job, &reason), max_tries),
@@ -149,6 +152,18 @@ impl Maker {
             tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
         }
         Made { result, max_tries, request: Some(requested) }
+    }
+
+    /// Whether the event is of an account that has been moved away from below the hook's since it was routed: what a hook
+    /// waited to get of it is no longer for the hook's owner.
+    fn is_out_of_reach(&self, job: &Job, record: &[u8]) -> bool {
+        let owner = job.hook.account;
+        job.hook.include_subaccounts
+            && Event::decode(record)
+                .ok()
+                .and_then(|event| event.account.filter(|account| *account != owner))
+                .and_then(|account| self.state.account(account))
+                .is_some_and(|account| !account.tree.contains(&owner))
     }
 
     /// Waits for room for an attempt at a large event, and reads it only then.

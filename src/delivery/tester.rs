@@ -13,9 +13,10 @@ use super::request::{NoRequest, Surroundings, Target};
 use super::send::{Caps, send};
 use super::transport::Transport;
 use crate::model::{
-    AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, QueueKey, SentRequest, Tested,
+    AccountId, AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, QueueKey, SentRequest, Tested,
     TransportError,
 };
+use crate::shares::Shares;
 use crate::state::State;
 
 /// Tells a test's event id from every event's: no log has so many.
@@ -31,17 +32,23 @@ struct Inner {
     clock: Clock,
     state: State,
     permits: Semaphore,
+    /// Half of them for one tenant.
+    permits_of: Shares<AccountId>,
 }
 
 impl Tester {
     /// At most `at_once` samples are under way at a time. Connections are made anew for each.
     #[must_use]
     pub fn new(transport: Transport, at_once: usize, clock: Clock, state: State) -> Self {
-        Self(Arc::new(Inner { transport, clock, state, permits: Semaphore::new(at_once) }))
+        let permits_of = Shares::new(at_once.div_ceil(2));
+        Self(Arc::new(Inner { transport, clock, state, permits: Semaphore::new(at_once), permits_of }))
     }
 
-    /// Sends an event (its log record) to a hook's receiver, once; `None` when too many tests are under way.
+    /// Sends an event (its log record) to a hook's receiver, once; `None` when too many tests are under way, of the hook's
+    /// tenant or in all.
     pub async fn test(&self, hook: Arc<Hook>, record: Bytes) -> Option<Tested> {
+        let tenant = self.0.state.tenant_of(hook.account);
+        let _own = self.0.permits_of.try_one(tenant)?;
         let _permit = self.0.permits.try_acquire().ok()?;
         Some(self.0.test(hook, &record).await)
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use warp::http::Method;
 
 use super::api::Api;
@@ -15,6 +16,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
+use super::tenants::{Presence, Tenants};
 use super::{
     accounts, admin, api_keys, attempts, channels, dead, definitions, events, interface, log_in, pages,
     pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks, websockets,
@@ -28,7 +30,9 @@ impl Api {
     pub(super) async fn answer(&self, request: Request, body: Result<(), ApiError>) -> Response {
         let segments = request.segments.as_slice();
         if let Some(page) = pages::answer(self, &request).await {
-            return page;
+            return self.sent(Presence::default(), page, || {
+                Response::json(429, &json!({"error": "too many requests"}))
+            });
         }
         let request_id = request.header("x-request-id").filter(|id| !id.is_empty() && id.len() <= 256);
         let mut frame = Frame {
@@ -42,11 +46,31 @@ impl Api {
         if request.method == Method::OPTIONS {
             return Response::options(&frame, known.as_ref());
         }
+        let mut presence = Presence::default();
         let result = match body {
-            Ok(()) => self.checked(&request, known.as_ref(), &mut frame).await,
+            Ok(()) => self.checked(&request, known.as_ref(), &mut frame, &mut presence).await,
             Err(refused) => Err(refused),
         };
-        Response::of(&request, &frame, known.as_ref(), result)
+        let response = Response::of(&request, &frame, known.as_ref(), result);
+        self.sent(presence, response, || {
+            Response::of(&request, &frame, known.as_ref(), Err(ApiError::too_many()))
+        })
+    }
+
+    /// The response with the room that it takes until it is sent, or a refusal when the tenant has no such room left.
+    fn sent(
+        &self,
+        presence: Presence,
+        mut response: Response,
+        refusal: impl FnOnce() -> Response,
+    ) -> Response {
+        match self.tenants.room(presence, &response.body) {
+            Some(room) => {
+                response.room = Some(room);
+                response
+            }
+            None => refusal(),
+        }
     }
 
     async fn checked(
@@ -54,6 +78,7 @@ impl Api {
         request: &Request,
         known: Option<&Route>,
         frame: &mut Frame,
+        presence: &mut Presence,
     ) -> Result<Reply, ApiError> {
         match request.segments.first().map(String::as_str) {
             Some("v2" | "admin") => {}
@@ -67,6 +92,13 @@ impl Api {
         };
         let caller = self.admit(request, &envelope, known, frame).await?;
         frame.auth_token = caller.as_ref().map(|caller| caller.token.clone());
+        let tenant = caller.as_ref().map(|caller| self.state.tenant_of(caller.account));
+        let is_operator = tenant == Some(self.state.settings().master);
+        *presence = if is_operator {
+            Tenants::operator(tenant)
+        } else {
+            self.tenants.enter(tenant).ok_or_else(ApiError::too_many)?
+        };
 
         let known = known.ok_or_else(ApiError::not_found)?;
         let method = method_of(request, &envelope, &known.resource)?;

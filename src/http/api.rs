@@ -9,6 +9,7 @@ use super::operator::Operator;
 use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
 use super::response::node_id;
+use super::tenants::Tenants;
 use crate::auth::Auth;
 use crate::live::Live;
 use crate::model::{Actor, Clock};
@@ -29,6 +30,7 @@ pub struct Api {
     pub(super) clock: Clock,
     pub(super) options: Arc<Options>,
     pub(super) memory: Memory,
+    pub(super) tenants: Tenants,
     pub(super) intake: Arc<Intake>,
     /// As answers name this node.
     pub(super) node: String,
@@ -78,6 +80,8 @@ impl Api {
         let node = node_id(&options.node);
         let Ports { queues, events, health, operator, channels, tester, live } = ports;
         let memory = Memory::new(options.body_memory_bytes);
+        let connections = options.connections.max_connections;
+        let tenants = Tenants::new(connections, options.body_memory_bytes, options.max_body_bytes);
         let intake = Arc::new(Intake::new(options.events));
         Self {
             state,
@@ -92,6 +96,7 @@ impl Api {
             clock,
             options: Arc::new(options),
             memory,
+            tenants,
             intake,
             node,
         }

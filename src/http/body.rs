@@ -14,6 +14,7 @@ use super::api::Api;
 use super::bearer::token_of;
 use super::errors::ApiError;
 use super::request::Request;
+use super::tenants::Tenant;
 
 /// What may be sent without a good token in a header or in the query string: enough to log in, and for every
 /// document.
@@ -53,6 +54,8 @@ struct Pool {
 #[derive(Debug)]
 pub(super) struct Held {
     pool: Pool,
+    /// Of a large one: what it takes of its tenant's part.
+    of_tenant: Option<OwnedSemaphorePermit>,
     received: Option<OwnedSemaphorePermit>,
     values: Option<OwnedSemaphorePermit>,
     heavy: Option<OwnedSemaphorePermit>,
@@ -72,7 +75,7 @@ impl Memory {
 
     fn hold(&self, is_small: bool) -> Held {
         let pool = if is_small { self.small.clone() } else { self.large.clone() };
-        Held { pool, received: None, values: None, heavy: None }
+        Held { pool, of_tenant: None, received: None, values: None, heavy: None }
     }
 
     /// Where the values of a body have their room.
@@ -138,7 +141,8 @@ pub(super) async fn read(
         return Err(ApiError::too_large("file", most));
     }
     let is_small = announced.is_some_and(|bytes| bytes <= STRANGERS_BYTES);
-    let trusted = if is_small || is_known(api, request).await { most } else { most.min(STRANGERS_BYTES) };
+    let sender = if is_small { None } else { sender(api, request).await };
+    let trusted = if is_small || sender.is_some() { most } else { most.min(STRANGERS_BYTES) };
     if announced.is_some_and(|bytes| bytes > trusted) {
         return Err(ApiError::invalid_credentials());
     }
@@ -150,7 +154,9 @@ pub(super) async fn read(
     let reading = async {
         pin_mut!(body);
         if !is_small {
-            held.grow_to(announced.unwrap_or(most)).await;
+            let bytes = announced.unwrap_or(most);
+            held.of_tenant = api.tenants.large_body(sender, bytes).await;
+            held.grow_to(bytes).await;
         }
         let (mut whole, mut bytes) = (BytesMut::new(), 0);
         while let Some(part) = body.next().await {
@@ -198,11 +204,10 @@ fn announced(request: &Request) -> Option<usize> {
     }
 }
 
-async fn is_known(api: &Api, request: &Request) -> bool {
-    match token_of(request, None) {
-        Some(token) => api.auth.verify(&token).await.is_ok(),
-        None => false,
-    }
+/// The tenant whose token is in a header or in the query string.
+async fn sender(api: &Api, request: &Request) -> Tenant {
+    let caller = api.auth.verify(&token_of(request, None)?).await.ok()?;
+    Some(api.state.tenant_of(caller.account))
 }
 
 /// How many values and names a body has at the most, counted while it comes.

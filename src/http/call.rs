@@ -8,6 +8,7 @@ use super::api::Api;
 use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::request::Request;
+use super::tenants::Tenant;
 use crate::auth::{Caller, Role};
 use crate::model::{Account, AccountId, Actor, HookId, gregorian_seconds};
 use crate::state::{Kind, is_deleted, owner};
@@ -27,6 +28,11 @@ impl Call<'_> {
     /// Whether the caller is a plain user, who sees what an account has but none of its secrets.
     pub(super) fn masks_secrets(&self) -> bool {
         self.account.is_some() && self.caller.is_some_and(|caller| caller.role != Role::Admin)
+    }
+
+    /// The tenant of the caller; `None` without a token.
+    pub(super) fn tenant(&self) -> Tenant {
+        self.caller.map(|caller| self.api.state.tenant_of(caller.account))
     }
 
     /// The account that the path is about.

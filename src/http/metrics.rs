@@ -17,7 +17,7 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Response {
         return refusal;
     }
     let headers = vec![("content-type", CONTENT_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
-    Response { status: 200, headers, body: api.operator.metrics(visitor(api, request)).await.into() }
+    Response::new(200, headers, api.operator.metrics(visitor(api, request)).await.into())
 }
 
 /// Who asks: a stranger, unless they bring the token, or the operator has opened the listener or keeps it local.

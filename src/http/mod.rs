@@ -49,6 +49,7 @@ mod route;
 mod samples;
 mod search;
 mod serve;
+mod tenants;
 mod test_hook;
 mod users;
 mod webhooks;

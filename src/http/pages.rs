@@ -6,7 +6,7 @@ use warp::http::Method;
 
 use super::api::Api;
 use super::request::Request;
-use super::response::Response;
+use super::response::{Body, Response};
 use super::{health, metrics, openapi};
 
 /// They may load nothing but their own style and script, may ask this origin alone, and stand in no frame.
@@ -48,7 +48,7 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Option<Response> {
     let page = PAGES.iter().find(|(known, _)| *known == path)?.1;
     if request.method == Method::OPTIONS {
         let headers = vec![("allow", ALLOWED.to_owned()), ("access-control-allow-origin", "*".to_owned())];
-        return Some(Response { status: 200, headers, body: String::new().into() });
+        return Some(Response::new(200, headers, String::new().into()));
     }
     if request.method != Method::GET && request.method != Method::HEAD {
         let mut refusal = Response::json(405, &json!({"error": "method not allowed"}));
@@ -65,7 +65,7 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Option<Response> {
 }
 
 /// To be asked for again each time, so that a new version shows at once.
-fn file(content_type: &str, text: &str) -> Response {
+fn file(content_type: &str, text: &'static str) -> Response {
     let headers = [
         ("content-type", content_type),
         ("cache-control", "no-cache"),
@@ -75,5 +75,5 @@ fn file(content_type: &str, text: &str) -> Response {
         ("access-control-allow-origin", "*"),
     ];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
-    Response { status: 200, headers, body: text.to_owned().into() }
+    Response::new(200, headers, Body::Fixed(text))
 }

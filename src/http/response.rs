@@ -16,6 +16,7 @@ use super::errors::ApiError;
 use super::reply::Reply;
 use super::request::Request;
 use super::route::Route;
+use super::tenants::Room;
 
 const ALLOWED_HEADERS: &str = "content-type, depth, user-agent, x-http-method-override, x-file-size, \
     x-requested-with, if-modified-since, x-file-name, cache-control, x-auth-token, x-kazoo-cluster-id, if-match, \
@@ -32,12 +33,16 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Body,
+    /// What it holds until it is sent.
+    pub(super) room: Option<Room>,
 }
 
 /// What follows the headers.
 pub(super) enum Body {
     /// At hand.
     Text(String),
+    /// A part of the program.
+    Fixed(&'static str),
     /// Made while it is sent; an error cuts it off.
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
@@ -52,23 +57,29 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Fixed(text) => f.debug_tuple("Fixed").field(text).finish(),
             Self::Stream(_) => f.write_str("Stream"),
         }
     }
 }
 
 impl Response {
+    /// It holds nothing yet.
+    pub(super) fn new(status: u16, headers: Vec<(&'static str, String)>, body: Body) -> Self {
+        Self { status, headers, body, room: None }
+    }
+
     /// Plain JSON without an envelope.
     pub(super) fn json(status: u16, body: &Value) -> Self {
         let headers = vec![("content-type", "application/json".into()), ("cache-control", "no-store".into())];
-        Self { status, headers, body: body.to_string().into() }
+        Self::new(status, headers, body.to_string().into())
     }
 
     /// The answer to OPTIONS, which needs no token.
     pub(super) fn options(frame: &Frame, route: Option<&Route>) -> Self {
         let mut headers = vec![("x-request-id", frame.request_id.clone()), ("allow", methods(route))];
         headers.extend(cors(route));
-        Self { status: 200, headers, body: String::new().into() }
+        Self::new(200, headers, String::new().into())
     }
 
     /// A resource's answer or refusal in its envelope.
@@ -85,7 +96,7 @@ impl Response {
         let (status, envelope) = match result {
             Ok(Reply { stream: Some(list), status, .. }) => {
                 headers.extend(list.headers(request));
-                return Self { status, headers, body: Body::Stream(Box::pin(list.body(frame.clone()))) };
+                return Self::new(status, headers, Body::Stream(Box::pin(list.body(frame.clone()))));
             }
             Ok(reply) => {
                 let etag = reply.revision.as_ref().map(|revision| format!("\"{revision}\""));
@@ -93,7 +104,7 @@ impl Response {
                 headers.extend(etag.map(|etag| ("etag", etag)));
                 if is_known {
                     headers.push(("expires", EXPIRES.to_owned()));
-                    return Self { status: 304, headers, body: String::new().into() };
+                    return Self::new(304, headers, String::new().into());
                 }
                 headers.extend(reply.location.clone().map(|location| ("location", location)));
                 (reply.status, Some(frame.success(reply)))
@@ -107,11 +118,11 @@ impl Response {
                 (error.status, frame.error(error))
             }
         };
-        let Some(envelope) = envelope else { return Self { status, headers, body: String::new().into() } };
+        let Some(envelope) = envelope else { return Self::new(status, headers, String::new().into()) };
         let (content_type, body) = render(request, envelope);
         headers.push(("content-type", content_type.to_owned()));
         headers.push(("expires", EXPIRES.to_owned()));
-        Self { status, headers, body: body.into() }
+        Self::new(status, headers, body.into())
     }
 }
 

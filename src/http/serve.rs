@@ -20,6 +20,7 @@ use super::api::Api;
 use super::body::{self, Held};
 use super::request::Request;
 use super::response::{Body, Response};
+use super::tenants::{Room, keeping};
 use crate::listen::{self, Busy, Peer};
 use crate::live::{self, Asked};
 use crate::tasks::Stop;
@@ -138,20 +139,24 @@ fn enter(api: &Api, asked: &Asked<'_>, remote: SocketAddr) -> Option<warp::reply
 
 /// The connection stays busy until the last piece of a body that is made while it is sent.
 fn on_the_wire(response: Response, busy: Busy) -> warp::reply::Response {
-    let mut builder = HttpResponse::builder().status(response.status);
-    for (name, value) in response.headers {
+    let Response { status, headers, body, room } = response;
+    let mut builder = HttpResponse::builder().status(status);
+    for (name, value) in headers {
         // A request id or a path may hold what no header may.
         if let Ok(value) = warp::http::HeaderValue::from_str(&value) {
             builder = builder.header(name, value);
         }
     }
-    let body = match response.body {
-        Body::Text(text) => text.into_response(),
+    let body = match body {
+        Body::Text(text) => keeping(text, room).into(),
+        Body::Fixed(text) => text.into_response().into_body(),
         Body::Stream(pieces) => {
-            warp::reply::stream(Alone { pieces: Mutex::new(pieces), _busy: busy }).into_response()
+            warp::reply::stream(Alone { pieces: Mutex::new(pieces), _busy: busy, _room: room })
+                .into_response()
+                .into_body()
         }
     };
-    builder.body(body.into_body()).unwrap_or_else(|_| failed())
+    builder.body(body).unwrap_or_else(|_| failed())
 }
 
 fn failed() -> warp::reply::Response {
@@ -162,6 +167,7 @@ fn failed() -> warp::reply::Response {
 struct Alone<S> {
     pieces: Mutex<S>,
     _busy: Busy,
+    _room: Option<Room>,
 }
 
 impl<S: Stream + Unpin> Stream for Alone<S> {

@@ -85,6 +85,12 @@ impl Live {
         &self.0.sessions
     }
 
+    /// The tenant of an account; `None` for the operator's own.
+    pub(super) fn tenant_of(&self, account: AccountId) -> Option<AccountId> {
+        let is_master = account == self.0.state.settings().master;
+        (!is_master).then(|| self.0.state.tenant_of(account))
+    }
+
     /// Makes a websocket of a request: the headers of its 101. The session begins once they are sent.
     pub fn enter(&self, asked: &Asked<'_>, remote: SocketAddr) -> Result<HeaderMap, Refused> {
         if asked.names_protocol() {

@@ -196,7 +196,7 @@ impl Session {
         let Some((caller, standing)) = self.live.verify(&frame.token).await else {
             return (Err(Denied::Token), None);
         };
-        if let Err(most) = self.place.claim(caller.account) {
+        if let Err(most) = self.place.claim(caller.account, self.live.tenant_of(caller.account)) {
             return (Err(Denied::TooMany(most)), None);
         }
         let is_free = !frame.is_command() || self.live.spend(self.place.client(), caller.account);

@@ -79,6 +79,7 @@ struct Seats {
     leaving: BTreeSet<u64>,
     by_ip: HashMap<IpAddr, usize>,
     by_account: HashMap<AccountId, usize>,
+    by_tenant: HashMap<AccountId, usize>,
 }
 
 #[derive(Debug)]
@@ -103,6 +104,7 @@ pub(super) struct Place {
     /// Cancelled when a session without a token has to make room for another.
     pub(super) gives_way: Stop,
     account: Option<AccountId>,
+    tenant: Option<AccountId>,
 }
 
 /// Why there is no place for one more.
@@ -189,6 +191,7 @@ impl Sessions {
             closed,
             gives_way,
             account: None,
+            tenant: None,
         })
     }
 
@@ -198,12 +201,27 @@ impl Sessions {
 }
 
 impl Seats {
+    /// A session that counted as one of these does so no more.
+    fn leave(&mut self, account: Option<AccountId>, tenant: Option<AccountId>) {
+        if let Some(account) = account {
+            less(&mut self.by_account, &account);
+        }
+        if let Some(tenant) = tenant {
+            less(&mut self.by_tenant, &tenant);
+        }
+    }
+
     /// Has the oldest session without a token give way; false when there is none.
     fn make_room(&mut self) -> bool {
         let Some((number, gives_way)) = self.without_token.pop_first() else { return false };
         gives_way.cancel();
         self.leaving.insert(number)
     }
+}
+
+/// Of so many sessions, those that one tenant may have: three quarters, so that others get in. 0: any number.
+fn tenants_part(most: usize) -> usize {
+    (most - most / 4).min(most)
 }
 
 fn is_full(most: usize, there: usize) -> bool {
@@ -219,21 +237,31 @@ impl Place {
         self.client
     }
 
-    /// Counts the session as one of an account's; the most that are allowed when there are as many.
-    pub(super) fn claim(&mut self, account: AccountId) -> Result<(), usize> {
+    /// Counts the session as one of an account's and of its tenant's, who has a part of all sessions; the most that are
+    /// allowed when there are as many. The operator's own account is no tenant.
+    pub(super) fn claim(&mut self, account: AccountId, tenant: Option<AccountId>) -> Result<(), usize> {
         if self.account == Some(account) {
             return Ok(());
         }
         let mut seats = self.sessions.seats();
         let most = self.sessions.0.most_per_account;
-        let there = seats.by_account.entry(account).or_default();
-        if is_full(most, *there) {
+        let there = seats.by_account.get(&account).copied().unwrap_or(0);
+        if is_full(most, there) {
             return Err(most);
         }
-        *there += 1;
+        let of_tenant = tenant.and_then(|tenant| seats.by_tenant.get(&tenant)).copied().unwrap_or(0);
+        let part = tenants_part(self.sessions.0.most);
+        if tenant.is_some() && tenant != self.tenant && is_full(part, of_tenant) {
+            return Err(part);
+        }
+        seats.leave(self.account.take(), self.tenant.take());
+        *seats.by_account.entry(account).or_default() += 1;
+        if let Some(tenant) = tenant {
+            *seats.by_tenant.entry(tenant).or_default() += 1;
+        }
         seats.without_token.remove(&self.number);
         drop(seats);
-        self.account = Some(account);
+        (self.account, self.tenant) = (Some(account), tenant);
         Ok(())
     }
 
@@ -264,9 +292,7 @@ impl Drop for Place {
         seats.without_token.remove(&self.number);
         seats.leaving.remove(&self.number);
         less(&mut seats.by_ip, &seat.client);
-        if let Some(account) = self.account {
-            less(&mut seats.by_account, &account);
-        }
+        seats.leave(self.account, self.tenant);
     }
 }
 

@@ -28,11 +28,11 @@ fn a_place_is_given_back_when_its_session_ends() {
     let mut third = enter_from(&sessions, address("192.0.2.2:1")).unwrap();
     let account = crate::model::Id(5);
     assert_eq!(
-        (second.claim(account), second.claim(account), third.claim(account)),
+        (second.claim(account, None), second.claim(account, None), third.claim(account, None)),
         (Ok(()), Ok(()), Err(1))
     );
     drop((first, second));
-    assert_eq!((third.claim(account), sessions.count()), (Ok(()), 1));
+    assert_eq!((third.claim(account, None), sessions.count()), (Ok(()), 1));
     assert!(enter_from(&sessions, address("192.0.2.1:4")).is_ok());
 }
 
@@ -53,7 +53,7 @@ fn the_oldest_session_without_a_token_makes_room_and_one_with_a_token_does_not()
     let sessions = Sessions::new(&limits);
     let enter = |port: u16| enter_from(&sessions, SocketAddr::from(([192, 0, 2, 1], port)));
     let mut known = enter(1).unwrap();
-    known.claim(crate::model::Id(5)).unwrap();
+    known.claim(crate::model::Id(5), None).unwrap();
     let (first, second, third) = (enter(2).unwrap(), enter(3).unwrap(), enter(4).unwrap());
     let told = [&known, &first, &second, &third].map(|place| place.gives_way.is_cancelled());
     assert_eq!(told, [false, true, false, false]);
@@ -61,8 +61,8 @@ fn the_oldest_session_without_a_token_makes_room_and_one_with_a_token_does_not()
     let mut fourth = enter(5).unwrap();
     assert!(second.gives_way.is_cancelled() && !third.gives_way.is_cancelled());
     drop((second, third));
-    fourth.claim(crate::model::Id(5)).unwrap();
+    fourth.claim(crate::model::Id(5), None).unwrap();
     let mut fifth = enter(6).unwrap();
-    fifth.claim(crate::model::Id(5)).unwrap();
+    fifth.claim(crate::model::Id(5), None).unwrap();
     assert_eq!(enter(7).unwrap_err(), NoPlace::Total, "all have shown a token");
 }

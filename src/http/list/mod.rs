@@ -25,7 +25,10 @@ mod walk;
 #[cfg(test)]
 mod properties;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use self::filter::Filters;
 use self::paging::Paging;
@@ -59,6 +62,8 @@ pub(super) struct List {
     form: Form,
     /// Neither rows nor filters know secrets.
     masks_secrets: bool,
+    /// The readings that the caller's tenant may have under way.
+    turns: Arc<Semaphore>,
 }
 
 impl List {
@@ -68,7 +73,8 @@ impl List {
         let form = form(request);
         let paging = Paging::of(request, &call.api.options, form)?;
         let masks_secrets = call.masks_secrets();
-        Ok(Self { filters: Filters::of(request)?, paging, form, masks_secrets })
+        let turns = call.api.tenants.lists(call.tenant());
+        Ok(Self { filters: Filters::of(request)?, paging, form, masks_secrets, turns })
     }
 
     /// Answers rows with their keys, in any order.
@@ -96,11 +102,11 @@ impl List {
 
     /// Answers what a source holds.
     pub(super) async fn answer(self, source: impl Source + 'static) -> Result<Reply, ApiError> {
-        let Self { filters, paging, form, masks_secrets } = self;
+        let Self { filters, paging, form, masks_secrets, turns } = self;
         let source: Box<dyn Source> =
             if masks_secrets { Box::new(WithoutSecrets(source)) } else { Box::new(source) };
         let columns = if form == Form::Csv { source.columns() } else { Vec::new() };
-        let mut walk = Walk::new(source, filters, &paging);
+        let mut walk = Walk::new(source, filters, &paging, turns);
         if form != Form::Page {
             // What is wrong at the beginning is still answered with its status.
             let first = walk.next().await?.unwrap_or_default();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use warp::http::{HeaderMap, Method};
 
 use super::*;
@@ -80,7 +81,7 @@ fn name(key: u16) -> String {
 fn walk(source: impl Source + 'static, query: &str) -> Walk {
     let request = Request::new(Method::GET, "/", query, HeaderMap::new());
     let paging = Paging::of(&request, &Options::default(), Form::Page).expect("paging");
-    Walk::new(Box::new(source), Filters::of(&request).expect("filters"), &paging)
+    Walk::new(Box::new(source), Filters::of(&request).expect("filters"), &paging, Arc::new(Semaphore::new(1)))
 }
 
 fn keys(rows: &[Value]) -> impl Iterator<Item = String> {

@@ -133,7 +133,10 @@ impl Streamed {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
+    use tokio::sync::Semaphore;
     use warp::http::{HeaderMap, Method};
 
     use super::*;
@@ -169,7 +172,7 @@ mod tests {
     async fn pieces(form: Form) -> (String, Option<io::Error>) {
         let request = Request::new(Method::GET, "/", "chunk_size=1", HeaderMap::new());
         let paging = Paging::of(&request, &Options::default(), form).expect("paging");
-        let walk = Walk::new(Box::new(Broken), Filters::default(), &paging);
+        let walk = Walk::new(Box::new(Broken), Filters::default(), &paging, Arc::new(Semaphore::new(1)));
         let list = Streamed { form, columns: Broken.columns(), first: Vec::new(), walk };
         let mut body = Box::pin(list.body(Frame::default()));
         let mut text = String::new();

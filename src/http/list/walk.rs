@@ -1,8 +1,10 @@
 //! The way through a source: batch after batch, filtered, until the page is full or the list over.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::filter::Filters;
 use super::paging::{Paging, encode_key};
@@ -19,6 +21,8 @@ pub(in crate::http) struct Walk {
     source: Box<dyn Source>,
     filters: Filters,
     paging: Paging,
+    /// Readings that the caller's tenant may have under way.
+    turns: Arc<Semaphore>,
     /// The key to go on with; `None`: the beginning.
     at: Option<String>,
     is_over: bool,
@@ -30,14 +34,32 @@ pub(in crate::http) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(source: Box<dyn Source>, filters: Filters, paging: &Paging) -> Self {
+    pub(super) fn new(
+        source: Box<dyn Source>,
+        filters: Filters,
+        paging: &Paging,
+        turns: Arc<Semaphore>,
+    ) -> Self {
         let (paging, at) = (paging.clone(), paging.start.clone());
-        Self { source, filters, paging, at, is_over: false, served: 0, bytes: 0, first: None, next: None }
+        Self {
+            source,
+            filters,
+            paging,
+            turns,
+            at,
+            is_over: false,
+            served: 0,
+            bytes: 0,
+            first: None,
+            next: None,
+        }
     }
 
     /// The next rows; `None` when the page is full or the list over.
     pub(in crate::http) async fn next(&mut self) -> Result<Option<Vec<Value>>, ApiError> {
         let mut rows = Vec::new();
+        // Nobody closes it.
+        let _turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         let enough = self.bytes.saturating_add(CHUNK_BYTES);
         while !self.is_over && rows.len() < self.paging.chunk && self.bytes < enough {
             let ask = Ask { from: self.at.take(), ascending: self.paging.ascending, most: self.most() };

@@ -164,7 +164,7 @@ impl TestApi {
             .collect();
         let mut request = Request::new(method, path, query, headers);
         request.body = body.to_owned().into();
-        let Response { status, headers, body } = self.api.answer(request, Ok(())).await;
+        let Response { status, headers, body, room: _ } = self.api.answer(request, Ok(())).await;
         let body = text(body).await;
         let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
         Answered { status, body, headers }
@@ -204,6 +204,7 @@ impl Drop for TestApi {
 pub(super) async fn text(body: Body) -> String {
     let pieces = match body {
         Body::Text(text) => return text,
+        Body::Fixed(text) => return text.to_owned(),
         Body::Stream(pieces) => {
             pieces.map_ok(|piece| piece.to_vec()).try_concat().await.expect("not cut off")
         }

@@ -11,6 +11,7 @@ mod doors;
 mod files;
 mod identity;
 mod names;
+mod parts;
 mod permits;
 mod rights;
 mod secrets;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::app::{Api, TestApp, call_event, credentials};
-use crate::support::look::LONG;
+use crate::support::look::{LONG, queue_when};
+use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 use crate::support::websocket::{Client, End, number};
 
@@ -127,5 +128,23 @@ async fn a_session_keeps_only_the_bindings_that_its_reach_still_covers() {
     app.api.below(child).publish(&[call_event("CHANNEL_CREATE", "below", 3)]).await;
     parent.publish(&[call_event("CHANNEL_CREATE", "own", 4)]).await;
     assert_eq!(number(&client.event().await), 4);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_gets_nothing_more_of_an_account_that_was_moved_away_not_even_what_was_on_its_way() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::status(500));
+    let mut app = TestApp::with(&["disable.failure_count=0"]).await;
+    let (former, new) = (app.api.tenant("former").await, app.api.tenant("new").await);
+    let moved = app.api.account_below(&former.account, "moved").await;
+    let retry = json!({"max_attempts": 100, "initial_ms": 100, "max_ms": 100});
+    let hook = json!({"uri": receiver.uri("/"), "include_subaccounts": true, "retry": retry});
+    let hook = former.hook(hook).await;
+    former.below(moved.clone()).publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+    receiver.wait_for(2, LONG).await;
+    done(app.api.call("POST", &format!("/v2/accounts/{moved}/move"), body(&json!({"to": new.account}))).await);
+    let queue = queue_when(&former, &hook, "nothing waits", |queue| queue["waiting"] == 0).await;
+    assert_eq!((&queue["dead"], &queue["in_flight"]), (&json!(0), &json!(0)), "{queue}");
     app.stop().await;
 }
