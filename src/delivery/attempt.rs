@@ -14,7 +14,7 @@ use super::spans::Tracing;
 use super::transport::Transport;
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Failure, Job, LogIds, OwnFault, Sent,
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Event, Failure, Job, LogIds, OwnFault, Sent,
     TransportError, Unsendable,
 };
 use crate::state::State;

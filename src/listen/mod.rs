@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
 use warp::hyper::server::conn::http1::Builder;
 use warp::hyper::service::{Service, service_fn};
 use warp::hyper::upgrade::Upgraded;
@@ -118,7 +119,14 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
         let (peer, answers) = (Peer { address, seat: Arc::new(seat) }, answers.clone());
         let answering = service_fn(move |mut request: warp::http::Request<_>| {
             request.extensions_mut().insert(peer.clone());
-            answers.call(request)
+            // CONNECT has a host where others have a path, and every answer is for a path.
+            let answer = request.uri().path_and_query().is_some().then(|| answers.call(request));
+            async move {
+                match answer {
+                    Some(answer) => answer.await,
+                    None => Ok(without_path()),
+                }
+            }
         });
         let serving = http.serve_connection(io(stream, limits.write_timeout), answering).with_upgrades();
         let stop = stop.clone();
@@ -139,6 +147,13 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// The answer to a request that names no path.
+fn without_path() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 /// No connection came of it: the client's doing, or the process has no file left for it.

@@ -1,6 +1,8 @@
 //! The doors: what strangers and tenants hold of them, and whom they can shut out.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::app::{Api, MASTER_KEY, TestApp, credentials};
 use crate::support::websocket::{Client, End};
@@ -136,5 +138,21 @@ async fn made_up_names_share_one_bucket_and_leave_the_real_ones_theirs() {
     }
     assert!(refused >= 20, "{refused} of 60 refused");
     assert_eq!(log_in(&stranger, "", MASTER_KEY).await, 201);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_names_no_path_is_refused_by_both_listeners() {
+    let mut app = TestApp::start().await;
+    for address in [app.address(), app.websocket()] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"CONNECT 192.0.2.1:22 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    }
     app.stop().await;
 }

@@ -143,7 +143,9 @@ async fn a_hook_gets_nothing_more_of_an_account_that_was_moved_away_not_even_wha
     let hook = former.hook(hook).await;
     former.below(moved.clone()).publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
     receiver.wait_for(2, LONG).await;
-    done(app.api.call("POST", &format!("/v2/accounts/{moved}/move"), body(&json!({"to": new.account}))).await);
+    done(
+        app.api.call("POST", &format!("/v2/accounts/{moved}/move"), body(&json!({"to": new.account}))).await,
+    );
     let queue = queue_when(&former, &hook, "nothing waits", |queue| queue["waiting"] == 0).await;
     assert_eq!((&queue["dead"], &queue["in_flight"]), (&json!(0), &json!(0)), "{queue}");
     app.stop().await;
