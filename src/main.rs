@@ -140,7 +140,7 @@ fn serve(settings: &Settings) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    let _logging = match telemetry::start(&config.telemetry) {
+    let logging = match telemetry::start(&config.telemetry) {
         Ok(logging) => logging,
         Err(error) => return refuse(&error),
     };
@@ -148,7 +148,7 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = check_limits() {
         return fail(&error.into());
     }
-    run(serve_until_signalled(config, settings))
+    run(serve_until_signalled(config, settings, logging.lost_lines()))
 }
 
 /// Narrows the permissions of what is a data directory.
@@ -173,12 +173,16 @@ fn make_private(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_until_signalled(config: Config, settings: &Settings) -> anyhow::Result<()> {
+async fn serve_until_signalled(
+    config: Config,
+    settings: &Settings,
+    lost: telemetry::LostLines,
+) -> anyhow::Result<()> {
     // From here on SIGHUP is remembered until the program is ready, and comes to nothing when it is stopping.
     let (ended, hangup) = (shutdown_signal()?, signal(SignalKind::hangup())?);
     make_private(&config.data_dir)?;
     let key_file = config.data_dir.join("master.key");
-    let app = App::build(config, Clock::system()).await?;
+    let app = App::build_with(config, Clock::system(), lost).await?;
     if let Some(key) = app.first_key() {
         // For a person at a terminal, past the log: log lines go to places where no secret belongs.
         let (key, file) = (key.reveal(), key_file.display());

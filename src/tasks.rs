@@ -124,6 +124,23 @@ pub struct Pulse(mpsc::Sender<oneshot::Sender<()>>);
 #[derive(Debug)]
 pub struct Beat(mpsc::Receiver<oneshot::Sender<()>>);
 
+/// A sign of life that was asked for. Dropped, it is withheld.
+#[derive(Debug)]
+pub struct Sign(oneshot::Sender<()>);
+
+impl Sign {
+    /// Gives it. Whoever asked may have gone.
+    pub fn give(self) {
+        let _gone = self.0.send(());
+    }
+
+    /// Whether somebody still waits for it.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+}
+
 /// Both ends.
 #[must_use]
 pub fn pulse() -> (Pulse, Beat) {
@@ -143,8 +160,14 @@ impl Pulse {
 impl Beat {
     /// Resolves when a sign of life was asked for, and gives it. Never when nobody can ask any more.
     pub async fn given(&mut self) {
+        self.asked().await.give();
+    }
+
+    /// Resolves when a sign of life was asked for, which is then given by what this returns, or withheld. Never when
+    /// nobody can ask any more.
+    pub async fn asked(&mut self) -> Sign {
         match self.0.recv().await {
-            Some(answer) => drop(answer.send(())),
+            Some(answer) => Sign(answer),
             None => std::future::pending().await,
         }
     }

@@ -37,6 +37,7 @@ use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
+use crate::telemetry::LostLines;
 
 /// Spans that may wait for the exporter.
 const SPANS: usize = 4096;
@@ -168,8 +169,14 @@ fn exporter(config: &Config) -> anyhow::Result<(Option<Exporter>, Option<mpsc::S
 }
 
 impl App {
-    /// Opens the data directory, brings every queue back to its place, and binds the listeners.
+    /// [`App::build_with`] for a program whose log lines nobody counts.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        Self::build_with(config, clock, LostLines::default()).await
+    }
+
+    /// Opens the data directory, brings every queue back to its place, and binds the listeners. `lost_lines` is told
+    /// by the metrics.
+    pub async fn build_with(config: Config, clock: Clock, lost_lines: LostLines) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
         let (threads, lock) = (Threads::start(&tasks)?, data_dir::lock(&config.data_dir)?);
         let mut storage = open_storage(&config, &clock, &tasks).await?;
@@ -188,6 +195,7 @@ impl App {
             state: &state,
             reloaded: &reloaded,
             delivery: &middle.delivery,
+            lost_lines,
             live: &live,
             channels,
             tasks: &tasks,
@@ -245,6 +253,7 @@ struct Meeting<'a> {
     state: &'a State,
     reloaded: &'a Reloaded,
     delivery: &'a Delivery,
+    lost_lines: LostLines,
     live: &'a live::Built,
     channels: ChannelsPort,
     tasks: &'a Tasks,
@@ -252,7 +261,8 @@ struct Meeting<'a> {
 
 /// The steps as the API sees them.
 fn ports(meeting: Meeting<'_>) -> Ports {
-    let Meeting { config, broker, ingest, state, reloaded, delivery, live, channels, tasks } = meeting;
+    let Meeting { config, broker, ingest, state, reloaded, delivery, lost_lines, live, channels, tasks } =
+        meeting;
     let Reloaded { transport, queues, retention } = reloaded;
     let steps = StepsAtWork {
         events: retention.events.0.clone(),
@@ -262,6 +272,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         delivery: delivery.pulse(),
         live: live.task.pulse(),
         shortages: delivery.shortages(),
+        broker: broker.tasks.as_ref().map(|tasks| tasks.consumer.pulse()),
     };
     let live = &live.handle;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
@@ -282,6 +293,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         broker: consuming,
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
+        lost_lines,
     };
     let share = AccountShare {
         events: events.clone(),

@@ -14,6 +14,7 @@ use crate::ingest::Ingest;
 use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
 use crate::queues::{Queues, Survey};
+use crate::telemetry::LostLines;
 
 /// What the operator endpoints are answered from; cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub(super) struct Operator {
     pub(super) retention: Retention,
     /// Hooks that get series of their own in a scrape.
     pub(super) hook_series: usize,
+    pub(super) lost_lines: LostLines,
 }
 
 impl Operator {

@@ -297,7 +297,7 @@ impl http::Health for HealthPort {
     fn readiness(&self) -> Answer<'_, Readiness> {
         Box::pin(async move {
             let (mut faults, notices) = self.0.look();
-            faults.extend(self.0.steps.silent().await);
+            faults.extend(self.0.silent().await);
             let fault = |(what, reason): (&str, String)| Fault { what: what.to_owned(), reason };
             Readiness {
                 faults: faults.into_iter().map(fault).collect(),

@@ -30,6 +30,8 @@ fn program(page: &mut Page, from: &Operator) {
     page.add(Family::gauge("build_info", "Always 1").with(&[("version", &version)], 1));
     let started = Family::gauge("start_time_seconds", "When the program was started, seconds since 1970");
     page.add(started.with(&[], from.started_us / 1_000_000));
+    let lost = Family::counter("log_lines_lost", "Log lines dropped because nobody read them in time");
+    page.add(lost.with(&[], from.lost_lines.count()));
     let sessions = Family::gauge("websocket_sessions", "Websocket sessions");
     page.add(sessions.with(&[], from.sessions.count() as u64));
 }

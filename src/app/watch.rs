@@ -34,6 +34,8 @@ pub(super) struct StepsAtWork {
     pub(super) queues: Queues,
     pub(super) delivery: Pulse,
     pub(super) live: Pulse,
+    /// The broker, if there is one.
+    pub(super) broker: Option<Pulse>,
     pub(super) shortages: Shortages,
 }
 
@@ -42,18 +44,24 @@ const WITHIN: Duration = Duration::from_secs(2);
 
 impl StepsAtWork {
     /// The steps that give no sign of life, and what there is too little of.
-    pub(super) async fn silent(&self) -> Findings {
+    async fn silent(&self, is_consuming: bool) -> Findings {
         let writes = async |log: &Appender| {
             // A log that refuses is at work: its own fault says why it refuses.
             tokio::time::timeout(WITHIN, log.ping()).await.is_ok()
         };
-        let (events, ledger, state, queues, delivery, live) = tokio::join!(
+        let answers = async || match self.broker.as_ref().filter(|_| is_consuming) {
+            Some(broker) => broker.is_felt(WITHIN).await,
+            // That it is not connected is said already.
+            None => true,
+        };
+        let (events, ledger, state, queues, delivery, live, broker) = tokio::join!(
             writes(&self.events),
             writes(&self.ledger),
             self.state.is_alive(WITHIN),
             self.queues.is_alive(WITHIN),
             self.delivery.is_felt(WITHIN),
             self.live.is_felt(WITHIN),
+            answers(),
         );
         let steps = [
             ("events_log", events),
@@ -62,6 +70,7 @@ impl StepsAtWork {
             ("queues", queues),
             ("delivery", delivery),
             ("live", live),
+            ("broker", broker),
         ];
         let silent = steps.into_iter().filter(|(_, is_alive)| !is_alive);
         let silent = silent.map(|(step, _)| (step, format!("no sign of life within {} s", WITHIN.as_secs())));
@@ -70,6 +79,12 @@ impl StepsAtWork {
 }
 
 impl StorageHealth {
+    /// The steps that give no sign of life, and what there is too little of.
+    pub(super) async fn silent(&self) -> Findings {
+        let is_consuming = matches!(&*self.broker.borrow(), BrokerStatus::Connected { .. });
+        self.steps.silent(is_consuming).await
+    }
+
     /// Faults, which make the program not ready, and notices, which do not.
     pub(super) fn look(&self) -> (Findings, Findings) {
         let (mut faults, mut notices) = (Findings::new(), Findings::new());

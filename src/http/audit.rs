@@ -51,7 +51,9 @@ impl Source for Trail {
     }
 
     fn columns(&self) -> Vec<String> {
-        ["timestamp", "action", "kind", "id", "account_id", "by", "changed"].map(str::to_owned).into()
+        ["timestamp", "action", "kind", "id", "account_id", "by", "changed", "error"]
+            .map(str::to_owned)
+            .into()
     }
 }
 

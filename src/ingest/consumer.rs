@@ -9,7 +9,7 @@ use super::session::{self, Ended};
 use super::topology::QueueBounds;
 use crate::amqp::{Address, BrokerStatus, InvalidUri, Status, Waits};
 use crate::log::AppendError;
-use crate::tasks::Stop;
+use crate::tasks::{Beat, Pulse, Stop, pulse};
 
 /// How the broker is consumed from.
 #[derive(Debug, Clone)]
@@ -67,34 +67,51 @@ pub struct AmqpConsumer {
     address: Address,
     options: ConsumerOptions,
     ingest: Ingest,
-    status: Status,
+    seen: Seen,
+    pulse: Pulse,
+}
+
+/// What others see of the consumer.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// How it stands with the broker.
+    pub(super) status: Status,
+    /// Who asks whether the broker answers.
+    pub(super) beat: Beat,
 }
 
 impl AmqpConsumer {
     /// A consumer of the broker at `uri`; it connects when it runs.
     pub fn new(uri: &str, options: ConsumerOptions, ingest: Ingest) -> Result<Self, InvalidUri> {
         let status = Status::new(ingest.clock().now_us());
-        Ok(Self { address: Address::parse(uri)?, options, ingest, status })
+        let (pulse, beat) = pulse();
+        Ok(Self { address: Address::parse(uri)?, options, ingest, seen: Seen { status, beat }, pulse })
     }
 
     /// How it stands with the broker, now and later.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<BrokerStatus> {
-        self.status.watch()
+        self.seen.status.watch()
+    }
+
+    /// Asks the broker for a sign of life. While not connected, nobody gives one.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Consumes until told to stop, through every failure of the broker. Ends with an error only when the log
     /// takes nothing any more; the broker keeps what was not acknowledged.
-    pub async fn run(self, stop: Stop) -> Result<(), ConsumeError> {
+    pub async fn run(mut self, stop: Stop) -> Result<(), ConsumeError> {
         let mut waits = Waits::new(self.options.reconnect_initial, self.options.reconnect_max);
         while !stop.is_cancelled() {
-            let ended = session::run(&self.address, &self.options, &self.ingest, &stop, &self.status).await;
+            let ended = session::run(&self.address, &self.options, &self.ingest, &stop, &mut self.seen).await;
             let reason = match ended {
                 Ended::Stopped => break,
                 Ended::LogFailed(error) => return Err(error.into()),
                 Ended::Lost(reason) => reason,
             };
-            if self.status.is_connected() {
+            if self.seen.status.is_connected() {
                 waits.after_success();
             }
             let wait = waits.after_failure();
@@ -109,6 +126,6 @@ impl AmqpConsumer {
     fn failed(&self, reason: String, wait: Duration) {
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(broker = %self.address, reason, again_in_ms, "not consuming from the broker");
-        self.status.failed(reason, self.ingest.clock().now_us());
+        self.seen.status.failed(reason, self.ingest.clock().now_us());
     }
 }

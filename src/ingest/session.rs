@@ -14,13 +14,13 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
-use super::consumer::ConsumerOptions;
+use super::consumer::{ConsumerOptions, Seen};
 use super::handle::Ingest;
 use super::message::incoming;
 use super::topology::{self, Opened};
 use crate::amqp::{Address, Status};
 use crate::log::{AppendError, NewRecord, Synced};
-use crate::tasks::Stop;
+use crate::tasks::{Beat, Stop};
 
 /// How a session ended.
 #[derive(Debug)]
@@ -46,8 +46,10 @@ pub(super) async fn run(
     options: &ConsumerOptions,
     ingest: &Ingest,
     stop: &Stop,
-    status: &Status,
+    seen: &mut Seen,
 ) -> Ended {
+    let Seen { status, beat } = seen;
+    let status = &*status;
     let Some(opened) = stop.run_until_cancelled(open(address, options)).await else { return Ended::Stopped };
     let (connection, opened, consumer) = match opened {
         Ok(opened) => opened,
@@ -63,6 +65,7 @@ pub(super) async fn run(
     let connection = Arc::new(connection);
     let backlog = Backlog { left: waiting, waiting, bytes: 0 };
     let looking = look_now_and_then(&connection, options, ingest, status);
+    let answering = answer_for_the_broker(channel.clone(), options.prefetch.max(1), beat);
     let mut session = Session {
         options,
         ingest,
@@ -77,6 +80,7 @@ pub(super) async fn run(
     let ended = tokio::select! {
         ended = session.consume(stop) => ended,
         ended = looking => ended,
+        ended = answering => ended,
     };
     if matches!(ended, Ended::Stopped) {
         let grace = options.stop_grace;
@@ -131,6 +135,18 @@ async fn look_now_and_then(
             }
             Err(reason) => queue.fault = Some(reason),
         });
+    }
+}
+
+/// Gives the broker's sign of life: it answers on the channel that events come on. A connection that stands does not
+/// say that anybody is at its other end.
+async fn answer_for_the_broker(channel: Channel, prefetch: u16, beat: &mut Beat) -> Ended {
+    loop {
+        let sign = beat.asked().await;
+        // What is set again changes nothing, and is answered.
+        if sign.is_wanted() && channel.basic_qos(prefetch, BasicQosOptions::default()).await.is_ok() {
+            sign.give();
+        }
     }
 }
 

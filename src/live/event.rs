@@ -16,6 +16,8 @@ const OVERHEAD: usize = 512;
 #[derive(Debug)]
 pub(super) struct LiveEvent {
     pub(super) offset: u64,
+    /// When it was logged, microseconds since 1970.
+    pub(super) time_us: u64,
     pub(super) account: Option<AccountId>,
     pub(super) topic: Topic,
     payload: Bytes,
@@ -44,7 +46,8 @@ impl LiveEvent {
         let topic = Topic::of(&event)?;
         // The reader's payloads share a large buffer, which must not be kept for one of them.
         let payload = Bytes::copy_from_slice(&record.payload);
-        Some(Self { offset: record.offset, account: event.account, topic, payload, first: OnceLock::new() })
+        let (offset, time_us) = (record.offset, record.time_us);
+        Some(Self { offset, time_us, account: event.account, topic, payload, first: OnceLock::new() })
     }
 
     /// Bytes of memory, about, once its frame is made.

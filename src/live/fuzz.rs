@@ -46,7 +46,9 @@ pub fn frames(data: &[u8]) {
                     let caller = Caller { account: Id(1), role: Role::Admin, token, expires_s: 1000 };
                     protocol.verified(unverified, Ok(caller), &Everybody)
                 }
-                Effect::Locate(wanted) => protocol.located(wanted, Ok(Place { from: 5, live_from: 5 })),
+                Effect::Locate(wanted) => {
+                    protocol.located(wanted, Ok(Place { from: 5, live_from: 5, since_us: 0 }))
+                }
                 Effect::Command(_, asked) => protocol.commanded(&asked, Ok(())),
             };
         };

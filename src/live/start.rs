@@ -61,7 +61,8 @@ impl Start {
             Self::After(id) if id.offset + 1 < log.first() => return Err(StartError::Dropped(id)),
             Self::After(id) => id.offset + 1,
         };
-        Ok(Place { from, live_from })
+        let since_us = if let Self::Since(time_us) = self { time_us } else { 0 };
+        Ok(Place { from, live_from, since_us })
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Place {
     pub(super) from: u64,
     /// The first offset that is not a replay: the log's end when it was made.
     pub(super) live_from: u64,
+    /// Of what is replayed, nothing of before this time, in microseconds since 1970: times do not rise with offsets.
+    pub(super) since_us: u64,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ struct Bound {
     pattern: Pattern,
     next: u64,
     live_from: u64,
+    since_us: u64,
 }
 
 /// What a session that is behind has to read.
@@ -92,11 +95,13 @@ impl Subscriptions {
     pub(super) fn add(&mut self, reach: Reach, binding: (String, Pattern), place: Place, resumes: bool) {
         self.changes += 1;
         let (binding, pattern) = binding;
-        let Place { from, live_from } = place;
+        let Place { from, live_from, since_us } = place;
         match self.bound.iter_mut().find(|bound| bound.reach == reach && bound.binding == binding) {
-            Some(bound) if resumes => (bound.next, bound.live_from) = (from, live_from),
+            Some(bound) if resumes => {
+                (bound.next, bound.live_from, bound.since_us) = (from, live_from, since_us);
+            }
             Some(_) => {}
-            None => self.bound.push(Bound { binding, reach, pattern, next: from, live_from }),
+            None => self.bound.push(Bound { binding, reach, pattern, next: from, live_from, since_us }),
         }
     }
 
@@ -129,12 +134,16 @@ impl Subscriptions {
     pub(super) fn frames(&mut self, event: &LiveEvent, log_ids: &LogIds, mut take: impl FnMut(Utf8Bytes)) {
         for bound in self.bound.iter_mut().filter(|bound| bound.next <= event.offset) {
             bound.next = event.offset + 1;
+            let replayed = event.offset < bound.live_from;
+            if replayed && event.time_us < bound.since_us {
+                continue;
+            }
             if bound.reach.covers(event.account) && bound.pattern.matches(&event.topic) {
                 let asked = Asked {
                     binding: &bound.binding,
                     pattern: &bound.pattern,
                     account: bound.reach.account(),
-                    replayed: event.offset < bound.live_from,
+                    replayed,
                 };
                 if let Some(frame) = event.frame(log_ids, &asked) {
                     take(frame);

@@ -6,7 +6,7 @@ use crate::model::Id;
 
 fn add(subscriptions: &mut Subscriptions, account: u128, binding: &str, from: u64, live_from: u64) {
     let pattern = Pattern::parse(binding).unwrap();
-    let place = Place { from, live_from };
+    let place = Place { from, live_from, since_us: 0 };
     subscriptions.add(Reach::One(Id(account)), (binding.to_owned(), pattern), place, from < live_from);
 }
 
@@ -49,7 +49,7 @@ fn overlapping_bindings_get_a_frame_each_and_other_accounts_none() {
     add(&mut subscriptions, 2, "call.*.*", 0, 0);
     add(&mut subscriptions, 1, "call.CHANNEL_CREATE.*", 0, 0);
     let pattern = Pattern::parse("call.*.*").unwrap();
-    let place = Place { from: 0, live_from: 0 };
+    let place = Place { from: 0, live_from: 0, since_us: 0 };
     subscriptions.add(Reach::All, ("call.*.*".to_owned(), pattern), place, false);
     let keys: Vec<_> = frames(&mut subscriptions, 0..1).into_iter().map(|(key, ..)| key).collect();
     assert_eq!(keys, ["call.*.*", "call.CHANNEL_CREATE.*", "call.*.*"]);

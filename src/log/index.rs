@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::bytes::{size, small, take, take_u32, take_u64};
 use super::postings::{Place, Postings};
+use super::record::Header;
 use super::sparse::{Sparse, Times};
 use crate::disk::File;
 
@@ -44,6 +45,14 @@ impl Index {
         }
         self.sparse.add(place, time_us);
         self.tags.entry(tag).or_default().push(place);
+    }
+
+    /// Notes records that are damaged but whose headers are sound: they keep their places among those of their tag, so
+    /// that readers meet the damage there.
+    pub(super) fn add_damaged(&mut self, headers: &[(u64, Header)]) {
+        for (pos, header) in headers {
+            self.add(Place { seq: header.seq, pos: small(*pos) }, header.time_us, header.tag);
+        }
     }
 
     /// Bytes of a tag's records in a segment of `segment_len` bytes.

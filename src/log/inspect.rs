@@ -209,7 +209,7 @@ fn walk(
                 }
                 continue;
             }
-            Step::Damage { pos, bytes, seqs } => (pos, bytes, first + u64::from(seqs.end)),
+            Step::Damage { pos, bytes, seqs, .. } => (pos, bytes, first + u64::from(seqs.end)),
             Step::Tail { pos } => {
                 let bytes = segment.bytes.saturating_sub(pos);
                 let Some(end) = end else {

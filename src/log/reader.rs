@@ -260,7 +260,7 @@ impl Reader {
         let (position, bytes, until) = match step {
             Step::Record { header, payload, .. } => return Ok(Seen::Record(header, payload)),
             Step::End => return Ok(Seen::End),
-            Step::Damage { pos, bytes, seqs } => (pos, bytes, first + u64::from(seqs.end)),
+            Step::Damage { pos, bytes, seqs, .. } => (pos, bytes, first + u64::from(seqs.end)),
             Step::Tail { pos } => (pos, place.segment.len().saturating_sub(pos), place.end),
         };
         let file = names::segment(&self.store.dir, first);

@@ -167,14 +167,19 @@ pub(super) enum Decoded {
     Bad,
 }
 
+/// The header at the start of `bytes` when its own checksum holds, whatever has become of the payload.
+pub(super) fn sound_header(bytes: &[u8], seed: Seed) -> Option<Header> {
+    let (header, head) = (Header::peek(bytes)?, bytes.get(HEAD..RECORD_HEADER)?);
+    let is_sound = seed.head(bytes.get(..HEAD)?).to_le_bytes() == head && header.len <= MAX_PAYLOAD;
+    is_sound.then_some(header)
+}
+
 /// Judges the record at the start of `bytes`.
 pub(super) fn decode(bytes: &[u8], seed: Seed) -> Decoded {
-    let (Some(header), Some(head)) = (Header::peek(bytes), bytes.get(HEAD..RECORD_HEADER)) else {
+    if bytes.len() < RECORD_HEADER {
         return Decoded::Short(RECORD_HEADER);
-    };
-    if seed.head(bytes.get(..HEAD).unwrap_or(&[])).to_le_bytes() != head || header.len > MAX_PAYLOAD {
-        return Decoded::Bad;
     }
+    let Some(header) = sound_header(bytes, seed) else { return Decoded::Bad };
     let (Some(rest), Some(payload)) = (bytes.get(8..HEAD), bytes.get(RECORD_HEADER..header.record_len()))
     else {
         return Decoded::Short(header.record_len());

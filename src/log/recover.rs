@@ -294,12 +294,15 @@ impl Recovery {
                     index.add(Place { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
                     end = first + u64::from(header.seq) + 1;
                 }
-                Step::Damage { pos, bytes, seqs } => self.found.damage.push(Damage {
-                    file: names::segment(&self.dir, first),
-                    position: pos,
-                    bytes,
-                    offsets: first + u64::from(seqs.start)..first + u64::from(seqs.end),
-                }),
+                Step::Damage { pos, bytes, seqs, headers } => {
+                    index.add_damaged(&headers);
+                    self.found.damage.push(Damage {
+                        file: names::segment(&self.dir, first),
+                        position: pos,
+                        bytes,
+                        offsets: first + u64::from(seqs.start)..first + u64::from(seqs.end),
+                    });
+                }
                 Step::Tail { pos } => {
                     self.found.cut_bytes = limit - pos;
                     tracing::warn!(

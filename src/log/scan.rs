@@ -21,8 +21,9 @@ const RESYNC_WINDOW: usize = 1 << 20;
 pub(super) enum Step {
     /// A sound record, `pos` bytes into the segment.
     Record { pos: u64, header: Header, payload: Bytes },
-    /// Bytes that are no record, with a sound one behind them; `seqs` are the records lost.
-    Damage { pos: u64, bytes: u64, seqs: Range<u32> },
+    /// Bytes that are no record, with a sound one behind them; `seqs` are the records lost. Of those in front whose
+    /// headers are sound, `headers` has these with their places: whose they were is known.
+    Damage { pos: u64, bytes: u64, seqs: Range<u32>, headers: Vec<(u64, Header)> },
     /// From here to the limit there is no sound record, though one was expected.
     Tail { pos: u64 },
     /// All that was asked for has been seen.
@@ -107,12 +108,28 @@ impl Scanner {
             return Ok(Step::Record { pos, header, payload });
         }
         if let Some((next, found)) = self.resync()? {
+            let headers = self.headers_before(next)?;
             (self.span.pos, self.span.seq) = (next, found);
-            return Ok(Step::Damage { pos, bytes: next - pos, seqs: seq..found });
+            return Ok(Step::Damage { pos, bytes: next - pos, seqs: seq..found, headers });
         }
         self.span.seq = seq_end;
         self.span.pos = limit.max(pos);
         Ok(Step::Tail { pos })
+    }
+
+    /// Sound headers from here on and before `end`, as far as their lengths lead from one to the next.
+    fn headers_before(&mut self, end: u64) -> io::Result<Vec<(u64, Header)>> {
+        let Span { mut pos, mut seq, seed, .. } = self.span;
+        let mut found = Vec::new();
+        while pos < end
+            && let Some(header) = record::sound_header(self.window(pos, RECORD_HEADER)?, seed)
+            && header.seq == seq
+        {
+            found.push((pos, header));
+            pos += header.record_len() as u64;
+            seq += 1;
+        }
+        Ok(found)
     }
 
     fn pass(&mut self, header: &Header) {

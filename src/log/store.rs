@@ -331,7 +331,7 @@ impl Store {
                 Step::Record { pos, header, .. } => {
                     index.add(Place { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
                 }
-                Step::Damage { .. } => {}
+                Step::Damage { headers, .. } => index.add_damaged(&headers),
                 Step::Tail { .. } | Step::End => break,
             }
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{self, Entry, Kind};
 use super::limits::json_bytes;
-use crate::log::{NewRecord, ReadError, Reader, Record};
+use crate::log::{Batch, NewRecord, ReadError, Reader, Record};
 use crate::model::{AccountId, Actor, MASK, gregorian_seconds, masked};
 
 const VERSION: u32 = 1;
@@ -21,6 +21,8 @@ const SHORT_BYTES: usize = 256;
 /// Names of changed fields, and bytes of each.
 const MOST_NAMES: usize = 64;
 const NAME_BYTES: usize = 128;
+/// What is shown of an entry that is damaged: nobody knows what it said.
+const DAMAGED: &str = "entry cannot be read: its record in the audit trail is damaged";
 /// Bytes of entries after which a page ends.
 const PAGE_BYTES: usize = 1 << 20;
 /// Fields that every write changes.
@@ -152,7 +154,7 @@ fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
     doc.iter().map(show).collect()
 }
 
-/// A page of the trail. Blocking.
+/// A page of the trail. Blocking. A damaged entry is a row that says so.
 pub(super) fn page(trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
     let range = trail.offsets_in(query.from_us..query.until_us)?;
     let (first, end) = (range.start, range.end);
@@ -164,60 +166,66 @@ pub(super) fn page(trail: &Reader, query: &AuditQuery) -> Result<AuditPage, Read
     };
     let (mut page, mut bytes) = (AuditPage::default(), 0);
     while if query.ascending { at < end } else { at > first } {
-        let (records, next) = step(trail, query, at, (first, end))?;
-        for record in records {
+        let step = step(trail, query, at, (first, end))?;
+        for (offset, row, weight) in step.rows {
             if page.rows.len() == query.limit || bytes >= PAGE_BYTES {
-                page.next = Some(record.offset);
+                page.next = Some(offset);
                 return Ok(page);
             }
-            bytes += record.payload.len();
-            page.rows.extend(row(&record).map(|row| (record.offset, row)));
+            bytes += weight;
+            page.rows.push((offset, row));
         }
-        if next == at {
+        if step.next == at {
             break;
         }
-        at = next;
+        at = step.next;
     }
     Ok(page)
 }
 
-/// Records of the query from `at` on in its direction, and where the next step begins.
-fn step(
-    trail: &Reader,
-    query: &AuditQuery,
-    at: u64,
-    (first, end): (u64, u64),
-) -> Result<(Vec<Record>, u64), ReadError> {
+/// Rows in the order of a page, each with its offset and the bytes of its entry, and where the next step begins.
+struct Rows {
+    rows: Vec<(u64, Map<String, Value>, usize)>,
+    next: u64,
+}
+
+/// Rows of the query from `at` on in its direction.
+fn step(trail: &Reader, query: &AuditQuery, at: u64, (first, end): (u64, u64)) -> Result<Rows, ReadError> {
     let tag = query.account.map(AccountId::tag);
-    let (mut records, next) = match (tag, query.ascending) {
-        (Some(tag), true) => {
-            let batch = trail.read_tags(&[tag], at, end, STEP, STEP_BYTES)?;
-            (batch.records, batch.next)
-        }
-        (None, true) => {
-            let batch = trail.read(at, STEP, STEP_BYTES)?;
-            (batch.records, batch.next)
-        }
-        (Some(tag), false) => {
-            let batch = trail.read_tags_back(&[tag], at, STEP)?;
-            (batch.records, batch.next)
-        }
-        (None, false) => {
-            let next = at.saturating_sub(STEP as u64).max(first);
-            let mut records = Vec::new();
-            let mut from = next;
-            while from < at {
-                let batch = trail.read(from, STEP, STEP_BYTES)?;
-                from = batch.next.max(from + 1);
-                records.extend(batch.records.into_iter().filter(|record| record.offset < at));
-            }
-            records.reverse();
-            (records, next)
-        }
+    let batch = match (tag, query.ascending) {
+        (Some(tag), true) => trail.read_tags(&[tag], at, end, STEP, STEP_BYTES)?,
+        (None, true) => trail.read(at, STEP, STEP_BYTES)?,
+        (Some(tag), false) => trail.read_tags_back(&[tag], at, STEP)?,
+        (None, false) => before(trail, at, first)?,
     };
     let times = query.from_us..query.until_us;
-    records.retain(|record| (first..end).contains(&record.offset) && times.contains(&record.time_us));
-    Ok((records, next))
+    let sound = batch.records.iter().filter(|record| times.contains(&record.time_us));
+    let sound = sound.filter_map(|record| Some((record.offset, row(record)?, record.payload.len())));
+    let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
+    let damaged = damaged.map(|offset| (offset, Map::from_iter([("error".to_owned(), DAMAGED.into())]), 0));
+    let mut rows: Vec<_> = sound.chain(damaged).collect();
+    rows.retain(|(offset, ..)| {
+        (first..end).contains(offset) && if query.ascending { *offset >= at } else { *offset < at }
+    });
+    rows.sort_unstable_by_key(|(offset, ..)| *offset);
+    if !query.ascending {
+        rows.reverse();
+    }
+    Ok(Rows { rows, next: batch.next })
+}
+
+/// The records before `at`, a step of them; `next` is the `at` to go on with.
+fn before(trail: &Reader, at: u64, first: u64) -> Result<Batch, ReadError> {
+    let next = at.saturating_sub(STEP as u64).max(first);
+    let mut all = Batch { next, ..Batch::default() };
+    let mut from = next;
+    while from < at {
+        let batch = trail.read(from, STEP, STEP_BYTES)?;
+        from = batch.next.max(from + 1);
+        all.records.extend(batch.records);
+        all.damaged.extend(batch.damaged);
+    }
+    Ok(all)
 }
 
 fn row(record: &Record) -> Option<Map<String, Value>> {

@@ -40,6 +40,20 @@ struct Counts {
     waiting: AtomicUsize,
     /// Lines that were dropped and not told yet.
     lost: AtomicU64,
+    /// All that were dropped.
+    all_lost: LostLines,
+}
+
+/// How many log lines were dropped since the start. Clones share the number.
+#[derive(Debug, Clone, Default)]
+pub struct LostLines(Arc<AtomicU64>);
+
+impl LostLines {
+    /// The number.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What each place in the code has written lately.
@@ -137,12 +151,18 @@ impl Lines {
         let _written = written.recv_timeout(within);
     }
 
+    /// How many lines were dropped.
+    pub(super) fn lost(&self) -> LostLines {
+        self.counts.all_lost.clone()
+    }
+
     fn take(&self, line: &[u8]) {
         let waiting = self.counts.waiting.fetch_add(line.len(), Ordering::Relaxed);
         let has_room = waiting.saturating_add(line.len()) <= BYTES;
         if !has_room || self.to.try_send(Message::Line(line.to_vec())).is_err() {
             self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
+            self.counts.all_lost.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -278,6 +298,7 @@ mod tests {
         let told = text.lines().filter_map(|line| line.split("lost=").nth(1)?.parse::<usize>().ok());
         let written = text.lines().filter(|line| line.starts_with("line ")).count();
         assert_eq!(written + told.sum::<usize>(), given);
+        assert_eq!(lines.lost().count(), u64::try_from(given - written).unwrap());
         assert!((LINES..given).contains(&written), "{written}");
         assert_eq!(lines.counts.waiting.load(Ordering::Relaxed), 0);
     }

@@ -17,6 +17,7 @@ use crate::amqp;
 use crate::config::{LogFormat, Telemetry};
 use crate::model::Clock;
 
+pub use lines::LostLines;
 pub use otlp::{ExportError, Exporter};
 
 /// How long the end of the program waits for its last lines.
@@ -64,6 +65,14 @@ pub enum StartError {
 /// Held while the program runs. When it goes, the last lines are written, if they are read in time.
 #[derive(Debug)]
 pub struct Logging(Lines);
+
+impl Logging {
+    /// How many log lines nobody read in time, so that they were dropped.
+    #[must_use]
+    pub fn lost_lines(&self) -> LostLines {
+        self.0.lost()
+    }
+}
 
 impl Drop for Logging {
     fn drop(&mut self) {

@@ -208,7 +208,7 @@ fn a_place_that_cannot_be_had_is_told_and_nothing_is_subscribed() {
     talk.place = || Err(StartError::Dropped(EventId { log: 1, offset: 4 }));
     assert_eq!(talk.error(&frame), "events after 000000010000000000000004 are no longer kept");
     assert_eq!(talk.protocol.subscriptions.len(), 0);
-    talk.place = || Ok(Place { from: 5, live_from: 9 });
+    talk.place = || Ok(Place { from: 5, live_from: 9, since_us: 0 });
     assert_eq!(talk.data(&frame)["event_id"], "000000010000000000000004");
     assert_eq!(talk.protocol.subscriptions.position(), Some(5));
 }

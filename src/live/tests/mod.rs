@@ -56,7 +56,7 @@ impl Talk {
             tree: Tree { is_master: false },
             now_us: 0,
             now_s: 100,
-            place: || Ok(Place { from: 5, live_from: 5 }),
+            place: || Ok(Place { from: 5, live_from: 5, since_us: 0 }),
             denied: Denied::Token,
             revoked: false,
             asked: Vec::new(),

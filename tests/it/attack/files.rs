@@ -1,6 +1,7 @@
 //! However many receivers one tenant names, their connections leave files for everything else.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -8,7 +9,8 @@ use crate::support::app::call_event;
 use crate::support::dns::{NameServer, Says};
 use crate::support::look::LONG;
 use crate::support::process::Process;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Mood, Receiver};
+use crate::support::wait::eventually;
 
 /// Open files of the program.
 fn open_files(process: &Process) -> usize {
@@ -41,4 +43,75 @@ async fn connections_kept_to_hundreds_of_receivers_leave_files_for_all_others() 
     }
     assert!(open_files(&process) < FILES / 2, "{} files", open_files(&process));
     assert_eq!(many.count(), RECEIVERS, "no attempt failed");
+}
+
+#[tokio::test]
+async fn one_request_of_thousands_of_one_shots_leaves_files_for_the_api_and_other_deliveries() {
+    const FILES: usize = 256;
+    const TARGETS: usize = 6000;
+    let names = NameServer::start(|_| Says::Addresses(vec![Ipv4Addr::LOCALHOST], 60)).await;
+    let (many, other) = (Receiver::start().await, Receiver::start().await);
+    let dir = tempfile::tempdir().unwrap();
+    let process =
+        Process::serve_with_files_and(dir.path(), &format!("{FILES}:{FILES}"), &[names.setting()]).await;
+    let master = process.api().await;
+    let (attacker, victim) = (master.tenant("attacker").await, master.tenant("victim").await);
+    victim.hook(json!({"uri": other.uri("/")})).await;
+    let port = many.address().port();
+    let events: Vec<_> = (0..TARGETS)
+        .map(|n| {
+            json!({
+                "App-Name": "callflow", "App-Version": "5", "Msg-ID": format!("m{n}"),
+                "Event-Category": "notification", "Event-Name": "webhook", "Call-ID": format!("c{n}"),
+                "Hook": {
+                    "_id": format!("{n:x}"), "uri": format!("http://h{n}.example:{port}/"), "hook": "callflow",
+                    "pvt_account_id": attacker.account, "retries": 2,
+                },
+            })
+        })
+        .collect();
+    attacker.publish(&events).await;
+    for n in 0..20 {
+        victim.publish(&[call_event("CHANNEL_CREATE", "b", n)]).await;
+        other.wait_for(usize::try_from(n).unwrap() + 1, LONG).await;
+        assert_eq!(victim.own("GET", "/webhooks", None).await.status, 200);
+        assert_eq!(master.call("GET", "/health/ready", None).await.status, 200);
+    }
+    many.wait_until(LONG, |requests| requests.len() > TARGETS / 4).await;
+    assert!(open_files(&process) < FILES, "{} files", open_files(&process));
+}
+
+#[tokio::test]
+async fn readiness_names_a_lack_of_files_that_keeps_attempts_from_being_made_while_it_lasts() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    let hook = api.hook(json!({"uri": receiver.uri("/")})).await;
+    api.publish(&[call_event("CHANNEL_CREATE", "a", 1)]).await;
+    receiver.wait_for(1, LONG).await;
+    let limit = |soft: &str| {
+        let (pid, limit) = (process.pid().to_string(), format!("--nofile={soft}:"));
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+    };
+    // What is open stays, the connection of this client too; nothing more can be opened.
+    limit("8");
+    api.publish(&[call_event("CHANNEL_CREATE", "a", 2)]).await;
+    let faults = eventually("readiness names the shortage", LONG, || async {
+        let ready = api.call("GET", "/health/ready", None).await;
+        let named = ready.body["faults"].as_array()?.iter().any(|fault| fault["what"] == "shortage");
+        (ready.status == 503 && named).then_some(ready.body)
+    })
+    .await;
+    assert!(faults.to_string().contains("no free file descriptor"), "{faults}");
+    assert!(api.text("/metrics").await.contains("result=\"ours\""));
+    limit("2000");
+    receiver.wait_for(2, LONG).await;
+    eventually("it is ready again", LONG, || async {
+        (api.call("GET", "/health/ready", None).await.status == 200).then_some(())
+    })
+    .await;
+    let document = api.own("GET", &format!("/webhooks/{hook}"), None).await;
+    assert_ne!(document.data()["enabled"], false, "{}", document.data());
 }

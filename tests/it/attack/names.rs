@@ -84,3 +84,41 @@ async fn a_name_leads_to_no_address_that_the_guard_forbids() {
     .await;
     assert_eq!(inside.count(), 0);
 }
+
+#[tokio::test]
+async fn silent_names_of_many_tenants_and_their_children_leave_every_other_tenant_a_place() {
+    let (names, receiver) = (name_server(0).await, Receiver::start().await);
+    receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[names.setting()]).await;
+    let master = process.api().await;
+    let victim = master.tenant("victim").await;
+    let hook = victim.hook(json!({"uri": by_name("hooks.victim.example", &receiver, "/")})).await;
+    let mut attackers = Vec::new();
+    for n in 0..8 {
+        let tenant = master.tenant(&format!("attacker {n}")).await;
+        let child = tenant.account_below(&tenant.account, &format!("child of {n}")).await;
+        attackers.extend([tenant.clone(), tenant.below(child)]);
+    }
+    // More names than there are places, for each of them.
+    for (n, attacker) in attackers.iter().enumerate() {
+        for m in 0..24 {
+            attacker.hook(json!({"uri": format!("http://h{m}.a{n}.dead.example/"), "retries": 5})).await;
+        }
+    }
+    for attacker in &attackers {
+        let events: Vec<Value> = (0..20).map(|n| call_event("CHANNEL_CREATE", &format!("a{n}"), n)).collect();
+        attacker.publish(&events).await;
+    }
+    eventually_true("names of every attacker are asked for", Duration::from_secs(60), || {
+        (0..attackers.len()).all(|n| (0..24).any(|m| names.asked(&format!("h{m}.a{n}.dead.example")) > 0))
+    })
+    .await;
+    for n in 0..10 {
+        victim.publish(&[call_event("CHANNEL_CREATE", &format!("v{n}"), n)]).await;
+        receiver.wait_for(usize::try_from(n).unwrap() + 1, Duration::from_secs(20)).await;
+    }
+    let attempts = victim.own("GET", &format!("/webhooks/{hook}/attempts"), None).await;
+    let failed = attempts.data().as_array().unwrap().iter().filter(|a| a["result"] != "success").count();
+    assert_eq!(failed, 0, "{}", attempts.data());
+}

@@ -1,5 +1,7 @@
 //! Rights that are taken away while a websocket session is open.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::app::{Api, TestApp, call_event, credentials};
@@ -148,5 +150,19 @@ async fn a_hook_gets_nothing_more_of_an_account_that_was_moved_away_not_even_wha
     );
     let queue = queue_when(&former, &hook, "nothing waits", |queue| queue["waiting"] == 0).await;
     assert_eq!((&queue["dead"], &queue["in_flight"]), (&json!(0), &json!(0)), "{queue}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_ends_a_silent_session_in_moments() {
+    // The session looks after a few hundred milliseconds; a busy machine gets more, but no ping, tick or frame of the
+    // client comes within this time.
+    const MOMENTS: Duration = Duration::from_secs(8);
+    let mut app = TestApp::with(&["websocket.token_expiry=ignore"]).await;
+    let (api, key) = app.api.tenant_and_key("tenant").await;
+    let mut client = listening(&app, &api).await;
+    done(app.api.call("DELETE", &key, None).await);
+    let ended = tokio::time::timeout(MOMENTS, client.ended()).await;
+    assert_eq!(ended.expect("it ends in moments"), End::Code(1008));
     app.stop().await;
 }

@@ -187,3 +187,20 @@ async fn a_queue_that_holds_more_than_its_bound_is_not_renewed() {
     let absent = run(&["amqp", "renew", "--set", &uri, "--set", "amqp.queue=none"]).await;
     assert!(absent.stdout.concat().contains("has no queue 'none'"), "{absent:?}");
 }
+
+#[tokio::test]
+async fn a_broker_that_answers_nothing_is_named_while_the_connection_still_stands() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let app = TestApp::with(&[&uri]).await;
+    ready_when(&app, |_| true).await;
+    broker.signal("STOP");
+    let silent = eventually("readiness names the broker", SOON, async || {
+        let answer = app.api.call("GET", "/health/ready", None).await;
+        answer.body["faults"].as_array()?.iter().find(|fault| fault["what"] == "broker").cloned()
+    })
+    .await;
+    broker.signal("CONT");
+    assert!(silent["reason"].as_str().unwrap().contains("no sign of life"), "{silent}");
+    ready_when(&app, |_| true).await;
+}

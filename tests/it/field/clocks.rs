@@ -163,3 +163,32 @@ async fn retention_by_age_works_though_a_segment_was_begun_while_the_clock_was_a
     assert_eq!(first(&later).await, last, "all but the open segment is older than a day");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_websocket_since_a_time_gets_nothing_of_before_though_the_clock_was_ahead_for_a_record() {
+    let clock = WrongClock::default();
+    let mut app = TestApp::with_clock(&[], clock.clock()).await;
+    let api = app.api.clone();
+    clock.set(-3600 * S);
+    let early = app.client_with(crate::support::app::MASTER_KEY).await;
+    early.publish(&events_of("before", 0..1)).await;
+    clock.set(400 * DAY);
+    let wrong = app.client_with(crate::support::app::MASTER_KEY).await;
+    wrong.publish(&events_of("wrong", 1..2)).await;
+    clock.set(-3600 * S);
+    early.publish(&events_of("before", 2..5)).await;
+    clock.set(0);
+    api.publish(&events_of("now", 5..6)).await;
+    let since = gregorian_seconds(Clock::system().now_us()) - 600;
+    let mut client = app.connect().await;
+    client.subscribe(&api.account, "call.CHANNEL_CREATE.*", json!({"since": since})).await;
+    // What comes from now on is never left out, whatever its time.
+    clock.set(-3600 * S);
+    early.publish(&events_of("live", 6..7)).await;
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        got.push(crate::support::websocket::number(&client.try_event().await.unwrap()));
+    }
+    assert_eq!(got, [1, 5, 6]);
+    app.stop().await;
+}

@@ -129,6 +129,9 @@ async fn lines_that_were_lost_are_told_once_somebody_reads_again() {
     let mut program = Piped::serve(dir.path(), &talkative());
     let api = Api::log_in(program.ready()).await;
     works(&api, &receiver, 5, 2500).await;
+    let metrics = api.text("/metrics").await;
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("switchhook_log_lines_lost_total "));
+    assert!(lost.unwrap().parse::<u64>().unwrap() > 0, "{lost:?}");
     let mut stderr = program.0.stderr.take().unwrap();
     let reading = std::thread::spawn(move || {
         let (mut text, mut bytes) = (String::new(), [0; 8192]);

@@ -129,3 +129,88 @@ async fn a_flipped_byte_in_one_attempt_is_that_rows_error_and_no_page_ends_at_it
     // It was the last attempt of a delivery that is dead, of which nothing else says that it is.
     assert_eq!(counted(&rows(&api, &format!("/webhooks/{hook}/dead?page_size=100")).await), (29, 0));
 }
+
+/// A program that has ended over a log with a flipped byte is started again: the record stays where it was in lists.
+#[tokio::test]
+async fn a_damaged_record_of_the_open_segment_is_shown_after_a_restart_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let told = AtomicUsize::new(0);
+    receiver.mood(Mood::by(move |_| {
+        Mood::answer(500, &[], &format!("answer number {}.", told.fetch_add(1, Ordering::SeqCst)))
+    }));
+    let settings = ["disable.failure_count=0".to_owned()];
+    let mut process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    let hook = api.hook(json!({"uri": receiver.uri("/"), "retries": 1})).await;
+    api.publish(&events_of("c", 0..30)).await;
+    settled(&api, &hook).await;
+    process.kill();
+    flip(&segment(dir.path(), "ledger"), "answer number 20.");
+    flip(&segment(dir.path(), "events"), "c-CHANNEL_CREATE-5");
+    let process = Process::serve(dir.path(), &settings).await;
+    let api = process.api().await;
+    for order in ["", "&ascending=true", "&is_chunked=true"] {
+        for list in [format!("/webhooks/{hook}/attempts"), "/webhooks/attempts".to_owned()] {
+            let all = rows(&api, &format!("{list}?page_size=100{order}")).await;
+            assert_eq!(counted(&all), (30, 2), "{list} {order}: {all:?}");
+        }
+        let found = rows(&api, &format!("/events?page_size=100{order}")).await;
+        assert_eq!(counted(&found).1, 1, "{order}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_attempts_of_a_parent_show_a_damaged_event_of_a_child_in_its_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::status(500));
+    let process = Process::serve(dir.path(), &["disable.failure_count=0".to_owned()]).await;
+    let parent = process.api().await;
+    let child = parent.tenant("child").await;
+    let hook = parent
+        .hook(json!({"uri": receiver.uri("/"), "retries": 1, "format": "json", "include_subaccounts": true}))
+        .await;
+    child.publish(&events_of("c", 0..10)).await;
+    settled(&parent, &hook).await;
+    flip(&segment(dir.path(), "events"), "c-CHANNEL_CREATE-7");
+    for list in [format!("/webhooks/{hook}/attempts"), "/webhooks/attempts".to_owned()] {
+        for order in ["", "&ascending=true", "&is_chunked=true"] {
+            let all = rows(&parent, &format!("{list}?page_size=100{order}")).await;
+            assert_eq!(counted(&all), (10, 1), "{list} {order}");
+        }
+        let path = format!("/v2/accounts/{}{list}", parent.account);
+        let csv = send_as(&parent, "GET", &path, &[("accept", "text/csv")], "").await;
+        assert_eq!((csv.status, csv.text.matches("is damaged").count()), (200, 1), "{}", csv.text);
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_one_entry_of_the_audit_trail_is_that_rows_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]).await;
+    let api = process.api().await;
+    for n in 0..10 {
+        api.hook(json!({"uri": "http://127.0.0.1:9/", "name": format!("hook number {n}.")})).await;
+    }
+    flip(&segment(dir.path(), "audit"), "hook number 5.");
+    let all = async |api: &Api| {
+        for of in [String::new(), format!("&account_id={}", api.account)] {
+            for order in ["", "&ascending=true", "&is_chunked=true"] {
+                let path = format!("/admin/audit?page_size=100{of}{order}");
+                let answer = api.call("GET", &path, None).await;
+                let rows = answer.data().as_array().unwrap().clone();
+                assert_eq!(counted(&rows).1, 1, "{path}: {rows:?}");
+                let hooks = rows.iter().filter(|row| row["kind"] == "hook").count();
+                assert_eq!(hooks, 9, "{path}");
+                let at = rows.iter().position(|row| row["error"].is_string()).unwrap();
+                let names = [&rows[at - 1], &rows[at + 1]].map(|row| row["after"]["name"].clone());
+                assert!(names.contains(&json!("hook number 4.")), "in its place: {names:?}");
+            }
+        }
+    };
+    all(&api).await;
+    process.kill();
+    let process = Process::serve(dir.path(), &[]).await;
+    all(&process.api().await).await;
+}
