@@ -67,6 +67,7 @@ async fn one_request_of_thousands_of_one_shots_leaves_files_for_the_api_and_othe
                     "_id": format!("{n:x}"), "uri": format!("http://h{n}.example:{port}/"), "hook": "callflow",
                     "pvt_account_id": attacker.account, "retries": 2,
                 },
+                "Data": {"account_id": attacker.account, "call_id": format!("c{n}")},
             })
         })
         .collect();
@@ -105,7 +106,7 @@ async fn readiness_names_a_lack_of_files_that_keeps_attempts_from_being_made_whi
     })
     .await;
     assert!(faults.to_string().contains("no free file descriptor"), "{faults}");
-    assert!(api.text("/metrics").await.contains("result=\"ours\""));
+    assert!(api.text("/metrics").await.contains("result=\"own_fault\""));
     limit("2000");
     receiver.wait_for(2, LONG).await;
     eventually("it is ready again", LONG, || async {

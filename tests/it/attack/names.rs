@@ -103,7 +103,7 @@ async fn silent_names_of_many_tenants_and_their_children_leave_every_other_tenan
     // More names than there are places, for each of them.
     for (n, attacker) in attackers.iter().enumerate() {
         for m in 0..24 {
-            attacker.hook(json!({"uri": format!("http://h{m}.a{n}.dead.example/"), "retries": 5})).await;
+            attacker.hook(json!({"uri": format!("http://h{m}.a{n}.dead.example/"), "retries": 4})).await;
         }
     }
     for attacker in &attackers {

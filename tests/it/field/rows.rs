@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::app::Api;
-use crate::support::look::{attempts_when, events_of, settled};
+use crate::support::look::{LONG, attempts_when, events_of, settled};
 use crate::support::process::Process;
 use crate::support::raw::send_as;
 use crate::support::receiver::{Mood, Receiver};
@@ -130,7 +130,6 @@ async fn a_flipped_byte_in_one_attempt_is_that_rows_error_and_no_page_ends_at_it
     assert_eq!(counted(&rows(&api, &format!("/webhooks/{hook}/dead?page_size=100")).await), (29, 0));
 }
 
-/// A program that has ended over a log with a flipped byte is started again: the record stays where it was in lists.
 #[tokio::test]
 async fn a_damaged_record_of_the_open_segment_is_shown_after_a_restart_too() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,12 +139,13 @@ async fn a_damaged_record_of_the_open_segment_is_shown_after_a_restart_too() {
         Mood::answer(500, &[], &format!("answer number {}.", told.fetch_add(1, Ordering::SeqCst)))
     }));
     let settings = ["disable.failure_count=0".to_owned()];
-    let mut process = Process::serve(dir.path(), &settings).await;
+    let process = Process::serve(dir.path(), &settings).await;
     let api = process.api().await;
     let hook = api.hook(json!({"uri": receiver.uri("/"), "retries": 1})).await;
     api.publish(&events_of("c", 0..30)).await;
     settled(&api, &hook).await;
-    process.kill();
+    process.terminate();
+    assert_eq!(process.ended(LONG).await.code, Some(0));
     flip(&segment(dir.path(), "ledger"), "answer number 20.");
     flip(&segment(dir.path(), "events"), "c-CHANNEL_CREATE-5");
     let process = Process::serve(dir.path(), &settings).await;
