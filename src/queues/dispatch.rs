@@ -61,6 +61,12 @@ impl Hosts {
         (at, self.all.get_mut(at).map_or(0, |host| host.tenants.of(tenant)))
     }
 
+    /// Whether a tenant may take a permit of a host.
+    pub(super) fn admits(&self, places: Places, limit: u32) -> bool {
+        let host = self.all.get(places.host);
+        host.is_none_or(|host| host.tenants.admits(places.on_host, host.free(limit)))
+    }
+
     /// Permits that are held of a host.
     #[cfg(test)]
     pub(super) fn in_flight(&self, at: usize) -> u32 {
@@ -147,7 +153,7 @@ impl Engine {
         first.or_else(|| self.over_share.pop(free, &self.accounts))
     }
 
-    fn free_permits(&self) -> u32 {
+    pub(super) fn free_permits(&self) -> u32 {
         u32::try_from(self.options.max_in_flight.saturating_sub(self.in_flight)).unwrap_or(u32::MAX)
     }
 
@@ -274,9 +280,7 @@ impl Engine {
         if !OverShare::admits(slot.in_flight, places.account, free, &self.accounts) {
             return Err(Blocked::OverShare(slot.in_flight));
         }
-        let limit = self.options.per_host_in_flight;
-        let admitted =
-            self.hosts.all.get(places.host).is_none_or(|h| h.tenants.admits(places.on_host, h.free(limit)));
+        let admitted = self.hosts.admits(places, self.options.per_host_in_flight);
         if !admitted && !slot.hook.one_shot {
             return Err(Blocked::Host);
         }
@@ -364,37 +368,6 @@ fn start_in_turn(slot: &mut Slot, own: u32, now_us: u64) -> Option<(QueueKey, St
         }
     }
     None
-}
-
-/// What a slot could start now if it were asked, found out from the beginning: no list is looked at.
-#[cfg(test)]
-pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
-    let (now, free, places) = (engine.now_us(), engine.free_permits(), slot.places);
-    let own = slot.hook.max_in_flight.unwrap_or(engine.options.per_hook_in_flight).max(1);
-    let paced = |pace: &super::pace::Pace| !{ *pace }.admits(now);
-    let held_back = !slot.trial.admits() || slot.asked_until_us.is_some_and(|until| now < until);
-    if engine.ledger.stalled() || !slot.open() || slot.in_flight >= own || paced(&slot.pace) || held_back {
-        return None;
-    }
-    let of_host = engine.hosts.all.get(places.host);
-    let limit = engine.options.per_host_in_flight;
-    let host = of_host.is_none_or(|host| host.tenants.admits(places.on_host, host.free(limit)));
-    let admitted = engine.tenants.admits(places.tenant, free)
-        && engine.accounts.admits(places.account, free)
-        && OverShare::admits(slot.in_flight, places.account, free, &engine.accounts)
-        && (host || slot.hook.one_shot);
-    let replaying: u32 = slot.lines.iter().skip(1).map(|line| line.queue.in_flight()).sum();
-    let eligible = slot.lines.iter().filter(|line| {
-        line.replay
-            .as_ref()
-            .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))
-    });
-    let waiting = eligible.filter_map(|line| {
-        let ready = |lane: &&super::lane::Lane| !lane.busy && lane.due.is_none_or(|due| due <= now);
-        let heads = line.queue.lanes.values().filter(ready).filter_map(super::lane::Lane::head);
-        heads.min().map(|offset| (line.key, offset))
-    });
-    waiting.filter(|_| free > 0 && admitted).min_by_key(|(_, offset)| *offset)
 }
 
 /// The attempt that a start asks for.

@@ -312,3 +312,15 @@ fn of_two_lanes_that_have_drained_the_one_with_the_older_rest_is_read_first() {
     queue.settle(0);
     assert_eq!(queue.drained_lane(), Some((9, 2, 4)));
 }
+
+/// The live line passes over it first, and the rest of its lane begins before it.
+#[test]
+fn what_was_settled_of_a_spilled_lane_is_not_taken_again_when_its_rest_is_read() {
+    let mut queue = Queue::new(Limits { window: 8, lane: 4 }, Ordering::Subject, 4);
+    queue.restore_spilled(9, 2);
+    queue.restore_settled([5]);
+    assert_eq!(queue.take(4, 3, None), Taken::Waiting);
+    assert_eq!(queue.take(5, 9, None), Taken::Settled);
+    queue.take_spilled(9, vec![(2, None), (5, None)], 6);
+    assert!(queue.entries.keys().copied().eq([2, 4]), "{:?}", queue.entries.keys());
+}

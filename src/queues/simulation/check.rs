@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::super::dispatch::would_start;
 use super::super::slot::{Line, Slot};
 use super::hold;
 use super::oracle::{Ended, Oracle, Unsynced};
+use super::permits::would_start;
 use super::world::World;
 use crate::model::{Id, Job, Ordering, QueueKey};
 use crate::queues::{Directory, EntryState, Outcome};

@@ -8,11 +8,16 @@ mod check;
 #[path = "../../../tests/it/cut_disk.rs"]
 #[expect(dead_code, reason = "the integration tests use more of the disk")]
 mod cut_disk;
+mod death;
 mod life;
+mod operator;
 mod oracle;
+mod permits;
 mod random;
 mod receivers;
+mod replays;
 mod settle;
+mod setup;
 mod steps;
 mod tenants;
 mod world;

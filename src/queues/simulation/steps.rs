@@ -1,19 +1,18 @@
-//! What happens in the simulated world from outside: events arrive, people change hooks, accounts and replays, the
-//! operator changes permits and applies retention, and the process dies.
+//! What happens in the simulated world from outside: events arrive, people change hooks and accounts, receivers change,
+//! and the process dies. Replays and the operator have files of their own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::life::Died;
-use super::oracle::{Unsynced, wants};
+use super::oracle::wants;
 use super::receivers::{HOSTS, uri};
-use super::world::{World, options};
+use super::world::World;
 use crate::log::NewRecord;
 use crate::model::{
-    Account, AccountId, Encoding, Event, EventFilter, FailureLimits, Family, Format, Hook, Id, Mended,
-    Ordering, QueueKey, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, Source, Trigger,
+    Account, AccountId, Encoding, Event, FailureLimits, Family, Format, Hook, Id, Mended, Ordering, Source,
+    Trigger,
 };
-use crate::queues::{Command, Directory, Options, ReplayJob, last_checkpoint};
+use crate::queues::Directory;
 use crate::state::Change;
 
 const MOST_HOOKS: usize = 6;
@@ -283,165 +282,5 @@ impl World {
             self.hook_gone(&hook);
         }
         self.tell(&Change::AccountGone(id));
-    }
-
-    fn begin_replay(&mut self) {
-        let Some(hook) = self.any_hook() else { return };
-        let events = &self.life.events.reader;
-        let (first, end) = (events.first(), events.end());
-        let may = self.ask(|answer| Command::OneMoreReplay(hook.id, answer));
-        if first >= end || may.is_err() || !self.to_resume.is_empty() {
-            return;
-        }
-        let from = self.random.between(first, end - 1);
-        let until = self.random.between(from + 1, end);
-        let only = if self.random.percent(70) { ReplayOnly::All } else { ReplayOnly::Chosen };
-        let offsets = (from..until).filter(|_| self.random.percent(40)).collect();
-        let request = ReplayRequest {
-            id: self.new_id(),
-            hook: hook.id,
-            account: hook.account,
-            from: ReplayPoint::Offset(from),
-            until: Some(ReplayPoint::Offset(until)),
-            only,
-            offsets,
-            filter: EventFilter::default(),
-            dry_run: false,
-            rate: self.random.percent(20).then_some(2),
-            by: None,
-        };
-        let job = ReplayJob::new(request, from, until, self.now_us());
-        self.say(|_| format!("replay {} of {} over {from}..{until} {only:?}", job.id, hook.id));
-        self.tenants.note_replay(job.id, true);
-        let tenants = self.tenants.clone();
-        self.oracle.replay(&job, &hook, |id| tenants.account(id));
-        let job = Arc::new(job);
-        self.replays.insert(job.id, job.clone());
-        self.hand_over(&job);
-    }
-
-    fn hand_over(&mut self, job: &Arc<ReplayJob>) {
-        let chosen = (job.only == ReplayOnly::Chosen)
-            .then(|| Arc::new(job.offsets.iter().copied().collect::<BTreeSet<u64>>()));
-        let begun = self.ask(|answer| Command::Replay(job.clone(), chosen, answer));
-        if !begun {
-            self.forget_replay(job.id);
-        }
-    }
-
-    pub(super) fn forget_replay(&mut self, id: Id) {
-        self.replays.remove(&id);
-        self.tenants.note_replay(id, false);
-        self.oracle.queue_gone(id);
-    }
-
-    /// After a start: what ran then goes on.
-    pub(super) fn resume_replays(&mut self) {
-        for id in std::mem::take(&mut self.to_resume) {
-            if let Some(job) = self.replays.get(&id).filter(|job| !job.has_ended()).cloned() {
-                self.say(|_| format!("replay {id} is resumed"));
-                self.hand_over(&job);
-            }
-        }
-    }
-
-    /// A replay is cancelled, held back, or goes on.
-    fn change_replay(&mut self) {
-        self.resume_replays();
-        let running: Vec<_> = self.replays.values().filter(|job| !job.has_ended()).cloned().collect();
-        let Some(job) = self.random.pick(&running) else { return };
-        if self.random.percent(40) {
-            let ended = self.ask(|answer| Command::Cancel(job.hook, job.id, answer));
-            self.say(|_| format!("replay {} is cancelled", job.id));
-            if let Some((_, job)) = ended {
-                self.tenants.note_replay(job.id, false);
-                self.oracle.queue_gone(job.id);
-                self.replays.insert(job.id, job);
-            }
-        } else {
-            let state =
-                if job.state == ReplayState::Paused { ReplayState::Running } else { ReplayState::Paused };
-            self.hold_replay(&job, state);
-        }
-    }
-
-    pub(super) fn hold_replay(&mut self, job: &ReplayJob, state: ReplayState) {
-        self.say(|_| format!("replay {} is {state:?}", job.id));
-        let job = Arc::new(ReplayJob { state, ..job.clone() });
-        self.replays.insert(job.id, job.clone());
-        self.ask(|answer| Command::Hold(job, answer));
-    }
-
-    /// The engine says that a replay is over; its document is to say so.
-    pub(super) fn replay_ended(&mut self, job: &Arc<ReplayJob>) {
-        if job.state == ReplayState::Done {
-            let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
-            self.check_settled(
-                QueueKey::Replay(job.id).id(),
-                &unsynced,
-                "a replay is done when all of it is settled",
-            );
-        }
-        self.oracle.queue_gone(job.id);
-        self.tenants.note_replay(job.id, false);
-        if let Some(kept) = self.replays.get_mut(&job.id) {
-            *kept = job.clone();
-        }
-    }
-
-    /// What the program's retention does, every ten minutes and when the operator asks for it.
-    fn retain(&mut self) -> Result<(), Died> {
-        self.say(|_| "retention".into());
-        let events = self.life.events.carry_out(async |events| {
-            if events.retain_now().await.is_ok() { events.roll().await } else { Ok(0) }
-        });
-        self.hear_of_events();
-        // A disk that is full answers so, and the process goes on.
-        if let Err(died) = events
-            && !died.0.contains("full")
-        {
-            return Err(died);
-        }
-        let ledger = &self.life.ledger.reader;
-        let Some(checkpoint) = last_checkpoint(ledger).map_err(|error| Died(error.to_string()))? else {
-            return Ok(());
-        };
-        let begun = self.life.events.reader.segments().first().map_or(0, |segment| segment.created_us);
-        let floor = ledger.open_at(begun, self.now_us()).min(checkpoint);
-        self.life.ledger.carry_out(async |ledger| ledger.retain_from(floor).await).map(drop)
-    }
-
-    /// The operator changes limits and policies; what queues are made with stays.
-    fn reload(&mut self) {
-        let Options { window, lane, keep_bytes, checkpoint_records, max_reads, .. } = self.setup.options;
-        let new = options(&mut self.random);
-        let new = Options { window, lane, keep_bytes, checkpoint_records, max_reads, ..new };
-        self.say(|_| format!("reload {new:?}"));
-        self.setup.options = new.clone();
-        self.ask(|answer| Command::Reload(Box::new(new), answer));
-    }
-
-    /// The program is told to stop: what is under way comes home for a while, and everything is written down.
-    fn stop(&mut self) -> Result<(), Died> {
-        self.say(|_| "stopping".into());
-        let until = self.now_us() + 5_000_000;
-        self.flights.sort_by_key(|flight| flight.done_us);
-        while self.flights.first().is_some_and(|flight| flight.done_us <= until) {
-            let flight = self.flights.remove(0);
-            self.pass_time(flight.done_us.saturating_sub(self.now_us()));
-            let now = self.now_us();
-            self.finish_one(flight, now);
-            self.life.flush(false)?;
-        }
-        self.life.flush(true)?;
-        self.oracle.follow(&self.life.ledger.reader);
-        loop {
-            self.life.engine.act();
-            let Ok(action) = self.life.actions.try_recv() else { break };
-            self.carry_out(action);
-        }
-        while self.life.events.write()? {}
-        self.hear_of_events();
-        Err(Died("stopped".into()))
     }
 }

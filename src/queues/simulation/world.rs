@@ -3,22 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
-use std::time::Duration;
 
 use super::super::refill::{ReadDone, Reads};
-use super::cut_disk::{CutDisk, Tear};
 use super::life::{Died, Life, Setup};
 use super::oracle::{Oracle, Unsynced};
 use super::random::Random;
 use super::receivers::Receivers;
+use super::setup::{START_US, setup, tree};
 use super::tenants::Tenants;
 use super::{Summary, hold};
-use crate::log::{self, Synced};
-use crate::model::{Account, Attempt, AttemptResult, Clock, FailureLimits, Hook, Id, Job, JobKey, Ordering};
-use crate::queues::{Action, Command, Directory, Options, Policy, ReplayJob};
-
-/// Time at the start of every simulation, microseconds since 1970.
-const START_US: u64 = 1_760_000_000_000_000;
+use crate::log::Synced;
+use crate::model::{Attempt, AttemptResult, Hook, Id, Job, JobKey, Ordering};
+use crate::queues::{Action, Command, Directory, ReplayJob};
 
 /// Turns of the engine in which no time passes.
 const MOST_TURNS: usize = 20;
@@ -50,8 +46,8 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     pub(super) life: Life,
     pub(super) flights: Vec<Flight>,
-    reads: Vec<(u64, Reads)>,
-    brought: VecDeque<ReadDone>,
+    pub(super) reads: Vec<(u64, Reads)>,
+    pub(super) brought: VecDeque<ReadDone>,
     pub(super) offered: Vec<Offered>,
     /// Replays to begin again after a start.
     pub(super) to_resume: Vec<Id>,
@@ -64,65 +60,6 @@ pub(super) struct World {
     pub(super) ids: u128,
     pub(super) trace: Option<Vec<String>>,
     pub(super) summary: Summary,
-}
-
-fn policy(random: &mut Random) -> Policy {
-    Policy {
-        retry_initial_ms: 1_000,
-        retry_max_ms: 8_000,
-        failure_count: random.pick(&[0, 3, 6]).unwrap_or(6),
-        failure_window_ms: 60_000,
-        probe_initial_ms: random.pick(&[0, 10_000, 10_000]).unwrap_or(0),
-        probe_max_ms: 40_000,
-    }
-}
-
-pub(super) fn options(random: &mut Random) -> Options {
-    Options {
-        max_in_flight: random.count(2, 12),
-        per_hook_in_flight: u32::try_from(random.between(1, 5)).unwrap_or(1),
-        per_host_in_flight: u32::try_from(random.between(1, 6)).unwrap_or(1),
-        window: random.count(5, 14),
-        lane: random.count(2, 5),
-        keep_bytes: random.count(0, 3000),
-        checkpoint_records: random.between(4, 60),
-        max_reads: random.count(1, 3),
-        max_replays: 2,
-        grace: Duration::from_secs(5),
-        policy: policy(random),
-    }
-}
-
-fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenants: &Tenants) -> Setup {
-    let clock = Clock::new({
-        let now = Arc::clone(now);
-        move || now.load(Atomic::Relaxed)
-    });
-    let log = |segment_bytes, max_bytes| log::Options { segment_bytes, max_bytes, ..log::Options::default() };
-    Setup {
-        disk: CutDisk::default(),
-        clock,
-        options: options(random),
-        events: log(random.between(600, 3000), random.percent(40).then_some(random.between(4000, 12_000))),
-        ledger: log(random.between(600, 4000), None),
-        tenants: tenants.clone(),
-        seed,
-    }
-}
-
-/// The master account, two tenants, and an account below the first of them.
-fn tree(tenants: &Tenants) {
-    for (id, tree) in [(1, &[][..]), (2, &[1]), (3, &[1]), (4, &[1, 2])] {
-        tenants.put(Account {
-            id: Id(id),
-            tree: tree.iter().map(|id| Id(*id)).collect(),
-            name: String::new(),
-            realm: None,
-            is_reseller: id <= 2,
-            enabled: true,
-            failure_limits: FailureLimits::default(),
-        });
-    }
 }
 
 impl World {
@@ -403,54 +340,6 @@ impl World {
         hold(logged == Some(&record), "what is delivered is what was logged", || format!("offset {offset}"));
         let uri = if job.hook.one_shot { super::receivers::uri(offset % 4) } else { job.hook.uri.clone() };
         self.receivers.attempt(&uri, &mut self.random)
-    }
-
-    /// The process is dead: only what is on disk is left. It comes back, perhaps not at the first try.
-    pub(super) fn revive(&mut self, why: &Died) {
-        self.say(|world| format!("DEAD: {}{}", why.0, world.standing()));
-        self.summary.deaths += 1;
-        self.flights.clear();
-        self.reads.clear();
-        self.brought.clear();
-        self.offered.clear();
-        self.cursors.clear();
-        loop {
-            let tear =
-                self.random.pick(&[Tear::Nothing, Tear::FirstHalf, Tear::SecondHalf, Tear::All, Tear::All]);
-            self.setup.disk.power_on(tear.unwrap_or(Tear::Nothing));
-            self.setup.disk.set_free(None);
-            if self.random.percent(20) {
-                self.setup.disk.cut_at(self.random.below(12));
-            }
-            let hooks: Vec<Arc<Hook>> = self.hooks.values().cloned().collect();
-            match Life::open(&self.setup, hooks) {
-                Ok(life) => {
-                    self.life = life;
-                    break;
-                }
-                Err(died) => self.say(|_| format!("dead again: {}", died.0)),
-            }
-        }
-        self.pass_time(1_000_000);
-        let end = self.oracle.events.last_key_value().map_or(0, |(last, _)| last + 1);
-        let reader = self.life.events.reader.clone();
-        hold(reader.end() >= end, "nothing that was acknowledged is lost", || {
-            format!("the log ends at {}, {end} was acknowledged", reader.end())
-        });
-        self.oracle.find(&reader);
-        self.oracle.follow(&self.life.ledger.reader);
-        self.check_log();
-        let gone = |job: &ReplayJob, hooks: &BTreeMap<Id, Arc<Hook>>| !hooks.contains_key(&job.hook);
-        let orphans: Vec<Id> =
-            self.replays.values().filter(|job| gone(job, &self.hooks)).map(|job| job.id).collect();
-        for id in orphans {
-            self.forget_replay(id);
-        }
-        self.to_resume = self.replays.values().filter(|job| !job.has_ended()).map(|job| job.id).collect();
-        self.say(|world| {
-            let events = &world.life.events.reader;
-            format!("back: log {}..{}{}", events.first(), events.end(), world.standing())
-        });
     }
 
     /// Asks the engine something.

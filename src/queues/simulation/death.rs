@@ -1,0 +1,59 @@
+//! The process dies, and comes back with what is on disk.
+
+use std::sync::Arc;
+
+use super::cut_disk::Tear;
+use super::hold;
+use super::life::{Died, Life};
+use super::world::World;
+use crate::model::{Hook, Id};
+use crate::queues::ReplayJob;
+
+impl World {
+    /// The process is dead: only what is on disk is left. It comes back, perhaps not at the first try.
+    pub(super) fn revive(&mut self, why: &Died) {
+        self.say(|world| format!("DEAD: {}{}", why.0, world.standing()));
+        self.summary.deaths += 1;
+        self.flights.clear();
+        self.reads.clear();
+        self.brought.clear();
+        self.offered.clear();
+        self.cursors.clear();
+        loop {
+            let tear =
+                self.random.pick(&[Tear::Nothing, Tear::FirstHalf, Tear::SecondHalf, Tear::All, Tear::All]);
+            self.setup.disk.power_on(tear.unwrap_or(Tear::Nothing));
+            self.setup.disk.set_free(None);
+            if self.random.percent(20) {
+                self.setup.disk.cut_at(self.random.below(12));
+            }
+            let hooks: Vec<Arc<Hook>> = self.hooks.values().cloned().collect();
+            match Life::open(&self.setup, hooks) {
+                Ok(life) => {
+                    self.life = life;
+                    break;
+                }
+                Err(died) => self.say(|_| format!("dead again: {}", died.0)),
+            }
+        }
+        self.pass_time(1_000_000);
+        let end = self.oracle.events.last_key_value().map_or(0, |(last, _)| last + 1);
+        let reader = self.life.events.reader.clone();
+        hold(reader.end() >= end, "nothing that was acknowledged is lost", || {
+            format!("the log ends at {}, {end} was acknowledged", reader.end())
+        });
+        self.oracle.find(&reader);
+        self.oracle.follow(&self.life.ledger.reader);
+        self.check_log();
+        let gone = |job: &&Arc<ReplayJob>| !self.hooks.contains_key(&job.hook);
+        let orphans: Vec<Id> = self.replays.values().filter(gone).map(|job| job.id).collect();
+        for id in orphans {
+            self.forget_replay(id);
+        }
+        self.to_resume = self.replays.values().filter(|job| !job.has_ended()).map(|job| job.id).collect();
+        self.say(|world| {
+            let events = &world.life.events.reader;
+            format!("back: log {}..{}{}", events.first(), events.end(), world.standing())
+        });
+    }
+}

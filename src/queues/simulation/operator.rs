@@ -1,0 +1,64 @@
+//! What the operator does: retention, other limits, and stopping the program in order.
+
+use super::life::Died;
+use super::setup::options;
+use super::world::World;
+use crate::queues::{Command, Options, last_checkpoint};
+
+impl World {
+    /// What the program's retention does, every ten minutes and when the operator asks for it.
+    pub(super) fn retain(&mut self) -> Result<(), Died> {
+        self.say(|_| "retention".into());
+        let events = self.life.events.carry_out(async |events| {
+            if events.retain_now().await.is_ok() { events.roll().await } else { Ok(0) }
+        });
+        self.hear_of_events();
+        // A disk that is full answers so, and the process goes on.
+        if let Err(died) = events
+            && !died.0.contains("full")
+        {
+            return Err(died);
+        }
+        let ledger = &self.life.ledger.reader;
+        let Some(checkpoint) = last_checkpoint(ledger).map_err(|error| Died(error.to_string()))? else {
+            return Ok(());
+        };
+        let begun = self.life.events.reader.segments().first().map_or(0, |segment| segment.created_us);
+        let floor = ledger.open_at(begun, self.now_us()).min(checkpoint);
+        self.life.ledger.carry_out(async |ledger| ledger.retain_from(floor).await).map(drop)
+    }
+
+    /// The operator changes limits and policies; what queues are made with stays.
+    pub(super) fn reload(&mut self) {
+        let Options { window, lane, keep_bytes, checkpoint_records, max_reads, .. } = self.setup.options;
+        let new = options(&mut self.random);
+        let new = Options { window, lane, keep_bytes, checkpoint_records, max_reads, ..new };
+        self.say(|_| format!("reload {new:?}"));
+        self.setup.options = new.clone();
+        self.ask(|answer| Command::Reload(Box::new(new), answer));
+    }
+
+    /// The program is told to stop: what is under way comes home for a while, and everything is written down.
+    pub(super) fn stop(&mut self) -> Result<(), Died> {
+        self.say(|_| "stopping".into());
+        let until = self.now_us() + 5_000_000;
+        self.flights.sort_by_key(|flight| flight.done_us);
+        while self.flights.first().is_some_and(|flight| flight.done_us <= until) {
+            let flight = self.flights.remove(0);
+            self.pass_time(flight.done_us.saturating_sub(self.now_us()));
+            let now = self.now_us();
+            self.finish_one(flight, now);
+            self.life.flush(false)?;
+        }
+        self.life.flush(true)?;
+        self.oracle.follow(&self.life.ledger.reader);
+        loop {
+            self.life.engine.act();
+            let Ok(action) = self.life.actions.try_recv() else { break };
+            self.carry_out(action);
+        }
+        while self.life.events.write()? {}
+        self.hear_of_events();
+        Err(Died("stopped".into()))
+    }
+}
