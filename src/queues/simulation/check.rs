@@ -260,7 +260,9 @@ impl World {
 
     /// Whether a delivery is settled, or retention has dropped it and the ledger says so.
     fn is_over(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> bool {
-        let gap = |(from, to): &(u64, u64)| (*from..*to).contains(&offset);
+        // What was in memory when the process died and was dropped meanwhile is counted to the gap behind it.
+        let is_dropped = self.summary.deaths > 0 && offset < self.life.events.reader.first();
+        let gap = |(from, to): &(u64, u64)| (*from..*to).contains(&offset) || (is_dropped && offset < *to);
         let on_disk = self.oracle.course(queue).is_some_and(|course| course.gaps.iter().any(gap));
         let in_memory = unsynced.gaps.iter().any(|(id, from, to)| *id == queue && gap(&(*from, *to)));
         on_disk || in_memory || self.ended(queue, offset, unsynced).is_some()
