@@ -200,12 +200,11 @@ impl App {
             channels,
             tasks: &tasks,
         });
-        let server =
-            Server::bind(Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config)))?;
+        let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
+        let server = Server::bind(api)?;
         let announcer = broker.announcer(&config, &ingest, clock);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
-        let teller = Teller::new(&state, &config.data_dir, &ingest, &tasks)
-            .with_context(|| format!("notices in data_dir {}", config.data_dir.display()))?;
+        let teller = teller(&config, &state, &ingest, &tasks)?;
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
@@ -237,6 +236,12 @@ impl App {
             _lock: lock,
         })
     }
+}
+
+/// Who tells of changes as events.
+fn teller(config: &Config, state: &State, ingest: &Ingest, tasks: &Tasks) -> anyhow::Result<Teller> {
+    Teller::new(state, &config.data_dir, ingest, tasks)
+        .with_context(|| format!("notices in data_dir {}", config.data_dir.display()))
 }
 
 /// Channels, as the API and the websockets see them.
