@@ -296,8 +296,10 @@ impl Websockets for WebsocketsPort {
 impl http::Health for HealthPort {
     fn readiness(&self) -> Answer<'_, Readiness> {
         Box::pin(async move {
+            // The writers look for room when they are asked for a sign of life.
+            let silent = self.0.silent().await;
             let (mut faults, notices) = self.0.look();
-            faults.extend(self.0.silent().await);
+            faults.extend(silent);
             let fault = |(what, reason): (&str, String)| Fault { what: what.to_owned(), reason };
             Readiness {
                 faults: faults.into_iter().map(fault).collect(),

@@ -247,6 +247,16 @@ impl Writer {
         if is_short() { Err(AppendError::Full) } else { Ok(()) }
     }
 
+    /// Whether there is room is known without an append, too: while nobody hands anything in, nobody would hear of it.
+    fn look_for_room(&self) {
+        let reserve = self.options.reserve_bytes;
+        if reserve > 0
+            && let Ok(free) = self.store.disk.free_bytes(&self.store.dir)
+        {
+            self.store.health().full = free < reserve;
+        }
+    }
+
     fn roll_if_due(&mut self, bytes: u64) -> Result<(), AppendError> {
         let large = self.segment.len() + bytes > self.options.segment_bytes;
         let now_us = self.clock.now_us();
@@ -316,7 +326,10 @@ impl Writer {
 
     fn control(&mut self, what: Control, done: oneshot::Sender<Result<u64, AppendError>>) {
         let answer = self.refuse_if_poisoned().and_then(|()| match what {
-            Control::Ping => Ok(self.next),
+            Control::Ping => {
+                self.look_for_room();
+                Ok(self.next)
+            }
             Control::Roll => self.roll().map(|()| self.next),
             Control::Limit { max_age_us, max_bytes } => {
                 (self.options.max_age_us, self.options.max_bytes) = (max_age_us, max_bytes);

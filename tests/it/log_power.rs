@@ -161,3 +161,15 @@ fn retention_drops_whole_segments_and_reading_goes_on_from_the_oldest() {
     let log = OpenLog::new(&disk, &options());
     assert_eq!((log.reader.first(), log.reader.end()), (100, 101));
 }
+
+#[test]
+fn a_disk_that_fills_up_or_gets_room_is_known_while_nobody_appends() {
+    let disk = CutDisk::default();
+    let log = OpenLog::new(&disk, &Options { reserve_bytes: 1000, ..options() });
+    log.append(1).unwrap();
+    for (free, full) in [(Some(999), true), (None, false), (Some(0), true), (Some(1000), false)] {
+        disk.set_free(free);
+        block_on(log.appender.ping()).unwrap();
+        assert_eq!(log.reader.health().full, full, "{free:?}");
+    }
+}
