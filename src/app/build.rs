@@ -302,6 +302,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     };
     let share = AccountShare {
         events: events.clone(),
+        state: state.clone(),
         max_bytes: Arc::clone(&retention.max_bytes),
         percent: config.retention.max_account_percent,
         master: state.settings().master,

@@ -14,7 +14,7 @@ use super::pieces;
 use super::ports::{NewEvent, RequestKey};
 use super::reply::Reply;
 use crate::kazoo;
-use crate::model::{AccountId, EventId, TraceContext};
+use crate::model::{AccountId, EventId, Payer, TraceContext};
 
 /// Bytes of a key at most.
 const MOST_KEY: usize = 255;
@@ -100,7 +100,8 @@ fn request_key(
 fn take_rate(call: &Call<'_>, bodies: &[Bytes]) -> Result<(), ApiError> {
     let Some(caller) = call.caller.filter(|_| !call.is_master()) else { return Ok(()) };
     let bytes = bodies.iter().map(Bytes::len).sum();
-    let taken = call.api.intake.take(caller.account, bodies.len(), bytes);
+    let payer = Payer { account: caller.account, tenant: call.api.state.tenant_of(caller.account) };
+    let taken = call.api.intake.take(payer, bodies.len(), bytes);
     let message = "account hands in too much at once (ingest.http_bytes_per_second)";
     taken.map_err(|wait| ApiError::too_fast(message, wait))
 }

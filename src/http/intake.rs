@@ -1,11 +1,11 @@
-//! How many bytes of events each account may hand in.
+//! How many bytes of events each account, and each tenant with all its accounts, may hand in.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{AccountId, ByteMeter, ByteRate};
+use crate::model::{ByteMeter, ByteRate, Payer};
 
 /// What an event costs beside its bytes: header, index, routing.
 const EVENT_BYTES: u64 = 1024;
@@ -23,10 +23,10 @@ impl Intake {
         Self { started: Instant::now(), meter: Mutex::new(ByteMeter::new(rate)) }
     }
 
-    /// Takes the bytes of events out of the account's rate; the error says how long the account has to wait.
-    pub(super) fn take(&self, account: AccountId, events: usize, bytes: usize) -> Result<(), Duration> {
+    /// Takes the bytes of events out of the rates of the account and its tenant; the error says how long to wait.
+    pub(super) fn take(&self, payer: Payer, events: usize, bytes: usize) -> Result<(), Duration> {
         let cost = (events as u64).saturating_mul(EVENT_BYTES).saturating_add(bytes as u64);
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.take(account, cost, self.started.elapsed())
+        meter.take(payer, cost, self.started.elapsed())
     }
 }

@@ -1,4 +1,5 @@
-//! A rate in bytes for each account, pure: time is an argument and may come from any clock that never goes back.
+//! A rate in bytes for each account and for each tenant with all its accounts, pure: time is an argument and may come from
+//! any clock that never goes back.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,6 +8,18 @@ use super::AccountId;
 
 /// Accounts remembered before those that owe nothing are forgotten.
 const FORGET_ABOVE: usize = 1024;
+
+/// A tenant with all its accounts may use this many times the rate of one account.
+const TENANT_MULTIPLE: u64 = 4;
+
+/// Who uses bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payer {
+    /// The account.
+    pub account: AccountId,
+    /// The tenant that the account belongs to: the account right below the master account.
+    pub tenant: AccountId,
+}
 
 /// How many bytes an account may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,35 +30,69 @@ pub struct ByteRate {
     pub per_second: u64,
 }
 
-/// What each account has used of its rate. An account that owes nothing takes no memory.
+/// What each account, and each tenant with all its accounts, has used of its rate. A tenant cannot multiply its rate by
+/// making accounts.
 #[derive(Debug)]
 pub struct ByteMeter {
+    burst: u64,
+    accounts: Used,
+    tenants: Used,
+}
+
+impl ByteMeter {
+    /// A meter on which nothing has been used. `rate` is an account's; a tenant's is four times as much.
+    #[must_use]
+    pub fn new(rate: ByteRate) -> Self {
+        let rate = ByteRate { burst: rate.burst.max(1), per_second: rate.per_second.max(1) };
+        let of_tenant = ByteRate {
+            burst: rate.burst.saturating_mul(TENANT_MULTIPLE),
+            per_second: rate.per_second.saturating_mul(TENANT_MULTIPLE),
+        };
+        Self { burst: rate.burst, accounts: Used::new(rate), tenants: Used::new(of_tenant) }
+    }
+
+    /// Uses all of these bytes, or none: the error says how long to wait for them. More than an account's burst costs as much
+    /// as the burst.
+    pub fn take(&mut self, payer: Payer, bytes: u64, now: Duration) -> Result<(), Duration> {
+        let bytes = bytes.min(self.burst);
+        let account = self.accounts.after(payer.account, bytes, now);
+        let tenant = self.tenants.after(payer.tenant, bytes, now);
+        match (account, tenant) {
+            (Ok(account), Ok(tenant)) => {
+                self.accounts.note(payer.account, account, now);
+                self.tenants.note(payer.tenant, tenant, now);
+                Ok(())
+            }
+            (account, tenant) => Err(account.err().max(tenant.err()).unwrap_or_default()),
+        }
+    }
+}
+
+/// What each holder has used of one rate. A holder that owes nothing takes no memory.
+#[derive(Debug)]
+struct Used {
     rate: ByteRate,
-    /// When the account will have paid for what it used.
+    /// When the holder will have paid for what it used.
     paid_at: HashMap<AccountId, Duration>,
     forget_above: usize,
 }
 
-impl ByteMeter {
-    /// A meter on which nothing has been used.
-    #[must_use]
-    pub fn new(rate: ByteRate) -> Self {
-        let rate = ByteRate { burst: rate.burst.max(1), per_second: rate.per_second.max(1) };
+impl Used {
+    fn new(rate: ByteRate) -> Self {
         Self { rate, paid_at: HashMap::new(), forget_above: FORGET_ABOVE }
     }
 
-    /// Uses all of these bytes, or none: the error says how long the account has to wait for them. More than the burst costs
-    /// as much as the burst.
-    pub fn take(&mut self, account: AccountId, bytes: u64, now: Duration) -> Result<(), Duration> {
-        self.forget(now);
-        let paid_at = self.paid_at.get(&account).copied().unwrap_or(now).max(now);
-        let after = paid_at.saturating_add(self.time_for(bytes.min(self.rate.burst)));
+    /// When the holder will have paid for these bytes, too; the error says how long it has to wait for them.
+    fn after(&self, holder: AccountId, bytes: u64, now: Duration) -> Result<Duration, Duration> {
+        let paid_at = self.paid_at.get(&holder).copied().unwrap_or(now).max(now);
+        let after = paid_at.saturating_add(self.time_for(bytes));
         let most = now.saturating_add(self.time_for(self.rate.burst));
-        if after > most {
-            return Err(after.saturating_sub(most));
-        }
-        self.paid_at.insert(account, after);
-        Ok(())
+        if after > most { Err(after.saturating_sub(most)) } else { Ok(after) }
+    }
+
+    fn note(&mut self, holder: AccountId, paid_at: Duration, now: Duration) {
+        self.forget(now);
+        self.paid_at.insert(holder, paid_at);
     }
 
     /// How long these bytes take at the rate.
@@ -67,6 +114,21 @@ mod tests {
     use super::*;
     use crate::model::Id;
 
+    fn alone(id: u128) -> Payer {
+        Payer { account: Id(id), tenant: Id(id) }
+    }
+
+    #[test]
+    fn a_tenant_does_not_multiply_its_rate_by_making_accounts() {
+        let (mut meter, at) = (meter(), Duration::from_secs);
+        let child = |id: u128| Payer { account: Id(id), tenant: Id(1) };
+        let taken = (2..1000).filter(|id| meter.take(child(*id), 1000, at(0)).is_ok()).count();
+        assert_eq!(taken, 4);
+        assert_eq!(meter.take(child(1000), 400, at(0)), Err(at(1)));
+        assert_eq!(meter.take(child(1000), 400, at(1)), Ok(()));
+        assert_eq!(meter.take(alone(5000), 1000, at(0)), Ok(()), "another tenant has its own");
+    }
+
     fn meter() -> ByteMeter {
         ByteMeter::new(ByteRate { burst: 1000, per_second: 100 })
     }
@@ -74,28 +136,28 @@ mod tests {
     #[test]
     fn an_account_has_its_burst_and_then_its_rate() {
         let (mut meter, at) = (meter(), Duration::from_secs);
-        assert_eq!(meter.take(Id(1), 1000, at(5)), Ok(()));
-        assert_eq!(meter.take(Id(1), 100, at(5)), Err(at(1)));
-        assert_eq!(meter.take(Id(1), 100, at(6)), Ok(()));
-        assert_eq!(meter.take(Id(1), 300, at(7)), Err(at(2)), "a refusal costs nothing");
-        assert_eq!(meter.take(Id(1), 300, at(9)), Ok(()));
+        assert_eq!(meter.take(alone(1), 1000, at(5)), Ok(()));
+        assert_eq!(meter.take(alone(1), 100, at(5)), Err(at(1)));
+        assert_eq!(meter.take(alone(1), 100, at(6)), Ok(()));
+        assert_eq!(meter.take(alone(1), 300, at(7)), Err(at(2)), "a refusal costs nothing");
+        assert_eq!(meter.take(alone(1), 300, at(9)), Ok(()));
     }
 
     #[test]
     fn accounts_do_not_share_and_a_large_request_waits_for_the_whole_burst() {
         let (mut meter, at) = (meter(), Duration::from_secs);
-        assert_eq!(meter.take(Id(1), 5000, at(0)), Ok(()));
-        assert_eq!(meter.take(Id(2), 1000, at(0)), Ok(()));
-        assert_eq!(meter.take(Id(1), 5000, at(4)), Err(at(6)));
-        assert_eq!(meter.take(Id(1), 5000, at(10)), Ok(()));
+        assert_eq!(meter.take(alone(1), 5000, at(0)), Ok(()));
+        assert_eq!(meter.take(alone(2), 1000, at(0)), Ok(()));
+        assert_eq!(meter.take(alone(1), 5000, at(4)), Err(at(6)));
+        assert_eq!(meter.take(alone(1), 5000, at(10)), Ok(()));
     }
 
     #[test]
     fn accounts_that_owe_nothing_are_forgotten() {
         let mut meter = meter();
         for id in 0..10_000_u64 {
-            assert_eq!(meter.take(Id(u128::from(id)), 1, Duration::from_secs(id)), Ok(()));
+            assert_eq!(meter.take(alone(u128::from(id)), 1, Duration::from_secs(id)), Ok(()));
         }
-        assert!(meter.paid_at.len() <= FORGET_ABOVE + 1, "{}", meter.paid_at.len());
+        assert!(meter.accounts.paid_at.len() <= FORGET_ABOVE + 1, "{}", meter.accounts.paid_at.len());
     }
 }

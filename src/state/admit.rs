@@ -7,7 +7,7 @@ use super::document::{Entry, Kind, is_deleted};
 use super::limits::{LimitError, cleans_up, holder};
 use super::owner::{Overlay, StateTask};
 use super::write::{By, WriteError, Written};
-use crate::model::{AccountId, Actor};
+use crate::model::{AccountId, Actor, Payer};
 
 impl StateTask {
     /// Whether this many bytes can be written beside the reserve for changes. A file system that cannot say counts as one
@@ -69,11 +69,12 @@ impl StateTask {
         self.shared.view().census.count(entry.kind, account) + added
     }
 
-    /// Takes what a change costs out of its account's rate.
+    /// Takes what a change costs out of the rates of its account and tenant.
     pub(super) fn charge(&mut self, by: &By, bytes: usize) -> Result<(), WriteError> {
         let Some(by) = by.as_ref().filter(|by| !self.is_master(by)) else { return Ok(()) };
         let now = self.started.elapsed();
-        let taken = self.meter.take(by.account, bytes as u64, now);
+        let payer = Payer { account: by.account, tenant: self.shared.view().tenant_of(by.account) };
+        let taken = self.meter.take(payer, bytes as u64, now);
         taken.map_err(|wait| LimitError::TooFast { wait }.into())
     }
 

@@ -20,6 +20,7 @@ mod limits;
 mod notices;
 mod open;
 mod options;
+mod orphans;
 mod owner;
 mod revoked;
 mod shared;

@@ -14,6 +14,7 @@ use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, Known};
 use super::options::Options;
+use super::orphans::Orphans;
 use super::owner::StateTask;
 use super::shared::Shared;
 use super::view::{Change, View};
@@ -23,6 +24,8 @@ use crate::log;
 use crate::model::{ByteMeter, Clock};
 use crate::tasks::{Stop, Tasks, ThreadError};
 
+/// Orphans that one write removes.
+const REMOVED_AT_ONCE: usize = 64;
 /// A day: retention goes by whole segments.
 const SEGMENT_AGE_US: u64 = 24 * 3_600_000_000;
 
@@ -102,6 +105,7 @@ struct Files {
     trail: log::Opened,
     index: Index,
     view: View,
+    orphans: Orphans,
     rebuilt: Option<String>,
 }
 
@@ -116,7 +120,7 @@ impl State {
         let (opening, files_on) = ((options.clone(), clock.clone()), Arc::clone(&disk));
         let files = tasks.spawn_blocking(move || open_files(files_on, &opening.0, opening.1));
         let files = files.await.map_err(|_| OpenError::Interrupted)??;
-        let Files { journal, trail, index, view, rebuilt } = files;
+        let Files { journal, trail, index, view, orphans, rebuilt } = files;
         let log::Opened { writer, appender, reader, recovered } = journal;
         // The writers end when the owner task, which holds the only appenders, has ended.
         for (name, writer) in [("journal", writer), ("audit-trail", trail.writer)] {
@@ -146,6 +150,7 @@ impl State {
             since_checkpoint: 0,
         };
         let (settings, first_key) = task.first_start().await?;
+        task.settle_orphans(orphans).await?;
         let settings = Arc::new(settings);
         let master_key = task.options.master_api_key.as_deref().map(key_hash);
         let state = State { shared, commands, settings, master_key, by: None, trail: trail.reader };
@@ -171,6 +176,33 @@ impl StateTask {
             first_key = Some(FirstKey(key));
         }
         Ok((settings, first_key))
+    }
+
+    /// Removes what a deleted account has left, and names what has no account for another reason.
+    async fn settle_orphans(&mut self, orphans: Orphans) -> Result<(), OpenError> {
+        for (account, documents) in orphans.missing {
+            tracing::warn!(
+                account.id = %account, documents,
+                "{documents} hooks, users or keys name the account {account}, which does not exist; they stay. To have or \
+                 to delete them, let the master account make the account again with this id"
+            );
+        }
+        let found = orphans.removals.len();
+        // Nobody takes changes from the feed yet: they must have room there. The next start goes on.
+        let most = self.options.changes / 2;
+        let mut rest = orphans.removals.into_iter().take(most).peekable();
+        while rest.peek().is_some() {
+            self.write_now(rest.by_ref().take(REMOVED_AT_ONCE).collect()).await?;
+        }
+        if found > 0 {
+            let count = found.min(most);
+            tracing::warn!(
+                count,
+                found,
+                "removed {count} of {found} hooks, users and keys of deleted accounts"
+            );
+        }
+        Ok(())
     }
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
@@ -219,7 +251,8 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
     for document in &documents {
         view.apply(document);
     }
-    Ok(Files { journal, trail, index, view, rebuilt })
+    let orphans = Orphans::among(&documents);
+    Ok(Files { journal, trail, index, view, orphans, rebuilt })
 }
 
 fn open_trail(disk: &Arc<dyn Disk>, options: &Options, clock: &Clock) -> Result<log::Opened, OpenError> {

@@ -170,3 +170,49 @@ async fn a_hook_is_disabled_once_and_only_the_programs_doing_is_undone() {
     assert!(!running.state.hook(Id(5)).unwrap().enabled);
     running.close().await;
 }
+
+#[tokio::test]
+async fn what_a_deleted_account_left_behind_is_removed_at_the_start_and_what_has_lost_its_account_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::open(dir.path()).await;
+    let master = running.state.settings().master;
+    let (deleted, missing) = (Id(70), Id(71));
+    let owned = |kind: Kind, id: u128, account: AccountId| Write {
+        kind,
+        id: Id(id).to_string(),
+        doc: Some(object(&json!({"username": "u", "pvt_account_id": account}))),
+        expect: Expect::Any,
+    };
+    let account = Write {
+        kind: Kind::Account,
+        id: deleted.to_string(),
+        doc: Some(object(&json!({"name": "a", "pvt_tree": [master], "pvt_deleted": true}))),
+        expect: Expect::Any,
+    };
+    // The program itself may write so; earlier versions did.
+    let planted = vec![
+        account,
+        hook(deleted, 5, "orphan"),
+        owned(Kind::User, 6, deleted),
+        owned(Kind::Key, 7, deleted),
+        hook(missing, 8, "lost"),
+        hook(master, 9, "fine"),
+    ];
+    running.state.write(planted).await.unwrap();
+    assert!(running.state.hook(Id(5)).is_some());
+    running.close().await;
+
+    let running = Running::open(dir.path()).await;
+    assert!(running.state.hook(Id(5)).is_none(), "its account was deleted");
+    assert!(running.state.get(Kind::Hook, &Id(5).to_string()).unwrap().unwrap()["pvt_deleted"] == true);
+    for (kind, id) in [(Kind::User, 6), (Kind::Key, 7)] {
+        assert_eq!(running.state.get(kind, &Id(id).to_string()).unwrap(), None);
+    }
+    assert!(running.state.hook(Id(8)).is_some(), "nobody deleted its account");
+    assert!(running.state.hook(Id(9)).is_some());
+    // Its account made again under its id has it back.
+    let doc = object(&json!({"name": "again", "pvt_enabled": true}));
+    running.state.add_account_again(missing, master, doc).await.unwrap();
+    assert_eq!(running.state.hooks_of(missing).unwrap().len(), 1);
+    running.close().await;
+}
