@@ -120,3 +120,24 @@ async fn an_account_that_holds_more_than_its_part_of_the_log_drives_out_nobody_e
     receiver.wait_for(10, LONG).await;
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_tenant_does_not_multiply_its_rate_by_making_accounts() {
+    let mut app =
+        TestApp::with(&["ingest.http_burst_bytes=1048576", "ingest.http_bytes_per_second=1024"]).await;
+    let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
+    let mut taken = 0;
+    for child in 0..8 {
+        let child = noisy.tenant(&format!("child {child}")).await;
+        for number in 0..16 {
+            let body = json!({"data": [large_event("c", number, 64 << 10)]});
+            let answer = child.own("PUT", "/events", Some(body)).await;
+            assert!(matches!(answer.status, 201 | 429), "{answer:?}");
+            taken += usize::from(answer.status == 201);
+        }
+    }
+    // Four times an account's burst holds 62 of these; eight accounts have room for 120.
+    assert!((55..80).contains(&taken), "{taken} taken");
+    assert_eq!(victim.publish(&events_of("v", 0..100)).await.len(), 100);
+    app.stop().await;
+}
