@@ -1,7 +1,7 @@
 //! An attempt as the ledger keeps it. There are two versions: the first, type 1, lacks the hook's generation and what
 //! only the request had.
 //!
-//! A successful attempt is about 29 bytes of payload; request and event are not repeated. They are made again from
+//! A successful attempt is 31 bytes of payload; request and event are not repeated. They are made again from
 //! the events log and from the hook's revision, which is a record of its own (`revisions.rs`).
 
 use serde::{Serialize, Serializer};
