@@ -175,7 +175,7 @@ async fn a_configuration_that_cannot_be_used_changes_nothing_and_is_named_in_one
     for (more, named) in [
         ("retry.initial = 876543\n", "unknown key 'retry.initial'"),
         ("queues.max_replays = 876543\n", "queues.max_replays: must be between 1 and 1000"),
-        ("delivery.max_tests = \"876543\"\n", "delivery.max_tests: has a value of another type"),
+        ("delivery.max_tests = \"876543\"\n", "delivery.max_tests: must be a whole number"),
         ("telemetry.filter = \"876543=b=c\"\n", "telemetry.filter: "),
         ("metrics.token = \"876543\n", "line "),
     ] {
