@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::log::Reader;
-use crate::model::AccountId;
+use crate::model::{AccountId, TENANT_MULTIPLE};
 use crate::state::State;
-
-/// A tenant may hold this many parts of one account.
-const TENANT_MULTIPLE: u64 = 4;
 
 /// The rule, over the log as it is.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use super::AccountId;
 /// Accounts remembered before those that owe nothing are forgotten.
 const FORGET_ABOVE: usize = 1024;
 
-/// A tenant with all its accounts may use this many times the rate of one account.
-const TENANT_MULTIPLE: u64 = 4;
+/// A tenant with all its accounts may use this many times the rate, and hold this many times the part, of one account.
+pub const TENANT_MULTIPLE: u64 = 4;
 
 /// Who uses bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

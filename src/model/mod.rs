@@ -36,7 +36,7 @@ pub use hook::{Birth, Format, Hook, HookRetry, Ordering, Resume, Secret, Success
 pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdError};
 pub use log_ids::LogIds;
 pub use mended::Mended;
-pub use meter::{ByteMeter, ByteRate, Payer};
+pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};
 pub use queue::{
     AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, QueueState, QueueStatus,
 };

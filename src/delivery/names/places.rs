@@ -4,12 +4,12 @@
 //! One half of the places is shared, a bounded part for each account and each tenant. The other half is for tenants'
 //! first lookups, one for each tenant: so a tenant gets on, name by name, whatever all others do.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::AccountId;
+use crate::shares::Shares;
 
 /// To which tenant an account belongs.
 pub(super) type TenantOf = dyn Fn(AccountId) -> AccountId + Send + Sync;
@@ -18,8 +18,6 @@ pub(super) type TenantOf = dyn Fn(AccountId) -> AccountId + Send + Sync;
 const TENANTS_PART: usize = 4;
 /// The part of the shared places that one account gets at most.
 const ACCOUNTS_PART: usize = 8;
-/// Above this number, entries without a user are removed from the tables below.
-const TIDY_ABOVE: usize = 1024;
 
 /// All places. A lookup under way takes one, and one open file.
 pub(super) struct Places {
@@ -27,9 +25,9 @@ pub(super) struct Places {
     /// For tenants' first lookups.
     first: Arc<Semaphore>,
     shared: Arc<Semaphore>,
-    of_first: Own,
-    of_tenant: Own,
-    of_account: Own,
+    of_first: Shares<AccountId>,
+    of_tenant: Shares<AccountId>,
+    of_account: Shares<AccountId>,
 }
 
 /// A place that is taken, given back when it is dropped.
@@ -47,18 +45,18 @@ impl Places {
             tenant_of,
             first: Arc::new(Semaphore::new(first)),
             shared: Arc::new(Semaphore::new(shared)),
-            of_first: Own::new(1),
-            of_tenant: Own::new((shared / TENANTS_PART).max(1)),
-            of_account: Own::new((shared / ACCOUNTS_PART).max(1)),
+            of_first: Shares::new(1),
+            of_tenant: Shares::new(shared / TENANTS_PART),
+            of_account: Shares::new(shared / ACCOUNTS_PART),
         }
     }
 
     /// Waits for a place for a lookup of this account. `None`: there are none any more.
     pub(super) async fn get(&self, account: AccountId) -> Option<Place> {
         let tenant = (self.tenant_of)(account);
-        let first = self.of_first.part(tenant);
+        let first = self.of_first.of(tenant);
         // A holder's own part first: what waits for places of all is bounded for each holder, too.
-        let shared = [self.of_account.part(account), self.of_tenant.part(tenant), Arc::clone(&self.shared)];
+        let shared = [self.of_account.of(account), self.of_tenant.of(tenant), Arc::clone(&self.shared)];
         tokio::select! {
             biased;
             place = all_of([first, Arc::clone(&self.first)]) => place,
@@ -73,26 +71,6 @@ async fn all_of<const N: usize>(semaphores: [Arc<Semaphore>; N]) -> Option<Place
         held.push(semaphore.acquire_owned().await.ok()?);
     }
     Some(Place { _held: held })
-}
-
-/// The parts of holders of one kind.
-struct Own {
-    each: usize,
-    all: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
-}
-
-impl Own {
-    fn new(each: usize) -> Self {
-        Self { each, all: Mutex::default() }
-    }
-
-    fn part(&self, of: AccountId) -> Arc<Semaphore> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= TIDY_ABOVE {
-            all.retain(|_, part| Arc::strong_count(part) > 1);
-        }
-        Arc::clone(all.entry(of).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
-    }
 }
 
 #[cfg(test)]
