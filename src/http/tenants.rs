@@ -12,13 +12,13 @@ use super::response::Body;
 use crate::model::AccountId;
 use crate::shares::Shares;
 
-/// Memory is taken in pieces of so many bytes.
+/// Bytes of one piece of memory; memory is taken in whole pieces.
 const PIECE: usize = 1 << 10;
-/// An answer of up to so many bytes is not counted: the number of connections bounds what these take.
+/// Bytes of the largest answer that is not counted: the number of connections bounds what such answers take.
 const SMALL: usize = 64 << 10;
 /// Of all connections, the part that one tenant's requests may keep busy.
 const BUSY_PART: usize = 4;
-/// So many they always may.
+/// Requests that one tenant may always have under way.
 const BUSY_LEAST: usize = 32;
 /// Chunks of lists that are read for one tenant at once.
 const LISTS_AT_ONCE: usize = 2;
@@ -68,7 +68,7 @@ impl AsRef<[u8]> for Kept {
 }
 
 impl Tenants {
-    /// Parts of so many connections, and of so much memory for bodies, of which one may have `most_body` bytes. Answers
+    /// Parts of this number of connections, and of these bytes for bodies, of which one may have `most_body` bytes. Answers
     /// get a third as much memory besides.
     pub(super) fn new(connections: usize, body_memory: usize, most_body: usize) -> Self {
         let answers = (body_memory / 3 / PIECE).clamp(2, Semaphore::MAX_PERMITS);
@@ -99,7 +99,7 @@ impl Tenants {
         self.0.lists.of(tenant)
     }
 
-    /// Waits until so many bytes more of a large body are within the tenant's part.
+    /// Waits until these bytes of a large body are within the tenant's part as well.
     pub(super) async fn large_body(&self, tenant: Tenant, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let pieces = bytes.div_ceil(PIECE).min(self.0.large_bodies.each());
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);

@@ -219,7 +219,7 @@ impl Seats {
     }
 }
 
-/// Of so many sessions, those that one tenant may have: three quarters, so that others get in. 0: any number.
+/// How many of all sessions one tenant may have: three quarters, so that others get in. 0: any number.
 fn tenants_part(most: usize) -> usize {
     (most - most / 4).min(most)
 }

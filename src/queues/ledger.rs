@@ -21,7 +21,7 @@ const GATHER_FEW: Duration = Duration::from_millis(1);
 const GATHER: Duration = Duration::from_millis(5);
 const FEW_RECORDS: usize = 16;
 const GATHER_RECORDS: usize = 1024;
-/// After a refusal for want of room, records are offered again so much later.
+/// After a refusal for want of room, the time until records are offered again.
 const AGAIN_US: u64 = 200_000;
 /// Bytes of memory taken at a time for encoded records.
 const MEMORY: usize = 16 << 10;

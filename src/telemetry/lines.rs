@@ -1,8 +1,8 @@
 //! Log lines on their way out: through a bounded buffer to one thread that writes them, so that no other thread ever
 //! waits for the reader of the log lines.
 //!
-//! One place in the code writes only so many in a while (`ration`); what is withheld is told as a number. Whoever asks for
-//! debug lines gets all of those.
+//! One place in the code writes a limited number of lines in a while (`ration`); a line says how many were withheld. Debug
+//! lines are not limited.
 //!
 //! When nobody reads, lines are dropped and counted, and a line says how many were lost. tracing-appender does most of
 //! this, but complains on stderr when the program ends while stderr takes nothing, and waits for it for ever.

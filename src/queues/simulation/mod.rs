@@ -82,7 +82,7 @@ fn run(seed: u64, shown: bool) -> Summary {
     }
 }
 
-/// What the environment asks for: one seed, or so many.
+/// What the environment asks for: one seed, or a number of seeds.
 fn asked() -> (Option<u64>, u64) {
     let asked = std::env::var("SWITCHHOOK_SIM").unwrap_or_default();
     let number = |name: &str| asked.strip_prefix(name)?.parse().ok();

@@ -38,7 +38,7 @@ impl World {
         self.ask(|answer| Command::Reload(Box::new(new), answer));
     }
 
-    /// The program is told to stop: what is under way comes home for a while, and everything is written down.
+    /// The operator stops the program: what is under way comes home for a while, and everything is written down.
     pub(super) fn stop(&mut self) -> Result<(), Died> {
         self.say(|_| "stopping".into());
         let until = self.now_us() + 5_000_000;

@@ -113,7 +113,7 @@ impl Oracle {
         self.versions.get(&hook).map_or(0, Vec::len)
     }
 
-    /// Whether an event that a hook asked for when it had so many versions is still asked for, and always was.
+    /// Whether an event that a hook asked for when it had that number of versions is still asked for, and always was.
     pub(super) fn still_wanted(
         &self,
         queue: Id,

@@ -33,7 +33,7 @@ impl Random {
         usize::try_from(self.between(low, high)).unwrap_or(usize::MAX)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in `percent` of a hundred cases.
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
