@@ -1,4 +1,4 @@
-//! The page of a scrape, gathered from what each step counts. `README.md` lists the names; a test compares.
+//! The page of a scrape, gathered from what each step counts. `docs/reference/metrics.md` lists the names; a test compares.
 //!
 //! Label values come from short fixed lists. The one exception are hooks and replays: of these the ones that
 //! fail or lag most get series of their own, `metrics.hook_series` at most.
