@@ -180,7 +180,7 @@ fn keys() -> BTreeSet<String> {
     for line in read("config/switchhook.toml").lines() {
         let line = line.strip_prefix("# ").unwrap_or(line);
         if let Some(name) = line.strip_prefix('[') {
-            name.trim_start_matches("[").split("]").next().unwrap().clone_into(&mut section);
+            name.trim_start_matches('[').split(']').next().unwrap().clone_into(&mut section);
             keys.insert(section.clone());
         } else if let Some((key, _)) = line.split_once(" =")
             && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
