@@ -19,8 +19,8 @@ use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, QueueStatus, ReplayRequest,
-    ReplayState, ReplayStatus, Tested,
+    EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Pulse, QueueStatus,
+    ReplayRequest, ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::{AskError, Queues};
 use crate::tasks::Tasks;
@@ -87,6 +87,17 @@ impl http::Queues for QueuesPort {
                 None
             })
         })
+    }
+
+    fn statuses<'a>(
+        &'a self,
+        hooks: &'a [Arc<Hook>],
+    ) -> Answer<'a, Result<Vec<Option<QueueStatus>>, AttemptsError>> {
+        Box::pin(async move { self.0.statuses(hooks).await.map_err(|error| unread(&error)) })
+    }
+
+    fn pulse(&self, hook: HookId) -> Option<Pulse> {
+        self.0.pulse(hook)
     }
 
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {

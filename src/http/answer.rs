@@ -18,8 +18,8 @@ use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::tenants::{Presence, Tenants};
 use super::{
-    accounts, admin, api_keys, attempts, channels, dead, definitions, events, interface, log_in, pages,
-    pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks, websockets,
+    accounts, admin, api_keys, attempts, channels, dead, definitions, events, hook_status, interface, log_in,
+    pages, pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601, masked};
@@ -266,6 +266,8 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Hooks, "PUT") => webhooks::create(call).await,
         (Resource::Hooks, _) => reenable::of_account(call).await,
         (Resource::HooksBelow, _) => reenable::of_tree(call).await,
+        (Resource::HookStatus, _) => hook_status::of_account(call).await,
+        (Resource::HookStatusBelow, _) => hook_status::of_tree(call).await,
         (Resource::Hook(id), "GET") => webhooks::read(call, id),
         (Resource::Hook(id), "POST") => webhooks::replace(call, id).await,
         (Resource::Hook(id), "PATCH") => webhooks::merge(call, id).await,

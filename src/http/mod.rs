@@ -25,6 +25,7 @@ mod fields;
 pub(crate) mod fuzz;
 mod health;
 mod hook_document;
+mod hook_status;
 mod intake;
 mod interface;
 mod list;

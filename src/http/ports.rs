@@ -12,8 +12,8 @@ use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, QueueStatus, ReplayRequest, ReplayState,
-    ReplayStatus, Tested, TraceContext,
+    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Pulse, QueueStatus, ReplayRequest,
+    ReplayState, ReplayStatus, Tested, TraceContext,
 };
 use crate::state::LimitError;
 
@@ -68,6 +68,13 @@ pub trait Queues: Send + Sync {
     fn ledger_end(&self) -> u64;
     /// A hook's queue now; `None` when it has none.
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>>;
+    /// The queues of these hooks, in their order; `None`: the hook has none yet.
+    fn statuses<'a>(
+        &'a self,
+        hooks: &'a [Arc<Hook>],
+    ) -> Answer<'a, Result<Vec<Option<QueueStatus>>, AttemptsError>>;
+    /// What a hook's queue did last; `None`: nothing since the program started.
+    fn pulse(&self, hook: HookId) -> Option<Pulse>;
     /// Starts a replay (or counts, for a dry run) and answers its first status.
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>>;
     /// The replays of a hook, running and recently ended, newest first.

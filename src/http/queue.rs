@@ -5,19 +5,25 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
-use crate::model::{QueueState, QueueStatus, gregorian_seconds};
+use crate::model::{HookId, LastAttempt, Pulse, QueueState, QueueStatus, gregorian_seconds};
 
 pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     // A hook that was made this moment has a queue in the next.
     let status = call.api.queues.status(hook).await;
     let status = status.unwrap_or_else(|| empty(call, hook));
-    Ok(Reply::ok(shown(&status)))
+    let pulse = call.api.queues.pulse(hook);
+    Ok(Reply::ok(shown(&status, pulse.as_ref())))
 }
 
-fn empty(call: &Call<'_>, hook: crate::model::HookId) -> QueueStatus {
-    let (end, compiled) = (call.api.events.end(), call.api.state.hook(hook));
+fn empty(call: &Call<'_>, hook: HookId) -> QueueStatus {
+    let compiled = call.api.state.hook(hook);
     let (enabled, paused) = compiled.map_or((false, false), |hook| (hook.enabled, hook.paused));
+    nothing(call.api.events.end(), enabled, paused)
+}
+
+/// The queue of a hook that has got nothing yet.
+pub(super) fn nothing(end: u64, enabled: bool, paused: bool) -> QueueStatus {
     QueueStatus {
         state: match (enabled, paused) {
             (false, _) => QueueState::Disabled,
@@ -39,14 +45,24 @@ fn empty(call: &Call<'_>, hook: crate::model::HookId) -> QueueStatus {
     }
 }
 
-fn shown(status: &QueueStatus) -> Value {
+fn shown(status: &QueueStatus, pulse: Option<&Pulse>) -> Value {
     json!({
-        "state": status.state, "paused": status.paused, "cursor": status.cursor, "log_end": status.log_end,
+        "state": status.state, "status": status.standing(pulse), "paused": status.paused, "cursor": status.cursor, "log_end": status.log_end,
         "waiting": status.waiting, "waiting_exact": status.waiting_exact, "in_flight": status.in_flight,
         "dead": status.dead, "recent_failures": status.recent_failures,
         "oldest_waiting_age_ms": status.oldest_waiting_age_ms,
         "next_try_at": status.next_try_at_us.map(moment), "disable_reason": status.disable_reason,
-        "gap": status.gap,
+        "gap": status.gap, "last_attempt": pulse.map(|pulse| last_attempt(&pulse.last)),
+        "rate_per_min": pulse.map_or(0, |pulse| pulse.per_minute),
+        "failed_per_min": pulse.map_or(0, |pulse| pulse.failed_per_minute),
+    })
+}
+
+/// A queue's last attempt.
+pub(super) fn last_attempt(last: &LastAttempt) -> Value {
+    json!({
+        "at": moment(last.ended_us), "at_ms": last.ended_us / 1000, "delivered": last.delivered,
+        "status": last.status, "client_error": last.client_error, "duration_ms": last.duration_us / 1000,
     })
 }
 

@@ -48,6 +48,10 @@ pub(super) enum Resource {
     Hooks,
     /// `…/descendants/webhooks`
     HooksBelow,
+    /// `…/webhooks/status`
+    HookStatus,
+    /// `…/descendants/webhooks/status`
+    HookStatusBelow,
     /// `…/webhooks/attempts`
     Attempts,
     /// `…/webhooks/samples`, with or without an account.
@@ -172,6 +176,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "users/{U}", |ids| Resource::User(next(ids))),
     (Whose::Accounts, "webhooks", |_| Resource::Hooks),
     (Whose::Accounts, "descendants/webhooks", |_| Resource::HooksBelow),
+    (Whose::Accounts, "descendants/webhooks/status", |_| Resource::HookStatusBelow),
+    (Whose::Accounts, "webhooks/status", |_| Resource::HookStatus),
     (Whose::Accounts, "webhooks/attempts", |_| Resource::Attempts),
     (Whose::Accounts, "webhooks/samples", |_| Resource::Samples),
     (Whose::Accounts, "webhooks/samples/{F}", |ids| Resource::Sample(next(ids))),
@@ -291,6 +297,8 @@ impl Resource {
             | Self::Descendants
             | Self::Siblings
             | Self::Tree
+            | Self::HookStatus
+            | Self::HookStatusBelow
             | Self::Attempts
             | Self::HookAttempts(_)
             | Self::Queue(_)
@@ -339,6 +347,7 @@ impl Resource {
             | Self::Interface(_)
             | Self::Hooks
             | Self::Hook(_)
+            | Self::HookStatus
             | Self::Attempts
             | Self::HookAttempts(_)
             | Self::Queue(_)

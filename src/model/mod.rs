@@ -38,7 +38,8 @@ pub use log_ids::LogIds;
 pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};
 pub use queue::{
-    AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, QueueState, QueueStatus,
+    AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, LastAttempt, Pulse, QueueState,
+    QueueStatus, Standing,
 };
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};

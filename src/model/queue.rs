@@ -55,6 +55,90 @@ impl QueueState {
     }
 }
 
+/// How a hook stands, in the words of a person who looks after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The program disabled the hook; what it missed is kept.
+    AutoDisabled,
+    /// Something waits, and the last attempts failed.
+    Failing,
+    /// Something waits for its next try or its turn.
+    Waiting,
+    /// Deliveries are being made.
+    Delivering,
+    /// Nothing waits.
+    Idle,
+    /// A person paused the hook; everything is kept.
+    Paused,
+    /// A person disabled the hook.
+    Disabled,
+    /// The hook's account is disabled; what it missed is kept.
+    AccountDisabled,
+}
+
+impl Standing {
+    /// All of them; those that need a person first.
+    pub const ALL: [Self; 8] = [
+        Self::AutoDisabled,
+        Self::Failing,
+        Self::Waiting,
+        Self::Delivering,
+        Self::Paused,
+        Self::AccountDisabled,
+        Self::Disabled,
+        Self::Idle,
+    ];
+
+    /// As answers name it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        // A new one belongs into `ALL` too.
+        match self {
+            Self::AutoDisabled => "auto_disabled",
+            Self::Failing => "failing",
+            Self::Waiting => "waiting",
+            Self::Delivering => "delivering",
+            Self::Idle => "idle",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+            Self::AccountDisabled => "account_disabled",
+        }
+    }
+
+    /// Its place in the order of those that need a person first.
+    #[must_use]
+    pub fn rank(self) -> usize {
+        Self::ALL.iter().position(|other| *other == self).unwrap_or(Self::ALL.len())
+    }
+}
+
+/// The last attempt of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// When it ended, microseconds since 1970.
+    pub ended_us: u64,
+    /// Whether the receiver has the event.
+    pub delivered: bool,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// Why there was none.
+    pub client_error: Option<&'static str>,
+    /// How long it took.
+    pub duration_us: u64,
+}
+
+/// What a queue did last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// The last attempt.
+    pub last: LastAttempt,
+    /// Attempts within the last 60 seconds.
+    pub per_minute: u32,
+    /// Of these, the failed ones.
+    pub failed_per_minute: u32,
+}
+
 /// Events that retention dropped before the hook got them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -94,6 +178,24 @@ pub struct QueueStatus {
     pub disable_reason: Option<String>,
     /// What retention took from this hook last.
     pub gap: Option<Gap>,
+}
+
+impl QueueStatus {
+    /// How the hook stands, by its queue and what the queue did last: a success after failures ends the failing.
+    #[must_use]
+    pub fn standing(&self, pulse: Option<&Pulse>) -> Standing {
+        let fails = self.recent_failures > 0 && pulse.is_none_or(|pulse| !pulse.last.delivered);
+        match self.state {
+            QueueState::AutoDisabled => Standing::AutoDisabled,
+            QueueState::Disabled => Standing::Disabled,
+            QueueState::AccountDisabled => Standing::AccountDisabled,
+            QueueState::Paused => Standing::Paused,
+            QueueState::Idle => Standing::Idle,
+            QueueState::Active | QueueState::Retrying if fails => Standing::Failing,
+            QueueState::Active => Standing::Delivering,
+            QueueState::Retrying => Standing::Waiting,
+        }
+    }
 }
 
 /// Which attempts are asked for: those of an account, or of one of its hooks, in a time range, in pages.
@@ -172,6 +274,9 @@ mod tests {
     fn a_state_has_one_name() {
         for state in QueueState::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.id());
+        }
+        for standing in Standing::ALL {
+            assert_eq!(serde_json::to_value(standing).unwrap(), standing.id());
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::model::{Gap, HookId, Id, QueueKey, QueueState, QueueStatus, ReplaySta
 pub enum Command {
     /// A hook's queue.
     Status(HookId, oneshot::Sender<Option<RawStatus>>),
+    /// The queues of these hooks, in their order; `None`: it has none.
+    Statuses(Vec<HookId>, oneshot::Sender<Vec<Option<RawStatus>>>),
     /// All queues.
     Survey(oneshot::Sender<Survey>),
     /// Begin a replay (whose document is durable already).
@@ -46,6 +48,10 @@ impl Engine {
     pub(super) fn command(&mut self, command: Command) {
         let _gone = match command {
             Command::Status(hook, answer) => answer.send(self.status(hook)).is_err(),
+            Command::Statuses(hooks, answer) => {
+                let statuses = hooks.into_iter().map(|hook| self.status(hook)).collect();
+                answer.send(statuses).is_err()
+            }
             Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
                 let at = self.owner.get(&QueueKey::Hook(job.hook)).copied();

@@ -14,13 +14,15 @@ use super::tally::Tally;
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, AttemptPage, AttemptQuery, AttemptRow, Clock, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventPage, EventQuery, EventRow, EventScope, HookId, QueueStatus,
+    EventPage, EventQuery, EventRow, EventScope, Hook, HookId, Pulse, QueueStatus,
 };
 use crate::state::{LimitError, State, WriteError};
 use crate::tasks::Tasks;
 
 /// Readings of the logs for the API at a time; more of them wait for their turn.
 const READINGS: usize = 8;
+/// Hooks whose queues the engine is asked about at a time, so that nobody else waits for long: half a millisecond.
+const STATUSES: usize = 512;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +165,47 @@ impl Queues {
             status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
         }
         Ok(Some(status))
+    }
+
+    /// The queues of some hooks now, in their order; `None`: the hook has none yet. The ages are read from the log's
+    /// index, which is right to within a few kilobytes.
+    pub async fn statuses(&self, hooks: &[Arc<Hook>]) -> Result<Vec<Option<QueueStatus>>, AskError> {
+        let mut asked = Vec::with_capacity(hooks.len());
+        for some in hooks.chunks(STATUSES) {
+            let ids = some.iter().map(|hook| hook.id).collect();
+            asked.extend(self.ask(|answer| Command::Statuses(ids, answer)).await?);
+        }
+        let waits = |raw: &RawStatus| raw.oldest.filter(|_| raw.status.waiting > 0);
+        let waiting = asked.iter().enumerate().filter_map(|(at, raw)| Some((waits(raw.as_ref()?)?, at)));
+        let mut waiting: Vec<(u64, usize)> = waiting.collect();
+        let mut statuses: Vec<_> = asked.into_iter().map(|raw| raw.map(|raw| raw.status)).collect();
+        if waiting.is_empty() {
+            return Ok(statuses);
+        }
+        let now = self.clock.now_us();
+        self.blocking(move |reader| {
+            // In the order of the log: each part of its index is looked at once.
+            waiting.sort_unstable();
+            for (oldest, at) in waiting {
+                let time = reader.events.time_near(oldest)?;
+                if let Some(status) = statuses.get_mut(at).and_then(Option::as_mut) {
+                    status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
+                }
+            }
+            Ok(statuses)
+        })
+        .await
+    }
+
+    /// What a hook's own queue did last; `None`: nothing since the program started.
+    #[must_use]
+    pub fn pulse(&self, hook: HookId) -> Option<Pulse> {
+        self.tally.recent.pulse(hook, self.clock.now_us())
+    }
+
+    /// Forgets what queues did last whose hooks are gone, and replays that ended.
+    pub fn forget_gone(&self) {
+        self.tally.recent.retain(|queue| self.attempts.state.hook(queue).is_some());
     }
 
     /// All queues now. The ages are read from the log's index, which is right to within a few kilobytes.

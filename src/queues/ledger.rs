@@ -81,7 +81,7 @@ impl Ledger {
 
     pub(super) fn push(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
         self.since_checkpoint += 1;
-        self.tally.note(record);
+        self.tally.note(time_us, record);
         self.put(tag, time_us, record);
     }
 

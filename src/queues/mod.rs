@@ -32,6 +32,7 @@ mod policy;
 mod queue;
 #[cfg(test)]
 mod queue_model;
+mod recent;
 mod record;
 mod recover;
 mod refill;

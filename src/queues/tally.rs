@@ -1,6 +1,7 @@
 //! What became of attempts and deliveries since the start of the program: counted where the ledger is told of
 //! them, so that nothing is counted that the ledger does not know.
 
+use super::recent::Recent;
 use super::record::{Ending, LedgerRecord, Outcome, Settlement};
 use crate::metrics::{Counter, Histogram, Observed};
 use crate::model::TransportError;
@@ -52,6 +53,8 @@ pub struct Tally {
     attempts: [Counter; RESULTS.len()],
     retries: Counter,
     durations: Histogram,
+    /// Attempts by queue.
+    pub(super) recent: Recent,
 }
 
 impl Default for Tally {
@@ -61,6 +64,7 @@ impl Default for Tally {
             attempts: Default::default(),
             retries: Counter::default(),
             durations: Histogram::new(DURATIONS_US),
+            recent: Recent::default(),
         }
     }
 }
@@ -86,10 +90,11 @@ impl Tally {
         self.durations.observed()
     }
 
-    /// Counts what the ledger is told.
-    pub(super) fn note(&self, record: &LedgerRecord) {
+    /// Counts what the ledger is told; the record is of `time_us`.
+    pub(super) fn note(&self, time_us: u64, record: &LedgerRecord) {
         match record {
             LedgerRecord::Attempt(attempt) => {
+                self.recent.note(time_us, attempt);
                 self.durations.observe_us(attempt.duration_us);
                 one(&self.attempts, met(&attempt.ending));
                 match attempt.outcome {
@@ -159,7 +164,7 @@ mod tests {
     fn every_settlement_is_counted_once_by_its_outcome() {
         let tally = Tally::default();
         for how in [Settlement::Dead, Settlement::Skipped, Settlement::Skipped, Settlement::Expired] {
-            tally.note(&LedgerRecord::Settled { queue: Id(1), offset: 0, how });
+            tally.note(0, &LedgerRecord::Settled { queue: Id(1), offset: 0, how });
         }
         let counted: Vec<_> = tally.deliveries().collect();
         assert_eq!(counted, [("delivered", 0), ("dead", 1), ("skipped", 2), ("expired", 1)]);

@@ -17,6 +17,7 @@ mod broker_ingest;
 mod commands;
 mod commands_requests;
 mod commands_stand_in;
+mod console;
 mod crash;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test disk should stop the test")]
 mod cut_disk;

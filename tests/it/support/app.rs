@@ -99,6 +99,22 @@ impl TestApp {
         Api::new(self.address)
     }
 
+    /// A client of a new user of a tenant's account, who is no admin.
+    pub async fn user_of(&self, tenant: &Api, name: &str) -> Api {
+        let password = "correct horse";
+        let user = json!({
+            "username": name, "password": password, "priv_level": "user", "first_name": "U", "last_name": "V",
+        });
+        let made = tenant.own("PUT", "/users", Some(json!({"data": user}))).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let account = tenant.own("GET", "", None).await;
+        let data =
+            json!({"credentials": credentials(name, password), "account_name": account.data()["name"]});
+        let logged_in = self.anonymous().call("PUT", "/v2/user_auth", Some(json!({"data": data}))).await;
+        assert_eq!(logged_in.status, 201, "{logged_in:?}");
+        tenant.clone().with_token(logged_in.body["auth_token"].as_str().unwrap())
+    }
+
     /// Where the API listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,0 +1,154 @@
+//! `GET …/webhooks/status` and `…/descendants/webhooks/status`: hooks with the state of their queues, in one request.
+//!
+//! Those that need a person come first. `search` looks for a text in what names a hook, `state` for what it does.
+//! Documents are read for no row: the compiled hooks have all that is shown, which is what keeps a page quick with
+//! 10,000 hooks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::list::{Item, List, Rows};
+use super::queue::{last_attempt, moment, nothing};
+use super::reply::Reply;
+use crate::model::{AccountId, Hook, Pulse, QueueStatus, Standing, Trigger};
+use crate::state::State;
+
+/// `GET …/webhooks/status`
+pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    list(call, |owner| owner == account).await
+}
+
+/// `GET …/descendants/webhooks/status`: the account and everything below it.
+pub(super) async fn of_tree(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let accounts = tree(call)?;
+    list(call, |owner| accounts.contains(&owner)).await
+}
+
+/// The path's account and all below it.
+pub(super) fn tree(call: &Call<'_>) -> Result<BTreeSet<AccountId>, ApiError> {
+    let account = call.account()?.id;
+    let below = call.api.state.descendants(account);
+    Ok(below.iter().map(|account| account.id).chain([account]).collect())
+}
+
+/// A hook, how it stands and what it did last.
+#[derive(Debug, Clone)]
+pub(super) struct Standings {
+    pub(super) hook: Arc<Hook>,
+    pub(super) status: QueueStatus,
+    pub(super) pulse: Option<Pulse>,
+    pub(super) standing: Standing,
+}
+
+/// The hooks of these accounts that are `wanted`, with their queues.
+pub(super) async fn standings(
+    call: &Call<'_>,
+    of: impl Fn(AccountId) -> bool,
+    wanted: impl Fn(&Hook) -> bool,
+) -> Result<Vec<Standings>, ApiError> {
+    let api = call.api;
+    let hooks: Vec<Arc<Hook>> =
+        api.state.all_hooks().into_iter().filter(|hook| of(hook.account) && wanted(hook)).collect();
+    let statuses = api.queues.statuses(&hooks).await?;
+    let end = api.events.end();
+    let found = hooks.into_iter().zip(statuses).map(|(hook, status)| {
+        // A hook that was made this moment has a queue in the next.
+        let status = status.unwrap_or_else(|| nothing(end, hook.enabled, hook.paused));
+        let pulse = api.queues.pulse(hook.id);
+        let standing = status.standing(pulse.as_ref());
+        Standings { hook, status, pulse, standing }
+    });
+    Ok(found.collect())
+}
+
+async fn list(call: &Call<'_>, of: impl Fn(AccountId) -> bool) -> Result<Reply, ApiError> {
+    let list = List::of(call)?;
+    let state = call.api.state.clone();
+    let states = states(call)?;
+    let search = call.request.query("search").map(str::to_lowercase).filter(|text| !text.is_empty());
+    let by_name = by_name(call)?;
+    let is_found = |hook: &Hook| search.as_ref().is_none_or(|text| is_found(&state, hook, text));
+    let found = standings(call, of, is_found).await?.into_iter();
+    let found = found.filter(|one| states.as_ref().is_none_or(|states| states.contains(&one.standing)));
+    let keyed = found.map(|one| (key(&one, by_name), one)).collect();
+    let state = call.api.state.clone();
+    list.answer(Rows::new(keyed, move |one: &Standings| Item::from(row(&state, one)))).await
+}
+
+/// Lists begin with the greatest key unless asked otherwise: what needs a person, then what is furthest behind.
+fn key(one: &Standings, by_name: bool) -> String {
+    let id = one.hook.id;
+    if by_name {
+        return format!("{}\0{id}", one.hook.name.to_lowercase());
+    }
+    format!("{:02}{:020}{id}", Standing::ALL.len() - one.standing.rank(), one.status.waiting)
+}
+
+fn states(call: &Call<'_>) -> Result<Option<Vec<Standing>>, ApiError> {
+    let Some(text) = call.request.query("state").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let states = words.map(|word| {
+        Standing::ALL.into_iter().find(|standing| standing.id() == word).ok_or_else(|| {
+            let target = Standing::ALL.map(Standing::id);
+            let message = "Value not found in enumerated list of values";
+            ApiError::field("state", "enum", &json!({"message": message, "target": target, "value": word}))
+        })
+    });
+    states.collect::<Result<_, _>>().map(Some)
+}
+
+fn by_name(call: &Call<'_>) -> Result<bool, ApiError> {
+    match call.request.query("sort") {
+        None | Some("" | "attention") => Ok(false),
+        Some("name") => Ok(true),
+        Some(other) => {
+            let message = "Value not found in enumerated list of values";
+            let target = ["attention", "name"];
+            Err(ApiError::field(
+                "sort",
+                "enum",
+                &json!({"message": message, "target": target, "value": other}),
+            ))
+        }
+    }
+}
+
+/// Whether a text stands in what names a hook: its name, address, id, event or account.
+fn is_found(state: &State, hook: &Hook, text: &str) -> bool {
+    let account = || state.account(hook.account).map(|account| account.name.clone());
+    hook.name.to_lowercase().contains(text)
+        || crate::model::masked_uri(&hook.uri).to_lowercase().contains(text)
+        || hook.id.to_string().contains(text)
+        || event(hook).contains(text)
+        || account().is_some_and(|name| name.to_lowercase().contains(text))
+}
+
+/// What the hook asks for, as its document says it.
+fn event(hook: &Hook) -> &'static str {
+    match hook.trigger {
+        Trigger::All => "all",
+        Trigger::Family(family) => family.id(),
+    }
+}
+
+fn row(state: &State, one: &Standings) -> Value {
+    let Standings { hook, status, pulse, standing } = one;
+    let account = state.account(hook.account);
+    json!({
+        "id": hook.id, "account_id": hook.account,
+        "account_name": account.map(|account| account.name.clone()), "name": hook.name, "hook": event(hook),
+        "uri": hook.uri, "http_verb": hook.verb.id(), "enabled": hook.enabled, "paused": hook.paused,
+        "state": standing, "waiting": status.waiting, "waiting_exact": status.waiting_exact,
+        "in_flight": status.in_flight, "dead": status.dead, "recent_failures": status.recent_failures,
+        "oldest_waiting_age_ms": status.oldest_waiting_age_ms,
+        "next_try_at": status.next_try_at_us.map(moment), "disable_reason": status.disable_reason,
+        "gap": status.gap, "last_attempt": pulse.map(|pulse| last_attempt(&pulse.last)),
+        "rate_per_min": pulse.map_or(0, |pulse| pulse.per_minute),
+        "failed_per_min": pulse.map_or(0, |pulse| pulse.failed_per_minute),
+    })
+}

@@ -1,0 +1,3 @@
+//! The console, and the calls of the API that it stands on.
+
+mod status;
