@@ -24,6 +24,7 @@ mod cut_disk;
 mod dead;
 mod delivery;
 mod disabling;
+mod examples;
 mod extensions;
 mod fairness;
 mod families;

@@ -1,0 +1,152 @@
+//! The examples do what they say, each run as its reader would run it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::support::app::{MASTER_KEY, TestApp, call_event};
+use super::support::look::{LONG, settled};
+use super::support::wait::eventually;
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// The lines of a program's stdout, as they come.
+fn lines(running: &mut Running) -> impl Iterator<Item = String> + Send + use<> {
+    BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap)
+}
+
+/// The next line, without keeping the test's runtime from its work.
+async fn next<L: Iterator<Item = String> + Send + 'static>(mut lines: L) -> (L, String) {
+    let read = tokio::task::spawn_blocking(move || {
+        let line = lines.next().expect("the program goes on");
+        (lines, line)
+    });
+    tokio::time::timeout(LONG, read).await.expect("a line comes").unwrap()
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// An example in Rust, where cargo puts it beside the program.
+fn built(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_switchhook")).parent().unwrap().join("examples").join(name)
+}
+
+#[tokio::test]
+async fn the_receiver_in_python_takes_what_is_genuine_and_new_and_refuses_the_rest() {
+    let secret = "whsec_c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2g=";
+    let command = Command::new("python3")
+        .arg(example("receiver.py"))
+        .arg("0")
+        .env("SECRET", secret)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut receiver = Running(command);
+    let (lines, uri) = next(lines(&mut receiver)).await;
+    let mut app = TestApp::start().await;
+    let hook = app.api.hook(json!({"uri": uri, "format": "json", "secret": secret})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "call-1", 1)]).await;
+    let (lines, line) = next(lines).await;
+    assert!(line.ends_with(&format!("_{hook} channel_create")), "{line}");
+
+    // The same delivery once more is answered and not worked on again; the next line is the next event's.
+    settled(&app.api, &hook).await;
+    let again = json!({"data": {"from_offset": 0}});
+    assert_eq!(app.api.own("POST", &format!("/webhooks/{hook}/replay"), Some(again)).await.status, 201);
+    app.api.publish(&[call_event("CHANNEL_CREATE", "call-2", 2)]).await;
+    let (_lines, other) = next(lines).await;
+    assert_ne!(line, other);
+
+    // What somebody else sends is refused.
+    let forged = reqwest::Client::new()
+        .post(&uri)
+        .header("webhook-id", "dlv_1")
+        .header("webhook-timestamp", app.api.base().len().to_string())
+        .header("webhook-signature", "v1,AAAA")
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(forged.status(), 401);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn events_handed_in_by_the_script_are_stored_once_however_often_it_runs() {
+    let mut app = TestApp::start().await;
+    let hand_in = |key: &str| {
+        let mut script = Command::new("sh")
+            .arg(example("hand_in.sh"))
+            .arg(key)
+            .env("API", format!("{}/v2", app.api.base()))
+            .env("API_KEY", MASTER_KEY)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let event = call_event("CHANNEL_CREATE", "call-1", 1).to_string();
+        script.stdin.take().unwrap().write_all(event.as_bytes()).unwrap();
+        tokio::task::spawn_blocking(move || {
+            let output = script.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+            answer["data"]["offsets"].clone()
+        })
+    };
+    let first = hand_in("one").await.unwrap();
+    assert!(first[0].is_u64(), "{first}");
+    assert_eq!(hand_in("one").await.unwrap(), first);
+    assert_ne!(hand_in("two").await.unwrap(), first);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_websocket_client_goes_on_where_it_was() {
+    let mut app = TestApp::start().await;
+    let kept = app.dir().join("last-event-id");
+    let account = app.api.own("GET", "", None).await.data()["id"].as_str().unwrap().to_owned();
+    let start = || {
+        let command = Command::new(built("resume"))
+            .args([&format!("ws://{}/", app.websocket()), account.as_str(), "call.CHANNEL_CREATE.*"])
+            .arg(&kept)
+            .env("TOKEN", app.api.token())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running(command)
+    };
+    // An event of before, so that there is a place to begin at.
+    app.api.publish(&[call_event("CHANNEL_CREATE", "before", 0)]).await;
+    let mut client = start();
+    let client_lines = lines(&mut client);
+    eventually("the client has subscribed", LONG, async || kept.exists().then_some(())).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "first", 1)]).await;
+    let (client_lines, line) = next(client_lines).await;
+    assert!(line.contains("\"first\""), "{line}");
+    eventually("the place is kept", LONG, async || {
+        let last = app.api.own("GET", "/events", None).await.data()[0]["id"].clone();
+        (std::fs::read_to_string(&kept).unwrap() == last.as_str().unwrap()).then_some(())
+    })
+    .await;
+    drop((client, client_lines));
+
+    app.api.publish(&[call_event("CHANNEL_CREATE", "missed", 2)]).await;
+    let mut client = start();
+    let (client_lines, line) = next(lines(&mut client)).await;
+    assert!(line.contains("\"missed\""), "{line}");
+    app.api.publish(&[call_event("CHANNEL_CREATE", "next", 3)]).await;
+    let (_client_lines, line) = next(client_lines).await;
+    assert!(line.contains("\"next\""), "{line}");
+    app.stop().await;
+}
