@@ -353,3 +353,20 @@ fn every_fault_of_health_has_its_cure() {
         .collect();
     assert_eq!(named, cured, "left: what health can name; right: the sections of docs/operating/faults.md");
 }
+
+#[test]
+fn every_code_of_a_failed_attempt_is_explained() {
+    let text = read("src/model/attempt.rs");
+    let codes: BTreeSet<&str> = text
+        .match_indices("=> \"")
+        .map(|(at, arrow)| text[at + arrow.len()..].split('"').next().unwrap())
+        // Shortages and what can never be sent say themselves what they are.
+        .map(|code| if code.starts_with("switchhook:") { "switchhook: …" } else { code })
+        .map(|code| if code.starts_with("unsendable:") { "unsendable: …" } else { code })
+        .collect();
+    assert!(codes.contains("forbidden_address") && codes.len() > 20, "{codes:?}");
+    let explained = parsed(&read("docs/reference/deliveries.md")).code;
+    let missing: Vec<&&str> =
+        codes.iter().filter(|code| !explained.iter().any(|known| known == **code)).collect();
+    assert!(missing.is_empty(), "docs/reference/deliveries.md lacks {missing:?}");
+}
