@@ -44,7 +44,8 @@ fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
     }
 }
 
-/// Declares an exchange of KAZOO's: neither durable nor auto-deleted, of the type that it has (`amqp.md` 2).
+/// Declares an exchange of KAZOO's: neither durable nor auto-deleted, of the type that it has
+/// (`docs/kazoo/amqp.md#exchanges`).
 pub async fn declare_exchange(channel: &Channel, exchange: &str) -> Result<(), SetupError> {
     let kind = match exchange {
         "targeted" | "callctl" => ExchangeKind::Direct,

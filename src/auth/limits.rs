@@ -1,6 +1,7 @@
-//! Who asks too often: one bucket for each address and account, as KAZOO has it (`webhooks.md` 5.6), and another
-//! for each address that sends wrong credentials. Guesses at one account from many addresses share a bucket, which binds
-//! no address from which somebody has logged in to that account.
+//! Who asks too often: one bucket for each address and account, as KAZOO has it
+//! (`docs/kazoo/webhooks.md#rate-limit`), and another for each address that sends wrong credentials. Guesses at one
+//! account from many addresses share a bucket, which binds no address from which somebody has logged in to that
+//! account.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,5 +1,5 @@
-//! Passwords: KAZOO's clients send the MD5 or SHA-1 of `username:password` (`webhooks.md` 5.6), and no name. What is
-//! kept is argon2id over each of both, salted with the account's id.
+//! Passwords: KAZOO's clients send the MD5 or SHA-1 of `username:password` (`docs/kazoo/webhooks.md#logging-in`), and
+//! no name. What is kept is argon2id over each of both, salted with the account's id.
 //!
 //! The account's id is salt enough: it is random, and the name is in what is hashed. And since it is known before the
 //! user is, one computation finds the user, instead of one for each user that the account has.

@@ -19,7 +19,7 @@ const APP: &str = "switchhook";
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Whether a flow of one module is also published as the action that does the same: nothing in the open
-    /// source KAZOO consumes flows (`amqp.md` 11.4).
+    /// source KAZOO consumes flows (`docs/kazoo/amqp.md#flows-for-a-channel`).
     pub flow_as_action: bool,
 }
 

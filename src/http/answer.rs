@@ -1,5 +1,5 @@
 //! From a request to its answer, with the checks in KAZOO's order: body, supplied token, method, account id,
-//! missing token, authorisation, content type, then the resource (`webhooks.md` 5.4).
+//! missing token, authorisation, content type, then the resource (`docs/kazoo/webhooks.md#order-of-checks`).
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Attempts of an account or of one hook, newest first, within a range of time (`webhooks.md` 5.9).
+//! Attempts of an account or of one hook, newest first, within a range of time
+//! (`docs/kazoo/webhooks.md#attempts-over-the-api`).
 
 use std::sync::Arc;
 

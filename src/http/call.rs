@@ -83,7 +83,7 @@ impl Call<'_> {
         Ok((hook, doc))
     }
 
-    /// A parameter: from `data`, then the query string, then the envelope (`webhooks.md` 5.3).
+    /// A parameter: from `data`, then the query string, then the envelope (`docs/kazoo/webhooks.md#requests`).
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {
         let members = self.envelope.members.as_ref();
         let in_data = members.and_then(|m| m.get("data")).and_then(|data| data.get(name));

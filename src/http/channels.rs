@@ -1,4 +1,5 @@
-//! `…/channels` and `…/channels/{C}`: calls that are up now, and commands for them (`amqp.md` 11, `classic.md` 4).
+//! `…/channels` and `…/channels/{C}`: calls that are up now, and commands for them (`docs/kazoo/amqp.md#channels`,
+//! `docs/kazoo/classic.md#channel-commands`).
 //!
 //! A command is checked first, then whose the channel is, then it is published; 202 says that the broker has
 //! it for somebody. What came of it shows in the channel's events.

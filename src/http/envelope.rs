@@ -1,4 +1,5 @@
-//! KAZOO's envelope: what a request's body holds, and what an answer looks like (`webhooks.md` 5.2, 5.3).
+//! KAZOO's envelope: what a request's body holds, and what an answer looks like
+//! (`docs/kazoo/webhooks.md#the-envelope`, `docs/kazoo/webhooks.md#requests`).
 
 use std::borrow::Cow;
 use std::fmt;

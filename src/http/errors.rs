@@ -1,4 +1,4 @@
-//! Every refusal of the API, in one place: KAZOO's codes, short names and details (`webhooks.md` 5.4).
+//! Every refusal of the API, in one place: KAZOO's codes, short names and details (`docs/kazoo/webhooks.md#refusals`).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Tokens: `PUT api_auth` for an API key, `PUT user_auth` for a person's credentials, and `token_auth` to look at
-//! one and to revoke it (`webhooks.md` 5.6).
+//! one and to revoke it (`docs/kazoo/webhooks.md#logging-in`).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which form of an answer a client takes: JSON, or CSV for lists (`webhooks.md` 5.3).
+//! Which form of an answer a client takes: JSON, or CSV for lists (`docs/kazoo/webhooks.md#requests`).
 
 use super::request::Request;
 

@@ -1,4 +1,4 @@
-//! Bulk re-enable: every hook that the program disabled is enabled again (`webhooks.md` 5.10).
+//! Bulk re-enable: every hook that the program disabled is enabled again (`docs/kazoo/webhooks.md#enabling-again`).
 //!
 //! Hooks that a person disabled are left alone.
 

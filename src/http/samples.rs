@@ -1,4 +1,5 @@
-//! `webhooks/samples`: what a hook of each family is sent, without a token (`webhooks.md` 5.8).
+//! `webhooks/samples`: what a hook of each family is sent, without a token
+//! (`docs/kazoo/webhooks.md#definitions-and-samples`).
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Hooks: listed, created, read, replaced, merged, deleted (`webhooks.md` 5.7).
+//! Hooks: listed, created, read, replaced, merged, deleted (`docs/kazoo/webhooks.md#hooks-over-the-api`).
 
 use serde_json::{Map, Value};
 

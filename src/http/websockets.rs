@@ -1,5 +1,5 @@
 //! The listings of websocket bindings and sessions, as `api.profile` wants them: in the shape of KAZOO 4.0, or
-//! of 5 (`websockets.md` 11, `classic.md` 3.2).
+//! of 5 (`docs/kazoo/websockets.md#listings-over-http`, `docs/kazoo/classic.md#listings-of-websockets`).
 //!
 //! A session is shown to its own account and to those above it, never with more of its token than 8 characters.
 

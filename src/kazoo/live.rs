@@ -1,5 +1,5 @@
 //! What a subscriber gets of an event: its payload without the transport's own fields, normalised
-//! (`websockets.md` 6.2).
+//! (`docs/kazoo/websockets.md#the-data-of-an-event`).
 
 use super::normalize;
 use super::payload::PayloadError;

@@ -1,4 +1,4 @@
-//! A message for the broker, made ready as KAZOO's publishers do it (`amqp.md` 5.1, 5.2).
+//! A message for the broker, made ready as KAZOO's publishers do it (`docs/kazoo/amqp.md#message-bodies`).
 
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 /// What a reply's sender is addressed by: `Server-ID` as a queue, or with a process of its node
-/// (`pid://PID/QUEUE`, `amqp.md` 6.2).
+/// (`pid://PID/QUEUE`, `docs/kazoo/amqp.md#reply-addresses`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyAddress {
     /// The routing key on `targeted`, at most 255 bytes.

@@ -1,5 +1,5 @@
 //! Nodes tell of themselves every few seconds; who asks them counts them to know how many answers to expect
-//! (`amqp.md` 6.3, 12).
+//! (`docs/kazoo/amqp.md#node-advertisements`).
 
 use serde_json::Value;
 

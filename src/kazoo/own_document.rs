@@ -1,5 +1,5 @@
-//! What is told of a document of our own that has changed: KAZOO's event for it (`amqp.md` 8.8b), which names the
-//! document and holds nothing of it.
+//! What is told of a document of our own that has changed: KAZOO's event for it (`docs/kazoo/amqp.md#documents`),
+//! which names the document and holds nothing of it.
 //!
 //! KAZOO swaps the two times of it; here each is what it says.
 
@@ -44,7 +44,7 @@ pub fn own_document_event(told: OwnDocument<'_>, sender: Sender<'_>) -> Object {
     message::body(("configuration", told.action), sender, fields)
 }
 
-/// The routing key that KAZOO publishes a document's event with (`amqp.md` 4.4).
+/// The routing key that KAZOO publishes a document's event with (`docs/kazoo/amqp.md#keys-of-events`).
 #[must_use]
 pub fn document_routing_key(event: &Object) -> String {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();

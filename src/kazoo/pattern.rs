@@ -1,5 +1,6 @@
 //! What a subscriber asks for: a client's binding, read in every spelling that some version of KAZOO or its
-//! user interface sends (`websockets.md` 5, 13.4; `classic.md` 3.1), and compared with the topics of events.
+//! user interface sends (`docs/kazoo/websockets.md#bindings`,
+//! `docs/kazoo/classic.md#generations-of-websocket-frames`), and compared with the topics of events.
 
 use super::notification_types::NOTIFICATION_TYPES;
 use super::topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, Topic, TopicKind};

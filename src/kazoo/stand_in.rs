@@ -1,6 +1,7 @@
 //! What KAZOO's API asks of the applications that this program can stand in for: of webhooks, to enable hooks again
-//! (`webhooks.md` 4.6); of blackhole, which websockets there are (`websockets.md` 10). And how an application tells
-//! the cluster where it runs (`amqp.md` 12).
+//! (`docs/kazoo/webhooks.md#enabling-again`); of blackhole, which websockets there are
+//! (`docs/kazoo/websockets.md#listing-sessions-over-the-broker`). And how an application tells the cluster where it
+//! runs (`docs/kazoo/amqp.md#node-advertisements`).
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What an event is to subscribers: its place in the grammar of KAZOO's routing keys, read from the event's
-//! header alone (`amqp.md` 4, `websockets.md` 5). Only conference events that came without a routing key cost
-//! a look into the body.
+//! header alone (`docs/kazoo/amqp.md#keys-of-events`, `docs/kazoo/websockets.md#bindings`). Only conference events
+//! that came without a routing key cost a look into the body.
 
 use super::notification_types::NOTIFICATION_TYPES;
 use super::{account_database, encode_segment, facts};

@@ -1,4 +1,4 @@
-//! A bucket of tokens: so many at once, so many more each second (`websockets.md` 8).
+//! A bucket of tokens: so many at once, so many more each second (`docs/kazoo/websockets.md#limits`).
 
 const SECOND_US: u64 = 1_000_000;
 

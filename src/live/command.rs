@@ -1,5 +1,6 @@
 //! `{"action":"command"}`: what `PUT` and `POST …/channels/{UUID}` take as `data`, with `account_id` and `call_id`
-//! beside it (`amqp.md` 11.3, 11.4). KAZOO only promised it.
+//! beside it (`docs/kazoo/amqp.md#actions-for-a-channel`, `docs/kazoo/amqp.md#flows-for-a-channel`). KAZOO only
+//! promised it.
 
 use std::fmt::Debug;
 

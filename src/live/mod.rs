@@ -1,4 +1,4 @@
-//! Websocket sessions over the same log, in the protocol of KAZOO's blackhole (`websockets.md`).
+//! Websocket sessions over the same log, in the protocol of KAZOO's blackhole (`docs/kazoo/websockets.md`).
 //!
 //! A session is a position in the log, not a buffer: what a client has not read yet waits on disk, so that a
 //! slow client costs a bounded window of memory and delays nobody, and one that comes back with the id of the

@@ -1,6 +1,6 @@
 //! What a client's frame does, as a pure state machine: text in, one effect out. Time, tokens and places in the
-//! log come from outside; the steps and their order are KAZOO's (`websockets.md` 2.3): rate, token, form,
-//! account, deed. A frame that is refused changes nothing but who the client is.
+//! log come from outside; the steps and their order are KAZOO's (`docs/kazoo/websockets.md#steps-of-a-frame`): rate,
+//! token, form, account, deed. A frame that is refused changes nothing but who the client is.
 
 use std::sync::Arc;
 

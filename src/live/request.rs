@@ -1,5 +1,5 @@
 //! A client's frame, read: what it asks for, in today's form (`data` holds the target) or in the form of 2016
-//! (everything at the top level), as `classic.md` 7 decides.
+//! (everything at the top level), as `docs/kazoo/classic.md#what-switchhook-decides` decides.
 
 use serde_json::{Map, Value};
 

@@ -36,7 +36,7 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    /// As KAZOO 5 lists it (`websockets.md` 11.2).
+    /// As KAZOO 5 lists it (`docs/kazoo/websockets.md#listings-over-http`).
     #[must_use]
     pub fn row(&self) -> Map<String, Value> {
         let mut out = Map::new();
@@ -305,7 +305,7 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-/// A session's name: `IP:PORT`, IPv6 as eight groups without `::` (`websockets.md` 1.3).
+/// A session's name: `IP:PORT`, IPv6 as eight groups without `::` (`docs/kazoo/websockets.md#session-ids`).
 pub(super) fn session_id(address: SocketAddr) -> String {
     let port = address.port();
     match address.ip().to_canonical() {

@@ -1,5 +1,5 @@
 //! The HTTP side of a websocket: which requests become one, and what the others are answered
-//! (`websockets.md` 1.2).
+//! (`docs/kazoo/websockets.md#before-the-upgrade`).
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::http::header::{

@@ -22,7 +22,7 @@ pub struct Account {
 }
 
 /// When failed attempts disable a hook; what is absent is decided further up (KAZOO's account configuration
-/// `webhooks`, `webhooks.md` 4.5).
+/// `webhooks`, `docs/kazoo/webhooks.md#disabling`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FailureLimits {
     /// `attempt_failure_count`: so many failures; 0 never disables.

@@ -78,7 +78,7 @@ fn as_text<S: Serializer>(body: &Bytes, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&String::from_utf8_lossy(body))
 }
 
-/// Why no HTTP answer came; the texts are KAZOO's `client_error` where it has one (`webhooks.md` 4.4).
+/// Why no HTTP answer came; the texts are KAZOO's `client_error` where it has one (`docs/kazoo/webhooks.md#attempts`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]

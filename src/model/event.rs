@@ -38,7 +38,7 @@ pub enum Source {
 pub enum Encoding {
     /// JSON text.
     Plain,
-    /// Gzip over JSON text (mms, `amqp.md` 5.4).
+    /// Gzip over JSON text (mms, `docs/kazoo/amqp.md#properties-of-a-message`).
     Gzip,
 }
 

@@ -1,4 +1,5 @@
-//! The families of events that hooks subscribe to, by KAZOO's ids (`webhooks.md` 2.1, `classic.md` 1.1).
+//! The families of events that hooks subscribe to, by KAZOO's ids (`docs/kazoo/webhooks.md#families`,
+//! `docs/kazoo/classic.md#hook-families`).
 
 use serde::{Deserialize, Serialize};
 

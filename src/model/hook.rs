@@ -142,9 +142,9 @@ pub struct Hook {
     pub include_subaccounts: bool,
     /// Whether loopback legs match.
     pub include_internal_legs: bool,
-    /// Copied over the payload; holds the family's filter values too (`webhooks.md` 2.3).
+    /// Copied over the payload; holds the family's filter values too (`docs/kazoo/webhooks.md#assembling-a-payload`).
     pub custom_data: Option<Map<String, Value>>,
-    /// Undocumented payload filter of KAZOO (`webhooks.md` 2.3 step 2).
+    /// Undocumented payload filter of KAZOO (`docs/kazoo/webhooks.md#which-hooks-match`).
     pub modifiers: Option<Map<String, Value>>,
     /// Order of deliveries.
     pub ordering: Ordering,
@@ -175,7 +175,8 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// An enabled hook with KAZOO's defaults (`webhooks.md` 3.1) and none of our extensions, from offset 0 on.
+    /// An enabled hook with KAZOO's defaults (`docs/kazoo/webhooks.md#the-hook-document`) and none of our extensions,
+    /// from offset 0 on.
     #[must_use]
     pub fn new(id: HookId, account: AccountId, trigger: Trigger, uri: String) -> Self {
         Self {

@@ -222,7 +222,7 @@ pub struct AttemptQuery {
 pub struct AttemptRow {
     /// Its place in the order of its list: in the ledger, or (of dead deliveries) in the events log.
     pub position: u64,
-    /// KAZOO's attempt document without private fields, with `timestamp` (`webhooks.md` 4.4, 5.9).
+    /// KAZOO's attempt document without private fields, with `timestamp` (`docs/kazoo/webhooks.md#attempts`).
     pub document: Map<String, Value>,
 }
 

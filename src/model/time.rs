@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Seconds from year 0 to 1970: KAZOO counts from the former (`webhooks.md` section 1).
+/// Seconds from year 0 to 1970: KAZOO counts from the former (`docs/kazoo/index.md#names-and-moments`).
 pub const GREGORIAN_OFFSET_S: u64 = 62_167_219_200;
 
 /// Gregorian seconds of a time in microseconds since 1970.

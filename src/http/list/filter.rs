@@ -1,4 +1,4 @@
-//! Filters of a list, all of which must hold (`webhooks.md` 5.5). Pure.
+//! Filters of a list, all of which must hold (`docs/kazoo/webhooks.md#lists`). Pure.
 //!
 //! `filter_<path>=v`, `filter_not_<path>=v`, `has_key`, `key_missing` (also `missing_key`), `has_value`,
 //! `value_missing` (also `missing_value`), `created_from`, `created_to`, `modified_from`, `modified_to`. Paths are

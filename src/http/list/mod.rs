@@ -1,6 +1,6 @@
 //! Lists: each list of the API is filtered, ordered, paged, streamed or turned into CSV here and nowhere else, so
-//! that all of them answer alike (`webhooks.md` 5.5). No item is missed or shown twice while others come and go,
-//! and no list is held in memory as a whole.
+//! that all of them answer alike (`docs/kazoo/webhooks.md#lists`). No item is missed or shown twice while others come
+//! and go, and no list is held in memory as a whole.
 //!
 //! How a resource uses it:
 //!

@@ -1,4 +1,4 @@
-//! Attempts: ranges and pages (`webhooks.md` 5.9).
+//! Attempts: ranges and pages (`docs/kazoo/webhooks.md#attempts-over-the-api`).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The order of checks, and each refusal's body (`webhooks.md` 5.3, 5.4).
+//! The order of checks, and each refusal's body (`docs/kazoo/webhooks.md#order-of-checks`).
 
 use super::*;
 use crate::auth::Holder;

@@ -1,4 +1,4 @@
-//! The envelope of answers (`webhooks.md` 5.2).
+//! The envelope of answers (`docs/kazoo/webhooks.md#the-envelope`).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Hooks through the API (`webhooks.md` 3, 5.7, 5.10).
+//! Hooks through the API (`docs/kazoo/webhooks.md#hooks-over-the-api`).
 
 use super::*;
 use crate::state::Kind;

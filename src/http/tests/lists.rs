@@ -1,4 +1,4 @@
-//! Lists over a real state: filters, order, pages, pieces, CSV (`webhooks.md` 5.5).
+//! Lists over a real state: filters, order, pages, pieces, CSV (`docs/kazoo/webhooks.md#lists`).
 
 use super::*;
 use crate::http::Options;

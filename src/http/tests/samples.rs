@@ -1,4 +1,4 @@
-//! What can be asked for without a token: definitions and samples (`webhooks.md` 5.8).
+//! What can be asked for without a token: definitions and samples (`docs/kazoo/webhooks.md#definitions-and-samples`).
 
 use super::*;
 

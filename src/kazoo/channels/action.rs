@@ -1,4 +1,5 @@
-//! `POST …/channels/{UUID}`: the actions, what each needs, and the message that carries it (`amqp.md` 11.3).
+//! `POST …/channels/{UUID}`: the actions, what each needs, and the message that carries it
+//! (`docs/kazoo/amqp.md#actions-for-a-channel`).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Actions against the field tables of `amqp.md` 11.3.
+//! Actions against the field tables of `docs/kazoo/amqp.md#actions-for-a-channel`.
 
 use super::*;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::kazoo::{Object, normalize};
 use crate::model::AccountId;
 
-/// What concerns the switch and not the customer; it is not shown (`amqp.md` 11.1).
+/// What concerns the switch and not the customer; it is not shown (`docs/kazoo/amqp.md#questions-about-channels`).
 const HIDDEN: [&str; 20] = [
     "account_id",
     "bridge_id",

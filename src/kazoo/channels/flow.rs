@@ -1,4 +1,5 @@
-//! `PUT …/channels/{UUID}`: a metaflow in each form that clients send it (`amqp.md` 11.4, `classic.md` 4.1).
+//! `PUT …/channels/{UUID}`: a metaflow in each form that clients send it (`docs/kazoo/amqp.md#flows-for-a-channel`,
+//! `docs/kazoo/classic.md#flows`).
 
 use serde_json::{Value, json};
 

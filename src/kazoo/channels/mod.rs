@@ -1,5 +1,5 @@
 //! Channels: what is asked of the switches about them, what they answer, and the commands for one of them
-//! (`amqp.md` 11, `classic.md` 4).
+//! (`docs/kazoo/amqp.md#channels`, `docs/kazoo/classic.md#channel-commands`).
 
 mod action;
 mod answer;

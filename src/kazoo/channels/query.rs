@@ -15,7 +15,7 @@ pub fn is_call_id(text: &str) -> bool {
     !matches!(text, "" | "*" | "#") && encode_segment(text).len() <= MOST_KEY_BYTES
 }
 
-/// Asks for all channels of an account (`amqp.md` 11.1).
+/// Asks for all channels of an account (`docs/kazoo/amqp.md#questions-about-channels`).
 #[must_use]
 pub fn account_query(account: AccountId, sender: Sender<'_>) -> Message {
     let account = account.to_string();
@@ -30,7 +30,7 @@ pub fn account_query(account: AccountId, sender: Sender<'_>) -> Message {
     )
 }
 
-/// Asks for one channel with all that is known of it (`amqp.md` 11.2).
+/// Asks for one channel with all that is known of it (`docs/kazoo/amqp.md#questions-about-channels`).
 #[must_use]
 pub fn call_query(call_id: &str, sender: Sender<'_>) -> Message {
     Message::new(

@@ -1,4 +1,4 @@
-//! Attempts from the ledger: ranges, pages, filters, CSV (`webhooks.md` 5.9).
+//! Attempts from the ledger: ranges, pages, filters, CSV (`docs/kazoo/webhooks.md#attempts-over-the-api`).
 
 use serde_json::{Value, json};
 

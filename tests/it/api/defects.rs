@@ -1,4 +1,4 @@
-//! What KAZOO does wrong here (`webhooks.md` 7) and clients find mended.
+//! What KAZOO does wrong here (`docs/kazoo/webhooks.md#defects-that-clients-find-mended`) and clients find mended.
 
 use serde_json::{Value, json};
 

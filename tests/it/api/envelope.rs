@@ -1,4 +1,5 @@
-//! The envelope around answers and requests, over the wire (`webhooks.md` 5.2, 5.3, 5.6).
+//! The envelope around answers and requests, over the wire (`docs/kazoo/webhooks.md#the-envelope`,
+//! `docs/kazoo/webhooks.md#requests`, `docs/kazoo/webhooks.md#logging-in`).
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Every refusal that KAZOO's clients know, with its status, name and details (`webhooks.md` 5.4): the rows of
-//! `tests/fixtures/api_errors.json`, and the order in which refusals come.
+//! Every refusal that KAZOO's clients know, with its status, name and details (`docs/kazoo/webhooks.md#refusals`):
+//! the rows of `tests/fixtures/api_errors.json`, and the order in which refusals come.
 
 use serde_json::{Value, json};
 

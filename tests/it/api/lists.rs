@@ -1,4 +1,4 @@
-//! Lists over the wire: streamed, downloaded, paged (`webhooks.md` 5.5).
+//! Lists over the wire: streamed, downloaded, paged (`docs/kazoo/webhooks.md#lists`).
 
 use serde_json::{Value, json};
 
