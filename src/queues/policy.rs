@@ -1,4 +1,4 @@
-//! What follows from an attempt: the outcome rules and the retry schedule (design section 6), pure.
+//! What follows from an attempt: the outcome rules and the retry schedule (`docs/reference/deliveries.md`), pure.
 
 use crate::model::{AttemptResult, FailureLimits, Hook, Response, Success, Verb};
 

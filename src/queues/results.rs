@@ -11,7 +11,7 @@ use super::slot::{Line, Slot};
 use super::trial::{After, Trial, Verdict};
 use crate::model::{Attempt, AttemptResult, QueueKey};
 
-/// The reason that KAZOO gives (`webhooks.md` 4.5).
+/// The reason that KAZOO gives (`docs/kazoo/webhooks.md#disabling`).
 pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
 /// The reason after a 410.
 pub const RECEIVER_GONE: &str = "receiver answered 410 gone";

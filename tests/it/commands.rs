@@ -96,7 +96,8 @@ async fn broker_carries_every_command_to_the_switch_of_the_call() {
     assert_eq!(key, "metaflow.action.leg%2E7%40x.transfer");
     assert_eq!(body["Data"], json!({"target": "2600", "transfer-type": "blind"}));
 
-    // The slides' body, repaired: published as a flow, and as the action that does the same.
+    // The body of the talk of 2016, repaired (`docs/kazoo/classic.md#flows`): published as a flow, and as the action
+    // that does the same.
     let slides = json!({"data": {"action": "metaflow", "data": {"module": "hangup"}}});
     let answer = owner.own("PUT", "/channels/leg.7%40x", Some(slides)).await;
     assert_eq!((answer.status, answer.data()), (202, &json!("metaflow sent")), "{answer:?}");

@@ -73,7 +73,7 @@ async fn what_is_wrong_with_a_command_is_named_and_nothing_is_sent() {
         assert_eq!((status, said), (400, message), "{data}");
         assert!(details[field].get(rule).is_some(), "{data}: {details}");
     }
-    // The example of the slides as it is printed there: no JSON.
+    // The example of the talk of 2016 as its slides print it (`docs/kazoo/classic.md#flows`): no JSON.
     let literal = r#"{"data": {"action": "metaflow", "data": { "module", "hangup" }}"#;
     let answer = test.raw("PUT", PATH, literal, &[("x-auth-token", &test.token)]).await;
     assert_eq!((answer.status, answer.refusal().1), (400, "validation error"));

@@ -13,7 +13,7 @@ use crate::kazoo::{FieldErrors, Object, encode_segment};
 pub struct Flow(Object);
 
 /// Where the flow is in a request's `data`: it is `data` itself, without `action`; or `data.data`, when only
-/// the inner one has a module, which is how the slides of 2016 write it.
+/// the inner one has a module, which is how the slides of the talk of 2016 write it.
 #[must_use]
 pub fn flow_in(data: &Object) -> Object {
     let inner = data.get("data").and_then(Value::as_object);
