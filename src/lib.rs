@@ -26,6 +26,7 @@ pub mod log;
 pub mod metrics;
 pub mod model;
 pub mod offline;
+pub mod onboarding;
 pub mod queues;
 pub mod shares;
 pub mod state;

@@ -42,6 +42,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("delivery", &["model", "kazoo", "log", "state", "tasks", "shares"]),
     // Who is asking, and for which accounts: the API and the websockets let nobody in without it.
     ("auth", &["model", "state", "tasks"]),
+    // A KAZOO's accounts and hooks are read, compared and taken over.
+    ("onboarding", &["model", "kazoo", "log", "state", "auth", "tasks"]),
     // Websocket sessions over the same log.
     ("live", &["model", "kazoo", "log", "state", "auth", "listen", "tasks"]),
     // Channel commands, published to the broker for a client.
@@ -50,8 +52,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "model", "kazoo", "log", "state", "amqp", "ingest", "queues", "auth", "listen", "live",
-            "commands", "tasks", "metrics", "shares",
+            "model",
+            "kazoo",
+            "log",
+            "state",
+            "amqp",
+            "ingest",
+            "queues",
+            "auth",
+            "listen",
+            "live",
+            "commands",
+            "tasks",
+            "metrics",
+            "shares",
+            "onboarding",
         ],
     ),
 ];
@@ -64,7 +79,7 @@ const WIRING: &[&str] =
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
     ("hyper_rustls", &["delivery/connect"]),
-    ("reqwest", &["telemetry/otlp"]),
+    ("reqwest", &["telemetry/otlp", "onboarding/source"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
 ];

@@ -20,6 +20,7 @@ use crate::state::{self, State};
 pub(super) fn state_options(config: &Config) -> state::Options {
     let mut options = state::Options::new(&config.data_dir);
     options.node = node_name();
+    options.master = config.accounts.master_id;
     options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
     options.reserve_bytes = config.ledger.reserve_bytes / 2;
     options.limits = document_limits(&config.limits);

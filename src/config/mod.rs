@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::model::Id;
+
 pub use error::ConfigError;
 pub use load::{Overlay, load};
 pub use reload::{Difference, RELOADABLE};
@@ -158,7 +160,7 @@ section!(
 );
 section!(
     /// `[accounts]`
-    Accounts { auto_create: bool }
+    Accounts { auto_create: bool, master_id: Option<Id> }
 );
 section!(
     /// `[rate_limit]`

@@ -81,8 +81,8 @@ impl State {
 }
 
 /// A new identity with its master account, as one write.
-pub(super) fn identity() -> Vec<Write> {
-    let master = random_id();
+pub(super) fn identity(master: Option<AccountId>) -> Vec<Write> {
+    let master = master.unwrap_or_else(random_id);
     let account = json!({
         "name": "master", "enabled": true, "pvt_account_id": master, "pvt_tree": [], "pvt_reseller": true,
         "pvt_enabled": true, "pvt_superduper_admin": true,

@@ -89,7 +89,13 @@ impl State {
     /// Writes documents, all or none, durable before this answers; answers them as stored, in order.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: self.by.clone(), reply }, answer).await
+        self.ask(Command::Write { writes, by: self.by.clone(), told: true, reply }, answer).await
+    }
+
+    /// The same by the program itself, without an event that tells of it: whose documents these are has told already.
+    pub(super) async fn write_untold(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Write { writes, by: None, told: false, reply }, answer).await
     }
 
     /// Changes one document in place, with nothing between read and write; answers it as stored.
@@ -186,7 +192,8 @@ impl State {
         self.shared.view().is_ancestor_or_self(ancestor, id)
     }
 
-    /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's.
+    /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's, or else the
+    /// master account's.
     #[must_use]
     pub fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         self.shared.view().standing(id)

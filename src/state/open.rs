@@ -21,7 +21,7 @@ use super::view::{Change, View};
 use super::write::{Command, Write, WriteError};
 use crate::disk::Disk;
 use crate::log;
-use crate::model::{ByteMeter, Clock};
+use crate::model::{AccountId, ByteMeter, Clock};
 use crate::tasks::{Stop, Tasks, ThreadError};
 
 /// Orphans that one write removes.
@@ -71,6 +71,17 @@ pub enum OpenError {
     /// The stored settings are unreadable.
     #[error("the program's settings in the journal are unreadable")]
     Settings,
+    /// The data directory has another master account.
+    #[error(
+        "accounts.master_id is {asked}, but the master account of this data directory is {stored}: it is made by the \
+         first start and cannot change; leave accounts.master_id out, or name a new data_dir"
+    )]
+    Master {
+        /// As configured.
+        asked: AccountId,
+        /// As stored.
+        stored: AccountId,
+    },
     /// The index speaks of a journal that is not there.
     #[error(
         "{} holds nothing, but the index beside it knows of its records: all accounts, hooks and keys are gone. Put \
@@ -161,10 +172,13 @@ impl State {
 impl StateTask {
     async fn first_start(&mut self) -> Result<(Settings, Option<FirstKey>), OpenError> {
         if self.shared.index()?.get(Kind::Setting, SYSTEM)?.is_none() {
-            self.write_now(first_start::identity()).await?;
+            self.write_now(first_start::identity(self.options.master)).await?;
         }
         let stored = self.shared.index()?.get(Kind::Setting, SYSTEM)?;
         let settings = stored.as_ref().and_then(Settings::from_document).ok_or(OpenError::Settings)?;
+        if let Some(asked) = self.options.master.filter(|asked| *asked != settings.master) {
+            return Err(OpenError::Master { asked, stored: settings.master });
+        }
         let has_key = self.shared.index()?.get(Kind::Key, MASTER_KEY)?.is_some();
         let mut first_key = None;
         if !has_key && self.options.master_api_key.is_none() {
@@ -207,7 +221,7 @@ impl StateTask {
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.commit(vec![Command::Write { writes, by: None, reply }]).await;
+        self.commit(vec![Command::Write { writes, by: None, told: true, reply }]).await;
         answer.await.map_err(|_| WriteError::Unavailable("no answer".into()))?.map(|_| ())
     }
 }

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::limits::Limits;
+use crate::model::AccountId;
 
 /// How the state is kept.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The data directory; the journal, the index and the first API key lie in it.
     pub data_dir: PathBuf,
+    /// The id that the first start gives the master account; `None`: a random one. Later starts refuse another one.
+    pub master: Option<AccountId>,
     /// The master account's API key, instead of the one made on the first start (which then does not work).
     pub master_api_key: Option<String>,
     /// How we name ourselves in what is told of changes: `app@host`.
@@ -47,6 +50,7 @@ impl Options {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
+            master: None,
             master_api_key: None,
             node: "switchhook@localhost".to_owned(),
             queue: 256,

@@ -147,22 +147,24 @@ impl StateTask {
         let mut records = Vec::with_capacity(batch.len());
         let mut trail = Vec::with_capacity(batch.len());
         for command in batch {
-            let (checked, by, reply) = match command {
-                Command::Write { writes, by, reply } => (self.check(&overlay, writes, &by), by, reply),
+            let (checked, by, told, reply) = match command {
+                Command::Write { writes, by, told, reply } => {
+                    (self.check(&overlay, writes, &by), by, told, reply)
+                }
                 Command::Update { kind, id, edit, by, reply } => {
                     match self.edited(&overlay, kind, id, edit) {
                         Ok(Edited::Same(doc)) => {
                             answer(reply, Ok(vec![doc]));
                             continue;
                         }
-                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write], &by), by, reply),
-                        Err(error) => (Err(error), by, reply),
+                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write], &by), by, true, reply),
+                        Err(error) => (Err(error), by, true, reply),
                     }
                 }
             };
             let now_us = self.clock.now_us();
             let encoded = checked.and_then(|checked| {
-                let (payload, hash) = self.encode(&checked)?;
+                let (payload, hash) = self.encode(&checked, told)?;
                 let changes = checked.entries.iter().zip(&checked.before);
                 let record = |(entry, before): (_, &Option<_>)| {
                     audit::record(entry, before.as_ref(), by.as_deref(), now_us)
@@ -199,11 +201,11 @@ impl StateTask {
     }
 
     /// A change's record, with what is to be told of it.
-    fn encode(&self, checked: &Checked) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
-        let changes = checked.entries.iter().zip(&checked.before);
-        let told =
-            changes.filter_map(|(entry, before)| notices::of(entry, before.as_ref(), &self.options.node));
-        let notices: Vec<_> = told.collect();
+    fn encode(&self, checked: &Checked, told: bool) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
+        let changes = checked.entries.iter().zip(&checked.before).filter(|_| told);
+        let notices: Vec<_> = changes
+            .filter_map(|(entry, before)| notices::of(entry, before.as_ref(), &self.options.node))
+            .collect();
         let (payload, hash) =
             journal::encode(&checked.entries, &notices).map_err(|e| WriteError::TooLarge(e.to_string()))?;
         let most = self.options.max_record_bytes as usize;

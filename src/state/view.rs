@@ -95,6 +95,11 @@ impl View {
         called::meant(realm, &found)
     }
 
+    /// The accounts with a realm, however it is written.
+    pub(super) fn with_realm(&self, realm: &str) -> Vec<AccountId> {
+        self.called.with_realm(realm).collect()
+    }
+
     /// Whether another account has a realm, however it is written.
     pub(super) fn has_realm(&self, realm: &str, except: AccountId) -> bool {
         self.called.with_realm(realm).any(|id| id != except)
@@ -144,12 +149,15 @@ impl View {
         ancestor == id || self.accounts.get(&id).is_some_and(|a| a.tree.contains(&ancestor))
     }
 
-    /// Whether the account is there and enabled, and its own failure limits or else its reseller's.
+    /// Whether the account is there and enabled, and its own failure limits, or else its reseller's, or else those of
+    /// the master account, which hold for all.
     pub(super) fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         let Some(account) = self.accounts.get(&id) else { return (false, FailureLimits::default()) };
-        let reseller = self.reseller_of(id).and_then(|id| self.accounts.get(&id));
-        let further_up = reseller.map(|reseller| reseller.failure_limits).unwrap_or_default();
-        (account.enabled, account.failure_limits.or(further_up))
+        let of = |id: Option<AccountId>| {
+            id.and_then(|id| self.accounts.get(&id)).map(|above| above.failure_limits).unwrap_or_default()
+        };
+        let (reseller, master) = (of(self.reseller_of(id)), of(account.tree.first().copied()));
+        (account.enabled, account.failure_limits.or(reseller).or(master))
     }
 
     /// The nearest reseller above an account; the root when there is none.

@@ -139,6 +139,8 @@ pub(super) enum Command {
     Write {
         writes: Vec<Write>,
         by: By,
+        /// Whether events tell of the changes.
+        told: bool,
         reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
     },
     Update {

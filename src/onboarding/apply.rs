@@ -1,0 +1,132 @@
+//! Writing a plan: in batches, each of them all or nothing; what a batch cannot have is found and named alone.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::odd::{Odd, OddKind};
+use crate::state::{Kind, Mirror, State, TreeError, WriteError};
+
+/// Changes of one write.
+const BATCH: usize = 128;
+/// Bytes of one write.
+const BATCH_BYTES: usize = 1 << 20;
+/// The private fields that a mirrored document may set.
+const PRIVATE: [&str; 10] = [
+    "pvt_account_id",
+    "pvt_account_db",
+    "pvt_tree",
+    "pvt_enabled",
+    "pvt_reseller",
+    "pvt_disabled_message",
+    "pvt_kazoo",
+    "pvt_md5_auth",
+    "pvt_sha1_auth",
+    "pvt_stamp",
+];
+
+/// From where on a new hook gets events, and where the records of its deliveries begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places {
+    /// End of the events log.
+    pub events: u64,
+    /// End of the ledger.
+    pub ledger: u64,
+}
+
+/// What came of some changes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How many were made.
+    pub made: usize,
+    /// Those that were refused, and why.
+    pub refused: Vec<Odd>,
+}
+
+/// Makes changes in their order. An error means that the state takes no changes at all; what was made stays.
+pub async fn put(state: &State, mut changes: Vec<Mirror>, places: Places) -> Result<Outcome, WriteError> {
+    let mut outcome = Outcome::default();
+    changes.retain(|change| {
+        let refusal = refused_field(change);
+        outcome.refused.extend(refusal.map(|why| Odd::new(OddKind::NotApplied, &change.id, why)));
+        refused_field(change).is_none()
+    });
+    for change in changes.iter_mut().filter(|change| change.kind == Kind::Hook && change.rev.is_none()) {
+        for (field, place) in [
+            ("pvt_start_offset", places.events),
+            ("pvt_birth_events", places.events),
+            ("pvt_birth_ledger", places.ledger),
+        ] {
+            change.set.insert(field.to_owned(), place.into());
+        }
+    }
+    for batch in batches(&changes) {
+        match state.mirror(batch).await {
+            Ok(()) => outcome.made += batch.len(),
+            Err(error) => {
+                fatal(error)?;
+                one_by_one(state, batch, &mut outcome).await?;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+async fn one_by_one(state: &State, batch: &[Mirror], outcome: &mut Outcome) -> Result<(), WriteError> {
+    for change in batch {
+        match state.mirror(std::slice::from_ref(change)).await {
+            Ok(()) => outcome.made += 1,
+            Err(error) => {
+                let text = error.to_string();
+                fatal(error)?;
+                outcome.refused.push(Odd::new(OddKind::NotApplied, &change.id, text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An error that every further change would meet, too.
+fn fatal(error: TreeError) -> Result<(), WriteError> {
+    match error {
+        TreeError::Write(error @ (WriteError::Full | WriteError::Unavailable(_) | WriteError::Index(_))) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused_field(change: &Mirror) -> Option<String> {
+    if !matches!(change.kind, Kind::Account | Kind::Hook | Kind::User) {
+        return Some("only accounts, hooks and users are imported".to_owned());
+    }
+    let is_refused = |field: &&str| {
+        let is_private = field.starts_with('_') || field.starts_with("pvt_");
+        is_private && !PRIVATE.contains(field)
+    };
+    let fields = change.set.keys().chain(&change.unset).map(String::as_str);
+    let owner = change.set.get("pvt_account_id").map_or(Some(""), Value::as_str);
+    match fields.into_iter().find(is_refused) {
+        Some(field) => Some(format!("an import does not set {field}")),
+        None if owner.is_none() => Some("its account is no id".to_owned()),
+        None => None,
+    }
+}
+
+/// The changes in pieces that fit into one write.
+fn batches(changes: &[Mirror]) -> Vec<&[Mirror]> {
+    let (mut out, mut rest) = (Vec::new(), changes);
+    while !rest.is_empty() {
+        let (mut count, mut bytes) = (0, 0);
+        for change in rest.iter().take(BATCH) {
+            bytes += serde_json::to_vec(&change.set).map_or(0, |text| text.len());
+            if count > 0 && bytes > BATCH_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        let (batch, left) = rest.split_at(count);
+        out.push(batch);
+        rest = left;
+    }
+    out
+}

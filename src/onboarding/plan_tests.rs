@@ -1,0 +1,196 @@
+//! Plans over made-up KAZOOs and installations.
+
+use serde_json::json;
+
+use super::*;
+use crate::model::Id;
+use crate::onboarding::here::Shown;
+use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits};
+
+const MASTER: u128 = 1;
+
+fn account(id: u128, tree: &[u128]) -> KazooAccount {
+    KazooAccount {
+        id: Id(id),
+        rev: None,
+        name: Some(format!("account {id}")),
+        realm: Some(format!("r{id}.example")),
+        tree: tree.iter().map(|id| Id(*id)).collect(),
+        enabled: true,
+        reseller: false,
+        flags: Vec::new(),
+        created: Some(63_000_000_000 + u64::try_from(id).unwrap()),
+        limits: OwnLimits::Absent,
+    }
+}
+
+fn hook(id: u128, account: u128) -> KazooHook {
+    let doc = json!({"name": "n", "hook": "channel_create", "uri": format!("https://x.example/{id}")});
+    let doc = doc.as_object().cloned().unwrap();
+    KazooHook { id: Id(id), account: Id(account), rev: None, doc, disabled_message: None }
+}
+
+fn reading(accounts: Vec<KazooAccount>, hooks: Vec<KazooHook>) -> Reading {
+    Reading {
+        master: Some(Id(MASTER)),
+        accounts: accounts.into_iter().map(|account| (account.id, account)).collect(),
+        hooks: hooks.into_iter().map(|hook| (hook.id, hook)).collect(),
+        is_complete: true,
+        ..Reading::default()
+    }
+}
+
+fn rules() -> Rules {
+    Rules { most_hooks: 2, most_bytes: 1000, ..Rules::default() }
+}
+
+fn nothing() -> Shown {
+    let doc = json!({"_id": Id(MASTER), "_rev": "1-a", "name": "master", "pvt_tree": []});
+    let key = (Kind::Account, Id(MASTER).to_string());
+    Shown { master: Id(MASTER), documents: BTreeMap::from([(key, doc.as_object().cloned().unwrap())]) }
+}
+
+/// The installation after a plan has been carried out.
+fn applied(mut here: Shown, plan: &Plan) -> Shown {
+    for change in plan.accounts.iter().chain(&plan.hooks) {
+        let key = (change.kind, change.id.clone());
+        let doc = here.documents.entry(key).or_default();
+        change.unset.iter().for_each(|field| drop(doc.shift_remove(field)));
+        doc.extend(change.set.clone());
+        doc.insert("_rev".into(), format!("{}-x", doc.len()).into());
+    }
+    for (kind, id) in &plan.gone {
+        here.documents.remove(&(*kind, id.to_string()));
+    }
+    here
+}
+
+fn kinds(plan: &Plan) -> Vec<OddKind> {
+    plan.odd.iter().map(|odd| odd.what).collect()
+}
+
+fn parent(here: &Shown, id: u128) -> Value {
+    let doc = &here.documents[&(Kind::Account, Id(id).to_string())];
+    doc["pvt_tree"].as_array().unwrap().last().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_second_import_changes_nothing() {
+    let kazoo =
+        reading(vec![account(1, &[]), account(2, &[1]), account(3, &[1, 2])], vec![hook(10, 3), hook(11, 1)]);
+    let first = plan(&kazoo, &nothing(), &rules()).unwrap();
+    assert_eq!((first.accounts.len(), first.hooks.len(), first.odd.len()), (3, 2, 0));
+    let second = plan(&kazoo, &applied(nothing(), &first), &rules()).unwrap();
+    assert!(second.is_empty(), "{second:?}");
+    assert_eq!(second.counts[&Kind::Account].same, 3);
+}
+
+#[test]
+fn parents_come_before_those_below_them_and_what_is_gone_in_the_other_order() {
+    let kazoo =
+        reading(vec![account(9, &[1]), account(3, &[1, 9]), account(2, &[1, 9, 3])], vec![hook(10, 2)]);
+    let first = plan(&kazoo, &nothing(), &rules()).unwrap();
+    let order: Vec<_> = first.accounts.iter().map(|change| change.id.clone()).collect();
+    assert_eq!(order, [Id(9), Id(3), Id(2)].map(|id| id.to_string()));
+    let gone = plan(&reading(vec![account(1, &[])], vec![]), &applied(nothing(), &first), &rules()).unwrap();
+    // The hook goes with its account.
+    assert_eq!(gone.gone, [2, 3, 9].map(|id| (Kind::Account, Id(id))));
+}
+
+#[test]
+fn a_reading_that_is_not_complete_makes_nothing_gone() {
+    let here = applied(
+        nothing(),
+        &plan(&reading(vec![account(2, &[1])], vec![hook(10, 2)]), &nothing(), &rules()).unwrap(),
+    );
+    let mut short = reading(vec![], vec![]);
+    short.is_complete = false;
+    assert!(plan(&short, &here, &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn a_realm_stays_with_the_account_that_has_it_and_else_goes_to_the_oldest() {
+    let (mut young, mut old) = (account(3, &[1]), account(2, &[1]));
+    young.realm = Some("Same.example".into());
+    old.realm = Some("same.example".into());
+    let both = reading(vec![young.clone(), old], vec![]);
+    let first = plan(&both, &nothing(), &rules()).unwrap();
+    assert_eq!(kinds(&first), [OddKind::RealmTwice]);
+    assert_eq!(first.odd[0].id, Id(3).to_string());
+    let only_young = applied(nothing(), &plan(&reading(vec![young], vec![]), &nothing(), &rules()).unwrap());
+    let then = plan(&both, &only_young, &rules()).unwrap();
+    assert_eq!(then.odd[0].id, Id(2).to_string());
+}
+
+#[test]
+fn hooks_that_cannot_come_along_are_named() {
+    let mut large = hook(12, 2);
+    large.doc.insert("custom_data".into(), json!({"x": "y".repeat(2000)}));
+    let hooks = vec![hook(10, 7), large, hook(13, 2), hook(14, 2), hook(15, 2)];
+    let made = plan(&reading(vec![account(2, &[1])], hooks), &nothing(), &rules()).unwrap();
+    assert_eq!(kinds(&made), [OddKind::HookOfGone, OddKind::OverLimit, OddKind::TooLarge]);
+    assert_eq!(made.hooks.len(), 3);
+    assert_eq!(made.counts[&Kind::Hook].left_out, 2);
+}
+
+#[test]
+fn a_branch_that_is_half_moved_waits_and_goes_when_its_trees_agree() {
+    let before = reading(
+        vec![account(2, &[1]), account(3, &[1]), account(4, &[1, 2]), account(5, &[1, 2, 4])],
+        vec![],
+    );
+    let here = applied(nothing(), &plan(&before, &nothing(), &rules()).unwrap());
+    let mut moving = before.clone();
+    moving.accounts.insert(Id(4), account(4, &[1, 3]));
+    moving.accounts.insert(Id(6), account(6, &[1, 3, 4]));
+    let waiting = plan(&moving, &here, &Rules { half_moved_wait: true, ..rules() }).unwrap();
+    let then = applied(here.clone(), &waiting);
+    assert_eq!((waiting.waiting, parent(&then, 4), parent(&then, 6)), (1, json!(Id(2)), json!(Id(4))));
+    // An import by hand, or a move that never ends, follows the parents.
+    let placed = applied(here, &plan(&moving, &then, &rules()).unwrap());
+    assert_eq!((parent(&placed, 4), parent(&placed, 5)), (json!(Id(3)), json!(Id(4))));
+    moving.accounts.insert(Id(5), account(5, &[1, 3, 4]));
+    let moved = plan(&moving, &then, &Rules { half_moved_wait: true, ..rules() }).unwrap();
+    assert_eq!((moved.waiting, parent(&applied(then, &moved), 4)), (0, json!(Id(3))));
+}
+
+#[test]
+fn hooks_that_live_here_after_the_import_are_left_alone() {
+    let once = Rules { hooks_once: true, ..rules() };
+    let mut kazoo = reading(vec![account(2, &[1])], vec![hook(10, 2)]);
+    let mut here = applied(nothing(), &plan(&kazoo, &nothing(), &once).unwrap());
+    kazoo.hooks.get_mut(&Id(10)).unwrap().doc.insert("name".into(), "other".into());
+    assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
+    // Deleted here: it does not come back.
+    here.documents
+        .get_mut(&(Kind::Hook, Id(10).to_string()))
+        .unwrap()
+        .insert("pvt_deleted".into(), true.into());
+    assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
+    kazoo.hooks.clear();
+    assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
+}
+
+#[test]
+fn the_master_account_keeps_its_place_and_has_the_limits_of_the_system() {
+    let mut kazoo = reading(vec![account(1, &[])], vec![]);
+    kazoo.system = Limits { count: Some(12), window_ms: None };
+    let made = plan(&kazoo, &nothing(), &rules()).unwrap();
+    let set = &made.accounts[0].set;
+    assert!(!set.contains_key("pvt_tree") && !set.contains_key("pvt_enabled"), "{set:?}");
+    assert_eq!(set["webhooks"], json!({"attempt_failure_count": 12}));
+}
+
+#[test]
+fn a_part_of_the_tree_can_be_looked_at_alone() {
+    let before = reading(vec![account(2, &[1]), account(3, &[1, 2]), account(4, &[1])], vec![]);
+    let here = applied(nothing(), &plan(&before, &nothing(), &rules()).unwrap());
+    let mut after = before.clone();
+    for id in [2, 3, 4] {
+        after.accounts.get_mut(&Id(id)).unwrap().enabled = false;
+    }
+    after.accounts.remove(&Id(4));
+    let only = Rules { only: Some(BTreeSet::from([Id(2)])), ..rules() };
+    let made = plan(&after, &here, &only).unwrap();
+    assert_eq!((made.accounts.len(), made.gone.len()), (2, 0));
+}

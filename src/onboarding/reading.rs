@@ -1,0 +1,429 @@
+//! What a KAZOO has, as far as it matters here: accounts, hooks, users, failure limits. Pure.
+//!
+//! Documents are reduced to these fields as they are read. Held: no secret of an account's document (API key, signature
+//! secret, tokens) gets past this file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::odd::Odd;
+use crate::model::{AccountId, FailureLimits, HookId};
+
+type Document = Map<String, Value>;
+
+/// How a KAZOO says whether an account is enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// KAZOO 5: `pvt_enabled` alone decides.
+    #[default]
+    Current,
+    /// KAZOO 4.3: `enabled` and `pvt_enabled` both do.
+    Classic,
+}
+
+/// An account's own failure limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnLimits {
+    /// They could not be read: whatever is here stays.
+    #[default]
+    Unknown,
+    /// The account has none.
+    Absent,
+    /// Its document; what it lacks is the system's.
+    Own(Limits),
+}
+
+/// Failure limits; what is absent is decided further up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Failures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Within this time, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<u64>,
+}
+
+impl Limits {
+    /// Those of a document `configs_webhooks`, or of a section of the system's `webhooks`.
+    #[must_use]
+    pub fn of(doc: &Document) -> Self {
+        let number = |field: &str| doc.get(field).and_then(Value::as_u64);
+        Self {
+            count: number("attempt_failure_count").and_then(|count| u32::try_from(count).ok()),
+            window_ms: number("attempt_failure_expiry_ms").filter(|ms| *ms > 0),
+        }
+    }
+
+    /// As the way of an event knows them.
+    #[must_use]
+    pub fn model(self) -> FailureLimits {
+        FailureLimits { count: self.count, window_ms: self.window_ms }
+    }
+}
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KazooAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// The revision of the document that it was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<String>,
+    /// Its name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its SIP realm, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
+    /// `pvt_tree`: its ancestors, the parent last.
+    pub tree: Vec<AccountId>,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Whether it is a reseller.
+    pub reseller: bool,
+    /// Labels that operators give accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Value>,
+    /// When it was created, in Gregorian seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<u64>,
+    /// Its failure limits.
+    #[serde(default)]
+    pub limits: OwnLimits,
+}
+
+/// What a document of the database `accounts` is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// An account.
+    Account(Box<KazooAccount>),
+    /// An account that was deleted and whose document stays.
+    Deleted(AccountId),
+    /// A part of an account's document: the account's own database has the whole of it.
+    Stub(AccountId),
+    /// Something else.
+    Other,
+}
+
+impl KazooAccount {
+    /// The account of a document, whichever database it is from.
+    #[must_use]
+    pub fn found(doc: &Document, profile: Profile) -> Found {
+        let text = |field: &str| doc.get(field).and_then(Value::as_str);
+        let flag = |field: &str| doc.get(field).and_then(flag_of);
+        let Some(id) = text("_id").and_then(|id| id.parse().ok()) else { return Found::Other };
+        if flag("pvt_deleted") == Some(true) || flag("_deleted") == Some(true) {
+            return Found::Deleted(id);
+        }
+        if text("pvt_type").is_some_and(|kind| kind != "account") {
+            return Found::Other;
+        }
+        let tree = doc.get("pvt_tree").and_then(Value::as_array);
+        let (Some(tree), Some("account")) = (tree.and_then(|tree| ids(tree)), text("pvt_type")) else {
+            return Found::Stub(id);
+        };
+        let is_public_on = profile == Profile::Current || flag("enabled").unwrap_or(true);
+        Found::Account(Box::new(Self {
+            id,
+            rev: text("_rev").map(str::to_owned),
+            name: text("name").map(str::to_owned),
+            realm: text("realm").map(str::to_owned),
+            tree,
+            enabled: flag("pvt_enabled").unwrap_or(true) && is_public_on,
+            reseller: flag("pvt_reseller").unwrap_or(false),
+            flags: doc.get("flags").and_then(Value::as_array).cloned().unwrap_or_default(),
+            created: doc.get("pvt_created").and_then(Value::as_u64),
+            limits: OwnLimits::Unknown,
+        }))
+    }
+
+    /// Whether the two fields that say whether an account is enabled contradict each other.
+    #[must_use]
+    pub fn contradicts(doc: &Document) -> bool {
+        let flag = |field: &str| doc.get(field).and_then(flag_of).unwrap_or(true);
+        flag("enabled") != flag("pvt_enabled") && doc.contains_key("enabled")
+    }
+}
+
+/// The ids of a tree; `None` when one of them is none.
+fn ids(tree: &[Value]) -> Option<Vec<AccountId>> {
+    tree.iter().map(|id| id.as_str()?.parse().ok()).collect()
+}
+
+/// A flag, or a text that says one.
+fn flag_of(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// One hook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KazooHook {
+    /// Its id.
+    pub id: HookId,
+    /// The account that it belongs to.
+    pub account: AccountId,
+    /// The revision of its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<String>,
+    /// Its public fields.
+    pub doc: Document,
+    /// Why KAZOO disabled it, if KAZOO did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_message: Option<String>,
+}
+
+/// Fields that KAZOO shows, or once stored by mistake, and that are no part of a hook.
+const SHOWN_ONLY: [&str; 4] = ["id", "disable_reason", "paused", "secrets"];
+
+impl KazooHook {
+    /// The hook of a stored document; `None`: it is none, or it is deleted.
+    #[must_use]
+    pub fn of_document(doc: &Document) -> Option<Self> {
+        let text = |field: &str| doc.get(field).and_then(Value::as_str);
+        let is_deleted = |field: &str| doc.get(field).and_then(flag_of) == Some(true);
+        if text("pvt_type") != Some("webhook") || is_deleted("pvt_deleted") || is_deleted("_deleted") {
+            return None;
+        }
+        let (id, account) = (text("_id")?.parse().ok()?, text("pvt_account_id")?.parse().ok()?);
+        let mut hook = Self::of_public(id, account, doc);
+        hook.rev = text("_rev").map(str::to_owned);
+        hook.disabled_message = text("pvt_disabled_message").map(str::to_owned);
+        Some(hook)
+    }
+
+    /// The hook of a document as KAZOO's API shows it.
+    #[must_use]
+    pub fn of_public(id: HookId, account: AccountId, doc: &Document) -> Self {
+        let is_public =
+            |key: &str| !key.starts_with('_') && !key.starts_with("pvt_") && !SHOWN_ONLY.contains(&key);
+        let public = doc.iter().filter(|(key, value)| is_public(key) && !value.is_null());
+        let doc = public.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { id, account, rev: None, doc, disabled_message: None }
+    }
+
+    /// Whether it is enabled: it is unless it says otherwise.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.doc.get("enabled").and_then(flag_of).unwrap_or(true)
+    }
+}
+
+/// A secret that is as good as a password: prints as `***` and is never written to a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// The hash itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A person who logs in to an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KazooUser {
+    /// Their id.
+    pub id: String,
+    /// The account.
+    pub account: AccountId,
+    /// The revision of their document.
+    pub rev: String,
+    /// The name that they log in with.
+    pub username: String,
+    /// Whether they administer the account.
+    pub is_admin: bool,
+    /// Whether they may log in.
+    pub enabled: bool,
+    /// MD5 of name and password.
+    pub md5: Option<PasswordHash>,
+    /// SHA-1 of name and password.
+    pub sha1: Option<PasswordHash>,
+}
+
+impl KazooUser {
+    /// The user of a document of an account's database; `None`: nobody can log in with it.
+    #[must_use]
+    pub fn of_document(account: AccountId, doc: &Document) -> Option<Self> {
+        let text = |field: &str| doc.get(field).and_then(Value::as_str);
+        let is_deleted = doc.get("pvt_deleted").and_then(flag_of) == Some(true);
+        if text("pvt_type") != Some("user") || is_deleted {
+            return None;
+        }
+        let hash = |field: &str, digits: usize| {
+            let text = text(field).map(str::to_ascii_lowercase)?;
+            let is_hash = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_hash.then_some(PasswordHash(text))
+        };
+        let (md5, sha1) = (hash("pvt_md5_auth", 32), hash("pvt_sha1_auth", 40));
+        let username = text("username").filter(|name| !name.is_empty() && name.len() <= 254)?;
+        (md5.is_some() || sha1.is_some()).then_some(())?;
+        Some(Self {
+            id: text("_id")?.to_owned(),
+            account,
+            rev: text("_rev").unwrap_or_default().to_owned(),
+            username: username.to_lowercase(),
+            is_admin: text("priv_level") == Some("admin"),
+            // KAZOO's views find only those who say so.
+            enabled: doc.get("enabled").and_then(flag_of) == Some(true),
+            md5,
+            sha1,
+        })
+    }
+}
+
+/// Everything that was read of a KAZOO.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Its master account, if the KAZOO says which one it is.
+    pub master: Option<AccountId>,
+    /// The failure limits of the system; absent: KAZOO's defaults.
+    pub system: Limits,
+    /// Accounts by id.
+    pub accounts: BTreeMap<AccountId, KazooAccount>,
+    /// Accounts that are deleted and whose documents say so.
+    pub deleted: BTreeSet<AccountId>,
+    /// Hooks by id.
+    pub hooks: BTreeMap<HookId, KazooHook>,
+    /// Users, if they were asked for.
+    pub users: Vec<KazooUser>,
+    /// What was odd in reading.
+    pub odd: Vec<Odd>,
+    /// Whether all of it was read: only then something can be missing there.
+    pub is_complete: bool,
+}
+
+impl Reading {
+    /// The master account: the configured one, or else the oldest of those that stand below nobody, as KAZOO chooses it.
+    #[must_use]
+    pub fn master(&self) -> Option<AccountId> {
+        let oldest = || {
+            let roots = self.accounts.values().filter(|account| account.tree.is_empty());
+            roots.min_by_key(|account| (account.created.unwrap_or(u64::MAX), account.id)).map(|root| root.id)
+        };
+        self.master.or_else(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(value: &Value, profile: Profile) -> Found {
+        KazooAccount::found(value.as_object().unwrap(), profile)
+    }
+
+    fn document() -> Value {
+        json!({
+            "_id": "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71", "_rev": "7-41c0aa", "name": "Bakker & Zn", "pvt_type": "account",
+            "pvt_tree": ["0a7be1c24d9f4e35b86c1f20d3947a5e"], "pvt_api_key": "k3y", "pvt_signature_secret": "s3cret",
+            "pvt_cpaas_token": "t0ken", "flags": ["gold"], "pvt_created": 63_927_219_200_u64,
+        })
+    }
+
+    #[test]
+    fn secrets_of_an_account_are_dropped_as_it_is_read() {
+        let Found::Account(account) = found(&document(), Profile::Current) else { panic!("an account") };
+        let text = serde_json::to_string(&account).unwrap() + &format!("{account:?}");
+        assert!(text.contains("Bakker"), "{text}");
+        for secret in ["k3y", "s3cret", "t0ken"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_decides_whether_an_account_is_enabled_depends_on_the_version() {
+        let enabled = |public: Value, private: Value, profile| {
+            let mut doc = document();
+            doc["enabled"] = public;
+            doc["pvt_enabled"] = private;
+            matches!(found(&doc, profile), Found::Account(account) if account.enabled)
+        };
+        let (off, on) = (json!(false), json!(true));
+        assert!(enabled(off.clone(), on.clone(), Profile::Current));
+        assert!(!enabled(off.clone(), on.clone(), Profile::Classic));
+        assert!(!enabled(on.clone(), off.clone(), Profile::Current));
+        assert!(enabled(Value::Null, Value::Null, Profile::Classic));
+    }
+
+    #[test]
+    fn stubs_deleted_accounts_and_other_documents_are_told_apart() {
+        let mut doc = document();
+        doc["pvt_deleted"] = true.into();
+        assert!(matches!(found(&doc, Profile::Current), Found::Deleted(_)));
+        let stub = json!({"_id": "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71", "pvt_enabled": false});
+        assert!(matches!(found(&stub, Profile::Current), Found::Stub(_)));
+        assert_eq!(found(&json!({"_id": "_design/accounts", "views": {}}), Profile::Current), Found::Other);
+        doc = document();
+        doc["pvt_tree"] = json!(["no id"]);
+        assert!(matches!(found(&doc, Profile::Current), Found::Stub(_)));
+    }
+
+    #[test]
+    fn a_hook_keeps_its_public_fields_and_why_it_is_disabled() {
+        let doc = json!({
+            "_id": "9d1e7c3a5b804f6e92c4a7d0b3f8e651", "_rev": "4-77ab", "name": "CRM", "hook": "all", "uri": "https://x",
+            "enabled": "false", "disable_reason": "stuck", "pvt_disabled_message": "too many failed attempts",
+            "pvt_type": "webhook", "pvt_account_id": "4f2c1a9be0d34c7f8a6b5d2e1c0f9a83", "group": null,
+        });
+        let hook = KazooHook::of_document(doc.as_object().unwrap()).unwrap();
+        assert_eq!(
+            Value::Object(hook.doc.clone()),
+            json!({"name": "CRM", "hook": "all", "uri": "https://x", "enabled": "false"})
+        );
+        assert!(!hook.enabled() && hook.disabled_message.is_some());
+    }
+
+    #[test]
+    fn a_user_without_a_name_or_a_hash_cannot_log_in_and_hashes_are_not_shown() {
+        let mut doc = json!({
+            "_id": "u", "_rev": "1-a", "pvt_type": "user", "username": "Anna", "enabled": true,
+            "pvt_md5_auth": "0123456789ABCDEF0123456789abcdef", "first_name": "A", "email": "a@b.example",
+        });
+        let user = |doc: &Value| KazooUser::of_document(AccountId::default(), doc.as_object().unwrap());
+        let anna = user(&doc).unwrap();
+        assert_eq!((anna.username.as_str(), anna.enabled, anna.sha1.is_none()), ("anna", true, true));
+        assert!(!format!("{anna:?}").contains("0123456789abcdef"));
+        doc["pvt_md5_auth"] = "short".into();
+        assert_eq!(user(&doc), None);
+    }
+
+    #[test]
+    fn the_master_account_is_the_configured_one_or_the_oldest_root() {
+        let account = |id: u128, created| KazooAccount {
+            id: crate::model::Id(id),
+            rev: None,
+            name: None,
+            realm: None,
+            tree: Vec::new(),
+            enabled: true,
+            reseller: false,
+            flags: Vec::new(),
+            created,
+            limits: OwnLimits::Unknown,
+        };
+        let mut reading = Reading::default();
+        for account in [account(1, Some(20)), account(2, Some(10)), account(3, None)] {
+            reading.accounts.insert(account.id, account);
+        }
+        assert_eq!(reading.master(), Some(crate::model::Id(2)));
+        reading.master = Some(crate::model::Id(3));
+        assert_eq!(reading.master(), Some(crate::model::Id(3)));
+    }
+}

@@ -1,0 +1,412 @@
+//! A KAZOO's CouchDB as a source: the databases `accounts`, `webhooks` and `system_config`, and of an account's own
+//! database its failure limits and users. Only ever read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::{Ask, Client, Credentials, Manner, SourceError};
+use super::{Bounds, Gone, Progress, Stage};
+use crate::kazoo::account_database;
+use crate::model::{AccountId, HookId};
+use crate::onboarding::odd::{Odd, OddKind};
+use crate::onboarding::reading::{
+    Found, KazooAccount, KazooHook, KazooUser, Limits, OwnLimits, Profile, Reading,
+};
+use crate::state::Kind;
+
+type Document = Map<String, Value>;
+
+/// Documents of one page.
+const PAGE: usize = 500;
+/// Documents that are asked for by their ids at once.
+const KEYS: usize = 200;
+/// Pages that may be empty of documents in a row.
+const ACCOUNTS: &str = "accounts";
+const WEBHOOKS: &str = "webhooks";
+
+/// A CouchDB.
+#[derive(Debug, Clone)]
+pub struct Couch {
+    client: Client,
+    profile: Profile,
+    bounds: Bounds,
+}
+
+/// What has changed since a place in the feeds of `accounts` and `webhooks`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Changes {
+    /// Ids of documents.
+    pub ids: Vec<String>,
+    /// The next place.
+    pub next: Value,
+}
+
+impl Couch {
+    /// A CouchDB at an address without credentials in it.
+    pub fn new(
+        address: &str,
+        credentials: Option<Credentials>,
+        manner: Manner,
+        (profile, bounds): (Profile, Bounds),
+    ) -> Result<Self, SourceError> {
+        Ok(Self { client: Client::new(address, credentials, manner)?, profile, bounds })
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Document>, SourceError> {
+        let answer = self.client.ask(Ask::get(path, &[])).await?;
+        match answer.body {
+            Value::Object(doc) if answer.status == 200 => Ok(Some(doc)),
+            Value::Object(error) if answer.status == 404 && error.contains_key("error") => Ok(None),
+            _ => Err(self.strange(path, "not an answer of CouchDB")),
+        }
+    }
+
+    fn strange(&self, path: &str, reason: impl Into<String>) -> SourceError {
+        let _of_this_server = &self.client;
+        SourceError::Strange { url: path.to_owned(), reason: reason.into() }
+    }
+
+    /// A document that this reader may be refused.
+    async fn get_if_allowed(&self, path: &str, odd: &mut Vec<Odd>) -> Result<Option<Document>, SourceError> {
+        match self.get(path).await {
+            Err(error) if matches!(error.status(), Some(401 | 403)) => {
+                odd.push(Odd::new(OddKind::NotRead, path, format!("the reader may not read it: {error}")));
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// Reads everything.
+    pub async fn read(&self, users: bool, progress: &dyn Progress) -> Result<Reading, SourceError> {
+        let mut reading = Reading::default();
+        self.read_system(&mut reading).await?;
+        let mut stubs = Vec::new();
+        self.pages(ACCOUNTS, self.bounds.most_accounts, |doc| {
+            self.take_account(&doc, &mut reading, &mut stubs);
+            progress.at(Stage::Accounts, reading.accounts.len(), None);
+        })
+        .await?;
+        self.repair(stubs, &mut reading).await?;
+        self.pages(WEBHOOKS, self.bounds.most_hooks, |doc| {
+            if let Some(hook) = KazooHook::of_document(&doc) {
+                reading.hooks.insert(hook.id, hook);
+                progress.at(Stage::Hooks, reading.hooks.len(), None);
+            } else {
+                note_bad_hook(&doc, &mut reading.odd);
+            }
+        })
+        .await?;
+        let ids: Vec<_> = reading.accounts.keys().copied().collect();
+        for (account, limits) in self.limits(&ids, progress).await? {
+            if let Some(account) = reading.accounts.get_mut(&account) {
+                account.limits = limits;
+            }
+        }
+        if users {
+            reading.users = self.users(&ids, progress).await?;
+        }
+        reading.is_complete = true;
+        Ok(reading)
+    }
+
+    async fn read_system(&self, reading: &mut Reading) -> Result<(), SourceError> {
+        let accounts = self.get_if_allowed("system_config/accounts", &mut reading.odd).await?;
+        let master = accounts.as_ref().and_then(|doc| doc.get("default")?.get("master_account_id")?.as_str());
+        reading.master = master.and_then(|id| id.parse().ok());
+        if let Some(doc) = self.get_if_allowed("system_config/webhooks", &mut reading.odd).await? {
+            let sections =
+                doc.iter().filter_map(|(name, section)| Some((name, Limits::of(section.as_object()?))));
+            for (name, limits) in sections {
+                if name == "default" {
+                    reading.system = limits;
+                } else if limits != Limits::default() {
+                    let text = "the limits of this zone or node differ; those of 'default' count here";
+                    reading.odd.push(Odd::new(OddKind::LimitsDiffer, name, text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_account(&self, doc: &Document, reading: &mut Reading, stubs: &mut Vec<AccountId>) {
+        match KazooAccount::found(doc, self.profile) {
+            Found::Account(account) => {
+                if KazooAccount::contradicts(doc) {
+                    let text = "its 'enabled' and 'pvt_enabled' differ; KAZOO 5 looks at the latter alone, KAZOO 4.3 at \
+                                both (profile \"4.3\")";
+                    reading.odd.push(Odd::new(OddKind::EnabledContradicts, account.id, text));
+                }
+                note_conflicts(doc, &account.id.to_string(), &mut reading.odd);
+                reading.accounts.insert(account.id, *account);
+            }
+            Found::Deleted(id) => drop(reading.deleted.insert(id)),
+            Found::Stub(id) => stubs.push(id),
+            Found::Other => {
+                let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default();
+                if doc.get("pvt_type").and_then(Value::as_str) == Some("account") {
+                    let text = "the id is none of 32 hex digits; the account is left out";
+                    reading.odd.push(Odd::new(OddKind::IdRefused, id, text));
+                }
+            }
+        }
+    }
+
+    /// The account's own database decides what a stub leaves open.
+    async fn repair(&self, stubs: Vec<AccountId>, reading: &mut Reading) -> Result<(), SourceError> {
+        let mut reads = stream::iter(stubs)
+            .map(async |id| (id, self.get(&format!("{}/{id}", account_database(id))).await))
+            .buffer_unordered(self.client.manner.at_once);
+        while let Some((id, doc)) = reads.next().await {
+            let found = match doc {
+                Ok(doc) => doc.map(|doc| KazooAccount::found(&doc, self.profile)),
+                Err(error) if matches!(error.status(), Some(401 | 403)) => None,
+                Err(error) => return Err(error),
+            };
+            let rest = match found {
+                Some(Found::Account(account)) => {
+                    reading.accounts.insert(id, *account);
+                    "the account's own database has the whole of it, which is taken"
+                }
+                _ => "the account's own database has no more; it is left out",
+            };
+            let text = format!("the database 'accounts' has only a part of the account; {rest}");
+            reading.odd.push(Odd::new(OddKind::Stub, id, text));
+        }
+        Ok(())
+    }
+
+    /// All documents of a database, page by page. A page is read again until it comes whole; a database that has more
+    /// than `most` documents, or pages that lead nowhere, is an error.
+    async fn pages(
+        &self,
+        database: &str,
+        most: usize,
+        mut take: impl FnMut(Document),
+    ) -> Result<(), SourceError> {
+        let path = format!("{database}/_all_docs");
+        let (mut last, mut size, mut seen): (Option<String>, usize, usize) = (None, PAGE, 0);
+        loop {
+            let mut query = vec![
+                ("include_docs", "true".to_owned()),
+                ("conflicts", "true".to_owned()),
+                ("limit", (size + 1).to_string()),
+            ];
+            query.extend(last.iter().map(|last| ("startkey", json!(last).to_string())));
+            let answer = match self.client.ask(Ask::get(&path, &query)).await {
+                Err(SourceError::TooLarge { .. }) if size > 1 => {
+                    size = (size / 2).max(1);
+                    continue;
+                }
+                other => other?,
+            };
+            let Some(rows) =
+                answer.body.get("rows").and_then(Value::as_array).filter(|_| answer.status == 200)
+            else {
+                return Err(self.strange(&path, format!("no rows: {}", reason(&answer.body))));
+            };
+            let mut is_end = true;
+            for row in rows {
+                let Some(id) = row.get("id").and_then(Value::as_str) else {
+                    return Err(self.strange(&path, "a row without an id"));
+                };
+                // The first row of a further page is the last one of the page before.
+                if last.as_deref() == Some(id) {
+                    continue;
+                }
+                seen += 1;
+                if seen > most {
+                    let (what, key) = if database == ACCOUNTS {
+                        ("accounts", "kazoo.sync.max_accounts")
+                    } else {
+                        ("hooks", "kazoo.sync.max_hooks")
+                    };
+                    return Err(SourceError::TooMany { what, most, key });
+                }
+                is_end = false;
+                last = Some(id.to_owned());
+                if let Some(Value::Object(doc)) = row.get("doc").filter(|_| !id.starts_with("_design/")) {
+                    take(doc.clone());
+                }
+            }
+            // Only an empty page is the end: a server may give fewer rows than were asked for.
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn limits(
+        &self,
+        accounts: &[AccountId],
+        progress: &dyn Progress,
+    ) -> Result<Vec<(AccountId, OwnLimits)>, SourceError> {
+        let mut reads = stream::iter(accounts.to_vec())
+            .map(async |id| (id, self.get(&format!("{}/configs_webhooks", account_database(id))).await))
+            .buffer_unordered(self.client.manner.at_once);
+        let mut limits = Vec::with_capacity(accounts.len());
+        while let Some((id, doc)) = reads.next().await {
+            let own = match doc {
+                Ok(Some(doc)) => OwnLimits::Own(Limits::of(&doc)),
+                Ok(None) => OwnLimits::Absent,
+                Err(error) if matches!(error.status(), Some(401 | 403)) => OwnLimits::Unknown,
+                Err(error) => return Err(error),
+            };
+            limits.push((id, own));
+            progress.at(Stage::Limits, limits.len(), Some(accounts.len()));
+        }
+        Ok(limits)
+    }
+
+    async fn users(
+        &self,
+        accounts: &[AccountId],
+        progress: &dyn Progress,
+    ) -> Result<Vec<KazooUser>, SourceError> {
+        let read = async |id: AccountId| {
+            let path = format!("{}/_design/users/_view/crossbar_listing", account_database(id));
+            let query = [("include_docs", "true".to_owned())];
+            (id, self.client.ask(Ask::get(&path, &query)).await)
+        };
+        let mut reads =
+            stream::iter(accounts.to_vec()).map(read).buffer_unordered(self.client.manner.at_once);
+        let (mut users, mut done) = (Vec::new(), 0);
+        while let Some((account, answer)) = reads.next().await {
+            let answer = answer?;
+            let rows = answer.body.get("rows").and_then(Value::as_array);
+            let docs = rows.into_iter().flatten().filter_map(|row| row.get("doc")?.as_object());
+            users.extend(docs.filter_map(|doc| KazooUser::of_document(account, doc)));
+            done += 1;
+            progress.at(Stage::Users, done, Some(accounts.len()));
+        }
+        users.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(users)
+    }
+
+    /// Reads some accounts and hooks again. What is missing is in no list of the answer.
+    pub async fn reread(&self, accounts: &[AccountId], hooks: &[HookId]) -> Result<Reading, SourceError> {
+        let mut reading = Reading::default();
+        let mut stubs = Vec::new();
+        for doc in self.keyed(ACCOUNTS, accounts).await? {
+            self.take_account(&doc, &mut reading, &mut stubs);
+        }
+        self.repair(stubs, &mut reading).await?;
+        for doc in self.keyed(WEBHOOKS, hooks).await? {
+            if let Some(hook) = KazooHook::of_document(&doc) {
+                reading.hooks.insert(hook.id, hook);
+            }
+        }
+        let ids: Vec<_> = reading.accounts.keys().copied().collect();
+        for (id, limits) in self.limits(&ids, &()).await? {
+            if let Some(account) = reading.accounts.get_mut(&id) {
+                account.limits = limits;
+            }
+        }
+        Ok(reading)
+    }
+
+    async fn keyed(&self, database: &str, ids: &[crate::model::Id]) -> Result<Vec<Document>, SourceError> {
+        let path = format!("{database}/_all_docs");
+        let mut docs = Vec::new();
+        for ids in ids.chunks(KEYS) {
+            let body = json!({"keys": ids});
+            let query = [("include_docs", "true".to_owned())];
+            let ask = Ask { method: Method::POST, body: Some(&body), ..Ask::get(&path, &query) };
+            let answer = self.client.ask(ask).await?;
+            let Some(rows) =
+                answer.body.get("rows").and_then(Value::as_array).filter(|_| answer.status == 200)
+            else {
+                return Err(self.strange(&path, format!("no rows: {}", reason(&answer.body))));
+            };
+            docs.extend(rows.iter().filter_map(|row| row.get("doc")?.as_object().cloned()));
+        }
+        Ok(docs)
+    }
+
+    /// Asks once more whether something is gone.
+    pub async fn gone(&self, kind: Kind, id: crate::model::Id) -> Result<Gone, SourceError> {
+        let database = if kind == Kind::Account { ACCOUNTS } else { WEBHOOKS };
+        let path = format!("{database}/{id}");
+        let answer = self.client.ask(Ask::get(&path, &[])).await?;
+        if answer.status == 200 {
+            let Value::Object(doc) = answer.body else { return Ok(Gone::No) };
+            let is_deleted = doc.get("pvt_deleted").is_some_and(|flag| *flag == true || *flag == "true");
+            return Ok(if is_deleted { Gone::Yes } else { Gone::No });
+        }
+        match (answer.body.get("reason").and_then(Value::as_str), kind) {
+            (Some("deleted"), _) | (Some("missing"), Kind::Hook) => Ok(Gone::Yes),
+            // Without a tombstone the copy may be missing by accident: the account's own database decides.
+            (Some("missing"), _) => match self.get(&format!("{}/{id}", account_database(id))).await {
+                Ok(Some(_)) => Ok(Gone::OnlyHalf),
+                Ok(None) => Ok(Gone::Yes),
+                Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Gone::No),
+                Err(error) => Err(error),
+            },
+            _ => {
+                Err(self
+                    .strange(&path, format!("does not say whether it is deleted: {}", reason(&answer.body))))
+            }
+        }
+    }
+
+    /// The present place in a feed of changes.
+    pub async fn place(&self, database: &str) -> Result<Value, SourceError> {
+        let info = self.get(database).await?.unwrap_or_default();
+        info.get("update_seq").cloned().ok_or_else(|| self.strange(database, "no update_seq"))
+    }
+
+    /// What has changed since a place, at the latest after `wait`.
+    pub async fn changes(
+        &self,
+        database: &str,
+        since: &Value,
+        wait: Duration,
+    ) -> Result<Changes, SourceError> {
+        let path = format!("{database}/_changes");
+        let since = since.as_str().map_or_else(|| since.to_string(), str::to_owned);
+        let query = [
+            ("feed", "longpoll".to_owned()),
+            ("since", since),
+            ("timeout", wait.as_millis().to_string()),
+            ("limit", "1000".to_owned()),
+        ];
+        let answer = self.client.ask(Ask { within: Some(wait), ..Ask::get(&path, &query) }).await?;
+        let (results, next) =
+            (answer.body.get("results").and_then(Value::as_array), answer.body.get("last_seq"));
+        let (Some(results), Some(next)) = (results, next) else {
+            return Err(self.strange(&path, format!("no feed: {}", reason(&answer.body))));
+        };
+        let ids: BTreeSet<_> = results.iter().filter_map(|row| row.get("id")?.as_str()).collect();
+        Ok(Changes { ids: ids.into_iter().map(str::to_owned).collect(), next: next.clone() })
+    }
+}
+
+fn note_conflicts(doc: &Document, id: &str, odd: &mut Vec<Odd>) {
+    if doc.get("_conflicts").and_then(Value::as_array).is_some_and(|revs| !revs.is_empty()) {
+        let text = "CouchDB has conflicting revisions of the document; the winning one is taken";
+        odd.push(Odd::new(OddKind::Conflicts, id, text));
+    }
+}
+
+fn note_bad_hook(doc: &Document, odd: &mut Vec<Odd>) {
+    let text = |field: &str| doc.get(field).and_then(Value::as_str);
+    let is_deleted = doc.get("pvt_deleted").is_some_and(|flag| *flag == true);
+    if text("pvt_type") == Some("webhook") && !is_deleted {
+        let id = text("_id").unwrap_or_default();
+        odd.push(Odd::new(
+            OddKind::IdRefused,
+            id,
+            "its id or its account's is none of 32 hex digits; the hook is left out",
+        ));
+    }
+}
+
+fn reason(body: &Value) -> String {
+    let text = body.get("reason").or_else(|| body.get("error")).and_then(Value::as_str).unwrap_or("nothing");
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}

@@ -1,0 +1,133 @@
+//! A reading in a file, one JSON object a line: what `--save` writes and `--file` reads. Users are never in it.
+//!
+//! The last line counts the others, so that a file that was cut short is known as such.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bounds, SourceError};
+use crate::model::AccountId;
+use crate::onboarding::odd::Odd;
+use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, Reading};
+
+/// The version of the form.
+const VERSION: u32 = 1;
+/// Bytes of the longest line.
+const LONGEST_LINE: u64 = 16 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    SwitchhookKazoo { version: u32, master: Option<AccountId>, system: Limits },
+    Account(KazooAccount),
+    Deleted(AccountId),
+    Hook(KazooHook),
+    Odd(Odd),
+    End { accounts: usize, hooks: usize },
+}
+
+/// Writes a reading to a new file that only this user can read.
+pub fn save(path: &Path, reading: &Reading) -> Result<(), SourceError> {
+    let failed = |reason: String| SourceError::File { path: path.display().to_string(), reason };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut out = BufWriter::new(file.map_err(|error| failed(error.to_string()))?);
+    let Reading { master, system, accounts, hooks, deleted, odd, .. } = reading;
+    let head = Line::SwitchhookKazoo { version: VERSION, master: *master, system: *system };
+    let lines = std::iter::once(head)
+        .chain(accounts.values().cloned().map(Line::Account))
+        .chain(deleted.iter().copied().map(Line::Deleted))
+        .chain(hooks.values().cloned().map(Line::Hook))
+        .chain(odd.iter().cloned().map(Line::Odd))
+        .chain([Line::End { accounts: accounts.len(), hooks: hooks.len() }]);
+    for line in lines {
+        let text = serde_json::to_string(&line).map_err(|error| failed(error.to_string()))?;
+        writeln!(out, "{text}").map_err(|error| failed(error.to_string()))?;
+    }
+    let file = out.into_inner().map_err(|error| failed(error.to_string()))?;
+    file.sync_all().map_err(|error| failed(error.to_string()))
+}
+
+/// Reads a file back. It confirms no deletion, so nothing in it can be missing.
+pub fn load(path: &Path, bounds: Bounds) -> Result<Reading, SourceError> {
+    let failed = |reason: String| SourceError::File { path: path.display().to_string(), reason };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let (mut reader, mut reading, mut number) = (BufReader::new(file), Reading::default(), 0);
+    let mut ended = false;
+    loop {
+        let mut line = Vec::new();
+        let mut limited = std::io::Read::take(&mut reader, LONGEST_LINE);
+        let read = limited.read_until(b'\n', &mut line).map_err(|error| failed(error.to_string()))?;
+        if read == 0 {
+            break;
+        }
+        number += 1;
+        let parsed: Line = serde_json::from_slice(&line)
+            // The error's text could quote the line.
+            .map_err(|_| failed(format!("line {number} is not of the form that --save writes")))?;
+        match parsed {
+            Line::SwitchhookKazoo { version, .. } if version != VERSION => {
+                return Err(failed(format!(
+                    "it has the form of version {version}; this program knows {VERSION}"
+                )));
+            }
+            Line::SwitchhookKazoo { master, system, .. } => {
+                reading.master = master;
+                reading.system = system;
+            }
+            Line::Account(account) => drop(reading.accounts.insert(account.id, account)),
+            Line::Deleted(id) => drop(reading.deleted.insert(id)),
+            Line::Hook(hook) => drop(reading.hooks.insert(hook.id, hook)),
+            Line::Odd(odd) => reading.odd.push(odd),
+            Line::End { accounts, hooks } => {
+                ended = accounts == reading.accounts.len() && hooks == reading.hooks.len();
+            }
+        }
+        if reading.accounts.len() > bounds.most_accounts {
+            let most = bounds.most_accounts;
+            return Err(SourceError::TooMany { what: "accounts", most, key: "kazoo.sync.max_accounts" });
+        }
+        if reading.hooks.len() > bounds.most_hooks {
+            return Err(SourceError::TooMany {
+                what: "hooks",
+                most: bounds.most_hooks,
+                key: "kazoo.sync.max_hooks",
+            });
+        }
+    }
+    if ended {
+        Ok(reading)
+    } else {
+        Err(failed("it ends early, or lines are missing; save the KAZOO again".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Id;
+
+    #[test]
+    fn what_was_saved_is_read_back_and_a_file_that_was_cut_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kazoo.jsonl");
+        let doc = json!({"name": "n", "uri": "https://x.example/"}).as_object().cloned().unwrap();
+        let hook =
+            KazooHook { id: Id(7), account: Id(1), rev: Some("1-a".into()), doc, disabled_message: None };
+        let mut reading = Reading { master: Some(Id(1)), is_complete: true, ..Reading::default() };
+        reading.hooks.insert(hook.id, hook);
+        reading.deleted.insert(Id(3));
+        save(&path, &reading).unwrap();
+        let loaded = load(&path, Bounds::default()).unwrap();
+        assert_eq!(loaded, Reading { is_complete: false, ..reading });
+        assert!(save(&path, &loaded).is_err(), "an existing file stays");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.lines().take(2).collect::<Vec<_>>().join("\n")).unwrap();
+        assert!(load(&path, Bounds::default()).unwrap_err().to_string().contains("ends early"));
+    }
+}

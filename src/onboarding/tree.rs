@@ -1,0 +1,168 @@
+//! Where accounts stand: the tree that follows from each account's parent, whatever else the documents say. Pure.
+//!
+//! A move in KAZOO writes the moved account first and then each one below it. Of all of them only the moved account's
+//! parent changes, so the chain of parents leads to where the tree will be when the move is over; the rest of a stored
+//! tree is a copy that may be old.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::odd::{Odd, OddKind};
+use super::reading::KazooAccount;
+use crate::model::AccountId;
+
+/// The accounts that have a place, and what is odd about the others.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Placed {
+    /// The ancestors of each account, the master account first.
+    pub trees: BTreeMap<AccountId, Vec<AccountId>>,
+    /// Accounts whose stored tree is not where they stand.
+    pub half_moved: BTreeSet<AccountId>,
+    /// What is odd.
+    pub odd: Vec<Odd>,
+}
+
+/// Deeper trees are taken for circles.
+const DEEPEST: usize = 1000;
+
+/// Finds the place of each account below a master account.
+#[must_use]
+pub(super) fn place(accounts: &BTreeMap<AccountId, KazooAccount>, master: AccountId) -> Placed {
+    let mut placed = Placed::default();
+    let mut known: HashMap<AccountId, Option<Vec<AccountId>>> = HashMap::new();
+    known.insert(master, Some(Vec::new()));
+    for account in accounts.values() {
+        let tree = tree_of(account, accounts, &mut known, &mut placed.odd);
+        let Some(tree) = tree else { continue };
+        if tree != account.tree && account.id != master {
+            placed.half_moved.insert(account.id);
+        }
+        placed.trees.insert(account.id, tree);
+    }
+    placed
+}
+
+fn tree_of(
+    account: &KazooAccount,
+    accounts: &BTreeMap<AccountId, KazooAccount>,
+    known: &mut HashMap<AccountId, Option<Vec<AccountId>>>,
+    odd: &mut Vec<Odd>,
+) -> Option<Vec<AccountId>> {
+    // Upwards until something is known, then down again.
+    let (mut path, mut at) = (Vec::new(), account);
+    let mut top = loop {
+        if let Some(found) = known.get(&at.id) {
+            break found.clone().map(|mut tree| {
+                tree.push(at.id);
+                tree
+            });
+        }
+        let is_circle = path.len() >= DEEPEST || path.contains(&at.id);
+        if is_circle {
+            odd.push(Odd::new(
+                OddKind::Circle,
+                account.id,
+                "the account stands below itself; it is left out",
+            ));
+            break None;
+        }
+        path.push(at.id);
+        let Some(parent) = at.tree.last() else {
+            let text = "the account stands below nobody, and is not the master account; it is left out, with all \
+                        accounts below it";
+            odd.push(Odd::new(OddKind::SecondRoot, at.id, text));
+            break None;
+        };
+        if let Some(above) = accounts.get(parent) {
+            at = above;
+        } else if known.contains_key(parent) {
+            break known.get(parent).cloned().flatten().map(|mut tree| {
+                tree.push(*parent);
+                tree
+            });
+        } else {
+            let text = format!("its parent {parent} is not there; it is left out until it is");
+            odd.push(Odd::new(OddKind::Orphan, at.id, text));
+            break None;
+        }
+    };
+    if path.is_empty() {
+        return known.get(&account.id).cloned().flatten();
+    }
+    for id in path.into_iter().rev() {
+        let tree = top.take();
+        top.clone_from(&tree);
+        if let Some(below) = &mut top {
+            below.push(id);
+        }
+        known.insert(id, tree);
+    }
+    known.get(&account.id).cloned().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+    use crate::onboarding::reading::OwnLimits;
+
+    pub(super) fn account(id: u128, tree: &[u128]) -> KazooAccount {
+        KazooAccount {
+            id: Id(id),
+            rev: None,
+            name: Some(format!("account {id}")),
+            realm: None,
+            tree: tree.iter().map(|id| Id(*id)).collect(),
+            enabled: true,
+            reseller: false,
+            flags: Vec::new(),
+            created: None,
+            limits: OwnLimits::Unknown,
+        }
+    }
+
+    fn placed(accounts: &[KazooAccount]) -> Placed {
+        place(&accounts.iter().map(|account| (account.id, account.clone())).collect(), Id(1))
+    }
+
+    fn tree(placed: &Placed, id: u128) -> Option<Vec<u128>> {
+        placed.trees.get(&Id(id)).map(|tree| tree.iter().map(|id| id.0).collect())
+    }
+
+    #[test]
+    fn an_account_stands_below_its_parent_whatever_the_rest_of_its_tree_says() {
+        let found =
+            placed(&[account(1, &[]), account(2, &[1]), account(4, &[1, 3, 2]), account(5, &[1, 3, 2, 4])]);
+        assert_eq!(tree(&found, 4), Some(vec![1, 2]));
+        assert_eq!(tree(&found, 5), Some(vec![1, 2, 4]));
+        assert_eq!(found.half_moved, BTreeSet::from([Id(4), Id(5)]));
+        assert_eq!(found.odd, []);
+    }
+
+    #[test]
+    fn an_account_without_its_parent_is_left_out_with_all_below_it_and_named_once() {
+        let found = placed(&[account(1, &[]), account(3, &[1, 2]), account(4, &[1, 2, 3])]);
+        assert_eq!((tree(&found, 3), tree(&found, 4), tree(&found, 1)), (None, None, Some(vec![])));
+        let named: Vec<_> = found.odd.iter().map(|odd| (odd.what, odd.id.clone())).collect();
+        assert_eq!(named, [(OddKind::Orphan, Id(3).to_string())]);
+    }
+
+    #[test]
+    fn accounts_that_stand_below_each_other_are_left_out() {
+        let found = placed(&[account(1, &[]), account(2, &[1, 3]), account(3, &[1, 2]), account(4, &[1, 2])]);
+        assert!([2, 3, 4].iter().all(|id| tree(&found, *id).is_none()));
+        assert!(found.odd.iter().any(|odd| odd.what == OddKind::Circle));
+    }
+
+    #[test]
+    fn a_second_root_is_left_out() {
+        let found = placed(&[account(1, &[]), account(2, &[]), account(3, &[2])]);
+        assert_eq!((tree(&found, 2), tree(&found, 3)), (None, None));
+        assert_eq!(found.odd.iter().filter(|odd| odd.what == OddKind::SecondRoot).count(), 1);
+    }
+
+    #[test]
+    fn the_master_accounts_document_may_be_missing() {
+        let found = placed(&[account(2, &[1])]);
+        assert_eq!(tree(&found, 2), Some(vec![1]));
+    }
+}

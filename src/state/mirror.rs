@@ -1,0 +1,154 @@
+//! Documents that another system owns: accounts, hooks and users of a KAZOO that are kept here as that KAZOO has them.
+//!
+//! A mirrored change is written like every other one, with its entry in the audit trail, but no event tells of it: the
+//! other system has told of it already. The rules of the tree hold at every write, whatever the other system says: an
+//! account stands below its parent, and a realm belongs to one account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::accounts::TreeError;
+use super::document::{Kind, is_deleted, owner, revision};
+use super::handle::State;
+use super::write::{Expect, Write, WriteError};
+use crate::model::{AccountId, Id};
+
+type Document = Map<String, Value>;
+
+/// The private field that marks a document as mirrored.
+pub const MIRRORED: &str = "pvt_kazoo";
+
+/// A change of one mirrored document: fields that are set and fields that are removed. All others stay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Account, hook or user.
+    pub kind: Kind,
+    /// The document's id, as the other system has it.
+    pub id: String,
+    /// The revision of the document that is changed; `None`: there is none, or it was deleted.
+    pub rev: Option<String>,
+    /// Fields with their new values.
+    pub set: Document,
+    /// Fields that go.
+    pub unset: Vec<String>,
+}
+
+impl State {
+    /// Makes these changes, all or none. An account's tree must be its parent's with the parent behind it, as the changes
+    /// before it in the same list leave it.
+    pub async fn mirror(&self, edits: &[Mirror]) -> Result<(), TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        self.check_trees(edits)?;
+        self.check_realms(edits)?;
+        let writes = edits.iter().map(|edit| self.mirrored(edit)).collect::<Result<Vec<_>, _>>()?;
+        self.write_untold(writes).await.map(drop).map_err(Into::into)
+    }
+
+    /// Deletes a mirrored document. An account must have none below it; what it has goes with it.
+    pub async fn mirror_gone(&self, kind: Kind, id: &str) -> Result<(), TreeError> {
+        let _alone = self.shared.tree.lock().await;
+        let Some(mut doc) = self.get(kind, id)?.filter(|doc| !is_deleted(doc)) else { return Ok(()) };
+        if kind == Kind::Account {
+            let account = id.parse().map_err(|_| WriteError::Missing { id: id.to_owned() })?;
+            if account == self.settings().master {
+                return Err(TreeError::Root);
+            }
+            if !self.descendants(account).is_empty() {
+                return Err(TreeError::HasDescendants(account));
+            }
+        }
+        let expect = expected(&doc);
+        let doc = (kind != Kind::User).then(|| {
+            doc.insert("pvt_deleted".into(), true.into());
+            doc
+        });
+        let write = Write { kind, id: id.to_owned(), doc, expect };
+        self.write_untold(vec![write]).await.map(drop).map_err(Into::into)
+    }
+
+    /// The document that an edit makes, and what must be true before.
+    fn mirrored(&self, edit: &Mirror) -> Result<Write, TreeError> {
+        let Mirror { kind, id, rev, set, unset } = edit;
+        let stored = self.get(*kind, id)?;
+        let live = stored.as_ref().filter(|doc| !is_deleted(doc));
+        if live.and_then(revision) != rev.as_deref() {
+            return Err(WriteError::Conflict { id: id.clone() }.into());
+        }
+        if let (Some(live), Some(new)) = (live, set.get("pvt_account_id"))
+            && *kind == Kind::User
+            && owner(live).map(|id| id.to_string()).as_deref() != new.as_str()
+        {
+            return Err(WriteError::Conflict { id: id.clone() }.into());
+        }
+        let mut doc = live.cloned().unwrap_or_default();
+        for field in unset {
+            doc.shift_remove(field);
+        }
+        doc.extend(set.iter().map(|(field, value)| (field.clone(), value.clone())));
+        let expect = match (&stored, kind) {
+            (Some(deleted), Kind::Hook) if live.is_none() => expected(deleted),
+            _ if live.is_none() => Expect::Free,
+            (Some(stored), _) => expected(stored),
+            (None, _) => Expect::Free,
+        };
+        Ok(Write { kind: *kind, id: id.clone(), doc: Some(doc), expect })
+    }
+
+    fn check_trees(&self, edits: &[Mirror]) -> Result<(), TreeError> {
+        let mut trees: BTreeMap<AccountId, Vec<Id>> = BTreeMap::new();
+        for edit in edits {
+            if let (Kind::Account, Some(tree)) = (edit.kind, edit.set.get("pvt_tree")) {
+                let id: AccountId =
+                    edit.id.parse().map_err(|_| WriteError::Missing { id: edit.id.clone() })?;
+                let tree = tree.as_array().map(Vec::as_slice).unwrap_or_default();
+                let tree: Vec<Id> = tree.iter().filter_map(|id| id.as_str()?.parse().ok()).collect();
+                if id == self.settings().master {
+                    return Err(TreeError::Root);
+                }
+                let Some((parent, above)) = tree.split_last() else { return Err(TreeError::Root) };
+                let of_parent = match trees.get(parent) {
+                    Some(tree) => tree.clone(),
+                    None => self.account(*parent).ok_or(TreeError::Missing(*parent))?.tree.clone(),
+                };
+                if tree.contains(&id) {
+                    return Err(TreeError::Circle(id));
+                }
+                if of_parent != above {
+                    return Err(TreeError::Missing(*parent));
+                }
+                trees.insert(id, tree);
+            }
+        }
+        Ok(())
+    }
+
+    /// No realm of these changes belongs to an account that keeps it, and no two of them take the same one.
+    fn check_realms(&self, edits: &[Mirror]) -> Result<(), TreeError> {
+        let leaves =
+            |edit: &&Mirror| edit.set.contains_key("realm") || edit.unset.iter().any(|f| f == "realm");
+        let accounts = edits.iter().filter(|edit| edit.kind == Kind::Account);
+        let leaving: BTreeSet<AccountId> =
+            accounts.clone().filter(leaves).filter_map(|edit| edit.id.parse().ok()).collect();
+        let mut taken = BTreeSet::new();
+        for edit in accounts {
+            let Some(realm) = edit.set.get("realm").and_then(Value::as_str) else { continue };
+            let is_kept = self.shared.view().with_realm(realm).iter().any(|id| !leaving.contains(id));
+            if is_kept || !taken.insert(realm.to_lowercase()) {
+                return Err(TreeError::RealmTaken(realm.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expected(doc: &Document) -> Expect {
+    revision(doc).map_or(Expect::Any, |rev| Expect::Rev(rev.to_owned()))
+}
+
+/// Whether another system owns a document.
+#[must_use]
+pub fn is_mirrored(doc: &Document) -> bool {
+    doc.contains_key(MIRRORED)
+}
