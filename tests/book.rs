@@ -173,6 +173,39 @@ fn every_page_is_in_the_table_of_contents_once() {
     assert_eq!(seen, pages, "left: docs/SUMMARY.md; right: the files below docs/");
 }
 
+#[test]
+fn every_document_that_a_comment_names_exists() {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "./_-#".contains(c);
+    let mut anchors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for folder in ["src", "tests", "benches", "config", "fuzz/fuzz_targets"] {
+        for path in files(folder, &[".rs", ".toml"]) {
+            for (at, line) in read(&path).lines().enumerate() {
+                let line = line.trim_start();
+                if !line.starts_with("//") && !line.starts_with('#') {
+                    continue;
+                }
+                for word in line.split(|c| !is_part(c)).map(|word| word.trim_end_matches('.')) {
+                    let (file, fragment) = word.split_once('#').unwrap_or((word, ""));
+                    if !file.ends_with(".md") {
+                        continue;
+                    }
+                    let is_there = root().join(file).is_file()
+                        && (fragment.is_empty()
+                            || anchors
+                                .entry(file.to_owned())
+                                .or_insert_with(|| parsed(&read(file)).anchors)
+                                .contains(fragment));
+                    if !is_there {
+                        missing.push(format!("{path}:{}: {word}", at + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "documents or headings that do not exist:\n{}", missing.join("\n"));
+}
+
 /// `section.key` of every key in `config/switchhook.toml`, those that are commented out included.
 fn keys() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();

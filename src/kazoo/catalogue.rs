@@ -46,7 +46,9 @@ static BINDINGS: LazyLock<Vec<Binding>> = LazyLock::new(|| {
     let objects = [("configuration", "#".to_owned())];
     let notifications =
         NOTIFICATION_TYPES.iter().map(|t| ("notifications", format!("notifications.{}", t.key)));
-    let messages = ["sms", "mms"].map(|kind| ("im", format!("{kind}.inbound.offnet.*")));
+    // Hooks ask for inbound messages from outside only, websocket clients for all; the route may be missing.
+    let messages = ["sms.inbound.#", "sms.outbound.#", "mms.inbound.#", "mms.outbound.#"];
+    let messages = messages.map(|key| ("im", key.to_owned()));
     let live = LIVE.map(|(exchange, key)| (exchange, key.to_owned()));
     calls
         .chain(objects)
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn every_family_is_bound_once() {
         let bindings = bindings();
-        assert_eq!(bindings.len(), 7 + 1 + 38 + 2 + 8);
+        assert_eq!(bindings.len(), 7 + 1 + 38 + 4 + 8);
         let mut seen: Vec<_> = bindings.iter().map(|b| (b.exchange, b.routing_key.as_str())).collect();
         seen.sort_unstable();
         seen.dedup();
@@ -130,7 +132,7 @@ mod tests {
             ("configuration", "#"),
             ("notifications", "notifications.account.zone_change"),
             ("notifications", "notifications.webhook.callflow"),
-            ("im", "mms.inbound.offnet.*"),
+            ("im", "mms.outbound.#"),
         ] {
             assert!(seen.contains(&expected), "{expected:?}");
         }

@@ -3,7 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, call_event};
+use crate::support::broker::Broker;
+use crate::support::look::LONG;
 use crate::support::process::Process;
+use crate::support::publisher::Publisher;
+use crate::support::receiver::Receiver;
+use crate::support::wait::eventually;
 use crate::support::websocket::Client;
 
 fn voicemail(account: &str, number: u64) -> Value {
@@ -168,4 +173,46 @@ async fn notifications_stay_with_the_accounts_of_the_session_and_its_administrat
         let error = format!("binding {binding} is for admins of the account only");
         assert_eq!(refused["data"]["errors"][0], error, "{refused}");
     }
+}
+
+#[tokio::test]
+async fn messages_of_every_route_come_from_the_broker_to_websockets_and_only_those_from_outside_to_hooks() {
+    let broker = Broker::start().await;
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[format!("amqp.uri={}", broker.uri())]).await;
+    let api = process.api().await;
+    eventually("the broker is consumed from", LONG, async || {
+        (api.call("GET", "/health/ready", None).await.status == 200).then_some(())
+    })
+    .await;
+    api.hook(json!({"uri": receiver.uri("/"), "hook": "sms", "format": "json"})).await;
+    let mut client = Client::connect(process.websocket(), api.token()).await;
+    client.subscribe(&api.account, "sms.*.*", json!({})).await;
+
+    let publisher = Publisher::connect(&broker.uri()).await;
+    for (number, (event, key, route)) in [
+        ("outbound", "sms.outbound.m1", ""),
+        ("outbound", "sms.outbound.carrier.m2", ""),
+        ("inbound", "sms.inbound.onnet.m3", "onnet"),
+        ("inbound", "sms.inbound.offnet.m4", "offnet"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut message = message(&api.account, "sms");
+        message["Event-Name"] = event.into();
+        message["Msg-ID"] = number.to_string().into();
+        message["Message-ID"] = key.rsplit('.').next().into();
+        message["Route-Type"] = route.into();
+        publisher.publish("im", key, message.to_string().as_bytes()).await;
+    }
+    let frames = client.events(4).await;
+    let seen: Vec<_> = frames.iter().map(|frame| frame["data"]["message_id"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["m1", "m2", "m3", "m4"]);
+    let delivered = receiver.wait_for(1, LONG).await;
+    assert!(delivered[0].text().contains("\"m4\""), "{}", delivered[0].text());
+    assert_eq!(receiver.count(), 1);
+    publisher.close().await;
+    process.kill();
 }
