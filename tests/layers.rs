@@ -69,6 +69,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "onboarding",
         ],
     ),
+    // Pages for people. Asks the API alone, with the token of who looks.
+    ("console", &["model", "auth", "http"]),
 ];
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.
@@ -82,6 +84,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("reqwest", &["telemetry/otlp", "onboarding/source"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
+    ("maud", &["console"]),
 ];
 
 /// A file longer than this is two files.

@@ -27,9 +27,10 @@ use crate::amqp;
 use crate::auth::Auth;
 use crate::commands::{self, Commands};
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::delivery::{self, Delivery, Tester};
 use crate::disk::OsDisk;
-use crate::http::{Api, Ports, Server};
+use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::{AmqpConsumer, Ingest};
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock};
@@ -201,7 +202,7 @@ impl App {
             tasks: &tasks,
         });
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
-        let server = Server::bind(api)?;
+        let server = Server::bind(api, site(&config))?;
         let announcer = broker.announcer(&config, &ingest, clock);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
         let teller = teller(&config, &state, &ingest, &tasks)?;
@@ -236,6 +237,12 @@ impl App {
             _lock: lock,
         })
     }
+}
+
+/// The console, unless it is switched off.
+fn site(config: &Config) -> Option<Arc<dyn Site>> {
+    let options = console::Options { session_s: config.console.session_hours.saturating_mul(3600) };
+    config.console.enabled.then(|| Arc::new(Console::new(options)) as Arc<dyn Site>)
 }
 
 /// Who tells of changes as events.

@@ -60,6 +60,14 @@ pub struct Standing {
     pub(super) identity: String,
 }
 
+impl Standing {
+    /// Tells the token from others; a token that was prolonged keeps it.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+}
+
 /// What a token was issued for, with the stamp that this had then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -127,6 +135,30 @@ impl Auth {
         Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
     }
 
+    /// The token of a caller with more time, once half of its time is over: never more than `most_s` seconds after it was
+    /// first issued. It keeps its identity, so that revoking one revokes both. `None`: the token stays as it is.
+    #[must_use]
+    pub fn prolonged(&self, caller: &Caller, most_s: u64) -> Option<String> {
+        let claims = self.claims(&caller.token).ok()?;
+        let (now_s, ttl_s) = (self.now_s(), self.options.token_ttl_s);
+        let end_s = now_s.saturating_add(ttl_s).min(claims.iat.saturating_add(most_s));
+        if end_s.saturating_sub(claims.exp) <= ttl_s / 2 {
+            return None;
+        }
+        let key = EncodingKey::from_secret(&self.state.settings().token_secret);
+        encode(&Header::new(Algorithm::HS256), &Claims { exp: end_s, ..claims }, &key).ok()
+    }
+
+    /// What a token of ours says, whether its time is over or not.
+    fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+        let mut rules = Validation::new(Algorithm::HS256);
+        // Expiry is checked by our clock.
+        rules.validate_exp = false;
+        rules.required_spec_claims.clear();
+        let key = DecodingKey::from_secret(&self.state.settings().token_secret);
+        Ok(decode::<Claims>(token, &key, &rules).map_err(|_| TokenError::Invalid)?.claims)
+    }
+
     /// The caller behind a token, ours or a known KAZOO's.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let header = decode_header(token)
@@ -161,12 +193,7 @@ impl Auth {
     }
 
     fn verify_own(&self, token: &str) -> Result<Caller, TokenError> {
-        let mut rules = Validation::new(Algorithm::HS256);
-        // Expiry is checked below, by our clock.
-        rules.validate_exp = false;
-        rules.required_spec_claims.clear();
-        let key = DecodingKey::from_secret(&self.state.settings().token_secret);
-        let claims = decode::<Claims>(token, &key, &rules).map_err(|_| TokenError::Invalid)?.claims;
+        let claims = self.claims(token)?;
         if claims.exp <= self.now_s() {
             return Err(TokenError::Expired);
         }

@@ -125,6 +125,7 @@ impl Config {
         let (q, r) = (&self.queues, &self.retry);
         let ranges = [
             ("shutdown_grace_ms", self.shutdown_grace_ms, 0, 600_000),
+            ("console.session_hours", self.console.session_hours, 1, 8760),
             ("commands.timeout_ms", self.commands.timeout_ms, 1, 60_000),
             ("commands.max_in_flight", self.commands.max_in_flight as u64, 1, 100_000),
             ("ingest.batch_events", self.ingest.batch_events as u64, 1, 100_000),

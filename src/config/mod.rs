@@ -61,6 +61,7 @@ config! {
     accounts: Accounts,
     rate_limit: RateLimit,
     api: Api,
+    console: Console,
     commands: Commands,
     kazoo: Kazoo,
     ingest: Ingest,
@@ -113,6 +114,13 @@ section!(
         max_page_size: usize,
         max_page_bytes: usize,
         max_searched_events: usize,
+    }
+);
+section!(
+    /// `[console]`
+    Console {
+        enabled: bool,
+        session_hours: u64,
     }
 );
 section!(

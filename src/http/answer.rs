@@ -58,7 +58,7 @@ impl Api {
     }
 
     /// The response with the room that it takes until it is sent, or a refusal when the tenant has no such room left.
-    fn sent(
+    pub(super) fn sent(
         &self,
         presence: Presence,
         mut response: Response,
@@ -166,7 +166,7 @@ impl Api {
         // KAZOO's bucket is for those who manage; events that are handed in have limits of their own.
         let hands_in = caller.is_some() && hands_in_events(request, known);
         let is_log_in = known.is_some_and(|route| route.resource.is_log_in());
-        let cost = if hands_in { 0 } else { self.auth.cost(is_log_in) };
+        let cost = if hands_in || request.is_part { 0 } else { self.auth.cost(is_log_in) };
         let log_in = known.and_then(|route| log_in::purpose(&self.state, &route.resource, envelope));
         let purpose =
             log_in.unwrap_or_else(|| caller.map_or(Purpose::Nobody, |caller| Purpose::Of(caller.account)));

@@ -50,6 +50,7 @@ mod route;
 mod samples;
 mod search;
 mod serve;
+mod site;
 mod tenants;
 mod test_hook;
 mod users;
@@ -67,3 +68,4 @@ pub use ports::{
     RequestKey, SubmitError, Tester,
 };
 pub use serve::{BindError, Server};
+pub use site::{Ask, Content, Page, Site, Told, Visit};

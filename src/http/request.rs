@@ -17,6 +17,8 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) remote: Option<IpAddr>,
+    /// Whether it is one of several that a page asks: the first one is charged for all.
+    pub(super) is_part: bool,
 }
 
 impl Request {
@@ -30,7 +32,16 @@ impl Request {
             kept
         });
         let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Self { method, segments, path: path.to_owned(), query, headers, body: Bytes::new(), remote: None }
+        Self {
+            method,
+            segments,
+            path: path.to_owned(),
+            query,
+            headers,
+            body: Bytes::new(),
+            remote: None,
+            is_part: false,
+        }
     }
 
     /// A parameter of the query string.

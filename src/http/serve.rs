@@ -1,10 +1,11 @@
 //! The listener: one warp filter that takes every request, reads its body within bounds, and hands both over.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
 use futures_util::Stream;
@@ -18,17 +19,19 @@ use warp::{Filter, Reply as _};
 
 use super::api::Api;
 use super::body::{self, Held};
+use super::errors::ApiError;
 use super::request::Request;
 use super::response::{Body, Response};
+use super::site::Site;
 use super::tenants::{Room, keeping};
 use crate::listen::{self, Busy, Peer};
 use crate::live::{self, Asked};
 use crate::tasks::Stop;
 
 /// The API on its socket, not yet answering.
-#[derive(Debug)]
 pub struct Server {
     api: Api,
+    site: Option<Arc<dyn Site>>,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -43,14 +46,20 @@ pub struct BindError {
     pub error: io::Error,
 }
 
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Server {
-    /// Binds `options.listen`. Connections wait until `run`.
-    pub fn bind(api: Api) -> Result<Self, BindError> {
+    /// Binds `options.listen`. Connections wait until `run`. What the site does not answer is the API's.
+    pub fn bind(api: Api, site: Option<Arc<dyn Site>>) -> Result<Self, BindError> {
         let asked = api.options.listen;
         let failed = |error| BindError { address: asked, error };
         let listener = listen::bind(asked).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { api, listener, address })
+        Ok(Self { api, site, listener, address })
     }
 
     /// The address that was really bound.
@@ -63,8 +72,12 @@ impl Server {
     pub async fn run(self, stop: Stop) {
         let grace = self.api.options.grace;
         let (stopped, over) = (stop.clone(), stop);
-        let serving =
-            listen::serve(self.listener, self.api.options.connections, everything(self.api), stopped);
+        let serving = listen::serve(
+            self.listener,
+            self.api.options.connections,
+            everything(self.api, self.site),
+            stopped,
+        );
         let too_long = async {
             over.cancelled().await;
             tokio::time::sleep(grace).await;
@@ -76,7 +89,7 @@ impl Server {
     }
 }
 
-fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
+fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply::Response,)> {
     warp::method()
         .and(warp::path::full())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
@@ -92,7 +105,7 @@ fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
                   peer: Peer,
                   upgrade: Option<OnUpgrade>,
                   body| {
-                let api = api.clone();
+                let (api, site) = (api.clone(), site.clone());
                 let entered =
                     enter(&api, &Asked { method: &method, headers: &headers, upgrade }, peer.address);
                 let client = api.live.client(peer.address.ip(), &headers);
@@ -113,7 +126,7 @@ fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
                     };
                     let is_heavy = held.as_ref().is_some_and(Held::is_heavy);
                     let answering = async move {
-                        let answer = api.answer(request, read).await;
+                        let answer = answer(&api, site.as_deref(), request, read).await;
                         drop(held);
                         answer
                     };
@@ -124,6 +137,22 @@ fn everything(api: Api) -> BoxedFilter<(warp::reply::Response,)> {
         )
         .or_else(|_| async { Ok::<_, Infallible>((failed(),)) })
         .boxed()
+}
+
+async fn answer(
+    api: &Api,
+    site: Option<&dyn Site>,
+    request: Request,
+    read: Result<(), ApiError>,
+) -> Response {
+    let page = match site.filter(|_| read.is_ok()) {
+        Some(site) => api.page_of(site, &request).await,
+        None => None,
+    };
+    match page {
+        Some(page) => page,
+        None => api.answer(request, read).await,
+    }
 }
 
 /// Makes an answer in a thread of its own, also when its client goes away meanwhile. Only a defect makes none.

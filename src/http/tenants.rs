@@ -67,6 +67,13 @@ impl AsRef<[u8]> for Kept {
     }
 }
 
+impl Presence {
+    /// A tenant whose request holds no place.
+    pub(super) fn of(tenant: Tenant) -> Self {
+        Self { tenant, place: None }
+    }
+}
+
 impl Tenants {
     /// Parts of this number of connections, and of these bytes for bodies, of which one may have `most_body` bytes. Answers
     /// get a third as much memory besides.

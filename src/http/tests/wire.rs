@@ -21,7 +21,7 @@ async fn exchange(address: std::net::SocketAddr, request: &[u8]) -> String {
 async fn the_api_answers_on_its_socket_until_it_is_stopped() {
     let options = Options { max_body_bytes: 1000, ..Options::default() };
     let test = TestApi::start_with(options).await;
-    let server = Server::bind(test.api.clone()).unwrap();
+    let server = Server::bind(test.api.clone(), None).unwrap();
     let (address, stop, tasks) = (server.address(), Stop::new(), Tasks::new());
     let running = tasks.spawn("http", server.run(stop.clone()));
 
@@ -49,10 +49,10 @@ async fn the_api_answers_on_its_socket_until_it_is_stopped() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let test = TestApi::start().await;
-    let first = Server::bind(test.api.clone()).unwrap();
+    let first = Server::bind(test.api.clone(), None).unwrap();
     let options = Options { listen: first.address(), ..Options::default() };
     let mut second = test.api.clone();
     second.options = Arc::new(options);
-    let error = Server::bind(second).unwrap_err().to_string();
+    let error = Server::bind(second, None).unwrap_err().to_string();
     assert!(error.contains(&first.address().to_string()), "{error}");
 }

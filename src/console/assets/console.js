@@ -1,0 +1,186 @@
+// What moves in the console: live regions, times in the visitor's zone, keyboard, copying. Every page works without it.
+
+const main = document.getElementById('main');
+const offline = document.getElementById('offline');
+
+// Times: relative as they pass, the absolute one on hover in the visitor's zone.
+function relative(seconds) {
+  const past = seconds >= 0;
+  const s = Math.abs(Math.round(seconds));
+  if (s === 0) return 'now';
+  const span = s < 100 ? `${s} s` : s < 6000 ? `${Math.round(s / 60)} min`
+    : s < 172800 ? `${Math.round(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+  return past ? `${span} ago` : `in ${span}`;
+}
+
+const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+
+function tellTimes(root) {
+  for (const time of root.querySelectorAll('time[datetime]')) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    const text = relative((Date.now() - at.getTime()) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+    const title = absolute.format(at);
+    if (time.title !== title) time.title = title;
+  }
+}
+
+// Makes one tree like another, leaving alone what is the same, so that focus, selection and typing stay.
+function morph(old, now) {
+  if (old.nodeType !== now.nodeType || old.nodeName !== now.nodeName) {
+    old.replaceWith(document.importNode(now, true));
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== now.nodeValue) old.nodeValue = now.nodeValue;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!now.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
+  for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (old.nodeName === 'INPUT' && old.type === 'hidden') old.value = now.value;
+  if (old.hasAttribute('data-still') && old.contains(document.activeElement)) return;
+  const before = [...old.childNodes];
+  const after = [...now.childNodes];
+  after.forEach((node, at) => {
+    if (before[at]) morph(before[at], node);
+    else old.append(document.importNode(node, true));
+  });
+  before.slice(after.length).forEach((node) => node.remove());
+}
+
+// A page that says how often it changes is asked for again, and what differs is put in its place.
+const every = Number(document.body.dataset.live || 0);
+let paused = false;
+
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { 'x-console-live': '1' }, redirect: 'manual' });
+  if (answer.status === 401) return location.reload();
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  for (const part of page.querySelectorAll('#main [id]')) {
+    const old = document.getElementById(part.id);
+    if (old && !part.parentElement.closest('#main [id]')) morph(old, part);
+  }
+  for (const input of document.querySelectorAll('input[type=hidden][name=form]')) {
+    const fresh = page.querySelector('input[type=hidden][name=form]');
+    if (fresh) input.value = fresh.value;
+  }
+  tellTimes(document);
+}
+
+async function live() {
+  if (!document.hidden && !paused) {
+    try {
+      await refresh();
+      offline.hidden = true;
+    } catch {
+      offline.hidden = false;
+    }
+  }
+  setTimeout(live, every);
+}
+
+if (every > 0 && offline) {
+  setTimeout(live, every);
+  document.addEventListener('visibilitychange', () => { if (!document.hidden && !paused) refresh().catch(() => {}); });
+}
+for (const button of document.querySelectorAll('[data-pause]')) {
+  button.hidden = false;
+  button.addEventListener('click', () => {
+    paused = !paused;
+    button.setAttribute('aria-pressed', String(paused));
+    button.textContent = paused ? 'Go on' : 'Pause';
+  });
+}
+
+tellTimes(document);
+setInterval(() => tellTimes(document), every > 0 ? 1000 : 10000);
+
+// Copying.
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-copy]');
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copy);
+  if (!source) return;
+  const text = source.value ?? source.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = 'Copied';
+  } catch {
+    const range = document.createRange();
+    range.selectNodeContents(source);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    button.textContent = 'Press Ctrl+C';
+  }
+  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+});
+for (const button of document.querySelectorAll('[data-copy]')) button.hidden = false;
+
+// All rows of a list at once.
+for (const all of document.querySelectorAll('[data-all]')) {
+  all.hidden = false;
+  all.addEventListener('change', () => {
+    for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
+  });
+}
+
+// Parts of a form that a choice shows or hides.
+for (const select of document.querySelectorAll('[data-shows]')) {
+  const show = () => {
+    for (const part of document.querySelectorAll(`[data-for="${select.dataset.shows}"]`)) {
+      part.hidden = part.dataset.when !== select.value;
+    }
+  };
+  select.addEventListener('change', show);
+  show();
+}
+
+// Keyboard.
+const help = document.getElementById('help');
+let before = '';
+
+function step(by) {
+  const rows = [...document.querySelectorAll('[data-row]')];
+  if (rows.length === 0) return;
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by))];
+  const link = next.querySelector('[data-go]');
+  if (link) link.focus();
+  next.scrollIntoView({ block: 'nearest' });
+}
+
+function go(word) {
+  const link = [...document.querySelectorAll('.side nav a')].find((a) => a.textContent.trim() === word);
+  if (link) location.href = link.href;
+}
+
+document.addEventListener('keydown', (event) => {
+  const typing = event.target.closest('input, select, textarea, [contenteditable]');
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const { key } = event;
+  if (before === 'g') {
+    before = '';
+    if (key === 'h') go('Hooks');
+    if (key === 'e') go('Events');
+    if (key === 'o') go('Overview');
+    return;
+  }
+  if (key === '/') {
+    const search = document.querySelector('[data-search]');
+    if (search) { event.preventDefault(); search.focus(); search.select(); }
+  } else if (key === 'j') step(1);
+  else if (key === 'k') step(-1);
+  else if (key === '?' && help) help.showModal();
+  else if (key === 'g') before = 'g';
+});
+
+// A form is sent once, however often its button is pressed.
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (form.method !== 'post' || form.dataset.sent) { if (form.dataset.sent) event.preventDefault(); return; }
+  if (form.dataset.ask && !confirm(form.dataset.ask)) { event.preventDefault(); return; }
+  form.dataset.sent = '1';
+  setTimeout(() => { delete form.dataset.sent; }, 3000);
+});

@@ -1,0 +1,84 @@
+//! Charts as inline SVG, made on the server. Each has its numbers as text for those who do not see it.
+
+use maud::{Markup, html};
+
+use super::format::{duration, relative, unix_s};
+use super::json::{number, text};
+use serde_json::Value;
+
+const WIDTH: u64 = 240;
+const HEIGHT: u64 = 36;
+
+/// A line over values, oldest first, with what it shows as its title.
+pub(super) fn sparkline(values: &[u64], label: &str, class: &str) -> Markup {
+    let most = values.iter().copied().max().unwrap_or(0).max(1);
+    let steps = u64::try_from(values.len().saturating_sub(1)).unwrap_or(1).max(1);
+    let at = |(index, value): (usize, &u64)| {
+        let x = u64::try_from(index).unwrap_or(0) * WIDTH / steps;
+        let y = HEIGHT - 2 - value.saturating_mul(HEIGHT - 4) / most;
+        format!("{x},{y}")
+    };
+    let points: Vec<String> = values.iter().enumerate().map(at).collect();
+    let points = points.join(" ");
+    html! {
+        svg.spark.(class) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(label) {
+            title { (label) }
+            @if values.len() > 1 {
+                polygon points={ "0," (HEIGHT) " " (points) " " (WIDTH) "," (HEIGHT) } {}
+                polyline points=(points) {}
+            }
+        }
+    }
+}
+
+/// The last attempts as marks, oldest first. Failed ones are taller and have a notch, whatever their colour.
+pub(super) fn strip(attempts: &[Value], now_us: u64, path: impl Fn(&Value) -> String) -> Markup {
+    html! {
+        ol.strip {
+            @for attempt in attempts.iter().rev() {
+                @let is_good = text(attempt, "result") == "success";
+                @let said = said(attempt, now_us);
+                li {
+                    a.mark.good[is_good].bad[!is_good] href=(path(attempt)) title=(said) aria-label=(said) {
+                        span aria-hidden="true" { @if !is_good { "✕" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn said(attempt: &Value, now_us: u64) -> String {
+    let when =
+        number(attempt, "timestamp").map(|at| relative(unix_s(at), now_us / 1_000_000)).unwrap_or_default();
+    let took = duration(number(attempt, "duration_ms").unwrap_or(0));
+    let result = if text(attempt, "result") == "success" { "delivered" } else { "failed" };
+    format!("{result}: {}, {took}, {when}", outcome(attempt))
+}
+
+/// What the receiver answered, or why there was no answer.
+pub(super) fn outcome(attempt: &Value) -> String {
+    let (status, detail, error) = (
+        text(attempt, "resp_status_code"),
+        text(attempt, "client_error_detail"),
+        text(attempt, "client_error"),
+    );
+    match (status, detail, error) {
+        ("", "", "") => "no answer".to_owned(),
+        ("", "", error) => error.replace('_', " "),
+        ("", detail, _) => detail.to_owned(),
+        (status, ..) => format!("status {status}"),
+    }
+}
+
+/// How long the last attempts took, oldest first, with the middle and the longest.
+pub(super) fn latency(attempts: &[Value]) -> Markup {
+    let times: Vec<u64> =
+        attempts.iter().rev().filter_map(|attempt| number(attempt, "duration_ms")).collect();
+    let mut sorted = times.clone();
+    sorted.sort_unstable();
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    let longest = sorted.last().copied().unwrap_or(0);
+    let label = format!("median {}, longest {}", duration(middle), duration(longest));
+    html! { (sparkline(&times, &format!("Time per attempt: {label}"), "time")) p.dim { (label) } }
+}

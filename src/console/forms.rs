@@ -1,0 +1,158 @@
+//! The tokens that forms carry: made for one session, good for one sending within some hours, and only while the
+//! program that made them runs.
+//!
+//! Promise: a form that was made for another session, changed, sent before, or made by an earlier run is refused.
+//! What is remembered of forms that were sent is bounded; what is forgotten is refused as too old.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// How long a form may stay open, in microseconds.
+const OPEN_US: u64 = 12 * 3_600_000_000;
+/// Forms of one session that are remembered.
+const MOST_USED: usize = 256;
+/// Sessions that are remembered.
+const MOST_SESSIONS: usize = 10_000;
+
+/// Why a form is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FormError {
+    /// Not made here for this session.
+    #[error("the form was not made for this session")]
+    Foreign,
+    /// It was open for too long.
+    #[error("the form was open for too long")]
+    Old,
+    /// It was sent before.
+    #[error("the form was sent before")]
+    Used,
+}
+
+/// Makes tokens and takes each once.
+pub(super) struct Forms {
+    key: hmac::Key,
+    used: Mutex<Used>,
+}
+
+/// Tells one token from another: when it was made, and a random number.
+type Mark = (u64, u128);
+
+#[derive(Default)]
+struct Used {
+    sessions: HashMap<String, OfSession>,
+    /// Forms made up to then are too old, whichever session they are of.
+    floor_us: u64,
+}
+
+#[derive(Default)]
+struct OfSession {
+    marks: BTreeSet<Mark>,
+    /// Forms of this session made up to then are too old.
+    floor_us: u64,
+}
+
+impl fmt::Debug for Forms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Forms")
+    }
+}
+
+impl Forms {
+    /// With a key that only this run of the program knows.
+    pub(super) fn new() -> Self {
+        let secret: [u8; 32] = rand::random();
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), used: Mutex::default() }
+    }
+
+    /// A token for a form of a session.
+    pub(super) fn issue(&self, session: &str, now_us: u64, number: u128) -> String {
+        let mark = format!("{now_us:x}.{number:x}");
+        let tag = hmac::sign(&self.key, signed(session, &mark).as_bytes());
+        format!("{mark}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
+    }
+
+    /// Takes a token; a second time it is refused.
+    pub(super) fn take(&self, session: &str, token: &str, now_us: u64) -> Result<(), FormError> {
+        let (mark, tag) = token.rsplit_once('.').ok_or(FormError::Foreign)?;
+        let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| FormError::Foreign)?;
+        hmac::verify(&self.key, signed(session, mark).as_bytes(), &tag).map_err(|_| FormError::Foreign)?;
+        let (made, number) = mark.split_once('.').ok_or(FormError::Foreign)?;
+        let made_us = u64::from_str_radix(made, 16).map_err(|_| FormError::Foreign)?;
+        let number = u128::from_str_radix(number, 16).map_err(|_| FormError::Foreign)?;
+        if now_us.saturating_sub(made_us) > OPEN_US {
+            return Err(FormError::Old);
+        }
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).add(session, (made_us, number), now_us)
+    }
+}
+
+impl Used {
+    fn add(&mut self, session: &str, mark: Mark, now_us: u64) -> Result<(), FormError> {
+        if mark.0 <= self.floor_us {
+            return Err(FormError::Old);
+        }
+        if self.sessions.len() >= MOST_SESSIONS && !self.sessions.contains_key(session) {
+            self.sessions.clear();
+            self.floor_us = now_us;
+            return Err(FormError::Old);
+        }
+        let known = self.sessions.entry(session.to_owned()).or_default();
+        if mark.0 <= known.floor_us {
+            return Err(FormError::Old);
+        }
+        if !known.marks.insert(mark) {
+            return Err(FormError::Used);
+        }
+        if known.marks.len() > MOST_USED
+            && let Some((oldest_us, _)) = known.marks.pop_first()
+        {
+            known.floor_us = oldest_us;
+        }
+        Ok(())
+    }
+}
+
+/// A session's identity has no line feed.
+fn signed(session: &str, mark: &str) -> String {
+    format!("{session}\n{mark}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_taken_once_by_its_own_session() {
+        let (forms, other_run) = (Forms::new(), Forms::new());
+        let token = forms.issue("anna", 1000, 7);
+        assert_eq!(forms.take("berta", &token, 2000), Err(FormError::Foreign));
+        assert_eq!(other_run.take("anna", &token, 2000), Err(FormError::Foreign));
+        assert_eq!(forms.take("anna", &token.replacen("3e8", "3e9", 1), 2000), Err(FormError::Foreign));
+        assert_eq!(forms.take("anna", "", 2000), Err(FormError::Foreign));
+        assert_eq!(forms.take("anna", &token, 2000), Ok(()));
+        assert_eq!(forms.take("anna", &token, 2001), Err(FormError::Used));
+    }
+
+    #[test]
+    fn a_form_that_was_open_for_too_long_is_refused() {
+        let forms = Forms::new();
+        let token = forms.issue("anna", 1, 7);
+        assert_eq!(forms.take("anna", &token, OPEN_US + 2), Err(FormError::Old));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_refused() {
+        let forms = Forms::new();
+        let first = forms.issue("anna", 1, 0);
+        assert_eq!(forms.take("anna", &first, 2), Ok(()));
+        for at in 2..=MOST_USED as u64 + 1 {
+            assert_eq!(forms.take("anna", &forms.issue("anna", at, u128::from(at)), at), Ok(()));
+        }
+        assert_eq!(forms.take("anna", &first, 2), Err(FormError::Old));
+    }
+}

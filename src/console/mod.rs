@@ -1,0 +1,91 @@
+//! The console: pages for people, made on the server. It keeps no truth of its own: what it shows and changes goes
+//! through the API, with the token of the person's session.
+//!
+//! Promise: a page shows nothing that the API would not answer to the same person. Nothing changes without a form that
+//! this program made for this session and that was not sent before. Text from outside stays text.
+
+mod assets;
+mod charts;
+mod cookies;
+mod format;
+mod forms;
+mod json;
+mod layout;
+mod log_in;
+mod origin;
+mod pages;
+mod parts;
+mod reply;
+mod route;
+mod sentence;
+mod session;
+
+use warp::http::Method;
+
+use self::forms::Forms;
+use self::reply::Outcome;
+use crate::http::{Answer, Api, Page, Site, Visit};
+
+/// How the console behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a person stays logged in while they use the console, in seconds.
+    pub session_s: u64,
+}
+
+/// The console, ready to be served.
+#[derive(Debug)]
+pub struct Console {
+    forms: Forms,
+    options: Options,
+}
+
+impl Console {
+    /// Forms made before this moment are not taken.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { forms: Forms::new(), options }
+    }
+
+    async fn page(&self, api: &Api, visit: &Visit, rest: &[&str]) -> Page {
+        let is_change = visit.method == Method::POST;
+        if !is_change && visit.method != Method::GET && visit.method != Method::HEAD {
+            return reply::plain(405, "method not allowed");
+        }
+        if let ["assets", name] = rest {
+            return assets::answer(name, visit);
+        }
+        if is_change && !origin::is_own(&visit.headers) {
+            return reply::finish(Outcome::Problem(layout::foreign_form()), visit, None);
+        }
+        match rest {
+            ["login"] => log_in::answer(self, api, visit).await,
+            ["theme"] if is_change => reply::theme(visit),
+            _ => self.for_a_person(api, visit, rest).await,
+        }
+    }
+
+    /// A page that only somebody who is logged in may see.
+    async fn for_a_person(&self, api: &Api, visit: &Visit, rest: &[&str]) -> Page {
+        let Some(session) = session::of(self, api, visit).await else {
+            return log_in::send_there(visit);
+        };
+        let outcome = Box::pin(route::answer(&session, rest)).await;
+        let renewed = session.renewed(self.options.session_s);
+        reply::finish(outcome, visit, Some(&session)).with_session(renewed.as_deref(), visit)
+    }
+}
+
+impl Site for Console {
+    fn answer<'a>(&'a self, api: &'a Api, visit: Visit) -> Answer<'a, Option<Page>> {
+        Box::pin(async move {
+            let segments: Vec<&str> = visit.segments.iter().map(String::as_str).collect();
+            match segments.as_slice() {
+                [] if origin::is_browser(&visit) => Some(reply::see("/console/", 302)),
+                ["console"] if visit.path == "/console" => Some(reply::see("/console/", 302)),
+                ["console", rest @ ..] => Some(self.page(api, &visit, rest).await),
+                _ => None,
+            }
+        })
+    }
+}

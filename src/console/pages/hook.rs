@@ -1,0 +1,131 @@
+//! One hook on one screen: its state in a sentence, what can be done, its last attempts, and everything else in tabs.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::account_of;
+use crate::console::charts;
+use crate::console::format::{count, span};
+use crate::console::json::{flag, number, text};
+use crate::console::parts;
+use crate::console::reply::{Problem, View};
+use crate::console::sentence;
+use crate::console::session::Session;
+
+/// Attempts that the strip shows.
+const STRIP: &str = "50";
+
+/// A hook with what its page always shows.
+pub(super) struct Shown<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) account: &'a str,
+    pub(super) id: &'a str,
+    pub(super) hook: Value,
+    pub(super) queue: Value,
+    /// Newest first.
+    pub(super) attempts: Vec<Value>,
+}
+
+impl Shown<'_> {
+    /// The path of the hook's page, or of something below it.
+    pub(super) fn path(&self, below: &str) -> String {
+        format!("/console/accounts/{}/hooks/{}{below}", self.account, self.id)
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.session.now_us()
+    }
+
+    /// The path of the page of an attempt.
+    pub(super) fn attempt_path(&self, attempt: &Value) -> String {
+        let number = number(attempt, "attempt").unwrap_or(1);
+        self.path(&format!("/attempts/{}?attempt={number}", text(attempt, "delivery_id")))
+    }
+}
+
+/// `accounts/{A}/hooks/{H}`
+pub(in crate::console) async fn show(
+    session: &Session<'_>,
+    account: &str,
+    id: &str,
+) -> Result<View, Problem> {
+    let named = account_of(session, account).await?;
+    let of_hook = ["v2", "accounts", account, "webhooks", id];
+    let hook = session.get(&of_hook, &[]).await?.data().clone();
+    let queue = session.get(&[&of_hook[..], &["queue"]].concat(), &[]).await?.data().clone();
+    let strip = [("page_size", STRIP)];
+    let attempts = session.get(&[&of_hook[..], &["attempts"]].concat(), &strip).await?.rows().to_vec();
+    let shown = Shown { session, account, id, hook, queue, attempts };
+    let tab = super::hook_tabs::Tab::named(session.query("tab"), session.is_admin);
+    let body = html! {
+        (head(&shown))
+        (super::hook_tabs::bar(&shown, tab))
+        (super::hook_tabs::show(&shown, tab).await?)
+    };
+    let name = text(&shown.hook, "name");
+    Ok(View {
+        title: if name.is_empty() { id.to_owned() } else { name.to_owned() },
+        here: "hooks",
+        account: Some(named),
+        trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
+        live_ms: Some(1000),
+        body,
+    })
+}
+
+fn head(shown: &Shown<'_>) -> Markup {
+    let (hook, queue) = (&shown.hook, &shown.queue);
+    html! {
+        section.card #state aria-label="State" {
+            p.sentence { (parts::state(text(queue, "state"))) " " (sentence::of(queue, &shown.attempts, shown.now_us())) }
+            p.dim.address { (text(hook, "hook")) " → " code { (text(hook, "uri")) } }
+            @if shown.session.is_admin { (actions(shown)) }
+        }
+        section.figures #figures aria-label="Figures" {
+            (figure("Waiting", &html! { (count(number(queue, "waiting").unwrap_or(0))) @if !flag(queue, "waiting_exact") { "+" } }))
+            (figure("Oldest", &html! { @match number(queue, "oldest_waiting_age_ms") { Some(ms) => (span(ms / 1000)), None => "–" } }))
+            (figure("Under way", &html! { (count(number(queue, "in_flight").unwrap_or(0))) }))
+            (figure("Dead", &html! { (count(number(queue, "dead").unwrap_or(0))) }))
+            @if let Some(rate) = number(queue, "rate_per_min") {
+                (figure("Per minute", &html! { (count(rate)) }))
+            }
+        }
+        section.card #strip aria-label="Last attempts" {
+            @if shown.attempts.is_empty() {
+                p.dim { "No attempt yet. Send a test to see what your receiver answers." }
+            } @else {
+                div.split {
+                    div {
+                        h2 { "Last " (shown.attempts.len()) " attempts " span.dim { "oldest first" } }
+                        (charts::strip(&shown.attempts, shown.now_us(), |attempt| shown.attempt_path(attempt)))
+                    }
+                    div { h2 { "Time per attempt" } (charts::latency(&shown.attempts)) }
+                }
+            }
+        }
+    }
+}
+
+/// A number with its name.
+pub(super) fn figure(name: &str, value: &Markup) -> Markup {
+    html! { div.figure { span.name { (name) } span.value { (value) } } }
+}
+
+fn actions(shown: &Shown<'_>) -> Markup {
+    let state = text(&shown.queue, "state");
+    let is_enabled = flag(&shown.hook, "enabled");
+    let is_paused = flag(&shown.queue, "paused");
+    let button = |action: &str, label: &str, class: &str| {
+        parts::button(shown.session, &shown.path(action), label, class)
+    };
+    html! {
+        div.actions {
+            @if state == "auto_disabled" { (button("/probe", "Probe now", "main")) }
+            @if is_enabled { (button("/disable", "Disable", "")) } @else { (button("/enable", "Enable", "")) }
+            @if is_paused { (button("/resume", "Resume", "main")) } @else { (button("/pause", "Pause", "")) }
+            (button("/test", "Send a test", ""))
+            a.button href=(shown.path("/replay")) { "Replay …" }
+            a.button href=(shown.path("/edit")) { "Edit" }
+        }
+    }
+}

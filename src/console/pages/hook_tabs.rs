@@ -1,0 +1,155 @@
+//! The tabs of a hook's page.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::hook::Shown;
+use crate::console::charts::outcome;
+use crate::console::format::{duration, moment};
+use crate::console::json::{number, text};
+use crate::console::parts;
+use crate::console::reply::Problem;
+
+/// A tab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tab {
+    Attempts,
+    Dead,
+    Replays,
+    Settings,
+}
+
+const TABS: [(Tab, &str, &str, bool); 4] = [
+    (Tab::Attempts, "attempts", "Attempts", false),
+    (Tab::Dead, "dead", "Dead", true),
+    (Tab::Replays, "replays", "Replays", false),
+    (Tab::Settings, "settings", "Settings", false),
+];
+
+impl Tab {
+    /// The tab of a name; the first when there is none, or when only an admin may see it.
+    pub(super) fn named(name: &str, is_admin: bool) -> Self {
+        let found = TABS.iter().find(|(_, known, _, for_admins)| *known == name && (is_admin || !for_admins));
+        found.map_or(Self::Attempts, |(tab, ..)| *tab)
+    }
+}
+
+/// The bar of tabs.
+pub(super) fn bar(shown: &Shown<'_>, here: Tab) -> Markup {
+    html! {
+        nav.tabs aria-label="Parts of this hook" {
+            @for (tab, name, label, for_admins) in TABS {
+                @if shown.session.is_admin || !for_admins {
+                    a href=(shown.path(&format!("?tab={name}"))) aria-current=[(tab == here).then_some("page")] { (label) }
+                }
+            }
+        }
+    }
+}
+
+/// What the tab shows.
+pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem> {
+    match tab {
+        Tab::Attempts => attempts(shown).await,
+        Tab::Dead => dead(shown).await,
+        Tab::Replays => replays(shown).await,
+        Tab::Settings => Ok(settings(shown)),
+    }
+}
+
+async fn attempts(shown: &Shown<'_>) -> Result<Markup, Problem> {
+    let start = shown.session.query("start_key");
+    let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "attempts"];
+    let mut query = vec![("page_size", "25")];
+    if !start.is_empty() {
+        query.push(("start_key", start));
+    }
+    let told = shown.session.get(&path, &query).await?;
+    Ok(html! {
+        section #attempts {
+            (table(shown, told.rows()))
+            (parts::pager(&shown.path(""), &[("tab", "attempts")], &told, start.is_empty()))
+        }
+    })
+}
+
+/// A table of attempts.
+fn table(shown: &Shown<'_>, rows: &[Value]) -> Markup {
+    if rows.is_empty() {
+        return parts::empty("No attempt was made in the time that is kept.", &html! {});
+    }
+    html! {
+        div.scroll { table.rows {
+            thead { tr { th { "Result" } th { "Answer" } th { "When" } th.num { "Took" } th.num { "Try" } th { "Event" } th { "Subject" } } }
+            tbody { @for row in rows {
+                tr data-row {
+                    td { (parts::result(text(row, "result"))) }
+                    td { a href=(shown.attempt_path(row)) data-go { (outcome(row)) } }
+                    td { (moment(number(row, "timestamp"), shown.now_us())) }
+                    td.num { (duration(number(row, "duration_ms").unwrap_or(0))) }
+                    td.num { (number(row, "attempt").unwrap_or(1)) }
+                    td { code { (text(row, "event_name")) } }
+                    td { code.cut title=(text(row, "subject")) { (text(row, "subject")) } }
+                }
+            } }
+        } }
+    }
+}
+
+async fn dead(shown: &Shown<'_>) -> Result<Markup, Problem> {
+    let start = shown.session.query("start_key");
+    let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "dead"];
+    let mut query = vec![("page_size", "25")];
+    if !start.is_empty() {
+        query.push(("start_key", start));
+    }
+    let told = shown.session.get(&path, &query).await?;
+    if told.rows().is_empty() && start.is_empty() {
+        return Ok(parts::empty(
+            "No delivery is dead. A delivery is dead when it has used up its tries.",
+            &html! {},
+        ));
+    }
+    Ok(html! {
+        section #dead {
+            (table(shown, told.rows()))
+            (parts::pager(&shown.path(""), &[("tab", "dead")], &told, start.is_empty()))
+        }
+    })
+}
+
+async fn replays(shown: &Shown<'_>) -> Result<Markup, Problem> {
+    let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "replay"];
+    let told = shown.session.get(&path, &[("page_size", "25")]).await?;
+    if told.rows().is_empty() {
+        return Ok(parts::empty("No replay runs or ended lately.", &html! {}));
+    }
+    Ok(html! {
+        section #replays { div.scroll { table.rows {
+            thead { tr { th { "State" } th { "Started" } th { "Which" } th.num { "Delivered" } th.num { "Dead" } } }
+            tbody { @for row in told.rows() {
+                tr {
+                    td { (text(row, "state")) }
+                    td { (moment(number(row, "started"), shown.now_us())) }
+                    td { (text(row, "only")) }
+                    td.num { (number(row, "delivered").unwrap_or(0)) " of " (number(row, "matched").unwrap_or(0)) }
+                    td.num { (number(row, "dead").unwrap_or(0)) }
+                }
+            } }
+        } } }
+    })
+}
+
+/// The hook's document, field by field.
+fn settings(shown: &Shown<'_>) -> Markup {
+    html! {
+        section.card {
+            dl.fields {
+                @for (name, value) in shown.hook.as_object().into_iter().flatten() {
+                    dt { code { (name) } }
+                    dd { code { (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) } }
+                }
+            }
+        }
+    }
+}

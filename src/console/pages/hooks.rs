@@ -1,0 +1,155 @@
+//! The hooks of an account, or of it and all accounts below it: what each does, found by text and state.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::account_of;
+use crate::console::charts::outcome;
+use crate::console::format::{count, moment, span};
+use crate::console::json::{flag, number, text};
+use crate::console::parts;
+use crate::console::reply::{Problem, View};
+use crate::console::session::Session;
+use crate::http::Told;
+
+/// Rows of a page.
+const ROWS: &str = "50";
+/// States that can be asked for, as the API names them, with the words for people.
+const STATES: [(&str, &str); 9] = [
+    ("", "Any state"),
+    ("auto_disabled", "Failed, disabled"),
+    ("failing", "Failing, retrying"),
+    ("waiting", "Waiting"),
+    ("delivering", "Delivering"),
+    ("idle", "Up to date"),
+    ("paused", "Paused"),
+    ("disabled", "Disabled"),
+    ("account_disabled", "Account disabled"),
+];
+
+/// `accounts/{A}/hooks`
+pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
+    let named = account_of(session, account).await?;
+    let below = session.query("below") == "true" && session.is_admin;
+    let told = rows(session, account, below).await?;
+    let path = format!("/console/accounts/{account}/hooks");
+    Ok(View {
+        title: "Hooks".into(),
+        here: "hooks",
+        account: Some(named),
+        trail: Vec::new(),
+        live_ms: Some(2000),
+        body: html! {
+            (tools(session, account, &path, below))
+            div #hooks { (list(session, &told, below)) }
+            (parts::pager(&path, &parameters(session), &told, session.query("start_key").is_empty()))
+        },
+    })
+}
+
+/// The parameters that the page goes on with.
+fn parameters<'a>(session: &'a Session<'_>) -> [(&'a str, &'a str); 4] {
+    ["q", "state", "below", "sort"].map(|name| (name, session.query(name)))
+}
+
+async fn rows(session: &Session<'_>, account: &str, below: bool) -> Result<Told, Problem> {
+    let path: &[&str] = if below {
+        &["v2", "accounts", account, "descendants", "webhooks", "status"]
+    } else {
+        &["v2", "accounts", account, "webhooks", "status"]
+    };
+    let asked = [
+        ("page_size", ROWS),
+        ("search", session.query("q")),
+        ("state", session.query("state")),
+        ("sort", session.query("sort")),
+        ("start_key", session.query("start_key")),
+    ];
+    let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    session.get(path, &asked).await
+}
+
+fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Markup {
+    html! {
+        div.tools {
+            form.search method="get" action=(path) role="search" {
+                input type="search" name="q" value=(session.query("q")) placeholder="Name, address, id, event"
+                    aria-label="Search hooks by name, address, id or event" data-search;
+                select name="state" aria-label="State" {
+                    @for (value, label) in STATES {
+                        option value=(value) selected[value == session.query("state")] { (label) }
+                    }
+                }
+                @if session.is_admin {
+                    label.check { input type="checkbox" name="below" value="true" checked[below]; "and of accounts below" }
+                }
+                button { "Search" }
+            }
+            @if session.is_admin {
+                a.button.main href={ "/console/accounts/" (account) "/hooks/new" } { "New hook" }
+            }
+        }
+    }
+}
+
+/// A table of hooks.
+pub(super) fn list(session: &Session<'_>, told: &Told, with_account: bool) -> Markup {
+    if told.rows().is_empty() {
+        let is_search = ["q", "state", "start_key"].iter().any(|name| !session.query(name).is_empty());
+        return if is_search {
+            parts::empty("No hook fits.", &html! { a href=(session.visit.path) { "Show all hooks" } })
+        } else {
+            parts::empty(
+                "This account has no hook yet. A hook sends every event of a kind to an address of yours.",
+                &html! { @if session.is_admin { a.button.main href={ (session.visit.path) "/new" } { "Make the first hook" } } },
+            )
+        };
+    }
+    html! {
+        div.scroll {
+            table.rows {
+                thead { tr {
+                    th { "State" } th { "Hook" }
+                    @if with_account { th { "Account" } }
+                    th { "Event" } th.num { "Waiting" } th.num { "Oldest" } th { "Last answer" } th.num { "Per min" } th.wide { "Address" }
+                } }
+                tbody { @for row in told.rows() { (line(row, with_account, session.now_us())) } }
+            }
+        }
+    }
+}
+
+fn line(row: &Value, with_account: bool, now_us: u64) -> Markup {
+    let account = text(row, "account_id");
+    let name = text(row, "name");
+    let waiting = number(row, "waiting").unwrap_or(0);
+    let last = row.get("last_attempt").filter(|last| !last.is_null());
+    html! {
+        tr data-row {
+            td { (parts::state(text(row, "state"))) }
+            td.name { a href={ "/console/accounts/" (account) "/hooks/" (text(row, "id")) } data-go {
+                (if name.is_empty() { text(row, "id") } else { name })
+            } }
+            @if with_account { td { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
+            td { code { (text(row, "hook")) } }
+            td.num { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
+            td.num { @match number(row, "oldest_waiting_age_ms") { Some(age) => (span(age / 1000)), None => span.dim { "–" } } }
+            td { @match last {
+                Some(last) => { (answer(last)) " " span.dim { (moment(number(last, "at"), now_us)) } }
+                None => span.dim { "–" }
+            } }
+            td.num { (count(number(row, "rate_per_min").unwrap_or(0))) }
+            td.wide { code.cut title=(text(row, "uri")) { (text(row, "uri")) } }
+        }
+    }
+}
+
+/// What the last attempt of a hook met, as the list of hooks tells it.
+fn answer(last: &Value) -> Markup {
+    let said = match number(last, "status") {
+        Some(status) => status.to_string(),
+        None => outcome(last),
+    };
+    let class = if flag(last, "delivered") { "good" } else { "bad" };
+    html! { span.answer.(class) { @if class == "bad" { span aria-hidden="true" { "✕ " } } (said) } }
+}

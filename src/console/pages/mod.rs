@@ -1,0 +1,45 @@
+//! The pages, one file each, and what their forms send.
+
+pub(super) mod hook;
+pub(super) mod hook_actions;
+mod hook_tabs;
+pub(super) mod hooks;
+pub(super) mod overview;
+
+use serde_json::json;
+use warp::http::Method;
+
+use super::reply::{Outcome, Problem};
+use super::session::Session;
+use crate::http::Visit;
+
+/// What a form sent.
+#[derive(Debug)]
+pub(super) struct Sent(Vec<(String, String)>);
+
+impl Sent {
+    /// The fields of a form, in their order.
+    pub(super) fn of(visit: &Visit) -> Self {
+        Self(url::form_urlencoded::parse(&visit.body).into_owned().collect())
+    }
+
+    /// A field's text; empty when it was not sent.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+}
+
+/// Ends the session: its token is good no more.
+pub(super) async fn log_out(session: &Session<'_>) -> Result<Outcome, Problem> {
+    session.send(Method::DELETE, &["v2", "token_auth"], json!({})).await?;
+    Ok(Outcome::See("/console/login".into()))
+}
+
+/// The account that a page is about, with its name, for the navigation.
+pub(super) async fn account_of(session: &Session<'_>, account: &str) -> Result<(String, String), Problem> {
+    if account == session.account {
+        return Ok((account.to_owned(), session.account_name.clone()));
+    }
+    let told = session.get(&["v2", "accounts", account], &[]).await?;
+    Ok((account.to_owned(), super::json::text(told.data(), "name").to_owned()))
+}

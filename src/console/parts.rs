@@ -1,0 +1,104 @@
+//! Small pieces that many pages have: badges, tokens of forms, pages of lists, what is wrong, what was done.
+
+use maud::{Markup, html};
+
+use super::session::Session;
+use crate::http::Told;
+
+/// The hidden field that lets a form be sent once.
+pub(super) fn token(session: &Session<'_>) -> Markup {
+    html! { input type="hidden" name="form" value=(session.form); }
+}
+
+/// A button that does one thing.
+pub(super) fn button(session: &Session<'_>, path: &str, text: &str, class: &str) -> Markup {
+    html! {
+        form.inline method="post" action=(path) {
+            (token(session))
+            button class=(class) { (text) }
+        }
+    }
+}
+
+/// A queue's state, as a sign and a word.
+pub(super) fn state(state: &str) -> Markup {
+    let (class, sign, word) = match state {
+        "idle" => ("ok", "●", "up to date"),
+        "active" | "delivering" => ("ok", "▶", "delivering"),
+        "waiting" => ("warn", "…", "waiting"),
+        "retrying" => ("warn", "↻", "retrying"),
+        "failing" => ("warn", "↻", "failing, retrying"),
+        "auto_disabled" => ("bad", "✕", "failed, disabled"),
+        "disabled" => ("off", "○", "disabled"),
+        "account_disabled" => ("off", "○", "account disabled"),
+        "paused" => ("off", "‖", "paused"),
+        other => ("off", "?", other),
+    };
+    html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
+}
+
+/// How an attempt ended, as a sign and a word.
+pub(super) fn result(result: &str) -> Markup {
+    if result == "success" {
+        html! { span.badge.ok { span aria-hidden="true" { "●" } " delivered" } }
+    } else {
+        html! { span.badge.bad { span aria-hidden="true" { "✕" } " failed" } }
+    }
+}
+
+/// Where a list goes on. `query` has the other parameters of the page.
+pub(super) fn pager(path: &str, query: &[(&str, &str)], told: &Told, is_first: bool) -> Markup {
+    let with = |more: Option<(&str, &str)>| {
+        let kept = query.iter().filter(|(name, value)| !value.is_empty() && *name != "start_key");
+        let text = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(kept)
+            .extend_pairs(more)
+            .finish();
+        if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") }
+    };
+    html! {
+        @if !is_first || told.next().is_some() {
+            nav.pager aria-label="Pages of this list" {
+                @if !is_first { a href=(with(None)) { "« First page" } }
+                @if let Some(next) = told.next() {
+                    a rel="next" href=(with(Some(("start_key", next)))) { "Next page ›" }
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with which field.
+pub(super) fn faults(fields: &[(String, String)]) -> Markup {
+    html! {
+        @if !fields.is_empty() {
+            ul.faults { @for (field, text) in fields { li { code { (field) } ": " (text) } } }
+        }
+    }
+}
+
+/// What was just done, by the word that the address has for it.
+pub(super) fn notice(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "enabled" => "Enabled. One delivery is tried first; when it succeeds, the rest follows.",
+        "disabled" => "Disabled. Nothing is delivered until somebody enables the hook.",
+        "paused" => "Paused. Everything is kept until you resume.",
+        "resumed" => "Resumed. What waited is being delivered.",
+        "deleted" => "Deleted.",
+        "created" => "Created.",
+        "saved" => "Saved. The change holds for every event from now on.",
+        "again" => "The delivery is being made again.",
+        "replay" => "The replay has started.",
+        "cancelled" => "The replay was cancelled.",
+        "probed" => "A probe is on its way.",
+        "bulk" => "Done for the hooks that were listed.",
+        "closed" => "The websocket session was closed.",
+        "released" => "The event was released from quarantine.",
+        _ => return None,
+    })
+}
+
+/// A page that has nothing to show yet, and what to do next.
+pub(super) fn empty(text: &str, next: &Markup) -> Markup {
+    html! { div.empty { p { (text) } (next) } }
+}

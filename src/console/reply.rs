@@ -1,0 +1,235 @@
+//! What a request for a page comes to: a page, another address, or a refusal of the API in words for people.
+
+use maud::Markup;
+use serde_json::Value;
+
+use super::cookies::{self, Theme};
+use super::json;
+use super::layout;
+use super::origin::is_https;
+use super::session::Session;
+use crate::http::{Content, Page, Told, Visit};
+
+/// A page may load only what this program serves, run no script but its module, send forms to this origin alone, and stand
+/// in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What a person gets.
+pub(super) enum Outcome {
+    /// A page.
+    View(View),
+    /// Something was done; the browser goes on there.
+    See(String),
+    /// A page that says why not.
+    Problem(Problem),
+}
+
+/// A page's content, before the frame is put around it.
+pub(super) struct View {
+    /// For the title and the heading.
+    pub(super) title: String,
+    /// Which entry of the navigation it belongs to.
+    pub(super) here: &'static str,
+    /// The account that it is about, with its name where it is known.
+    pub(super) account: Option<(String, String)>,
+    /// What leads to this page: names and addresses.
+    pub(super) trail: Vec<(String, String)>,
+    /// How often it asks for news, in milliseconds.
+    pub(super) live_ms: Option<u32>,
+    pub(super) body: Markup,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) status: u16,
+    pub(super) title: String,
+    /// What happened, and what to do now.
+    pub(super) text: String,
+    /// What is wrong, by field.
+    pub(super) fields: Vec<(String, String)>,
+}
+
+/// A refusal.
+pub(super) type Refusal = Problem;
+
+impl Problem {
+    /// With a sentence that says what to do.
+    pub(super) fn new(status: u16, title: &str, text: &str) -> Self {
+        Self { status, title: title.to_owned(), text: text.to_owned(), fields: Vec::new() }
+    }
+
+    /// A path that names nothing.
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            404,
+            "Nothing here",
+            "This page does not exist, or what it showed was deleted. Go to the overview and look from there.",
+        )
+    }
+
+    /// The answer, unless the API refused.
+    pub(super) fn unless_done(told: Told) -> Result<Told, Self> {
+        if (200..300).contains(&told.status) { Ok(told) } else { Err(Self::of(&told)) }
+    }
+
+    fn of(told: &Told) -> Self {
+        let (title, text) = match told.status {
+            400 => ("Not taken", "Some of what you entered cannot be used."),
+            401 => ("Session ended", "Log in again."),
+            403 => {
+                ("Not allowed", "Your session has no right to do this. Ask an administrator of the account.")
+            }
+            404 => ("Not found", "It does not exist, was deleted, or belongs to another account."),
+            409 => (
+                "Changed meanwhile",
+                "Somebody else changed it at the same moment. Reload the page and try again.",
+            ),
+            410 => ("Damaged", "The record in the log is damaged and cannot be read."),
+            413 => ("Too large", "It is larger than the limit of this installation."),
+            416 => ("Too much at once", "Choose a shorter range of time."),
+            423 => ("Account disabled", "The account is disabled. An account above it can enable it."),
+            429 => ("Too many requests", "Wait a few seconds, then reload."),
+            503 => {
+                ("Not available", "A part of Switchhook is not at work. The overview and the log say which.")
+            }
+            507 => ("No room on disk", "Free disk space, or lower retention.max_bytes."),
+            _ => ("Failed", "The request failed. The program's log says why."),
+        };
+        let mut problem = Self::new(told.status, title, text);
+        problem.fields = fields(told.data());
+        if let Some(message) = told.data().get("message").and_then(Value::as_str)
+            && ![401, 403, 404].contains(&told.status)
+        {
+            problem.text = format!("{text} ({message})");
+        }
+        problem
+    }
+}
+
+/// Errors by field: `{field: {rule: {message}}}`.
+fn fields(data: &Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (field, rules) in data.as_object().into_iter().flatten() {
+        for details in rules.as_object().into_iter().flat_map(|rules| rules.values()) {
+            let message = json::text(details, "message");
+            if !message.is_empty() {
+                found.push((field.clone(), message.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// The outcome as it goes to the client.
+pub(super) fn finish(outcome: Outcome, visit: &Visit, session: Option<&Session<'_>>) -> Page {
+    let theme = cookies::theme(&visit.headers);
+    let (status, markup) = match outcome {
+        Outcome::See(path) => return see(&path, 303),
+        Outcome::View(view) => (200, layout::page(view, session, theme)),
+        Outcome::Problem(problem) => {
+            (problem.status, layout::page(layout::problem(&problem), session, theme))
+        }
+    };
+    let mut page = html(status, markup);
+    page.caller = session.map(|session| session.caller.clone());
+    page
+}
+
+/// A page of HTML.
+pub(super) fn html(status: u16, markup: Markup) -> Page {
+    let headers = [
+        ("content-type", "text/html; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        // Without a referrer, browsers would hide the origin of forms too.
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ];
+    let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
+    Page { status, headers, content: Content::Made(markup.into_string()), caller: None }
+}
+
+/// A short answer as plain text.
+pub(super) fn plain(status: u16, text: &'static str) -> Page {
+    let headers = [
+        ("content-type", "text/plain; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+    ];
+    let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
+    Page { status, headers, content: Content::Fixed(text), caller: None }
+}
+
+/// Sends the browser to another address of this origin.
+pub(super) fn see(path: &str, status: u16) -> Page {
+    let headers = vec![
+        ("location", path.to_owned()),
+        ("cache-control", "no-store".to_owned()),
+        ("vary", "accept".to_owned()),
+    ];
+    Page { status, headers, content: Content::Fixed(""), caller: None }
+}
+
+/// `POST theme`: remembers the theme and goes back.
+pub(super) fn theme(visit: &Visit) -> Page {
+    let fields: Vec<(String, String)> = url::form_urlencoded::parse(&visit.body).into_owned().collect();
+    let field = |name: &str| fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+    let cookie = cookies::set_theme(Theme::named(field("theme")), is_https(&visit.headers));
+    let mut page = see(own_path(field("back")), 303);
+    page.headers.push(("set-cookie", cookie));
+    page
+}
+
+/// A path of the console that a form or an address names, or else its first page.
+pub(super) fn own_path(text: &str) -> &str {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if text.starts_with("/console/") && is_plain && !text.contains("//") { text } else { "/console/" }
+}
+
+impl Page {
+    /// The same, with the session's cookie set to another token.
+    pub(super) fn with_session(mut self, token: Option<&str>, visit: &Visit) -> Self {
+        if let Some(token) = token {
+            self.headers.push(("set-cookie", cookies::set_session(token, is_https(&visit.headers))));
+        }
+        self
+    }
+
+    /// The same, with the session's cookie removed.
+    pub(super) fn without_session(mut self, visit: &Visit) -> Self {
+        self.headers.push(("set-cookie", cookies::end_session(is_https(&visit.headers))));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_console_are_gone_back_to() {
+        for (given, path) in [
+            ("/console/accounts/a/hooks?q=x", "/console/accounts/a/hooks?q=x"),
+            ("https://evil.example/console/", "/console/"),
+            ("//evil.example/console/", "/console/"),
+            ("/console/\\evil", "/console/"),
+            ("/console//evil.example", "/console/"),
+            ("/console/x\r\nset-cookie: y", "/console/"),
+            ("/v2/accounts", "/console/"),
+        ] {
+            assert_eq!(own_path(given), path, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_fields() {
+        let envelope = json!({"data": {"uri": {"required": {"message": "Field is required but missing"}}}});
+        let refusal = Problem::unless_done(Told { status: 400, envelope }).unwrap_err();
+        assert_eq!(refusal.fields, [("uri".to_owned(), "Field is required but missing".to_owned())]);
+    }
+}

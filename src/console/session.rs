@@ -1,0 +1,100 @@
+//! Somebody who is logged in, and how a page asks the API for them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use warp::http::Method;
+
+use super::cookies;
+use super::forms::{FormError, Forms};
+use super::reply::Refusal;
+use super::{Console, json};
+use crate::auth::{Caller, Role};
+use crate::http::{Api, Ask, Told, Visit};
+
+/// A request of somebody who is logged in.
+pub(super) struct Session<'a> {
+    api: &'a Api,
+    forms: &'a Forms,
+    pub(super) visit: &'a Visit,
+    pub(super) caller: Caller,
+    /// The account of the session.
+    pub(super) account: String,
+    /// That account's name.
+    pub(super) account_name: String,
+    /// Whether that is the operator's account.
+    pub(super) is_master: bool,
+    /// Whether they may change what the account has.
+    pub(super) is_admin: bool,
+    /// The token of the forms on this page.
+    pub(super) form: String,
+    is_charged: AtomicBool,
+}
+
+/// The session of a request; `None` when there is none, or its rights have ended.
+pub(super) async fn of<'a>(console: &'a Console, api: &'a Api, visit: &'a Visit) -> Option<Session<'a>> {
+    let token = cookies::session(&visit.headers)?;
+    let caller = api.holder(token).await.ok()?;
+    let form = console.forms.issue(caller.standing().identity(), api.now_us(), rand::random());
+    let mut session = Session {
+        api,
+        forms: &console.forms,
+        visit,
+        account: caller.account.to_string(),
+        account_name: String::new(),
+        is_master: false,
+        is_admin: caller.role == Role::Admin,
+        form,
+        is_charged: AtomicBool::new(false),
+        caller,
+    };
+    // A limit that is used up is told by the page itself.
+    let me = session.ask(Method::GET, &["v2", "token_auth"], &[], None).await;
+    json::text(me.data(), "account_name").clone_into(&mut session.account_name);
+    session.is_master = json::flag(me.data(), "is_master_account");
+    Some(session)
+}
+
+impl Session<'_> {
+    async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)], data: Option<Value>) -> Told {
+        let is_part = self.is_charged.swap(true, Ordering::Relaxed);
+        let token = Some(self.caller.token.as_str());
+        let told =
+            self.api.ask(Ask { method, path, query, data, token, remote: self.visit.remote, is_part }).await;
+        if told.status == 429 && !is_part {
+            self.is_charged.store(false, Ordering::Relaxed);
+        }
+        told
+    }
+
+    /// Reads something.
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Told, Refusal> {
+        Refusal::unless_done(self.ask(Method::GET, path, query, None).await)
+    }
+
+    /// Changes something.
+    pub(super) async fn send(&self, method: Method, path: &[&str], data: Value) -> Result<Told, Refusal> {
+        Refusal::unless_done(self.ask(method, path, &[], Some(data)).await)
+    }
+
+    /// Takes the token of the form that was sent.
+    pub(super) fn take_form(&self, token: &str) -> Result<(), FormError> {
+        self.forms.take(self.caller.standing().identity(), token, self.api.now_us())
+    }
+
+    /// The session's token with more time, when it is time for that.
+    pub(super) fn renewed(&self, most_s: u64) -> Option<String> {
+        self.api.prolonged(&self.caller, most_s)
+    }
+
+    /// Microseconds since 1970.
+    pub(super) fn now_us(&self) -> u64 {
+        self.api.now_us()
+    }
+
+    /// A parameter of the query string.
+    pub(super) fn query(&self, name: &str) -> &str {
+        let found = self.visit.query.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+}
