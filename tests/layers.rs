@@ -70,7 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // Pages for people. Asks the API alone, with the token of who looks.
-    ("console", &["model", "auth", "http"]),
+    ("console", &["model", "kazoo", "auth", "http"]),
 ];
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.

@@ -142,7 +142,7 @@ impl Auth {
         let claims = self.claims(&caller.token).ok()?;
         let (now_s, ttl_s) = (self.now_s(), self.options.token_ttl_s);
         let end_s = now_s.saturating_add(ttl_s).min(claims.iat.saturating_add(most_s));
-        if end_s.saturating_sub(claims.exp) <= ttl_s / 2 {
+        if end_s.saturating_sub(claims.exp) < (ttl_s / 2).max(1) {
             return None;
         }
         let key = EncodingKey::from_secret(&self.state.settings().token_secret);

@@ -82,3 +82,32 @@ pub(super) fn latency(attempts: &[Value]) -> Markup {
     let label = format!("median {}, longest {}", duration(middle), duration(longest));
     html! { (sparkline(&times, &format!("Time per attempt: {label}"), "time")) p.dim { (label) } }
 }
+
+/// Lengths of time one after another, as bars on one scale with their numbers beside them.
+pub(super) fn phases(known: &[(&str, u64)]) -> Markup {
+    let total: u64 = known.iter().map(|(_, ms)| *ms).sum::<u64>().max(1);
+    let mut from = 0;
+    let bars: Vec<(&str, u64, u64)> = known
+        .iter()
+        .map(|(label, ms)| {
+            let start = from;
+            from += ms;
+            (*label, start, *ms)
+        })
+        .collect();
+    html! {
+        table.phases {
+            tbody { @for (label, start, ms) in bars {
+                tr {
+                    th scope="row" { (label) }
+                    td.num { (duration(ms)) }
+                    td.bar aria-hidden="true" {
+                        svg viewBox="0 0 1000 10" preserveAspectRatio="none" {
+                            rect x=(start * 1000 / total) y="0" width=((ms * 1000 / total).max(3)) height="10" {}
+                        }
+                    }
+                }
+            } }
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod log_in;
 mod origin;
 mod pages;
 mod parts;
+mod range;
 mod reply;
 mod route;
 mod sentence;

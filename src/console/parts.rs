@@ -93,7 +93,8 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
         "probed" => "A probe is on its way.",
         "bulk" => "Done for the hooks that were listed.",
         "closed" => "The websocket session was closed.",
-        "released" => "The event was released from quarantine.",
+        "retained" => "Retention was applied.",
+        "released" => "The event was handed in again.",
         _ => return None,
     })
 }
@@ -101,4 +102,25 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
 /// A page that has nothing to show yet, and what to do next.
 pub(super) fn empty(text: &str, next: &Markup) -> Markup {
     html! { div.empty { p { (text) } (next) } }
+}
+
+/// Whether something is enabled, as a sign and a word.
+pub(super) fn switched(enabled: bool) -> Markup {
+    if enabled {
+        html! { span.badge.ok { span aria-hidden="true" { "●" } " enabled" } }
+    } else {
+        html! { span.badge.off { span aria-hidden="true" { "○" } " disabled" } }
+    }
+}
+
+/// A field for a line of text.
+pub(super) fn input(name: &str, label: &str, value: &str, hint: &str) -> Markup {
+    let id = format!("{name}-hint");
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            input #(name) name=(name) value=(value) autocomplete="off" aria-describedby=[(!hint.is_empty()).then_some(&id)];
+            @if !hint.is_empty() { p.hint id=(id) { (hint) } }
+        }
+    }
 }

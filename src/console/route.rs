@@ -3,6 +3,7 @@
 use warp::http::Method;
 
 use super::log_in;
+use super::pages::quarantine::Of;
 use super::pages::{self, Sent};
 use super::reply::{Outcome, Problem, View};
 use super::session::Session;
@@ -19,7 +20,7 @@ pub(super) async fn answer(session: &Session<'_>, rest: &[&str]) -> Outcome {
         }
         return Box::pin(act(session, rest, &sent)).await.unwrap_or_else(Outcome::Problem);
     }
-    if let Some(path) = elsewhere(rest) {
+    if let Some(path) = elsewhere(session, rest) {
         return Outcome::See(path);
     }
     match Box::pin(show(session, rest)).await {
@@ -28,8 +29,14 @@ pub(super) async fn answer(session: &Session<'_>, rest: &[&str]) -> Outcome {
     }
 }
 
-fn elsewhere(rest: &[&str]) -> Option<String> {
+fn elsewhere(session: &Session<'_>, rest: &[&str]) -> Option<String> {
     match rest {
+        // An id that was typed in.
+        ["accounts", account, "events", "find"] => {
+            let id: String =
+                url::form_urlencoded::byte_serialize(session.query("id").trim().as_bytes()).collect();
+            Some(format!("/console/accounts/{account}/events/{id}"))
+        }
         ["accounts", account] => Some(format!("/console/accounts/{account}/hooks")),
         _ => None,
     }
@@ -38,7 +45,13 @@ fn elsewhere(rest: &[&str]) -> Option<String> {
 async fn show(session: &Session<'_>, rest: &[&str]) -> Shown {
     match rest {
         [] => pages::overview::show(session).await,
-        ["accounts", account, below @ ..] => of_account(session, account, below).await,
+        ["accounts", account, below @ ..] => Box::pin(of_account(session, account, below)).await,
+        ["admin", "hooks"] => pages::installation::all_hooks(session).await,
+        ["admin", "log"] => pages::installation::logs(session).await,
+        ["admin", "config"] => pages::installation::configuration(session).await,
+        ["admin", "audit"] => pages::audit::of_all(session).await,
+        ["admin", "quarantine"] => pages::quarantine::show(session, Of::All).await,
+        ["admin", "quarantine", id] => pages::quarantine::one(session, Of::All, id).await,
         _ => Err(Problem::not_found()),
     }
 }
@@ -46,7 +59,24 @@ async fn show(session: &Session<'_>, rest: &[&str]) -> Shown {
 async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Shown {
     match below {
         ["hooks"] => pages::hooks::show(session, account).await,
+        ["hooks", "new"] => pages::hook_edit::new(session, account).await,
+        ["hooks", hook, "edit"] => pages::hook_edit::edit(session, account, hook).await,
+        ["hooks", hook, "replay"] => pages::replay::show(session, account, hook).await,
+        ["hooks", hook, "attempts", delivery] => pages::attempt::show(session, account, hook, delivery).await,
         ["hooks", hook] => pages::hook::show(session, account, hook).await,
+        ["events"] => pages::events::show(session, account).await,
+        ["events", "tail"] => pages::events::tail(session, account).await,
+        ["events", id] => pages::event::show(session, account, id).await,
+        ["call"] => pages::events::timeline(session, account).await,
+        ["below"] => pages::accounts::show(session, account).await,
+        ["account"] => pages::accounts::one(session, account).await,
+        ["users"] => pages::users::show(session, account).await,
+        ["users", user] => pages::users::one(session, account, user).await,
+        ["keys"] => pages::keys::show(session, account).await,
+        ["sessions"] => pages::sockets::show(session, account).await,
+        ["audit"] => pages::audit::of_account(session, account).await,
+        ["quarantine"] => pages::quarantine::show(session, Of::Account(account)).await,
+        ["quarantine", id] => pages::quarantine::one(session, Of::Account(account), id).await,
         _ => Err(Problem::not_found()),
     }
 }
@@ -54,9 +84,43 @@ async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Sho
 async fn act(session: &Session<'_>, rest: &[&str], sent: &Sent) -> Done {
     match rest {
         ["logout"] => pages::log_out(session).await,
-        ["accounts", account, "hooks", hook, action] => {
-            pages::hook_actions::act(session, account, hook, action, sent).await
+        ["admin", "log", "retention"] => pages::installation::retain(session).await,
+        ["admin", "quarantine", id, "release"] => pages::quarantine::release(session, Of::All, id).await,
+        ["accounts", account, "hooks", below @ ..] => {
+            Box::pin(act_on_hook(session, account, below, sent)).await
         }
+        ["accounts", account, below @ ..] => Box::pin(act_on_account(session, account, below, sent)).await,
+        _ => Err(Problem::not_found()),
+    }
+}
+
+async fn act_on_hook(session: &Session<'_>, account: &str, below: &[&str], sent: &Sent) -> Done {
+    match below {
+        ["new"] => pages::hook_edit::save(session, account, None, sent).await,
+        [hook, "edit"] => pages::hook_edit::save(session, account, Some(hook), sent).await,
+        [hook, "test"] => pages::hook_edit::test(session, account, hook).await,
+        [hook, "replay"] => pages::replay::send(session, account, hook, sent).await,
+        [hook, "replays", replay, action] => {
+            pages::replay::act(session, account, (hook, replay, action)).await
+        }
+        [hook, "attempts", delivery, "again"] => {
+            pages::hook_actions::again(session, account, hook, delivery).await
+        }
+        [hook, action] => pages::hook_actions::act(session, account, hook, action, sent).await,
+        _ => Err(Problem::not_found()),
+    }
+}
+
+async fn act_on_account(session: &Session<'_>, account: &str, below: &[&str], sent: &Sent) -> Done {
+    match below {
+        ["below"] => pages::accounts::create(session, account, sent).await,
+        ["account", action] => pages::accounts::act(session, account, action, sent).await,
+        ["users"] => pages::users::create(session, account, sent).await,
+        ["users", user, action] => pages::users::act(session, account, (user, action), sent).await,
+        ["keys"] => pages::keys::create(session, account, sent).await,
+        ["keys", key, action] => pages::keys::act(session, account, (key, action)).await,
+        ["sessions", id, "close"] => pages::sockets::close(session, account, id).await,
+        ["quarantine", id, "release"] => pages::quarantine::release(session, Of::Account(account), id).await,
         _ => Err(Problem::not_found()),
     }
 }

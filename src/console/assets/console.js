@@ -49,6 +49,26 @@ function morph(old, now) {
   before.slice(after.length).forEach((node) => node.remove());
 }
 
+// The newest events on top. When more came than one page holds, the pages behind it are fetched too, so none is missing.
+const MOST_ROWS = 1000;
+
+async function follow(table, page) {
+  const known = new Set([...table.children].map((row) => row.dataset.key));
+  const fresh = [];
+  for (let pages = 0; pages < 40; pages += 1) {
+    const rows = [...page.querySelectorAll('[data-tail] [data-key]')];
+    const unknown = rows.filter((row) => !known.has(row.dataset.key));
+    fresh.push(...unknown);
+    const next = page.querySelector('a[rel=next]');
+    if (unknown.length < rows.length || !next || known.size === 0) break;
+    const answer = await fetch(new URL(next.getAttribute('href'), location.href), { headers: { 'x-console-live': '1' } });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  }
+  table.prepend(...fresh.map((row) => document.importNode(row, true)));
+  while (table.children.length > MOST_ROWS) table.lastElementChild.remove();
+}
+
 // A page that says how often it changes is asked for again, and what differs is put in its place.
 const every = Number(document.body.dataset.live || 0);
 let paused = false;
@@ -58,6 +78,8 @@ async function refresh() {
   if (answer.status === 401) return location.reload();
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const table = document.querySelector('[data-tail]');
+  if (table) await follow(table, page);
   for (const part of page.querySelectorAll('#main [id]')) {
     const old = document.getElementById(part.id);
     if (old && !part.parentElement.closest('#main [id]')) morph(old, part);

@@ -46,3 +46,15 @@ pub(in crate::console) async fn act(
         _ => Err(Problem::not_found()),
     }
 }
+
+/// `POST accounts/{A}/hooks/{H}/attempts/{D}/again`: the delivery once more, with the same id.
+pub(in crate::console) async fn again(
+    session: &Session<'_>,
+    account: &str,
+    hook: &str,
+    delivery: &str,
+) -> Result<Outcome, Problem> {
+    let path = ["v2", "accounts", account, "webhooks", hook, "attempts", delivery];
+    session.send(Method::POST, &path, json!({})).await?;
+    Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{hook}?done=again")))
+}

@@ -52,7 +52,7 @@ pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem>
     match tab {
         Tab::Attempts => attempts(shown).await,
         Tab::Dead => dead(shown).await,
-        Tab::Replays => replays(shown).await,
+        Tab::Replays => super::replay::list(shown).await,
         Tab::Settings => Ok(settings(shown)),
     }
 }
@@ -115,28 +115,6 @@ async fn dead(shown: &Shown<'_>) -> Result<Markup, Problem> {
             (table(shown, told.rows()))
             (parts::pager(&shown.path(""), &[("tab", "dead")], &told, start.is_empty()))
         }
-    })
-}
-
-async fn replays(shown: &Shown<'_>) -> Result<Markup, Problem> {
-    let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "replay"];
-    let told = shown.session.get(&path, &[("page_size", "25")]).await?;
-    if told.rows().is_empty() {
-        return Ok(parts::empty("No replay runs or ended lately.", &html! {}));
-    }
-    Ok(html! {
-        section #replays { div.scroll { table.rows {
-            thead { tr { th { "State" } th { "Started" } th { "Which" } th.num { "Delivered" } th.num { "Dead" } } }
-            tbody { @for row in told.rows() {
-                tr {
-                    td { (text(row, "state")) }
-                    td { (moment(number(row, "started"), shown.now_us())) }
-                    td { (text(row, "only")) }
-                    td.num { (number(row, "delivered").unwrap_or(0)) " of " (number(row, "matched").unwrap_or(0)) }
-                    td.num { (number(row, "dead").unwrap_or(0)) }
-                }
-            } }
-        } } }
     })
 }
 

@@ -29,10 +29,18 @@ const STATES: [(&str, &str); 9] = [
 
 /// `accounts/{A}/hooks`
 pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
-    let named = account_of(session, account).await?;
     let below = session.query("below") == "true" && session.is_admin;
+    page(session, account, &format!("/console/accounts/{account}/hooks"), below).await
+}
+
+/// The hooks of an account and all accounts below it, under an address of their own.
+pub(super) async fn of_tree(session: &Session<'_>, account: &str, path: &str) -> Result<View, Problem> {
+    page(session, account, path, true).await
+}
+
+async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> Result<View, Problem> {
+    let named = account_of(session, account).await?;
     let told = rows(session, account, below).await?;
-    let path = format!("/console/accounts/{account}/hooks");
     Ok(View {
         title: "Hooks".into(),
         here: "hooks",
@@ -40,9 +48,9 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
         trail: Vec::new(),
         live_ms: Some(2000),
         body: html! {
-            (tools(session, account, &path, below))
+            (tools(session, account, path, below))
             div #hooks { (list(session, &told, below)) }
-            (parts::pager(&path, &parameters(session), &told, session.query("start_key").is_empty()))
+            (parts::pager(path, &parameters(session), &told, session.query("start_key").is_empty()))
         },
     })
 }
@@ -80,7 +88,7 @@ fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Marku
                         option value=(value) selected[value == session.query("state")] { (label) }
                     }
                 }
-                @if session.is_admin {
+                @if session.is_admin && path.ends_with("/hooks") && path.contains("/accounts/") {
                     label.check { input type="checkbox" name="below" value="true" checked[below]; "and of accounts below" }
                 }
                 button { "Search" }

@@ -1,10 +1,23 @@
 //! The pages, one file each, and what their forms send.
 
+pub(super) mod accounts;
+pub(super) mod attempt;
+pub(super) mod audit;
+pub(super) mod event;
+pub(super) mod events;
 pub(super) mod hook;
 pub(super) mod hook_actions;
+pub(super) mod hook_edit;
+mod hook_form;
 mod hook_tabs;
 pub(super) mod hooks;
+pub(super) mod installation;
+pub(super) mod keys;
 pub(super) mod overview;
+pub(super) mod quarantine;
+pub(super) mod replay;
+pub(super) mod sockets;
+pub(super) mod users;
 
 use serde_json::json;
 use warp::http::Method;
@@ -21,6 +34,17 @@ impl Sent {
     /// The fields of a form, in their order.
     pub(super) fn of(visit: &Visit) -> Self {
         Self(url::form_urlencoded::parse(&visit.body).into_owned().collect())
+    }
+
+    /// Nothing was sent yet.
+    pub(super) fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The fields of a form's text.
+    #[cfg(test)]
+    pub(super) fn of_text(text: &str) -> Self {
+        Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     /// A field's text; empty when it was not sent.

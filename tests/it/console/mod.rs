@@ -1,3 +1,6 @@
 //! The console, and the calls of the API that it stands on.
 
+mod browser;
+mod pages;
+mod session;
 mod status;

@@ -1,0 +1,180 @@
+//! One attempt: the request and the answer as they went over the wire, where the time went, and the way to make it again.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::account_of;
+use crate::console::charts::{self, outcome};
+use crate::console::format::{duration, moment};
+use crate::console::json::{number, text};
+use crate::console::parts;
+use crate::console::reply::{Problem, View};
+use crate::console::session::Session;
+
+/// `accounts/{A}/hooks/{H}/attempts/{D}?attempt=N`
+pub(in crate::console) async fn show(
+    session: &Session<'_>,
+    account: &str,
+    hook: &str,
+    delivery: &str,
+) -> Result<View, Problem> {
+    let named = account_of(session, account).await?;
+    let of_hook = ["v2", "accounts", account, "webhooks", hook];
+    let told = session.get(&[&of_hook[..], &["attempts", delivery]].concat(), &[]).await?;
+    let wanted = session.query("attempt").parse::<u64>().ok();
+    let by_number = told.rows().iter().find(|row| wanted.is_some() && number(row, "attempt") == wanted);
+    let attempt = by_number.or(told.rows().first()).ok_or_else(Problem::not_found)?.clone();
+    let name = session
+        .get(&of_hook, &[])
+        .await
+        .map_or_else(|_| hook.to_owned(), |told| text(told.data(), "name").to_owned());
+    let path = format!("/console/accounts/{account}/hooks/{hook}");
+    Ok(View {
+        title: format!("Attempt {}", number(&attempt, "attempt").unwrap_or(1)),
+        here: "hooks",
+        account: Some(named),
+        trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks")), (name, path.clone())],
+        live_ms: None,
+        body: html! {
+            (summary(session, account, &path, &attempt))
+            (others(&path, delivery, told.rows(), &attempt))
+            (phases(&attempt))
+            div.two {
+                (message("Request", &request_line(&attempt), &attempt, "req_headers", "req_body"))
+                (message("Answer", &outcome(&attempt), &attempt, "resp_headers", "resp_body"))
+            }
+            (as_curl(session, account, hook, delivery, &attempt).await)
+        },
+    })
+}
+
+fn summary(session: &Session<'_>, account: &str, path: &str, attempt: &Value) -> Markup {
+    let event = text(attempt, "event_id");
+    html! {
+        section.card {
+            p.sentence {
+                (parts::result(text(attempt, "result"))) " " strong { (outcome(attempt)) } " after "
+                (duration(number(attempt, "duration_ms").unwrap_or(0))) ", "
+                (moment(number(attempt, "timestamp"), session.now_us())) "."
+            }
+            dl.fields {
+                dt { "Event" } dd {
+                    code { (text(attempt, "event_name")) } " "
+                    @if session.is_admin { a href={ "/console/accounts/" (account) "/events/" (event) } { code { (event) } } }
+                    @else { code { (event) } }
+                }
+                @if !text(attempt, "subject").is_empty() { dt { "Subject" } dd { code { (text(attempt, "subject")) } } }
+                dt { "Delivery" } dd { code { (text(attempt, "delivery_id")) } }
+                @if !text(attempt, "hook_revision").is_empty() {
+                    dt { "Hook's revision" } dd { code { (text(attempt, "hook_revision")) } }
+                }
+            }
+            @if session.is_admin {
+                div.actions {
+                    (parts::button(session, &format!("{path}/attempts/{}/again", text(attempt, "delivery_id")), "Send again", "main"))
+                }
+            }
+        }
+    }
+}
+
+fn others(path: &str, delivery: &str, rows: &[Value], shown: &Value) -> Markup {
+    html! {
+        @if rows.len() > 1 {
+            nav.tabs aria-label="Attempts of this delivery" {
+                @for row in rows.iter().rev() {
+                    @let number = number(row, "attempt").unwrap_or(1);
+                    a href={ (path) "/attempts/" (delivery) "?attempt=" (number) } aria-current=[(row == shown).then_some("page")] {
+                        @if text(row, "result") != "success" { span aria-hidden="true" { "✕ " } } @else { span aria-hidden="true" { "● " } }
+                        "Attempt " (number)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The phases of an attempt, as the API names them, with the words for people.
+const PHASES: [(&str, &str); 6] = [
+    ("name_ms", "Look-up of the name"),
+    ("connect_ms", "Connection"),
+    ("tls_ms", "TLS"),
+    ("send_ms", "Request"),
+    ("first_byte_ms", "Wait for the first byte"),
+    ("body_ms", "Rest of the answer"),
+];
+
+fn phases(attempt: &Value) -> Markup {
+    let Some(timings) = attempt.get("timings").filter(|timings| timings.is_object()) else { return html! {} };
+    let known: Vec<(&str, u64)> =
+        PHASES.iter().filter_map(|(key, label)| Some((*label, number(timings, key)?))).collect();
+    html! {
+        section.card {
+            h2 { "Where the time went" }
+            (charts::phases(&known))
+        }
+    }
+}
+
+fn request_line(attempt: &Value) -> String {
+    format!("{} {}", text(attempt, "method").to_uppercase(), text(attempt, "uri"))
+}
+
+/// Request or answer: first line, headers, body.
+pub(super) fn message(title: &str, first: &str, of: &Value, headers: &str, body: &str) -> Markup {
+    let id = title.to_lowercase();
+    let text = readable(text(of, body));
+    html! {
+        section.card.message aria-label=(title) {
+            h2 { (title) }
+            p { code { (first) } }
+            dl.fields.headers {
+                @for (name, value) in of.get(headers).and_then(Value::as_object).into_iter().flatten() {
+                    dt { code { (name) } }
+                    dd { code { (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) } }
+                }
+            }
+            @if text.is_empty() { p.dim { "No body." } } @else {
+                div.copied {
+                    button.quiet data-copy={ (id) "-body" } hidden { "Copy" }
+                    pre tabindex="0" id={ (id) "-body" } { (text) }
+                }
+            }
+        }
+    }
+}
+
+/// JSON with line breaks; any other text as it is.
+pub(super) fn readable(text: &str) -> String {
+    serde_json::from_str::<Value>(text)
+        .ok()
+        .filter(|value| value.is_object() || value.is_array())
+        .map_or_else(|| text.to_owned(), |value| format!("{value:#}"))
+}
+
+async fn as_curl(
+    session: &Session<'_>,
+    account: &str,
+    hook: &str,
+    delivery: &str,
+    attempt: &Value,
+) -> Markup {
+    if !session.is_admin {
+        return html! {};
+    }
+    let number = number(attempt, "attempt").unwrap_or(1).to_string();
+    let path = ["v2", "accounts", account, "webhooks", hook, "attempts", delivery, "curl"];
+    let Ok(told) = session.get(&path, &[("attempt", &number)]).await else { return html! {} };
+    let data = told.data();
+    let command = data.as_str().unwrap_or_else(|| text(data, "command"));
+    html! {
+        section.card {
+            h2 { "As a command" }
+            p.hint { "Sends the same request from your machine. Its signature is made now and good for five minutes." }
+            div.copied {
+                button.quiet data-copy="curl" hidden { "Copy" }
+                pre #curl tabindex="0" { (command) }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Who changed what: of an account, or of all.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::account_of;
+use crate::console::format::moment;
+use crate::console::json::{items, number, text};
+use crate::console::parts;
+use crate::console::range::{self, Range};
+use crate::console::reply::{Problem, View};
+use crate::console::session::Session;
+
+/// `accounts/{A}/audit`
+pub(in crate::console) async fn of_account(session: &Session<'_>, account: &str) -> Result<View, Problem> {
+    let named = account_of(session, account).await?;
+    let path = format!("/console/accounts/{account}/audit");
+    page(session, &["v2", "accounts", account, "audit"], &path, Some(named)).await
+}
+
+/// `admin/audit`
+pub(in crate::console) async fn of_all(session: &Session<'_>) -> Result<View, Problem> {
+    page(session, &["admin", "audit"], "/console/admin/audit", None).await
+}
+
+async fn page(
+    session: &Session<'_>,
+    asked_path: &[&str],
+    path: &str,
+    account: Option<(String, String)>,
+) -> Result<View, Problem> {
+    let range =
+        Range::of(session.query("since"), session.query("from"), session.query("to"), session.now_us());
+    let start = session.query("start_key");
+    let mut asked = vec![
+        ("page_size", "50"),
+        ("created_from", range.from.as_str()),
+        ("created_to", range.to.as_str()),
+        ("start_key", start),
+    ];
+    if account.is_none() {
+        asked.push(("account_id", session.query("account_id").trim()));
+    }
+    asked.retain(|(_, value)| !value.is_empty());
+    let told = session.get(asked_path, &asked).await?;
+    let kept = ["since", "from", "to", "account_id"].map(|name| (name, session.query(name)));
+    Ok(View {
+        title: "Audit".into(),
+        here: if account.is_some() { "audit" } else { "all-audit" },
+        body: html! {
+            form.search.tools method="get" action=(path) {
+                @if account.is_none() {
+                    input.short name="account_id" value=(session.query("account_id")) placeholder="Account id"
+                        aria-label="Account id" data-search;
+                }
+                (range::fields(session, "all"))
+                button { "Show" }
+            }
+            @if told.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
+                div.scroll { table.rows {
+                    thead { tr { th { "When" } th { "By" } th { "What" } th { "Fields" } th { "" } } }
+                    tbody { @for row in told.rows() { (line(row, session.now_us())) } }
+                } }
+            }
+            (parts::pager(path, &kept, &told, start.is_empty()))
+        },
+        account,
+        trail: Vec::new(),
+        live_ms: None,
+    })
+}
+
+fn line(row: &Value, now_us: u64) -> Markup {
+    let after = row.get("after").filter(|after| !after.is_null());
+    let before = row.get("before").filter(|before| !before.is_null());
+    let named = after.or(before);
+    let name = ["name", "username"].iter().find_map(|field| {
+        let name = named.map_or("", |document| text(document, field));
+        (!name.is_empty()).then_some(name)
+    });
+    let changed: Vec<&str> = items(row, "changed").iter().filter_map(Value::as_str).collect();
+    html! {
+        tr data-row {
+            td { (moment(number(row, "timestamp"), now_us)) }
+            td { (by(row.get("by").unwrap_or(&Value::Null))) }
+            td { strong { (text(row, "action")) } " " (text(row, "kind")) " " (name.unwrap_or_default())
+                br; code.dim { (text(row, "id")) } }
+            td { code { (changed.join(", ")) } }
+            td { details {
+                summary { "Before and after" }
+                div.two {
+                    pre tabindex="0" { (before.map_or("nothing".to_owned(), |before| format!("{before:#}"))) }
+                    pre tabindex="0" { (after.map_or("nothing".to_owned(), |after| format!("{after:#}"))) }
+                }
+            } }
+        }
+    }
+}
+
+fn by(by: &Value) -> Markup {
+    let (user, account, remote) = (text(by, "owner_id"), text(by, "account_id"), text(by, "remote"));
+    html! {
+        @if text(by, "kind") == "program" { "Switchhook" } @else {
+            @if user.is_empty() { "API key" } @else { "user " code { (user) } }
+            @if !remote.is_empty() { " from " (remote) }
+            br; code.dim title="Account" { (account) }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Events of an account: searched, one call's events in a line of time, and the newest as they come.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::account_of;
+use crate::console::format::{bytes, moment};
+use crate::console::json::{number, text};
+use crate::console::parts;
+use crate::console::range::{self, Range};
+use crate::console::reply::{Problem, View};
+use crate::console::session::Session;
+use crate::http::Told;
+use crate::kazoo;
+
+/// What the page is asked for by, with the API's names.
+const SEARCHED: [(&str, &str); 4] =
+    [("event", "hook_events"), ("name", "event_names"), ("subject", "subjects"), ("msg", "msg_ids")];
+
+/// `accounts/{A}/events`
+pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
+    let range =
+        Range::of(session.query("since"), session.query("from"), session.query("to"), session.now_us());
+    let mut asked = vec![("page_size", "50"), ("created_from", &range.from), ("created_to", &range.to)];
+    asked.extend(SEARCHED.map(|(ours, theirs)| (theirs, session.query(ours))));
+    asked.push(("start_key", session.query("start_key")));
+    asked.retain(|(_, value)| !value.is_empty());
+    let told = session.get(&["v2", "accounts", account, "events"], &asked).await?;
+    let path = format!("/console/accounts/{account}/events");
+    let kept =
+        ["event", "name", "subject", "msg", "since", "from", "to"].map(|name| (name, session.query(name)));
+    Ok(View {
+        title: "Events".into(),
+        here: "events",
+        account: Some(account_of(session, account).await?),
+        trail: Vec::new(),
+        live_ms: None,
+        body: html! {
+            (tools(session, &path))
+            @if told.rows().is_empty() && told.next().is_none() { (nothing(session, &path)) } @else {
+                (table(account, &told, session.now_us(), false))
+                @if told.next().is_some() && told.rows().len() < 50 {
+                    p.hint { "Only a part of the log was looked at. The next page goes on from there." }
+                }
+            }
+            (parts::pager(&path, &kept, &told, session.query("start_key").is_empty()))
+        },
+    })
+}
+
+fn tools(session: &Session<'_>, path: &str) -> Markup {
+    html! {
+        div.tools {
+            form.search method="get" action=(path) role="search" {
+                input type="search" name="subject" value=(session.query("subject")) placeholder="Call id, fax id, …"
+                    aria-label="Subject: the id of a call, fax, document or message" data-search;
+                select name="event" aria-label="Event" {
+                    option value="" { "Any event" }
+                    @for each in kazoo::hook_ids().into_iter().filter(|id| *id != "all") {
+                        option value=(each) selected[each == session.query("event")] { (each) }
+                    }
+                }
+                input.short name="name" value=(session.query("name")) placeholder="Name, as CHANNEL_DESTROY" aria-label="Event's name";
+                (range::fields(session, "all"))
+                button { "Search" }
+            }
+            form.search.find method="get" action={ (path) "/find" } {
+                input.short name="id" placeholder="Event id" aria-label="Event id";
+                button { "Open" }
+            }
+            a.button href={ (path) "/tail" } { "Live" }
+        }
+    }
+}
+
+fn nothing(session: &Session<'_>, path: &str) -> Markup {
+    if session.visit.query.is_empty() {
+        return parts::empty(
+            "No event of this account is in the log. Events come from the broker, or by PUT …/events.",
+            &html! {},
+        );
+    }
+    parts::empty("No event fits in what the log keeps.", &html! { a href=(path) { "Show all events" } })
+}
+
+fn table(account: &str, told: &Told, now_us: u64, is_tail: bool) -> Markup {
+    html! {
+        div.scroll {
+            table.rows {
+                thead { tr { th { "When" } th { "Event" } th { "Subject" } th { "From" } th.num { "Size" } th { "Id" } } }
+                tbody data-tail[is_tail] { @for row in told.rows() { (line(account, row, now_us)) } }
+            }
+        }
+    }
+}
+
+fn line(account: &str, row: &Value, now_us: u64) -> Markup {
+    let (id, subject) = (text(row, "id"), text(row, "subject"));
+    html! {
+        tr data-row data-key=(id) {
+            td { (moment(number(row, "timestamp"), now_us)) }
+            td.name { a href={ "/console/accounts/" (account) "/events/" (id) } data-go { (name(row)) } }
+            td { @if !subject.is_empty() {
+                a href=(call_path(account, subject)) { code.cut title=(subject) { (subject) } }
+            } }
+            td { (text(row, "source")) }
+            td.num { (bytes(number(row, "bytes").unwrap_or(0))) }
+            td { code { (id) } }
+        }
+    }
+}
+
+fn name(row: &Value) -> &str {
+    let name = text(row, "event_name");
+    if name.is_empty() { text(row, "hook_event") } else { name }
+}
+
+/// The page of a call's events, or of any other subject's.
+pub(super) fn call_path(account: &str, subject: &str) -> String {
+    let subject: String = url::form_urlencoded::byte_serialize(subject.as_bytes()).collect();
+    format!("/console/accounts/{account}/call?subject={subject}")
+}
+
+/// `accounts/{A}/events/tail`
+pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Result<View, Problem> {
+    let mut asked = vec![("page_size", "50")];
+    if !session.query("start_key").is_empty() {
+        asked.push(("start_key", session.query("start_key")));
+    }
+    let told = session.get(&["v2", "accounts", account, "events"], &asked).await?;
+    let path = format!("/console/accounts/{account}/events");
+    Ok(View {
+        title: "Live events".into(),
+        here: "events",
+        account: Some(account_of(session, account).await?),
+        trail: vec![("Events".into(), path.clone())],
+        live_ms: Some(1000),
+        body: html! {
+            div.tools {
+                p.dim { "New events appear on top. None is left out, also when the connection was lost for a while." }
+                button data-pause hidden { "Pause" }
+            }
+            (table(account, &told, session.now_us(), true))
+            (parts::pager(&format!("{path}/tail"), &[], &told, true))
+        },
+    })
+}
+
+/// `accounts/{A}/call?subject=`: the events of a call in their order.
+pub(in crate::console) async fn timeline(session: &Session<'_>, account: &str) -> Result<View, Problem> {
+    let subject = session.query("subject");
+    let mut asked = vec![("page_size", "100"), ("ascending", "true"), ("subjects", subject)];
+    if !session.query("start_key").is_empty() {
+        asked.push(("start_key", session.query("start_key")));
+    }
+    let told = session.get(&["v2", "accounts", account, "events"], &asked).await?;
+    let path = format!("/console/accounts/{account}/events");
+    let first = told.rows().first().and_then(|row| number(row, "timestamp"));
+    Ok(View {
+        title: subject.to_owned(),
+        here: "events",
+        account: Some(account_of(session, account).await?),
+        trail: vec![("Events".into(), path)],
+        live_ms: None,
+        body: html! {
+            @if told.rows().is_empty() { (parts::empty("No event of this subject is in the log.", &html! {})) } @else {
+                ol.timeline {
+                    @for row in told.rows() {
+                        @let after = number(row, "timestamp").zip(first).map_or(0, |(at, first)| at.saturating_sub(first));
+                        li data-row {
+                            span.after { "+" (after) " s" }
+                            a href={ "/console/accounts/" (account) "/events/" (text(row, "id")) } data-go { strong { (name(row)) } }
+                            " " span.dim { (moment(number(row, "timestamp"), session.now_us())) }
+                        }
+                    }
+                }
+                (parts::pager(&session.visit.path, &[("subject", subject)], &told, session.query("start_key").is_empty()))
+            }
+        },
+    })
+}

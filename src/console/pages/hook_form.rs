@@ -1,0 +1,287 @@
+//! The form of a hook: every field with what it does and what holds without it, and how what was typed becomes a
+//! document. Pure.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::Sent;
+use crate::kazoo;
+
+/// How a field is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    /// One of these, with words for people.
+    Choice(&'static [(&'static str, &'static str)]),
+    /// The events that a hook may ask for.
+    Event,
+    /// On or off; what it is when nobody says.
+    Switch(bool),
+    /// Lines of names and values, with what stands between them.
+    Pairs(&'static str),
+}
+
+/// A field of the form.
+#[derive(Debug)]
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    kind: Kind,
+    hint: &'static str,
+}
+
+const fn field(name: &'static str, label: &'static str, kind: Kind, hint: &'static str) -> Field {
+    Field { name, label, kind, hint }
+}
+
+const VERBS: &[(&str, &str)] = &[("post", "POST"), ("put", "PUT"), ("get", "GET, payload in the query")];
+const FORMATS: &[(&str, &str)] = &[("form-data", "Form"), ("json", "JSON")];
+const ORDERS: &[(&str, &str)] = &[
+    ("", "Within each call, fax or document (default)"),
+    ("hook", "All events of the hook"),
+    ("none", "No order"),
+];
+const SUCCESSES: &[(&str, &str)] =
+    &[("", "As KAZOO counts: 200 to 299 (default)"), ("kazoo", "As KAZOO"), ("2xx", "2xx only")];
+const RESUMES: &[(&str, &str)] = &[("", "From the present (default)"), ("held", "From where it stopped")];
+
+/// The groups of the form.
+const GROUPS: &[(&str, &[Field])] = &[
+    (
+        "What and where",
+        &[
+            field("name", "Name", Kind::Text, "For people. It says whose system gets the events."),
+            field(
+                "hook",
+                "Event",
+                Kind::Event,
+                "Which events are sent. “all” sends everything of the account.",
+            ),
+            field(
+                "uri",
+                "Address",
+                Kind::Text,
+                "An http:// or https:// address that your system answers at.",
+            ),
+            field("http_verb", "Method", Kind::Choice(VERBS), "Without a choice: POST."),
+            field(
+                "format",
+                "Body",
+                Kind::Choice(FORMATS),
+                "Form is what KAZOO sends without a choice. JSON keeps numbers and lists as they are.",
+            ),
+            field(
+                "custom_data",
+                "Extra fields",
+                Kind::Pairs("="),
+                "One “name=value” a line, added to every payload. Some events are narrowed by them: type=call, action=doc_edited.",
+            ),
+        ],
+    ),
+    (
+        "Which calls and accounts",
+        &[
+            field(
+                "include_subaccounts",
+                "Events of accounts below",
+                Kind::Switch(false),
+                "Off: the events of this account alone.",
+            ),
+            field(
+                "include_internal_legs",
+                "Internal legs",
+                Kind::Switch(true),
+                "On: also the legs of calls between the account's own phones.",
+            ),
+        ],
+    ),
+    (
+        "Delivery",
+        &[
+            field(
+                "retries",
+                "Tries",
+                Kind::Number,
+                "How often a delivery is tried before it is dead, 0 to 4. Without: 2.",
+            ),
+            field(
+                "ordering",
+                "Order",
+                Kind::Choice(ORDERS),
+                "A later event waits until the one before it is delivered.",
+            ),
+            field(
+                "success",
+                "What counts as delivered",
+                Kind::Choice(SUCCESSES),
+                "Any other answer is tried again.",
+            ),
+            field(
+                "timeout_ms",
+                "Time for an answer, ms",
+                Kind::Number,
+                "100 to 120000. Without: as the installation has it.",
+            ),
+            field(
+                "max_in_flight",
+                "Deliveries at once",
+                Kind::Number,
+                "1 to 256. Without: as the installation has it.",
+            ),
+            field("rate_limit_per_s", "Deliveries a second", Kind::Number, "1 to 1000. Without: no limit."),
+            field(
+                "resume",
+                "After a person enables it",
+                Kind::Choice(RESUMES),
+                "Where delivery begins when a person had disabled the hook.",
+            ),
+            field(
+                "headers",
+                "Extra headers",
+                Kind::Pairs(":"),
+                "One “Name: value” a line, at most 20. For your system's own token, for example.",
+            ),
+        ],
+    ),
+];
+
+/// What a hook is when nobody has typed anything.
+pub(super) fn fresh() -> Value {
+    serde_json::json!({"hook": "channel_create", "http_verb": "post", "format": "json", "retries": 2,
+        "include_internal_legs": true, "include_subaccounts": false})
+}
+
+/// The document that was typed: what is empty is null.
+pub(super) fn document(sent: &Sent) -> Map<String, Value> {
+    let mut out = Map::new();
+    for Field { name, kind, .. } in GROUPS.iter().flat_map(|(_, fields)| fields.iter()) {
+        let text = sent.text(name).trim();
+        let value = match kind {
+            Kind::Switch(_) => (text == "true").into(),
+            _ if text.is_empty() => Value::Null,
+            // What is no number goes to the API as it is, which says what is wrong with it.
+            Kind::Number => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
+            Kind::Pairs(between) => pairs(text, between),
+            _ => text.into(),
+        };
+        out.insert((*name).to_owned(), value);
+    }
+    out
+}
+
+/// Lines of names and values as an object. A line without a value has an empty one.
+fn pairs(text: &str, between: &str) -> Value {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let pair = |line: &str| {
+        let (name, value) = line.split_once(between).unwrap_or((line, ""));
+        (name.trim().to_owned(), Value::from(value.trim()))
+    };
+    Value::Object(lines.map(pair).collect())
+}
+
+/// The fields, with what they hold and what is wrong with them.
+pub(super) fn fields(values: &Value, faults: &[(String, String)]) -> Markup {
+    html! {
+        @for (title, fields) in GROUPS {
+            fieldset.card {
+                legend { (title) }
+                @for field in *fields { (shown(field, values.get(field.name).unwrap_or(&Value::Null), faults)) }
+            }
+        }
+    }
+}
+
+fn shown(field: &Field, value: &Value, faults: &[(String, String)]) -> Markup {
+    let Field { name, label, kind, hint } = field;
+    let below = format!("{name}.");
+    let fault: Vec<&str> = faults
+        .iter()
+        .filter(|(known, _)| known == name || known.starts_with(&below))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let (hint_id, fault_id) = (format!("{name}-hint"), format!("{name}-fault"));
+    let described = if fault.is_empty() { hint_id.clone() } else { format!("{fault_id} {hint_id}") };
+    let invalid = (!fault.is_empty()).then_some("true");
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let is_required = ["name", "uri"].contains(name);
+    html! {
+        div.field {
+            @match kind {
+                Kind::Switch(default) => {
+                    label.check {
+                        input type="checkbox" name=(name) value="true" checked[value.as_bool().unwrap_or(*default)] aria-describedby=(described);
+                        strong { (label) }
+                    }
+                }
+                Kind::Pairs(between) => {
+                    label for=(name) { (label) }
+                    textarea #(name) name=(name) rows="3" aria-describedby=(described) aria-invalid=[invalid] {
+                        (lines(value, between))
+                    }
+                }
+                Kind::Choice(choices) => {
+                    label for=(name) { (label) }
+                    select #(name) name=(name) aria-describedby=(described) aria-invalid=[invalid] {
+                        @for (each, words) in *choices { option value=(each) selected[*each == text] { (words) } }
+                    }
+                }
+                Kind::Event => {
+                    label for=(name) { (label) }
+                    select #(name) name=(name) aria-describedby=(described) aria-invalid=[invalid] {
+                        @for each in kazoo::hook_ids() { option value=(each) selected[each == text] { (each) } }
+                    }
+                }
+                Kind::Text | Kind::Number => {
+                    label for=(name) { (label) }
+                    input #(name) name=(name) value=(text) inputmode=[(*kind == Kind::Number).then_some("numeric")]
+                        required[is_required] aria-describedby=(described) aria-invalid=[invalid] autocomplete="off";
+                }
+            }
+            @for text in &fault { p.fault id=(fault_id) { (text) } }
+            p.hint id=(hint_id) { (hint) }
+        }
+    }
+}
+
+fn lines(value: &Value, between: &str) -> String {
+    let mut out = String::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let gap = if between == ":" { " " } else { "" };
+        out.push_str(&format!("{name}{between}{gap}{value}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_becomes_a_document_and_the_same_form_again() {
+        let sent = Sent::of_text(
+            "name=a&hook=all&uri=http%3A%2F%2Fx%2F&retries=3&timeout_ms=soon&headers=X-A%3A+1%0D%0AX-B%3A2&include_internal_legs=true",
+        );
+        let document = document(&sent);
+        assert_eq!(document["retries"], 3);
+        assert_eq!(document["timeout_ms"], "soon");
+        assert_eq!(document["headers"], serde_json::json!({"X-A": "1", "X-B": "2"}));
+        assert_eq!(
+            (&document["include_internal_legs"], &document["include_subaccounts"]),
+            (&true.into(), &false.into())
+        );
+        assert_eq!(document["ordering"], Value::Null);
+        let page = fields(&Value::Object(document), &[("timeout_ms".into(), "must be a number".into())])
+            .into_string();
+        assert!(
+            page.contains("X-A: 1\nX-B: 2\n")
+                && page.contains("must be a number")
+                && page.contains(r#"value="soon""#)
+        );
+    }
+}

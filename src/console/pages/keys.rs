@@ -1,0 +1,119 @@
+//! API keys of an account: made and rotated, shown that once; revoked.
+
+use maud::{Markup, html};
+use serde_json::json;
+use warp::http::Method;
+
+use super::accounts::again;
+use super::{Sent, account_of};
+use crate::console::json::text;
+use crate::console::parts;
+use crate::console::reply::{Outcome, Problem, View};
+use crate::console::session::Session;
+
+/// `accounts/{A}/keys`
+pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
+    page(session, account, &html! {}).await
+}
+
+async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<View, Problem> {
+    let start = session.query("start_key");
+    let mut asked = vec![("page_size", "50")];
+    if !start.is_empty() {
+        asked.push(("start_key", start));
+    }
+    let told = session.get(&["v2", "accounts", account, "api_keys"], &asked).await?;
+    let path = format!("/console/accounts/{account}/keys");
+    Ok(View {
+        title: "API keys".into(),
+        here: "keys",
+        account: Some(account_of(session, account).await?),
+        trail: Vec::new(),
+        live_ms: None,
+        body: html! {
+            (above)
+            @if told.rows().is_empty() {
+                (parts::empty("This account has no API key. A program that manages hooks or hands in events needs one.", &html! {}))
+            } @else {
+                div.scroll { table.rows {
+                    thead { tr { th { "Key" } th { "Ends with" } th { "Id" } th { "" } } }
+                    tbody { @for key in told.rows() {
+                        @let of = format!("{path}/{}", text(key, "id"));
+                        tr data-row {
+                            td.name { (if text(key, "name").is_empty() { "(no name)" } else { text(key, "name") }) }
+                            td { code { (text(key, "masked")) } }
+                            td { code { (text(key, "id")) } }
+                            td.nowrap {
+                                (ask(session, &format!("{of}/rotate"), "Rotate", "Make a new text for this key? The old one stops working at once."))
+                                " "
+                                (ask(session, &format!("{of}/revoke"), "Revoke", "Revoke this key? Programs that use it stop working at once."))
+                            }
+                        }
+                    } }
+                } }
+            }
+            (parts::pager(&path, &[], &told, start.is_empty()))
+            form.card.narrow method="post" action=(path) {
+                h2 { "New key" }
+                (parts::token(session))
+                (parts::input("name", "Name", "", "What uses it."))
+                div.actions { button.main { "Make the key" } }
+            }
+        },
+    })
+}
+
+/// A button that asks once more, where the module runs.
+fn ask(session: &Session<'_>, path: &str, label: &str, question: &str) -> Markup {
+    html! {
+        form.inline method="post" action=(path) data-ask=(question) { (parts::token(session)) button { (label) } }
+    }
+}
+
+/// `POST accounts/{A}/keys`
+pub(in crate::console) async fn create(
+    session: &Session<'_>,
+    account: &str,
+    sent: &Sent,
+) -> Result<Outcome, Problem> {
+    let name = sent.text("name").trim();
+    let data = if name.is_empty() { json!({}) } else { json!({"name": name}) };
+    let told = match session.send(Method::PUT, &["v2", "accounts", account, "api_keys"], data).await {
+        Ok(told) => told,
+        Err(problem) => return again(problem, async |above| page(session, account, &above).await).await,
+    };
+    Ok(Outcome::View(page(session, account, &once(text(told.data(), "api_key"))).await?))
+}
+
+fn once(key: &str) -> Markup {
+    html! {
+        section.card role="status" {
+            h2 { "The key" }
+            p { "Keep it now. It is not shown again." }
+            div.copied {
+                button.quiet data-copy="new-key" hidden { "Copy" }
+                pre #new-key tabindex="0" { (key) }
+            }
+        }
+    }
+}
+
+/// `POST accounts/{A}/keys/{K}/{action}`
+pub(in crate::console) async fn act(
+    session: &Session<'_>,
+    account: &str,
+    (id, action): (&str, &str),
+) -> Result<Outcome, Problem> {
+    let of = ["v2", "accounts", account, "api_keys", id];
+    match action {
+        "rotate" => {
+            let told = session.send(Method::POST, &[&of[..], &["rotate"]].concat(), json!({})).await?;
+            Ok(Outcome::View(page(session, account, &once(text(told.data(), "api_key"))).await?))
+        }
+        "revoke" => {
+            session.send(Method::DELETE, &of, json!({})).await?;
+            Ok(Outcome::See(format!("/console/accounts/{account}/keys?done=deleted")))
+        }
+        _ => Err(Problem::not_found()),
+    }
+}

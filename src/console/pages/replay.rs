@@ -1,0 +1,255 @@
+//! Replays of a hook: chosen, counted before anything is sent, watched, paused and cancelled.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value, json};
+use warp::http::Method;
+
+use super::hook::Shown;
+use super::{Sent, account_of};
+use crate::console::format::{counted, moment};
+use crate::console::json::{number, text};
+use crate::console::parts;
+use crate::console::range::Range;
+use crate::console::reply::{Outcome, Problem, View};
+use crate::console::session::Session;
+use crate::http::Told;
+
+/// What can be replayed, as the API names it, with words for people.
+const WHICH: [(&str, &str); 3] = [
+    ("dead", "What is dead: deliveries that used up their tries"),
+    ("failed", "What failed: deliveries whose attempts failed, also when a later one succeeded"),
+    ("all", "Everything that the hook gets"),
+];
+const SINCE: [(&str, &str); 5] = [
+    ("all", "All that is kept"),
+    ("15m", "Last 15 min"),
+    ("1h", "Last hour"),
+    ("24h", "Last 24 hours"),
+    ("7d", "Last 7 days"),
+];
+
+/// `accounts/{A}/hooks/{H}/replay`
+pub(in crate::console) async fn show(
+    session: &Session<'_>,
+    account: &str,
+    hook: &str,
+) -> Result<View, Problem> {
+    page(session, account, hook, &Sent::nothing(), &html! {}).await
+}
+
+/// `POST accounts/{A}/hooks/{H}/replay`: counts, or starts.
+pub(in crate::console) async fn send(
+    session: &Session<'_>,
+    account: &str,
+    hook: &str,
+    sent: &Sent,
+) -> Result<Outcome, Problem> {
+    let path = ["v2", "accounts", account, "webhooks", hook, "replay"];
+    let is_start = sent.text("do") == "start";
+    let told = session.send(Method::POST, &path, request(sent, session.now_us(), !is_start)).await;
+    let told = match told {
+        Ok(told) => told,
+        Err(problem) if problem.status == 400 => {
+            let fault =
+                html! { div.problem role="alert" { p { (problem.text) } (parts::faults(&problem.fields)) } };
+            return Ok(Outcome::View(page(session, account, hook, sent, &fault).await?));
+        }
+        Err(problem) => return Err(problem),
+    };
+    if is_start {
+        return Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{hook}?tab=replays&done=replay")));
+    }
+    let samples = samples(session, account, sent).await;
+    let counted = result(session, account, told.data(), sent, samples.as_ref());
+    Ok(Outcome::View(page(session, account, hook, sent, &counted).await?))
+}
+
+/// What the API is asked for.
+fn request(sent: &Sent, now_us: u64, is_dry: bool) -> Value {
+    let which = sent.text("only");
+    let mut data = Map::new();
+    data.insert("only".into(), if which.is_empty() { "dead" } else { which }.into());
+    data.insert("dry_run".into(), is_dry.into());
+    let range = Range::of(sent.text("since"), sent.text("from"), sent.text("to"), now_us);
+    for (name, bound) in [("created_from", range.from), ("created_to", range.to)] {
+        if !bound.is_empty() {
+            data.insert(name.into(), bound.into());
+        }
+    }
+    // Everything needs a beginning.
+    if which == "all" && !data.contains_key("created_from") {
+        data.insert("from_offset".into(), 0.into());
+    }
+    for (ours, theirs) in [("names", "event_names"), ("subjects", "subjects"), ("rate", "rate")] {
+        if !sent.text(ours).trim().is_empty() {
+            data.insert(theirs.into(), sent.text(ours).trim().into());
+        }
+    }
+    data.into()
+}
+
+/// Some of the events that fit range and filters. Whether the hook gets them is in the count alone.
+async fn samples(session: &Session<'_>, account: &str, sent: &Sent) -> Option<Told> {
+    let range = Range::of(sent.text("since"), sent.text("from"), sent.text("to"), session.now_us());
+    let mut asked = vec![
+        ("page_size", "5"),
+        ("created_from", range.from.as_str()),
+        ("created_to", range.to.as_str()),
+        ("event_names", sent.text("names").trim()),
+        ("subjects", sent.text("subjects").trim()),
+    ];
+    asked.retain(|(_, value)| !value.is_empty());
+    if sent.text("only") != "all" {
+        return None;
+    }
+    session.get(&["v2", "accounts", account, "events"], &asked).await.ok()
+}
+
+fn result(
+    session: &Session<'_>,
+    account: &str,
+    replay: &Value,
+    sent: &Sent,
+    samples: Option<&Told>,
+) -> Markup {
+    let matched = number(replay, "matched").unwrap_or(0);
+    html! {
+        section.card #counted aria-live="polite" {
+            p.sentence {
+                @if matched == 0 { "Nothing fits: nothing would be sent." } @else {
+                    strong { (counted(matched, "delivery").replace("deliverys", "deliveries")) } " would be made. Nothing was sent yet."
+                }
+            }
+            @if let Some(samples) = samples.filter(|told| !told.rows().is_empty()) {
+                p.dim { "The newest events in this range:" }
+                ul.plain { @for row in samples.rows() {
+                    li {
+                        a href={ "/console/accounts/" (account) "/events/" (text(row, "id")) } { (text(row, "event_name")) }
+                        " " code { (text(row, "subject")) } " " (moment(number(row, "timestamp"), session.now_us()))
+                    }
+                } }
+            }
+            @if matched > 0 {
+                form method="post" action=(session.visit.path) {
+                    (parts::token(session))
+                    @for name in ["only", "since", "from", "to", "names", "subjects", "rate"] {
+                        input type="hidden" name=(name) value=(sent.text(name));
+                    }
+                    button.main name="do" value="start" { "Start: send " (counted(matched, "delivery").replace("deliverys", "deliveries")) }
+                }
+            }
+        }
+    }
+}
+
+async fn page(
+    session: &Session<'_>,
+    account: &str,
+    hook: &str,
+    sent: &Sent,
+    above: &Markup,
+) -> Result<View, Problem> {
+    let named = session.get(&["v2", "accounts", account, "webhooks", hook], &[]).await?;
+    let hooks = format!("/console/accounts/{account}/hooks");
+    let path = format!("{hooks}/{hook}");
+    let which = if sent.text("only").is_empty() { "dead" } else { sent.text("only") };
+    Ok(View {
+        title: "Replay".into(),
+        here: "hooks",
+        account: Some(account_of(session, account).await?),
+        trail: vec![("Hooks".into(), hooks), (text(named.data(), "name").to_owned(), path.clone())],
+        live_ms: None,
+        body: html! {
+            (above)
+            form.narrow method="post" action={ (path) "/replay" } {
+                (parts::token(session))
+                fieldset.card {
+                    legend { "What is sent again" }
+                    @for (value, label) in WHICH {
+                        label.check { input type="radio" name="only" value=(value) checked[value == which]; (label) }
+                    }
+                }
+                fieldset.card {
+                    legend { "Which part of it" }
+                    div.field { label for="since" { "Time" } select #since name="since" {
+                        @for (value, label) in SINCE { option value=(value) selected[value == sent.text("since")] { (label) } }
+                    } }
+                    div.field { label for="from" { "From " span.dim { "UTC; counts more than the time above" } }
+                        input #from type="datetime-local" step="1" name="from" value=(sent.text("from")); }
+                    div.field { label for="to" { "To " span.dim { "UTC" } }
+                        input #to type="datetime-local" step="1" name="to" value=(sent.text("to")); }
+                    div.field { label for="names" { "Event names " span.dim { "with commas between; empty: all" } }
+                        input #names name="names" value=(sent.text("names")) placeholder="CHANNEL_DESTROY"; }
+                    div.field { label for="subjects" { "Subjects " span.dim { "ids of calls, faxes, …" } }
+                        input #subjects name="subjects" value=(sent.text("subjects")); }
+                    div.field { label for="rate" { "Deliveries a second " span.dim { "empty: as fast as the hook takes them" } }
+                        input #rate name="rate" inputmode="numeric" value=(sent.text("rate")); }
+                }
+                div.actions { button.main name="do" value="count" { "Count first" } a.button href=(path) { "Cancel" } }
+                p.hint { "Deliveries keep their ids, so a receiver that remembers ids notices repeats. They carry the header x-replay." }
+            }
+        },
+    })
+}
+
+/// The replays of a hook, with what can be done about those that run.
+pub(super) async fn list(shown: &Shown<'_>) -> Result<Markup, Problem> {
+    let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "replay"];
+    let told = shown.session.get(&path, &[("page_size", "25")]).await?;
+    if told.rows().is_empty() {
+        let start = html! { @if shown.session.is_admin { a.button href=(shown.path("/replay")) { "Start a replay" } } };
+        return Ok(parts::empty("No replay runs, and none ended lately.", &start));
+    }
+    Ok(html! {
+        section #replays { div.scroll { table.rows {
+            thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead" } th { "" } } }
+            tbody { @for row in told.rows() { (line(shown, row)) } }
+        } } }
+    })
+}
+
+fn line(shown: &Shown<'_>, row: &Value) -> Markup {
+    let (state, id) = (text(row, "state"), text(row, "id"));
+    let (matched, delivered) = (number(row, "matched").unwrap_or(0), number(row, "delivered").unwrap_or(0));
+    let dead = number(row, "dead").unwrap_or(0);
+    let button = |action: &str, label: &str| {
+        parts::button(shown.session, &shown.path(&format!("/replays/{id}/{action}")), label, "")
+    };
+    html! {
+        tr {
+            td { (state) }
+            td { (text(row, "only")) }
+            td { (moment(number(row, "started"), shown.now_us())) }
+            td {
+                progress max=(matched.max(1)) value=(delivered + dead) aria-label="Progress" {}
+                " " (delivered) " of " (matched)
+            }
+            td.num { (dead) }
+            td.nowrap { @if shown.session.is_admin {
+                @if state == "running" { (button("pause", "Pause")) " " (button("cancel", "Cancel")) }
+                @if state == "paused" { (button("resume", "Go on")) " " (button("cancel", "Cancel")) }
+            } }
+        }
+    }
+}
+
+/// `POST accounts/{A}/hooks/{H}/replays/{R}/{action}`
+pub(in crate::console) async fn act(
+    session: &Session<'_>,
+    account: &str,
+    (hook, replay, action): (&str, &str, &str),
+) -> Result<Outcome, Problem> {
+    let path = ["v2", "accounts", account, "webhooks", hook, "replay", replay];
+    let done = match action {
+        "pause" | "resume" => {
+            session.send(Method::POST, &[&path[..], &[action]].concat(), json!({})).await?;
+            ""
+        }
+        "cancel" => {
+            session.send(Method::DELETE, &path, json!({})).await?;
+            "&done=cancelled"
+        }
+        _ => return Err(Problem::not_found()),
+    };
+    Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{hook}?tab=replays{done}")))
+}
