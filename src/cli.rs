@@ -132,8 +132,8 @@ pub struct LogArgs {
     /// The data directory
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// events, ledger, journal or audit
-    #[arg(default_value = "events", value_parser = ["events", "ledger", "journal", "audit"])]
+    /// events, ledger, journal, audit or audit-kept
+    #[arg(default_value = "events", value_parser = ["events", "ledger", "journal", "audit", "audit-kept"])]
     pub log: String,
 }
 

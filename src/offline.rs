@@ -80,7 +80,7 @@ fn shown(log: &str, record: &Record) -> Value {
                     .unwrap_or_else(|error| json!({ "unreadable": error.to_string() }))
             },
         ),
-        "audit" => serde_json::from_slice(&record.payload)
+        "audit" | "audit-kept" => serde_json::from_slice(&record.payload)
             .unwrap_or_else(|error| json!({ "unreadable": error.to_string() })),
         // The journal holds secrets' hashes and hooks' signing secrets: only that a record is there is shown.
         _ => json!({ "bytes": record.payload.len() }),

@@ -293,8 +293,13 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     let health =
         StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: consuming.clone(), steps };
     let log_ids = state.settings().log_ids.clone();
-    let logs =
-        [("events", events), ("ledger", ledger), ("journal", state.journal()), ("audit", state.trail())];
+    let logs = [
+        ("events", events),
+        ("ledger", ledger),
+        ("journal", state.journal()),
+        ("audit", state.trail()),
+        ("audit-kept", state.kept_trail()),
+    ];
     let operator = Operator {
         data_dir: Arc::new(config.data_dir.clone()),
         started_us: retention.clock.now_us(),

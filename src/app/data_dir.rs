@@ -20,7 +20,7 @@ const JOURNAL: &str = "journal";
 /// What speaks of accounts and hooks that only the journal has.
 const DEPENDENT: [&str; 2] = ["events", "ledger"];
 /// The directories that the program makes.
-const DIRECTORIES: [&str; 5] = ["events", "ledger", JOURNAL, "audit", "state"];
+const DIRECTORIES: [&str; 6] = ["events", "ledger", JOURNAL, "audit", "audit-kept", "state"];
 const ASIDE: &str = "state.aside-";
 /// What file systems keep at the root of a volume.
 const VOLUMES_OWN: &str = "lost+found";

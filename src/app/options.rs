@@ -26,6 +26,7 @@ pub(super) fn state_options(config: &Config) -> state::Options {
     options.limits = document_limits(&config.limits);
     options.audit_max_age_us = config.audit.max_age_hours.saturating_mul(3_600_000_000);
     options.audit_max_bytes = config.audit.max_bytes;
+    options.audit_max_tenant_percent = config.audit.max_tenant_percent;
     options
 }
 

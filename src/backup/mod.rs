@@ -25,7 +25,10 @@ pub use restore::restore;
 /// Written last: a directory without it is no whole backup.
 const MANIFEST: &str = "backup.json";
 /// In the order of the copy; see above.
-const LOGS: [&str; 4] = ["ledger", "journal", "audit", "events"];
+const LOGS: [&str; 5] = ["ledger", "journal", "audit", KEPT, "events"];
+/// Data directories of earlier versions have none. It is copied after `audit`, from which entries go there: so a copy may have
+/// an entry twice, and misses none.
+const KEPT: &str = "audit-kept";
 const KEY_FILE: &str = "master.key";
 const NOTICES: &str = "notices";
 const VERSION: u32 = 1;
@@ -121,6 +124,7 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
         let path = data_dir.join(log);
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && log == KEPT => {}
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(BackupError::file(&path)(error));
             }
@@ -133,7 +137,7 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
     // Before the journal: a change that it has not seen told is told again, and recognised.
     copy_file(NOTICES, data_dir, to)?;
     let mut logs = Vec::new();
-    for log in LOGS {
+    for log in LOGS.into_iter().filter(|log| is_there(data_dir, log)) {
         copy::log(&data_dir.join(log), &to.join(log))?;
         let report = verify(&OsDisk, &to.join(log))?;
         copy::cut_torn_tail(&to.join(log), report.torn_bytes)?;
@@ -145,6 +149,11 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
     let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
     write_private(&to.join(MANIFEST), &text)?;
     Ok(manifest.logs)
+}
+
+/// Whether a log is to be copied: all of them, but for one that earlier versions do not have.
+fn is_there(dir: &Path, log: &str) -> bool {
+    log != KEPT || dir.join(log).is_dir()
 }
 
 fn copy_file(name: &str, from: &Path, to: &Path) -> Result<(), BackupError> {

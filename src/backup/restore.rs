@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    BackupError, Copied, KEY_FILE, LOGS, MANIFEST, Manifest, NOTICES, VERSION, copy, copy_file, make_apart,
-    sync_dir,
+    BackupError, Copied, KEY_FILE, LOGS, MANIFEST, Manifest, NOTICES, VERSION, copy, copy_file, is_there,
+    make_apart, sync_dir,
 };
 use crate::disk::OsDisk;
 use crate::log::{self, inspect::verify};
@@ -33,7 +33,7 @@ fn copy_back(from: &Path, data_dir: &Path) -> Result<Vec<Copied>, BackupError> {
     let manifest = manifest(from)?;
     make_apart(data_dir, from)?;
     let mut copied = Vec::new();
-    for log in LOGS {
+    for log in LOGS.into_iter().filter(|log| is_there(from, log)) {
         copy::log(&from.join(log), &data_dir.join(log))?;
         let found = Copied::of(log, &verify(&OsDisk, &data_dir.join(log))?);
         let expected = manifest.logs.iter().find(|copied| copied.log == log).map_or(0, |log| log.records);

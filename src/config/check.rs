@@ -144,6 +144,7 @@ impl Config {
             ("queues.max_replays", q.max_replays as u64, 1, 1000),
             ("audit.max_age_hours", self.audit.max_age_hours, 1, 1_000_000),
             ("audit.max_bytes", self.audit.max_bytes, 1 << 20, u64::MAX),
+            ("audit.max_tenant_percent", self.audit.max_tenant_percent, 1, 100),
             ("metrics.hook_series", self.metrics.hook_series as u64, 0, 1_000_000),
             ("retry.initial_ms", r.initial_ms, 1, 86_400_000),
             ("disable.window_ms", self.disable.window_ms, 1, 86_400_000),

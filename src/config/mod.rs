@@ -255,7 +255,7 @@ section!(
 );
 section!(
     /// `[audit]`
-    Audit { max_age_hours: u64, max_bytes: u64 }
+    Audit { max_age_hours: u64, max_bytes: u64, max_tenant_percent: u64 }
 );
 section!(
     /// `[metrics]`

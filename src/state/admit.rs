@@ -3,6 +3,7 @@
 //! The program's own changes are always admitted. The master account may always clean up: it has no rate, and the
 //! reserve for changes does not bind it.
 
+use super::audit;
 use super::document::{Entry, Kind, is_deleted};
 use super::limits::{LimitError, cleans_up, holder};
 use super::owner::{Overlay, StateTask};
@@ -76,6 +77,24 @@ impl StateTask {
         let payer = Payer { account: by.account, tenant: self.shared.view().tenant_of(by.account) };
         let taken = self.meter.take(payer, bytes as u64, now);
         taken.map_err(|wait| LimitError::TooFast { wait }.into())
+    }
+
+    /// The tenant whose share of the audit trail a change takes; `None`: the operator's. What the program does by itself
+    /// counts for the tenant of the document, because a tenant can bring it about.
+    pub(super) fn tenant_charged(
+        &self,
+        by: &By,
+        entry: &Entry,
+        before: Option<&Written>,
+    ) -> Option<AccountId> {
+        let view = self.shared.view();
+        let account = match by {
+            Some(by) => Some(by.account),
+            None => audit::owner(entry, before),
+        };
+        let account =
+            account.filter(|account| !view.account(*account).is_some_and(|account| account.tree.is_empty()));
+        account.map(|account| view.tenant_of(account))
     }
 
     fn is_master(&self, by: &Actor) -> bool {

@@ -2,6 +2,9 @@
 //!
 //! No change is made, let alone answered, before its entry is on disk. So an entry may stand for a change that a
 //! crash or a failing disk prevented in that moment, but no change is without one.
+//!
+//! The trail has two parts, in this order: what was kept of older entries (`kept`), and the trail itself. A position below
+//! `FIRST_PART` is one of the kept entries.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +13,14 @@ use super::limits::json_bytes;
 use crate::log::{Batch, NewRecord, ReadError, Reader, Record};
 use crate::model::{AccountId, Actor, MASK, gregorian_seconds, masked};
 
-const VERSION: u32 = 1;
+/// Version 1 did not name the tenant.
+const VERSION: u32 = 2;
+/// The tenant whose share of the trail an entry takes; null: the operator's.
+pub(super) const TENANT: &str = "tenant_id";
+/// In a kept entry: its offset in the first part.
+pub(super) const WAS: &str = "was";
+/// Where positions of the first part begin.
+const FIRST_PART: u64 = 1 << 63;
 /// Records looked at in one step of a page.
 const STEP: usize = 256;
 const STEP_BYTES: usize = 4 << 20;
@@ -60,13 +70,11 @@ pub(super) fn record(
     entry: &Entry,
     before: Option<&Map<String, Value>>,
     by: Option<&Actor>,
+    tenant: Option<AccountId>,
     now_us: u64,
 ) -> NewRecord {
     let (kind, after) = (entry.kind, entry.doc.as_ref());
-    let owner = match kind {
-        Kind::Account => entry.id.parse().ok(),
-        _ => after.or(before).and_then(document::owner),
-    };
+    let owner = owner(entry, before);
     let by = by.map_or_else(
         || json!({"kind": "program"}),
         |by| {
@@ -80,11 +88,19 @@ pub(super) fn record(
     let side = |doc| short(shown(kind, doc), &changed);
     let entry = json!({
         "v": VERSION, "timestamp": gregorian_seconds(now_us), "by": by, "action": action(before, after),
-        "kind": kind, "id": entry.id, "account_id": owner, "changed": names(&changed),
+        "kind": kind, "id": entry.id, "account_id": owner, TENANT: tenant, "changed": names(&changed),
         "before": before.map(side), "after": after.map(side),
     });
     let payload = entry.to_string().into();
     NewRecord { tag: owner.map_or(0, AccountId::tag), flags: 0, time_us: now_us, payload }
+}
+
+/// The account that the document of an entry belongs to; an account belongs to itself.
+pub(super) fn owner(entry: &Entry, before: Option<&Map<String, Value>>) -> Option<AccountId> {
+    match entry.kind {
+        Kind::Account => entry.id.parse().ok(),
+        _ => entry.doc.as_ref().or(before).and_then(document::owner),
+    }
 }
 
 fn action(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> &'static str {
@@ -154,33 +170,83 @@ fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
     doc.iter().map(show).collect()
 }
 
+/// One of the two logs of the trail.
+struct Part<'a> {
+    log: &'a Reader,
+    /// The position of its offset 0.
+    base: u64,
+    /// Whether the tag of a record is that of its account.
+    is_by_account: bool,
+}
+
 /// A page of the trail. Blocking. A damaged entry is a row that says so.
-pub(super) fn page(trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
-    let range = trail.offsets_in(query.from_us..query.until_us)?;
-    let (first, end) = (range.start, range.end);
-    let mut at = match (query.start, query.ascending) {
-        (Some(start), true) => start.max(first),
-        (Some(start), false) => start.saturating_add(1).min(end),
-        (None, true) => first,
-        (None, false) => end,
-    };
+pub(super) fn page(kept: &Reader, trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
+    let mut parts = [
+        Part { log: kept, base: 0, is_by_account: false },
+        Part { log: trail, base: FIRST_PART, is_by_account: true },
+    ];
+    if !query.ascending {
+        parts.reverse();
+    }
     let (mut page, mut bytes) = (AuditPage::default(), 0);
-    while if query.ascending { at < end } else { at > first } {
-        let step = step(trail, query, at, (first, end))?;
-        for (offset, row, weight) in step.rows {
-            if page.rows.len() == query.limit || bytes >= PAGE_BYTES {
-                page.next = Some(offset);
-                return Ok(page);
-            }
-            bytes += weight;
-            page.rows.push((offset, row));
-        }
-        if step.next == at {
+    for part in parts {
+        part.fill(query, &mut page, &mut bytes)?;
+        if page.next.is_some() {
             break;
         }
-        at = step.next;
     }
     Ok(page)
+}
+
+impl Part<'_> {
+    /// Where to begin in this part, of offsets `first..end`.
+    fn start(&self, query: &AuditQuery, first: u64, end: u64) -> u64 {
+        let Some(start) = query.start else { return if query.ascending { first } else { end } };
+        let (is_ours, at) = (start & FIRST_PART == self.base, start & !FIRST_PART);
+        match (query.ascending, is_ours) {
+            (true, true) => at.max(first),
+            (false, true) => at.saturating_add(1).min(end),
+            // The page began in the other part, and comes here or has been here.
+            (true, false) => {
+                if start < self.base {
+                    first
+                } else {
+                    end
+                }
+            }
+            (false, false) => {
+                if start < self.base {
+                    first
+                } else {
+                    end
+                }
+            }
+        }
+    }
+
+    /// Adds this part's rows to the page until it is full.
+    fn fill(&self, query: &AuditQuery, page: &mut AuditPage, bytes: &mut usize) -> Result<(), ReadError> {
+        let range = self.log.offsets_in(query.from_us..query.until_us)?;
+        let (first, end) = (range.start, range.end);
+        let mut at = self.start(query, first, end);
+        while if query.ascending { at < end } else { at > first } {
+            let step = self.step(query, at, (first, end))?;
+            for (offset, row, weight) in step.rows {
+                let position = self.base | offset;
+                if page.rows.len() == query.limit || *bytes >= PAGE_BYTES {
+                    page.next = Some(position);
+                    return Ok(());
+                }
+                *bytes += weight;
+                page.rows.push((position, row));
+            }
+            if step.next == at {
+                break;
+            }
+            at = step.next;
+        }
+        Ok(())
+    }
 }
 
 /// Rows in the order of a page, each with its offset and the bytes of its entry, and where the next step begins.
@@ -189,29 +255,38 @@ struct Rows {
     next: u64,
 }
 
-/// Rows of the query from `at` on in its direction.
-fn step(trail: &Reader, query: &AuditQuery, at: u64, (first, end): (u64, u64)) -> Result<Rows, ReadError> {
-    let tag = query.account.map(AccountId::tag);
-    let batch = match (tag, query.ascending) {
-        (Some(tag), true) => trail.read_tags(&[tag], at, end, STEP, STEP_BYTES)?,
-        (None, true) => trail.read(at, STEP, STEP_BYTES)?,
-        (Some(tag), false) => trail.read_tags_back(&[tag], at, STEP)?,
-        (None, false) => before(trail, at, first)?,
-    };
-    let times = query.from_us..query.until_us;
-    let sound = batch.records.iter().filter(|record| times.contains(&record.time_us));
-    let sound = sound.filter_map(|record| Some((record.offset, row(record)?, record.payload.len())));
-    let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
-    let damaged = damaged.map(|offset| (offset, Map::from_iter([("error".to_owned(), DAMAGED.into())]), 0));
-    let mut rows: Vec<_> = sound.chain(damaged).collect();
-    rows.retain(|(offset, ..)| {
-        (first..end).contains(offset) && if query.ascending { *offset >= at } else { *offset < at }
-    });
-    rows.sort_unstable_by_key(|(offset, ..)| *offset);
-    if !query.ascending {
-        rows.reverse();
+impl Part<'_> {
+    /// Rows of the query from `at` on in its direction.
+    fn step(&self, query: &AuditQuery, at: u64, (first, end): (u64, u64)) -> Result<Rows, ReadError> {
+        let trail = self.log;
+        let tag = query.account.filter(|_| self.is_by_account).map(AccountId::tag);
+        let batch = match (tag, query.ascending) {
+            (Some(tag), true) => trail.read_tags(&[tag], at, end, STEP, STEP_BYTES)?,
+            (None, true) => trail.read(at, STEP, STEP_BYTES)?,
+            (Some(tag), false) => trail.read_tags_back(&[tag], at, STEP)?,
+            (None, false) => before(trail, at, first)?,
+        };
+        let times = query.from_us..query.until_us;
+        let sound = batch.records.iter().filter(|record| times.contains(&record.time_us));
+        let is_asked_for = |row: &Map<String, Value>| {
+            let of = row.get("account_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            query.account.is_none_or(|account| of == Some(account))
+        };
+        let sound = sound.filter_map(|record| Some((record.offset, row(record)?, record.payload.len())));
+        let sound = sound.filter(|(_, row, _)| is_asked_for(row));
+        let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
+        let damaged =
+            damaged.map(|offset| (offset, Map::from_iter([("error".to_owned(), DAMAGED.into())]), 0));
+        let mut rows: Vec<_> = sound.chain(damaged).collect();
+        rows.retain(|(offset, ..)| {
+            (first..end).contains(offset) && if query.ascending { *offset >= at } else { *offset < at }
+        });
+        rows.sort_unstable_by_key(|(offset, ..)| *offset);
+        if !query.ascending {
+            rows.reverse();
+        }
+        Ok(Rows { rows, next: batch.next })
     }
-    Ok(Rows { rows, next: batch.next })
 }
 
 /// The records before `at`, a step of them; `next` is the `at` to go on with.
@@ -231,6 +306,7 @@ fn before(trail: &Reader, at: u64, first: u64) -> Result<Batch, ReadError> {
 fn row(record: &Record) -> Option<Map<String, Value>> {
     let mut row: Map<String, Value> = serde_json::from_slice(&record.payload).ok()?;
     row.shift_remove("v");
+    row.shift_remove(WAS);
     Some(row)
 }
 
@@ -251,7 +327,7 @@ mod tests {
             request_id: "r".to_owned(),
             remote: Some([192, 0, 2, 1].into()),
         };
-        let record = record(&entry, before.map(doc).as_ref(), Some(&by), 5_000_000);
+        let record = record(&entry, before.map(doc).as_ref(), Some(&by), Some(Id(7)), 5_000_000);
         assert_eq!(record.time_us, 5_000_000);
         serde_json::from_slice(&record.payload).unwrap()
     }

@@ -29,6 +29,7 @@ pub struct State {
     /// Whose changes this handle makes, for the audit trail.
     pub(super) by: By,
     pub(super) trail: log::Reader,
+    pub(super) kept: log::Reader,
 }
 
 impl State {
@@ -225,13 +226,19 @@ impl State {
 
     /// Entries of the audit trail. Blocking.
     pub fn audit(&self, query: &AuditQuery) -> Result<AuditPage, log::ReadError> {
-        audit::page(&self.trail, query)
+        audit::page(&self.kept, &self.trail, query)
     }
 
     /// The audit trail, for its figures and health.
     #[must_use]
     pub fn trail(&self) -> &log::Reader {
         &self.trail
+    }
+
+    /// The entries that outlived the trail's own bound, for their figures and health.
+    #[must_use]
+    pub fn kept_trail(&self) -> &log::Reader {
+        &self.kept
     }
 
     /// The journal, for its figures and health.

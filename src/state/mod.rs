@@ -15,6 +15,7 @@ mod handle;
 mod hooks;
 mod index;
 mod journal;
+mod kept;
 mod keys;
 mod limits;
 mod mirror;

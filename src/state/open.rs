@@ -13,6 +13,7 @@ use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, Known};
+use super::kept::{self, Keeper, Sizes};
 use super::options::Options;
 use super::orphans::Orphans;
 use super::owner::StateTask;
@@ -114,6 +115,7 @@ pub struct Opened {
 struct Files {
     journal: log::Opened,
     trail: log::Opened,
+    kept: log::Opened,
     index: Index,
     view: View,
     orphans: Orphans,
@@ -131,10 +133,12 @@ impl State {
         let (opening, files_on) = ((options.clone(), clock.clone()), Arc::clone(&disk));
         let files = tasks.spawn_blocking(move || open_files(files_on, &opening.0, opening.1));
         let files = files.await.map_err(|_| OpenError::Interrupted)??;
-        let Files { journal, trail, index, view, orphans, rebuilt } = files;
+        let Files { journal, trail, kept, index, view, orphans, rebuilt } = files;
         let log::Opened { writer, appender, reader, recovered } = journal;
         // The writers end when the owner task, which holds the only appenders, has ended.
-        for (name, writer) in [("journal", writer), ("audit-trail", trail.writer)] {
+        for (name, writer) in
+            [("journal", writer), ("audit-trail", trail.writer), ("audit-kept", kept.writer)]
+        {
             let written = tasks.thread(name, || Ok(()))?.run(move |()| {
                 if let Err(reason) = writer.run(Stop::new()) {
                     tracing::error!(%reason, "no more changes: the {name} takes none: {reason}");
@@ -146,10 +150,18 @@ impl State {
         let shared = Arc::new(Shared::new(index, view, reader));
         let (commands, asked) = mpsc::channel(options.queue);
         let (feed, changes) = mpsc::channel(options.changes);
+        let sizes = Sizes::of(options.audit_max_bytes, options.segment_bytes);
+        let keeper = Keeper {
+            first: (trail.appender.clone(), trail.reader.clone()),
+            share: sizes.kept / 100 * options.audit_max_tenant_percent.min(100),
+            kept: (kept.appender, kept.reader.clone()),
+            sizes,
+        };
         let mut task = StateTask {
             commands: asked,
             journal: appender,
             trail: trail.appender,
+            keeper,
             shared: Arc::clone(&shared),
             changes: feed,
             clock,
@@ -164,7 +176,15 @@ impl State {
         task.settle_orphans(orphans).await?;
         let settings = Arc::new(settings);
         let master_key = task.options.master_api_key.as_deref().map(key_hash);
-        let state = State { shared, commands, settings, master_key, by: None, trail: trail.reader };
+        let state = State {
+            shared,
+            commands,
+            settings,
+            master_key,
+            by: None,
+            trail: trail.reader,
+            kept: kept.reader,
+        };
         Ok(Opened { state, task, changes, first_key, rebuilt, recovered })
     }
 }
@@ -242,7 +262,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         cache_bytes: 256 << 10,
     };
     let now_us = clock.now_us();
-    let trail = open_trail(&disk, options, &clock)?;
+    let (trail, kept) = open_trail(&disk, options, &clock)?;
     let journal = log::open(disk, &dir, limits, clock).map_err(|error| OpenError::Journal { dir, error })?;
     let index_dir = options.data_dir.join("state");
     let (index, documents, rebuilt) = match open_index(&index_dir, &journal.reader) {
@@ -266,16 +286,21 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         view.apply(document);
     }
     let orphans = Orphans::among(&documents);
-    Ok(Files { journal, trail, index, view, orphans, rebuilt })
+    Ok(Files { journal, trail, kept, index, view, orphans, rebuilt })
 }
 
-fn open_trail(disk: &Arc<dyn Disk>, options: &Options, clock: &Clock) -> Result<log::Opened, OpenError> {
-    let dir = options.data_dir.join("audit");
+/// Both parts of the audit trail.
+fn open_trail(
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+    clock: &Clock,
+) -> Result<(log::Opened, log::Opened), OpenError> {
+    let sizes = Sizes::of(options.audit_max_bytes, options.segment_bytes);
     let limits = log::Options {
-        segment_bytes: options.segment_bytes,
+        segment_bytes: sizes.segment,
         segment_age_us: SEGMENT_AGE_US,
         max_age_us: Some(options.audit_max_age_us),
-        max_bytes: Some(options.audit_max_bytes),
+        max_bytes: Some(sizes.first_at_most),
         // Full before the journal is, so that an entry is not written for a change that then has no room.
         reserve_bytes: options.reserve_bytes / 4,
         // A document before and after a change.
@@ -285,7 +310,13 @@ fn open_trail(disk: &Arc<dyn Disk>, options: &Options, clock: &Clock) -> Result<
         at_least: 0,
         cache_bytes: 1 << 20,
     };
-    log::open(Arc::clone(disk), &dir, limits, clock.clone()).map_err(|error| OpenError::Trail { dir, error })
+    let open = |name: &str, limits: log::Options| {
+        let dir = options.data_dir.join(name);
+        log::open(Arc::clone(disk), &dir, limits, clock.clone())
+            .map_err(|error| OpenError::Trail { dir, error })
+    };
+    let of_kept = kept::options(&limits, sizes);
+    Ok((open("audit", limits)?, open("audit-kept", of_kept)?))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -34,6 +34,8 @@ pub struct Options {
     pub audit_max_age_us: u64,
     /// … and how large it may become; whole segments go.
     pub audit_max_bytes: u64,
+    /// Of the older entries that are kept, the part in percent that one tenant with all its accounts may hold.
+    pub audit_max_tenant_percent: u64,
     /// The journal is compacted when it is this many times larger than what it holds …
     pub compact_factor: u64,
     /// … and at least this large (several segments: only whole ones are dropped).
@@ -61,6 +63,7 @@ impl Options {
             max_record_bytes: 16 * 1024 * 1024,
             audit_max_age_us: 365 * 24 * 3_600_000_000,
             audit_max_bytes: 1 << 30,
+            audit_max_tenant_percent: 25,
             compact_factor: 4,
             compact_min_bytes: 16 * 1024 * 1024,
             checkpoint_every: 1024,

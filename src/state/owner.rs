@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::audit;
 use super::document::{self, Entry, Kind, is_deleted};
 use super::index::{Index, IndexError};
+use super::kept::Keeper;
 use super::limits::holder;
 use super::options::Options;
 use super::shared::Shared;
@@ -38,6 +39,7 @@ pub struct StateTask {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) journal: log::Appender,
     pub(super) trail: log::Appender,
+    pub(super) keeper: Keeper,
     pub(super) shared: Arc<Shared>,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
@@ -167,7 +169,8 @@ impl StateTask {
                 let (payload, hash) = self.encode(&checked, told)?;
                 let changes = checked.entries.iter().zip(&checked.before);
                 let record = |(entry, before): (_, &Option<_>)| {
-                    audit::record(entry, before.as_ref(), by.as_deref(), now_us)
+                    let tenant = self.tenant_charged(&by, entry, before.as_ref());
+                    audit::record(entry, before.as_ref(), by.as_deref(), tenant, now_us)
                 };
                 let traces: Vec<log::NewRecord> = changes.map(record).collect();
                 let traced: usize = traces.iter().map(|record| record.payload.len()).sum();
@@ -330,6 +333,7 @@ impl StateTask {
         {
             tracing::warn!(%reason, "the journal was not compacted");
         }
+        self.keep_trail().await;
     }
 
     async fn checkpoint(&mut self) {

@@ -64,7 +64,7 @@ async fn a_backup_made_while_events_flow_brings_back_all_that_was_acknowledged_b
         ended
     };
     let (given_out, ended) = tokio::join!(flowing, copying);
-    assert_eq!((ended.code, ended.stdout.len()), (Some(0), 4), "{ended:?}");
+    assert_eq!((ended.code, ended.stdout.len()), (Some(0), 5), "{ended:?}");
     process.kill();
     healthy.forget();
     failing.forget();

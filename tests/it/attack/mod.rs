@@ -16,3 +16,4 @@ mod permits;
 mod rights;
 mod secrets;
 mod shares;
+mod trail;
