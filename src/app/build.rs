@@ -318,6 +318,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         max_bytes: Arc::clone(&retention.max_bytes),
         percent: config.retention.max_account_percent,
         master: state.settings().master,
+        sums: Arc::default(),
     };
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());

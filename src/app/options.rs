@@ -37,6 +37,9 @@ fn document_limits(limits: &config::Limits) -> state::Limits {
         users: limits.max_users_per_account,
         api_keys: limits.max_api_keys_per_account,
         children: limits.max_children_per_account,
+        depth: limits.max_account_depth,
+        deleted: limits.max_deleted_per_account,
+        tenant_bytes: limits.max_tenant_bytes,
         changes: ByteRate { burst: limits.change_burst_bytes, per_second: limits.change_bytes_per_second },
     }
 }

@@ -2,13 +2,20 @@
 //! may be, who holds more than their part hands in nothing more over HTTP, so that retention by size drops nobody else's
 //! events for it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant};
 
 use crate::log::Reader;
 use crate::model::{AccountId, TENANT_MULTIPLE};
 use crate::state::State;
+
+/// How long a tenant's sum is used before it is taken from the log again.
+const FRESH: Duration = Duration::from_secs(1);
+/// Sums that are remembered.
+const SUMS: usize = 1024;
 
 /// The rule, over the log as it is.
 #[derive(Debug, Clone)]
@@ -22,6 +29,8 @@ pub(super) struct AccountShare {
     pub(super) percent: u64,
     /// The operator's own account, which decides what it keeps: the rule does not bind it.
     pub(super) master: AccountId,
+    /// What tenants held, and when that was looked at.
+    pub(super) sums: Arc<Mutex<HashMap<AccountId, (Instant, u64)>>>,
 }
 
 impl AccountShare {
@@ -34,31 +43,36 @@ impl AccountShare {
         if self.percent >= 100 || account == self.master || used <= part(90) {
             return false;
         }
-        let held = self.held(account);
-        held.account.saturating_add(bytes) > part(self.percent)
-            || held.tenant.saturating_add(bytes) > part(self.percent.saturating_mul(TENANT_MULTIPLE))
-    }
-
-    /// What the log holds of an account and of its tenant. The log knows tags only: a tag that several accounts have counts
-    /// for none of them, since nobody can say whose bytes they are.
-    fn held(&self, account: AccountId) -> Held {
         let tenant = self.state.tenant_of(account);
-        let all = self.state.accounts();
-        let mut accounts_with: HashMap<u64, usize> = HashMap::with_capacity(all.len());
-        for other in &all {
-            *accounts_with.entry(other.id.tag()).or_default() += 1;
+        if self.events.bytes_of(account.tag()).saturating_add(bytes) > part(self.percent) {
+            return true;
         }
-        let bytes_of = |id: AccountId| {
-            let is_clear = accounts_with.get(&id.tag()).is_none_or(|accounts| *accounts == 1);
-            if is_clear { self.events.bytes_of(id.tag()) } else { 0 }
-        };
-        let branch = all.iter().filter(|other| other.id == tenant || other.tree.contains(&tenant));
-        Held { account: bytes_of(account), tenant: branch.map(|other| bytes_of(other.id)).sum() }
+        self.held(tenant, |held| {
+            let after = held.saturating_add(bytes);
+            let is_used_up = after > part(self.percent.saturating_mul(TENANT_MULTIPLE));
+            // What is let in counts at once, though the sum is taken later.
+            *held = if is_used_up { *held } else { after };
+            is_used_up
+        })
     }
-}
 
-/// Bytes of the log.
-struct Held {
-    account: u64,
-    tenant: u64,
+    /// What the log holds of all accounts of a tenant. The log knows tags only: where accounts share a tag, its bytes count
+    /// for each of them, once for a tenant, because otherwise nobody would answer for them.
+    fn held<T>(&self, tenant: AccountId, look: impl FnOnce(&mut u64) -> T) -> T {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, held)) = sums.get_mut(&tenant)
+            && at.elapsed() < FRESH
+        {
+            return look(held);
+        }
+        if sums.len() >= SUMS {
+            sums.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
+        let accounts = self.state.accounts_of_tenant(tenant).into_iter().chain([tenant]);
+        let tags: BTreeSet<u64> = accounts.map(AccountId::tag).collect();
+        let mut held = tags.into_iter().map(|tag| self.events.bytes_of(tag)).sum();
+        let seen = look(&mut held);
+        sums.insert(tenant, (Instant::now(), held));
+        seen
+    }
 }

@@ -75,7 +75,7 @@ impl super::Delivery {
 }
 
 impl super::Limits {
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
         const MOST: u64 = 1_000_000_000;
         [
             ("limits.max_document_bytes", self.max_document_bytes as u64, 1024, 8 << 20),
@@ -83,6 +83,9 @@ impl super::Limits {
             ("limits.max_users_per_account", self.max_users_per_account as u64, 1, MOST),
             ("limits.max_api_keys_per_account", self.max_api_keys_per_account as u64, 1, MOST),
             ("limits.max_children_per_account", self.max_children_per_account as u64, 1, MOST),
+            ("limits.max_account_depth", self.max_account_depth as u64, 1, 1000),
+            ("limits.max_deleted_per_account", self.max_deleted_per_account as u64, 1, MOST),
+            ("limits.max_tenant_bytes", self.max_tenant_bytes, 1 << 20, 1 << 50),
             ("limits.change_burst_bytes", self.change_burst_bytes, 1 << 16, 1 << 40),
             ("limits.change_bytes_per_second", self.change_bytes_per_second, 1024, 1 << 40),
         ]

@@ -203,6 +203,9 @@ section!(
         max_users_per_account: usize,
         max_api_keys_per_account: usize,
         max_children_per_account: usize,
+        max_account_depth: usize,
+        max_deleted_per_account: usize,
+        max_tenant_bytes: u64,
         change_burst_bytes: u64,
         change_bytes_per_second: u64,
     }

@@ -309,6 +309,12 @@ impl From<LimitError> for ApiError {
             LimitError::TooMany { what, max } => {
                 Self::field(what, "maxItems", &json!({"message": message, "target": max}))
             }
+            LimitError::TooDeep { max, .. } => {
+                Self::field("tree", "maxItems", &json!({"message": message, "target": max}))
+            }
+            LimitError::TenantFull { max } => {
+                Self::field("tenant", "maxSize", &json!({"message": message, "target": max}))
+            }
             LimitError::TooFast { wait } => Self::too_fast(&message, wait),
         }
     }

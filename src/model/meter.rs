@@ -54,15 +54,24 @@ impl ByteMeter {
     /// Uses all of these bytes, or none: the error says how long to wait for them. More than an account's burst costs as much
     /// as the burst.
     pub fn take(&mut self, payer: Payer, bytes: u64, now: Duration) -> Result<(), Duration> {
+        let (account, tenant) = self.after(payer, bytes, now)?;
+        self.accounts.note(payer.account, account, now);
+        self.tenants.note(payer.tenant, tenant, now);
+        Ok(())
+    }
+
+    /// Whether the bytes could be used now; nothing is used.
+    pub fn check(&self, payer: Payer, bytes: u64, now: Duration) -> Result<(), Duration> {
+        self.after(payer, bytes, now).map(drop)
+    }
+
+    /// When account and tenant will have paid for these bytes, too.
+    fn after(&self, payer: Payer, bytes: u64, now: Duration) -> Result<(Duration, Duration), Duration> {
         let bytes = bytes.min(self.burst);
         let account = self.accounts.after(payer.account, bytes, now);
         let tenant = self.tenants.after(payer.tenant, bytes, now);
         match (account, tenant) {
-            (Ok(account), Ok(tenant)) => {
-                self.accounts.note(payer.account, account, now);
-                self.tenants.note(payer.tenant, tenant, now);
-                Ok(())
-            }
+            (Ok(account), Ok(tenant)) => Ok((account, tenant)),
             (account, tenant) => Err(account.err().max(tenant.err()).unwrap_or_default()),
         }
     }

@@ -3,18 +3,23 @@
 //! One change at a time, so that what was looked at still holds when it is written: no child appears below an
 //! account that goes, no realm is given twice, no branch ends up below itself.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::document::{Kind, revision};
 use super::handle::State;
 use super::index::IndexError;
+use super::limits::LimitError;
 use super::write::{Expect, Write, WriteError};
-use crate::model::{AccountId, Id};
+use crate::model::{Account, AccountId, Id, Payer};
 
 type Document = Map<String, Value>;
 
 /// Hooks that go with an account in one write.
 const HOOKS_AT_ONCE: usize = 256;
+/// Bytes of one change in the audit trail, about.
+const MOST_TRACED: u64 = 8192;
 
 /// Why the tree was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +110,11 @@ impl State {
             return Err(TreeError::Circle(id));
         }
         let new_tree: Vec<Id> = above.tree.iter().chain([&parent]).copied().collect();
+        let branch: Vec<_> = std::iter::once(account.clone()).chain(self.descendants(id)).collect();
+        // Before a document is read: a refusal must cost little, however large the branch is.
+        self.check_move(&branch, new_tree.len())?;
         let mut writes = Vec::new();
-        for moved in std::iter::once(account.clone()).chain(self.descendants(id)) {
+        for moved in branch {
             let mut doc = self.account_document(moved.id)?;
             let rest = moved.tree.iter().skip(account.tree.len());
             let tree: Vec<_> = new_tree.iter().chain(rest).map(Id::to_string).collect();
@@ -116,8 +124,8 @@ impl State {
         self.put(writes).await
     }
 
-    /// Deletes an account that has none below it: its hooks first, with it its keys and users. Accounts and
-    /// hooks stay as soft-deleted documents, keys and users do not. Answers what was stored.
+    /// Deletes an account that has none below it: its hooks first, with it its keys and users. The account stays as a
+    /// soft-deleted document, what it had does not. Answers what was stored.
     pub async fn delete_account(&self, id: AccountId) -> Result<Document, TreeError> {
         let _alone = self.shared.tree.lock().await;
         let account = self.account(id).ok_or(TreeError::Missing(id))?;
@@ -130,13 +138,45 @@ impl State {
         let mut hooks = self.hooks_of(id)?;
         while hooks.len() > HOOKS_AT_ONCE {
             let rest = hooks.split_off(HOOKS_AT_ONCE);
-            self.write(hooks.into_iter().filter_map(deleted_hook).collect()).await?;
+            self.write(hooks.iter().filter_map(deleted_hook).collect()).await?;
             hooks = rest;
         }
         let mut doc = self.account_document(id)?;
         doc.insert("pvt_deleted".into(), true.into());
         // The owner task adds what the account has at that moment, and takes nothing more for it afterwards.
         self.put(vec![over(id, doc)]).await
+    }
+
+    /// Refuses a move that the owner task would refuse, from what is in memory: by its depth, size and rate.
+    fn check_move(&self, branch: &[Arc<Account>], depth: usize) -> Result<(), WriteError> {
+        let allowance = &self.shared.allowance;
+        let Some(first) = branch.first() else { return Ok(()) };
+        let view = self.shared.view();
+        let (mut journal, mut trail) = (0_u64, 0_u64);
+        for account in branch {
+            let bytes = view.tenants.bytes_of(Kind::Account, &account.id.to_string());
+            journal += bytes;
+            trail += MOST_TRACED.min(2 * bytes);
+        }
+        if journal > allowance.max_change_bytes {
+            let reason = format!(
+                "{} accounts would move at once, with {journal} bytes; at most {} are allowed. Move its branches one by one",
+                branch.len(),
+                allowance.max_change_bytes
+            );
+            return Err(WriteError::TooLarge(reason));
+        }
+        let Some(by) = &self.by else { return Ok(()) };
+        if view.account(by.account).is_some_and(|account| account.tree.is_empty()) {
+            return Ok(());
+        }
+        let deepest = branch.iter().map(|account| account.tree.len()).max().unwrap_or(0);
+        let (depth, max) = (depth + deepest - first.tree.len(), allowance.limits.depth);
+        if depth > max && depth > deepest {
+            return Err(LimitError::TooDeep { depth, max }.into());
+        }
+        let payer = Payer { account: by.account, tenant: view.tenant_of(by.account) };
+        Ok(allowance.check(payer, journal + trail)?)
     }
 
     fn account_document(&self, id: AccountId) -> Result<Document, TreeError> {
@@ -167,9 +207,8 @@ fn over(id: AccountId, doc: Document) -> Write {
     write(id, doc, Expect::Rev(rev))
 }
 
-fn deleted_hook(mut doc: Document) -> Option<Write> {
+fn deleted_hook(doc: &Document) -> Option<Write> {
     let id = doc.get("_id")?.as_str()?.to_owned();
-    doc.insert("pvt_deleted".into(), true.into());
     // Whatever it has become meanwhile, it goes.
-    Some(Write { kind: Kind::Hook, id, doc: Some(doc), expect: Expect::Any })
+    Some(Write { kind: Kind::Hook, id, doc: None, expect: Expect::Any })
 }

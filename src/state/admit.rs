@@ -7,6 +7,7 @@ use super::audit;
 use super::document::{Entry, Kind, is_deleted};
 use super::limits::{LimitError, cleans_up, holder};
 use super::owner::{Overlay, StateTask};
+use super::tenants;
 use super::write::{By, WriteError, Written};
 use crate::model::{AccountId, Actor, Payer};
 
@@ -36,12 +37,49 @@ impl StateTask {
             return Err(WriteError::NoOwner(account));
         }
         self.options.limits.check_size(before, after)?;
+        if !self.is_master(by) {
+            self.options.limits.check_depth(before, after)?;
+            self.check_tenant(overlay, entry)?;
+        }
         let (was, is) = (holder(entry.kind, before), holder(entry.kind, after));
         if let (Some(account), Some((what, max))) = (is, self.options.limits.most(entry.kind))
             && was != is
             && self.count(overlay, entry, account) >= max
         {
             return Err(LimitError::TooMany { what, max }.into());
+        }
+        Ok(())
+    }
+
+    /// Refuses a document for which its tenant has no room. One that gets no larger is taken.
+    fn check_tenant(&self, overlay: &Overlay, entry: &Entry) -> Result<(), WriteError> {
+        let Some(doc) = entry.doc.as_ref() else { return Ok(()) };
+        let view = self.shared.view();
+        let tenant_of = |(kind, id): (Kind, &str), doc: &Written| {
+            let account = tenants::payer(kind, id, doc)?;
+            Some(if kind == Kind::Account {
+                tenants::tenant_in(account, doc)
+            } else {
+                // Its account may be new in this commit.
+                let of = overlay.get(&(Kind::Account, account.to_string())).and_then(Option::as_ref);
+                of.map_or_else(|| view.tenants.of(account), |doc| tenants::tenant_in(account, doc))
+            })
+        };
+        let stored = |kind: Kind, id: &str| view.tenants.bytes_of(kind, id);
+        let (is, was) = (tenants::size(Some(doc)), stored(entry.kind, &entry.id));
+        let Some(tenant) = tenant_of((entry.kind, &entry.id), doc) else { return Ok(()) };
+        if is <= was || is_deleted(doc) {
+            return Ok(());
+        }
+        let added: u64 = overlay
+            .iter()
+            .filter_map(|((kind, id), doc)| Some((*kind, id, doc.as_ref()?)))
+            .filter(|(kind, id, doc)| tenant_of((*kind, id), doc) == Some(tenant))
+            .map(|(kind, id, doc)| tenants::size(Some(doc)).saturating_sub(stored(kind, id)))
+            .sum();
+        let max = self.options.limits.tenant_bytes;
+        if view.tenants.bytes(tenant) + added + is - was > max {
+            return Err(LimitError::TenantFull { max }.into());
         }
         Ok(())
     }
@@ -71,12 +109,10 @@ impl StateTask {
     }
 
     /// Takes what a change costs out of the rates of its account and tenant.
-    pub(super) fn charge(&mut self, by: &By, bytes: usize) -> Result<(), WriteError> {
+    pub(super) fn charge(&self, by: &By, bytes: usize) -> Result<(), WriteError> {
         let Some(by) = by.as_ref().filter(|by| !self.is_master(by)) else { return Ok(()) };
-        let now = self.started.elapsed();
         let payer = Payer { account: by.account, tenant: self.shared.view().tenant_of(by.account) };
-        let taken = self.meter.take(payer, bytes as u64, now);
-        taken.map_err(|wait| LimitError::TooFast { wait }.into())
+        Ok(self.shared.allowance.charge(payer, bytes as u64)?)
     }
 
     /// The tenant whose share of the audit trail a change takes; `None`: the operator's. What the program does by itself

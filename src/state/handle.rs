@@ -169,6 +169,12 @@ impl State {
         self.shared.view().tenant_of(id)
     }
 
+    /// The accounts of a tenant, itself included, in order of id. Quick: nothing else is looked at.
+    #[must_use]
+    pub fn accounts_of_tenant(&self, tenant: AccountId) -> Vec<AccountId> {
+        self.shared.view().tenants.accounts(tenant)
+    }
+
     /// All accounts, in order of id.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {

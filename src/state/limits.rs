@@ -24,6 +24,13 @@ pub struct Limits {
     pub api_keys: usize,
     /// Accounts directly below one account.
     pub children: usize,
+    /// Accounts above an account.
+    pub depth: usize,
+    /// Soft-deleted hooks of one account, and soft-deleted accounts of one tenant, that stay as documents.
+    pub deleted: usize,
+    /// Bytes of all documents of one tenant with all its accounts, soft-deleted ones included; the master account's
+    /// changes are not bound by it.
+    pub tenant_bytes: u64,
     /// Bytes of journal and audit trail that the changes of one account may take; the master account has no rate.
     pub changes: ByteRate,
 }
@@ -36,6 +43,9 @@ impl Default for Limits {
             users: 10_000,
             api_keys: 1000,
             children: 100_000,
+            depth: 32,
+            deleted: 1000,
+            tenant_bytes: 256 << 20,
             changes: ByteRate { burst: 4 << 20, per_second: 64 << 10 },
         }
     }
@@ -60,6 +70,25 @@ pub enum LimitError {
         /// The limit.
         max: usize,
     },
+    /// The account would have too many accounts above it.
+    #[error(
+        "account would have {depth} accounts above it, at most {max} are allowed (limits.max_account_depth)"
+    )]
+    TooDeep {
+        /// How many.
+        depth: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The documents of the tenant take as much as they may.
+    #[error(
+        "the tenant's documents, with those of all its accounts, would take more than {max} bytes \
+         (limits.max_tenant_bytes); delete some: accounts, users, keys, or webhooks with should_soft_delete=false"
+    )]
+    TenantFull {
+        /// The limit.
+        max: u64,
+    },
     /// The account changes too much at once.
     #[error("account changes too much at once (limits.change_bytes_per_second)")]
     TooFast {
@@ -81,6 +110,22 @@ impl Limits {
             return Ok(());
         }
         Err(LimitError::TooLarge { bytes, max })
+    }
+
+    /// Refuses an account that would stand too deep, unless it stands as deep already.
+    pub(super) fn check_depth(
+        &self,
+        before: Option<&Map<String, Value>>,
+        after: Option<&Map<String, Value>>,
+    ) -> Result<(), LimitError> {
+        let depth_of = |doc: Option<&Map<String, Value>>| {
+            doc.filter(|doc| !is_deleted(doc)).and_then(|doc| doc.get("pvt_tree")?.as_array().map(Vec::len))
+        };
+        let (depth, max) = (depth_of(after).unwrap_or(0), self.depth);
+        if depth <= max || depth_of(before).is_some_and(|before| depth <= before) {
+            return Ok(());
+        }
+        Err(LimitError::TooDeep { depth, max })
     }
 
     /// How many documents of a kind an account may have, and what they are called; `None`: they are not counted.

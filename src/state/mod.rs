@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admit;
+mod allowance;
 mod api_keys;
 mod audit;
 mod called;
@@ -26,6 +27,7 @@ mod orphans;
 mod owner;
 mod revoked;
 mod shared;
+mod tenants;
 mod users;
 mod view;
 mod write;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use super::allowance::Allowance;
 use super::document::{Entry, Kind, key_hash};
 use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
@@ -22,7 +22,7 @@ use super::view::{Change, View};
 use super::write::{Command, Write, WriteError};
 use crate::disk::Disk;
 use crate::log;
-use crate::model::{AccountId, ByteMeter, Clock};
+use crate::model::{AccountId, Clock};
 use crate::tasks::{Stop, Tasks, ThreadError};
 
 /// Orphans that one write removes.
@@ -147,7 +147,8 @@ impl State {
             drop(written);
         }
 
-        let shared = Arc::new(Shared::new(index, view, reader));
+        let allowance = Allowance::new(options.limits.clone(), options.max_record_bytes.into());
+        let shared = Arc::new(Shared::new(index, view, reader, allowance));
         let (commands, asked) = mpsc::channel(options.queue);
         let (feed, changes) = mpsc::channel(options.changes);
         let sizes = Sizes::of(options.audit_max_bytes, options.segment_bytes);
@@ -166,8 +167,6 @@ impl State {
             changes: feed,
             clock,
             disk,
-            meter: ByteMeter::new(options.limits.changes),
-            started: Instant::now(),
             options,
             tasks: tasks.clone(),
             since_checkpoint: 0,

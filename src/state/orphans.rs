@@ -1,13 +1,13 @@
 //! Hooks, users and keys whose account is no more. The present version leaves none behind; earlier ones did.
 //!
-//! Of an account that was deleted they are removed at the start, as the deletion should have done. Where the account's document
+//! Of an account that was deleted they are removed at the start, as the deletion should have done; so are hooks that earlier
+//! versions left as soft-deleted documents. Where the account's document
 //! is missing altogether, nothing says that anybody deleted it: the journal may be damaged. Those stay, and the log names
 //! the account. The master account can make it again under its id, and has them back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{self, Entry, Kind, is_deleted};
-use super::limits::holder;
 use super::write::{Expect, Write};
 use crate::model::AccountId;
 
@@ -36,25 +36,22 @@ impl Orphans {
         let mut orphans = Self::default();
         for entry in documents {
             let is_owned = matches!(entry.kind, Kind::Hook | Kind::User | Kind::Key);
-            let owner =
-                holder(entry.kind, entry.doc.as_ref()).filter(|owner| is_owned && !live.contains(owner));
-            match owner {
+            let owner = entry.doc.as_ref().and_then(document::owner);
+            match owner.filter(|owner| is_owned && !live.contains(owner)) {
                 Some(owner) if deleted.contains(&owner) => orphans.removals.extend(removal(entry)),
-                Some(owner) => *orphans.missing.entry(owner).or_default() += 1,
-                None => {}
+                Some(owner) if !entry.doc.as_ref().is_none_or(is_deleted) => {
+                    *orphans.missing.entry(owner).or_default() += 1;
+                }
+                Some(_) | None => {}
             }
         }
         orphans
     }
 }
 
-/// A hook stays as a soft-deleted document, as it does when its account is deleted.
+/// For good, as it goes when its account is deleted.
 fn removal(entry: &Entry) -> Option<Write> {
     let before = entry.doc.as_ref()?;
     let expect = document::revision(before).map_or(Expect::Any, |rev| Expect::Rev(rev.to_owned()));
-    let mut doc = (entry.kind == Kind::Hook).then(|| before.clone());
-    if let Some(doc) = &mut doc {
-        doc.insert("pvt_deleted".into(), true.into());
-    }
-    Some(Write { kind: entry.kind, id: entry.id.clone(), doc, expect })
+    Some(Write { kind: entry.kind, id: entry.id.clone(), doc: None, expect })
 }

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::audit;
 use super::document::{self, Entry, Kind, is_deleted};
@@ -20,15 +19,17 @@ use super::options::Options;
 use super::shared::Shared;
 use super::view::Change;
 use super::write::{By, Command, Edit, Expect, Write, WriteError, Written};
-use super::{compact, journal, notices};
+use super::{compact, journal, notices, tenants};
 use crate::disk::Disk;
 use crate::log;
-use crate::model::{AccountId, ByteMeter, Clock, Id};
+use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
 /// What goes with its account.
 const OWNED: [Kind; 3] = [Kind::Hook, Kind::Key, Kind::User];
+/// Soft-deleted documents that go for good with one change. More are there only if the limit was lowered.
+const FORGOTTEN_AT_ONCE: usize = 16;
 
 /// Documents as the commands before in the same commit leave them.
 pub(super) type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
@@ -44,9 +45,6 @@ pub struct StateTask {
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
     pub(super) disk: Arc<dyn Disk>,
-    /// What each account has used of its rate of changes, by the time since `started`.
-    pub(super) meter: ByteMeter,
-    pub(super) started: Instant,
     pub(super) options: Options,
     pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
@@ -168,11 +166,15 @@ impl StateTask {
             let encoded = checked.and_then(|checked| {
                 let (payload, hash) = self.encode(&checked, told)?;
                 let changes = checked.entries.iter().zip(&checked.before);
-                let record = |(entry, before): (_, &Option<_>)| {
+                let record = |(entry, before): (&Entry, &Option<Written>)| {
                     let tenant = self.tenant_charged(&by, entry, before.as_ref());
                     audit::record(entry, before.as_ref(), by.as_deref(), tenant, now_us)
                 };
-                let traces: Vec<log::NewRecord> = changes.map(record).collect();
+                // That a document was deleted is in the trail already when it goes for good.
+                let is_change = |(entry, before): &(&Entry, &Option<Written>)| {
+                    entry.doc.is_some() || !before.as_ref().is_some_and(is_deleted)
+                };
+                let traces: Vec<log::NewRecord> = changes.filter(is_change).map(record).collect();
                 let traced: usize = traces.iter().map(|record| record.payload.len()).sum();
                 self.charge(&by, payload.len() + traced)?;
                 Ok((checked, payload, hash, traces))
@@ -253,10 +255,12 @@ impl StateTask {
             let entry = Entry { kind, id, doc };
             self.admit(overlay, by, &entry, before.as_ref())?;
             let gone = deleted_account(&entry, before.as_ref());
+            let forgotten = self.forgotten_for(&entry, before.as_ref());
             checked.push(entry, before);
             if let Some(account) = gone {
-                self.delete_owned(overlay, account, now, &mut checked)?;
+                self.delete_owned(overlay, account, &mut checked)?;
             }
+            self.forget(overlay, forgotten, &mut checked)?;
         }
         Ok(checked)
     }
@@ -275,12 +279,39 @@ impl StateTask {
             || self.current(overlay, Kind::Replay, id)?.is_some())
     }
 
-    /// Adds the deletion of everything that an account has: hooks as soft-deleted documents, users and keys for good.
+    /// Soft-deleted documents that go for good because another one is soft-deleted now: the oldest beyond the limit.
+    fn forgotten_for(&self, entry: &Entry, before: Option<&Written>) -> Vec<(Kind, String)> {
+        let is_deleted_now =
+            entry.doc.as_ref().is_some_and(is_deleted) && before.is_some_and(|doc| !is_deleted(doc));
+        let payer = entry.doc.as_ref().and_then(|doc| tenants::payer(entry.kind, &entry.id, doc));
+        let Some(account) = payer.filter(|_| is_deleted_now) else { return Vec::new() };
+        let keep = self.options.limits.deleted.saturating_sub(1);
+        let beyond = self.shared.view().tenants.deleted_beyond(entry.kind, account, keep);
+        beyond.into_iter().take(FORGOTTEN_AT_ONCE).map(|id| (entry.kind, id)).collect()
+    }
+
+    /// Adds the removal of soft-deleted documents.
+    fn forget(
+        &self,
+        overlay: &Overlay,
+        documents: Vec<(Kind, String)>,
+        checked: &mut Checked,
+    ) -> Result<(), WriteError> {
+        for (kind, id) in documents {
+            // Another change of this commit may have removed it, or made an account again.
+            let before = self.current(overlay, kind, &id)?.filter(is_deleted);
+            if before.is_some() {
+                checked.push(Entry { kind, id, doc: None }, before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the removal of everything that an account has, its soft-deleted hooks included.
     fn delete_owned(
         &self,
         overlay: &Overlay,
         account: AccountId,
-        now: u64,
         checked: &mut Checked,
     ) -> Result<(), WriteError> {
         for kind in OWNED {
@@ -290,18 +321,13 @@ impl StateTask {
             let ids: BTreeSet<String> = stored.iter().filter_map(text).chain(of_kind).collect();
             for id in ids {
                 let before = self.current(overlay, kind, &id)?;
-                let Some(doc) = before.as_ref().filter(|doc| holder(kind, Some(doc)) == Some(account)) else {
-                    continue;
-                };
-                let mut doc = (kind == Kind::Hook).then(|| doc.clone());
-                if let Some(doc) = &mut doc {
-                    doc.insert("pvt_deleted".into(), true.into());
-                    document::stamp(doc, kind, &id, before.as_ref(), now);
+                if holder(kind, before.as_ref()) == Some(account) {
+                    checked.push(Entry { kind, id, doc: None }, before);
                 }
-                checked.push(Entry { kind, id, doc }, before);
             }
         }
-        Ok(())
+        let deleted = self.shared.view().tenants.deleted_beyond(Kind::Hook, account, 0);
+        self.forget(overlay, deleted.into_iter().map(|id| (Kind::Hook, id)).collect(), checked)
     }
 
     async fn apply(&mut self, offset: u64, prepared: Prepared) {

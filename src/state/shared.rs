@@ -5,6 +5,7 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::watch;
 
+use super::allowance::Allowance;
 use super::document::Entry;
 use super::index::{Index, IndexError};
 use super::view::{Change, View};
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     /// Held by whoever changes the tree of accounts, so that its rules hold between look and write.
     pub(super) tree: tokio::sync::Mutex<()>,
     pub(super) journal: log::Reader,
+    pub(super) allowance: Allowance,
     /// Changes before this offset of the journal can be read, and the feed has them.
     pub(super) applied: watch::Sender<u64>,
     /// Notices before this offset of the journal have been told; the largest number when nobody tells them.
@@ -28,7 +30,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(index: Index, view: View, journal: log::Reader) -> Self {
+    pub(super) fn new(index: Index, view: View, journal: log::Reader, allowance: Allowance) -> Self {
         let (view, failed) = (RwLock::new(view), OnceLock::new());
         let tree = tokio::sync::Mutex::default();
         let applied = watch::Sender::new(journal.end());
@@ -38,6 +40,7 @@ impl Shared {
             failed,
             tree,
             journal,
+            allowance,
             applied,
             told: AtomicU64::new(u64::MAX),
             checkpoints: AtomicU64::new(0),

@@ -9,6 +9,7 @@ use super::called::{self, Called};
 use super::document::{self, Entry, Kind, is_deleted};
 use super::limits::Census;
 use super::revoked::Revoked;
+use super::tenants::Tenants;
 use crate::kazoo;
 use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
 
@@ -38,6 +39,8 @@ pub(super) struct View {
     hooks: HashMap<HookId, Arc<Hook>>,
     /// How many documents every account has.
     pub(super) census: Census,
+    /// What every tenant has.
+    pub(super) tenants: Tenants,
     pub(super) revoked: Revoked,
 }
 
@@ -45,6 +48,7 @@ impl View {
     /// Takes over one document; answers what that changed. A hook that cannot be understood is left out.
     pub(super) fn apply(&mut self, entry: &Entry) -> Option<Change> {
         self.census.note(entry);
+        self.tenants.note(entry);
         self.revoked.note(entry);
         let doc = entry.doc.as_ref().filter(|doc| !is_deleted(doc));
         match entry.kind {

@@ -5,6 +5,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::app::{Api, MASTER_KEY, TestApp, credentials};
+use crate::support::look::LONG;
+use crate::support::wait::eventually;
 use crate::support::websocket::{Client, End};
 
 #[tokio::test]
@@ -154,5 +156,36 @@ async fn a_request_that_names_no_path_is_refused_by_both_listeners() {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
     }
+    app.stop().await;
+}
+
+/// How an upgrade to a websocket is answered for a client that names these hops; `None`: the session is open.
+async fn seat(app: &TestApp, hops: &str) -> Result<Client, u16> {
+    Client::try_connect(app.websocket(), &[("x-forwarded-for", hops)]).await
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_address_has_seats_of_its_own_and_invented_hops_win_none() {
+    let settings = ["http.trusted_proxies=[\"127.0.0.0/8\"]", "websocket.max_sessions_per_ip=2"];
+    let mut app = TestApp::with(&settings).await;
+    let mut open = Vec::new();
+    for number in 0..2 {
+        // The attacker invents another hop each time; the proxy appends the true one.
+        open.push(seat(&app, &format!("198.51.100.{number}, 203.0.113.66")).await.unwrap());
+    }
+    assert_eq!(seat(&app, "198.51.100.9, 203.0.113.66").await.err(), Some(429));
+    let mut other = seat(&app, "203.0.113.7").await.unwrap().with_token(app.api.token());
+    assert_eq!(other.ask(json!({"action": "ping"})).await["status"], "success");
+    // A seat that is left is free again.
+    drop(open);
+    eventually("a seat is free", LONG, async || seat(&app, "203.0.113.66").await.ok()).await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_trusted_proxy_no_header_wins_a_seat() {
+    let mut app = TestApp::with(&["websocket.max_sessions_per_ip=2"]).await;
+    let _open = [seat(&app, "203.0.113.1").await.unwrap(), seat(&app, "203.0.113.2").await.unwrap()];
+    assert_eq!(seat(&app, "203.0.113.3").await.err(), Some(429));
     app.stop().await;
 }

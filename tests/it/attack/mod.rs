@@ -4,6 +4,7 @@
 //! attacker chooses what an attacker can choose: ids, sizes, names and the order of events.
 
 mod bounds;
+mod branches;
 mod broker;
 mod configuration;
 mod directory;

@@ -141,3 +141,33 @@ async fn a_tenant_does_not_multiply_its_rate_by_making_accounts() {
     assert_eq!(victim.publish(&events_of("v", 0..100)).await.len(), 100);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_tenant_does_not_multiply_its_part_of_the_log_by_making_accounts() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::with(&["log.segment_bytes=65536", "retention.max_bytes=1048576"]).await;
+    let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
+    let hook = victim.hook(json!({"uri": receiver.uri("/")})).await;
+    assert_eq!(victim.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
+    victim.publish(&events_of("v", 0..5)).await;
+    // The master account's own events fill half of the log, so that a little more makes it nearly full.
+    for number in 0..9 {
+        app.api.publish(&[large_event("m", number, 60_000)]).await;
+    }
+    let mut refused = 0;
+    for child in 0..12 {
+        let child = noisy.tenant(&format!("child {child}")).await;
+        for number in 0..2 {
+            // Each account stays below its own part.
+            let body = json!({"data": [large_event("c", number, 40_000)]});
+            let answer = child.own("PUT", "/events", Some(body)).await;
+            assert!(matches!(answer.status, 201 | 507), "{answer:?}");
+            refused += usize::from(answer.status == 507);
+        }
+    }
+    assert!(refused >= 10, "{refused} of 24 refused");
+    assert!(victim.queue(&hook).await["gap"].is_null(), "nothing of the victim's was driven out");
+    assert_eq!(victim.own("POST", &format!("/webhooks/{hook}/resume"), None).await.status, 200);
+    receiver.wait_for(5, LONG).await;
+    app.stop().await;
+}

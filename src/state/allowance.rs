@@ -1,0 +1,45 @@
+//! What callers are allowed: the limits, and what each account has used of its rate of changes. Kept where it can be asked
+//! before anything is read.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::limits::{LimitError, Limits};
+use crate::model::{ByteMeter, Payer};
+
+/// The limits and the meter of changes.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    pub(super) limits: Limits,
+    /// The largest change, in bytes of the journal.
+    pub(super) max_change_bytes: u64,
+    meter: Mutex<ByteMeter>,
+    started: Instant,
+}
+
+impl Allowance {
+    pub(super) fn new(limits: Limits, max_change_bytes: u64) -> Self {
+        let meter = Mutex::new(ByteMeter::new(limits.changes));
+        Self { limits, max_change_bytes, meter, started: Instant::now() }
+    }
+
+    /// Takes the bytes of a change from the rates of its account and tenant.
+    pub(super) fn charge(&self, payer: Payer, bytes: u64) -> Result<(), LimitError> {
+        self.with_meter(|meter, now| meter.take(payer, bytes, now))
+    }
+
+    /// Whether a change of so many bytes would be taken now.
+    pub(super) fn check(&self, payer: Payer, bytes: u64) -> Result<(), LimitError> {
+        self.with_meter(|meter, now| meter.check(payer, bytes, now))
+    }
+
+    fn with_meter(
+        &self,
+        ask: impl FnOnce(&mut ByteMeter, Duration) -> Result<(), Duration>,
+    ) -> Result<(), LimitError> {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(&mut meter, self.started.elapsed()).map_err(|wait| LimitError::TooFast { wait })
+    }
+}

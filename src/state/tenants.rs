@@ -1,0 +1,212 @@
+//! Which accounts each tenant has, and what their documents take, soft-deleted ones included. A tenant is an account right
+//! below the master account, with all accounts below it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use super::document::{Entry, Kind, is_deleted, owner};
+use crate::model::{AccountId, Id, fields_weight};
+
+/// What a document takes besides its bytes: its entries in the index and in memory.
+const OVERHEAD: u64 = 1024;
+
+/// A stored document.
+#[derive(Debug)]
+struct Held {
+    account: AccountId,
+    bytes: u64,
+    /// Among which deleted ones it is, and since when.
+    deleted: Option<(Group, u64)>,
+}
+
+/// Soft-deleted documents that are counted together: the hooks of an account, the accounts of a tenant.
+type Group = (Kind, AccountId);
+
+/// Accounts by tenant, and bytes by account and by tenant.
+#[derive(Debug, Default)]
+pub(super) struct Tenants {
+    /// The tenant of each account that has a document, deleted or not.
+    of: HashMap<AccountId, AccountId>,
+    /// The accounts of each tenant that are not deleted.
+    accounts: HashMap<AccountId, BTreeSet<AccountId>>,
+    held: HashMap<(Kind, String), Held>,
+    by_account: HashMap<AccountId, u64>,
+    by_tenant: HashMap<AccountId, u64>,
+    /// The oldest first.
+    deleted: HashMap<Group, BTreeSet<(u64, String)>>,
+}
+
+/// What a document takes.
+pub(super) fn size(doc: Option<&Map<String, Value>>) -> u64 {
+    doc.map_or(0, |doc| fields_weight(doc) as u64 + OVERHEAD)
+}
+
+/// The account whose room a document takes; `None`: nobody's.
+pub(super) fn payer(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<AccountId> {
+    match kind {
+        Kind::Account => id.parse().ok(),
+        Kind::Hook | Kind::User | Kind::Key | Kind::Replay => owner(doc),
+        // Settings are the program's, and revocations go by themselves.
+        Kind::Setting | Kind::Revocation => None,
+    }
+}
+
+/// The tenant that the document of an account names.
+pub(super) fn tenant_in(id: AccountId, doc: &Map<String, Value>) -> AccountId {
+    let tree = doc.get("pvt_tree").and_then(Value::as_array);
+    tree.and_then(|tree| tree.get(1)?.as_str()?.parse::<Id>().ok()).unwrap_or(id)
+}
+
+/// Adds to a sum, and forgets one that is 0.
+fn add(sums: &mut HashMap<AccountId, u64>, of: AccountId, more: u64, less: u64) {
+    let sum = sums.entry(of).or_default();
+    *sum = (*sum + more).saturating_sub(less);
+    if *sum == 0 {
+        sums.remove(&of);
+    }
+}
+
+impl Tenants {
+    /// Notes a document as it is now.
+    pub(super) fn note(&mut self, entry: &Entry) {
+        if entry.kind == Kind::Account
+            && let Ok(id) = entry.id.parse()
+        {
+            self.place(id, entry.doc.as_ref());
+        }
+        let key = (entry.kind, entry.id.clone());
+        if let Some(before) = self.held.remove(&key) {
+            self.count(before.account, 0, before.bytes);
+            if let Some((group, at)) = before.deleted
+                && let Some(all) = self.deleted.get_mut(&group)
+            {
+                all.remove(&(at, entry.id.clone()));
+                if all.is_empty() {
+                    self.deleted.remove(&group);
+                }
+            }
+        }
+        let Some(doc) = entry.doc.as_ref() else { return };
+        let Some(account) = payer(entry.kind, &entry.id, doc) else { return };
+        let bytes = size(Some(doc));
+        self.count(account, bytes, 0);
+        let deleted = is_deleted(doc).then(|| {
+            let at = doc.get("pvt_modified").and_then(Value::as_u64).unwrap_or(0);
+            (self.group(entry.kind, account), at)
+        });
+        if let Some((group, at)) = deleted {
+            self.deleted.entry(group).or_default().insert((at, entry.id.clone()));
+        }
+        self.held.insert(key, Held { account, bytes, deleted });
+    }
+
+    /// Puts an account where its document says; what it has goes with it.
+    fn place(&mut self, id: AccountId, doc: Option<&Map<String, Value>>) {
+        let before = self.of(id);
+        let now = doc.map_or(id, |doc| tenant_in(id, doc));
+        if let Some(accounts) = self.accounts.get_mut(&before) {
+            accounts.remove(&id);
+            if accounts.is_empty() {
+                self.accounts.remove(&before);
+            }
+        }
+        match doc {
+            Some(_) => drop(self.of.insert(id, now)),
+            None => drop(self.of.remove(&id)),
+        }
+        if doc.is_some_and(|doc| !is_deleted(doc)) {
+            self.accounts.entry(now).or_default().insert(id);
+        }
+        if before != now {
+            let bytes = self.by_account.get(&id).copied().unwrap_or(0);
+            add(&mut self.by_tenant, before, 0, bytes);
+            add(&mut self.by_tenant, now, bytes, 0);
+        }
+    }
+
+    fn count(&mut self, account: AccountId, more: u64, less: u64) {
+        let tenant = self.of(account);
+        add(&mut self.by_account, account, more, less);
+        add(&mut self.by_tenant, tenant, more, less);
+    }
+
+    fn group(&self, kind: Kind, account: AccountId) -> Group {
+        (kind, if kind == Kind::Account { self.of(account) } else { account })
+    }
+
+    /// The tenant of an account, also of a deleted one.
+    pub(super) fn of(&self, account: AccountId) -> AccountId {
+        self.of.get(&account).copied().unwrap_or(account)
+    }
+
+    /// The accounts of a tenant that are not deleted.
+    pub(super) fn accounts(&self, tenant: AccountId) -> Vec<AccountId> {
+        self.accounts.get(&tenant).into_iter().flatten().copied().collect()
+    }
+
+    /// Bytes of all documents of a tenant.
+    pub(super) fn bytes(&self, tenant: AccountId) -> u64 {
+        self.by_tenant.get(&tenant).copied().unwrap_or(0)
+    }
+
+    /// Bytes of a stored document, 0 without one.
+    pub(super) fn bytes_of(&self, kind: Kind, id: &str) -> u64 {
+        self.held.get(&(kind, id.to_owned())).map_or(0, |held| held.bytes)
+    }
+
+    /// Soft-deleted documents beside a document of an account that is being deleted, the oldest first, without the
+    /// `keep` latest.
+    pub(super) fn deleted_beyond(&self, kind: Kind, account: AccountId, keep: usize) -> Vec<String> {
+        let Some(all) = self.deleted.get(&self.group(kind, account)) else { return Vec::new() };
+        all.iter().take(all.len().saturating_sub(keep)).map(|(_, id)| id.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn note(tenants: &mut Tenants, kind: Kind, id: u128, doc: Option<Value>) {
+        let doc = doc.map(|doc| doc.as_object().unwrap().clone());
+        tenants.note(&Entry { kind, id: Id(id).to_string(), doc });
+    }
+
+    #[test]
+    fn an_account_takes_what_it_has_to_another_tenant_and_leaves_nothing_behind() {
+        let mut tenants = Tenants::default();
+        let account = |tree: &[u128]| {
+            Some(json!({"pvt_tree": tree.iter().map(|id| Id(*id).to_string()).collect::<Vec<_>>()}))
+        };
+        note(&mut tenants, Kind::Account, 1, account(&[]));
+        note(&mut tenants, Kind::Account, 2, account(&[1]));
+        note(&mut tenants, Kind::Account, 3, account(&[1]));
+        let alone = [2, 3].map(|id| tenants.bytes(Id(id)));
+        note(&mut tenants, Kind::Account, 4, account(&[1, 2]));
+        note(&mut tenants, Kind::Hook, 9, Some(json!({"pvt_account_id": Id(4), "x": "y".repeat(5000)})));
+        assert!(tenants.bytes(Id(2)) > alone[0] + 5000);
+        note(&mut tenants, Kind::Account, 4, account(&[1, 3]));
+        assert_eq!(tenants.accounts(Id(2)), [Id(2)]);
+        assert_eq!(tenants.accounts(Id(3)), [Id(3), Id(4)]);
+        assert!(tenants.bytes(Id(3)) > alone[1] + 5000 && tenants.bytes(Id(2)) < 5000);
+        note(&mut tenants, Kind::Hook, 9, None);
+        note(&mut tenants, Kind::Account, 4, None);
+        assert_eq!([2, 3].map(|id| tenants.bytes(Id(id))), alone);
+    }
+
+    #[test]
+    fn deleted_documents_take_room_and_the_oldest_of_too_many_are_named() {
+        let mut tenants = Tenants::default();
+        for id in 10..15 {
+            let doc = json!({"pvt_account_id": Id(2), "pvt_deleted": true, "pvt_modified": 100 - id});
+            note(&mut tenants, Kind::Hook, id, Some(doc));
+        }
+        assert!(tenants.bytes(Id(2)) > 5 * OVERHEAD);
+        let named = tenants.deleted_beyond(Kind::Hook, Id(2), 3);
+        assert_eq!(named, [Id(14).to_string(), Id(13).to_string()]);
+        note(&mut tenants, Kind::Hook, 14, None);
+        assert_eq!(tenants.deleted_beyond(Kind::Hook, Id(2), 3), [Id(13).to_string()]);
+    }
+}

@@ -1,0 +1,209 @@
+//! What a tenant can multiply through accounts below its own: documents, deleted ones, levels, and what they cost.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use switchhook::disk::OsDisk;
+use switchhook::model::{Clock, Id};
+use switchhook::state::{Expect, Kind, Opened, Options, State, Write};
+use switchhook::tasks::{Stop, Tasks};
+
+use crate::support::app::{Answer, Api, MASTER_KEY, TestApp};
+use crate::support::process::Process;
+
+fn hook_with(bytes: usize) -> Option<Value> {
+    let data = json!({"filling": "x".repeat(bytes)});
+    Some(
+        json!({"data": {"name": "h", "hook": "channel_create", "uri": "http://127.0.0.1:9/", "custom_data": data}}),
+    )
+}
+
+async fn child_of(tenant: &Api, parent: &str, name: &str) -> Answer {
+    tenant.call("PUT", &format!("/v2/accounts/{parent}"), Some(json!({"data": {"name": name}}))).await
+}
+
+fn id_of(answer: &Answer) -> String {
+    answer.data()["id"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_tenant_nests_accounts_as_deep_as_configured_and_no_deeper_by_moving_them() {
+    let mut app = TestApp::with(&["limits.max_account_depth=5"]).await;
+    let tenant = app.api.tenant("tenant").await;
+    let mut line = vec![tenant.account.clone()];
+    let refused = loop {
+        let made = child_of(&tenant, line.last().unwrap(), "deeper").await;
+        if made.status != 201 {
+            break made;
+        }
+        line.push(id_of(&made));
+    };
+    assert_eq!((line.len(), refused.status), (5, 400), "{refused:?}");
+    let reason = refused.data()["tree"]["maxItems"]["message"].as_str().unwrap().to_owned();
+    assert!(reason.contains("limits.max_account_depth"), "{reason}");
+    // Two levels below another one, which is then put further down.
+    let top = id_of(&child_of(&tenant, &tenant.account, "top").await);
+    assert_eq!(child_of(&tenant, &top, "below").await.status, 201);
+    let to = |account: &str| Some(json!({"data": {"to": account}}));
+    let path = format!("/v2/accounts/{top}/move");
+    let moved = tenant.call("POST", &path, to(&line[3])).await;
+    assert_eq!(moved.status, 400, "{moved:?}");
+    assert!(moved.data()["tree"]["maxItems"].is_object(), "{moved:?}");
+    assert_eq!(tenant.call("POST", &path, to(&line[2])).await.status, 200, "as deep as it may be");
+    assert_eq!(child_of(&app.api, line.last().unwrap(), "the operator's").await.status, 201);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_room() {
+    let more = ["limits.max_tenant_bytes=1048576", "limits.change_burst_bytes=100000000"].map(str::to_owned);
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &more).await;
+    let master = process.api().await;
+    let (noisy, victim) = (master.tenant("noisy").await, master.tenant("victim").await);
+    let (mut made, mut children, mut refused) = (0, Vec::new(), None);
+    for number in 0..10 {
+        let child = child_of(&noisy, &noisy.account, &format!("c{number}")).await;
+        if child.status != 201 {
+            refused = Some(child);
+            break;
+        }
+        children.push(id_of(&child));
+        for _ in 0..3 {
+            let path = format!("/v2/accounts/{}/webhooks", children.last().unwrap());
+            let hook = noisy.call("PUT", &path, hook_with(60_000)).await;
+            made += usize::from(hook.status == 201);
+            refused = (hook.status != 201).then_some(hook).or(refused);
+        }
+    }
+    assert!((14..18).contains(&made), "{made} documents of 60 KB in 1 MiB");
+    let refused = refused.unwrap();
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.data().to_string().contains("limits.max_tenant_bytes"), "{refused:?}");
+    assert_eq!(victim.own("PUT", "/webhooks", hook_with(60_000)).await.status, 201);
+
+    process.kill();
+    let process = Process::serve(dir.path(), &more).await;
+    let noisy = process.api().await.with_token(noisy.token()).below(noisy.account.clone());
+    assert_eq!(
+        noisy.own("PUT", "/webhooks", hook_with(60_000)).await.status,
+        400,
+        "counted again at a start"
+    );
+    // What was there may still be changed, and what is deleted for good makes room.
+    let first = format!("/v2/accounts/{}/webhooks", children[0]);
+    let hooks = noisy.call("GET", &first, None).await;
+    let hook = format!("{first}/{}", hooks.data()[0]["id"].as_str().unwrap());
+    let off = Some(json!({"data": {"enabled": false}}));
+    assert_eq!(noisy.call("PATCH", &hook, off).await.status, 200);
+    assert_eq!(noisy.call("DELETE", &format!("{hook}?should_soft_delete=false"), None).await.status, 200);
+    assert_eq!(noisy.own("PUT", "/webhooks", hook_with(50_000)).await.status, 201);
+    // Nor does an account that goes leave anything behind.
+    assert_eq!(noisy.call("DELETE", &format!("/v2/accounts/{}", children[1]), None).await.status, 200);
+    assert_eq!(noisy.own("PUT", "/webhooks", hook_with(60_000)).await.status, 201);
+}
+
+#[tokio::test]
+async fn hooks_and_accounts_that_are_made_and_deleted_without_end_take_no_room_for_ever() {
+    let settings = [
+        "limits.max_tenant_bytes=1048576",
+        "limits.max_deleted_per_account=3",
+        "limits.change_burst_bytes=100000000",
+    ];
+    let mut app = TestApp::with(&settings).await;
+    let tenant = app.api.tenant("tenant").await;
+    for number in 0..40 {
+        let made = tenant.own("PUT", "/webhooks", hook_with(60_000)).await;
+        assert_eq!(made.status, 201, "hook {number}: {made:?}");
+        assert_eq!(tenant.own("DELETE", &format!("/webhooks/{}", id_of(&made)), None).await.status, 200);
+        let child = child_of(&tenant, &tenant.account, &format!("c{number}")).await;
+        assert_eq!(child.status, 201, "account {number}: {child:?}");
+        let child = format!("/v2/accounts/{}", id_of(&child));
+        let hook = tenant.call("PUT", &format!("{child}/webhooks"), hook_with(60_000)).await;
+        assert_eq!(hook.status, 201, "{hook:?}");
+        let hook = format!("{child}/webhooks/{}", id_of(&hook));
+        assert_eq!(tenant.call("DELETE", &hook, None).await.status, 200);
+        assert_eq!(tenant.call("DELETE", &child, None).await.status, 200);
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_branch_moves_at_the_tenant_s_rate_of_changes_or_not_at_all() {
+    let more = [
+        "limits.change_burst_bytes=65536",
+        "limits.change_bytes_per_second=1024",
+        "limits.max_document_bytes=65536",
+    ];
+    let mut app = TestApp::with(&more).await;
+    let tenant = app.api.tenant("tenant").await;
+    let branch = app.api.account_below(&tenant.account, "branch").await;
+    let other = app.api.account_below(&tenant.account, "other").await;
+    for number in 0..60 {
+        app.api.account_below(&branch, &format!("leaf {number}")).await;
+    }
+    let to = |account: &str| Some(json!({"data": {"to": account}}));
+    let path = format!("/v2/accounts/{branch}/move");
+    assert_eq!(tenant.call("POST", &path, to(&other)).await.status, 200);
+    let again = tenant.call("POST", &path, to(&tenant.account)).await;
+    assert_eq!(again.status, 429, "{again:?}");
+    assert!(again.data().to_string().contains("limits.change_bytes_per_second"), "{again:?}");
+    let below = app.api.call("GET", &format!("/v2/accounts/{other}/descendants?paginate=false"), None).await;
+    assert_eq!(below.data().as_array().unwrap().len(), 61, "nothing of it was moved");
+    assert_eq!(app.api.call("POST", &path, to(&tenant.account)).await.status, 200, "the operator may");
+    app.stop().await;
+}
+
+/// Documents as earlier versions left them: of an account that was deleted.
+async fn plant_orphans(dir: &std::path::Path) -> Id {
+    let (tasks, stop) = (Tasks::new(), Stop::new());
+    let options = Options { master_api_key: Some(MASTER_KEY.to_owned()), ..Options::new(dir) };
+    let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await.unwrap();
+    let Opened { state, task, changes, .. } = opened;
+    let running = tasks.spawn("state", task.run(stop.clone()));
+    let (deleted, master) = (Id(0x7007), state.settings().master);
+    let write = |kind: Kind, id: u128, doc: Value| Write {
+        kind,
+        id: Id(id).to_string(),
+        doc: doc.as_object().cloned(),
+        expect: Expect::Any,
+    };
+    let owned = |more: Value| {
+        let mut doc = Map::from_iter([("pvt_account_id".to_owned(), json!(deleted))]);
+        doc.extend(more.as_object().cloned().unwrap_or_default());
+        Value::Object(doc)
+    };
+    let hook = json!({"name": "orphan", "uri": "http://127.0.0.1:9/", "hook": "all", "http_verb": "post"});
+    let planted = vec![
+        write(Kind::Account, deleted.0, json!({"name": "a", "pvt_tree": [master], "pvt_deleted": true})),
+        write(Kind::Hook, 0x7008, owned(hook)),
+        write(Kind::User, 0x7009, owned(json!({"username": "u"}))),
+        write(Kind::Key, 0x700a, owned(json!({"name": "k"}))),
+    ];
+    state.write(planted).await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+    drop((state, changes));
+    tasks.all_ended().await;
+    deleted
+}
+
+#[tokio::test]
+async fn what_a_deleted_account_left_behind_is_gone_after_a_start_of_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let deleted = plant_orphans(dir.path()).await;
+    let mut process = Process::serve(dir.path(), &[]).await;
+    assert_eq!(
+        process.said("removed 3 of 3 hooks, users and keys of deleted accounts"),
+        1,
+        "{}",
+        process.stderr()
+    );
+    let master = process.api().await;
+    let hooks = master.call("GET", "/admin/hooks", None).await;
+    assert_eq!(hooks.data().as_array().unwrap().len(), 0, "{hooks:?}");
+    assert_eq!(master.call("GET", &format!("/v2/accounts/{deleted}"), None).await.status, 404);
+    process.kill();
+    let process = Process::serve(dir.path(), &[]).await;
+    assert_eq!(process.said("of deleted accounts"), 0, "only once");
+}
