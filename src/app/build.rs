@@ -129,6 +129,7 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
         events: events.reader.clone(),
         ledger: ledger.appender.clone(),
         tally: handle.counts(),
+        unknown: handle.unknown(),
         recovered,
         state: Arc::new(state.clone()),
         hooks: state.all_hooks(),
@@ -290,8 +291,13 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
     let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
     let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
-    let health =
-        StorageHealth { events: events.clone(), ledger: ledger.clone(), broker: consuming.clone(), steps };
+    let health = StorageHealth {
+        events: events.clone(),
+        ledger: ledger.clone(),
+        broker: consuming.clone(),
+        clock: retention.clock.clone(),
+        steps,
+    };
     let log_ids = state.settings().log_ids.clone();
     let logs = [
         ("events", events),

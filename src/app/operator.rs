@@ -46,6 +46,7 @@ impl Operator {
             data_dir: self.data_dir.display().to_string(),
             free_bytes: self.free_bytes(),
             broker: self.broker.borrow().clone(),
+            unknown: self.queues.unknown().counts(),
         }
     }
 }

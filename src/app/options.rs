@@ -180,6 +180,10 @@ pub(super) fn queue_options(config: &Config) -> queues::Options {
         checkpoint_records: config.ledger.checkpoint_records,
         max_reads: 4,
         max_replays: config.queues.max_replays,
+        unknown: queues::UnknownLimits {
+            wait: Duration::from_secs(config.accounts.unknown_wait_s),
+            bytes: config.accounts.unknown_wait_bytes,
+        },
         grace: Duration::from_millis(config.shutdown_grace_ms),
         policy: Policy {
             retry_initial_ms: config.retry.initial_ms,

@@ -80,6 +80,10 @@ impl http::Queues for QueuesPort {
         self.0.ledger_end()
     }
 
+    fn first_waiting(&self, account: AccountId) -> Option<u64> {
+        self.0.unknown().first_waiting(account)
+    }
+
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         Box::pin(async move {
             self.0.status(hook).await.unwrap_or_else(|error| {

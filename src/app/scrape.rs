@@ -15,6 +15,7 @@ pub(super) fn page(from: &Operator, survey: Option<Survey>, to: Visitor) -> Page
     program(&mut page, from);
     ingest(&mut page, from);
     logs(&mut page, from);
+    unknown(&mut page, from);
     deliveries(&mut page, from);
     if let Some(survey) = survey {
         queues(&mut page, from, &survey);
@@ -81,6 +82,29 @@ fn logs(page: &mut Page, from: &Operator) {
     if let Some(free) = from.free_bytes() {
         page.add(Family::gauge("disk_free_bytes", "Free bytes where the logs lie").with(&[], free));
     }
+}
+
+fn unknown(page: &mut Page, from: &Operator) {
+    let counts = from.queues.unknown().counts();
+    let waiting = Family::gauge("unknown_account_waiting_events", "Events that wait for their account");
+    page.add(waiting.with(&[], counts.waiting));
+    let bytes =
+        Family::gauge("unknown_account_waiting_bytes", "Bytes of the events that wait for their account");
+    page.add(bytes.with(&[], counts.bytes));
+    let mut events = Family::counter(
+        "unknown_account_events",
+        "Events that waited for their account, by what became of them",
+    );
+    let results = [
+        ("routed", counts.routed),
+        ("expired", counts.expired),
+        ("no_room", counts.no_room),
+        ("gone", counts.gone),
+    ];
+    for (result, count) in results {
+        events.put(&[("result", &result)], count);
+    }
+    page.add(events);
 }
 
 fn deliveries(page: &mut Page, from: &Operator) {

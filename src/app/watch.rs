@@ -10,7 +10,7 @@ use super::threads::shortage;
 use crate::amqp::BrokerStatus;
 use crate::delivery::{Shortage, Shortages};
 use crate::log::{Appender, Reader};
-use crate::model::OwnFault;
+use crate::model::{Clock, OwnFault};
 use crate::queues::Queues;
 use crate::state::State;
 use crate::tasks::Pulse;
@@ -22,6 +22,7 @@ pub(super) struct StorageHealth {
     pub(super) events: Reader,
     pub(super) ledger: Reader,
     pub(super) broker: watch::Receiver<BrokerStatus>,
+    pub(super) clock: Clock,
     pub(super) steps: StepsAtWork,
 }
 
@@ -117,6 +118,26 @@ impl StorageHealth {
                 _ => faults.push(("shortage", reason)),
             }
         }
+        notices.extend(self.unknown_accounts());
         (faults, notices)
     }
+
+    /// Events of accounts that are not known were given up in the last hour.
+    fn unknown_accounts(&self) -> Option<(&'static str, String)> {
+        let counts = self.steps.queues.unknown().counts();
+        let (at_us, account) = counts.last_given_up?;
+        let is_recent = at_us.saturating_add(GIVEN_UP_SHOWN_US) > self.clock.now_us();
+        is_recent.then(|| {
+            let reason = format!(
+                "{} events of accounts that are not known here have been given up since the start, the last of account \
+                 {account}; make or import these accounts, or raise accounts.unknown_wait_s and \
+                 accounts.unknown_wait_bytes",
+                counts.given_up()
+            );
+            ("unknown_accounts", reason)
+        })
+    }
 }
+
+/// How long a notice tells of events that were given up.
+const GIVEN_UP_SHOWN_US: u64 = 3_600_000_000;

@@ -145,6 +145,8 @@ impl Config {
             ("queues.window", q.window as u64, 1, 1_000_000),
             ("queues.lane", q.lane as u64, 1, 1_000_000),
             ("queues.max_replays", q.max_replays as u64, 1, 1000),
+            ("accounts.unknown_wait_s", self.accounts.unknown_wait_s, 0, 86_400),
+            ("accounts.unknown_wait_bytes", self.accounts.unknown_wait_bytes, 0, 1 << 30),
             ("audit.max_age_hours", self.audit.max_age_hours, 1, 1_000_000),
             ("audit.max_bytes", self.audit.max_bytes, 1 << 20, u64::MAX),
             ("audit.max_tenant_percent", self.audit.max_tenant_percent, 1, 100),

@@ -168,7 +168,7 @@ section!(
 );
 section!(
     /// `[accounts]`
-    Accounts { auto_create: bool, master_id: Option<Id> }
+    Accounts { auto_create: bool, master_id: Option<Id>, unknown_wait_s: u64, unknown_wait_bytes: u64 }
 );
 section!(
     /// `[rate_limit]`

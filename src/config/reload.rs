@@ -22,6 +22,7 @@ macro_rules! reloadable {
 reloadable! {
     retention: max_age_hours, max_bytes;
     queues: max_replays;
+    accounts: unknown_wait_s, unknown_wait_bytes;
     delivery: max_in_flight, per_hook_in_flight, per_host_in_flight;
     delivery: connect_timeout_ms, request_timeout_ms;
     delivery: response_read_bytes, response_keep_bytes;

@@ -14,7 +14,7 @@ use super::reply::Reply;
 use crate::amqp::BrokerStatus;
 use crate::log::SegmentRange;
 use crate::model::{QueueState, gregorian_seconds};
-use crate::queues::{Survey, SurveyedHook};
+use crate::queues::{Survey, SurveyedHook, UnknownCounts};
 use crate::state::{Kind, State};
 
 /// What a path below `/admin` names.
@@ -72,7 +72,7 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiErr
 async fn status(call: &Call<'_>) -> Result<Reply, ApiError> {
     let api = call.api;
     let readiness = health::readiness(api).await;
-    let Status { started_us, logs, data_dir, free_bytes, broker } = api.operator.status().await;
+    let Status { started_us, logs, data_dir, free_bytes, broker, unknown } = api.operator.status().await;
     let survey = survey(call).await?;
     let logs: Map<_, _> = logs.iter().map(|log| (log.name.to_owned(), shown_log(log))).collect();
     Ok(Reply::ok(json!({
@@ -85,6 +85,7 @@ async fn status(call: &Call<'_>) -> Result<Reply, ApiError> {
         "logs": logs,
         "disk": {"data_dir": data_dir, "free_bytes": free_bytes},
         "broker": shown_broker(&broker),
+        "unknown_accounts": shown_unknown(&unknown),
         "queues": shown_queues(&survey),
     })))
 }
@@ -117,6 +118,16 @@ fn shown_broker(broker: &BrokerStatus) -> Value {
             "queue_notices": queue.notices,
         }),
     }
+}
+
+fn shown_unknown(unknown: &UnknownCounts) -> Value {
+    let (at, account) = unknown.last_given_up.unzip();
+    json!({
+        "accounts": unknown.accounts, "events_waiting": unknown.waiting, "bytes_waiting": unknown.bytes,
+        "routed": unknown.routed, "given_up": unknown.given_up(), "expired": unknown.expired,
+        "no_room": unknown.no_room, "gone": unknown.gone,
+        "last_given_up": at.map(gregorian_seconds), "last_given_up_account_id": account,
+    })
 }
 
 fn shown_queues(survey: &Survey) -> Value {

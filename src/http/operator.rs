@@ -3,7 +3,7 @@
 use super::ports::Answer;
 use crate::amqp::BrokerStatus;
 use crate::log::{LogStats, SegmentRange};
-use crate::queues::Survey;
+use crate::queues::{Survey, UnknownCounts};
 
 /// One of the program's logs.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Status {
     pub free_bytes: Option<u64>,
     /// The broker.
     pub broker: BrokerStatus,
+    /// Events of accounts that are not known.
+    pub unknown: UnknownCounts,
 }
 
 /// What an order to apply retention came to.

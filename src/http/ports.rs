@@ -66,6 +66,11 @@ pub enum AttemptsError {
 pub trait Queues: Send + Sync {
     /// The ledger's end: what a hook created now is sent is recorded behind it.
     fn ledger_end(&self) -> u64;
+    /// The first event of an account that came before the account was known, if that was a short while ago: a hook made
+    /// now begins there.
+    fn first_waiting(&self, _account: AccountId) -> Option<u64> {
+        None
+    }
     /// A hook's queue now; `None` when it has none.
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>>;
     /// The queues of these hooks, in their order; `None`: the hook has none yet.

@@ -65,7 +65,7 @@ fn item(stored: Map<String, Value>) -> Item {
     Item::of(stored, row.into())
 }
 
-/// `PUT …/webhooks`. The hook gets the events from now on.
+/// `PUT …/webhooks`. The hook gets the events from now on, and those that came before its account was known.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let mut data = call.envelope.object()?;
@@ -74,9 +74,10 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let mut doc = validated(call, &data)?;
     doc.extend(signature(call, account.id));
     doc.insert("pvt_account_db".into(), "webhooks".into());
-    let events_end = call.api.events.end();
-    doc.insert("pvt_start_offset".into(), events_end.into());
-    doc.insert("pvt_birth_events".into(), events_end.into());
+    let waiting = call.api.queues.first_waiting(account.id);
+    let start = waiting.unwrap_or_else(|| call.api.events.end());
+    doc.insert("pvt_start_offset".into(), start.into());
+    doc.insert("pvt_birth_events".into(), start.into());
     doc.insert("pvt_birth_ledger".into(), call.api.queues.ledger_end().into());
     let write = Write { kind: Kind::Hook, id: id.to_string(), doc: Some(doc), expect: expected(call) };
     let written = call.api.state.write(vec![write]).await?;

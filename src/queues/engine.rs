@@ -20,7 +20,7 @@ use super::dispatch::{ACCOUNT_MULTIPLE, Hosts, TENANT_MULTIPLE};
 use super::entry::Limits;
 use super::keeper::Action;
 use super::kept::Budget;
-use super::ledger::{Ledger, LedgerError};
+use super::ledger::{Ledger, LedgerError, Routed};
 use super::options::Options;
 use super::over_share::OverShare;
 use super::record::QueueImage;
@@ -30,6 +30,7 @@ use super::router::Router;
 use super::slot::Slot;
 use super::tally::Tally;
 use super::tier::Tier;
+use super::unknown::Unknown;
 use crate::log::{Appender, Reader};
 use crate::model::{Attempt, Clock, Hook, Job, QueueKey};
 use crate::state::Change;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub ledger: Appender,
     /// Where attempts and deliveries are counted.
     pub tally: Arc<Tally>,
+    /// Where events wait whose account is not known yet.
+    pub unknown: Arc<Unknown>,
     /// What the ledger says of the time before this start.
     pub recovered: Recovered,
     /// Accounts.
@@ -96,6 +99,9 @@ pub struct Engine {
     pub(super) events: Reader,
     pub(super) ledger: Ledger,
     pub(super) state: Arc<dyn Directory>,
+    pub(super) unknown: Arc<Unknown>,
+    /// Whether accounts with waiting events are to be looked up once more.
+    pub(super) adopt_due: bool,
     pub(super) changes: mpsc::Receiver<Change>,
     commands: mpsc::Receiver<Command>,
     pub(super) jobs: mpsc::Sender<Job>,
@@ -159,6 +165,8 @@ impl Engine {
             events: parts.events,
             ledger: Ledger::new(parts.ledger, parts.tally),
             state: parts.state,
+            unknown: parts.unknown,
+            adopt_due: true,
             changes: parts.changes,
             commands: parts.commands,
             jobs: parts.jobs,
@@ -189,6 +197,10 @@ impl Engine {
             reads_rx,
             started_us,
         };
+        let (limits, times) = (engine.options.unknown, engine.times());
+        for event in std::mem::take(&mut engine.recovered.held) {
+            engine.unknown.hold(event, limits, times);
+        }
         for hook in parts.hooks {
             engine.add_hook(&hook);
         }
@@ -270,6 +282,8 @@ impl Engine {
         }
         if now >= self.next_tick_us {
             self.next_tick_us = now + 1_000_000;
+            self.unknown.expire(self.options.unknown, self.times());
+            self.adopt_due = !self.unknown.is_empty();
             for at in std::mem::take(&mut self.read_again) {
                 self.want_read(at);
             }
@@ -309,7 +323,8 @@ impl Engine {
         if last || self.ledger.checkpoint_due() {
             self.forget_ended_replays();
             let images = self.images();
-            self.ledger.checkpoint(self.routed, images, self.clock.now_us());
+            let routed = Routed { router: self.routed, held: self.unknown.image() };
+            self.ledger.checkpoint(routed, images, self.clock.now_us());
         }
         let (now, was_stalled) = (self.now_us(), self.ledger.stalled());
         self.ledger.flush(now, last).await?;

@@ -11,6 +11,7 @@ use super::options::Options;
 use super::places::{Place, Places};
 use super::survey::Survey;
 use super::tally::Tally;
+use super::unknown::Unknown;
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, AttemptPage, AttemptQuery, AttemptRow, Clock, Dead, DeadList, DeadQuery, EventDeliveries,
@@ -77,6 +78,7 @@ pub struct Queues {
     readings: Arc<Semaphore>,
     places: Arc<Places>,
     tally: Arc<Tally>,
+    unknown: Arc<Unknown>,
 }
 
 impl Queues {
@@ -92,13 +94,28 @@ impl Queues {
         let tally = Arc::default();
         let attempts = AttemptReader { ledger, events, state, successes };
         let readings = Arc::new(Semaphore::new(READINGS));
-        Self { commands, attempts, clock, tasks, readings, places: Arc::default(), tally }
+        Self {
+            commands,
+            attempts,
+            clock,
+            tasks,
+            readings,
+            places: Arc::default(),
+            tally,
+            unknown: Arc::default(),
+        }
     }
 
     /// What the engine is to count with.
     #[must_use]
     pub fn counts(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
+    }
+
+    /// Events that wait for their accounts to become known.
+    #[must_use]
+    pub fn unknown(&self) -> Arc<Unknown> {
+        Arc::clone(&self.unknown)
     }
 
     /// The ledger's end.

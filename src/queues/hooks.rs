@@ -27,7 +27,10 @@ impl Engine {
                 }
             },
             Change::HookGone(id, _) => self.remove_hook(QueueKey::Hook(id)),
-            Change::AccountPut { now, before } => self.change_account(&now, before.as_deref()),
+            Change::AccountPut { now, before } => {
+                self.adopt_due |= self.unknown.holds(now.id);
+                self.change_account(&now, before.as_deref());
+            }
             // Its hooks are told of one by one; its callflows' webhooks go with it.
             Change::AccountGone(account) => self.remove_hook(QueueKey::OneShot(account)),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
-use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, LedgerRecord, QueueImage};
+use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, HeldEvent, LedgerRecord, QueueImage};
 use super::tally::Tally;
 use crate::log::{AppendError, Appender, NewRecord};
 
@@ -51,6 +51,15 @@ pub(super) struct Ledger {
     /// When the first record of the batch was pushed; 0: it is empty.
     since_us: u64,
     tally: Arc<Tally>,
+}
+
+/// How far the router is, as a checkpoint says it.
+#[derive(Debug)]
+pub(super) struct Routed {
+    /// Everything below has been routed …
+    pub(super) router: u64,
+    /// … but for these, which wait for their accounts.
+    pub(super) held: Vec<HeldEvent>,
 }
 
 impl Ledger {
@@ -116,12 +125,16 @@ impl Ledger {
     }
 
     /// Writes where every queue stands; the next start reads the ledger from here.
-    pub(super) fn checkpoint(&mut self, router: u64, images: Vec<QueueImage>, time_us: u64) {
+    pub(super) fn checkpoint(&mut self, routed: Routed, images: Vec<QueueImage>, time_us: u64) {
         let count = images.len() as u64;
         // Longer after a large one, so that checkpoints stay a small part of what is written.
         self.every = self.every.max(count * 4);
         self.since_checkpoint = 0;
-        self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointBegin { router });
+        self.put(
+            CHECKPOINT_TAG,
+            time_us,
+            &LedgerRecord::CheckpointBegin { router: routed.router, held: routed.held },
+        );
         for image in images {
             self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointQueue(Box::new(image)));
         }

@@ -4,6 +4,7 @@
 //! that owns their state; `handle` is what others hold.
 
 mod accounts;
+mod adopt;
 mod attempt_record;
 mod attempts;
 mod checkpoint;
@@ -53,6 +54,7 @@ mod tally;
 mod testing;
 mod tier;
 mod trial;
+mod unknown;
 
 pub use attempts::AttemptReader;
 pub use codec::DecodeRecordError;
@@ -65,11 +67,12 @@ pub use keeper::{Action, keep};
 pub use kept::Budget;
 pub use lane::LaneKey;
 pub use ledger::LedgerError;
-pub use options::{MOST_IN_FLIGHT, Options};
+pub use options::{MOST_IN_FLIGHT, Options, UnknownLimits};
 pub use policy::{Class, Health, Policy, classify, probe_delay_ms, retry_delay_ms};
 pub use queue::Queue;
 pub use record::{
-    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, QueueImage, Settlement,
+    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
+    Settlement,
 };
 pub use recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
 pub use replay::{ReplayJob, ReplayRun};
@@ -77,3 +80,4 @@ pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};
 pub use router::{Router, in_reach, subject_hash};
 pub use survey::{Survey, SurveyedHook};
 pub use tally::Tally;
+pub use unknown::{Unknown, UnknownCounts};

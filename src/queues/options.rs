@@ -30,6 +30,31 @@ pub struct Options {
     pub max_replays: usize,
     /// How long shutdown waits for attempts under way.
     pub grace: Duration,
+    /// How long, and how many, events wait for an account that is not known yet.
+    pub unknown: UnknownLimits,
     /// Retries, disabling, probes.
     pub policy: Policy,
+}
+
+/// Bounds of what waits for accounts that are not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownLimits {
+    /// How long an event waits; zero: not at all.
+    pub wait: Duration,
+    /// How many bytes of events wait together; 0: none.
+    pub bytes: u64,
+}
+
+impl UnknownLimits {
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_off(self) -> bool {
+        self.wait.is_zero() || self.bytes == 0
+    }
+
+    /// How long an event waits, in microseconds.
+    #[must_use]
+    pub fn wait_us(self) -> u64 {
+        u64::try_from(self.wait.as_micros()).unwrap_or(u64::MAX)
+    }
 }

@@ -153,6 +153,30 @@ impl Queue {
         Taken::Waiting
     }
 
+    /// Takes the wanted event at `offset`, which `next` is past, because its account was not known then. Later events of
+    /// its lane come after it. Without room, a lane of a subject reads it from the log when there is some; lanes of the
+    /// other orderings cannot be told apart in the log, so they take it beyond the window.
+    pub(super) fn take_late(&mut self, offset: u64, subject_hash: u64, has_room: bool) -> Taken {
+        let key = self.lane_of(offset, subject_hash);
+        let spilled = self.lanes.get(&key).and_then(|lane| lane.spilled);
+        if spilled.is_some_and(|from| from <= offset) {
+            // The rest of the lane is read from the log, and this event with it.
+            return Taken::Spilled;
+        }
+        if self.settled.remove(&offset) || self.entries.contains_key(&offset) {
+            return Taken::Settled;
+        }
+        let lane = self.lanes.entry(key).or_default();
+        let is_full = !has_room || lane.order.len() >= self.limits.lane;
+        if is_full && self.ordering == Ordering::Subject && spilled.is_none() {
+            lane.spilled = Some(offset);
+            self.spilled += 1;
+            return Taken::Spilled;
+        }
+        self.insert(offset, key, None);
+        Taken::Waiting
+    }
+
     pub(super) fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
         let past = self.past.remove(&offset).unwrap_or_default();
         let entry = Entry {

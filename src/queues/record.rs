@@ -10,7 +10,7 @@ use super::attempt_record::{Version, decode_attempt, encode_attempt};
 use super::codec::{DecodeRecordError, Fields, put_id, put_number};
 use super::entry::Past;
 use super::lane::LaneKey;
-use crate::model::{HookId, Id};
+use crate::model::{AccountId, HookId, Id};
 
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
 pub const CHECKPOINT_TAG: u64 = 0;
@@ -57,6 +57,17 @@ pub struct QueueImage {
     pub past: Vec<(u64, Past)>,
 }
 
+/// An event that waits for its account to become known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HeldEvent {
+    /// The account that it names.
+    pub account: AccountId,
+    /// Where it stands in the log.
+    pub offset: u64,
+    /// Its record's bytes.
+    pub bytes: u64,
+}
+
 /// A ledger record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -95,10 +106,12 @@ pub enum LedgerRecord {
         /// What it sends, as `kazoo::sent_document` makes it.
         sends: Map<String, Value>,
     },
-    /// A checkpoint begins; events below `router` have been routed.
+    /// A checkpoint begins; events below `router` have been routed, but for those that are held.
     CheckpointBegin {
         /// The router's position.
         router: u64,
+        /// Events below it that wait for an account that is not known, in the order of the log.
+        held: Vec<HeldEvent>,
     },
     /// One queue of the checkpoint.
     CheckpointQueue(Box<QueueImage>),
@@ -137,9 +150,14 @@ impl LedgerRecord {
                 put_number(&mut out, *generation);
                 out.extend_from_slice(&serde_json::to_vec(sends).unwrap_or_default());
             }
-            Self::CheckpointBegin { router } => {
+            Self::CheckpointBegin { router, held } => {
                 out.push(4);
                 put_number(&mut out, *router);
+                for event in held {
+                    put_id(&mut out, event.account);
+                    put_number(&mut out, event.offset);
+                    put_number(&mut out, event.bytes);
+                }
             }
             Self::CheckpointQueue(image) => encode_image(&mut out, image),
             Self::CheckpointEnd { back } => {
@@ -172,7 +190,14 @@ impl LedgerRecord {
                 Self::Settled { how, queue: f.id()?, offset: f.number()? }
             }
             3 => Self::Gap { queue: f.id()?, from: f.number()?, to: f.number()? },
-            4 => Self::CheckpointBegin { router: f.number()? },
+            4 => {
+                let (router, mut held) = (f.number()?, Vec::new());
+                // Earlier versions wrote nothing here, and do not read what is here.
+                while !f.0.is_empty() {
+                    held.push(HeldEvent { account: f.id()?, offset: f.number()?, bytes: f.number()? });
+                }
+                Self::CheckpointBegin { router, held }
+            }
             5 => Self::CheckpointQueue(Box::new(decode_image(&mut f)?)),
             6 => Self::CheckpointEnd { back: f.number()? },
             7 => Self::Refreshed { queue: f.id()? },

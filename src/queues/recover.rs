@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::entry::Past;
 use super::policy::time_asked_for;
-use super::record::{AttemptRecord, CHECKPOINT_END_TAG, Ending, LedgerRecord, Outcome, QueueImage};
+use super::record::{
+    AttemptRecord, CHECKPOINT_END_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
+};
 use crate::log::{ReadError, Reader};
 use crate::model::Id;
 
@@ -33,6 +35,8 @@ pub struct Recovered {
     pub has_checkpoint: bool,
     /// Whether the ledger was read from its very beginning, so that nothing was settled that it does not name.
     pub is_whole: bool,
+    /// Events below `router` that waited for their account then.
+    pub held: Vec<HeldEvent>,
     /// By queue, in an order that is the same in every start.
     pub queues: BTreeMap<Id, RecoveredQueue>,
     /// Records read.
@@ -123,6 +127,7 @@ pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
 #[derive(Debug)]
 struct Checkpoint {
     router: u64,
+    held: Vec<HeldEvent>,
     images: Vec<QueueImage>,
 }
 
@@ -151,8 +156,8 @@ impl Recovered {
             LedgerRecord::Refreshed { queue } => self.queue(queue).refresh(),
             // Only read for rows of attempts.
             LedgerRecord::HookRevision { .. } => {}
-            LedgerRecord::CheckpointBegin { router } => {
-                *checkpoint = Some(Checkpoint { router, images: Vec::new() });
+            LedgerRecord::CheckpointBegin { router, held } => {
+                *checkpoint = Some(Checkpoint { router, held, images: Vec::new() });
             }
             LedgerRecord::CheckpointQueue(image) => {
                 if let Some(checkpoint) = checkpoint {
@@ -163,6 +168,7 @@ impl Recovered {
                 let is_whole = |c: &Checkpoint| c.images.len() as u64 + 1 == back;
                 if let Some(done) = checkpoint.take().filter(is_whole) {
                     self.router = done.router;
+                    self.held = done.held;
                     self.has_checkpoint = true;
                     self.queues =
                         done.images.into_iter().map(|i| (i.queue, RecoveredQueue::placed(i))).collect();

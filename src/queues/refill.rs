@@ -129,7 +129,7 @@ impl Engine {
         Some(Reads {
             requests: self.wants_read.drain(..share).collect(),
             events: self.events.clone(),
-            state: self.state.clone(),
+            state: self.accounts_for_reads(),
             budget: self.budget.clone(),
         })
     }
@@ -145,7 +145,7 @@ impl Engine {
         let is_of_former = slot.is_of_former(done.queue, done.from);
         let Some(line) = slot.lines.get_mut(index) else { return };
         line.reading = false;
-        if is_of_former {
+        if std::mem::take(&mut line.void_read) || is_of_former {
             self.want_read(at);
             self.schedule(at);
             self.drop_if_gone(at);

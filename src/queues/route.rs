@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::entry::Taken;
+use super::record::HeldEvent;
 use super::refill::keeps;
 use super::router::subject_hash;
 use crate::kazoo;
@@ -15,6 +16,7 @@ const READ_BYTES: usize = 1 << 20;
 impl Engine {
     /// Routes up to `max` events; true when there are more.
     pub(super) fn route_some(&mut self, max: usize) -> Result<bool, ReadError> {
+        self.adopt_known()?;
         let end = self.events.end();
         if self.routed >= end {
             return Ok(false);
@@ -28,7 +30,7 @@ impl Engine {
             self.change(change);
         }
         for record in &batch.records {
-            self.route(record);
+            self.route(record)?;
         }
         self.routed = batch.next.max(self.routed);
         Ok(self.routed < self.events.end() && !batch.records.is_empty())
@@ -51,27 +53,34 @@ impl Engine {
         }
     }
 
-    fn route(&mut self, record: &Record) {
+    fn route(&mut self, record: &Record) -> Result<(), ReadError> {
         let Ok(event) = Event::decode(&record.payload) else {
             tracing::error!(offset = record.offset, "event record cannot be decoded; it is passed over");
-            return;
+            return Ok(());
         };
-        let (Some(family), Some(account)) = (event.family, event.account) else { return };
+        let (Some(family), Some(id)) = (event.family, event.account) else { return Ok(()) };
         if event.quarantine.is_some() {
-            return;
+            return Ok(());
         }
-        let Some(account) = self.state.account(account) else { return };
+        let Some(account) = self.state.account(id) else {
+            let event = HeldEvent { account: id, offset: record.offset, bytes: record.payload.len() as u64 };
+            self.unknown.hold(event, self.options.unknown, self.times());
+            return Ok(());
+        };
+        // Earlier events of the account go first.
+        self.adopt(id)?;
         if family == Family::Callflow {
             let slot = self.one_shot_slot(account.id, record.offset);
             self.offer(slot, record, &event);
-            return;
+            return Ok(());
         }
         for slot in self.wanting(&account, &event) {
             self.offer(slot, record, &event);
         }
+        Ok(())
     }
 
-    fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<usize> {
+    pub(super) fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<usize> {
         let mut found = Vec::new();
         let families = kazoo::families_of(event);
         self.router.candidates(account, families, |at| {

@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) live: bool,
     /// Whether a read of the log is under way for it.
     pub(super) reading: bool,
+    /// Whether what that read brings cannot be used: an account has become known since it began.
+    pub(super) void_read: bool,
     /// Wanted and unsettled.
     pub(super) waiting: i64,
     /// Events below this offset are counted when read, not when routed.
@@ -43,6 +45,7 @@ impl Line {
             queue,
             live: false,
             reading: false,
+            void_read: false,
             waiting: 0,
             uncounted_until: 0,
             totals: [0; 3],

@@ -80,7 +80,8 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
 }
 
 fn checkpoint(offset: u64, settled: &Settled) -> Vec<NewRecord> {
-    let mut records = vec![(CHECKPOINT_TAG, LedgerRecord::CheckpointBegin { router: offset + 1 })];
+    let mut records =
+        vec![(CHECKPOINT_TAG, LedgerRecord::CheckpointBegin { router: offset + 1, held: Vec::new() })];
     for queue in (1..=QUEUES).map(|n| Id(n.into())) {
         let own = (0..=offset).filter(|o| Id(1 + u128::from(o % QUEUES)) == queue);
         let open = own.filter(|o| !settled.contains(&(queue, *o)));

@@ -40,6 +40,7 @@ mod log_model;
 mod log_power;
 mod log_salt;
 mod lost_tail;
+mod onboarding;
 mod open_log;
 mod openapi;
 mod operator;

@@ -123,6 +123,7 @@ impl Operator for Recorded {
             data_dir: "data".to_owned(),
             free_bytes: Some(7),
             broker: crate::amqp::BrokerStatus::Disabled,
+            unknown: crate::queues::UnknownCounts::default(),
         })
     }
 

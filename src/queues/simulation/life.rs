@@ -114,6 +114,7 @@ impl Life {
             events: events.reader.clone(),
             ledger: ledger.appender.clone(),
             tally: Arc::default(),
+            unknown: Arc::default(),
             recovered,
             state: Arc::new(tenants.clone()),
             hooks,

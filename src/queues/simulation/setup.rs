@@ -10,7 +10,7 @@ use super::random::Random;
 use super::tenants::Tenants;
 use crate::log;
 use crate::model::{Account, Clock, FailureLimits, Id};
-use crate::queues::{Options, Policy};
+use crate::queues::{Options, Policy, UnknownLimits};
 
 /// Time at the start of every simulation, microseconds since 1970.
 pub(super) const START_US: u64 = 1_760_000_000_000_000;
@@ -38,6 +38,7 @@ pub(super) fn options(random: &mut Random) -> Options {
         checkpoint_records: random.between(4, 60),
         max_reads: random.count(1, 3),
         max_replays: 2,
+        unknown: UnknownLimits { wait: Duration::from_secs(60), bytes: 1 << 20 },
         grace: Duration::from_secs(5),
         policy: policy(random),
     }

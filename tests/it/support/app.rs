@@ -10,6 +10,7 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use switchhook::app::App;
 use switchhook::config::{Config, Overlay, load};
+use switchhook::ingest::Ingest;
 use switchhook::model::Clock;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -25,6 +26,7 @@ pub struct TestApp {
     pub api: Api,
     address: SocketAddr,
     websocket: SocketAddr,
+    ingest: Ingest,
     dir: Arc<TempDir>,
     settings: Vec<String>,
     clock: Clock,
@@ -79,6 +81,7 @@ impl TestApp {
     async fn over(dir: Arc<TempDir>, settings: Vec<String>, clock: Clock) -> Self {
         let app = App::build(config(dir.path(), &settings), clock.clone()).await.unwrap();
         let (address, websocket) = (app.http_addr(), app.websocket_addr());
+        let ingest = app.ingest().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the test is the one that waits for it")]
         let running = tokio::spawn(app.run(async move {
@@ -86,7 +89,17 @@ impl TestApp {
             let _dropped = stopped.await;
         }));
         let api = Api::log_in(address).await;
-        Self { api, address, websocket, dir, settings, clock, stop: Some(stop), running: Some(running) }
+        Self {
+            api,
+            address,
+            websocket,
+            ingest,
+            dir,
+            settings,
+            clock,
+            stop: Some(stop),
+            running: Some(running),
+        }
     }
 
     /// A client with the token of another API key.
@@ -113,6 +126,12 @@ impl TestApp {
         let logged_in = self.anonymous().call("PUT", "/v2/user_auth", Some(json!({"data": data}))).await;
         assert_eq!(logged_in.status, 201, "{logged_in:?}");
         tenant.clone().with_token(logged_in.body["auth_token"].as_str().unwrap())
+    }
+
+    /// Hands in events that name their accounts themselves, as the broker would; returns when they are on disk.
+    pub async fn hand_in(&self, events: &[Value]) {
+        let bodies = events.iter().map(|event| event.to_string().into()).collect();
+        self.ingest.submit(bodies, self.api.account.parse().unwrap()).await.unwrap();
     }
 
     /// Where the API listens.
