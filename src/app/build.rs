@@ -318,14 +318,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         hook_series: config.metrics.hook_series,
         lost_lines,
     };
-    let share = AccountShare {
-        events: events.clone(),
-        state: state.clone(),
-        max_bytes: Arc::clone(&retention.max_bytes),
-        percent: config.retention.max_account_percent,
-        master: state.settings().master,
-        sums: Arc::default(),
-    };
+    let share = share(config, state, retention);
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
     Ports {
@@ -342,6 +335,18 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         operator: Arc::new(operator),
         channels: Arc::new(channels),
         live: live.clone(),
+    }
+}
+
+/// How much of the events log one account may take.
+fn share(config: &Config, state: &State, retention: &Retention) -> AccountShare {
+    AccountShare {
+        events: retention.events.1.clone(),
+        state: state.clone(),
+        max_bytes: Arc::clone(&retention.max_bytes),
+        percent: config.retention.max_account_percent,
+        master: state.settings().master,
+        sums: Arc::default(),
     }
 }
 

@@ -234,7 +234,7 @@ mod tests {
             unknown.hold(event(2, offset), LIMITS, at(1));
         }
         assert_eq!(unknown.take(Id(1), LIMITS, 0), [0], "a noisy account drives out nobody else's events");
-        assert_eq!(unknown.take(Id(2), LIMITS, 0), Vec::from_iter(91..100));
+        assert_eq!(unknown.take(Id(2), LIMITS, 0), (91..100).collect::<Vec<_>>());
         let counts = unknown.counts();
         assert_eq!((counts.no_room, counts.waiting, counts.bytes), (90, 0, 0));
         assert_eq!(counts.last_given_up, Some((1_000_000, Id(2))));

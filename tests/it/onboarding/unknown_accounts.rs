@@ -125,7 +125,7 @@ async fn events_that_wait_outlast_a_restart_and_a_full_window_and_are_delivered_
     for (path, parity) in [("/subject", 0), ("/subject", 1), ("/hook", 0), ("/hook", 1)] {
         let all = numbers(&receiver.requests_at(path));
         let call: Vec<u64> = all.into_iter().filter(|n| *n < 100 && n % 2 == parity).collect();
-        assert_eq!(call, Vec::from_iter((parity..12).step_by(2)), "{path}");
+        assert_eq!(call, (parity..12).step_by(2).collect::<Vec<_>>(), "{path}");
     }
 }
 
