@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             let ended = async move {
                 tokio::select! { () = ended => {}, _ = closed.recv() => {} }
             };
-            demo::run(args.seconds, ended).await
+            Box::pin(demo::run(args.seconds, ended)).await
         }),
         Command::Backup { to, data_dir } => copied(backup::backup(&data_dir, &to, &Clock::system())),
         Command::Restore { from, data_dir } => restore(&from, &data_dir),

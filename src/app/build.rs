@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::broker::{Broker, node_name};
 use super::data_dir;
+use super::flow::Flows;
 use super::keeper::Keeper;
 use super::live;
 use super::notices::Teller;
@@ -23,7 +24,7 @@ use super::retention::Retention;
 use super::share::AccountShare;
 use super::watch::{StepsAtWork, StorageHealth};
 use super::{App, Steps, Stops, Threads};
-use crate::amqp;
+use crate::amqp::{self, BrokerStatus};
 use crate::auth::Auth;
 use crate::commands::{self, Commands};
 use crate::config::Config;
@@ -99,6 +100,7 @@ struct Middle {
     handle: Queues,
     actions: mpsc::Receiver<Action>,
     exporter: Option<Exporter>,
+    flows: Flows,
 }
 
 fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) -> anyhow::Result<Middle> {
@@ -140,7 +142,8 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
         actions: actions_tx,
         tasks: tasks.clone(),
     });
-    Ok(Middle { engine, delivery, handle, actions, exporter })
+    let flows = Flows::new(storage.ingest.clone(), handle.clone(), clock.clone());
+    Ok(Middle { engine, delivery, handle, actions, exporter, flows })
 }
 
 impl Middle {
@@ -196,7 +199,7 @@ impl App {
             ingest: &ingest,
             state: &state,
             reloaded: &reloaded,
-            delivery: &middle.delivery,
+            middle: &middle,
             lost_lines,
             live: &live,
             channels,
@@ -206,15 +209,12 @@ impl App {
         let server = Server::bind(api, site(&config))?;
         let announcer = broker.announcer(&config, &ingest, clock);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
-        let teller = teller(&config, &state, &ingest, &tasks)?;
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
             http_addr: server.address(),
             websocket_addr: live.listener.address(),
             live: live.handle,
             queues: middle.handle,
-            ingest,
-            state,
             first_key,
             events: events.reader,
             steps: Steps {
@@ -225,13 +225,16 @@ impl App {
                 engine: middle.engine,
                 delivery: middle.delivery,
                 keeper,
-                teller,
+                teller: teller(&config, &state, &ingest, &tasks)?,
                 exporter: middle.exporter,
+                flows: middle.flows,
                 retention: reloaded.retention.clone(),
                 state: task,
                 writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
                 threads,
             },
+            ingest,
+            state,
             reload: Reload::new(config, reloaded, tasks.clone()),
             tasks,
             stops,
@@ -265,7 +268,7 @@ struct Meeting<'a> {
     ingest: &'a Ingest,
     state: &'a State,
     reloaded: &'a Reloaded,
-    delivery: &'a Delivery,
+    middle: &'a Middle,
     lost_lines: LostLines,
     live: &'a live::Built,
     channels: ChannelsPort,
@@ -274,8 +277,8 @@ struct Meeting<'a> {
 
 /// The steps as the API sees them.
 fn ports(meeting: Meeting<'_>) -> Ports {
-    let Meeting { config, broker, ingest, state, reloaded, delivery, lost_lines, live, channels, tasks } =
-        meeting;
+    let Meeting { config, broker, ingest, state, reloaded, middle, live, tasks, .. } = meeting;
+    let delivery = &middle.delivery;
     let Reloaded { transport, queues, retention } = reloaded;
     let steps = StepsAtWork {
         events: retention.events.0.clone(),
@@ -299,25 +302,6 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         steps,
     };
     let log_ids = state.settings().log_ids.clone();
-    let logs = [
-        ("events", events),
-        ("ledger", ledger),
-        ("journal", state.journal()),
-        ("audit", state.trail()),
-        ("audit-kept", state.kept_trail()),
-    ];
-    let operator = Operator {
-        data_dir: Arc::new(config.data_dir.clone()),
-        started_us: retention.clock.now_us(),
-        logs: logs.map(|(name, log)| (name, log.clone())).to_vec(),
-        ingest: ingest.clone(),
-        queues: queues.clone(),
-        sessions: live.sessions().clone(),
-        broker: consuming,
-        retention: retention.clone(),
-        hook_series: config.metrics.hook_series,
-        lost_lines,
-    };
     let share = share(config, state, retention);
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
@@ -332,8 +316,8 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         }),
         tester: Arc::new(TesterPort(tester)),
         health: Arc::new(HealthPort(health)),
-        operator: Arc::new(operator),
-        channels: Arc::new(channels),
+        operator: Arc::new(operator(&meeting, consuming)),
+        channels: Arc::new(meeting.channels),
         live: live.clone(),
     }
 }
@@ -347,6 +331,33 @@ fn share(config: &Config, state: &State, retention: &Retention) -> AccountShare 
         percent: config.retention.max_account_percent,
         master: state.settings().master,
         sums: Arc::default(),
+    }
+}
+
+/// The program as its operator asks about it.
+fn operator(meeting: &Meeting<'_>, broker: watch::Receiver<BrokerStatus>) -> Operator {
+    let Meeting { config, ingest, state, reloaded, middle, live, .. } = *meeting;
+    let Reloaded { queues, retention, .. } = reloaded;
+    let (events, ledger) = (&retention.events.1, &retention.ledger.1);
+    let logs = [
+        ("events", events),
+        ("ledger", ledger),
+        ("journal", state.journal()),
+        ("audit", state.trail()),
+        ("audit-kept", state.kept_trail()),
+    ];
+    Operator {
+        data_dir: Arc::new(config.data_dir.clone()),
+        started_us: retention.clock.now_us(),
+        logs: logs.map(|(name, log)| (name, log.clone())).to_vec(),
+        ingest: ingest.clone(),
+        queues: queues.clone(),
+        flows: middle.flows.clone(),
+        sessions: live.handle.sessions().clone(),
+        broker,
+        retention: retention.clone(),
+        hook_series: config.metrics.hook_series,
+        lost_lines: meeting.lost_lines.clone(),
     }
 }
 

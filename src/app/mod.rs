@@ -7,6 +7,7 @@
 mod broker;
 mod build;
 mod data_dir;
+mod flow;
 mod keeper;
 mod live;
 mod notices;
@@ -89,6 +90,7 @@ struct Steps {
     keeper: keeper::Keeper,
     teller: notices::Teller,
     exporter: Option<Exporter>,
+    flows: flow::Flows,
     retention: retention::Retention,
     state: StateTask,
     writers: Vec<(&'static str, Writer)>,
@@ -256,6 +258,7 @@ fn start(
     // It ends when the delivery, which hands it the spans, has ended.
     drop(steps.exporter.map(|exporter| tasks.spawn("traces", exporter.run())));
     let mut rest = vec![
+        tasks.spawn("flow", steps.flows.run(tokens.intake.clone())),
         tasks.spawn("retention", steps.retention.run(tokens.intake.clone(), tasks.clone())),
         tasks.spawn("websocket", steps.websocket.run(tokens.intake.clone())),
         tasks.spawn("live", steps.live.run(tokens.intake.clone())),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::flow::Flows;
 use super::retention::Retention;
 use super::scrape;
 use crate::amqp::BrokerStatus;
 use crate::disk::{Disk, OsDisk};
-use crate::http::{self, Answer, LogStatus, Retained, Status, Visitor};
+use crate::http::{self, Answer, Hour, LogStatus, Retained, Status, Visitor};
 use crate::ingest::Ingest;
 use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
@@ -25,6 +26,7 @@ pub(super) struct Operator {
     pub(super) logs: Vec<(&'static str, Reader)>,
     pub(super) ingest: Ingest,
     pub(super) queues: Queues,
+    pub(super) flows: Flows,
     pub(super) sessions: Sessions,
     pub(super) broker: watch::Receiver<BrokerStatus>,
     pub(super) retention: Retention,
@@ -67,6 +69,10 @@ impl http::Operator for Operator {
 
     fn survey(&self) -> Answer<'_, Result<Survey, String>> {
         Box::pin(async move { self.queues.survey().await.map_err(|error| error.to_string()) })
+    }
+
+    fn hour(&self) -> Hour {
+        self.flows.hour()
     }
 
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>> {

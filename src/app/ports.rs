@@ -19,7 +19,7 @@ use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Pulse, QueueStatus,
+    EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Minute, Pulse, QueueStatus,
     ReplayRequest, ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::{AskError, Queues};
@@ -104,6 +104,10 @@ impl http::Queues for QueuesPort {
         self.0.pulse(hook)
     }
 
+    fn hour(&self, hook: HookId) -> Vec<Minute> {
+        self.0.hour(hook)
+    }
+
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
         Box::pin(async move { self.0.replay(request).await.map_err(|error| refused(&error)) })
     }
@@ -150,6 +154,15 @@ impl http::Queues for QueuesPort {
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
         Box::pin(async move { self.0.deliveries(account, offset).await.map_err(|error| unread(&error)) })
+    }
+
+    fn delivery(
+        &self,
+        account: AccountId,
+        hook: HookId,
+        offset: u64,
+    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
+        Box::pin(async move { self.0.delivery(account, hook, offset).await.map_err(|error| unread(&error)) })
     }
 
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {

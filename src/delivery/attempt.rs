@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::room::{LARGE, Room, Taken};
-use super::send::{Caps, send};
+use super::send::{Caps, Exchange, send};
 use super::spans::Tracing;
 use super::transport::Transport;
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Event, Failure, Job, LogIds, OwnFault, Sent,
-    TransportError, Unsendable,
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Event, Failure, Job, LogIds, OwnFault, Phases,
+    Sent, TransportError, Unsendable,
 };
 use crate::state::State;
 
@@ -37,6 +37,7 @@ struct Made {
     result: AttemptResult,
     max_tries: Option<u16>,
     request: Option<Requested>,
+    phases: Phases,
 }
 
 /// A request that was made, whether or not the receiver got it.
@@ -82,16 +83,16 @@ impl Maker {
         target: Option<Arc<Target>>,
     ) -> Attempt {
         let mut started = Instant::now();
-        let Made { result, max_tries, request } = match record {
+        let Made { result, max_tries, request, phases } = match record {
             Ok(record) => self.make(&job, record, target, &mut started).await,
-            Err(result) => Made { result, max_tries: None, request: None },
+            Err(result) => Made { result, max_tries: None, request: None, phases: Phases::default() },
         };
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         log(&job, &result, duration_us);
         let ended_us = self.clock.now_us();
         let sent = request.map(|request| request.sent(ended_us));
         let generation = job.hook.generation();
-        Attempt { key: job.key, generation, sent, max_tries, result, duration_us, ended_us }
+        Attempt { key: job.key, generation, sent, max_tries, result, duration_us, phases, ended_us }
     }
 
     async fn make(
@@ -102,7 +103,8 @@ impl Maker {
         started: &mut Instant,
     ) -> Made {
         let one_shot = target.is_none();
-        let without = |result, max_tries| Made { result, max_tries, request: None };
+        let without =
+            |result, max_tries| Made { result, max_tries, request: None, phases: Phases::default() };
         let target = match target.map_or_else(|| one_shot_target(&record).map(Arc::new), Ok) {
             Ok(target) => target,
             Err(reason) => return without(unsent(job, &reason), None),
@@ -146,12 +148,12 @@ impl Maker {
         let caps = Caps::of(&sending.limits);
         let requested = Requested { at_us: now_us, span_id: request.span_id };
         drop(record);
-        let result = send(&sending.client, request, caps, now_us).await;
+        let Exchange { result, phases } = send(&sending.client, request, caps, now_us).await;
         drop(taken);
         if let Some(tracing) = tracing {
             tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
         }
-        Made { result, max_tries, request: Some(requested) }
+        Made { result, max_tries, request: Some(requested), phases }
     }
 
     /// Whether the event is of an account that has been moved away from below the hook's since it was routed: what a hook

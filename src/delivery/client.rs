@@ -17,6 +17,7 @@ use url::{Position, Url};
 use super::connect::{Connector, NoConnection};
 use super::guard::Guard;
 use super::idle::{Idle, Open};
+use super::stopwatch::{Phase, Stopwatch};
 use super::transport::Limits;
 use crate::kazoo::RequestUri;
 use crate::model::AccountId;
@@ -70,6 +71,7 @@ impl Client {
     pub(super) async fn request(
         &self,
         request: Outgoing,
+        watch: &mut Stopwatch,
     ) -> Result<(Response<Incoming>, Open), RequestError> {
         let (address, account) = (request.address.clone(), request.account);
         let within = request.timeout.unwrap_or(self.timeout);
@@ -81,8 +83,9 @@ impl Client {
             let (again, mut open) = match waiting {
                 Some(open) => (Some(request.clone()), open),
                 // In memory of its own: every attempt is moved about with room for all that it may await.
-                None => (None, Box::pin(self.connect(&address, account, within)).await?),
+                None => (None, Box::pin(self.connect(&address, account, within, watch)).await?),
             };
+            watch.begin(Phase::Answer);
             let answering = pin!(open.sender.try_send_request(request));
             match open.during(answering).await {
                 Ok(response) => return Ok((response, open)),
@@ -113,8 +116,9 @@ impl Client {
         address: &Address,
         account: AccountId,
         within: Duration,
+        watch: &mut Stopwatch,
     ) -> Result<Open, RequestError> {
-        let stream = self.connector.connect(account, (&address.url, &address.uri), within).await?;
+        let stream = self.connector.connect(account, (&address.url, &address.uri), within, watch).await?;
         let opened = Open::on(stream, address.origin.clone()).await;
         opened.map_err(|error| RequestError::Broken { error, unread: Bytes::new() })
     }

@@ -26,6 +26,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::guard::{Guard, NoAddress};
+use super::stopwatch::{ConnectedAt, Phase, Stopwatch};
 use super::trust;
 use crate::model::AccountId;
 
@@ -85,10 +86,14 @@ impl Connector {
         account: AccountId,
         (url, uri): (&Url, &Uri),
         within: Duration,
+        watch: &mut Stopwatch,
     ) -> Result<Stream, NoConnection> {
         let (until, limit) = (Instant::now() + self.limit, self.limit.min(within));
         // Shorter than the attempt, which could not say otherwise what it waited for.
+        watch.begin(Phase::Name);
         let addresses = self.guard.addresses(account, url, limit / 4 * 3).await?;
+        let connected = ConnectedAt::default();
+        watch.begin(Phase::Connect { at: connected.clone(), tls: url.scheme() == "https" });
         let ipv4 = addresses.iter().all(SocketAddr::is_ipv4);
         let failed = |error| NoConnection::Failed { error, ipv4 };
         let mut http = HttpConnector::new_with_resolver(Checked(addresses));
@@ -97,12 +102,12 @@ impl Connector {
         http.set_keepalive(Some(KEEP_ALIVE));
         http.set_keepalive_interval(Some(KEEP_ALIVE));
         http.set_connect_timeout(Some(self.limit));
-        let tcp = Tcp { http, answer: self.answer };
+        let tcp = Tcp { http, answer: self.answer, connected };
         let names = Arc::new(DefaultServerNameResolver::default());
         let mut https = HttpsConnector::new(tcp, Arc::clone(&self.tls), false, names);
         poll_fn(|cx| https.poll_ready(cx)).await.map_err(failed)?;
-        let connected = timeout_at(until, https.call(uri.clone())).await;
-        connected.map_err(|_| NoConnection::TimedOut)?.map_err(failed)
+        let made = timeout_at(until, https.call(uri.clone())).await;
+        made.map_err(|_| NoConnection::TimedOut)?.map_err(failed)
     }
 }
 
@@ -129,6 +134,8 @@ impl Service<Name> for Checked {
 struct Tcp {
     http: HttpConnector<Checked>,
     answer: usize,
+    /// Told when the connection stands, before TLS.
+    connected: ConnectedAt,
 }
 
 impl Service<Uri> for Tcp {
@@ -141,9 +148,11 @@ impl Service<Uri> for Tcp {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let (connected, most) = (self.http.call(to), self.answer);
+        let (connecting, most) = (self.http.call(to), self.answer);
+        let connected = ConnectedAt::clone(&self.connected);
         Box::pin(async move {
-            let stream = connected.await?.into_inner();
+            let stream = connecting.await?.into_inner();
+            connected.get_or_init(Instant::now);
             Ok(TokioIo::new(Bounded { stream, most, read: 0, was_read: false }))
         })
     }

@@ -66,7 +66,7 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         timeout: None,
         span_id: None,
     };
-    send(&client, request, Caps { read: 1024, keep: 0, always: false }, 0).await
+    send(&client, request, Caps { read: 1024, keep: 0, always: false }, 0).await.result
 }
 
 fn is_delivered(result: &AttemptResult) -> bool {

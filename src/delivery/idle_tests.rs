@@ -75,7 +75,7 @@ async fn get(client: &Client, url: &str) -> AttemptResult {
         timeout: None,
         span_id: None,
     };
-    send(client, request, Caps { read: 1024, keep: 0, always: false }, 0).await
+    send(client, request, Caps { read: 1024, keep: 0, always: false }, 0).await.result
 }
 
 fn is_delivered(result: &AttemptResult) -> bool {

@@ -15,6 +15,7 @@ mod send;
 mod shortages;
 mod sign;
 mod spans;
+mod stopwatch;
 mod tester;
 mod transport;
 mod trust;

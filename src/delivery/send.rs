@@ -9,8 +9,9 @@ use tokio::time::sleep;
 
 use super::client::{Client, Outgoing};
 use super::fault::{of_body, verdict};
+use super::stopwatch::Stopwatch;
 use super::transport::Limits;
-use crate::model::{AttemptResult, Response, TransportError};
+use crate::model::{AttemptResult, Phases, Response, TransportError};
 
 const MAX_HEADERS: usize = 32;
 const MAX_HEADER_BYTES: usize = 1024;
@@ -33,19 +34,30 @@ impl Caps {
     }
 }
 
+/// A request that was made, or could not be.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// How it ended.
+    pub(super) result: AttemptResult,
+    /// How long its phases took.
+    pub(super) phases: Phases,
+}
+
 /// Makes the request. The answer counts when its status line and headers are in and its body has ended or
 /// reached the cap; a body that breaks off is a closed connection.
-pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us: u64) -> AttemptResult {
+pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us: u64) -> Exchange {
+    let mut watch = Stopwatch::new();
     let limit = request.timeout.unwrap_or(client.timeout);
     // The time is looked at first: an answer that came too late does not count, however late this is polled.
-    tokio::select! {
+    let result = tokio::select! {
         biased;
         () = sleep(limit) => AttemptResult::failed(TransportError::Timeout),
-        answered = answer(client, request, caps, now_us) => match answered {
+        answered = answer(client, request, caps, now_us, &mut watch) => match answered {
             Ok(response) => AttemptResult::Answered(response),
             Err(result) => result,
         },
-    }
+    };
+    Exchange { result, phases: watch.stop() }
 }
 
 async fn answer(
@@ -53,8 +65,10 @@ async fn answer(
     request: Outgoing,
     caps: Caps,
     now_us: u64,
+    watch: &mut Stopwatch,
 ) -> Result<Response, AttemptResult> {
-    let asked = client.request(request).await;
+    let asked = client.request(request, watch).await;
+    watch.end();
     let (response, mut open) = asked.map_err(|error| verdict(&error))?;
     let (head, mut body) = response.into_parts();
     let kept_too = caps.always || !head.status.is_success();

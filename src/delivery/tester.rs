@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::client::Outgoing;
 use super::request::{NoRequest, Surroundings, Target};
-use super::send::{Caps, send};
+use super::send::{Caps, Exchange, send};
 use super::transport::Transport;
 use crate::model::{
-    AccountId, AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, QueueKey, SentRequest, Tested,
-    TransportError,
+    AccountId, AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, Phases, QueueKey, SentRequest,
+    Tested, TransportError,
 };
 use crate::shares::Shares;
 use crate::state::State;
@@ -73,6 +73,7 @@ impl Inner {
             request,
             result,
             duration_us,
+            phases: Phases::default(),
         };
         let mut request = match Target::new(hook).request(&job, record, &surroundings) {
             Ok(request) => request,
@@ -90,9 +91,9 @@ impl Inner {
         let sending = self.transport.current();
         let caps = Caps { always: true, ..Caps::of(&sending.limits) };
         let started = Instant::now();
-        let result = send(&sending.unpooled, request, caps, now_us).await;
+        let Exchange { result, phases } = send(&sending.unpooled, request, caps, now_us).await;
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tested(Some(shown), result, duration_us)
+        Tested { phases, ..tested(Some(shown), result, duration_us) }
     }
 }
 

@@ -10,6 +10,7 @@ use super::errors::ApiError;
 use super::health;
 use super::list::{Item, List, Rows};
 use super::operator::{LogStatus, Status};
+use super::overview;
 use super::reply::Reply;
 use crate::amqp::BrokerStatus;
 use crate::log::SegmentRange;
@@ -22,6 +23,8 @@ use crate::state::{Kind, State};
 pub(super) enum Admin {
     /// `status`
     Status,
+    /// `overview`
+    Overview,
     /// `log`
     Log,
     /// `hooks`
@@ -33,8 +36,9 @@ pub(super) enum Admin {
 }
 
 /// Every path below `/admin`.
-pub(super) const ROUTES: [(&str, Admin); 5] = [
+pub(super) const ROUTES: [(&str, Admin); 6] = [
     ("status", Admin::Status),
+    ("overview", Admin::Overview),
     ("log", Admin::Log),
     ("hooks", Admin::Hooks),
     ("retention", Admin::Retention),
@@ -50,7 +54,7 @@ pub(super) fn route(rest: &[String]) -> Option<Admin> {
 impl Admin {
     pub(super) fn methods(self) -> &'static [Method] {
         match self {
-            Self::Status | Self::Log | Self::Hooks | Self::Audit => &[Method::GET],
+            Self::Status | Self::Overview | Self::Log | Self::Hooks | Self::Audit => &[Method::GET],
             Self::Retention => &[Method::POST],
         }
     }
@@ -62,6 +66,7 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiErr
     }
     match what {
         Admin::Status => status(call).await,
+        Admin::Overview => overview::of_program(call).await,
         Admin::Log => segments(call).await,
         Admin::Hooks => hooks(call).await,
         Admin::Retention => Ok(retain(call).await),
@@ -70,24 +75,38 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiErr
 }
 
 async fn status(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let api = call.api;
-    let readiness = health::readiness(api).await;
-    let Status { started_us, logs, data_dir, free_bytes, broker, unknown } = api.operator.status().await;
+    let readiness = health::readiness(call.api).await;
     let survey = survey(call).await?;
+    let mut out = program(call).await;
+    let queues = shown_queues(&survey);
+    for (name, value) in [
+        ("ready", readiness.faults.is_empty().into()),
+        ("faults", json!(readiness.faults)),
+        ("notices", json!(readiness.notices)),
+        ("queues", queues),
+    ] {
+        out.insert(name.to_owned(), value);
+    }
+    Ok(Reply::ok(out))
+}
+
+/// The program but for its health and its queues.
+pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
+    let api = call.api;
+    let Status { started_us, logs, data_dir, free_bytes, broker, unknown } = api.operator.status().await;
     let logs: Map<_, _> = logs.iter().map(|log| (log.name.to_owned(), shown_log(log))).collect();
-    Ok(Reply::ok(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "node": api.node,
-        "started": gregorian_seconds(started_us),
-        "uptime_s": api.clock.now_us().saturating_sub(started_us) / 1_000_000,
-        "ready": readiness.faults.is_empty(), "faults": readiness.faults, "notices": readiness.notices,
-        "accounts": api.state.accounts().len(),
-        "logs": logs,
-        "disk": {"data_dir": data_dir, "free_bytes": free_bytes},
-        "broker": shown_broker(&broker),
-        "unknown_accounts": shown_unknown(&unknown),
-        "queues": shown_queues(&survey),
-    })))
+    let fields = [
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("node", api.node.clone().into()),
+        ("started", gregorian_seconds(started_us).into()),
+        ("uptime_s", (api.clock.now_us().saturating_sub(started_us) / 1_000_000).into()),
+        ("accounts", api.state.accounts().len().into()),
+        ("logs", logs.into()),
+        ("disk", json!({"data_dir": data_dir, "free_bytes": free_bytes})),
+        ("broker", shown_broker(&broker)),
+        ("unknown_accounts", shown_unknown(&unknown)),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 async fn survey(call: &Call<'_>) -> Result<Survey, ApiError> {

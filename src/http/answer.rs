@@ -19,7 +19,8 @@ use super::route::{Owner, Resource, Route, route};
 use super::tenants::{Presence, Tenants};
 use super::{
     accounts, admin, api_keys, attempts, channels, dead, definitions, events, hook_status, interface, log_in,
-    pages, pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks, websockets,
+    overview, pages, pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks,
+    websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601, masked};
@@ -266,6 +267,8 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Hooks, "PUT") => webhooks::create(call).await,
         (Resource::Hooks, _) => reenable::of_account(call).await,
         (Resource::HooksBelow, _) => reenable::of_tree(call).await,
+        (Resource::Overview, _) => overview::of_account(call).await,
+        (Resource::OverviewBelow, _) => overview::of_tree(call).await,
         (Resource::HookStatus, _) => hook_status::of_account(call).await,
         (Resource::HookStatusBelow, _) => hook_status::of_tree(call).await,
         (Resource::Hook(id), "GET") => webhooks::read(call, id),
@@ -311,6 +314,7 @@ async fn dispatch_of_events(
 async fn dispatch_of_hook(call: &Call<'_>, resource: &Resource, method: &Method) -> Result<Reply, ApiError> {
     match (resource, method.as_str()) {
         (Resource::Delivery(id), _) => dead::again(call, None, id).await,
+        (Resource::HookDelivery(hook, id), "GET") => attempts::read(call, hook, id).await,
         (Resource::HookDelivery(hook, id), _) => dead::again(call, Some(hook), id).await,
         (Resource::Dead(id), "POST") => dead::redeliver(call, id).await,
         (Resource::Dead(id), _) => dead::list(call, id).await,

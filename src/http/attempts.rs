@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::call::Call;
+use super::dead::delivery_of;
 use super::errors::ApiError;
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues};
@@ -13,6 +14,9 @@ use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId};
 use crate::state::{Kind, owner};
+
+/// Where an event shows its body.
+const BODY_FIELDS: [&str; 2] = ["body", "body_base64"];
 
 /// A hook that is not there, or not this account's, has no attempts: its listing is empty, as in KAZOO.
 pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, ApiError> {
@@ -34,6 +38,31 @@ pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, A
         limit: 0,
     };
     list.answer(Attempts { queues: Arc::clone(&call.api.queues), query }).await
+}
+
+/// `GET …/webhooks/{H}/attempts/{D}`: one delivery with its event and all of its attempts, the newest first. The id is
+/// the delivery's or its event's.
+pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply, ApiError> {
+    let account = call.account()?.id;
+    let unknown = || ApiError::unknown(id);
+    let hook: HookId = hook.parse().map_err(|_| ApiError::unknown(hook))?;
+    if owner_of(call, hook)? != Some(account) {
+        return Err(ApiError::unknown(&hook.to_string()));
+    }
+    let offset = delivery_of(call, hook, id).ok_or_else(unknown)?;
+    let found = call.api.queues.delivery(account, hook, offset).await?;
+    let mut delivery = found.rows.into_iter().next().ok_or_else(unknown)?;
+    if let Some(Value::Array(attempts)) = delivery.get_mut("attempts") {
+        attempts.reverse();
+    }
+    let mut event = call.api.queues.event(offset).await?.map(|row| row.document).unwrap_or_default();
+    // A plain user sees what a request held, as in lists, and no event besides.
+    if call.masks_secrets() {
+        event.retain(|field, _| !BODY_FIELDS.contains(&field.as_str()));
+    }
+    delivery.insert("complete".into(), found.complete.into());
+    delivery.insert("event".into(), event.into());
+    Ok(Reply::ok(delivery))
 }
 
 /// The attempts of a range, in order of their places in the ledger.

@@ -126,7 +126,7 @@ pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Resu
 }
 
 /// The offset of a hook's delivery, by its own id or by its event's.
-fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
+pub(super) fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
     match text.parse::<DeliveryId>() {
         Ok(delivery) if delivery.hook == hook => event_of(call, &delivery.event.to_string()),
         Ok(_) => None,

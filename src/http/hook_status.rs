@@ -81,7 +81,7 @@ async fn list(call: &Call<'_>, of: impl Fn(AccountId) -> bool) -> Result<Reply, 
 }
 
 /// Lists begin with the greatest key unless asked otherwise: what needs a person, then what is furthest behind.
-fn key(one: &Standings, by_name: bool) -> String {
+pub(super) fn key(one: &Standings, by_name: bool) -> String {
     let id = one.hook.id;
     if by_name {
         return format!("{}\0{id}", one.hook.name.to_lowercase());
@@ -136,7 +136,7 @@ fn event(hook: &Hook) -> &'static str {
     }
 }
 
-fn row(state: &State, one: &Standings) -> Value {
+pub(super) fn row(state: &State, one: &Standings) -> Value {
     let Standings { hook, status, pulse, standing } = one;
     let account = state.account(hook.account);
     json!({

@@ -35,6 +35,7 @@ mod negotiate;
 mod openapi;
 mod operator;
 mod options;
+mod overview;
 mod pages;
 mod pause;
 mod pieces;
@@ -61,7 +62,7 @@ mod websockets;
 mod tests;
 
 pub use api::{Api, Ports};
-pub use operator::{LogStatus, Operator, Retained, Status, Visitor};
+pub use operator::{Flow, Hour, LogStatus, Operator, Retained, Status, Visitor};
 pub use options::{Options, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,

@@ -40,6 +40,28 @@ pub struct Retained {
     pub first: Result<(u64, u64), String>,
 }
 
+/// What went through the program within one minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// When it began, microseconds since 1970.
+    pub at_us: u64,
+    /// Events that came in.
+    pub received: u64,
+    /// Deliveries that were made.
+    pub delivered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+}
+
+/// What went through the program within the last hour.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hour {
+    /// Its minutes, oldest first; none before the program was started.
+    pub minutes: Vec<Flow>,
+    /// The last 60 seconds.
+    pub last: Flow,
+}
+
 /// Who asks for a page that needs no token of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visitor {
@@ -57,6 +79,8 @@ pub trait Operator: Send + Sync {
     fn status(&self) -> Answer<'_, Status>;
     /// All queues; the error is for the log.
     fn survey(&self) -> Answer<'_, Result<Survey, String>>;
+    /// What went through the program within the last hour.
+    fn hour(&self) -> Hour;
     /// The segments of a log, oldest first; `None`: there is no such log.
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>>;
     /// Applies retention to every log that has some.

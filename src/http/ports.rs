@@ -12,7 +12,7 @@ use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Pulse, QueueStatus, ReplayRequest,
+    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueStatus, ReplayRequest,
     ReplayState, ReplayStatus, Tested, TraceContext,
 };
 use crate::state::LimitError;
@@ -80,6 +80,8 @@ pub trait Queues: Send + Sync {
     ) -> Answer<'a, Result<Vec<Option<QueueStatus>>, AttemptsError>>;
     /// What a hook's queue did last; `None`: nothing since the program started.
     fn pulse(&self, hook: HookId) -> Option<Pulse>;
+    /// The minutes of the last hour in which a hook's queue made attempts.
+    fn hour(&self, hook: HookId) -> Vec<Minute>;
     /// Starts a replay (or counts, for a dry run) and answers its first status.
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>>;
     /// The replays of a hook, running and recently ended, newest first.
@@ -107,6 +109,13 @@ pub trait Queues: Send + Sync {
     fn deliveries(
         &self,
         account: AccountId,
+        offset: u64,
+    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
+    /// What became of an event at one hook of the account.
+    fn delivery(
+        &self,
+        account: AccountId,
+        hook: HookId,
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
     /// A hook's dead deliveries, as many as are held at a time.

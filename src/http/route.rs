@@ -52,6 +52,10 @@ pub(super) enum Resource {
     HookStatus,
     /// `…/descendants/webhooks/status`
     HookStatusBelow,
+    /// `…/webhooks/overview`
+    Overview,
+    /// `…/descendants/webhooks/overview`
+    OverviewBelow,
     /// `…/webhooks/attempts`
     Attempts,
     /// `…/webhooks/samples`, with or without an account.
@@ -177,6 +181,8 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "webhooks", |_| Resource::Hooks),
     (Whose::Accounts, "descendants/webhooks", |_| Resource::HooksBelow),
     (Whose::Accounts, "descendants/webhooks/status", |_| Resource::HookStatusBelow),
+    (Whose::Accounts, "descendants/webhooks/overview", |_| Resource::OverviewBelow),
+    (Whose::Accounts, "webhooks/overview", |_| Resource::Overview),
     (Whose::Accounts, "webhooks/status", |_| Resource::HookStatus),
     (Whose::Accounts, "webhooks/attempts", |_| Resource::Attempts),
     (Whose::Accounts, "webhooks/samples", |_| Resource::Samples),
@@ -299,6 +305,8 @@ impl Resource {
             | Self::Tree
             | Self::HookStatus
             | Self::HookStatusBelow
+            | Self::Overview
+            | Self::OverviewBelow
             | Self::Attempts
             | Self::HookAttempts(_)
             | Self::Queue(_)
@@ -320,6 +328,7 @@ impl Resource {
                 &[Method::GET, Method::DELETE]
             }
             Self::Dead(_)
+            | Self::HookDelivery(..)
             | Self::Replays(_)
             | Self::TokenInfo
             | Self::Quarantined(_)
@@ -327,7 +336,6 @@ impl Resource {
             Self::Move
             | Self::ApiKeyRotation(_)
             | Self::Delivery(_)
-            | Self::HookDelivery(..)
             | Self::Test(_)
             | Self::Pause(_)
             | Self::Resume(_)
@@ -348,8 +356,10 @@ impl Resource {
             | Self::Hooks
             | Self::Hook(_)
             | Self::HookStatus
+            | Self::Overview
             | Self::Attempts
             | Self::HookAttempts(_)
+            | Self::HookDelivery(..)
             | Self::Queue(_)
             | Self::Replays(_)
             | Self::Replay(..)

@@ -44,7 +44,7 @@ fn shown(hook: &Hook, tested: &Tested) -> Value {
         "hook_id": hook.id, "delivery_id": tested.delivery_id,
         "result": if is_delivered { "success" } else { "failure" },
         "duration_ms": tested.duration_us / 1000, "request": request, "response": response,
-        "client_error": error, "client_error_detail": tested.result.client_error_detail(),
+        "timings": kazoo::timings(tested.phases, tested.duration_us), "client_error": error, "client_error_detail": tested.result.client_error_detail(),
     })
 }
 

@@ -1,10 +1,10 @@
 //! One attempt as KAZOO's attempts API shows it: its field names and counting, with our identities added.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Object;
 use crate::model::{
-    AttemptResult, Event, Family, Hook, HookId, Response, Trigger, gregorian_seconds, masked_uri,
+    AttemptResult, Event, Family, Hook, HookId, Phases, Response, Trigger, gregorian_seconds, masked_uri,
 };
 
 /// What is known of an attempt.
@@ -34,12 +34,14 @@ pub struct AttemptParts<'a> {
     pub delivered: bool,
     /// How long it took.
     pub duration_us: u64,
+    /// And its phases.
+    pub phases: Phases,
     /// When it ended, microseconds since 1970.
     pub ended_us: u64,
 }
 
 /// All fields that a row may have.
-pub const ATTEMPT_FIELDS: [&str; 26] = [
+pub const ATTEMPT_FIELDS: [&str; 27] = [
     "hook_id",
     "hook_revision",
     "hook_event",
@@ -57,6 +59,7 @@ pub const ATTEMPT_FIELDS: [&str; 26] = [
     "client_error_detail",
     "resp_status_code",
     "duration_ms",
+    "timings",
     "method",
     "uri",
     "try",
@@ -107,9 +110,21 @@ pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
     }
     put("result", if parts.delivered { "success" } else { "failure" }.into());
     put("duration_ms", (parts.duration_us / 1000).into());
+    if !parts.phases.is_empty() {
+        put("timings", timings(parts.phases, parts.duration_us));
+    }
     put("timestamp", gregorian_seconds(parts.ended_us).into());
     row.extend(outcome(parts));
     row
+}
+
+/// The phases of an attempt as rows show them; `null`: there was no such phase.
+#[must_use]
+pub fn timings(phases: Phases, duration_us: u64) -> Value {
+    json!({
+        "name_us": phases.name_us, "connect_us": phases.connect_us, "tls_us": phases.tls_us,
+        "first_byte_us": phases.first_byte_us, "total_us": duration_us,
+    })
 }
 
 /// KAZOO's internal name: channel events in upper case.

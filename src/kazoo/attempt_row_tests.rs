@@ -49,6 +49,7 @@ fn row(hook: &Hook, attempt: u16, result: &AttemptResult, delivered: bool) -> Va
         result,
         delivered,
         duration_us: 12_999,
+        phases: Phases { first_byte_us: Some(9), ..Phases::default() },
         ended_us: 1_000_000,
     }))
 }
@@ -69,7 +70,8 @@ fn an_answer_that_fails_has_kazoos_fields() {
         "event_type": "channel_answer", "event_name": "CHANNEL_ANSWER", "subject": "call-1", "mended": ["nesting"],
         "hook_revision": "3-a", "delivery_id": "dlv1", "attempt": 1, "uri": "http://r.example/", "method": "post",
         "req_headers": {"webhook-id": "DLV1"},
-        "req_body": "{}", "result": "failure", "duration_ms": 12, "timestamp": 62_167_219_201_u64,
+        "req_body": "{}", "result": "failure", "duration_ms": 12,
+        "timings": {"name_us": null, "connect_us": null, "tls_us": null, "first_byte_us": 9, "total_us": 12_999}, "timestamp": 62_167_219_201_u64,
         "reason": "bad response code", "try": 3, "retries_left": 2, "resp_status_code": "503",
         "resp_headers": {"retry-after": "7"}, "resp_body": "later \u{fffd}"})
     );

@@ -35,7 +35,7 @@ mod validate;
 mod whole;
 mod wire;
 
-pub use attempt_row::{ATTEMPT_FIELDS, AttemptParts, attempt_row};
+pub use attempt_row::{ATTEMPT_FIELDS, AttemptParts, attempt_row, timings};
 pub use catalogue::{Binding, EXCHANGES, bindings, hook_ids};
 pub use channels::{
     Action, ActionError, AnswerError, Channel, Command, Flow, account_channels, account_query, call_channels,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use super::{AccountId, Hook, HookId, Id};
+use super::{AccountId, Hook, HookId, Id, Phases};
 
 /// A queue. Every kind of thing that has one has keys of its own, whatever the ids are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -325,6 +325,8 @@ pub struct Tested {
     pub result: AttemptResult,
     /// How long it took.
     pub duration_us: u64,
+    /// And its phases.
+    pub phases: Phases,
 }
 
 /// What an attempt's request had beside what its hook, its event and its number say.
@@ -351,6 +353,8 @@ pub struct Attempt {
     pub result: AttemptResult,
     /// How long it took.
     pub duration_us: u64,
+    /// And its phases.
+    pub phases: Phases,
     /// When it ended, microseconds since 1970.
     pub ended_us: u64,
 }

@@ -13,6 +13,7 @@ mod id;
 mod log_ids;
 mod mended;
 mod meter;
+mod phases;
 mod queue;
 mod replay;
 mod search;
@@ -37,9 +38,10 @@ pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdErr
 pub use log_ids::LogIds;
 pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};
+pub use phases::Phases;
 pub use queue::{
-    AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, LastAttempt, Pulse, QueueState,
-    QueueStatus, Standing,
+    AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, LastAttempt, Minute, Pulse,
+    QueueState, QueueStatus, Standing,
 };
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};

@@ -139,6 +139,17 @@ pub struct Pulse {
     pub failed_per_minute: u32,
 }
 
+/// What a queue did in one minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minute {
+    /// Minutes since 1970.
+    pub minute: u64,
+    /// Attempts that ended in it.
+    pub attempts: u32,
+    /// Of these, the failed ones.
+    pub failed: u32,
+}
+
 /// Events that retention dropped before the hook got them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {

@@ -1,7 +1,7 @@
-//! An attempt as the ledger keeps it. There are two versions: the first, type 1, lacks the hook's generation and what
-//! only the request had.
+//! An attempt as the ledger keeps it. There are three versions: the first, type 1, lacks the hook's generation and what
+//! only the request had; the second, type 8, lacks the phases.
 //!
-//! A successful attempt is 31 bytes of payload; request and event are not repeated. They are made again from
+//! A successful attempt on an open connection is 34 bytes of payload; request and event are not repeated. They are made again from
 //! the events log and from the hook's revision, which is a record of its own (`revisions.rs`).
 
 use serde::{Serialize, Serializer};
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
 use super::record::LedgerRecord;
 use crate::model::{
-    Attempt, AttemptResult, Failure, Id, OwnFault, Response, Sent, TransportError, Unsendable,
+    Attempt, AttemptResult, Failure, Id, OwnFault, Phases, Response, Sent, TransportError, Unsendable,
 };
 
 /// Bytes of a failure's sentence that are kept at most.
@@ -72,11 +72,13 @@ pub struct AttemptRecord {
     pub generation: Option<u64>,
     /// `None`: there was no request, or the record is of the first version.
     pub sent: Option<Sent>,
+    /// How long its phases took; empty: not measured.
+    pub phases: Phases,
 }
 
 pub(super) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
-    // The first version, 1, lacks generation and request.
-    out.extend_from_slice(&[8, a.outcome as u8]);
+    // 1 and 8 are the versions before.
+    out.extend_from_slice(&[10, a.outcome as u8]);
     put_id(out, a.queue);
     for n in
         [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us]
@@ -85,6 +87,7 @@ pub(super) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
     }
     put_number(out, a.generation.unwrap_or(0));
     put_sent(out, a.sent);
+    put_phases(out, a.phases);
     match &a.ending {
         Ending::Failed(Failure { error, detail }) => {
             out.extend_from_slice(&[0, *error as u8]);
@@ -116,6 +119,8 @@ pub(super) enum Version {
     First,
     /// With the hook's generation and what only the request had.
     WithRequest,
+    /// With the phases, too.
+    WithPhases,
 }
 
 /// 0: nothing. Else one more than twice the seconds, odd or even by whether eight bytes of a span follow.
@@ -129,6 +134,29 @@ fn decode_sent(f: &mut Fields<'_>) -> Result<Option<Sent>, DecodeRecordError> {
     let Some(code) = f.number()?.checked_sub(1) else { return Ok(None) };
     let span_id = if code % 2 == 1 { Some(f.eight()?) } else { None };
     Ok(Some(Sent { ago_s: code / 2, span_id }))
+}
+
+/// A bit for each phase that there was, then their times.
+fn put_phases(out: &mut Vec<u8>, phases: Phases) {
+    let all = phases.all();
+    let bits = all.iter().zip([1, 2, 4, 8]).filter(|(phase, _)| phase.is_some());
+    out.push(bits.map(|(_, bit)| bit).sum());
+    for phase in all.into_iter().flatten() {
+        put_number(out, u64::from(phase));
+    }
+}
+
+fn decode_phases(f: &mut Fields<'_>) -> Result<Phases, DecodeRecordError> {
+    let bits = f.byte()?;
+    if bits > 15 {
+        return Err(DecodeRecordError::Unknown("phases"));
+    }
+    let mut all = [None; 4];
+    for (phase, _) in all.iter_mut().zip([1, 2, 4, 8]).filter(|(_, bit)| bits & bit != 0) {
+        let us = u32::try_from(f.number()?).map_err(|_| DecodeRecordError::Unknown("phase"))?;
+        *phase = Some(us);
+    }
+    Ok(Phases::from_all(all))
 }
 
 pub(super) fn decode_attempt(
@@ -147,8 +175,9 @@ pub(super) fn decode_attempt(
     let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
     let (generation, sent) = match version {
         Version::First => (None, None),
-        Version::WithRequest => (Some(f.number()?), decode_sent(f)?),
+        Version::WithRequest | Version::WithPhases => (Some(f.number()?), decode_sent(f)?),
     };
+    let phases = if version == Version::WithPhases { decode_phases(f)? } else { Phases::default() };
     let ending = match f.small()? {
         0 => {
             let byte = f.byte()?;
@@ -173,6 +202,7 @@ pub(super) fn decode_attempt(
         due_us,
         generation,
         sent,
+        phases,
     })
 }
 
@@ -241,6 +271,7 @@ pub(super) fn attempt_record(
         due_us,
         generation: Some(attempt.generation),
         sent: attempt.sent,
+        phases: attempt.phases,
     })
 }
 
@@ -261,6 +292,7 @@ mod tests {
             due_us: 9,
             generation: Some(12),
             sent,
+            phases: Phases::default(),
         }
     }
 
@@ -271,8 +303,13 @@ mod tests {
         for ending in [Ending::Failed(detailed), Ending::Answered(busy), Ending::Ours(OwnFault::NoFile)] {
             for span_id in [None, Some(u64::MAX)] {
                 for sent in [None, Some(Sent { ago_s: 0, span_id }), Some(Sent { ago_s: 90, span_id })] {
-                    let record = LedgerRecord::Attempt(record(sent, ending.clone()));
-                    assert_eq!(LedgerRecord::decode(&record.encode()).unwrap(), record);
+                    for phases in 0..16 {
+                        let phase = |bit: u32| (phases & bit != 0).then_some(bit * 1_000_000);
+                        let phases = Phases::from_all([1, 2, 4, 8].map(phase));
+                        let record = AttemptRecord { phases, ..record(sent, ending.clone()) };
+                        let record = LedgerRecord::Attempt(record);
+                        assert_eq!(LedgerRecord::decode(&record.encode()).unwrap(), record);
+                    }
                 }
             }
         }
@@ -290,6 +327,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_without_phases_is_still_read() {
+        let mut bytes = vec![8, Outcome::Retry as u8];
+        bytes.extend_from_slice(&Id(7).0.to_be_bytes());
+        // As above, of generation 12, 90 s ago, without a span.
+        bytes.extend_from_slice(&[0xac, 2, 2, 2, 1, 5, 9, 12, 181, 1, 0, TransportError::Refused as u8]);
+        let ending = Ending::Failed(TransportError::Refused.into());
+        let expected = record(Some(Sent { ago_s: 90, span_id: None }), ending);
+        assert_eq!(LedgerRecord::decode(&bytes), Ok(LedgerRecord::Attempt(expected)));
+    }
+
+    #[test]
     fn a_success_is_small() {
         let ending = Ending::Answered(Response { status: 200, ..Response::default() });
         let record = AttemptRecord {
@@ -300,8 +348,9 @@ mod tests {
             outcome: Outcome::Delivered,
             duration_us: 12_000,
             due_us: 0,
+            phases: Phases { first_byte_us: Some(12_000), ..Phases::default() },
             ..record(Some(Sent { ago_s: 0, span_id: None }), ending)
         };
-        assert_eq!(LedgerRecord::Attempt(record).encode().len(), 31);
+        assert_eq!(LedgerRecord::Attempt(record).encode().len(), 34);
     }
 }

@@ -169,6 +169,7 @@ impl AttemptReader {
             result: &result,
             delivered: attempt.outcome == Outcome::Delivered,
             duration_us: attempt.duration_us,
+            phases: attempt.phases,
             ended_us: record.time_us,
         });
         row.extend(error.map(|error| ("error".to_owned(), error.into())));

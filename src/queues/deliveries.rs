@@ -41,8 +41,21 @@ impl Fate {
 impl AttemptReader {
     /// The event's deliveries to an account's own hooks: those that the ledger knows, and those still to come.
     pub fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
-        let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
         let hooks = self.state.all_hooks().into_iter().filter(|hook| hook.account == account);
+        self.deliveries_of(hooks, offset)
+    }
+
+    /// The event's delivery to one hook, also to one that was deleted.
+    pub fn delivery(&self, hook: HookId, offset: u64) -> Result<EventDeliveries, ReadError> {
+        self.deliveries_of(self.hook(hook), offset)
+    }
+
+    fn deliveries_of(
+        &self,
+        hooks: impl IntoIterator<Item = Arc<Hook>>,
+        offset: u64,
+    ) -> Result<EventDeliveries, ReadError> {
+        let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
         let mut filed = self.filed(hooks);
         let fate = |hook: &Arc<Hook>| (hook.id, Fate::of(hook));
         let mut fates: HashMap<HookId, Fate> = filed.hooks().map(fate).collect();

@@ -15,7 +15,7 @@ use super::unknown::Unknown;
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, AttemptPage, AttemptQuery, AttemptRow, Clock, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventPage, EventQuery, EventRow, EventScope, Hook, HookId, Pulse, QueueStatus,
+    EventPage, EventQuery, EventRow, EventScope, Hook, HookId, Minute, Pulse, QueueStatus,
 };
 use crate::state::{LimitError, State, WriteError};
 use crate::tasks::Tasks;
@@ -220,6 +220,12 @@ impl Queues {
         self.tally.recent.pulse(hook, self.clock.now_us())
     }
 
+    /// The minutes of the last hour in which a hook's own queue made attempts.
+    #[must_use]
+    pub fn hour(&self, hook: HookId) -> Vec<Minute> {
+        self.tally.recent.hour(hook, self.clock.now_us())
+    }
+
     /// Forgets what queues did last whose hooks are gone, and replays that ended.
     pub fn forget_gone(&self) {
         self.tally.recent.retain(|queue| self.attempts.state.hook(queue).is_some());
@@ -274,6 +280,17 @@ impl Queues {
     pub async fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, AskError> {
         let _place = self.place(account).await?;
         self.blocking(move |reader| reader.deliveries(account, offset)).await
+    }
+
+    /// What became of an event at one hook.
+    pub async fn delivery(
+        &self,
+        account: AccountId,
+        hook: HookId,
+        offset: u64,
+    ) -> Result<EventDeliveries, AskError> {
+        let _place = self.place(account).await?;
+        self.blocking(move |reader| reader.delivery(hook, offset)).await
     }
 
     /// A hook's dead deliveries.

@@ -1,59 +1,56 @@
-//! What every queue did last, kept in memory: its last attempt, and how many it made within a minute. The ledger holds
-//! all attempts; this answers for 10,000 hooks without reading it, and begins empty with every start.
+//! What every queue did last, kept in memory: its last attempt, and its attempts in every minute of the last hour. The
+//! ledger holds all attempts; this answers for 10,000 hooks without reading it, and begins empty with every start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::attempt_record::{AttemptRecord, Ending, Outcome};
-use crate::model::{Id, LastAttempt, Pulse};
+use crate::model::{Id, LastAttempt, Minute, Pulse};
 
 const MINUTE_US: u64 = 60_000_000;
+
+/// Minutes that are kept of a queue. Those without an attempt take no memory.
+const KEPT: u64 = 60;
 
 /// The last attempt of every queue that made one, by the queue's id.
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<BTreeMap<Id, Seen>>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Seen {
     last: LastAttempt,
-    /// The minute that `now` counts.
-    minute: u64,
-    now: Count,
-    /// The minute before.
-    before: Count,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    attempts: u32,
-    failed: u32,
-}
-
-impl Count {
-    fn add(&mut self, delivered: bool) {
-        self.attempts = self.attempts.saturating_add(1);
-        self.failed = self.failed.saturating_add(u32::from(!delivered));
-    }
-
-    /// This minute's count and the part of the one before that lies within the last 60 seconds.
-    fn over_a_minute(self, before: Self, into_us: u64) -> [u32; 2] {
-        let part = |count: u32| {
-            let left = MINUTE_US.saturating_sub(into_us);
-            u32::try_from(u64::from(count) * left / MINUTE_US).unwrap_or(u32::MAX)
-        };
-        [(self.attempts, before.attempts), (self.failed, before.failed)]
-            .map(|(now, before)| now.saturating_add(part(before)))
-    }
+    /// Minutes with attempts, in their order.
+    minutes: VecDeque<Minute>,
 }
 
 impl Seen {
-    /// The counts as they are in a later minute.
-    fn turned(mut self, minute: u64) -> Self {
-        if minute > self.minute {
-            self.before = if minute == self.minute + 1 { self.now } else { Count::default() };
-            (self.now, self.minute) = (Count::default(), minute);
+    fn add(&mut self, minute: u64, delivered: bool) {
+        while self.minutes.front().is_some_and(|oldest| oldest.minute + KEPT <= minute) {
+            self.minutes.pop_front();
         }
-        self
+        // A clock that was set back goes on counting in the latest minute.
+        if self.minutes.back().is_none_or(|latest| latest.minute < minute) {
+            self.minutes.push_back(Minute { minute, attempts: 0, failed: 0 });
+        }
+        if let Some(latest) = self.minutes.back_mut() {
+            latest.attempts = latest.attempts.saturating_add(1);
+            latest.failed = latest.failed.saturating_add(u32::from(!delivered));
+        }
+    }
+
+    fn in_minute(&self, minute: u64) -> Minute {
+        let found = self.minutes.iter().rev().find(|one| one.minute == minute);
+        found.copied().unwrap_or(Minute { minute, attempts: 0, failed: 0 })
+    }
+
+    /// This minute's counts and the part of the minute before that lies within the last 60 seconds.
+    fn over_a_minute(&self, now_us: u64) -> [u32; 2] {
+        let minute = now_us / MINUTE_US;
+        let (now, before) = (self.in_minute(minute), self.in_minute(minute.saturating_sub(1)));
+        let left = MINUTE_US - now_us % MINUTE_US;
+        let part = |count: u32| u32::try_from(u64::from(count) * left / MINUTE_US).unwrap_or(u32::MAX);
+        [(now.attempts, before.attempts), (now.failed, before.failed)]
+            .map(|(now, before)| now.saturating_add(part(before)))
     }
 }
 
@@ -69,19 +66,26 @@ impl Recent {
         };
         let duration_us = attempt.duration_us;
         let last = LastAttempt { ended_us: time_us, delivered, status, client_error, duration_us };
-        let minute = time_us / MINUTE_US;
-        let new = Seen { last, minute, now: Count::default(), before: Count::default() };
         let mut all = self.lock();
-        let seen = all.entry(attempt.queue).or_insert(new);
-        *seen = Seen { last, ..seen.turned(minute) };
-        seen.now.add(delivered);
+        let seen = all.entry(attempt.queue).or_insert_with(|| Seen { last, minutes: VecDeque::new() });
+        seen.last = last;
+        seen.add(time_us / MINUTE_US, delivered);
     }
 
     /// What a queue did last; `None`: nothing since the program started.
     pub(super) fn pulse(&self, queue: Id, now_us: u64) -> Option<Pulse> {
-        let seen = self.lock().get(&queue).copied()?.turned(now_us / MINUTE_US);
-        let [per_minute, failed_per_minute] = seen.now.over_a_minute(seen.before, now_us % MINUTE_US);
+        let all = self.lock();
+        let seen = all.get(&queue)?;
+        let [per_minute, failed_per_minute] = seen.over_a_minute(now_us);
         Some(Pulse { last: seen.last, per_minute, failed_per_minute })
+    }
+
+    /// The minutes of the last hour in which a queue made attempts, in their order.
+    pub(super) fn hour(&self, queue: Id, now_us: u64) -> Vec<Minute> {
+        let since = (now_us / MINUTE_US + 1).saturating_sub(KEPT);
+        let all = self.lock();
+        let minutes = all.get(&queue).into_iter().flat_map(|seen| &seen.minutes);
+        minutes.filter(|one| one.minute >= since).copied().collect()
     }
 
     /// Forgets the queues that are not wanted any more.
@@ -116,6 +120,7 @@ mod tests {
             due_us: 0,
             generation: Some(1),
             sent: None,
+            phases: crate::model::Phases::default(),
         }
     }
 
@@ -139,6 +144,10 @@ mod tests {
         let last = recent.pulse(Id(7), MINUTE_US).unwrap().last;
         assert_eq!((last.status, last.client_error), (None, Some("failed_connect: econnrefused")));
         assert!(!last.delivered && last.ended_us == MINUTE_US);
+        let hour = |now_us| recent.hour(Id(7), now_us).iter().map(|one| one.attempts).collect::<Vec<_>>();
+        assert_eq!(hour(2 * MINUTE_US), [10, 1]);
+        assert_eq!(hour(60 * MINUTE_US), [1]);
+        assert!(hour(61 * MINUTE_US).is_empty());
         recent.retain(|queue| queue != Id(7));
         assert_eq!(recent.pulse(Id(7), MINUTE_US), None);
     }

@@ -174,6 +174,7 @@ impl LedgerRecord {
         Ok(match f.byte()? {
             1 => Self::Attempt(decode_attempt(&mut f, Version::First)?),
             8 => Self::Attempt(decode_attempt(&mut f, Version::WithRequest)?),
+            10 => Self::Attempt(decode_attempt(&mut f, Version::WithPhases)?),
             9 => Self::HookRevision {
                 hook: f.id()?,
                 generation: f.number()?,

@@ -282,6 +282,7 @@ mod tests {
             due_us: 99,
             generation: Some(1),
             sent: None,
+            phases: crate::model::Phases::default(),
         })
     }
 

@@ -76,6 +76,7 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
         ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,
         due_us: 0,
+        phases: switchhook::model::Phases::default(),
     })
 }
 

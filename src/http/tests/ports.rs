@@ -9,16 +9,16 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::CommandError;
 use crate::http::{
-    Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Operator, Queues, Readiness,
-    ReplayError, RequestKey, Retained, Status, SubmitError, Tester, Visitor,
+    Answer, AttemptsError, Channels, Events, Fault, Flow, Health, Hour, NewEvent, Operator, Queues,
+    Readiness, ReplayError, RequestKey, Retained, Status, SubmitError, Tester, Visitor,
 };
 use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
 use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Pulse, QueueState, QueueStatus, ReplayPoint,
-    ReplayRequest, ReplayState, ReplayStatus, Tested,
+    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueState, QueueStatus,
+    ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::Survey;
 
@@ -131,6 +131,11 @@ impl Operator for Recorded {
         now(Ok(self.survey.lock().expect("not poisoned").clone()))
     }
 
+    fn hour(&self) -> Hour {
+        let last = Flow { at_us: super::NOW_S * 1_000_000, received: 3, delivered: 2, failed: 1 };
+        Hour { minutes: vec![last], last }
+    }
+
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>> {
         let segment = |n: u64| SegmentRange {
             first: n * 10,
@@ -186,6 +191,10 @@ impl Queues for Recorded {
 
     fn pulse(&self, _hook: HookId) -> Option<Pulse> {
         None
+    }
+
+    fn hour(&self, _hook: HookId) -> Vec<Minute> {
+        Vec::new()
     }
 
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
@@ -248,6 +257,15 @@ impl Queues for Recorded {
     }
 
     fn deliveries(&self, _: AccountId, _: u64) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
+        now(Ok(EventDeliveries::default()))
+    }
+
+    fn delivery(
+        &self,
+        _: AccountId,
+        _: HookId,
+        _: u64,
+    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
         now(Ok(EventDeliveries::default()))
     }
 

@@ -251,6 +251,7 @@ impl World {
             max_tries: None,
             result,
             duration_us: now - began_us,
+            phases: crate::model::Phases::default(),
             ended_us: now,
         };
         self.life.engine.finish(attempt, now);
