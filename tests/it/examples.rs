@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::support::app::{MASTER_KEY, TestApp, call_event};
+use super::support::broker::free_port;
 use super::support::look::{LONG, settled};
+use super::support::process::Process;
 use super::support::wait::eventually;
 
 /// A program that is ended with the test.
@@ -149,4 +151,54 @@ async fn the_websocket_client_goes_on_where_it_was() {
     let (_client_lines, line) = next(client_lines).await;
     assert!(line.contains("\"next\""), "{line}");
     app.stop().await;
+}
+
+/// The blocks of a page that a reader types into a shell.
+fn shell_blocks(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let blocks = text.split("```sh\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_page_on_a_first_hook_works_as_it_is_written() {
+    let blocks = shell_blocks("docs/guide/first-hook.md");
+    let [start, receiver, make, look] = blocks.as_slice() else { panic!("{blocks:?}") };
+
+    // The program with the settings that the page names, on ports and a data directory that nobody else has.
+    let dir = tempfile::tempdir().unwrap();
+    let data = format!("data_dir={}", dir.path().join("data").display());
+    let named = start.lines().last().unwrap().split_whitespace().skip(1);
+    let free = ["--set", &data, "--set", "http.listen=127.0.0.1:0", "--set", "websocket.listen=127.0.0.1:0"];
+    let words: Vec<&str> = named.chain(free).collect();
+    assert_eq!(words[0], "serve");
+    let mut process = Process::spawn(&words);
+    let ready = process.ready().await;
+    let http = ready["http"].as_str().unwrap().to_owned();
+
+    let port = free_port().to_string();
+    let on_free_ports = |block: &str| block.replace("127.0.0.1:8000", &http).replace("9000", &port);
+    let shell = |script: &str| {
+        let mut command = Command::new("bash");
+        command.current_dir(dir.path()).args(["-euo", "pipefail", "-c", script]).stdout(Stdio::piped());
+        command
+    };
+    let mut running = Running(shell(&format!("exec {}", on_free_ports(receiver))).spawn().unwrap());
+    let received = lines(&mut running);
+    let address = format!("127.0.0.1:{port}");
+    eventually("the receiver listens", LONG, async || std::net::TcpStream::connect(&address).ok()).await;
+
+    let script = on_free_ports(&format!("{make}\necho\n{look}"));
+    let output = tokio::task::spawn_blocking({
+        let mut command = shell(&script);
+        move || command.output().unwrap()
+    });
+    let (_received, line) = next(received).await;
+    assert!(line.starts_with("dlv_") && line.contains("\"call-1\""), "{line}");
+    let output = output.await.unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    // Created, then the attempts, then the queue.
+    assert!(shown.contains("\"event_ids\"") && shown.contains("\"cursor\""), "{shown}");
+    process.kill();
 }
