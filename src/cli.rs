@@ -1,4 +1,5 @@
-//! The command line: what can be asked for, and the exit codes (0; 1 for failures; 64 for a bad command line or
+//! The command line: what can be asked for, and the exit codes (0; 1 for failures; 2 for
+//! differences that `shadow report` has found; 64 for a bad command line or
 //! configuration).
 
 use std::path::PathBuf;
@@ -7,9 +8,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Overlay, load};
+use crate::model::{Mode, seconds_of};
 
 /// Exit code for a bad command line or configuration (`EX_USAGE`).
 pub const USAGE: u8 = 64;
+/// Exit code when `shadow report` has found that the two systems differ.
+pub const DIFFERS: u8 = 2;
 
 /// Durable, ordered webhook delivery for KAZOO events.
 #[derive(Debug, Parser)]
@@ -47,6 +51,12 @@ pub enum Command {
         /// What to do there.
         #[command(subcommand)]
         command: AmqpCommand,
+    },
+    /// Run beside a KAZOO: what would be delivered here against what KAZOO has delivered
+    Shadow {
+        /// What to do.
+        #[command(subcommand)]
+        command: ShadowCommand,
     },
     /// Look into a data directory's logs while nothing runs on it
     Log {
@@ -103,6 +113,100 @@ pub enum AmqpCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What can be done beside a KAZOO.
+#[derive(Debug, Subcommand)]
+pub enum ShadowCommand {
+    /// Compare the attempts of both systems; exit code 2 when they differ
+    Report(ReportArgs),
+    /// Show what becomes of deliveries here, or change it
+    Mode(ModeArgs),
+    /// Deliver a time of the log again, to every hook; without --yes only count
+    Replay(ReplayArgs),
+}
+
+/// Where the running program is.
+#[derive(Debug, Clone, Args)]
+pub struct Ours {
+    /// Where its listener and its key come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Its API; `http.listen` of the configuration unless given
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// A file with an API key of its master account; the configuration's, or master.key of its data directory, unless given
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// KAZOO's API: scheme, host and port of its crossbar
+    #[arg(long, value_name = "URL")]
+    pub crossbar: String,
+    /// A file with an API key of KAZOO's master account
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: PathBuf,
+    /// Where the running program is.
+    #[command(flatten)]
+    pub ours: Ours,
+    /// The first moment, such as 2026-11-28T14:00:00Z or seconds since 1970; an hour before --to unless given
+    #[arg(long, value_name = "TIME", value_parser = second)]
+    pub from: Option<u64>,
+    /// The last moment; a minute ago unless given
+    #[arg(long, value_name = "TIME", value_parser = second)]
+    pub to: Option<u64>,
+    /// Seconds by which the two times of one delivery may differ
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub tolerance: u64,
+    /// A field of bodies that does not count; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    pub ignore: Vec<String>,
+    /// Only this account; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub account: Vec<String>,
+    /// Compare what was really delivered here, too, not only the shadow attempts
+    #[arg(long)]
+    pub all: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What becomes of deliveries.
+#[derive(Debug, Clone, Args)]
+pub struct ModeArgs {
+    /// shadow, handover or live; without one the mode is shown
+    pub mode: Option<Mode>,
+    /// In a handover: the first moment of the system that takes over, such as 2026-11-28T14:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = second, requires = "mode")]
+    pub from: Option<u64>,
+    /// Where the running program is.
+    #[command(flatten)]
+    pub ours: Ours,
+}
+
+/// What is delivered again.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// The first moment, such as 2026-11-28T14:00:00Z or seconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = second)]
+    pub from: u64,
+    /// The last moment; its whole second counts
+    #[arg(long, value_name = "TIME", value_parser = second)]
+    pub to: u64,
+    /// Deliver
+    #[arg(long)]
+    pub yes: bool,
+    /// Where the running program is.
+    #[command(flatten)]
+    pub ours: Ours,
+}
+
+fn second(text: &str) -> Result<u64, String> {
+    seconds_of(text).ok_or_else(|| "must be such as 2026-11-28T14:00:00Z, or seconds since 1970".to_owned())
 }
 
 /// What can be asked of a data directory's logs.

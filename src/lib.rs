@@ -29,6 +29,7 @@ pub mod model;
 pub mod offline;
 pub mod onboarding;
 pub mod queues;
+pub mod shadow;
 pub mod shares;
 pub mod state;
 pub mod tasks;

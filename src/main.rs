@@ -13,10 +13,11 @@ use switchhook::app::{
     App, Narrowed, Reload, check_data_dir, check_limits, keep_private, narrow, raise_open_files,
 };
 use switchhook::backup::{self, BackupError, Copied};
-use switchhook::cli::{AmqpCommand, Command, LogCommand, Settings, USAGE, parse};
+use switchhook::cli::{AmqpCommand, Command, DIFFERS, LogCommand, Settings, ShadowCommand, USAGE, parse};
 use switchhook::config::Config;
 use switchhook::ingest::{self, QueueBounds, Removal, Renewal};
 use switchhook::model::Clock;
+use switchhook::shadow::{self, Verdict};
 use switchhook::{demo, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -53,8 +54,22 @@ fn main() -> ExitCode {
             Ok(config) => run(async move { renew_queue(&config).await }),
             Err(error) => refuse(&error),
         },
+        Command::Shadow { command } => beside_kazoo(&command),
         Command::Log { command } => inspect(&command),
     }
+}
+
+/// Compares with a KAZOO: whether the two differ is in the exit code.
+fn beside_kazoo(command: &ShadowCommand) -> ExitCode {
+    let mut verdict = Verdict::Fine;
+    let ended = run(async {
+        verdict = shadow::run(command, &Clock::system()).await?;
+        if verdict == Verdict::Nothing {
+            anyhow::bail!("there was nothing to compare");
+        }
+        Ok(())
+    });
+    if verdict == Verdict::Differs { ExitCode::from(DIFFERS) } else { ended }
 }
 
 /// Takes an installation's queue away, or shows it.

@@ -75,13 +75,13 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.
 const WIRING: &[&str] =
-    &["main", "lib", "app", "cli", "config", "telemetry", "demo", "offline", "backup", "fuzz"];
+    &["main", "lib", "app", "cli", "config", "telemetry", "demo", "offline", "backup", "fuzz", "shadow"];
 
 /// Crates that only some rooms may name: behind these doors they can be exchanged.
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
     ("hyper_rustls", &["delivery/connect"]),
-    ("reqwest", &["telemetry/otlp", "onboarding/source"]),
+    ("reqwest", &["telemetry/otlp", "onboarding/source", "shadow"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
     ("maud", &["console"]),

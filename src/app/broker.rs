@@ -11,7 +11,7 @@ use crate::commands::{Requester, RequesterOptions, RequesterTask, StandIn, Stand
 use crate::config::Config;
 use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest, QueueBounds};
 use crate::live::Sessions;
-use crate::model::Clock;
+use crate::model::{Clock, Duty};
 use crate::state::State;
 
 /// What there is of the broker.
@@ -64,18 +64,19 @@ impl Broker {
     }
 
     /// Who tells the cluster what became of hooks; without a broker, it tells only us.
-    pub(super) fn announcer(&self, config: &Config, ingest: &Ingest, clock: Clock) -> Announcer {
+    pub(super) fn announcer(&self, config: &Config, ingest: &Ingest, clock: Clock, duty: Duty) -> Announcer {
         let requester = config.amqp.uri.is_some().then(|| self.requester.clone());
-        Announcer { requester, ingest: ingest.clone(), node: node_name(), clock }
+        Announcer { requester, ingest: ingest.clone(), node: node_name(), clock, duty }
     }
 
     /// Stands in for those of KAZOO's applications that the configuration names.
-    pub(super) fn stand_in(&mut self, config: &Config, state: &State, sessions: &Sessions) {
+    pub(super) fn stand_in(&mut self, config: &Config, state: &State, sessions: &Sessions, duty: &Duty) {
         let Some(tasks) = &mut self.tasks else { return };
         let websockets = || Arc::new(WebsocketsPort(sessions.clone())) as Arc<dyn Websockets>;
         let stand_in = StandIn {
             webhooks: config.kazoo.replace_webhooks,
             blackhole: config.kazoo.replace_blackhole.then(websockets),
+            duty: duty.clone(),
         };
         tasks.stand_in = tasks.requester.stand_in(stand_in, self.requester.clone(), state.clone());
     }

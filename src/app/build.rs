@@ -12,6 +12,7 @@ use super::data_dir;
 use super::flow::Flows;
 use super::keeper::Keeper;
 use super::live;
+use super::mode::{Beginning, ModeParts, Modes};
 use super::notices::Teller;
 use super::operator::Operator;
 use super::options::{
@@ -29,12 +30,12 @@ use crate::auth::Auth;
 use crate::commands::{self, Commands};
 use crate::config::Config;
 use crate::console::{self, Console};
-use crate::delivery::{self, Delivery, Tester};
+use crate::delivery::{self, Delivery, Sink, Tester};
 use crate::disk::OsDisk;
 use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::{AmqpConsumer, Ingest};
 use crate::log::{self, Opened};
-use crate::model::{AttemptSpan, Clock};
+use crate::model::{AttemptSpan, Clock, Duty};
 use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
@@ -101,6 +102,9 @@ struct Middle {
     actions: mpsc::Receiver<Action>,
     exporter: Option<Exporter>,
     flows: Flows,
+    beginning: Beginning,
+    duty: Duty,
+    sink: Sink,
 }
 
 fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) -> anyhow::Result<Middle> {
@@ -114,7 +118,11 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
     let ends = (jobs, results_tx);
     let reader = events.reader.clone();
     let (exporter, spans) = exporter(config)?;
-    let options_of_delivery = delivery::Options { spans, ..delivery_options(config) };
+    let end = events.reader.end();
+    let beginning = Beginning::read(state, config.kazoo.mode, end, clock.now_us())?;
+    let (duty, stance) = (beginning.duty(), beginning.stance(end));
+    let options_of_delivery = delivery::Options { spans, duty: duty.clone(), ..delivery_options(config) };
+    let sink = options_of_delivery.sink.clone();
     let delivery = Delivery::new(options_of_delivery, clock.clone(), reader, state.clone(), ends)?;
     let handle = Queues::new(
         commands_tx,
@@ -143,13 +151,23 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
         tasks: tasks.clone(),
     });
     let flows = Flows::new(storage.ingest.clone(), handle.clone(), clock.clone());
-    Ok(Middle { engine, delivery, handle, actions, exporter, flows })
+    let engine = engine.with_stance(stance);
+    Ok(Middle { engine, delivery, handle, actions, exporter, flows, beginning, duty, sink })
 }
 
 impl Middle {
-    fn reloaded(&self, retention: Retention) -> Reloaded {
+    fn reloaded(&self, retention: Retention, state: &State, tasks: &Tasks) -> Reloaded {
         let (transport, queues) = (self.delivery.transport().clone(), self.handle.clone());
-        Reloaded { transport, queues, retention }
+        let modes = Modes::new(ModeParts {
+            beginning: self.beginning.clone(),
+            duty: self.duty.clone(),
+            state: state.clone(),
+            queues: queues.clone(),
+            events: retention.events.1.clone(),
+            clock: retention.clock.clone(),
+            tasks: tasks.clone(),
+        });
+        Reloaded { transport, queues, retention, modes, sink: self.sink.clone() }
     }
 }
 
@@ -191,8 +209,8 @@ impl App {
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let channels = channels(&config, &broker, &ingest, &state);
         let live = live::build(&config, (&state, &auth, channels.clone()), &events.reader, &clock, &tasks)?;
-        broker.stand_in(&config, &state, live.handle.sessions());
-        let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock));
+        broker.stand_in(&config, &state, live.handle.sessions(), &middle.duty);
+        let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock), &state, &tasks);
         let ports = ports(Meeting {
             config: &config,
             broker: &broker,
@@ -207,7 +225,7 @@ impl App {
         });
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api, site(&config))?;
-        let announcer = broker.announcer(&config, &ingest, clock);
+        let announcer = broker.announcer(&config, &ingest, clock, middle.duty);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
@@ -279,7 +297,7 @@ struct Meeting<'a> {
 fn ports(meeting: Meeting<'_>) -> Ports {
     let Meeting { config, broker, ingest, state, reloaded, middle, live, tasks, .. } = meeting;
     let delivery = &middle.delivery;
-    let Reloaded { transport, queues, retention } = reloaded;
+    let Reloaded { transport, queues, retention, modes, .. } = reloaded;
     let steps = StepsAtWork {
         events: retention.events.0.clone(),
         ledger: retention.ledger.0.clone(),
@@ -300,6 +318,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         broker: consuming.clone(),
         clock: retention.clock.clone(),
         steps,
+        duty: modes.duty().clone(),
     };
     let log_ids = state.settings().log_ids.clone();
     let share = share(config, state, retention);
@@ -358,6 +377,7 @@ fn operator(meeting: &Meeting<'_>, broker: watch::Receiver<BrokerStatus>) -> Ope
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
         lost_lines: meeting.lost_lines.clone(),
+        modes: reloaded.modes.clone(),
     }
 }
 

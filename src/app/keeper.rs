@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::commands::Requester;
 use crate::ingest::Ingest;
 use crate::kazoo::{self, Sender};
-use crate::model::{Clock, Hook};
+use crate::model::{Clock, Duty, Hook};
 use crate::queues::{self, Action};
 use crate::state::State;
 
@@ -32,11 +32,16 @@ pub(super) struct Announcer {
     pub(super) ingest: Ingest,
     pub(super) node: String,
     pub(super) clock: Clock,
+    /// While nothing may leave, nothing is published.
+    pub(super) duty: Duty,
 }
 
 impl Announcer {
     async fn run(self, mut disabled: mpsc::Receiver<Arc<Hook>>) {
         while let Some(hook) = disabled.recv().await {
+            if self.duty.now().is_quiet() {
+                continue;
+            }
             let msg_id = self.clock.now_us().to_string();
             let sender = Sender { app: "webhooks", node: &self.node, msg_id: &msg_id };
             let message = kazoo::webhook_disabled(hook.account, hook.id, sender);

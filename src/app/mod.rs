@@ -10,6 +10,7 @@ mod data_dir;
 mod flow;
 mod keeper;
 mod live;
+mod mode;
 mod notices;
 mod open_files;
 mod operator;
@@ -173,12 +174,16 @@ impl App {
     /// Works until `shutdown` resolves or a step fails, then ends every step in order. Storage that failed is
     /// the error; everything else that may go wrong is handled on the way.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { tasks, stops, grace, queues, steps, .. } = self;
+        let Self { tasks, stops, grace, queues, steps, reload, .. } = self;
         let failed = Stop::new();
         // Dropped before it has ended, as under a test that fails, it lets its threads go.
         let all = [&stops.intake, &stops.engine, &stops.abandon, &stops.storage];
         let _let_go = all.map(|stop| stop.clone().drop_guard());
         let (storage, engine, rest) = start(&tasks, &stops, &failed, steps);
+        if let Err(error) = reload.begin().await {
+            tracing::error!(%error, "kazoo.mode does not take effect");
+            failed.cancel();
+        }
         match queues.resume_replays().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "replays resumed"),

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::flow::Flows;
+use super::mode::Modes;
 use super::retention::Retention;
 use super::scrape;
 use crate::amqp::BrokerStatus;
 use crate::disk::{Disk, OsDisk};
-use crate::http::{self, Answer, Hour, LogStatus, Retained, Status, Visitor};
+use crate::http::{
+    self, Answer, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Retained, Status, Visitor,
+};
 use crate::ingest::Ingest;
 use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
+use crate::model::{Actor, Mode};
 use crate::queues::{Queues, Survey};
 use crate::telemetry::LostLines;
 
@@ -33,6 +37,7 @@ pub(super) struct Operator {
     /// Hooks that get series of their own in a scrape.
     pub(super) hook_series: usize,
     pub(super) lost_lines: LostLines,
+    pub(super) modes: Modes,
 }
 
 impl Operator {
@@ -81,5 +86,18 @@ impl http::Operator for Operator {
 
     fn retain(&self) -> Answer<'_, Vec<Retained>> {
         Box::pin(self.retention.now())
+    }
+
+    fn mode(&self) -> Answer<'_, ModeStatus> {
+        Box::pin(self.modes.status())
+    }
+
+    fn change_mode(
+        &self,
+        to: Mode,
+        start: ModeStart,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<ModeStatus, ModeRefusal>> {
+        Box::pin(self.modes.change(to, start, by))
     }
 }

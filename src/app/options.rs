@@ -13,7 +13,7 @@ use crate::delivery;
 use crate::http;
 use crate::ingest::{self, Realms};
 use crate::log;
-use crate::model::ByteRate;
+use crate::model::{ByteRate, Duty};
 use crate::queues::{self, Policy};
 use crate::state::{self, State};
 
@@ -136,6 +136,8 @@ pub(super) fn delivery_options(config: &Config) -> delivery::Options {
         max_lookups: open_files::share(256, 16),
         body_memory_bytes: config.delivery.body_memory_bytes,
         spans: None,
+        duty: Duty::default(),
+        sink: delivery::Sink::new(config.kazoo.shadow_sink.as_ref().map(config::Masked::reveal)),
     }
 }
 

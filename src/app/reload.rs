@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::mode::{ChangeModeError, Modes};
 use super::options::{delivery_limits, queue_options, retention_limits};
 use super::retention::Retention;
-use crate::config::{Config, Difference};
-use crate::delivery::{BuildError, Transport};
+use crate::config::{Config, Difference, Masked};
+use crate::delivery::{BuildError, Sink, Transport};
 use crate::log::AppendError;
 use crate::queues::{AskError, Queues};
 use crate::tasks::Tasks;
@@ -26,6 +27,9 @@ enum ReloadError {
     /// The program is ending.
     #[error("{0}")]
     Queues(#[from] AskError),
+    /// The mode stays as it was.
+    #[error("kazoo.mode: {0}")]
+    Mode(#[from] ChangeModeError),
     /// Likewise.
     #[error("events log: {0}")]
     Events(#[from] AppendError),
@@ -46,11 +50,18 @@ pub(super) struct Reloaded {
     pub(super) transport: Transport,
     pub(super) queues: Queues,
     pub(super) retention: Retention,
+    pub(super) modes: Modes,
+    pub(super) sink: Sink,
 }
 
 impl Reload {
     pub(super) fn new(config: Config, steps: Reloaded, tasks: Tasks) -> Self {
         Self { running: Arc::new(Mutex::new(config)), steps, tasks }
+    }
+
+    /// Lets the mode that the start has decided take effect.
+    pub(super) async fn begin(&self) -> Result<(), ChangeModeError> {
+        self.steps.modes.begin().await
     }
 
     /// Reads the configuration, beside the tasks, and takes from it what may change.
@@ -96,6 +107,8 @@ impl Reloaded {
     /// First what can fail while the program works.
     async fn take(&self, config: &Config) -> Result<(), ReloadError> {
         self.transport.limit(delivery_limits(config))?;
+        self.sink.set(config.kazoo.shadow_sink.as_ref().map(Masked::reveal));
+        self.modes.configure(config.kazoo.mode).await?;
         self.queues.reload(queue_options(config)).await?;
         let (max_age_us, max_bytes) = retention_limits(config);
         self.retention.limit(max_age_us, max_bytes).await?;

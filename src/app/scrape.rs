@@ -7,7 +7,7 @@ use super::operator::Operator;
 use crate::amqp::BrokerStatus;
 use crate::http::Visitor;
 use crate::metrics::{Family, Page, labels};
-use crate::model::QueueState;
+use crate::model::{Mode, QueueState};
 use crate::queues::Survey;
 
 pub(super) fn page(from: &Operator, survey: Option<Survey>, to: Visitor) -> Page {
@@ -31,6 +31,15 @@ fn program(page: &mut Page, from: &Operator) {
     page.add(Family::gauge("build_info", "Always 1").with(&[("version", &version)], 1));
     let started = Family::gauge("start_time_seconds", "When the program was started, seconds since 1970");
     page.add(started.with(&[], from.started_us / 1_000_000));
+    let ownership = from.modes.duty().now();
+    let mut mode = Family::gauge("mode", "1 for what becomes of deliveries now (kazoo.mode)");
+    for each in Mode::ALL {
+        mode.put(&[("mode", &each)], u64::from(each == ownership.mode()));
+    }
+    page.add(mode);
+    let end = from.logs.iter().find(|(name, _)| *name == "events").map_or(0, |(_, log)| log.end());
+    let held = ownership.waits_from().map_or(0, |waits_from| end.saturating_sub(waits_from));
+    page.add(Family::gauge("held_events", "Events that wait in a handover").with(&[], held));
     let lost = Family::counter("log_lines_lost", "Log lines dropped because nobody read them in time");
     page.add(lost.with(&[], from.lost_lines.count()));
     let sessions = Family::gauge("websocket_sessions", "Websocket sessions");

@@ -10,7 +10,7 @@ use super::threads::shortage;
 use crate::amqp::BrokerStatus;
 use crate::delivery::{Shortage, Shortages};
 use crate::log::{Appender, Reader};
-use crate::model::{Clock, OwnFault};
+use crate::model::{Clock, Duty, Mode, OwnFault};
 use crate::queues::Queues;
 use crate::state::State;
 use crate::tasks::Pulse;
@@ -24,6 +24,7 @@ pub(super) struct StorageHealth {
     pub(super) broker: watch::Receiver<BrokerStatus>,
     pub(super) clock: Clock,
     pub(super) steps: StepsAtWork,
+    pub(super) duty: Duty,
 }
 
 /// Who is asked for a sign of life.
@@ -119,6 +120,7 @@ impl StorageHealth {
             }
         }
         notices.extend(self.unknown_accounts());
+        notices.extend(mode_notice(self.duty.now().mode()).map(|reason| ("mode", reason)));
         (faults, notices)
     }
 
@@ -141,3 +143,15 @@ impl StorageHealth {
 
 /// How long a notice tells of events that were given up.
 const GIVEN_UP_SHOWN_US: u64 = 3_600_000_000;
+
+/// What a person should not forget.
+fn mode_notice(mode: Mode) -> Option<String> {
+    let what = match mode {
+        Mode::Live => return None,
+        Mode::Shadow => "nothing is delivered; every delivery is settled as `shadow`",
+        Mode::Handover => {
+            "events wait, or are left to KAZOO, until the mode is changed to `live` or `shadow`"
+        }
+    };
+    Some(format!("mode {mode}: {what}"))
+}

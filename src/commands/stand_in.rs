@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::error::CommandError;
 use super::requester::Requester;
 use crate::kazoo::{self, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED};
-use crate::model::{AccountId, Clock};
+use crate::model::{AccountId, Clock, Duty};
 use crate::state::{State, random_id};
 use crate::tasks::Stop;
 
@@ -39,6 +39,8 @@ pub struct StandIn {
     pub webhooks: bool,
     /// `blackhole`, with these websockets.
     pub blackhole: Option<Arc<dyn Websockets>>,
+    /// Beside the real applications it is silent.
+    pub duty: Duty,
 }
 
 impl StandIn {
@@ -90,6 +92,9 @@ impl StandInTask {
     }
 
     async fn advertise(&self, started_us: u64) {
+        if !self.stand_in.duty.now().stands_in() {
+            return;
+        }
         let msg_id = random_id().to_string();
         let sender = Sender { app: "switchhook", node: self.requester.node(), msg_id: &msg_id };
         let expires_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
@@ -97,6 +102,10 @@ impl StandInTask {
     }
 
     async fn answer(&self, body: &[u8]) {
+        if !self.stand_in.duty.now().stands_in() {
+            // The real application answers.
+            return;
+        }
         match kazoo::asked(body) {
             Some(Asked::Enabling(asked)) if self.stand_in.webhooks => self.answer_enabling(&asked).await,
             Some(Asked::Websockets(asked)) => {
@@ -155,9 +164,9 @@ mod tests {
     fn nothing_is_listened_for_and_told_that_was_not_asked_for() {
         let nobody = StandIn::default();
         assert!(nobody.bindings().is_empty() && nobody.apps().is_empty());
-        let webhooks = StandIn { webhooks: true, blackhole: None };
+        let webhooks = StandIn { webhooks: true, ..StandIn::default() };
         assert_eq!((webhooks.bindings(), webhooks.apps()), (vec![ENABLING_ASKED], vec!["webhooks"]));
-        let blackhole = StandIn { webhooks: false, blackhole: Some(Arc::new(Nothing)) };
+        let blackhole = StandIn { blackhole: Some(Arc::new(Nothing)), ..StandIn::default() };
         assert_eq!((blackhole.bindings(), blackhole.apps()), (vec![WEBSOCKETS_ASKED], vec!["blackhole"]));
     }
 }

@@ -196,6 +196,11 @@ impl Config {
         if let Some(uri) = &self.amqp.uri {
             amqp::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", &"***", error.to_string()))?;
         }
+        if let Some(sink) = &self.kazoo.shadow_sink
+            && !url::Url::parse(sink.reveal()).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            return Err(refuse("kazoo.shadow_sink", &"***", "must be an http:// or https:// URL"));
+        }
         if let Some(endpoint) = &self.telemetry.otlp_endpoint
             && !url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
         {

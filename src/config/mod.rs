@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::model::Id;
+use crate::model::{Id, Mode};
 
 pub use error::ConfigError;
 pub use load::{Overlay, load};
@@ -184,7 +184,7 @@ section!(
 );
 section!(
     /// `[kazoo]`
-    Kazoo { replace_webhooks: bool, replace_blackhole: bool }
+    Kazoo { mode: Mode, shadow_sink: Option<Masked>, replace_webhooks: bool, replace_blackhole: bool }
 );
 section!(
     /// `[ingest]`

@@ -13,13 +13,14 @@ macro_rules! reloadable {
         impl Config {
             /// Takes these keys from another configuration, and nothing else.
             pub fn take_reloadable(&mut self, from: &Self) {
-                $($(self.$section.$key = from.$section.$key;)+)+
+                $($(self.$section.$key.clone_from(&from.$section.$key);)+)+
             }
         }
     };
 }
 
 reloadable! {
+    kazoo: mode, shadow_sink;
     retention: max_age_hours, max_bytes;
     queues: max_replays;
     accounts: unknown_wait_s, unknown_wait_bytes;
@@ -66,6 +67,8 @@ mod tests {
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 section = name;
             }
+            // Keys without a default are comments.
+            let line = line.strip_prefix("# ").unwrap_or(line);
             let value = line.strip_suffix(" # reload").filter(|line| !line.starts_with('#'));
             if let Some((key, _)) = value.and_then(|line| line.split_once(" = ")) {
                 found.push(format!("{section}.{key}"));
@@ -95,7 +98,12 @@ mod tests {
     #[test]
     fn what_is_taken_differs_no_more_and_all_else_stays() {
         let mut running = Config::default();
-        let value = |key: &&str| if *key == "retention.max_bytes" { 1 << 20 } else { 77 };
+        let value = |key: &str| match key {
+            "retention.max_bytes" => "1048576",
+            "kazoo.mode" => "shadow",
+            "kazoo.shadow_sink" => "http://sink.example/",
+            _ => "77",
+        };
         let mut settings: Vec<String> =
             RELOADABLE.iter().map(|key| format!("{key}={}", value(key))).collect();
         settings.push("queues.window=7".to_owned());

@@ -36,7 +36,7 @@ pub(super) fn strip(attempts: &[Value], now_us: u64, path: impl Fn(&Value) -> St
     html! {
         ol.strip {
             @for attempt in attempts.iter().rev() {
-                @let is_good = text(attempt, "result") == "success";
+                @let is_good = text(attempt, "result") != "failure";
                 @let said = said(attempt, now_us);
                 li {
                     a.mark.good[is_good].bad[!is_good] href=(path(attempt)) title=(said) aria-label=(said) {
@@ -52,7 +52,11 @@ fn said(attempt: &Value, now_us: u64) -> String {
     let when =
         number(attempt, "timestamp").map(|at| relative(unix_s(at), now_us / 1_000_000)).unwrap_or_default();
     let took = duration(number(attempt, "duration_ms").unwrap_or(0));
-    let result = if text(attempt, "result") == "success" { "delivered" } else { "failed" };
+    let result = match text(attempt, "result") {
+        "success" => "delivered",
+        "shadow" => "shadow",
+        _ => "failed",
+    };
     format!("{result}: {}, {took}, {when}", outcome(attempt))
 }
 
@@ -64,6 +68,7 @@ pub(super) fn outcome(attempt: &Value) -> String {
         text(attempt, "client_error"),
     );
     match (status, detail, error) {
+        ("", "", "") if text(attempt, "result") == "shadow" => "not sent".to_owned(),
         ("", "", "") => "no answer".to_owned(),
         ("", "", error) => error.replace('_', " "),
         ("", detail, _) => detail.to_owned(),

@@ -39,11 +39,12 @@ pub(super) fn state(state: &str) -> Markup {
 
 /// How an attempt ended, as a sign and a word.
 pub(super) fn result(result: &str) -> Markup {
-    if result == "success" {
-        html! { span.badge.ok { span aria-hidden="true" { "●" } " delivered" } }
-    } else {
-        html! { span.badge.bad { span aria-hidden="true" { "✕" } " failed" } }
-    }
+    let (class, sign, word) = match result {
+        "success" => ("ok", "●", "delivered"),
+        "shadow" => ("off", "○", "shadow, not sent"),
+        _ => ("bad", "✕", "failed"),
+    };
+    html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
 /// Where a list goes on. `query` has the other parameters of the page.

@@ -27,7 +27,7 @@ pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
 }
 
 fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
-    let failure = attempts.iter().find(|attempt| text(attempt, "result") != "success");
+    let failure = attempts.iter().find(|attempt| text(attempt, "result") == "failure");
     let last = attempts.first();
     let because = |failure: Option<&Value>| {
         html! { @if let Some(failure) = failure { ": " strong { (outcome(failure)) } } }

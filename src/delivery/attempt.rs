@@ -7,15 +7,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::client::Outgoing;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::room::{LARGE, Room, Taken};
 use super::send::{Caps, Exchange, send};
+use super::shadow::{Sink, Unsent, shadow};
 use super::spans::Tracing;
 use super::transport::Transport;
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Event, Failure, Job, LogIds, OwnFault, Phases,
-    Sent, TransportError, Unsendable,
+    Attempt, AttemptResult, AttemptSpan, Clock, DeliveryId, Duty, Event, Failure, Job, LogIds, OwnFault,
+    Phases, Sent, TransportError, Unsendable,
 };
 use crate::state::State;
 
@@ -24,6 +26,10 @@ pub(super) struct Maker {
     pub(super) transport: Transport,
     /// Who is told of attempts of events whose trace is recorded.
     pub(super) spans: Option<mpsc::Sender<AttemptSpan>>,
+    /// Which deliveries are sent.
+    pub(super) duty: Duty,
+    /// Who gets the others.
+    pub(super) sink: Sink,
     pub(super) clock: Clock,
     pub(super) events: Reader,
     pub(super) state: State,
@@ -137,23 +143,43 @@ impl Maker {
         if self.is_out_of_reach(job, &record) {
             return without(AttemptResult::NothingToSend, max_tries);
         }
-        let request = match target.request(job, &record, &surroundings) {
+        let is_sent = self.duty.now().sends(job.key.queue, job.key.offset);
+        let request = match self.request(job, &target, &record, &surroundings) {
             Ok(request) => request,
-            Err(reason) => return without(unsent(job, &reason), max_tries),
+            Err(failed @ AttemptResult::Failed(_)) if !is_sent => return without(shadow(failed), max_tries),
+            Err(result) => return without(result, max_tries),
         };
-        if self.transport.guard.forbids(&request.address.url) {
-            return without(AttemptResult::failed(TransportError::ForbiddenAddress), max_tries);
-        }
-        let sending = self.transport.current();
-        let caps = Caps::of(&sending.limits);
         let requested = Requested { at_us: now_us, span_id: request.span_id };
         drop(record);
-        let Exchange { result, phases } = send(&sending.client, request, caps, now_us).await;
+        let sending = self.transport.current();
+        let caps = Caps::of(&sending.limits);
+        let Exchange { result, phases } = if is_sent {
+            send(&sending.client, request, caps, now_us).await
+        } else {
+            let unsent = Unsent { guard: &self.transport.guard, client: &sending.client, caps, now_us };
+            // In memory of its own: every attempt is moved about with room for all that it may await.
+            Box::pin(unsent.end(request, &target.hook, &self.sink)).await
+        };
         drop(taken);
         if let Some(tracing) = tracing {
             tracing.end(job, delivery, &result, (now_us, self.clock.now_us()));
         }
         Made { result, max_tries, request: Some(requested), phases }
+    }
+
+    /// The request, unless it could never be sent or its URI names a forbidden address.
+    fn request(
+        &self,
+        job: &Job,
+        target: &Target,
+        record: &[u8],
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Outgoing, AttemptResult> {
+        let request = target.request(job, record, surroundings).map_err(|reason| unsent(job, &reason))?;
+        if self.transport.guard.forbids(&request.address.url) {
+            return Err(AttemptResult::failed(TransportError::ForbiddenAddress));
+        }
+        Ok(request)
     }
 
     /// Whether the event is of an account that has been moved away from below the hook's since it was routed: what a hook
@@ -225,6 +251,9 @@ fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
                 %hook_id, offset, attempt = job.attempt, error = fault.text(),
                 "attempt could not be made; this machine lacks something, and the receiver is not charged"
             );
+        }
+        AttemptResult::Shadow(_) => {
+            tracing::debug!(%hook_id, offset, attempt = job.attempt, error = result.client_error(), "shadow: not sent");
         }
         // `unsent` or `fetch` has said why.
         AttemptResult::Unsendable(_) => {}

@@ -16,10 +16,11 @@ use super::guard::Guard;
 use super::names::Names;
 use super::request::Target;
 use super::room::Room;
+use super::shadow::Sink;
 use super::shortages::Shortages;
 use super::transport::{Limits, Transport};
 use crate::log::Reader;
-use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, HookId, Job};
+use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, Duty, HookId, Job};
 use crate::state::State;
 use crate::tasks::{Beat, Pulse, Stop, pulse};
 
@@ -45,6 +46,10 @@ pub struct Options {
     pub body_memory_bytes: usize,
     /// Who is told of attempts of events whose trace is recorded.
     pub spans: Option<mpsc::Sender<AttemptSpan>>,
+    /// Which deliveries are sent.
+    pub duty: Duty,
+    /// Who gets the others.
+    pub sink: Sink,
 }
 
 /// The attempts under way.
@@ -76,8 +81,8 @@ impl Delivery {
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
         let room = Room::new(options.body_memory_bytes);
-        let spans = options.spans;
-        let maker = Maker { transport, spans, clock, events, state, cluster_id, log_ids, room };
+        let Options { spans, duty, sink, .. } = options;
+        let maker = Maker { transport, spans, duty, sink, clock, events, state, cluster_id, log_ids, room };
         let (pulse, beat) = pulse();
         let maker = Arc::new(maker);
         let (targets, shortages) = (HashMap::new(), Shortages::default());
@@ -177,6 +182,7 @@ impl Delivery {
                 AttemptResult::Ours(_)
                 | AttemptResult::Unsendable(_)
                 | AttemptResult::NothingToSend
+                | AttemptResult::Shadow(_)
                 | AttemptResult::Expired => false,
             };
             let queue = attempt.key.queue.id();

@@ -229,7 +229,7 @@ fn unsendable(error: &PayloadError) -> NoRequest {
 
 /// Takes user and password out of a URL; they go into `Authorization` as with KAZOO
 /// (`docs/kazoo/webhooks.md#the-request`).
-fn take_credentials(url: &mut Url) -> Option<String> {
+pub(super) fn take_credentials(url: &mut Url) -> Option<String> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::health;
 use super::list::{Item, List, Rows};
+use super::mode;
 use super::operator::{LogStatus, Status};
 use super::overview;
 use super::reply::Reply;
@@ -33,16 +34,19 @@ pub(super) enum Admin {
     Retention,
     /// `audit`
     Audit,
+    /// `mode`
+    Mode,
 }
 
 /// Every path below `/admin`.
-pub(super) const ROUTES: [(&str, Admin); 6] = [
+pub(super) const ROUTES: [(&str, Admin); 7] = [
     ("status", Admin::Status),
     ("overview", Admin::Overview),
     ("log", Admin::Log),
     ("hooks", Admin::Hooks),
     ("retention", Admin::Retention),
     ("audit", Admin::Audit),
+    ("mode", Admin::Mode),
 ];
 
 /// What a path below `/admin` names.
@@ -56,11 +60,12 @@ impl Admin {
         match self {
             Self::Status | Self::Overview | Self::Log | Self::Hooks | Self::Audit => &[Method::GET],
             Self::Retention => &[Method::POST],
+            Self::Mode => &[Method::GET, Method::POST],
         }
     }
 }
 
-pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiError> {
+pub(super) async fn answer(call: &Call<'_>, what: Admin, method: &Method) -> Result<Reply, ApiError> {
     if !call.is_master() {
         return Err(ApiError::forbidden());
     }
@@ -71,6 +76,8 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin) -> Result<Reply, ApiErr
         Admin::Hooks => hooks(call).await,
         Admin::Retention => Ok(retain(call).await),
         Admin::Audit => audit::list(call).await,
+        Admin::Mode if *method == Method::POST => mode::change(call).await,
+        Admin::Mode => mode::read(call).await,
     }
 }
 
@@ -95,11 +102,13 @@ pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
     let api = call.api;
     let Status { started_us, logs, data_dir, free_bytes, broker, unknown } = api.operator.status().await;
     let logs: Map<_, _> = logs.iter().map(|log| (log.name.to_owned(), shown_log(log))).collect();
+    let mode = api.operator.mode().await.mode.id();
     let fields = [
         ("version", env!("CARGO_PKG_VERSION").into()),
         ("node", api.node.clone().into()),
         ("started", gregorian_seconds(started_us).into()),
         ("uptime_s", (api.clock.now_us().saturating_sub(started_us) / 1_000_000).into()),
+        ("mode", mode.into()),
         ("accounts", api.state.accounts().len().into()),
         ("logs", logs.into()),
         ("disk", json!({"data_dir": data_dir, "free_bytes": free_bytes})),

@@ -277,7 +277,7 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Hook(id), _) => webhooks::delete(call, id).await,
         (Resource::Attempts, _) => attempts::list(call, None).await,
         (Resource::HookAttempts(id), _) => attempts::list(call, Some(id)).await,
-        (Resource::Admin(what), _) => admin::answer(call, *what).await,
+        (Resource::Admin(what), _) => admin::answer(call, *what, method).await,
         (Resource::Channels, _) => channels::list(call).await,
         (Resource::Channel(id), "GET") => channels::read(call, id).await,
         (Resource::Channel(id), "PUT") => channels::flow(call, id).await,

@@ -31,6 +31,7 @@ mod interface;
 mod list;
 mod log_in;
 mod metrics;
+mod mode;
 mod negotiate;
 mod openapi;
 mod operator;
@@ -62,6 +63,7 @@ mod websockets;
 mod tests;
 
 pub use api::{Api, Ports};
+pub use mode::{ModeRefusal, ModeStart, ModeStatus};
 pub use operator::{Flow, Hour, LogStatus, Operator, Retained, Status, Visitor};
 pub use options::{Options, Profile};
 pub use ports::{

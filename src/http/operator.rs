@@ -1,8 +1,10 @@
 //! What the operator endpoints ask of the program, as one small trait.
 
+use super::mode::{ModeRefusal, ModeStart, ModeStatus};
 use super::ports::Answer;
 use crate::amqp::BrokerStatus;
 use crate::log::{LogStats, SegmentRange};
+use crate::model::{Actor, Mode};
 use crate::queues::{Survey, UnknownCounts};
 
 /// One of the program's logs.
@@ -85,4 +87,13 @@ pub trait Operator: Send + Sync {
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>>;
     /// Applies retention to every log that has some.
     fn retain(&self) -> Answer<'_, Vec<Retained>>;
+    /// What becomes of deliveries beside a running KAZOO.
+    fn mode(&self) -> Answer<'_, ModeStatus>;
+    /// Changes that, durably; it holds when this is answered.
+    fn change_mode(
+        &self,
+        to: Mode,
+        start: ModeStart,
+        by: Option<Actor>,
+    ) -> Answer<'_, Result<ModeStatus, ModeRefusal>>;
 }

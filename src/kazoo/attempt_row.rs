@@ -108,7 +108,12 @@ pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
     if let Some(body) = parts.body {
         put("req_body", String::from_utf8_lossy(body).into_owned().into());
     }
-    put("result", if parts.delivered { "success" } else { "failure" }.into());
+    let result = match parts.result {
+        AttemptResult::Shadow(_) => "shadow",
+        _ if parts.delivered => "success",
+        _ => "failure",
+    };
+    put("result", result.into());
     put("duration_ms", (parts.duration_us / 1000).into());
     if !parts.phases.is_empty() {
         put("timings", timings(parts.phases, parts.duration_us));
@@ -179,6 +184,17 @@ fn outcome(parts: &AttemptParts<'_>) -> Object {
         }
         AttemptResult::Expired => {
             out.insert("reason".to_owned(), "event expired".into());
+        }
+        AttemptResult::Shadow(met) => {
+            let (reason, answer) = match met.as_deref() {
+                Some(AttemptResult::Answered(response)) => ("shadow: sent to the sink", Some(response)),
+                _ => ("shadow: not sent", None),
+            };
+            out.insert("reason".to_owned(), reason.into());
+            put_client_error(&mut out, parts.result);
+            if let Some(response) = answer {
+                put_response(&mut out, response);
+            }
         }
     }
     out

@@ -299,6 +299,9 @@ pub enum AttemptResult {
     NothingToSend,
     /// Retention has dropped the event.
     Expired,
+    /// The delivery is not this program's to make: it was made up to the point of sending (`model/mode.rs`). What would
+    /// have failed already; or how the operator's own receiver answered, which got it instead.
+    Shadow(Option<Box<AttemptResult>>),
 }
 
 /// A request as it was sent.
@@ -373,7 +376,8 @@ impl AttemptResult {
             Self::Failed(failure) => Some(failure.error.text()),
             Self::Ours(fault) => Some(fault.text()),
             Self::Unsendable(reason) => Some(reason.text()),
-            Self::Answered(_) | Self::NothingToSend | Self::Expired => None,
+            Self::Shadow(Some(inner)) => inner.client_error(),
+            Self::Answered(_) | Self::NothingToSend | Self::Expired | Self::Shadow(None) => None,
         }
     }
 
@@ -382,6 +386,7 @@ impl AttemptResult {
     pub fn client_error_detail(&self) -> Option<&str> {
         match self {
             Self::Failed(failure) => failure.detail.as_deref(),
+            Self::Shadow(Some(inner)) => inner.client_error_detail(),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ mod id;
 mod log_ids;
 mod mended;
 mod meter;
+mod mode;
 mod phases;
 mod queue;
 mod replay;
@@ -38,6 +39,7 @@ pub use id::{AccountId, DeliveryId, HookId, Id, ParseDeliveryIdError, ParseIdErr
 pub use log_ids::LogIds;
 pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};
+pub use mode::{Border, Duty, Mode, ModeError, Ownership, UnknownMode};
 pub use phases::Phases;
 pub use queue::{
     AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, LastAttempt, Minute, Pulse,
@@ -46,6 +48,6 @@ pub use queue::{
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
 pub use secrets::{MASK, masked, masked_uri, without_secrets};
-pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601};
+pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601, seconds_of};
 pub use trace::{AttemptSpan, MAX_TRACE_STATE, Span, TraceContext};
 pub use weight::{fields_weight, json_weight};

@@ -31,6 +31,37 @@ pub fn iso8601(unix_us: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// Seconds since 1970 of such a text (`2026-11-23T09:58:36Z`), or of a number of them.
+#[must_use]
+pub fn seconds_of(text: &str) -> Option<u64> {
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
+    let is_in_range = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !is_in_range || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Howard Hinnant's civil-to-days, for years from 1970 on.
+    let shifted_year = if month <= 2 { year - 1 } else { year };
+    let era = shifted_year / 400;
+    let year_of_era = shifted_year % 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    // A day that its month does not have is another one when it is written again.
+    (iso8601(seconds.saturating_mul(1_000_000)) == text).then_some(seconds)
+}
+
+/// Three numbers with a sign between them.
+fn numbers(text: &str, sign: char) -> Option<[u64; 3]> {
+    let mut parts = text.split(sign).map(|part| part.parse::<u32>().ok().map(u64::from));
+    let numbers = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(numbers)
+}
+
 /// Where the program gets the time from; tests hand in their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
@@ -84,6 +115,19 @@ mod tests {
         assert_eq!(iso8601(0), "1970-01-01T00:00:00Z");
         assert_eq!(iso8601(1_709_164_800_000_000), "2024-02-29T00:00:00Z");
         assert_eq!(iso8601(1_760_000_000_999_999), "2025-10-09T08:53:20Z");
+    }
+
+    #[test]
+    fn a_moment_that_was_written_is_read_again() {
+        for moment in [0, 951_782_400, 1_709_164_800, 1_709_251_199, 1_760_000_000, 4_102_444_800] {
+            assert_eq!(seconds_of(&iso8601(moment * 1_000_000)), Some(moment));
+            assert_eq!(seconds_of(&moment.to_string()), Some(moment));
+        }
+        for text in
+            ["", "now", "2026-02-30T00:00:00Z", "2026-11-28", "2026-11-28T24:00:00Z", "-5", "2026-1-1T0:0:0Z"]
+        {
+            assert_eq!(seconds_of(text), None, "{text}");
+        }
     }
 
     #[test]

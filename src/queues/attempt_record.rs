@@ -30,7 +30,19 @@ pub enum Outcome {
     Suspect = 4,
     /// Waiting at the head of its lane while the hook is disabled.
     Held = 5,
+    /// Settled without being sent: it is another system's to deliver.
+    Shadow = 6,
 }
+
+impl Outcome {
+    /// Whether only the status of an answer is kept.
+    fn keeps_status_only(self) -> bool {
+        matches!(self, Self::Delivered | Self::Shadow)
+    }
+}
+
+/// Stands for a transport error where nothing was sent at all.
+const NOT_SENT: u8 = 128;
 
 /// How an attempt ended, as far as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +57,8 @@ pub enum Ending {
     Ours(OwnFault),
     /// The event can never be sent to this hook.
     Unsendable(Unsendable),
+    /// Nothing was sent, and nothing was to be.
+    NotSent,
 }
 
 /// One attempt.
@@ -98,9 +112,10 @@ pub(super) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
         }
         Ending::Ours(fault) => out.extend_from_slice(&[0, *fault as u8]),
         Ending::Unsendable(reason) => out.extend_from_slice(&[0, *reason as u8]),
+        Ending::NotSent => out.extend_from_slice(&[0, NOT_SENT]),
         Ending::Answered(response) => {
             put_number(out, u64::from(response.status));
-            if a.outcome != Outcome::Delivered {
+            if !a.outcome.keeps_status_only() {
                 put_number(out, response.retry_after_ms.map_or(0, |ms| ms.saturating_add(1)));
                 put_number(out, response.headers.len() as u64);
                 for (name, value) in &response.headers {
@@ -169,6 +184,7 @@ pub(super) fn decode_attempt(
         3 => Outcome::Dead,
         4 => Outcome::Suspect,
         5 => Outcome::Held,
+        6 => Outcome::Shadow,
         _ => return Err(DecodeRecordError::Unknown("outcome")),
     };
     let (queue, offset, attempt) = (f.id()?, f.number()?, f.small()?);
@@ -183,6 +199,7 @@ pub(super) fn decode_attempt(
             let byte = f.byte()?;
             let ours = OwnFault::from_byte(byte).map(Ending::Ours);
             let ending = ours.or_else(|| Unsendable::from_byte(byte).map(Ending::Unsendable));
+            let ending = ending.or((byte == NOT_SENT).then_some(Ending::NotSent));
             match ending {
                 Some(ending) => ending,
                 None => Ending::Failed(decode_failure(f, byte)?),
@@ -225,7 +242,7 @@ fn failure<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
 
 fn decode_response(f: &mut Fields<'_>, status: u16, outcome: Outcome) -> Result<Response, DecodeRecordError> {
     let mut response = Response { status, ..Response::default() };
-    if outcome != Outcome::Delivered {
+    if !outcome.keeps_status_only() {
         response.retry_after_ms = f.number()?.checked_sub(1);
         for _ in 0..f.number()? {
             response.headers.push((f.text()?, f.text()?));
@@ -243,9 +260,13 @@ pub(super) fn attempt_record(
     tries_left: u16,
     due_us: u64,
 ) -> LedgerRecord {
-    let ending = match attempt.result {
+    let result = match attempt.result {
+        AttemptResult::Shadow(Some(inner)) => *inner,
+        result => result,
+    };
+    let ending = match result {
         AttemptResult::Answered(mut response) => {
-            if outcome == Outcome::Delivered {
+            if outcome.keeps_status_only() {
                 response.headers = Vec::new();
                 response.body = bytes::Bytes::new();
                 response.retry_after_ms = None;
@@ -255,6 +276,7 @@ pub(super) fn attempt_record(
         AttemptResult::Failed(failure) => Ending::Failed(failure),
         AttemptResult::Ours(fault) => Ending::Ours(fault),
         AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
+        AttemptResult::Shadow(_) => Ending::NotSent,
         AttemptResult::NothingToSend | AttemptResult::Expired => {
             Ending::Failed(crate::model::TransportError::Other.into())
         }
@@ -312,6 +334,18 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_was_settled_without_being_sent_is_read_as_it_was_written() {
+        let answered = Response { status: 204, ..Response::default() };
+        let failed = Ending::Failed(TransportError::ForbiddenAddress.into());
+        for ending in [Ending::NotSent, Ending::Answered(answered), failed] {
+            let sent = Some(Sent { ago_s: 1, span_id: None });
+            let record = AttemptRecord { outcome: Outcome::Shadow, ..record(sent, ending) };
+            let record = LedgerRecord::Attempt(record);
+            assert_eq!(LedgerRecord::decode(&record.encode()).unwrap(), record);
         }
     }
 

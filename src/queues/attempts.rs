@@ -138,6 +138,12 @@ impl AttemptReader {
             Ending::Failed(failure) => AttemptResult::Failed(failure),
             Ending::Ours(fault) => AttemptResult::Ours(fault),
             Ending::Unsendable(reason) => AttemptResult::Unsendable(reason),
+            Ending::NotSent => AttemptResult::Shadow(None),
+        };
+        let result = match result {
+            AttemptResult::Shadow(_) => result,
+            met if attempt.outcome == Outcome::Shadow => AttemptResult::Shadow(Some(Box::new(met))),
+            met => met,
         };
         let as_sent = self.as_sent(revisions, hook, attempt, record);
         let was_made = attempt.sent.is_some() || attempt.generation.is_none();

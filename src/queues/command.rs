@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::engine::Engine;
 use super::options::Options;
 use super::replay::{ReplayJob, ReplayRun};
+use super::shadow::Stance;
 use super::survey::Survey;
 use crate::model::{Gap, HookId, Id, QueueKey, QueueState, QueueStatus, ReplayState, ReplayStatus};
 
@@ -30,6 +31,10 @@ pub enum Command {
     Hold(Arc<ReplayJob>, oneshot::Sender<Option<ReplayStatus>>),
     /// End a replay; the job says how it ended.
     Cancel(HookId, Id, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
+    /// Route no event that comes after this; answers the first one that waits.
+    HoldEvents(oneshot::Sender<u64>),
+    /// What holds beside a KAZOO from now on.
+    Stance(Stance, oneshot::Sender<()>),
     /// Other limits and policies; they hold when this is answered.
     Reload(Box<Options>, oneshot::Sender<()>),
 }
@@ -65,6 +70,11 @@ impl Engine {
             Command::OneMoreReplay(hook, answer) => answer.send(self.one_more_replay(hook)).is_err(),
             Command::Hold(job, answer) => answer.send(self.hold(&job)).is_err(),
             Command::Cancel(hook, id, answer) => answer.send(self.cancel(hook, id)).is_err(),
+            Command::HoldEvents(answer) => answer.send(self.hold_events()).is_err(),
+            Command::Stance(stance, answer) => {
+                self.stance = stance;
+                answer.send(()).is_err()
+            }
             Command::Reload(options, answer) => {
                 self.reload(*options);
                 answer.send(()).is_err()

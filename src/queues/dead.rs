@@ -123,14 +123,14 @@ impl AttemptReader {
     fn verdicts(&self, hook: HookId, mut each: impl FnMut(&Record, u64, Verdict)) -> Result<(), ReadError> {
         let Some(hook) = self.hook(hook) else { return Ok(()) };
         let (mut at, end) = (self.ledger.first().max(hook.birth.ledger), self.ledger.end());
-        let tag = hook.id.tag();
+        let (own, tag) = (hook.id, hook.id.tag());
         let mut filed = self.filed([hook]);
         while at < end {
             let batch = self.ledger.read_tags(&[tag], at, end, READ, READ_BYTES)?;
             for record in &batch.records {
                 let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
                 let is_its_own = filed.hook_of(record, &decoded, |replay| self.replay_of(replay)).is_some();
-                if let Some((offset, verdict)) = verdict(&decoded).filter(|_| is_its_own) {
+                if let Some((offset, verdict)) = verdict(&decoded, own).filter(|_| is_its_own) {
                     each(record, offset, verdict);
                 }
             }
@@ -143,12 +143,15 @@ impl AttemptReader {
     }
 }
 
-fn verdict(record: &LedgerRecord) -> Option<(u64, Verdict)> {
+fn verdict(record: &LedgerRecord, hook: HookId) -> Option<(u64, Verdict)> {
     match record {
         LedgerRecord::Attempt(attempt) => {
             let verdict = match attempt.outcome {
                 Outcome::Delivered => Verdict::Fine,
                 Outcome::Dead => Verdict::LastFailed,
+                Outcome::Shadow if attempt.queue == hook => Verdict::Fine,
+                // A replay that was not sent: what was dead before still is.
+                Outcome::Shadow => return None,
                 Outcome::Retry | Outcome::Suspect | Outcome::Held => Verdict::Failed,
             };
             Some((attempt.offset, verdict))

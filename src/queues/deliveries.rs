@@ -118,6 +118,7 @@ impl AttemptReader {
                 fate.state = Some(match attempt.outcome {
                     Outcome::Delivered => "delivered",
                     Outcome::Dead => "dead",
+                    Outcome::Shadow => "shadow",
                     Outcome::Retry | Outcome::Suspect | Outcome::Held => "retrying",
                 });
                 if fate.attempts.len() == SHOWN {

@@ -27,6 +27,7 @@ use super::record::QueueImage;
 use super::recover::Recovered;
 use super::refill::{ReadDone, ReadRequest};
 use super::router::Router;
+use super::shadow::Stance;
 use super::slot::Slot;
 use super::tally::Tally;
 use super::tier::Tier;
@@ -119,6 +120,8 @@ pub struct Engine {
     pub(super) router: Router<usize>,
     /// Everything below has been routed.
     pub(super) routed: u64,
+    /// What holds beside a KAZOO.
+    pub(super) stance: Stance,
     pub(super) budget: Budget,
     pub(super) ready: VecDeque<usize>,
     /// Slots that have ready deliveries while the total has no permit.
@@ -181,6 +184,7 @@ impl Engine {
             owner: HashMap::new(),
             router: Router::new(),
             routed,
+            stance: Stance::default(),
             ready: VecDeque::new(),
             starved: VecDeque::new(),
             over_share: OverShare::default(),

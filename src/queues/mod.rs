@@ -45,6 +45,7 @@ mod revisions;
 mod route;
 mod router;
 mod search;
+mod shadow;
 #[cfg(test)]
 mod simulation;
 mod slot;
@@ -78,6 +79,7 @@ pub use recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
 pub use replay::{ReplayJob, ReplayRun};
 pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};
 pub use router::{Router, in_reach, subject_hash};
+pub use shadow::Stance;
 pub use survey::{Survey, SurveyedHook};
 pub use tally::Tally;
 pub use unknown::{Unknown, UnknownCounts};

@@ -57,6 +57,8 @@ pub enum Class {
     Ours,
     /// It can never be sent.
     Unsendable,
+    /// It is another system's to send.
+    Shadow,
 }
 
 /// Classifies a result by the hook's own rule of success.
@@ -66,6 +68,7 @@ pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
         AttemptResult::NothingToSend | AttemptResult::Expired => return Class::Skipped,
         AttemptResult::Ours(_) => return Class::Ours,
         AttemptResult::Unsendable(_) => return Class::Unsendable,
+        AttemptResult::Shadow(_) => return Class::Shadow,
         AttemptResult::Failed(_) => return Class::Failed { retry_after_ms: None },
         AttemptResult::Answered(response) => response,
     };

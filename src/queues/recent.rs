@@ -8,6 +8,8 @@ use super::attempt_record::{AttemptRecord, Ending, Outcome};
 use crate::model::{Id, LastAttempt, Minute, Pulse};
 
 const MINUTE_US: u64 = 60_000_000;
+/// Stands where the reason of a failure does.
+const NOT_SENT: &str = "shadow: not sent";
 
 /// Minutes that are kept of a queue. Those without an attempt take no memory.
 const KEPT: u64 = 60;
@@ -24,7 +26,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, minute: u64, delivered: bool) {
+    fn add(&mut self, minute: u64, failed: bool) {
         while self.minutes.front().is_some_and(|oldest| oldest.minute + KEPT <= minute) {
             self.minutes.pop_front();
         }
@@ -34,7 +36,7 @@ impl Seen {
         }
         if let Some(latest) = self.minutes.back_mut() {
             latest.attempts = latest.attempts.saturating_add(1);
-            latest.failed = latest.failed.saturating_add(u32::from(!delivered));
+            latest.failed = latest.failed.saturating_add(u32::from(failed));
         }
     }
 
@@ -58,18 +60,20 @@ impl Recent {
     /// Takes note of an attempt that ended at `time_us`.
     pub(super) fn note(&self, time_us: u64, attempt: &AttemptRecord) {
         let delivered = attempt.outcome == Outcome::Delivered;
+        let failed = !matches!(attempt.outcome, Outcome::Delivered | Outcome::Shadow);
         let (status, client_error) = match &attempt.ending {
             Ending::Answered(response) => (Some(response.status), None),
             Ending::Failed(failure) => (None, Some(failure.error.text())),
             Ending::Ours(fault) => (None, Some(fault.text())),
             Ending::Unsendable(reason) => (None, Some(reason.text())),
+            Ending::NotSent => (None, Some(NOT_SENT)),
         };
         let duration_us = attempt.duration_us;
         let last = LastAttempt { ended_us: time_us, delivered, status, client_error, duration_us };
         let mut all = self.lock();
         let seen = all.entry(attempt.queue).or_insert_with(|| Seen { last, minutes: VecDeque::new() });
         seen.last = last;
-        seen.add(time_us / MINUTE_US, delivered);
+        seen.add(time_us / MINUTE_US, failed);
     }
 
     /// What a queue did last; `None`: nothing since the program started.

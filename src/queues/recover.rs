@@ -190,7 +190,7 @@ fn counts(ending: &Ending) -> bool {
     match ending {
         Ending::Answered(response) => time_asked_for(response).is_none(),
         Ending::Failed(_) => true,
-        Ending::Ours(_) | Ending::Unsendable(_) => false,
+        Ending::Ours(_) | Ending::Unsendable(_) | Ending::NotSent => false,
     }
 }
 
@@ -201,7 +201,7 @@ impl RecoveredQueue {
     }
 
     fn attempted(&mut self, attempt: &AttemptRecord, time_us: u64) {
-        if attempt.outcome != Outcome::Delivered && counts(&attempt.ending) {
+        if !matches!(attempt.outcome, Outcome::Delivered | Outcome::Shadow) && counts(&attempt.ending) {
             self.image.failures.push(time_us);
             let counted = self.image.failures.len().saturating_sub(64);
             self.image.failures.drain(..counted);
@@ -209,9 +209,11 @@ impl RecoveredQueue {
         match attempt.outcome {
             Outcome::Delivered => self.settle(attempt.offset, 0),
             Outcome::Dead => self.settle(attempt.offset, 1),
+            Outcome::Shadow => self.settle(attempt.offset, 2),
             Outcome::Retry | Outcome::Suspect | Outcome::Held => self.failed(attempt, time_us),
         }
-        if matches!(attempt.ending, Ending::Answered(ref r) if r.status == 410) {
+        let is_gone = matches!(attempt.ending, Ending::Answered(ref r) if r.status == 410);
+        if is_gone && attempt.outcome != Outcome::Shadow {
             self.image.failures.clear();
         }
     }

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::keeper::Action;
 use super::policy::{Class, classify, probe_delay_ms, retry_delay_ms};
 use super::record::{LedgerRecord, Outcome, Settlement};
+use super::shadow::QUIET_PROBE_US;
 use super::slot::{Line, Slot};
 use super::trial::{After, Trial, Verdict};
 use crate::model::{Attempt, AttemptResult, QueueKey};
@@ -66,7 +67,7 @@ impl Engine {
         }
         let class = classify(&slot.hook, &attempt.result);
         // The delivery of this attempt is counted until its result is taken.
-        let is_done = matches!(class, Class::Skipped | Class::Unsendable);
+        let is_done = matches!(class, Class::Skipped | Class::Unsendable | Class::Shadow);
         let waiting = slot.waiting() > u64::from(is_done);
         let weight = match slot.trial.ended(key, class, &attempt.result, waiting) {
             Verdict::StillDown => Weight::StillDown,
@@ -78,6 +79,7 @@ impl Engine {
             Class::Delivered => self.delivered(at, attempt, now, probe),
             Class::Ours => self.not_made(at, attempt, now, probe),
             Class::Unsendable => self.unsendable(at, attempt),
+            Class::Shadow => self.shadowed(at, attempt, now, probe),
             Class::Gone => self.failed(at, attempt, now, Failure { weight: Weight::Gone, ..failure }),
             Class::Busy { retry_after_ms } => {
                 let retry_after_ms = Some(retry_after_ms);
@@ -352,6 +354,10 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let probe = slot.probe;
         if !slot.probes() || probe.due_us > now || probe.under_way.is_some() {
+            return;
+        }
+        if self.stance.is_quiet {
+            slot.probe.due_us = now + QUIET_PROBE_US;
             return;
         }
         if self.in_flight >= self.options.max_in_flight || self.ledger.stalled() {

@@ -17,23 +17,24 @@ impl Engine {
     /// Routes up to `max` events; true when there are more.
     pub(super) fn route_some(&mut self, max: usize) -> Result<bool, ReadError> {
         self.adopt_known()?;
-        let end = self.events.end();
+        let end = self.stance.end(self.events.end());
         if self.routed >= end {
             return Ok(false);
         }
         if self.routed < self.events.first() {
             self.fall_behind();
         }
-        let batch = self.events.read(self.routed, max, READ_BYTES)?;
+        let most = max.min(usize::try_from(end - self.routed).unwrap_or(max));
+        let batch = self.events.read(self.routed, most, READ_BYTES)?;
         // A change that was answered before one of these events was handed in stands in the feed by now.
         while let Ok(change) = self.changes.try_recv() {
             self.change(change);
         }
-        for record in &batch.records {
+        for record in batch.records.iter().filter(|record| record.offset < end) {
             self.route(record)?;
         }
-        self.routed = batch.next.max(self.routed);
-        Ok(self.routed < self.events.end() && !batch.records.is_empty())
+        self.routed = batch.next.min(end).max(self.routed);
+        Ok(self.routed < self.stance.end(self.events.end()) && !batch.records.is_empty())
     }
 
     /// Retention has dropped what was to be routed next: the queues read on from where they are, and report the gap.

@@ -13,9 +13,9 @@ const DURATIONS_US: &[u64] = &[
 ];
 
 /// How a delivery ended.
-const OUTCOMES: [&str; 4] = ["delivered", "dead", "skipped", "expired"];
+const OUTCOMES: [&str; 5] = ["delivered", "dead", "skipped", "expired", "shadow"];
 /// What an attempt met: an answer's class, or why none came.
-const RESULTS: [&str; 28] = [
+const RESULTS: [&str; 29] = [
     "1xx",
     "2xx",
     "3xx",
@@ -44,6 +44,7 @@ const RESULTS: [&str; 28] = [
     "name_server_failed",
     "name_server_timeout",
     "unreachable",
+    "shadow",
 ];
 
 /// The counts.
@@ -95,12 +96,16 @@ impl Tally {
         match record {
             LedgerRecord::Attempt(attempt) => {
                 self.recent.note(time_us, attempt);
-                self.durations.observe_us(attempt.duration_us);
-                one(&self.attempts, met(&attempt.ending));
+                if attempt.ending != Ending::NotSent {
+                    self.durations.observe_us(attempt.duration_us);
+                }
+                let is_shadow = attempt.outcome == Outcome::Shadow;
+                one(&self.attempts, met(if is_shadow { &Ending::NotSent } else { &attempt.ending }));
                 match attempt.outcome {
                     Outcome::Delivered => one(&self.deliveries, 0),
                     Outcome::Dead => one(&self.deliveries, 1),
                     Outcome::Retry => self.retries.one(),
+                    Outcome::Shadow => one(&self.deliveries, 4),
                     Outcome::Suspect | Outcome::Held => {}
                 }
             }
@@ -129,6 +134,7 @@ fn met(ending: &Ending) -> usize {
         Ending::Answered(response) => usize::from(response.status / 100).clamp(1, 5) - 1,
         Ending::Ours(_) => 16,
         Ending::Unsendable(_) => 17,
+        Ending::NotSent => 28,
         Ending::Failed(failure) => match failure.error {
             TransportError::Refused => 5,
             TransportError::NameNotFound => 6,
@@ -167,7 +173,7 @@ mod tests {
             tally.note(0, &LedgerRecord::Settled { queue: Id(1), offset: 0, how });
         }
         let counted: Vec<_> = tally.deliveries().collect();
-        assert_eq!(counted, [("delivered", 0), ("dead", 1), ("skipped", 2), ("expired", 1)]);
+        assert_eq!(counted, [("delivered", 0), ("dead", 1), ("skipped", 2), ("expired", 1), ("shadow", 0)]);
     }
 
     #[test]
@@ -176,6 +182,6 @@ mod tests {
             .filter_map(TransportError::from_byte)
             .map(|error| RESULTS[met(&Ending::Failed(error.into()))])
             .collect();
-        assert_eq!(met, [&RESULTS[5..16], &RESULTS[18..]].concat());
+        assert_eq!(met, [&RESULTS[5..16], &RESULTS[18..28]].concat());
     }
 }

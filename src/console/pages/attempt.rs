@@ -85,7 +85,7 @@ fn others(path: &str, delivery: &str, rows: &[Value], shown: &Value) -> Markup {
                 @for row in rows.iter().rev() {
                     @let number = number(row, "attempt").unwrap_or(1);
                     a href={ (path) "/attempts/" (delivery) "?attempt=" (number) } aria-current=[(row == shown).then_some("page")] {
-                        @if text(row, "result") != "success" { span aria-hidden="true" { "✕ " } } @else { span aria-hidden="true" { "● " } }
+                        @if text(row, "result") == "failure" { span aria-hidden="true" { "✕ " } } @else { span aria-hidden="true" { "● " } }
                         "Attempt " (number)
                     }
                 }

@@ -9,16 +9,17 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::CommandError;
 use crate::http::{
-    Answer, AttemptsError, Channels, Events, Fault, Flow, Health, Hour, NewEvent, Operator, Queues,
-    Readiness, ReplayError, RequestKey, Retained, Status, SubmitError, Tester, Visitor,
+    Answer, AttemptsError, Channels, Events, Fault, Flow, Health, Hour, ModeRefusal, ModeStart, ModeStatus,
+    NewEvent, Operator, Queues, Readiness, ReplayError, RequestKey, Retained, Status, SubmitError, Tester,
+    Visitor,
 };
 use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
 use crate::log::SegmentRange;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueState, QueueStatus,
-    ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, Tested,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList, DeadQuery,
+    EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Mode, Pulse,
+    QueueState, QueueStatus, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, Tested,
 };
 use crate::queues::Survey;
 
@@ -145,6 +146,20 @@ impl Operator for Recorded {
             closed: n < 2,
         };
         (log == "events").then(|| (0..3).map(segment).collect())
+    }
+
+    fn mode(&self) -> Answer<'_, ModeStatus> {
+        let borders = vec![Border { from: 0, is_ours: true }];
+        now(ModeStatus { mode: Mode::Live, configured: Mode::Live, since_us: None, borders, held: None })
+    }
+
+    fn change_mode(
+        &self,
+        _: Mode,
+        _: ModeStart,
+        _: Option<Actor>,
+    ) -> Answer<'_, Result<ModeStatus, ModeRefusal>> {
+        now(Err(ModeRefusal::Unavailable("nothing is behind this".to_owned())))
     }
 
     fn retain(&self) -> Answer<'_, Vec<Retained>> {

@@ -243,7 +243,8 @@ fn outcome_of(record: &LedgerRecord) -> Option<(Id, u64, Option<Outcome>, Option
             let ended = match attempt.outcome {
                 Outcome::Delivered => Some(Ended::Delivered),
                 Outcome::Dead => Some(Ended::Dead),
-                Outcome::Retry | Outcome::Suspect | Outcome::Held => None,
+                // Nothing is beside the queues here.
+                Outcome::Shadow | Outcome::Retry | Outcome::Suspect | Outcome::Held => None,
             };
             Some((attempt.queue, attempt.offset, Some(attempt.outcome), ended))
         }

@@ -1,0 +1,342 @@
+//! Beside a running KAZOO: which of the two systems delivers an event. Pure, but for `Duty`, the handle through which
+//! every step sees what holds now.
+//!
+//! Held: every event belongs to exactly one of the two systems, decided by its offset in the events log. So a delivery
+//! that is made late, after a retry, a restart or a pause, belongs to the same system as one that is made at once.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::QueueKey;
+
+/// What this program does with deliveries (`kazoo.mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Every delivery is made up to the point of sending; nothing leaves.
+    Shadow,
+    /// Between the two others: what belongs to this program is still delivered, and new events wait until somebody says
+    /// from which moment on the other system delivers.
+    Handover,
+    /// Every event from a border on is delivered.
+    Live,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Shadow, Self::Handover, Self::Live];
+
+    /// The word in the configuration and in the API.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::Handover => "handover",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// A word that is no mode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be shadow, handover or live")]
+pub struct UnknownMode;
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMode> {
+        Self::ALL.into_iter().find(|mode| mode.id() == text).ok_or(UnknownMode)
+    }
+}
+
+/// From an offset on, events belong to one of the two systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Border {
+    /// The first of these events.
+    pub from: u64,
+    /// Whether they are this program's to deliver; otherwise they are KAZOO's.
+    pub is_ours: bool,
+}
+
+/// Whose every event is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ownership {
+    mode: Mode,
+    /// Ascending; the first is at offset 0, and neighbours differ.
+    borders: Vec<Border>,
+    /// From here on events wait until it is said whose they are.
+    waits_from: Option<u64>,
+}
+
+/// Why a mode cannot follow the one before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModeError {
+    /// Nothing waits, so nothing before now can be given to anybody.
+    #[error(
+        "events before now have been settled: leave the start out, and replay what receivers lack; or change to \
+         'handover' first, which holds events until their system is named"
+    )]
+    NothingWaits,
+    /// The start is not among the events that wait.
+    #[error("the start is offset {from}, and the events that wait are those from {waits_from} to {end}")]
+    OutOfRange {
+        /// The start that was asked for.
+        from: u64,
+        /// The first event that waits.
+        waits_from: u64,
+        /// The end of the log.
+        end: u64,
+    },
+    /// Events would belong to a system that sends nothing.
+    #[error(
+        "in shadow nothing leaves, so the events before the start would be lost: name the start with 'handover', wait \
+         until nothing is waiting any more, and change to 'shadow' then"
+    )]
+    WouldLose,
+}
+
+impl Ownership {
+    /// Everything is this program's: how it works without a KAZOO beside it.
+    #[must_use]
+    pub fn live() -> Self {
+        Self { mode: Mode::Live, borders: vec![Border { from: 0, is_ours: true }], waits_from: None }
+    }
+
+    /// The mode.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whose events are from which offset on.
+    #[must_use]
+    pub fn borders(&self) -> &[Border] {
+        &self.borders
+    }
+
+    /// From which offset on events wait until somebody says whose they are.
+    #[must_use]
+    pub fn waits_from(&self) -> Option<u64> {
+        self.waits_from
+    }
+
+    /// Whether a delivery is sent. What a replay delivers was asked for by a person: it is sent unless nothing is.
+    #[must_use]
+    pub fn sends(&self, queue: QueueKey, offset: u64) -> bool {
+        match (self.mode, queue) {
+            (Mode::Shadow, _) => false,
+            (_, QueueKey::Replay(_)) => true,
+            (_, QueueKey::Hook(_) | QueueKey::OneShot(_)) => self.is_ours(offset),
+        }
+    }
+
+    /// Whether nothing leaves.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.mode == Mode::Shadow
+    }
+
+    /// Whether this program is the cluster's webhooks application now, and may answer as one.
+    #[must_use]
+    pub fn stands_in(&self) -> bool {
+        self.mode != Mode::Shadow && self.is_ours(u64::MAX)
+    }
+
+    fn is_ours(&self, offset: u64) -> bool {
+        self.borders.iter().rev().find(|border| border.from <= offset).is_some_and(|border| border.is_ours)
+    }
+
+    /// What holds after a change of the mode, when the log ends at `end`. `from` names the first event of the system that
+    /// takes over, among the events that wait; without it that is the first that waits.
+    pub fn changed(&self, to: Mode, from: Option<u64>, end: u64) -> Result<Self, ModeError> {
+        let mut next = self.clone();
+        let Some(waits_from) = self.waits_from else {
+            if from.is_some() {
+                return Err(ModeError::NothingWaits);
+            }
+            if to == self.mode {
+                return Ok(next);
+            }
+            next.mode = to;
+            match to {
+                Mode::Handover => next.waits_from = Some(end),
+                Mode::Live => next.begin(end, true),
+                Mode::Shadow => next.begin(end, false),
+            }
+            return Ok(next);
+        };
+        if to == Mode::Handover && from.is_none() {
+            return Ok(next);
+        }
+        let were_ours = self.is_ours(u64::MAX);
+        if to == Mode::Shadow && were_ours && from.is_some() {
+            return Err(ModeError::WouldLose);
+        }
+        let from = from.unwrap_or(waits_from);
+        if !(waits_from..=end).contains(&from) {
+            return Err(ModeError::OutOfRange { from, waits_from, end });
+        }
+        next.mode = to;
+        next.waits_from = None;
+        next.begin(
+            from,
+            match to {
+                Mode::Live => true,
+                Mode::Shadow => false,
+                Mode::Handover => !were_ours,
+            },
+        );
+        Ok(next)
+    }
+
+    /// The same for a log that ends at `end`. One that came back from a backup may end before a border: what belongs behind
+    /// the border begins with the next event then.
+    #[must_use]
+    pub fn within(mut self, end: u64) -> Self {
+        for border in &mut self.borders {
+            border.from = border.from.min(end);
+        }
+        self.waits_from = self.waits_from.map(|from| from.min(end));
+        self
+    }
+
+    fn begin(&mut self, from: u64, is_ours: bool) {
+        // A system whose turn ends where it began has had none.
+        self.borders.retain(|border| border.from < from);
+        if self.borders.last().map(|border| border.is_ours) != Some(is_ours) {
+            let from = if self.borders.is_empty() { 0 } else { from };
+            self.borders.push(Border { from, is_ours });
+        }
+    }
+}
+
+/// Whose every event is now, for each step that acts by it. Cheap to clone; clones share it.
+#[derive(Debug, Clone)]
+pub struct Duty(Arc<watch::Sender<Arc<Ownership>>>);
+
+impl Duty {
+    /// A handle that says this until it is told otherwise.
+    #[must_use]
+    pub fn new(ownership: Ownership) -> Self {
+        Self(Arc::new(watch::Sender::new(Arc::new(ownership))))
+    }
+
+    /// What holds now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Ownership> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Tells every step what holds from now on.
+    pub fn set(&self, ownership: Ownership) {
+        self.0.send_replace(Arc::new(ownership));
+    }
+}
+
+impl Default for Duty {
+    fn default() -> Self {
+        Self::new(Ownership::live())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    const LIVE_QUEUE: QueueKey = QueueKey::Hook(Id(1));
+
+    /// The offsets below `end` that are sent by the hook's own queue.
+    fn sent(ownership: &Ownership, end: u64) -> Vec<u64> {
+        (0..end).filter(|offset| ownership.sends(LIVE_QUEUE, *offset)).collect()
+    }
+
+    fn shadow() -> Ownership {
+        Ownership::live().changed(Mode::Shadow, None, 0).unwrap()
+    }
+
+    #[test]
+    fn live_begins_from_now_and_leaves_what_was_shadow_alone() {
+        let live = shadow().changed(Mode::Live, None, 5).unwrap();
+        assert_eq!(sent(&live, 8), [5, 6, 7]);
+        assert!(sent(&shadow(), 8).is_empty());
+        let back = live.changed(Mode::Shadow, None, 7).unwrap();
+        assert!(sent(&back, 9).is_empty(), "in shadow nothing leaves");
+        let again = back.changed(Mode::Live, None, 8).unwrap();
+        assert_eq!(sent(&again, 10), [5, 6, 8, 9], "what was this program's in the time before still is");
+    }
+
+    #[test]
+    fn a_handover_gives_every_event_to_one_system_on_the_way_there_and_on_the_way_back() {
+        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
+        assert_eq!(held.waits_from(), Some(5));
+        let live = held.changed(Mode::Live, Some(7), 10).unwrap();
+        assert_eq!((sent(&live, 10), live.waits_from()), (vec![7, 8, 9], None));
+        let held = live.changed(Mode::Handover, None, 12).unwrap();
+        assert_eq!(held.changed(Mode::Shadow, Some(14), 16), Err(ModeError::WouldLose));
+        let draining = held.changed(Mode::Handover, Some(14), 16).unwrap();
+        assert_eq!(sent(&draining, 17), [7, 8, 9, 10, 11, 12, 13]);
+        assert!(!draining.stands_in());
+        let shadow = draining.changed(Mode::Shadow, None, 20).unwrap();
+        assert!(sent(&shadow, 25).is_empty());
+    }
+
+    #[test]
+    fn a_handover_that_is_called_off_leaves_no_gap() {
+        let live = Ownership::live().changed(Mode::Handover, None, 5).unwrap();
+        assert_eq!(live.changed(Mode::Live, None, 9).unwrap(), Ownership::live());
+        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
+        assert_eq!(held.changed(Mode::Shadow, None, 9).unwrap(), shadow());
+        assert_eq!(
+            sent(&held.changed(Mode::Live, None, 9).unwrap(), 7),
+            [5, 6],
+            "nothing of what waited is lost"
+        );
+    }
+
+    #[test]
+    fn a_log_that_has_lost_its_end_leaves_no_new_event_to_the_system_of_before() {
+        let live = shadow().changed(Mode::Live, None, 100).unwrap().within(90);
+        assert_eq!(sent(&live, 92), [90, 91]);
+        let held = live.changed(Mode::Handover, None, 95).unwrap().within(93);
+        assert_eq!((held.waits_from(), sent(&held, 94)), (Some(93), vec![90, 91, 92, 93]));
+    }
+
+    #[test]
+    fn a_start_outside_of_what_waits_is_refused() {
+        assert_eq!(shadow().changed(Mode::Live, Some(3), 5), Err(ModeError::NothingWaits));
+        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
+        for from in [4, 11] {
+            let refused = ModeError::OutOfRange { from, waits_from: 5, end: 10 };
+            assert_eq!(held.changed(Mode::Live, Some(from), 10), Err(refused));
+        }
+    }
+
+    #[test]
+    fn a_replay_is_sent_unless_nothing_is() {
+        let replay = QueueKey::Replay(Id(2));
+        let live = shadow().changed(Mode::Live, None, 5).unwrap();
+        assert!(live.sends(replay, 0) && !live.sends(LIVE_QUEUE, 0));
+        assert!(!shadow().sends(replay, 0));
+    }
+
+    #[test]
+    fn it_is_stored_and_read_again() {
+        let held = shadow().changed(Mode::Handover, None, 5).unwrap();
+        let text = serde_json::to_string(&held).unwrap();
+        assert_eq!(serde_json::from_str::<Ownership>(&text).unwrap(), held);
+        assert!("quiet".parse::<Mode>().is_err());
+        assert!(Mode::ALL.into_iter().all(|mode| mode.id().parse() == Ok(mode)));
+    }
+}

@@ -1,0 +1,193 @@
+//! The commands: where the two systems are, which time is compared, and what the exit code says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::compare::{Rules, compare};
+use super::replay::replay;
+use super::report::Report;
+use super::seen::deliveries;
+use super::source::{Source, SourceError};
+use crate::cli::{ModeArgs, Ours, ReportArgs, ShadowCommand};
+use crate::config::{Config, ConfigError};
+use crate::model::{Clock, GREGORIAN_OFFSET_S, iso8601};
+
+/// What is compared unless the command line says otherwise, seconds.
+const SPAN_S: u64 = 3600;
+/// The newest that is compared unless the command line says otherwise: attempts may be under way after it, seconds.
+const SETTLING_S: u64 = 60;
+/// The longest time that both systems list at once, seconds.
+const MOST_SPAN_S: u64 = 31 * 86_400;
+
+/// Why a command has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ShadowError {
+    /// The configuration does not say where this program is.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key file cannot be read.
+    #[error("{path}: {error}")]
+    KeyFile {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A key file is empty.
+    #[error("{0} holds no key")]
+    NoKey(PathBuf),
+    /// The time that was asked for cannot be compared.
+    #[error("{0}")]
+    Range(String),
+    /// A system does not answer as it should.
+    #[error("{system}: {reason}")]
+    Source {
+        /// `KAZOO` or `Switchhook`.
+        system: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The output is not taken.
+    #[error("output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// What a command has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did what was asked for, and the two systems deliver the same.
+    Fine,
+    /// They do not.
+    Differs,
+    /// There was nothing to compare.
+    Nothing,
+}
+
+pub(super) fn of(system: &'static str) -> impl Fn(SourceError) -> ShadowError {
+    move |error| ShadowError::Source { system, reason: error.to_string() }
+}
+
+/// Runs a command and writes what it found to stdout.
+pub async fn run(command: &ShadowCommand, clock: &Clock) -> Result<Verdict, ShadowError> {
+    match command {
+        ShadowCommand::Report(args) => report(args, clock).await,
+        ShadowCommand::Mode(args) => mode(args).await,
+        ShadowCommand::Replay(args) => replay(args).await,
+    }
+}
+
+async fn mode(args: &ModeArgs) -> Result<Verdict, ShadowError> {
+    let ours = log_in(&args.ours).await?;
+    let method = if args.mode.is_some() { reqwest::Method::POST } else { reqwest::Method::GET };
+    let from = args.from.map(|second| second + GREGORIAN_OFFSET_S);
+    let body = args.mode.map(|mode| json!({"data": {"mode": mode.id(), "from": from}}));
+    let answer = ours.data(method, "admin/mode", body.as_ref()).await.map_err(of("Switchhook"))?;
+    writeln!(std::io::stdout(), "{answer:#}")?;
+    Ok(Verdict::Fine)
+}
+
+async fn report(args: &ReportArgs, clock: &Clock) -> Result<Verdict, ShadowError> {
+    let (from, to) = range(args, clock.now_us() / 1_000_000)?;
+    let rules = Rules {
+        tolerance_s: args.tolerance,
+        ignored: args.ignore.iter().cloned().collect(),
+        range: (from, to),
+    };
+    let kazoo = Source::log_in(&args.crossbar, &key_in(&args.api_key_file)?).await.map_err(of("KAZOO"))?;
+    let ours = log_in(&args.ours).await?;
+    let mut accounts = accounts(&ours).await?;
+    if !args.account.is_empty() {
+        accounts.retain(|account, _| args.account.contains(account));
+    }
+    let second = |second: u64| iso8601(second.saturating_mul(1_000_000));
+    let mut report = Report { from: second(from), to: second(to), ..Report::default() };
+    let around = [
+        ("created_from", from.saturating_sub(args.tolerance) + GREGORIAN_OFFSET_S),
+        ("created_to", to.saturating_add(args.tolerance) + GREGORIAN_OFFSET_S),
+    ];
+    let query = around.map(|(name, second)| (name, second.to_string()));
+    let only = if args.all { None } else { Some("shadow") };
+    for (account, hooks) in accounts {
+        let path = format!("v2/accounts/{account}/webhooks/attempts");
+        let here = ours.rows(&path, &query).await.map_err(of("Switchhook"))?;
+        let there = kazoo.rows(&path, &query).await.map_err(of("KAZOO"))?;
+        let (here, mut there) = (deliveries(&here, only), deliveries(&there, None));
+        report.here += here.len();
+        report.there += there.len();
+        report.successes_listed |= there.iter().any(|seen| seen.succeeded);
+        let before = there.len();
+        there.retain(|seen| hooks.contains(&seen.hook));
+        report.of_unknown_hooks += before - there.len();
+        report.add(compare(here, there, &rules));
+    }
+    let text = if args.json { format!("{:#}\n", json!(report)) } else { report.text() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    if report.is_empty() {
+        return Ok(Verdict::Nothing);
+    }
+    Ok(if report.differs() { Verdict::Differs } else { Verdict::Fine })
+}
+
+/// First and last second that are compared.
+fn range(args: &ReportArgs, now_s: u64) -> Result<(u64, u64), ShadowError> {
+    let to = args.to.unwrap_or_else(|| now_s.saturating_sub(SETTLING_S));
+    let from = args.from.unwrap_or_else(|| to.saturating_sub(SPAN_S));
+    if from > to {
+        return Err(ShadowError::Range("--from must not be later than --to".to_owned()));
+    }
+    if (to - from).saturating_add(2 * args.tolerance) > MOST_SPAN_S {
+        return Err(ShadowError::Range("from --from to --to are 31 days at most".to_owned()));
+    }
+    Ok((from, to))
+}
+
+/// Every account that has hooks here, with the ids of these.
+pub(super) async fn accounts(ours: &Source) -> Result<BTreeMap<String, BTreeSet<String>>, ShadowError> {
+    let rows = ours.rows("admin/hooks", &[]).await.map_err(of("Switchhook"))?;
+    let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let text =
+        |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    for row in rows {
+        if let (Some(account), Some(hook)) = (text(&row, "account_id"), text(&row, "id")) {
+            accounts.entry(account).or_default().insert(hook);
+        }
+    }
+    Ok(accounts)
+}
+
+/// This program, as the command line or its configuration say where it is.
+pub(super) async fn log_in(ours: &Ours) -> Result<Source, ShadowError> {
+    let config = ours.settings.load()?;
+    let url = ours.url.clone().unwrap_or_else(|| local(config.http.listen));
+    let key = match (&ours.key_file, &config.auth.master_api_key) {
+        (Some(file), _) => key_in(file)?,
+        (None, Some(key)) => key.reveal().to_owned(),
+        (None, None) => key_in(&first_key(&config))?,
+    };
+    Source::log_in(&url, &key).await.map_err(of("Switchhook"))
+}
+
+/// Where the program's listener is reached from this machine.
+fn local(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
+}
+
+fn first_key(config: &Config) -> PathBuf {
+    config.data_dir.join("master.key")
+}
+
+fn key_in(path: &Path) -> Result<String, ShadowError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ShadowError::KeyFile { path: path.to_owned(), error })?;
+    let key = text.trim();
+    if key.is_empty() { Err(ShadowError::NoKey(path.to_owned())) } else { Ok(key.to_owned()) }
+}

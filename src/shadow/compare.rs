@@ -1,0 +1,221 @@
+//! Which delivery of one system is which of the other. Pure.
+//!
+//! The two have no id in common. Deliveries belong together when hook, event name and subject are the same and their times
+//! lie close. Where several fit, equal bodies go together first, then the nearest times.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::seen::{Body, Seen};
+
+/// How deliveries are compared.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    /// Two times of one delivery may differ by this, seconds.
+    pub(super) tolerance_s: u64,
+    /// Fields of bodies that do not count.
+    pub(super) ignored: BTreeSet<String>,
+    /// First and last second of what is reported, since 1970; deliveries outside only find their counterparts.
+    pub(super) range: (u64, u64),
+}
+
+/// What the comparison of two lists has found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Found {
+    /// Pairs with equal bodies.
+    pub(super) same: usize,
+    /// Pairs of which one list has no body.
+    pub(super) unknown_body: Vec<(Seen, Seen)>,
+    /// Pairs with different bodies: here, there, and the fields that differ.
+    pub(super) different: Vec<(Seen, Seen, Vec<String>)>,
+    /// Only here.
+    pub(super) missing_there: Vec<Seen>,
+    /// Only there.
+    pub(super) missing_here: Vec<Seen>,
+}
+
+/// What deliveries that may be the same have in common.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    hook: String,
+    name: String,
+    subject: Option<String>,
+}
+
+/// Compares what is here with what is there.
+pub(super) fn compare(here: Vec<Seen>, there: Vec<Seen>, rules: &Rules) -> Found {
+    let mut groups: BTreeMap<Group, (Vec<Seen>, Vec<Seen>)> = BTreeMap::new();
+    // KAZOO keeps no body of a GET: of such a hook's deliveries only what the hook asks for is known on both sides.
+    let bodiless: BTreeSet<String> =
+        there.iter().filter(|seen| seen.body.is_none()).map(|seen| seen.hook.clone()).collect();
+    let key = |seen: &Seen| {
+        if bodiless.contains(&seen.hook) {
+            Group { hook: seen.hook.clone(), name: seen.asked.clone(), subject: None }
+        } else {
+            Group { hook: seen.hook.clone(), name: seen.name.clone(), subject: seen.subject.clone() }
+        }
+    };
+    for seen in here {
+        groups.entry(key(&seen)).or_default().0.push(seen);
+    }
+    for seen in there {
+        groups.entry(key(&seen)).or_default().1.push(seen);
+    }
+    let mut found = Found::default();
+    for (here, there) in groups.into_values() {
+        compare_group(here, there, rules, &mut found);
+    }
+    found
+}
+
+fn compare_group(mut here: Vec<Seen>, mut there: Vec<Seen>, rules: &Rules, found: &mut Found) {
+    here.sort_by_key(|seen| seen.time_s);
+    there.sort_by_key(|seen| seen.time_s);
+    let mut taken = vec![false; there.len()];
+    let mut pairs: Vec<Option<usize>> = vec![None; here.len()];
+    for equal_only in [true, false] {
+        for (seen, pair) in here.iter().zip(&mut pairs).filter(|(_, pair)| pair.is_none()) {
+            let nearest = candidates(seen, &there, rules.tolerance_s)
+                .filter(|(at, other)| {
+                    taken.get(*at) == Some(&false) && (!equal_only || is_equal(seen, other, rules))
+                })
+                .min_by_key(|(_, other)| seen.time_s.abs_diff(other.time_s));
+            if let Some((at, _)) = nearest {
+                *pair = Some(at);
+                if let Some(taken) = taken.get_mut(at) {
+                    *taken = true;
+                }
+            }
+        }
+    }
+    let is_reported = |seen: &Seen| (rules.range.0..=rules.range.1).contains(&seen.time_s);
+    let mut there: Vec<Option<Seen>> = there.into_iter().map(Some).collect();
+    for (seen, pair) in here.into_iter().zip(pairs) {
+        let other = pair.and_then(|at| there.get_mut(at)?.take());
+        match other.filter(|_| is_reported(&seen)) {
+            Some(other) => found.pair(seen, other, rules),
+            None if pair.is_none() && is_reported(&seen) => found.missing_there.push(seen),
+            None => {}
+        }
+    }
+    found.missing_here.extend(there.into_iter().flatten().filter(is_reported));
+}
+
+/// The deliveries of an ordered list that lie close in time, with their places.
+fn candidates<'a>(
+    seen: &Seen,
+    there: &'a [Seen],
+    tolerance_s: u64,
+) -> impl Iterator<Item = (usize, &'a Seen)> {
+    let (from, until) = (seen.time_s.saturating_sub(tolerance_s), seen.time_s.saturating_add(tolerance_s));
+    let first = there.partition_point(|other| other.time_s < from);
+    there.iter().enumerate().skip(first).take_while(move |(_, other)| other.time_s <= until)
+}
+
+fn is_equal(here: &Seen, there: &Seen, rules: &Rules) -> bool {
+    match (&here.body, &there.body) {
+        (Some(here), Some(there)) => differing(here, there, rules).is_empty(),
+        _ => false,
+    }
+}
+
+/// The names of the fields that differ, and count.
+fn differing(here: &Body, there: &Body, rules: &Rules) -> Vec<String> {
+    let names: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
+    let differ = names.into_iter().filter(|name| !rules.ignored.contains(*name));
+    differ.filter(|name| here.get(*name) != there.get(*name)).cloned().collect()
+}
+
+impl Found {
+    fn pair(&mut self, here: Seen, there: Seen, rules: &Rules) {
+        let fields = match (&here.body, &there.body) {
+            (Some(here), Some(there)) => differing(here, there, rules),
+            _ => return self.unknown_body.push((here, there)),
+        };
+        if fields.is_empty() {
+            self.same += 1;
+        } else {
+            self.different.push((here, there, fields));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(subject: &str, time_s: u64, body: &serde_json::Value) -> Seen {
+        Seen {
+            hook: "h".into(),
+            name: "channel_create".into(),
+            asked: "channel_create".into(),
+            subject: (!subject.is_empty()).then(|| subject.into()),
+            time_s,
+            body: body.as_object().map(|fields| fields.clone().into_iter().collect()),
+            id: format!("{subject}{time_s}"),
+            succeeded: true,
+        }
+    }
+
+    fn rules() -> Rules {
+        Rules { tolerance_s: 10, ignored: BTreeSet::from(["cluster_id".into()]), range: (100, 200) }
+    }
+
+    #[test]
+    fn every_class_of_difference_is_found() {
+        let one = json!({"a": 1, "cluster_id": "x"});
+        let here = vec![seen("same", 100, &one), seen("other", 101, &one), seen("only-here", 102, &one)];
+        let there = vec![
+            seen("same", 104, &json!({"a": 1, "cluster_id": "y"})),
+            seen("other", 101, &json!({"a": 2, "b": 3})),
+            seen("only-there", 110, &one),
+        ];
+        let found = compare(here, there, &rules());
+        assert_eq!(found.same, 1);
+        assert_eq!(found.different[0].2, ["a", "b"]);
+        assert_eq!(found.missing_there[0].subject.as_deref(), Some("only-here"));
+        assert_eq!(found.missing_here[0].subject.as_deref(), Some("only-there"));
+        assert_eq!((found.different.len(), found.missing_there.len(), found.missing_here.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn one_delivery_is_the_counterpart_of_one() {
+        let one = json!({"a": 1});
+        let here = vec![seen("c", 100, &one), seen("c", 101, &one)];
+        let found = compare(here, vec![seen("c", 101, &one)], &rules());
+        assert_eq!((found.same, found.missing_there.len()), (1, 1));
+    }
+
+    #[test]
+    fn equal_bodies_go_together_before_near_times() {
+        let (one, two) = (json!({"n": 1}), json!({"n": 2}));
+        let here = vec![seen("", 100, &one), seen("", 101, &two)];
+        let there = vec![seen("", 101, &one), seen("", 100, &two)];
+        assert_eq!(compare(here, there, &rules()).same, 2);
+    }
+
+    #[test]
+    fn a_hook_of_whose_requests_no_body_is_kept_is_compared_by_time_alone() {
+        let one = json!({"a": 1});
+        let there = vec![seen("", 100, &serde_json::Value::Null), seen("", 150, &serde_json::Value::Null)];
+        let found = compare(vec![seen("c", 103, &one)], there, &rules());
+        assert_eq!((found.unknown_body.len(), found.missing_here.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_range_only_finds_its_counterpart() {
+        let one = json!({"a": 1});
+        let here = vec![seen("edge", 199, &one), seen("late", 205, &one)];
+        let there = vec![seen("edge", 203, &one), seen("early", 95, &one)];
+        let found = compare(here, there, &rules());
+        assert_eq!(found, Found { same: 1, ..Found::default() });
+    }
+
+    #[test]
+    fn too_far_apart_is_another_delivery() {
+        let one = json!({"a": 1});
+        let found = compare(vec![seen("c", 110, &one)], vec![seen("c", 121, &one)], &rules());
+        assert_eq!((found.same, found.missing_there.len(), found.missing_here.len()), (0, 1, 1));
+    }
+}
