@@ -1,4 +1,4 @@
-//! The handle that hands records to the writer and learns when they are durable.
+//! The handle that sends records to the writer and learns when they are durable.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use super::options::NewRecord;
 use super::record::{MAX_PAYLOAD, RECORD_HEADER};
 use super::store::Store;
 
-/// Most bytes of one request, so that a segment stays far below 4 GiB.
+/// Largest request in bytes, so that a segment stays far below 4 GiB.
 const MAX_REQUEST: usize = 512 << 20;
 
-/// Why an append was refused. Nothing of a refused batch is ever read.
+/// Why an append was refused. Readers never see any record of a refused batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// Too little free space; works again once there is more.
+    /// Too little free space. Appends work again once there is more.
     #[error("the disk of the log is full")]
     Full,
-    /// A record, or all of them together, is larger than allowed.
+    /// One record, or the whole request, is larger than allowed.
     #[error("a record of {bytes} bytes is larger than {max}")]
     TooLarge {
-        /// Its size.
+        /// Actual size.
         bytes: usize,
-        /// The limit.
+        /// Largest size allowed.
         max: usize,
     },
-    /// A write or sync failed; the log must be opened anew. Whether the batch survives is not known.
-    #[error("the log refuses appends since a write failed: {0}")]
+    /// A write or sync failed; the log must be reopened. Only then is it known whether the batch survived.
+    #[error("the log refuses appends because a write failed: {0}")]
     Poisoned(String),
     /// The writer has ended.
     #[error("the log is closed")]
@@ -45,28 +45,28 @@ impl AppendError {
     }
 }
 
-/// Resolves once the batch is durable, to its offsets; to a `RecvError` when the writer ended before it.
+/// Resolves to the offsets of the batch once it is durable, or to a `RecvError` when the writer ended first.
 pub type Synced = oneshot::Receiver<Result<Range<u64>, AppendError>>;
 
-/// One batch on its way.
+/// A batch that waits for the writer.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) records: Vec<NewRecord>,
-    /// As they will lie in the segment.
+    /// Encoded size, headers included.
     pub(super) bytes: usize,
     pub(super) done: oneshot::Sender<Result<Range<u64>, AppendError>>,
 }
 
-/// Work that is no append.
+/// A request other than an append.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
-    /// Nothing: the answer is the sign of life.
+    /// Does nothing; the answer shows that the writer is alive.
     Ping,
-    /// Close the active segment and begin a new one.
+    /// Closes the active segment and starts a new one.
     Roll,
-    /// Retention goes by this age and size from now on.
+    /// Replaces the age and size limits of retention.
     Limit { max_age_us: Option<u64>, max_bytes: Option<u64> },
-    /// Apply retention; then drop closed segments wholly below the offset.
+    /// Applies retention, then removes closed segments that lie completely below the offset.
     Retain { from: u64 },
 }
 
@@ -76,7 +76,7 @@ pub(super) enum Request {
     Control(Control, oneshot::Sender<Result<u64, AppendError>>),
 }
 
-/// Hands records to the writer; cheap to clone.
+/// Sends records to the writer; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Appender {
     requests: mpsc::Sender<Request>,
@@ -89,13 +89,13 @@ impl Appender {
         Self { requests, store, max_record: max_record.min(MAX_PAYLOAD) as usize }
     }
 
-    /// Appends and waits until the records are durable. All of them are, or none.
+    /// Appends the records, all or none, and waits until they are durable.
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Range<u64>, AppendError> {
         self.submit(records).await?.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
-    /// Queues the records and returns what tells when they are durable, so that a caller can send the next
-    /// batch meanwhile. Batches of one caller keep their order. Waits while the writer's queue is full.
+    /// Queues the records and returns a receiver that resolves when they are durable, so that the caller can send the
+    /// next batch meanwhile. Batches of one caller keep their order. Waits while the writer's queue is full.
     pub async fn submit(&self, records: Vec<NewRecord>) -> Result<Synced, AppendError> {
         let mut bytes = 0;
         for record in &records {
@@ -113,7 +113,7 @@ impl Appender {
         Ok(synced)
     }
 
-    /// Answers when the writer has done all that was asked of it before: a sign of life.
+    /// Returns once the writer has served all earlier requests; shows that the writer is alive.
     pub async fn ping(&self) -> Result<(), AppendError> {
         self.control(Control::Ping).await.map(drop)
     }
@@ -123,17 +123,17 @@ impl Appender {
         self.control(Control::Roll).await
     }
 
-    /// Applies retention now and returns the oldest kept offset.
+    /// Applies retention now and returns the oldest retained offset.
     pub async fn retain_now(&self) -> Result<u64, AppendError> {
         self.control(Control::Retain { from: 0 }).await
     }
 
-    /// From now on retention goes by this age and size instead of those of the options; nothing is removed yet.
+    /// Replaces the age and size limits of the options. Removes nothing yet.
     pub async fn limit(&self, max_age_us: Option<u64>, max_bytes: Option<u64>) -> Result<(), AppendError> {
         self.control(Control::Limit { max_age_us, max_bytes }).await.map(drop)
     }
 
-    /// Removes closed segments that lie wholly below `offset` and returns the oldest kept offset.
+    /// Removes closed segments that lie completely below `offset` and returns the oldest retained offset.
     pub async fn retain_from(&self, offset: u64) -> Result<u64, AppendError> {
         self.control(Control::Retain { from: offset }).await
     }

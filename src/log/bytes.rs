@@ -1,4 +1,4 @@
-//! Whole numbers in and out of bytes: little-endian and variable-length, never a panic on short input.
+//! Encodes and decodes integers, little-endian and variable-length. Short input gives `None`, never a panic.
 
 /// Takes `N` bytes off the front.
 pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -15,7 +15,7 @@ pub(super) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
     take(rest).map(u64::from_le_bytes)
 }
 
-/// Appends seven bits a byte, low bits first.
+/// Appends `n` as a varint: seven bits in each byte, low bits first.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     loop {
         let low = u8::try_from(n & 0x7f).unwrap_or(0);
@@ -41,12 +41,12 @@ pub(super) fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// A length or position as `usize`; saturates where the machine's words are smaller.
+/// Converts a length or position to `usize`; saturates on platforms with smaller words.
 pub(super) fn size(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// A number known to be below 2^32 (a segment is never larger); saturates.
+/// Converts a number below 2^32 (no segment is larger) to `u32`; saturates.
 pub(super) fn small(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_varint_is_read_as_it_was_written() {
+    fn a_varint_decodes_to_the_encoded_number() {
         for n in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
             let mut out = Vec::new();
             put_varint(&mut out, n);

@@ -1,6 +1,6 @@
-//! What was loaded from closed segments lately: parts of indexes within a budget of bytes, and open files.
+//! A cache for closed segments: recently used parts of indexes, within a budget of bytes, and open files.
 //!
-//! Forgetting costs a reader time, never correctness.
+//! An eviction costs a reader time, never correctness.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::postings::Postings;
 use super::sparse::Sparse;
 use crate::disk::File;
 
-/// Files of closed segments kept open.
+/// Most files of closed segments kept open.
 const FILES: usize = 32;
 
-/// Which part of which segment's index; segments by first offset.
+/// A part of a segment's index. Segments are named by their first offset, postings also by their tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Sparse(u64),
@@ -78,7 +78,7 @@ impl Cache {
         }
     }
 
-    /// Drops the longest unused down to three quarters of the budget, so that this is rare.
+    /// Evicts the least recently used parts until three quarters of the budget are left, so that evictions are rare.
     fn shrink(&mut self) {
         let mut ages: Vec<(u64, Key)> = self.parts.iter().map(|(key, (_, used))| (*used, *key)).collect();
         ages.sort_unstable_by_key(|(used, _)| *used);
@@ -110,7 +110,7 @@ impl Cache {
         self.files.insert(0, (first, file));
     }
 
-    /// Forgets a removed segment.
+    /// Evicts everything of a removed segment.
     pub(super) fn forget(&mut self, first: u64) {
         self.files.retain(|(of, _)| *of != first);
         let keys: Vec<Key> = self.parts.keys().copied().filter(|key| key.first() == first).collect();
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_unused_goes_first_and_the_budget_holds() {
+    fn the_least_recently_used_part_is_evicted_and_the_budget_holds() {
         let mut cache = Cache::new(2000);
         for first in 0..100 {
             cache.put(Key::Sparse(first), Part::Sparse(Arc::default()));

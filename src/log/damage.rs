@@ -1,21 +1,21 @@
-//! Damage found in segments, why a read fails, and how well the log is.
+//! Damage in segments, errors of reads, and the health of a log.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Places of damage remembered; what exceeds them is still reported by the read that meets it.
+/// Damaged positions listed in the health of a log. Reads that meet further damage still report it.
 const REMEMBERED: usize = 64;
 
-/// Bytes of a segment that should be records and are not.
+/// A part of a segment that should contain records and does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The segment.
+    /// The segment's file.
     pub file: PathBuf,
-    /// Where the damage begins.
+    /// Byte at which the damage begins.
     pub position: u64,
-    /// Bytes up to the next sound record; 0 when the segment is too short or the extent was not looked for.
+    /// Bytes up to the next sound record; 0 when the segment is too short or the extent is unknown.
     pub bytes: u64,
     /// The records that cannot be read; empty when only the segment's header is damaged.
     pub offsets: Range<u64>,
@@ -40,11 +40,11 @@ pub enum ReadError {
         /// The answer.
         source: io::Error,
     },
-    /// The record asked for is damaged.
+    /// The requested record is damaged.
     #[error("{0}")]
     Damaged(Damage),
-    /// An index made anew could not be read.
-    #[error("{} cannot be made anew", file.display())]
+    /// A rebuilt index could not be read.
+    #[error("{} cannot be rebuilt", file.display())]
     Index {
         /// The index file.
         file: PathBuf,
@@ -56,20 +56,20 @@ impl ReadError {
         Self::Io { file: file.to_owned(), source }
     }
 
-    /// Whether the file is not there, as when retention removed it a moment ago.
+    /// Whether the file does not exist, for example because retention has just removed it.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// Whether the log accepts appends and is whole.
+/// Whether the log accepts appends, and the damage found in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why nothing is accepted until the log is opened anew.
+    /// The failure because of which the log refuses appends until it is reopened.
     pub poisoned: Option<String>,
-    /// The last append was refused for want of space.
+    /// Whether the disk has too little free space for appends.
     pub full: bool,
-    /// Damage met so far, at opening and by readers.
+    /// Damage found so far, at opening and by readers.
     pub damage: Vec<Damage>,
 }
 

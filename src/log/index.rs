@@ -1,11 +1,11 @@
-//! A segment's index: in memory while the segment grows, in a file once it is closed.
+//! A segment's index: in memory while the segment grows, in a file once the segment is closed.
 //!
-//! Derived data: everything here can be made again from the segment. Each part of the file has its own
-//! checksum, so that a reader loads only what it needs and never trusts what it did not check.
+//! The index is derived data and can always be rebuilt from the segment. Each part of the file has its own checksum,
+//! so that a reader can load and check one part without the others.
 //!
 //! ```text
 //! magic 8 | version u32 | records u32 | first offset u64 | segment bytes u64 | earliest and
-//!   latest time µs u64 each | sparse bytes u32 | its CRC u32 | directory bytes u32 | its CRC u32 | CRC-32C u32 of all before
+//!   latest time µs u64 each | sparse bytes u32 | its CRC u32 | directory bytes u32 | its CRC u32 | head CRC-32C u32
 //! sparse table | directory: (tag u64, count u32, start u32, bytes u32, CRC u32)* sorted by tag | postings
 //! ```
 
@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::bytes::{size, small, take, take_u32, take_u64};
-use super::postings::{Place, Postings};
+use super::postings::{Postings, RecordPlace};
 use super::record::Header;
 use super::sparse::{Sparse, Times};
 use crate::disk::File;
@@ -25,20 +25,21 @@ const VERSION: u32 = 2;
 const HEAD: usize = 68;
 const CHECKED: usize = HEAD - 4;
 
-/// The index of one segment, complete and growing.
+/// The index of the active segment, complete in memory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     pub(super) records: u32,
     pub(super) sparse: Sparse,
     pub(super) tags: HashMap<u64, Postings>,
-    /// Bytes of each tag's records, without the last one of all; not in the file.
+    /// Bytes of each tag's records, without the segment's last record, whose length is not known yet. Not in the
+    /// file.
     bytes: HashMap<u64, u64>,
     last: Option<(u64, u32)>,
 }
 
 impl Index {
-    /// Notes a record; to be called for every one, in order.
-    pub(super) fn add(&mut self, place: Place, time_us: u64, tag: u64) {
+    /// Adds a record. Must be called for every record, in order.
+    pub(super) fn add(&mut self, place: RecordPlace, time_us: u64, tag: u64) {
         self.records += 1;
         if let Some((tag, pos)) = self.last.replace((tag, place.pos)) {
             *self.bytes.entry(tag).or_default() += u64::from(place.pos.saturating_sub(pos));
@@ -47,22 +48,22 @@ impl Index {
         self.tags.entry(tag).or_default().push(place);
     }
 
-    /// Notes records that are damaged but whose headers are sound: they keep their places among those of their tag, so
-    /// that readers meet the damage there.
+    /// Adds damaged records whose headers are sound. They stay in the postings of their tag, so that a reader of the
+    /// tag meets the damage and reports it.
     pub(super) fn add_damaged(&mut self, headers: &[(u64, Header)]) {
         for (pos, header) in headers {
-            self.add(Place { seq: header.seq, pos: small(*pos) }, header.time_us, header.tag);
+            self.add(RecordPlace { seq: header.seq, pos: small(*pos) }, header.time_us, header.tag);
         }
     }
 
-    /// Bytes of a tag's records in a segment of `segment_len` bytes.
+    /// Size of a tag's records in a segment of `segment_len` bytes.
     pub(super) fn bytes_of(&self, tag: u64, segment_len: u64) -> u64 {
         let last = self.last.filter(|(last, _)| *last == tag);
         let last = last.map_or(0, |(_, pos)| segment_len.saturating_sub(u64::from(pos)));
         self.bytes.get(&tag).copied().unwrap_or(0) + last
     }
 
-    /// The index file of a segment of `segment_len` bytes.
+    /// Encodes the index file of a segment of `segment_len` bytes.
     pub(super) fn encode(&self, first: u64, segment_len: u64) -> Vec<u8> {
         let mut tags: Vec<(&u64, &Postings)> = self.tags.iter().collect();
         tags.sort_unstable_by_key(|(tag, _)| **tag);
@@ -100,7 +101,7 @@ impl Index {
     }
 }
 
-/// One tag's line in the directory.
+/// A tag's entry in the directory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TagEntry {
     pub(super) tag: u64,
@@ -132,7 +133,7 @@ impl Directory {
     }
 }
 
-/// An index file, or its bytes in memory, opened and its head checked. `None` from any method: damaged.
+/// An open index file, or its bytes in memory, with a checked head. A method returns `None` when its part is damaged.
 #[derive(Debug)]
 pub(super) struct IndexFile {
     file: Arc<dyn File>,
@@ -142,7 +143,7 @@ pub(super) struct IndexFile {
 }
 
 impl IndexFile {
-    /// Checks that this is the index of that segment as it is now.
+    /// Opens the file if it is the index of this segment at its present length.
     pub(super) fn open(file: Arc<dyn File>, first: u64, segment_len: u64) -> io::Result<Option<Self>> {
         let head = read(&*file, 0, HEAD)?;
         let parse = || {
@@ -190,7 +191,7 @@ impl IndexFile {
     }
 }
 
-/// What there is of `len` bytes at `pos`; never trusts a length further than the file goes.
+/// Reads up to `len` bytes at `pos`. A length from a damaged file cannot make the buffer larger than the file.
 fn read(file: &dyn File, pos: u64, len: usize) -> io::Result<Vec<u8>> {
     let there = size(file.len()?.saturating_sub(pos));
     let mut buf = vec![0; len.min(there)];
@@ -199,7 +200,7 @@ fn read(file: &dyn File, pos: u64, len: usize) -> io::Result<Vec<u8>> {
     Ok(buf)
 }
 
-/// An index file's bytes before they are written.
+/// The bytes of an index file that has not been written yet.
 #[derive(Debug)]
 pub(super) struct InMemory(pub(super) Vec<u8>);
 
@@ -237,13 +238,13 @@ mod tests {
     fn index() -> Index {
         let mut index = Index::default();
         for seq in 0..1000 {
-            index.add(Place { seq, pos: 32 + seq * 100 }, u64::from(seq), u64::from(seq % 7));
+            index.add(RecordPlace { seq, pos: 32 + seq * 100 }, u64::from(seq), u64::from(seq % 7));
         }
         index
     }
 
     #[test]
-    fn an_index_file_gives_what_the_index_held() {
+    fn a_decoded_index_file_equals_the_index() {
         let index = index();
         let file = Arc::new(InMemory(index.encode(9, 5000)));
         let read = IndexFile::open(file.clone(), 9, 5000).unwrap().unwrap();

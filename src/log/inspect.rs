@@ -1,6 +1,6 @@
-//! Looks at a log that no program has open: for `switchhook log stat`, `cat` and `verify`.
+//! Inspects a log that no program has open, for `switchhook log stat`, `cat` and `verify`.
 //!
-//! Opens files for reading only and never changes anything.
+//! Files are opened for reading only; nothing is changed.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -18,28 +18,28 @@ use super::scan::{Scanner, Span, Step};
 use super::store::SCAN_CHUNK;
 use crate::disk::Disk;
 
-/// A segment's outside.
+/// What a segment's file, header and index say, without its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentStat {
-    /// Its file.
+    /// The segment's file.
     pub file: PathBuf,
-    /// Its first offset.
+    /// First offset.
     pub first: u64,
-    /// The first offset behind it; `None` for the last segment.
+    /// The first offset of the next segment; `None` for the last segment.
     pub end: Option<u64>,
-    /// Its bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// When it was created, microseconds since 1970; `None` when its header is damaged.
+    /// Time of creation, microseconds since 1970; `None` when the header is damaged.
     pub created_us: Option<u64>,
-    /// Its format version; `None` when its header is damaged.
+    /// Format version; `None` when the header is damaged.
     pub version: Option<u32>,
-    /// Whether its index file is there and fits; the last segment has none.
+    /// Whether the index file exists and matches; the last segment has none.
     pub indexed: bool,
-    /// The log's, as its header says.
+    /// The log's salt, from the segment's header.
     salt: Option<u32>,
 }
 
-/// What `verify` found.
+/// The result of `verify`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Segments read.
@@ -48,23 +48,23 @@ pub struct Report {
     pub records: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Everything that is wrong.
+    /// All damage.
     pub damage: Vec<Damage>,
     /// Bytes at the end of the last segment that opening the log would cut.
     pub torn_bytes: u64,
-    /// Closed segments whose index is missing or damaged; the program makes them anew.
+    /// Closed segments whose index is missing or damaged; the program rebuilds such an index when it needs it.
     pub without_index: Vec<PathBuf>,
 }
 
 impl Report {
-    /// Whether every record that the log has offsets for is sound.
+    /// Whether every record of the log is sound.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty()
     }
 }
 
-/// The segments of the log in `dir`, oldest first. Reads their headers only.
+/// The segments of the log in `dir`, oldest first. Reads only their headers.
 pub fn stat(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentStat>, ReadError> {
     let listed = disk.list(dir).map_err(|e| ReadError::io(dir, e))?;
     let mut found: Vec<(u64, u64)> = listed
@@ -83,7 +83,8 @@ pub fn stat(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentStat>, ReadError> 
         .collect()
 }
 
-/// Whether the log in `dir` has anything beyond the heads of its segments, sound or not. A missing directory has nothing.
+/// Whether the log in `dir` contains anything beyond segment headers, sound or not. A missing directory contains
+/// nothing.
 pub fn has_records(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
     let listed = match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -116,7 +117,7 @@ fn stat_segment(
     Ok(SegmentStat { file, first, end, bytes, created_us, version, indexed, salt })
 }
 
-/// The salt of a log with these segments; `None` when no copy of it is left.
+/// The salt of a log with these segments; `None` when no copy is left.
 fn find_salt(disk: &dyn Disk, dir: &Path, segments: &[SegmentStat]) -> Result<Option<u32>, ReadError> {
     match segments.iter().rev().find_map(|segment| segment.salt) {
         None => salt::read(disk, dir).map_err(|e| ReadError::io(&names::salt(dir), e)),
@@ -124,7 +125,7 @@ fn find_salt(disk: &dyn Disk, dir: &Path, segments: &[SegmentStat]) -> Result<Op
     }
 }
 
-/// Hands the records from `from` on to `print`, until it breaks; returns the damage passed on the way.
+/// Calls `print` with each record from `from` on, until `print` breaks; returns the damage met on the way.
 pub fn cat(
     disk: &dyn Disk,
     dir: &Path,
@@ -188,11 +189,11 @@ fn walk(
 ) -> Result<ControlFlow<()>, ReadError> {
     let failed = |e| ReadError::io(&segment.file, e);
     let first = segment.first;
-    // What nobody can read is no torn tail: opening would not cut it.
+    // Without the salt, unreadable bytes are not a torn tail: opening the log would not cut them.
     let unreadable = || salt.is_none().then(|| first + u64::from(record::room(segment.bytes)));
     let end = segment.end.or_else(unreadable);
     let span = Span {
-        // No record is sound under a salt that was drawn just now.
+        // Under a random salt no record is sound, so everything is reported as damage.
         seed: Seed::new(first, salt.unwrap_or_else(rand::random)),
         pos: SEGMENT_HEADER as u64,
         seq: 0,

@@ -1,20 +1,19 @@
 //! An append-only log of tagged records in segment files: the one place where events become durable.
 //!
-//! It knows bytes, tags and times, nothing of events. What it promises:
+//! The log stores bytes with a tag and a time; it knows nothing about events. It promises:
 //!
-//! - An append that was answered with its offsets is on disk, synced, and is read back in order for ever
-//!   (until retention removes its segment), through `kill -9` and power loss.
-//! - A record is returned as it was appended or not at all: every read checks the record's checksum. No payload can
-//!   hold bytes that pass for a record, wherever a read begins.
-//! - Damage is never passed over silently: it is reported with file, position and the offsets lost, and
-//!   reading goes on at the next sound record. Only a torn tail of the last segment is ever cut, and that is
-//!   reported too.
-//! - After a failed write or sync nothing is accepted any more, until the log is opened anew. A full disk is
-//!   not a failure: appends are refused with `AppendError::Full` and work again once there is room.
+//! - Once an append is answered with its offsets, the records are synced to disk. They survive `kill -9` and power
+//!   loss and are read back in order until retention removes their segment.
+//! - A read returns a record exactly as it was appended or not at all: every read checks the record's checksum. No
+//!   payload can contain bytes that pass for a record, wherever a read begins.
+//! - Damage is always reported, with file, position and lost offsets, and reading continues at the next sound record.
+//!   The log only ever cuts a torn tail of the last segment, and it reports the cut.
+//! - After a failed write or sync the log accepts nothing until it is reopened. A full disk is not a failure: appends
+//!   are refused with `AppendError::Full` and work again once there is space.
 //!
-//! One `Writer` owns the files. `Appender`s hand it batches; whatever waits while one sync runs shares the
-//! next. `Reader`s never change a file. The layers, from the bottom: `record` (format), `salt`, `scan` (bytes to
-//! records), `postings`, `sparse` and `index` (where records lie), `store` (which segments there are),
+//! One `Writer` owns the files. `Appender`s send it batches; all batches that arrive during one sync share the
+//! next one. `Reader`s never change a file. The layers, from the bottom: `record` (format), `salt`, `scan` (bytes to
+//! records), `postings`, `sparse` and `index` (positions of records), `store` (the list of segments),
 //! `recover`, `writer`, `reader`.
 
 mod appender;

@@ -1,6 +1,6 @@
-//! The only place that knows how the log's files are called.
+//! File names of a log. No other module knows them.
 //!
-//! A segment is named by its first offset, 20 digits, so that names sort like offsets.
+//! A segment is named by its first offset with 20 digits, so that names sort like offsets.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ const SEGMENT: &str = ".log";
 const INDEX: &str = ".index";
 const SALT: &str = "salt";
 
-/// What a file in a log's directory is.
+/// Kinds of files in a log's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Records from this offset on.
+    /// A segment, by its first offset.
     Segment(u64),
     /// The index of the segment with this first offset.
     Index(u64),
@@ -30,7 +30,7 @@ pub(super) fn salt(dir: &Path) -> PathBuf {
     dir.join(SALT)
 }
 
-/// `None` for the salt, and for files that are not ours; those are left alone.
+/// `None` for the salt and for files that the log did not write. The log never touches the latter.
 pub(super) fn parse(name: &str) -> Option<Kind> {
     let (digits, suffix) = name.split_at_checked(DIGITS)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_as_it_was_written() {
+    fn a_parsed_name_equals_the_written_one() {
         let name = segment(Path::new(""), 42).display().to_string();
         assert_eq!(name, "00000000000000000042.log");
         assert_eq!(parse(&name), Some(Kind::Segment(42)));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_not_ours() {
+    fn files_of_other_programs_are_ignored() {
         for name in ["", "42.log", "00000000000000000042.log~", "+0000000000000000042.log", "README.md"] {
             assert_eq!(parse(name), None, "{name}");
         }

@@ -1,30 +1,30 @@
-//! What a log is opened with, what goes in and what comes out.
+//! The options of a log, the records that go in and the records that come out.
 
 use bytes::Bytes;
 
 /// Sizes and limits of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// A segment is closed when the next batch would make it larger. Default: 64 MiB; at most 1 GiB counts.
+    /// A segment is closed when the next batch would make it larger than this. Default: 64 MiB; capped at 1 GiB.
     pub segment_bytes: u64,
     /// A segment older than this is closed before the next append. Default: 1 hour.
     pub segment_age_us: u64,
-    /// Closed segments whose records are all older than this are removed. Default: kept.
+    /// Closed segments whose records are all older than this are removed. Default: no limit.
     pub max_age_us: Option<u64>,
-    /// The oldest closed segments are removed while all segments together are larger. Default: kept.
+    /// The oldest closed segments are removed while all segments together are larger than this. Default: no limit.
     pub max_bytes: Option<u64>,
-    /// Appends are refused while the file system has less free space. Default: 0.
+    /// Appends are refused while the file system has less free space than this. Default: 0.
     pub reserve_bytes: u64,
-    /// Largest payload. Default: 8 MiB; at most 64 MiB counts.
+    /// Largest payload. Default: 8 MiB; capped at 64 MiB.
     pub max_record_bytes: u32,
-    /// Requests that may wait for the writer; more of them wait in `Appender::submit`. Default: 256.
+    /// Capacity of the writer's queue of requests; when it is full, `Appender::submit` waits. Default: 256.
     pub queue: usize,
-    /// Requests are gathered into one sync until they have so many bytes. Default: 1 MiB.
+    /// The writer combines waiting requests into one sync until they reach this size. Default: 1 MiB.
     pub batch_bytes: usize,
-    /// Offsets below this were given to records, as others remember. When the log ends before, it begins a segment here,
-    /// so that they are given to no other record, and reports the missing ones as damage. Default: 0.
+    /// Another log refers to offsets up to this one, so they must not be reused. When this log ends earlier, it
+    /// starts a segment here and reports the missing offsets as damage. Default: 0.
     pub at_least: u64,
-    /// Memory for parts of closed segments' indexes. Default: 8 MiB.
+    /// Memory for cached parts of the indexes of closed segments. Default: 8 MiB.
     pub cache_bytes: usize,
 }
 
@@ -48,9 +48,9 @@ impl Default for Options {
 /// A record to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// What `read_tags` finds it by.
+    /// The key by which `read_tags` finds the record.
     pub tag: u64,
-    /// For the caller's use.
+    /// Free for the caller.
     pub flags: u8,
     /// Microseconds since 1970.
     pub time_us: u64,
@@ -58,10 +58,10 @@ pub struct NewRecord {
     pub payload: Bytes,
 }
 
-/// A record as it was appended, at its place.
+/// A record as it was appended, with its offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the log.
+    /// The record's number in the log.
     pub offset: u64,
     /// From `NewRecord`.
     pub time_us: u64,

@@ -1,6 +1,7 @@
-//! Where the records of one tag lie in one segment: numbers and positions, delta-coded, about four bytes each.
+//! The places of one tag's records in one segment: numbers and positions, delta-coded, about four bytes for each
+//! record.
 //!
-//! Every 128th entry is marked, so that looking up a place in a long list does not decode all of it.
+//! Every 128th entry is marked, so that a lookup in a long list decodes only a part of it.
 
 use super::bytes::{put_varint, small, take_varint};
 
@@ -8,7 +9,7 @@ const STRIDE: u32 = 128;
 
 /// A record's number and position within its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Place {
+pub(super) struct RecordPlace {
     pub(super) seq: u32,
     pub(super) pos: u32,
 }
@@ -17,14 +18,14 @@ pub(super) struct Place {
 pub(super) struct Postings {
     bytes: Vec<u8>,
     count: u32,
-    last: Place,
-    /// The entry before every 128th one, and where that one's bytes begin.
-    marks: Vec<(Place, u32)>,
+    last: RecordPlace,
+    /// For every 128th entry: the entry before it, and the position of its bytes.
+    marks: Vec<(RecordPlace, u32)>,
 }
 
 impl Postings {
-    /// Adds a record; both numbers only grow.
-    pub(super) fn push(&mut self, place: Place) {
+    /// Adds a record. Both numbers must be larger than those of the record before.
+    pub(super) fn push(&mut self, place: RecordPlace) {
         if self.count > 0 && self.count.is_multiple_of(STRIDE) {
             self.marks.push((self.last, small(self.bytes.len() as u64)));
         }
@@ -34,12 +35,12 @@ impl Postings {
         self.count += 1;
     }
 
-    /// As stored in an index file, with the number of entries.
+    /// The bytes for the index file, and the number of entries.
     pub(super) fn encoded(&self) -> (&[u8], u32) {
         (&self.bytes, self.count)
     }
 
-    /// Reads what `encoded` gave; `None` when it is not that.
+    /// Decodes the bytes that `encoded` returned; `None` when they are malformed.
     pub(super) fn decode(bytes: &[u8], count: u32) -> Option<Self> {
         let mut list = Self { bytes: Vec::with_capacity(bytes.len()), ..Self::default() };
         let mut rest = bytes;
@@ -50,29 +51,29 @@ impl Postings {
         rest.is_empty().then_some(list)
     }
 
-    /// Bytes of memory it takes, roughly.
+    /// Approximate size in memory.
     pub(super) fn weight(&self) -> usize {
-        self.bytes.capacity() + self.marks.capacity() * size_of::<(Place, u32)>() + size_of::<Self>()
+        self.bytes.capacity() + self.marks.capacity() * size_of::<(RecordPlace, u32)>() + size_of::<Self>()
     }
 
     /// The entries from record `seq` on, in order.
-    pub(super) fn from(&self, seq: u32) -> impl Iterator<Item = Place> + '_ {
+    pub(super) fn from(&self, seq: u32) -> impl Iterator<Item = RecordPlace> + '_ {
         let before = self.marks.partition_point(|(place, _)| place.seq < seq);
         self.entries_behind(before).skip_while(move |place| place.seq < seq)
     }
 
     /// The last `most` entries before record `seq`, in order.
-    pub(super) fn before(&self, seq: u32, most: usize) -> Vec<Place> {
+    pub(super) fn before(&self, seq: u32, most: usize) -> Vec<RecordPlace> {
         let before = self.marks.partition_point(|(place, _)| place.seq < seq);
         let blocks = most.div_ceil(STRIDE as usize);
-        let mut found: Vec<Place> =
+        let mut found: Vec<RecordPlace> =
             self.entries_behind(before.saturating_sub(blocks)).take_while(|place| place.seq < seq).collect();
         found.drain(..found.len().saturating_sub(most));
         found
     }
 
-    /// Entries from the `marks`-th mark on; 0 is the start.
-    fn entries_behind(&self, marks: usize) -> impl Iterator<Item = Place> + '_ {
+    /// Entries from the `marks`-th mark on; 0 means from the start.
+    fn entries_behind(&self, marks: usize) -> impl Iterator<Item = RecordPlace> + '_ {
         let start = marks.checked_sub(1).and_then(|at| self.marks.get(at)).copied();
         let (mut last, at) = start.unwrap_or_default();
         let mut rest = self.bytes.get(at as usize..).unwrap_or(&[]);
@@ -83,21 +84,21 @@ impl Postings {
     }
 }
 
-fn next(rest: &mut &[u8], last: Place) -> Option<Place> {
+fn next(rest: &mut &[u8], last: RecordPlace) -> Option<RecordPlace> {
     let seq = u32::try_from(take_varint(rest)?).ok()?;
     let pos = u32::try_from(take_varint(rest)?).ok()?;
-    Some(Place { seq: last.seq.checked_add(seq)?, pos: last.pos.checked_add(pos)? })
+    Some(RecordPlace { seq: last.seq.checked_add(seq)?, pos: last.pos.checked_add(pos)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn places(count: u32) -> Vec<Place> {
-        (0..count).map(|n| Place { seq: n * 3, pos: 32 + n * 500 }).collect()
+    fn places(count: u32) -> Vec<RecordPlace> {
+        (0..count).map(|n| RecordPlace { seq: n * 3, pos: 32 + n * 500 }).collect()
     }
 
-    fn list(places: &[Place]) -> Postings {
+    fn list(places: &[RecordPlace]) -> Postings {
         let mut list = Postings::default();
         for place in places {
             list.push(*place);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_gives_every_entry_from_any_place_in_both_directions() {
+    fn entries_are_found_from_any_record_in_both_directions() {
         for count in [0, 1, 127, 128, 129, 700] {
             let all = places(count);
             let list = list(&all);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_as_it_was_written_and_nothing_else_is() {
+    fn only_bytes_that_were_encoded_are_decoded() {
         let all = places(300);
         let list = list(&all);
         let (bytes, count) = list.encoded();

@@ -1,6 +1,6 @@
-//! Reading: in order and by offset (`times`: by time). Never changes a file.
+//! Reads records in order and by offset; `times` finds them by time, `tags` by tag. A reader never changes a file.
 //!
-//! All methods block on the disk (or the page cache) for a few microseconds per block read.
+//! All methods block on the disk or the page cache, usually for a few microseconds for each block.
 
 use std::io;
 use std::sync::Arc;
@@ -21,55 +21,55 @@ const CHUNK: usize = 256 << 10;
 const SMALL_CHUNK: usize = 32 << 10;
 pub(super) const BLOCK_CHUNK: usize = 64 << 10;
 
-/// What one read found.
+/// The result of one read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     /// In order.
     pub records: Vec<Record>,
-    /// Where to go on.
+    /// The offset at which the next read should start.
     pub next: u64,
-    /// What could not be read between where the read began and `next`.
+    /// Damage between the start of the read and `next`.
     pub damaged: Vec<Damage>,
 }
 
-/// The log in numbers.
+/// Figures of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogStats {
-    /// The oldest kept offset.
+    /// The oldest retained offset.
     pub first: u64,
-    /// The offset that the next record gets.
+    /// The offset of the next record to be appended.
     pub end: u64,
-    /// Segments.
+    /// Number of segments.
     pub segments: usize,
-    /// Bytes of all segments.
+    /// Size of all segments.
     pub bytes: u64,
-    /// How well it is.
+    /// Health of the log.
     pub health: Health,
 }
 
-/// One segment.
+/// A segment's range of offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentRange {
     /// Its first offset.
     pub first: u64,
-    /// The first offset behind it.
+    /// The offset behind the last record.
     pub end: u64,
-    /// Its bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// When it was begun, microseconds since 1970.
+    /// Time of creation, microseconds since 1970.
     pub created_us: u64,
-    /// Whether it is complete.
+    /// Whether the segment is closed; only the last one is open.
     pub closed: bool,
 }
 
-/// How much one read may return.
+/// Bounds of one read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) records: usize,
     pub(super) bytes: usize,
 }
 
-/// What a scanner's step means to a reader.
+/// A scanner's step as readers see it.
 #[derive(Debug)]
 pub(super) enum Seen {
     Record(Header, Bytes),
@@ -84,33 +84,33 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The oldest kept offset.
+    /// The oldest retained offset.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.store.first()
     }
 
-    /// The durable end: every offset from `first` to here, exclusively, can be read.
+    /// The durable end: every offset from `first` up to, but excluding, this one can be read.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.store.end()
     }
 
-    /// Follows the durable end.
+    /// A channel that follows the durable end.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.store.end.subscribe()
     }
 
-    /// The log in numbers; costs no disk access.
+    /// Figures of the log, without disk access.
     #[must_use]
     pub fn stats(&self) -> LogStats {
         let (segments, bytes) =
-            self.store.list(|all| (all.len(), all.iter().map(|segment| segment.len()).sum()));
+            self.store.with_segments(|all| (all.len(), all.iter().map(|segment| segment.len()).sum()));
         LogStats { first: self.first(), end: self.end(), segments, bytes, health: self.health() }
     }
 
-    /// The segments, oldest first; costs no disk access.
+    /// The segments, oldest first, without disk access.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentRange> {
         let end = self.end();
@@ -126,17 +126,17 @@ impl Reader {
         segments.iter().zip(ends).map(range).collect()
     }
 
-    /// How well the log is.
+    /// Health of the log.
     #[must_use]
     pub fn health(&self) -> Health {
         self.store.health().clone()
     }
 
-    /// Records from `from` on (from `first()` when that is later), at most `max_records` and, unless the first
-    /// alone is larger, `max_bytes` of payload. May return fewer than there are; returns none only when
-    /// `next` has reached the end.
+    /// Reads records from `from` on (from `first()` when that is later): at most `max_records`, and at most
+    /// `max_bytes` of payload unless the first record alone is larger. May return fewer records than exist; returns
+    /// none only when `next` has reached the end.
     ///
-    /// Payloads share one buffer of up to 256 KiB: copy what is kept for long.
+    /// Payloads share one buffer of up to 256 KiB; copy a payload that is to be kept for long.
     pub fn read(&self, from: u64, max_records: usize, max_bytes: usize) -> Result<Batch, ReadError> {
         let limits = Limits { records: max_records, bytes: max_bytes };
         let end = self.end();
@@ -191,7 +191,7 @@ impl Reader {
         }
     }
 
-    /// The record at `offset`; `None` when it is not kept any more or not there yet.
+    /// The record at `offset`; `None` when it has been removed or does not exist yet.
     pub fn get(&self, offset: u64) -> Result<Option<Record>, ReadError> {
         let end = self.end();
         if offset >= end || offset < self.first() {
@@ -223,14 +223,14 @@ impl Reader {
         }
     }
 
-    /// How long syncs took, and how many there were.
+    /// The number and durations of syncs.
     #[must_use]
     pub fn syncs(&self) -> Observed {
         self.store.syncs.observed()
     }
 
-    /// A scanner that stands at record `seq`, or before it when there is damage between.
-    /// Reads `chunk` bytes at a time; with 0, as much as the record's block has.
+    /// A scanner at record `seq`, or before it when damage lies between. It reads `chunk` bytes at a time; with 0,
+    /// the record's whole block.
     pub(super) fn seek(&self, place: &Located, seq: u32, chunk: usize) -> Result<Scanner, ReadError> {
         let segment = &place.segment;
         let (start, block_end) = self.store.block_of(segment, seq)?;
@@ -252,7 +252,7 @@ impl Reader {
         Ok(scanner)
     }
 
-    /// The next record; or the damage in its place, which is also remembered in the log's health.
+    /// The next record or damage. Damage is also added to the log's health.
     pub(super) fn step(&self, scanner: &mut Scanner, place: &Located) -> Result<Seen, ReadError> {
         let first = place.segment.first;
         let before = scanner.seq();

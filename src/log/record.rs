@@ -5,10 +5,10 @@
 //! record           length u32 | CRC-32C u32 | seq u32 | time µs u64 | tag u64 | flags u8 | head u32 | payload
 //! ```
 //!
-//! All numbers are little-endian. `seq` counts from the segment's first offset. A record's checksum covers
-//! the first offset, the log's salt, its length and all that follows it but `head`, which is the checksum of what is
-//! before it. So a record is valid at one place of one segment only, bytes that came from outside are no record wherever
-//! they lie (see `salt`), and to see that they are none takes no look at what would be their payload.
+//! All numbers are little-endian. `seq` counts from the segment's first offset. A record's CRC covers the segment's
+//! first offset, the log's salt, the length, and everything after the CRC except `head`. `head` is a CRC over the
+//! header alone. It follows that a record is valid in one segment only, that a payload from outside can never pass
+//! for a record (see `salt`), and that a false header is recognised without reading the payload it claims to have.
 
 use std::ops::Range;
 
@@ -20,9 +20,9 @@ pub(super) const VERSION: u32 = 2;
 pub(super) const SEGMENT_HEADER: usize = 36;
 /// Bytes of a record before its payload.
 pub(super) const RECORD_HEADER: usize = 33;
-/// Of these, before the header's own checksum.
+/// Bytes of a record before `head`.
 const HEAD: usize = 29;
-/// No payload is ever larger, whatever the options say; a length above this is damage.
+/// Upper bound of any payload, whatever the options say; a longer length in a header is damage.
 pub(super) const MAX_PAYLOAD: u32 = 64 << 20;
 
 const MAGIC: [u8; 8] = *b"SWHKLOG\n";
@@ -30,20 +30,20 @@ const MAGIC: [u8; 8] = *b"SWHKLOG\n";
 const CHECKED: usize = 32;
 const CHECKED_1: usize = 28;
 
-/// What a segment says of itself.
+/// The contents of a segment header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub(super) first: u64,
     pub(super) created_us: u64,
-    /// The log's, the same in every segment.
+    /// The log's salt; the same in every segment.
     pub(super) salt: u32,
 }
 
-/// What a segment's first bytes are.
+/// The result of decoding a segment header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeaderState {
     Sound(SegmentHeader),
-    /// Sound, but written by another version.
+    /// A sound header of another format version.
     Version(u32),
     Bad,
 }
@@ -93,7 +93,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the fields without judging them; `None` when `bytes` is too short.
+    /// Reads the fields without checking them; `None` when `bytes` is too short.
     pub(super) fn peek(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         Some(Self {
@@ -106,13 +106,13 @@ impl Header {
         })
     }
 
-    /// Bytes of the whole record.
+    /// Length of the whole record in bytes.
     pub(super) fn record_len(&self) -> usize {
         RECORD_HEADER + size(u64::from(self.len))
     }
 }
 
-/// Where a segment's checksums start from.
+/// The initial CRC value of a segment's records, made of its first offset and the log's salt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seed(u32);
 
@@ -121,19 +121,19 @@ impl Seed {
         Self(crc32c::crc32c_append(crc32c::crc32c(&first.to_le_bytes()), &salt.to_le_bytes()))
     }
 
-    /// Of a whole record: its length, what follows its checksum in the header, and the payload.
+    /// The CRC of a whole record: its length, the header fields after the CRC, and the payload.
     fn record(self, len: u32, rest: &[u8], payload: &[u8]) -> u32 {
         let crc = crc32c::crc32c_append(self.0, &len.to_le_bytes());
         crc32c::crc32c_append(crc32c::crc32c_append(crc, rest), payload)
     }
 
-    /// Of a record's header.
+    /// The CRC of a record's header alone.
     fn head(self, head: &[u8]) -> u32 {
         crc32c::crc32c_append(self.0, head)
     }
 }
 
-/// Records that a segment of so many bytes can hold, at most.
+/// The largest number of records that a segment of `bytes` bytes can hold.
 pub(super) fn room(bytes: u64) -> u32 {
     small(bytes.saturating_sub(SEGMENT_HEADER as u64) / RECORD_HEADER as u64)
 }
@@ -156,25 +156,25 @@ pub(super) fn encode(out: &mut Vec<u8>, seed: Seed, header: &Header, payload: &[
     out.extend_from_slice(payload);
 }
 
-/// What the bytes at a position are.
+/// The result of decoding the bytes at a position.
 #[derive(Debug)]
 pub(super) enum Decoded {
-    /// A record whose checksum holds, and where its payload lies in `bytes`.
+    /// A record with a correct checksum, and the range of its payload within `bytes`.
     Sound(Header, Range<usize>),
-    /// The record needs so many bytes; `bytes` has fewer.
+    /// `bytes` is too short; the record needs this many bytes.
     Short(usize),
-    /// No record.
+    /// Not a record.
     Bad,
 }
 
-/// The header at the start of `bytes` when its own checksum holds, whatever has become of the payload.
+/// The header at the start of `bytes` if the header's own checksum is correct. The payload may be damaged.
 pub(super) fn sound_header(bytes: &[u8], seed: Seed) -> Option<Header> {
     let (header, head) = (Header::peek(bytes)?, bytes.get(HEAD..RECORD_HEADER)?);
     let is_sound = seed.head(bytes.get(..HEAD)?).to_le_bytes() == head && header.len <= MAX_PAYLOAD;
     is_sound.then_some(header)
 }
 
-/// Judges the record at the start of `bytes`.
+/// Decodes the record at the start of `bytes` and checks both checksums.
 pub(super) fn decode(bytes: &[u8], seed: Seed) -> Decoded {
     if bytes.len() < RECORD_HEADER {
         return Decoded::Short(RECORD_HEADER);
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_valid_in_its_own_segment_of_its_own_log_only() {
+    fn a_record_is_valid_only_in_its_own_segment_and_log() {
         let header = Header { len: 3, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
         let mut out = Vec::new();
         encode(&mut out, Seed::new(5, 1), &header, b"abc");
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_nobody_wrote_is_told_without_a_look_at_what_would_be_its_payload() {
+    fn a_false_header_is_rejected_without_reading_its_payload() {
         let header = Header { len: 1 << 20, crc: 0, seq: 7, time_us: 8, tag: 9, flags: 1 };
         let mut out = Vec::new();
         encode(&mut out, Seed::new(5, 1), &header, &vec![0; 1 << 20]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_header_of_version_1_is_no_damage_but_another_version() {
+    fn a_segment_header_of_version_1_is_reported_as_another_version() {
         let mut bytes = SegmentHeader { first: 4, created_us: 5, salt: 6 }.encode();
         bytes.truncate(CHECKED_1);
         bytes[8] = 1;

@@ -1,6 +1,7 @@
-//! Opening a log: finds the segments, reads the last one through, cuts its torn tail, and yields the writer.
+//! Opens a log: lists the segments, scans the last one, cuts its torn tail, and returns the writer.
 //!
-//! Takes time for one segment however long the log is. What is wrong elsewhere is met, and reported, by readers.
+//! The time depends on the size of one segment, not of the log. Damage in other segments is found and reported by
+//! readers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::damage::Damage;
 use super::index::Index;
 use super::names::{self, Kind};
 use super::options::Options;
-use super::postings::Place;
+use super::postings::RecordPlace;
 use super::reader::Reader;
 use super::record::{self, HeaderState, SEGMENT_HEADER, Seed, SegmentHeader};
 use super::salt;
@@ -24,7 +25,7 @@ use super::writer::Writer;
 use crate::disk::{Disk, File};
 use crate::model::Clock;
 
-/// Why a log cannot be opened.
+/// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system answered with an error.
@@ -35,7 +36,7 @@ pub enum OpenError {
         /// The answer.
         source: io::Error,
     },
-    /// Written by a later program, or by one that was never released.
+    /// Written by a newer version of the program, or by one that was never released.
     #[error("{} has log format version {version}, which this program does not know", file.display())]
     Version {
         /// The segment.
@@ -51,14 +52,14 @@ impl OpenError {
     }
 }
 
-/// An open log: its writer, to be run, and the first handles.
+/// An open log: the writer, which the caller must run, and the first handles.
 #[derive(Debug)]
 pub struct Opened {
-    /// Owns the files; nothing is appended before it runs.
+    /// Owns the files. Appends wait until the writer runs.
     pub writer: Writer,
-    /// Hands records to the writer.
+    /// Sends records to the writer.
     pub appender: Appender,
-    /// Reads.
+    /// Reads records.
     pub reader: Reader,
     /// What opening found.
     pub recovered: Recovered,
@@ -67,22 +68,23 @@ pub struct Opened {
 /// What opening found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Segments.
+    /// Number of segments.
     pub segments: usize,
-    /// Offsets kept.
+    /// Number of offsets in the retained segments.
     pub records: u64,
-    /// Bytes of a torn tail that were cut; never acknowledged ones, unless the disk lost them.
+    /// Bytes of a torn tail that were cut. They belong to records that were never acknowledged, unless the disk lost
+    /// data that it had reported as synced.
     pub cut_bytes: u64,
-    /// Whether the last segment was there without a header, and was begun anew. So a power cut leaves it while it is
-    /// made; else the disk has lost what was in it.
+    /// Whether the last segment had no header and was reset. A power cut during the creation of a segment has this
+    /// effect; otherwise the disk has lost the segment's contents.
     pub begun_anew: bool,
-    /// Damage in the last segment and in segment headers.
+    /// Damage found in the last segment and in segment headers.
     pub damage: Vec<Damage>,
-    /// How long it took.
+    /// Duration of opening.
     pub duration_us: u64,
 }
 
-/// Opens the log in `dir`, making it when there is none.
+/// Opens the log in `dir`, or creates it there.
 pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> Result<Opened, OpenError> {
     let started_us = clock.now_us();
     let mut recovery = Recovery {
@@ -108,7 +110,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> 
     })
 }
 
-/// A segment as it is found.
+/// A segment file found in the directory.
 #[derive(Debug, Default)]
 struct SegmentFile {
     first: u64,
@@ -138,6 +140,8 @@ impl Recovery {
         let room = record::room(last.len);
         let (segment, active, end) = if is_known || room == 0 {
             let (segment, active, end) = self.last(last.first, last.header)?;
+            // The ledger refers to offsets that are missing here. Were they used again, new events would
+            // count as settled and never be delivered.
             if end < self.at_least {
                 self.note_lost(last.first, segment.len(), end);
                 segments.push(segment);
@@ -146,7 +150,8 @@ impl Recovery {
                 (segment, active, end)
             }
         } else {
-            // Nobody can say what is in it: nothing of it is cut, and none of its offsets is given out again.
+            // Without the salt no record can be checked. So nothing is cut, and the new segment starts behind the
+            // highest offset that this one can contain, so that no offset is used twice.
             let end = self.at_least.max(last.first + u64::from(room));
             self.note_unreadable(last.first, last.len, end);
             segments.push(self.closed(last));
@@ -157,8 +162,8 @@ impl Recovery {
         Ok(Start { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
     }
 
-    /// Takes the salt from the newest sound header, else from its file, else draws one; and sees that the file has it.
-    /// False when there was none.
+    /// Takes the salt from the newest sound header, or from the salt file, or draws a new one; writes the salt file
+    /// if it differs. False when no salt was found.
     fn find_salt(&mut self, files: &[SegmentFile]) -> Result<bool, OpenError> {
         let path = names::salt(&self.dir);
         let filed = salt::read(&*self.disk, &self.dir).map_err(|e| OpenError::io(&path, e))?;
@@ -167,7 +172,7 @@ impl Recovery {
         if filed != Some(self.salt)
             && let Err(e) = salt::write(&*self.disk, &self.dir, self.salt)
         {
-            // Not needed as long as one header is sound.
+            // Not fatal: one sound segment header is enough to find the salt again.
             tracing::warn!(file = %path.display(), error = %e, "cannot write a log's salt");
         }
         Ok(known.is_some())
@@ -177,11 +182,12 @@ impl Recovery {
         if header.is_none() {
             self.note_header(first);
         }
-        // An unknown age must not make a segment look old: retention would remove it.
+        // A segment of unknown age counts as new; otherwise retention might remove it at once.
         Segment::new(first, header.map_or(self.now_us, |header| header.created_us), len)
     }
 
-    /// The segments in order; indexes that lost their segment are removed.
+    /// Lists the segments in order. Removes indexes without a segment, and one of the last segment, which still
+    /// grows.
     fn segment_files(&self) -> Result<Vec<SegmentFile>, OpenError> {
         let listed = self.disk.list(&self.dir).map_err(|e| OpenError::io(&self.dir, e))?;
         let (mut segments, mut indexes) = (Vec::new(), Vec::new());
@@ -205,7 +211,7 @@ impl Recovery {
         segments.into_iter().map(known).collect()
     }
 
-    /// A segment's header; `None` when it is damaged.
+    /// Reads a segment's header; `None` when it is damaged.
     fn header(&self, first: u64) -> Result<Option<SegmentHeader>, OpenError> {
         let path = names::segment(&self.dir, first);
         let mut bytes = [0; SEGMENT_HEADER];
@@ -219,17 +225,17 @@ impl Recovery {
         }
     }
 
-    /// Offsets that others know and that are not here, where the last segment ends.
+    /// Reports the offsets from `end` up to `at_least`, which should follow the last segment and are missing.
     fn note_lost(&mut self, first: u64, position: u64, end: u64) {
         let (file, offsets) = (names::segment(&self.dir, first), end..self.at_least);
-        tracing::error!(file = %file.display(), ?offsets, "the end of a log is missing: what was there is lost");
+        tracing::error!(file = %file.display(), ?offsets, "the end of a log is missing: these records are lost");
         self.found.damage.push(Damage { file, position, bytes: 0, offsets });
     }
 
-    /// A last segment of a log whose salt is lost; it may have had records up to `end`.
+    /// Reports the last segment of a log whose salt is lost. The segment may contain records up to `end`.
     fn note_unreadable(&mut self, first: u64, len: u64, end: u64) {
         let (file, offsets) = (names::segment(&self.dir, first), first..end);
-        tracing::error!(file = %file.display(), ?offsets, "no copy of a log's salt is left: it cannot be read");
+        tracing::error!(file = %file.display(), ?offsets, "cannot read a segment: no copy of the log's salt is left");
         let position = SEGMENT_HEADER as u64;
         self.found.damage.push(Damage { file, position, bytes: len - position, offsets });
     }
@@ -240,7 +246,7 @@ impl Recovery {
         self.found.damage.push(Damage { file, position: 0, bytes, offsets: first..first });
     }
 
-    /// Opens or makes the segment that grows.
+    /// Opens or creates the active segment. Returns the segment, its active part and the end of the log.
     fn last(
         &mut self,
         first: u64,
@@ -261,13 +267,13 @@ impl Recovery {
                 (self.now_us, len)
             }
             None => {
-                // The power went before the header was synced: nothing in it was ever acknowledged.
+                // Power was lost before the header was synced, so no record here was ever acknowledged.
                 if !is_new {
                     self.found.begun_anew = true;
                     tracing::warn!(
                         segment = first,
                         bytes = len,
-                        "the last segment of a log is begun anew: it had no header"
+                        "the last segment of a log had no header and was reset"
                     );
                 }
                 let header = SegmentHeader { first, created_us: self.now_us, salt: self.salt }.encode();
@@ -275,12 +281,13 @@ impl Recovery {
                 (self.now_us, SEGMENT_HEADER as u64)
             }
         };
-        // What was read may so far be in the page cache only.
+        // The records just read may exist only in the page cache. Sync them before anyone relies on them.
         file.sync_data().map_err(failed)?;
         Ok((Segment::new(first, created_us, len), Active { first, file, index }, end))
     }
 
-    /// Scans the last segment and cuts its torn tail. Returns its index, the log's end and its length.
+    /// Scans the last segment and cuts its torn tail. Returns the segment's index, the log's end and the segment's
+    /// length.
     fn read_through(&mut self, file: &Arc<dyn File>, first: u64) -> io::Result<(Index, u64, u64)> {
         let limit = file.len()?;
         let seed = Seed::new(first, self.salt);
@@ -291,7 +298,7 @@ impl Recovery {
         loop {
             match scanner.step()? {
                 Step::Record { pos, header, .. } => {
-                    index.add(Place { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
+                    index.add(RecordPlace { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
                     end = first + u64::from(header.seq) + 1;
                 }
                 Step::Damage { pos, bytes, seqs, headers } => {
@@ -303,6 +310,8 @@ impl Recovery {
                         offsets: first + u64::from(seqs.start)..first + u64::from(seqs.end),
                     });
                 }
+                // No sound record follows, so this is an interrupted write. Damage that has a sound record
+                // behind it is never cut: the records behind it may have been acknowledged.
                 Step::Tail { pos } => {
                     self.found.cut_bytes = limit - pos;
                     tracing::warn!(

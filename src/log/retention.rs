@@ -1,4 +1,4 @@
-//! Which closed segments may go: by age, by the size of all, and below an offset. Never the active one.
+//! Removes closed segments by age, by total size, or below an offset. The active segment is never removed.
 
 use std::io;
 use std::sync::PoisonError;
@@ -8,9 +8,12 @@ use super::options::Options;
 use super::reader::Reader;
 use super::store::Store;
 
-/// When each segment was closed, which is when the next one was begun; the last one is open: now. A clock that was
-/// ahead or behind for a while neither keeps nor removes what it should not: a time that is still to come tells
-/// nothing, so the next segment's counts, and no segment was closed before it or an earlier one was begun.
+/// The time at which each segment was closed. A segment is closed when the next one is created; the last one is still
+/// open, so its time is now.
+///
+/// A clock that was wrong for a while must neither keep segments too long nor remove them too early. A creation time
+/// in the future is therefore ignored in favour of the next segment's, and a segment never counts as closed before
+/// it, or a segment before it, was created.
 fn closings(created: &[u64], now_us: u64) -> Vec<u64> {
     let is_known = |us: &u64| *us <= now_us;
     let mut latest = 0;
@@ -21,7 +24,7 @@ fn closings(created: &[u64], now_us: u64) -> Vec<u64> {
     closed.collect()
 }
 
-/// How many of the oldest segments are to be removed. `segments` are (created, bytes), oldest first.
+/// The number of oldest segments to remove. `segments` are (time of creation, bytes), oldest first.
 pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &Options) -> usize {
     let created: Vec<u64> = segments.iter().map(|(created_us, _)| *created_us).collect();
     let mut total: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
@@ -40,8 +43,8 @@ pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &Options) -
 }
 
 impl Reader {
-    /// The first offset of the oldest segment that was still open at this time or later: everything before it is
-    /// older, whatever the clock said meanwhile.
+    /// The first offset of the oldest segment that was still open at `time_us` or later. Every record before it is
+    /// older than `time_us`, even if the clock was wrong for a while.
     #[must_use]
     pub fn open_at(&self, time_us: u64, now_us: u64) -> u64 {
         let segments = self.segments();
@@ -53,7 +56,7 @@ impl Reader {
 }
 
 impl Store {
-    /// Removes what `expired` says, and closed segments wholly below `from`.
+    /// Removes expired segments, and closed segments that lie completely below `from`.
     pub(super) fn retain(&self, now_us: u64, options: &Options, from: u64) -> io::Result<()> {
         let (sizes, firsts): (Vec<_>, Vec<_>) = self
             .segments()
@@ -69,7 +72,7 @@ impl Store {
     }
 
     fn remove_oldest(&self, first: u64) -> io::Result<()> {
-        // Readers must not be sent there any more before the file goes.
+        // Remove the segment from the list first, so that no reader is sent to a file that is about to disappear.
         {
             let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
             segments.retain(|segment| segment.first != first);
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_go_until_age_and_size_are_right_and_the_active_stays() {
+    fn the_oldest_segments_are_removed_by_age_and_size_but_never_the_active_one() {
         let segments = [(0, 100), (10, 100), (20, 100), (30, 100)];
         let by = |max_age_us, max_bytes| {
             let options = Options { max_age_us, max_bytes, ..Options::default() };
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_wrong_keeps_nothing_for_long_and_removes_nothing_early() {
+    fn a_wrong_clock_neither_delays_nor_hastens_removal() {
         let by = |created: [u64; 5], now_us| {
             let options = Options { max_age_us: Some(25), ..Options::default() };
             expired(&created.map(|us| (us, 100)), now_us, &options)

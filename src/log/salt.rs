@@ -1,8 +1,9 @@
-//! The salt that a log's checksums start from: drawn at random when the log is made, known to nobody outside.
+//! The salt of a log's checksums: a random number, drawn when the log is created and never shown to anyone.
 //!
-//! Payloads come from outsiders. One that knew where the checksums start could send the image of a whole record, of
-//! whatever tag, and damage in front of it would make it one. Every segment's header has the salt. A file beside them
-//! has it once more, since the only header may be what is damaged: salt u32 | CRC-32C u32, little-endian.
+//! Payloads come from outsiders. Without a salt, an outsider could send a payload that contains a complete record
+//! with any tag; after damage in front of it, a scan would take it for a real record. Every segment header contains
+//! the salt.
+//! A separate file contains it too, because the only header may be damaged: salt u32 | CRC-32C u32, little-endian.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::bytes::{take, take_u32};
 use super::names;
 use crate::disk::Disk;
 
-/// What the file says; `None` when it is missing or damaged.
+/// Reads the salt file; `None` when it is missing or damaged.
 pub(super) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u32>> {
     let file = match disk.open_read(&names::salt(dir)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -25,7 +26,7 @@ pub(super) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u32>> {
     Ok(salt.filter(|salt| crc == Some(crc32c::crc32c(salt))).map(u32::from_le_bytes))
 }
 
-/// Makes the file; its name is durable once the directory is synced.
+/// Writes the salt file. Its name is durable once the caller has synced the directory.
 pub(super) fn write(disk: &dyn Disk, dir: &Path, salt: u32) -> io::Result<()> {
     let mut bytes = salt.to_le_bytes().to_vec();
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());

@@ -1,7 +1,7 @@
-//! Walks through a segment record by record; the only code that turns a segment's bytes into records.
+//! Walks through a segment record by record. No other code turns a segment's bytes into records.
 //!
-//! Never yields a record whose checksum or number is wrong, never passes over damage without saying so, and
-//! goes on at the next sound record behind it.
+//! The scanner never yields a record with a wrong checksum or number. It reports all damage and continues at the next
+//! sound record.
 
 use std::io;
 use std::ops::Range;
@@ -13,35 +13,35 @@ use super::bytes::{size, small};
 use super::record::{self, Decoded, Header, MAX_PAYLOAD, RECORD_HEADER, Seed};
 use crate::disk::File;
 
-/// Window in which damage is searched for the next sound record.
+/// Bytes read at a time while searching for the next sound record after damage.
 const RESYNC_WINDOW: usize = 1 << 20;
 
-/// What lies at the scanner's place.
+/// What the scanner found at its position.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A sound record, `pos` bytes into the segment.
     Record { pos: u64, header: Header, payload: Bytes },
-    /// Bytes that are no record, with a sound one behind them; `seqs` are the records lost. Of those in front whose
-    /// headers are sound, `headers` has these with their places: whose they were is known.
+    /// Damaged bytes followed by a sound record; `seqs` are the lost records. `headers` has the positions and headers
+    /// of those lost records at the front whose headers are sound, so that their tags are known.
     Damage { pos: u64, bytes: u64, seqs: Range<u32>, headers: Vec<(u64, Header)> },
-    /// From here to the limit there is no sound record, though one was expected.
+    /// A record was expected, but no sound one follows up to the limit.
     Tail { pos: u64 },
-    /// All that was asked for has been seen.
+    /// The scan has reached the end of its span.
     End,
 }
 
 /// The part of a segment to walk through.
 #[derive(Debug, Clone)]
 pub(super) struct Span {
-    /// Where the segment's checksums start from.
+    /// Start value of the segment's checksums.
     pub(super) seed: Seed,
-    /// Where the first record lies.
+    /// Position of the first record.
     pub(super) pos: u64,
-    /// Its number.
+    /// Number of the first record.
     pub(super) seq: u32,
-    /// The byte to stop at.
+    /// Stop at this byte.
     pub(super) limit: u64,
-    /// The record to stop before; `u32::MAX` when unknown, then `limit` alone decides.
+    /// Stop before this record; `u32::MAX` when the number is unknown, then `limit` alone decides.
     pub(super) seq_end: u32,
 }
 
@@ -60,23 +60,24 @@ impl Scanner {
         Self { file, span, chunk_size, chunk: Bytes::new(), chunk_pos: 0 }
     }
 
-    /// The number of the record that the next step is about.
+    /// The number of the next record.
     pub(super) fn seq(&self) -> u32 {
         self.span.seq
     }
 
-    /// How far into the segment it has come.
+    /// The position of the next record in the segment.
     pub(super) fn pos(&self) -> u64 {
         self.span.pos
     }
 
-    /// Whether the next record can be had without reading from the disk.
+    /// Whether the next record is in memory already.
     pub(super) fn is_buffered(&self) -> bool {
         let bytes = self.buffered(self.span.pos);
         Header::peek(bytes).is_some_and(|header| header.record_len() <= bytes.len())
     }
 
-    /// Goes to record `seq` by the lengths alone. False, and nothing moved, when they do not lead there.
+    /// Skips to record `seq` by following the lengths in the headers. False, without moving, when they do not lead
+    /// there.
     pub(super) fn hop_to(&mut self, seq: u32) -> io::Result<bool> {
         let (pos, from) = (self.span.pos, self.span.seq);
         while self.span.seq < seq {
@@ -97,7 +98,7 @@ impl Scanner {
         Ok(false)
     }
 
-    /// The next step; after `Tail` or `End` there is only `End`.
+    /// Moves on by one record. After `Tail` or `End` every step is `End`.
     pub(super) fn step(&mut self) -> io::Result<Step> {
         let Span { pos, limit, seq, seq_end, .. } = self.span;
         if seq >= seq_end || (pos >= limit && seq_end == u32::MAX) {
@@ -117,7 +118,7 @@ impl Scanner {
         Ok(Step::Tail { pos })
     }
 
-    /// Sound headers from here on and before `end`, as far as their lengths lead from one to the next.
+    /// Sound headers between here and `end`, each found through the length in the one before it.
     fn headers_before(&mut self, end: u64) -> io::Result<Vec<(u64, Header)>> {
         let Span { mut pos, mut seq, seed, .. } = self.span;
         let mut found = Vec::new();
@@ -141,7 +142,7 @@ impl Scanner {
         pos.checked_sub(self.chunk_pos).and_then(|at| self.chunk.get(size(at)..)).unwrap_or(&[])
     }
 
-    /// At least `need` bytes from `pos`, or what there is before the limit.
+    /// At least `need` bytes from `pos`, or all bytes before the limit if there are fewer.
     fn window(&mut self, pos: u64, need: usize) -> io::Result<&[u8]> {
         if self.buffered(pos).len() < need {
             let len = self.chunk_size.max(need).min(size(self.span.limit.saturating_sub(pos)));
@@ -168,9 +169,11 @@ impl Scanner {
         Ok(Some((header, self.chunk.slice(at + payload.start..at + payload.end))))
     }
 
-    /// The next place from here on where a sound record with a plausible number begins.
+    /// Searches forward, byte by byte, for the next sound record with a plausible number.
     fn resync(&mut self) -> io::Result<Option<(u64, u32)>> {
         let Span { pos, limit, seq, seq_end, .. } = self.span;
+        // A number is plausible when the records lost up to it fit into the remaining bytes. The cheap test on the
+        // fields comes first: checksums are computed only for the few positions that pass it.
         let room = small((limit.saturating_sub(pos)) / RECORD_HEADER as u64);
         let most = seq.saturating_add(room).min(seq_end.saturating_sub(1));
         let plausible = |header: &Header, at: u64| {
@@ -200,6 +203,7 @@ impl Scanner {
                     break 'search;
                 }
             }
+            // Windows overlap by a header less one byte, so a header across the border is not missed.
             at += (seen - RECORD_HEADER + 1) as u64;
         }
         self.chunk_size = chunk_size;

@@ -1,26 +1,26 @@
-//! How many bytes each tag takes in the log, from the indexes of its segments.
+//! The bytes that each tag occupies in the log, from the indexes of the segments.
 //!
-//! A segment that was closed before the log was opened counts from when it was weighed (`Reader::weigh`). In a closed
-//! segment a tag with less than a thousandth of the bytes counts as nothing, so that what is kept in memory stays small.
+//! A segment that was closed before the log was opened counts once `Reader::weigh` has read its index. To keep memory
+//! small, a tag with less than a thousandth of a closed segment's bytes counts as 0 there.
 
 use super::damage::ReadError;
 use super::reader::Reader;
 use super::store::Segment;
 
-/// Tags with less than one part in `PARTS` of a closed segment are left out.
+/// Tags with less than 1/`PARTS` of a closed segment are left out.
 const PARTS: u64 = 1024;
 
 /// Tags and their bytes, sorted by tag.
 pub(super) type Shares = Box<[(u64, u64)]>;
 
-/// The shares that are worth keeping of a segment with this many bytes.
+/// The shares of a segment of `segment_bytes` bytes that are large enough to keep.
 pub(super) fn large(shares: impl Iterator<Item = (u64, u64)>, segment_bytes: u64) -> Shares {
     let mut large: Vec<_> = shares.filter(|(_, bytes)| *bytes >= segment_bytes / PARTS).collect();
     large.sort_unstable();
     large.into()
 }
 
-/// The bytes of each tag, from the positions of all records and the segment's length.
+/// The bytes of each tag, computed from the positions and tags of all records and the segment's length.
 pub(super) fn of_positions(mut positions: Vec<(u32, u64)>, segment_bytes: u64) -> Shares {
     positions.sort_unstable();
     let mut bytes = std::collections::HashMap::new();
@@ -32,7 +32,7 @@ pub(super) fn of_positions(mut positions: Vec<(u32, u64)>, segment_bytes: u64) -
 }
 
 impl Segment {
-    /// A tag's bytes; 0 while the segment is not weighed.
+    /// A tag's bytes; 0 until the segment has been weighed.
     fn share(&self, tag: u64) -> u64 {
         let shares = self.shares.get().map(|shares| &**shares).unwrap_or_default();
         let found = shares.binary_search_by_key(&tag, |(tag, _)| *tag).ok().and_then(|at| shares.get(at));
@@ -41,14 +41,15 @@ impl Segment {
 }
 
 impl Reader {
-    /// Bytes of a tag's records. Quick: nothing is read.
+    /// Bytes of a tag's records, without disk access.
     #[must_use]
     pub fn bytes_of(&self, tag: u64) -> u64 {
-        let closed: u64 = self.store.list(|segments| segments.iter().map(|segment| segment.share(tag)).sum());
+        let closed: u64 =
+            self.store.with_segments(|segments| segments.iter().map(|segment| segment.share(tag)).sum());
         closed + self.store.active_bytes_of(tag)
     }
 
-    /// Weighs the closed segments that nobody has weighed yet, newest first. Blocking.
+    /// Computes the shares of the closed segments that do not have them yet, newest first. Blocks.
     pub fn weigh(&self) -> Result<(), ReadError> {
         let segments = self.store.segments();
         for segment in segments.iter().rev().skip(1) {

@@ -1,19 +1,19 @@
-//! The sparse table of a segment: a record's number, position and times about every 8 KiB.
+//! The sparse table of a segment: for about every 8 KiB, a record's number, position and times.
 //!
-//! With it, any record is found by reading one block, and so are the first and the last record of a range of time.
-//! Times need not rise: a clock that was wrong for a while costs time, never a record.
+//! The table reduces the search for an offset, or for the first or last record of a range of time, to one block.
+//! Times need not rise with offsets: a wrong clock makes a search slower, but no record is missed.
 
 use super::bytes::{put_varint, take_varint};
-use super::postings::Place;
+use super::postings::RecordPlace;
 
-/// Bytes between two entries. Small enough that one block is read in a microsecond or two.
+/// Bytes between two entries. One block takes a microsecond or two to read.
 const STRIDE: u32 = 8 << 10;
 
-/// One block: from `place` to the next entry's.
+/// A block of records, from `place` to the place of the next entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Entry {
-    place: Place,
-    /// The latest time of all records before this block; times may step back, this never does.
+    place: RecordPlace,
+    /// The latest time of all records before this block. Never falls from block to block, although record times may.
     peak_us: u64,
     /// The earliest time in this block.
     low_us: u64,
@@ -25,7 +25,7 @@ pub(super) struct Sparse {
     peak_us: u64,
 }
 
-/// The earliest and the latest time of some records.
+/// The earliest and the latest time of a set of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) low_us: u64,
@@ -33,8 +33,8 @@ pub(super) struct Times {
 }
 
 impl Sparse {
-    /// Notes a record; to be called for every one, in order.
-    pub(super) fn add(&mut self, place: Place, time_us: u64) {
+    /// Adds a record. Must be called for every record, in order.
+    pub(super) fn add(&mut self, place: RecordPlace, time_us: u64) {
         let due = self.entries.last().is_none_or(|last| place.pos - last.place.pos >= STRIDE);
         if due {
             self.entries.push(Entry { place, peak_us: self.peak_us, low_us: time_us });
@@ -44,14 +44,14 @@ impl Sparse {
         self.peak_us = self.peak_us.max(time_us);
     }
 
-    /// Of all records of the segment. Of none, they are such that no time lies between them.
+    /// The times of the segment's records. For a segment without records the range is empty.
     pub(super) fn times(&self) -> Times {
         let low_us = self.entries.iter().map(|entry| entry.low_us).min().unwrap_or(u64::MAX);
         Times { low_us, peak_us: self.peak_us }
     }
 
-    /// Where the block with record `seq` begins and, unless it is the last, ends.
-    pub(super) fn block_of(&self, seq: u32) -> Option<(Place, Option<u32>)> {
+    /// The start of the block with record `seq` and, unless it is the last block, its end.
+    pub(super) fn block_of(&self, seq: u32) -> Option<(RecordPlace, Option<u32>)> {
         let after = self.entries.partition_point(|entry| entry.place.seq <= seq);
         let block = self.entries.get(after.checked_sub(1)?)?;
         Some((block.place, self.entries.get(after).map(|next| next.place.pos)))
@@ -69,13 +69,13 @@ impl Sparse {
         self.entries.get(after.saturating_sub(1)..)?.iter().map(|entry| entry.low_us).min()
     }
 
-    /// The last block that holds a record of before `time_us`.
-    pub(super) fn last_block_before(&self, time_us: u64) -> Option<Place> {
+    /// The start of the last block that holds a record from before `time_us`.
+    pub(super) fn last_block_before(&self, time_us: u64) -> Option<RecordPlace> {
         self.entries.iter().rfind(|entry| entry.low_us < time_us).map(|entry| entry.place)
     }
 
-    /// The start of the first block that holds a record of time `time_us` or later.
-    pub(super) fn block_at_time(&self, time_us: u64) -> Option<Place> {
+    /// The start of the first block that may hold a record of `time_us` or later.
+    pub(super) fn block_at_time(&self, time_us: u64) -> Option<RecordPlace> {
         if self.peak_us < time_us {
             return None;
         }
@@ -83,7 +83,7 @@ impl Sparse {
         self.entries.get(after.saturating_sub(1)).map(|entry| entry.place)
     }
 
-    /// Bytes of memory it takes, roughly.
+    /// Approximate size in memory.
     pub(super) fn weight(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
     }
@@ -96,7 +96,8 @@ impl Sparse {
             put_varint(&mut out, u64::from(entry.place.seq - last.place.seq));
             put_varint(&mut out, u64::from(entry.place.pos - last.place.pos));
             put_varint(&mut out, entry.peak_us - last.peak_us);
-            // A block is not much earlier than what came before it, unless a clock was set back.
+            // Usually a small number: a block is much earlier than the records before it only when the clock was set
+            // back.
             put_varint(&mut out, zigzag(entry.low_us.wrapping_sub(entry.peak_us)));
             last = *entry;
         }
@@ -104,7 +105,7 @@ impl Sparse {
         out
     }
 
-    /// Reads what `encode` wrote; `None` when it is not that.
+    /// Decodes the bytes that `encode` returned; `None` when they are malformed.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let count = usize::try_from(take_varint(&mut rest)?).ok().filter(|n| *n <= bytes.len())?;
@@ -114,7 +115,7 @@ impl Sparse {
             let seq = u32::try_from(take_varint(&mut rest)?).ok()?;
             let pos = u32::try_from(take_varint(&mut rest)?).ok()?;
             let place =
-                Place { seq: last.place.seq.checked_add(seq)?, pos: last.place.pos.checked_add(pos)? };
+                RecordPlace { seq: last.place.seq.checked_add(seq)?, pos: last.place.pos.checked_add(pos)? };
             let peak_us = last.peak_us.checked_add(take_varint(&mut rest)?)?;
             let low_us = peak_us.wrapping_add(unzigzag(take_varint(&mut rest)?));
             last = Entry { place, peak_us, low_us };
@@ -125,7 +126,7 @@ impl Sparse {
     }
 }
 
-/// A difference, as a number that is small when the difference is small either way.
+/// Maps a signed difference to a number that is small when the difference is small in either direction.
 fn zigzag(difference: u64) -> u64 {
     let signed = difference.cast_signed();
     ((signed << 1) ^ (signed >> 63)).cast_unsigned()
@@ -142,13 +143,13 @@ mod tests {
     fn table(times: &[u64]) -> Sparse {
         let mut table = Sparse::default();
         for (seq, time) in (0u32..).zip(times) {
-            table.add(Place { seq, pos: 32 + seq * 10_000 }, *time);
+            table.add(RecordPlace { seq, pos: 32 + seq * 10_000 }, *time);
         }
         table
     }
 
     #[test]
-    fn a_record_lies_in_the_block_that_is_found_for_it() {
+    fn the_block_found_for_a_record_contains_it() {
         let table = table(&[1; 50]);
         for seq in 0..50 {
             let (start, end) = table.block_of(seq).unwrap();
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_found_although_times_step_back() {
+    fn a_time_is_found_although_record_times_step_back() {
         let times: Vec<u64> = (0..60).map(|n| if n % 7 == 3 { 5 } else { n * 10 }).collect();
         let table = table(&times);
         for time in 0..620 {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_record_before_a_moment_is_found_whatever_clock_was_wrong() {
+    fn the_last_record_before_a_time_is_found_although_the_clock_was_wrong() {
         for wrong in [5, 100_000] {
             let times: Vec<u64> = (0..60).map(|n| if n % 7 == 3 { wrong } else { n * 10 }).collect();
             let table = table(&times);
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_read_as_it_was_written() {
+    fn a_decoded_table_equals_the_encoded_one() {
         let table = table(&[3, 1, 9, u64::MAX, 2, 0, 100]);
         assert_eq!(Sparse::decode(&table.encode()), Some(table.clone()));
         assert_eq!(Sparse::decode(&table.encode()[1..]), None);

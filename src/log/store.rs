@@ -1,7 +1,7 @@
-//! Which segments there are, how far they are durable, and where in them a record lies.
+//! The list of segments, how far they are durable, and the place of each record.
 //!
-//! Shared by the writer, which alone changes it, and the readers. Indexes of closed segments are loaded when
-//! asked for and forgotten again; one that is missing or damaged is made from its segment.
+//! The writer and the readers share the store; only the writer changes the list of segments. Indexes of closed
+//! segments are loaded on demand and cached. A missing or damaged index is rebuilt from its segment.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::cache::{Cache, Key, Part};
 use super::damage::{Damage, Health, ReadError};
 use super::index::{Directory, InMemory, Index, IndexFile};
 use super::names;
-use super::postings::{Place, Postings};
+use super::postings::{Postings, RecordPlace};
 use super::record::{SEGMENT_HEADER, Seed};
 use super::scan::{Scanner, Span, Step};
 use super::shares::{self, Shares};
@@ -23,10 +23,10 @@ use super::sparse::{Sparse, Times};
 use crate::disk::{Disk, File};
 use crate::metrics::Histogram;
 
-/// Bytes read at a time when a whole segment is walked through.
+/// Bytes read at a time when a whole segment is scanned.
 pub(super) const SCAN_CHUNK: usize = 1 << 20;
 
-/// Bounds of the syncs' durations: from a cache that keeps its word to a disk in trouble.
+/// Buckets for the durations of syncs: from a cache protected against power loss to a failing disk.
 const SYNCS_US: &[u64] = &[
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     5_000_000,
@@ -38,9 +38,9 @@ pub(super) struct Segment {
     pub(super) created_us: u64,
     /// Durable bytes.
     pub(super) len: AtomicU64,
-    /// The times of its records, once known; only for closed segments.
+    /// The times of the records, once known; only for closed segments.
     pub(super) times: OnceLock<Times>,
-    /// The bytes of each tag, once weighed; only for closed segments.
+    /// The bytes of each tag, once computed; only for closed segments.
     pub(super) shares: OnceLock<Shares>,
 }
 
@@ -55,7 +55,7 @@ impl Segment {
     }
 }
 
-/// The segment that grows.
+/// The segment to which the writer appends.
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) first: u64,
@@ -63,7 +63,7 @@ pub(super) struct Active {
     pub(super) index: Index,
 }
 
-/// A segment and the offset behind its last readable record.
+/// A segment, and the offset behind the last record in it that a reader may see.
 #[derive(Debug, Clone)]
 pub(super) struct Located {
     pub(super) segment: Arc<Segment>,
@@ -86,14 +86,15 @@ pub(super) struct Store {
     pub(super) active: RwLock<Active>,
     pub(super) end: watch::Sender<u64>,
     cache: Mutex<Cache>,
-    /// An index made anew, until the writer has written it. Locked while one is being made.
+    /// A rebuilt index, until the writer has written it. Locked during the rebuild, so that two readers do not
+    /// rebuild the same index.
     mended: Mutex<Option<(u64, Arc<InMemory>)>>,
     health: Mutex<Health>,
     /// How long the writer's syncs take.
     pub(super) syncs: Histogram,
 }
 
-/// What recovery found, to start from.
+/// The state that recovery found and the store starts with.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) salt: u32,
@@ -131,7 +132,7 @@ impl Store {
         lock(&self.health)
     }
 
-    /// Where the checksums of a segment start from.
+    /// Start value of a segment's checksums.
     pub(super) fn seed(&self, first: u64) -> Seed {
         Seed::new(first, self.salt)
     }
@@ -141,15 +142,15 @@ impl Store {
     }
 
     pub(super) fn first(&self) -> u64 {
-        self.list(|segments| segments.first().map_or(0, |segment| segment.first))
+        self.with_segments(|segments| segments.first().map_or(0, |segment| segment.first))
     }
 
-    pub(super) fn list<T>(&self, look: impl FnOnce(&[Arc<Segment>]) -> T) -> T {
+    pub(super) fn with_segments<T>(&self, look: impl FnOnce(&[Arc<Segment>]) -> T) -> T {
         look(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
-        self.list(<[_]>::to_vec)
+        self.with_segments(<[_]>::to_vec)
     }
 
     pub(super) fn with_active<T>(&self, first: u64, look: impl FnOnce(&Active) -> T) -> Option<T> {
@@ -157,9 +158,9 @@ impl Store {
         (active.first == first).then(|| look(&active))
     }
 
-    /// The segment of `offset`, for a reader that has seen the durable end `end`.
+    /// The segment that contains `offset`, for a reader that has seen the durable end `end`.
     pub(super) fn locate(&self, offset: u64, end: u64) -> Option<Located> {
-        self.list(|segments| {
+        self.with_segments(|segments| {
             let after = segments.partition_point(|segment| segment.first <= offset);
             let segment = Arc::clone(segments.get(after.checked_sub(1)?)?);
             Some(Located { segment, end: segments.get(after).map_or(end, |next| next.first.min(end)) })
@@ -170,7 +171,7 @@ impl Store {
         lock(&self.cache).forget(first);
     }
 
-    /// An index that a reader had to make anew, to be written.
+    /// An index that a reader had to rebuild, for the writer to write. Does not wait for a rebuild in progress.
     pub(super) fn take_mended(&self) -> Option<(u64, Arc<InMemory>)> {
         self.mended.try_lock().ok()?.take()
     }
@@ -188,10 +189,14 @@ impl Store {
         Ok(file)
     }
 
-    /// Where the block with a record begins, and ends unless it is the last.
-    pub(super) fn block_of(&self, segment: &Segment, seq: u32) -> Result<(Place, Option<u32>), ReadError> {
+    /// The start of the block that contains a record, and its end unless it is the last block.
+    pub(super) fn block_of(
+        &self,
+        segment: &Segment,
+        seq: u32,
+    ) -> Result<(RecordPlace, Option<u32>), ReadError> {
         let block = self.with_sparse(segment, |sparse| sparse.block_of(seq))?;
-        Ok(block.unwrap_or((Place { seq: 0, pos: small(SEGMENT_HEADER as u64) }, None)))
+        Ok(block.unwrap_or((RecordPlace { seq: 0, pos: small(SEGMENT_HEADER as u64) }, None)))
     }
 
     fn sparse(&self, segment: &Segment) -> Result<Arc<Sparse>, ReadError> {
@@ -223,7 +228,7 @@ impl Store {
         if self.directory(segment)?.find(tag).is_none() {
             return Ok(None);
         }
-        // The directory is read again: a rebuilt index need not lie as the file's did.
+        // Read the directory again instead of using the cached one: a rebuilt index may have another layout.
         let part = Arc::new(self.with_index(segment, |index| {
             let Some(directory) = index.directory()? else { return Ok(None) };
             let Some(entry) = directory.find(tag) else { return Ok(Some(Postings::default())) };
@@ -233,14 +238,14 @@ impl Store {
         Ok(Some(part))
     }
 
-    /// A tag's bytes in the segment that grows.
+    /// A tag's bytes in the active segment.
     pub(super) fn active_bytes_of(&self, tag: u64) -> u64 {
-        let len = self.list(|segments| segments.last().map_or(0, |segment| segment.len()));
+        let len = self.with_segments(|segments| segments.last().map_or(0, |segment| segment.len()));
         let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
         active.index.bytes_of(tag, len)
     }
 
-    /// Finds out the bytes of each tag in a closed segment, from its index.
+    /// Computes the bytes of each tag in a closed segment from its index.
     pub(super) fn weigh(&self, segment: &Segment) -> Result<(), ReadError> {
         if segment.shares.get().is_some() {
             return Ok(());
@@ -270,7 +275,7 @@ impl Store {
         Ok(*segment.times.get_or_init(|| times))
     }
 
-    /// What the sparse table of a segment says.
+    /// Calls `look` with the sparse table of a segment.
     pub(super) fn with_sparse<T>(
         &self,
         segment: &Segment,
@@ -282,7 +287,8 @@ impl Store {
         }
     }
 
-    /// Reads a part of a closed segment's index; from its file, or, when that is no good, made anew.
+    /// Reads a part of a closed segment's index: from the file or, when the file is missing or damaged, from a
+    /// rebuilt index.
     fn with_index<T>(
         &self,
         segment: &Segment,
@@ -308,14 +314,14 @@ impl Store {
         part.map_err(|e| ReadError::io(&path, e))?.ok_or(ReadError::Index { file: path })
     }
 
-    /// The index file of a closed segment, from the segment itself.
+    /// Builds the index file of a closed segment from the segment itself.
     fn rebuild(&self, segment: &Segment) -> Result<Vec<u8>, ReadError> {
-        let end = self.list(|all| all.iter().map(|s| s.first).find(|first| *first > segment.first));
+        let end = self.with_segments(|all| all.iter().map(|s| s.first).find(|first| *first > segment.first));
         let len = segment.len();
         let path = names::segment(&self.dir, segment.first);
         tracing::warn!(
             segment = segment.first,
-            "log index missing, damaged or of an earlier version: making it anew"
+            "rebuilding a log index that is missing, damaged or of an earlier version"
         );
         let span = Span {
             seed: self.seed(segment.first),
@@ -329,7 +335,7 @@ impl Store {
         loop {
             match scanner.step().map_err(|e| ReadError::io(&path, e))? {
                 Step::Record { pos, header, .. } => {
-                    index.add(Place { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
+                    index.add(RecordPlace { seq: header.seq, pos: small(pos) }, header.time_us, header.tag);
                 }
                 Step::Damage { headers, .. } => index.add_damaged(&headers),
                 Step::Tail { .. } | Step::End => break,

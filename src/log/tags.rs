@@ -1,6 +1,6 @@
-//! Reading only the records of some tags, through the segments' indexes.
+//! Reads only the records with certain tags, through the segments' indexes.
 //!
-//! A segment without such records costs a look into its index's directory and no more.
+//! A segment without such records costs one lookup in the directory of its index.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use super::bytes::{size, small};
 use super::damage::{Damage, ReadError};
 use super::names;
 use super::options::Record;
-use super::postings::{Place, Postings};
+use super::postings::{Postings, RecordPlace};
 use super::reader::{Batch, Limits, Reader, record};
 use super::record::{Decoded, Header, RECORD_HEADER, Seed, decode};
 use super::store::Located;
 use crate::disk::File;
 
-/// Read of the first record in the hope to have all of it; of the others a little more than the one before took.
+/// Bytes read for the first record, in the hope that they contain all of it. For later records, see `guess_after`.
 const GUESS: u64 = 2 << 10;
-/// Records closer than this are read together.
+/// Records closer together than this are read at once.
 const NEAR: u32 = 8 << 10;
-/// Most that is read together.
+/// Most bytes read at once.
 const SPAN: u32 = 128 << 10;
 
 impl Reader {
-    /// Records with one of these tags from `from` on and before `until`, in order, at most `max_records` and,
-    /// unless the first alone is larger, `max_bytes` of payload. `next` says where to go on; it has reached
-    /// `min(until, end())` when there are no more. Payloads are copies of their own.
+    /// Reads records with one of these tags, from `from` and before `until`, in order: at most `max_records`, and at
+    /// most `max_bytes` of payload unless the first record alone is larger. `next` is where the next read should
+    /// start; when no records are left it is `min(until, end())`. Payloads do not share a buffer.
     #[expect(clippy::too_many_arguments, reason = "a range and two limits, as plain numbers like in `read`")]
     pub fn read_tags(
         &self,
@@ -55,7 +55,7 @@ impl Reader {
         Ok(batch)
     }
 
-    /// False when the byte limit says to stop.
+    /// Reads from one segment. False when the byte limit is reached.
     fn read_tags_in(
         &self,
         place: &Located,
@@ -99,9 +99,9 @@ impl Reader {
         Ok(true)
     }
 
-    /// The last `max_records` records with one of these tags before offset `before`, newest first; a damaged one
-    /// counts as one of them and is listed in `damaged`. `next` is the `before` to go on with; it has reached
-    /// `first()` when there are no more.
+    /// The last `max_records` records with one of these tags before offset `before`, newest first. A damaged record
+    /// counts and is listed in `damaged`. `next` is the `before` of the next read; it is `first()` when no records
+    /// are left.
     pub fn read_tags_back(&self, tags: &[u64], before: u64, max_records: usize) -> Result<Batch, ReadError> {
         let mut batch = Batch { next: before.min(self.end()), ..Batch::default() };
         while batch.next > self.first() {
@@ -132,7 +132,7 @@ impl Reader {
         places.sort_unstable();
         places.dedup();
         let file = self.store.file(first)?;
-        // With fewer than were asked for, there are no more of them in this segment.
+        // Fewer places than requested: the segment has no further ones.
         let all = places.len() < most;
         for wanted in places.into_iter().rev().take(most) {
             let mut fetch = Fetch::new(Arc::clone(&file), first, self.store.seed(first), place.segment.len());
@@ -167,7 +167,7 @@ impl Reader {
         Ok(())
     }
 
-    fn damaged(&self, first: u64, place: Place) -> Damage {
+    fn damaged(&self, first: u64, place: RecordPlace) -> Damage {
         let offset = first + u64::from(place.seq);
         let damage = Damage {
             file: names::segment(&self.store.dir, first),
@@ -180,14 +180,14 @@ impl Reader {
     }
 }
 
-/// Reads single records of a segment, neighbours together.
+/// Reads single records of a segment, and neighbouring ones at once.
 #[derive(Debug)]
 struct Fetch {
     file: Arc<dyn File>,
     first: u64,
     seed: Seed,
     limit: u64,
-    /// Never shorter than it once was; what it holds ends at `chunk_len`.
+    /// A buffer that never shrinks; its valid bytes end at `chunk_len`.
     chunk: Vec<u8>,
     chunk_pos: u64,
     chunk_len: usize,
@@ -199,8 +199,8 @@ impl Fetch {
         Self { file, first, seed, limit, chunk: Vec::new(), chunk_pos: 0, chunk_len: 0, guess: GUESS }
     }
 
-    /// The record at `place`; `None` when it is damaged. `rest` are the places asked for next.
-    fn record(&mut self, place: Place, rest: &[Place]) -> std::io::Result<Option<Record>> {
+    /// The record at `place`; `None` when it is damaged. `rest` are the places that will be requested next.
+    fn record(&mut self, place: RecordPlace, rest: &[RecordPlace]) -> std::io::Result<Option<Record>> {
         let pos = u64::from(place.pos);
         if self.chunk_from(pos).len() < RECORD_HEADER {
             self.load(pos, near(place, rest) + self.guess)?;
@@ -244,14 +244,14 @@ impl Fetch {
     }
 }
 
-/// How much to read of the next record: what lies in memory costs by the byte, and a second read as much as some
-/// kilobytes.
+/// Bytes to read for the next record: a little more than the last record had. Reading too much costs by the byte;
+/// reading too little costs a second read, which is as expensive as a few kilobytes.
 fn guess_after(record_len: usize) -> u64 {
     (record_len as u64 / 4 * 5).next_multiple_of(256).clamp(512, 8 << 10)
 }
 
-/// Bytes from `place` to the last of `rest` that is worth reading with it.
-fn near(place: Place, rest: &[Place]) -> u64 {
+/// Distance from `place` to the last of `rest` that is worth reading at once with it.
+fn near(place: RecordPlace, rest: &[RecordPlace]) -> u64 {
     let mut last = place.pos;
     for next in rest {
         if next.pos - last > NEAR || next.pos - place.pos > SPAN {

@@ -1,8 +1,8 @@
-//! Looking for times in a log whose clock may have been wrong for a while.
+//! Finds records by time, although the clock may have been wrong for a while.
 //!
-//! Record times do not rise with offsets: a clock is ahead or behind and is set right. So a range of time is no range
-//! of offsets. What is answered here holds every record that is looked for, and may hold others: look at each
-//! record's own time.
+//! Record times do not always rise with offsets, because a wrong clock may be corrected at any moment. So a range of
+//! time is not a range of offsets. The ranges returned here contain every record that is sought and may contain
+//! others; callers must check each record's own time.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::reader::{BLOCK_CHUNK, Reader, Seen};
 use super::store::Segment;
 
 impl Reader {
-    /// The first offset whose record has this time or a later one; the end when there is none.
+    /// The first offset whose record has this time or a later one; the log's end when there is none.
     pub fn offset_at_time(&self, time_us: u64) -> Result<u64, ReadError> {
         let end = self.end();
         for segment in self.store.segments() {
@@ -25,14 +25,13 @@ impl Reader {
         Ok(end)
     }
 
-    /// The offsets from the first to the last record of this time, which is from `times.start` on and before
-    /// `times.end`. Records of other times may lie between them.
+    /// The offsets from the first to the last record with a time in `times`. Records of other times may lie between.
     pub fn offsets_in(&self, times: Range<u64>) -> Result<Range<u64>, ReadError> {
         let start = self.offset_at_time(times.start)?.max(self.first());
         Ok(start..self.end_before(times.end)?.max(start))
     }
 
-    /// The offset behind the last record of before this time; `first()` when there is none.
+    /// The offset behind the last record from before this time; `first()` when there is none.
     fn end_before(&self, time_us: u64) -> Result<u64, ReadError> {
         let end = self.end();
         for segment in self.store.segments().into_iter().rev() {
@@ -46,8 +45,8 @@ impl Reader {
         Ok(self.first())
     }
 
-    /// About when the record at `offset` was written: the earliest time in its block of a few kilobytes, which
-    /// the index knows without reading the record. `None` when it is not kept any more or not there yet.
+    /// The approximate time of the record at `offset`: the earliest time in its block of a few kilobytes, which the
+    /// index knows without reading the record. `None` when the record has been removed or does not exist yet.
     pub fn time_near(&self, offset: u64) -> Result<Option<u64>, ReadError> {
         let end = self.end();
         if offset >= end || offset < self.first() {
@@ -61,7 +60,7 @@ impl Reader {
         }
     }
 
-    /// A time that no record from about `offset` on is earlier than; `None` when there is no such record.
+    /// A lower bound for the times of all records from `offset` on; `None` when there are none.
     pub fn earliest_from(&self, offset: u64) -> Result<Option<u64>, ReadError> {
         let (first, end) = (offset.max(self.first()), self.end());
         let Some(place) = self.store.locate(first, end) else { return Ok(None) };
@@ -110,11 +109,11 @@ impl Reader {
                     last = Some(segment.first + u64::from(header.seq));
                 }
                 Seen::Record(..) => {}
-                // It may have been of before that time.
+                // The damaged record may have been from before that time.
                 Seen::Damage(damage) => last = damage.offsets.end.checked_sub(1).or(last),
                 Seen::End => return Ok(last),
             }
-            // The blocks behind this one hold no record of before that time.
+            // The blocks behind this one hold no record from before that time.
             if block_end.is_some_and(|end| scanner.pos() >= u64::from(end)) {
                 return Ok(last);
             }

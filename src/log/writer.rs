@@ -1,8 +1,8 @@
-//! The one writer: gathers what waits, writes it, syncs once, and only then tells anybody.
+//! The only writer: collects the waiting requests, writes them, syncs once, and only then answers.
 //!
-//! A record is readable, and its append answered, only after the sync that covers it. After a failed write or
-//! sync the writer ends and the log stays refused; a full disk is answered with `Full` and is tried again with
-//! the next append.
+//! A record becomes readable, and its append is answered, only after the sync that covers it. After a failed write or
+//! sync the writer ends and the log refuses every append. A full disk is answered with `Full`; the next append tries
+//! again.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use super::bytes::small;
 use super::index::Index;
 use super::names;
 use super::options::Options;
-use super::postings::Place;
+use super::postings::RecordPlace;
 use super::record::{self, Header, SEGMENT_HEADER, SegmentHeader};
 use super::shares;
 use super::store::{Active, Segment, Store};
@@ -26,16 +26,16 @@ use crate::disk::File;
 use crate::model::Clock;
 
 const MAX_SEGMENT: u64 = 1 << 30;
-/// Clocks are set by less than this all the time.
+/// Clock corrections up to this size are normal and do not close a segment.
 const CLOCK_AHEAD_US: u64 = 60_000_000;
 
-/// Why the writer ended by itself.
+/// Why the writer ended without being stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// A write or sync failed; nothing is accepted until the log is opened anew.
-    #[error("the log refuses appends since a write failed: {0}")]
+    /// A write or sync failed; the log accepts nothing until it is reopened.
+    #[error("the log refuses appends because a write failed: {0}")]
     Poisoned(String),
-    /// The writer's thread could not be set up.
+    /// The writer's runtime could not be built.
     #[error("the log's writer cannot run: {0}")]
     Runtime(String),
 }
@@ -49,11 +49,11 @@ pub struct Writer {
     clock: Clock,
     file: Arc<dyn File>,
     segment: Arc<Segment>,
-    /// The next offset.
+    /// The offset of the next record.
     next: u64,
-    /// The batch as bytes, and where its records begin.
+    /// The encoded batch, and for each record its place, time and tag.
     buf: Vec<u8>,
-    places: Vec<(Place, u64, u64)>,
+    places: Vec<(RecordPlace, u64, u64)>,
 }
 
 impl Writer {
@@ -65,12 +65,13 @@ impl Writer {
     ) -> Self {
         options.segment_bytes = options.segment_bytes.min(MAX_SEGMENT);
         let file = Arc::clone(&store.active.read().unwrap_or_else(PoisonError::into_inner).file);
-        let segment = store.list(|all| all.last().map(Arc::clone)).unwrap_or_else(|| Segment::new(0, 0, 0));
+        let segment =
+            store.with_segments(|all| all.last().map(Arc::clone)).unwrap_or_else(|| Segment::new(0, 0, 0));
         let next = store.end();
         Self { store, requests, options, clock, file, segment, next, buf: Vec::new(), places: Vec::new() }
     }
 
-    /// Works until every appender is gone, or until `stop`, then after what is queued; blocks the thread.
+    /// Runs until every appender is dropped, or until `stop`; then finishes the queued requests. Blocks the thread.
     #[expect(clippy::needless_pass_by_value, reason = "moves to the writer's thread with it")]
     pub fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,8 +104,8 @@ impl Writer {
         }
     }
 
-    /// Serves what waits now, as one batch, and waits for nothing more; false when nothing waited. For a caller that has
-    /// no thread for the writer.
+    /// Serves the requests that wait now, as one batch, without waiting for more; false when there were none. For a
+    /// caller that has no thread for the writer.
     pub fn serve_waiting(&mut self) -> Result<bool, RunError> {
         let Ok(request) = self.requests.try_recv() else { return Ok(false) };
         if self.serve(request).is_break() { Err(self.poisoned()) } else { Ok(true) }
@@ -114,7 +115,7 @@ impl Writer {
         RunError::Poisoned(self.store.health().poisoned.clone().unwrap_or_default())
     }
 
-    /// Breaks once the log is poisoned.
+    /// Serves a request together with those that wait behind it. Breaks once the log is poisoned.
     fn serve(&mut self, request: Request) -> ControlFlow<()> {
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -158,7 +159,7 @@ impl Writer {
         for pending in batch {
             let answer = start.clone().map(|first| first..first + pending.records.len() as u64);
             start = start.map(|first| first + pending.records.len() as u64);
-            // Whoever asked may have gone; the records stay all the same.
+            // The caller may have gone away; its records are durable all the same.
             drop(pending.done.send(answer));
         }
     }
@@ -173,6 +174,7 @@ impl Writer {
         self.roll_if_due(bytes)?;
         self.encode(batch);
         let len = self.segment.len();
+        // After a partial write the tail is cut, so the next batch begins where the index expects it.
         if let Err(e) = self.file.write_at(&self.buf, len) {
             return Err(match self.file.truncate(len) {
                 Ok(()) if is_full(&e) => AppendError::Full,
@@ -183,9 +185,9 @@ impl Writer {
         let synced = self.file.sync_data();
         self.store.syncs.observe_us(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         if let Err(e) = synced {
-            // What the page cache may still show must not be taken for durable at the next start.
+            // The page cache may still hold the bytes. Cut them, or the next start would take them for durable.
             if let Err(e) = self.file.truncate(len) {
-                tracing::warn!(error = %e, "cannot cut what was not synced");
+                tracing::warn!(error = %e, "cannot cut records that were not synced from a log");
             }
             return Err(self.poison("sync", &e));
         }
@@ -200,7 +202,7 @@ impl Writer {
         let seed = self.store.seed(first);
         let records = batch.iter().flat_map(|pending| &pending.records);
         for (record, offset) in records.zip(self.next..) {
-            let place = Place { seq: small(offset - first), pos: small(len + self.buf.len() as u64) };
+            let place = RecordPlace { seq: small(offset - first), pos: small(len + self.buf.len() as u64) };
             let header = Header {
                 len: small(record.payload.len() as u64),
                 crc: 0,
@@ -214,7 +216,7 @@ impl Writer {
         }
     }
 
-    /// Makes the synced batch visible; returns its first offset.
+    /// Makes the synced batch visible to readers; returns its first offset.
     fn publish(&mut self, len: u64) -> u64 {
         {
             let mut active = self.store.active.write().unwrap_or_else(PoisonError::into_inner);
@@ -222,6 +224,7 @@ impl Writer {
                 active.index.add(*place, *time_us, *tag);
             }
         }
+        // Index first, then the length, then the end: a reader that sees the end finds everything below it.
         self.segment.len.store(len + self.buf.len() as u64, Ordering::Release);
         let first = self.next;
         self.next += self.places.len() as u64;
@@ -238,7 +241,7 @@ impl Writer {
 
     fn refuse_if_full(&self, bytes: u64) -> Result<(), AppendError> {
         let needed = self.options.reserve_bytes.saturating_add(bytes);
-        // A file system that cannot say how full it is will say so when it is.
+        // When the file system cannot report its free space, a full disk still shows as a failed write.
         let is_short = || self.store.disk.free_bytes(&self.store.dir).is_ok_and(|free| free < needed);
         if self.options.reserve_bytes == 0 || !is_short() {
             return Ok(());
@@ -247,7 +250,7 @@ impl Writer {
         if is_short() { Err(AppendError::Full) } else { Ok(()) }
     }
 
-    /// Whether there is room is known without an append, too: while nobody hands anything in, nobody would hear of it.
+    /// Updates `Health::full` without an append; otherwise a full disk would go unnoticed while no events arrive.
     fn look_for_room(&self) {
         let reserve = self.options.reserve_bytes;
         if reserve > 0
@@ -261,12 +264,12 @@ impl Writer {
         let large = self.segment.len() + bytes > self.options.segment_bytes;
         let now_us = self.clock.now_us();
         let age_us = now_us.saturating_sub(self.segment.created_us);
-        // Begun while the clock was ahead, it would not grow old before that time comes.
+        // A segment created while the clock was ahead would not reach its age for as long as the clock was wrong.
         let ahead = self.segment.created_us.saturating_sub(now_us) > CLOCK_AHEAD_US;
         if large || ahead || age_us > self.options.segment_age_us { self.roll() } else { Ok(()) }
     }
 
-    /// Begins a new segment, unless the active one is empty.
+    /// Closes the active segment and starts a new one, unless the active one is empty.
     fn roll(&mut self) -> Result<(), AppendError> {
         if self.next == self.segment.first {
             return Ok(());
@@ -276,7 +279,7 @@ impl Writer {
         let file = match self.create_segment(SegmentHeader { first, created_us, salt: self.store.salt }) {
             Ok(file) => file,
             Err(e) if is_full(&e) => {
-                // Left behind, it is made anew by the next try, or found empty by recovery.
+                // If removing fails too, the next attempt overwrites the file, or recovery finds it without records.
                 drop(self.store.disk.remove(&names::segment(&self.store.dir, first)));
                 return Err(AppendError::Full);
             }
@@ -307,7 +310,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The segment is there, header and name, before any record in it can be acknowledged.
+    /// Creates a segment file. Header and name are durable before any record in the segment is acknowledged.
     fn create_segment(&self, header: SegmentHeader) -> io::Result<Arc<dyn File>> {
         let file = self.store.disk.create(&names::segment(&self.store.dir, header.first))?;
         file.write_at(&header.encode(), 0)?;
@@ -316,7 +319,7 @@ impl Writer {
         Ok(file)
     }
 
-    /// Not synced, and a failure is no trouble: readers check it and make it anew.
+    /// Writes an index file without a sync. A failure does no harm: readers check the index and rebuild it.
     fn write_index(&self, first: u64, bytes: &[u8]) {
         let path = names::index(&self.store.dir, first);
         if let Err(e) = self.store.disk.create(&path).and_then(|file| file.write_at(bytes, 0)) {
@@ -349,10 +352,12 @@ impl Writer {
         }
     }
 
+    /// Refuses all further appends. After a failed sync the kernel may report the next one as successful although the
+    /// data never reached the disk, so only reopening tells what is durable.
     fn poison(&self, what: &str, error: &io::Error) -> AppendError {
         let reason =
             format!("{what} of {}: {error}", names::segment(&self.store.dir, self.segment.first).display());
-        tracing::error!(reason, "the log refuses appends from now on");
+        tracing::error!(reason, "a log refuses appends until the program is started again");
         self.store.health().poisoned = Some(reason.clone());
         AppendError::Poisoned(reason)
     }

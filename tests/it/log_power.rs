@@ -87,7 +87,7 @@ fn a_power_cut_while_recovering_from_a_power_cut_loses_nothing() {
 }
 
 #[test]
-fn after_a_failed_sync_the_log_refuses_until_it_is_opened_anew() {
+fn after_a_failed_sync_the_log_refuses_until_it_is_reopened() {
     let disk = CutDisk::default();
     let log = OpenLog::new(&disk, &options());
     log.append(3).unwrap();
