@@ -1,8 +1,8 @@
-//! A bucket of tokens: so many at once, so many more each second (`docs/kazoo/websockets.md#limits`).
+//! A token bucket for the frames of one client (`docs/kazoo/websockets.md#limits`).
 
 const SECOND_US: u64 = 1_000_000;
 
-/// One client's allowance.
+/// A token bucket with a size and a rate.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     size: u64,
@@ -19,7 +19,7 @@ impl Bucket {
         Self { size, per_second: per_second.into(), level: size, filled_us: now_us }
     }
 
-    /// Takes one token, if there is one.
+    /// Takes one token; false when the bucket is empty.
     pub(super) fn take(&mut self, now_us: u64) -> bool {
         let passed = now_us.saturating_sub(self.filled_us);
         self.filled_us = now_us.max(self.filled_us);

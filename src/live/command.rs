@@ -1,6 +1,6 @@
-//! `{"action":"command"}`: what `PUT` and `POST …/channels/{UUID}` take as `data`, with `account_id` and `call_id`
-//! beside it (`docs/kazoo/amqp.md#actions-for-a-channel`, `docs/kazoo/amqp.md#flows-for-a-channel`). KAZOO only
-//! promised it.
+//! The action `command`: the same `data` as in `PUT` and `POST …/channels/{UUID}`, plus `account_id` and `call_id`
+//! (`docs/kazoo/amqp.md#actions-for-a-channel`, `docs/kazoo/amqp.md#flows-for-a-channel`). KAZOO documents this
+//! action but never implemented it.
 
 use std::fmt::Debug;
 
@@ -12,25 +12,26 @@ use crate::auth::Role;
 use crate::kazoo::{Command, FieldErrors};
 use crate::model::AccountId;
 
-/// Carries commands out.
+/// Executes commands for channels.
 pub trait Commander: Debug + Send + Sync {
-    /// Commands one channel, if it is of the account's tree. The error is what the client is told.
+    /// Executes a command if the channel belongs to the account or one below it. The error is the text for the
+    /// client.
     fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>>;
 }
 
-/// A command that a client asks for and may ask for.
+/// A command that the client is allowed to give.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
-    /// Whose channel it should be: this account's or one's below it.
+    /// The channel must belong to this account or to one below it.
     pub account: AccountId,
-    /// The call's id, as it is in events: not encoded.
+    /// The call's id as events spell it, not encoded.
     pub call_id: String,
-    /// What is to be done.
+    /// The command itself.
     pub command: Command,
 }
 
 impl Wanted {
-    /// Reads a frame's `data`; the errors are what the client is told.
+    /// Reads a frame's `data`. The errors are the texts for the client.
     pub(super) fn read(
         data: Option<&Value>,
         caller: &Caller,
@@ -53,7 +54,7 @@ impl Wanted {
         if caller.role != Role::Admin {
             return Err(one("forbidden"));
         }
-        let command = Command::read(&data).map_err(|errors| told(&errors))?;
+        let command = Command::read(&data).map_err(|errors| error_lines(&errors))?;
         Ok(Self { account, call_id, command })
     }
 }
@@ -62,8 +63,8 @@ fn one(error: &str) -> Vec<String> {
     vec![error.to_owned()]
 }
 
-/// One line for each field and rule, in the words of the API.
-fn told(errors: &FieldErrors) -> Vec<String> {
+/// One line for each field and rule, with the API's texts.
+fn error_lines(errors: &FieldErrors) -> Vec<String> {
     let rules = errors.iter().filter_map(|(field, rules)| Some((field, rules.as_object()?)));
     let line = |field: &str, details: &Value| {
         format!("{field} : {}", details.get("message").and_then(Value::as_str).unwrap_or("invalid"))

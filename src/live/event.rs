@@ -1,4 +1,4 @@
-//! An event on its way to sessions: read from the log once, put into its frame once, shared by all.
+//! An event for sessions: read from the log once, encoded as a frame once, and shared by all sessions.
 
 use std::sync::OnceLock;
 
@@ -9,79 +9,80 @@ use crate::kazoo::{Pattern, Topic, live_data, stored_text};
 use crate::log::Record;
 use crate::model::{AccountId, Event, LogIds};
 
-/// What an event costs in memory beside its bytes, about.
+/// Approximate memory of an event beside its bytes.
 const OVERHEAD: usize = 512;
 
-/// An event that somebody can subscribe to.
+/// An event to which clients can subscribe.
 #[derive(Debug)]
 pub(super) struct LiveEvent {
     pub(super) offset: u64,
-    /// When it was logged, microseconds since 1970.
+    /// Time of logging, microseconds since 1970.
     pub(super) time_us: u64,
     pub(super) account: Option<AccountId>,
     pub(super) topic: Topic,
     payload: Bytes,
-    /// The frame of who asked first, which most others ask for, too; none when its body is not readable.
+    /// The frame for the first subscriber, which usually fits the others too; the inner `None` marks an unreadable
+    /// body.
     first: OnceLock<Option<First>>,
 }
 
-/// A frame that is made, and for what.
+/// An encoded frame and the subscription it was made for.
 #[derive(Debug)]
 struct First {
     binding: String,
     account: Option<AccountId>,
     replayed: bool,
     frame: Utf8Bytes,
-    /// From here on, with `name`, all frames of the event are the same.
+    /// Byte from which on (`"name":…`) the frames of all subscribers are the same.
     tail: usize,
 }
 
 impl LiveEvent {
-    /// The event of a record, if it is one that can be subscribed to and `wanted` wants its account's.
+    /// The event of a record, if clients can subscribe to it and `wanted` accepts its account.
     pub(super) fn of(record: &Record, wanted: impl Fn(Option<AccountId>) -> bool) -> Option<Self> {
         let event = Event::decode(&record.payload).ok()?;
         if !wanted(event.account) {
             return None;
         }
         let topic = Topic::of(&event)?;
-        // The reader's payloads share a large buffer, which must not be kept for one of them.
+        // The reader's payloads share a large buffer. A copy keeps a single event from holding all of it in memory.
         let payload = Bytes::copy_from_slice(&record.payload);
         let (offset, time_us) = (record.offset, record.time_us);
         Some(Self { offset, time_us, account: event.account, topic, payload, first: OnceLock::new() })
     }
 
-    /// Bytes of memory, about, once its frame is made.
+    /// Approximate size in memory, including the frame.
     pub(super) fn size(&self) -> usize {
         OVERHEAD + 2 * self.payload.len()
     }
 
-    /// Its frame for one binding; none when its body is not readable.
-    pub(super) fn frame(&self, log_ids: &LogIds, asked: &Asked<'_>) -> Option<Utf8Bytes> {
+    /// The frame for one subscriber; `None` when the body is unreadable.
+    pub(super) fn frame(&self, log_ids: &LogIds, subscriber: &Subscriber<'_>) -> Option<Utf8Bytes> {
         let first = self.first.get_or_init(|| {
-            let (head, tail) = (self.head(asked), self.make_tail(log_ids)?);
+            let (head, tail) = (self.head(subscriber), self.make_tail(log_ids)?);
             Some(First {
-                binding: asked.binding.to_owned(),
-                account: asked.account,
-                replayed: asked.replayed,
+                binding: subscriber.binding.to_owned(),
+                account: subscriber.account,
+                replayed: subscriber.replayed,
                 tail: head.len(),
                 frame: (head + &tail).into(),
             })
         });
         let first = first.as_ref()?;
-        let is_alike = first.binding == asked.binding
-            && (first.account, first.replayed) == (asked.account, asked.replayed);
+        let is_alike = first.binding == subscriber.binding
+            && (first.account, first.replayed) == (subscriber.account, subscriber.replayed);
         Some(if is_alike {
             first.frame.clone()
         } else {
-            (self.head(asked) + first.frame.get(first.tail..)?).into()
+            (self.head(subscriber) + first.frame.get(first.tail..)?).into()
         })
     }
 
-    /// The beginning of a frame, which differs from binding to binding.
-    fn head(&self, asked: &Asked<'_>) -> String {
-        let subscription = asked.pattern.subscription_key(asked.account, &self.topic);
-        let (binding, subscription) = (json(asked.binding), json(&subscription));
-        let replayed = if asked.replayed { r#""replayed":true,"# } else { "" };
+    /// The start of a frame, which depends on the binding.
+    fn head(&self, subscriber: &Subscriber<'_>) -> String {
+        let subscription = subscriber.pattern.subscription_key(subscriber.account, &self.topic);
+        let (binding, subscription) = (json(subscriber.binding), json(&subscription));
+        let replayed = if subscriber.replayed { r#""replayed":true,"# } else { "" };
         format!(
             r#"{{"action":"event","subscribed_key":{binding},"subscription_key":{subscription},{replayed}"#
         )
@@ -92,7 +93,7 @@ impl LiveEvent {
         let data = match stored_text(&event).and_then(|text| live_data(&text)) {
             Ok(data) => data,
             Err(error) => {
-                tracing::debug!(offset = self.offset, %error, "an event is not shown to subscribers");
+                tracing::debug!(offset = self.offset, %error, "an unreadable event is not sent to sessions");
                 return None;
             }
         };
@@ -102,15 +103,15 @@ impl LiveEvent {
     }
 }
 
-/// What one binding asked for.
+/// The binding for which a frame is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct Subscriber<'a> {
     /// As the client spelled it.
     pub(super) binding: &'a str,
     pub(super) pattern: &'a Pattern,
-    /// None: all accounts.
+    /// `None` for a binding to all accounts.
     pub(super) account: Option<AccountId>,
-    /// The event was in the log before the subscription.
+    /// Whether the event was in the log before the subscription.
     pub(super) replayed: bool,
 }
 
@@ -168,9 +169,11 @@ pub(super) mod tests {
         let event = Event { encoding: Encoding::Gzip, category: "mms", ..event };
         let record = Record { payload: event.encode().into(), ..plain.clone() };
         let pattern = Pattern::parse("mms.*.*").unwrap();
-        let asked = Asked { binding: "mms.*.*", pattern: &pattern, account: None, replayed: false };
-        let frame =
-            LiveEvent::of(&record, |_| true).unwrap().frame(&LogIds::new(0, Vec::new()), &asked).unwrap();
+        let subscriber = Subscriber { binding: "mms.*.*", pattern: &pattern, account: None, replayed: false };
+        let frame = LiveEvent::of(&record, |_| true)
+            .unwrap()
+            .frame(&LogIds::new(0, Vec::new()), &subscriber)
+            .unwrap();
         let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
         assert_eq!(frame["data"]["body"], "hello");
     }
@@ -178,8 +181,9 @@ pub(super) mod tests {
     #[test]
     fn a_frame_is_json_whatever_the_texts_in_it() {
         let pattern = Pattern::parse("call.*.*").unwrap();
-        let asked = Asked { binding: "call.*.\"", pattern: &pattern, account: None, replayed: true };
-        let frame = call(1, 10, "CHANNEL_CREATE").frame(&LogIds::new(0xab, Vec::new()), &asked).unwrap();
+        let subscriber =
+            Subscriber { binding: "call.*.\"", pattern: &pattern, account: None, replayed: true };
+        let frame = call(1, 10, "CHANNEL_CREATE").frame(&LogIds::new(0xab, Vec::new()), &subscriber).unwrap();
         let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
         let key = format!("call.{}.CHANNEL_CREATE.c%221", Id(1));
         let expected = serde_json::json!({
@@ -195,8 +199,8 @@ pub(super) mod tests {
         let (event, ids) = (call(1, 10, "CHANNEL_CREATE"), LogIds::new(0, Vec::new()));
         let frame = |binding: &str, account: Option<u128>, replayed: bool| {
             let pattern = Pattern::parse(binding).unwrap();
-            let asked = Asked { binding, pattern: &pattern, account: account.map(Id), replayed };
-            event.frame(&ids, &asked).unwrap()
+            let subscriber = Subscriber { binding, pattern: &pattern, account: account.map(Id), replayed };
+            event.frame(&ids, &subscriber).unwrap()
         };
         let first = frame("call.*.*", Some(1), false);
         assert_eq!(frame("call.*.*", Some(1), false).as_ptr(), first.as_ptr(), "one copy in memory");
@@ -216,9 +220,10 @@ pub(super) mod tests {
     #[test]
     fn an_event_whose_body_is_no_object_has_no_frame() {
         let pattern = Pattern::parse("call.*.*").unwrap();
-        let asked = Asked { binding: "call.*.*", pattern: &pattern, account: None, replayed: false };
+        let subscriber =
+            Subscriber { binding: "call.*.*", pattern: &pattern, account: None, replayed: false };
         let event = LiveEvent::of(&record(1, 0, "CHANNEL_CREATE", b"[]"), |_| true).unwrap();
-        assert_eq!(event.frame(&LogIds::new(0, Vec::new()), &asked), None);
+        assert_eq!(event.frame(&LogIds::new(0, Vec::new()), &subscriber), None);
         assert!(LiveEvent::of(&record(1, 0, "CHANNEL_CREATE", b"{}"), |_| false).is_none());
     }
 }

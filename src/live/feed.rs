@@ -1,13 +1,13 @@
-//! Follows the log's durable end once for all sessions: reads what is new, keeps what somebody wants, wakes
-//! whom it is for. It waits for no session.
+//! Follows the log's durable end once for all sessions: reads new events, keeps those that some session wants, and
+//! wakes these sessions. The feed never waits for a session.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::event::LiveEvent;
-use super::interest::{Interest, Waker};
-use super::ring::Ring;
+use super::interest::{Bell, Interest};
+use super::ring::EventRing;
 use super::subscriptions::Reach;
 use crate::log::{ReadError, Reader};
 use crate::tasks::{Beat, Stop, Tasks};
@@ -16,25 +16,26 @@ const READ_RECORDS: usize = 512;
 const READ_BYTES: usize = 1 << 20;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// What the feed and the sessions share.
+/// State shared by the feed and the sessions.
 #[derive(Debug)]
 pub(super) struct Shared {
-    ring: RwLock<Ring>,
-    /// Taken before `ring` where both are.
+    ring: RwLock<EventRing>,
+    /// Locked before `ring` where both are needed.
     interest: Mutex<Interest>,
 }
 
 impl Shared {
-    /// Nobody wants anything yet; what is before `at` is not looked at.
+    /// Starts at offset `at`, without any session.
     pub(super) fn new(shared_bytes: usize, at: u64) -> Self {
-        Self { ring: RwLock::new(Ring::new(shared_bytes, at)), interest: Mutex::default() }
+        Self { ring: RwLock::new(EventRing::new(shared_bytes, at)), interest: Mutex::default() }
     }
 
-    pub(super) fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+    /// Locks the recent events for reading.
+    pub(super) fn recent(&self) -> RwLockReadGuard<'_, EventRing> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
+    fn recent_mut(&self) -> RwLockWriteGuard<'_, EventRing> {
         self.ring.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -42,37 +43,44 @@ impl Shared {
         self.interest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session wants other accounts from now on. From the offset that this answers, the ring has all of them.
-    pub(super) fn change(&self, waker: &Arc<Waker>, from: &BTreeSet<Reach>, to: &BTreeSet<Reach>) -> u64 {
+    /// Replaces the accounts whose events a session wants. The ring has all of these events from the returned offset
+    /// on.
+    pub(super) fn change(&self, bell: &Arc<Bell>, from: &BTreeSet<Reach>, to: &BTreeSet<Reach>) -> u64 {
+        // The lock on `interest` keeps the feed from adding a batch in between, so the ring's end read here is
+        // exactly where the new interest starts to count.
         let mut interest = self.interest();
-        interest.remove(waker, from);
-        interest.insert(waker, to);
-        self.ring().end()
+        interest.remove(bell, from);
+        interest.insert(bell, to);
+        self.recent().end()
     }
 
-    /// What a session's bell was rung for, and where the ring ends; in between nothing is taken in.
-    pub(super) fn bell(&self, waker: &Waker) -> (Option<u64>, u64) {
+    /// The offset for which a session's bell was rung, and the end of the ring. Both are read under one lock, so that
+    /// no batch comes in between.
+    pub(super) fn take_bell(&self, bell: &Bell) -> (Option<u64>, u64) {
         let _interest = self.interest();
-        (waker.take(), self.ring().end())
+        (bell.take(), self.recent().end())
     }
 
-    /// Takes in one batch of the log. Blocks on the disk.
+    /// Reads one batch of the log into the ring. Blocks on the disk.
     fn advance(&self, log: &Reader) -> Result<(), ReadError> {
-        let from = self.ring().end();
+        let from = self.recent().end();
         let interest = self.interest();
         if interest.is_empty() {
-            // Nobody listens: nothing is read.
-            self.ring_mut().restart(log.end());
+            // No session wants anything, so the log need not be read at all.
+            self.recent_mut().restart(log.end());
             return Ok(());
         }
         drop(interest);
         let batch = log.read(from, READ_RECORDS, READ_BYTES)?;
+        // Not locked while reading from the disk. A session that joined meanwhile was given the ring's old end, so
+        // this batch must be filtered with the interest as it is now.
         let interest = self.interest();
         let wanted = |record| LiveEvent::of(record, |account| interest.wants(account)).map(Arc::new);
         let events: Vec<_> = batch.records.iter().filter_map(wanted).collect();
         let accounts = events.iter().map(|event| event.account).collect();
-        self.ring_mut().push(events, batch.next);
-        interest.ring(&accounts, from);
+        self.recent_mut().push(events, batch.next);
+        // Push first, then ring: a session that wakes up finds the events.
+        interest.ring_bells(&accounts, from);
         Ok(())
     }
 }
@@ -87,20 +95,20 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Follows until `stop`.
+    /// Follows the log until `stop`.
     pub(super) async fn run(mut self, stop: Stop) {
         let mut end = self.log.subscribe();
         loop {
             let (shared, log) = (Arc::clone(&self.shared), self.log.clone());
             let read = self.tasks.spawn_blocking(move || shared.advance(&log)).await;
             if let Ok(Err(error)) = read {
-                tracing::error!(%error, "sessions wait: the events log cannot be read: {error}");
+                tracing::error!(%error, "sessions get no events: the events log cannot be read: {error}");
                 if stop.run_until_cancelled(tokio::time::sleep(TRY_AGAIN)).await.is_none() {
                     return;
                 }
                 continue;
             }
-            let at = self.shared.ring().end();
+            let at = self.shared.recent().end();
             let is_over = loop {
                 tokio::select! {
                     changed = end.wait_for(|end| *end > at) => break changed.is_err(),

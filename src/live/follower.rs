@@ -1,4 +1,8 @@
-//! One session's way to its events: from the shared ring while it keeps up, from the log by itself when not.
+//! Brings one session its events: from the shared ring while the session keeps up, otherwise from the log.
+//!
+//! The follower is in one of three states. *Reading*: the session's position is behind the ring, so events come from
+//! the log (`caught_up` is false). *Live*: the session has seen everything up to the ring's end (`caught_up`).
+//! *Idle*: live, and nothing is new until the bell rings (`is_idle`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +12,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::LiveEvent;
 use super::feed::Shared;
-use super::interest::Waker;
+use super::interest::Bell;
 use super::subscriptions::{Behind, Reach, Subscriptions};
 use crate::log::{ReadError, Reader};
 use crate::model::{Id, LogIds};
@@ -16,39 +20,39 @@ use crate::tasks::Tasks;
 
 const READ_RECORDS: usize = 256;
 
-/// What every session needs of the log.
+/// What all sessions need to read events.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Reader,
     pub(super) log_ids: Arc<LogIds>,
     pub(super) tasks: Tasks,
-    /// Reads at once, of all sessions together.
+    /// Permits for concurrent reads of the log by all sessions together.
     pub(super) reads: Arc<Semaphore>,
-    /// Bytes of frames taken at a time.
+    /// Bytes of events taken at a time.
     pub(super) window_bytes: usize,
 }
 
-/// A session's end of the feed.
+/// The receiving end of the feed for one session.
 #[derive(Debug)]
 pub(super) struct Follower {
     source: Source,
-    waker: Arc<Waker>,
+    bell: Arc<Bell>,
     reaches: BTreeSet<Reach>,
-    /// The bindings as they were when this took note of them.
+    /// `Subscriptions::changes` at the last call of `follow`.
     changes: u64,
-    /// The ring has everything of `reaches` from here on.
+    /// The ring has all events of `reaches` from this offset on.
     covered_from: u64,
-    /// It has had everything up to the ring's end, and listens for the bell since.
+    /// The session has seen everything up to the ring's end. Newer events ring the bell.
     caught_up: bool,
-    /// There is nothing more until the bell is rung.
+    /// There is nothing to do until the bell rings.
     is_idle: bool,
 }
 
-/// Why a session cannot go on.
+/// Why a session must end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FollowError {
-    /// Retention has dropped events that the client had not got.
+    /// Retention has removed events that the client has not received.
     #[error("behind retention")]
     BehindRetention,
     /// The log cannot be read.
@@ -61,10 +65,10 @@ pub(super) enum FollowError {
 
 impl Follower {
     pub(super) fn new(source: Source) -> Self {
-        let waker = Arc::new(Waker::new());
+        let bell = Arc::new(Bell::new());
         Self {
             source,
-            waker,
+            bell,
             reaches: BTreeSet::new(),
             changes: 0,
             covered_from: 0,
@@ -73,36 +77,39 @@ impl Follower {
         }
     }
 
-    /// Moves the session's place to where it knows that nothing was missed, so that it does not grow old while
-    /// nothing happens. To be called before its bindings change.
-    pub(super) fn settle(&mut self, wanted: &mut Subscriptions) {
+    /// Moves the session's position to the point up to which nothing is left for it. Without this the position of a
+    /// quiet session would stay where its last event was, and retention would overtake it. Must be called before the
+    /// bindings change.
+    pub(super) fn note_position(&mut self, wanted: &mut Subscriptions) {
         if self.caught_up {
-            let (rung, end) = self.source.shared.bell(&self.waker);
+            // If the bell has rung, nothing before the rung offset is for this session; otherwise nothing before the
+            // ring's end is.
+            let (rung, end) = self.source.shared.take_bell(&self.bell);
             wanted.advance(rung.unwrap_or(end));
             self.caught_up = rung.is_none();
         }
     }
 
-    /// Takes note of what the session wants now.
+    /// Follows the session's present bindings.
     pub(super) fn follow(&mut self, wanted: &Subscriptions) {
         if wanted.changes() == self.changes {
             return;
         }
         let reaches = wanted.reaches();
         if reaches != self.reaches {
-            self.covered_from = self.source.shared.change(&self.waker, &self.reaches, &reaches);
+            self.covered_from = self.source.shared.change(&self.bell, &self.reaches, &reaches);
             self.reaches = reaches;
         }
-        // Some binding may begin before the place that the session had reached.
+        // A new binding may start before the position that the session has reached.
         (self.changes, self.caught_up, self.is_idle) = (wanted.changes(), false, false);
     }
 
-    /// The next frames in order, about one window of them. Nothing is lost when this is dropped before it
-    /// resolves.
+    /// The next frames in order, about one window of them. Dropping the future before it resolves loses nothing:
+    /// positions move only together with the frames.
     pub(super) async fn next(&mut self, wanted: &mut Subscriptions) -> Result<Vec<Utf8Bytes>, FollowError> {
         loop {
             if self.is_idle {
-                self.waker.rung().await;
+                self.bell.rung().await;
                 self.is_idle = false;
             }
             let frames = match self.take_recent(wanted) {
@@ -118,17 +125,20 @@ impl Follower {
         }
     }
 
-    /// Frames from the ring, and whether that is all; none when the ring begins too late.
+    /// Frames from the ring, and whether the ring has no more; `None` when the position is before the ring's start,
+    /// so that the log must be read.
     fn take_recent(&mut self, wanted: &mut Subscriptions) -> Option<(Vec<Utf8Bytes>, bool)> {
-        let ring = self.source.shared.ring();
+        let ring = self.source.shared.recent();
         let Some(mut position) = wanted.position() else { return Some((Vec::new(), true)) };
         let start = self.covered_from.max(ring.start());
         if position < start && self.caught_up {
-            // Before the place that the bell was rung for, there is nothing for this session.
-            let Some(rung) = self.waker.take() else { return Some((Vec::new(), true)) };
+            // Older events have left the ring while this session was quiet. None of them was for it: the bell holds
+            // the first offset that may be. Skip to there instead of reading the log.
+            let Some(rung) = self.bell.take() else { return Some((Vec::new(), true)) };
             wanted.advance(rung);
             position = wanted.position()?;
         }
+        // The session was too slow, or a binding starts in the past: the log has what the ring has dropped.
         if position < start {
             self.caught_up = false;
             return None;
@@ -142,8 +152,8 @@ impl Follower {
         });
         self.caught_up = next >= ring.end();
         if self.caught_up {
-            // Bells rung until now were for what has just been taken.
-            let _heard = self.waker.take();
+            // The ring is still locked, so every ring of the bell until now was for events just taken.
+            let _heard = self.bell.take();
         }
         drop(ring);
         let frames = self.frames(&events, wanted);
@@ -151,7 +161,7 @@ impl Follower {
         Some((frames, self.caught_up))
     }
 
-    /// Frames from the log: of the bindings that are furthest back, until another begins.
+    /// Frames from the log for the bindings that are furthest behind, up to the position of the next binding.
     async fn read_log(&self, wanted: &mut Subscriptions) -> Result<Vec<Utf8Bytes>, FollowError> {
         let Some(behind) = wanted.behind() else { return Ok(Vec::new()) };
         let (from, log, bytes) = (behind.from, self.source.log.clone(), self.source.window_bytes);
@@ -161,7 +171,7 @@ impl Follower {
             read(&log, &behind, bytes)
         });
         let (events, next) = reading.await.map_err(|_| FollowError::Ending)??;
-        // What was dropped while it was being read may be missing in it.
+        // Retention may have removed a segment during the read, so events may be missing from the result.
         if from < self.source.log.first() {
             return Err(FollowError::BehindRetention);
         }
@@ -181,11 +191,11 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.source.shared.change(&self.waker, &self.reaches, &BTreeSet::new());
+        self.source.shared.change(&self.bell, &self.reaches, &BTreeSet::new());
     }
 }
 
-/// Reads on for bindings in the past: only their accounts' records, through the log's tag index.
+/// Reads the log for bindings that are behind: only the records of their accounts, through the tag index.
 fn read(log: &Reader, behind: &Behind, bytes: usize) -> Result<(Vec<Arc<LiveEvent>>, u64), ReadError> {
     let until = behind.until.unwrap_or_else(|| log.end());
     let batch = if behind.reaches.contains(&Reach::All) {
@@ -195,6 +205,7 @@ fn read(log: &Reader, behind: &Behind, bytes: usize) -> Result<(Vec<Arc<LiveEven
         let tags: Vec<u64> = accounts.map(Id::tag).collect();
         log.read_tags(&tags, behind.from, until, READ_RECORDS, bytes)?
     };
+    // Tags are hashes of accounts, and two accounts may share one. So each event's account is compared whole.
     let wanted = |account| behind.reaches.iter().any(|reach| reach.covers(account));
     let records = batch.records.iter().filter(|record| record.offset < until);
     let events = records.filter_map(|record| LiveEvent::of(record, wanted)).map(Arc::new).collect();

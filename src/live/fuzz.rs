@@ -1,4 +1,4 @@
-//! A conversation over a websocket, for the fuzz targets.
+//! The websocket protocol as a fuzz target.
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::options::Options;
 use super::protocol::{Accounts, Caller, Effect, Protocol};
-use super::subscriptions::Place;
+use super::subscriptions::StartPosition;
 use crate::auth::Role;
 use crate::model::{AccountId, Id, LogIds};
 
@@ -29,8 +29,8 @@ impl Accounts for Everybody {
     }
 }
 
-/// Frames, one a line: each is answered with one reply, which is an object of that action and of a size that
-/// follows from the frame's, and no session has more bindings than are allowed.
+/// Feeds frames, one per line. Each must get exactly one reply: a JSON object with the action `reply` and a size
+/// bounded by the frame's. No session may exceed the limit of bindings.
 pub fn frames(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let options = Options { max_bindings: BINDINGS, ..Options::default() };
@@ -47,7 +47,7 @@ pub fn frames(data: &[u8]) {
                     protocol.verified(unverified, Ok(caller), &Everybody)
                 }
                 Effect::Locate(wanted) => {
-                    protocol.located(wanted, Ok(Place { from: 5, live_from: 5, since_us: 0 }))
+                    protocol.located(wanted, Ok(StartPosition { from: 5, live_from: 5, since_us: 0 }))
                 }
                 Effect::Command(_, asked) => protocol.commanded(&asked, Ok(())),
             };

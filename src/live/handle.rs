@@ -1,4 +1,4 @@
-//! The handle of all that is live: lets clients in, and tells who there is.
+//! The handle of the live websocket service: admits clients and lists their sessions.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::follower::Source;
 use super::options::Options;
 use super::protocol::{Accounts, Caller};
 use super::session::Session;
-use super::sessions::{NoPlace, Sessions};
+use super::sessions::{NoSeat, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Asked, Refused, switching};
 use crate::auth::{self, Auth, Purpose, Role, Standing};
@@ -23,10 +23,10 @@ use crate::model::{AccountId, Clock};
 use crate::state::{IndexError, State, random_id};
 use crate::tasks::{Pulse, Stop, Tasks, pulse};
 
-/// Reads of the log at once, for sessions that are behind.
+/// Concurrent reads of the log for sessions that are behind.
 const MOST_READS: usize = 4;
 
-/// Lets websocket clients in. Cheap to clone.
+/// Admits websocket clients. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Live(Arc<Inner>);
 
@@ -43,7 +43,7 @@ struct Inner {
     stop: Stop,
 }
 
-/// What runs behind the handle.
+/// The task behind the handle.
 #[derive(Debug)]
 pub struct LiveTask {
     feed: Feed,
@@ -52,8 +52,8 @@ pub struct LiveTask {
 }
 
 impl Live {
-    /// Sessions over an events log, whose commands the commander carries out. Nothing is delivered before the
-    /// task runs.
+    /// Creates the service over an events log; `commander` executes the clients' commands. Sessions get no events
+    /// before the task runs.
     #[must_use]
     pub fn new(
         (state, auth, commander): (State, Auth, Arc<dyn Commander>),
@@ -79,28 +79,28 @@ impl Live {
         (Self(Arc::new(inner)), LiveTask { feed, pulse, stop })
     }
 
-    /// The sessions there are.
+    /// The present sessions.
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
 
-    /// The tenant of an account; `None` for the operator's own.
+    /// The tenant of an account; `None` for the master account.
     pub(super) fn tenant_of(&self, account: AccountId) -> Option<AccountId> {
         let is_master = account == self.0.state.settings().master;
         (!is_master).then(|| self.0.state.tenant_of(account))
     }
 
-    /// Makes a websocket of a request: the headers of its 101. The session begins once they are sent.
+    /// Accepts an upgrade request and returns the headers of the 101. The session begins once they are sent.
     pub fn enter(&self, asked: &Asked<'_>, remote: SocketAddr) -> Result<HeaderMap, Refused> {
         if asked.names_protocol() {
             return Err(Refused(StatusCode::BAD_REQUEST));
         }
         let client = self.client(remote.ip(), asked.headers);
-        let place =
+        let seat =
             self.0.sessions.enter(remote, client, self.0.clock.now_us()).map_err(|full| match full {
-                NoPlace::Address => Refused(StatusCode::TOO_MANY_REQUESTS),
-                NoPlace::Total => Refused(StatusCode::SERVICE_UNAVAILABLE),
+                NoSeat::Address => Refused(StatusCode::TOO_MANY_REQUESTS),
+                NoSeat::Total => Refused(StatusCode::SERVICE_UNAVAILABLE),
             })?;
         let accept = asked.accept_key()?;
         let upgrade = asked.upgrade.clone().ok_or(Refused(StatusCode::BAD_REQUEST))?;
@@ -110,14 +110,15 @@ impl Live {
             if let Some(Ok(upgraded)) = upgraded
                 && let Some(socket) = Socket::new(upgraded, live.options().max_frame_bytes).await
             {
-                Session::new(live, place, socket, new_id).run(stop).await;
+                Session::new(live, seat, socket, new_id).run(stop).await;
             }
         };
         drop(self.0.source.tasks.spawn("session", serving));
         Ok(switching(accept))
     }
 
-    /// The client that a connection with these headers speaks for.
+    /// The address of the client behind a connection with these headers; a trusted proxy may name another than its
+    /// own.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         self.0.options.proxies.client(peer, headers)
@@ -135,7 +136,7 @@ impl Live {
         self.0.clock.now_us() / 1_000_000
     }
 
-    /// Who holds a token, and what their rights rest on.
+    /// The holder of a token, and what their rights depend on.
     pub(super) async fn verify(&self, token: &str) -> Option<(Caller, Standing)> {
         let caller = self.0.auth.verify(token).await.ok()?;
         let standing = caller.standing().clone();
@@ -143,17 +144,17 @@ impl Live {
         Some((Caller { account, role, token, expires_s }, standing))
     }
 
-    /// What a token's holder may do now; none when the rights are gone.
+    /// The present role of a token's holder; `None` when the rights have ended.
     pub(super) fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
         self.0.auth.role_of(standing)
     }
 
-    /// Tells of every change of documents, on which rights may depend.
+    /// Changes with every change of a document, on which rights may depend.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.0.state.applied()
     }
 
-    /// Takes a command's cost out of the bucket that the account shares with its requests to the API.
+    /// Charges a command to the bucket that the account's API requests use too; false when the bucket is empty.
     pub(super) fn spend(&self, address: IpAddr, account: AccountId) -> bool {
         self.0.auth.spend(Some(address), Purpose::Of(account), 1).is_ok()
     }
@@ -178,13 +179,13 @@ fn new_id() -> String {
 }
 
 impl LiveTask {
-    /// Asks it for a sign of life: whether sessions get what is new.
+    /// A handle to check that the task is alive and sessions get new events.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 
-    /// Follows the log until `stop`, then ends every session with 1001.
+    /// Follows the log until `stop`, then closes every session with 1001.
     pub async fn run(self, stop: Stop) {
         self.feed.run(stop).await;
         self.stop.cancel();

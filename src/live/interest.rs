@@ -1,4 +1,4 @@
-//! Which sessions an event may be for: a lookup by account, so that an event wakes only those.
+//! Finds the sessions that may want an event by its account, so that an event wakes only these.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,41 +11,41 @@ use crate::model::AccountId;
 
 const NOTHING: u64 = u64::MAX;
 
-/// Wakes one session, and tells it from where on there may be something.
+/// Wakes one session and holds the lowest offset at which there may be an event for the session.
 #[derive(Debug)]
-pub(super) struct Waker {
+pub(super) struct Bell {
     from: AtomicU64,
-    bell: Notify,
+    notify: Notify,
 }
 
-impl Waker {
+impl Bell {
     pub(super) fn new() -> Self {
-        Self { from: AtomicU64::new(NOTHING), bell: Notify::new() }
+        Self { from: AtomicU64::new(NOTHING), notify: Notify::new() }
     }
 
-    /// There may be something from `from` on.
+    /// Wakes the session: there may be an event for it at `from` or later.
     fn ring(&self, from: u64) {
         self.from.fetch_min(from, Ordering::AcqRel);
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 
-    /// Resolves when it was rung since the last time.
+    /// Resolves when the bell has been rung since the last call.
     pub(super) async fn rung(&self) {
-        self.bell.notified().await;
+        self.notify.notified().await;
     }
 
-    /// From where on there may be something, if it was rung since this was last asked: nothing before it, back
-    /// to the ring's end of then, is of the session's accounts.
+    /// Takes the offset for which the bell was rung since the last call, if any. No event between the session's
+    /// position at that call and this offset belongs to the session's accounts.
     pub(super) fn take(&self) -> Option<u64> {
         Some(self.from.swap(NOTHING, Ordering::AcqRel)).filter(|from| *from != NOTHING)
     }
 }
 
-/// All wakers, by what they are for.
+/// The bells of all sessions, by the accounts whose events the sessions want.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
-    by_account: HashMap<AccountId, Vec<Arc<Waker>>>,
-    all: Vec<Arc<Waker>>,
+    by_account: HashMap<AccountId, Vec<Arc<Bell>>>,
+    all: Vec<Arc<Bell>>,
 }
 
 impl Interest {
@@ -57,37 +57,37 @@ impl Interest {
         !self.all.is_empty() || account.is_some_and(|account| self.by_account.contains_key(&account))
     }
 
-    pub(super) fn insert(&mut self, waker: &Arc<Waker>, reaches: &BTreeSet<Reach>) {
+    pub(super) fn insert(&mut self, bell: &Arc<Bell>, reaches: &BTreeSet<Reach>) {
         for reach in reaches {
-            self.list(*reach).push(Arc::clone(waker));
+            self.bells_of(*reach).push(Arc::clone(bell));
         }
     }
 
-    pub(super) fn remove(&mut self, waker: &Arc<Waker>, reaches: &BTreeSet<Reach>) {
+    pub(super) fn remove(&mut self, bell: &Arc<Bell>, reaches: &BTreeSet<Reach>) {
         for reach in reaches {
-            let list = self.list(*reach);
-            list.retain(|other| !Arc::ptr_eq(other, waker));
-            if let (true, Reach::One(account)) = (list.is_empty(), reach) {
+            let bells = self.bells_of(*reach);
+            bells.retain(|other| !Arc::ptr_eq(other, bell));
+            if let (true, Reach::One(account)) = (bells.is_empty(), reach) {
                 self.by_account.remove(account);
             }
         }
     }
 
-    fn list(&mut self, reach: Reach) -> &mut Vec<Arc<Waker>> {
+    fn bells_of(&mut self, reach: Reach) -> &mut Vec<Arc<Bell>> {
         match reach {
             Reach::One(account) => self.by_account.entry(account).or_default(),
             Reach::All => &mut self.all,
         }
     }
 
-    /// Wakes everybody that events of these accounts may be for.
-    pub(super) fn ring(&self, accounts: &BTreeSet<Option<AccountId>>, from: u64) {
+    /// Wakes all sessions that may want events of these accounts. `from` is the first offset of the batch.
+    pub(super) fn ring_bells(&self, accounts: &BTreeSet<Option<AccountId>>, from: u64) {
         if accounts.is_empty() {
             return;
         }
         let of_accounts = accounts.iter().flatten().filter_map(|account| self.by_account.get(account));
-        for waker in of_accounts.flatten().chain(&self.all) {
-            waker.ring(from);
+        for bell in of_accounts.flatten().chain(&self.all) {
+            bell.ring(from);
         }
     }
 }

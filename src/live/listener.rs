@@ -1,4 +1,4 @@
-//! KAZOO's websocket port: every path is a websocket, everything else is answered 426.
+//! KAZOO's websocket port: every path accepts websockets; any other request is answered with 426.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::upgrade::{Asked, Refused};
 use crate::listen::{self, Peer};
 use crate::tasks::Stop;
 
-/// The port, bound and not yet answering.
+/// A bound port that does not answer yet.
 #[derive(Debug)]
 pub struct Listener {
     live: Live,
@@ -22,13 +22,13 @@ pub struct Listener {
     address: SocketAddr,
 }
 
-/// The port cannot be listened on.
+/// The port could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("websocket.listen = \"{address}\" cannot be bound: {error}")]
 pub struct BindError {
-    /// Where it was to listen.
+    /// The configured address.
     pub address: SocketAddr,
-    /// Why it cannot.
+    /// The reason.
     pub error: io::Error,
 }
 
@@ -41,17 +41,18 @@ impl Listener {
         Ok(Self { live, socket, address })
     }
 
-    /// The address that was really bound.
+    /// The bound address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets clients in until `stop`. Their sessions go on.
+    /// Admits clients until `stop`. Their sessions continue afterwards.
     pub async fn run(self, stop: Stop) {
         let limits = self.live.options().connections;
         let serving = listen::serve(self.socket, limits, every_path(self.live), stop.clone());
-        // Its connections are websockets, or requests that are answered at once: nothing to wait for.
+        // Connections are websockets, which end elsewhere, or requests that are answered at once. Nothing to wait
+        // for.
         stop.run_until_cancelled(serving).await;
     }
 }
@@ -68,7 +69,7 @@ fn every_path(live: Live) -> BoxedFilter<(warp::reply::Response,)> {
         .boxed()
 }
 
-/// The answer to a request that asked for a websocket: it has no body.
+/// The response to an upgrade request; it has no body.
 #[must_use]
 pub fn answer(entered: Result<HeaderMap, Refused>) -> Response<String> {
     let (status, headers) = match entered {

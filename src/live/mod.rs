@@ -1,9 +1,9 @@
-//! Websocket sessions over the same log, in the protocol of KAZOO's blackhole (`docs/kazoo/websockets.md`).
+//! Websocket sessions over the events log, in the protocol of KAZOO's blackhole (`docs/kazoo/websockets.md`).
 //!
-//! A session is a position in the log, not a buffer: what a client has not read yet waits on disk, so that a
-//! slow client costs a bounded window of memory and delays nobody, and one that comes back with the id of the
-//! last event it saw misses nothing. `feed` reads new events once for all sessions; a session that has fallen
-//! behind reads the log by itself. The rules are in `protocol`, pure; `session` is the loop around them.
+//! A session is a position in the log, not a buffer: events that a client has not read yet stay on disk. A slow
+//! client therefore costs a bounded window of memory and delays nobody, and a client that reconnects with the id of
+//! the last event it saw misses nothing. `feed` reads new events once for all sessions; a session that has fallen
+//! behind reads the log itself. The rules are in `protocol`, which is pure; `session` is the loop around it.
 
 mod bucket;
 mod command;

@@ -1,63 +1,63 @@
-//! The limits of websocket sessions, each with a name.
+//! The options of websocket sessions.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::listen::{Limits, Proxies};
 
-/// What becomes of a session whose token's time is over.
+/// What happens to a session when its token expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenExpiry {
-    /// Nothing, as in KAZOO: a token is looked at once.
+    /// Nothing, as in KAZOO: a token is checked once.
     Ignore,
-    /// It goes on, and subscribes no more until a frame brings a good token of the same account.
+    /// The session continues, but cannot subscribe until a frame brings a valid token of the same account.
     Refuse,
-    /// It is closed with 1008, unless a frame brought a good token of the same account before.
+    /// The session is closed with 1008, unless a frame has brought a newer valid token of the same account.
     Close,
 }
 
-/// How sessions are served.
+/// Limits and times of sessions.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 means any free port.
     pub listen: SocketAddr,
-    /// The proxies that tell whom they speak for.
+    /// Proxies that are trusted to name their client's address.
     pub proxies: Proxies,
-    /// What clients may take of the listener before they have a session.
+    /// Limits of connections before they become sessions.
     pub connections: Limits,
-    /// Sessions at once: in all, for one account, from one address. 0: any number.
+    /// Most sessions. 0: any number.
     pub max_sessions: usize,
-    /// Likewise for one account.
+    /// Most sessions of one account. 0: any number.
     pub max_per_account: usize,
-    /// Likewise from one address.
+    /// Most sessions from one address. 0: any number.
     pub max_per_ip: usize,
-    /// Sessions at once that have not shown a token. The oldest of them makes room for one more.
+    /// Most sessions without a valid token. When one more connects, the oldest of them is closed.
     pub max_without_token: usize,
-    /// A session that has not shown a good token within this time is closed with 1008.
+    /// A session without a valid token is closed with 1008 after this time.
     pub token_timeout: Duration,
-    /// Bindings of one session.
+    /// Most bindings of one session.
     pub max_bindings: usize,
-    /// Commands of one session whose outcome is not known yet.
+    /// Most commands of one session under way.
     pub max_commands: usize,
-    /// Largest frame of a client.
+    /// Largest frame from a client, in bytes.
     pub max_frame_bytes: usize,
-    /// Frames that a client may send at once …
+    /// Size of the bucket of a client's frames.
     pub frame_burst: u32,
-    /// … and for each second after.
+    /// Frames added to the bucket each second.
     pub frames_per_second: u32,
-    /// Bytes of event frames that wait for one client; the next are read when these are written.
+    /// Bytes of event frames taken for one client at a time; the next are taken once these are written.
     pub window_bytes: usize,
-    /// Bytes of recent events that all sessions share.
+    /// Bytes of recent events kept in memory for all sessions.
     pub shared_bytes: usize,
     /// Time between two pings.
     pub ping_interval: Duration,
-    /// A client that sends nothing but answers to pings for so long is closed with 1000.
+    /// A client that sends only pongs for this time is closed with 1000.
     pub idle_timeout: Duration,
-    /// What becomes of a session whose token's time is over.
+    /// What happens to a session when its token expires.
     pub token_expiry: TokenExpiry,
-    /// Time that a closing session gets to say so.
+    /// Time limit for the closing handshake.
     pub close_timeout: Duration,
-    /// As listings name this host.
+    /// Name of this host in listings.
     pub host: String,
 }
 

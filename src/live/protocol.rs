@@ -1,6 +1,7 @@
-//! What a client's frame does, as a pure state machine: text in, one effect out. Time, tokens and places in the
-//! log come from outside; the steps and their order are KAZOO's (`docs/kazoo/websockets.md#steps-of-a-frame`): rate,
-//! token, form, account, deed. A frame that is refused changes nothing but who the client is.
+//! The protocol of a session as a pure state machine: a text frame goes in, one effect comes out. Time, tokens and
+//! positions in the log come from outside. The checks have KAZOO's order
+//! (`docs/kazoo/websockets.md#steps-of-a-frame`): rate, token, form, account, action. A refused frame changes
+//! nothing, except that its token may identify the client.
 
 use std::sync::Arc;
 
@@ -11,16 +12,16 @@ use super::command::Wanted;
 use super::options::{Options, TokenExpiry};
 use super::request::{Action, Request, Target};
 use super::start::{Start, StartError};
-use super::subscriptions::{Place, Reach, Subscriptions};
+use super::subscriptions::{Reach, StartPosition, Subscriptions};
 use crate::auth::Role;
 use crate::kazoo::{Pattern, PatternError};
 use crate::model::{AccountId, LogIds};
 
-/// What a client may leave with its session, for listings.
-const KEPT: [&str; 2] = ["name", "metadata"];
-const MOST_KEPT_BYTES: usize = 4096;
+/// Members of a frame that a client may set for listings of its session.
+const CLIENT_FIELDS: [&str; 2] = ["name", "metadata"];
+const MAX_FIELD_BYTES: usize = 4096;
 
-/// Who a client is, by its token.
+/// The client's identity, from its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) account: AccountId,
@@ -30,29 +31,29 @@ pub(super) struct Caller {
     pub(super) expires_s: u64,
 }
 
-/// What the accounts say.
+/// Questions about accounts and rights.
 pub(super) trait Accounts {
     /// Whether a caller may see an account's events and reach its channels.
     fn covers(&self, caller: &Caller, account: AccountId) -> bool;
-    /// Whether a caller may see everybody's events.
+    /// Whether a caller may see the events of all accounts.
     fn is_master(&self, caller: &Caller) -> bool;
 }
 
-/// What has to happen next. What has an outcome comes back to the protocol with it; nothing else of the client is
-/// read before, but for a command, which takes its time.
+/// What the session must do next. The outcome of `Verify` and `Locate` goes back to the protocol before the next
+/// frame is read; the outcome of `Command` may come later.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// The frame is answered with this one.
+    /// Send this frame as the reply.
     Reply(String),
-    /// A token is to be looked at: [`Protocol::verified`].
+    /// Check a token, then call [`Protocol::verified`].
     Verify(Unverified),
-    /// A place in the log is to be found: [`Protocol::located`].
+    /// Find a position in the log, then call [`Protocol::located`].
     Locate(Unlocated),
-    /// A channel is to be commanded, beside all else: [`Protocol::commanded`].
+    /// Execute a command in the background, then call [`Protocol::commanded`].
     Command(Wanted, Uncommanded),
 }
 
-/// A frame whose token is not known to be good.
+/// A frame whose token has not been checked yet.
 #[derive(Debug)]
 pub(super) struct Unverified {
     request: Request,
@@ -60,24 +61,24 @@ pub(super) struct Unverified {
 }
 
 impl Unverified {
-    /// Whether the frame is a command, which costs what a request to the API costs.
+    /// Whether the frame is a command, which is charged like an API request.
     pub(super) fn is_command(&self) -> bool {
         self.request.action == Action::Command
     }
 }
 
-/// Why a client is not let in.
+/// Why a client's token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// The token is not good.
+    /// The token is invalid.
     Token,
-    /// The account has this many sessions, the most allowed.
+    /// The account has the largest number of sessions allowed, which is this.
     TooMany(usize),
-    /// The account asks too often from this address.
+    /// The account sends too many requests from this address.
     TooOften,
 }
 
-/// A subscription whose place in the log is not known yet.
+/// A subscription whose position in the log is not known yet.
 #[derive(Debug)]
 pub(super) struct Unlocated {
     request: Request,
@@ -93,7 +94,7 @@ pub(super) struct Uncommanded {
     said: String,
 }
 
-/// One session's side of the conversation.
+/// The state of one session's protocol.
 #[derive(Debug)]
 pub(super) struct Protocol {
     /// `IP:PORT` of the client.
@@ -113,7 +114,7 @@ pub(super) struct Protocol {
 }
 
 impl Protocol {
-    /// The state of a session that has just begun. `new_id` makes ids for requests that have none.
+    /// The state of a new session. `new_id` makes ids for requests without one.
     pub(super) fn new(
         session: String,
         log_ids: Arc<LogIds>,
@@ -136,17 +137,17 @@ impl Protocol {
         }
     }
 
-    /// Who the client is, once it is known.
+    /// The client's identity, once a token was accepted.
     pub(super) fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
     }
 
-    /// Whether the session is to end because its token's time is over.
+    /// Whether the session must end because its token has expired.
     pub(super) fn is_over(&self, now_s: u64) -> bool {
         self.expiry == TokenExpiry::Close && self.caller.as_ref().is_some_and(|c| c.expires_s <= now_s)
     }
 
-    /// Takes a text frame. `now_us` counts from the session's beginning, `now_s` since 1970.
+    /// Processes a text frame. `now_us` counts from the session's beginning, `now_s` from 1970.
     pub(super) fn receive(
         &mut self,
         text: &str,
@@ -171,8 +172,8 @@ impl Protocol {
         }
     }
 
-    /// KAZOO looks at one token; a policy for expiry lets a client bring a newer one. A command is looked at as a
-    /// request to the API is: each time.
+    /// KAZOO checks only the first token. With a policy for expiry, a client may bring a newer one. The token of a
+    /// command is checked every time, as for an API request.
     fn needs_token(&self, request: &Request, now_s: u64) -> bool {
         let Some(caller) = self.caller.as_ref().filter(|_| request.action != Action::Command) else {
             return true;
@@ -182,7 +183,7 @@ impl Protocol {
         self.expiry != TokenExpiry::Ignore && (brings_another || has_expired)
     }
 
-    /// Goes on with a frame whose token has been looked at.
+    /// Continues with a frame whose token has been checked.
     pub(super) fn verified(
         &mut self,
         frame: Unverified,
@@ -191,13 +192,14 @@ impl Protocol {
     ) -> Effect {
         let Unverified { request, token } = frame;
         match outcome {
-            // A session never changes its account.
+            // A session never changes its account: its bindings were granted to that account.
             Ok(caller) if self.caller.as_ref().is_none_or(|known| known.account == caller.account) => {
                 self.caller = Some(caller);
                 self.proceed(request, accounts)
             }
             Ok(_) | Err(Denied::Token) => {
-                // KAZOO shows the whole token; clients look at the words only.
+                // KAZOO repeats the whole token here. Clients match only the words, and a token must not end up in
+                // their logs.
                 let start: String = token.chars().take(8).collect();
                 refuse(&request.id, &format!("failed to authenticate token {start}…"))
             }
@@ -208,7 +210,7 @@ impl Protocol {
         }
     }
 
-    /// The client may do less or more than before: bindings beyond its reach end. Whether there were any.
+    /// Applies a changed role: removes bindings that the client may no longer have. Returns whether there were any.
     pub(super) fn narrow(&mut self, role: Role, accounts: &dyn Accounts) -> bool {
         let Some(caller) = &mut self.caller else { return false };
         caller.role = role;
@@ -224,11 +226,11 @@ impl Protocol {
         let Some(caller) = &self.caller else {
             return refuse(&request.id, "authentication token required");
         };
-        for name in KEPT {
-            if request.member(name).is_some_and(|given| given.to_string().len() > MOST_KEPT_BYTES) {
+        for name in CLIENT_FIELDS {
+            if request.member(name).is_some_and(|given| given.to_string().len() > MAX_FIELD_BYTES) {
                 return refuse(
                     &request.id,
-                    &format!("{name} is too large : at most {MOST_KEPT_BYTES} bytes"),
+                    &format!("{name} is too large : at most {MAX_FIELD_BYTES} bytes"),
                 );
             }
         }
@@ -252,7 +254,7 @@ impl Protocol {
         }
     }
 
-    /// Tells what became of a command.
+    /// Answers a command with its outcome.
     pub(super) fn commanded(&mut self, asked: &Uncommanded, outcome: Result<(), String>) -> Effect {
         self.commands = self.commands.saturating_sub(1);
         match outcome {
@@ -288,20 +290,24 @@ impl Protocol {
         Effect::Locate(Unlocated { request, reach, bindings, start: target.start })
     }
 
-    /// Subscribes from the place that was found.
-    pub(super) fn located(&mut self, wanted: Unlocated, place: Result<Place, StartError>) -> Effect {
+    /// Subscribes from the position that was found.
+    pub(super) fn located(
+        &mut self,
+        wanted: Unlocated,
+        position: Result<StartPosition, StartError>,
+    ) -> Effect {
         let Unlocated { request, reach, bindings, start } = wanted;
-        let place = match place {
-            Ok(place) => place,
+        let position = match position {
+            Ok(position) => position,
             Err(error) => return refuse(&request.id, &error.to_string()),
         };
         for binding in bindings {
-            self.subscriptions.add(reach, binding, place, start != Start::Now);
+            self.subscriptions.add(reach, binding, position, start != Start::Now);
         }
         let mut data = Map::new();
-        data.insert("subscribed".into(), self.subscriptions.list().into());
-        // What to resume after when the connection is lost before an event came.
-        if let Some(offset) = place.from.checked_sub(1) {
+        data.insert("subscribed".into(), self.subscriptions.bindings().into());
+        // The client can resume after this event when the connection is lost before the first event arrives.
+        if let Some(offset) = position.from.checked_sub(1) {
             data.insert("event_id".into(), self.log_ids.event_id(offset).to_string().into());
         }
         self.succeed(&request, &Value::Object(data))
@@ -317,21 +323,21 @@ impl Protocol {
             return refuse(&request.id, &error.to_string());
         }
         let named: Vec<String> = bindings.into_iter().map(|(binding, _)| binding).collect();
-        // An account that is none has no bindings here.
+        // A malformed account id has no bindings, so unsubscribing from it succeeds without effect.
         let reach = account.as_ref().map(reach_of);
         let gone = self.subscriptions.remove(|of, binding| {
             let is_account = reach.is_none_or(|reach| reach == Some(of));
             is_account && (named.is_empty() || named.iter().any(|name| name == binding))
         });
         let unsubscribed = if named.is_empty() { gone } else { named };
-        let data = json!({"unsubscribed": unsubscribed, "subscribed": self.subscriptions.list()});
+        let data = json!({"unsubscribed": unsubscribed, "subscribed": self.subscriptions.bindings()});
         self.succeed(request, &data)
     }
 
     fn succeed(&mut self, request: &Request, data: &Value) -> Effect {
-        for (kept, name) in [&mut self.name, &mut self.metadata].into_iter().zip(KEPT) {
+        for (field, name) in [&mut self.name, &mut self.metadata].into_iter().zip(CLIENT_FIELDS) {
             if let Some(given) = request.member(name) {
-                *kept = Some(given.clone());
+                *field = Some(given.clone());
             }
         }
         reply(&request.id, "success", data)

@@ -1,42 +1,42 @@
-//! A client's frame, read: what it asks for, in today's form (`data` holds the target) or in the form of 2016
-//! (everything at the top level), as `docs/kazoo/classic.md#what-switchhook-decides` decides.
+//! Reads a client's frame, in today's form (the target is in `data`) or in the form of 2016 (everything at the top
+//! level). `docs/kazoo/classic.md#what-switchhook-decides` says which form applies.
 
 use serde_json::{Map, Value};
 
 use super::start::{Start, StartError};
 use crate::kazoo::{Pattern, PatternError};
 
-/// What a frame wants done.
+/// The action of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Subscribe,
     Unsubscribe,
     Ping,
     Command,
-    /// None, or one that nobody knows: KAZOO answers success.
+    /// No action, or an unknown one: KAZOO answers with success.
     Noop,
 }
 
-/// One frame.
+/// A client's frame.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) action: Action,
-    /// Echoed; made when the client has none.
+    /// The client's request id, or a new one; the reply repeats it.
     pub(super) id: Value,
     members: Map<String, Value>,
 }
 
-/// The target of a subscription, as it was named.
+/// The target of a subscription, as the client gave it.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// None: unsubscribing from all accounts.
+    /// `None`: unsubscribe from all accounts.
     pub(super) account: Option<Value>,
-    /// The client's spelling with its meaning; empty: unsubscribing from all bindings.
+    /// The client's spelling and the parsed pattern. Empty: unsubscribe from all bindings.
     pub(super) bindings: Vec<(String, Result<Pattern, PatternError>)>,
     pub(super) start: Start,
 }
 
-/// A target that is not well formed.
+/// A malformed target.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TargetError {
     #[error("missing required keys in data object")]
@@ -50,7 +50,7 @@ pub(super) enum TargetError {
 }
 
 impl Request {
-    /// Reads a frame; none when it is no JSON object.
+    /// Reads a frame; `None` when it is not a JSON object.
     pub(super) fn read(text: &str, new_id: impl FnOnce() -> String) -> Option<Self> {
         let Ok(Value::Object(members)) = serde_json::from_str(text) else { return None };
         let action = match members.get("action").and_then(Value::as_str) {
@@ -64,17 +64,17 @@ impl Request {
         Some(Self { action, id: id.unwrap_or_else(|| new_id().into()), members })
     }
 
-    /// The token that it brings.
+    /// The token in the frame.
     pub(super) fn token(&self) -> Option<&str> {
         self.members.get("auth_token")?.as_str().filter(|token| !token.is_empty())
     }
 
-    /// A top-level member that is there.
+    /// A top-level member that is not null.
     pub(super) fn member(&self, name: &str) -> Option<&Value> {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    /// What is to be subscribed or unsubscribed.
+    /// The target to subscribe to or unsubscribe from.
     pub(super) fn target(&self) -> Result<Target, TargetError> {
         let (members, is_classic) = match self.members.get("data") {
             Some(Value::Object(data)) if data.is_empty() => return Err(TargetError::NoData),
@@ -106,7 +106,7 @@ impl Request {
     }
 }
 
-/// `binding`, else every one of `bindings`; none when either is not what it should be.
+/// `binding`, or else all of `bindings`; `None` when they have the wrong type.
 fn named(members: &Map<String, Value>) -> Option<Vec<&str>> {
     let given = |name: &str| members.get(name).filter(|value| !value.is_null());
     match (given("binding"), given("bindings")) {

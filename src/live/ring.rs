@@ -1,24 +1,24 @@
-//! The events of the last moments, decoded once and shared by every session; bounded in bytes.
+//! A ring of recent events, decoded once and shared by all sessions; bounded in bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event::LiveEvent;
 
-/// Recent events that somebody asked for when they came, in order.
+/// Recent events that some session wanted when they came in, in order.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct EventRing {
     events: VecDeque<Arc<LiveEvent>>,
     bytes: usize,
     most_bytes: usize,
-    /// Every wanted event from here on is there.
+    /// The ring has every wanted event from this offset on.
     start: u64,
-    /// The first offset that has not been looked at.
+    /// The first offset that the feed has not read yet.
     end: u64,
 }
 
-impl Ring {
-    /// An empty ring that begins at an offset.
+impl EventRing {
+    /// An empty ring that starts at offset `at`.
     pub(super) fn new(most_bytes: usize, at: u64) -> Self {
         Self { events: VecDeque::new(), bytes: 0, most_bytes, start: at, end: at }
     }
@@ -31,7 +31,7 @@ impl Ring {
         self.end
     }
 
-    /// Takes in what was wanted up to `end`; the oldest events go when there is no room.
+    /// Adds the wanted events before `end`; drops the oldest events when the ring is full.
     pub(super) fn push(&mut self, events: Vec<Arc<LiveEvent>>, end: u64) {
         for event in events {
             self.bytes += event.size();
@@ -45,13 +45,13 @@ impl Ring {
         self.end = self.end.max(end);
     }
 
-    /// Forgets everything and goes on at an offset.
+    /// Drops everything and starts again at offset `at`.
     pub(super) fn restart(&mut self, at: u64) {
         self.events.clear();
         (self.bytes, self.start, self.end) = (0, at, at);
     }
 
-    /// Events from an offset on that are wanted, until `enough` says so; and where to go on.
+    /// The wanted events from an offset on, until `enough` returns true, and the offset at which to continue.
     pub(super) fn take(
         &self,
         from: u64,

@@ -1,6 +1,6 @@
-//! One session: the loop around the protocol. It reads the client's frames, answers each, and in between writes
-//! the events that the follower brings, a window at a time. While a client does not read, its position in the
-//! log stands still, and so does its memory.
+//! One session: the loop around the protocol. It reads and answers the client's frames, and in between writes the
+//! events from the follower, a window at a time. While a client does not read, its position in the log stays where it
+//! is and its memory does not grow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,59 +15,60 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::follower::{FollowError, Follower, Source};
 use super::handle::Live;
 use super::protocol::{Caller, Denied, Effect, Protocol, Uncommanded, Unverified};
-use super::sessions::{Place, session_id};
+use super::sessions::{Seat, session_id};
 use super::socket::{Socket, Step};
 use super::start::{Start, StartError};
-use super::subscriptions::Place as LogPlace;
+use super::subscriptions::StartPosition;
 use crate::auth::Standing;
 use crate::tasks::Stop;
 
-/// Answers that may wait for a client before its next frame is read.
+/// The client's next frame is read only while fewer replies than this wait to be written.
 const MOST_ANSWERS: usize = 64;
-/// A client that got no more than this since it was last heard must have seen a ping.
+/// A client that was sent no more bytes than this since it was last heard must have seen the ping.
 const SURELY_READ: usize = 4 << 10;
 
-/// From a change of documents to a look at the session's rights: many changes cost one look.
+/// Delay between a change of documents and the review of the session's rights, so that many changes cost one review.
 const REVIEW_AFTER: Duration = Duration::from_millis(300);
 
-/// Why a session ends, if anybody is to be told.
+/// Close code and reason of a session; `None` when the connection just ends.
 type End = Option<(CloseCode, &'static str)>;
 
-/// A command that is under way: its frame, and what became of it.
+/// A command under way; resolves to its frame and outcome.
 type UnderWay = BoxFuture<'static, (Uncommanded, Result<(), String>)>;
 
 /// One websocket session.
 #[derive(Debug)]
 pub(super) struct Session {
     live: Live,
-    place: Place,
+    seat: Seat,
     socket: Socket,
     protocol: Protocol,
     follower: Follower,
-    /// As many as the protocol allows. They end with the session, and what is published stays published.
+    /// Commands under way; the protocol bounds their number. They are dropped with the session, but a command that
+    /// was published stays published.
     commands: FuturesUnordered<UnderWay>,
-    /// What the client's rights rest on, once it has shown a token.
+    /// What the client's rights depend on, once a token was accepted.
     standing: Option<Standing>,
-    /// Documents have changed, on which rights may depend.
+    /// Changes of documents, on which rights may depend.
     changes: watch::Receiver<u64>,
-    /// When the rights are looked at again because of that.
+    /// The time of the next review of the rights, after a change.
     review_at: Option<Instant>,
     began: Instant,
-    /// When the client was last heard, and when it last said something by itself.
+    /// `heard`: the last frame of any kind. `spoke`: the last frame other than a pong.
     heard: Instant,
     spoke: Instant,
 }
 
 impl Session {
-    pub(super) fn new(live: Live, place: Place, socket: Socket, new_id: fn() -> String) -> Self {
-        let id = session_id(place.address());
+    pub(super) fn new(live: Live, seat: Seat, socket: Socket, new_id: fn() -> String) -> Self {
+        let id = session_id(seat.address());
         let protocol = Protocol::new(id, Arc::clone(&live.source().log_ids), live.options(), new_id);
         let follower = Follower::new(live.source().clone());
         let now = Instant::now();
         Self {
             changes: live.changes(),
             live,
-            place,
+            seat,
             socket,
             protocol,
             follower,
@@ -80,20 +81,20 @@ impl Session {
         }
     }
 
-    /// Serves the client until one of both ends it.
+    /// Serves the client until one of the two sides ends the session.
     pub(super) async fn run(mut self, stop: Stop) {
         let end = self.serve(&stop).await;
         let within = self.live.options().close_timeout;
-        let Self { place, socket, follower, .. } = self;
+        let Self { seat, socket, follower, .. } = self;
         drop(follower);
         if let Some((code, reason)) = end {
-            tracing::debug!(session = %session_id(place.address()), code = u16::from(code), reason, "session closed");
+            tracing::debug!(session = %session_id(seat.address()), code = u16::from(code), reason, "session closed");
             socket.close(code, reason, within).await;
         }
     }
 
     async fn serve(&mut self, stop: &Stop) -> End {
-        let (closed, gives_way) = (self.place.closed.clone(), self.place.gives_way.clone());
+        let (closed, gives_way) = (self.seat.closed.clone(), self.seat.gives_way.clone());
         let token_until = self.began + self.live.options().token_timeout;
         let period = self.live.options().ping_interval;
         let mut ticks = interval_at(Instant::now() + period, period);
@@ -105,7 +106,8 @@ impl Session {
                 biased;
                 () = stop.cancelled() => return Some((CloseCode::Away, "shutting down")),
                 () = closed.cancelled() => return Some((CloseCode::Normal, "closed by an operator")),
-                // One that was told to give way loses its seat although it may show a token at this moment.
+                // The seat has already been given to another client, so this session ends even if a token arrives
+                // now.
                 () = gives_way.cancelled() => return None,
                 () = sleep_until(token_until), if self.protocol.caller().is_none() => {
                     return Some((CloseCode::Policy, "no token was shown in time"));
@@ -123,7 +125,7 @@ impl Session {
                 }
                 step = self.socket.step(reads) => match step {
                     Step::Text(text) => {
-                        // Nothing is granted by a right that is gone, not even for the time until the next review.
+                        // A right that has ended must not grant anything, not even until the next review.
                         if let Some(end) = self.review_if_changed() { return end }
                         self.hear(&text).await;
                     }
@@ -148,16 +150,16 @@ impl Session {
         }
     }
 
-    /// Hears one frame.
+    /// Processes a text frame.
     async fn hear(&mut self, text: &str) {
         self.heard(true);
         let now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.follower.settle(&mut self.protocol.subscriptions);
+        self.follower.note_position(&mut self.protocol.subscriptions);
         let effect = self.protocol.receive(text, (now_us, self.live.now_s()), &self.live);
         self.go_on(effect).await;
     }
 
-    /// Does all that has to happen for a frame, until it is answered or takes its time.
+    /// Carries out the effects of a frame until it is answered or its command is under way.
     async fn go_on(&mut self, mut effect: Effect) {
         let reply = loop {
             effect = match effect {
@@ -166,7 +168,7 @@ impl Session {
                     let (outcome, standing) = self.verify(&unverified).await;
                     let token = unverified.token.clone();
                     let effect = self.protocol.verified(unverified, outcome, &self.live);
-                    // The protocol may have refused it as another account's.
+                    // Unless the protocol refused the token because it belongs to another account.
                     if self.protocol.caller().is_some_and(|caller| caller.token == token)
                         && standing.is_some()
                     {
@@ -175,8 +177,8 @@ impl Session {
                     effect
                 }
                 Effect::Locate(unlocated) => {
-                    let place = locate(self.live.source(), unlocated.start).await;
-                    self.protocol.located(unlocated, place)
+                    let position = locate(self.live.source(), unlocated.start).await;
+                    self.protocol.located(unlocated, position)
                 }
                 Effect::Command(wanted, asked) => {
                     let commanding = self.live.command(wanted);
@@ -186,7 +188,7 @@ impl Session {
             };
         };
         self.follower.follow(&self.protocol.subscriptions);
-        self.place.show(&self.protocol);
+        self.seat.show(&self.protocol);
         if let Some(reply) = reply {
             self.socket.send(reply);
         }
@@ -196,10 +198,10 @@ impl Session {
         let Some((caller, standing)) = self.live.verify(&frame.token).await else {
             return (Err(Denied::Token), None);
         };
-        if let Err(most) = self.place.claim(caller.account, self.live.tenant_of(caller.account)) {
+        if let Err(most) = self.seat.claim(caller.account, self.live.tenant_of(caller.account)) {
             return (Err(Denied::TooMany(most)), None);
         }
-        let is_free = !frame.is_command() || self.live.spend(self.place.client(), caller.account);
+        let is_free = !frame.is_command() || self.live.spend(self.seat.client(), caller.account);
         if is_free { (Ok(caller), Some(standing)) } else { (Err(Denied::TooOften), None) }
     }
 
@@ -208,7 +210,7 @@ impl Session {
         if has_changed { self.review() } else { None }
     }
 
-    /// Looks again at the rights of the client: without them the session ends, with fewer its bindings do.
+    /// Reviews the client's rights. Without any right the session ends; with fewer rights, some bindings end.
     fn review(&mut self) -> Option<End> {
         self.review_at = None;
         self.changes.mark_unchanged();
@@ -216,28 +218,28 @@ impl Session {
         match self.live.role_of(standing) {
             Ok(None) => return Some(Some((CloseCode::Policy, "the token's rights have ended"))),
             Ok(Some(role)) => {
-                self.follower.settle(&mut self.protocol.subscriptions);
+                self.follower.note_position(&mut self.protocol.subscriptions);
                 if self.protocol.narrow(role, &self.live) {
                     self.follower.follow(&self.protocol.subscriptions);
-                    self.place.show(&self.protocol);
+                    self.seat.show(&self.protocol);
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "a session's rights cannot be looked at, and are tried again: {error}");
+                tracing::warn!(%error, "cannot review a session's rights, will try again: {error}");
                 self.review_at = Some(Instant::now() + REVIEW_AFTER);
             }
         }
         None
     }
 
-    /// Looks after the connection once in a ping's time.
+    /// Checks the connection once per ping interval.
     fn tick(&mut self) -> Option<End> {
-        self.follower.settle(&mut self.protocol.subscriptions);
+        self.follower.note_position(&mut self.protocol.subscriptions);
         let options = self.live.options();
         if self.spoke.elapsed() >= options.idle_timeout {
             return Some(Some((CloseCode::Normal, "idle")));
         }
-        // Behind many bytes a ping may not have been seen yet; TCP itself finds out whether the peer lives.
+        // When many bytes are on the way, the client may not have reached the ping yet. TCP detects a dead peer.
         let must_have_seen = self.socket.unheard_bytes() <= SURELY_READ && self.socket.waiting() == 0;
         if must_have_seen && self.heard.elapsed() > options.ping_interval * 2 + Duration::from_secs(1) {
             return Some(None);
@@ -252,8 +254,8 @@ impl Session {
     }
 }
 
-/// Looking for a time may read from the disk, the rest is at hand.
-async fn locate(source: &Source, start: Start) -> Result<LogPlace, StartError> {
+/// Finds the start of a subscription. Only a search by time may read from the disk.
+async fn locate(source: &Source, start: Start) -> Result<StartPosition, StartError> {
     let (log, log_ids) = (source.log.clone(), Arc::clone(&source.log_ids));
     if !matches!(start, Start::Since(_)) {
         return start.locate(&log, &log_ids);

@@ -1,5 +1,5 @@
-//! Which sessions there are, for listings and limits. A session holds a seat from before its upgrade until its
-//! connection is gone.
+//! The registry of sessions, for listings and limits. A session holds a seat from before its upgrade until its
+//! connection has ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -12,31 +12,31 @@ use super::protocol::Protocol;
 use crate::model::{AccountId, gregorian_seconds};
 use crate::tasks::Stop;
 
-/// What a listing shows of a session.
+/// A session in a listing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
     /// `IP:PORT` of the client.
     pub id: String,
     /// The account of its token.
     pub account: AccountId,
-    /// The first 8 characters of its token; more of it is kept nowhere here.
+    /// The first 8 characters of its token; the registry does not keep the rest.
     pub token: String,
     /// The client's bindings, oldest first.
     pub bindings: Vec<String>,
-    /// When it connected, in microseconds since 1970.
+    /// Time of connection, in microseconds since 1970.
     pub since_us: u64,
     /// The client's address.
     pub source: IpAddr,
     /// This host.
     pub destination: String,
-    /// As the client named it.
+    /// Name given by the client.
     pub name: Option<Value>,
-    /// What the client left with it.
+    /// Metadata given by the client.
     pub metadata: Option<Value>,
 }
 
 impl SessionView {
-    /// As KAZOO 5 lists it (`docs/kazoo/websockets.md#listings-over-http`).
+    /// The session as KAZOO 5 lists it (`docs/kazoo/websockets.md#listings-over-http`).
     #[must_use]
     pub fn row(&self) -> Map<String, Value> {
         let mut out = Map::new();
@@ -70,12 +70,12 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Seats {
-    /// In the order of their beginnings.
-    taken: BTreeMap<u64, Seat>,
+    /// Sessions in the order of their connection.
+    taken: BTreeMap<u64, Occupant>,
     next: u64,
-    /// Those that have not shown a token, and what makes them give way.
+    /// Sessions without a valid token, with the token that ends each to make room.
     without_token: BTreeMap<u64, Stop>,
-    /// Seats whose sessions were told to give way and have not ended yet: not counted as taken.
+    /// Sessions that are ending to make room. They do not count towards the limit.
     leaving: BTreeSet<u64>,
     by_ip: HashMap<IpAddr, usize>,
     by_account: HashMap<AccountId, usize>,
@@ -83,36 +83,36 @@ struct Seats {
 }
 
 #[derive(Debug)]
-struct Seat {
+struct Occupant {
     client: IpAddr,
-    /// None before the client has shown a token.
+    /// `None` until the client has shown a valid token.
     view: Option<SessionView>,
     close: Stop,
 }
 
-/// A place for one session; given back when dropped.
+/// The seat of one session; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Seat {
     sessions: Sessions,
     number: u64,
     address: SocketAddr,
-    /// Whom the connection speaks for: the address itself, or a client of a trusted proxy.
+    /// The client's address: the connection's own, or the one that a trusted proxy names.
     client: IpAddr,
     since_us: u64,
     /// Cancelled when an operator closes the session.
     pub(super) closed: Stop,
-    /// Cancelled when a session without a token has to make room for another.
+    /// Cancelled when the session has no valid token and must make room for another.
     pub(super) gives_way: Stop,
     account: Option<AccountId>,
     tenant: Option<AccountId>,
 }
 
-/// Why there is no place for one more.
+/// Why no seat is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoPlace {
-    /// As many from this address as are allowed.
+pub(super) enum NoSeat {
+    /// The limit of sessions from this address is reached.
     Address,
-    /// As many in all.
+    /// The limit of all sessions is reached.
     Total,
 }
 
@@ -128,19 +128,19 @@ impl Sessions {
         }))
     }
 
-    /// How many there are, those without a token included.
+    /// The number of sessions, including those without a valid token.
     #[must_use]
     pub fn count(&self) -> usize {
         self.seats().taken.len()
     }
 
-    /// All sessions, oldest first. One that has not shown a token is not shown.
+    /// All sessions that have shown a valid token, oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<SessionView> {
         self.seats().taken.values().filter_map(|seat| seat.view.clone()).collect()
     }
 
-    /// Those of these accounts.
+    /// The sessions of these accounts.
     #[must_use]
     pub fn of(&self, accounts: &[AccountId]) -> Vec<SessionView> {
         let seats = self.seats();
@@ -154,7 +154,7 @@ impl Sessions {
         self.of(accounts).into_iter().find(|view| view.id == id)
     }
 
-    /// Has a session of these accounts closed; what it was.
+    /// Closes a session of these accounts and returns its last view.
     #[must_use]
     pub fn close(&self, accounts: &[AccountId], id: &str) -> Option<SessionView> {
         let seats = self.seats();
@@ -164,25 +164,25 @@ impl Sessions {
         seat.view.clone()
     }
 
-    /// A place for a client, unless its address or the process has as many as are allowed.
-    pub(super) fn enter(&self, address: SocketAddr, client: IpAddr, since_us: u64) -> Result<Place, NoPlace> {
+    /// Takes a seat for a client, unless the limit of its address or of all sessions is reached.
+    pub(super) fn enter(&self, address: SocketAddr, client: IpAddr, since_us: u64) -> Result<Seat, NoSeat> {
         let mut seats = self.seats();
         let from_there = seats.by_ip.get(&client).copied().unwrap_or(0);
         if is_full(self.0.most_per_ip, from_there) {
-            return Err(NoPlace::Address);
+            return Err(NoSeat::Address);
         }
         if is_full(self.0.most_without_token, seats.without_token.len()) {
             seats.make_room();
         }
         if is_full(self.0.most, seats.taken.len() - seats.leaving.len()) && !seats.make_room() {
-            return Err(NoPlace::Total);
+            return Err(NoSeat::Total);
         }
         let (number, closed, gives_way) = (seats.next, Stop::new(), Stop::new());
         seats.next += 1;
         seats.without_token.insert(number, gives_way.clone());
-        seats.taken.insert(number, Seat { client, view: None, close: closed.clone() });
+        seats.taken.insert(number, Occupant { client, view: None, close: closed.clone() });
         *seats.by_ip.entry(client).or_default() += 1;
-        Ok(Place {
+        Ok(Seat {
             sessions: self.clone(),
             number,
             address,
@@ -201,7 +201,7 @@ impl Sessions {
 }
 
 impl Seats {
-    /// A session that counted as one of these does so no more.
+    /// Subtracts a session from the counts of its account and tenant.
     fn leave(&mut self, account: Option<AccountId>, tenant: Option<AccountId>) {
         if let Some(account) = account {
             less(&mut self.by_account, &account);
@@ -211,7 +211,7 @@ impl Seats {
         }
     }
 
-    /// Has the oldest session without a token give way; false when there is none.
+    /// Ends the oldest session without a valid token; false when there is none.
     fn make_room(&mut self) -> bool {
         let Some((number, gives_way)) = self.without_token.pop_first() else { return false };
         gives_way.cancel();
@@ -219,7 +219,7 @@ impl Seats {
     }
 }
 
-/// How many of all sessions one tenant may have: three quarters, so that others get in. 0: any number.
+/// Most sessions of one tenant: three quarters of all, so that others can still connect. 0: any number.
 fn tenants_part(most: usize) -> usize {
     (most - most / 4).min(most)
 }
@@ -228,7 +228,7 @@ fn is_full(most: usize, there: usize) -> bool {
     most > 0 && there >= most
 }
 
-impl Place {
+impl Seat {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -237,8 +237,8 @@ impl Place {
         self.client
     }
 
-    /// Counts the session as one of an account's and of its tenant's, who has a part of all sessions; the most that are
-    /// allowed when there are as many. The operator's own account is no tenant.
+    /// Counts the session towards its account and tenant. When a limit is reached, the error is that limit. `tenant`
+    /// is `None` for the master account.
     pub(super) fn claim(&mut self, account: AccountId, tenant: Option<AccountId>) -> Result<(), usize> {
         if self.account == Some(account) {
             return Ok(());
@@ -265,14 +265,14 @@ impl Place {
         Ok(())
     }
 
-    /// Shows listings how the session is now.
+    /// Updates the session's view in listings.
     pub(super) fn show(&self, protocol: &Protocol) {
         let Some(caller) = protocol.caller() else { return };
         let view = SessionView {
             id: session_id(self.address),
             account: caller.account,
             token: caller.token.chars().take(8).collect(),
-            bindings: protocol.subscriptions.list(),
+            bindings: protocol.subscriptions.bindings(),
             since_us: self.since_us,
             source: self.client,
             destination: self.sessions.0.host.clone(),
@@ -285,7 +285,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = self.sessions.seats();
         let Some(seat) = seats.taken.remove(&self.number) else { return };
@@ -305,7 +305,7 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-/// A session's name: `IP:PORT`, IPv6 as eight groups without `::` (`docs/kazoo/websockets.md#session-ids`).
+/// A session's id: `IP:PORT`, with IPv6 as eight groups without `::` (`docs/kazoo/websockets.md#session-ids`).
 pub(super) fn session_id(address: SocketAddr) -> String {
     let port = address.port();
     match address.ip().to_canonical() {

@@ -1,4 +1,4 @@
-//! Places, limits, and what a session is called.
+//! Seats, limits and ids of sessions.
 
 use super::*;
 
@@ -15,16 +15,16 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn enter_from(sessions: &Sessions, address: SocketAddr) -> Result<Place, NoPlace> {
+fn enter_from(sessions: &Sessions, address: SocketAddr) -> Result<Seat, NoSeat> {
     sessions.enter(address, address.ip(), 0)
 }
 
 #[test]
-fn a_place_is_given_back_when_its_session_ends() {
+fn a_seat_is_free_again_when_its_session_ends() {
     let sessions = sessions(3, 2, 1);
     let first = enter_from(&sessions, address("192.0.2.1:1")).unwrap();
     let mut second = enter_from(&sessions, address("192.0.2.1:2")).unwrap();
-    assert_eq!(enter_from(&sessions, address("192.0.2.1:3")).unwrap_err(), NoPlace::Address);
+    assert_eq!(enter_from(&sessions, address("192.0.2.1:3")).unwrap_err(), NoSeat::Address);
     let mut third = enter_from(&sessions, address("192.0.2.2:1")).unwrap();
     let account = crate::model::Id(5);
     assert_eq!(
@@ -37,7 +37,7 @@ fn a_place_is_given_back_when_its_session_ends() {
 }
 
 #[test]
-fn a_session_is_called_by_its_clients_address() {
+fn a_sessions_id_is_its_clients_address() {
     for (given, id) in [
         ("203.0.113.25:51544", "203.0.113.25:51544"),
         ("[::ffff:203.0.113.25]:80", "203.0.113.25:80"),
@@ -48,7 +48,7 @@ fn a_session_is_called_by_its_clients_address() {
 }
 
 #[test]
-fn the_oldest_session_without_a_token_makes_room_and_one_with_a_token_does_not() {
+fn the_oldest_session_without_a_token_makes_room_but_never_one_with_a_token() {
     let limits = Options { max_sessions: 3, max_without_token: 2, ..Options::default() };
     let sessions = Sessions::new(&limits);
     let enter = |port: u16| enter_from(&sessions, SocketAddr::from(([192, 0, 2, 1], port)));
@@ -64,5 +64,5 @@ fn the_oldest_session_without_a_token_makes_room_and_one_with_a_token_does_not()
     fourth.claim(crate::model::Id(5), None).unwrap();
     let mut fifth = enter(6).unwrap();
     fifth.claim(crate::model::Id(5), None).unwrap();
-    assert_eq!(enter(7).unwrap_err(), NoPlace::Total, "all have shown a token");
+    assert_eq!(enter(7).unwrap_err(), NoSeat::Total, "all have shown a token");
 }

@@ -1,5 +1,5 @@
-//! A websocket as the session's loop sees it: one step at a time, reading and writing side by side, so that a
-//! client that does not read can still be heard.
+//! A websocket for the session's loop: reads and writes in single steps side by side, so that frames of a client that
+//! does not read are still received.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,36 +16,36 @@ use warp::hyper::upgrade::Upgraded;
 
 use crate::listen::{self, Stream};
 
-/// Memory of one connection's reading side.
+/// Size of a connection's read buffer.
 const READ_BYTES: usize = 4 << 10;
-/// Bytes that are gathered before the operating system is asked to send them.
+/// Bytes collected before they are passed to the operating system.
 const WRITE_BYTES: usize = 8 << 10;
 
-/// One websocket with what waits to be written.
+/// A websocket with its outgoing frames.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: WebSocketStream<Stream>,
     outbox: VecDeque<Message>,
     is_flushed: bool,
-    /// Bytes handed over since the client was last heard.
+    /// Bytes written since the client was last heard.
     unheard_bytes: usize,
 }
 
-/// What a step brought.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A text frame.
     Text(String),
-    /// Another frame; whether it is more than the answer to a ping.
+    /// Another frame; `is_own` is false for a pong, which is only an answer to our ping.
     Other { is_own: bool },
-    /// Something was written.
+    /// A write made progress.
     Written,
-    /// The connection is over, or must be closed with this code.
+    /// The connection has ended (`None`) or must be closed with this code.
     Over(Option<CloseCode>),
 }
 
 impl Socket {
-    /// None when the connection is not one of our listeners'.
+    /// `None` when the connection did not come from one of our listeners.
     pub(super) async fn new(upgraded: Upgraded, max_frame_bytes: usize) -> Option<Self> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
@@ -58,28 +58,28 @@ impl Socket {
         Some(Self { stream, outbox: VecDeque::new(), is_flushed: true, unheard_bytes: 0 })
     }
 
-    /// Puts a text at the end of what is to be written.
+    /// Queues a text frame.
     pub(super) fn send(&mut self, text: impl Into<Utf8Bytes>) {
         self.outbox.push_back(Message::Text(text.into()));
     }
 
-    /// Likewise a ping.
+    /// Queues a ping.
     pub(super) fn ping(&mut self) {
         self.outbox.push_back(Message::Ping(bytes::Bytes::new()));
     }
 
-    /// How many frames wait to be written.
+    /// Number of queued frames.
     pub(super) fn waiting(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Bytes handed over since the client was last heard, as far as they may still lie somewhere on the way.
+    /// Bytes written since the client was last heard; the client may not have read them yet.
     pub(super) fn unheard_bytes(&self) -> usize {
         self.unheard_bytes
     }
 
-    /// Writes what waits and reads what has come, whatever is possible first. Nothing is lost when this is
-    /// dropped before it resolves.
+    /// Reads (if `reads`) or writes, whichever is possible first. Dropping the future before it resolves loses
+    /// nothing.
     pub(super) async fn step(&mut self, reads: bool) -> Step {
         poll_fn(|cx| {
             if reads && let Poll::Ready(step) = self.poll_read(cx) {
@@ -96,7 +96,7 @@ impl Socket {
         Poll::Ready(match read {
             Some(Ok(Message::Text(text))) => Step::Text(text.as_str().to_owned()),
             Some(Ok(Message::Pong(_))) => Step::Other { is_own: false },
-            // The library answers pings and closing by itself.
+            // The library queues the answer to a ping or close itself; it has to be flushed.
             Some(Ok(Message::Ping(_) | Message::Binary(_) | Message::Frame(_) | Message::Close(_))) => {
                 self.is_flushed = false;
                 Step::Other { is_own: true }
@@ -126,7 +126,7 @@ impl Socket {
             (written, self.is_flushed) = (true, false);
         }
         if written {
-            // There may be more to write, which is better sent together.
+            // Return before flushing: the session may add more frames, which are then sent together.
             return Poll::Ready(Step::Written);
         }
         match self.stream.poll_flush_unpin(cx) {
@@ -139,7 +139,7 @@ impl Socket {
         }
     }
 
-    /// Says goodbye with a code, within a time, and waits as long for the client's.
+    /// Sends a close frame and waits for the client's, both within the given time.
     pub(super) async fn close(mut self, code: CloseCode, reason: &'static str, within: Duration) {
         let goodbye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         let closing = async {
@@ -147,12 +147,12 @@ impl Socket {
                 while let Some(Ok(_)) = self.stream.next().await {}
             }
         };
-        // A client that does not take it sees the connection end.
+        // When the time is up, the connection simply ends.
         drop(tokio::time::timeout(within, closing).await);
     }
 }
 
-/// The code that tells a client what was wrong with its frame; none when there is nobody to tell.
+/// The close code for a faulty frame; `None` when the connection is already lost.
 fn code_of(error: &Error) -> Option<CloseCode> {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseCode::Size),

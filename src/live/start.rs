@@ -1,23 +1,23 @@
-//! Where a subscription begins: now, behind an event that the client has seen, or at a time.
+//! The start of a subscription: now, after an event that the client has seen, or at a time.
 
 use serde_json::{Map, Value};
 
-use super::subscriptions::Place;
+use super::subscriptions::StartPosition;
 use crate::log::{ReadError, Reader};
 use crate::model::{EventId, GREGORIAN_OFFSET_S, LogIds};
 
-/// The beginning that a client asks for.
+/// The start that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// With the next event.
+    /// At the next event.
     Now,
-    /// Behind this event.
+    /// After this event.
     After(EventId),
-    /// With the first event of this time or later, in microseconds since 1970.
+    /// At the first event of this time or later, in microseconds since 1970.
     Since(u64),
 }
 
-/// A beginning that cannot be had; the text is the client's answer.
+/// Why a subscription cannot start there; the text goes to the client.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     #[error("invalid event id : {0}")]
@@ -35,22 +35,22 @@ pub(super) enum StartError {
 }
 
 impl Start {
-    /// `after` (an event's id) or `since` (Gregorian seconds); the former wins.
+    /// Reads `after` (an event's id) or `since` (Gregorian seconds); `after` takes precedence.
     pub(super) fn of(members: &Map<String, Value>) -> Result<Self, StartError> {
         let given = |name: &str| members.get(name).filter(|value| !value.is_null());
         if let Some(after) = given("after") {
             let id = after.as_str().and_then(|text| text.parse().ok());
-            return id.map(Self::After).ok_or_else(|| StartError::NoEventId(shown(after)));
+            return id.map(Self::After).ok_or_else(|| StartError::NoEventId(excerpt(after)));
         }
         let Some(since) = given("since") else { return Ok(Self::Now) };
         let seconds = since.as_u64().or_else(|| since.as_str()?.parse().ok());
         let unix = seconds.and_then(|seconds| seconds.checked_sub(GREGORIAN_OFFSET_S));
         let unix_us = unix.and_then(|seconds| seconds.checked_mul(1_000_000));
-        unix_us.map(Self::Since).ok_or_else(|| StartError::NoTime(shown(since)))
+        unix_us.map(Self::Since).ok_or_else(|| StartError::NoTime(excerpt(since)))
     }
 
-    /// Its place in the log as it is now. Blocks on the disk for a time only.
-    pub(super) fn locate(self, log: &Reader, log_ids: &LogIds) -> Result<Place, StartError> {
+    /// Finds the position in the log. Only `Since` reads from the disk.
+    pub(super) fn locate(self, log: &Reader, log_ids: &LogIds) -> Result<StartPosition, StartError> {
         let live_from = log.end();
         let from = match self {
             Self::Now => live_from,
@@ -62,10 +62,10 @@ impl Start {
             Self::After(id) => id.offset + 1,
         };
         let since_us = if let Self::Since(time_us) = self { time_us } else { 0 };
-        Ok(Place { from, live_from, since_us })
+        Ok(StartPosition { from, live_from, since_us })
     }
 }
 
-fn shown(value: &Value) -> String {
+fn excerpt(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned).chars().take(64).collect()
 }

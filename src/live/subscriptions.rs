@@ -1,23 +1,23 @@
-//! The bindings of one session, each with its own place in the log: the first offset that it has not looked at.
+//! The bindings of one session, each with its own position in the log: the first offset it has not seen.
 //!
-//! The session reads on from the lowest of these places. Bindings that are further skip what they have seen,
-//! so that each gets its events in the log's order, without gap or repeat, whenever it was added and from
-//! wherever it resumes.
+//! The session reads from the lowest of these positions. A binding that is further ahead skips events it has seen. So
+//! each binding gets its events in the log's order, without gap or repeat, whenever it was added and wherever it
+//! started.
 
 use std::collections::BTreeSet;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::event::{Asked, LiveEvent};
+use super::event::{LiveEvent, Subscriber};
 use crate::kazoo::Pattern;
 use crate::model::{AccountId, LogIds};
 
-/// Whose events a binding is for.
+/// The accounts whose events a binding covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
-    /// One account's.
+    /// One account.
     One(AccountId),
-    /// Everybody's, also what belongs to nobody.
+    /// All accounts, and events without an account.
     All,
 }
 
@@ -34,14 +34,15 @@ impl Reach {
     }
 }
 
-/// Where a binding begins.
+/// The position at which a binding starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The first offset it gets.
+pub(super) struct StartPosition {
+    /// The first offset of the binding.
     pub(super) from: u64,
-    /// The first offset that is not a replay: the log's end when it was made.
+    /// The first offset that is not replayed: the log's end at the time of the subscription.
     pub(super) live_from: u64,
-    /// Of what is replayed, nothing of before this time, in microseconds since 1970: times do not rise with offsets.
+    /// Replayed events from before this time (microseconds since 1970) are left out. Needed because times do not
+    /// always rise with offsets.
     pub(super) since_us: u64,
 }
 
@@ -56,11 +57,11 @@ struct Bound {
     since_us: u64,
 }
 
-/// What a session that is behind has to read.
+/// The part of the log that a session must read to catch up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Behind {
     pub(super) from: u64,
-    /// Another binding begins here; none: up to the log's end.
+    /// The position of the next binding; `None`: read up to the log's end.
     pub(super) until: Option<u64>,
     pub(super) reaches: BTreeSet<Reach>,
 }
@@ -73,12 +74,12 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// The clients' spellings.
-    pub(super) fn list(&self) -> Vec<String> {
+    /// All bindings as the client spelled them.
+    pub(super) fn bindings(&self) -> Vec<String> {
         self.bound.iter().map(|bound| bound.binding.clone()).collect()
     }
 
-    /// Counts what was added, taken out or put back to an earlier place.
+    /// Number of changes so far: additions, removals and restarts.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
@@ -91,11 +92,17 @@ impl Subscriptions {
         self.bound.iter().any(|bound| bound.reach == reach && bound.binding == binding)
     }
 
-    /// Adds a binding at a place. One that is there stays where it is, unless it `resumes`.
-    pub(super) fn add(&mut self, reach: Reach, binding: (String, Pattern), place: Place, resumes: bool) {
+    /// Adds a binding at a position. An existing binding keeps its position, unless it `resumes`.
+    pub(super) fn add(
+        &mut self,
+        reach: Reach,
+        binding: (String, Pattern),
+        start: StartPosition,
+        resumes: bool,
+    ) {
         self.changes += 1;
         let (binding, pattern) = binding;
-        let Place { from, live_from, since_us } = place;
+        let StartPosition { from, live_from, since_us } = start;
         match self.bound.iter_mut().find(|bound| bound.reach == reach && bound.binding == binding) {
             Some(bound) if resumes => {
                 (bound.next, bound.live_from, bound.since_us) = (from, live_from, since_us);
@@ -105,32 +112,33 @@ impl Subscriptions {
         }
     }
 
-    /// Takes bindings out; their spellings.
+    /// Removes bindings and returns them as the client spelled them.
     pub(super) fn remove(&mut self, mut leaves: impl FnMut(Reach, &str) -> bool) -> Vec<String> {
         self.changes += 1;
         let gone = self.bound.extract_if(.., |bound| leaves(bound.reach, &bound.binding));
         gone.map(|bound| bound.binding).collect()
     }
 
-    /// Whose events are asked for.
+    /// The accounts that the bindings cover.
     pub(super) fn reaches(&self) -> BTreeSet<Reach> {
         self.bound.iter().map(|bound| bound.reach).collect()
     }
 
-    /// The first offset that some binding has not looked at; none without bindings.
+    /// The lowest position of all bindings; `None` without bindings.
     pub(super) fn position(&self) -> Option<u64> {
         self.bound.iter().map(|bound| bound.next).min()
     }
 
-    /// What is to be read next when the lowest place is in the past.
+    /// What to read next when the lowest position is in the past.
     pub(super) fn behind(&self) -> Option<Behind> {
         let from = self.position()?;
         let here = self.bound.iter().filter(|bound| bound.next == from);
+        // Stop where the next binding stands: from there on its accounts must be read too.
         let ahead = self.bound.iter().map(|bound| bound.next).filter(|next| *next > from);
         Some(Behind { from, until: ahead.min(), reaches: here.map(|bound| bound.reach).collect() })
     }
 
-    /// Hands the frames of one event to `take`: one for each binding that asks for it and has not had it.
+    /// Calls `take` with the frames of one event: one for each binding that matches and has not seen the event.
     pub(super) fn frames(&mut self, event: &LiveEvent, log_ids: &LogIds, mut take: impl FnMut(Utf8Bytes)) {
         for bound in self.bound.iter_mut().filter(|bound| bound.next <= event.offset) {
             bound.next = event.offset + 1;
@@ -139,20 +147,20 @@ impl Subscriptions {
                 continue;
             }
             if bound.reach.covers(event.account) && bound.pattern.matches(&event.topic) {
-                let asked = Asked {
+                let subscriber = Subscriber {
                     binding: &bound.binding,
                     pattern: &bound.pattern,
                     account: bound.reach.account(),
                     replayed,
                 };
-                if let Some(frame) = event.frame(log_ids, &asked) {
+                if let Some(frame) = event.frame(log_ids, &subscriber) {
                     take(frame);
                 }
             }
         }
     }
 
-    /// Everything before `to` has been looked at.
+    /// Moves all positions up to `to`.
     pub(super) fn advance(&mut self, to: u64) {
         for bound in &mut self.bound {
             bound.next = bound.next.max(to);

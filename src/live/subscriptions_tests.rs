@@ -1,4 +1,4 @@
-//! What each binding gets when several stand at different places of the log.
+//! Bindings of one session at different positions of the log.
 
 use super::*;
 use crate::live::event::tests::call;
@@ -6,11 +6,11 @@ use crate::model::Id;
 
 fn add(subscriptions: &mut Subscriptions, account: u128, binding: &str, from: u64, live_from: u64) {
     let pattern = Pattern::parse(binding).unwrap();
-    let place = Place { from, live_from, since_us: 0 };
+    let place = StartPosition { from, live_from, since_us: 0 };
     subscriptions.add(Reach::One(Id(account)), (binding.to_owned(), pattern), place, from < live_from);
 }
 
-/// Binding, offset and whether it was a replay, of every frame of these events.
+/// For every frame of these events: the binding, the offset and whether it is replayed.
 fn frames(subscriptions: &mut Subscriptions, offsets: std::ops::Range<u64>) -> Vec<(String, u64, bool)> {
     let mut out = Vec::new();
     for offset in offsets {
@@ -27,7 +27,7 @@ fn frames(subscriptions: &mut Subscriptions, offsets: std::ops::Range<u64>) -> V
 }
 
 #[test]
-fn a_late_binding_gets_what_it_missed_and_no_other_gets_it_twice() {
+fn a_binding_that_starts_in_the_past_gets_older_events_and_no_other_gets_them_twice() {
     let mut subscriptions = Subscriptions::default();
     add(&mut subscriptions, 1, "call.CHANNEL_CREATE.*", 10, 10);
     assert_eq!(frames(&mut subscriptions, 10..13).len(), 2);
@@ -43,13 +43,13 @@ fn a_late_binding_gets_what_it_missed_and_no_other_gets_it_twice() {
 }
 
 #[test]
-fn overlapping_bindings_get_a_frame_each_and_other_accounts_none() {
+fn each_of_overlapping_bindings_gets_a_frame_and_other_accounts_get_none() {
     let mut subscriptions = Subscriptions::default();
     add(&mut subscriptions, 1, "call.*.*", 0, 0);
     add(&mut subscriptions, 2, "call.*.*", 0, 0);
     add(&mut subscriptions, 1, "call.CHANNEL_CREATE.*", 0, 0);
     let pattern = Pattern::parse("call.*.*").unwrap();
-    let place = Place { from: 0, live_from: 0, since_us: 0 };
+    let place = StartPosition { from: 0, live_from: 0, since_us: 0 };
     subscriptions.add(Reach::All, ("call.*.*".to_owned(), pattern), place, false);
     let keys: Vec<_> = frames(&mut subscriptions, 0..1).into_iter().map(|(key, ..)| key).collect();
     assert_eq!(keys, ["call.*.*", "call.CHANNEL_CREATE.*", "call.*.*"]);
@@ -57,7 +57,7 @@ fn overlapping_bindings_get_a_frame_each_and_other_accounts_none() {
 }
 
 #[test]
-fn a_repeated_subscription_stays_where_it_is_unless_it_resumes() {
+fn a_repeated_subscription_keeps_its_position_unless_it_resumes() {
     let mut subscriptions = Subscriptions::default();
     add(&mut subscriptions, 1, "call.*.*", 5, 5);
     assert_eq!(frames(&mut subscriptions, 5..7).len(), 2);

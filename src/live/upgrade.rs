@@ -1,4 +1,4 @@
-//! The HTTP side of a websocket: which requests become one, and what the others are answered
+//! The HTTP side of a websocket: which requests are upgraded, and how the others are answered
 //! (`docs/kazoo/websockets.md#before-the-upgrade`).
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -9,34 +9,34 @@ use warp::http::header::{
 use warp::http::{Method, StatusCode};
 use warp::hyper::upgrade::OnUpgrade;
 
-/// A request, as far as upgrading goes.
+/// The parts of a request that matter for an upgrade.
 #[derive(Debug)]
 pub struct Asked<'a> {
-    /// Its method.
+    /// Method.
     pub method: &'a Method,
-    /// Its headers.
+    /// Headers.
     pub headers: &'a HeaderMap,
-    /// The connection, if it can become something else than HTTP.
+    /// The connection, if it can be upgraded.
     pub upgrade: Option<OnUpgrade>,
 }
 
-/// A request that becomes no websocket.
+/// A refused upgrade, with the status of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub StatusCode);
 
 impl Asked<'_> {
-    /// Whether the client wants a websocket at all.
+    /// Whether the client asks for a websocket.
     #[must_use]
     pub fn wants_websocket(&self) -> bool {
         self.method == Method::GET && names(self.headers, &UPGRADE, "websocket")
     }
 
-    /// Whether it names a sub-protocol; there is none.
+    /// Whether the request names a sub-protocol; we support none.
     pub(super) fn names_protocol(&self) -> bool {
         self.headers.contains_key(SEC_WEBSOCKET_PROTOCOL)
     }
 
-    /// What the client's key is answered with.
+    /// The value of `Sec-WebSocket-Accept`, if the request is a valid upgrade.
     pub(super) fn accept_key(&self) -> Result<HeaderValue, Refused> {
         if !self.wants_websocket() || !names(self.headers, &CONNECTION, "upgrade") {
             return Err(Refused(StatusCode::UPGRADE_REQUIRED));
@@ -51,7 +51,7 @@ impl Asked<'_> {
 }
 
 impl Refused {
-    /// The headers of the answer; it has no body.
+    /// The headers of the response, which has no body.
     #[must_use]
     pub fn headers(self) -> HeaderMap {
         let mut headers = HeaderMap::new();

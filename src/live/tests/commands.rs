@@ -1,4 +1,4 @@
-//! Commands: what is asked for, who may ask, how many at once, and what is told.
+//! Commands: what they contain, who may give them, how many at once, and the replies.
 
 use super::*;
 use crate::kazoo::{Action, Command};
@@ -10,13 +10,13 @@ fn command(more: &Value) -> Value {
 }
 
 impl Talk {
-    /// What a command that is let through asks for.
+    /// The command that the frame yields, which must be accepted.
     fn wanted(&mut self, frame: &Value) -> Wanted {
         assert_eq!(self.try_say(&frame.to_string()), None, "{frame}");
         self.asked.last().unwrap().0.clone()
     }
 
-    /// The reply to the oldest command, once this has come of it.
+    /// The reply to the oldest command under way when it has this outcome.
     fn outcome(&mut self, outcome: Result<(), &str>) -> Value {
         let (_, asked) = self.asked.remove(0);
         match self.protocol.commanded(&asked, outcome.map_err(str::to_owned)) {
@@ -27,7 +27,7 @@ impl Talk {
 }
 
 #[test]
-fn a_command_is_what_the_api_takes_and_is_answered_when_its_outcome_is_known() {
+fn a_command_has_the_apis_form_and_is_answered_with_its_outcome() {
     let read = |data: Value| Command::read(data.as_object().unwrap()).unwrap();
     let hangup = json!({"action": "hangup"});
     let transfer = json!({"action": "transfer", "target": "2600"});
@@ -62,7 +62,7 @@ fn a_command_is_what_the_api_takes_and_is_answered_when_its_outcome_is_known() {
 }
 
 #[test]
-fn what_came_of_a_command_is_told_to_the_frame_that_asked_for_it() {
+fn each_outcome_answers_the_frame_that_gave_the_command() {
     let mut talk = Talk::known();
     let mut second = command(&json!({"action": "break"}));
     second["request_id"] = "d".into();
@@ -77,7 +77,7 @@ fn what_came_of_a_command_is_told_to_the_frame_that_asked_for_it() {
 }
 
 #[test]
-fn what_is_wrong_with_a_command_is_told_in_the_order_of_the_checks() {
+fn errors_of_a_command_are_reported_in_the_order_of_the_checks() {
     let none = "missing required keys in data object";
     let unauthorized = "unauthorized account id";
     for (data, words) in [
@@ -118,20 +118,20 @@ fn what_is_wrong_with_a_command_is_told_in_the_order_of_the_checks() {
 }
 
 #[test]
-fn a_commands_token_is_looked_at_each_time_and_must_be_an_admins() {
+fn a_commands_token_is_checked_every_time_and_must_belong_to_an_admin() {
     let mut talk = Talk::begin();
     let mut frame = command(&json!({"action": "hangup"}));
     assert_eq!(talk.error(&frame), "authentication token required");
     frame["auth_token"] = "users".into();
     assert_eq!(talk.error(&frame), "forbidden");
-    // The session is a user's now; a subscription needs no more, a command does.
+    // The session belongs to a plain user now, who may subscribe but not give commands.
     assert_eq!(talk.data(&subscribe(OWN, "call.*.*"))["subscribed"], json!(["call.*.*"]));
     assert_eq!(talk.error(&command(&json!({"action": "hangup"}))), "forbidden");
     frame["auth_token"] = GOOD.into();
     let hangup = Action::read(json!({"action": "hangup"}).as_object().unwrap()).unwrap();
     assert_eq!(talk.wanted(&frame).command, Command::Action(hangup));
 
-    // Without one of its own, the session's is looked at again; it may be good no more.
+    // A command without a token has the session's token checked again, which may have become invalid.
     let mut talk = Talk::known();
     talk.revoked = true;
     assert_eq!(talk.error(&command(&json!({"action": "hangup"}))), "failed to authenticate token good-tok…");
@@ -145,7 +145,7 @@ fn a_commands_token_is_looked_at_each_time_and_must_be_an_admins() {
 }
 
 #[test]
-fn so_many_commands_are_under_way_at_most() {
+fn commands_under_way_are_limited() {
     let mut talk = Talk::with(&Options { max_commands: 2, ..Options::default() });
     talk.data(&json!({"auth_token": GOOD}));
     let hangup = command(&json!({"action": "hangup"}));

@@ -1,10 +1,10 @@
-//! Every rule of the conversation but those of commands, by table: what is sent, what comes back.
+//! The rules of all frames except commands, as tables of frames and replies.
 
 use super::*;
 use crate::model::EventId;
 
 #[test]
-fn a_client_is_nobody_until_it_shows_a_good_token() {
+fn a_client_can_do_nothing_until_it_shows_a_valid_token() {
     let mut talk = Talk::begin();
     for token in [json!(null), json!(""), json!(7), json!({"a": 1})] {
         for action in ["ping", "subscribe", "noop", "a.b", "*"] {
@@ -18,13 +18,13 @@ fn a_client_is_nobody_until_it_shows_a_good_token() {
     talk.denied = Denied::TooMany(3);
     assert_eq!(talk.error(&json!({"auth_token": "x"})), "too many sessions of this account : at most 3");
     assert_eq!(talk.data(&json!({"action": "ping", "auth_token": GOOD})), json!({"response": "pong"}));
-    // From now on tokens are not looked at.
+    // From now on tokens are not checked.
     assert_eq!(talk.data(&json!({"action": "ping", "auth_token": "x"})), json!({"response": "pong"}));
     assert_eq!(talk.data(&json!({"action": "ping"})), json!({"response": "pong"}));
 }
 
 #[test]
-fn a_frame_that_is_refused_leaves_the_client_known_and_nothing_else_changed() {
+fn a_refused_frame_may_identify_the_client_but_changes_nothing_else() {
     let mut talk = Talk::begin();
     let mut frame = subscribe(OWN, "call.BOO.*");
     (frame["auth_token"], frame["name"]) = (GOOD.into(), "tab".into());
@@ -34,7 +34,7 @@ fn a_frame_that_is_refused_leaves_the_client_known_and_nothing_else_changed() {
 }
 
 #[test]
-fn a_request_id_is_echoed_or_made() {
+fn a_request_id_is_repeated_or_created() {
     let mut talk = Talk::known();
     for (given, echoed) in [
         (json!("8f4c"), json!("8f4c")),
@@ -56,11 +56,11 @@ fn unknown_actions_succeed_and_do_nothing() {
     {
         assert_eq!(talk.data(&json!({"action": action})), json!({}), "{action}");
     }
-    assert_eq!(talk.protocol.subscriptions.list(), ["call.*.*"]);
+    assert_eq!(talk.protocol.subscriptions.bindings(), ["call.*.*"]);
 }
 
 #[test]
-fn malformed_input_is_answered() {
+fn malformed_frames_are_answered_with_an_error() {
     for text in ["", "{", "[]", "7", "\"ping\"", "null", "{\"action\":}", "{} {}", &"[".repeat(100_000)] {
         let mut talk = Talk::known();
         let reply = talk.say(text);
@@ -88,7 +88,7 @@ fn a_target_is_checked_in_kazoos_order() {
         (json!({"account_id": OWN, "bindings": []}), no_binding),
         (json!({"account_id": OWN, "bindings": "call.*.*"}), no_binding),
         (json!({"account_id": OWN, "bindings": ["call.*.*", 7]}), no_binding),
-        // Form comes before account, account before what is unknown.
+        // The form is checked before the account, and the account before unknown bindings.
         (json!({"account_id": STRANGE, "binding": "call.BOO.*"}), "event BOO not supported"),
         (json!({"account_id": STRANGE, "binding": "foo.bar"}), unauthorized),
         (json!({"account_id": OWN, "binding": "foo.bar"}), unknown),
@@ -110,7 +110,7 @@ fn a_target_is_checked_in_kazoos_order() {
 }
 
 #[test]
-fn own_accounts_and_those_below_may_be_subscribed_to_and_all_by_the_master() {
+fn a_client_may_subscribe_to_its_account_and_those_below_and_the_master_to_all() {
     let mut talk = Talk::known();
     assert_eq!(talk.data(&subscribe(OWN, "call.*.*"))["subscribed"], json!(["call.*.*"]));
     let below = talk.data(&subscribe(&BELOW.to_uppercase(), "call.*.*"));
@@ -123,7 +123,7 @@ fn own_accounts_and_those_below_may_be_subscribed_to_and_all_by_the_master() {
 }
 
 #[test]
-fn a_subscription_in_every_form_is_a_success_once_and_again() {
+fn a_subscription_in_any_form_succeeds_and_may_be_repeated() {
     for frame in [
         json!({"action": "subscribe", "data": {"account_id": OWN, "binding": "call.*.*"}}),
         json!({"action": "subscribe", "data": {"account_id": OWN, "bindings": ["call.*.*"]}}),
@@ -144,7 +144,7 @@ fn a_subscription_in_every_form_is_a_success_once_and_again() {
 }
 
 #[test]
-fn unsubscribing_takes_away_what_is_named_and_is_always_a_success() {
+fn unsubscribing_removes_the_named_bindings_and_always_succeeds() {
     let unsubscribe = |more: Value| {
         let mut frame = json!({"action": "unsubscribe"});
         frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -159,7 +159,7 @@ fn unsubscribing_takes_away_what_is_named_and_is_always_a_success() {
             vec!["fax.status.*", "call.*.*"],
             vec!["call.*.*"],
         ),
-        // Not subscribed, for another account, or spelled otherwise: nothing is taken.
+        // Not subscribed, another account, or another spelling: nothing is removed.
         (
             json!({"data": {"account_id": OWN, "binding": "call.PARK_PARKED.*"}}),
             vec!["call.PARK_PARKED.*"],
@@ -175,7 +175,7 @@ fn unsubscribing_takes_away_what_is_named_and_is_always_a_success() {
             vec!["call.*.*"],
             vec!["call.*.*", "fax.status.*", "call.*.*"],
         ),
-        // As in 2016: everything, or everything of an account.
+        // The form of 2016: everything, or everything of an account.
         (json!({}), vec!["call.*.*", "fax.status.*", "call.*.*"], vec![]),
         (json!({"account_id": OWN}), vec!["call.*.*", "fax.status.*"], vec!["call.*.*"]),
     ] {
@@ -201,14 +201,14 @@ fn unsubscribing_takes_away_what_is_named_and_is_always_a_success() {
 }
 
 #[test]
-fn a_place_that_cannot_be_had_is_told_and_nothing_is_subscribed() {
+fn an_impossible_start_is_an_error_and_subscribes_to_nothing() {
     let mut talk = Talk::known();
     let mut frame = subscribe(OWN, "call.*.*");
     frame["data"]["after"] = "000000010000000000000004".into();
     talk.place = || Err(StartError::Dropped(EventId { log: 1, offset: 4 }));
     assert_eq!(talk.error(&frame), "events after 000000010000000000000004 are no longer kept");
     assert_eq!(talk.protocol.subscriptions.len(), 0);
-    talk.place = || Ok(Place { from: 5, live_from: 9, since_us: 0 });
+    talk.place = || Ok(StartPosition { from: 5, live_from: 9, since_us: 0 });
     assert_eq!(talk.data(&frame)["event_id"], "000000010000000000000004");
     assert_eq!(talk.protocol.subscriptions.position(), Some(5));
 }
@@ -241,7 +241,7 @@ fn more_bindings_than_a_session_may_have_are_refused() {
 }
 
 #[test]
-fn a_name_and_metadata_stay_until_they_are_changed() {
+fn a_name_and_metadata_are_kept_until_they_are_changed() {
     let mut talk = Talk::known();
     talk.data(&json!({"name": "console", "metadata": {"tab": 2}}));
     talk.data(&json!({"action": "ping"}));
@@ -257,7 +257,7 @@ fn a_name_and_metadata_stay_until_they_are_changed() {
 }
 
 #[test]
-fn an_expired_token_is_ignored_refused_or_the_end_as_configured() {
+fn an_expired_token_is_ignored_or_refused_or_ends_the_session_as_configured() {
     let with = |token_expiry| {
         let mut talk = Talk::with(&Options { token_expiry, ..Options::default() });
         talk.data(&json!({"auth_token": GOOD}));

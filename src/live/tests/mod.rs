@@ -1,4 +1,4 @@
-//! The conversation's rules, with tokens, accounts and places of the test's own.
+//! Tests of the protocol, with their own tokens, accounts and positions.
 
 mod commands;
 mod frames;
@@ -13,7 +13,7 @@ const BELOW: &str = "000000000000000000000000000000bb";
 const STRANGE: &str = "000000000000000000000000000000cc";
 const GOOD: &str = "good-token";
 
-/// The account of the token, and one below it; `is_master` when it may see everybody's events.
+/// The token's account and one below it; `is_master` when the account may see the events of all.
 struct Tree {
     is_master: bool,
 }
@@ -28,18 +28,18 @@ impl Accounts for Tree {
     }
 }
 
-/// A session and what is around it.
+/// A protocol and its surroundings.
 struct Talk {
     protocol: Protocol,
     tree: Tree,
     now_us: u64,
     now_s: u64,
-    /// What the log answers.
-    place: fn() -> Result<Place, StartError>,
+    /// The position that the log returns.
+    place: fn() -> Result<StartPosition, StartError>,
     denied: Denied,
-    /// No token is good any more.
+    /// Whether every token is invalid.
     revoked: bool,
-    /// Commands that nobody has carried out yet.
+    /// Commands under way.
     asked: Vec<(Wanted, Uncommanded)>,
 }
 
@@ -56,7 +56,7 @@ impl Talk {
             tree: Tree { is_master: false },
             now_us: 0,
             now_s: 100,
-            place: || Ok(Place { from: 5, live_from: 5, since_us: 0 }),
+            place: || Ok(StartPosition { from: 5, live_from: 5, since_us: 0 }),
             denied: Denied::Token,
             revoked: false,
             asked: Vec::new(),
@@ -67,14 +67,14 @@ impl Talk {
         Self::with(&Options::default())
     }
 
-    /// A session whose client is known.
+    /// A session whose client has shown a valid token.
     fn known() -> Self {
         let mut talk = Self::begin();
         assert_eq!(talk.ask(&json!({"auth_token": GOOD}))["status"], "success");
         talk
     }
 
-    /// The reply; none to a command that takes its time.
+    /// The reply; `None` for an accepted command.
     fn try_say(&mut self, text: &str) -> Option<Value> {
         let mut effect = self.protocol.receive(text, (self.now_us, self.now_s), &self.tree);
         loop {
@@ -115,14 +115,14 @@ impl Talk {
         self.say(&frame.to_string())
     }
 
-    /// The data of a reply that must be a success.
+    /// The data of the reply, which must be a success.
     fn data(&mut self, frame: &Value) -> Value {
         let reply = self.ask(frame);
         assert_eq!((&reply["status"], &reply["action"]), (&json!("success"), &json!("reply")), "{reply}");
         reply["data"].clone()
     }
 
-    /// The one error of a reply.
+    /// The only error in the reply.
     fn error(&mut self, frame: &Value) -> String {
         let reply = self.ask(frame);
         assert_eq!((&reply["status"], &reply["action"]), (&json!("error"), &json!("reply")), "{reply}");
