@@ -1,4 +1,4 @@
-//! One attempt as KAZOO's attempts API shows it: its field names and counting, with our identities added.
+//! An attempt as a row of KAZOO's attempts API: its field names and its way of counting, plus our own ids.
 
 use serde_json::{Value, json};
 
@@ -7,14 +7,14 @@ use crate::model::{
     AttemptResult, Event, Family, Hook, HookId, Phases, Response, Trigger, gregorian_seconds, masked_uri,
 };
 
-/// What is known of an attempt.
+/// The known parts of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptParts<'a> {
     /// The hook's id.
     pub hook_id: HookId,
-    /// The hook as it was when the request was made; `None`: not known any more.
+    /// The hook at the time of the request; `None` when that state is no longer known.
     pub hook: Option<&'a Hook>,
-    /// The event; `None`: it is gone or cannot be read.
+    /// The event; `None` when it has been removed or cannot be read.
     pub event: Option<&'a Event<'a>>,
     /// `event_id`: the same for all tries of a delivery.
     pub event_id: &'a str,
@@ -22,21 +22,21 @@ pub struct AttemptParts<'a> {
     pub delivery_id: &'a str,
     /// 1 for the first try.
     pub attempt: u16,
-    /// Total tries that the delivery had.
+    /// Bound of the delivery's tries.
     pub max_tries: u16,
-    /// The request's body, when there was a request and it is known.
+    /// The request's body, if there was a request and the body is known.
     pub body: Option<&'a [u8]>,
-    /// The request's headers, when there was a request and they are known.
+    /// The request's headers, if there was a request and they are known.
     pub headers: Option<&'a Object>,
     /// How it ended.
     pub result: &'a AttemptResult,
-    /// Whether that counts as delivered.
+    /// Whether the result counts as delivered.
     pub delivered: bool,
-    /// How long it took.
+    /// Duration.
     pub duration_us: u64,
-    /// And its phases.
+    /// Durations of the phases.
     pub phases: Phases,
-    /// When it ended, microseconds since 1970.
+    /// Time of the end, microseconds since 1970.
     pub ended_us: u64,
 }
 
@@ -71,10 +71,10 @@ pub const ATTEMPT_FIELDS: [&str; 27] = [
     "resp_body",
 ];
 
-/// The row of an attempt. Header names are in lower case as KAZOO shows them; values stay as they were.
+/// Builds the row of an attempt. Header names are in lower case, as in KAZOO; values are unchanged.
 ///
-/// What the hook says of a request is left out when the hook of the time is not known: the hook of today would make
-/// another request.
+/// Fields that depend on the hook are left out when the hook at the time of the request is not known: today's hook
+/// might make another request.
 #[must_use]
 pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
     let mut row = Object::new();
@@ -123,7 +123,7 @@ pub fn attempt_row(parts: &AttemptParts<'_>) -> Object {
     row
 }
 
-/// The phases of an attempt as rows show them; `null`: there was no such phase.
+/// The phases of an attempt in a row; `null` for a phase that did not occur.
 #[must_use]
 pub fn timings(phases: Phases, duration_us: u64) -> Value {
     json!({
@@ -150,8 +150,8 @@ fn lower(headers: &[(String, String)]) -> impl Iterator<Item = (String, Value)> 
     headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone().into()))
 }
 
-/// The fields that depend on how the attempt ended. KAZOO counts tries down: the counter before an attempt is
-/// `try` after an HTTP answer and `retries` after none.
+/// The fields that depend on the result. KAZOO counts tries down and shows the counter from before the attempt: as
+/// `try` after an HTTP answer, as `retries` without one.
 fn outcome(parts: &AttemptParts<'_>) -> Object {
     let counter = parts.max_tries.saturating_sub(parts.attempt.saturating_sub(1)).max(1);
     let left = |left: u16| if counter <= 1 { Value::from("retries exceeded") } else { left.into() };

@@ -1,4 +1,4 @@
-//! Attempts as the API lists them.
+//! Rows of the attempts API.
 
 use super::*;
 use crate::kazoo::hook_from_document;
@@ -55,7 +55,7 @@ fn row(hook: &Hook, attempt: u16, result: &AttemptResult, delivered: bool) -> Va
 }
 
 #[test]
-fn an_answer_that_fails_has_kazoos_fields() {
+fn a_failed_answer_has_kazoos_fields() {
     let response = Response {
         status: 503,
         headers: vec![("Retry-After".to_owned(), "7".to_owned())],

@@ -1,11 +1,11 @@
-//! What KAZOO publishes that hooks can ask for: exchanges, binding keys, and the family of each event.
+//! The events that KAZOO publishes and hooks can ask for: exchanges, binding keys, and the family of each event.
 
 use std::sync::LazyLock;
 
 use super::notification_types::NOTIFICATION_TYPES;
 use crate::model::Family;
 
-/// A binding of our queue: everything that hooks and subscribers can ask for, and nothing else.
+/// A binding of our queue at the broker. All bindings together cover exactly what hooks and subscribers can ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// A topic exchange of [`EXCHANGES`].
@@ -14,11 +14,11 @@ pub struct Binding {
     pub routing_key: String,
 }
 
-/// The exchanges that events come from: topic, not durable, not auto-deleted, no arguments.
+/// The exchanges of events: topic, not durable, not auto-deleted, without arguments.
 pub const EXCHANGES: [&str; 7] =
     ["callevt", "configuration", "notifications", "im", "conference", "faxes", "presence"];
 
-/// What only subscribers ask for.
+/// Events that subscribers can ask for and hooks cannot.
 const LIVE: [(&str, &str); 8] = [
     ("callevt", "call.CHANNEL_HOLD.*"),
     ("callevt", "call.CHANNEL_UNHOLD.*"),
@@ -46,7 +46,7 @@ static BINDINGS: LazyLock<Vec<Binding>> = LazyLock::new(|| {
     let objects = [("configuration", "#".to_owned())];
     let notifications =
         NOTIFICATION_TYPES.iter().map(|t| ("notifications", format!("notifications.{}", t.key)));
-    // Hooks ask for inbound messages from outside only, websocket clients for all; the route may be missing.
+    // Hooks can ask only for inbound messages from outside, websocket clients for all; the route may be missing.
     let messages = ["sms.inbound.#", "sms.outbound.#", "mms.inbound.#", "mms.outbound.#"];
     let messages = messages.map(|key| ("im", key.to_owned()));
     let live = LIVE.map(|(exchange, key)| (exchange, key.to_owned()));
@@ -59,13 +59,13 @@ static BINDINGS: LazyLock<Vec<Binding>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Every binding, for all families and all subscribers.
+/// All bindings, for all families and all subscribers.
 #[must_use]
 pub fn bindings() -> &'static [Binding] {
     &BINDINGS
 }
 
-/// Every value that a hook document's `hook` may have, sorted: `all` and the families' ids.
+/// All values that `hook` may have in a hook document, sorted: `all` and the ids of the families.
 #[must_use]
 pub fn hook_ids() -> Vec<&'static str> {
     let mut ids: Vec<_> = std::iter::once("all").chain(Family::ALL.map(Family::id)).collect();
@@ -73,21 +73,21 @@ pub fn hook_ids() -> Vec<&'static str> {
     ids
 }
 
-/// What decides on the family of an event.
+/// The facts that decide the family of an event.
 pub(super) struct Kind<'a> {
     pub(super) category: &'a str,
     pub(super) name: &'a str,
-    /// `Route-Type` of a message; empty when it has none.
+    /// `Route-Type` of a message; empty without one.
     pub(super) route: &'a str,
-    /// Whether the message names a document.
+    /// Whether the event names a document.
     pub(super) has_document: bool,
 }
 
-/// The base family of an event; none when no hook can ask for it. A fax is a notification here.
+/// The base family of an event; `None` when no hook can ask for the event. A fax is a notification here.
 pub(super) fn family(kind: &Kind<'_>) -> Option<Family> {
     match kind.category {
         "call_event" => CALL_EVENTS.iter().find(|(name, _)| *name == kind.name).map(|(_, family)| *family),
-        // type-wide changes share the exchange but are about no document
+        // Changes of a whole type come through the same exchange but do not name a document.
         "configuration" => {
             (kind.has_document && !kind.name.starts_with("doc_type_update")).then_some(Family::Object)
         }
@@ -105,7 +105,7 @@ fn offnet(kind: &Kind<'_>) -> bool {
     kind.name == "inbound" && (kind.route.is_empty() || kind.route.eq_ignore_ascii_case("offnet"))
 }
 
-/// The classic family that a notification also belongs to.
+/// The classic fax family to which a notification also belongs.
 pub(super) fn classic_fax(notification: &str) -> Option<Family> {
     match notification {
         "inbound_fax" | "inbound_fax_error" => Some(Family::InboundFax),

@@ -1,5 +1,5 @@
-//! The payload of the four channel families, made from the event's text without a tree and, where no text is
-//! escaped, without a copy.
+//! The payload of the four channel families. It is built from the event's text without parsing into a tree and, where
+//! no text is escaped, without a copy.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::payload::{Extras, PayloadError};
 use crate::model::{Event, Family};
 
 lenient_object! {
-    /// The members of a call event that receivers see.
+    /// The members of a call event that go into the payload.
     struct Channel<'a> {
         call_direction: Text<'a> = "Call-Direction",
         call_id: Text<'a> = "Call-ID",
@@ -38,7 +38,7 @@ lenient_object! {
     }
 }
 
-/// Channel variables: those that become members of the payload, and those that are shown as they are.
+/// Channel variables: those that become members of the payload, and those that are passed on unchanged.
 #[derive(Debug, Default)]
 struct ChannelVars<'a> {
     any: bool,
@@ -50,7 +50,7 @@ struct ChannelVars<'a> {
     shown: Payload<'a>,
 }
 
-/// Variables that are never shown as such: KAZOO's default list, without those that [`ChannelVars`] takes.
+/// Variables that are never passed on: KAZOO's default list, without those that [`ChannelVars`] uses.
 fn is_reserved(name: &str) -> bool {
     matches!(
         name,

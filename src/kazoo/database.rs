@@ -1,9 +1,9 @@
-//! Account databases: the account behind a database name in each spelling that writers use.
+//! Account databases: finds the account in a database name, in all spellings that KAZOO uses.
 
 use crate::model::AccountId;
 
-/// The account that a database belongs to: `account%2Fab%2Fcd%2F…`, `account/ab/cd/…`, or the bare id, each
-/// with or without a month (`-YYYYMM`); nothing for any other database.
+/// The account of a database: `account%2Fab%2Fcd%2F…`, `account/ab/cd/…`, or the bare id, each with or without a
+/// month (`-YYYYMM`); `None` for any other database.
 #[must_use]
 pub fn database_account(db: &str) -> Option<AccountId> {
     let db = match db.split_at_checked(db.len().checked_sub(7)?) {
@@ -27,7 +27,7 @@ pub fn database_account(db: &str) -> Option<AccountId> {
     id.parse().ok()
 }
 
-/// The database of an account, as routing keys spell it.
+/// The database of an account as spelled in routing keys.
 #[must_use]
 pub fn account_database(account: AccountId) -> String {
     let id = account.to_string();

@@ -1,5 +1,5 @@
-//! The hooks on offer (`GET /v2/webhooks`): current and classic ids side by side, with the modifiers that a
-//! hook's `custom_data` must choose from.
+//! The available hooks (`GET /v2/webhooks`): current and classic ids, with the modifiers from which a hook's
+//! `custom_data` must choose.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ use super::notification_types::NOTIFICATION_TYPES;
 use super::topic::{OBJECT_ACTIONS, OBJECT_TYPES};
 use crate::model::Family;
 
-/// The values of a modifier: every one, or one of these.
+/// The values of a modifier: `all`, or one of these.
 fn with_all(values: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
     std::iter::once("all").chain(values).collect()
 }
 
-/// One row per hook id but `all`, by name from Z to A. Types for the master account's eyes are left out of
-/// the list unless `master`.
+/// One row for each hook id except `all`, by name from Z to A. Types reserved for the master account are included
+/// only if `master`.
 #[must_use]
 pub fn definitions(master: bool) -> Vec<Value> {
     let mut families = Family::ALL;
@@ -86,14 +86,14 @@ fn modifiers(family: Family, master: bool) -> Option<Value> {
     }
 }
 
-/// The values that a modifier of a family offers in error texts, and those that it takes.
+/// The values of a modifier that error texts list, and those that are accepted.
 pub(super) struct Modifier {
     pub(super) key: &'static str,
     pub(super) shown: Vec<&'static str>,
     pub(super) hidden: Vec<&'static str>,
 }
 
-/// The modifiers that a hook of this family must choose from.
+/// The modifiers that a hook of this family must set.
 pub(super) fn required_modifiers(family: Family, master: bool) -> Vec<Modifier> {
     match family {
         Family::Object => vec![
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn types_for_the_master_account_are_listed_for_it_alone() {
+    fn types_for_the_master_account_are_listed_only_for_it() {
         let items = |master| {
             let rows = definitions(master);
             let row = rows.iter().find(|r| r["id"] == "notifications").unwrap().clone();

@@ -1,9 +1,9 @@
-//! The notification that the platform gets when a hook was disabled because it kept failing.
+//! The notification `webhook_disabled`, published when failures have disabled a hook.
 
 use super::message::{self, Message, Sender};
 use crate::model::{AccountId, HookId};
 
-/// The message: KAZOO's required fields and nothing that an older consumer might refuse.
+/// The message. It has only the fields that KAZOO requires, so that older consumers accept it.
 #[must_use]
 pub fn webhook_disabled(account: AccountId, hook: HookId, sender: Sender<'_>) -> Message {
     let fields = [("Account-ID", account.to_string().into()), ("Hook-ID", hook.to_string().into())];

@@ -1,5 +1,5 @@
-//! Hooks as documents: from the stored document to the hook that is served, and to what the API shows.
-//! Reading is lenient, since documents of every age are about; showing never leaks private fields or secrets.
+//! Hook documents: from the stored document to the hook in use, and to the document that the API returns. Reading is
+//! lenient, because stored documents can be of any age. The API's document never has private fields or secrets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -13,10 +13,10 @@ use crate::model::{
     Verb,
 };
 
-/// What the API shows instead of a secret.
+/// Stands for a secret in the API.
 pub const MASKED_SECRET: &str = "whsec_***";
 
-/// Why a document is no hook.
+/// Why a document does not make a hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// `_id` is absent or not 32 hex digits.
@@ -28,14 +28,15 @@ pub enum DocumentError {
     /// `uri` is absent.
     #[error("hook document has no uri")]
     NoUri,
-    /// `hook` names nothing that we know.
+    /// `hook` is unknown.
     #[error("hook document asks for the unknown event '{0}'")]
     UnknownHook(String),
 }
 
-/// The hook behind a stored document: public fields, `_id` and the `pvt_` fields of ours.
+/// Reads the hook of a stored document: the public fields, `_id` and our `pvt_` fields.
 ///
-/// Secrets are `secret` first, then the older ones in `pvt_secrets`; those that cannot be decoded are left out.
+/// The hook's secrets are `secret`, then the older ones in `pvt_secrets`; a secret that cannot be decoded is left
+/// out.
 pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
     let id: HookId = text(doc, "_id").get().and_then(|t| t.parse().ok()).ok_or(DocumentError::NoId)?;
     let account: AccountId =
@@ -103,7 +104,7 @@ fn trigger(hook: &str) -> Option<Trigger> {
     Family::from_id(hook).map(Trigger::Family)
 }
 
-/// KAZOO's default: an absent or unknown verb posts.
+/// The verb; POST when it is absent or unknown, as in KAZOO.
 pub(super) fn verb(doc: &Object) -> Verb {
     let verb = text(doc, "http_verb");
     [Verb::Get, Verb::Put]
@@ -116,7 +117,7 @@ pub(super) fn format(doc: &Object) -> Format {
     if text(doc, "format").get() == Some("json") { Format::Json } else { Format::Form }
 }
 
-/// `retries` is KAZOO's name for the total number of tries, held between 1 and 5; 2 when absent.
+/// The total number of tries, which KAZOO calls `retries`: limited to 1 to 5, and 2 when absent.
 pub(super) fn tries(doc: &Object) -> u16 {
     let asked = text(doc, "retries").integer().unwrap_or(2);
     u16::try_from(asked.clamp(1, 5)).unwrap_or(2)
@@ -141,7 +142,7 @@ fn secrets(doc: &Object) -> Vec<Secret> {
     out
 }
 
-/// A secret of before a rotation and until when it is valid. Documents of old have the bare text, without an end.
+/// A secret from before a rotation, and the end of its validity. Older documents have only the text, without an end.
 fn former(entry: &Value) -> Option<(&str, Option<u64>)> {
     match entry {
         Value::String(secret) => Some((secret, None)),
@@ -164,8 +165,8 @@ fn retry(doc: &Object) -> HookRetry {
     }
 }
 
-/// The document as the API shows it: no private fields, `id`, `disable_reason` while the program has the hook
-/// disabled, `paused` while it is, and [`MASKED_SECRET`] for a secret.
+/// The document for the API: without private fields, with `id`, with `disable_reason` while the program has the hook
+/// disabled, with `paused` while the hook is paused, and with [`MASKED_SECRET`] instead of a secret.
 #[must_use]
 pub fn public_document(doc: &Object) -> Object {
     let mut out: Object = doc

@@ -1,4 +1,4 @@
-//! Stored documents become hooks, and are shown without their secrets.
+//! Stored documents become hooks, and the API returns them without secrets.
 
 use super::*;
 use serde_json::json;
@@ -13,7 +13,7 @@ fn document(fields: &Value) -> Object {
 }
 
 #[test]
-fn a_bare_document_is_served_with_defaults() {
+fn a_minimal_document_gets_defaults() {
     let hook = hook_from_document(&document(&json!({}))).unwrap();
     assert_eq!(
         (hook.trigger, hook.verb, hook.format),
@@ -63,7 +63,7 @@ fn documents_of_every_age_are_read() {
 }
 
 #[test]
-fn secrets_are_the_newest_and_the_older_ones() {
+fn secrets_are_read_newest_first() {
     let secret = |byte: u8| format!("whsec_{}", STANDARD.encode([byte; 24]));
     let hook = hook_from_document(&document(&json!({"secret": secret(1),
         "pvt_secrets": [secret(2), secret(1), {"secret": secret(3), "until": 99}, "whsec_!!", 7]})))
@@ -73,7 +73,7 @@ fn secrets_are_the_newest_and_the_older_ones() {
 }
 
 #[test]
-fn a_document_without_identity_or_target_is_no_hook() {
+fn a_document_without_ids_or_uri_is_refused() {
     for (fields, error) in [
         (json!({"_id": "short"}), DocumentError::NoId),
         (json!({"pvt_account_id": null}), DocumentError::NoAccount),
@@ -85,7 +85,7 @@ fn a_document_without_identity_or_target_is_no_hook() {
 }
 
 #[test]
-fn what_is_shown_has_no_private_fields_and_no_secret() {
+fn the_apis_document_has_no_private_fields_and_no_secret() {
     let doc = document(&json!({"secret": "whsec_abc", "secrets": ["x"], "enabled": false, "group": "g",
         "disable_reason": "stale", "pvt_disabled_message": "too many failed attempts", "pvt_secrets": ["y"]}));
     assert_eq!(

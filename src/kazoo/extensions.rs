@@ -1,4 +1,4 @@
-//! The fields of a hook document that are ours, checked in the manner of KAZOO's own.
+//! Our own fields of a hook document, checked in KAZOO's manner.
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use super::Object;
 use super::document::decode_secret;
 use super::validate::{Check, path};
 
-/// The fields that KAZOO and its user interface do not know. A form that replaces a hook leaves them as they are
-/// unless it names them.
+/// The fields that KAZOO and its user interface do not know. When a form replaces a hook, those that it does not
+/// name stay unchanged.
 pub const OWN_FIELDS: [&str; 10] = [
     "ordering",
     "success",
@@ -22,13 +22,13 @@ pub const OWN_FIELDS: [&str; 10] = [
     "secret_overlap_s",
 ];
 
-/// KAZOO 5.4's name for `headers`, in its form for hooks and in its callflow action.
+/// KAZOO 5.4's name for `headers`, in its hook form and in its callflow action.
 const KAZOO_HEADERS: &str = "custom_request_headers";
 
 const MAX_HEADERS: usize = 20;
 const MAX_HEADER_BYTES: usize = 4096;
 
-/// Headers that the delivery makes itself, beside all that begin with `webhook-`.
+/// Headers that the delivery sets itself, besides all that start with `webhook-`.
 const OWN_HEADERS: [&str; 18] = [
     "host",
     "content-length",
@@ -50,7 +50,7 @@ const OWN_HEADERS: [&str; 18] = [
     "tracestate",
 ];
 
-/// Checks our fields and converts their numbers.
+/// Checks our fields and converts numbers.
 pub(super) fn check(check: &mut Check) {
     check.choice("ordering", &["subject", "hook", "none"], None);
     check.choice("success", &["kazoo", "2xx"], None);
@@ -72,7 +72,7 @@ pub(super) fn check(check: &mut Check) {
     retry(check);
 }
 
-/// The value itself never goes into the error.
+/// Checks a secret. The error never contains the value.
 fn secret(check: &mut Check) {
     if !check.text("secret") {
         if let Some(rules) =
@@ -94,8 +94,8 @@ fn secret(check: &mut Check) {
     }
 }
 
-/// The headers that a hook sends: `headers`, and those of `custom_request_headers` whose names are not among them.
-/// Documents that were stored before both were checked lose what cannot be sent.
+/// The extra headers of a hook: `headers`, then those of `custom_request_headers` with other names. Headers that
+/// cannot be sent, from documents stored before the check existed, are left out.
 pub(super) fn sent_headers(doc: &Object) -> Vec<(String, String)> {
     let mut sent: Vec<(String, String)> = Vec::new();
     for field in ["headers", KAZOO_HEADERS] {

@@ -1,4 +1,4 @@
-//! What is read out of events of every category, and what is refused.
+//! The facts of events of every category, and the events that are refused.
 
 use super::*;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn a_call_event_is_read_with_all_its_facts() {
 }
 
 #[test]
-fn loopback_legs_are_internal_however_they_say_so() {
+fn loopback_legs_are_internal_in_every_spelling() {
     for (more, internal) in [
         (json!({"Channel-Name": "loopback/200-a"}), true),
         (json!({"Channel-Is-Loopback": true}), true),
@@ -102,7 +102,7 @@ fn wrong_types_in_optional_fields_never_make_an_event_unreadable() {
 }
 
 #[test]
-fn what_is_no_event_is_not_understood_for_a_stated_reason() {
+fn bytes_that_are_not_an_event_are_refused_with_a_reason() {
     for (bytes, expected) in [
         (&b"{\"Event-Name\":\"\xff\"}"[..], NotUnderstood::NotText(15)),
         (b"[]", NotUnderstood::NotAnObject),
@@ -123,7 +123,7 @@ fn what_is_no_event_is_not_understood_for_a_stated_reason() {
 }
 
 #[test]
-fn the_account_of_an_object_is_its_databases() {
+fn the_account_of_a_document_change_comes_from_the_database() {
     let account = |more: Value| {
         let base = json!({"Event-Category": "configuration", "Event-Name": "doc_created", "ID": "d1", "Type": "user"});
         read(&with(base, &more)).unwrap().account
@@ -158,7 +158,7 @@ fn the_account_of_a_notification_is_searched_in_kazoos_order() {
 }
 
 #[test]
-fn the_subject_is_what_order_is_kept_within() {
+fn every_event_has_the_subject_within_which_order_is_kept() {
     let account = json!({"Account-ID": A});
     for (event, expected) in [
         (note("missed_call", &with(account.clone(), &json!({"Call-ID": "leg-9"}))), "leg-9".to_owned()),
@@ -186,14 +186,14 @@ fn a_callflows_event_names_its_account_in_its_hook() {
 }
 
 #[test]
-fn a_document_change_tells_its_type() {
+fn a_document_change_has_its_type_as_detail() {
     let event =
         json!({"Event-Category": "configuration", "Event-Name": "doc_deleted", "ID": "d", "Type": "vmbox"});
     assert_eq!(read(&event).unwrap().detail, "vmbox");
 }
 
 #[test]
-fn changes_of_webhooks_are_for_subscribers_and_no_hook_gets_them() {
+fn only_subscribers_get_changes_of_webhooks() {
     let event = json!({
         "Event-Category": "configuration", "Event-Name": "doc_edited", "ID": "h", "Type": "webhook",
         "Database": "webhooks", "Account-ID": A,
@@ -203,7 +203,7 @@ fn changes_of_webhooks_are_for_subscribers_and_no_hook_gets_them() {
 }
 
 #[test]
-fn what_only_subscribers_ask_for_has_its_subject_and_detail() {
+fn events_for_subscribers_only_have_subject_and_detail() {
     for (event, subject, detail) in [
         (
             json!({"Event-Category": "conference", "Event-Name": "event", "Conference-ID": "conf",

@@ -1,4 +1,4 @@
-//! Which hooks an event is for, from its header alone. The account tree is the router's business.
+//! Decides from an event's header whether a hook wants the event. The router checks accounts.
 
 use serde_json::Value;
 
@@ -6,16 +6,16 @@ use super::Object;
 use super::catalogue::classic_fax;
 use crate::model::{Event, Family, Hook, Trigger};
 
-/// The families under which hooks may ask for this event, beside `all`: its own, and the classic one of a fax.
+/// The families under which hooks may ask for this event, besides `all`: its own, and the classic one of a fax.
 pub fn families_of(event: &Event<'_>) -> impl Iterator<Item = Family> + use<> {
     let family = if event.quarantine.is_some() { None } else { event.family };
     let classic = if family == Some(Family::Notifications) { classic_fax(event.name) } else { None };
     [family, classic].into_iter().flatten()
 }
 
-/// Whether the hook asks for this event: family, `custom_data` filter and internal legs.
+/// Whether the hook wants this event, by family, `custom_data` filter and internal legs.
 ///
-/// An `all` hook is filtered by internal legs only. Callflow events are for their one-shot hook alone.
+/// An `all` hook is filtered only by internal legs. A callflow event goes only to its one-shot hook.
 #[must_use]
 pub fn wanted(hook: &Hook, event: &Event<'_>) -> bool {
     let Some(family) = event.family.filter(|_| event.quarantine.is_none()) else { return false };

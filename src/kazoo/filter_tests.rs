@@ -1,4 +1,4 @@
-//! Which hooks want which events.
+//! The filters of hooks.
 
 use super::*;
 use crate::kazoo::hook_from_document;
@@ -98,7 +98,7 @@ fn an_all_hook_gets_every_family_unfiltered_but_callflows() {
 }
 
 #[test]
-fn a_fax_is_for_classic_and_current_hooks() {
+fn classic_and_current_hooks_get_a_fax() {
     let fax = event(Family::Notifications, "inbound_fax_error", "");
     assert_eq!(families_of(&fax).collect::<Vec<_>>(), [Family::Notifications, Family::InboundFax]);
     assert!(wanted(&hook(&json!({"hook": "inbound_fax"})), &fax));
@@ -114,7 +114,7 @@ fn a_fax_is_for_classic_and_current_hooks() {
 }
 
 #[test]
-fn internal_legs_are_for_hooks_that_want_them() {
+fn internal_legs_go_only_to_hooks_that_ask_for_them() {
     let leg = Event { internal_leg: true, ..event(Family::ChannelCreate, "CHANNEL_CREATE", "") };
     assert!(wanted(&hook(&json!({"hook": "channel_create"})), &leg));
     for id in ["channel_create", "all"] {
@@ -125,7 +125,7 @@ fn internal_legs_are_for_hooks_that_want_them() {
 }
 
 #[test]
-fn quarantined_and_unknown_events_are_for_nobody() {
+fn no_hook_gets_quarantined_or_unknown_events() {
     let bad = Event { quarantine: Some("why"), ..event(Family::Sms, "inbound", "") };
     let unknown = Event { family: None, ..event(Family::Sms, "inbound", "") };
     for e in [bad, unknown] {

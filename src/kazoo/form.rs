@@ -1,5 +1,5 @@
-//! Form encoding of a payload, for bodies and query strings: KAZOO's bracket notation with its defects mended
-//! (keys escaped, nulls and empty containers left out without a trace). A form reader gets back what was sent.
+//! Form encoding of a payload, for bodies and query strings. It is KAZOO's bracket notation without KAZOO's defects:
+//! keys are escaped, nulls and empty containers are left out. A form parser recovers exactly what was encoded.
 
 use serde_json::Value;
 
@@ -7,21 +7,21 @@ use super::members::{Member, Payload};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// A form of so many bytes is made whatever the payload.
+/// A form of up to this many bytes is always made.
 const PLAIN_BYTES: usize = 64 << 10;
-/// Behind that, how many times as large as the payload's JSON text it may be.
+/// A larger form may be at most this many times as large as the payload's JSON text.
 pub const MOST_TIMES: usize = 16;
 
-/// A form that is being written, up to about so many bytes.
+/// A form under construction, with a bound on its size.
 struct Bounded {
     text: String,
     most: usize,
 }
 
-/// `a=1&b[c]=2&d[]=3`: an object inside an array becomes its JSON text, as does an array inside an array.
+/// Encodes `a=1&b[c]=2&d[]=3`. An object or array inside an array becomes its JSON text.
 ///
-/// None when it would be many times as large as the payload: a name is written again for every text below it, so a
-/// long one above many makes gigabytes of a megabyte.
+/// `None` when the form would be many times as large as the payload: each value repeats the names above it, so a long
+/// name above many values could turn a megabyte into gigabytes.
 #[must_use]
 pub fn form(payload: &Payload<'_>) -> Option<String> {
     within(payload, PLAIN_BYTES).or_else(|| {
@@ -41,7 +41,7 @@ fn put_members(out: &mut Bounded, path: &mut String, members: &Payload<'_>) -> O
         let start = enter(path, key);
         match member {
             Member::Text(text) => put_text(out, path, text)?,
-            // an empty key at the top would leave the path empty, and its members without brackets
+            // An empty key at the top leaves the path empty, so its members would be written without brackets.
             Member::Value(value) if path.is_empty() && value.is_object() => put_pair(out, path, value)?,
             Member::Value(value) => put(out, path, value)?,
             Member::Members(inner) => put_members(out, path, inner)?,
@@ -51,7 +51,7 @@ fn put_members(out: &mut Bounded, path: &mut String, members: &Payload<'_>) -> O
     Some(())
 }
 
-/// Goes into a member; the answer is the path's length to go back to.
+/// Appends a member's key to the path; returns the former length of the path.
 fn enter(path: &mut String, key: &str) -> usize {
     let start = path.len();
     if start == 0 {
@@ -108,13 +108,13 @@ fn put_text(out: &mut Bounded, path: &str, text: &str) -> Option<()> {
     Some(())
 }
 
-/// Appends the text with everything but unreserved bytes escaped; runs of plain bytes are copied at once.
+/// Appends the text and escapes all but unreserved bytes; runs of plain bytes are copied at once.
 fn escape(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
         let (plain, tail) = rest.split_at(at);
         out.push_str(plain);
-        // a byte that is not plain may start a longer character: escape all of it
+        // The byte may start a character of several bytes; escape the whole character.
         let mut chars = tail.chars();
         if let Some(c) = chars.next() {
             escape_char(out, c);
@@ -147,7 +147,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_payload_is_encoded_as_receivers_of_kazoo_expect_it() {
+    fn a_payload_is_encoded_as_kazoos_receivers_expect() {
         for (given, expected) in [
             (json!({}), ""),
             (json!({"call_id": "leg 7@host", "n": -3}), "call_id=leg+7%40host&n=-3"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kazoo_encodes_wrongly_is_encoded_right() {
+    fn kazoos_encoding_errors_are_avoided() {
         for (given, expected) in [
             (json!({"a b&c=d": 1}), "a+b%26c%3Dd=1"),
             (json!({"x[y]": {"z]": 1}}), "x%5By%5D[z%5D]=1"),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_would_be_many_times_as_large_as_its_payload_is_not_made() {
+    fn a_form_many_times_as_large_as_its_payload_is_refused() {
         let leaves: serde_json::Map<_, _> = (0..5000).map(|n| (n.to_string(), json!(n))).collect();
         let payload = |name: &str| json!({name: leaves.clone()}).as_object().cloned().unwrap().into();
         assert!(form(&payload(&"n".repeat(100))).is_some_and(|form| form.len() > PLAIN_BYTES));

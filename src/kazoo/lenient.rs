@@ -1,5 +1,5 @@
-//! Reading JSON that was written by many hands: a field of the wrong type is an absent field, a repeated one
-//! counts as last written, and nothing but broken JSON is an error. Texts are borrowed where JSON allows it.
+//! Lenient JSON reading, for events of many publishers: a field of the wrong type counts as absent, of a repeated
+//! field the last one counts, and only malformed JSON is an error. Texts are borrowed where they have no escapes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,11 +7,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// The name under which `serde_json` hands out a number with its digits as they came. No event has a member of this
-/// name: [`super::reading()`] sees to it.
+/// The name under which `serde_json` passes a number with its original digits. No event has a member of this name,
+/// because [`super::reading()`] renames it.
 pub(super) const NUMBER: &str = "$serde_json::private::Number";
 
-/// A text, or a number or boolean written as one. Absent, `null`, empty and structured values are all none.
+/// A text, or a number or boolean as a text. Absent, `null`, empty and structured values all count as none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Text<'a>(Option<Cow<'a, str>>);
 
@@ -33,7 +33,7 @@ impl<'a> Text<'a> {
         self.0
     }
 
-    /// The text, independent of where it was read.
+    /// The text as an owned value.
     pub(super) fn into_owned(self) -> Option<Cow<'static, str>> {
         self.0.map(|text| Cow::Owned(text.into_owned()))
     }
@@ -52,7 +52,7 @@ impl<'a> Text<'a> {
         self.get().and_then(integer)
     }
 
-    /// A whole number as one; a number that is out of range with its digits as they came.
+    /// A whole number as a JSON number; one that is out of range keeps its original digits.
     pub(super) fn number(&self) -> Option<Value> {
         let text = self.get()?;
         let as_it_came = || serde_json::from_str(text.trim()).ok().filter(Value::is_number);
@@ -162,7 +162,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The visitor methods of an object reader that make everything but an object count as an empty one.
+/// Visitor methods of an object reader that treat any value other than an object as an empty object.
 macro_rules! other_types_are_empty {
     () => {
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -200,7 +200,7 @@ macro_rules! other_types_are_empty {
     };
 }
 
-/// Declares a struct of the wanted members of a JSON object, read leniently; the rest is skipped.
+/// Declares a struct with some members of a JSON object, which are read leniently; other members are skipped.
 macro_rules! lenient_object {
     ($(#[$doc:meta])* struct $name:ident<$life:lifetime> { $($field:ident: $type:ty = $key:literal,)* }) => {
         $(#[$doc])*
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_of_the_wrong_type_is_absent_and_the_last_of_two_counts() {
+    fn a_member_of_the_wrong_type_is_absent_and_the_last_duplicate_counts() {
         let read: Pair = serde_json::from_str(r#"{"x":[{}],"One":{"a":1},"In":[1,[2]]}"#).unwrap();
         assert_eq!((read.one.get(), read.inner.deep.get()), (None, None));
         let read: Pair = serde_json::from_str(r#"{"One":1,"One":2.5,"In":{"deep":true}}"#).unwrap();

@@ -1,11 +1,11 @@
-//! What a subscriber gets of an event: its payload without the transport's own fields, normalised
+//! The data of an event for subscribers: the event without the fields of the transport, normalised
 //! (`docs/kazoo/websockets.md#the-data-of-an-event`).
 
 use super::normalize;
 use super::payload::PayloadError;
 use super::whole::object;
 
-/// Fields of the transport, which no subscriber sees.
+/// Fields of the transport, which are left out.
 const TRANSPORT: [&str; 14] = [
     "Access-Group",
     "Defer-Response",
@@ -36,7 +36,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn a_frame_shows_the_event_without_its_transport() {
+    fn a_frame_has_the_event_without_fields_of_the_transport() {
         let body = json!({
             "Node": "n", "Server-ID": "s", "Deliver-To-PID": "<0.1.0>", "Call-ID": "c@1", "App-Name": "x",
             "Custom-Channel-Vars": {"Account-ID": "a", "Node": "kept", "None": null}, "Null": null,

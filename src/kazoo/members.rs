@@ -1,5 +1,5 @@
-//! A payload's members in the order in which they are sent. Texts are borrowed from the event where they stand
-//! there as they are, since making a payload is the dearest step of a delivery that is ours.
+//! A payload: its members in the order in which they are sent. Texts are borrowed from the event where possible,
+//! because building the payload is the most expensive step of a delivery on our side.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,21 +13,21 @@ use serde_json::Value;
 use super::Object;
 use super::lenient::Text;
 
-/// Members that are looked through one by one.
+/// Up to this number of members, a linear search is faster than an index.
 pub(super) const FEW: usize = 64;
 
-/// What a receiver is sent: named members, each name once, in order.
+/// The data for a receiver: named members in order, each name once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Payload<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
 
 /// One member's value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Member<'a> {
-    /// A text, from the event as it stands there if possible.
+    /// A text, borrowed from the event if possible.
     Text(Cow<'a, str>),
-    /// Any other value, or one that was made.
+    /// Any other value.
     Value(Value),
-    /// Members of its own.
+    /// A nested object.
     Members(Payload<'a>),
 }
 
@@ -36,14 +36,14 @@ impl<'a> Payload<'a> {
         Self(Vec::with_capacity(members))
     }
 
-    /// Adds a member that is not there yet; what is absent adds nothing.
+    /// Adds a member with a new name; `None` adds nothing.
     pub(super) fn put(&mut self, name: &'static str, member: Option<impl Into<Member<'a>>>) {
         if let Some(member) = member {
             self.0.push((Cow::Borrowed(name), member.into()));
         }
     }
 
-    /// Adds a member, or replaces the one of that name where it stands.
+    /// Adds a member, or replaces the one of that name in place.
     pub(super) fn set(&mut self, name: Cow<'a, str>, member: Member<'a>) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = member,
@@ -51,7 +51,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Sets each of these, one after the other; quickly, however many there are.
+    /// Sets these members in order; fast for any number of members.
     pub(super) fn set_all(&mut self, members: impl IntoIterator<Item = (Cow<'a, str>, Member<'a>)>) {
         let mut places = None;
         for (name, member) in members {
@@ -70,7 +70,8 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Drops members that are `null`: after all have been set, so that the last of two counts here as well.
+    /// Removes members that are `null`. Called after all members are set, so that of duplicates the last one counts
+    /// here too.
     pub(super) fn drop_nulls(&mut self) {
         self.0.retain(|(_, member)| *member != Member::Value(Value::Null));
     }
@@ -79,7 +80,7 @@ impl<'a> Payload<'a> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, member)| member)
     }
 
-    /// A member's text, flag or number as a text; none for anything else.
+    /// A member that is a text, boolean or number, as a text; none for anything else.
     pub(super) fn text(&self, name: &str) -> Text<'_> {
         match self.get(name) {
             Some(Member::Text(text)) => Text::from_cow(Cow::Borrowed(text)),
@@ -96,7 +97,7 @@ impl<'a> Payload<'a> {
         self.0.len()
     }
 
-    /// The same payload, independent of the event.
+    /// The same payload as an owned value.
     pub(super) fn into_owned(self) -> Payload<'static> {
         let own = |(name, member): (Cow<'a, str>, Member<'a>)| {
             let member = match member {
@@ -225,7 +226,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_member_set_twice_stands_once_where_it_stood_first() {
+    fn a_member_set_twice_keeps_its_first_position() {
         let mut payload = Payload::default();
         payload.put("a", Some(json!(1)));
         payload.put("b", Some(json!(2)));
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn many_members_are_set_like_one_after_the_other() {
+    fn set_all_equals_setting_one_by_one() {
         for count in [3, 200] {
             let name = |n: usize| (format!("m{n}"), json!(n));
             let (old, new) = ((0..count).map(name).collect::<Object>(), (count / 2..count * 2).map(name));
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn every_json_value_is_read_as_it_is_written() {
+    fn every_json_value_survives_a_round_trip() {
         for text in ["null", "true", "-3", "7", "0.5", r#""a\nb""#, r#""plain""#, r#"[1,{"k":[]}]"#, "{}"] {
             let member: Member<'_> = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&member).unwrap(), text);

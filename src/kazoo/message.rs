@@ -1,19 +1,19 @@
-//! A message for the broker, made ready as KAZOO's publishers do it (`docs/kazoo/amqp.md#message-bodies`).
+//! A message for the broker, in the form of KAZOO's publishers (`docs/kazoo/amqp.md#message-bodies`).
 
 use serde_json::Value;
 
 use super::Object;
 
-/// What is published, and where.
+/// A message with its exchange and routing key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// The exchange.
     pub exchange: &'static str,
     /// The routing key, at most 255 bytes.
     pub routing_key: String,
-    /// The body. A request gets its `Server-ID`, the queue for replies, from whoever sends it.
+    /// The body. The sender adds `Server-ID`, the queue for replies, to a request.
     pub body: Object,
-    /// The process of a KAZOO node that it is for: the AMQP header `Deliver-To-PID`.
+    /// The addressed process of a KAZOO node: the AMQP header `Deliver-To-PID`.
     pub to_process: Option<String>,
 }
 
@@ -22,26 +22,26 @@ impl Message {
         Self { exchange, routing_key, body, to_process: None }
     }
 
-    /// `Msg-ID`: a reply repeats it.
+    /// `Msg-ID`, which a reply repeats.
     #[must_use]
     pub fn msg_id(&self) -> &str {
         self.body.get("Msg-ID").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
-/// Who sends a message.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender<'a> {
     /// `App-Name`.
     pub app: &'a str,
     /// `Node`: `app@host`.
     pub node: &'a str,
-    /// `Msg-ID`: 32 hex digits, drawn anew for each message.
+    /// `Msg-ID`: 32 random hex digits, different for each message.
     pub msg_id: &'a str,
 }
 
-/// The body of a message: the headers that every message has, and its own fields. `null` and `""` are left
-/// out at the top level, as every publisher does.
+/// The body of a message: the headers of all messages and the message's own fields. As in KAZOO's publishers, `null`
+/// and `""` are left out at the top level.
 pub(super) fn body<const N: usize>(
     (category, name): (&str, &str),
     sender: Sender<'_>,
@@ -60,7 +60,7 @@ pub(super) fn body<const N: usize>(
     headers.chain(fields).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The object without `null` and `""` at any depth; empty objects and lists stay.
+/// The object without `null` and `""` at any depth. Empty objects and lists stay.
 pub(super) fn pruned(object: Object) -> Object {
     object
         .into_iter()
@@ -76,8 +76,8 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value == ""
 }
 
-/// What a reply's sender is addressed by: `Server-ID` as a queue, or with a process of its node
-/// (`pid://PID/QUEUE`, `docs/kazoo/amqp.md#reply-addresses`).
+/// The address for a reply, from `Server-ID`: a queue, or a process of a node with its queue (`pid://PID/QUEUE`,
+/// `docs/kazoo/amqp.md#reply-addresses`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyAddress {
     /// The routing key on `targeted`, at most 255 bytes.
@@ -86,7 +86,7 @@ pub struct ReplyAddress {
     pub pid: Option<String>,
 }
 
-/// Reads a `Server-ID`; `None` when nobody can be reached by it.
+/// Reads a `Server-ID`; `None` when it is not a usable address.
 #[must_use]
 pub fn reply_address(server_id: &str) -> Option<ReplyAddress> {
     let (pid, queue) = match server_id.strip_prefix("pid://") {
@@ -104,14 +104,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_out_at_every_depth_and_empty_objects_stay() {
+    fn empty_values_are_left_out_at_every_depth_but_empty_objects_stay() {
         let given = json!({"a": null, "b": "", "c": {"d": "", "e": {}, "f": 0}, "g": [null, ""], "h": false});
         let pruned = pruned(given.as_object().cloned().unwrap());
         assert_eq!(Value::Object(pruned), json!({"c": {"e": {}, "f": 0}, "g": [null, ""], "h": false}));
     }
 
     #[test]
-    fn a_server_id_names_a_queue_and_perhaps_a_process() {
+    fn a_server_id_names_a_queue_and_optionally_a_process() {
         let to = |queue: &str, pid: Option<&str>| {
             Some(ReplyAddress { queue: queue.to_owned(), pid: pid.map(str::to_owned) })
         };

@@ -1,5 +1,5 @@
-//! KAZOO's wire formats, pure: what an event says, which hooks and subscribers want it, what they are sent, and
-//! what a hook's document may hold. Nothing here does I/O, asks for the time or panics, whatever the bytes.
+//! KAZOO's wire formats: the facts in an event, the hooks and subscribers that want it, the payloads they get, and
+//! the rules for hook documents. Everything here is pure: no I/O, no clock, and no panic, whatever the bytes.
 
 mod attempt_row;
 mod catalogue;
@@ -73,7 +73,7 @@ pub use uri::{RequestUri, UnusableUri, uri_is_acceptable, why_refused};
 pub use validate::{FieldErrors, Rules, validate_hook};
 pub use wire::{WireRequest, wire_request};
 
-/// A JSON object, as everywhere in this module.
+/// A JSON object.
 type Object = serde_json::Map<String, serde_json::Value>;
 
 #[cfg(test)]

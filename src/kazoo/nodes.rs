@@ -1,21 +1,21 @@
-//! Nodes tell of themselves every few seconds; who asks them counts them to know how many answers to expect
-//! (`docs/kazoo/amqp.md#node-advertisements`).
+//! Node advertisements, which every node publishes every few seconds. A program that asks the nodes counts them to
+//! know how many answers to expect (`docs/kazoo/amqp.md#node-advertisements`).
 
 use serde_json::Value;
 
 use super::Object;
 
-/// The application that answers for the switches.
+/// The application that answers for switches.
 const SWITCHES: &str = "ecallmgr";
 
-/// What a node told of itself.
+/// An advertisement of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertisement {
-    /// Its name.
+    /// The node's name.
     pub node: String,
-    /// How long this holds, in milliseconds; it is 1.25 times what the node said.
+    /// Validity in milliseconds: 1.25 times the node's own figure.
     pub expires_ms: u64,
-    /// Whether it answers for switches.
+    /// Whether the node answers for switches.
     pub has_switches: bool,
 }
 
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_with_switches_is_told_from_others() {
+    fn a_node_with_switches_is_recognised() {
         let mut told = json!({"Event-Category": "nodes", "Event-Name": "advertise", "Node": "e@h",
                               "Expires": 8000, "WhApps": {"ecallmgr": {"Startup": 1}}});
         let heard = advertisement(told.to_string().as_bytes()).unwrap();
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_none() {
+    fn other_messages_are_not_advertisements() {
         for other in [
             "",
             "7",

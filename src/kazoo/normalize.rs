@@ -1,11 +1,11 @@
-//! KAZOO's normalisation: keys in lower case with underscores, nulls dropped, at every depth. Only ASCII
-//! letters change case, so that no key stops being text.
+//! KAZOO's normalisation: keys in lower case with underscores and without nulls, at every depth. Only ASCII letters
+//! change case, so that every key stays valid text.
 
 use serde_json::Value;
 
 use super::Object;
 
-/// The object with its keys normalised; of two keys that become one, the later value stays.
+/// The object with normalised keys. When two keys become the same, the later value stays.
 #[must_use]
 pub fn normalize(map: Object) -> Object {
     let mut out = Object::with_capacity(map.len());
@@ -41,7 +41,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn keys_are_lowered_at_every_depth_and_nulls_dropped() {
+    fn keys_are_in_lower_case_at_every_depth_and_nulls_are_dropped() {
         for (given, expected) in [
             (json!({}), json!({})),
             (json!({"Caller-ID-Name": "Bo Li"}), json!({"caller_id_name": "Bo Li"})),

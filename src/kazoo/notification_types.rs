@@ -1,4 +1,4 @@
-//! The notifications that KAZOO publishes and hooks can ask for, sorted by type.
+//! The types of notifications that KAZOO publishes and hooks can ask for, sorted.
 
 /// One type of notification.
 #[derive(Debug)]
@@ -9,12 +9,12 @@ pub(super) struct NotificationType {
     pub(super) key: &'static str,
     /// The name that KAZOO shows.
     pub(super) name: &'static str,
-    /// What it tells, in our words.
+    /// A description in our words.
     pub(super) description: &'static str,
 }
 
 impl NotificationType {
-    /// True for the types that only the master account's administrators are shown.
+    /// Whether only administrators of the master account may see this type.
     pub(super) fn is_for_master(&self) -> bool {
         matches!(self.id, "system_alert" | "webhook_disabled")
     }
@@ -29,7 +29,7 @@ const fn of(
     NotificationType { id, key, name, description }
 }
 
-/// All of them.
+/// All types.
 pub(super) const NOTIFICATION_TYPES: [NotificationType; 38] = [
     of(
         "account_zone_change",

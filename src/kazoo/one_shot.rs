@@ -1,4 +1,4 @@
-//! The hook that a callflow's webhook action carries inside its own event: used once and never stored.
+//! The one-shot hook in the event of a callflow's webhook action: used once and never stored.
 
 use serde_json::Value;
 
@@ -8,13 +8,13 @@ use super::payload::{MAX_BODY_BYTES, gunzip};
 use super::{PayloadError, whole};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Trigger};
 
-/// Why a callflow's event carries no usable hook.
+/// Why a callflow's event contains no usable hook.
 #[derive(Debug, thiserror::Error)]
 pub enum OneShotError {
     /// The body cannot be read.
     #[error(transparent)]
     Body(#[from] PayloadError),
-    /// `Hook` is absent or no object.
+    /// `Hook` is absent or not an object.
     #[error("callflow event has no Hook object")]
     NoHook,
     /// `Hook.uri` is absent or empty.
@@ -25,8 +25,8 @@ pub enum OneShotError {
     NoAccount,
 }
 
-/// The one-shot hook of a callflow's event: whatever its `hook` says, it posts a form in two tries unless the
-/// event asks otherwise. Its id shows the digits of `Hook._id`; it is not unique.
+/// Reads the one-shot hook of a callflow's event. Unless the event says otherwise, it posts a form with two tries;
+/// its `hook` field is ignored. Its id consists of the digits of `Hook._id` and is not unique.
 pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
     let mut map = match event.encoding {
         Encoding::Plain => whole::object(event.body)?,
@@ -49,7 +49,7 @@ pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
     })
 }
 
-/// Up to 32 hex digits, so that a time in decimal keeps its digits when written.
+/// Reads up to 32 hex digits, so that a decimal time keeps its digits in the id.
 fn id_of(text: &str) -> Option<Id> {
     let fits = text.len() <= 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     fits.then(|| u128::from_str_radix(text, 16).ok().map(Id)).flatten()

@@ -1,4 +1,4 @@
-//! Callflow webhooks: the hook inside of the event, and what it sends.
+//! Callflow webhooks: the hook in the event, and its request.
 
 use super::*;
 use crate::kazoo::{Extras, facts, payload, wire_request};
@@ -57,7 +57,7 @@ fn a_callflows_hook_posts_a_form_in_two_tries_by_default() {
 }
 
 #[test]
-fn what_a_callflow_asks_for_is_done() {
+fn a_callflows_own_settings_are_used() {
     let body = callflow(json!({"uri": "http://r.example/", "http_verb": "get", "retries": "4"}));
     let account = facts(&body).unwrap().account;
     let hook = one_shot(&event(&body, account)).unwrap();

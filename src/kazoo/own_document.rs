@@ -1,7 +1,7 @@
-//! What is told of a document of our own that has changed: KAZOO's event for it (`docs/kazoo/amqp.md#documents`),
-//! which names the document and holds nothing of it.
+//! KAZOO's event for a change of one of our own documents (`docs/kazoo/amqp.md#documents`). The event names the
+//! document and has none of its content.
 //!
-//! KAZOO swaps the two times of it; here each is what it says.
+//! KAZOO publishes the creation and modification times swapped; we publish them correctly.
 
 use serde_json::Value;
 
@@ -10,22 +10,22 @@ use super::message::{self, Sender};
 use super::{Object, account_database, encode_segment};
 use crate::model::AccountId;
 
-/// What has happened to a document.
+/// A change of a document.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnDocument<'a> {
     /// `doc_created`, `doc_edited` or `doc_deleted`.
     pub action: &'static str,
-    /// Whose it is. An account is its own.
+    /// The document's account. An account document belongs to itself.
     pub account: AccountId,
-    /// Its id.
+    /// The document's id.
     pub id: &'a str,
-    /// As it is now, or was before it was removed: KAZOO's private fields are read.
+    /// The document after the change, or before its removal, with KAZOO's private fields.
     pub doc: &'a Object,
-    /// Whether it is deleted and still kept.
+    /// Whether the document is marked as deleted and still stored.
     pub is_soft_deleted: bool,
 }
 
-/// The event's body. Webhooks lie in a database of their own, all others in their account's.
+/// The event's body. Webhooks have a database of their own; all other documents are in their account's.
 #[must_use]
 pub fn own_document_event(told: OwnDocument<'_>, sender: Sender<'_>) -> Object {
     let field = |name: &str| told.doc.get(name).cloned().unwrap_or_default();
@@ -44,7 +44,7 @@ pub fn own_document_event(told: OwnDocument<'_>, sender: Sender<'_>) -> Object {
     message::body(("configuration", told.action), sender, fields)
 }
 
-/// The routing key that KAZOO publishes a document's event with (`docs/kazoo/amqp.md#keys-of-events`).
+/// The routing key of a document's event (`docs/kazoo/amqp.md#keys-of-events`).
 #[must_use]
 pub fn document_routing_key(event: &Object) -> String {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_the_document_and_holds_nothing_of_it() {
+    fn an_event_names_the_document_but_has_none_of_its_content() {
         let event = told("user");
         let database = account_database(Id(7));
         let expected = json!({
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_and_users_are_for_object_hooks_and_webhooks_for_none() {
+    fn object_hooks_get_changes_of_accounts_and_users_but_not_of_webhooks() {
         for (type_, family) in
             [("account", Some(Family::Object)), ("user", Some(Family::Object)), ("webhook", None)]
         {

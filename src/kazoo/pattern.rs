@@ -1,5 +1,5 @@
-//! What a subscriber asks for: a client's binding, read in every spelling that some version of KAZOO or its
-//! user interface sends (`docs/kazoo/websockets.md#bindings`,
+//! The pattern of a client's binding, read in all spellings that any version of KAZOO or its user interface sends
+//! (`docs/kazoo/websockets.md#bindings`,
 //! `docs/kazoo/classic.md#generations-of-websocket-frames`), and compared with the topics of events.
 
 use super::notification_types::NOTIFICATION_TYPES;
@@ -7,17 +7,17 @@ use super::topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, OBJECT_TYPES, To
 use super::{decode_segment, encode_segment};
 use crate::model::AccountId;
 
-/// Types of documents that can be subscribed to: KAZOO's, and the webhooks that this program keeps.
+/// Types of documents to which clients can subscribe: KAZOO's, and the webhooks of this program.
 pub fn object_types() -> impl Iterator<Item = &'static str> {
     OBJECT_TYPES.into_iter().chain(["webhook"])
 }
 
-/// Types of notifications that can be subscribed to.
+/// Types of notifications to which clients can subscribe.
 pub fn notification_types() -> impl Iterator<Item = &'static str> {
     NOTIFICATION_TYPES.iter().map(|known| known.id)
 }
 
-/// What can happen in a conference, in the order of KAZOO 4.3's listing.
+/// Events of a conference, in the order of KAZOO 4.3's listing.
 pub const CONFERENCE_EVENTS: [&str; 12] = [
     "undeaf-member",
     "deaf-member",
@@ -32,26 +32,26 @@ pub const CONFERENCE_EVENTS: [&str; 12] = [
     "conference-destroy",
     "conference-create",
 ];
-/// Packages of presence.
+/// Presence packages.
 pub const PRESENCE_PACKAGES: [&str; 3] = ["dialog", "mwi_updates", "update"];
 
 /// Why a binding is refused; the texts are KAZOO's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Known by its first segment and wrong after it: found before the account is looked at.
+    /// The first segment is known, but the rest is malformed. Reported before the account is checked.
     #[error("{0}")]
     Invalid(String),
-    /// Nothing is published under it: found after.
+    /// No event is published under this binding. Reported after the account is checked.
     #[error("no available subscriptions to requested binding")]
     Unknown,
 }
 
-/// A client's binding, understood. A segment of `None` is any.
+/// A parsed binding. A segment of `None` matches any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     kind: TopicKind,
     segments: Vec<Option<String>>,
-    /// Of calls, only what happens in a parking lot.
+    /// Matches only parking events among call events.
     only_parking: bool,
 }
 
@@ -60,7 +60,7 @@ impl Pattern {
         Self { kind, segments, only_parking: false }
     }
 
-    /// Reads a client's binding.
+    /// Parses a client's binding.
     pub fn parse(binding: &str) -> Result<Self, PatternError> {
         let segments: Vec<&str> = binding.split('.').collect();
         match segments.as_slice() {
@@ -77,7 +77,7 @@ impl Pattern {
             ["presence"] => Err(format_error("presence", &[])),
             ["presence", rest @ ..] => presence(rest),
             [package, _] if PRESENCE_PACKAGES.contains(package) => presence(&segments),
-            // As KAZOO 3 spelled it, with the database, which is always the account's own.
+            // KAZOO 3's spelling, with the database, which is always the account's own.
             [action, "*", type_, id] if *action == "*" || OBJECT_ACTIONS.contains(action) => {
                 object(action, type_, id)
             }
@@ -85,7 +85,7 @@ impl Pattern {
         }
     }
 
-    /// Whether an event is asked for; whose it is is not looked at here.
+    /// Whether the binding matches an event's topic. The caller checks the event's account.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
         self.kind == topic.kind
@@ -98,14 +98,14 @@ impl Pattern {
                 .all(|(asked, is)| asked.as_ref().is_none_or(|asked| asked == is))
     }
 
-    /// Whether only an admin may subscribe to this. A notification may hold what lets its reader in, such as the link
-    /// that sets a new password, and a message the code of a second factor.
+    /// Whether only admins may subscribe. A notification may contain access to an account, such as the link that sets
+    /// a new password, and a message may contain the code of a second factor.
     #[must_use]
     pub fn is_for_admins(&self) -> bool {
         matches!(self.kind, TopicKind::Notification | TopicKind::Message)
     }
 
-    /// The server's form of this pattern in which an event was found; `account`: none for all.
+    /// The server's form of the binding under which an event was found. `account` is `None` for all accounts.
     #[must_use]
     pub fn subscription_key(&self, account: Option<AccountId>, topic: &Topic) -> String {
         let account = account.map_or_else(|| "*".to_owned(), |account| account.to_string());
@@ -139,12 +139,12 @@ fn is_any(segment: &str) -> bool {
     segment == "*" || segment == "#"
 }
 
-/// A name that is not encoded.
+/// A name, which is not encoded.
 fn name(segment: &str) -> Option<String> {
     (!is_any(segment)).then(|| segment.to_owned())
 }
 
-/// An id, as the client has it: encoded or not.
+/// An id, which the client may have encoded or not.
 fn id(segment: &str) -> Option<String> {
     (!is_any(segment)).then(|| encode_segment(&decode_segment(segment)))
 }
@@ -157,7 +157,7 @@ fn call(rest: &[&str]) -> Result<Pattern, PatternError> {
     Ok(Pattern::new(TopicKind::Call, vec![name(event), id(call)]))
 }
 
-/// What happens in a parking lot is a call event, too: these bindings ask for nothing else.
+/// Parking events are call events. These bindings ask for nothing else.
 fn parking(rest: &[&str]) -> Result<Pattern, PatternError> {
     let [event, call] = *rest else { return Err(format_error("parking", rest)) };
     if event != "*" && !(CALL_EVENTS.contains(&event) && is_parking(event)) {
@@ -194,7 +194,7 @@ fn conference(rest: &[&str]) -> Result<Pattern, PatternError> {
             let segments = vec![Some(conference_id(conference)?)];
             Ok(Pattern::new(TopicKind::ConferenceCommand, segments))
         }
-        // KAZOO 3 and 4.0 before its release, then 4.1 to 5.
+        // KAZOO 3 and pre-releases of 4.0; then 4.1 to 5.
         ["event", conference] => conference_event("*", conference, "*"),
         ["event", conference, call] => conference_event("*", conference, call),
         // Monster UI's conference viewer.

@@ -1,4 +1,4 @@
-//! Every spelling of a binding: what it selects, what it is called, and what is refused with which words.
+//! All spellings of a binding: the events they match, their names, and the errors.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn events() -> [Topic; 8] {
     ]
 }
 
-/// Which of the events a binding selects, by their numbers.
+/// The numbers of the events that a binding matches.
 fn selects(binding: &str) -> Vec<usize> {
     let pattern = Pattern::parse(binding).unwrap_or_else(|e| panic!("{binding}: {e}"));
     let events = events();
@@ -28,7 +28,7 @@ fn selects(binding: &str) -> Vec<usize> {
 }
 
 #[test]
-fn a_binding_selects_its_events_in_every_spelling() {
+fn a_binding_matches_its_events_in_every_spelling() {
     for (binding, expected) in [
         ("call.*.*", vec![0, 1]),
         ("call.CHANNEL_CREATE.*", vec![0]),
@@ -58,7 +58,7 @@ fn a_binding_selects_its_events_in_every_spelling() {
         ("presence.dialog.*", vec![7]),
         ("dialog.*", vec![7]),
         ("presence.dialog.a%401%2E2", vec![7]),
-        // Not encoded, as far as its dots allow.
+        // Without encoding, as far as the dots allow.
         ("presence.mwi_updates.10@x", vec![]),
         ("update.*", vec![]),
     ] {
@@ -67,7 +67,7 @@ fn a_binding_selects_its_events_in_every_spelling() {
 }
 
 #[test]
-fn a_refused_binding_is_told_why_in_kazoos_words() {
+fn a_refused_binding_has_kazoos_error_text() {
     let unknown = "no available subscriptions to requested binding";
     for (binding, words) in [
         ("", unknown),
@@ -110,7 +110,7 @@ fn a_refused_binding_is_told_why_in_kazoos_words() {
 }
 
 #[test]
-fn an_event_is_filed_under_the_servers_form_of_the_binding() {
+fn an_events_subscription_key_is_the_servers_form_of_the_binding() {
     let account = "00aa11bb22cc33dd44ee55ff66007788";
     for (binding, at, of_one, of_all) in [
         ("call.*.*", 0, format!("call.{account}.CHANNEL_CREATE.*"), "call.*.CHANNEL_CREATE.*"),

@@ -1,5 +1,5 @@
-//! The payload of one event for one hook, as KAZOO assembles it: the family's form, the hook's own filter,
-//! its `custom_data`, the cluster's id. Pure: the same event and hook always give the same payload.
+//! The payload of an event for a hook, assembled as in KAZOO: the family's form, the hook's own filter, its
+//! `custom_data`, the cluster's id. Pure: the same event and hook always give the same payload.
 
 use std::borrow::Cow;
 use std::io::Read as _;
@@ -12,34 +12,34 @@ use super::members::{Member, Payload};
 use super::{NotUnderstood, Object, reading, whole};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Trigger};
 
-/// The largest body that a compressed event may unpack to.
+/// The largest body into which a compressed event may unpack.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// What a payload holds that neither the event nor the hook knows.
+/// The parts of a payload that come neither from the event nor from the hook.
 #[derive(Debug, Clone, Copy)]
 pub struct Extras<'a> {
-    /// The cluster's id, in every payload.
+    /// The cluster's id.
     pub cluster_id: &'a str,
     /// The nearest reseller above the event's account.
     pub reseller_id: Option<AccountId>,
 }
 
-/// Why an event has no payload for a hook.
+/// Why no payload can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
-    /// The body is not JSON, or nested too deeply.
+    /// The body is not JSON, or is nested too deeply.
     #[error("event body is not readable: {0}")]
     NotJson(#[from] serde_json::Error),
-    /// The body was stored by a version that took more, and cannot be mended.
+    /// The body was stored by an earlier, more lenient version and cannot be repaired.
     #[error(transparent)]
     NotMended(#[from] NotUnderstood),
     /// The body is not UTF-8.
     #[error("event body is not UTF-8 text: {0}")]
     NotText(std::str::Utf8Error),
-    /// The body is JSON but no object.
+    /// The body is JSON but not an object.
     #[error("event body is not a JSON object")]
     NotAnObject,
-    /// A callflow's event without the data to send.
+    /// The callflow's event has no data to send.
     #[error("callflow event has no Data object")]
     NoData,
     /// The compressed body is damaged.
@@ -48,8 +48,8 @@ pub enum PayloadError {
     /// The body is larger than [`MAX_BODY_BYTES`] when unpacked.
     #[error("event body unpacks to more than {0} bytes")]
     TooLarge(usize),
-    /// A long name stands above so many texts that the form would be many times as large as the payload.
-    #[error("payload would be many times as large as a form")]
+    /// A long name stands above many values, so that the form would be many times as large as the payload.
+    #[error("the form of the payload would be many times as large as the payload")]
     FormTooLarge,
 }
 
@@ -106,7 +106,7 @@ fn is_classic_fax(hook: &Hook) -> bool {
     matches!(hook.trigger, Trigger::Family(Family::InboundFax | Family::OutboundFax))
 }
 
-/// A hook's own filter on payload values: a list names the values that pass, anything else the one value.
+/// Applies a hook's own filter on payload values: a list names all values that pass, anything else is the only one.
 fn passes(modifiers: &Object, payload: &Payload<'_>) -> bool {
     modifiers.iter().all(|(key, asked)| match (payload.get(key), asked) {
         (None, _) => true,
@@ -115,7 +115,7 @@ fn passes(modifiers: &Object, payload: &Payload<'_>) -> bool {
     })
 }
 
-/// An event's body as strict JSON: unpacked, and mended if a version that mended nothing stored it.
+/// An event's body as strict JSON: unpacked, and repaired if a version that did not repair bodies stored it.
 pub fn stored_text<'a>(event: &Event<'a>) -> Result<Cow<'a, [u8]>, PayloadError> {
     match event.encoding {
         Encoding::Plain => Ok(reading(event.body)?.body),
@@ -126,7 +126,7 @@ pub fn stored_text<'a>(event: &Event<'a>) -> Result<Cow<'a, [u8]>, PayloadError>
     }
 }
 
-/// Unpacks a compressed body, and never more than `max` bytes of it.
+/// Unpacks a compressed body, up to `max` bytes.
 pub fn gunzip(packed: &[u8], max: usize) -> Result<Vec<u8>, PayloadError> {
     let mut out = Vec::with_capacity(packed.len().saturating_mul(3).min(max));
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);

@@ -1,4 +1,4 @@
-//! The payload of each family, member by member.
+//! The payloads of all families, member by member.
 
 use super::*;
 use crate::kazoo::{facts, hook_from_document};
@@ -75,7 +75,7 @@ fn a_full_channel_event_has_exactly_the_members_of_the_table() {
 }
 
 #[test]
-fn what_a_channel_event_does_not_say_is_left_out() {
+fn members_absent_from_a_channel_event_are_left_out() {
     let event = call(
         "CHANNEL_ANSWER",
         &json!({
@@ -101,7 +101,7 @@ fn what_a_channel_event_does_not_say_is_left_out() {
 }
 
 #[test]
-fn bridges_and_hangups_tell_more() {
+fn bridges_and_hangups_have_more_members() {
     let vars = json!({"Account-ID": ACCOUNT, "Original-Number": "+491", "Call-Forward": false});
     let sent = send(
         &call("CHANNEL_BRIDGE", &json!({"Other-Leg-Destination-Number": "55", "Custom-Channel-Vars": vars})),
@@ -165,7 +165,7 @@ fn a_document_change_has_four_members_and_the_hooks_own() {
 }
 
 #[test]
-fn a_notification_is_sent_whole_and_normalised() {
+fn a_notification_is_sent_completely_and_normalised() {
     let event = json!({"Event-Category": "notification", "Event-Name": "low_balance", "Account-ID": ACCOUNT,
         "App-Name": "jonny5", "Current-Balance": 1.5, "Deep-Er": {"In-Ner": [{"Ke-Y": null, "B-C": 1}]}, "Node": "n",
         "Msg-ID": "m", "cluster_id": "forged"});
@@ -218,7 +218,7 @@ fn a_message_is_unpacked_and_sent_with_its_members() {
 }
 
 #[test]
-fn a_bomb_is_refused_when_it_passes_the_limit() {
+fn a_compression_bomb_is_refused_at_the_limit() {
     let mut zipper = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     zipper.write_all(&vec![0; 4 << 20]).unwrap();
     let packed = zipper.finish().unwrap();
@@ -228,7 +228,7 @@ fn a_bomb_is_refused_when_it_passes_the_limit() {
 }
 
 #[test]
-fn modifiers_of_the_hook_let_an_event_pass_or_not() {
+fn a_hooks_modifiers_filter_events() {
     let event = call("CHANNEL_CREATE", &json!({"Call-Direction": "inbound"})).to_string().into_bytes();
     for (modifiers, passes) in [
         (json!({"call_direction": "inbound"}), true),
@@ -254,6 +254,6 @@ fn a_body_that_cannot_be_sent_is_an_error() {
         "[".repeat(200),
         "]".repeat(200)
     );
-    // A version that mended nothing stored it so.
+    // As stored by a version that did not repair bodies.
     assert!(try_send(deep.as_bytes(), deep.as_bytes(), &hook(&json!({}))).unwrap().is_some());
 }

@@ -1,4 +1,4 @@
-//! Properties that hold for any input: nothing panics, and what is encoded reads back.
+//! Properties for any input: nothing panics, and encoded data decodes to the original.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -50,7 +50,7 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The leaves of a payload as pairs of a path and a text, which is what a form can carry.
+/// The leaves of a payload as pairs of path and text, which is all that a form can express.
 fn leaves(path: &[String], value: &Value, out: &mut Vec<(Vec<String>, String)>) {
     let below = |part: &str| path.iter().cloned().chain([part.to_owned()]).collect::<Vec<_>>();
     match value {
@@ -62,7 +62,7 @@ fn leaves(path: &[String], value: &Value, out: &mut Vec<(Vec<String>, String)>) 
         Value::Array(items) => {
             for item in items.iter().filter(|i| !i.is_null()) {
                 let text = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
-                // an array item has no key: told apart from an empty key by one that no key can be
+                // An array item has no key. A key that cannot occur otherwise distinguishes it from an empty key.
                 out.push((below("\u{0}item"), text));
             }
         }
@@ -75,7 +75,7 @@ fn unescape(text: &str) -> String {
     decode_segment(text)
 }
 
-/// Reads a form as a receiver would: structural brackets are raw, everything else is escaped.
+/// Parses a form like a receiver: structural brackets are raw, everything else is escaped.
 fn read_form(form: &str) -> Vec<(Vec<String>, String)> {
     let mut out = Vec::new();
     for pair in form.split('&').filter(|p| !p.is_empty()) {
@@ -88,7 +88,7 @@ fn read_form(form: &str) -> Vec<(Vec<String>, String)> {
     out
 }
 
-/// The sent leaves as pairs of a whole name and a text.
+/// The sent leaves as pairs of full name and text.
 fn pairs(map: &Object) -> Vec<(String, String)> {
     let mut sent = Vec::new();
     for (key, value) in map {
@@ -102,7 +102,7 @@ fn pairs(map: &Object) -> Vec<(String, String)> {
     named.collect()
 }
 
-/// Payloads whose names are plain words, and that hold something everywhere.
+/// Payloads with plain words as names and without empty containers.
 fn plain_json() -> impl Strategy<Value = Value> {
     let text = any::<String>().prop_map(Value::from);
     let texts = vec(any::<String>(), 1..4).prop_map(Value::from);
@@ -121,7 +121,7 @@ proptest! {
         for (key, value) in &map {
             leaves(std::slice::from_ref(key), value, &mut sent);
         }
-        // a receiver sees `k[]` for an item, and for an empty key too
+        // A receiver sees `k[]` for an item and for an empty key alike.
         for (path, _) in &mut sent {
             for part in path.iter_mut().filter(|p| *p == "\u{0}item") {
                 part.clear();

@@ -1,33 +1,34 @@
-//! The one reading of an event: bytes become strict JSON here, before they are stored, or are refused here.
+//! Turns the bytes of an event into strict JSON before they are stored, or refuses them. No other code does this.
 //!
-//! Every later reader takes what passes: UTF-8, no half surrogates, no raw control characters, containers nested at
-//! most [`MOST_DEPTH`] deep, no member name that `serde_json` keeps for itself. A body that is all this already passes
-//! byte for byte; numbers pass as they came. Needs no recursion, whatever the nesting.
+//! All later readers accept the result: UTF-8, no unpaired surrogates, no raw control characters, containers nested
+//! at most [`MOST_DEPTH`] deep, no member name that `serde_json` reserves. A body that already fulfils this passes
+//! byte for byte, and numbers are never changed. The scanner does not recurse, so deep nesting cannot overflow the
+//! stack.
 
 use std::borrow::Cow;
 
 use super::facts::{NotUnderstood, account_in};
 use crate::model::{AccountId, Mended};
 
-/// Containers may be nested so deeply; a deeper one becomes its JSON text. Readers stop at 128 levels, and what
-/// they read has some levels of an envelope around the event.
+/// Deepest allowed nesting; a deeper container becomes its JSON text. Readers stop at 128 levels, and the envelope
+/// around an event takes some of these.
 pub const MOST_DEPTH: usize = 100;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
-/// Names by which `serde_json` tells its own numbers and raw values from objects.
+/// Names by which `serde_json` distinguishes its numbers and raw values from objects.
 const RESERVED: [&str; 2] = ["$serde_json::private::Number", "$serde_json::private::RawValue"];
 
-/// An event's body as every later reader takes it.
+/// An event's body in strict JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading<'a> {
     /// Strict JSON.
     pub body: Cow<'a, [u8]>,
-    /// What had to be mended.
+    /// The repairs that were necessary.
     pub mended: Mended,
 }
 
-/// Reads bytes as JSON and mends texts; refuses what is not JSON beyond its texts.
+/// Reads bytes as JSON. Faults inside texts are repaired; bytes that are not JSON outside of texts are refused.
 pub fn reading(bytes: &[u8]) -> Result<Reading<'_>, NotUnderstood> {
     let mut scanner = Scanner::new(bytes);
     scanner.value().map_err(|what| {
@@ -40,7 +41,7 @@ pub fn reading(bytes: &[u8]) -> Result<Reading<'_>, NotUnderstood> {
     Ok(scanner.finish())
 }
 
-/// The account that broken JSON names before it breaks: in members that are complete, and nowhere else.
+/// The account in malformed JSON. Only members that are complete before the fault count.
 #[must_use]
 pub fn account_before_break(bytes: &[u8]) -> Option<AccountId> {
     let mut scanner = Scanner::new(bytes);
@@ -50,7 +51,7 @@ pub fn account_before_break(bytes: &[u8]) -> Option<AccountId> {
     account_in(&scanner.whole_part()?)
 }
 
-/// Why text is no JSON, in a few words.
+/// Why a text is not JSON, in a few words.
 type What = &'static str;
 
 const UNEXPECTED: What = "unexpected character";
@@ -64,17 +65,17 @@ enum Container {
 
 struct Scanner<'a> {
     bytes: &'a [u8],
-    /// Whether all bytes are UTF-8, so that no text needs a look at it.
+    /// Whether all bytes are UTF-8, so that single texts need no check.
     is_utf8: bool,
     at: usize,
-    /// What was mended so far stands in `out`, up to here of the bytes.
+    /// The input up to this byte has been copied to `out`, with repairs.
     copied: usize,
     out: Vec<u8>,
     mended: Mended,
     open: Vec<Container>,
-    /// Where in `out` the container begins that is nested too deeply.
+    /// Position in `out` at which the container that is nested too deeply starts.
     too_deep: Option<usize>,
-    /// The end of the last value that is complete, and how many containers were open around it.
+    /// The end of the last complete value, and the number of containers open around it.
     complete: Option<(usize, usize)>,
 }
 
@@ -103,7 +104,7 @@ impl<'a> Scanner<'a> {
         Reading { body, mended: self.mended }
     }
 
-    /// The text up to the last complete value, with its containers closed.
+    /// The text up to the last complete value, with all open containers closed.
     fn whole_part(mut self) -> Option<Vec<u8>> {
         let (end, depth) = self.complete?;
         if self.too_deep.is_some() || end < self.copied {
@@ -118,7 +119,7 @@ impl<'a> Scanner<'a> {
         Some(self.out)
     }
 
-    /// One value and nothing behind it.
+    /// Scans one value with nothing after it.
     fn value(&mut self) -> Result<(), What> {
         if self.bytes.starts_with(BYTE_ORDER_MARK) {
             self.at = BYTE_ORDER_MARK.len();
@@ -142,7 +143,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Behind a value: true when it was the last, false when another one follows.
+    /// After a value: true when it was the last one, false when another one follows.
     fn is_over(&mut self) -> Result<bool, What> {
         loop {
             self.complete = Some((self.at, self.open.len()));
@@ -166,7 +167,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether a value follows; not in an empty container.
+    /// Enters a container; false when it is empty.
     fn enter(&mut self, container: Container) -> Result<bool, What> {
         if self.open.len() == MOST_DEPTH {
             self.copy_to(self.at);
@@ -199,7 +200,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A member's name and its colon.
+    /// Scans a member's name and its colon.
     fn name(&mut self) -> Result<(), What> {
         self.blank();
         if self.peek().ok_or(ENDED)? != b'"' {
@@ -240,7 +241,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A character of several bytes, if it is one.
+    /// Scans a character of several bytes, or replaces an invalid byte.
     fn character(&mut self) {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(chunk) = rest.get(..rest.len().min(4)).and_then(|four| four.utf8_chunks().next()) else {
@@ -272,7 +273,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Goes behind `\uXXXX`, or both halves of a pair; false when it is none.
+    /// Moves past `\uXXXX`, or past both halves of a surrogate pair; false when it is not valid.
     fn unicode_escape(&mut self) -> bool {
         let from = self.at;
         let Some(unit) = self.unit_at(from) else { return false };
@@ -337,7 +338,7 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Puts `text` in place of the bytes from `from` to where the scanner is.
+    /// Replaces the bytes from `from` up to the scanner's position with `text`.
     fn replace(&mut self, from: usize, text: &[u8], why: Mended) {
         self.copy_to(from);
         self.out.extend_from_slice(text);
@@ -351,9 +352,9 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The reserved name that this text is, quotes and escapes included.
+/// The reserved name that this text spells, given with quotes and escapes.
 fn reserved(text: &[u8]) -> Option<&'static str> {
-    // Most names have neither.
+    // Fast path: most names have neither a `$` nor an escape.
     if text.get(1) != Some(&b'$') && !text.contains(&b'\\') {
         return None;
     }

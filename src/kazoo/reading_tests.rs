@@ -1,4 +1,4 @@
-//! What the reading of an event mends, refuses and leaves alone.
+//! Which faults of an event's body are repaired, which are refused, and what stays unchanged.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn mended(bytes: &[u8]) -> (String, Vec<&'static str>) {
 }
 
 #[test]
-fn what_is_json_already_passes_byte_for_byte() {
+fn strict_json_passes_byte_for_byte() {
     for text in [
         "{}",
         " [1, -0.50e+999 , 18446744073709551616,1E5]\n",
@@ -25,7 +25,7 @@ fn what_is_json_already_passes_byte_for_byte() {
 }
 
 #[test]
-fn texts_are_mended_and_the_rest_stays() {
+fn only_texts_are_repaired() {
     for (given, expected, what) in [
         (&br#"["\ud83d"]"#[..], "[\"\u{fffd}\"]", "lone_surrogate"),
         (br#"["\ud83dx\ude00y"]"#, "[\"\u{fffd}x\u{fffd}y\"]", "lone_surrogate"),
@@ -53,7 +53,7 @@ fn texts_are_mended_and_the_rest_stays() {
 }
 
 #[test]
-fn a_container_that_is_nested_too_deeply_becomes_its_text() {
+fn a_container_nested_too_deeply_becomes_its_json_text() {
     let text = |levels: usize| "[".repeat(levels) + "\"\t\"" + &"]".repeat(levels);
     let (body, what) = mended(format!("{{\"a\":{},\"b\":1}}", text(200_000)).as_bytes());
     assert_eq!(what, ["control_character", "nesting"]);
@@ -67,7 +67,7 @@ fn a_container_that_is_nested_too_deeply_becomes_its_text() {
 }
 
 #[test]
-fn what_is_not_json_beyond_its_texts_is_refused() {
+fn faults_outside_of_texts_are_refused() {
     for bad in [
         "",
         " ",
@@ -104,7 +104,7 @@ fn what_is_not_json_beyond_its_texts_is_refused() {
 }
 
 #[test]
-fn broken_json_names_the_account_of_its_complete_members_only() {
+fn malformed_json_names_its_account_only_in_complete_members() {
     let id = "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71";
     let account = |text: String| account_before_break(text.as_bytes()).map(|id| id.to_string());
     for whole in [

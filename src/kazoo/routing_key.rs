@@ -1,8 +1,8 @@
-//! One segment of a routing key, written and read as KAZOO's publishers do. What is written reads back.
+//! Encodes and decodes one segment of a routing key like KAZOO's publishers. Decoding inverts encoding.
 
 use std::fmt::Write as _;
 
-/// Encodes one segment; `*` and `#` alone stay wildcards.
+/// Encodes one segment; a segment that is only `*` or `#` stays a wildcard.
 #[must_use]
 pub fn encode_segment(text: &str) -> String {
     if text == "*" || text == "#" {
@@ -14,7 +14,7 @@ pub fn encode_segment(text: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'~' | b'_' => out.push(char::from(byte)),
             b' ' => out.push('+'),
             _ => {
-                // writing to a String cannot fail
+                // Writing to a String cannot fail.
                 let _ignored = write!(out, "%{byte:02X}");
             }
         }
@@ -22,7 +22,7 @@ pub fn encode_segment(text: &str) -> String {
     out
 }
 
-/// Decodes one segment; a `%` that starts no escape stays, bytes that are no text become U+FFFD.
+/// Decodes one segment. A `%` that does not start an escape stays; invalid UTF-8 becomes U+FFFD.
 #[must_use]
 pub fn decode_segment(segment: &str) -> String {
     let mut out = Vec::with_capacity(segment.len());
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_escapes_all_but_the_unreserved_bytes() {
+    fn a_segment_escapes_all_but_unreserved_bytes() {
         for (text, segment) in [
             ("", ""),
             ("*", "*"),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_are_read_as_they_stand() {
+    fn malformed_escapes_are_kept() {
         assert_eq!(decode_segment("a%"), "a%");
         assert_eq!(decode_segment("a%4"), "a%4");
         assert_eq!(decode_segment("%zz%41"), "%zzA");

@@ -1,25 +1,25 @@
-//! What events of each family look like: sample events as KAZOO would publish them, of our own making, and the
-//! payloads that hooks get for them. The payloads are made as real ones are, so they cannot disagree.
+//! Sample events of all families in KAZOO's form, written by us, and the payloads that hooks get for them. The
+//! payloads are made by the same code as real ones, so they cannot differ.
 
 use serde_json::value::RawValue;
 
 use super::{Extras, Object, facts, families_of, payload, wanted};
 use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Source, Trigger};
 
-/// One event per line, at least one of every family and every type of notification.
+/// One event per line; at least one for every family and every type of notification.
 const EVENTS: &str = include_str!("sample_events.json");
 
 const CLUSTER: &str = "5f1c9d7e3b604a28a0c4e6f8b1d2937a";
 const RESELLER: Id = Id(0x2d9c_4b7e_8f0a_4163_b5d7_e9c1_a3f5_0486);
 
-/// Sample events of a family: JSON texts. Of notifications one per type, sorted by type.
+/// Sample events of a family as JSON texts. Notifications have one sample for each type, sorted by type.
 #[must_use]
 pub fn sample_events(family: Family) -> Vec<&'static str> {
     let events: Vec<&'static RawValue> = serde_json::from_str(EVENTS).unwrap_or_default();
     events.into_iter().map(RawValue::get).filter(|event| belongs(event, family)).collect()
 }
 
-/// The payloads of a family's sample events, as a hook that asks for the family gets them.
+/// The payloads of a family's sample events for a hook that asks for the family.
 #[must_use]
 pub fn samples(family: Family) -> Vec<Object> {
     let hook = Hook::new(Id(0), AccountId::default(), Trigger::Family(family), String::new());
@@ -33,8 +33,8 @@ pub fn samples(family: Family) -> Vec<Object> {
     sample_events(family).into_iter().filter_map(payload).collect()
 }
 
-/// A sample event as the log would hold it, of the hook's account: one that the hook asks for, or else one of its
-/// family. An `all` hook gets a call's beginning.
+/// A sample event of the hook's account in the log's form: one that the hook's filter accepts, or otherwise any of
+/// its family. An `all` hook gets the start of a call.
 #[must_use]
 pub fn sample_record(hook: &Hook) -> Option<Vec<u8>> {
     let family = match hook.trigger {
@@ -49,7 +49,7 @@ pub fn sample_record(hook: &Hook) -> Option<Vec<u8>> {
 
 fn belongs(text: &str, family: Family) -> bool {
     let is = |event: &Event<'_>| {
-        // A callflow's webhook is one of the notifications, though only its own hook hears of it.
+        // A callflow's webhook event is a notification, although only its own hook gets it.
         let is_callflow = family == Family::Notifications && event.family == Some(Family::Callflow);
         is_callflow || families_of(event).any(|found| found == family)
     };
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_family_has_samples_and_all_of_them_are_payloads() {
+    fn every_family_has_samples_and_every_sample_has_a_payload() {
         for family in Family::ALL {
             let (events, payloads) = (sample_events(family), samples(family));
             assert!(!payloads.is_empty(), "{family:?}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channels_sample_has_every_field_that_receivers_know() {
+    fn the_sample_of_a_channel_has_all_documented_fields() {
         for (family, own) in [
             (Family::ChannelCreate, &[][..]),
             (Family::ChannelAnswer, &[]),

@@ -1,6 +1,6 @@
-//! What a hook sends, kept apart from the hook: a document for the ledger, and the request headers of an attempt.
+//! A hook's request settings as a document for the ledger, and the request headers of an attempt.
 //!
-//! The document holds no secret: it is masked by the program's one rule (`model/secrets.rs`).
+//! The document contains no secret: `model/secrets.rs`, the only masking rule of the program, is applied to it.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -9,20 +9,20 @@ use super::document::hook_from_document;
 use super::{Object, WireRequest};
 use crate::model::{Event, Hook, MASK, Secret, Sent, Trigger, fields_weight, masked, masked_uri};
 
-/// The name that receivers see.
+/// The user agent of deliveries.
 pub const USER_AGENT: &str = concat!("switchhook/", env!("CARGO_PKG_VERSION"));
 
-/// Bytes of `custom_data` and `modifiers` together that are kept with each revision. Bodies that hold more can be
-/// shown only while the hook has that revision.
+/// Most bytes of `custom_data` and `modifiers` together that are stored with each revision. A body with more data can
+/// be shown only while the hook still has that revision.
 const MOST_DATA: usize = 8 << 10;
-/// A hook as it was when a request was made.
+/// A hook at the time of a request.
 #[derive(Debug, Clone)]
 pub struct AsSent {
-    /// The hook; only what its requests are made of is that of the time.
+    /// The hook. Only the fields that requests depend on are those of that time.
     pub hook: Hook,
-    /// The name that receivers saw.
+    /// The user agent of that time.
     user_agent: String,
-    /// Whether the hook is whole, so that a body can be made again.
+    /// Whether all data was stored, so that a body can be rebuilt.
     pub has_data: bool,
 }
 
@@ -33,7 +33,7 @@ impl AsSent {
         Self { hook: hook.clone(), user_agent: USER_AGENT.to_owned(), has_data: true }
     }
 
-    /// The hook as the ledger has it; `now` is the hook of today.
+    /// The hook from the ledger's document; `now` is today's hook.
     #[must_use]
     pub fn read(now: &Hook, mut document: Object) -> Option<Self> {
         document.insert("_id".to_owned(), now.id.to_string().into());
@@ -55,7 +55,7 @@ impl AsSent {
     }
 }
 
-/// What a hook sends, as a document for the ledger.
+/// The document for the ledger.
 #[must_use]
 pub fn sent_document(hook: &Hook) -> Object {
     let trigger = match hook.trigger {
@@ -96,7 +96,7 @@ pub fn sent_document(hook: &Hook) -> Object {
     out
 }
 
-/// What the headers of a request are made of, beside its hook.
+/// The parts of a request's headers that do not come from the hook.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestParts<'a> {
     /// The request.
@@ -109,15 +109,15 @@ pub struct RequestParts<'a> {
     pub delivery_id: &'a str,
     /// 1 for the first try.
     pub attempt: u16,
-    /// What only this request had; `None`: not known, of an old record.
+    /// The parts that only this request had; `None` when an older record does not have them.
     pub sent: Option<Sent>,
-    /// When the attempt ended, microseconds since 1970.
+    /// End of the attempt, microseconds since 1970.
     pub ended_us: u64,
     /// Whether a replay made it.
     pub is_replay: bool,
 }
 
-/// Every header of a request as it was sent, names in lower case, secrets masked.
+/// All headers of a request as sent, with names in lower case and secrets masked.
 #[must_use]
 pub fn request_headers(sent: &AsSent, parts: &RequestParts<'_>) -> Object {
     let hook = &sent.hook;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_revision_holds_no_secret_and_gives_the_hook_back() {
+    fn a_stored_revision_has_no_secret_and_yields_the_hook() {
         let hook = hook();
         let document = sent_document(&hook);
         let text = Value::Object(document.clone()).to_string();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_is_too_large_to_keep_is_that_of_the_hook_only_while_its_revision_is_the_same() {
+    fn data_too_large_to_store_is_taken_from_the_hook_only_at_the_same_revision() {
         let mut hook = hook();
         let large = json!({"a": "b".repeat(MOST_DATA + 1)});
         hook.custom_data = large.as_object().cloned();

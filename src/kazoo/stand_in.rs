@@ -1,7 +1,7 @@
-//! What KAZOO's API asks of the applications that this program can stand in for: of webhooks, to enable hooks again
-//! (`docs/kazoo/webhooks.md#enabling-again`); of blackhole, which websockets there are
-//! (`docs/kazoo/websockets.md#listing-sessions-over-the-broker`). And how an application tells the cluster where it
-//! runs (`docs/kazoo/amqp.md#node-advertisements`).
+//! Requests of KAZOO's API to the applications that this program replaces: to webhooks, to enable hooks again
+//! (`docs/kazoo/webhooks.md#enabling-again`); to blackhole, to list websockets
+//! (`docs/kazoo/websockets.md#listing-sessions-over-the-broker`). Also the advertisement with which an application
+//! tells the cluster where it runs (`docs/kazoo/amqp.md#node-advertisements`).
 
 use serde_json::{Value, json};
 
@@ -9,22 +9,22 @@ use super::Object;
 use super::message::{self, Message, ReplyAddress, Sender, reply_address};
 use crate::model::{AccountId, gregorian_seconds};
 
-/// Where enabling is asked for: exchange and routing key.
+/// Exchange and routing key of requests to enable hooks.
 pub const ENABLING_ASKED: (&str, &str) = ("configuration", "configuration.doc_type_update.webhook");
 
-/// Where websockets are asked for.
+/// Exchange and routing key of requests for websockets.
 pub const WEBSOCKETS_ASKED: (&str, &str) = ("sysconf", "websockets.get");
 
-/// A question that can be answered.
+/// A request that we answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// Of webhooks.
+    /// To webhooks.
     Enabling(EnablingAsked),
-    /// Of blackhole.
+    /// To blackhole.
     Websockets(WebsocketsAsked),
 }
 
-/// Reads a question; `None` for anything else, and for one that cannot be answered.
+/// Reads a request; `None` for other messages and for requests without a usable reply address.
 #[must_use]
 pub fn asked(body: &[u8]) -> Option<Asked> {
     let body: Object = serde_json::from_slice(body).ok()?;
@@ -32,12 +32,13 @@ pub fn asked(body: &[u8]) -> Option<Asked> {
     enabling().or_else(|| websockets_asked(&body).map(Asked::Websockets))
 }
 
-/// The question which websockets there are.
+/// A request to list websockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebsocketsAsked {
-    /// The accounts that are asked about: that of the request's path, and its caller's.
+    /// The accounts in question: the one in the request's path, and the caller's.
     pub accounts: Vec<AccountId>,
-    /// Only the session of this id. KAZOO then looks at no account; here those that are named must have it.
+    /// Restricts the answer to the session with this id. KAZOO ignores the accounts in this case; here the session
+    /// must belong to one of them.
     pub session: Option<String>,
     /// The answer repeats it.
     pub msg_id: String,
@@ -59,8 +60,8 @@ fn websockets_asked(body: &Object) -> Option<WebsocketsAsked> {
     })
 }
 
-/// The websockets: a list, or one of them (an empty list when there is none of that id); `sender` has the
-/// question's id.
+/// The answer: a list of websockets, or one of them (an empty list when the id is unknown). `sender` has the
+/// request's id.
 #[must_use]
 pub fn websockets_answer(asked: &WebsocketsAsked, sessions: Vec<Object>, sender: Sender<'_>) -> Message {
     let data = match (&asked.session, sessions.into_iter()) {
@@ -79,9 +80,9 @@ fn reply(to: &ReplyAddress, body: Object) -> Message {
 /// A request to enable hooks again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnablingAsked {
-    /// Whose.
+    /// The account whose hooks to enable.
     pub account: AccountId,
-    /// Whether those of the accounts below too.
+    /// Whether to enable the hooks of all accounts below too.
     pub descendants: bool,
     /// The answer repeats it.
     pub msg_id: String,
@@ -103,14 +104,14 @@ fn enabling_asked(body: &Object) -> Option<EnablingAsked> {
     })
 }
 
-/// The hooks are enabled again; `sender` has the request's id.
+/// The answer that the hooks are enabled; `sender` has the request's id.
 #[must_use]
 pub fn enabling_answer(asked: &EnablingAsked, sender: Sender<'_>) -> Message {
     let fields = [("status", Value::from("success"))];
     reply(&asked.reply_to, message::body(("configuration", "doc_type_updated"), sender, fields))
 }
 
-/// Tells the cluster that these applications run here, for so many milliseconds.
+/// The advertisement that these applications run here, valid for a number of milliseconds.
 #[must_use]
 pub fn advertise(apps: &[&str], started_us: u64, expires_ms: u64, sender: Sender<'_>) -> Message {
     let startup = json!({"Startup": gregorian_seconds(started_us)});
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_are_enabled_again_for_an_account_or_its_tree_and_the_asking_process_is_answered() {
+    fn a_request_to_enable_names_an_account_or_its_tree_and_the_process_to_answer() {
         let one = read(&request()).unwrap();
         assert_eq!((one.account, one.descendants), (Id(7), false));
         let answer = enabling_answer(&one, US);
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_or_has_nobody_to_answer_is_left_alone() {
+    fn other_messages_and_requests_without_a_reply_address_are_ignored() {
         for (key, value) in [
             ("Msg-ID", ""),
             ("Server-ID", ""),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn websockets_are_asked_for_by_account_or_one_by_its_id_and_answered_as_they_are() {
+    fn websockets_are_listed_by_account_or_by_id() {
         let mut question = json!({
             "Msg-ID": "m1", "Server-ID": "their-queue", "Event-Category": "websockets", "Event-Name": "get_req",
             "Account-ID": Id(7), "Auth-Account-ID": Id(8),
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_advertisement_is_understood_as_one_of_a_node_without_switches() {
+    fn our_advertisement_reads_as_that_of_a_node_without_switches() {
         let message = advertise(&["blackhole", "webhooks"], 1_760_000_000_000_000, 10_000, US);
         assert_eq!((message.exchange, message.routing_key.as_str()), ("nodes", ""));
         let startup = json!({"Startup": 63_927_219_200_u64});

@@ -1,12 +1,12 @@
-//! What an event is to subscribers: its place in the grammar of KAZOO's routing keys, read from the event's
-//! header alone (`docs/kazoo/amqp.md#keys-of-events`, `docs/kazoo/websockets.md#bindings`). Only conference events
-//! that came without a routing key cost a look into the body.
+//! The topic of an event, with which subscribers' patterns are compared: its place in the grammar of KAZOO's routing
+//! keys (`docs/kazoo/amqp.md#keys-of-events`, `docs/kazoo/websockets.md#bindings`). The event's header is enough;
+//! only for conference events that came without a routing key the body must be read.
 
 use super::notification_types::NOTIFICATION_TYPES;
 use super::{account_database, encode_segment, facts};
 use crate::model::Event;
 
-/// Call events that can be subscribed to, in KAZOO's order.
+/// Call events to which clients can subscribe, in KAZOO's order.
 pub const CALL_EVENTS: [&str; 9] = [
     "CHANNEL_CREATE",
     "CHANNEL_ANSWER",
@@ -18,9 +18,9 @@ pub const CALL_EVENTS: [&str; 9] = [
     "PARK_RETRIEVED",
     "PARK_ABANDONED",
 ];
-/// What can happen to a text or picture message.
+/// Events of a text or picture message.
 pub const MESSAGE_EVENTS: [&str; 2] = ["inbound", "outbound"];
-/// KAZOO's types of documents whose changes can be heard of.
+/// KAZOO's types of documents to whose changes clients can subscribe.
 pub(super) const OBJECT_TYPES: [&str; 10] = [
     "account",
     "callflow",
@@ -33,10 +33,10 @@ pub(super) const OBJECT_TYPES: [&str; 10] = [
     "mailbox_message",
     "call_recording",
 ];
-/// What can happen to a document.
+/// Events of a document.
 pub const OBJECT_ACTIONS: [&str; 3] = ["doc_created", "doc_edited", "doc_deleted"];
 
-/// What kind of event; each has segments of its own.
+/// Kinds of topics, with their segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicKind {
     /// Event, call.
@@ -57,21 +57,21 @@ pub enum TopicKind {
     Message,
 }
 
-/// An event's place in the grammar.
+/// The topic of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
-    /// Its kind.
+    /// The kind.
     pub kind: TopicKind,
-    /// What patterns are compared with, encoded as in routing keys.
+    /// The segments with which patterns are compared, encoded as in routing keys.
     pub segments: Vec<String>,
-    /// The concrete key: the broker's own, or made the same way. Of calls always made, with the account.
+    /// The full routing key: from the broker, or built in the same way. For calls always built, with the account.
     pub routing_key: String,
     /// The database of an object, the encoded realm of a presence, the account of the rest.
     pub place: String,
 }
 
 impl Topic {
-    /// The topic of an event; none when nobody can subscribe to it.
+    /// The topic of an event; `None` when clients cannot subscribe to the event.
     #[must_use]
     pub fn of(event: &Event<'_>) -> Option<Self> {
         if event.quarantine.is_some() {

@@ -1,4 +1,4 @@
-//! Events of every kind and what they are to subscribers.
+//! The topics of events of all kinds.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::model::{Encoding, Source};
 const A: &str = "00aa11bb22cc33dd44ee55ff66007788";
 const DB: &str = "account%2F00%2Faa%2F11bb22cc33dd44ee55ff66007788";
 
-/// The topic of an event as ingest would file it.
+/// The topic of an event as ingest stores it.
 fn of(body: &Value, routing_key: &str) -> Option<Topic> {
     let body = body.to_string();
     let facts = facts(body.as_bytes()).unwrap();
@@ -122,7 +122,7 @@ fn a_document_keeps_the_database_of_its_month() {
 }
 
 #[test]
-fn what_nobody_can_subscribe_to_has_no_topic() {
+fn events_without_subscribers_have_no_topic() {
     for (category, name) in [
         ("call_event", "CHANNEL_EXECUTE"),
         ("configuration", "db_created"),

@@ -1,7 +1,7 @@
-//! Which URIs a hook may name, and what a request to one needs. The host is the one that the URL standard finds, so
-//! credentials, number forms and escapes hide no address; what names resolve to is checked again for every connection.
+//! The URIs that a hook may have, and the parts of a request to one. The host is determined by the URL standard, so
+//! credentials, numeric forms and escapes cannot hide an address. Every connection checks the resolved address again.
 //!
-//! Held: a URI is accepted only if a request to it can be made. `RequestUri` decides both.
+//! Invariant: a URI is accepted only if a request to it can be made. `RequestUri` decides both.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,22 +11,22 @@ use url::{Host, Position, Url};
 
 use crate::model::forbidden;
 
-/// Bytes of the longest URI that a request can have.
+/// Length in bytes of the longest URI of a request.
 const LONGEST_URI: usize = 65_534;
-/// Bytes of the longest host name, and of the longest part between two dots (RFC 1035, 2.3.4).
+/// Length in bytes of the longest host name (RFC 1035, 2.3.4).
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
-/// Why no request can ever be made to a URI.
+/// Why no request can be made to a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableUri {
-    /// The URL standard finds no `http` or `https` URL with a host in it.
+    /// Not an `http` or `https` URL with a host, by the URL standard.
     #[error("not an http or https URL")]
     NoUrl,
-    /// Longer than a request may have.
+    /// Too long for a request.
     #[error("longer than {LONGEST_URI} bytes")]
     TooLong,
-    /// The host name cannot be looked up.
+    /// The host name cannot be resolved.
     #[error(
         "a host name has letters, digits, hyphens and underscores, at most {LONGEST_LABEL} between two dots and \
          {LONGEST_NAME} in total"
@@ -40,26 +40,26 @@ pub enum UnusableUri {
     /// Nothing can listen on port 0.
     #[error("port 0 cannot be connected to")]
     Port,
-    /// A character that no request can carry.
+    /// A character that cannot be sent in a request.
     #[error("holds a character that must be percent-encoded")]
     Character,
 }
 
-/// A URI in the forms that a request needs, without credentials and fragment.
+/// A URI in all forms that a request needs, without credentials and fragment.
 #[derive(Debug, Clone)]
 pub struct RequestUri {
-    /// As the URL standard reads it.
+    /// The URL by the URL standard.
     pub url: Url,
-    /// The same for the HTTP client.
+    /// The URI for the HTTP client.
     pub uri: Uri,
-    /// Path and query alone, as a request says them (RFC 9112, 3.2.1).
+    /// Path and query, as in a request line (RFC 9112, 3.2.1).
     pub path: Uri,
     /// The `Host` header.
     pub host: HeaderValue,
 }
 
 impl RequestUri {
-    /// What requests to this URL need; user, password and fragment are left out.
+    /// The parts of requests to this URL; user, password and fragment are left out.
     pub fn new(mut url: Url) -> Result<Self, UnusableUri> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UnusableUri::NoUrl);
@@ -87,7 +87,7 @@ impl RequestUri {
     }
 }
 
-/// The host name is one that name servers and hosts files can have. It is in ASCII already.
+/// Whether name servers and hosts files can have this host name. The name is in ASCII already.
 fn can_be_looked_up(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
@@ -104,14 +104,14 @@ pub fn uri_is_acceptable(uri: &str, allow: &[IpNet]) -> bool {
     why_refused(uri, allow).is_none()
 }
 
-/// Why no hook may have this URI, if that is so.
+/// Why a hook may not have this URI; `None` when it may.
 #[must_use]
 pub fn why_refused(uri: &str, allow: &[IpNet]) -> Option<UnusableUri> {
     let Some(rest) = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://")) else {
         return Some(UnusableUri::NoUrl);
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    // URL parsers mend these silently and in different ways: none of them belongs into a URI
+    // URL parsers repair these silently and in different ways, so a URI must not contain them.
     if authority.is_empty() || authority.contains(['\\', ' ']) || uri.chars().any(char::is_control) {
         return Some(UnusableUri::NoUrl);
     }

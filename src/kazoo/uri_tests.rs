@@ -1,4 +1,4 @@
-//! Which URIs a hook may have.
+//! The URIs that a hook may have.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn public_http_and_https_uris_are_accepted() {
 }
 
 #[test]
-fn other_schemes_and_texts_that_are_no_uri_are_refused() {
+fn other_schemes_and_malformed_uris_are_refused() {
     for uri in [
         "",
         " ",
@@ -119,7 +119,7 @@ fn no_spelling_hides_a_forbidden_address() {
 }
 
 #[test]
-fn an_allowed_loopback_range_opens_localhost_and_nothing_else() {
+fn an_allowed_loopback_range_allows_localhost_and_nothing_else() {
     let v4: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
     let v6: Vec<IpNet> = vec!["::1/128".parse().unwrap()];
     let private: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];

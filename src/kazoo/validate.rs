@@ -1,5 +1,5 @@
-//! Validation of a hook document as KAZOO's API does it: its conversions, defaults and error texts, then the
-//! modifiers that its family requires, then our own fields.
+//! Validates a hook document like KAZOO's API, with its conversions, defaults and error texts; then checks the
+//! modifiers that the family requires, then our own fields.
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -9,20 +9,20 @@ use super::lenient::{flag, integer, round};
 use super::{Object, UnusableUri, extensions, hook_ids, why_refused};
 use crate::model::Family;
 
-/// Errors by field: `{"field": {"rule": {"message", "target", "value"}}}`; nested fields joined by dots.
+/// Errors by field: `{"field": {"rule": {"message", "target", "value"}}}`; names of nested fields are joined by dots.
 pub type FieldErrors = Object;
 
-/// What the installation and the caller add to the rules.
+/// Rules that depend on the installation and the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// Special addresses that hooks may name (`delivery.allow_addresses`).
+    /// Special addresses that hooks may use (`delivery.allow_addresses`).
     pub allow: &'a [IpNet],
-    /// Whether the caller administers the master account: error texts then list every type.
+    /// Whether the caller administers the master account; error texts then list all types.
     pub master: bool,
 }
 
-/// The document to store: `input` (public fields only; `null` counts as absent) with conversions made and
-/// defaults filled in, or all its errors. Fields that nobody knows are kept.
+/// The document to store, or all errors. `input` has only public fields, and `null` counts as absent. Values are
+/// converted and defaults filled in; unknown fields are kept.
 pub fn validate_hook(input: &Object, rules: &Rules<'_>) -> Result<Object, FieldErrors> {
     let mut check = Check::new(input);
     for field in ["hook", "name", "uri"] {
@@ -60,7 +60,7 @@ fn check_uri(check: &mut Check, allow: &[IpNet]) {
     if let Some(why) = why_refused(text, allow) {
         let mut details = Object::new();
         details.insert("message".to_owned(), "invalid client URL".into());
-        // What is no URL at all needs no cause, and has none at KAZOO.
+        // KAZOO gives no cause for a text that is not a URL, and none is needed.
         if why != UnusableUri::NoUrl {
             details.insert("cause".to_owned(), why.to_string().into());
         }
@@ -69,7 +69,7 @@ fn check_uri(check: &mut Check, allow: &[IpNet]) {
     }
 }
 
-/// What the family's definition requires in `custom_data`.
+/// Checks the values in `custom_data` that the family requires.
 fn check_modifiers(check: &mut Check, master: bool) {
     let family = check.doc.get("hook").and_then(Value::as_str).and_then(Family::from_id);
     let Some(family) = family else { return };
@@ -106,7 +106,7 @@ impl Check {
         Self { doc, errors: Object::new() }
     }
 
-    /// Notes an error; of two for one field the later stays.
+    /// Adds an error; a later error of the same field replaces an earlier one.
     pub(super) fn error(&mut self, field: &str, rule: &str, details: Value) {
         let mut rules = Object::new();
         rules.insert(rule.to_owned(), details);
@@ -118,7 +118,7 @@ impl Check {
         self.error(field, "type", json!({"message": message, "target": types, "value": value}));
     }
 
-    /// Whether the field is there and a text.
+    /// Checks that the field, if present, is a text; true when it is one.
     pub(super) fn text(&mut self, field: &str) -> bool {
         match self.doc.get(field).cloned() {
             None => false,
@@ -130,7 +130,7 @@ impl Check {
         }
     }
 
-    /// A text out of a list.
+    /// Checks a text from a list.
     pub(super) fn choice(&mut self, field: &str, choices: &[&str], default: Option<&str>) {
         if !self.doc.contains_key(field) {
             if let Some(default) = default {
@@ -148,7 +148,7 @@ impl Check {
         }
     }
 
-    /// A boolean, or a text that says one.
+    /// Checks a boolean, or a text that stands for one.
     pub(super) fn boolean(&mut self, field: &str, default: Option<bool>) {
         let value = match self.doc.get(field) {
             None => default.map(Value::Bool),
@@ -165,7 +165,7 @@ impl Check {
         }
     }
 
-    /// A whole number within bounds, converted in place.
+    /// Checks a whole number within bounds and converts it in place.
     pub(super) fn whole(&mut self, field: &str, min: i64, max: i64) -> Option<i64> {
         let value = self.doc.get(field).cloned()?;
         let number = self.bounded(field, &value, min, max)?;
@@ -173,7 +173,7 @@ impl Check {
         Some(number)
     }
 
-    /// A whole number (or a text or fraction that makes one) within bounds; notes the error under `field`.
+    /// A whole number within bounds, possibly given as a text or fraction; adds an error under `field`.
     pub(super) fn bounded(&mut self, field: &str, value: &Value, min: i64, max: i64) -> Option<i64> {
         let number = match value {
             Value::Number(n) => n.as_i64().or_else(|| n.as_f64().and_then(round)),
@@ -197,7 +197,7 @@ impl Check {
         Some(number)
     }
 
-    /// An object whose values are all texts; true when it is there and has no error.
+    /// Checks an object whose values are all texts; true when it is present and valid.
     pub(super) fn texts(&mut self, field: &str) -> bool {
         let map = match self.doc.get(field).cloned() {
             None => return false,
@@ -215,7 +215,7 @@ impl Check {
     }
 }
 
-/// The name under which an error of a nested field is shown.
+/// The name of a nested field in errors.
 pub(super) fn path(field: &str, key: &str) -> String {
     format!("{field}.{}", key.replace('.', "%2E"))
 }

@@ -1,4 +1,4 @@
-//! What a hook's document may hold, and the errors for what it may not.
+//! Valid hook documents, and the errors of invalid ones.
 
 use super::*;
 use base64::Engine as _;
@@ -62,7 +62,7 @@ fn all_missing_fields_are_named_at_once() {
 }
 
 #[test]
-fn values_that_can_be_converted_are() {
+fn convertible_values_are_converted() {
     for (field, given, stored) in [
         ("retries", json!("1"), json!(1)),
         ("retries", json!(1.5), json!(2)),
@@ -82,7 +82,7 @@ fn values_that_can_be_converted_are() {
 }
 
 #[test]
-fn each_wrong_value_has_kazoos_error() {
+fn each_invalid_value_has_kazoos_error() {
     let ids = hook_ids();
     for (field, given, error) in [
         ("name", json!(7), types("string", &json!(7))),
@@ -119,7 +119,7 @@ fn each_wrong_value_has_kazoos_error() {
 }
 
 #[test]
-fn each_wrong_value_of_our_own_fields_has_an_error_of_the_same_kind() {
+fn invalid_values_of_our_own_fields_have_errors_in_kazoos_form() {
     for (field, given, error) in [
         ("ordering", json!("call"), choice(&["subject", "hook", "none"], "call")),
         ("success", json!("3xx"), choice(&["kazoo", "2xx"], "3xx")),
@@ -141,14 +141,14 @@ fn each_wrong_value_of_our_own_fields_has_an_error_of_the_same_kind() {
 }
 
 #[test]
-fn custom_data_holds_texts_only() {
+fn custom_data_may_contain_only_texts() {
     let found = errors(&json!({"custom_data": {"ok": "x", "n.o": 1, "deep": {}}}));
     let fault = |value: Value| json!({"type": {"message": "Value did not match type(s): string", "target": "string", "value": value}});
     assert_eq!(found, json!({"custom_data.n%2Eo": fault(json!(1)), "custom_data.deep": fault(json!({}))}));
 }
 
 #[test]
-fn required_modifiers_must_be_chosen() {
+fn required_modifiers_must_be_set() {
     let missing = json!({"required": {"message": "missing required modifier"}});
     assert_eq!(
         errors(&json!({"hook": "object"})),
@@ -165,12 +165,12 @@ fn required_modifiers_must_be_chosen() {
         json!({"custom_data.action": {"enum": {"message": "value not found in enumerated list of values",
         "cause": "doc_lost", "target": ["all", "doc_created", "doc_edited", "doc_deleted"]}}})
     );
-    // an error of the schema comes alone
+    // A schema error is reported alone.
     assert!(errors(&json!({"hook": "object", "retries": 9})).get("custom_data.type").is_none());
 }
 
 #[test]
-fn types_for_the_master_account_are_accepted_but_not_told() {
+fn types_for_the_master_account_are_accepted_but_not_listed() {
     for kind in ["system_alert", "webhook_disabled", "all", "topup"] {
         assert!(
             errors(&json!({"hook": "notifications", "custom_data": {"type": kind}})).get("stored").is_some()

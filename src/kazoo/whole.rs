@@ -1,5 +1,5 @@
-//! Payloads that are made from the whole event: parking, documents, notifications, faxes in their classic
-//! form, messages, and what a callflow wants sent.
+//! Payloads built from the whole event: parking, documents, notifications, faxes in the classic form, messages, and
+//! the data of callflows.
 
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ pub(super) fn parking_payload(event: &Event<'_>, body: &[u8]) -> Result<Object, 
     {
         map.shift_remove(key);
     }
-    // always a text on the wire, whatever the publisher had
+    // The payload always has a text here, whatever type the publisher used.
     if let Some(slot) = text_of(&map, "Parking-Slot") {
         map.insert("Parking-Slot".to_owned(), slot);
     }
@@ -47,7 +47,7 @@ pub(super) fn parking_payload(event: &Event<'_>, body: &[u8]) -> Result<Object, 
 }
 
 lenient_object! {
-    /// The members of a document's change that receivers see.
+    /// The members of a document's change that go into the payload.
     struct Change<'a> {
         id: Text<'a> = "ID",
         database: Text<'a> = "Database",
@@ -55,7 +55,7 @@ lenient_object! {
     }
 }
 
-/// A document's change: four members, nothing of its content.
+/// A document's change: four members, without the document's content.
 pub(super) fn object_payload(event: &Event<'_>, body: &[u8]) -> Result<Object, PayloadError> {
     let change: Change<'_> = serde_json::from_slice(body)?;
     let account = event.account.or_else(|| database_account(change.database.or_empty()));
@@ -67,12 +67,12 @@ pub(super) fn object_payload(event: &Event<'_>, body: &[u8]) -> Result<Object, P
     Ok(out)
 }
 
-/// A notification: everything, normalised.
+/// A notification: the whole event, normalised.
 pub(super) fn notification_payload(body: &[u8]) -> Result<Object, PayloadError> {
     object(body).map(normalize)
 }
 
-/// A fax as the classic hooks get it: without its envelope, what the switch reported at the top.
+/// A fax for classic hooks: without its envelope, with the switch's report at the top level.
 pub(super) fn classic_fax_payload(body: &[u8]) -> Result<Object, PayloadError> {
     let mut map = object(body)?;
     for key in ["Fax-Notifications", "Node", "Msg-ID", "App-Version", "App-Name", "Event-Category"] {
@@ -112,7 +112,7 @@ fn number(value: &Value) -> Option<Value> {
     }
 }
 
-/// What a callflow wants sent: its `Data`.
+/// The data of a callflow: its `Data` member.
 pub(super) fn callflow_payload(body: &[u8]) -> Result<Object, PayloadError> {
     match object(body)?.shift_remove("Data") {
         Some(Value::Object(data)) => Ok(normalize(data)),
@@ -120,7 +120,7 @@ pub(super) fn callflow_payload(body: &[u8]) -> Result<Object, PayloadError> {
     }
 }
 
-/// Inserts what is there.
+/// Inserts a member if there is a value.
 fn put(out: &mut Object, key: &str, value: Option<Value>) {
     if let Some(value) = value {
         out.insert(key.to_owned(), value);

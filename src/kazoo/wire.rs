@@ -1,14 +1,14 @@
-//! The HTTP request of a delivery as KAZOO's receivers know it: verb, URL, content type and body.
+//! The HTTP request of a delivery in KAZOO's form: verb, URL, content type and body.
 
 use super::{Payload, PayloadError, form};
 use crate::model::{Format, Hook, Verb};
 
-/// What goes over the wire, without headers that do not depend on the payload.
+/// A request, without the headers that do not depend on the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireRequest {
     /// HTTP method.
     pub verb: Verb,
-    /// Target; for GET with the payload in its query.
+    /// Target; for GET, the payload is in its query.
     pub url: String,
     /// `Content-Type`; none for GET.
     pub content_type: Option<&'static str>,
@@ -34,12 +34,12 @@ fn json(payload: &Payload<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     match serde_json::to_writer(&mut out, payload) {
         Ok(()) => out,
-        // cannot be: a payload has text keys only, and a Vec takes all that is written to it
+        // Cannot happen: all keys of a payload are texts, and writing to a Vec does not fail.
         Err(_) => b"{}".to_vec(),
     }
 }
 
-/// Joins a query to a URI that may have one already; a fragment would hide it and is left off.
+/// Appends a query to a URI that may already have one. A fragment is removed, as it would swallow the query.
 fn with_query(uri: &str, query: &str) -> String {
     let uri = uri.split_once('#').map_or(uri, |(before, _)| before);
     if query.is_empty() {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_joins_whatever_the_uri_ends_in() {
+    fn a_query_is_appended_to_any_end_of_a_uri() {
         for (uri, expected) in [
             ("http://r.example/a", "http://r.example/a?k=v"),
             ("http://r.example/a?", "http://r.example/a?k=v"),

@@ -1,4 +1,4 @@
-//! `POST …/channels/{UUID}`: the actions, what each needs, and the message that carries it
+//! `POST …/channels/{UUID}`: the actions, their required members, and the message that carries them
 //! (`docs/kazoo/amqp.md#actions-for-a-channel`).
 
 use serde_json::{Value, json};
@@ -10,28 +10,28 @@ use crate::kazoo::{FieldErrors, Object, encode_segment};
 /// Actions of the API.
 const ACTIONS: [&str; 6] = ["break", "callflow", "hangup", "intercept", "move", "transfer"];
 
-/// Further actions that the message may carry; a flow of one module can be one of them.
+/// Further actions that the message may carry. The API offers them only as a flow of one module.
 const MORE_ACTIONS: [&str; 9] =
     ["audio_level", "hold", "park", "play", "record_call", "resume", "say", "tts", "unpark"];
 
-/// An action for a channel, checked.
+/// A checked action for a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {
     name: &'static str,
     data: Object,
 }
 
-/// Why there is no action in a request.
+/// Why a request contains no valid action.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActionError {
-    /// `action` is missing, or none of those known.
+    /// `action` is missing or unknown.
     Unknown(FieldErrors),
-    /// A member that the action needs is missing or wrong.
+    /// A member that the action requires is missing or invalid.
     Fields(FieldErrors),
 }
 
 impl Action {
-    /// The action that a request's `data` asks for, with KAZOO's defaults.
+    /// Reads the action in a request's `data` and fills in KAZOO's defaults.
     pub fn read(data: &Object) -> Result<Self, ActionError> {
         let mut check = Check::new(data);
         if !check.doc.contains_key("action") {
@@ -49,7 +49,7 @@ impl Action {
         Ok(Self { name, data: pruned(data.collect()) })
     }
 
-    /// The action of a flow's module, if there is one of that name.
+    /// The action with the name of a flow's module, if there is one.
     pub(super) fn of_module(module: &str, data: Object) -> Option<Self> {
         let name = ACTIONS.into_iter().chain(MORE_ACTIONS).find(|known| *known == module)?;
         Some(Self { name, data: pruned(data) })
@@ -61,13 +61,13 @@ impl Action {
         self.name
     }
 
-    /// Whether the channel must have another leg.
+    /// Whether the action requires another leg.
     #[must_use]
     pub fn needs_bridge(&self) -> bool {
         self.name == "transfer"
     }
 
-    /// The message that carries it to the switch of a call.
+    /// The message that carries the action to the switch of a call.
     #[must_use]
     pub fn message(&self, call_id: &str, sender: Sender<'_>) -> Message {
         let fields = [
@@ -83,12 +83,12 @@ impl Action {
     }
 }
 
-/// Checks what an action needs; answers the members that are sent.
+/// Checks the required members of an action; returns the members to send.
 fn needs(action: &str, check: &mut Check) -> &'static [&'static str] {
     match action {
         "transfer" => {
             check.text_required("target", "No target destination specified");
-            // Both spellings are found in KAZOO; the API's is sent.
+            // KAZOO has both spellings; send the one of the API.
             if let Some(kind) = check.doc.remove("transfer_type") {
                 check.doc.entry("transfer-type").or_insert(kind);
             }
@@ -127,7 +127,7 @@ impl Check {
         self.error(field, "required", json!({"message": message}));
     }
 
-    /// A text that is there; a number counts as its digits.
+    /// Requires a text; a number counts as the text of its digits.
     fn text_required(&mut self, field: &str, message: &str) {
         if let Some(Value::Number(number)) = self.doc.get(field) {
             let digits = number.to_string();

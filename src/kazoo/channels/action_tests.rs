@@ -56,7 +56,7 @@ fn each_action_is_published_with_its_data_and_defaults() {
 }
 
 #[test]
-fn what_an_action_needs_is_named_by_field_and_rule() {
+fn a_missing_member_of_an_action_is_named_by_field_and_rule() {
     for (data, field, rule, message) in [
         (json!({"action": "transfer"}), "target", "required", "No target destination specified"),
         (

@@ -1,11 +1,11 @@
-//! What switches answer about channels: a list of short rows, or one channel with all that is known of it.
+//! The switches' answers about channels: a list of short rows, or one channel with all its details.
 
 use serde_json::Value;
 
 use crate::kazoo::{Object, normalize};
 use crate::model::AccountId;
 
-/// What concerns the switch and not the customer; it is not shown (`docs/kazoo/amqp.md#questions-about-channels`).
+/// Fields about the switch that customers must not see (`docs/kazoo/amqp.md#questions-about-channels`).
 const HIDDEN: [&str; 20] = [
     "account_id",
     "bridge_id",
@@ -29,26 +29,26 @@ const HIDDEN: [&str; 20] = [
     "fetch_id",
 ];
 
-/// One channel as a switch knows it.
+/// A channel in a switch's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
     /// The call's id.
     pub call_id: String,
-    /// Whose it is, if the switch knows.
+    /// The channel's account, if the switch knows it.
     pub account: Option<AccountId>,
-    /// Whether it is bridged to another leg.
+    /// Whether the channel is bridged to another leg.
     pub bridged: bool,
-    /// What the API shows of it.
+    /// The fields that the API shows.
     pub shown: Object,
 }
 
-/// An answer that is none.
+/// Why an answer is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
     /// Not a JSON object.
     #[error("it is not a JSON object: {0}")]
     NotJson(String),
-    /// Of another kind than the question.
+    /// The answer is to another kind of question.
     #[error("it is a '{0}'")]
     OtherKind(String),
     /// `Channels` is missing or has the wrong type.
@@ -56,7 +56,7 @@ pub enum AnswerError {
     NoChannels(&'static str),
 }
 
-/// The channels in a `query_account_channels_resp`; elements that are none are left out.
+/// The channels in a `query_account_channels_resp`; malformed elements are left out.
 pub fn account_channels(body: &[u8]) -> Result<Vec<Channel>, AnswerError> {
     let Some(Value::Array(rows)) = channels(body, "query_account_channels_resp")? else {
         return Err(AnswerError::NoChannels("list"));
@@ -64,7 +64,7 @@ pub fn account_channels(body: &[u8]) -> Result<Vec<Channel>, AnswerError> {
     Ok(rows.into_iter().filter_map(|row| channel(None, row)).collect())
 }
 
-/// The channels in a `query_channels_resp`; members that are none are left out.
+/// The channels in a `query_channels_resp`; malformed members are left out.
 pub fn call_channels(body: &[u8]) -> Result<Vec<Channel>, AnswerError> {
     let Some(Value::Object(calls)) = channels(body, "query_channels_resp")? else {
         return Err(AnswerError::NoChannels("object"));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_shown_without_what_concerns_the_switch() {
+    fn rows_have_no_fields_about_the_switch() {
         let row = json!({"uuid": "c1", "account_id": Id(7), "other_leg": "c2", "switch_url": "sip:x",
                          "fetch_id": "f", "answered": true, "realm": "r", "destination": "1002"});
         let body = answer("query_account_channels_resp", &json!([row, 7, {"no": "uuid"}]));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_channel_is_shown_with_its_keys_normalised() {
+    fn the_keys_of_a_single_channel_are_normalised() {
         let call = json!({"Account-ID": Id(7), "Call-ID": "c1", "Other-Leg-Call-ID": "", "Answered": true,
                           "Custom-Channel-Vars": {"Owner-ID": "o", "Realm": "r"}, "Media-Node": "m"});
         let body = answer("query_channels_resp", &json!({"c1": call, "c2": null}));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_says_why() {
+    fn an_invalid_answer_is_an_error_with_its_reason() {
         for (body, expected) in [
             (b"{".to_vec(), "not a JSON object"),
             (b"[]".to_vec(), "not a JSON object"),

@@ -1,4 +1,4 @@
-//! `PUT …/channels/{UUID}`: a metaflow in each form that clients send it (`docs/kazoo/amqp.md#flows-for-a-channel`,
+//! `PUT …/channels/{UUID}`: a metaflow in all forms that clients send (`docs/kazoo/amqp.md#flows-for-a-channel`,
 //! `docs/kazoo/classic.md#flows`).
 
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use crate::kazoo::message::{self, Message, Sender};
 use crate::kazoo::validate::Check;
 use crate::kazoo::{FieldErrors, Object, encode_segment};
 
-/// A tree of modules, checked: each has `module`, `data` and `children`.
+/// A checked tree of modules. Each node has `module`, `data` and `children`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow(Object);
 
-/// Where the flow is in a request's `data`: it is `data` itself, without `action`; or `data.data`, when only
-/// the inner one has a module, which is how the slides of the talk of 2016 write it.
+/// Finds the flow in a request's `data`: `data` itself without `action`, or `data.data` when only the inner object
+/// has a module (the form on the slides of 2016).
 #[must_use]
 pub fn flow_in(data: &Object) -> Object {
     let inner = data.get("data").and_then(Value::as_object);
@@ -24,14 +24,14 @@ pub fn flow_in(data: &Object) -> Object {
 }
 
 impl Flow {
-    /// The flow with KAZOO's defaults filled in at every node.
+    /// Checks a flow and fills in KAZOO's defaults at every node.
     pub fn read(flow: &Object) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::new();
         let flow = node(flow, "", &mut errors);
         if errors.is_empty() { Ok(Self(flow)) } else { Err(errors) }
     }
 
-    /// The message that carries it. Its inner `null`s and empty texts stay.
+    /// The message that carries the flow. `null`s and empty texts inside the flow are sent too.
     #[must_use]
     pub fn message(&self, call_id: &str, sender: Sender<'_>) -> Message {
         let fields = [("Call-ID", call_id.into()), ("Flow", Value::Object(self.0.clone()))];
@@ -42,7 +42,7 @@ impl Flow {
         )
     }
 
-    /// The action that does the same, for a flow of one module that there is one for.
+    /// The equivalent action of a flow of one module, if there is one.
     #[must_use]
     pub fn as_action(&self) -> Option<Action> {
         let is_single = self.0.get("children").and_then(Value::as_object).is_some_and(Object::is_empty);
@@ -52,7 +52,7 @@ impl Flow {
     }
 }
 
-/// One node below `path`, checked. Bodies are not nested more deeply than their parser allows.
+/// Checks the node at `path` and its children. The JSON parser bounds the depth of the recursion.
 fn node(given: &Object, path: &str, errors: &mut FieldErrors) -> Object {
     let mut check = Check::new(given);
     match check.doc.get("module").cloned() {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_request_holds_the_same_flow() {
+    fn every_form_of_a_request_yields_the_same_flow() {
         for data in [
             json!({"module": "hangup"}),
             json!({"action": "metaflow", "module": "hangup", "data": {}}),
@@ -121,13 +121,13 @@ mod tests {
             let flow = Flow::read(&flow_in(&object(&data))).unwrap();
             assert_eq!(Value::Object(flow.0), json!({"module": "hangup", "data": {}, "children": {}}));
         }
-        // An outer module counts, whatever the inner data hold.
+        // An outer module takes precedence over inner data.
         let nested = object(&json!({"module": "play", "data": {"module": "x", "id": "m"}}));
         assert_eq!(flow_in(&nested), nested);
     }
 
     #[test]
-    fn a_flow_is_published_as_it_is() {
+    fn a_flow_is_published_unchanged() {
         let flow = Flow::read(&object(&json!({"module": "say", "data": {"text": ""}, "x": 1}))).unwrap();
         let message = flow.message("c.1", US);
         assert_eq!((message.exchange, message.routing_key.as_str()), ("metaflow", "metaflow.flow.c%2E1"));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_of_one_known_module_is_an_action_too() {
+    fn a_flow_of_one_known_module_has_an_equivalent_action() {
         let action = |flow: Value| Flow::read(&object(&flow)).unwrap().as_action();
         let hold = action(json!({"module": "hold", "data": {"moh": "m", "x": null}})).unwrap();
         assert_eq!(hold.name(), "hold");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place_in_the_tree() {
+    fn an_error_names_its_position_in_the_tree() {
         let refused = |flow: Value| Value::Object(Flow::read(&object(&flow)).unwrap_err());
         assert!(refused(json!({}))["module"].get("required").is_some());
         assert!(refused(json!({"module": null}))["module"].get("required").is_some());

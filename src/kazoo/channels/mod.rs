@@ -1,4 +1,4 @@
-//! Channels: what is asked of the switches about them, what they answer, and the commands for one of them
+//! Channels: the questions to the switches, their answers, and the commands for one channel
 //! (`docs/kazoo/amqp.md#channels`, `docs/kazoo/classic.md#channel-commands`).
 
 mod action;
@@ -25,8 +25,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command of one `data` for all: a metaflow when `action` says so, else the action that it names. An
-    /// action's members may also stand in a `data` of their own, as in a metaflow and on the broker.
+    /// Reads a command from `data`: a metaflow when `action` is `metaflow`, otherwise the named action. An action's
+    /// members may also be in an inner `data`, as in a metaflow and on the broker.
     pub fn read(data: &Object) -> Result<Self, FieldErrors> {
         if data.get("action").is_some_and(|action| action == "metaflow") {
             return Flow::read(&flow_in(data)).map(Self::Flow);
@@ -40,7 +40,7 @@ impl Command {
         })
     }
 
-    /// What is said once it is published.
+    /// The text of the reply once the command is published.
     #[must_use]
     pub fn said(&self) -> String {
         match self {

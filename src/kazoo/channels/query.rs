@@ -1,4 +1,4 @@
-//! The two questions that the channels API asks of every switch.
+//! The two questions of the channels API to all switches.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use crate::kazoo::encode_segment;
 use crate::kazoo::message::{self, Message, Sender};
 use crate::model::AccountId;
 
-/// The longest encoded call id that fits into every routing key (255 bytes) made of it.
+/// The longest encoded call id that fits into every routing key (255 bytes) built from it.
 const MOST_KEY_BYTES: usize = 200;
 
-/// Whether a text may be a call's id: neither empty nor a wildcard, and short enough for a routing key.
+/// Whether a text can be a call id: not empty, not a wildcard, and short enough for a routing key.
 #[must_use]
 pub fn is_call_id(text: &str) -> bool {
     !matches!(text, "" | "*" | "#") && encode_segment(text).len() <= MOST_KEY_BYTES
@@ -30,7 +30,7 @@ pub fn account_query(account: AccountId, sender: Sender<'_>) -> Message {
     )
 }
 
-/// Asks for one channel with all that is known of it (`docs/kazoo/amqp.md#questions-about-channels`).
+/// Asks for one channel with all its details (`docs/kazoo/amqp.md#questions-about-channels`).
 #[must_use]
 pub fn call_query(call_id: &str, sender: Sender<'_>) -> Message {
     Message::new(
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_and_what_fits_into_no_routing_key_are_no_call_ids() {
+    fn wildcards_and_texts_too_long_for_a_routing_key_are_not_call_ids() {
         assert!(is_call_id("leg.7@10.1.2.3") && is_call_id("**"));
         for bad in ["", "*", "#", &"x".repeat(201), &"@".repeat(67)] {
             assert!(!is_call_id(bad), "{bad}");
