@@ -58,6 +58,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ShadowCommand,
     },
+    /// Take over the accounts and hooks of another system
+    Import {
+        /// From which one.
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Look into a data directory's logs while nothing runs on it
     Log {
         /// What to look for.
@@ -207,6 +213,61 @@ pub struct ReplayArgs {
 
 fn second(text: &str) -> Result<u64, String> {
     seconds_of(text).ok_or_else(|| "must be such as 2026-11-28T14:00:00Z, or seconds since 1970".to_owned())
+}
+
+/// Whose accounts and hooks can be imported.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// A KAZOO's: accounts, hooks, failure limits, and users if asked for
+    Kazoo(Box<KazooArgs>),
+}
+
+/// Where a KAZOO is read, and where its accounts and hooks go.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["couch", "crossbar", "file"]))]
+pub struct KazooArgs {
+    /// Read the KAZOO's CouchDB at this address
+    #[arg(long, value_name = "URL")]
+    pub couch: Option<String>,
+    /// A file with "name:password" for CouchDB (or `SWITCHHOOK_COUCH_CREDENTIALS` in the environment)
+    #[arg(long, value_name = "FILE", requires = "couch")]
+    pub couch_credentials_file: Option<PathBuf>,
+    /// Read the KAZOO's API at this address
+    #[arg(long, value_name = "URL")]
+    pub crossbar: Option<String>,
+    /// A file with an API key of the KAZOO's master account (or `SWITCHHOOK_KAZOO_API_KEY` in the environment)
+    #[arg(long, value_name = "FILE", requires = "crossbar")]
+    pub api_key_file: Option<PathBuf>,
+    /// Read what --save wrote
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Only write what was read to a new file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "users", "dry_run", "into"])]
+    pub save: Option<PathBuf>,
+    /// Import into the program that runs at this address; else into the data directory, while no program runs on it
+    #[arg(long, value_name = "URL")]
+    pub into: Option<String>,
+    /// A file with the API key of the master account here (or `SWITCHHOOK_API_KEY`; else `DATA_DIR/master.key`)
+    #[arg(long, value_name = "FILE", requires = "into")]
+    pub key_file: Option<PathBuf>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
+    /// Import users, too, with what is kept of their passwords (CouchDB only)
+    #[arg(long, requires = "couch")]
+    pub users: bool,
+    /// The KAZOO's version: it decides what makes an account disabled
+    #[arg(long, value_name = "VERSION", default_value = "5", value_parser = ["4.3", "5"])]
+    pub kazoo: String,
+    /// Percent of the imported accounts, or hooks, that may go at once; ten of each may always go
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub max_gone: u8,
+    /// The configuration: the data directory, the addresses that hooks may name, the limits.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// What can be asked of a data directory's logs.

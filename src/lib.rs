@@ -19,6 +19,7 @@ pub mod disk;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
+pub mod import;
 pub mod ingest;
 pub mod kazoo;
 pub mod listen;
@@ -29,6 +30,7 @@ pub mod model;
 pub mod offline;
 pub mod onboarding;
 pub mod queues;
+pub mod remote;
 pub mod shadow;
 pub mod shares;
 pub mod state;

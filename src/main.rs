@@ -10,15 +10,18 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use switchhook::amqp::Address;
 use switchhook::app::{
-    App, Narrowed, Reload, check_data_dir, check_limits, keep_private, narrow, raise_open_files,
+    App, Narrowed, Reload, check_data_dir, check_limits, has_data, keep_private, narrow, raise_open_files,
 };
 use switchhook::backup::{self, BackupError, Copied};
-use switchhook::cli::{AmqpCommand, Command, DIFFERS, LogCommand, Settings, ShadowCommand, USAGE, parse};
+use switchhook::cli::{
+    AmqpCommand, Command, DIFFERS, ImportCommand, KazooArgs, LogCommand, Settings, ShadowCommand, USAGE,
+    parse,
+};
 use switchhook::config::Config;
 use switchhook::ingest::{self, QueueBounds, Removal, Renewal};
 use switchhook::model::Clock;
 use switchhook::shadow::{self, Verdict};
-use switchhook::{demo, offline, telemetry};
+use switchhook::{demo, import, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A third of a delivery's work is memory of one or two kilobytes, which the system's allocator is slow at.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
             Err(error) => refuse(&error),
         },
         Command::Shadow { command } => beside_kazoo(&command),
+        Command::Import { command: ImportCommand::Kazoo(args) } => import(*args),
         Command::Log { command } => inspect(&command),
     }
 }
@@ -70,6 +74,23 @@ fn beside_kazoo(command: &ShadowCommand) -> ExitCode {
         Ok(())
     });
     if verdict == Verdict::Differs { ExitCode::from(DIFFERS) } else { ended }
+}
+
+/// Takes over a KAZOO's accounts and hooks.
+fn import(args: KazooArgs) -> ExitCode {
+    let config = match args.settings.load() {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    if let Err(error) = telemetry::start(&config.telemetry) {
+        return refuse(&error);
+    }
+    run(async move {
+        if args.into.is_none() && args.save.is_none() && has_data(&config.data_dir) {
+            make_private(&config.data_dir)?;
+        }
+        import::kazoo(&args, &config).await
+    })
 }
 
 /// Takes an installation's queue away, or shows it.

@@ -74,8 +74,21 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The rooms that wire the others together; they may name all, and nobody may name them.
-const WIRING: &[&str] =
-    &["main", "lib", "app", "cli", "config", "telemetry", "demo", "offline", "backup", "fuzz", "shadow"];
+const WIRING: &[&str] = &[
+    "main",
+    "lib",
+    "app",
+    "cli",
+    "config",
+    "telemetry",
+    "demo",
+    "offline",
+    "backup",
+    "fuzz",
+    "import",
+    "remote",
+    "shadow",
+];
 
 /// Crates that only some rooms may name: behind these doors they can be exchanged.
 const GUARDED: &[(&str, &[&str])] = &[

@@ -21,6 +21,7 @@ mod reload;
 mod retention;
 mod scrape;
 mod share;
+mod stopped;
 mod threads;
 mod watch;
 
@@ -37,6 +38,7 @@ pub use self::data_dir::{DataDirError, check as check_data_dir};
 pub use self::open_files::raise_open_files;
 pub use self::private::{Narrowed, PrivateError, keep_private, narrow};
 pub use self::reload::Reload;
+pub use self::stopped::{Stopped, has_data};
 pub use self::threads::{TooLittle, check_limits};
 use crate::delivery::Delivery;
 use crate::http::Server;

@@ -24,7 +24,7 @@ use crate::tasks::Tasks;
 pub use bucket::Rate;
 pub use foreign::{ForeignKeys, LoadError};
 pub use limits::{Purpose, Tokens};
-pub use password::{Credentials, PasswordError, Verifiers};
+pub use password::{Credentials, PasswordError, Verifiers, verifier};
 pub use revocation::RevokeError;
 pub use token::{Caller, IssueError, Standing, TokenError};
 

@@ -115,6 +115,12 @@ impl Auth {
     }
 }
 
+/// What is kept of one hash of a password that another system kept, in the clear, as the credentials themselves. Takes
+/// some hundredths of a second.
+pub fn verifier(account: AccountId, hash_of_password: &str) -> Result<String, PasswordError> {
+    hash(account, &Credentials::from(hash_of_password))
+}
+
 fn hash(account: AccountId, credentials: &Credentials) -> Result<String, PasswordError> {
     let failed = |error: argon2::Error| PasswordError::Hash(error.to_string());
     let (memory, passes, lanes) = COST;

@@ -8,6 +8,7 @@ use super::audit;
 use super::call::Call;
 use super::errors::ApiError;
 use super::health;
+use super::import;
 use super::list::{Item, List, Rows};
 use super::mode;
 use super::operator::{LogStatus, Status};
@@ -36,10 +37,12 @@ pub(super) enum Admin {
     Audit,
     /// `mode`
     Mode,
+    /// `import`
+    Import,
 }
 
 /// Every path below `/admin`.
-pub(super) const ROUTES: [(&str, Admin); 7] = [
+pub(super) const ROUTES: [(&str, Admin); 8] = [
     ("status", Admin::Status),
     ("overview", Admin::Overview),
     ("log", Admin::Log),
@@ -47,6 +50,7 @@ pub(super) const ROUTES: [(&str, Admin); 7] = [
     ("retention", Admin::Retention),
     ("audit", Admin::Audit),
     ("mode", Admin::Mode),
+    ("import", Admin::Import),
 ];
 
 /// What a path below `/admin` names.
@@ -60,7 +64,7 @@ impl Admin {
         match self {
             Self::Status | Self::Overview | Self::Log | Self::Hooks | Self::Audit => &[Method::GET],
             Self::Retention => &[Method::POST],
-            Self::Mode => &[Method::GET, Method::POST],
+            Self::Mode | Self::Import => &[Method::GET, Method::POST],
         }
     }
 }
@@ -78,7 +82,12 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin, method: &Method) -> Res
         Admin::Audit => audit::list(call).await,
         Admin::Mode if *method == Method::POST => mode::change(call).await,
         Admin::Mode => mode::read(call).await,
+        Admin::Import => import(call, method).await,
     }
+}
+
+async fn import(call: &Call<'_>, method: &Method) -> Result<Reply, ApiError> {
+    if method == Method::POST { import::change(call).await } else { import::list(call).await }
 }
 
 async fn status(call: &Call<'_>) -> Result<Reply, ApiError> {

@@ -26,6 +26,7 @@ pub(crate) mod fuzz;
 mod health;
 mod hook_document;
 mod hook_status;
+mod import;
 mod intake;
 mod interface;
 mod list;

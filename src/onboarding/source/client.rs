@@ -78,7 +78,8 @@ pub enum SourceError {
 
 impl SourceError {
     /// Whether the server says that this reader may not have it, or that it is not there.
-    pub(super) fn status(&self) -> Option<u16> {
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
             _ => None,
@@ -88,9 +89,11 @@ impl SourceError {
 
 /// An answer with a body that is JSON.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Value,
+pub struct Answer {
+    /// The status: a success, or 404.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
 }
 
 /// How a server is asked.
@@ -119,7 +122,7 @@ impl Default for Manner {
 
 /// A server and how it is asked.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub struct Client {
     http: reqwest::Client,
     base: Url,
     pub(super) manner: Manner,
@@ -149,28 +152,33 @@ impl Credentials {
 }
 
 /// What is asked.
-pub(super) struct Ask<'a> {
-    pub(super) method: Method,
-    pub(super) path: &'a str,
-    pub(super) query: &'a [(&'a str, String)],
-    pub(super) body: Option<&'a Value>,
-    pub(super) token: Option<&'a str>,
-    /// Longer than usual, for an answer that waits for something to happen.
-    pub(super) within: Option<Duration>,
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path, without a slash before it.
+    pub path: &'a str,
+    /// The query string.
+    pub query: &'a [(&'a str, String)],
+    /// The body.
+    pub body: Option<&'a Value>,
+    /// A token of crossbar's kind.
+    pub token: Option<&'a str>,
+    /// How much longer than usual it may take, for an answer that waits for something to happen.
+    pub within: Option<Duration>,
 }
 
 impl<'a> Ask<'a> {
-    pub(super) fn get(path: &'a str, query: &'a [(&'a str, String)]) -> Self {
+    /// A GET.
+    #[must_use]
+    pub fn get(path: &'a str, query: &'a [(&'a str, String)]) -> Self {
         Self { method: Method::GET, path, query, body: None, token: None, within: None }
     }
 }
 
 impl Client {
-    pub(super) fn new(
-        base: &str,
-        credentials: Option<Credentials>,
-        manner: Manner,
-    ) -> Result<Self, SourceError> {
+    /// A client of a server at an address without credentials in it.
+    pub fn new(base: &str, credentials: Option<Credentials>, manner: Manner) -> Result<Self, SourceError> {
         // What is no address may hold a password all the same.
         let refused = || SourceError::Address(base.rsplit('@').next().unwrap_or_default().to_owned());
         let base = Url::parse(base).map_err(|_| refused())?;
@@ -198,7 +206,7 @@ impl Client {
 
     /// Asks until there is an answer that is worth something: 429, 5xx, broken and silent connections are tried again.
     /// A refusal is an error but for 404, which callers want to read.
-    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, SourceError> {
+    pub async fn ask(&self, ask: Ask<'_>) -> Result<Answer, SourceError> {
         let mut waits = ExponentialBackoff {
             initial_interval: self.manner.first_wait,
             current_interval: self.manner.first_wait,

@@ -1,23 +1,20 @@
 //! A KAZOO's CouchDB as a source: the databases `accounts`, `webhooks` and `system_config`, and of an account's own
 //! database its failure limits and users. Only ever read.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::{Ask, Client, Credentials, Manner, SourceError};
-use super::{Bounds, Gone, Progress, Stage};
+use super::couch_feed::{reason, strange};
+use super::{Bounds, Progress, Stage};
 use crate::kazoo::account_database;
 use crate::model::{AccountId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{
     Found, KazooAccount, KazooHook, KazooUser, Limits, OwnLimits, Profile, Reading,
 };
-use crate::state::Kind;
 
 type Document = Map<String, Value>;
 
@@ -25,25 +22,15 @@ type Document = Map<String, Value>;
 const PAGE: usize = 500;
 /// Documents that are asked for by their ids at once.
 const KEYS: usize = 200;
-/// Pages that may be empty of documents in a row.
-const ACCOUNTS: &str = "accounts";
-const WEBHOOKS: &str = "webhooks";
+pub(super) const ACCOUNTS: &str = "accounts";
+pub(super) const WEBHOOKS: &str = "webhooks";
 
 /// A CouchDB.
 #[derive(Debug, Clone)]
 pub struct Couch {
-    client: Client,
+    pub(super) client: Client,
     profile: Profile,
     bounds: Bounds,
-}
-
-/// What has changed since a place in the feeds of `accounts` and `webhooks`.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Changes {
-    /// Ids of documents.
-    pub ids: Vec<String>,
-    /// The next place.
-    pub next: Value,
 }
 
 impl Couch {
@@ -57,18 +44,13 @@ impl Couch {
         Ok(Self { client: Client::new(address, credentials, manner)?, profile, bounds })
     }
 
-    async fn get(&self, path: &str) -> Result<Option<Document>, SourceError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Document>, SourceError> {
         let answer = self.client.ask(Ask::get(path, &[])).await?;
         match answer.body {
             Value::Object(doc) if answer.status == 200 => Ok(Some(doc)),
             Value::Object(error) if answer.status == 404 && error.contains_key("error") => Ok(None),
-            _ => Err(self.strange(path, "not an answer of CouchDB")),
+            _ => Err(strange(path, "not an answer of CouchDB")),
         }
-    }
-
-    fn strange(&self, path: &str, reason: impl Into<String>) -> SourceError {
-        let _of_this_server = &self.client;
-        SourceError::Strange { url: path.to_owned(), reason: reason.into() }
     }
 
     /// A document that this reader may be refused.
@@ -208,12 +190,12 @@ impl Couch {
             let Some(rows) =
                 answer.body.get("rows").and_then(Value::as_array).filter(|_| answer.status == 200)
             else {
-                return Err(self.strange(&path, format!("no rows: {}", reason(&answer.body))));
+                return Err(strange(&path, format!("no rows: {}", reason(&answer.body))));
             };
             let mut is_end = true;
             for row in rows {
                 let Some(id) = row.get("id").and_then(Value::as_str) else {
-                    return Err(self.strange(&path, "a row without an id"));
+                    return Err(strange(&path, "a row without an id"));
                 };
                 // The first row of a further page is the last one of the page before.
                 if last.as_deref() == Some(id) {
@@ -321,68 +303,11 @@ impl Couch {
             let Some(rows) =
                 answer.body.get("rows").and_then(Value::as_array).filter(|_| answer.status == 200)
             else {
-                return Err(self.strange(&path, format!("no rows: {}", reason(&answer.body))));
+                return Err(strange(&path, format!("no rows: {}", reason(&answer.body))));
             };
             docs.extend(rows.iter().filter_map(|row| row.get("doc")?.as_object().cloned()));
         }
         Ok(docs)
-    }
-
-    /// Asks once more whether something is gone.
-    pub async fn gone(&self, kind: Kind, id: crate::model::Id) -> Result<Gone, SourceError> {
-        let database = if kind == Kind::Account { ACCOUNTS } else { WEBHOOKS };
-        let path = format!("{database}/{id}");
-        let answer = self.client.ask(Ask::get(&path, &[])).await?;
-        if answer.status == 200 {
-            let Value::Object(doc) = answer.body else { return Ok(Gone::No) };
-            let is_deleted = doc.get("pvt_deleted").is_some_and(|flag| *flag == true || *flag == "true");
-            return Ok(if is_deleted { Gone::Yes } else { Gone::No });
-        }
-        match (answer.body.get("reason").and_then(Value::as_str), kind) {
-            (Some("deleted"), _) | (Some("missing"), Kind::Hook) => Ok(Gone::Yes),
-            // Without a tombstone the copy may be missing by accident: the account's own database decides.
-            (Some("missing"), _) => match self.get(&format!("{}/{id}", account_database(id))).await {
-                Ok(Some(_)) => Ok(Gone::OnlyHalf),
-                Ok(None) => Ok(Gone::Yes),
-                Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Gone::No),
-                Err(error) => Err(error),
-            },
-            _ => {
-                Err(self
-                    .strange(&path, format!("does not say whether it is deleted: {}", reason(&answer.body))))
-            }
-        }
-    }
-
-    /// The present place in a feed of changes.
-    pub async fn place(&self, database: &str) -> Result<Value, SourceError> {
-        let info = self.get(database).await?.unwrap_or_default();
-        info.get("update_seq").cloned().ok_or_else(|| self.strange(database, "no update_seq"))
-    }
-
-    /// What has changed since a place, at the latest after `wait`.
-    pub async fn changes(
-        &self,
-        database: &str,
-        since: &Value,
-        wait: Duration,
-    ) -> Result<Changes, SourceError> {
-        let path = format!("{database}/_changes");
-        let since = since.as_str().map_or_else(|| since.to_string(), str::to_owned);
-        let query = [
-            ("feed", "longpoll".to_owned()),
-            ("since", since),
-            ("timeout", wait.as_millis().to_string()),
-            ("limit", "1000".to_owned()),
-        ];
-        let answer = self.client.ask(Ask { within: Some(wait), ..Ask::get(&path, &query) }).await?;
-        let (results, next) =
-            (answer.body.get("results").and_then(Value::as_array), answer.body.get("last_seq"));
-        let (Some(results), Some(next)) = (results, next) else {
-            return Err(self.strange(&path, format!("no feed: {}", reason(&answer.body))));
-        };
-        let ids: BTreeSet<_> = results.iter().filter_map(|row| row.get("id")?.as_str()).collect();
-        Ok(Changes { ids: ids.into_iter().map(str::to_owned).collect(), next: next.clone() })
     }
 }
 
@@ -404,9 +329,4 @@ fn note_bad_hook(doc: &Document, odd: &mut Vec<Odd>) {
             "its id or its account's is none of 32 hex digits; the hook is left out",
         ));
     }
-}
-
-fn reason(body: &Value) -> String {
-    let text = body.get("reason").or_else(|| body.get("error")).and_then(Value::as_str).unwrap_or("nothing");
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

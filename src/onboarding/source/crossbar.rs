@@ -2,16 +2,14 @@
 //! reseller; filters on private fields do, and where a server does not know them each account is read by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use reqwest::Method;
-use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
+use serde_json::{Map, Value};
 
-use super::client::{Answer, Ask, Client, Manner, SourceError};
-use super::{Bounds, Gone, Progress, Stage};
+use super::client::SourceError;
+use super::crossbar_api::{Crossbar, strange};
+use super::{Gone, Progress, Stage};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits, Profile, Reading};
@@ -19,152 +17,7 @@ use crate::state::Kind;
 
 type Document = Map<String, Value>;
 
-/// Rows of a page, where a whole list is refused.
-const PAGE: usize = 1000;
-
-/// A crossbar.
-#[derive(Debug, Clone)]
-pub struct Crossbar {
-    client: Client,
-    key: ApiKey,
-    token: Arc<Mutex<Option<Session>>>,
-    profile: Profile,
-    bounds: Bounds,
-}
-
-/// An API key: prints as `***`.
-#[derive(Clone)]
-struct ApiKey(String);
-
-impl std::fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// A token and whose it is.
-#[derive(Clone)]
-struct Session {
-    token: String,
-    account: AccountId,
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Session of {}", self.account)
-    }
-}
-
 impl Crossbar {
-    /// A crossbar at an address, up to the part before `/v2`.
-    pub fn new(
-        address: &str,
-        api_key: &str,
-        manner: Manner,
-        (profile, bounds): (Profile, Bounds),
-    ) -> Result<Self, SourceError> {
-        let address = address.trim_end_matches('/').trim_end_matches("/v2");
-        let client = Client::new(address, None, manner)?;
-        Ok(Self { client, key: ApiKey(api_key.trim().to_owned()), token: Arc::default(), profile, bounds })
-    }
-
-    async fn session(&self, fresh: bool) -> Result<Session, SourceError> {
-        let mut kept = self.token.lock().await;
-        if let Some(session) = kept.as_ref().filter(|_| !fresh) {
-            return Ok(session.clone());
-        }
-        let body = json!({"data": {"api_key": self.key.0}});
-        let path = "v2/api_auth";
-        let answer =
-            self.client.ask(Ask { method: Method::PUT, body: Some(&body), ..Ask::get(path, &[]) }).await?;
-        let account = answer.body.get("data").and_then(|data| data.get("account_id")).and_then(Value::as_str);
-        let (Some(token), Some(account)) =
-            (answer.body.get("auth_token").and_then(Value::as_str), account.and_then(|id| id.parse().ok()))
-        else {
-            return Err(strange(path, "no token: the API key is not known there"));
-        };
-        let session = Session { token: token.to_owned(), account };
-        *kept = Some(session.clone());
-        Ok(session)
-    }
-
-    /// One request with a token; a token whose time is over is renewed once.
-    async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Answer, SourceError> {
-        let session = self.session(false).await?;
-        match self.client.ask(Ask { token: Some(&session.token), ..Ask::get(path, query) }).await {
-            Err(error) if error.status() == Some(401) => {
-                let session = self.session(true).await?;
-                self.client.ask(Ask { token: Some(&session.token), ..Ask::get(path, query) }).await
-            }
-            other => other,
-        }
-    }
-
-    /// A document; `None`: it is not there.
-    async fn document(&self, path: &str) -> Result<Option<Document>, SourceError> {
-        let answer = self.get(path, &[]).await?;
-        if answer.status == 404 {
-            return if is_bad_identifier(&answer.body) {
-                Ok(None)
-            } else {
-                Err(strange(path, "404, and not from crossbar"))
-            };
-        }
-        match answer.body.get("data") {
-            Some(Value::Object(data)) => Ok(Some(data.clone())),
-            _ => Err(strange(path, "no document")),
-        }
-    }
-
-    /// All rows of a list: at once, or in pages where the server refuses that. A row that comes twice counts once.
-    async fn rows(
-        &self,
-        path: &str,
-        filters: &[(&str, &str)],
-        most: usize,
-    ) -> Result<Vec<Document>, SourceError> {
-        let filters: Vec<_> = filters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let whole: Vec<_> = filters.iter().cloned().chain([("paginate", "false".to_owned())]).collect();
-        let mut answer = match self.get(path, &whole).await {
-            Err(error) if error.status() == Some(416) => None,
-            other => Some(other?),
-        };
-        let (mut rows, mut seen, mut start) = (Vec::new(), BTreeSet::new(), None::<String>);
-        loop {
-            let page = match answer.take() {
-                Some(answer) => answer,
-                None => {
-                    let mut query = filters.clone();
-                    query.push(("page_size", PAGE.to_string()));
-                    query.extend(start.iter().map(|start| ("start_key", start.clone())));
-                    self.get(path, &query).await?
-                }
-            };
-            let Some(Value::Array(data)) = page.body.get("data").filter(|_| page.status == 200) else {
-                return Err(strange(path, "no list"));
-            };
-            let before = rows.len();
-            for row in data {
-                let Some(row) = row.as_object() else { return Err(strange(path, "a row that is no object")) };
-                let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                if seen.insert(id) {
-                    rows.push(row.clone());
-                }
-            }
-            if rows.len() > most {
-                return Err(SourceError::TooMany { what: "accounts", most, key: "kazoo.sync.max_accounts" });
-            }
-            let next = page.body.get("next_start_key").filter(|next| !next.is_null());
-            let next = next.map(|next| next.as_str().map_or_else(|| next.to_string(), str::to_owned));
-            match next {
-                None => return Ok(rows),
-                // The same rows again and again lead nowhere.
-                Some(_) if rows.len() == before => return Err(strange(path, "its pages do not go on")),
-                Some(next) => start = Some(next),
-            }
-        }
-    }
-
     /// Reads everything but users, whose hashes the API does not show.
     pub async fn read(&self, progress: &dyn Progress) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
@@ -393,15 +246,6 @@ impl Crossbar {
             Err(error) => Err(error),
         }
     }
-}
-
-fn is_bad_identifier(body: &Value) -> bool {
-    let text = body.get("message").and_then(Value::as_str).unwrap_or_default();
-    text.starts_with("bad") && text.ends_with("identifier")
-}
-
-fn strange(path: &str, reason: &str) -> SourceError {
-    SourceError::Strange { url: path.to_owned(), reason: reason.to_owned() }
 }
 
 fn id_of(row: &Document) -> Option<Id> {

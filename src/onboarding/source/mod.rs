@@ -5,16 +5,19 @@
 
 mod client;
 mod couch;
+mod couch_feed;
 mod crossbar;
+mod crossbar_api;
 mod file;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-pub use client::{Credentials, Manner, SourceError};
-pub use couch::{Changes, Couch};
-pub use crossbar::Crossbar;
+pub use client::{Answer, Ask, Client, Credentials, Manner, SourceError};
+pub use couch::Couch;
+pub use couch_feed::Changes;
+pub use crossbar_api::Crossbar;
 pub use file::{load, save};
 
 use super::reading::Reading;

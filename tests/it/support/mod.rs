@@ -8,6 +8,7 @@ pub mod broker;
 pub mod config_file;
 pub mod dns;
 pub mod gate;
+pub mod kazoo;
 pub mod look;
 pub mod process;
 pub mod publisher;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -99,6 +100,8 @@ struct Inner {
     mood: Mutex<Mood>,
     mood_at: Mutex<HashMap<String, Mood>>,
     in_flight: watch::Sender<(usize, usize)>,
+    /// It keeps no request: for tests that make very many.
+    forgets: AtomicBool,
 }
 
 /// A running receiver. Dropped, it closes its port and all connections.
@@ -118,6 +121,7 @@ impl Receiver {
             mood: Mutex::new(Mood::Ok),
             mood_at: Mutex::default(),
             in_flight: watch::Sender::new((0, 0)),
+            forgets: AtomicBool::new(false),
         });
         let address = listener.local_addr().unwrap();
         let listening = listen(listener, Arc::clone(&inner));
@@ -132,6 +136,11 @@ impl Receiver {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on requests are not kept.
+    pub fn remember_nothing(&self) {
+        self.inner.forgets.store(true, Ordering::Relaxed);
     }
 
     /// From now on, for every path that has no mood of its own.
@@ -251,6 +260,9 @@ async fn serve(mut stream: TcpStream, inner: Arc<Inner>) {
 
 impl Inner {
     fn remember(&self, request: &mut Request) {
+        if self.forgets.load(Ordering::Relaxed) {
+            return;
+        }
         let mut requests = self.requests.lock().unwrap();
         request.number = requests.len() + 1;
         request.number_at_path = 1 + requests.iter().filter(|r| r.path == request.path).count();

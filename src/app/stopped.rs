@@ -1,0 +1,78 @@
+//! A data directory that no program runs on, opened for changes of its documents: it is locked, recovered as a start
+//! recovers it, and closed with everything on disk. No event is taken or delivered.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+
+use super::data_dir;
+use super::options::{events_options, ledger_options, state_options};
+use crate::config::Config;
+use crate::disk::OsDisk;
+use crate::log;
+use crate::model::{AccountId, Clock};
+use crate::state::{FirstKey, Opened, State};
+use crate::tasks::{Stop, Tasks};
+
+/// An open data directory.
+pub struct Stopped {
+    /// Its documents.
+    pub state: State,
+    /// End of the events log.
+    pub events_end: u64,
+    /// End of the ledger.
+    pub ledger_end: u64,
+    /// The master account's API key, if it was made now.
+    pub first_key: Option<FirstKey>,
+    stop: Stop,
+    running: JoinHandle<()>,
+    tasks: Tasks,
+    _lock: data_dir::Lock,
+}
+
+/// Whether a directory is a data directory that has been worked on.
+#[must_use]
+pub fn has_data(dir: &Path) -> bool {
+    dir.join("journal").is_dir()
+}
+
+impl Stopped {
+    /// Opens a data directory; on a new one, `master` becomes the id of the master account.
+    pub async fn open(config: &Config, clock: Clock, master: Option<AccountId>) -> anyhow::Result<Self> {
+        let is_new = !has_data(&config.data_dir);
+        let lock = data_dir::lock(&config.data_dir)?;
+        data_dir::intact(&config.data_dir)?;
+        let tasks = Tasks::new();
+        let mut options = state_options(config);
+        options.master = options.master.or(master.filter(|_| is_new));
+        let opened = State::open(Arc::new(OsDisk), options, clock.clone(), &tasks).await;
+        let Opened { state, task, first_key, .. } = opened.context("state")?;
+        // What is not told as events yet must outlive a compaction that happens now.
+        state.notices(&config.data_dir).context("notices")?;
+        let end = |name: &str, options: log::Options| -> anyhow::Result<u64> {
+            let dir = config.data_dir.join(name);
+            if !dir.is_dir() {
+                return Ok(0);
+            }
+            let opened = log::open(Arc::new(OsDisk), &dir, options, clock.clone());
+            Ok(opened.with_context(|| format!("log {}", dir.display()))?.reader.end())
+        };
+        let events_end = end("events", events_options(config))?;
+        let ledger_end = end("ledger", ledger_options(config))?;
+        let stop = Stop::new();
+        let running = tasks.spawn("state", task.run(stop.clone()));
+        Ok(Self { state, events_end, ledger_end, first_key, stop, running, tasks, _lock: lock })
+    }
+
+    /// Closes it: what was answered is on disk, and the index has its checkpoint.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let Self { state, stop, running, tasks, .. } = self;
+        stop.cancel();
+        running.await.context("the state was ended by a defect")?;
+        drop(state);
+        tasks.all_ended().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! `/admin/import`: what `switchhook import kazoo --into` asks and tells. GET lists the documents that an import compares,
+//! without secrets; POST makes changes that it has planned, or deletes what is gone.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::list::{Item, List, Rows};
+use super::reply::Reply;
+use crate::onboarding::{Odd, OddKind, Outcome, Places, put};
+use crate::state::{Kind, Mirror, TreeError, is_deleted};
+
+type Document = Map<String, Value>;
+
+/// What no import needs to see.
+const SECRETS: [&str; 5] = ["secret", "pvt_secrets", "pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
+/// Changes of one request.
+const MOST: usize = 1000;
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    changes: Vec<Mirror>,
+    gone: Option<Missing>,
+}
+
+/// A document that is gone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Missing {
+    kind: Kind,
+    id: String,
+}
+
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let mut rows = Vec::new();
+    for kind in [Kind::Account, Kind::Hook, Kind::User] {
+        for doc in call.api.state.all(kind)?.into_iter().filter(|doc| !is_deleted(doc)) {
+            let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            rows.push((format!("{}{id}", json!(kind)), (kind, id, doc)));
+        }
+    }
+    let shape = |(kind, id, doc): &(Kind, String, Document)| {
+        let mut doc = doc.clone();
+        SECRETS.iter().for_each(|field| drop(doc.shift_remove(*field)));
+        Item::from(json!({"kind": kind, "id": id, "document": doc}))
+    };
+    List::of(call)?.answer(Rows::new(rows, shape)).await
+}
+
+pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let asked = serde_json::from_value::<Asked>(Value::Object(call.envelope.object()?));
+    let Asked { changes, gone } = asked.map_err(|error| {
+        ApiError::field(
+            "changes",
+            "invalid",
+            &json!({"message": format!("not what an import sends: {error}")}),
+        )
+    })?;
+    if changes.len() > MOST {
+        let details = json!({"message": format!("at most {MOST} changes in one request"), "target": MOST});
+        return Err(ApiError::field("changes", "maxItems", &details));
+    }
+    let places = Places { events: call.api.events.end(), ledger: call.api.queues.ledger_end() };
+    let state = &call.api.state;
+    let mut outcome = put(state, changes, places).await?;
+    if let Some(Missing { kind, id }) = gone {
+        outcome = delete(call, kind, &id, outcome).await?;
+    }
+    Ok(Reply::ok(json!(outcome)))
+}
+
+async fn delete(call: &Call<'_>, kind: Kind, id: &str, mut outcome: Outcome) -> Result<Outcome, ApiError> {
+    if !matches!(kind, Kind::Account | Kind::Hook | Kind::User) {
+        return Err(ApiError::unknown(id));
+    }
+    match call.api.state.mirror_gone(kind, id).await {
+        Ok(()) => outcome.made += 1,
+        Err(TreeError::HasDescendants(_)) => {
+            outcome.refused.push(Odd::new(OddKind::Kept, id, "accounts stand below it here"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,190 @@
+//! A KAZOO to be read: its CouchDB and its API over one HTTP port, over a tree of accounts that changes, with faults on
+//! demand. What it publishes on the broker is kept for the test to hand on, to lose or to repeat.
+
+mod api;
+mod couch;
+mod data;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::receiver::{Mood, Receiver, Request};
+pub use data::{Data, Version};
+
+pub type Document = Map<String, Value>;
+
+/// The master account's API key.
+pub const KAZOO_KEY: &str = "feedfacefeedfacefeedfacefeedfacefeedfacefeedfacefeedfacefeedface";
+/// A secret of every account's document: it must never be seen again.
+pub const ACCOUNT_SECRET: &str = "5ec4e75ec4e75ec4e75ec4e75ec4e7aa";
+/// Name and password of the reader of CouchDB.
+pub const READER: &str = "reader:s3cret-reader";
+
+/// What goes wrong.
+#[derive(Clone)]
+pub enum Fault {
+    /// An answer with this status.
+    Status(u16),
+    /// Half of an answer.
+    Broken,
+    /// No answer.
+    Hang,
+    /// The answer comes late.
+    Slow(Duration),
+    /// A list has at most so many rows, whatever was asked for.
+    Short(usize),
+    /// A list without rows.
+    Empty,
+    /// Something changes before the answer is made.
+    Meanwhile(Arc<dyn Fn(&mut Data) + Send + Sync>),
+}
+
+/// A fault for requests whose path has a text, for the next so many of them.
+struct Armed {
+    path: String,
+    fault: Fault,
+    times: usize,
+}
+
+struct Inner {
+    data: Mutex<Data>,
+    faults: Mutex<Vec<Armed>>,
+    /// Whether CouchDB asks for credentials.
+    is_closed: bool,
+}
+
+/// A running KAZOO.
+pub struct Kazoo {
+    receiver: Receiver,
+    inner: Arc<Inner>,
+}
+
+impl Kazoo {
+    /// One with a master account.
+    pub async fn start(version: Version) -> Self {
+        Self::start_with(version, false).await
+    }
+
+    /// The same, whose CouchDB wants to know the reader.
+    pub async fn start_closed(version: Version) -> Self {
+        Self::start_with(version, true).await
+    }
+
+    async fn start_with(version: Version, is_closed: bool) -> Self {
+        let receiver = Receiver::start().await;
+        receiver.remember_nothing();
+        let inner = Inner { data: Mutex::new(Data::new(version)), faults: Mutex::default(), is_closed };
+        let inner = Arc::new(inner);
+        let answering = Arc::clone(&inner);
+        receiver.mood(Mood::by(move |request| answering.mood(request)));
+        Self { receiver, inner }
+    }
+
+    /// Its address.
+    pub fn uri(&self) -> String {
+        self.receiver.uri("").trim_end_matches('/').to_owned()
+    }
+
+    /// Looks at or changes what it has.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Data) -> T) -> T {
+        change(&mut self.inner.data.lock().unwrap())
+    }
+
+    /// The next requests whose path has this text meet a fault.
+    pub fn fault(&self, path: &str, fault: Fault, times: usize) {
+        self.inner.faults.lock().unwrap().push(Armed { path: path.to_owned(), fault, times });
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn mend(&self) {
+        self.inner.faults.lock().unwrap().clear();
+    }
+
+    /// What it has published since the last time: routing key and body.
+    pub fn published(&self) -> Vec<(String, Value)> {
+        self.with(|data| std::mem::take(&mut data.published))
+    }
+
+    /// The port is closed.
+    pub async fn vanish(&mut self) {
+        self.receiver.refuse().await;
+    }
+
+    /// And open again.
+    pub fn come_back(&mut self) {
+        self.receiver.accept_again();
+    }
+}
+
+impl Inner {
+    fn fault_for(&self, path: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let armed = faults.iter_mut().find(|armed| armed.times > 0 && path.contains(&armed.path))?;
+        armed.times -= 1;
+        Some(armed.fault.clone())
+    }
+
+    fn mood(self: &Arc<Self>, request: &Request) -> Mood {
+        let (mut most, mut late) = (usize::MAX, None);
+        match self.fault_for(&request.path) {
+            None => {}
+            Some(Fault::Status(status)) => {
+                return Mood::answer(
+                    status,
+                    &[("retry-after", "0")],
+                    r#"{"error":"fault","reason":"on demand"}"#,
+                );
+            }
+            Some(Fault::Broken) => return Mood::Partial,
+            Some(Fault::Hang) => return Mood::Hang,
+            Some(Fault::Slow(delay)) => late = Some(delay),
+            Some(Fault::Short(rows)) => most = rows,
+            Some(Fault::Empty) => most = 0,
+            Some(Fault::Meanwhile(change)) => change(&mut self.data.lock().unwrap()),
+        }
+        let answer = self.answer(request, most);
+        match (answer, late) {
+            (Some((status, body)), None) => json_answer(status, &body),
+            (Some((status, body)), Some(delay)) => Mood::After(delay, Box::new(json_answer(status, &body))),
+            // A feed that has nothing yet: look again soon.
+            (None, _) => {
+                let again = Arc::clone(self);
+                let look = Mood::by(move |request| again.mood(request));
+                Mood::After(Duration::from_millis(20), Box::new(look))
+            }
+        }
+    }
+
+    fn answer(&self, request: &Request, most: usize) -> Option<(u16, Value)> {
+        let path = request.path.trim_start_matches('/').to_owned();
+        let mut data = self.data.lock().unwrap();
+        if let Some(path) = path.strip_prefix("v2/") {
+            return Some(api::answer(&mut data, path, request, most));
+        }
+        if self.is_closed && request.header("authorization") != Some(&basic(READER)) {
+            return Some((
+                401,
+                json!({"error": "unauthorized", "reason": "You are not authorized to access this db."}),
+            ));
+        }
+        couch::answer(&data, &path, request, most)
+    }
+}
+
+fn basic(credentials: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+}
+
+fn json_answer(status: u16, body: &Value) -> Mood {
+    Mood::answer(status, &[("content-type", "application/json")], &body.to_string())
+}
+
+/// A parameter of a query string, decoded.
+fn parameter(request: &Request, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(request.query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
