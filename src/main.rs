@@ -151,6 +151,19 @@ const ENVIRONMENT: [(&str, &str); 2] = [
     ("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0"),
 ];
 
+/// Has SIGHUP come to nothing from here on, until the program has use for it: a reload that is asked for too early must
+/// not end a program that starts.
+fn take_hangups() {
+    let taken = tokio::runtime::Builder::new_current_thread().enable_io().build().and_then(|runtime| {
+        let _entered = runtime.enter();
+        // The handler stays when what it wakes is gone.
+        signal(SignalKind::hangup()).map(drop)
+    });
+    if let Err(error) = taken {
+        report(&format!("cannot take SIGHUP: {error}"));
+    }
+}
+
 /// Begins anew with this environment, as the same process.
 fn with_environment() {
     let missing = || ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
@@ -172,6 +185,7 @@ fn with_environment() {
 
 fn serve(settings: &Settings) -> ExitCode {
     with_environment();
+    take_hangups();
     let config = match settings.load() {
         Ok(config) => config,
         Err(error) => return refuse(&error),

@@ -194,6 +194,11 @@ pub(super) fn intact(dir: &Path) -> Result<(), DataDirError> {
             let dir = dir.display();
             tracing::error!(%dir, "ledger/ is gone: every hook gets all kept events since its creation again");
         }
+        // The first start leaves entries, and the last segment always stays.
+        if !has("audit")? {
+            let dir = dir.display();
+            tracing::error!(%dir, "audit/ is gone or empty: who changed what before now is not known any more");
+        }
         return Ok(());
     }
     for log in DEPENDENT {

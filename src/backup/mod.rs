@@ -10,9 +10,10 @@ mod restore;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::OsDisk;
@@ -32,6 +33,9 @@ const KEPT: &str = "audit-kept";
 const KEY_FILE: &str = "master.key";
 const NOTICES: &str = "notices";
 const VERSION: u32 = 1;
+/// Permissions of a directory: everybody may put files into it; only a file's owner may remove it.
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
 
 /// Why there is no backup, or no way back from it.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,13 @@ pub enum BackupError {
         /// Where it comes from.
         outer: PathBuf,
     },
+    /// Other users can change what is written there.
+    #[error(
+        "other users can change {}, and with it a backup, which holds secrets; name a directory of your own, below one \
+         that others cannot change (chmod o-w)",
+        .0.display()
+    )]
+    Exposed(PathBuf),
     /// Something is there already.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
@@ -182,7 +193,39 @@ fn make_apart(dir: &Path, from: &Path) -> Result<(), BackupError> {
     if there.is_some_and(|there| there.starts_with(&outer)) {
         return Err(BackupError::Within { inner: dir.to_owned(), outer: from.to_owned() });
     }
+    not_exposed(&whole)?;
     make_empty(dir)
+}
+
+/// Refuses a directory that another user has, or in whose place others could put one of theirs. One of this user's own is
+/// narrowed.
+fn not_exposed(dir: &Path) -> Result<(), BackupError> {
+    let look = |path: &Path| match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(BackupError::file(path)(error)),
+    };
+    let ours = geteuid().as_raw();
+    let is_trusted = |meta: &fs::Metadata| meta.uid() == ours || meta.uid() == 0;
+    if let Some(meta) = look(dir)?.filter(fs::Metadata::is_dir) {
+        let is_wide = meta.mode() & OTHERS_WRITE != 0;
+        if !is_trusted(&meta) || (is_wide && meta.uid() != ours) {
+            return Err(BackupError::Exposed(dir.to_owned()));
+        }
+        if is_wide {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(BackupError::file(dir))?;
+        }
+    }
+    for above in dir.ancestors().skip(1) {
+        let Some(meta) = look(above)? else { continue };
+        let is_open = meta.mode() & OTHERS_WRITE != 0 && meta.mode() & STICKY == 0;
+        return if is_open || !is_trusted(&meta) {
+            Err(BackupError::Exposed(above.to_owned()))
+        } else {
+            Ok(())
+        };
+    }
+    Ok(())
 }
 
 /// A directory that only its owner can enter, with nothing in it.

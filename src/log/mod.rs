@@ -13,10 +13,11 @@
 //!
 //! One `Writer` owns the files. `Appender`s send it batches; all batches that arrive during one sync share the
 //! next one. `Reader`s never change a file. The layers, from the bottom: `record` (format), `salt`, `scan` (bytes to
-//! records), `postings`, `sparse` and `index` (positions of records), `store` (the list of segments),
+//! records), `begin`, `postings`, `sparse` and `index` (positions of records), `store` (the list of segments),
 //! `recover`, `writer`, `reader`.
 
 mod appender;
+mod begin;
 mod bytes;
 mod cache;
 mod damage;

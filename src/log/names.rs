@@ -8,6 +8,7 @@ const DIGITS: usize = 20;
 const SEGMENT: &str = ".log";
 const INDEX: &str = ".index";
 const SALT: &str = "salt";
+const BEGIN: &str = "begin";
 
 /// Kinds of files in a log's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,11 @@ pub(super) fn salt(dir: &Path) -> PathBuf {
     dir.join(SALT)
 }
 
-/// `None` for the salt and for files that the log did not write. The log never touches the latter.
+pub(super) fn begin(dir: &Path) -> PathBuf {
+    dir.join(BEGIN)
+}
+
+/// `None` for the salt, the begin and for files that the log did not write. The log never touches the latter.
 pub(super) fn parse(name: &str) -> Option<Kind> {
     let (digits, suffix) = name.split_at_checked(DIGITS)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::appender::Appender;
+use super::begin;
 use super::bytes::small;
 use super::damage::Damage;
 use super::index::Index;
@@ -134,6 +135,7 @@ impl Recovery {
         let dir = self.dir.clone();
         self.disk.create_dir_all(&dir).map_err(|e| OpenError::io(&dir, e))?;
         let mut files = self.segment_files()?;
+        self.miss_oldest(&files)?;
         let is_known = self.find_salt(&files)?;
         let last = files.pop().unwrap_or_default();
         let mut segments: Vec<_> = files.into_iter().map(|file| self.closed(file)).collect();
@@ -160,6 +162,29 @@ impl Recovery {
         segments.push(segment);
         self.disk.sync_dir(&dir).map_err(|e| OpenError::io(&dir, e))?;
         Ok(Start { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
+    }
+
+    /// Reports what is missing before the oldest segment. A log of an earlier version does not say where it begins: from now
+    /// on it does.
+    fn miss_oldest(&mut self, files: &[SegmentFile]) -> Result<(), OpenError> {
+        let path = names::begin(&self.dir);
+        let begun = begin::read(&*self.disk, &self.dir).map_err(|e| OpenError::io(&path, e))?;
+        let oldest = files.first().map(|file| file.first);
+        match (begun, oldest) {
+            (Some(begun), Some(oldest)) if begun < oldest => {
+                let (file, offsets) = (names::segment(&self.dir, begun), begun..oldest);
+                tracing::error!(file = %file.display(), ?offsets, "the beginning of a log is missing: what was there is lost");
+                self.found.damage.push(Damage { file, position: 0, bytes: 0, offsets });
+            }
+            (Some(_), _) => {}
+            (None, oldest) => {
+                if let Err(e) = begin::write(&*self.disk, &self.dir, oldest.unwrap_or(0)) {
+                    // Not needed as long as nothing is missing.
+                    tracing::warn!(file = %path.display(), error = %e, "cannot write where a log begins");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes the salt from the newest sound header, or from the salt file, or draws a new one; writes the salt file

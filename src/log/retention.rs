@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::PoisonError;
 
+use super::begin;
 use super::names;
 use super::options::Options;
 use super::reader::Reader;
@@ -72,6 +73,11 @@ impl Store {
     }
 
     fn remove_oldest(&self, first: u64) -> io::Result<()> {
+        if let Some(next) =
+            self.list(|all| all.iter().map(|segment| segment.first).find(|other| *other > first))
+        {
+            begin::write(&*self.disk, &self.dir, next)?;
+        }
         // Remove the segment from the list first, so that no reader is sent to a file that is about to disappear.
         {
             let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);

@@ -327,3 +327,25 @@ async fn a_hangup_ends_the_demo_in_order() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.iter().any(|line| line.contains("nothing is left on disk")), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_hangup_while_the_configuration_is_being_read_does_not_end_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    // A file that is read for as long as the test wants.
+    let slow = dir.path().join("slow.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
+    let mut args = vec!["serve".to_owned(), "--config".to_owned(), slow.display().to_string()];
+    for setting in super::support::app::settings(&data, &[]) {
+        args.extend(["--set".to_owned(), setting]);
+    }
+    let mut process = Process::spawn(&args);
+    process.handles_hangups().await;
+    assert!(!data.exists(), "it has not begun to open anything");
+    for _ in 0..3 {
+        process.signal("HUP");
+    }
+    std::fs::write(&slow, "shutdown_grace_ms = 1000\n").unwrap();
+    process.ready().await;
+    assert!(!process.has_ended());
+}

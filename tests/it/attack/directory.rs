@@ -186,3 +186,78 @@ async fn a_backup_is_not_made_inside_of_what_it_saves() {
     assert!(ended.stderr.contains("lies within"), "{ended:?}");
     assert!(!data.join("backup").exists() && !copy.join("data").exists());
 }
+
+/// An event of some size.
+fn large(number: u64) -> serde_json::Value {
+    let mut event = call_event("CHANNEL_CREATE", "c", number);
+    event["Custom-Channel-Vars"] = json!({"Filling": "x".repeat(30_000)});
+    event
+}
+
+fn segments(log: &Path) -> Vec<std::path::PathBuf> {
+    let files = fs::read_dir(log).unwrap().map(|file| file.unwrap().path());
+    let mut found: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_cut_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = ["log.segment_bytes=65536", "retention.max_bytes=1048576"].map(str::to_owned);
+    let mut process = Process::serve(dir.path(), &more).await;
+    let api = process.api().await;
+    for number in 0..45 {
+        api.publish(&[large(number)]).await;
+    }
+    let missing = "the beginning of a log is missing";
+    process.kill();
+    let mut process = Process::serve(dir.path(), &more).await;
+    assert_eq!(process.said(missing), 0, "retention took it: {}", process.stderr());
+    process.kill();
+
+    let oldest = segments(&dir.path().join("events"));
+    assert!(oldest.len() > 5 && !oldest[0].ends_with("00000000000000000000.log"), "{oldest:?}");
+    fs::remove_file(&oldest[0]).unwrap();
+    let process = Process::serve(dir.path(), &more).await;
+    assert_eq!(process.said(missing), 1, "{}", process.stderr());
+    let ready = process.api().await.call("GET", "/health/ready", None).await;
+    assert!(ready.body["notices"].to_string().contains("is damaged at byte 0: offsets"), "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_directory_that_has_lost_its_audit_trail_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]).await;
+    assert_eq!(process.said("audit/ is gone"), 0, "{}", process.stderr());
+    process.kill();
+    fs::remove_dir_all(dir.path().join("audit")).unwrap();
+    let process = Process::serve(dir.path(), &[]).await;
+    assert_eq!(process.said("audit/ is gone"), 1, "{}", process.stderr());
+}
+
+#[tokio::test]
+async fn a_backup_is_not_made_where_another_user_could_read_or_replace_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    drop(Process::serve(&data, &[]).await);
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::set_permissions(&other, Permissions::from_mode(0o777)).unwrap();
+    let backup =
+        async |to: &Path| run(&["backup", to.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]).await;
+    let ended = backup(&other.join("new")).await;
+    assert_eq!(ended.code, Some(1), "below a directory of everybody: {ended:?}");
+    assert!(ended.stderr.contains("other users can change"), "{ended:?}");
+    if std::os::unix::fs::chown(&other, Some(65534), None).is_ok() {
+        let ended = backup(&other).await;
+        assert_eq!(ended.code, Some(1), "a directory of another user: {ended:?}");
+        assert!(ended.stderr.contains("other users can change"), "{ended:?}");
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 0, "nothing was written there");
+    }
+    let own = dir.path().join("own");
+    fs::create_dir(&own).unwrap();
+    fs::set_permissions(&own, Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(backup(&own).await.code, Some(0));
+    assert_eq!(mode(&own), 0o700, "narrowed");
+}
