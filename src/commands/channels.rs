@@ -2,18 +2,23 @@
 //! events, or from the switches; never from the client.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::CommandError;
 use super::requester::Requester;
 use crate::ingest::Ingest;
 use crate::kazoo::{self, Action, Channel, Command, Flow, Message, Sender};
 use crate::model::AccountId;
+use crate::shares::Shares;
 use crate::state::{State, random_id};
 
 /// How we name ourselves in messages.
 const APP: &str = "switchhook";
+/// Of the requests under way, the part that one tenant may have: three quarters.
+const TENANT_PART: (usize, usize) = (3, 4);
 
 /// What an operator decides about commands.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +35,27 @@ pub struct Commands {
     ingest: Ingest,
     state: State,
     options: Options,
+    /// What each tenant has under way.
+    shares: Arc<Shares<AccountId>>,
 }
 
 impl Commands {
     /// Commands through `requester`, for the accounts of `state`; `ingest` knows whose recent calls are.
     #[must_use]
     pub fn new(requester: Requester, ingest: Ingest, state: State, options: Options) -> Self {
-        Self { requester, ingest, state, options }
+        let shares = Arc::new(Shares::new(requester.max_in_flight() * TENANT_PART.0 / TENANT_PART.1));
+        Self { requester, ingest, state, options, shares }
+    }
+
+    /// One of the requests that an account's tenant may have under way.
+    fn share(&self, account: AccountId) -> Result<OwnedSemaphorePermit, CommandError> {
+        let tenant = self.state.tenant_of(account);
+        self.shares.try_one(tenant).ok_or(CommandError::Busy(self.shares.each()))
     }
 
     /// The channels of one account on all switches that answered, by call id.
     pub async fn list(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, CommandError> {
+        let _share = self.share(account)?;
         let question = self.message(|sender| kazoo::account_query(account, sender));
         let answers = self.requester.ask(question, kazoo::account_channels).await?;
         let own = answers.into_iter().flatten().filter(|channel| channel.account == Some(account));
@@ -54,6 +69,7 @@ impl Commands {
         if !kazoo::is_call_id(call_id) {
             return Err(CommandError::Unknown);
         }
+        let _share = self.share(account)?;
         Ok(self.find(account, call_id).await?.shown)
     }
 
@@ -68,6 +84,7 @@ impl Commands {
         if !kazoo::is_call_id(call_id) {
             return Err(CommandError::Unknown);
         }
+        let _share = self.share(account)?;
         let needs_bridge = matches!(command, Command::Action(action) if action.needs_bridge());
         if needs_bridge {
             if !self.find(account, call_id).await?.bridged {

@@ -9,7 +9,7 @@ pub enum CommandError {
     /// The broker is away.
     #[error("not connected to the broker: {0}")]
     NotConnected(String),
-    /// As many requests as `commands.max_in_flight` are under way.
+    /// As many requests as `commands.max_in_flight`, or a tenant's part of them, are under way.
     #[error("{0} requests are under way, the most allowed")]
     Busy(usize),
     /// The broker gave the message back: no queue is bound for it.

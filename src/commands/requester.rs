@@ -108,6 +108,12 @@ impl Requester {
         self.0.as_ref().map_or("", |inner| &inner.options.node)
     }
 
+    /// Requests that may be under way; 0 without a broker.
+    #[must_use]
+    pub fn max_in_flight(&self) -> usize {
+        self.0.as_ref().map_or(0, |inner| inner.options.max_in_flight)
+    }
+
     /// How it stands with the broker, now and later.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<BrokerStatus> {

@@ -18,8 +18,12 @@ const PIECE: usize = 1 << 10;
 const SMALL: usize = 64 << 10;
 /// Of all connections, the part that one tenant's requests may keep busy.
 const BUSY_PART: usize = 4;
-/// Requests that one tenant may always have under way.
+/// Requests that one tenant may have under way on a listener with few connections.
 const BUSY_LEAST: usize = 32;
+/// Requests of each tenant that take nothing of what all tenants share, and the part of the connections that all further
+/// requests share: tenants that keep many connections busy together leave the rest to the others.
+const FEW: usize = 4;
+const SHARED: (usize, usize) = (3, 4);
 /// Chunks of lists that are read for one tenant at once.
 const LISTS_AT_ONCE: usize = 2;
 
@@ -33,6 +37,8 @@ pub(super) struct Tenants(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     busy: Shares<Tenant>,
+    few: Shares<Tenant>,
+    shared: Arc<Semaphore>,
     lists: Shares<Tenant>,
     answers: Arc<Semaphore>,
     answers_of: Shares<Tenant>,
@@ -43,7 +49,14 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     pub(super) tenant: Tenant,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+}
+
+/// A request under way: one of its tenant's, and one of the few or of the shared ones.
+#[derive(Debug)]
+struct Place {
+    _own: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// What an answer holds until it is sent.
@@ -52,7 +65,7 @@ pub(super) struct Room {
     /// One of the tenant's part, then of the whole.
     _memory: Option<[OwnedSemaphorePermit; 2]>,
     /// A streamed list is under way until its last row is written.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 /// An answer's text with what it holds, both dropped when the text is sent.
@@ -83,6 +96,10 @@ impl Tenants {
         let large = (body_memory / 12).max(most_body).div_ceil(PIECE);
         Self(Arc::new(Inner {
             busy: Shares::new((connections / BUSY_PART).max(BUSY_LEAST)),
+            few: Shares::new(FEW),
+            shared: Arc::new(Semaphore::new(
+                (connections * SHARED.0 / SHARED.1).clamp(1, Semaphore::MAX_PERMITS),
+            )),
             lists: Shares::new(LISTS_AT_ONCE),
             answers: Arc::new(Semaphore::new(answers)),
             answers_of: Shares::new(answers / 2),
@@ -90,10 +107,13 @@ impl Tenants {
         }))
     }
 
-    /// One more request of a tenant; `None` when the tenant has as many under way as it may have.
+    /// One more request of a tenant; `None` when the tenant has as many under way as it may have, or has some and all tenants
+    /// together have as many as they share.
     pub(super) fn enter(&self, tenant: Tenant) -> Option<Presence> {
-        let place = self.0.busy.try_one(tenant)?;
-        Some(Presence { tenant, place: Some(place) })
+        let own = self.0.busy.try_one(tenant)?;
+        let few = self.0.few.try_one(tenant);
+        let of_all = few.or_else(|| Arc::clone(&self.0.shared).try_acquire_owned().ok())?;
+        Some(Presence { tenant, place: Some(Place { _own: own, _of_all: of_all }) })
     }
 
     /// A request of the operator's own account, which may have any number under way.
@@ -156,6 +176,21 @@ mod tests {
         let held: Vec<_> = (0..40).map_while(|_| tenants.enter(ONE)).collect();
         assert!(held.len() == 40 && tenants.enter(ONE).is_none());
         assert!(tenants.enter(OTHER).is_some() && tenants.enter(None).is_some());
+    }
+
+    #[test]
+    fn many_tenants_together_leave_every_other_one_a_few_requests() {
+        let tenants = Tenants::new(160, 1 << 20, 1 << 10);
+        let mut held = Vec::new();
+        for tenant in 10..14 {
+            held.extend((0..40).map_while(|_| tenants.enter(Some(Id(tenant)))));
+        }
+        assert_eq!(held.len(), 120 + 4 * FEW, "of 160 connections");
+        assert!(tenants.enter(Some(Id(10))).is_none());
+        let few: Vec<_> = (0..10).map_while(|_| tenants.enter(OTHER)).collect();
+        assert_eq!(few.len(), FEW);
+        drop(held);
+        assert!(tenants.enter(OTHER).is_some());
     }
 
     #[test]

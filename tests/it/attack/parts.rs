@@ -4,14 +4,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::app::{Api, TestApp, call_event};
+use crate::support::broker::Broker;
 use crate::support::look::LONG;
 use crate::support::receiver::{Mood, Receiver};
+use crate::support::switch::{self, Switch};
 use crate::support::wait::eventually;
 use crate::support::websocket::Client;
 
@@ -159,5 +163,31 @@ async fn sessions_of_one_tenant_and_its_accounts_below_leave_seats_for_others() 
     let mut client = Client::try_connect(app.websocket(), &[]).await.unwrap().with_token(victim.token());
     assert_eq!(client.ask(json!({"action": "ping"})).await["status"], "success");
     drop(held);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn broker_questions_of_one_tenant_leave_another_tenant_a_part() {
+    let broker = Broker::start().await;
+    let switch = Switch::start(&broker.uri(), "s1").await;
+    let mut app =
+        crate::commands::app(&broker, &["commands.max_in_flight=4", "commands.timeout_ms=3000"]).await;
+    let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
+    let below = noisy.tenant("below").await;
+    *switch.mood.lock().unwrap() = switch::Mood::Silent;
+    // The tenant and an account below it, together.
+    let ask = |number: usize| {
+        let api = if number.is_multiple_of(2) { &noisy } else { &below };
+        api.own("GET", "/channels", None)
+    };
+    let mut asked: FuturesUnordered<_> = (0..12).map(ask).collect();
+    for _ in 0..8 {
+        let refused = asked.next().await.unwrap();
+        assert_eq!(refused.status, 429, "{refused:?}");
+    }
+    // Its questions hang now; three of four places are its part.
+    let (answered, rest) = tokio::join!(victim.own("GET", "/channels", None), asked.collect::<Vec<_>>());
+    assert_eq!(answered.status, 504, "no switch answers, but it was asked: {answered:?}");
+    assert_eq!(rest.iter().filter(|answer| answer.status == 504).count(), 3, "{rest:?}");
     app.stop().await;
 }
