@@ -11,7 +11,7 @@ use crate::auth;
 use crate::config::{self, Config, Profile};
 use crate::delivery;
 use crate::http;
-use crate::ingest::{self, Realms};
+use crate::ingest::{self, Realms, Tenants};
 use crate::log;
 use crate::model::{ByteRate, Duty};
 use crate::queues::{self, Policy};
@@ -75,10 +75,11 @@ pub(super) fn ledger_options(config: &Config) -> log::Options {
 }
 
 pub(super) fn ingest_options(config: &Config, state: &State) -> ingest::Options {
-    let state = state.clone();
+    let (state, accounts) = (state.clone(), state.clone());
     ingest::Options {
         max_event_bytes: config.ingest.max_event_bytes as usize,
         realms: Realms::new(move |realm| state.account_of_realm(realm)),
+        tenants: Tenants::new(move |account| accounts.tenant_of(account)),
         ..ingest::Options::default()
     }
 }

@@ -37,6 +37,37 @@ pub struct Options {
     pub window: usize,
     /// Which account a SIP realm belongs to: presence names nothing else.
     pub realms: Realms,
+    /// Which tenant an account belongs to.
+    pub tenants: Tenants,
+}
+
+/// Looks up the tenant of an account.
+#[derive(Clone)]
+pub struct Tenants(Arc<TenantOf>);
+
+type TenantOf = dyn Fn(AccountId) -> AccountId + Send + Sync;
+
+impl Tenants {
+    /// As `look` says.
+    pub fn new(look: impl Fn(AccountId) -> AccountId + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+
+    pub(super) fn of(&self, account: AccountId) -> AccountId {
+        (self.0)(account)
+    }
+}
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self::new(|account| account)
+    }
+}
+
+impl fmt::Debug for Tenants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tenants")
+    }
 }
 
 /// Looks up the account of a SIP realm.
@@ -71,6 +102,7 @@ impl Default for Options {
             max_waiting_bytes: 16 << 20,
             window: 65_536,
             realms: Realms::default(),
+            tenants: Tenants::default(),
         }
     }
 }
@@ -131,6 +163,8 @@ struct Windows {
     /// Each recent call and conference, as the broker's events told it. HTTP clients neither write nor read it: nobody learns
     /// or claims another tenant's call by naming its id.
     calls: Window<KnownCall>,
+    /// When the last event from the broker was stored.
+    from_broker_us: Option<u64>,
 }
 
 /// What the broker's events told of a call.
@@ -151,8 +185,12 @@ impl Ingest {
         clock: Clock,
         options: &Options,
     ) -> Result<Self, ReadError> {
-        let mut windows = Windows { seen: Window::new(options.window), calls: Window::new(options.window) };
-        let requests = Requests::new(clock.clone());
+        let mut windows = Windows {
+            seen: Window::new(options.window),
+            calls: Window::new(options.window),
+            from_broker_us: None,
+        };
+        let requests = Requests::new(clock.clone(), options.tenants.clone());
         windows.rebuild(reader, options.window, &requests)?;
         Ok(Self(Arc::new(Inner {
             appender,
@@ -255,6 +293,12 @@ impl Ingest {
         for key in keys {
             windows.seen.put(*key, ());
         }
+        windows.from_broker_us = Some(self.0.clock.now_us());
+    }
+
+    /// When the last event from the broker was stored, as far back as the windows reach.
+    pub(super) fn last_from_broker_us(&self) -> Option<u64> {
+        self.windows().from_broker_us
     }
 
     /// What came in since the start.
@@ -305,6 +349,9 @@ impl Windows {
                 // Records of a later version say nothing to us here; whoever delivers them will complain.
                 if let Ok(event) = Event::decode(&record.payload) {
                     self.relearn(&event);
+                    if event.source == Source::Amqp {
+                        self.from_broker_us = Some(record.time_us);
+                    }
                     if let Some(request) = &event.handed_in {
                         requests.learn(request, record.offset, record.time_us);
                     }

@@ -1,13 +1,14 @@
 //! Requests that handed in events under a key of the client: the second answer to such a request is the first's.
 //!
 //! Memory is bounded in number for each account and in total, and in time. An account that uses many keys drops its
-//! own oldest ones, and the account with the most keys makes room when all are used. After a restart the keys among
-//! the last events of the log are known again.
+//! own oldest ones. When all are used, the tenant with the most keys makes room, however many accounts it has. After a
+//! restart the keys among the last events of the log are known again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::handle::Tenants;
 use crate::model::{AccountId, Clock, HandedIn};
 
 /// Keys of one account.
@@ -73,17 +74,19 @@ impl OfAccount {
 pub struct Requests {
     keys: Mutex<Keys>,
     clock: Clock,
+    tenants: Tenants,
 }
 
 impl Requests {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { keys: Mutex::default(), clock }
+    pub(super) fn new(clock: Clock, tenants: Tenants) -> Self {
+        Self { keys: Mutex::default(), clock, tenants }
     }
 
     /// Begins a request; the offsets of the first request with its key, or `None` when this is the first. Then it
     /// must come to its end through [`Self::end`].
     pub fn begin(&self, request: &RequestKey) -> Result<Option<Range<u64>>, KeyError> {
-        self.keys().begin(request, self.clock.now_us())
+        let tenant = self.tenants.of(request.account);
+        self.keys().begin(tenant, request, self.clock.now_us())
     }
 
     /// A request that was begun is on disk at these offsets, or was refused.
@@ -96,7 +99,8 @@ impl Requests {
 
     /// What an event of the log says of the request that it begins.
     pub(super) fn learn(&self, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
-        self.keys().learn(handed_in, first, at_us);
+        let tenant = self.tenants.of(handed_in.account);
+        self.keys().learn(tenant, handed_in, first, at_us);
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
@@ -107,26 +111,38 @@ impl Requests {
 /// All keys.
 #[derive(Debug, Default)]
 struct Keys {
-    accounts: HashMap<AccountId, OfAccount>,
+    /// By tenant, then by account.
+    tenants: HashMap<AccountId, OfTenant>,
+    /// The tenant under which an account's keys are. An account that was moved keeps its keys where they are.
+    tenant_of: HashMap<AccountId, AccountId>,
+    count: usize,
+}
+
+/// The keys of a tenant's accounts, and how many there are.
+#[derive(Debug, Default)]
+struct OfTenant {
+    accounts: BTreeMap<AccountId, OfAccount>,
     count: usize,
 }
 
 impl Keys {
     /// Begins a request: the offsets that an earlier one with this key was answered with, or `None` when this is the
     /// first one, which must come to its end through [`Self::done`] or [`Self::given_up`].
-    fn begin(&mut self, request: &RequestKey, now_us: u64) -> Result<Option<Range<u64>>, KeyError> {
+    fn begin(
+        &mut self,
+        tenant: AccountId,
+        request: &RequestKey,
+        now_us: u64,
+    ) -> Result<Option<Range<u64>>, KeyError> {
         self.forget_late(request.account, now_us);
-        let known = self.accounts.get(&request.account).and_then(|of| of.known.get(&request.key));
+        let known = self.of(request.account).and_then(|of| of.known.get(&request.key));
         match known {
             Some(known) if known.digest != request.digest => Err(KeyError::OtherEvents),
             Some(Known { offsets: Some(offsets), .. }) => Ok(Some(offsets.clone())),
             Some(_) => Err(KeyError::UnderWay),
             None => {
-                self.put(
-                    request.account,
-                    &request.key,
-                    Known { digest: request.digest, offsets: None, at_us: now_us },
-                );
+                let known = Known { digest: request.digest, offsets: None, at_us: now_us };
+                self.put(tenant, request.account, &request.key, known);
                 Ok(None)
             }
         }
@@ -134,56 +150,81 @@ impl Keys {
 
     /// The first request is on disk.
     fn done(&mut self, request: &RequestKey, offsets: Range<u64>) {
-        let of = self.accounts.get_mut(&request.account);
-        if let Some(known) = of.and_then(|of| of.known.get_mut(&request.key)) {
-            known.offsets = Some(offsets);
-        }
+        self.change(request.account, |of| {
+            if let Some(known) = of.known.get_mut(&request.key) {
+                known.offsets = Some(offsets);
+            }
+        });
     }
 
     /// The first request was refused: the next one is the first.
     fn given_up(&mut self, request: &RequestKey) {
-        if let Some(of) = self.accounts.get_mut(&request.account) {
-            let before = of.known.len();
-            of.remove(&request.key);
-            self.count -= before - of.known.len();
-        }
+        self.change(request.account, |of| of.remove(&request.key));
     }
 
     /// What an event of the log says of the request that it begins.
-    fn learn(&mut self, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
+    fn learn(&mut self, tenant: AccountId, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
         let offsets = Some(first..first + u64::from(handed_in.count));
-        self.put(handed_in.account, handed_in.key, Known { digest: handed_in.digest, offsets, at_us });
+        let known = Known { digest: handed_in.digest, offsets, at_us };
+        self.put(tenant, handed_in.account, handed_in.key, known);
     }
 
-    fn put(&mut self, account: AccountId, key: &str, known: Known) {
-        if self.count >= OF_ALL
-            && let Some(most) = self.accounts.values_mut().max_by_key(|of| of.known.len())
-        {
-            most.drop_oldest();
-            self.count -= 1;
-        }
-        let of = self.accounts.entry(account).or_default();
+    fn of(&self, account: AccountId) -> Option<&OfAccount> {
+        self.tenants.get(self.tenant_of.get(&account)?)?.accounts.get(&account)
+    }
+
+    /// Changes what is known of an account, and counts again. Nothing is left of an account without keys.
+    fn change(&mut self, account: AccountId, change: impl FnOnce(&mut OfAccount)) {
+        let Some(tenant) = self.tenant_of.get(&account).copied() else { return };
+        let Some(of_tenant) = self.tenants.get_mut(&tenant) else { return };
+        let Some(of) = of_tenant.accounts.get_mut(&account) else { return };
         let before = of.known.len();
-        of.remove(key);
-        if of.known.len() >= OF_ACCOUNT {
-            of.drop_oldest();
+        change(of);
+        let after = of.known.len();
+        of_tenant.count = of_tenant.count + after - before;
+        self.count = self.count + after - before;
+        if after == 0 {
+            of_tenant.accounts.remove(&account);
+            self.tenant_of.remove(&account);
         }
-        of.order.push_back(key.to_owned());
-        of.known.insert(key.to_owned(), known);
-        self.count = self.count + of.known.len() - before;
+        if of_tenant.accounts.is_empty() {
+            self.tenants.remove(&tenant);
+        }
+    }
+
+    fn put(&mut self, tenant: AccountId, account: AccountId, key: &str, known: Known) {
+        if self.count >= OF_ALL {
+            self.make_room();
+        }
+        let tenant = *self.tenant_of.entry(account).or_insert(tenant);
+        self.tenants.entry(tenant).or_default().accounts.entry(account).or_default();
+        self.change(account, |of| {
+            of.remove(key);
+            if of.known.len() >= OF_ACCOUNT {
+                of.drop_oldest();
+            }
+            of.order.push_back(key.to_owned());
+            of.known.insert(key.to_owned(), known);
+        });
+    }
+
+    /// Drops the oldest key of the account with the most keys of the tenant with the most.
+    fn make_room(&mut self) {
+        let most = self.tenants.values().max_by_key(|of| of.count);
+        let account = most.and_then(|of| of.accounts.iter().max_by_key(|(_, of)| of.known.len()));
+        if let Some(account) = account.map(|(account, _)| *account) {
+            self.change(account, OfAccount::drop_oldest);
+        }
     }
 
     fn forget_late(&mut self, account: AccountId, now_us: u64) {
-        let Some(of) = self.accounts.get_mut(&account) else { return };
-        while let Some(known) = of.order.front().and_then(|key| of.known.get(key))
-            && known.at_us.saturating_add(KNOWN_US) <= now_us
-        {
-            of.drop_oldest();
-            self.count -= 1;
-        }
-        if of.known.is_empty() {
-            self.accounts.remove(&account);
-        }
+        self.change(account, |of| {
+            while let Some(known) = of.order.front().and_then(|key| of.known.get(key))
+                && known.at_us.saturating_add(KNOWN_US) <= now_us
+            {
+                of.drop_oldest();
+            }
+        });
     }
 }
 
@@ -200,36 +241,58 @@ mod tests {
     fn the_second_answer_is_the_first_s_until_the_key_is_a_day_old() {
         let mut keys = Keys::default();
         let first = request(1, "k", 1);
-        assert_eq!(keys.begin(&first, 5), Ok(None));
-        assert_eq!(keys.begin(&first, 6), Err(KeyError::UnderWay));
+        assert_eq!(keys.begin(Id(1), &first, 5), Ok(None));
+        assert_eq!(keys.begin(Id(1), &first, 6), Err(KeyError::UnderWay));
         keys.done(&first, 7..9);
-        assert_eq!(keys.begin(&first, 6), Ok(Some(7..9)));
-        assert_eq!(keys.begin(&request(1, "k", 2), 6), Err(KeyError::OtherEvents));
-        assert_eq!(keys.begin(&request(2, "k", 2), 6), Ok(None), "another account's key is another key");
-        assert_eq!(keys.begin(&first, 5 + KNOWN_US), Ok(None));
+        assert_eq!(keys.begin(Id(1), &first, 6), Ok(Some(7..9)));
+        assert_eq!(keys.begin(Id(1), &request(1, "k", 2), 6), Err(KeyError::OtherEvents));
+        assert_eq!(keys.begin(Id(2), &request(2, "k", 2), 6), Ok(None), "another account's key is another key");
+        assert_eq!(keys.begin(Id(1), &first, 5 + KNOWN_US), Ok(None));
     }
 
     #[test]
     fn a_refused_request_leaves_its_key_free() {
         let mut keys = Keys::default();
-        assert_eq!(keys.begin(&request(1, "k", 1), 5), Ok(None));
+        assert_eq!(keys.begin(Id(1), &request(1, "k", 1), 5), Ok(None));
         keys.given_up(&request(1, "k", 1));
-        assert_eq!(keys.begin(&request(1, "k", 2), 6), Ok(None));
+        assert_eq!(keys.begin(Id(1), &request(1, "k", 2), 6), Ok(None));
         assert_eq!(keys.count, 1);
     }
 
     #[test]
     fn an_account_with_many_keys_drops_its_own_oldest() {
         let mut keys = Keys::default();
-        assert_eq!(keys.begin(&request(2, "mine", 1), 1), Ok(None));
+        assert_eq!(keys.begin(Id(2), &request(2, "mine", 1), 1), Ok(None));
         keys.done(&request(2, "mine", 1), 0..1);
         for n in 0..OF_ACCOUNT * 2 {
             let one = request(1, &n.to_string(), 1);
-            assert_eq!(keys.begin(&one, 2), Ok(None));
+            assert_eq!(keys.begin(Id(1), &one, 2), Ok(None));
             keys.done(&one, 0..1);
         }
         assert_eq!(keys.count, OF_ACCOUNT + 1);
-        assert_eq!(keys.begin(&request(2, "mine", 1), 3), Ok(Some(0..1)));
-        assert_eq!(keys.begin(&request(1, "0", 1), 3), Ok(None));
+        assert_eq!(keys.begin(Id(2), &request(2, "mine", 1), 3), Ok(Some(0..1)));
+        assert_eq!(keys.begin(Id(1), &request(1, "0", 1), 3), Ok(None));
+    }
+
+    #[test]
+    fn a_tenant_with_few_keys_in_each_of_many_accounts_drops_its_own() {
+        let mut keys = Keys::default();
+        let mine: Vec<RequestKey> = (0..100).map(|n| request(2, &n.to_string(), 1)).collect();
+        for one in &mine {
+            assert_eq!(keys.begin(Id(2), one, 1), Ok(None));
+            keys.done(one, 0..1);
+        }
+        for account in 10..10 + OF_ALL as u128 / 8 {
+            for n in 0..8 {
+                let one = request(account, &n.to_string(), 1);
+                assert_eq!(keys.begin(Id(1), &one, 2), Ok(None));
+                keys.done(&one, 0..1);
+            }
+        }
+        assert_eq!(keys.count, OF_ALL);
+        for one in &mine {
+            assert_eq!(keys.begin(Id(2), one, 3), Ok(Some(0..1)), "another tenant's keys stay");
+        }
+        assert_eq!(keys.tenants.values().map(|of| of.count).sum::<usize>(), keys.count);
     }
 }

@@ -18,7 +18,7 @@ mod window;
 
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
-pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError};
+pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError, Tenants};
 pub use keys::{KeyError, RequestKey, Requests};
 pub use prepare::{FromHttp, Incoming, Prepared, RECORD_OVERHEAD};
 pub use renew::{Renewal, renew};
