@@ -30,6 +30,11 @@ pub struct QueueReport {
     pub waiting: Option<u64>,
     /// Since when there were some at every look, microseconds since 1970.
     pub waiting_since_us: Option<u64>,
+    /// How old the latest event was when it came, in milliseconds, by what its message says; `None`: nothing waited at the
+    /// last look, or no message says it.
+    pub event_age_ms: Option<u64>,
+    /// The broker blocks who publishes: it is short of memory or disk.
+    pub blocked: bool,
     /// Why exchanges or bindings cannot be declared: events may be missing.
     pub fault: Option<String>,
     /// That the queue has no bound, or that it was full.

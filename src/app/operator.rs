@@ -33,6 +33,8 @@ pub(super) struct Operator {
     pub(super) flows: Flows,
     pub(super) sessions: Sessions,
     pub(super) broker: watch::Receiver<BrokerStatus>,
+    /// How it stands with the connection that commands are published on.
+    pub(super) publishing: watch::Receiver<BrokerStatus>,
     pub(super) retention: Retention,
     /// Hooks that get series of their own in a scrape.
     pub(super) hook_series: usize,

@@ -14,6 +14,7 @@ pub(super) fn page(from: &Operator, survey: Option<Survey>, to: Visitor) -> Page
     let mut page = Page::new();
     program(&mut page, from);
     ingest(&mut page, from);
+    alarm(&mut page, from);
     logs(&mut page, from);
     unknown(&mut page, from);
     deliveries(&mut page, from);
@@ -46,6 +47,17 @@ fn program(page: &mut Page, from: &Operator) {
     page.add(sessions.with(&[], from.sessions.count() as u64));
 }
 
+/// What the broker does to publishers, and so to the whole telephony platform.
+fn alarm(page: &mut Page, from: &Operator) {
+    if let BrokerStatus::Connected { queue, .. } = &*from.publishing.borrow() {
+        let family = Family::gauge(
+            "broker_blocked",
+            "Whether the broker blocks publishers: it is short of memory or disk",
+        );
+        page.add(family.with(&[], u64::from(queue.blocked)));
+    }
+}
+
 fn ingest(page: &mut Page, from: &Operator) {
     let mut events = Family::counter("ingest_events", "Events that came in");
     for (source, result, count) in from.ingest.counts().all() {
@@ -63,6 +75,8 @@ fn ingest(page: &mut Page, from: &Operator) {
     {
         let family = Family::gauge("broker_queue_messages", "Messages in our queue at the last look");
         page.add(family.with(&[], waiting));
+        let family = Family::gauge("broker_event_age_seconds", "How old the latest event was when it came");
+        page.add(family.with(&[], queue.event_age_ms.unwrap_or(0) / 1000));
         let family =
             Family::gauge("broker_bindings_missing", "Whether exchanges or bindings cannot be declared");
         page.add(family.with(&[], u64::from(queue.fault.is_some())));

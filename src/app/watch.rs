@@ -23,6 +23,8 @@ pub(super) struct StorageHealth {
     pub(super) ledger: Reader,
     pub(super) broker: watch::Receiver<BrokerStatus>,
     pub(super) clock: Clock,
+    /// The connection that commands are published on.
+    pub(super) publishing: watch::Receiver<BrokerStatus>,
     pub(super) steps: StepsAtWork,
     pub(super) duty: Duty,
 }
@@ -43,6 +45,11 @@ pub(super) struct StepsAtWork {
 
 /// A step that takes longer to answer does not do its work.
 const WITHIN: Duration = Duration::from_secs(2);
+
+/// Events that come later than this after they were sent are told of, in milliseconds.
+const OLD_MS: u64 = 60_000;
+const ALARM: &str = "the broker blocks everybody who publishes, because it is short of memory or disk \
+                     (rabbitmq-diagnostics alarms): no events come, and no commands can be sent";
 
 impl StepsAtWork {
     /// The steps that give no sign of life, and what there is too little of.
@@ -101,6 +108,17 @@ impl StorageHealth {
             if let (Some(waiting), Some(_)) = (queue.waiting, queue.waiting_since_us) {
                 notices.push(("broker_queue", format!("{waiting} messages wait at the broker")));
             }
+        }
+        if let BrokerStatus::Connected { queue, .. } = &*self.broker.borrow()
+            && let Some(age_ms) = queue.event_age_ms.filter(|age_ms| *age_ms > OLD_MS)
+        {
+            let seconds = age_ms / 1000;
+            notices.push(("broker_queue", format!("events come {seconds} s after they were sent")));
+        }
+        if let BrokerStatus::Connected { queue, .. } = &*self.publishing.borrow()
+            && queue.blocked
+        {
+            notices.push(("broker_alarm", ALARM.to_owned()));
         }
         for (what, log) in [("events_log", &self.events), ("ledger", &self.ledger)] {
             let health = log.health();

@@ -21,10 +21,15 @@ use tokio::time::Instant;
 use super::error::CommandError;
 use super::nodes::Nodes;
 use super::requester::{Heard, Request, RequesterOptions};
-use crate::amqp::{Address, SetupError, declare_exchange, exchange_remedy};
+use crate::amqp::{Address, BrokerStatus, SetupError, Status, declare_exchange, exchange_remedy};
 use crate::model::Clock;
 use crate::state::random_id;
 
+/// How often it is looked whether the broker blocks publishers, and at which of these looks something is published.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const PROBE_AT: u32 = 5;
+/// No queue has this name.
+const PROBE_TO: &str = "switchhook.no-such-queue";
 /// A broker that has not confirmed by then is away.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// Replies handed out by the broker and not yet given to whom they are for.
@@ -75,6 +80,8 @@ pub(super) struct Session {
     unconfirmed: Option<Unconfirmed>,
     /// Who waits for answers, by `Msg-ID`. At most as many as may be in flight, and some who have given up.
     asked: HashMap<String, mpsc::Sender<Heard>>,
+    /// Without confirms: what is published there is dropped by the broker.
+    probe: Channel,
     listener: Option<Listener>,
 }
 
@@ -102,8 +109,9 @@ impl Session {
         let consumer =
             channel.basic_consume(queue.as_str().into(), "".into(), consume, FieldTable::default());
         let consumer = consumer.await.map_err(failed)?;
+        let probe = connection.create_channel().await.map_err(failed)?;
         let (declared, asked) = (HashSet::new(), HashMap::new());
-        Ok(Self { connection, channel, consumer, queue, declared, unconfirmed: None, asked, listener })
+        Ok(Self { connection, channel, consumer, queue, declared, unconfirmed: None, asked, probe, listener })
     }
 
     /// Carries out requests and hands out replies until the connection is lost.
@@ -112,8 +120,11 @@ impl Session {
         requests: &mut mpsc::Receiver<Request>,
         nodes: &mut Nodes,
         clock: &Clock,
+        status: &Status,
     ) -> Ended {
         nodes.listen(clock.now_us());
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut look = 0_u32;
         loop {
             let handled = tokio::select! {
                 next = self.consumer.next() => match next {
@@ -121,6 +132,10 @@ impl Session {
                     Some(Err(error)) => Err(error.into()),
                     None => Err(Ended::Lost("the broker cancelled the consumer".to_owned())),
                 },
+                _ = looks.tick() => {
+                    look = look.wrapping_add(1);
+                    self.look_for_alarm(look % PROBE_AT == 1, status).await
+                }
                 Some(confirmed) = confirmed(&mut self.unconfirmed) => self.settle(confirmed, nodes, clock),
                 request = requests.recv(), if self.unconfirmed.is_none() => match request {
                     Some(request) => self.publish(request).await,
@@ -131,6 +146,25 @@ impl Session {
                 return ended;
             }
         }
+    }
+
+    /// Tells whether the broker blocks who publishes. It says so only to connections that have published since, so a message
+    /// that no queue gets is published now and then.
+    async fn look_for_alarm(&self, probes: bool, status: &Status) -> Result<(), Ended> {
+        let blocked = self.connection.status().blocked();
+        let was = matches!(&*status.watch().borrow(), BrokerStatus::Connected { queue, .. } if queue.blocked);
+        if blocked != was {
+            if blocked {
+                tracing::warn!("the broker blocks publishers: it is short of memory or disk");
+            }
+            status.looked(|queue| queue.blocked = blocked);
+        }
+        if probes && !blocked {
+            let (to, options) = (PROBE_TO.into(), BasicPublishOptions::default());
+            let sent = self.probe.basic_publish("".into(), to, options, b"", BasicProperties::default());
+            drop(sent.await?);
+        }
+        Ok(())
     }
 
     async fn publish(&mut self, mut request: Request) -> Result<(), Ended> {

@@ -81,7 +81,7 @@ impl RequesterTask {
         };
         tracing::info!(broker = %self.address, "commands can be sent to the broker");
         self.status.connected(self.clock.now_us());
-        let working = session.work(&mut self.requests, &mut self.nodes, &self.clock);
+        let working = session.work(&mut self.requests, &mut self.nodes, &self.clock, &self.status);
         let ended = stop.run_until_cancelled(working).await.unwrap_or(Ended::Stopped);
         if matches!(ended, Ended::Stopped) {
             session.close().await;

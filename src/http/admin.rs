@@ -151,6 +151,7 @@ fn shown_broker(broker: &BrokerStatus) -> Value {
             "since": gregorian_seconds(*since_us),
             "queue_waiting": queue.waiting,
             "queue_waiting_since": queue.waiting_since_us.map(gregorian_seconds),
+            "event_age_ms": queue.event_age_ms,
             "queue_fault": queue.fault,
             "queue_notices": queue.notices,
         }),

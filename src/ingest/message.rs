@@ -10,6 +10,11 @@ use crate::model::{Source, TraceContext};
 /// was moved comes from the default exchange.
 pub(super) const MOVED_FROM: [&str; 2] = ["x-switchhook-exchange", "x-switchhook-routing-key"];
 
+/// The member in which events say their time, in seconds since year 0, and the bytes it is looked for in.
+const TIMESTAMP: &[u8] = b"\"Timestamp\":";
+const LOOKED_THROUGH: usize = 64 << 10;
+const GREGORIAN_OF_1970: u64 = 62_167_219_200;
+
 /// What a delivery holds.
 pub(super) fn incoming(delivery: Delivery) -> Incoming {
     let properties = &delivery.properties;
@@ -33,6 +38,21 @@ pub(super) fn incoming(delivery: Delivery) -> Incoming {
     }
 }
 
+/// When a message was sent, microseconds since 1970: its property `timestamp`, else the time that KAZOO writes into most
+/// events, both in whole seconds. `None` when neither is there or makes sense.
+pub(super) fn sent_us(delivery: &Delivery) -> Option<u64> {
+    let stamped = delivery.properties.timestamp().filter(|seconds| *seconds > 0);
+    let seconds = stamped.or_else(|| {
+        let from =
+            delivery.data.windows(TIMESTAMP.len()).take(LOOKED_THROUGH).position(|at| at == TIMESTAMP)?;
+        let rest = delivery.data.get(from + TIMESTAMP.len()..)?.trim_ascii_start();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let gregorian: u64 = std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()?;
+        gregorian.checked_sub(GREGORIAN_OF_1970)
+    })?;
+    seconds.checked_mul(1_000_000)
+}
+
 /// The span that a message says it was published in, in headers of these names.
 fn trace(headers: Option<&FieldTable>) -> Option<TraceContext> {
     TraceContext::parse(text(headers, "traceparent")?, text(headers, "tracestate"))
@@ -43,5 +63,29 @@ fn text<'h>(headers: Option<&'h FieldTable>, name: &str) -> Option<&'h str> {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
         AMQPValue::ShortString(text) => Some(text.as_str()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::basic::AMQPProperties;
+
+    use super::*;
+
+    fn sent(body: &str, stamp: Option<u64>) -> Option<u64> {
+        let mut delivery = Delivery::mock(1, "e".into(), "k".into(), false, body.as_bytes().to_vec());
+        if let Some(stamp) = stamp {
+            delivery.properties = AMQPProperties::default().with_timestamp(stamp);
+        }
+        sent_us(&delivery)
+    }
+
+    #[test]
+    fn a_message_says_when_it_was_sent_by_its_property_or_by_its_event() {
+        assert_eq!(sent("{}", Some(1_760_000_000)), Some(1_760_000_000_000_000));
+        assert_eq!(sent(r#"{"a":1,"Timestamp": 63927219200}"#, None), Some(1_760_000_000_000_000));
+        for body in ["{}", r#"{"Timestamp":"soon"}"#, r#"{"Timestamp":5}"#, r#"{"Timestamp":"#] {
+            assert_eq!(sent(body, None), None, "{body}");
+        }
     }
 }

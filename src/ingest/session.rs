@@ -13,13 +13,15 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
+use tokio::time::Instant;
 
 use super::consumer::{ConsumerOptions, Seen};
 use super::handle::Ingest;
-use super::message::incoming;
+use super::message::{incoming, sent_us};
 use super::topology::{self, Opened};
 use crate::amqp::{Address, Status};
 use crate::log::{AppendError, NewRecord, Synced};
+use crate::model::iso8601;
 use crate::tasks::{Beat, Stop};
 
 /// How a session ended.
@@ -75,6 +77,8 @@ pub(super) async fn run(
         consumer,
         waiting: VecDeque::new(),
         backlog,
+        aged: None,
+        gap_from_us: None,
     };
     session.backlog_was_full(waiting, options.bounds.messages);
     let ended = tokio::select! {
@@ -131,6 +135,9 @@ async fn look_now_and_then(
             Ok(waiting) => {
                 queue.fault = None;
                 queue.waiting = Some(waiting);
+                if waiting == 0 {
+                    queue.event_age_ms = None;
+                }
                 queue.waiting_since_us = (waiting > 0).then(|| queue.waiting_since_us.unwrap_or(now_us));
             }
             Err(reason) => queue.fault = Some(reason),
@@ -206,11 +213,35 @@ struct Session<'a> {
     /// In the order of their tags.
     waiting: VecDeque<Batch>,
     backlog: Backlog,
+    /// When the age of what comes was noted.
+    aged: Option<Instant>,
+    /// The queue was full, and when the last event came before is known: the first one to come ends the gap.
+    gap_from_us: Option<u64>,
 }
 
+/// The age of what comes is noted again after this time.
+const AGE_EVERY: Duration = Duration::from_secs(1);
+
 impl Session<'_> {
+    /// Notes how old an event is that comes.
+    fn note_age(&mut self, sent_us: Option<u64>) {
+        let Some(sent_us) = sent_us else { return };
+        if let Some(from_us) = self.gap_from_us.take() {
+            let (from, until) = (iso8601(from_us), iso8601(sent_us.max(from_us)));
+            let notice = format!("what was dropped had been sent between {from} and {until}");
+            tracing::warn!(queue = self.options.queue, from, until, "events are missing: {notice}");
+            self.status.looked(|queue| queue.notices.push(notice));
+        }
+        if self.aged.is_some_and(|aged| aged.elapsed() < AGE_EVERY) {
+            return;
+        }
+        self.aged = Some(Instant::now());
+        let age_us = self.ingest.clock().now_us().saturating_sub(sent_us);
+        self.status.looked(|queue| queue.event_age_ms = Some(age_us / 1000));
+    }
+
     /// Tells when what waited had reached a bound of the queue. How much was dropped before it, no broker says.
-    fn backlog_was_full(&self, amount: u64, most: u64) {
+    fn backlog_was_full(&mut self, amount: u64, most: u64) {
         if most == 0 || amount < most - most / 50 {
             return;
         }
@@ -221,6 +252,7 @@ impl Session<'_> {
         );
         tracing::warn!(queue = self.options.queue, waiting, "events are missing: {notice}");
         self.status.looked(|queue| queue.notices.push(notice));
+        self.gap_from_us = self.ingest.last_from_broker_us();
     }
 
     async fn consume(&mut self, stop: &Stop) -> Ended {
@@ -244,6 +276,7 @@ impl Session<'_> {
 
     /// Gathers what has arrived behind `first` and starts to append it.
     async fn take(&mut self, first: Delivery) -> Result<(), Ended> {
+        self.note_age(sent_us(&first));
         let mut batch = Batch::default();
         let (mut events, mut bytes, mut next) = (0, 0, Some(first));
         while let Some(delivery) = next.take() {

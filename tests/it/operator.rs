@@ -110,7 +110,13 @@ async fn every_name_of_a_scrape_is_documented_and_every_documented_name_is_shown
         .map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
         .collect();
     // Shown with a broker only.
-    for name in ["broker_connected", "broker_queue_messages", "broker_bindings_missing"] {
+    for name in [
+        "broker_connected",
+        "broker_queue_messages",
+        "broker_event_age_seconds",
+        "broker_blocked",
+        "broker_bindings_missing",
+    ] {
         shown.insert(format!("switchhook_{name}"));
     }
     assert_eq!(shown, documented());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::app::{TestApp, call_event};
 use crate::support::broker::Broker;
 use crate::support::look::number;
-use crate::support::process::run;
+use crate::support::process::{Process, run};
 use crate::support::publisher::Publisher;
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
@@ -203,4 +203,98 @@ async fn a_broker_that_answers_nothing_is_named_while_the_connection_still_stand
     broker.signal("CONT");
     assert!(silent["reason"].as_str().unwrap().contains("no sign of life"), "{silent}");
     ready_when(&app, |_| true).await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_and_loses_nothing() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let mut old = FieldTable::default();
+    old.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    let durable = QueueDeclareOptions::durable();
+    publisher.channel().queue_declare("switchhook".into(), durable, old).await.unwrap();
+    let mut app = TestApp::with(&[&uri]).await;
+    let receiver = Receiver::start().await;
+    let hook =
+        json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json", "ordering": "none"});
+    app.api.hook(hook).await;
+    ready_when(&app, |ready| ready.to_string().contains("amqp renew")).await;
+    app.stop().await;
+
+    let bodies: Vec<Vec<u8>> = (0..4000).map(|number| event(&app, number)).collect();
+    let mut parts = bodies.chunks(2000);
+    publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", parts.next().unwrap()).await;
+    let mut rest = bodies[2000..].chunks(500);
+    // Within the way there, between the two ways, and on the way back.
+    for at in ["there", "there", "back"] {
+        let mut renewal = Process::spawn(&["amqp", "renew", "--set", &uri]);
+        let mut most = 0;
+        while !renewal.has_ended() {
+            let spare = messages(&broker, "switchhook.renewed").await.unwrap_or(0);
+            most = most.max(spare);
+            let is_time = if at == "there" { spare > 0 } else { most > 0 && spare < most };
+            if is_time {
+                break;
+            }
+        }
+        renewal.kill();
+        publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", rest.next().unwrap()).await;
+    }
+    publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", rest.next().unwrap()).await;
+    let renewed = run(&["amqp", "renew", "--set", &uri]).await;
+    assert_eq!(renewed.code, Some(0), "{renewed:?}");
+    assert_eq!(messages(&broker, "switchhook.renewed").await, None, "{renewed:?}");
+    assert!(messages(&broker, "switchhook").await.unwrap() >= 4000);
+
+    app.restart(None).await;
+    let ready = ready_when(&app, |_| true).await;
+    assert!(!ready.to_string().contains("amqp renew"), "{ready}");
+    eventually("every event", SOON, async || {
+        let got: HashSet<u64> = numbers(&receiver).into_iter().collect();
+        (got.len() == 4000).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_alarm_of_the_broker_is_told_by_readiness_and_metrics() {
+    // Less memory than it takes to run.
+    let broker = Broker::start_with("vm_memory_high_watermark.absolute = 1MB\n").await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let app = TestApp::with(&[&uri]).await;
+    let ready = ready_when(&app, |ready| ready.to_string().contains("broker_alarm")).await;
+    assert!(ready.to_string().contains("short of memory or disk"), "{ready}");
+    let page = app.api.text("/metrics").await;
+    assert!(page.lines().any(|line| line == "switchhook_broker_blocked 1"), "{page}");
+}
+
+#[tokio::test]
+async fn how_old_events_are_when_they_come_is_told_and_what_a_full_queue_dropped_has_its_times() {
+    let broker = Broker::start().await;
+    let uri = format!("amqp.uri={}", broker.uri());
+    let settings = [uri.as_str(), "amqp.queue_max_messages=50", "amqp.check_interval_ms=200"];
+    let mut app = TestApp::with(&settings).await;
+    ready_when(&app, |_| true).await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    let stamped = |number: u64, age_s: u64| {
+        let mut event: Value = serde_json::from_slice(&event(&app, number)).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        event["Timestamp"] = json!(now + 62_167_219_200 - age_s);
+        event.to_string().into_bytes()
+    };
+    let bodies: Vec<Vec<u8>> = (1..=100).map(|number| stamped(number, 120)).collect();
+    publisher.publish("callevt", "call.CHANNEL_DESTROY.c", &stamped(0, 0)).await;
+    eventually("the first event is stored", SOON, async || {
+        let found = app.api.own("GET", "/events?event_names=CHANNEL_DESTROY", None).await;
+        (found.data().as_array()?.len() == 1).then_some(())
+    })
+    .await;
+    app.stop().await;
+    publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", &bodies).await;
+    app.restart(None).await;
+    let ready =
+        ready_when(&app, |ready| ready.to_string().contains("what was dropped had been sent between")).await;
+    let said = ready["notices"].to_string();
+    assert!(said.contains("the queue was full") && said.contains("s after they were sent"), "{said}");
 }

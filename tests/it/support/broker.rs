@@ -29,11 +29,17 @@ pub struct Broker {
     epmd_port: u16,
     epmd: Child,
     server: Option<Child>,
+    config: String,
 }
 
 impl Broker {
     /// Starts one and waits until it accepts a connection.
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The same with more lines of configuration.
+    pub async fn start_with(config: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         assert!(Path::new(SERVER).exists(), "{SERVER} is missing: `./test` installs rabbitmq-server");
         let epmd_port = free_port();
@@ -52,6 +58,7 @@ impl Broker {
             epmd_port,
             epmd,
             server: None,
+            config: config.to_owned(),
         };
         broker.start_again().await;
         broker
@@ -126,7 +133,8 @@ impl Broker {
     fn spawn(&self) -> Child {
         let dir = self.dir.path();
         let config = dir.join("rabbitmq.conf");
-        std::fs::write(&config, format!("listeners.tcp.1 = 127.0.0.1:{}\n", self.port)).unwrap();
+        let text = format!("listeners.tcp.1 = 127.0.0.1:{}\n{}", self.port, self.config);
+        std::fs::write(&config, text).unwrap();
         std::fs::write(dir.join("enabled_plugins"), "[].\n").unwrap();
         let output = std::fs::File::create(dir.join("output")).unwrap();
         dying_with_us(Path::new(SERVER))
