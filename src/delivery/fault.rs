@@ -20,6 +20,9 @@ const EXCERPT: usize = 80;
 /// The first bytes of a TLS record that says what is wrong.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
+/// The client's bounds for a head (hyper's).
+const LONG_HEAD: &str = "answer's head is too long: more than 100 headers, or more than 400 KiB";
+const ENDLESS: &str = "answer does not end: more bytes came than any answer may have";
 const NO_ROUTE: &str = "no route from this machine to the address";
 
 /// What the attempt comes to.
@@ -82,11 +85,11 @@ fn of_causes(error: &(dyn Error + 'static), unread: Option<&[u8]>) -> AttemptRes
             return AttemptResult::Failed(of_tls(error));
         }
         if cause.is::<TooLong>() {
-            return AttemptResult::failed(TransportError::TooLong);
+            return failed(TransportError::TooLong, ENDLESS.to_owned());
         }
         if let Some(error) = cause.downcast_ref::<hyper::Error>() {
             if error.is_parse_too_large() {
-                return AttemptResult::failed(TransportError::TooLong);
+                return failed(TransportError::TooLong, LONG_HEAD.to_owned());
             }
             if error.is_parse() {
                 return AttemptResult::Failed(not_http(error, unread.unwrap_or_default()));

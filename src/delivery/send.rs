@@ -1,9 +1,11 @@
 //! Sending one request and reading its answer, within bounds.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
@@ -79,8 +81,17 @@ async fn answer(
     }
     let mut kept = BytesMut::new();
     let (mut read, mut whole) = (0, true);
+    let ends = Ends::of(&head.headers);
     while let Some(frame) = open.during(pin!(body.frame())).await {
-        let frame = frame.map_err(|error| of_body(&error))?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            // TLS that ends without a word (no close_notify), behind an answer that is whole.
+            Err(error) if ends.are_reached(read, &error) => {
+                whole = false;
+                break;
+            }
+            Err(error) => return Err(of_body(&error)),
+        };
         let Some(chunk) = frame.data_ref() else { continue };
         read += chunk.len();
         let room = caps.keep.saturating_sub(kept.len());
@@ -98,6 +109,39 @@ async fn answer(
     }
     response.body = Bytes::from(kept);
     Ok(response)
+}
+
+/// Where an answer's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// After these bytes.
+    After(usize),
+    /// With the connection.
+    WithConnection,
+    /// It says so itself.
+    InChunks,
+}
+
+impl Ends {
+    fn of(head: &HeaderMap) -> Self {
+        if head.contains_key(TRANSFER_ENCODING) {
+            return Self::InChunks;
+        }
+        let length = head.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok());
+        length.map_or(Self::WithConnection, Self::After)
+    }
+
+    /// Whether a body of so many bytes is whole though reading on failed.
+    fn are_reached(self, read: usize, error: &hyper::Error) -> bool {
+        match self {
+            Self::After(length) => read == length,
+            Self::WithConnection => error
+                .source()
+                .and_then(|cause| cause.downcast_ref::<io::Error>())
+                .is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof),
+            Self::InChunks => false,
+        }
+    }
 }
 
 fn headers(map: &HeaderMap) -> Vec<(String, String)> {

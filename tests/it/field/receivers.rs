@@ -171,3 +171,62 @@ async fn a_receiver_that_closes_kept_connections_under_requests_has_not_failed()
         app.api.own("DELETE", &format!("/webhooks/{hook}"), None).await;
     }
 }
+
+/// A receiver behind TLS, with a certificate of its own, that answers each request so and closes the TCP connection without
+/// ending TLS (no close_notify). Its port and certificate.
+async fn ending_without_a_word(answer: &'static [u8]) -> (Listening, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate.der().clone()], der).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listening = listening(move |stream| {
+        let accepting = acceptor.accept(stream);
+        async move {
+            let Ok(mut inside) = accepting.await else { return };
+            drop(inside.read(&mut [0; 16384]).await);
+            drop(inside.write_all(answer).await);
+            drop(inside.flush().await);
+            // The stream beneath is closed, and TLS is told nothing.
+            let (mut tcp, _) = inside.into_inner();
+            drop(tcp.shutdown().await);
+        }
+    })
+    .await;
+    (listening, certificate.pem())
+}
+
+#[tokio::test]
+async fn a_whole_answer_counts_though_tls_ends_without_a_word_and_half_of_one_does_not() {
+    let whole = ending_without_a_word(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let until_close = ending_without_a_word(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok").await;
+    let half = ending_without_a_word(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await;
+    let dir = tempfile::tempdir().unwrap();
+    let trusted = dir.path().join("trusted.pem");
+    std::fs::write(&trusted, [&*whole.1, &*until_close.1, &*half.1].concat()).unwrap();
+    let trust = [("SSL_CERT_FILE", trusted.to_str().unwrap().to_owned())];
+    let process = Process::serve_in(&trust, &dir.path().join("data"), &[]).await;
+    let api = process.api().await;
+    for (receiver, result) in [(&whole, "success"), (&until_close, "success"), (&half, "failure")] {
+        let uri = format!("https://localhost:{}/", receiver.0.0.port());
+        let hook = api.hook(json!({"uri": uri, "retries": 1})).await;
+        api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
+        let row = attempts_when(&api, &hook, 1).await.remove(0);
+        assert_eq!(row["result"], result, "{row}");
+        api.own("DELETE", &format!("/webhooks/{hook}"), None).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_too_many_headers_is_told_as_that() {
+    let app = TestApp::start().await;
+    let mut answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n".to_vec();
+    for number in 0..150 {
+        answer.extend(format!("x-{number}: y\r\n").into_bytes());
+    }
+    answer.extend(b"\r\n");
+    let many = saying(answer.leak()).await;
+    let said = client_error(&app.api, &format!("http://{}/", many.0)).await;
+    assert_says(&said, &["response_too_long", "more than 100 headers"]);
+}
