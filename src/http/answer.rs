@@ -237,7 +237,7 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::TokenAuth, "GET") => log_in::check(call),
         (Resource::TokenAuth, _) => log_in::revoke(call).await,
         (Resource::TokenInfo, _) => log_in::look_at(call).await,
-        (Resource::Interface(asked), _) => interface::answer(asked, method),
+        (Resource::Interface(asked), _) => interface::answer(call, asked, method),
         (Resource::Definitions, "GET") => definitions::list(call).await,
         (Resource::Definitions, _) => Err(ApiError::forbidden()),
         (Resource::Samples, _) => Ok(samples::list()),

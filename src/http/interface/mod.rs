@@ -2,13 +2,16 @@
 //!
 //! Its pages wait for these answers and stop at a refusal. Each answer is what a KAZOO says of an account that has
 //! nothing of the kind, which is the truth here: Switchhook has no calls to route, no numbers and no bills. Nothing can
-//! be written to these paths; the interface is told so where it tries.
+//! be written to these paths; the interface is told so where it tries. Its wizard for a new account makes a flow for
+//! numbers that nobody has; every account has that one, so the wizard is shown it.
 
 mod apps;
 
 use serde_json::{Value, json};
 use warp::http::Method;
 
+use super::call::Call;
+use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::reply::Reply;
 
@@ -61,12 +64,20 @@ impl Asked {
     }
 }
 
+/// Whether a flow is the one for numbers that nobody has.
+fn is_no_match(envelope: &Envelope) -> bool {
+    envelope.object().is_ok_and(|flow| flow.get("numbers") == Some(&json!(["no_match"])))
+}
+
 /// The answer.
 ///
 /// # Errors
-/// 403 for whatever would write. 404 for the look of a log-in page, of which there is none, so that the interface shows
+/// 403 for whatever would write, but for a flow that every account has. 404 for the look of a log-in page, of which there is none, so that the interface shows
 /// its own, and for any call flow but the one.
-pub(super) fn answer(asked: &Asked, method: &Method) -> Result<Reply, ApiError> {
+pub(super) fn answer(call: &Call<'_>, asked: &Asked, method: &Method) -> Result<Reply, ApiError> {
+    if *asked == Asked::Callflows && method == Method::PUT && is_no_match(&call.envelope) {
+        return Ok(Reply::created(unrouted(), call.location(NO_MATCH)));
+    }
     if method != Method::GET {
         return Err(ApiError::not_kept());
     }
