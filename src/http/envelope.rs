@@ -16,6 +16,9 @@ use crate::auth::Tokens;
 use crate::model::MASK;
 
 /// Media types whose body is read; all others are refused once it is known who asks.
+/// Names of a refused body that are shown, and bytes of each.
+const NAMES: usize = 32;
+const NAME_BYTES: usize = 64;
 const READABLE: [&str; 4] = [
     "application/json",
     "application/x-json",
@@ -30,6 +33,12 @@ pub(super) struct Envelope {
     pub(super) members: Option<Value>,
     /// Whether the content type is one that is not read.
     pub(super) unreadable: bool,
+}
+
+/// A body as a refusal shows it, in KAZOO's form: its names, and none of its values, for one may be a password.
+fn outline(body: &Map<String, Value>) -> Value {
+    let names = body.keys().filter(|name| name.len() <= NAME_BYTES).take(NAMES);
+    names.map(|name| (name.clone(), MASK.into())).collect::<Map<_, _>>().into()
 }
 
 impl Envelope {
@@ -54,11 +63,10 @@ impl Envelope {
             Err(_) if is_form => form(&request.body),
             Err(error) => return Err(ApiError::invalid_json(&error)),
         };
-        let Value::Object(body) = body else { return Err(ApiError::missing("data")) };
+        let Value::Object(body) = body else { return Err(ApiError::without_data(&MASK.into())) };
         let has_data = body.keys().any(|key| key.eq_ignore_ascii_case("data"));
         if !has_data && request.method != Method::DELETE {
-            // Not shown again: it may hold a password under any name.
-            return Err(ApiError::missing("data"));
+            return Err(ApiError::without_data(&if is_form { MASK.into() } else { outline(&body) }));
         }
         let members: Map<_, _> =
             body.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();

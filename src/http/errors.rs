@@ -41,6 +41,12 @@ impl ApiError {
         Self::field(field, "required", &json!({"message": message, "value": field}))
     }
 
+    /// 400 for a body without `data`; `body` is what is shown of it.
+    pub(super) fn without_data(body: &Value) -> Self {
+        let message = "Field is required but missing";
+        Self::field("data", "required", &json!({"message": message, "value": body}))
+    }
+
     /// 400 for a value of a type that the field does not take.
     pub(super) fn wrong_type(field: &str, expected: &str, value: &Value) -> Self {
         let message = format!("Value did not match type(s): {expected}");
