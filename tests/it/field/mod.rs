@@ -7,6 +7,7 @@ mod broker;
 mod browser;
 mod clients;
 mod clocks;
+mod disks;
 mod health;
 mod idempotency;
 mod manners;
