@@ -151,17 +151,13 @@ const ENVIRONMENT: [(&str, &str); 2] = [
     ("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0"),
 ];
 
-/// Has SIGHUP come to nothing from here on, until the program has use for it: a reload that is asked for too early must
-/// not end a program that starts.
-fn take_hangups() {
-    let taken = tokio::runtime::Builder::new_current_thread().enable_io().build().and_then(|runtime| {
-        let _entered = runtime.enter();
-        // The handler stays when what it wakes is gone.
-        signal(SignalKind::hangup()).map(drop)
-    });
-    if let Err(error) = taken {
-        report(&format!("cannot take SIGHUP: {error}"));
-    }
+/// Takes SIGHUP from here on: a reload that is asked for too early must not end a program that starts. It is remembered in
+/// what is returned.
+fn take_hangups() -> std::io::Result<Signal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    // The handler, and what it wakes, outlive this runtime: any other one that runs passes signals on.
+    signal(SignalKind::hangup())
 }
 
 /// Begins anew with this environment, as the same process.
@@ -185,7 +181,10 @@ fn with_environment() {
 
 fn serve(settings: &Settings) -> ExitCode {
     with_environment();
-    take_hangups();
+    let hangup = match take_hangups() {
+        Ok(hangup) => hangup,
+        Err(error) => return fail(&error.into()),
+    };
     let config = match settings.load() {
         Ok(config) => config,
         Err(error) => return refuse(&error),
@@ -198,7 +197,7 @@ fn serve(settings: &Settings) -> ExitCode {
     if let Err(error) = check_limits() {
         return fail(&error.into());
     }
-    run(serve_until_signalled(config, settings, logging.lost_lines()))
+    run(serve_until_signalled(config, settings, logging.lost_lines(), hangup))
 }
 
 /// Narrows the permissions of what is a data directory.
@@ -227,9 +226,10 @@ async fn serve_until_signalled(
     config: Config,
     settings: &Settings,
     lost: telemetry::LostLines,
+    hangup: Signal,
 ) -> anyhow::Result<()> {
-    // From here on SIGHUP is remembered until the program is ready, and comes to nothing when it is stopping.
-    let (ended, hangup) = (shutdown_signal()?, signal(SignalKind::hangup())?);
+    // SIGHUP is remembered until the program is ready, and comes to nothing when it is stopping.
+    let ended = shutdown_signal()?;
     make_private(&config.data_dir)?;
     let key_file = config.data_dir.join("master.key");
     let app = App::build_with(config, Clock::system(), lost).await?;

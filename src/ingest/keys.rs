@@ -246,7 +246,11 @@ mod tests {
         keys.done(&first, 7..9);
         assert_eq!(keys.begin(Id(1), &first, 6), Ok(Some(7..9)));
         assert_eq!(keys.begin(Id(1), &request(1, "k", 2), 6), Err(KeyError::OtherEvents));
-        assert_eq!(keys.begin(Id(2), &request(2, "k", 2), 6), Ok(None), "another account's key is another key");
+        assert_eq!(
+            keys.begin(Id(2), &request(2, "k", 2), 6),
+            Ok(None),
+            "another account's key is another key"
+        );
         assert_eq!(keys.begin(Id(1), &first, 5 + KNOWN_US), Ok(None));
     }
 

@@ -222,10 +222,10 @@ async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_an
     ready_when(&app, |ready| ready.to_string().contains("amqp renew")).await;
     app.stop().await;
 
-    let bodies: Vec<Vec<u8>> = (0..4000).map(|number| event(&app, number)).collect();
-    let mut parts = bodies.chunks(2000);
+    let bodies: Vec<Vec<u8>> = (0..1500).map(|number| event(&app, number)).collect();
+    let mut parts = bodies.chunks(900);
     publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", parts.next().unwrap()).await;
-    let mut rest = bodies[2000..].chunks(500);
+    let mut rest = bodies[900..].chunks(150);
     // Within the way there, between the two ways, and on the way back.
     for at in ["there", "there", "back"] {
         let mut renewal = Process::spawn(&["amqp", "renew", "--set", &uri]);
@@ -245,14 +245,14 @@ async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_an
     let renewed = run(&["amqp", "renew", "--set", &uri]).await;
     assert_eq!(renewed.code, Some(0), "{renewed:?}");
     assert_eq!(messages(&broker, "switchhook.renewed").await, None, "{renewed:?}");
-    assert!(messages(&broker, "switchhook").await.unwrap() >= 4000);
+    assert!(messages(&broker, "switchhook").await.unwrap() >= 1500);
 
     app.restart(None).await;
     let ready = ready_when(&app, |_| true).await;
     assert!(!ready.to_string().contains("amqp renew"), "{ready}");
     eventually("every event", SOON, async || {
         let got: HashSet<u64> = numbers(&receiver).into_iter().collect();
-        (got.len() == 4000).then_some(())
+        (got.len() == 1500).then_some(())
     })
     .await;
 }

@@ -19,7 +19,7 @@ async fn a_write_that_fails_ends_the_program_with_its_reason_and_loses_nothing_t
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve_under(&with_short_files(), dir.path(), &[]).await;
     let api = process.api().await;
-    let hook = api.hook(json!({"uri": receiver.uri("/"), "ordering": "hook"})).await;
+    let hook = api.hook(json!({"uri": receiver.uri("/"), "ordering": "hook", "format": "json"})).await;
     assert_eq!(api.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
     let mut taken = 0;
     let refused = loop {
