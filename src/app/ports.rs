@@ -18,9 +18,9 @@ use crate::kazoo::Command;
 use crate::live::{Commander, SessionView, Sessions, Wanted};
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Minute, Pulse, QueueStatus,
-    ReplayRequest, ReplayState, ReplayStatus, Tested,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
+    EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Minute,
+    Pulse, QueueStatus, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::{AskError, Queues};
 use crate::tasks::Tasks;
@@ -140,6 +140,14 @@ impl http::Queues for QueuesPort {
         Box::pin(async move { self.0.hold(hook, replay, state, by).await.map_err(|error| refused(&error)) })
     }
 
+    fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
+        Box::pin(async move { self.0.record(offset).await.map_err(|error| unread(&error)) })
+    }
+
+    fn probe(&self, hook: HookId) -> Answer<'_, bool> {
+        Box::pin(async move { self.0.probe(hook).await.unwrap_or(false) })
+    }
+
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>> {
         Box::pin(async move { self.0.search(query).await.map_err(|error| unread(&error)) })
     }
@@ -181,6 +189,10 @@ impl http::Queues for QueuesPort {
 impl http::Tester for TesterPort {
     fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>> {
         Box::pin(self.0.test(hook, record))
+    }
+
+    fn compose(&self, hook: Arc<Hook>, delivery: DeliveryId, record: &[u8]) -> Result<SentRequest, String> {
+        self.0.compose(hook, delivery, record)
     }
 }
 

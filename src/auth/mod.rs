@@ -7,6 +7,7 @@
 mod bucket;
 mod foreign;
 mod limits;
+mod link;
 mod password;
 mod revocation;
 mod token;
@@ -24,6 +25,7 @@ use crate::tasks::Tasks;
 pub use bucket::Rate;
 pub use foreign::{ForeignKeys, LoadError};
 pub use limits::{Purpose, Tokens};
+pub use link::{Link, LinkError, NewLink};
 pub use password::{Credentials, PasswordError, Verifiers, verifier};
 pub use revocation::RevokeError;
 pub use token::{Caller, IssueError, Standing, TokenError};

@@ -17,6 +17,9 @@ struct Claims {
     /// Or else the API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
+    /// Or the link to the console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link_id: Option<String>,
     /// The key's or the user's; it changes when they do.
     stamp: String,
     method: String,
@@ -77,6 +80,8 @@ pub(super) enum Origin {
     Key { id: String, stamp: String },
     /// A KAZOO vouches for it.
     Foreign,
+    /// A link to the console.
+    Link { id: String },
 }
 
 /// Why a token is not accepted.
@@ -125,14 +130,40 @@ impl Auth {
             account_id: account,
             owner_id,
             key_id,
+            link_id: None,
             stamp: stamp.clone(),
             method: method.to_owned(),
             identity: random_id().to_string(),
             iat: now_s,
             exp: now_s.saturating_add(self.options.token_ttl_s),
         };
+        self.signed(&claims)
+    }
+
+    /// A token for who came by a link. Revoking it and revoking the link are the same.
+    pub(super) fn issue_for_link(
+        &self,
+        account: AccountId,
+        user: Option<String>,
+        link: &str,
+    ) -> Result<String, IssueError> {
+        let now_s = self.now_s();
+        self.signed(&Claims {
+            account_id: account,
+            owner_id: user,
+            key_id: None,
+            link_id: Some(link.to_owned()),
+            stamp: String::new(),
+            method: "console_link".to_owned(),
+            identity: link.to_owned(),
+            iat: now_s,
+            exp: now_s.saturating_add(self.options.token_ttl_s),
+        })
+    }
+
+    fn signed(&self, claims: &Claims) -> Result<String, IssueError> {
         let key = EncodingKey::from_secret(&self.state.settings().token_secret);
-        Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+        Ok(encode(&Header::new(Algorithm::HS256), claims, &key)?)
     }
 
     /// The token of a caller with more time, once half of its time is over: never more than `most_s` seconds after it was
@@ -189,6 +220,7 @@ impl Auth {
                 key.filter(|key| is_same(key.account, &key.stamp, stamp)).map(|_| Role::Admin)
             }
             Origin::Foreign => Some(Role::Admin),
+            Origin::Link { id } => self.role_by_link(id, *account)?,
         })
     }
 
@@ -197,11 +229,12 @@ impl Auth {
         if claims.exp <= self.now_s() {
             return Err(TokenError::Expired);
         }
-        let Claims { account_id: account, owner_id, key_id, stamp, identity, exp, .. } = claims;
-        let origin = match (&owner_id, key_id) {
-            (Some(id), _) => Origin::User { id: id.clone(), stamp },
-            (None, Some(id)) => Origin::Key { id, stamp },
-            (None, None) => return Err(TokenError::Invalid),
+        let Claims { account_id: account, owner_id, key_id, link_id, stamp, identity, exp, .. } = claims;
+        let origin = match (link_id, &owner_id, key_id) {
+            (Some(id), ..) => Origin::Link { id },
+            (None, Some(id), _) => Origin::User { id: id.clone(), stamp },
+            (None, None, Some(id)) => Origin::Key { id, stamp },
+            (None, None, None) => return Err(TokenError::Invalid),
         };
         Ok(Caller {
             account,

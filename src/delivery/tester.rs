@@ -52,22 +52,45 @@ impl Tester {
         let _permit = self.0.permits.try_acquire().ok()?;
         Some(self.0.test(hook, &record).await)
     }
+
+    /// The request that a delivery would have now, signed for this moment; or why there is none.
+    pub fn compose(
+        &self,
+        hook: Arc<Hook>,
+        delivery: DeliveryId,
+        record: &[u8],
+    ) -> Result<SentRequest, String> {
+        let key = JobKey { queue: QueueKey::Hook(hook.id), offset: delivery.event.offset };
+        let job = Job { key, hook: hook.clone(), record: None, attempt: 1, replay: false };
+        let request = self.0.request(&Target::new(hook), &job, delivery, record);
+        request.map(|request| shown(&request)).map_err(|reason| reason.to_string())
+    }
 }
 
 impl Inner {
+    fn request(
+        &self,
+        target: &Target,
+        job: &Job,
+        delivery: DeliveryId,
+        record: &[u8],
+    ) -> Result<Outgoing, NoRequest> {
+        let surroundings = Surroundings {
+            delivery,
+            now_us: self.clock.now_us(),
+            span_id: rand::random(),
+            cluster_id: &self.state.settings().cluster_id,
+            reseller_of: &|account| self.state.reseller_of(account),
+        };
+        target.request(job, record, &surroundings)
+    }
+
     async fn test(&self, hook: Arc<Hook>, record: &[u8]) -> Tested {
         let (settings, now_us) = (self.state.settings(), self.clock.now_us());
         let event = EventId { log: settings.log_ids.last(), offset: NO_EVENT | rand::random::<u64>() };
         let delivery = DeliveryId { event, hook: hook.id };
         let key = JobKey { queue: QueueKey::Hook(hook.id), offset: event.offset };
         let job = Job { key, hook: hook.clone(), record: None, attempt: 1, replay: false };
-        let surroundings = Surroundings {
-            delivery,
-            now_us,
-            span_id: rand::random(),
-            cluster_id: &settings.cluster_id,
-            reseller_of: &|account| self.state.reseller_of(account),
-        };
         let tested = |request, result, duration_us| Tested {
             delivery_id: delivery.to_string(),
             request,
@@ -75,7 +98,7 @@ impl Inner {
             duration_us,
             phases: Phases::default(),
         };
-        let mut request = match Target::new(hook).request(&job, record, &surroundings) {
+        let mut request = match self.request(&Target::new(hook), &job, delivery, record) {
             Ok(request) => request,
             Err(NoRequest::InvalidUri) => {
                 return tested(None, AttemptResult::failed(TransportError::InvalidUri), 0);

@@ -18,9 +18,9 @@ use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::tenants::{Presence, Tenants};
 use super::{
-    accounts, admin, api_keys, attempts, channels, dead, definitions, events, hook_status, interface, log_in,
-    overview, pages, pause, queue, reenable, release, replays, samples, search, test_hook, users, webhooks,
-    websockets,
+    accounts, admin, api_keys, attempts, audit, bulk, channels, console_links, curl, dead, definitions,
+    events, hook_status, interface, log_in, overview, pages, pause, queue, reenable, release, replays,
+    samples, search, test_hook, users, verify, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601, masked};
@@ -267,6 +267,11 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Hooks, "PUT") => webhooks::create(call).await,
         (Resource::Hooks, _) => reenable::of_account(call).await,
         (Resource::HooksBelow, _) => reenable::of_tree(call).await,
+        (Resource::ConsoleAuth, _) => console_links::redeem(call).await,
+        (Resource::ConsoleLinks, "POST") => console_links::create(call).await,
+        (Resource::ConsoleLinks, _) => console_links::list(call).await,
+        (Resource::ConsoleLink(id), _) => console_links::delete(call, id).await,
+        (Resource::Audit, _) => audit::of_account(call).await,
         (Resource::Overview, _) => overview::of_account(call).await,
         (Resource::OverviewBelow, _) => overview::of_tree(call).await,
         (Resource::HookStatus, _) => hook_status::of_account(call).await,
@@ -318,6 +323,10 @@ async fn dispatch_of_hook(call: &Call<'_>, resource: &Resource, method: &Method)
         (Resource::HookDelivery(hook, id), _) => dead::again(call, Some(hook), id).await,
         (Resource::Dead(id), "POST") => dead::redeliver(call, id).await,
         (Resource::Dead(id), _) => dead::list(call, id).await,
+        (Resource::Bulk, _) => bulk::apply(call).await,
+        (Resource::Verify(id), _) => verify::read(call, id),
+        (Resource::Probe(id), _) => pause::probe(call, id).await,
+        (Resource::Curl(hook, id), _) => curl::read(call, hook, id).await,
         (Resource::Test(id), _) => test_hook::send(call, id).await,
         (Resource::Pause(id), _) => pause::set(call, id, true).await,
         (Resource::Resume(id), _) => pause::set(call, id, false).await,

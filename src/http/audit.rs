@@ -1,7 +1,7 @@
-//! `GET /admin/audit`: who changed what, newest first; by account (`account_id`) and time (`created_from`,
+//! `GET /admin/audit` and `GET …/audit`: who changed what, newest first; by account (`account_id`) and time (`created_from`,
 //! `created_to`).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::attempts::{seconds, unix_us};
 use super::call::Call;
@@ -9,6 +9,7 @@ use super::errors::ApiError;
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::Answer;
 use super::reply::Reply;
+use crate::model::AccountId;
 use crate::state::{AuditQuery, State};
 
 pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -18,21 +19,47 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
             ApiError::field("account_id", "pattern", &details)
         })
     });
+    answer(call, account.transpose()?).await
+}
+
+/// `GET …/audit`: changes of what an account owns. Who made a change from above the caller's reach is named by account only.
+pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
+    answer(call, Some(call.account()?.id)).await
+}
+
+async fn answer(call: &Call<'_>, account: Option<AccountId>) -> Result<Reply, ApiError> {
     let query = AuditQuery {
-        account: account.transpose()?,
+        account,
         from_us: seconds(call, "created_from")?.map_or(0, unix_us),
         until_us: seconds(call, "created_to")?.map_or(u64::MAX, |to| unix_us(to.saturating_add(1))),
         start: None,
         ascending: false,
         limit: 0,
     };
-    List::of(call)?.answer(Trail { state: call.api.state.clone(), query }).await
+    let own = call.caller.map(|caller| caller.account).unwrap_or_default();
+    List::of(call)?.answer(Trail { state: call.api.state.clone(), query, own }).await
 }
 
 /// The trail, in order of its places in the log.
 struct Trail {
     state: State,
     query: AuditQuery,
+    /// The caller's account.
+    own: AccountId,
+}
+
+impl Trail {
+    /// The row as the caller may see it: where somebody above them sits is none of their business.
+    fn shown(&self, mut row: Map<String, Value>) -> Value {
+        if let Some(Value::Object(by)) = row.get_mut("by") {
+            let account: Option<AccountId> =
+                by.get("account_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            if account.is_some_and(|account| !self.state.is_ancestor_or_self(self.own, account)) {
+                by.retain(|field, _| matches!(field.as_str(), "kind" | "account_id"));
+            }
+        }
+        row.into()
+    }
 }
 
 impl Source for Trail {
@@ -45,7 +72,7 @@ impl Source for Trail {
             let read = tokio::task::spawn_blocking(move || state.audit(&query)).await;
             let page = read.map_err(|error| ApiError::unavailable(&error))?;
             let page = page.map_err(|error| ApiError::unavailable(&error))?;
-            let rows = page.rows.into_iter().map(|(at, row)| (key(at), Item::from(Value::Object(row))));
+            let rows = page.rows.into_iter().map(|(at, row)| (key(at), Item::from(self.shown(row))));
             Ok(Batch { items: rows.collect(), next: page.next.map(key) })
         })
     }

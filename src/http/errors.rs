@@ -150,6 +150,17 @@ impl ApiError {
         Self::new(409, "datastore_conflict", json!({"message": "conflicting documents"}))
     }
 
+    /// 409 for a hook that has no probe.
+    pub(super) fn nothing_to_probe() -> Self {
+        let message = "only a hook that failures disabled is probed; enable this one instead";
+        Self::new(409, "no_probe", json!({"message": message}))
+    }
+
+    /// The reason, for a row about one thing of many.
+    pub(super) fn told(&self) -> Value {
+        json!({"message": self.message, "data": self.data})
+    }
+
     /// 409 for an account that others stand below.
     pub(super) fn has_descendants(id: &str) -> Self {
         let data = json!({"message": "move or delete the accounts below it first", "cause": id});

@@ -147,8 +147,14 @@ pub(super) fn row(state: &State, one: &Standings) -> Value {
         "in_flight": status.in_flight, "dead": status.dead, "recent_failures": status.recent_failures,
         "oldest_waiting_age_ms": status.oldest_waiting_age_ms,
         "next_try_at": status.next_try_at_us.map(moment), "disable_reason": status.disable_reason,
+        "disabled_at": disabled_at(hook),
         "gap": status.gap, "last_attempt": pulse.map(|pulse| last_attempt(&pulse.last)),
         "rate_per_min": pulse.map_or(0, |pulse| pulse.per_minute),
         "failed_per_min": pulse.map_or(0, |pulse| pulse.failed_per_minute),
     })
+}
+
+/// When the hook was disabled: its last change, as nothing else is told of it.
+pub(super) fn disabled_at(hook: &Hook) -> Option<u64> {
+    (!hook.enabled && hook.modified_s > 0).then_some(hook.modified_s)
 }

@@ -9,6 +9,15 @@ use super::reply::Reply;
 use crate::kazoo;
 use crate::state::Kind;
 
+/// `POST …/webhooks/{H}/probe`: the probe of a hook that failures disabled is made now; 409 for any other hook.
+pub(super) async fn probe(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, stored) = call.hook(hook)?;
+    if !call.api.queues.probe(hook).await {
+        return Err(ApiError::nothing_to_probe());
+    }
+    Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
+}
+
 /// Durable when this answers; attempts under way come to their end.
 pub(super) async fn set(call: &Call<'_>, hook: &str, paused: bool) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries,
-    EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueStatus, ReplayRequest,
-    ReplayState, ReplayStatus, Tested, TraceContext,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
+    EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueStatus,
+    ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, TraceContext,
 };
 use crate::state::LimitError;
 
@@ -101,6 +101,10 @@ pub trait Queues: Send + Sync {
         state: ReplayState,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
+    /// An event's record as the log has it; `None`: it is not in the log.
+    fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>>;
+    /// Makes the probe of a hook that failures disabled now instead of when it is due; false: it has none.
+    fn probe(&self, hook: HookId) -> Answer<'_, bool>;
     /// A page of events: as many as are found among a bounded number that is looked at.
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>>;
     /// One event with its body; `None` when it is not in the log.
@@ -218,6 +222,8 @@ pub trait Tester: Send + Sync {
     /// Sends an event (its log record) to the hook's receiver now; `None` when as many tests as may be are
     /// under way.
     fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>>;
+    /// The request that a delivery would have now, its signature included; or why there is none.
+    fn compose(&self, hook: Arc<Hook>, delivery: DeliveryId, record: &[u8]) -> Result<SentRequest, String>;
 }
 
 /// One thing that is wrong.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::hook_status::disabled_at;
 use super::reply::Reply;
 use crate::model::{HookId, LastAttempt, Pulse, QueueState, QueueStatus, gregorian_seconds};
 
@@ -13,7 +14,12 @@ pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
     let status = call.api.queues.status(hook).await;
     let status = status.unwrap_or_else(|| empty(call, hook));
     let pulse = call.api.queues.pulse(hook);
-    Ok(Reply::ok(shown(&status, pulse.as_ref())))
+    let mut row = shown(&status, pulse.as_ref());
+    if let Value::Object(row) = &mut row {
+        let compiled = call.api.state.hook(hook);
+        row.insert("disabled_at".into(), compiled.and_then(|hook| disabled_at(&hook)).into());
+    }
+    Ok(Reply::ok(row))
 }
 
 fn empty(call: &Call<'_>, hook: HookId) -> QueueStatus {

@@ -15,10 +15,22 @@ use crate::state::random_id;
 /// `POST …/webhooks/{H}/replay`: from an offset, a time or one event on.
 pub(super) async fn create(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
-    let request = request(call, hook)?;
+    let request = request(call, hook, ReplayOnly::All)?;
     let (id, is_dry) = (request.id.to_string(), request.dry_run);
     let status = shown(&call.api.queues.replay(request).await?);
     Ok(if is_dry { Reply::ok(status) } else { Reply::created(status, call.location(&id)) })
+}
+
+/// One of many replays that a request asks for: what failed unless it says otherwise.
+pub(super) async fn replay(call: &Call<'_>, hook: HookId, dry_run: bool) -> Result<ReplayStatus, ApiError> {
+    let request = ReplayRequest { dry_run, ..request(call, hook, ReplayOnly::Failed)? };
+    // What matches nothing is not begun.
+    let counted = call.api.queues.replay(ReplayRequest { dry_run: true, ..request.clone() }).await?;
+    if dry_run || counted.matched == 0 {
+        return Ok(counted);
+    }
+    let begun = call.api.queues.replay(request).await?;
+    Ok(ReplayStatus { matched: counted.matched, ..begun })
 }
 
 /// `GET …/webhooks/{H}/replay`
@@ -58,10 +70,11 @@ pub(super) async fn hold(
     held.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
 }
 
-fn request(call: &Call<'_>, hook: HookId) -> Result<ReplayRequest, ApiError> {
+fn request(call: &Call<'_>, hook: HookId, default: ReplayOnly) -> Result<ReplayRequest, ApiError> {
     let data = call.envelope.object()?;
     let only = match data.get("only").map(Value::as_str) {
-        None | Some(Some("all")) => ReplayOnly::All,
+        None => default,
+        Some(Some("all")) => ReplayOnly::All,
         Some(Some("failed")) => ReplayOnly::Failed,
         Some(Some("dead")) => ReplayOnly::Dead,
         Some(_) => {

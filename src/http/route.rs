@@ -56,6 +56,22 @@ pub(super) enum Resource {
     Overview,
     /// `…/descendants/webhooks/overview`
     OverviewBelow,
+    /// `console_auth`
+    ConsoleAuth,
+    /// `…/console_links`
+    ConsoleLinks,
+    /// `…/console_links/{L}`
+    ConsoleLink(String),
+    /// `…/webhooks/bulk`
+    Bulk,
+    /// `…/audit`
+    Audit,
+    /// `…/webhooks/{H}/verify`
+    Verify(String),
+    /// `…/webhooks/{H}/probe`
+    Probe(String),
+    /// `…/webhooks/{H}/attempts/{D}/curl`
+    Curl(String, String),
     /// `…/webhooks/attempts`
     Attempts,
     /// `…/webhooks/samples`, with or without an account.
@@ -143,6 +159,7 @@ type Make = fn(Ids<'_>) -> Resource;
 const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "api_auth", |_| Resource::ApiAuth),
     (Whose::Nobodys, "user_auth", |_| Resource::UserAuth),
+    (Whose::Nobodys, "console_auth", |_| Resource::ConsoleAuth),
     (Whose::Callers, "token_auth", |_| Resource::TokenAuth),
     (Whose::Nobodys, "auth/tokeninfo", |_| Resource::TokenInfo),
     (Whose::Nobodys, "webhooks", |_| Resource::Definitions),
@@ -181,6 +198,13 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "webhooks", |_| Resource::Hooks),
     (Whose::Accounts, "descendants/webhooks", |_| Resource::HooksBelow),
     (Whose::Accounts, "descendants/webhooks/status", |_| Resource::HookStatusBelow),
+    (Whose::Accounts, "audit", |_| Resource::Audit),
+    (Whose::Accounts, "console_links", |_| Resource::ConsoleLinks),
+    (Whose::Accounts, "console_links/{L}", |ids| Resource::ConsoleLink(next(ids))),
+    (Whose::Accounts, "webhooks/bulk", |_| Resource::Bulk),
+    (Whose::Accounts, "webhooks/{H}/verify", |ids| Resource::Verify(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/probe", |ids| Resource::Probe(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/attempts/{D}/curl", |mut ids| Resource::Curl(next(&mut ids), next(ids))),
     (Whose::Accounts, "descendants/webhooks/overview", |_| Resource::OverviewBelow),
     (Whose::Accounts, "webhooks/overview", |_| Resource::Overview),
     (Whose::Accounts, "webhooks/status", |_| Resource::HookStatus),
@@ -279,6 +303,7 @@ impl Route {
             (
                 Resource::ApiAuth
                 | Resource::UserAuth
+                | Resource::ConsoleAuth
                 | Resource::TokenInfo
                 | Resource::Interface(Asked::Look),
                 _,
@@ -296,7 +321,9 @@ impl Resource {
     /// The methods it knows; HEAD goes with GET.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::ApiAuth | Self::UserAuth | Self::Accounts => &[Method::PUT],
+            Self::ApiAuth | Self::UserAuth | Self::ConsoleAuth | Self::Accounts => &[Method::PUT],
+            Self::ConsoleLinks => &[Method::GET, Method::POST],
+            Self::ConsoleLink(_) => &[Method::DELETE],
             Self::Account => &[Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE],
             Self::ApiKeys | Self::Users | Self::Events => &[Method::GET, Method::PUT],
             Self::Children
@@ -305,6 +332,9 @@ impl Resource {
             | Self::Tree
             | Self::HookStatus
             | Self::HookStatusBelow
+            | Self::Audit
+            | Self::Verify(_)
+            | Self::Curl(..)
             | Self::Overview
             | Self::OverviewBelow
             | Self::Attempts
@@ -335,6 +365,8 @@ impl Resource {
             | Self::QuarantinedOf(_) => &[Method::GET, Method::POST],
             Self::Move
             | Self::ApiKeyRotation(_)
+            | Self::Bulk
+            | Self::Probe(_)
             | Self::Delivery(_)
             | Self::Test(_)
             | Self::Pause(_)
@@ -357,6 +389,7 @@ impl Resource {
             | Self::Hook(_)
             | Self::HookStatus
             | Self::Overview
+            | Self::Verify(_)
             | Self::Attempts
             | Self::HookAttempts(_)
             | Self::HookDelivery(..)
@@ -377,7 +410,7 @@ impl Resource {
 
     /// Whether a request takes the cost of a log-in from its bucket of tokens.
     pub(super) fn is_log_in(&self) -> bool {
-        matches!(self, Self::ApiAuth | Self::UserAuth)
+        matches!(self, Self::ApiAuth | Self::UserAuth | Self::ConsoleAuth)
     }
 }
 

@@ -101,9 +101,16 @@ pub(super) async fn replace(call: &Call<'_>, id: &str) -> Result<Reply, ApiError
 
 /// `PATCH …/webhooks/{H}`: top-level fields are overlaid, `null` removes one.
 pub(super) async fn merge(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
-    let data = call.envelope.object()?;
-    change(call, id, |call, stored| merged(stored, &data, call.unix_s(), |input| validated(call, input)))
-        .await
+    merge_fields(call, id, &call.envelope.object()?).await
+}
+
+/// The same with these fields.
+pub(super) async fn merge_fields(
+    call: &Call<'_>,
+    id: &str,
+    data: &Map<String, Value>,
+) -> Result<Reply, ApiError> {
+    change(call, id, |call, stored| merged(stored, data, call.unix_s(), |input| validated(call, input))).await
 }
 
 async fn change(

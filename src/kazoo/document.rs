@@ -52,6 +52,7 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         id,
         account,
         revision: text(doc, "_rev").or_empty().into(),
+        modified_s: doc.get("pvt_modified").and_then(Value::as_u64).unwrap_or(0),
         name: text(doc, "name").or_empty().to_owned(),
         trigger,
         uri,

@@ -122,6 +122,8 @@ pub struct Hook {
     pub account: AccountId,
     /// The document's `_rev`, which changes with every write; empty when there is no document.
     pub revision: Box<str>,
+    /// When the document was written last, in Gregorian seconds; 0: there is no document.
+    pub modified_s: u64,
     /// Name, as shown.
     pub name: String,
     /// Which events.
@@ -183,6 +185,7 @@ impl Hook {
             id,
             account,
             revision: Box::default(),
+            modified_s: 0,
             name: String::new(),
             trigger,
             uri,

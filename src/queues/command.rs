@@ -35,6 +35,8 @@ pub enum Command {
     HoldEvents(oneshot::Sender<u64>),
     /// What holds beside a KAZOO from now on.
     Stance(Stance, oneshot::Sender<()>),
+    /// Makes a disabled hook's probe now; whether it has one.
+    Probe(HookId, oneshot::Sender<bool>),
     /// Other limits and policies; they hold when this is answered.
     Reload(Box<Options>, oneshot::Sender<()>),
 }
@@ -75,11 +77,24 @@ impl Engine {
                 self.stance = stance;
                 answer.send(()).is_err()
             }
+            Command::Probe(hook, answer) => answer.send(self.probe_now(hook)).is_err(),
             Command::Reload(options, answer) => {
                 self.reload(*options);
                 answer.send(()).is_err()
             }
         };
+    }
+
+    fn probe_now(&mut self, hook: HookId) -> bool {
+        let Some(at) = self.owner.get(&QueueKey::Hook(hook)).copied() else { return false };
+        let now = self.now_us();
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return false };
+        if !slot.has_failed() || slot.hook.paused || !slot.account_enabled {
+            return false;
+        }
+        slot.probe.due_us = now.max(1);
+        self.schedule(at);
+        true
     }
 
     pub(super) fn status(&self, hook: HookId) -> Option<RawStatus> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::attempts::AttemptReader;
@@ -280,6 +281,16 @@ impl Queues {
     pub async fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, AskError> {
         let _place = self.place(account).await?;
         self.blocking(move |reader| reader.deliveries(account, offset)).await
+    }
+
+    /// An event's record as the log has it.
+    pub async fn record(&self, offset: u64) -> Result<Option<Bytes>, AskError> {
+        self.blocking(move |reader| Ok(reader.events.get(offset)?.map(|record| record.payload))).await
+    }
+
+    /// Makes the probe of a hook that failures disabled now. False: it has none.
+    pub async fn probe(&self, hook: HookId) -> Result<bool, AskError> {
+        self.ask(|answer| Command::Probe(hook, answer)).await
     }
 
     /// What became of an event at one hook.

@@ -87,7 +87,7 @@ impl StateTask {
     /// The owner of a document, if it does not exist or is deleted. Checked in the same commit as the deletion, so that
     /// nothing is made for an account that goes.
     fn lost_owner(&self, overlay: &Overlay, entry: &Entry) -> Result<Option<AccountId>, WriteError> {
-        let is_owned = matches!(entry.kind, Kind::Hook | Kind::Key | Kind::User);
+        let is_owned = matches!(entry.kind, Kind::Hook | Kind::Key | Kind::User | Kind::Link);
         let Some(account) = holder(entry.kind, entry.doc.as_ref()).filter(|_| is_owned) else {
             return Ok(None);
         };

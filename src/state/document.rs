@@ -27,12 +27,22 @@ pub enum Kind {
     User,
     /// A token that was revoked before its time was over.
     Revocation,
+    /// A link that opens the console.
+    Link,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Setting, Self::Account, Self::Key, Self::Hook, Self::Replay, Self::User, Self::Revocation];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Setting,
+        Self::Account,
+        Self::Key,
+        Self::Hook,
+        Self::Replay,
+        Self::User,
+        Self::Revocation,
+        Self::Link,
+    ];
 
     pub(super) fn byte(self) -> u8 {
         match self {
@@ -43,6 +53,7 @@ impl Kind {
             Self::Replay => b'r',
             Self::User => b'u',
             Self::Revocation => b't',
+            Self::Link => b'l',
         }
     }
 
@@ -60,6 +71,7 @@ impl Kind {
             Self::Replay => "replay",
             Self::User => "user",
             Self::Revocation => "revocation",
+            Self::Link => "console_link",
         }
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn derived(kind: Kind, id: &str, doc: &Map<String, Value>) -> Vec<(Ve
             let verifiers = VERIFIERS.into_iter().filter_map(text);
             entries.extend(verifiers.map(|v| (verifier(account, v), id.as_bytes().to_vec())));
         }
-        Kind::Hook => {}
+        Kind::Hook | Kind::Link => {}
         Kind::Account | Kind::Setting | Kind::Replay | Kind::Revocation => return Vec::new(),
     }
     entries

@@ -135,7 +135,7 @@ impl Limits {
             Kind::User => Some(("users", self.users)),
             Kind::Key => Some(("api_keys", self.api_keys)),
             Kind::Account => Some(("children", self.children)),
-            Kind::Setting | Kind::Replay | Kind::Revocation => None,
+            Kind::Setting | Kind::Replay | Kind::Revocation | Kind::Link => None,
         }
     }
 }
@@ -169,7 +169,7 @@ pub(super) fn holder(kind: Kind, doc: Option<&Map<String, Value>>) -> Option<Acc
     match kind {
         Kind::Account => doc.get("pvt_tree")?.as_array()?.last()?.as_str()?.parse().ok(),
         Kind::Hook | Kind::User | Kind::Key => owner(doc),
-        Kind::Setting | Kind::Replay | Kind::Revocation => None,
+        Kind::Setting | Kind::Replay | Kind::Revocation | Kind::Link => None,
     }
 }
 

@@ -35,7 +35,7 @@ impl Orphans {
         }
         let mut orphans = Self::default();
         for entry in documents {
-            let is_owned = matches!(entry.kind, Kind::Hook | Kind::User | Kind::Key);
+            let is_owned = matches!(entry.kind, Kind::Hook | Kind::User | Kind::Key | Kind::Link);
             let owner = entry.doc.as_ref().and_then(document::owner);
             match owner.filter(|owner| is_owned && !live.contains(owner)) {
                 Some(owner) if deleted.contains(&owner) => orphans.removals.extend(removal(entry)),

@@ -27,7 +27,7 @@ use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
 /// What goes with its account.
-const OWNED: [Kind; 3] = [Kind::Hook, Kind::Key, Kind::User];
+const OWNED: [Kind; 4] = [Kind::Hook, Kind::Key, Kind::User, Kind::Link];
 /// Soft-deleted documents that go for good with one change. More are there only if the limit was lowered.
 const FORGOTTEN_AT_ONCE: usize = 16;
 

@@ -46,7 +46,7 @@ pub(super) fn size(doc: Option<&Map<String, Value>>) -> u64 {
 pub(super) fn payer(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<AccountId> {
     match kind {
         Kind::Account => id.parse().ok(),
-        Kind::Hook | Kind::User | Kind::Key | Kind::Replay => owner(doc),
+        Kind::Hook | Kind::User | Kind::Key | Kind::Replay | Kind::Link => owner(doc),
         // Settings are the program's, and revocations go by themselves.
         Kind::Setting | Kind::Revocation => None,
     }

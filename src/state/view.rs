@@ -54,7 +54,7 @@ impl View {
         match entry.kind {
             Kind::Account => self.apply_account(&entry.id, doc),
             Kind::Hook => self.apply_hook(&entry.id, doc),
-            Kind::Key | Kind::Setting | Kind::Replay | Kind::User | Kind::Revocation => None,
+            Kind::Key | Kind::Setting | Kind::Replay | Kind::User | Kind::Revocation | Kind::Link => None,
         }
     }
 

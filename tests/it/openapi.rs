@@ -67,6 +67,13 @@ impl Operation<'_> {
         if self.path.starts_with("/v2/whitelabel/") {
             return 404;
         }
+        // The hook of the examples is not disabled, and no code of a document is good anywhere.
+        if self.path.ends_with("/probe") {
+            return 409;
+        }
+        if self.path == "/v2/console_auth" {
+            return 401;
+        }
         // No token of a document is good anywhere.
         if self.path == "/v2/auth/tokeninfo" {
             return if self.method == "GET" { 400 } else { 401 };
@@ -120,6 +127,10 @@ async fn world(app: &TestApp, receiver: &Receiver, operation: &Operation<'_>) ->
     }
     if speaks_of("{api_key_id}") {
         ids.push(("api_key_id", created(&api, "/api_keys", json!({"name": "k"})).await));
+    }
+    if speaks_of("{link_id}") {
+        let made = api.own("POST", "/console_links", Some(json!({"data": {}}))).await;
+        ids.push(("link_id", id_of(&made)));
     }
     if speaks_of("{user_id}") || speaks_of("user_auth") {
         // Of the credentials that are the example of `user_auth`.

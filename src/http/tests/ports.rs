@@ -17,9 +17,9 @@ use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
 use crate::log::SegmentRange;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList, DeadQuery,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList, DeadQuery, DeliveryId,
     EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Mode, Pulse,
-    QueueState, QueueStatus, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, Tested,
+    QueueState, QueueStatus, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::Survey;
 
@@ -172,6 +172,10 @@ impl Tester for Recorded {
     fn test(&self, _: Arc<Hook>, _: Bytes) -> Answer<'_, Option<Tested>> {
         now(None)
     }
+
+    fn compose(&self, _: Arc<Hook>, _: DeliveryId, _: &[u8]) -> Result<SentRequest, String> {
+        Err("nothing to send".to_owned())
+    }
 }
 
 impl Queues for Recorded {
@@ -261,6 +265,14 @@ impl Queues for Recorded {
             status.state = state;
             status.clone()
         })))
+    }
+
+    fn record(&self, _: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
+        now(Ok(None))
+    }
+
+    fn probe(&self, _: HookId) -> Answer<'_, bool> {
+        now(true)
     }
 
     fn search(&self, _: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>> {

@@ -2,7 +2,10 @@
 
 mod attempt;
 mod browser;
+mod bulk;
+mod links;
 mod overview;
 mod pages;
 mod session;
 mod status;
+mod verify;

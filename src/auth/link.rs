@@ -1,0 +1,174 @@
+//! Links that let a person into the console of an account without a password: an admin's portal makes one, it is good
+//! once and for a short time, and what it opens ends with the link, with its user, and with the rights of who made it.
+
+use serde_json::{Map, Value, json};
+
+use super::token::Origin;
+use super::{Auth, Caller, IssueError, Role, Standing};
+use crate::model::AccountId;
+use crate::state::{Expect, IndexError, Kind, Write, WriteError, key_hash, owner, random_id};
+
+/// How long what a link opened lasts at most, in seconds, whatever else prolongs it: a week.
+const LASTS_S: u64 = 604_800;
+
+/// Hex digits of a link's id, with which its code begins.
+const ID_DIGITS: usize = 32;
+
+/// What a link is to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLink {
+    /// The account.
+    pub account: AccountId,
+    /// As whom; `None`: as nobody who is known by name.
+    pub user: Option<String>,
+    /// What may be done; never more than the user may.
+    pub role: Role,
+    /// How long it can be used, in seconds.
+    pub valid_s: u64,
+}
+
+/// A link that was made. Its code is told once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Names it, to revoke it.
+    pub id: String,
+    /// What opens the console.
+    pub code: String,
+    /// Until when, in seconds since 1970.
+    pub expires_s: u64,
+}
+
+/// Why a link was not made or not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Nobody knows that code, it was used, or its time is over.
+    #[error("code is not valid")]
+    Unknown,
+    /// Who came by a link makes none.
+    #[error("a link cannot make links")]
+    ByLink,
+    /// The user is none of the account's.
+    #[error("no such user")]
+    NoUser,
+    /// The state does not take it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The state cannot be read.
+    #[error(transparent)]
+    Read(#[from] IndexError),
+    /// The token could not be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+impl Auth {
+    /// Makes a link; durable when this answers. Links whose sessions are over are forgotten on the way.
+    pub async fn make_link(&self, maker: &Caller, new: NewLink) -> Result<Link, LinkError> {
+        let (kind, maker_id, stamp) = match &maker.standing.origin {
+            Origin::User { id, stamp } => ("user", id.as_str(), stamp.as_str()),
+            Origin::Key { id, stamp } => ("key", id.as_str(), stamp.as_str()),
+            Origin::Foreign => ("foreign", "", ""),
+            Origin::Link { .. } => return Err(LinkError::ByLink),
+        };
+        let user = match &new.user {
+            Some(id) => {
+                let user = self.user(id)?.filter(|user| user.account == new.account);
+                Some(user.ok_or(LinkError::NoUser)?)
+            }
+            None => None,
+        };
+        let (id, secret) = (random_id().to_string(), format!("{}{}", random_id(), random_id()));
+        let (now_s, role) = (self.now_s(), new.role);
+        let expires_s = now_s.saturating_add(new.valid_s);
+        let doc = json!({
+            "pvt_account_id": new.account, "user_id": new.user, "priv_level": role_name(role),
+            "expires": expires_s, "used": false, "pvt_ends": expires_s.saturating_add(LASTS_S),
+            "pvt_code_hash": key_hash(&secret), "pvt_stamp_of_user": user.map(|user| user.stamp),
+            "pvt_maker_account": maker.standing.account, "pvt_maker_kind": kind, "pvt_maker_id": maker_id,
+            "pvt_stamp_of_maker": stamp, "pvt_maker_identity": maker.standing.identity,
+        });
+        let over = self.state.owned(Kind::Link, new.account)?.into_iter().filter(|doc| ends_s(doc) <= now_s);
+        let mut writes: Vec<Write> = over.map(|doc| forget(&text(&doc, "_id"))).collect();
+        let doc = doc.as_object().cloned();
+        writes.push(Write { kind: Kind::Link, id: id.clone(), doc, expect: Expect::Free });
+        self.state.write(writes).await?;
+        Ok(Link { code: format!("{id}{secret}"), id, expires_s })
+    }
+
+    /// Takes a code, once: its token and account.
+    pub async fn redeem_link(&self, code: &str) -> Result<(AccountId, Option<String>, String), LinkError> {
+        let (id, secret) = code.split_at_checked(ID_DIGITS).ok_or(LinkError::Unknown)?;
+        let mut doc = self.state.get(Kind::Link, id)?.ok_or(LinkError::Unknown)?;
+        let account = owner(&doc).ok_or(LinkError::Unknown)?;
+        let is_known = text(&doc, "pvt_code_hash") == key_hash(secret);
+        let is_fresh = doc.get("used") == Some(&Value::Bool(false)) && number(&doc, "expires") > self.now_s();
+        if !is_known || !is_fresh || self.role_by_link(id, account)?.is_none() {
+            return Err(LinkError::Unknown);
+        }
+        let user = doc.get("user_id").and_then(Value::as_str).map(str::to_owned);
+        let expect = Expect::Rev(text(&doc, "_rev"));
+        doc.insert("used".into(), true.into());
+        let write = Write { kind: Kind::Link, id: id.to_owned(), doc: Some(doc), expect };
+        // Of two who come with the same code, one finds the document changed.
+        self.state.write(vec![write]).await.map_err(|error| {
+            if error.is_conflict() { LinkError::Unknown } else { LinkError::Write(error) }
+        })?;
+        let token = self.issue_for_link(account, user.clone(), id)?;
+        Ok((account, user, token))
+    }
+
+    /// What the holder of a link's token may do now; none when the link, its user or its maker's rights are gone.
+    pub(super) fn role_by_link(&self, id: &str, account: AccountId) -> Result<Option<Role>, IndexError> {
+        let doc = self.state.get(Kind::Link, id)?.filter(|doc| owner(doc) == Some(account));
+        let Some(doc) = doc.filter(|doc| ends_s(doc) > self.now_s()) else { return Ok(None) };
+        let Some(maker) = maker(&doc) else { return Ok(None) };
+        let may =
+            self.role_of(&maker)? == Some(Role::Admin) && self.covers((maker.account, Role::Admin), account);
+        let role = if text(&doc, "priv_level") == role_name(Role::Admin) { Role::Admin } else { Role::User };
+        let user = doc.get("user_id").and_then(Value::as_str);
+        Ok(match user.filter(|_| may) {
+            None => may.then_some(role),
+            Some(id) => {
+                let user = self.user(id)?.filter(|user| user.account == account);
+                let user = user.filter(|user| user.stamp == text(&doc, "pvt_stamp_of_user"));
+                user.map(|user| if user.role == Role::Admin { role } else { Role::User })
+            }
+        })
+    }
+}
+
+/// What the maker's rights rest on.
+fn maker(doc: &Map<String, Value>) -> Option<Standing> {
+    let (id, stamp) = (text(doc, "pvt_maker_id"), text(doc, "pvt_stamp_of_maker"));
+    let origin = match text(doc, "pvt_maker_kind").as_str() {
+        "user" => Origin::User { id, stamp },
+        "key" => Origin::Key { id, stamp },
+        "foreign" => Origin::Foreign,
+        _ => return None,
+    };
+    let account = text(doc, "pvt_maker_account").parse().ok()?;
+    Some(Standing { account, origin, identity: text(doc, "pvt_maker_identity") })
+}
+
+fn forget(id: &str) -> Write {
+    Write { kind: Kind::Link, id: id.to_owned(), doc: None, expect: Expect::Any }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::User => "user",
+    }
+}
+
+fn ends_s(doc: &Map<String, Value>) -> u64 {
+    number(doc, "pvt_ends")
+}
+
+fn number(doc: &Map<String, Value>, field: &str) -> u64 {
+    doc.get(field).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn text(doc: &Map<String, Value>, field: &str) -> String {
+    doc.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

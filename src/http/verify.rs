@@ -1,0 +1,33 @@
+//! `GET …/webhooks/{H}/verify`: how a receiver finds out that a request is genuine, as code that works as it stands.
+//!
+//! The code reads the secret from its environment: the secret itself is shown once, when it is made, and never here.
+//! `tests/it/console/verify.rs` runs the Python and JavaScript code against real deliveries.
+
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::reply::Reply;
+
+/// By language; what each needs stands in its first lines.
+const CODE: [(&str, &str); 5] = [
+    ("python", include_str!("verify/python.py")),
+    ("javascript", include_str!("verify/javascript.mjs")),
+    ("php", include_str!("verify/php.php")),
+    ("go", include_str!("verify/go.go.txt")),
+    ("rust", include_str!("verify/rust.rs.txt")),
+];
+
+pub(super) fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
+    let (hook, _) = call.hook(hook)?;
+    let compiled = call.api.state.hook(hook);
+    let secrets = compiled.map_or(0, |hook| {
+        let now_s = call.unix_s();
+        hook.secrets.iter().filter(|secret| secret.until_s.is_none_or(|until| now_s < until)).count()
+    });
+    let code: Map<_, _> = CODE.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect();
+    Ok(Reply::ok(json!({
+        "hook_id": hook, "signed": secrets > 0, "valid_secrets": secrets,
+        "headers": ["webhook-id", "webhook-timestamp", "webhook-signature"], "code": code,
+    })))
+}

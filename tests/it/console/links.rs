@@ -1,0 +1,125 @@
+//! Links that open the console without a password: once, for a short time, and never with more rights than they were
+//! made with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use switchhook::model::Clock;
+
+use crate::support::app::{Answer, Api, TestApp};
+
+async fn link(api: &Api, account: &str, data: Value) -> Value {
+    let path = format!("/v2/accounts/{account}/console_links");
+    let made = api.call("POST", &path, Some(json!({"data": data}))).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    made.data().clone()
+}
+
+async fn redeem(app: &TestApp, code: &Value) -> Answer {
+    app.anonymous().call("PUT", "/v2/console_auth", Some(json!({"data": {"code": code}}))).await
+}
+
+/// A client that came by a link.
+async fn opened(app: &TestApp, tenant: &Api, code: &Value) -> Api {
+    let answer = redeem(app, code).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.data()["account_id"], json!(tenant.account));
+    tenant.clone().with_token(answer.body["auth_token"].as_str().unwrap())
+}
+
+async fn sees(api: &Api) -> u16 {
+    api.own("GET", "/webhooks/status", None).await.status
+}
+
+#[tokio::test]
+async fn a_link_opens_once_and_for_its_time_only() {
+    let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
+    let shown = Arc::clone(&now_us);
+    let clock = Clock::new(move || shown.load(Ordering::Relaxed));
+    let mut app = TestApp::with_clock(&[], clock).await;
+    let tenant = app.api.tenant("tenant").await;
+    let one = link(&app.api, &tenant.account, json!({})).await;
+    assert_eq!(one["path"], format!("/console/link/{}", one["code"].as_str().unwrap()));
+    assert_eq!(redeem(&app, &json!("0".repeat(96))).await.status, 401);
+    let mut wrong = one["code"].as_str().unwrap().to_owned();
+    wrong.replace_range(95..96, if wrong.ends_with('0') { "1" } else { "0" });
+    assert_eq!(redeem(&app, &json!(wrong)).await.status, 401);
+    let guest = opened(&app, &tenant, &one["code"]).await;
+    assert_eq!(sees(&guest).await, 200);
+    assert_eq!(redeem(&app, &one["code"]).await.status, 401, "it was used");
+    let late = link(&app.api, &tenant.account, json!({"expires_in_s": 5})).await;
+    now_us.fetch_add(5_000_000, Ordering::Relaxed);
+    assert_eq!(redeem(&app, &late["code"]).await.status, 401, "its time is over");
+    app.restart(None).await;
+    let again = app.anonymous().with_token(guest.token()).below(tenant.account.clone());
+    assert_eq!(sees(&again).await, 200, "what it opened stays over a restart");
+    for data in [
+        json!({"expires_in_s": 0}),
+        json!({"expires_in_s": 3601}),
+        json!({"role": "god"}),
+        json!({"user_id": "x"}),
+    ] {
+        let path = format!("/v2/accounts/{}/console_links", tenant.account);
+        let refused = app.api.call("POST", &path, Some(json!({"data": data}))).await;
+        assert_eq!(refused.status, 400, "{data}: {refused:?}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_its_makers() {
+    let mut app = TestApp::start().await;
+    let (tenant, key) = app.api.tenant_and_key("tenant").await;
+    let other = app.api.tenant("other").await;
+    let below = tenant.account_below(&tenant.account, "below").await;
+    // A plain guest looks and changes nothing.
+    let guest = opened(&app, &tenant, &link(&tenant, &tenant.account, json!({})).await["code"]).await;
+    let hook = tenant.hook(json!({"uri": "http://127.0.0.1:9/?k=s3cret"})).await;
+    let shown = guest.own("GET", &format!("/webhooks/{hook}"), None).await;
+    assert!(shown.status == 200 && !shown.body.to_string().contains("s3cret"), "{shown:?}");
+    for (verb, path) in [("DELETE", format!("/webhooks/{hook}")), ("POST", "/console_links".to_owned())] {
+        assert_eq!(guest.own(verb, &path, Some(json!({"data": {}}))).await.status, 403, "{verb} {path}");
+    }
+    let admin = link(&tenant, &tenant.account, json!({"role": "admin"})).await;
+    let admin = opened(&app, &tenant, &admin["code"]).await;
+    assert_eq!(admin.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
+    let chain = admin.own("POST", "/console_links", Some(json!({"data": {}}))).await;
+    assert_eq!(chain.status, 403, "a link makes no links: {chain:?}");
+    for account in [&other.account, &app.api.account] {
+        let path = format!("/v2/accounts/{account}/webhooks/status");
+        assert_eq!(admin.call("GET", &path, None).await.status, 403);
+        let path = format!("/v2/accounts/{account}/console_links");
+        assert_eq!(tenant.call("POST", &path, Some(json!({"data": {}}))).await.status, 403);
+    }
+    // One of a user has the user's rights and ends with the user.
+    let user = json!({"username": "u", "password": "correct horse", "priv_level": "user", "first_name": "A", "last_name": "B"});
+    let made = tenant.own("PUT", "/users", Some(json!({"data": user}))).await;
+    let id = made.data()["id"].clone();
+    let as_user = link(&tenant, &tenant.account, json!({"user_id": id, "role": "admin"})).await;
+    let as_user = opened(&app, &tenant, &as_user["code"]).await;
+    assert_eq!(as_user.own("POST", &format!("/webhooks/{hook}/resume"), None).await.status, 403);
+    assert_eq!(sees(&as_user).await, 200);
+    let gone = tenant.own("DELETE", &format!("/users/{}", id.as_str().unwrap()), None).await;
+    assert_eq!((gone.status, sees(&as_user).await), (200, 401));
+    // One that is revoked ends, used or not.
+    let revoked = link(&tenant, &tenant.account, json!({})).await;
+    let session = opened(&app, &tenant, &revoked["code"]).await;
+    let path = format!("/console_links/{}", revoked["id"].as_str().unwrap());
+    assert_eq!(other.own("DELETE", &path, None).await.status, 404);
+    assert_eq!(tenant.own("DELETE", &path, None).await.status, 200);
+    assert_eq!(sees(&session).await, 401);
+    let listed = tenant.own("GET", "/console_links", None).await;
+    assert_eq!(listed.data().as_array().unwrap().len(), 3, "{listed:?}");
+    assert!(!listed.body.to_string().contains("hash"), "{listed:?}");
+    // The audit trail has them without their codes.
+    let trail = tenant.own("GET", "/audit?filter_kind=link", None).await.body.to_string();
+    assert!(trail.contains("link") && !trail.contains(revoked["code"].as_str().unwrap()), "{trail}");
+    // All of them end with the key by which they were made, and no others.
+    let of_below = link(&app.api, &below, json!({})).await;
+    assert_eq!(app.api.call("POST", &format!("{key}/rotate"), Some(json!({"data": {}}))).await.status, 200);
+    assert_eq!((sees(&guest).await, sees(&admin).await), (401, 401));
+    let below = tenant.below(below);
+    assert_eq!(sees(&opened(&app, &below, &of_below["code"]).await).await, 200);
+    app.stop().await;
+}
