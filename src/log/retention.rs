@@ -74,7 +74,7 @@ impl Store {
 
     fn remove_oldest(&self, first: u64) -> io::Result<()> {
         if let Some(next) =
-            self.list(|all| all.iter().map(|segment| segment.first).find(|other| *other > first))
+            self.with_segments(|all| all.iter().map(|segment| segment.first).find(|other| *other > first))
         {
             begin::write(&*self.disk, &self.dir, next)?;
         }
