@@ -1,5 +1,5 @@
 //! A receiver in this process, on a thread of its own, that notes how late each event came: an event's number is the
-//! time at which it was due. It answers at once, or never.
+//! time at which it was due. It answers at once; below `/never` it does not, below `/slow` it does after nine seconds.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::figures::{Times, now_us, number};
 use crate::receiver::{ANSWER, complete};
 
+/// After this time a slow path answers: just within the default timeout of an attempt.
+const SLOW: Duration = Duration::from_secs(9);
+
 /// A running receiver; it lives as long as the process.
 pub(crate) struct Clocked {
     port: u16,
@@ -17,17 +20,7 @@ pub(crate) struct Clocked {
 }
 
 impl Clocked {
-    /// One that answers.
     pub(crate) fn start() -> Self {
-        Self::with(true)
-    }
-
-    /// One that takes requests and never answers.
-    pub(crate) fn hanging() -> Self {
-        Self::with(false)
-    }
-
-    fn with(answers: bool) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (port, late) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Times::default())));
@@ -38,7 +31,7 @@ impl Clocked {
                 let listener = TcpListener::from_std(listener).unwrap();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    tokio::spawn(connection(stream, answers, Arc::clone(&noted)));
+                    tokio::spawn(connection(stream, Arc::clone(&noted)));
                 }
             });
         });
@@ -58,15 +51,40 @@ impl Clocked {
     }
 }
 
-async fn connection(mut stream: TcpStream, answers: bool, late: Arc<Mutex<Times>>) {
+/// How a request is answered, by its path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    AtOnce,
+    Slowly,
+    Never,
+}
+
+fn manner(request: &[u8]) -> Manner {
+    if request.starts_with(b"POST /never") {
+        Manner::Never
+    } else if request.starts_with(b"POST /slow") {
+        Manner::Slowly
+    } else {
+        Manner::AtOnce
+    }
+}
+
+async fn connection(mut stream: TcpStream, late: Arc<Mutex<Times>>) {
     drop(stream.set_nodelay(true));
     let mut buffer = Vec::with_capacity(16 << 10);
     while stream.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
         while let Some(length) = complete(&buffer) {
-            let at_us = now_us();
-            late.lock().unwrap().add(at_us.saturating_sub(number(&buffer[..length])));
+            let (at_us, manner) = (now_us(), manner(&buffer));
+            if manner == Manner::AtOnce {
+                late.lock().unwrap().add(at_us.saturating_sub(number(&buffer[..length])));
+            }
             buffer.drain(..length);
-            if answers && stream.write_all(ANSWER).await.is_err() {
+            match manner {
+                Manner::AtOnce => {}
+                Manner::Slowly => tokio::time::sleep(SLOW).await,
+                Manner::Never => continue,
+            }
+            if stream.write_all(ANSWER).await.is_err() {
                 return;
             }
         }

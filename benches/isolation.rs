@@ -1,5 +1,6 @@
-//! Ten healthy hooks with and without a hundred hooks beside them whose receivers never answer, in turn: how late
-//! the healthy ones get their events, 100 events a second for every hook.
+//! Ten healthy hooks alone and beside a hundred others, in turn: how late the healthy ones get their events, 100 events a
+//! second for every hook. The others' receivers never answer, on another host or on the same one, or they answer after
+//! nine seconds on the same host.
 
 use serde_json::json;
 
@@ -13,33 +14,59 @@ const PER_S: u64 = 100;
 /// Long enough for the windows of the hooks that hang to fill and for their attempts to time out.
 const SECONDS: u64 = 12;
 const HEALTHY: u64 = 10;
-const HANGING: u64 = 100;
+const OTHERS: u64 = 100;
+
+/// What stands beside the healthy hooks.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    OnAnotherHost,
+    OnTheirHost,
+    SlowOnTheirHost,
+}
+
+const FORMS: [(Beside, &str); 4] = [
+    (Beside::Nothing, "10 hooks alone"),
+    (Beside::OnAnotherHost, "beside 100 hooks that hang on another host"),
+    (Beside::OnTheirHost, "beside 100 hooks that hang on their host"),
+    (Beside::SlowOnTheirHost, "beside 100 hooks on their host that take 9 s"),
+];
 
 pub(crate) fn run() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let mut times: [Vec<Times>; FORMS.len()] = Default::default();
     for _ in 0..ROUNDS {
-        alone.push(runtime.block_on(round(0)));
-        beside.push(runtime.block_on(round(HANGING)));
+        for ((beside, _), times) in FORMS.iter().zip(&mut times) {
+            times.push(runtime.block_on(round(*beside)));
+        }
     }
     let of = |all: &mut [Times], part| median(all.iter_mut().map(|times| times.ms(part)).collect());
-    let (p50, p99) = (of(&mut alone, 0.5), of(&mut alone, 0.99));
-    line("isolation", "10 hooks alone", &format!("p50 {p50:>6.2} ms, p99 {p99:>6.2} ms"));
-    let (p50_beside, p99_beside) = (of(&mut beside, 0.5), of(&mut beside, 0.99));
-    let ratios = format!("{:.2} and {:.2} times that", p50_beside / p50, p99_beside / p99);
-    let figure = format!("p50 {p50_beside:>6.2} ms, p99 {p99_beside:>6.2} ms: {ratios}");
-    line("isolation", "beside 100 hooks that hang", &figure);
+    let (mut alone_p50, mut alone_p99) = (None, None);
+    for ((_, name), times) in FORMS.iter().zip(&mut times) {
+        let (p50, p99) = (of(times, 0.5), of(times, 0.99));
+        let (first_p50, first_p99) = (*alone_p50.get_or_insert(p50), *alone_p99.get_or_insert(p99));
+        let ratios = format!("{:.2} and {:.2} times those alone", p50 / first_p50, p99 / first_p99);
+        line("isolation", name, &format!("p50 {p50:>6.2} ms, p99 {p99:>6.2} ms: {ratios}"));
+    }
 }
 
-async fn round(hanging: u64) -> Times {
-    let (dir, receiver, never) = (tempfile::tempdir().unwrap(), Clocked::start(), Clocked::hanging());
+async fn round(beside: Beside) -> Times {
+    let (dir, receiver, elsewhere) = (tempfile::tempdir().unwrap(), Clocked::start(), Clocked::start());
     // Hooks that keep failing would be disabled, and then no trouble to anybody.
     let program = Program::start(dir.path(), &["disable.failure_count=0"]).await;
     for number in 0..HEALTHY {
         program.hook(number, &receiver.uri("/"), json!({})).await;
     }
-    for number in 0..hanging {
-        program.hook(HEALTHY + number, &never.uri("/"), json!({"ordering": "none"})).await;
+    let uri = match beside {
+        Beside::Nothing => None,
+        Beside::OnAnotherHost => Some(elsewhere.uri("/never")),
+        Beside::OnTheirHost => Some(receiver.uri("/never")),
+        Beside::SlowOnTheirHost => Some(receiver.uri("/slow")),
+    };
+    for number in 0..OTHERS {
+        if let Some(uri) = &uri {
+            program.hook(HEALTHY + number, uri, json!({"ordering": "none"})).await;
+        }
     }
     let warm = publish(&program, (PER_S, PER_S)).await;
     drop(receiver.take(warm * HEALTHY).await);

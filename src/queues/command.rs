@@ -110,7 +110,7 @@ impl Engine {
             (false, Some(_)) => QueueState::AutoDisabled,
             (false, None) => QueueState::Disabled,
             (true, _) if waiting == 0 => QueueState::Idle,
-            (true, _) if slot.in_flight == 0 && next_try_at_us.is_some() => QueueState::Retrying,
+            (true, _) if slot.claim.held() == 0 && next_try_at_us.is_some() => QueueState::Retrying,
             (true, _) => QueueState::Active,
         };
         let cursor =
@@ -128,7 +128,7 @@ impl Engine {
             log_end: self.events.end(),
             waiting,
             waiting_exact: is_counted && dropped.is_none(),
-            in_flight: slot.in_flight,
+            in_flight: slot.claim.held(),
             dead: line.totals.get(1).copied().unwrap_or(0),
             recent_failures: slot.health.recent(&slot.policy, self.now_us()),
             oldest_waiting_age_ms: None,

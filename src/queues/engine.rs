@@ -16,13 +16,12 @@ use tokio::time::Instant;
 
 use super::command::Command;
 use super::directory::Directory;
-use super::dispatch::{ACCOUNT_MULTIPLE, Hosts, TENANT_MULTIPLE};
 use super::entry::Limits;
 use super::keeper::Action;
 use super::kept::Budget;
 use super::ledger::{Ledger, LedgerError, Routed};
 use super::options::Options;
-use super::over_share::OverShare;
+use super::permits::Permits;
 use super::record::QueueImage;
 use super::recover::Recovered;
 use super::refill::{ReadDone, ReadRequest};
@@ -30,7 +29,6 @@ use super::router::Router;
 use super::shadow::Stance;
 use super::slot::Slot;
 use super::tally::Tally;
-use super::tier::Tier;
 use super::unknown::Unknown;
 use crate::log::{Appender, Reader};
 use crate::model::{Attempt, Clock, Hook, Job, QueueKey};
@@ -123,17 +121,7 @@ pub struct Engine {
     /// What holds beside a KAZOO.
     pub(super) stance: Stance,
     pub(super) budget: Budget,
-    pub(super) ready: VecDeque<usize>,
-    /// Slots that have ready deliveries while the total has no permit.
-    pub(super) starved: VecDeque<usize>,
-    /// Slots that have ready deliveries and hold their share of their account's permits.
-    pub(super) over_share: OverShare,
-    /// Permits of each tenant: an account right below the master account, with all accounts below it.
-    pub(super) tenants: Tier,
-    /// Permits of each account.
-    pub(super) accounts: Tier,
-    pub(super) hosts: Hosts,
-    pub(super) in_flight: usize,
+    pub(super) permits: Permits,
     pub(super) timers: BTreeSet<(u64, usize)>,
     pub(super) wants_read: VecDeque<ReadRequest>,
     /// Threads that read.
@@ -161,6 +149,7 @@ impl Engine {
         };
         let mut engine = Self {
             budget: Budget::new(parts.options.keep_bytes),
+            permits: Permits::new(parts.options.max_in_flight, parts.options.per_host_in_flight),
             options: parts.options,
             clock: parts.clock,
             steady: parts.steady,
@@ -185,13 +174,6 @@ impl Engine {
             router: Router::new(),
             routed,
             stance: Stance::default(),
-            ready: VecDeque::new(),
-            starved: VecDeque::new(),
-            over_share: OverShare::default(),
-            tenants: Tier::new(TENANT_MULTIPLE),
-            accounts: Tier::new(ACCOUNT_MULTIPLE),
-            hosts: Hosts::default(),
-            in_flight: 0,
             timers: BTreeSet::new(),
             wants_read: VecDeque::new(),
             reading: 0,
@@ -338,7 +320,7 @@ impl Engine {
     async fn drain(mut self, mut results: Vec<Vec<Attempt>>) -> Result<(), RunError> {
         let deadline = Instant::now() + self.options.grace;
         self.finish_all(&mut results);
-        while self.in_flight > 0 {
+        while self.permits.in_flight() > 0 {
             let got = tokio::time::timeout_at(deadline, self.results.recv_many(&mut results, MESSAGES)).await;
             if matches!(got, Err(_) | Ok(0)) {
                 break;
@@ -346,9 +328,9 @@ impl Engine {
             self.finish_all(&mut results);
             self.flush(false).await?;
         }
-        if self.in_flight > 0 {
+        if self.permits.in_flight() > 0 {
             tracing::warn!(
-                in_flight = self.in_flight,
+                in_flight = self.permits.in_flight(),
                 "attempts abandoned at shutdown; they will be repeated"
             );
         }

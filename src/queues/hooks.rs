@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::pace::Pace;
+use super::permits::{Claim, Places};
 use super::policy::Health;
 use super::queue::Queue;
 use super::recover::RecoveredQueue;
@@ -52,20 +53,17 @@ impl Engine {
         let slot = Slot {
             account_enabled,
             policy,
-            places,
+            claim: Claim::new(places),
             lines: vec![line],
             health,
             probe: Probe { due_us, ..Probe::default() },
             pace: Pace::new(hook.rate_limit_per_s),
-            in_flight: 0,
             trial: Trial::default(),
             asked_until_us: None,
             revision: Written::default(),
-            listed: false,
             timer: None,
             turn: 0,
             gone: false,
-            next_places: None,
             hook: hook.clone(),
         };
         let at = self.free.pop().unwrap_or_else(|| {
@@ -153,8 +151,7 @@ impl Engine {
         if becomes_enabled && slot.waiting() > 0 {
             slot.trial = Trial::Due(After::Disabled);
         }
-        self.move_permits(at, places);
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        self.permits.move_to(at, &mut slot.claim, places);
         if becomes_enabled {
             self.resume(at);
         } else if !hook.enabled {
@@ -184,6 +181,12 @@ impl Engine {
         self.drop_if_gone(at);
     }
 
+    /// Where the permits of a hook's slot are counted.
+    fn places_of(&mut self, hook: &Hook) -> Places {
+        let tenant = self.state.tenant_of(hook.account);
+        self.permits.places_of(hook, tenant)
+    }
+
     fn is_gone(&self, at: usize) -> bool {
         self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| slot.gone)
     }
@@ -199,11 +202,7 @@ impl Engine {
             line.reading = former.reading;
             *former = line;
         }
-        if slot.in_flight == 0 {
-            (slot.places, slot.next_places) = (places, None);
-        } else {
-            slot.next_places = Some(places);
-        }
+        self.permits.hand_over(at, &mut slot.claim, places);
         slot.hook = Arc::clone(hook);
         (slot.account_enabled, slot.policy) = (account_enabled, policy);
         (slot.health, slot.probe) = (Health::default(), Probe::default());
@@ -215,26 +214,13 @@ impl Engine {
         self.catch_up(at);
     }
 
-    /// Counts a slot's permits at its present hook's places, if the hook has changed while the slot held some.
-    pub(super) fn move_if_idle(&mut self, at: usize) {
-        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
-            && slot.in_flight == 0
-            && let Some(places) = slot.next_places.take()
-        {
-            slot.places = places;
-            // It may wait for a permit of the former places.
-            if slot.listed {
-                self.ready.push_back(at);
-            }
-        }
-    }
-
     /// Forgets a deleted hook's slot once nothing of it is under way.
     pub(super) fn drop_if_gone(&mut self, at: usize) {
         let Some(slot) = self.slots.get_mut(at) else { return };
-        if slot.as_ref().is_some_and(|s| s.gone && s.in_flight == 0 && !s.lines.iter().any(|l| l.reading))
-            && let Some(slot) = slot.take()
+        if slot.as_ref().is_some_and(|s| s.gone && s.claim.held() == 0 && !s.lines.iter().any(|l| l.reading))
+            && let Some(mut slot) = slot.take()
         {
+            self.permits.forget(&mut slot.claim);
             for line in &slot.lines {
                 self.owner.remove(&line.key);
             }

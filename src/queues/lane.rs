@@ -14,8 +14,8 @@ pub(super) struct Lane {
     pub(super) order: VecDeque<u64>,
     /// How many at the front are suspects.
     pub(super) suspects: usize,
-    /// Whether an attempt of this lane is under way.
-    pub(super) busy: bool,
+    /// Attempts of this lane under way: at most one, except for what was under way in lanes that became this one.
+    pub(super) under_way: u32,
     /// Whether the queue's ready list holds this lane.
     pub(super) queued: bool,
     /// Not before this time (µs since 1970).
@@ -33,7 +33,7 @@ impl Lane {
 
     /// Whether the head could be tried if it were due.
     pub(super) fn idle(&self) -> bool {
-        !self.busy && !self.queued && self.head().is_some()
+        self.under_way == 0 && !self.queued && self.head().is_some()
     }
 
     /// Takes a settled offset out, wherever it stands.
@@ -48,6 +48,6 @@ impl Lane {
 
     /// Whether nothing refers to this lane any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty() && self.spilled.is_none() && !self.busy
+        self.order.is_empty() && self.spilled.is_none() && self.under_way == 0
     }
 }

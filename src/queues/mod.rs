@@ -20,14 +20,21 @@ mod entry;
 mod filed;
 mod handle;
 mod hooks;
+mod hosts;
+#[cfg(any(test, debug_assertions))]
+mod invariants;
 mod keeper;
 mod kept;
 mod lane;
 mod ledger;
 mod moves;
+mod occupancy;
 mod options;
 mod over_share;
 mod pace;
+mod permits;
+#[cfg(test)]
+mod permits_tests;
 mod places;
 mod policy;
 mod queue;
@@ -49,6 +56,7 @@ mod shadow;
 #[cfg(test)]
 mod simulation;
 mod slot;
+mod spilled;
 mod survey;
 mod tally;
 #[cfg(test)]

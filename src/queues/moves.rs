@@ -58,7 +58,7 @@ impl Queue {
             let lane = fresh.lanes.entry(key).or_default();
             lane.order.push_back(offset);
             let in_flight = entry.state == EntryState::InFlight;
-            lane.busy |= in_flight;
+            lane.under_way += u32::from(in_flight);
             let state = if in_flight { EntryState::InFlight } else { EntryState::Waiting };
             fresh.entries.insert(offset, Entry { lane: key, state, ..entry });
         }

@@ -115,7 +115,7 @@ impl Queue {
         }
     }
 
-    fn lane_limit(&self) -> usize {
+    pub(super) fn lane_limit(&self) -> usize {
         match self.ordering {
             Ordering::Subject => self.limits.lane.min(self.limits.window),
             Ordering::Hook | Ordering::None => self.limits.window,
@@ -197,51 +197,6 @@ impl Queue {
         self.advance(key);
     }
 
-    /// Of the lanes that have room again for what they spilled, the one whose rest is the oldest: `(lane, read from,
-    /// up to)`.
-    #[must_use]
-    pub fn drained_lane(&self) -> Option<(LaneKey, u64, u64)> {
-        if self.spilled == 0 || self.room() == 0 {
-            return None;
-        }
-        let limit = self.lane_limit();
-        self.lanes
-            .iter()
-            .filter(|(_, lane)| lane.order.len() * 2 <= limit)
-            .filter_map(|(key, lane)| Some((lane.spilled?, *key)))
-            .min()
-            .map(|(from, key)| (key, from, self.next))
-    }
-
-    /// Takes back events of a spilled lane, in order, as read from the log up to `until`.
-    pub(super) fn take_spilled(&mut self, key: LaneKey, events: Vec<(u64, Option<Kept>)>, until: u64) {
-        let limit = self.lane_limit();
-        let mut spilled = (until < self.next).then_some(until);
-        for (offset, record) in events {
-            if self.settled.remove(&offset) || self.entries.contains_key(&offset) {
-                continue;
-            }
-            let full = self.room() == 0 || self.lanes.get(&key).is_some_and(|l| l.order.len() >= limit);
-            if full {
-                spilled = Some(offset);
-                break;
-            }
-            self.insert(offset, key, record);
-        }
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            self.spilled -= usize::from(lane.spilled.is_some());
-            self.spilled += usize::from(spilled.is_some());
-            lane.spilled = spilled;
-        }
-        self.drop_if_empty(key);
-    }
-
-    /// Whether any lane has a rest in the log.
-    #[must_use]
-    pub fn has_spilled(&self) -> bool {
-        self.spilled > 0
-    }
-
     /// Whether a lane may be tried now.
     #[must_use]
     pub fn has_ready(&self) -> bool {
@@ -253,7 +208,7 @@ impl Queue {
         while let Some(key) = self.ready.pop_front() {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             lane.queued = false;
-            if lane.busy || lane.due.is_some() {
+            if lane.under_way > 0 || lane.due.is_some() {
                 continue;
             }
             let head = lane.head();
@@ -270,7 +225,7 @@ impl Queue {
     pub fn start_oldest(&mut self) -> Option<Start> {
         let found = self.entries.iter().find(|(offset, entry)| {
             entry.state == EntryState::Waiting
-                && self.lanes.get(&entry.lane).is_some_and(|l| !l.busy && l.head() == Some(**offset))
+                && self.lanes.get(&entry.lane).is_some_and(|l| l.under_way == 0 && l.head() == Some(**offset))
         });
         let (offset, key) = found.map(|(offset, entry)| (*offset, entry.lane))?;
         self.begin(offset, key)
@@ -282,7 +237,7 @@ impl Queue {
         if let Some(due) = lane.due.take() {
             self.timers.remove(&(due, key));
         }
-        lane.busy = true;
+        lane.under_way += 1;
         entry.state = EntryState::InFlight;
         entry.attempts = entry.attempts.saturating_add(1);
         self.in_flight += 1;
@@ -302,9 +257,7 @@ impl Queue {
         }
         if let Some(lane) = self.lanes.get_mut(&entry.lane) {
             lane.remove(offset);
-            if entry.state == EntryState::InFlight {
-                lane.busy = false;
-            }
+            lane.under_way -= u32::from(entry.state == EntryState::InFlight);
         }
         self.advance(entry.lane);
         self.drop_if_empty(entry.lane);
@@ -314,13 +267,12 @@ impl Queue {
     /// The attempt failed: the same delivery is tried again at `due_us`, and its lane waits.
     pub fn retry(&mut self, offset: u64, due_us: u64) {
         let Some(entry) = self.entries.get_mut(&offset) else { return };
-        if entry.state == EntryState::InFlight {
-            self.in_flight -= 1;
-        }
+        let ended = u32::from(entry.state == EntryState::InFlight);
+        self.in_flight -= ended;
         entry.state = EntryState::Waiting;
         let key = entry.lane;
         if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.busy = false;
+            lane.under_way -= ended;
             if lane.head() == Some(offset) {
                 lane.due = Some(due_us);
                 self.timers.insert((due_us, key));
@@ -347,14 +299,13 @@ impl Queue {
             self.retry(offset, 0);
             return false;
         }
-        if entry.state == EntryState::InFlight {
-            self.in_flight -= 1;
-        }
+        let ended = u32::from(entry.state == EntryState::InFlight);
+        self.in_flight -= ended;
         entry.state = EntryState::Suspect { until };
         self.suspects.insert((until, offset));
         let key = entry.lane;
         if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.busy = false;
+            lane.under_way -= ended;
             lane.suspects += 1;
         }
         self.advance(key);

@@ -79,6 +79,8 @@ impl World {
                 })
                 .collect();
             assert!(ahead.is_empty(), "{} overtakes {ahead:?}", start.offset);
+            let beside = self.under_way.iter().find(|other| self.lane(**other) == lane);
+            assert_eq!(beside, None, "{} is started while its lane is busy", start.offset);
             assert!(!self.settled.contains(&start.offset), "{} is tried after it was settled", start.offset);
             self.under_way.insert(start.offset);
             let tried = self.tried.entry(start.offset).or_default();
@@ -168,6 +170,7 @@ impl World {
     }
 
     fn check(&self) {
+        assert_eq!(self.queue.broken(), None);
         assert!(self.queue.len() <= LIMITS.window);
         let unsettled = (0..self.log.len() as u64).find(|o| !self.settled.contains(o));
         let first = unsettled.unwrap_or(self.log.len() as u64);

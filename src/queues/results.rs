@@ -49,11 +49,10 @@ impl Engine {
     pub(super) fn finish(&mut self, attempt: Attempt, now: u64) {
         let key = attempt.key;
         let Some(at) = self.owner.get(&key.queue).copied() else {
-            self.in_flight = self.in_flight.saturating_sub(1);
+            self.permits.give_back_lost();
             return;
         };
-        self.release(at);
-        self.move_if_idle(at);
+        self.release(at, now, attempt.duration_us);
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if slot.is_of_former(key.queue, key.offset) {
             self.list(at);
@@ -101,7 +100,7 @@ impl Engine {
     /// What was under way when a hook was disabled has ended: only now its memory can be given up.
     fn shrink_if_idle(&mut self, at: usize) {
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
-            && slot.in_flight == 0
+            && slot.claim.held() == 0
         {
             slot.shrink();
         }
@@ -360,7 +359,7 @@ impl Engine {
             slot.probe.due_us = now + QUIET_PROBE_US;
             return;
         }
-        if self.in_flight >= self.options.max_in_flight || self.ledger.stalled() {
+        if self.permits.free() == 0 || self.ledger.stalled() {
             slot.probe.due_us = now + 1_000_000;
             return;
         }

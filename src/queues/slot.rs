@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::pace::Pace;
+use super::permits::Claim;
 use super::policy::{Health, Policy};
 use super::queue::Queue;
 use super::replay::ReplayRun;
@@ -84,19 +85,6 @@ pub(super) struct Probe {
     pub(super) under_way: Option<u64>,
 }
 
-/// Where the permits of a slot are counted, beside its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Places {
-    /// Its tenant among the tenants.
-    pub(super) tenant: usize,
-    /// Its account among the accounts.
-    pub(super) account: usize,
-    /// Its receiver's host.
-    pub(super) host: usize,
-    /// Its tenant among those with hooks on that host.
-    pub(super) on_host: usize,
-}
-
 /// One hook at work.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -115,22 +103,16 @@ pub(super) struct Slot {
     pub(super) asked_until_us: Option<u64>,
     /// The hook's own pace.
     pub(super) pace: Pace,
-    /// Attempts under way, replays included.
-    pub(super) in_flight: u32,
+    /// Its permits: attempts under way, replays included.
+    pub(super) claim: Claim,
     /// The revision of the hook that the ledger has.
     pub(super) revision: Written,
-    /// Where its permits are counted.
-    pub(super) places: Places,
-    /// Whether the dispatcher's ready list holds this slot.
-    pub(super) listed: bool,
     /// The timer registered for it.
     pub(super) timer: Option<u64>,
     /// Which line goes first next time.
     pub(super) turn: usize,
     /// The hook was deleted; the slot goes when nothing of it is under way.
     pub(super) gone: bool,
-    /// Where its permits are counted once it holds none, if the hook has changed while attempts were under way.
-    pub(super) next_places: Option<Places>,
 }
 
 impl Slot {

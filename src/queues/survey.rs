@@ -64,7 +64,7 @@ impl SurveyedHook {
 impl Engine {
     pub(super) fn survey(&self) -> Survey {
         let mut survey = Survey {
-            in_flight: self.in_flight,
+            in_flight: self.permits.in_flight(),
             routed: self.routed,
             hooks: Vec::with_capacity(self.owner.len()),
             ..Survey::default()

@@ -17,6 +17,7 @@ impl World {
     /// Everything that holds between two turns of the engine.
     pub(super) fn check(&mut self) {
         self.check_permits();
+        self.check_probes();
         self.check_slots();
         self.check_cursors();
     }
@@ -47,7 +48,15 @@ impl World {
         let twice = self.flights.iter().any(|flight| flight.key == job.key);
         hold(!twice, "a delivery is under way once", what);
         self.check_lane(job, unsynced);
-        self.check_open(job)
+        let probe = self.check_open(job);
+        let due = self.oracle.due_of(queue, offset, unsynced).filter(|due| *due > self.now_us());
+        // A change of the order begins all lanes again.
+        hold(
+            due.is_none() || probe || self.changed_order(queue),
+            "nothing is tried before its retry is due",
+            || format!("{}: due {due:?}, now {}", what(), self.now_us()),
+        );
+        probe
     }
 
     fn ended(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> Option<Ended> {
@@ -72,6 +81,23 @@ impl World {
             hold(!paused, "a paused or deleted hook gets nothing", what);
         }
         probe
+    }
+
+    /// A probe that is under way is the one that its slot knows: the next one waits for its result.
+    fn check_probes(&mut self) {
+        let engine = &self.life.engine;
+        for flight in self.flights.iter_mut().filter(|flight| flight.probe) {
+            let slot = engine.owner.get(&flight.key.queue).and_then(|at| engine.slots.get(*at)?.as_ref());
+            // Once its hook is enabled, or another one has its id, it is an attempt like any other.
+            let Some(slot) = slot.filter(|slot| !slot.gone && !slot.hook.enabled) else {
+                flight.probe = false;
+                continue;
+            };
+            let known = slot.probe.under_way;
+            hold(known == Some(flight.key.offset), "a hook knows the probe that is under way", || {
+                format!("{:?}: {known:?}", flight.key)
+            });
+        }
     }
 
     /// Within a lane one delivery is under way, none overtakes another, and none comes after a later one was delivered.
@@ -143,8 +169,9 @@ impl World {
     /// Every permit that is counted is held by an attempt under way, and none is free while something may use it.
     fn check_permits(&self) {
         let engine = &self.life.engine;
-        hold(engine.in_flight == self.flights.len(), "every permit is held by an attempt under way", || {
-            format!("{} counted, {} under way", engine.in_flight, self.flights.len())
+        let counted = engine.permits.in_flight();
+        hold(counted == self.flights.len(), "every permit is held by an attempt under way", || {
+            format!("{counted} counted, {} under way", self.flights.len())
         });
         let mut held: BTreeMap<usize, u32> = BTreeMap::new();
         for flight in &self.flights {
@@ -153,32 +180,33 @@ impl World {
             }
         }
         let (mut tenants, mut accounts, mut hosts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for (at, slot) in engine.slots.iter().enumerate() {
-            let Some(slot) = slot else { continue };
-            let count = held.get(&at).copied().unwrap_or(0);
-            hold(slot.in_flight == count, "every permit is held by an attempt under way", || {
-                format!("slot {at}: {} counted, {count} under way", slot.in_flight)
+        let slots = || engine.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?)));
+        for (at, slot) in slots() {
+            let (count, places) = (held.get(&at).copied().unwrap_or(0), slot.claim.places());
+            hold(slot.claim.held() == count, "every permit is held by an attempt under way", || {
+                format!("slot {at}: {} counted, {count} under way", slot.claim.held())
             });
-            *tenants.entry(slot.places.tenant).or_insert(0) += count;
-            *accounts.entry(slot.places.account).or_insert(0) += count;
-            *hosts.entry(slot.places.host).or_insert(0) += count;
+            *tenants.entry(places.tenant).or_insert(0) += count;
+            *accounts.entry(places.account).or_insert(0) += count;
+            *hosts.entry(places.on_host.host).or_insert(0) += count.saturating_sub(1);
             let free = would_start(engine, slot);
             hold(free.is_none(), "no permit is free while something may use it", || {
-                format!("slot {at}: {free:?}")
+                format!("slot {at}: {free:?}, {:?}", slot.claim)
             });
+            hold(
+                count > 0 || !slot.claim.waits_for_host(),
+                "no hook waits for its first permit of a host",
+                || format!("slot {at}: {:?}", slot.claim),
+            );
         }
-        for (at, count) in tenants {
-            hold(engine.tenants.held(at) == count, "a tenant's permits add up", || format!("{at}: {count}"));
-        }
-        for (at, count) in accounts {
-            hold(engine.accounts.held(at) == count, "an account's permits add up", || {
-                format!("{at}: {count}")
-            });
-        }
-        for (at, count) in hosts {
-            let counted = engine.hosts.in_flight(at);
-            hold(counted == count, "a host's permits add up", || {
-                format!("{at}: {counted} counted, {count} held")
+        for (at, slot) in slots() {
+            let places = slot.claim.places();
+            let of = |all: &BTreeMap<usize, u32>, place| all.get(&place).copied().unwrap_or(0);
+            let count =
+                (of(&tenants, places.tenant), of(&accounts, places.account), of(&hosts, places.on_host.host));
+            let counted = engine.permits.held_at(places);
+            hold(counted == count, "the permits of a tenant, an account and a host add up", || {
+                format!("slot {at}: {counted:?} counted, {count:?} held")
             });
         }
     }
@@ -198,7 +226,7 @@ impl World {
             }
             let due = slot.next_due();
             // One that waits for a permit comes back with it; a timer that is too early does no harm.
-            let waits = slot.gone || (slot.listed && slot.open());
+            let waits = slot.gone || (slot.claim.waits() && slot.open());
             let on_clock = due.is_none_or(|due| slot.timer.is_some_and(|timer| timer <= due));
             hold(waits || on_clock, "what is due is on the clock", || {
                 format!("slot {at}: {:?}, due {due:?}", slot.timer)
@@ -209,6 +237,8 @@ impl World {
     fn check_line(&self, at: usize, slot: &Slot, line: &Line) {
         let (engine, queue) = (&self.life.engine, &line.queue);
         let what = || format!("slot {at}, queue {}", line.key.id());
+        let broken = queue.broken();
+        hold(broken.is_none(), "a queue's parts agree", || format!("{}: {broken:?}", what()));
         hold(queue.len() <= engine.options.window, "a queue is within its window", what);
         let lane = queue.lanes.values().map(|lane| lane.order.len()).max().unwrap_or(0);
         let limit =
@@ -219,7 +249,7 @@ impl World {
         hold(flying == under_way, "a queue knows what is under way", || {
             format!("{}: {flying}, {under_way}", what())
         });
-        if !slot.open() && !line.reading && slot.in_flight == 0 && engine.changes.is_empty() {
+        if !slot.open() && !line.reading && slot.claim.held() == 0 && engine.changes.is_empty() {
             let kept =
                 queue.entries.keys().filter(|offset| **offset >= line.uncounted_until.max(queue.touched));
             let spilled = queue.lanes.values().filter_map(|lane| lane.spilled).max();

@@ -36,6 +36,8 @@ pub(super) struct Course {
     pub(super) gaps: Vec<(u64, u64)>,
     /// What the last attempt on disk at a delivery led to.
     pub(super) last: BTreeMap<u64, Outcome>,
+    /// When the next attempt at a delivery is due (µs), if the last one on disk said so.
+    due: BTreeMap<u64, u64>,
 }
 
 /// What is true.
@@ -199,6 +201,15 @@ impl Oracle {
         }
     }
 
+    /// Until when a delivery must not be tried again, by what the ledger has been told.
+    pub(super) fn due_of(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> Option<u64> {
+        if let Some(due) = unsynced.due.get(&(queue, offset)) {
+            return *due;
+        }
+        let on_disk = || self.course(queue)?.due.get(&offset).copied();
+        if unsynced.refreshed.contains(&queue) { None } else { on_disk() }
+    }
+
     pub(super) fn course(&self, queue: Id) -> Option<&Course> {
         self.courses.get(&queue)
     }
@@ -216,6 +227,10 @@ impl Oracle {
 
     fn note(&mut self, payload: &[u8], at: u64) {
         let Ok(record) = LedgerRecord::decode(payload) else { return };
+        if let LedgerRecord::Refreshed { queue } = record {
+            self.courses.entry(queue).or_default().due.clear();
+            return;
+        }
         if let LedgerRecord::Gap { queue, from, to } = record {
             self.courses.entry(queue).or_default().gaps.push((from, to));
             return;
@@ -225,6 +240,8 @@ impl Oracle {
         if let Some(outcome) = outcome {
             course.last.insert(offset, outcome);
         }
+        course.due.remove(&offset);
+        course.due.extend(due_of(&record).map(|due| (offset, due)));
         if let Some(ended) = ended {
             let before = course.settled.insert(offset, ended);
             self.settlements += 1;
@@ -256,12 +273,24 @@ fn outcome_of(record: &LedgerRecord) -> Option<(Id, u64, Option<Outcome>, Option
     }
 }
 
+/// When an attempt's record says that the next one is due.
+fn due_of(record: &LedgerRecord) -> Option<u64> {
+    match record {
+        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => Some(attempt.due_us),
+        _ => None,
+    }
+}
+
 /// What the engine has told its ledger and is not on disk yet, by queue and offset.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     pub(super) last: BTreeMap<(Id, u64), Outcome>,
     pub(super) ended: BTreeMap<(Id, u64), Ended>,
     pub(super) gaps: Vec<(Id, u64, u64)>,
+    /// When the next attempt is due (µs); `None`: at once.
+    due: BTreeMap<(Id, u64), Option<u64>>,
+    /// Queues whose hooks were enabled again.
+    refreshed: BTreeSet<Id>,
 }
 
 impl Unsynced {
@@ -272,7 +301,12 @@ impl Unsynced {
             if let LedgerRecord::Gap { queue, from, to } = record {
                 unsynced.gaps.push((queue, from, to));
             }
+            if let LedgerRecord::Refreshed { queue } = record {
+                unsynced.due.retain(|(of, _), _| *of != queue);
+                unsynced.refreshed.insert(queue);
+            }
             let Some((queue, offset, outcome, ended)) = outcome_of(&record) else { continue };
+            unsynced.due.insert((queue, offset), due_of(&record));
             if let Some(outcome) = outcome {
                 unsynced.last.insert((queue, offset), outcome);
             }

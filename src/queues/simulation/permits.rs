@@ -3,7 +3,6 @@
 
 use super::super::engine::Engine;
 use super::super::lane::Lane;
-use super::super::over_share::OverShare;
 use super::super::pace::Pace;
 use super::super::replay::SHARE;
 use super::super::slot::Slot;
@@ -11,18 +10,14 @@ use crate::model::QueueKey;
 
 /// What a slot could start now if it were asked, found out from the beginning: no list is looked at.
 pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
-    let (now, free, places) = (engine.now_us(), engine.free_permits(), slot.places);
+    let now = engine.now_us();
     let own = slot.hook.max_in_flight.unwrap_or(engine.options.per_hook_in_flight).max(1);
     let paced = |pace: &Pace| !{ *pace }.admits(now);
     let held_back = !slot.trial.admits() || slot.asked_until_us.is_some_and(|until| now < until);
-    if engine.ledger.stalled() || !slot.open() || slot.in_flight >= own || paced(&slot.pace) || held_back {
+    if engine.ledger.stalled() || !slot.open() || slot.claim.held() >= own || paced(&slot.pace) || held_back {
         return None;
     }
-    let host = engine.hosts.admits(places, engine.options.per_host_in_flight);
-    let admitted = engine.tenants.admits(places.tenant, free)
-        && engine.accounts.admits(places.account, free)
-        && OverShare::admits(slot.in_flight, places.account, free, &engine.accounts)
-        && (host || slot.hook.one_shot);
+    let admitted = engine.permits.admit(&slot.claim, slot.hook.one_shot).is_ok();
     let replaying: u32 = slot.lines.iter().skip(1).map(|line| line.queue.in_flight()).sum();
     let eligible = slot.lines.iter().filter(|line| {
         line.replay
@@ -30,9 +25,9 @@ pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64
             .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))
     });
     let waiting = eligible.filter_map(|line| {
-        let ready = |lane: &&Lane| !lane.busy && lane.due.is_none_or(|due| due <= now);
+        let ready = |lane: &&Lane| lane.under_way == 0 && lane.due.is_none_or(|due| due <= now);
         let heads = line.queue.lanes.values().filter(ready).filter_map(Lane::head);
         heads.min().map(|offset| (line.key, offset))
     });
-    waiting.filter(|_| free > 0 && admitted).min_by_key(|(_, offset)| *offset)
+    waiting.filter(|_| admitted).min_by_key(|(_, offset)| *offset)
 }
