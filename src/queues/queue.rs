@@ -256,6 +256,12 @@ impl Queue {
             EntryState::Waiting => {}
         }
         if let Some(lane) = self.lanes.get_mut(&entry.lane) {
+            // Its retry must not be taken for that of a delivery which comes later in the same lane.
+            if lane.head() == Some(offset)
+                && let Some(due) = lane.due.take()
+            {
+                self.timers.remove(&(due, entry.lane));
+            }
             lane.remove(offset);
             lane.under_way -= u32::from(entry.state == EntryState::InFlight);
         }
@@ -288,6 +294,13 @@ impl Queue {
     pub fn passed_by(&self, offset: u64) -> Vec<u64> {
         let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
         lane.into_iter().flat_map(|l| l.order.iter().copied()).take_while(|o| *o < offset).collect()
+    }
+
+    /// Whether a delivery is the first of its lane that is not set aside.
+    #[must_use]
+    pub fn is_head(&self, offset: u64) -> bool {
+        let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
+        lane.and_then(Lane::head) == Some(offset)
     }
 
     /// The last try failed and nobody knows yet whether the hook works: set it aside, let its lane go on.
