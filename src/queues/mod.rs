@@ -21,7 +21,6 @@ mod filed;
 mod handle;
 mod hooks;
 mod hosts;
-#[cfg(any(test, debug_assertions))]
 mod invariants;
 mod keeper;
 mod kept;

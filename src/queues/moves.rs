@@ -67,6 +67,7 @@ impl Queue {
             fresh.advance(key);
         }
         *self = fresh;
+        debug_assert_eq!(self.broken(), None);
         true
     }
 
@@ -87,6 +88,7 @@ impl Queue {
         self.spilled = self.lanes.values().filter(|lane| lane.spilled.is_some()).count();
         self.lanes.retain(|_, lane| !lane.is_empty());
         self.skip_to(floor);
+        debug_assert_eq!(self.broken(), None);
     }
 
     /// Forgets the newest deliveries that wait, from `floor` on, until only `keep` are left: they are taken again
@@ -116,6 +118,7 @@ impl Queue {
         // A window that was full once leaves room for ready lanes behind.
         self.ready.retain(|key| self.lanes.contains_key(key));
         self.ready.shrink_to(keep);
+        debug_assert_eq!(self.broken(), None);
         self.entries.len() < before
     }
 
