@@ -7,10 +7,8 @@
 use serde::{Serialize, Serializer};
 
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
-use super::record::LedgerRecord;
-use crate::model::{
-    Attempt, AttemptResult, Failure, Id, OwnFault, Phases, Response, Sent, TransportError, Unsendable,
-};
+use super::fate::Fate;
+use crate::model::{Failure, Id, OwnFault, Phases, Response, Sent, TransportError, Unsendable};
 
 /// Bytes of a failure's sentence that are kept at most.
 const MAX_DETAIL: usize = 300;
@@ -35,8 +33,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How the delivery ended, if it did.
+    #[must_use]
+    pub fn fate(self) -> Option<Fate> {
+        match self {
+            Self::Delivered => Some(Fate::Delivered),
+            Self::Dead => Some(Fate::Dead),
+            Self::Shadow => Some(Fate::Shadow),
+            Self::Retry | Self::Suspect | Self::Held => None,
+        }
+    }
+
     /// Whether only the status of an answer is kept.
-    fn keeps_status_only(self) -> bool {
+    pub(super) fn keeps_status_only(self) -> bool {
         matches!(self, Self::Delivered | Self::Shadow)
     }
 }
@@ -252,54 +261,10 @@ fn decode_response(f: &mut Fields<'_>, status: u16, outcome: Outcome) -> Result<
     Ok(response)
 }
 
-/// The ledger's record of an attempt; a success keeps no headers and no body.
-pub(super) fn attempt_record(
-    attempt: Attempt,
-    (attempts, tries): (u16, u16),
-    outcome: Outcome,
-    tries_left: u16,
-    due_us: u64,
-) -> LedgerRecord {
-    let result = match attempt.result {
-        AttemptResult::Shadow(Some(inner)) => *inner,
-        result => result,
-    };
-    let ending = match result {
-        AttemptResult::Answered(mut response) => {
-            if outcome.keeps_status_only() {
-                response.headers = Vec::new();
-                response.body = bytes::Bytes::new();
-                response.retry_after_ms = None;
-            }
-            Ending::Answered(response)
-        }
-        AttemptResult::Failed(failure) => Ending::Failed(failure),
-        AttemptResult::Ours(fault) => Ending::Ours(fault),
-        AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
-        AttemptResult::Shadow(_) => Ending::NotSent,
-        AttemptResult::NothingToSend | AttemptResult::Expired => {
-            Ending::Failed(crate::model::TransportError::Other.into())
-        }
-    };
-    LedgerRecord::Attempt(AttemptRecord {
-        queue: attempt.key.queue.id(),
-        offset: attempt.key.offset,
-        attempt: attempts,
-        tries,
-        tries_left,
-        outcome,
-        ending,
-        duration_us: attempt.duration_us,
-        due_us,
-        generation: Some(attempt.generation),
-        sent: attempt.sent,
-        phases: attempt.phases,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queues::LedgerRecord;
 
     fn record(sent: Option<Sent>, ending: Ending) -> AttemptRecord {
         AttemptRecord {

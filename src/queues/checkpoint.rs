@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::entry::{EntryState, Past};
+use super::fate::Totals;
 use super::record::QueueImage;
 use super::recover::RecoveredQueue;
 use super::slot::{Line, Slot};
@@ -19,7 +20,7 @@ impl Engine {
         let known = slots.flat_map(|slot| {
             slot.lines.iter().enumerate().filter_map(move |(at, line)| {
                 let needed = at > 0 || !line.live || !line.queue.is_empty() || line.queue.has_spilled();
-                let counted = line.totals != [0; 3] || slot.health.failures().len() > 0;
+                let counted = line.totals != Totals::default() || slot.health.failures().len() > 0;
                 let tried = !line.queue.past.is_empty();
                 (needed || counted || tried).then(|| self.image(slot, at, line))
             })

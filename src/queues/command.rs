@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::engine::Engine;
+use super::fate::Totals;
 use super::options::Options;
 use super::replay::{ReplayJob, ReplayRun};
 use super::shadow::Stance;
@@ -92,7 +93,7 @@ impl Engine {
         if !slot.has_failed() || slot.hook.paused || !slot.account_enabled {
             return false;
         }
-        slot.probe.due_us = now.max(1);
+        slot.probe.due_us = Some(now);
         self.schedule(at);
         true
     }
@@ -102,7 +103,7 @@ impl Engine {
         let slot = self.slots.get(at)?.as_ref().filter(|s| !s.gone)?;
         let line = slot.lines.first()?;
         let waiting = line.waiting();
-        let probe = slot.probes().then_some(slot.probe.due_us);
+        let probe = slot.probe.due_us.filter(|_| slot.probes());
         let next_try_at_us = if slot.open() { line.queue.next_try() } else { probe };
         let state = match (slot.open(), &slot.hook.disable_reason) {
             (false, _) if !slot.account_enabled => QueueState::AccountDisabled,
@@ -129,7 +130,7 @@ impl Engine {
             waiting,
             waiting_exact: is_counted && dropped.is_none(),
             in_flight: slot.claim.held(),
-            dead: line.totals.get(1).copied().unwrap_or(0),
+            dead: line.totals.dead,
             recent_failures: slot.health.recent(&slot.policy, self.now_us()),
             oldest_waiting_age_ms: None,
             next_try_at_us,
@@ -246,7 +247,7 @@ impl Engine {
 }
 
 fn progress(line: &super::slot::Line, job: &ReplayJob) -> ReplayStatus {
-    let [delivered, dead, skipped] = line.totals;
-    let matched = delivered + dead + skipped + line.queue.len() as u64;
+    let Totals { delivered, dead, .. } = line.totals;
+    let matched = line.totals.sum() + line.queue.len() as u64;
     job.status(line.queue.cursor().min(job.until), [matched, delivered, dead])
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::attempts::AttemptReader;
+use super::fate::Fate;
 use super::filed::Filed;
-use super::record::{LedgerRecord, Outcome, Settlement};
+use super::record::LedgerRecord;
 use super::revisions::Revisions;
 use super::router::in_reach;
 use crate::kazoo;
@@ -24,7 +25,7 @@ const SHOWN: usize = 100;
 const BACK_US: u64 = 60_000_000;
 
 /// One hook's delivery.
-struct Fate {
+struct Course {
     hook: Arc<Hook>,
     /// What the ledger said last.
     state: Option<&'static str>,
@@ -32,7 +33,7 @@ struct Fate {
     revisions: Revisions,
 }
 
-impl Fate {
+impl Course {
     fn of(hook: &Arc<Hook>) -> Self {
         Self { hook: Arc::clone(hook), state: None, attempts: Vec::new(), revisions: Revisions::default() }
     }
@@ -57,11 +58,11 @@ impl AttemptReader {
     ) -> Result<EventDeliveries, ReadError> {
         let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
         let mut filed = self.filed(hooks);
-        let fate = |hook: &Arc<Hook>| (hook.id, Fate::of(hook));
-        let mut fates: HashMap<HookId, Fate> = filed.hooks().map(fate).collect();
+        let fate = |hook: &Arc<Hook>| (hook.id, Course::of(hook));
+        let mut fates: HashMap<HookId, Course> = filed.hooks().map(fate).collect();
         let complete = self.look_up(&record, &mut filed, &mut fates)?;
         let event = self.state.settings().log_ids.event_id(offset);
-        let mut fates: Vec<Fate> = fates.into_values().collect();
+        let mut fates: Vec<Course> = fates.into_values().collect();
         fates.sort_unstable_by_key(|fate| fate.hook.id);
         let rows = fates.into_iter().filter_map(|fate| {
             let state = fate.state.or_else(|| self.is_to_come(&fate.hook, &record).then_some("waiting"))?;
@@ -80,7 +81,7 @@ impl AttemptReader {
         &self,
         event: &Record,
         filed: &mut Filed,
-        fates: &mut HashMap<HookId, Fate>,
+        fates: &mut HashMap<HookId, Course>,
     ) -> Result<bool, ReadError> {
         let tags = filed.tags();
         let since = self.tried_since(event)?;
@@ -112,26 +113,17 @@ impl AttemptReader {
         Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
     }
 
-    fn note(&self, fate: &mut Fate, offset: u64, record: &Record, decoded: &LedgerRecord) {
+    fn note(&self, course: &mut Course, offset: u64, record: &Record, decoded: &LedgerRecord) {
         match decoded {
             LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
-                fate.state = Some(match attempt.outcome {
-                    Outcome::Delivered => "delivered",
-                    Outcome::Dead => "dead",
-                    Outcome::Shadow => "shadow",
-                    Outcome::Retry | Outcome::Suspect | Outcome::Held => "retrying",
-                });
-                if fate.attempts.len() == SHOWN {
-                    fate.attempts.remove(0);
+                course.state = Some(decoded.fate().map_or("retrying", Fate::name));
+                if course.attempts.len() == SHOWN {
+                    course.attempts.remove(0);
                 }
-                fate.attempts.push(self.row(&mut fate.revisions, &fate.hook, attempt, record));
+                course.attempts.push(self.row(&mut course.revisions, &course.hook, attempt, record));
             }
-            LedgerRecord::Settled { offset: settled, how, .. } if *settled == offset => {
-                fate.state = Some(match how {
-                    Settlement::Skipped => "skipped",
-                    Settlement::Dead => "dead",
-                    Settlement::Expired => "expired",
-                });
+            LedgerRecord::Settled { offset: settled, .. } if *settled == offset => {
+                course.state = decoded.fate().map(Fate::name);
             }
             _ => {}
         }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::pace::Pace;
 use super::permits::{Claim, Places};
-use super::policy::Health;
+use super::policy::{Health, TOO_MANY_FAILURES};
 use super::queue::Queue;
 use super::recover::RecoveredQueue;
 use super::replay::ReplayRun;
-use super::results::TOO_MANY_FAILURES;
 use super::revisions::Written;
 use super::slot::{Line, Probe, Slot};
 use super::trial::{After, Trial};
@@ -47,7 +46,7 @@ impl Engine {
             recovered.image.failures.iter().for_each(|at| health.restore(*at));
         }
         let has_failed = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES);
-        let due_us = if has_failed { self.first_probe_us() } else { 0 };
+        let due_us = self.first_probe_us().filter(|_| has_failed);
         let (account_enabled, policy) = self.standing(hook.account);
         let places = self.places_of(hook);
         let slot = Slot {
@@ -156,9 +155,9 @@ impl Engine {
             self.resume(at);
         } else if !hook.enabled {
             slot.probe.due_us = match hook.disable_reason.as_deref() {
-                Some(TOO_MANY_FAILURES) if slot.probe.due_us == 0 => first_probe,
+                Some(TOO_MANY_FAILURES) => slot.probe.due_us.or(first_probe),
                 Some(_) => slot.probe.due_us,
-                None => 0,
+                None => None,
             };
             for line in &mut slot.lines {
                 line.queue.release_suspects();

@@ -17,6 +17,7 @@ mod directory;
 mod dispatch;
 mod engine;
 mod entry;
+mod fate;
 mod filed;
 mod handle;
 mod hooks;
@@ -41,6 +42,7 @@ mod queue;
 mod queue_model;
 mod recent;
 mod record;
+mod recorded;
 mod recover;
 mod refill;
 mod reload;
@@ -63,6 +65,7 @@ mod testing;
 mod tier;
 mod trial;
 mod unknown;
+mod verdict;
 
 pub use attempts::AttemptReader;
 pub use codec::DecodeRecordError;
@@ -70,13 +73,16 @@ pub use command::{Command, RawStatus};
 pub use directory::Directory;
 pub use engine::{Engine, Parts, RunError};
 pub use entry::{Entry, EntryState, Limits, Past, Start, Taken};
+pub use fate::{Fate, Totals};
 pub use handle::{AskError, Queues};
 pub use keeper::{Action, keep};
 pub use kept::Budget;
 pub use lane::LaneKey;
 pub use ledger::LedgerError;
 pub use options::{MOST_IN_FLIGHT, Options, UnknownLimits};
-pub use policy::{Class, Health, Policy, classify, probe_delay_ms, retry_delay_ms};
+pub use policy::{
+    Class, Health, Policy, RECEIVER_GONE, TOO_MANY_FAILURES, classify, probe_delay_ms, retry_delay_ms,
+};
 pub use queue::Queue;
 pub use record::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
@@ -84,7 +90,6 @@ pub use record::{
 };
 pub use recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
 pub use replay::{ReplayJob, ReplayRun};
-pub use results::{RECEIVER_GONE, TOO_MANY_FAILURES};
 pub use router::{Router, in_reach, subject_hash};
 pub use shadow::Stance;
 pub use survey::{Survey, SurveyedHook};

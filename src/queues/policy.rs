@@ -34,13 +34,39 @@ impl Policy {
     }
 }
 
+/// The reason that KAZOO gives (`docs/kazoo/webhooks.md#disabling`).
+pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
+/// The reason after a 410.
+pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
+
+/// Why the queues disable a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DisableReason {
+    /// It failed too often, or its receiver was still down after it had been enabled again.
+    TooManyFailures,
+    /// Its receiver wants no more.
+    ReceiverGone,
+}
+
+impl DisableReason {
+    /// The `disable_reason` of the hook's document.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::TooManyFailures => TOO_MANY_FAILURES,
+            Self::ReceiverGone => RECEIVER_GONE,
+        }
+    }
+}
+
 /// What an attempt's result means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The receiver has it.
     Delivered,
-    /// There was nothing to send, or the event is gone from the log.
+    /// There was nothing to send.
     Skipped,
+    /// The event is gone from the log.
+    Expired,
     /// It failed; the receiver may have asked for time.
     Failed {
         /// From `Retry-After`.
@@ -65,7 +91,8 @@ pub enum Class {
 #[must_use]
 pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
     let response = match result {
-        AttemptResult::NothingToSend | AttemptResult::Expired => return Class::Skipped,
+        AttemptResult::NothingToSend => return Class::Skipped,
+        AttemptResult::Expired => return Class::Expired,
         AttemptResult::Ours(_) => return Class::Ours,
         AttemptResult::Unsendable(_) => return Class::Unsendable,
         AttemptResult::Shadow(_) => return Class::Shadow,
@@ -141,8 +168,8 @@ fn backed_off(initial: u64, max: u64, doublings: u16) -> u64 {
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     failures: std::collections::VecDeque<u64>,
-    /// When an attempt last succeeded (µs); 0: never.
-    pub last_success_us: u64,
+    /// When an attempt last succeeded since the start (µs).
+    pub last_success_us: Option<u64>,
 }
 
 impl Health {

@@ -9,6 +9,7 @@ pub use super::attempt_record::{AttemptRecord, Ending, Outcome};
 use super::attempt_record::{Version, decode_attempt, encode_attempt};
 use super::codec::{DecodeRecordError, Fields, put_id, put_number};
 use super::entry::Past;
+use super::fate::{Fate, Totals};
 use super::lane::LaneKey;
 use crate::model::{AccountId, HookId, Id};
 
@@ -30,6 +31,18 @@ pub enum Settlement {
     Expired = 3,
 }
 
+impl Settlement {
+    /// How the delivery ended.
+    #[must_use]
+    pub fn fate(self) -> Fate {
+        match self {
+            Self::Skipped => Fate::Skipped,
+            Self::Dead => Fate::Dead,
+            Self::Expired => Fate::Expired,
+        }
+    }
+}
+
 /// One queue as a checkpoint holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QueueImage {
@@ -43,8 +56,8 @@ pub struct QueueImage {
     pub waiting: i64,
     /// Events up to here are not in `waiting` yet.
     pub uncounted_until: u64,
-    /// Totals so far: delivered, dead, skipped.
-    pub totals: [u64; 3],
+    /// How many have ended so far.
+    pub totals: Totals,
     /// Unsettled entries: offset, lane, past.
     pub entries: Vec<(u64, LaneKey, Past)>,
     /// Spilled lanes and where they go on.
@@ -123,6 +136,16 @@ pub enum LedgerRecord {
 }
 
 impl LedgerRecord {
+    /// How it says that a delivery ended, if it says so.
+    #[must_use]
+    pub fn fate(&self) -> Option<Fate> {
+        match self {
+            Self::Attempt(attempt) => attempt.outcome.fate(),
+            Self::Settled { how, .. } => Some(how.fate()),
+            _ => None,
+        }
+    }
+
     /// The bytes that the log stores.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -211,8 +234,11 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     out.push(5);
     put_id(out, image.queue);
     put_id(out, image.one_shot.unwrap_or_default());
-    for n in [image.next, image.waiting.cast_unsigned(), image.uncounted_until].iter().chain(&image.totals) {
-        put_number(out, *n);
+    for n in [image.next, image.waiting.cast_unsigned(), image.uncounted_until]
+        .into_iter()
+        .chain(<[u64; 3]>::from(image.totals))
+    {
+        put_number(out, n);
     }
     put_number(out, image.entries.len() as u64);
     for (offset, lane, past) in &image.entries {
@@ -255,7 +281,7 @@ fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
     image.one_shot = (account != Id::default()).then_some(account);
     (image.next, image.waiting, image.uncounted_until) =
         (f.number()?, f.number()?.cast_signed(), f.number()?);
-    image.totals = [f.number()?, f.number()?, f.number()?];
+    image.totals = [f.number()?, f.number()?, f.number()?].into();
     for _ in 0..f.number()? {
         image.entries.push((f.number()?, f.number()?, decode_past(f)?));
     }

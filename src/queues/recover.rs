@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::entry::Past;
+use super::fate::Fate;
 use super::policy::time_asked_for;
 use super::record::{
     AttemptRecord, CHECKPOINT_END_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
@@ -148,9 +149,7 @@ impl Recovered {
         match record {
             LedgerRecord::Attempt(attempt) => self.queue(attempt.queue).attempted(&attempt, time_us),
             LedgerRecord::Settled { queue, offset, how } => {
-                let queue = self.queue(queue);
-                let at = if how == super::record::Settlement::Dead { 1 } else { 2 };
-                queue.settle(offset, at);
+                self.queue(queue).settle(offset, how.fate());
             }
             LedgerRecord::Gap { queue, to, .. } => self.queue(queue).gap(to),
             LedgerRecord::Refreshed { queue } => self.queue(queue).refresh(),
@@ -206,11 +205,9 @@ impl RecoveredQueue {
             let counted = self.image.failures.len().saturating_sub(64);
             self.image.failures.drain(..counted);
         }
-        match attempt.outcome {
-            Outcome::Delivered => self.settle(attempt.offset, 0),
-            Outcome::Dead => self.settle(attempt.offset, 1),
-            Outcome::Shadow => self.settle(attempt.offset, 2),
-            Outcome::Retry | Outcome::Suspect | Outcome::Held => self.failed(attempt, time_us),
+        match attempt.outcome.fate() {
+            Some(fate) => self.settle(attempt.offset, fate),
+            None => self.failed(attempt, time_us),
         }
         let is_gone = matches!(attempt.ending, Ending::Answered(ref r) if r.status == 410);
         if is_gone && attempt.outcome != Outcome::Shadow {
@@ -237,11 +234,9 @@ impl RecoveredQueue {
         }
     }
 
-    fn settle(&mut self, offset: u64, total: usize) {
+    fn settle(&mut self, offset: u64, fate: Fate) {
         self.image.waiting = self.image.waiting.saturating_sub(1);
-        if let Some(total) = self.image.totals.get_mut(total) {
-            *total = total.saturating_add(1);
-        }
+        self.image.totals.count(fate);
         self.past.remove(&offset);
         let before = self.image.entries.len();
         self.image.entries.retain(|(o, _, _)| *o != offset);

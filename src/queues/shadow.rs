@@ -4,12 +4,10 @@
 //! Whether a delivery is sent is decided where it is made (`delivery/`), by the event's offset. The queues go on as if it
 //! had been delivered: no retry, no failure, no disabling. They learn nothing of the receiver, so nothing is enabled either.
 
-use super::attempt_record::attempt_record;
 use super::command::Command;
 use super::engine::Engine;
 use super::handle::{AskError, Queues};
-use super::record::Outcome;
-use crate::model::{Attempt, Ownership};
+use crate::model::Ownership;
 
 /// How often a disabled hook is looked at while nothing may leave, µs.
 pub(super) const QUIET_PROBE_US: u64 = 5_000_000;
@@ -49,23 +47,6 @@ impl Engine {
         let end = self.events.end();
         self.stance.hold_from = Some(self.stance.end(end));
         end
-    }
-
-    /// A delivery that was not sent is settled.
-    pub(super) fn shadowed(&mut self, at: usize, attempt: Attempt, now: u64, probe: bool) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        let tag = slot.hook.id.tag();
-        if probe {
-            // It says nothing of the receiver: the next delivery may.
-            slot.probe.due_us = now;
-        }
-        let (offset, ended_us) = (attempt.key.offset, attempt.ended_us);
-        let Some(line) = slot.line(attempt.key.queue) else { return };
-        let tries = line.queue.entries.get(&offset).map_or((0, 0), |entry| (entry.attempts, entry.tries + 1));
-        // Counted with those that had nothing to send: a replay has not delivered it.
-        line.settled(offset, 2);
-        let record = attempt_record(attempt, tries, Outcome::Shadow, 0, 0);
-        self.ledger.push(tag, ended_us, &record);
     }
 }
 

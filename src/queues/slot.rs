@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::fate::{Fate, Totals};
 use super::pace::Pace;
 use super::permits::Claim;
-use super::policy::{Health, Policy};
+use super::policy::{Health, Policy, TOO_MANY_FAILURES};
 use super::queue::Queue;
 use super::replay::ReplayRun;
-use super::results::TOO_MANY_FAILURES;
 use super::revisions::Written;
 use super::trial::Trial;
 use crate::model::{Hook, QueueKey};
@@ -31,8 +31,8 @@ pub(super) struct Line {
     pub(super) waiting: i64,
     /// Events below this offset are counted when read, not when routed.
     pub(super) uncounted_until: u64,
-    /// Delivered, dead, skipped.
-    pub(super) totals: [u64; 3],
+    /// How many have ended, and how.
+    pub(super) totals: Totals,
     /// The last events that retention took before they were read: from, to.
     pub(super) gap: Option<(u64, u64)>,
     /// For a replay: what and how.
@@ -49,20 +49,28 @@ impl Line {
             void_read: false,
             waiting: 0,
             uncounted_until: 0,
-            totals: [0; 3],
+            totals: Totals::default(),
             gap: None,
             replay,
         }
     }
 
-    /// Counts a settled delivery; `total` is 0 for delivered, 1 for dead, 2 for skipped.
-    pub(super) fn settled(&mut self, offset: u64, total: usize) {
+    /// Takes a delivery out for good and counts it.
+    pub(super) fn settled(&mut self, offset: u64, fate: Fate) {
         if self.queue.settle(offset) {
             self.waiting -= 1;
-            if let Some(total) = self.totals.get_mut(total) {
-                *total += 1;
-            }
+            self.totals.count(fate);
         }
+    }
+
+    /// The hook works, for this delivery has arrived: what had used up its tries before is dead now, and what stands
+    /// before it in its lane comes too late. In the order of the log.
+    pub(super) fn too_late(&self, delivered: u64) -> Vec<u64> {
+        let mut dead = self.queue.suspects_until(u64::MAX);
+        dead.extend(self.queue.passed_by(delivered));
+        dead.sort_unstable();
+        dead.dedup();
+        dead
     }
 
     /// The count of what waits, corrected where it is known exactly.
@@ -77,8 +85,8 @@ impl Line {
 /// Recovery of a disabled hook.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Probe {
-    /// When the next probe is due (µs); 0: none.
-    pub(super) due_us: u64,
+    /// When the next probe is due (µs). `None`: the hook is not probed.
+    pub(super) due_us: Option<u64>,
     /// Probes made.
     pub(super) made: u16,
     /// The queue and offset of a probe under way.
@@ -149,7 +157,7 @@ impl Slot {
 
     /// Whether its recovery is tried for.
     pub(super) fn probes(&self) -> bool {
-        !self.hook.enabled && self.account_enabled && !self.hook.paused && self.probe.due_us > 0
+        !self.hook.enabled && self.account_enabled && !self.hook.paused && self.probe.due_us.is_some()
     }
 
     /// Whether its failures disabled it: such a hook is probed.
@@ -157,9 +165,9 @@ impl Slot {
         !self.hook.enabled && self.hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES)
     }
 
-    /// Probes have been switched on or off (`first` is 0 then). One whose time is set keeps it.
-    pub(super) fn follow_probing(&mut self, first: u64) {
-        if first == 0 || (self.probe.due_us == 0 && self.has_failed()) {
+    /// Probes have been switched on, and `first` is when the first one is due, or off. One whose time is set keeps it.
+    pub(super) fn follow_probing(&mut self, first: Option<u64>) {
+        if first.is_none() || (self.probe.due_us.is_none() && self.has_failed()) {
             self.probe.made = 0;
             self.probe.due_us = first;
         }
@@ -182,7 +190,7 @@ impl Slot {
 
     /// Earliest time at which something is due.
     pub(super) fn next_due(&self) -> Option<u64> {
-        let probe = (self.probes() && self.probe.under_way.is_none()).then_some(self.probe.due_us);
+        let probe = self.probe.due_us.filter(|_| self.probes() && self.probe.under_way.is_none());
         let lines = self.lines.iter().filter_map(|l| l.queue.next_due());
         let paces = self.lines.iter().filter_map(|l| l.replay.as_ref()?.pace.due());
         let open = if self.open() {

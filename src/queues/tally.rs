@@ -1,8 +1,9 @@
 //! What became of attempts and deliveries since the start of the program: counted where the ledger is told of
 //! them, so that nothing is counted that the ledger does not know.
 
+use super::fate::Fate;
 use super::recent::Recent;
-use super::record::{Ending, LedgerRecord, Outcome, Settlement};
+use super::record::{Ending, LedgerRecord, Outcome};
 use crate::metrics::{Counter, Histogram, Observed};
 use crate::model::TransportError;
 
@@ -12,8 +13,6 @@ const DURATIONS_US: &[u64] = &[
     10_000_000, 30_000_000,
 ];
 
-/// How a delivery ended.
-const OUTCOMES: [&str; 5] = ["delivered", "dead", "skipped", "expired", "shadow"];
 /// What an attempt met: an answer's class, or why none came.
 const RESULTS: [&str; 29] = [
     "1xx",
@@ -50,7 +49,7 @@ const RESULTS: [&str; 29] = [
 /// The counts.
 #[derive(Debug)]
 pub struct Tally {
-    deliveries: [Counter; OUTCOMES.len()],
+    deliveries: [Counter; Fate::ALL.len()],
     attempts: [Counter; RESULTS.len()],
     retries: Counter,
     durations: Histogram,
@@ -73,7 +72,7 @@ impl Default for Tally {
 impl Tally {
     /// Deliveries that ended, by outcome.
     pub fn deliveries(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        OUTCOMES.into_iter().zip(self.deliveries.iter().map(Counter::get))
+        Fate::ALL.into_iter().map(Fate::name).zip(self.deliveries.iter().map(Counter::get))
     }
 
     /// Attempts that ended, by what they met.
@@ -93,31 +92,19 @@ impl Tally {
 
     /// Counts what the ledger is told; the record is of `time_us`.
     pub(super) fn note(&self, time_us: u64, record: &LedgerRecord) {
-        match record {
-            LedgerRecord::Attempt(attempt) => {
-                self.recent.note(time_us, attempt);
-                if attempt.ending != Ending::NotSent {
-                    self.durations.observe_us(attempt.duration_us);
-                }
-                let is_shadow = attempt.outcome == Outcome::Shadow;
-                one(&self.attempts, met(if is_shadow { &Ending::NotSent } else { &attempt.ending }));
-                match attempt.outcome {
-                    Outcome::Delivered => one(&self.deliveries, 0),
-                    Outcome::Dead => one(&self.deliveries, 1),
-                    Outcome::Retry => self.retries.one(),
-                    Outcome::Shadow => one(&self.deliveries, 4),
-                    Outcome::Suspect | Outcome::Held => {}
-                }
+        if let LedgerRecord::Attempt(attempt) = record {
+            self.recent.note(time_us, attempt);
+            if attempt.ending != Ending::NotSent {
+                self.durations.observe_us(attempt.duration_us);
             }
-            LedgerRecord::Settled { how, .. } => {
-                let at = match how {
-                    Settlement::Dead => 1,
-                    Settlement::Skipped => 2,
-                    Settlement::Expired => 3,
-                };
-                one(&self.deliveries, at);
+            let is_shadow = attempt.outcome == Outcome::Shadow;
+            one(&self.attempts, met(if is_shadow { &Ending::NotSent } else { &attempt.ending }));
+            if attempt.outcome == Outcome::Retry {
+                self.retries.one();
             }
-            _ => {}
+        }
+        if let Some(fate) = record.fate() {
+            one(&self.deliveries, fate as usize);
         }
     }
 }
@@ -165,6 +152,7 @@ fn met(ending: &Ending) -> usize {
 mod tests {
     use super::*;
     use crate::model::Id;
+    use crate::queues::Settlement;
 
     #[test]
     fn every_settlement_is_counted_once_by_its_outcome() {

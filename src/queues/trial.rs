@@ -27,15 +27,6 @@ pub(super) enum Trial {
     UnderWay(After, JobKey),
 }
 
-/// What a trial's result says of the receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing that the usual rules do not say.
-    Usual,
-    /// The receiver is still down: the hook is disabled again.
-    StillDown,
-}
-
 impl Trial {
     /// Whether an attempt may be started.
     pub(super) fn admits(self) -> bool {
@@ -50,25 +41,19 @@ impl Trial {
     }
 
     /// An attempt ended; `waiting`: whether more deliveries wait. Results of attempts that were under way before the
-    /// trial say nothing, except a success.
-    pub(super) fn ended(
-        &mut self,
-        key: JobKey,
-        class: Class,
-        result: &AttemptResult,
-        waiting: bool,
-    ) -> Verdict {
+    /// trial say nothing, except a success. True when the receiver is still down: the hook is disabled again.
+    pub(super) fn ended(&mut self, key: JobKey, class: Class, result: &AttemptResult, waiting: bool) -> bool {
         let after = match *self {
             Self::UnderWay(after, trial) if trial == key => after,
             Self::UnderWay(..) | Self::Due(_) if class == Class::Delivered => {
                 *self = Self::Off;
-                return Verdict::Usual;
+                return false;
             }
-            _ => return Verdict::Usual,
+            _ => return false,
         };
         *self = if class == Class::Delivered || !waiting { Self::Off } else { Self::Due(after) };
         let fails = matches!(class, Class::Failed { .. });
-        if fails && after == After::Disabled && is_down(result) { Verdict::StillDown } else { Verdict::Usual }
+        fails && after == After::Disabled && is_down(result)
     }
 }
 
@@ -103,16 +88,16 @@ mod tests {
     fn a_receiver_that_is_still_down_costs_one_attempt() {
         let refused = AttemptResult::failed(TransportError::Refused);
         let mut trial = under_way(After::Disabled);
-        assert_eq!(trial.ended(key(2), FAILED, &refused, true), Verdict::Usual, "it began before the trial");
+        assert!(!trial.ended(key(2), FAILED, &refused, true), "it began before the trial");
         assert!(!trial.admits());
-        assert_eq!(trial.ended(key(1), FAILED, &refused, true), Verdict::StillDown);
+        assert!(trial.ended(key(1), FAILED, &refused, true));
     }
 
     #[test]
     fn a_refusal_of_one_event_lets_the_next_one_try() {
         let refusal = AttemptResult::Answered(Response { status: 400, ..Response::default() });
         let mut trial = under_way(After::Disabled);
-        assert_eq!(trial.ended(key(1), FAILED, &refusal, true), Verdict::Usual);
+        assert!(!trial.ended(key(1), FAILED, &refusal, true));
         assert_eq!(trial, Trial::Due(After::Disabled));
     }
 
@@ -121,7 +106,7 @@ mod tests {
         let ok = AttemptResult::Answered(Response { status: 200, ..Response::default() });
         for (class, waiting) in [(Class::Delivered, true), (Class::Skipped, false)] {
             let mut trial = under_way(After::Disabled);
-            assert_eq!(trial.ended(key(1), class, &ok, waiting), Verdict::Usual);
+            assert!(!trial.ended(key(1), class, &ok, waiting));
             assert_eq!(trial, Trial::Off);
         }
     }
@@ -129,6 +114,6 @@ mod tests {
     #[test]
     fn a_failure_after_the_asked_time_does_not_disable_at_once() {
         let refused = AttemptResult::failed(TransportError::Refused);
-        assert_eq!(under_way(After::AskedForTime).ended(key(1), FAILED, &refused, true), Verdict::Usual);
+        assert!(!under_way(After::AskedForTime).ended(key(1), FAILED, &refused, true));
     }
 }
