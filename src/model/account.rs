@@ -1,38 +1,38 @@
-//! An account: a tenant in the tree.
+//! An account in the tree of accounts.
 
 use super::AccountId;
 
-/// What the way of an event needs to know of an account.
+/// The parts of an account that routing and delivery need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
+    /// Account id.
     pub id: AccountId,
-    /// Its ancestors, root first (KAZOO's `pvt_tree`); empty for the master account.
+    /// Ancestors, root first (KAZOO's `pvt_tree`); empty for the master account.
     pub tree: Vec<AccountId>,
-    /// Name, as shown.
+    /// Display name.
     pub name: String,
     /// SIP realm, if it has one.
     pub realm: Option<String>,
-    /// Whether it resells: the nearest reseller above an event's account is its `reseller_id`.
+    /// Whether the account is a reseller. The nearest reseller above an event's account becomes `reseller_id`.
     pub is_reseller: bool,
-    /// Whether its tokens and hooks work.
+    /// Whether the account's tokens and hooks work.
     pub enabled: bool,
-    /// When failures disable one of its hooks, where it differs from its reseller and the system.
+    /// The failure limits of the account's hooks, where they differ from the reseller's and the system's.
     pub failure_limits: FailureLimits,
 }
 
-/// When failed attempts disable a hook; what is absent is decided further up (KAZOO's account configuration
-/// `webhooks`, `docs/kazoo/webhooks.md#disabling`).
+/// The failures that disable a hook. An absent value is taken from the reseller or the system (KAZOO's account
+/// configuration `webhooks`, `docs/kazoo/webhooks.md#disabling`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FailureLimits {
-    /// `attempt_failure_count`: so many failures; 0 never disables.
+    /// `attempt_failure_count`: number of failures; 0 never disables.
     pub count: Option<u32>,
-    /// `attempt_failure_expiry_ms`: within this time.
+    /// `attempt_failure_expiry_ms`: time within which the failures count.
     pub window_ms: Option<u64>,
 }
 
 impl FailureLimits {
-    /// These limits, with another's where they say nothing.
+    /// These limits, with absent values taken from another's.
     #[must_use]
     pub fn or(self, further_up: Self) -> Self {
         Self { count: self.count.or(further_up.count), window_ms: self.window_ms.or(further_up.window_ms) }

@@ -1,4 +1,4 @@
-//! Who asked for a change: what the audit trail says of it.
+//! The actor of a change, for the audit trail.
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::AccountId;
 
-/// Whoever asked for something through the API.
+/// The sender of an API request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
     /// The account that the token was issued for.
     pub account: AccountId,
-    /// The user that it was issued for, if it was for one.
+    /// The user that the token was issued for, if any.
     pub user: Option<String>,
-    /// The request, as its answer names it.
+    /// The request's id, which the response names too.
     pub request_id: String,
-    /// Where it came from.
+    /// The client's address.
     pub remote: Option<IpAddr>,
 }

@@ -1,13 +1,13 @@
-//! Which addresses a delivery may never reach unless the operator opens them. Held: an address that embeds
-//! another one (mapped, NAT64, 6to4, Teredo) is never a way around the rule for the embedded one.
+//! The addresses that deliveries may not reach unless the operator allows them. Invariant: an address that embeds
+//! another one (mapped, NAT64, 6to4, Teredo) cannot circumvent the rule for the embedded address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// True for every address that is not a plain public unicast one, except those that `allow` contains.
+/// True for every address that is not a public unicast address, except those in `allow`.
 ///
-/// An allowed IPv4 range also opens the IPv6 forms that embed its addresses.
+/// An allowed IPv4 range also allows the IPv6 forms that embed its addresses.
 #[must_use]
 pub fn forbidden(ip: IpAddr, allow: &[IpNet]) -> bool {
     if is_in(ip, allow) {
@@ -30,7 +30,7 @@ fn special_v4(ip: Ipv4Addr) -> bool {
         100 => (64..128).contains(&b),
         169 => b == 254,
         172 => (16..32).contains(&b),
-        // 192.0.0/24 protocol assignments, 192.0.2/24 documentation, 192.88.99/24 the old 6to4 relays
+        // 192.0.0/24: protocol assignments; 192.0.2/24: documentation; 192.88.99/24: the former 6to4 relays.
         192 => b == 168 || (b == 0 && (c == 0 || c == 2)) || (b == 88 && c == 99),
         198 => b == 18 || b == 19 || (b == 51 && c == 100),
         203 => b == 0 && c == 113,
@@ -41,19 +41,19 @@ fn special_v4(ip: Ipv4Addr) -> bool {
 fn forbidden_v6(ip: Ipv6Addr, allow: &[IpNet]) -> bool {
     let s = ip.segments();
     match s {
-        // mapped, compatible (with :: and ::1), translated, NAT64: refused whatever they carry
+        // Mapped, compatible (with :: and ::1), translated, NAT64: refused whatever address they embed.
         [0, 0, 0, 0, 0, 0 | 0xffff, hi, lo]
         | [0, 0, 0, 0, 0xffff, 0, hi, lo]
         | [0x64, 0xff9b, 0, 0, 0, 0, hi, lo] => !is_in(v4(hi, lo).into(), allow),
         [0x2002, hi, lo, ..] => forbidden(v4(hi, lo).into(), allow),
-        // Teredo carries its server plainly and its client inverted
+        // Teredo embeds the server's address as it is and the client's inverted.
         [0x2001, 0, hi, lo, _, _, chi, clo] => {
             forbidden(v4(hi, lo).into(), allow) || forbidden(v4(!chi, !clo).into(), allow)
         }
-        // 2001::/23 is for protocols (ORCHID, benchmarking, ...), 2001:db8::/32 and 3fff::/20 documentation
+        // 2001::/23 is for protocols (ORCHID, benchmarking, ...); 2001:db8::/32 and 3fff::/20 are documentation.
         [0x2001, second, ..] => second < 0x200 || second == 0xdb8,
         [0x3fff, second, ..] => second < 0x1000,
-        // outside 2000::/3 nothing is public: ULA, link- and site-local, multicast, discard, 64:ff9b:1::/48
+        // Nothing outside 2000::/3 is public: ULA, link- and site-local, multicast, discard, 64:ff9b:1::/48.
         [first, ..] => first & 0xe000 != 0x2000,
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_range_opens_its_addresses_in_every_form_and_no_others() {
+    fn an_allowed_range_allows_its_addresses_in_every_form_and_no_others() {
         let allow: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         for ip in
             ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fd00::7", "2002:7f00:1::1"]

@@ -1,4 +1,4 @@
-//! An attempt: one HTTP try of a delivery. The job that asks for it and the result that it brings.
+//! An attempt: one HTTP request of a delivery. The job that orders it, and its result.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{AccountId, Hook, HookId, Id, Phases};
 
-/// A queue. Every kind of thing that has one has keys of its own, whatever the ids are.
+/// The key of a queue. Keys of different kinds are different even if their ids are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QueueKey {
     /// The live queue of a hook.
@@ -19,7 +19,7 @@ pub enum QueueKey {
 }
 
 impl QueueKey {
-    /// The live queue of a hook, which may stand for an account's callflow webhooks.
+    /// The live queue of a hook. A one-shot hook uses the queue of its account's callflow webhooks.
     #[must_use]
     pub fn of(hook: &Hook) -> Self {
         if hook.one_shot { Self::OneShot(hook.account) } else { Self::Hook(hook.id) }
@@ -35,7 +35,7 @@ impl QueueKey {
     }
 }
 
-/// Which queue's which delivery a job belongs to; comes back with its result.
+/// The queue and delivery of a job; returned with the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobKey {
     /// The queue.
@@ -44,14 +44,14 @@ pub struct JobKey {
     pub offset: u64,
 }
 
-/// One attempt to be made.
+/// An attempt to make.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Returned with the result.
     pub key: JobKey,
-    /// The hook as it is now.
+    /// The present hook.
     pub hook: Arc<Hook>,
-    /// The event's record (`Event::decode` reads it); `None`: read it from the log.
+    /// The event's record (for `Event::decode`); `None` when it must be read from the log.
     pub record: Option<Bytes>,
     /// 1 for the first try.
     pub attempt: u16,
@@ -59,31 +59,32 @@ pub struct Job {
     pub replay: bool,
 }
 
-/// What came back from a receiver.
+/// A receiver's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
     /// `Retry-After`, in milliseconds from the answer.
     pub retry_after_ms: Option<u64>,
-    /// Lower-cased names with their values, for failures; bounded.
+    /// Headers with names in lower case, for failures; bounded.
     pub headers: Vec<(String, String)>,
-    /// First part of the body, for failures; bounded.
+    /// Start of the body, for failures; bounded.
     #[serde(serialize_with = "as_text")]
     pub body: Bytes,
 }
 
-/// A body as text, with replacement characters where it is none.
+/// A body as text, with replacement characters for invalid UTF-8.
 fn as_text<S: Serializer>(body: &Bytes, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&String::from_utf8_lossy(body))
 }
 
-/// Why no HTTP answer came; the texts are KAZOO's `client_error` where it has one (`docs/kazoo/webhooks.md#attempts`).
+/// Why no HTTP answer came. The texts are KAZOO's `client_error` where KAZOO has one
+/// (`docs/kazoo/webhooks.md#attempts`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum TransportError {
-    /// Nobody listens.
+    /// The connection was refused.
     Refused = 1,
     /// The name does not resolve.
     NameNotFound = 2,
@@ -91,7 +92,7 @@ pub enum TransportError {
     ConnectTimeout = 3,
     /// No complete answer within the request timeout.
     Timeout = 4,
-    /// The peer reset or closed before an answer.
+    /// The peer closed or reset the connection before an answer.
     Closed = 5,
     /// TLS failed.
     Tls = 6,
@@ -103,27 +104,27 @@ pub enum TransportError {
     Other = 9,
     /// The program ended before the attempt did.
     Abandoned = 10,
-    /// A head, or what came before one, that is longer than any answer may be.
+    /// The head of the answer, or the bytes before it, were longer than allowed.
     TooLong = 11,
     /// The receiver's certificate has expired.
     CertificateExpired = 12,
     /// The receiver's certificate is for another name.
     CertificateName = 13,
-    /// Nobody that this machine trusts vouches for the receiver's certificate.
+    /// The receiver's certificate is not from an authority that this machine trusts.
     CertificateAuthority = 14,
-    /// The receiver's certificate vouches for itself alone.
+    /// The receiver's certificate is self-signed.
     CertificateSelfSigned = 15,
-    /// The receiver answered a TLS handshake with something else.
+    /// The receiver answered the TLS handshake with something else.
     NotTls = 16,
-    /// The receiver answered with something that is no HTTP.
+    /// The receiver's answer was not HTTP.
     NotHttp = 17,
-    /// The receiver speaks TLS at a URI that begins with `http://`.
+    /// The receiver expects TLS, but the URI starts with `http://`.
     HttpsExpected = 18,
-    /// The name server answered that it failed.
+    /// The name server answered with a failure.
     NameServerFailed = 19,
     /// The name server did not answer.
     NameServerTimeout = 20,
-    /// No way leads to the address.
+    /// There is no route to the address.
     Unreachable = 21,
 }
 
@@ -156,7 +157,7 @@ impl TransportError {
         }
     }
 
-    /// The error behind the byte that the ledger stores.
+    /// Decodes the byte in the ledger.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         [
@@ -187,7 +188,7 @@ impl TransportError {
     }
 }
 
-/// Why no answer came, and what a person needs to know to mend it.
+/// Why no answer came, with details that help to fix the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The kind of failure.
@@ -202,22 +203,22 @@ impl From<TransportError> for Failure {
     }
 }
 
-/// What this machine lacked, so that an attempt ended before its first packet could leave.
+/// A resource that this machine lacked, so that an attempt ended before its first packet was sent.
 ///
-/// The receiver has no part in it: such an attempt uses up no try and never counts towards disabling.
+/// The receiver is not at fault: such an attempt does not use up a try and does not count towards disabling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum OwnFault {
     /// No file descriptor for a connection.
     NoFile = 64,
-    /// No place for a name lookup.
+    /// Too many name lookups under way.
     NoLookupPlace = 65,
     /// No memory, or no port, for a connection.
     NoMemory = 66,
     /// No thread.
     NoThread = 67,
-    /// The event's record could not be read just now.
+    /// The event's record could not be read at that time.
     LogUnreadable = 68,
 }
 
@@ -237,27 +238,27 @@ impl OwnFault {
         }
     }
 
-    /// The fault behind the byte that the ledger stores.
+    /// Decodes the byte in the ledger; `None` when it is no fault of ours.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| *fault as u8 == byte)
     }
 }
 
-/// Why an event can never be sent to a hook, however often it is tried.
+/// Why an event can never be sent to a hook, so that retrying is useless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Unsendable {
     /// The URI with the payload in its query is longer than a request may have.
     TooLong = 96,
-    /// The payload has no form of a permitted size.
+    /// The payload as a form would exceed the permitted size.
     FormTooLarge = 97,
     /// The event's record in the log is damaged.
     Damaged = 98,
-    /// The event holds no payload that can be made for the hook.
+    /// No payload can be made from the event for the hook.
     NoPayload = 99,
-    /// The event brings a URI with it to which no request can be made.
+    /// The event contains a URI to which no request can be made.
     UnusableUri = 100,
 }
 
@@ -277,7 +278,7 @@ impl Unsendable {
         }
     }
 
-    /// The reason behind the byte that the ledger stores.
+    /// Decodes the byte in the ledger; `None` when it is no such reason.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| *reason as u8 == byte)
@@ -289,18 +290,18 @@ impl Unsendable {
 pub enum AttemptResult {
     /// The receiver answered.
     Answered(Response),
-    /// It did not.
+    /// No answer came.
     Failed(Failure),
-    /// This machine lacked something, and nothing was sent.
+    /// This machine lacked a resource, and nothing was sent.
     Ours(OwnFault),
     /// The event can never be sent to this hook.
     Unsendable(Unsendable),
-    /// The hook's filters or the event's form say that there is nothing to send.
+    /// The hook's filters or the event's content leave nothing to send.
     NothingToSend,
-    /// Retention has dropped the event.
+    /// Retention has removed the event.
     Expired,
-    /// The delivery is not this program's to make: it was made up to the point of sending (`model/mode.rs`). What would
-    /// have failed already; or how the operator's own receiver answered, which got it instead.
+    /// The delivery is not this program's to make: it was made up to the point of sending (`model/mode.rs`). What
+    /// would have failed already; or how the operator's own receiver answered, which got it instead.
     Shadow(Option<Box<AttemptResult>>),
 }
 
@@ -309,22 +310,22 @@ pub enum AttemptResult {
 pub struct SentRequest {
     /// HTTP method.
     pub method: String,
-    /// Where to; without user and password.
+    /// Target, without user and password.
     pub uri: String,
-    /// Lower-cased names with their values.
+    /// Headers with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
 }
 
-/// A sample that was sent.
+/// A sample event that was sent as a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tested {
-    /// The id that the receiver saw; of no event in the log.
+    /// The id sent to the receiver; it belongs to no event in the log.
     pub delivery_id: String,
-    /// `None`: there was nothing that could be sent.
+    /// `None` when nothing could be sent.
     pub request: Option<SentRequest>,
-    /// How it ended; the answer's headers and body are kept of successes too.
+    /// How the attempt ended, with the answer's headers and body for successes too.
     pub result: AttemptResult,
     /// How long it took.
     pub duration_us: u64,
@@ -332,7 +333,7 @@ pub struct Tested {
     pub phases: Phases,
 }
 
-/// What an attempt's request had beside what its hook, its event and its number say.
+/// The parts of an attempt's request that cannot be derived from its hook, event and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Sent {
     /// Seconds from the request's `webhook-timestamp` to the attempt's end.
@@ -346,11 +347,11 @@ pub struct Sent {
 pub struct Attempt {
     /// From the job.
     pub key: JobKey,
-    /// The hook's generation when the request was made.
+    /// The hook's generation at the time of the request.
     pub generation: u64,
-    /// `None`: there was no request.
+    /// `None` when there was no request.
     pub sent: Option<Sent>,
-    /// Total tries, when the event itself brings them (one-shot hooks).
+    /// Total tries, when the event itself specifies them (one-shot hooks).
     pub max_tries: Option<u16>,
     /// How it ended.
     pub result: AttemptResult,
@@ -369,7 +370,7 @@ impl AttemptResult {
         Self::Failed(error.into())
     }
 
-    /// The stable text shown as `client_error`: why there was no answer. `None`: there was one, or nothing to send.
+    /// The stable text shown as `client_error`; `None` when there was an answer, or nothing to send.
     #[must_use]
     pub fn client_error(&self) -> Option<&'static str> {
         match self {

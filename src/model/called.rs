@@ -1,7 +1,7 @@
-//! By what a log-in or an event calls an account: the one form in which realms are compared, and the one for names. Pure.
+//! The forms in which realms and names of accounts are compared, for log-ins and events. Pure.
 
-/// The form in which realms are compared: realms that look the same have the same form. Blanks, signs without a width and
-/// dots at the ends do not count, nor does the case or the width of letters; other letters are written as in DNS.
+/// The form in which realms are compared: realms that look the same have the same form. Blanks, zero-width
+/// characters, dots at the ends, case and width of letters are ignored; other letters are written as in DNS.
 #[must_use]
 pub fn realm_key(realm: &str) -> String {
     let seen: String = realm.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect();
@@ -10,13 +10,13 @@ pub fn realm_key(realm: &str) -> String {
     mapped.trim_matches('.').to_owned()
 }
 
-/// The form in which names of accounts are compared: their letters and digits in lower case, as KAZOO does it.
+/// The form in which names of accounts are compared: letters and digits in lower case, as in KAZOO.
 #[must_use]
 pub fn name_key(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Control characters and those that change how a text is read or broken, not what is seen of it.
+/// Control characters, and characters that affect direction or line breaks but are not visible.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}')
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_its_own_form() {
+    fn the_form_of_a_form_is_itself() {
         for realm in
             ["a..b", "not a host %", "[::1]", "1.2.3", "\u{130}.example", "x", "..", "\u{df}.example"]
         {

@@ -1,15 +1,15 @@
-//! An event as the log holds it: a short header with what routing needs, then the body's bytes as they came.
+//! An event in the log: a short header with everything that routing needs, then the body's original bytes.
 //!
-//! The header is decoded without touching the body, so that routing an event costs no JSON.
+//! The header is decoded without reading the body, so that routing does not have to parse JSON.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{AccountId, Family, Id, Mended, Span};
 
-/// An event is written in the lowest version that has room for it: so a program that knows only the first still
-/// reads all that it could have written. Version 2 adds a trace, version 3 what was mended and perhaps a trace, version
-/// 4 the request of a client that handed the event in.
+/// An event is written in the lowest version that can express it, so that a program that knows only version 1 can
+/// still read all events that it could have written. Version 2 adds a trace; version 3 adds repairs and an optional
+/// trace; version 4 adds the request of the client that submitted the event.
 const VERSION: u8 = 1;
 const VERSION_TRACED: u8 = 2;
 const VERSION_MENDED: u8 = 3;
@@ -18,10 +18,10 @@ const FLAG_INTERNAL_LEG: u8 = 1;
 const FLAG_GZIP: u8 = 2;
 const FLAG_QUARANTINED: u8 = 4;
 const FLAG_ACCOUNT: u8 = 8;
-/// From version 3 on; version 2 always has a trace.
+/// Used from version 3 on; version 2 always has a trace.
 const FLAG_TRACE: u8 = 16;
 
-/// Where an event came from.
+/// Source of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Source {
@@ -42,16 +42,16 @@ pub enum Encoding {
     Gzip,
 }
 
-/// A request with a key of the client's, on the first of the events that it handed in.
+/// A client's request with an idempotency key, stored with the first event of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandedIn<'a> {
-    /// The account whose key it is.
+    /// The account to which the key belongs.
     pub account: AccountId,
-    /// As the client chose it.
+    /// The key that the client chose.
     pub key: &'a str,
     /// SHA-256 of the request's events.
     pub digest: [u8; 32],
-    /// How many events it handed in.
+    /// Number of events in the request.
     pub count: u32,
 }
 
@@ -64,39 +64,39 @@ pub struct Event<'a> {
     pub encoding: Encoding,
     /// Its family; `None` for events that no hook can ask for.
     pub family: Option<Family>,
-    /// The account it belongs to, when known.
+    /// The event's account, if known.
     pub account: Option<AccountId>,
     /// True for a call leg that is internal to the switch (loopback).
     pub internal_leg: bool,
-    /// What was mended in the body before it was stored.
+    /// Repairs of the body before it was stored.
     pub mended: Mended,
-    /// Why the event could not be understood; such events are kept and never delivered.
+    /// Why the event could not be understood. Such events are stored but never delivered.
     pub quarantine: Option<&'a str>,
     /// `Event-Category`.
     pub category: &'a str,
     /// `Event-Name`: the call event, the notification type, the document action.
     pub name: &'a str,
-    /// What ordering is kept within: call id, document id, fax id, conference id, message id.
+    /// The subject, within which order is kept: id of the call, document, fax, conference or message.
     pub subject: &'a str,
     /// `Msg-ID`.
     pub msg_id: &'a str,
     /// Document type for objects, `Event` of a conference, realm of a presence; empty otherwise.
     pub detail: &'a str,
-    /// The exchange it was published on; empty when not from the broker.
+    /// Exchange of the message; empty when the event is not from the broker.
     pub exchange: &'a str,
-    /// The routing key it was published with.
+    /// Routing key of the message.
     pub routing_key: &'a str,
-    /// The span that it was published in.
+    /// The span in which the event was published.
     pub trace: Option<Span>,
-    /// Its `tracestate`; empty without one.
+    /// `tracestate`; empty without one.
     pub trace_state: &'a str,
-    /// The request that handed it in, if it had a key and this is its first event.
+    /// The request that submitted the event, if the request had a key and this is its first event.
     pub handed_in: Option<HandedIn<'a>>,
-    /// The bytes as they came, unless they were mended.
+    /// The original bytes, unless they were repaired.
     pub body: &'a [u8],
 }
 
-/// A log record that is no event of this version.
+/// Why a log record cannot be decoded as an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeEventError {
     /// The record ends early.
@@ -111,8 +111,8 @@ pub enum DecodeEventError {
 }
 
 impl<'a> Event<'a> {
-    /// The bytes that the log stores. Texts longer than 65,535 bytes are cut at a character boundary
-    /// (only the copy in the header; the body stays whole).
+    /// Encodes the event for the log. Texts in the header longer than 65,535 bytes are cut at a character boundary;
+    /// the body is never cut.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.body.len() + 160);
@@ -175,7 +175,7 @@ impl<'a> Event<'a> {
         out
     }
 
-    /// Reads what `encode` wrote.
+    /// Decodes the bytes that `encode` returned.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeEventError> {
         let (head, mut rest) = bytes.split_at_checked(4).ok_or(DecodeEventError::Short)?;
         let &[version, source, family, flags] = head else { return Err(DecodeEventError::Short) };
@@ -226,7 +226,7 @@ impl<'a> Event<'a> {
         })
     }
 
-    /// The log tag of an event: its account's, or 0 when it has none or is in quarantine.
+    /// The log tag of an event: its account's tag, or 0 when it has no account or is in quarantine.
     #[must_use]
     pub fn tag(&self) -> u64 {
         self.account.filter(|_| self.quarantine.is_none()).map_or(0, Id::tag)
@@ -272,10 +272,10 @@ fn take_trace<'a>(rest: &mut &'a [u8]) -> Result<(Option<Span>, &'a str), Decode
     Ok((Some(span), take_text(rest)?))
 }
 
-/// An event's name for the world: the log's own id and the offset, 24 hex digits, ordered like the log.
+/// An event's public id: the log's id and the offset as 24 hex digits, ordered like the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId {
-    /// Drawn when the data directory was made, so that ids of two directories never meet.
+    /// A random number drawn when the data directory was created, so that ids of two directories differ.
     pub log: u32,
     /// Position in the log.
     pub offset: u64,
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_decoded_as_it_was_encoded() {
+    fn a_decoded_event_equals_the_encoded_one() {
         let event = sample(b"body");
         assert_eq!(Event::decode(&event.encode()).unwrap(), event);
     }
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_id_is_read_as_it_was_written() {
+    fn a_parsed_event_id_equals_the_written_one() {
         let id = EventId { log: 0xabc, offset: 77 };
         assert_eq!(id.to_string().parse::<EventId>().unwrap(), id);
         assert!("xyz".parse::<EventId>().is_err());

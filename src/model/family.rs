@@ -1,14 +1,14 @@
-//! The families of events that hooks subscribe to, by KAZOO's ids (`docs/kazoo/webhooks.md#families`,
+//! The families of events that hooks can ask for, by KAZOO's ids (`docs/kazoo/webhooks.md#families`,
 //! `docs/kazoo/classic.md#hook-families`).
 
 use serde::{Deserialize, Serialize};
 
-/// An event family: what a hook's `hook` field names.
+/// An event family, which a hook's `hook` field names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Family {
-    /// A call leg came to be.
+    /// A call leg was created.
     ChannelCreate = 1,
     /// A call leg was answered.
     ChannelAnswer = 2,
@@ -26,11 +26,11 @@ pub enum Family {
     Sms = 8,
     /// A picture message came in from a carrier.
     Mms = 9,
-    /// A fax was received or failed to be (classic).
+    /// A fax was received, or receiving failed (classic).
     InboundFax = 10,
-    /// A fax was sent or failed to be (classic).
+    /// A fax was sent, or sending failed (classic).
     OutboundFax = 11,
-    /// A one-shot webhook that a callflow asked for; stored hooks of this id never fire (classic).
+    /// A one-shot webhook of a callflow; stored hooks with this id never fire (classic).
     Callflow = 12,
 }
 
@@ -70,13 +70,13 @@ impl Family {
         }
     }
 
-    /// The family of an id, in either case.
+    /// The family of an id; case is ignored.
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|f| f.id().eq_ignore_ascii_case(id))
     }
 
-    /// The family behind the byte that the log stores.
+    /// Decodes the byte in the log.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|f| *f as u8 == byte)

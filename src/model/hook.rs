@@ -1,4 +1,4 @@
-//! A hook: what an account wants delivered, where and how, in the form that the queues and the delivery use.
+//! A hook in the form that queues and delivery use: which events to deliver, where and how.
 
 use std::fmt;
 
@@ -47,18 +47,18 @@ pub enum Format {
     Json,
 }
 
-/// In which order a hook's deliveries may be made.
+/// The order of a hook's deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ordering {
-    /// In order within each subject (call, document, fax); subjects side by side. The default.
+    /// In order within each subject (call, document, fax); different subjects in parallel. The default.
     Subject,
-    /// One after another, all of them.
+    /// All deliveries one after another.
     Hook,
-    /// As fast as they go.
+    /// No order, as fast as possible.
     None,
 }
 
-/// Which statuses count as delivered.
+/// The statuses that count as delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Success {
     /// KAZOO's rule: 200, and 201 for PUT.
@@ -67,12 +67,12 @@ pub enum Success {
     Any2xx,
 }
 
-/// What happens with the events of a time in which a person had the hook disabled.
+/// What happens to the events of a period in which a person had disabled the hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resume {
-    /// They are skipped; the default.
+    /// The events are skipped; the default.
     Now,
-    /// They are delivered once the hook is enabled again.
+    /// The events are delivered once the hook is enabled again.
     Held,
 }
 
@@ -92,7 +92,7 @@ pub struct HookRetry {
 pub struct Secret {
     /// The key's bytes.
     pub key: Vec<u8>,
-    /// Until when it signs (seconds since 1970), when a newer one has taken its place; `None`: for good.
+    /// The end of validity (seconds since 1970) of a secret that a newer one has replaced; `None`: no end.
     pub until_s: Option<u64>,
 }
 
@@ -103,48 +103,49 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where the logs ended when a hook was created. What is before belongs to a former hook of the same id.
+/// The ends of the logs when a hook was created. Records before them belong to an earlier hook with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Birth {
-    /// The ledger's end: the first offset that a record of the hook may have.
+    /// The ledger's end: records of the hook start at this offset.
     pub ledger: u64,
     /// The events log's end.
     pub events: u64,
 }
 
-/// A hook, ready for use; made from its document by `kazoo::hook_from_document`.
+/// A hook; made from its document by `kazoo::hook_from_document`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a member of the document under its own name")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
-    /// Its id, and its queue's key.
+    /// Hook id; also the key of the hook's queue.
     pub id: HookId,
-    /// The owner.
+    /// The owning account.
     pub account: AccountId,
-    /// The document's `_rev`, which changes with every write; empty when there is no document.
+    /// The document's `_rev`, which changes with every write; empty without a document.
     pub revision: Box<str>,
     /// When the document was written last, in Gregorian seconds; 0: there is no document.
     pub modified_s: u64,
     /// Name, as shown.
     pub name: String,
-    /// Which events.
+    /// The events the hook asks for.
     pub trigger: Trigger,
-    /// Where to.
+    /// The receiver.
     pub uri: String,
-    /// How.
+    /// HTTP method.
     pub verb: Verb,
-    /// In which encoding.
+    /// Encoding of the payload.
     pub format: Format,
     /// Total tries, 1 to 5, from the document's `retries` (KAZOO's clamp).
     pub tries: u16,
-    /// Whether it is served.
+    /// Whether the hook is enabled.
     pub enabled: bool,
-    /// Why the program disabled it; `None` while enabled or when a person did.
+    /// Why the program disabled the hook; `None` while the hook is enabled, or when a person disabled it.
     pub disable_reason: Option<String>,
-    /// Whether events of descendants match.
+    /// Whether events of accounts below match too.
     pub include_subaccounts: bool,
     /// Whether loopback legs match.
     pub include_internal_legs: bool,
-    /// Copied over the payload; holds the family's filter values too (`docs/kazoo/webhooks.md#assembling-a-payload`).
+    /// Members added to the payload; also contains the family's filter values
+    /// (`docs/kazoo/webhooks.md#assembling-a-payload`).
     pub custom_data: Option<Map<String, Value>>,
     /// Undocumented payload filter of KAZOO (`docs/kazoo/webhooks.md#which-hooks-match`).
     pub modifiers: Option<Map<String, Value>>,
@@ -154,31 +155,31 @@ pub struct Hook {
     pub secrets: Vec<Secret>,
     /// Extra request headers.
     pub headers: Vec<(String, String)>,
-    /// Which statuses are a success.
+    /// The statuses that count as a success.
     pub success: Success,
     /// Retry schedule.
     pub retry: HookRetry,
     /// Total time of one attempt; `None`: `delivery.request_timeout_ms`.
     pub timeout_ms: Option<u64>,
-    /// Attempts at once; `None`: `delivery.per_hook_in_flight`.
+    /// Most attempts at once; `None`: `delivery.per_hook_in_flight`.
     pub max_in_flight: Option<u32>,
-    /// Attempts started in a second at most; `None`: as many as the limits of attempts at once allow.
+    /// Most attempts started per second; `None`: limited only by the attempts at once.
     pub rate_limit_per_s: Option<u32>,
-    /// Whether a person paused it: nothing is attempted, everything is kept.
+    /// Whether a person paused the hook. Nothing is attempted, and all events are kept.
     pub paused: bool,
-    /// What happens with events of a disabled time.
+    /// What happens to the events of a disabled period.
     pub resume: Resume,
-    /// The first offset that this hook may get: the log's end when it was created.
+    /// The first offset that the hook may get: the log's end when the hook was created.
     pub start_offset: u64,
-    /// Where the logs ended when it was created.
+    /// The ends of the logs when the hook was created.
     pub birth: Birth,
-    /// A one-shot hook of a callflow: its target comes from the event itself.
+    /// Whether this is a callflow's one-shot hook, whose receiver comes from the event itself.
     pub one_shot: bool,
 }
 
 impl Hook {
-    /// An enabled hook with KAZOO's defaults (`docs/kazoo/webhooks.md#the-hook-document`) and none of our extensions,
-    /// from offset 0 on.
+    /// An enabled hook with KAZOO's defaults (`docs/kazoo/webhooks.md#the-hook-document`) and without our extensions;
+    /// it starts at offset 0.
     #[must_use]
     pub fn new(id: HookId, account: AccountId, trigger: Trigger, uri: String) -> Self {
         Self {
@@ -214,13 +215,13 @@ impl Hook {
         }
     }
 
-    /// How often the document has been written, this revision included; 0: there is no document.
+    /// The number of times the document has been written, including this revision; 0 without a document.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.revision.split_once('-').and_then(|(generation, _)| generation.parse().ok()).unwrap_or(0)
     }
 
-    /// Total tries of one delivery: the hook's own `retry.max_attempts`, else `tries`; at least 1.
+    /// Total tries of one delivery: the hook's `retry.max_attempts`, or else `tries`; at least 1.
     #[must_use]
     pub fn max_tries(&self) -> u16 {
         self.retry.max_attempts.unwrap_or(self.tries).max(1)

@@ -1,4 +1,4 @@
-//! Identities: 128 bits, written as 32 lower-case hex digits, as KAZOO writes them.
+//! Ids: 128 bits, written like in KAZOO as 32 lower-case hex digits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[error("'{0}' is not an id of 32 hex digits")]
 pub struct ParseIdError(String);
 
-/// A 128-bit identity.
+/// A 128-bit id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Id(pub u128);
 
@@ -20,12 +20,12 @@ pub type AccountId = Id;
 pub type HookId = Id;
 
 impl Id {
-    /// Sixty-four bits of the id, spread evenly: the tag under which the log files a record.
+    /// The tag by which the log finds records of this id: 64 evenly distributed bits.
     #[must_use]
     pub fn tag(self) -> u64 {
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
         let folded = (self.0 >> 64) as u64 ^ self.0 as u64;
-        // splitmix64: ids made by hand (0001, 0002) must not collide or cluster.
+        // splitmix64, so that hand-made ids (0001, 0002) neither collide nor cluster.
         let mut x = folded.wrapping_add(0x9e37_79b9_7f4a_7c15);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -38,7 +38,8 @@ impl Id {
         Self(self.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77)
     }
 
-    /// Whether two different ids, or the ids derived from them, are filed under one tag or are the same.
+    /// Whether two different ids collide: the ids derived from them are equal, or two of all these ids have the same
+    /// tag.
     #[must_use]
     pub fn collides(self, other: Self) -> bool {
         let is_derived = self == other.one_shot() || self.one_shot().tag() == other.tag();
@@ -58,8 +59,8 @@ impl fmt::Display for Id {
     }
 }
 
-/// The last `out.len()` hex digits of a number. Ids are written several times for each delivery; this takes a
-/// tenth of what formatting them does.
+/// The last `out.len()` hex digits of a number. Ids are written several times for each delivery, and this takes a
+/// tenth of the time of the standard formatting.
 pub(super) fn hex(mut number: u128, out: &mut [u8]) -> &str {
     for digit in out.iter_mut().rev() {
         let nibble = (number & 0xf) as u8;
@@ -100,14 +101,14 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// The stable identity of one event for one hook: the same across tries, restarts and replays.
+/// The stable id of one event for one hook: the same across attempts, restarts and replays.
 ///
-/// Written `dlv_{event id}_{hook id}`; receivers get it as `webhook-id` and may drop repeats by it.
+/// Written as `dlv_{event id}_{hook id}`. Receivers get it as `webhook-id` and can use it to drop duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeliveryId {
     /// The event.
     pub event: super::EventId,
-    /// The hook it goes to.
+    /// The hook.
     pub hook: HookId,
 }
 
@@ -141,20 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_written_as_it_was_read() {
+    fn a_written_id_equals_the_parsed_one() {
         let text = "00f2c1a9be0d34c7f8a6b5d2e1c0f9a8";
         assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
     }
 
     #[test]
-    fn what_is_not_32_hex_digits_is_no_id() {
+    fn only_32_hex_digits_are_an_id() {
         for bad in ["", "abc", "00f2c1a9be0d34c7f8a6b5d2e1c0f9ag", "+0f2c1a9be0d34c7f8a6b5d2e1c0f9a8"] {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_delivery_id_is_read_as_it_was_written() {
+    fn a_parsed_delivery_id_equals_the_written_one() {
         let id = DeliveryId { event: crate::model::EventId { log: 7, offset: 9 }, hook: Id(3) };
         assert_eq!(id.to_string().parse(), Ok(id));
         for bad in ["", "dlv_", "dlv_x_y", "9", "dlv_000000070000000000000009"] {

@@ -1,11 +1,11 @@
-//! Which log's id the events of an offset carry: one for all, until a data directory comes back from a backup.
+//! The log id in the event ids. There is one for all events until a data directory is restored from a backup.
 
 use super::EventId;
 
-/// The ids of the events log, each from an offset on.
+/// The ids of the events log, each valid from an offset on.
 ///
-/// After a restore the log goes on at offsets that were given to other events before, in the time that is lost.
-/// A new id keeps the two apart. Ids grow, so that event ids are still ordered like the log.
+/// After a restore the log continues at offsets that other events had in the lost period. A new log id keeps their
+/// event ids apart. Log ids grow, so that event ids are still ordered like the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogIds {
     first: u32,
@@ -14,7 +14,7 @@ pub struct LogIds {
 }
 
 impl LogIds {
-    /// One id for all, and those that followed it: first offset and id, ascending.
+    /// The first id, and later ones as first offset and id, ascending.
     #[must_use]
     pub fn new(first: u32, later: Vec<(u64, u32)>) -> Self {
         Self { first, later }
@@ -27,7 +27,7 @@ impl LogIds {
         EventId { log: later.map_or(self.first, |(_, log)| *log), offset }
     }
 
-    /// The offset of an event; `None` when its id is none of ours.
+    /// The offset of an event; `None` when the id is not from this log.
     #[must_use]
     pub fn offset_of(&self, event: EventId) -> Option<u64> {
         (self.event_id(event.offset) == event).then_some(event.offset)

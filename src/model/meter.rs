@@ -1,37 +1,38 @@
-//! A rate in bytes for each account and for each tenant with all its accounts, pure: time is an argument and may come from
-//! any clock that never goes back.
+//! Limits the bytes per second of each account, and of each tenant with all its accounts. Pure: time is an argument
+//! from any monotonic clock.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::AccountId;
 
-/// Accounts remembered before those that owe nothing are forgotten.
+/// Above this number of holders, those that owe nothing are removed.
 const FORGET_ABOVE: usize = 1024;
 
-/// A tenant with all its accounts may use this many times the rate, and hold this many times the part, of one account.
+/// A tenant with all its accounts may use this many times the rate, and hold this many times the share, of one
+/// account.
 pub const TENANT_MULTIPLE: u64 = 4;
 
-/// Who uses bytes.
+/// The account and tenant that use bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payer {
     /// The account.
     pub account: AccountId,
-    /// The tenant that the account belongs to: the account right below the master account.
+    /// The account's tenant: the account directly below the master account.
     pub tenant: AccountId,
 }
 
-/// How many bytes an account may use.
+/// A rate in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRate {
     /// Bytes at once, at least 1.
     pub burst: u64,
-    /// Bytes that come back each second, at least 1.
+    /// Bytes regained each second, at least 1.
     pub per_second: u64,
 }
 
-/// What each account, and each tenant with all its accounts, has used of its rate. A tenant cannot multiply its rate by
-/// making accounts.
+/// The used part of the rate of each account, and of each tenant with all its accounts. A tenant cannot multiply its
+/// rate by creating accounts.
 #[derive(Debug)]
 pub struct ByteMeter {
     burst: u64,
@@ -40,7 +41,7 @@ pub struct ByteMeter {
 }
 
 impl ByteMeter {
-    /// A meter on which nothing has been used. `rate` is an account's; a tenant's is four times as much.
+    /// A meter without any use. `rate` is the rate of an account; a tenant's is [`TENANT_MULTIPLE`] times as much.
     #[must_use]
     pub fn new(rate: ByteRate) -> Self {
         let rate = ByteRate { burst: rate.burst.max(1), per_second: rate.per_second.max(1) };
@@ -51,8 +52,8 @@ impl ByteMeter {
         Self { burst: rate.burst, accounts: Used::new(rate), tenants: Used::new(of_tenant) }
     }
 
-    /// Uses all of these bytes, or none: the error says how long to wait for them. More than an account's burst costs as much
-    /// as the burst.
+    /// Uses all of these bytes or none. The error is the time to wait for them. A request larger than an account's
+    /// burst costs as much as the burst.
     pub fn take(&mut self, payer: Payer, bytes: u64, now: Duration) -> Result<(), Duration> {
         let (account, tenant) = self.after(payer, bytes, now)?;
         self.accounts.note(payer.account, account, now);
@@ -60,12 +61,12 @@ impl ByteMeter {
         Ok(())
     }
 
-    /// Whether the bytes could be used now; nothing is used.
+    /// Checks whether the bytes could be used now, without using them.
     pub fn check(&self, payer: Payer, bytes: u64, now: Duration) -> Result<(), Duration> {
         self.after(payer, bytes, now).map(drop)
     }
 
-    /// When account and tenant will have paid for these bytes, too.
+    /// The times at which account and tenant will have paid for these bytes too.
     fn after(&self, payer: Payer, bytes: u64, now: Duration) -> Result<(Duration, Duration), Duration> {
         let bytes = bytes.min(self.burst);
         let account = self.accounts.after(payer.account, bytes, now);
@@ -77,11 +78,11 @@ impl ByteMeter {
     }
 }
 
-/// What each holder has used of one rate. A holder that owes nothing takes no memory.
+/// The used part of one rate for each holder. A holder that owes nothing takes no memory.
 #[derive(Debug)]
 struct Used {
     rate: ByteRate,
-    /// When the holder will have paid for what it used.
+    /// The time at which the holder will have paid for its use.
     paid_at: HashMap<AccountId, Duration>,
     forget_above: usize,
 }
@@ -91,7 +92,7 @@ impl Used {
         Self { rate, paid_at: HashMap::new(), forget_above: FORGET_ABOVE }
     }
 
-    /// When the holder will have paid for these bytes, too; the error says how long it has to wait for them.
+    /// The time at which the holder will have paid for these bytes too; the error is the time to wait for them.
     fn after(&self, holder: AccountId, bytes: u64, now: Duration) -> Result<Duration, Duration> {
         let paid_at = self.paid_at.get(&holder).copied().unwrap_or(now).max(now);
         let after = paid_at.saturating_add(self.time_for(bytes));
@@ -104,7 +105,7 @@ impl Used {
         self.paid_at.insert(holder, paid_at);
     }
 
-    /// How long these bytes take at the rate.
+    /// The time that these bytes take at the rate.
     fn time_for(&self, bytes: u64) -> Duration {
         let us = u128::from(bytes) * 1_000_000 / u128::from(self.rate.per_second);
         Duration::from_micros(u64::try_from(us).unwrap_or(u64::MAX))
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_does_not_multiply_its_rate_by_making_accounts() {
+    fn a_tenant_cannot_multiply_its_rate_by_creating_accounts() {
         let (mut meter, at) = (meter(), Duration::from_secs);
         let child = |id: u128| Payer { account: Id(id), tenant: Id(1) };
         let taken = (2..1000).filter(|id| meter.take(child(*id), 1000, at(0)).is_ok()).count();
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_that_owe_nothing_are_forgotten() {
+    fn accounts_that_owe_nothing_are_removed() {
         let mut meter = meter();
         for id in 0..10_000_u64 {
             assert_eq!(meter.take(alone(u128::from(id)), 1, Duration::from_secs(id)), Ok(()));

@@ -1,4 +1,4 @@
-//! The words of the project (events, hooks, accounts, attempts) as plain values: no I/O, no async.
+//! The project's basic types (events, hooks, accounts, attempts) as plain values, without I/O or async.
 
 mod account;
 mod actor;

@@ -1,13 +1,13 @@
-//! What the queues answer when asked: a queue's state, the attempts that were made, the deliveries that are dead.
+//! Answers of the queues: the state of a queue, attempts, dead deliveries.
 //!
-//! Plain values that serialise as the API shows them (times as Gregorian seconds are the API's work).
+//! Plain values that serialise as in the API, except that the API converts times to Gregorian seconds.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{AccountId, HookId};
 
-/// What a hook's queue is doing.
+/// The state of a hook's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueState {
@@ -55,7 +55,7 @@ impl QueueState {
     }
 }
 
-/// How a hook stands, in the words of a person who looks after it.
+/// The condition of a hook for the person in charge of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
@@ -106,7 +106,7 @@ impl Standing {
         }
     }
 
-    /// Its place in the order of those that need a person first.
+    /// Sort key; hooks that need attention come first.
     #[must_use]
     pub fn rank(self) -> usize {
         Self::ALL.iter().position(|other| *other == self).unwrap_or(Self::ALL.len())
@@ -118,17 +118,17 @@ impl Standing {
 pub struct LastAttempt {
     /// When it ended, microseconds since 1970.
     pub ended_us: u64,
-    /// Whether the receiver has the event.
+    /// Whether the event was delivered.
     pub delivered: bool,
     /// HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// Why there was none.
+    /// Why there was no answer.
     pub client_error: Option<&'static str>,
     /// How long it took.
     pub duration_us: u64,
 }
 
-/// What a queue did last.
+/// Recent activity of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pulse {
     /// The last attempt.
@@ -139,21 +139,21 @@ pub struct Pulse {
     pub failed_per_minute: u32,
 }
 
-/// What a queue did in one minute.
+/// Activity of a queue in one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minute {
     /// Minutes since 1970.
     pub minute: u64,
-    /// Attempts that ended in it.
+    /// Attempts that ended in this minute.
     pub attempts: u32,
     /// Of these, the failed ones.
     pub failed: u32,
 }
 
-/// Events that retention dropped before the hook got them.
+/// Events that retention removed before the hook got them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Gap {
-    /// First offset that was lost.
+    /// First lost offset.
     pub from: u64,
     /// First offset after the gap.
     pub until: u64,
@@ -162,37 +162,37 @@ pub struct Gap {
 /// A hook's queue at one moment (`GET …/webhooks/{H}/queue`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueStatus {
-    /// What it does.
+    /// State.
     pub state: QueueState,
-    /// Whether a person paused the hook, which may be disabled besides.
+    /// Whether a person paused the hook; it may be disabled as well.
     pub paused: bool,
-    /// Below this offset everything of the hook is settled.
+    /// All deliveries of the hook below this offset are settled.
     pub cursor: u64,
     /// The durable end of the event log at that moment.
     pub log_end: u64,
-    /// Deliveries not yet settled, as far as they are known; with `waiting_exact` false there are at least
-    /// this many (the rest of the log has not been looked at).
+    /// Known unsettled deliveries. When `waiting_exact` is false there may be more, because part of the log has not
+    /// been read.
     pub waiting: u64,
     /// Whether `waiting` counts everything up to `log_end`.
     pub waiting_exact: bool,
     /// Attempts under way.
     pub in_flight: u32,
-    /// Deliveries that used up their tries, ever.
+    /// Deliveries that have ever used up their tries.
     pub dead: u64,
     /// Failed attempts in the present window.
     pub recent_failures: u32,
     /// How long the oldest unsettled delivery has waited, in milliseconds.
     pub oldest_waiting_age_ms: Option<u64>,
-    /// When the next retry or probe is due, microseconds since 1970.
+    /// Time of the next retry or probe, microseconds since 1970.
     pub next_try_at_us: Option<u64>,
     /// Why the hook is disabled.
     pub disable_reason: Option<String>,
-    /// What retention took from this hook last.
+    /// The last events that retention removed before this hook got them.
     pub gap: Option<Gap>,
 }
 
 impl QueueStatus {
-    /// How the hook stands, by its queue and what the queue did last: a success after failures ends the failing.
+    /// The condition of the hook, from its state and recent activity. A success after failures ends `Failing`.
     #[must_use]
     pub fn standing(&self, pulse: Option<&Pulse>) -> Standing {
         let fails = self.recent_failures > 0 && pulse.is_none_or(|pulse| !pulse.last.delivered);
@@ -209,29 +209,29 @@ impl QueueStatus {
     }
 }
 
-/// Which attempts are asked for: those of an account, or of one of its hooks, in a time range, in pages.
+/// A query for attempts of an account, or of one of its hooks, in a range of time; in pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptQuery {
     /// The hooks' owner.
     pub account: AccountId,
-    /// One hook; `None`: all of the account's.
+    /// The hook; `None` for all hooks of the account.
     pub hook: Option<HookId>,
-    /// Not before, microseconds since 1970.
+    /// Start of the range, inclusive, microseconds since 1970.
     pub from_us: u64,
-    /// Before, microseconds since 1970.
+    /// End of the range, exclusive, microseconds since 1970.
     pub until_us: u64,
     /// Oldest first instead of newest first.
     pub ascending: bool,
-    /// Where this page starts, from `AttemptPage::next`; `None`: at the beginning of the order.
+    /// Start of the page, from `AttemptPage::next`; `None` for the first page.
     pub start: Option<u64>,
     /// Rows at most.
     pub limit: usize,
 }
 
-/// One attempt, ready to be shown.
+/// An attempt as a row of the API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRow {
-    /// Its place in the order of its list: in the ledger, or (of dead deliveries) in the events log.
+    /// Position in the list: the offset in the ledger or, for dead deliveries, in the events log.
     pub position: u64,
     /// KAZOO's attempt document without private fields, with `timestamp` (`docs/kazoo/webhooks.md#attempts`).
     pub document: Map<String, Value>,
@@ -242,11 +242,11 @@ pub struct AttemptRow {
 pub struct AttemptPage {
     /// In the order asked for.
     pub rows: Vec<AttemptRow>,
-    /// The position at which the next page starts; `None`: this was the last.
+    /// Start of the next page; `None` after the last page.
     pub next: Option<u64>,
 }
 
-/// Which dead deliveries are asked for: those of one hook, in the order of the log.
+/// A query for the dead deliveries of one hook, in the order of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadQuery {
     /// The hook.
@@ -260,11 +260,11 @@ pub struct DeadQuery {
 /// A dead delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dead {
-    /// Its event's offset.
+    /// Offset of the event.
     pub offset: u64,
-    /// Its last attempt's place in the ledger.
+    /// Offset of the last attempt in the ledger.
     pub attempt: u64,
-    /// When it was given up, microseconds since 1970.
+    /// Time of death, microseconds since 1970.
     pub died_us: u64,
 }
 
@@ -273,7 +273,7 @@ pub struct Dead {
 pub struct DeadList {
     /// In the order asked for.
     pub dead: Vec<Dead>,
-    /// The offset at which to go on; `None`: there are no more.
+    /// Start of the next page; `None` after the last one.
     pub next: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! A replay: what is asked for, and how far it is.
+//! A replay: the request and the progress.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub enum ReplayPoint {
 }
 
 impl ReplayPoint {
-    /// The time, when it is one.
+    /// The time, if this is one.
     #[must_use]
     pub fn time_us(self) -> Option<u64> {
         match self {
@@ -25,24 +25,24 @@ impl ReplayPoint {
     }
 }
 
-/// Which deliveries a replay makes again.
+/// The deliveries that a replay repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayOnly {
     /// Every matching event of the range.
     All,
-    /// Those whose last known outcome is a failure: dead, or failed so far.
+    /// Deliveries whose last known outcome is a failure: dead, or failed so far.
     Failed,
-    /// Those that were given up and have not been delivered since.
+    /// Dead deliveries that have not been delivered since.
     Dead,
-    /// Those that the request names one by one.
+    /// Deliveries that the request lists.
     Chosen,
 }
 
-/// A replay as asked for.
+/// A request for a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayRequest {
-    /// The new replay's id, and its queue's key.
+    /// Id of the new replay; also the key of its queue.
     pub id: Id,
     /// The hook that gets the events.
     pub hook: HookId,
@@ -50,7 +50,7 @@ pub struct ReplayRequest {
     pub account: AccountId,
     /// First event.
     pub from: ReplayPoint,
-    /// First event that is not replayed; `None`: the log's end when the replay starts.
+    /// End of the range, exclusive; `None` for the log's end when the replay starts.
     pub until: Option<ReplayPoint>,
     /// Which of them.
     pub only: ReplayOnly,
@@ -58,25 +58,25 @@ pub struct ReplayRequest {
     pub offsets: Vec<u64>,
     /// Of those, only events that fit this.
     pub filter: EventFilter,
-    /// Count, and deliver nothing.
+    /// Only count events, deliver nothing.
     pub dry_run: bool,
-    /// Deliveries per second at most; `None`: as the hook's share allows.
+    /// Most deliveries per second; `None`: limited only by the hook's share.
     pub rate: Option<u32>,
-    /// Who asked for it.
+    /// Sender of the request.
     pub by: Option<Actor>,
 }
 
-/// How far a replay is.
+/// State of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayState {
     /// Reading and delivering.
     Running,
-    /// Held back by a person; what was reached is kept.
+    /// Paused by a person; the progress is kept.
     Paused,
-    /// All of its range is settled.
+    /// The whole range is settled.
     Done,
-    /// Ended by a person, or with its hook.
+    /// Ended by a person, or because its hook was deleted.
     Cancelled,
     /// The log could not be read.
     Failed,
@@ -91,7 +91,7 @@ pub struct ReplayStatus {
     pub hook_id: HookId,
     /// How far it is.
     pub state: ReplayState,
-    /// Whether it only counts.
+    /// Whether the replay only counts.
     pub dry_run: bool,
     /// Which deliveries it makes again.
     pub only: ReplayOnly,
@@ -101,7 +101,7 @@ pub struct ReplayStatus {
     pub from_offset: u64,
     /// First offset after the range.
     pub until_offset: u64,
-    /// Below this offset the replay is settled.
+    /// All deliveries of the replay below this offset are settled.
     pub next_offset: u64,
     /// Events that matched so far.
     pub matched: u64,

@@ -1,47 +1,47 @@
-//! Looking for events: what is asked for, and what is found.
+//! Searches for events: query and result.
 
 use serde_json::{Map, Value};
 
 use super::{AccountId, EventFilter};
 
-/// Among which events is looked.
+/// The set of events to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventScope {
-    /// Those of one account.
+    /// Events of one account.
     Account(AccountId),
-    /// Those that could not be understood, whether they name an account or not.
+    /// Events in quarantine, with or without an account.
     Quarantine,
-    /// Those that could not be understood and name this account.
+    /// Events in quarantine that name this account.
     QuarantineOf(AccountId),
 }
 
-/// Which events are looked for, in pages.
+/// A query for events, in pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Whose.
+    /// The set of events to search.
     pub scope: EventScope,
-    /// Logged not before, microseconds since 1970.
+    /// Start of the range of time, inclusive, microseconds since 1970.
     pub from_us: u64,
-    /// Logged before, microseconds since 1970.
+    /// End of the range of time, exclusive, microseconds since 1970.
     pub until_us: u64,
-    /// What they must be like.
+    /// Filter.
     pub filter: EventFilter,
     /// Oldest first instead of newest first.
     pub ascending: bool,
-    /// The offset to begin with; `None`: the beginning of the order.
+    /// Start of the page; `None` for the first page.
     pub start: Option<u64>,
     /// Rows at most.
     pub limit: usize,
 }
 
-/// An event, ready to be shown.
+/// An event as a row of the API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRow {
-    /// Its place in the log.
+    /// Offset in the log.
     pub offset: u64,
-    /// Whose it is.
+    /// Account of the event.
     pub account: Option<AccountId>,
-    /// Its header, and its body when that was asked for.
+    /// The header, and the body if requested.
     pub document: Map<String, Value>,
 }
 
@@ -50,17 +50,17 @@ pub struct EventRow {
 pub struct EventPage {
     /// In the order asked for.
     pub rows: Vec<EventRow>,
-    /// The offset at which to go on; `None`: there is nothing more.
+    /// Start of the next page; `None` after the last one.
     pub next: Option<u64>,
-    /// How many events were looked at.
+    /// Number of events examined.
     pub looked_at: usize,
 }
 
-/// What became of one event at the hooks of one account.
+/// The deliveries of one event to the hooks of one account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EventDeliveries {
-    /// One for each hook, with its attempts.
+    /// One row for each hook, with its attempts.
     pub rows: Vec<Map<String, Value>>,
-    /// Whether the whole ledger was looked at; if not, later attempts may be missing.
+    /// Whether the whole ledger was read; otherwise later attempts may be missing.
     pub complete: bool,
 }

@@ -1,15 +1,15 @@
-//! The one rule by which secrets are masked, wherever the program shows what a tenant has set: to plain users, in the
-//! audit trail, and in the refusals of the API.
+//! Masks secrets wherever the program shows a tenant's settings: to plain users, in the audit trail, and in errors of
+//! the API. No other code masks secrets.
 //!
-//! Held: a password or a query value of a URI, the value of a header that is not known to be harmless, and a field
-//! that is named like a secret are never shown. Paths of URIs are shown: they tell receivers apart.
+//! Invariant: passwords and query values in URIs, values of headers that are not known to be harmless, and fields
+//! named like a secret are never shown. Paths of URIs are shown, because they distinguish receivers.
 
 use serde_json::{Map, Value};
 
-/// What is shown in place of a secret.
+/// Stands for a secret.
 pub const MASK: &str = "***";
 
-/// A field whose name contains one of these holds a secret.
+/// A field whose name contains one of these words is secret.
 const SECRET_NAMES: [&str; 12] = [
     "secret",
     "password",
@@ -24,9 +24,9 @@ const SECRET_NAMES: [&str; 12] = [
     "pvt_stamp",
     "authorization",
 ];
-/// Fields that hold headers: by name, or as one text.
+/// Fields with headers, as an object or as one text.
 const HEADERS: [&str; 4] = ["headers", "custom_request_headers", "req_headers", "resp_headers"];
-/// Headers that every request or answer may have and that authorise nothing.
+/// Common headers that grant no access.
 const HARMLESS_HEADERS: [&str; 17] = [
     "accept",
     "connection",
@@ -53,7 +53,7 @@ pub fn without_secrets(document: &Map<String, Value>) -> Map<String, Value> {
     document.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect()
 }
 
-/// The value of a field with every secret in it masked. The name may be a path (`headers.x-key`).
+/// The value of a field with all secrets masked. The name may be a path (`headers.x-key`).
 #[must_use]
 pub fn masked(name: &str, value: &Value) -> Value {
     let lower = name.to_ascii_lowercase();
@@ -70,7 +70,7 @@ pub fn masked(name: &str, value: &Value) -> Value {
             });
             shown.collect::<Map<_, _>>().into()
         }
-        // Headers in a form that is refused.
+        // Headers in an invalid form.
         other if HEADERS.contains(&lower.as_str()) && !other.is_null() => MASK.into(),
         Value::String(body) if lower == "req_body" => masked_body(body).into(),
         Value::Object(inner) => without_secrets(inner).into(),
@@ -88,7 +88,7 @@ fn is_harmless(header: &str) -> bool {
     HARMLESS_HEADERS.contains(&header.to_ascii_lowercase().as_str())
 }
 
-/// A URI without its user, its password, the values of its query and its fragment; every other text as it is.
+/// A URI without user, password, query values and fragment. A text that is not a URI is returned unchanged.
 #[must_use]
 pub fn masked_uri(text: &str) -> String {
     let looks_like_one = ["http:", "https:"].iter().any(|scheme| {
@@ -99,7 +99,7 @@ pub fn masked_uri(text: &str) -> String {
         return text.to_owned();
     }
     let Ok(mut uri) = url::Url::parse(text) else {
-        // No URI that anything could be sent to: what its parts are is not known.
+        // Not a usable URI, so its parts cannot be told apart.
         let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
         return if text.contains(['@', '?', '#']) { format!("{scheme}:{MASK}") } else { text.to_owned() };
     };
@@ -120,7 +120,7 @@ pub fn masked_uri(text: &str) -> String {
     uri.into()
 }
 
-/// What was sent to a receiver, as JSON or as a form: a hook's custom data is in it.
+/// Masks the body of a request, JSON or form, which contains the hook's custom data.
 fn masked_body(body: &str) -> String {
     if let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(body) {
         let shown = masked("", &json);
@@ -133,7 +133,7 @@ fn masked_body(body: &str) -> String {
     parts.collect::<Vec<_>>().join("&")
 }
 
-/// Names stay; a part without a name may itself be the secret.
+/// Masks the values of a query. A part without a name may itself be the secret and is masked too.
 fn masked_query(query: &str) -> String {
     let parts = query.split(['&', ';']).map(|part| match part.split_once('=') {
         Some((name, _)) => format!("{name}={MASK}"),
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uri_keeps_only_what_tells_receivers_apart() {
+    fn a_masked_uri_keeps_only_what_distinguishes_receivers() {
         for (uri, shown) in [
             ("https://a.example/hook", "https://a.example/hook"),
             ("https://me:s3cret@a.example/hook", "https://***@a.example/hook"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_masked_unless_they_are_known_to_be_harmless() {
+    fn headers_are_masked_unless_known_to_be_harmless() {
         let headers = json!({"Content-Type": "text/plain", "Authorization": "s3cret", "x-any": "s3cret"});
         let shown = json!({"Content-Type": "text/plain", "Authorization": "***", "x-any": "***"});
         for name in HEADERS {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_whatever_their_type_and_depth() {
+    fn secrets_of_any_type_and_depth_are_masked() {
         for secret in [json!("s3cret"), json!(5), json!({"a": "s3cret"}), json!(["s3cret"])] {
             let document =
                 json!({"a": [{"Password": secret}], "api_key": secret, "b": {"pvt_md5_auth": secret}});

@@ -1,10 +1,10 @@
-//! Time as a value: microseconds since 1970, handed to whoever needs it, and KAZOO's Gregorian seconds.
+//! Time: a clock that is passed to the code that needs it, microseconds since 1970, and KAZOO's Gregorian seconds.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Seconds from year 0 to 1970: KAZOO counts from the former (`docs/kazoo/index.md#names-and-moments`).
+/// Seconds from year 0 to 1970. KAZOO counts from year 0 (`docs/kazoo/index.md#names-and-moments`).
 pub const GREGORIAN_OFFSET_S: u64 = 62_167_219_200;
 
 /// Gregorian seconds of a time in microseconds since 1970.
@@ -13,7 +13,7 @@ pub fn gregorian_seconds(unix_us: u64) -> u64 {
     unix_us / 1_000_000 + GREGORIAN_OFFSET_S
 }
 
-/// The same moment as `2026-11-23T09:58:36Z` (whole seconds, UTC).
+/// Formats a time as `2026-11-23T09:58:36Z` (whole seconds, UTC).
 #[must_use]
 pub fn iso8601(unix_us: u64) -> String {
     let seconds = unix_us / 1_000_000;
@@ -31,7 +31,7 @@ pub fn iso8601(unix_us: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// Seconds since 1970 of such a text (`2026-11-23T09:58:36Z`), or of a number of them.
+/// Parses `2026-11-23T09:58:36Z`, or a number of seconds, to seconds since 1970.
 #[must_use]
 pub fn seconds_of(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse() {
@@ -51,18 +51,18 @@ pub fn seconds_of(text: &str) -> Option<u64> {
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
-    // A day that its month does not have is another one when it is written again.
+    // A day that its month does not have (February 30) yields another text when formatted again.
     (iso8601(seconds.saturating_mul(1_000_000)) == text).then_some(seconds)
 }
 
-/// Three numbers with a sign between them.
+/// Three numbers with a separator.
 fn numbers(text: &str, sign: char) -> Option<[u64; 3]> {
     let mut parts = text.split(sign).map(|part| part.parse::<u32>().ok().map(u64::from));
     let numbers = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(numbers)
 }
 
-/// Where the program gets the time from; tests hand in their own.
+/// The program's source of time; tests pass their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
@@ -77,7 +77,7 @@ impl Clock {
         })
     }
 
-    /// A clock that never goes back, whatever happens to the wall clock. It begins at 0 when it is made.
+    /// A monotonic clock, independent of the wall clock. It starts at 0 when it is created.
     #[must_use]
     pub fn steady() -> Self {
         #[expect(
@@ -88,7 +88,7 @@ impl Clock {
         Self::new(move || u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// A clock that answers what `now_us` says, in microseconds since 1970.
+    /// A clock that returns the value of `now_us`, in microseconds since 1970.
     pub fn new(now_us: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now_us))
     }
@@ -111,14 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments_are_written_in_iso_8601() {
+    fn known_times_are_formatted_in_iso_8601() {
         assert_eq!(iso8601(0), "1970-01-01T00:00:00Z");
         assert_eq!(iso8601(1_709_164_800_000_000), "2024-02-29T00:00:00Z");
         assert_eq!(iso8601(1_760_000_000_999_999), "2025-10-09T08:53:20Z");
     }
 
     #[test]
-    fn a_moment_that_was_written_is_read_again() {
+    fn a_formatted_time_can_be_parsed() {
         for moment in [0, 951_782_400, 1_709_164_800, 1_709_251_199, 1_760_000_000, 4_102_444_800] {
             assert_eq!(seconds_of(&iso8601(moment * 1_000_000)), Some(moment));
             assert_eq!(seconds_of(&moment.to_string()), Some(moment));

@@ -1,10 +1,10 @@
-//! Trace context: which trace an event belongs to, as W3C Trace Context (level 1) writes it in `traceparent`.
+//! Trace context of an event, in the format of W3C Trace Context (level 1).
 
 use std::fmt;
 
 use super::{AccountId, DeliveryId};
 
-/// Longest `tracestate` that is kept; what is longer is dropped (W3C asks for at least 512).
+/// Longest `tracestate` that is kept; a longer one is dropped (W3C requires at least 512).
 pub const MAX_TRACE_STATE: usize = 512;
 
 /// A span of a trace.
@@ -18,21 +18,21 @@ pub struct Span {
     pub flags: u8,
 }
 
-/// The span that an event was published in, and what vendors add to it.
+/// The span in which an event was published, with the vendors' additions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// The span.
     pub span: Span,
-    /// `tracestate`, as it came; at most `MAX_TRACE_STATE` bytes, empty when there is none.
+    /// `tracestate`, unchanged; at most `MAX_TRACE_STATE` bytes, empty without one.
     pub state: String,
 }
 
-/// An attempt of a traced event, once it has ended.
+/// A finished attempt of a traced event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptSpan {
-    /// The attempt, as the receiver was told.
+    /// The attempt's span, which the receiver got too.
     pub span: Span,
-    /// The span that the event was published in.
+    /// The span in which the event was published.
     pub parent: u64,
     /// The delivery.
     pub delivery: DeliveryId,
@@ -42,7 +42,7 @@ pub struct AttemptSpan {
     pub attempt: u16,
     /// The answer's status.
     pub status: Option<u16>,
-    /// Why none came.
+    /// Why no answer came.
     pub error: Option<&'static str>,
     /// When it began, microseconds since 1970.
     pub began_us: u64,
@@ -51,8 +51,7 @@ pub struct AttemptSpan {
 }
 
 impl TraceContext {
-    /// Reads the two headers; `None` when `traceparent` is not valid, and then `tracestate` does not count
-    /// either (W3C 4.3).
+    /// Reads the two headers; `None` when `traceparent` is invalid, whatever `tracestate` is (W3C 4.3).
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let span = Span::parse(traceparent)?;
@@ -65,7 +64,7 @@ impl TraceContext {
 }
 
 impl Span {
-    /// Reads a `traceparent` of any version: `00-{32 hex}-{16 hex}-{2 hex}`, and more behind it for later ones.
+    /// Reads a `traceparent` of any version: `00-{32 hex}-{16 hex}-{2 hex}`, with more fields in later versions.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -80,13 +79,13 @@ impl Span {
         Some(Self { trace, id: u64::try_from(id).ok()?, flags: u8::try_from(flags).ok()? })
     }
 
-    /// Whether whoever began the trace records it.
+    /// Whether the trace is recorded.
     #[must_use]
     pub fn is_sampled(self) -> bool {
         self.flags & 1 == 1
     }
 
-    /// Another span of the same trace. An id of 0, which is none, becomes 1.
+    /// Another span of the same trace. The invalid id 0 becomes 1.
     #[must_use]
     pub fn child(self, id: u64) -> Self {
         Self { id: id.max(1), ..self }
@@ -100,7 +99,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// So many lower-case hex digits.
+/// Reads a number of exactly `digits` lower-case hex digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let valid = text.len() == digits && text.bytes().all(is_hex);
@@ -114,7 +113,7 @@ mod tests {
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn a_span_is_read_as_it_was_written() {
+    fn a_parsed_span_equals_the_written_one() {
         let span = Span::parse(VALID).unwrap();
         assert_eq!((span.to_string().as_str(), span.flags), (VALID, 1));
         assert_eq!(Span::parse(&format!("{VALID}-more").replacen("00", "01", 1)), Some(span));
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_traceparent_is_none() {
+    fn invalid_traceparents_are_refused() {
         let cut = &VALID[..54];
         let zero_trace = VALID.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32));
         let zero_span = VALID.replace("b7ad6b7169203331", &"0".repeat(16));
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_cannot_be_sent_on_is_dropped_and_the_span_stays() {
+    fn an_unusable_tracestate_is_dropped_but_the_span_stays() {
         let state = |text: &str| TraceContext::parse(VALID, Some(text)).unwrap().state;
         assert_eq!(state("vendor=a,other=b c"), "vendor=a,other=b c");
         assert_eq!((state("a\nb"), state(&"x".repeat(513))), (String::new(), String::new()));

@@ -1,8 +1,8 @@
-//! How large a JSON value is, without writing it.
+//! The size of a JSON value, without serialising it.
 
 use serde_json::{Map, Value};
 
-/// The bytes of a value as JSON, near enough for bounds: what is escaped counts as it is.
+/// The approximate size of a value as JSON, good enough for bounds; escapes are not counted.
 #[must_use]
 pub fn json_weight(value: &Value) -> usize {
     match value {
@@ -14,7 +14,7 @@ pub fn json_weight(value: &Value) -> usize {
     }
 }
 
-/// The same of an object.
+/// The same for an object.
 #[must_use]
 pub fn fields_weight(fields: &Map<String, Value>) -> usize {
     2 + fields.iter().map(|(name, value)| name.len() + 4 + json_weight(value)).sum::<usize>()
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weight_is_near_the_length() {
+    fn a_weight_is_close_to_the_length() {
         let value = json!({"a": [1, 2, {"b": null}], "text": "x".repeat(1000), "flag": true});
         let length = value.to_string().len();
         assert!(
