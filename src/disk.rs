@@ -1,7 +1,7 @@
-//! The small file system that the log stands on: every write, sync, rename and create goes through here,
-//! so that a test can cut the power at each of them.
+//! The file-system interface of the log. Every write, sync, rename and create goes through it, so that a test can cut
+//! the power at each of them.
 //!
-//! Nothing is durable before `File::sync_data` (bytes) or `Disk::sync_dir` (names) has answered.
+//! Bytes are durable only after `File::sync_data` has returned, and names only after `Disk::sync_dir`.
 
 use std::fmt::Debug;
 use std::fs;
@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file's name and size, as `Disk::list` finds it.
+/// A file's name and size, from `Disk::list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Name without the directory.
@@ -19,25 +19,25 @@ pub struct Entry {
     pub len: u64,
 }
 
-/// What the log asks of a file system.
+/// A file system for the log.
 pub trait Disk: Send + Sync + Debug {
-    /// Makes a directory and its parents; no error when it exists.
+    /// Creates a directory and its parents; no error when it exists.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
-    /// The files of a directory, in no order.
+    /// The files of a directory, in no particular order.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
-    /// A new, empty file for writing and reading; an older one of that name is emptied.
+    /// Creates an empty file for reading and writing; an existing file is truncated.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-    /// An existing file for writing and reading.
+    /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-    /// An existing file for reading only.
+    /// Opens an existing file for reading only.
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-    /// Renames, replacing what is there.
+    /// Renames a file; an existing file of the new name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creates, renames and removes in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Bytes that may still be written below `path`.
+    /// Free bytes of the file system of `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
@@ -47,7 +47,7 @@ pub trait File: Send + Sync + Debug {
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize>;
     /// Writes all of `buf`; after an error any part of it may have been written.
     fn write_at(&self, buf: &[u8], pos: u64) -> io::Result<()>;
-    /// Makes all written bytes and the length durable (`fdatasync`). Fails when the file has no name any more.
+    /// Makes all written bytes and the length durable (`fdatasync`). Fails when the file has been deleted.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends to `len` bytes.
     fn truncate(&self, len: u64) -> io::Result<()>;
@@ -133,7 +133,7 @@ impl File for OsFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()?;
-        // Bytes without a name are gone with the process.
+        // A deleted file disappears with the process, so a successful sync would promise too much.
         if self.0.metadata()?.nlink() == 0 {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted beneath the program"));
         }

@@ -1,5 +1,4 @@
-//! Every task that the program starts is started here, so that shutdown can wait for all of them; so is every thread
-//! that the program cannot do without.
+//! Starts all tasks of the program and its essential threads, so that shutdown can wait for all of them.
 
 use std::future::Future;
 use std::io;
@@ -11,10 +10,10 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// Tells a step to end; cloned into each.
+/// Tells tasks to end; each gets a clone.
 pub type Stop = tokio_util::sync::CancellationToken;
 
-/// The tracked tasks of one program.
+/// The tracked tasks of the program.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks(TaskTracker);
 
@@ -43,8 +42,8 @@ impl Tasks {
         self.0.spawn_blocking(work)
     }
 
-    /// Starts a thread that gets its work later: whether it can be had is known at once. `prepare` runs in it first,
-    /// and what that makes is handed to the work.
+    /// Starts a thread that gets its work later, so that a failure to start is known at once. `prepare` runs in the
+    /// thread first; its result is passed to the work.
     pub fn thread<P: 'static>(
         &self,
         name: &'static str,
@@ -64,7 +63,7 @@ impl Tasks {
                 }
             };
             let _asked = prepared.send(Ok(()));
-            // An error: there is no work, because something else could not be started.
+            // On an error no work will come, because something else could not be started.
             if let Ok(work) = given.recv() {
                 work(made);
             }
@@ -75,7 +74,7 @@ impl Tasks {
         Ok(Thread { work })
     }
 
-    /// Resolves when every task has ended. Nothing may be spawned after this is called.
+    /// Resolves when every task has ended. Nothing may be spawned after this call.
     pub async fn all_ended(&self) {
         self.0.close();
         self.0.wait().await;
@@ -84,64 +83,64 @@ impl Tasks {
 
 type Work<P> = Box<dyn FnOnce(P) + Send>;
 
-/// A thread that is there and waits for its work. Dropped without any, it ends.
+/// A running thread that waits for its work. The thread ends when this is dropped.
 #[derive(Debug)]
 pub struct Thread<P> {
     work: SyncSender<Work<P>>,
 }
 
 impl<P> Thread<P> {
-    /// Gives it its work. An error instead of the result: the work panicked.
+    /// Passes the work to the thread. The receiver gets the result, or an error if the work panicked.
     pub fn run<T: Send + 'static>(self, work: impl FnOnce(P) -> T + Send + 'static) -> oneshot::Receiver<T> {
         let (done, result) = oneshot::channel();
         let work = move |made| {
-            // Nobody may wait for it any more.
+            // The caller may no longer wait for the result.
             drop(done.send(work(made)));
         };
-        // The thread waits for nothing else.
+        // Cannot fail: the thread waits for its work until this sender is dropped.
         drop(self.work.send(Box::new(work)));
         result
     }
 }
 
-/// A thread that the program cannot do without cannot be had.
+/// An essential thread could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the thread \"{name}\" cannot be started: {error}; allow the program more threads, address space or open files"
 )]
 pub struct ThreadError {
-    /// What it is for.
+    /// Purpose of the thread.
     pub name: &'static str,
-    /// What the system says.
+    /// Error of the operating system.
     pub error: io::Error,
 }
 
-/// Asks a step for a sign of life; cheap to clone.
+/// Asks a task for a sign of life; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pulse(mpsc::Sender<oneshot::Sender<()>>);
 
-/// The step's end of it.
+/// The end of a `Pulse` in the task.
 #[derive(Debug)]
 pub struct Beat(mpsc::Receiver<oneshot::Sender<()>>);
 
-/// A sign of life that was asked for. Dropped, it is withheld.
+/// A requested sign of life. Dropping it withholds the sign.
 #[derive(Debug)]
 pub struct Sign(oneshot::Sender<()>);
 
 impl Sign {
-    /// Gives it. Whoever asked may have gone.
+    /// Gives the sign of life; no error when nobody waits for it any more.
     pub fn give(self) {
         let _gone = self.0.send(());
     }
 
-    /// Whether somebody still waits for it.
+    /// Whether somebody still waits for the sign.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         !self.0.is_closed()
     }
 }
 
-/// Both ends.
+/// Creates both ends.
 #[must_use]
 pub fn pulse() -> (Pulse, Beat) {
     let (ask, asked) = mpsc::channel(16);
@@ -149,7 +148,7 @@ pub fn pulse() -> (Pulse, Beat) {
 }
 
 impl Pulse {
-    /// Whether the step answers within this time.
+    /// Whether the task answers within this time.
     pub async fn is_felt(&self, within: Duration) -> bool {
         let (answer, answered) = oneshot::channel();
         let ask = async { self.0.send(answer).await.is_ok() && answered.await.is_ok() };
@@ -158,13 +157,13 @@ impl Pulse {
 }
 
 impl Beat {
-    /// Resolves when a sign of life was asked for, and gives it. Never when nobody can ask any more.
+    /// Waits for a request and gives a sign of life. Never resolves once nobody can ask any more.
     pub async fn given(&mut self) {
         self.asked().await.give();
     }
 
-    /// Resolves when a sign of life was asked for, which is then given by what this returns, or withheld. Never when
-    /// nobody can ask any more.
+    /// Waits for a request and returns the sign, which the caller can give or withhold. Never resolves once nobody
+    /// can ask any more.
     pub async fn asked(&mut self) -> Sign {
         match self.0.recv().await {
             Some(answer) => Sign(answer),
@@ -181,7 +180,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn a_step_that_does_not_answer_or_is_gone_gives_no_sign_of_life() {
+    async fn a_task_that_is_stuck_or_has_ended_gives_no_sign_of_life() {
         let (pulse, mut beat) = pulse();
         assert!(!pulse.is_felt(SOON).await, "nobody answers yet");
         let tasks = Tasks::new();
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_gets_its_work_with_what_it_prepared_and_is_waited_for() {
+    async fn a_thread_passes_what_it_prepared_to_its_work_and_shutdown_waits_for_it() {
         let tasks = Tasks::new();
         let thread = tasks.thread("seven", || Ok(7)).unwrap();
         let unused = tasks.thread("unused", || Ok(())).unwrap();

@@ -1,8 +1,8 @@
-//! Copying one log from under the program that writes it.
+//! Copies one log while the program may be writing to it.
 //!
-//! A closed segment never changes, and the last one only grows, so a copy in order is what the log was at some
-//! moment, but for a torn record at its end, which is cut. What can happen meanwhile is that segments go: then
-//! the copy is begun anew.
+//! A closed segment never changes, and the last one only grows. So a copy in order is the log as it was at some
+//! moment, except for a torn record at its end, which is cut. If retention removes segments meanwhile, the copy is
+//! repeated.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use super::{BackupError, make_empty, sync_dir};
 
-/// Beginnings at most. Each one that fails means that the log dropped segments within one copy.
+/// Most repetitions. Each one means that the log removed segments during one copy.
 const TRIES: usize = 10;
 const SALT: &str = "salt";
 
-/// Copies every segment, and the indexes and the salt that are there, into a new directory.
+/// Copies all segments, indexes and the salt into a new directory.
 pub(super) fn log(from: &Path, to: &Path) -> Result<(), BackupError> {
     for _ in 0..TRIES {
         make_empty(to)?;
@@ -27,17 +27,17 @@ pub(super) fn log(from: &Path, to: &Path) -> Result<(), BackupError> {
     Err(BackupError::Restless(from.to_owned()))
 }
 
-/// False when a segment went meanwhile.
+/// Copies the log once; false when a segment was removed meanwhile.
 fn once(from: &Path, to: &Path) -> Result<bool, BackupError> {
     for name in segments(from)? {
         if !file(&from.join(&name), &to.join(&name))? {
             return Ok(false);
         }
-        // An index is made again when it is missing.
+        // A missing index does no harm: it will be rebuilt.
         let index = Path::new(&name).with_extension("index");
         file(&from.join(&index), &to.join(&index))?;
     }
-    // The segments have it too.
+    // A missing salt does no harm: the segments contain it too.
     file(&from.join(SALT), &to.join(SALT))?;
     Ok(true)
 }
@@ -56,7 +56,7 @@ fn segments(dir: &Path) -> Result<Vec<String>, BackupError> {
     Ok(names)
 }
 
-/// Copies and syncs a file; false when it is not there any more.
+/// Copies and syncs a file; false when it no longer exists.
 fn file(from: &Path, to: &Path) -> Result<bool, BackupError> {
     let mut source = match File::open(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -73,7 +73,7 @@ fn file(from: &Path, to: &Path) -> Result<bool, BackupError> {
     Ok(true)
 }
 
-/// Cuts what of the last record had been written when it was copied.
+/// Cuts the part of the last record that had been written when it was copied.
 pub(super) fn cut_torn_tail(dir: &Path, bytes: u64) -> Result<(), BackupError> {
     let Some(last) = segments(dir)?.pop().map(|name| dir.join(name)).filter(|_| bytes > 0) else {
         return Ok(());
@@ -99,9 +99,9 @@ mod tests {
     use crate::model::Clock;
     use crate::tasks::{Stop, Tasks};
 
-    /// A log of tiny segments that keeps 20 of them, written as fast as it goes.
+    /// A log of tiny segments that keeps 20 of them, written as fast as possible.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_copy_made_while_segments_come_and_go_is_whole() {
+    async fn a_copy_made_while_segments_come_and_go_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("events"), dir.path().join("copy"));
         let options = Options { segment_bytes: 4096, max_bytes: Some(80 << 10), ..Options::default() };

@@ -1,9 +1,10 @@
-//! `switchhook backup` and `switchhook restore`: a consistent copy of a data directory, made while the program
-//! runs on it or not, and the way back.
+//! `switchhook backup` and `switchhook restore`: makes a consistent copy of a data directory, whether the program is
+//! running or not, and restores it.
 //!
-//! Everything that was acknowledged before a backup began is in it. It needs nothing of the running program:
-//! segments only grow, and what may vanish (by retention or compaction) is noticed. The order makes the copy
-//! consistent: the ledger and the journal speak of events, so the events come last and hold whatever they name.
+//! A backup contains everything that was acknowledged before it began. It does not need the running program: segments
+//! only grow, and it notices when retention or compaction removes one. The order of copying makes the copy
+//! consistent: the ledger and the journal refer to events, so the events log is copied last and contains all events
+//! they refer to.
 
 mod copy;
 mod restore;
@@ -23,12 +24,12 @@ use crate::model::{Clock, iso8601};
 
 pub use restore::restore;
 
-/// Written last: a directory without it is no whole backup.
+/// Written last; a directory without this file is not a complete backup.
 const MANIFEST: &str = "backup.json";
-/// In the order of the copy; see above.
+/// The logs in the order of copying; see above.
 const LOGS: [&str; 5] = ["ledger", "journal", "audit", KEPT, "events"];
-/// Data directories of earlier versions have none. It is copied after `audit`, from which entries go there: so a copy may have
-/// an entry twice, and misses none.
+/// Missing in data directories of earlier versions. Entries move here from `audit`, and this log is copied after it,
+/// so a copy may have an entry twice but misses none.
 const KEPT: &str = "audit-kept";
 const KEY_FILE: &str = "master.key";
 const NOTICES: &str = "notices";
@@ -37,10 +38,10 @@ const VERSION: u32 = 1;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
-/// Why there is no backup, or no way back from it.
+/// Why a backup or restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// A file cannot be read or written.
+    /// A file could not be read or written.
     #[error("{}: {error}", path.display())]
     File {
         /// Which.
@@ -48,23 +49,27 @@ pub enum BackupError {
         /// Why.
         error: io::Error,
     },
-    /// A copy cannot be read back.
+    /// A copy could not be read back.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// There is no log where one should be.
-    #[error("{} is no data directory: {missing}/ is missing", dir.display())]
+    /// A log is missing.
+    #[error("{} is not a data directory: {missing}/ is missing", dir.display())]
     NoData {
         /// Where.
         dir: PathBuf,
         /// Which log.
         missing: &'static str,
     },
-    /// One of the two directories lies within the other.
-    #[error("{} lies within {}: what becomes of one becomes of both; name a directory outside of it", inner.display(), outer.display())]
+    /// One of the two directories is inside the other.
+    #[error(
+        "{} is inside {}: losing one would lose both; choose a directory outside of it",
+        inner.display(),
+        outer.display()
+    )]
     Within {
-        /// Where the copy should go.
+        /// The inner directory.
         inner: PathBuf,
-        /// Where it comes from.
+        /// The outer directory.
         outer: PathBuf,
     },
     /// Other users can change what is written there.
@@ -74,21 +79,21 @@ pub enum BackupError {
         .0.display()
     )]
     Exposed(PathBuf),
-    /// Something is there already.
+    /// The target directory is not empty.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
-    /// Segments kept vanishing while they were copied.
+    /// Segments were removed during every copy.
     #[error("{} changed faster than it could be copied; try again", .0.display())]
     Restless(PathBuf),
-    /// It was not completed, or is of a later version.
-    #[error("{} is no complete backup: {reason}", dir.display())]
+    /// The backup is incomplete or of a later version.
+    #[error("{} is not a complete backup: {reason}", dir.display())]
     Incomplete {
         /// Where.
         dir: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// The restored state cannot be opened or changed.
+    /// The restored state could not be opened or changed.
     #[error("restored state: {0}")]
     State(String),
 }
@@ -100,7 +105,7 @@ impl BackupError {
     }
 }
 
-/// What `backup.json` says.
+/// The contents of `backup.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Manifest {
     version: u32,
@@ -109,7 +114,7 @@ struct Manifest {
     logs: Vec<Copied>,
 }
 
-/// One log of a backup.
+/// A log in a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
     /// Its name.
@@ -118,7 +123,7 @@ pub struct Copied {
     pub records: u64,
     /// Bytes.
     pub bytes: u64,
-    /// Places of damage, copied as they are; a line each.
+    /// Damage, which is copied unchanged; one line each.
     pub damage: Vec<String>,
 }
 
@@ -129,7 +134,7 @@ impl Copied {
     }
 }
 
-/// Copies the data directory to `to`, which must be new or empty. Blocking.
+/// Copies the data directory to `to`, which must be new or empty. Blocks.
 pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, BackupError> {
     for log in LOGS {
         let path = data_dir.join(log);
@@ -145,7 +150,7 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
         }
     }
     make_apart(to, data_dir)?;
-    // Before the journal: a change that it has not seen told is told again, and recognised.
+    // Copied before the journal: a change may be announced again after a restore, and is then recognised as a repeat.
     copy_file(NOTICES, data_dir, to)?;
     let mut logs = Vec::new();
     for log in LOGS.into_iter().filter(|log| is_there(data_dir, log)) {
@@ -162,7 +167,7 @@ pub fn backup(data_dir: &Path, to: &Path, clock: &Clock) -> Result<Vec<Copied>, 
     Ok(manifest.logs)
 }
 
-/// Whether a log is to be copied: all of them, but for one that earlier versions do not have.
+/// Whether to copy a log. All logs are required, except the one that earlier versions do not have.
 fn is_there(dir: &Path, log: &str) -> bool {
     log != KEPT || dir.join(log).is_dir()
 }
@@ -171,16 +176,16 @@ fn copy_file(name: &str, from: &Path, to: &Path) -> Result<(), BackupError> {
     let path = from.join(name);
     match fs::read(&path) {
         Ok(bytes) => write_private(&to.join(name), &bytes),
-        // No key when it is configured, no notices before the first start of this version.
+        // The key file is missing when the key is configured, and the notices before the first start of this version.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(BackupError::file(&path)(error)),
     }
 }
 
-/// An empty directory that does not lie within the other one: a backup in its data directory would be lost with it.
+/// Creates an empty directory outside of the other one. A backup inside its data directory would be lost with it.
 fn make_apart(dir: &Path, from: &Path) -> Result<(), BackupError> {
     let outer = fs::canonicalize(from).map_err(BackupError::file(from))?;
-    // What is there of the way to it; the rest is made.
+    // Resolve the part of the path that exists; the rest will be created.
     let mut whole = PathBuf::new();
     for part in std::path::absolute(dir).map_err(BackupError::file(dir))?.components() {
         if part == Component::ParentDir {
@@ -228,14 +233,14 @@ fn not_exposed(dir: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// A directory that only its owner can enter, with nothing in it.
+/// Creates an empty directory that only its owner can enter.
 fn make_empty(dir: &Path) -> Result<(), BackupError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(BackupError::file(dir))?;
     let mut listed = fs::read_dir(dir).map_err(BackupError::file(dir))?;
     if listed.next().is_some() { Err(BackupError::NotEmpty(dir.to_owned())) } else { Ok(()) }
 }
 
-/// A file that only its owner can read, on disk with its name.
+/// Writes a file that only its owner can read, and syncs the file and its name.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
     let written =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {

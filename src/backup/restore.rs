@@ -1,8 +1,8 @@
-//! The way back from a backup.
+//! Restores a backup.
 //!
-//! What happened after the backup is lost, but for what receivers already have of it. Event ids that were given
-//! out then must not be given to other events: a receiver that drops repeats would drop those. So events after
-//! the restored ones get the ids of a new log.
+//! Events after the backup are lost, but receivers may already have got some of them. The ids of these events must
+//! not be used for other events, which a receiver that drops duplicates would then drop. So new events get the id of
+//! a new log.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::model::Clock;
 use crate::state::{self, State};
 use crate::tasks::{Stop, Tasks};
 
-/// Makes a data directory, new or empty, of a backup.
+/// Restores a backup into a new or empty data directory.
 pub async fn restore(from: &Path, data_dir: &Path, clock: &Clock) -> Result<Vec<Copied>, BackupError> {
     let tasks = Tasks::new();
     let (source, target) = (from.to_owned(), data_dir.to_owned());
@@ -49,7 +49,7 @@ fn copy_back(from: &Path, data_dir: &Path) -> Result<Vec<Copied>, BackupError> {
     Ok(copied)
 }
 
-/// The index was made from the journal; the empty one that was missing is kept aside for nobody.
+/// Removes the empty index that was set aside when the index was rebuilt from the journal.
 fn forget_missing_index(data_dir: &Path) -> Result<(), BackupError> {
     for entry in fs::read_dir(data_dir).map_err(BackupError::file(data_dir))? {
         let path = entry.map_err(BackupError::file(data_dir))?.path();
@@ -72,14 +72,14 @@ fn manifest(from: &Path) -> Result<Manifest, BackupError> {
     }
 }
 
-/// Gives events from the restored end on the ids of a new log.
+/// Gives events from the restored end on the id of a new log.
 async fn renumber(data_dir: &Path, clock: &Clock, tasks: &Tasks) -> Result<(), BackupError> {
     let failed = |error: &dyn std::fmt::Display| BackupError::State(error.to_string());
     let events = data_dir.join("events");
     let opened = log::open(Arc::new(OsDisk), &events, log::Options::default(), clock.clone());
     let end = opened.map_err(|error| failed(&error))?.reader.end();
     let mut options = state::Options::new(data_dir);
-    // Where the first key was configured there is none to be made: opening makes none when it is given one.
+    // When the first key is configured, none may be created; opening does not create one when it is given one.
     options.master_api_key = Some(state::random_id().to_string());
     let opened = State::open(Arc::new(OsDisk), options, clock.clone(), tasks).await;
     let state::Opened { state, task, .. } = opened.map_err(|error| failed(&error))?;

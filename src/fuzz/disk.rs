@@ -1,4 +1,4 @@
-//! A disk in memory that never fails, for logs that live for a moment.
+//! An in-memory disk that never fails, for short-lived logs.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MemoryDisk {
-    /// Puts a file there.
+    /// Adds a file.
     pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
         lock(&self.0).insert(path.to_owned(), MemoryFile(Arc::new(Mutex::new(bytes))));
     }

@@ -1,4 +1,4 @@
-//! Events as a broker or a client may hand them in, and what is made of them.
+//! Events from a broker or client, and everything that is made of them.
 
 use std::sync::OnceLock;
 
@@ -26,11 +26,11 @@ fn hooks() -> &'static [Hook] {
     })
 }
 
-/// Any bytes as an event: what is taken reads back from its record, hooks, subscribers and searches can all read it,
-/// and what they are sent of it is well formed and not much larger than it is. JSON is kept byte for byte.
+/// Any bytes as an event. An accepted event can be decoded from its record; hooks, subscribers and searches can read
+/// it; what they get is well formed and not much larger than the event. JSON is kept byte for byte.
 pub fn event(data: &[u8]) {
     drop(kazoo::gunzip(data, 1 << 16).map(|unpacked| assert!(unpacked.len() <= 1 << 16)));
-    // What is read back from the disk.
+    // As if read back from the disk.
     if let Ok(read) = Event::decode(data) {
         let again = read.encode();
         assert_eq!(Event::decode(&again).unwrap().encode(), again);
@@ -62,7 +62,7 @@ pub fn event(data: &[u8]) {
     }
 }
 
-/// What goes over the wire is bounded by what came in.
+/// The size of a request is bounded by the size of the event.
 fn sent(hook: &Hook, payload: &Payload<'_>, bytes: usize) {
     let Ok(wire) = kazoo::wire_request(hook, payload) else { return };
     let most = 64 * 1024 + 100 * (bytes + 1000);
@@ -74,7 +74,7 @@ fn sent(hook: &Hook, payload: &Payload<'_>, bytes: usize) {
     }
 }
 
-/// A JSON object as a form: another's parser finds as many pairs as there are leaves, and no text is lost.
+/// A JSON object as a form: an independent parser finds as many pairs as there are leaves, and no text is lost.
 pub fn form(data: &[u8]) {
     let Ok(Value::Object(map)) = serde_json::from_slice::<Value>(data) else { return };
     let (mut texts, size) = (Vec::new(), data.len());
@@ -90,7 +90,7 @@ fn leaves(key: &str, value: &Value, is_top: bool, out: &mut Vec<String>) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match value {
         Value::Null => {}
-        // Without a name there are no brackets.
+        // There are no brackets without a name.
         Value::Object(_) if is_top && key.is_empty() => out.push(value.to_string()),
         Value::Object(map) => map.iter().for_each(|(key, value)| leaves(key, value, false, out)),
         Value::Array(items) => out.extend(items.iter().filter(|item| !item.is_null()).map(text)),
@@ -98,7 +98,7 @@ fn leaves(key: &str, value: &Value, is_top: bool, out: &mut Vec<String>) {
     }
 }
 
-/// Routing keys and bindings: a segment reads back, and a pattern that is understood names what it matches.
+/// Routing keys and bindings: a decoded segment equals the encoded one, and a valid pattern names what it matches.
 pub fn binding(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (binding, rest) = text.split_once('\n').unwrap_or((text, text));
@@ -116,7 +116,7 @@ pub fn binding(data: &[u8]) {
     }
 }
 
-/// The records of an event of every kind.
+/// Records of events of all kinds.
 fn samples() -> &'static [Vec<u8>] {
     static SAMPLES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     SAMPLES.get_or_init(|| {

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::kazoo::{self, Rules};
 
-/// Any JSON object as a hook: what is accepted compiles, can be shown, keeps no secret readable, and is accepted again
-/// as it was stored.
+/// Any JSON object as a hook document. An accepted document makes a hook, can be shown without a readable secret, and
+/// is accepted again in its stored form.
 pub fn hook(data: &[u8]) {
     let Ok(Value::Object(input)) = serde_json::from_slice::<Value>(data) else { return };
     drop(kazoo::hook_from_document(&input));

@@ -1,7 +1,7 @@
-//! What outsiders can hand in, as functions of bytes that fail when a property does not hold: for cargo-fuzz
-//! (`fuzz/`), and for the tests, which feed them the seeds and some thousand mutations.
+//! Fuzz targets: functions of bytes from outsiders that fail when a property does not hold. cargo-fuzz runs them
+//! (`fuzz/`), and so do the tests, with the seeds and some thousand mutations.
 //!
-//! Not part of any build but those two.
+//! No other build contains them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold is to stop the run")]
 
 mod disk;
@@ -17,10 +17,10 @@ pub use events::{binding, event, form};
 pub use hooks::hook;
 pub use records::log;
 
-/// A target: its name, which is that of its folder of seeds, and its function.
+/// A target: its name, which is also the name of its folder of seeds, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All targets.
 pub const TARGETS: [Target; 8] = [
     ("event", event),
     ("form", form),

@@ -1,4 +1,4 @@
-//! Files of logs, and what is in their records.
+//! Files of logs and the contents of their records.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::queues::{self, LedgerRecord};
 const DIR: &str = "/log";
 const SEGMENT: &str = "/log/00000000000000000000.log";
 
-/// The first byte says how the rest is taken: as a segment as it stands; as a ledger record; or as cuts and flips of
-/// the segment of a small log whose records are the rest. Whatever it is, a log opens, gives no record that was not
-/// written, says what it lost, and goes on.
+/// The first byte decides how the rest is used: as a segment, as a ledger record, or as cuts and bit flips in the
+/// segment of a small log. In each case the log must open, return no record that was not written, report what it
+/// lost, and accept appends.
 pub fn log(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
     match how % 4 {
@@ -29,7 +29,7 @@ fn raw(bytes: Vec<u8>) {
     let disk = MemoryDisk::default();
     disk.put(Path::new(SEGMENT), bytes);
     let Some((first, _)) = look(&disk) else { return };
-    // What was kept is what is found the next time.
+    // The next opening finds exactly the records that this one kept.
     assert_eq!(look(&disk).unwrap().0, first);
     append(&disk, vec![NewRecord { tag: 1, flags: 2, time_us: 3, payload: "last".into() }]);
     let (mut again, _) = look(&disk).unwrap();
@@ -45,7 +45,7 @@ fn ledger(bytes: &[u8]) {
     queues::recover(&open(&disk).unwrap().reader).unwrap();
 }
 
-/// Two bytes for each of up to eight flips or cuts; then the records, one for each 16 bytes.
+/// Two bytes for each of up to eight flips or cuts, then the records, 16 bytes each.
 fn hurt(data: &[u8]) {
     let (flips, payloads) = data.split_at(data.len().min(16));
     let record = |(at, payload): (u64, &[u8])| NewRecord {
@@ -58,7 +58,7 @@ fn hurt(data: &[u8]) {
     append(&disk, (0..).zip(payloads.chunks(16)).map(record).collect());
     let (written, _) = look(&disk).unwrap();
     let mut bytes = disk.bytes(Path::new(SEGMENT)).unwrap();
-    // A log that is cut where a record ends looks as if it had never been longer.
+    // A log that is cut at the end of a record looks as if it had never been longer.
     let (mut is_cut, len) = (false, bytes.len());
     for flip in flips.chunks_exact(2) {
         let [at, with] = flip else { continue };
@@ -71,7 +71,7 @@ fn hurt(data: &[u8]) {
         }
     }
     disk.put(Path::new(SEGMENT), bytes);
-    // A header that names another version is refused.
+    // A header of another version is refused.
     let Some((found, reported)) = look(&disk) else { return };
     assert!(found.iter().all(|record| written.contains(record)), "a record that nobody wrote");
     assert!(found.len() == written.len() || reported || is_cut, "lost in silence");
@@ -82,7 +82,7 @@ fn open(disk: &MemoryDisk) -> Option<Opened> {
     log::open(Arc::new(disk.clone()), Path::new(DIR), Options::default(), clock).ok()
 }
 
-/// All records, and whether something is said to be missing.
+/// All records, and whether the log reports a loss.
 fn look(disk: &MemoryDisk) -> Option<(Vec<Record>, bool)> {
     let Opened { reader, recovered, .. } = open(disk)?;
     let (mut all, mut next) = (Vec::new(), reader.first());
@@ -96,7 +96,7 @@ fn look(disk: &MemoryDisk) -> Option<(Vec<Record>, bool)> {
     Some((all, found))
 }
 
-/// Runs the writer for as long as it takes to append these.
+/// Appends these records with a writer that ends afterwards.
 fn append(disk: &MemoryDisk, records: Vec<NewRecord>) {
     let Opened { writer, appender, .. } = open(disk).unwrap();
     let writing = std::thread::spawn(move || writer.run(CancellationToken::new()));

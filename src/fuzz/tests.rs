@@ -1,4 +1,4 @@
-//! The seeds of every target, and some thousand mutations of them, on any compiler.
+//! Runs every target with its seeds and some thousand mutations of them, on any compiler.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use rand::{Rng, SeedableRng};
 
 use super::{TARGETS, Target};
 
-/// For each target. A longer run is cargo-fuzz's business.
+/// Mutations for each target. Longer runs are left to cargo-fuzz.
 const MUTATIONS: u64 = 1500;
-/// What JSON, forms, paths and keys are made of.
+/// Building blocks of JSON, forms, paths and keys.
 const WORDS: &[&str] = &[
     "{",
     "}",
@@ -62,7 +62,7 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     paths.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// One input made of the seeds: parts cut, doubled, swapped, flipped, and words put in.
+/// An input made from the seeds: parts are cut, doubled, swapped or flipped, and words are inserted.
 fn mutated(seeds: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
     let mut data = seeds[rng.random_range(0..seeds.len())].clone();
     for _ in 0..rng.random_range(1..8) {
@@ -110,7 +110,7 @@ fn every_target_holds_for_its_seeds_and_some_thousand_mutations() {
 }
 
 #[test]
-fn the_seeds_are_understood_not_only_refused() {
+fn the_seeds_are_accepted_and_not_only_refused() {
     let understood =
         |name: &str, is: fn(&[u8]) -> bool| assert!(seeds(name).iter().any(|seed| is(seed)), "{name}");
     understood("event", |seed| crate::kazoo::facts(seed).is_ok());

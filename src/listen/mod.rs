@@ -1,7 +1,7 @@
-//! The connections of a listener: HTTP/1.1, so many at once, each bounded in time and in memory.
+//! Serves the connections of a listener: HTTP/1.1, with bounds on their number and on the time and memory of each.
 //!
-//! Held: whoever sends nothing, or a little now and then, keeps nobody else out. When there are as many
-//! connections as are allowed, the one whose request has been waited for the longest makes room.
+//! Invariant: idle or slow clients cannot exclude others. When the limit of connections is reached, the connection
+//! that has waited longest for its request is closed to make room.
 
 mod proxies;
 mod seats;
@@ -32,21 +32,21 @@ pub use proxies::Proxies;
 pub use seats::Busy;
 
 const BACKLOG: u32 = 1024;
-/// What the operating system may hold for one client; its own limit is many times that.
+/// Bytes of the send buffer of one client; the operating system's default is many times that.
 const SEND_BYTES: u32 = 128 << 10;
-/// A request's head, and what is gathered of an answer before it is sent. A larger head is answered with 431.
+/// Size of the buffers for a request's head and for an answer's data before sending. A larger head gets 431.
 const BUFFER_BYTES: usize = 64 << 10;
-/// When no file can be opened for a connection.
+/// Pause after accepting failed for lack of open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the clients of one listener may take.
+/// Limits of the clients of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; those that became websockets do not count.
+    /// Most connections; those that became websockets do not count.
     pub max_connections: usize,
-    /// Time for a request's head, and from an answer to the next request.
+    /// Time limit for a request's head, and for the next request after an answer.
     pub idle_timeout: Duration,
-    /// A client that takes nothing of its answer for so long is gone.
+    /// A connection is closed when its client reads nothing of an answer for this time.
     pub write_timeout: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Default for Limits {
     }
 }
 
-/// The connection that a request came over; one of the request's extensions.
+/// The connection of a request; one of the request's extensions.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// The client.
@@ -69,19 +69,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Says that all of the request has come. Until what this gives is dropped, the connection makes room for
-    /// no other.
+    /// Marks the request as complete. Until the returned guard is dropped, the connection is not closed to make room.
     #[must_use]
     pub fn busy(&self) -> Busy {
         Busy::new(Arc::clone(&self.seat))
     }
 }
 
-/// The bytes of a connection. A write that makes no progress for `Limits::write_timeout` fails.
+/// The stream of a connection. A write without progress for `Limits::write_timeout` fails.
 pub type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
 
-/// A listener whose connections suit websockets; they inherit its settings. Small frames are sent at once, and a
-/// slow client's buffer stays small.
+/// Binds a listener with settings for websockets, which its connections inherit: small frames are sent at once, and
+/// send buffers stay small for slow clients.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -91,7 +90,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Answers every request until `stop`, then waits for those under way. Dropped, it drops every connection.
+/// Answers requests until `stop`, then waits for those under way. Dropping the future drops all connections.
 pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(Response,)>, stop: Stop) {
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(BUFFER_BYTES);
@@ -119,7 +118,7 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
         let (peer, answers) = (Peer { address, seat: Arc::new(seat) }, answers.clone());
         let answering = service_fn(move |mut request: warp::http::Request<_>| {
             request.extensions_mut().insert(peer.clone());
-            // CONNECT has a host where others have a path, and every answer is for a path.
+            // CONNECT has a host instead of a path, and routes are paths.
             let answer = request.uri().path_and_query().is_some().then(|| answers.call(request));
             async move {
                 match answer {
@@ -149,16 +148,16 @@ pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(
     while connections.join_next().await.is_some() {}
 }
 
-/// The answer to a request that names no path.
+/// The answer to a request without a path.
 fn without_path() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
 }
 
-/// No connection came of it: the client's doing, or the process has no file left for it.
+/// Handles a failure to accept a connection, caused by the client or by a lack of open files.
 ///
-/// It is told once, until a connection is accepted again.
+/// The failure is logged once until a connection is accepted again.
 async fn refused(error: &io::Error, seats: &Seats, has_told: &mut bool) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
@@ -177,8 +176,8 @@ fn io(stream: TcpStream, write_timeout: Duration) -> TokioIo<Stream> {
     TokioIo::new(Box::pin(stream))
 }
 
-/// The stream of a connection that speaks another protocol from now on, and what was read of that already. Its
-/// writes are bounded no more. None when `serve` did not make it.
+/// The stream of an upgraded connection, and the bytes of the new protocol that were already read. Writes have no
+/// timeout any more. `None` when the connection is not from `serve`.
 #[must_use]
 pub fn released(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;

@@ -1,4 +1,4 @@
-//! Which address a request comes from when proxies stand between, pure: headers are believed from trusted proxies alone.
+//! Finds the client's address behind proxies; only headers of trusted proxies count. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use warp::http::header::{FORWARDED, HeaderMap};
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The networks of the proxies that are trusted. Cheap to clone.
+/// The networks of trusted proxies. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies(Arc<[IpNet]>);
 
@@ -19,11 +19,11 @@ impl From<Vec<IpNet>> for Proxies {
 }
 
 impl Proxies {
-    /// The client's address: the last hop that is no trusted proxy. A peer that is none is the client itself, whatever
-    /// its headers say.
+    /// The client's address: the last hop that is not a trusted proxy. A peer that is not a trusted proxy is the
+    /// client itself, whatever its headers say.
     ///
-    /// `X-Forwarded-For` and `Forwarded` must agree when both are there: a proxy that writes only one of them passes the
-    /// client's own version of the other on. When they differ, neither counts, and the client has the proxy's address.
+    /// If both `X-Forwarded-For` and `Forwarded` are present, they must agree: a proxy that writes only one of them
+    /// forwards the other as the client sent it. If they differ, both are ignored, and the proxy's address counts.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
@@ -49,7 +49,8 @@ impl Proxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// None without hops. What cannot be read ends the way back: the hop that passed it on counts.
+    /// The last hop that is not trusted; `None` without hops. The search ends at an unreadable entry; then the hop
+    /// that forwarded it counts.
     fn last_hop(
         &self,
         peer: IpAddr,
@@ -74,7 +75,7 @@ fn for_of(element: &str) -> Option<&str> {
     Some(node.trim().trim_matches('"'))
 }
 
-/// An address, with or without a port; of version 6 with or without brackets.
+/// An address, with or without a port; an IPv6 address with or without brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_count_from_trusted_proxies_alone_and_the_last_untrusted_hop_is_the_client() {
+    fn only_headers_of_trusted_proxies_count_and_the_last_untrusted_hop_is_the_client() {
         let x = |value| [("x-forwarded-for", value)];
         assert_eq!(client("192.0.2.9", &x("203.0.113.1")), "192.0.2.9");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_s_header_is_read_and_one_that_says_something_else_makes_both_void() {
+    fn the_standard_header_is_read_and_contradicting_headers_are_ignored() {
         let standard = "for=198.51.100.7, For=\"[2001:db8::1]:4711\";proto=https, for=10.0.0.2";
         assert_eq!(client("fd00::1", &[("forwarded", standard)]), "2001:db8::1");
         let both = |other| [("forwarded", "for=203.0.113.1"), ("x-forwarded-for", other)];

@@ -1,11 +1,11 @@
-//! Which connections wait for a request, in the order in which they began to.
+//! The connections that wait for a request, in the order in which they began to wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::tasks::Stop;
 
-/// All that wait. Cheap to clone.
+/// All waiting connections. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seats(Arc<Mutex<Waiting>>);
 
@@ -15,21 +15,21 @@ struct Waiting {
     by_turn: BTreeMap<u64, Stop>,
 }
 
-/// One connection, from its beginning to its end.
+/// The seat of one connection, from its start to its end.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Seats,
-    /// None while it is busy.
+    /// Position in the order of waiting; `None` while the connection is busy.
     turn: Mutex<Option<u64>>,
     gives_way: Stop,
 }
 
-/// A connection whose request is being answered; dropped, it waits for the next one.
+/// Marks a connection as busy with a request; when dropped, the connection waits again.
 #[derive(Debug)]
 pub struct Busy(Arc<Seat>);
 
 impl Seats {
-    /// A connection that waits from now on, and what tells it to make room.
+    /// A seat for a connection that waits from now on, and the token that tells it to make room.
     pub(super) fn take(&self) -> (Seat, Stop) {
         let gives_way = Stop::new();
         let seat = Seat { seats: self.clone(), turn: Mutex::default(), gives_way: gives_way.clone() };
@@ -37,7 +37,7 @@ impl Seats {
         (seat, gives_way)
     }
 
-    /// Ends the connection that has waited for the longest; false when none waits.
+    /// Ends the connection that has waited longest; false when none waits.
     pub(super) fn make_room(&self) -> bool {
         let longest = self.waiting().by_turn.pop_first();
         if let Some((_, gives_way)) = &longest {
@@ -67,7 +67,7 @@ impl Seat {
         }
     }
 
-    /// Locked after the seats, never before.
+    /// Lock order: after the seats, never before.
     fn turn(&self) -> MutexGuard<'_, Option<u64>> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_one_that_has_waited_for_the_longest_makes_room_and_no_busy_one_does() {
+    fn the_longest_waiting_connection_makes_room_but_never_a_busy_one() {
         let seats = Seats::default();
         let (first, first_goes) = seats.take();
         let (second, second_goes) = seats.take();

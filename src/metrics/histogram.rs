@@ -1,36 +1,36 @@
-//! A histogram of durations with fixed bounds: an addition to a bucket and one to the sum, no lock.
+//! A histogram of durations with fixed buckets. An observation is two atomic additions, without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Durations counted by size.
+/// Durations counted in buckets.
 #[derive(Debug)]
 pub struct Histogram {
-    /// Upper bounds in microseconds, inclusive, ascending; one more bucket takes the rest.
+    /// Upper bounds in microseconds, inclusive, ascending; a last bucket takes the rest.
     bounds_us: &'static [u64],
     counts: Box<[AtomicU64]>,
     sum_us: AtomicU64,
 }
 
-/// What a histogram has seen.
+/// The observations of a histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
-    /// Upper bound in seconds and how many fell between it and the one before; the last bound is infinite.
+    /// Upper bound in seconds and the number of observations in the bucket; the last bound is infinite.
     pub buckets: Vec<(f64, u64)>,
-    /// All durations together, in seconds.
+    /// Sum of all durations, in seconds.
     pub sum_s: f64,
-    /// How many.
+    /// Number of observations.
     pub count: u64,
 }
 
 impl Histogram {
-    /// Nothing seen; `bounds_us` are upper bounds in microseconds, ascending.
+    /// An empty histogram; `bounds_us` are upper bounds in microseconds, ascending.
     #[must_use]
     pub fn new(bounds_us: &'static [u64]) -> Self {
         let counts = (0..=bounds_us.len()).map(|_| AtomicU64::new(0)).collect();
         Self { bounds_us, counts, sum_us: AtomicU64::new(0) }
     }
 
-    /// Counts one.
+    /// Adds an observation.
     pub fn observe_us(&self, us: u64) {
         let at = self.bounds_us.partition_point(|bound| *bound < us);
         if let Some(count) = self.counts.get(at) {
@@ -39,7 +39,7 @@ impl Histogram {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    /// What it has seen so far. The count is that of its buckets, so that both agree under concurrent use.
+    /// The observations so far. The count is the sum of the buckets, so that both agree under concurrent use.
     #[must_use]
     pub fn observed(&self) -> Observed {
         let bounds = self.bounds_us.iter().map(|us| seconds(*us)).chain([f64::INFINITY]);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_counted_in_the_first_bucket_that_holds_it() {
+    fn a_duration_is_counted_in_the_first_bucket_that_fits() {
         let histogram = Histogram::new(&[1_000, 10_000]);
         for us in [0, 1_000, 1_001, 10_000, 5_000_000] {
             histogram.observe_us(us);

@@ -1,7 +1,7 @@
-//! Numbers for a scrape: plain atomics that the steps count with, and the page that shows them.
+//! Metrics: plain atomics that the parts of the program count with, and the page for a scrape.
 //!
-//! A step keeps its own counters and hands out what holds them; nothing is registered anywhere, and nothing is
-//! global. Counting costs one relaxed atomic addition. `page` alone knows the library behind the format.
+//! Each part of the program owns its counters and shares them with the scrape; there is no registry and no global
+//! state. Counting costs one relaxed atomic addition. Only `page` knows the library for the format.
 
 mod count;
 mod histogram;

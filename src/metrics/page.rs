@@ -1,4 +1,4 @@
-//! The page that a scrape gets: families of samples in the `OpenMetrics` text format, which Prometheus reads.
+//! The page for a scrape: families of samples in the `OpenMetrics` text format, which Prometheus reads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::histogram::Observed;
 
 /// The media type of a page.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// What every name begins with.
+/// Prefix of every name.
 const PREFIX: &str = "switchhook";
 
-/// Everything that one scrape shows, in the order in which it was put in.
+/// The families of one scrape, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Page(Vec<Family>);
 
@@ -31,21 +31,21 @@ pub struct Family {
 /// A label's name and value.
 pub type Label<'a> = (&'static str, &'a dyn fmt::Display);
 
-/// Labels that several samples carry.
+/// Labels that several samples share.
 pub type Labels = Arc<[(&'static str, String)]>;
 
-/// Labels, written once.
+/// Creates shared labels.
 #[must_use]
 pub fn labels(labels: &[Label<'_>]) -> Labels {
     labels.iter().map(|(name, value)| (*name, value.to_string())).collect()
 }
 
-/// What a sample shows.
+/// The value of a sample.
 #[derive(Debug)]
 pub enum Value {
     /// A whole number.
     Whole(u64),
-    /// Any other.
+    /// Any other number.
     Fraction(f64),
     /// Durations.
     Histogram(Observed),
@@ -76,19 +76,19 @@ impl Page {
         Self::default()
     }
 
-    /// Shows a family; one without samples is left out.
+    /// Adds a family; one without samples is left out.
     pub fn add(&mut self, family: Family) {
         if !family.samples.is_empty() {
             self.0.push(family);
         }
     }
 
-    /// Shows several, in order.
+    /// Adds several families, in order.
     pub fn extend(&mut self, families: impl IntoIterator<Item = Family>) {
         families.into_iter().for_each(|family| self.add(family));
     }
 
-    /// The text; ends with `# EOF`.
+    /// The page as text; ends with `# EOF`.
     #[must_use]
     pub fn into_text(self) -> String {
         let mut registry = Registry::with_prefix(PREFIX);
@@ -101,13 +101,13 @@ impl Page {
 }
 
 impl Family {
-    /// A family that only goes up; its samples' names end with `_total`.
+    /// A family of counters; the names of its samples end with `_total`.
     #[must_use]
     pub fn counter(name: &'static str, help: &'static str) -> Self {
         Self { name, help, kind: MetricType::Counter, samples: Vec::new() }
     }
 
-    /// A family that goes up and down.
+    /// A family of gauges.
     #[must_use]
     pub fn gauge(name: &'static str, help: &'static str) -> Self {
         Self { name, help, kind: MetricType::Gauge, samples: Vec::new() }
@@ -119,19 +119,19 @@ impl Family {
         Self { name, help, kind: MetricType::Histogram, samples: Vec::new() }
     }
 
-    /// The same with one more sample.
+    /// Adds a sample and returns the family.
     #[must_use]
     pub fn with(mut self, labels: &[Label<'_>], value: impl Into<Value>) -> Self {
         self.put(labels, value);
         self
     }
 
-    /// One more sample.
+    /// Adds a sample.
     pub fn put(&mut self, labels: &[Label<'_>], value: impl Into<Value>) {
         self.samples.push((self::labels(labels), value.into()));
     }
 
-    /// One more sample, with labels that others carry too.
+    /// Adds a sample with shared labels.
     pub fn put_shared(&mut self, labels: &Labels, value: impl Into<Value>) {
         self.samples.push((Arc::clone(labels), value.into()));
     }
@@ -175,7 +175,7 @@ mod tests {
     use crate::metrics::Histogram;
 
     #[test]
-    fn a_page_is_text_that_prometheus_reads() {
+    fn prometheus_can_read_a_page() {
         let mut page = Page::new();
         let tries = Family::counter("tries", "Tries").with(&[("result", &"ok")], 3);
         page.add(tries.with(&[("result", &"a\"b\n")], 1));

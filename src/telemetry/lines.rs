@@ -1,11 +1,12 @@
-//! Log lines on their way out: through a bounded buffer to one thread that writes them, so that no other thread ever
-//! waits for the reader of the log lines.
+//! Writes log lines: they go through a bounded buffer to one writer thread, so that no other thread ever waits for
+//! the reader of the lines.
 //!
-//! One place in the code writes a limited number of lines in a while (`ration`); a line says how many were withheld. Debug
-//! lines are not limited.
+//! Each call site may write a limited number of lines per period (`ration`); a line says how many were withheld.
+//! Debug lines are not limited.
 //!
-//! When nobody reads, lines are dropped and counted, and a line says how many were lost. tracing-appender does most of
-//! this, but complains on stderr when the program ends while stderr takes nothing, and waits for it for ever.
+//! When the reader does not keep up, lines are dropped and counted, and a line says how many were lost.
+//! tracing-appender does most of this too, but when the program ends while stderr is blocked, it waits for stderr for
+//! ever.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -22,25 +23,25 @@ use super::ration::{PERIOD_US, Ration};
 use crate::config::LogFormat;
 use crate::model::{Clock, iso8601};
 
-/// Lines that wait at most, and their bytes.
+/// Most buffered lines, and their bytes.
 const LINES: usize = 8192;
 const BYTES: usize = 4 << 20;
-/// How often the end of the program looks whether there is room to ask for the last lines.
+/// Interval at which shutdown checks whether the buffer has room for the flush request.
 const LOOK: Duration = Duration::from_millis(10);
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before this has been written.
+    /// Answers when everything before this has been written.
     Flush(SyncSender<()>),
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Bytes of the lines that wait.
+    /// Bytes of the buffered lines.
     waiting: AtomicUsize,
-    /// Lines that were dropped and not told yet.
+    /// Dropped lines that no line has reported yet.
     lost: AtomicU64,
-    /// All that were dropped.
+    /// All dropped lines.
     all_lost: LostLines,
 }
 
@@ -56,11 +57,11 @@ impl LostLines {
     }
 }
 
-/// What each place in the code has written lately.
+/// The lines that each call site has written recently.
 #[derive(Debug)]
 struct Places {
     clock: Clock,
-    /// As many as there are places.
+    /// Bounded by the number of call sites.
     by_place: Mutex<HashMap<Identifier, Place>>,
 }
 
@@ -85,7 +86,7 @@ impl Places {
     }
 }
 
-/// Takes lines and never waits; cheap to clone.
+/// Accepts lines without ever waiting; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     to: SyncSender<Message>,
@@ -93,7 +94,7 @@ pub(super) struct Lines {
     places: Arc<Places>,
 }
 
-/// A line's way out, or into nothing.
+/// The destination of a line, or none when the line is withheld.
 #[derive(Debug)]
 pub(super) struct Line {
     lines: Lines,
@@ -135,8 +136,8 @@ impl Lines {
         Ok(Self { to, counts, places })
     }
 
-    /// Waits until everything up to now is written: for `within` at most until there is room to ask for it, and for
-    /// as long again until it is done.
+    /// Waits until all lines so far are written: at most `within` until the buffer has room for the request, and at
+    /// most `within` again until it is done.
     pub(super) fn flush(&self, within: Duration) {
         let (done, written) = sync_channel(1);
         let mut looks = within.as_millis() / LOOK.as_millis();
@@ -147,11 +148,11 @@ impl Lines {
             looks -= 1;
             std::thread::sleep(LOOK);
         }
-        // An error: it took too long, or the thread is gone.
+        // On an error it took too long, or the thread has ended.
         let _written = written.recv_timeout(within);
     }
 
-    /// How many lines were dropped.
+    /// The number of dropped lines.
     pub(super) fn lost(&self) -> LostLines {
         self.counts.all_lost.clone()
     }
@@ -190,14 +191,14 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// The one that waits.
+/// The writer thread, the only one that waits for the reader.
 struct Writer<W> {
     lines: Receiver<Message>,
     counts: Arc<Counts>,
     places: Arc<Places>,
     out: W,
     format: LogFormat,
-    /// When it looked for lines that were withheld.
+    /// Time of the last report of withheld lines.
     told_us: u64,
 }
 
@@ -206,7 +207,7 @@ impl<W: Write> Writer<W> {
         loop {
             match self.lines.recv_timeout(Duration::from_micros(PERIOD_US)) {
                 Ok(Message::Line(line)) => {
-                    // A terminal that was closed, or a pipe without a reader, must not end anything.
+                    // A closed terminal or a pipe without a reader must not end the thread.
                     drop(self.out.write_all(&line).and_then(|()| self.out.flush()));
                     self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                     self.tell_lost();
@@ -230,7 +231,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Once a period, or `at_once`.
+    /// Reports withheld lines, once a period or `at_once`.
     fn tell_withheld(&mut self, at_once: bool) {
         let now_us = self.places.clock.now_us();
         if !at_once && now_us.abs_diff(self.told_us) < PERIOD_US {
@@ -267,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes nothing while it is locked.
+    /// A writer that blocks while it is locked.
     #[derive(Clone, Default)]
     struct Pipe(Arc<Mutex<Vec<u8>>>);
 
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_dropped_counted_and_told() {
+    fn unread_lines_are_dropped_counted_and_reported() {
         let pipe = Pipe::default();
         let mut lines = Lines::start(pipe.clone(), LogFormat::Text, Clock::system()).unwrap();
         let stuck = pipe.0.lock().unwrap();
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_lines_from_one_place_is_cut_short_and_counted_and_hides_no_other_place() {
+    fn a_flood_of_lines_from_one_call_site_is_limited_and_counted_and_hides_no_other() {
         let pipe = Pipe::default();
         let lines = Lines::start(pipe.clone(), LogFormat::Text, Clock::system()).unwrap();
         let logging =

@@ -1,5 +1,4 @@
-//! What the program tells of itself: log lines on stderr, for people or for machines, and spans for a collector.
-//! Secrets never reach either.
+//! Log lines on stderr, for people or machines, and spans for a collector. Neither ever contains a secret.
 
 mod lines;
 mod otlp;
@@ -20,10 +19,10 @@ use crate::model::Clock;
 pub use lines::LostLines;
 pub use otlp::{ExportError, Exporter};
 
-/// How long the end of the program waits for its last lines.
+/// Time for writing the last lines when the program ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// A filter that cannot be read.
+/// An invalid filter.
 #[derive(Debug, thiserror::Error)]
 #[error("telemetry.filter = {filter}: {reason}; for example \"info\" or \"info,switchhook::queues=debug\"")]
 pub struct FilterError {
@@ -32,14 +31,14 @@ pub struct FilterError {
 }
 
 impl FilterError {
-    /// What is wrong, for the log: no value of a key belongs there.
+    /// The fault, for the log. The value itself is left out.
     #[must_use]
     pub fn without_value(&self) -> String {
         format!("telemetry.filter: {}", self.reason)
     }
 }
 
-/// Refuses what `start` would refuse.
+/// Refuses options that `start` would refuse.
 pub fn check(options: &Telemetry) -> Result<(), FilterError> {
     filter(options).map(drop)
 }
@@ -49,25 +48,25 @@ fn filter(options: &Telemetry) -> Result<EnvFilter, FilterError> {
         .map_err(|e| FilterError { filter: options.filter.clone(), reason: e.to_string() })
 }
 
-/// Logging cannot start.
+/// Logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The filter is none.
+    /// The filter is invalid.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// No thread for the lines.
+    /// The writer thread could not be started.
     #[error(
         "the thread that writes log lines cannot be started: {0}; allow the program more threads or address space"
     )]
     Thread(io::Error),
 }
 
-/// Held while the program runs. When it goes, the last lines are written, if they are read in time.
+/// Kept while the program runs. Dropping it writes the last lines, if they are read in time.
 #[derive(Debug)]
 pub struct Logging(Lines);
 
 impl Logging {
-    /// How many log lines nobody read in time, so that they were dropped.
+    /// The number of log lines that were dropped because they were not read in time.
     #[must_use]
     pub fn lost_lines(&self) -> LostLines {
         self.0.lost()
@@ -80,17 +79,17 @@ impl Drop for Logging {
     }
 }
 
-/// Starts logging; once for a process (a second call changes nothing). Panics are log lines from then on: what the
-/// standard library does with them waits for stderr.
+/// Starts logging once per process; a second call changes nothing. From then on panics are logged as lines, because
+/// the standard library's message would wait for stderr.
 pub fn start(options: &Telemetry) -> Result<Logging, StartError> {
     let filter = filter(options)?;
     let to = Lines::start(io::stderr(), options.format, Clock::system()).map_err(StartError::Thread)?;
-    // Colours are for a terminal; a file or the system's journal gets plain text, and so does a person who sets
-    // NO_COLOR (no-color.org) to anything but nothing.
+    // Colours only on a terminal; plain text for a file or the system's journal, and for people who set NO_COLOR
+    // (no-color.org) to a non-empty value.
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = std::io::stderr().is_terminal() && !no_colour;
     let lines = fmt().with_env_filter(filter).with_writer(to.clone()).with_ansi(colours).with_target(true);
-    // A complaint about a line would wait for stderr.
+    // tracing-subscriber's message about a failed line would wait for stderr.
     let lines = lines.log_internal_errors(false);
     let started = match options.format {
         LogFormat::Text => lines.try_init(),

@@ -1,7 +1,7 @@
-//! Spans of attempts, sent to a collector: OTLP over HTTP in its JSON encoding.
+//! Exports spans of attempts to a collector, with OTLP over HTTP in its JSON encoding.
 //!
-//! Tracing never holds up a delivery: spans that find no room are dropped and counted in one warning, and so are
-//! those that the collector does not take.
+//! Tracing never delays a delivery: spans that find no room, or that the collector does not accept, are dropped and
+//! counted in a warning.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::model::AttemptSpan;
 
-/// Spans in one request at most.
+/// Most spans in one request.
 const BATCH: usize = 512;
-/// The first span of a request waits so long for others.
+/// Time that the first span of a request waits for others.
 const GATHER: Duration = Duration::from_secs(1);
-/// A request may take so long.
+/// Time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// `SPAN_KIND_CLIENT`.
 const CLIENT: u8 = 3;
@@ -30,7 +30,7 @@ pub struct Exporter {
     node: String,
 }
 
-/// The HTTP client could not be made.
+/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("telemetry.otlp_endpoint: {0}")]
 pub struct ExportError(#[from] reqwest::Error);
@@ -51,7 +51,7 @@ impl Exporter {
         Ok(Self { client, url, spans, node })
     }
 
-    /// Works until everybody who makes spans has ended, and sends what is left.
+    /// Runs until all senders of spans have ended, then sends the rest.
     pub async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.spans.recv_many(&mut batch, BATCH).await > 0 {
@@ -135,7 +135,7 @@ mod tests {
     use crate::model::{DeliveryId, EventId, Id, Span};
 
     #[test]
-    fn a_span_is_written_as_the_protocol_s_json_has_it() {
+    fn a_span_is_encoded_in_the_protocols_json() {
         let attempt = AttemptSpan {
             span: Span { trace: 0xabc, id: 0xdef, flags: 1 },
             parent: 7,

@@ -114,7 +114,7 @@ async fn a_backup_needs_a_data_directory_and_an_empty_place_and_is_whole_or_none
     assert!(again.code == Some(1) && again.stderr.contains("is not empty"), "{again:?}");
     std::fs::remove_file(copy.join("backup.json")).unwrap();
     let partial = restore(&copy, &other).await;
-    assert!(partial.code == Some(1) && partial.stderr.contains("no complete backup"), "{partial:?}");
+    assert!(partial.code == Some(1) && partial.stderr.contains("not a complete backup"), "{partial:?}");
 
     let process = Process::serve(&data, &[]).await;
     let found = process.api().await.own("GET", &format!("/webhooks/{hook}"), None).await;

@@ -179,11 +179,11 @@ async fn a_backup_is_not_made_inside_of_what_it_saves() {
     {
         let ended = run(&["backup", &inner, "--data-dir", &from]).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.stderr.contains("lies within"), "{ended:?}");
+        assert!(ended.stderr.contains("is inside"), "{ended:?}");
     }
     assert_eq!(run(&["backup", &to, "--data-dir", &from]).await.code, Some(0));
     let ended = run(&["restore", &to, &format!("{to}/data")]).await;
-    assert!(ended.stderr.contains("lies within"), "{ended:?}");
+    assert!(ended.stderr.contains("is inside"), "{ended:?}");
     assert!(!data.join("backup").exists() && !copy.join("data").exists());
 }
 
