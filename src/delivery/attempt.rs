@@ -1,4 +1,4 @@
-//! One attempt: the request, the guard, the answer.
+//! One attempt: builds the request, checks the address, reads the answer.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ use crate::model::{
 };
 use crate::state::State;
 
-/// What every attempt needs.
+/// Everything that attempts need.
 pub(super) struct Maker {
     pub(super) transport: Transport,
-    /// Who is told of attempts of events whose trace is recorded.
+    /// Receives the spans of attempts whose trace is recorded.
     pub(super) spans: Option<mpsc::Sender<AttemptSpan>>,
-    /// Which deliveries are sent.
+    /// Decides which deliveries are sent.
     pub(super) duty: Duty,
-    /// Who gets the others.
+    /// Receives the deliveries that are not sent.
     pub(super) sink: Sink,
     pub(super) clock: Clock,
     pub(super) events: Reader,
@@ -38,7 +38,7 @@ pub(super) struct Maker {
     pub(super) room: Room,
 }
 
-/// What making an attempt led to.
+/// The outcome of an attempt.
 struct Made {
     result: AttemptResult,
     max_tries: Option<u16>,
@@ -46,7 +46,7 @@ struct Made {
     phases: Phases,
 }
 
-/// A request that was made, whether or not the receiver got it.
+/// A request, whether or not the receiver got it.
 struct Requested {
     at_us: u64,
     span_id: Option<u64>,
@@ -59,17 +59,17 @@ impl Requested {
     }
 }
 
-/// An event's record, kept in memory or read from the log; else what that makes of the attempt.
+/// An event's record, or the result of the attempt when there is no record.
 pub(super) type Fetched = Result<Bytes, AttemptResult>;
 
-/// Reads the record of an event: expired when retention has dropped it. Blocks.
+/// Reads the record of an event; `Expired` when retention has removed it. Blocks.
 pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
     match events.get(offset) {
         Ok(record) => record.map(|r| r.payload).ok_or(AttemptResult::Expired),
         Err(error) => {
-            tracing::error!(offset, %error, "event cannot be read from the log");
+            tracing::error!(offset, %error, "cannot read an event from the log");
             Err(match error {
-                // The same bytes are read again by every later try.
+                // Damage is permanent: every later attempt would read the same bytes.
                 ReadError::Damaged { .. } => AttemptResult::Unsendable(Unsendable::Damaged),
                 _ => UNREADABLE,
             })
@@ -77,11 +77,11 @@ pub(super) fn fetch(events: &Reader, offset: u64) -> Fetched {
     }
 }
 
-/// The log could not give a record.
+/// The log could not be read.
 const UNREADABLE: AttemptResult = AttemptResult::Ours(OwnFault::LogUnreadable);
 
 impl Maker {
-    /// Makes it.
+    /// Makes the attempt.
     pub(super) async fn attempt(
         self: Arc<Self>,
         job: Job,
@@ -120,7 +120,7 @@ impl Maker {
         if target.payload_bytes(record.len()) > LARGE {
             let bytes = target.needs(record.len());
             drop(record);
-            // In memory of its own: few attempts need it, and all would be moved about with room for it.
+            // Boxed: few attempts need this future, but its size would be part of every attempt's.
             let (room, fetched) = Box::pin(self.large(&target, bytes, job.key.offset)).await;
             record = match fetched {
                 Ok(record) => record,
@@ -157,7 +157,7 @@ impl Maker {
             send(&sending.client, request, caps, now_us).await
         } else {
             let unsent = Unsent { guard: &self.transport.guard, client: &sending.client, caps, now_us };
-            // In memory of its own: every attempt is moved about with room for all that it may await.
+            // Boxed, to keep the future of an attempt small.
             Box::pin(unsent.end(request, &target.hook, &self.sink)).await
         };
         drop(taken);
@@ -167,7 +167,7 @@ impl Maker {
         Made { result, max_tries, request: Some(requested), phases }
     }
 
-    /// The request, unless it could never be sent or its URI names a forbidden address.
+    /// Builds the request, unless it can never be sent or its URI names a forbidden address.
     fn request(
         &self,
         job: &Job,
@@ -182,8 +182,8 @@ impl Maker {
         Ok(request)
     }
 
-    /// Whether the event is of an account that has been moved away from below the hook's since it was routed: what a hook
-    /// waited to get of it is no longer for the hook's owner.
+    /// Whether the event's account has been moved out of the tree below the hook's account since the event was
+    /// routed. The hook's owner may not see such an event any more.
     fn is_out_of_reach(&self, job: &Job, record: &[u8]) -> bool {
         let owner = job.hook.account;
         job.hook.include_subaccounts
@@ -194,7 +194,7 @@ impl Maker {
                 .is_some_and(|account| !account.tree.contains(&owner))
     }
 
-    /// Waits for room for an attempt at a large event, and reads it only then.
+    /// Waits for memory for an attempt at a large event, and only then reads the event.
     async fn large<'a>(
         &'a self,
         target: &'a Target,
@@ -206,11 +206,11 @@ impl Maker {
         (taken, self.fetch(offset).await)
     }
 
-    /// Reads a record beside the thread of all attempts.
+    /// Reads a record on another thread than that of the attempts.
     async fn fetch(&self, offset: u64) -> Fetched {
         let (events, mut reading) = (self.events.clone(), JoinSet::new());
         reading.spawn_blocking(move || fetch(&events, offset));
-        // Only a defect ends a read without an answer.
+        // A read ends without an answer only if it panics.
         reading.join_next().await.and_then(Result::ok).unwrap_or(Err(UNREADABLE))
     }
 }
@@ -218,7 +218,7 @@ impl Maker {
 fn unsent(job: &Job, reason: &NoRequest) -> AttemptResult {
     match reason {
         NoRequest::Filtered => AttemptResult::NothingToSend,
-        // The event brought the URI with it: no later event fares better or worse.
+        // The event itself contains the URI, so this says nothing about other events of the hook.
         NoRequest::InvalidUri if job.hook.one_shot => {
             tracing::warn!(hook_id = %job.hook.id, offset = job.key.offset, %reason, "event can never be sent");
             AttemptResult::Unsendable(Unsendable::UnusableUri)
@@ -249,13 +249,13 @@ fn log(job: &Job, result: &AttemptResult, duration_us: u64) {
         AttemptResult::Ours(fault) => {
             tracing::warn!(
                 %hook_id, offset, attempt = job.attempt, error = fault.text(),
-                "attempt could not be made; this machine lacks something, and the receiver is not charged"
+                "attempt could not be made: this machine lacks a resource; the receiver is not charged"
             );
         }
         AttemptResult::Shadow(_) => {
             tracing::debug!(%hook_id, offset, attempt = job.attempt, error = result.client_error(), "shadow: not sent");
         }
-        // `unsent` or `fetch` has said why.
+        // Already logged by `unsent` or `fetch`.
         AttemptResult::Unsendable(_) => {}
         AttemptResult::NothingToSend | AttemptResult::Expired => {
             tracing::debug!(%hook_id, offset, attempt = job.attempt, "nothing to send");

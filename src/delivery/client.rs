@@ -1,4 +1,4 @@
-//! The HTTP client: HTTP/1.1, no redirects, no proxies, no tries of its own, and every connection through
+//! The HTTP client: HTTP/1.1, without redirects, proxies or retries of its own. All connections are made by
 //! `connect`.
 
 use std::error::Error;
@@ -22,32 +22,32 @@ use super::transport::Limits;
 use crate::kazoo::RequestUri;
 use crate::model::AccountId;
 
-/// The HTTP client could not be made.
+/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("http client: {0}")]
 pub struct BuildError(#[from] io::Error);
 
-/// Why there is no answer.
+/// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    /// There was no connection.
+    /// No connection could be made.
     #[error("connect: {0}")]
     Connect(#[from] NoConnection),
-    /// What was sent, or came back, broke off or was no HTTP.
+    /// The request or the answer broke off, or the answer was not HTTP.
     #[error("request: {error}")]
     Broken {
         error: hyper::Error,
-        /// What came and was not understood.
+        /// Received bytes that were not understood.
         unread: Bytes,
     },
 }
 
-/// Who makes requests. Cheap to clone; clones share their connections.
+/// Makes requests. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub(super) struct Client {
     connector: Connector,
     idle: Idle,
-    /// The time of a request that has none of its own.
+    /// Time limit of requests without their own.
     pub(super) timeout: Duration,
 }
 
@@ -58,16 +58,17 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Every connection goes through the guard.
+    /// A client whose connections all go through the guard.
     pub(super) fn new(limits: &Limits, guard: &Guard) -> Result<Self, BuildError> {
-        // No answer that is read to its bounds is longer: chunks of one byte take six.
+        // Enough for any answer within its bounds: with chunks of one byte, six bytes are sent for each byte of the
+        // body.
         let answer = limits.response_read_bytes.saturating_mul(8).saturating_add(HEAD);
         let connector = Connector::new(guard.clone(), limits.connect_timeout, answer)?;
         let idle = Idle::new(limits.idle);
         Ok(Self { connector, idle, timeout: limits.request_timeout })
     }
 
-    /// Sends a request and waits for the head of its answer; what follows comes on the connection.
+    /// Sends a request and waits for the head of the answer. The body is read from the returned connection.
     pub(super) async fn request(
         &self,
         request: Outgoing,
@@ -79,10 +80,10 @@ impl Client {
         let mut fresh = false;
         loop {
             let waiting = if fresh { None } else { self.idle.take(&address.origin) };
-            // A connection that waited may be closing: the request is then made again on a new one.
+            // The receiver may be closing an idle connection; the request is then repeated on a new one.
             let (again, mut open) = match waiting {
                 Some(open) => (Some(request.clone()), open),
-                // In memory of its own: every attempt is moved about with room for all that it may await.
+                // Boxed, to keep the future of an attempt small.
                 None => (None, Box::pin(self.connect(&address, account, within, watch)).await?),
             };
             watch.begin(Phase::Answer);
@@ -91,8 +92,8 @@ impl Client {
                 Ok(response) => return Ok((response, open)),
                 Err(error) => {
                     let (error, unread) = (error.into_error(), open.unread());
-                    // RFC 9112, 9.5: the receiver closed the connection while the request was on its way, and
-                    // nothing of an answer came.
+                    // RFC 9112, 9.5: the receiver closed the connection while the request was on its way, without
+                    // sending any part of an answer.
                     let closed = error.is_closed() || error.is_canceled() || error.is_incomplete_message();
                     match again.filter(|_| unread.is_empty() && (closed || broke(&error))) {
                         Some(unanswered) => {
@@ -123,18 +124,18 @@ impl Client {
         opened.map_err(|error| RequestError::Broken { error, unread: Bytes::new() })
     }
 
-    /// Takes back the connection of an answer that was read to its end.
+    /// Keeps the connection of an answer that was read completely, for the next request.
     pub(super) fn keep(&self, open: Open) {
         self.idle.put(open);
     }
 
-    /// Closes connections that have waited for too long; to be called now and then.
+    /// Closes connections that have been idle for too long. Must be called regularly.
     pub(super) fn sweep(&self) {
         self.idle.sweep();
     }
 }
 
-/// Whether the system says that the peer has closed a connection.
+/// Whether the error is that the peer has closed the connection.
 fn broke(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| {
@@ -148,23 +149,23 @@ fn broke(error: &hyper::Error) -> bool {
     })
 }
 
-/// More bytes than hyper takes for a head.
+/// More bytes than hyper accepts for a head.
 const HEAD: usize = 1 << 20;
 
-/// Where a request goes, in all spellings that are needed.
+/// The target of a request, in all required forms.
 #[derive(Debug)]
 pub(super) struct Address {
     pub(super) url: Url,
     uri: Uri,
-    /// Path and query alone, as a request says them (RFC 9112, 3.2.1).
+    /// Path and query, as in a request line (RFC 9112, 3.2.1).
     path: Uri,
     host: HeaderValue,
-    /// Scheme, host and port: what can use the same connections.
+    /// Scheme, host and port. Requests to the same origin can share connections.
     origin: Arc<str>,
 }
 
 impl Address {
-    /// `None` for a URL that no request can be made to.
+    /// `None` for a URL to which no request can be made.
     pub(super) fn new(url: Url) -> Option<Self> {
         let RequestUri { url, uri, path, host } = RequestUri::new(url).ok()?;
         let origin = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]).into();
@@ -172,16 +173,16 @@ impl Address {
     }
 }
 
-/// A request that is ready to be sent.
+/// A request to send.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
-    /// Whose hook it is for.
+    /// The hook's account.
     pub(super) account: AccountId,
     pub(super) address: Arc<Address>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Without one the client's holds.
+    /// Time limit; `None` for the client's.
     pub(super) timeout: Option<Duration>,
     /// The attempt's span, when its event has a trace.
     pub(super) span_id: Option<u64>,

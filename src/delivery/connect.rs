@@ -1,8 +1,8 @@
-//! Connections to receivers: through the address guard, within the connect timeout, and none hands over more bytes
-//! for one request than any answer may have.
+//! Makes connections to receivers, through the address guard and within the connect timeout. A connection also bounds
+//! the bytes that it reads for one request.
 //!
-//! The last bound is for receivers that answer with interim responses without end (RFC 9110, 15.2): the client
-//! would read them for as long as the attempt may take, in the thread that all deliveries share.
+//! The bound is for receivers that send interim responses without end (RFC 9110, 15.2). The client would read them
+//! for the whole time of the attempt, on the thread that all deliveries share.
 
 use std::error::Error;
 use std::future::{Ready, poll_fn, ready};
@@ -30,18 +30,18 @@ use super::stopwatch::{ConnectedAt, Phase, Stopwatch};
 use super::trust;
 use crate::model::AccountId;
 
-/// A connection that stands still is asked whether anybody is there.
+/// Idle time after which TCP checks whether the peer is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What the client takes for an error of ours.
+/// The error type that the client expects.
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
-/// A step of a connection that is being made.
+/// A step in making a connection.
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Why there is no connection.
+/// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoConnection {
-    /// There was nothing to connect to.
+    /// There was no address to connect to.
     #[error(transparent)]
     NoAddress(#[from] NoAddress),
     /// No connection within the connect timeout, TLS included.
@@ -51,12 +51,12 @@ pub(super) enum NoConnection {
     #[error("{error}")]
     Failed {
         error: BoxError,
-        /// Whether all addresses were of IPv4.
+        /// Whether all addresses were IPv4.
         ipv4: bool,
     },
 }
 
-/// An answer that never ends.
+/// The answer exceeded the bound.
 #[derive(Debug, thiserror::Error)]
 #[error("more than {0} bytes came for one request")]
 pub(super) struct TooLong(usize);
@@ -74,13 +74,13 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Connections take at most `limit` to make, and read at most `answer` bytes for a request.
+    /// `limit` is the time limit for making a connection, `answer` the most bytes it reads for one request.
     pub(super) fn new(guard: Guard, limit: Duration, answer: usize) -> io::Result<Self> {
         Ok(Self { guard, tls: Arc::new(trust::tls()?), limit, answer })
     }
 
-    /// A connection for a request of this account, to one of the addresses that the guard lets through.
-    /// `within` is the time that the request has.
+    /// Connects to one of the addresses that the guard permits, for a request of this account. `within` is the time
+    /// limit of the request.
     pub(super) async fn connect(
         &self,
         account: AccountId,
@@ -89,7 +89,7 @@ impl Connector {
         watch: &mut Stopwatch,
     ) -> Result<Stream, NoConnection> {
         let (until, limit) = (Instant::now() + self.limit, self.limit.min(within));
-        // Shorter than the attempt, which could not say otherwise what it waited for.
+        // Shorter than the attempt's own limit; otherwise the attempt could not tell which step was too slow.
         watch.begin(Phase::Name);
         let addresses = self.guard.addresses(account, url, limit / 4 * 3).await?;
         let connected = ConnectedAt::default();
@@ -111,7 +111,7 @@ impl Connector {
     }
 }
 
-/// The addresses of one connection: the guard has let them through, and no name is looked up again.
+/// The addresses for one connection. The guard has checked them, and no name is resolved again.
 #[derive(Debug, Clone)]
 struct Checked(Vec<SocketAddr>);
 
@@ -129,12 +129,12 @@ impl Service<Name> for Checked {
     }
 }
 
-/// What is beneath TLS.
+/// The layer below TLS.
 #[derive(Debug, Clone)]
 struct Tcp {
     http: HttpConnector<Checked>,
     answer: usize,
-    /// Told when the connection stands, before TLS.
+    /// Receives the time at which the TCP connection was established, before TLS.
     connected: ConnectedAt,
 }
 
@@ -158,7 +158,7 @@ impl Service<Uri> for Tcp {
     }
 }
 
-/// A connection that reads so many bytes at the most before it writes again.
+/// A connection with a bound on the bytes read between two writes.
 #[derive(Debug)]
 pub(super) struct Bounded {
     stream: TcpStream,
@@ -168,7 +168,7 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    /// The next request begins when something is written after something was read.
+    /// A write after a read starts the next request, for which the bound counts again.
     fn writes(&mut self) -> Pin<&mut TcpStream> {
         if std::mem::take(&mut self.was_read) {
             self.read = 0;

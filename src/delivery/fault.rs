@@ -1,5 +1,5 @@
-//! Why a request got no answer: whether this machine or the receiver is at fault, a stable code, and a sentence that
-//! says what a person needs to mend it.
+//! Explains why a request got no answer: whether this machine or the receiver is at fault, a stable code, and a
+//! sentence that helps a person to fix the cause.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -15,9 +15,9 @@ use super::names::NameFault;
 use super::trust::SelfSigned;
 use crate::model::{AttemptResult, Failure, OwnFault, TransportError};
 
-/// Bytes shown of an answer that is no HTTP.
+/// Bytes shown of an answer that is not HTTP.
 const EXCERPT: usize = 80;
-/// The first bytes of a TLS record that says what is wrong.
+/// The first bytes of a TLS alert.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// The client's bounds for a head (hyper's).
@@ -25,7 +25,7 @@ const LONG_HEAD: &str = "answer's head is too long: more than 100 headers, or mo
 const ENDLESS: &str = "answer does not end: more bytes came than any answer may have";
 const NO_ROUTE: &str = "no route from this machine to the address";
 
-/// What the attempt comes to.
+/// The result of the attempt.
 pub(super) fn verdict(error: &RequestError) -> AttemptResult {
     match error {
         RequestError::Connect(NoConnection::NoAddress(NoAddress::Forbidden)) => {
@@ -40,12 +40,12 @@ pub(super) fn verdict(error: &RequestError) -> AttemptResult {
     }
 }
 
-/// What an answer comes to that broke off or was malformed after its head.
+/// The result when an answer broke off or was malformed after its head.
 pub(super) fn of_body(error: &hyper::Error) -> AttemptResult {
     of_causes(error, Some(&[]))
 }
 
-/// What this machine lacked, if that is what an error of the system says.
+/// The resource that this machine lacked, if that is the meaning of an error of the operating system.
 fn shortage(error: &io::Error) -> Option<OwnFault> {
     match error.raw_os_error()? {
         libc::EMFILE | libc::ENFILE => Some(OwnFault::NoFile),
@@ -59,7 +59,7 @@ fn of_name(fault: &NameFault) -> AttemptResult {
         NameFault::NotFound => TransportError::NameNotFound,
         NameFault::ServerFailed(_) => TransportError::NameServerFailed,
         NameFault::NoAnswer => TransportError::NameServerTimeout,
-        NameFault::NoPlace => return AttemptResult::Ours(OwnFault::NoLookupPlace),
+        NameFault::TooMany => return AttemptResult::Ours(OwnFault::NoLookupPlace),
         NameFault::Local(error) => match shortage(error) {
             Some(fault) => return AttemptResult::Ours(fault),
             None => TransportError::NameServerTimeout,
@@ -68,8 +68,8 @@ fn of_name(fault: &NameFault) -> AttemptResult {
     failed(error, fault.to_string())
 }
 
-/// `ipv4`: whether all addresses were of IPv4. There the system's "address not available" means that no port is free;
-/// with IPv6 it may only mean that this machine has no address of that kind.
+/// The result of a failed connection. `ipv4` says whether all addresses were IPv4: then "address not available" means
+/// that no port is free; with IPv6 it may only mean that this machine has no IPv6 address.
 fn of_connect(error: &(dyn Error + 'static), ipv4: bool) -> AttemptResult {
     let unavailable = |error: &io::Error| error.kind() == ErrorKind::AddrNotAvailable;
     if !ipv4 && causes(error).filter_map(<dyn Error>::downcast_ref).any(unavailable) {
@@ -78,7 +78,8 @@ fn of_connect(error: &(dyn Error + 'static), ipv4: bool) -> AttemptResult {
     of_causes(error, None)
 }
 
-/// By the causes of an error. `unread`: bytes that came and were not understood; `None`: there was no connection.
+/// The result for the causes of an error. `unread` has received bytes that were not understood; `None` means that
+/// there was no connection.
 fn of_causes(error: &(dyn Error + 'static), unread: Option<&[u8]>) -> AttemptResult {
     for cause in causes(error) {
         if let Some(error) = cause.downcast_ref::<TlsError>() {
@@ -96,7 +97,7 @@ fn of_causes(error: &(dyn Error + 'static), unread: Option<&[u8]>) -> AttemptRes
             }
         }
         if let Some(error) = cause.downcast_ref::<io::Error>()
-            // TLS says it better, and is the next cause.
+            // The next cause is the TLS error, which is more precise.
             && !error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<TlsError>)
             && let Some(result) = of_system(error, unread.is_none())
         {
@@ -104,13 +105,13 @@ fn of_causes(error: &(dyn Error + 'static), unread: Option<&[u8]>) -> AttemptRes
         }
     }
     match unread {
-        // The peer closed before or within its answer.
+        // The peer closed the connection before the end of its answer.
         Some(_) => AttemptResult::failed(TransportError::Closed),
         None => failed(TransportError::Other, error.to_string()),
     }
 }
 
-/// The causes of an error, with what an I/O error wraps: that is not among its causes, but the causes of that.
+/// The causes of an error. An I/O error's `source` skips the error that it wraps, so that one is added here.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;
@@ -201,7 +202,7 @@ fn of_certificate(error: &CertificateError) -> Failure {
     Failure { error, detail: Some(detail.into()) }
 }
 
-/// A name as certificates are shown it, without the kind of name around it: `DnsName("a.example")`.
+/// The bare name in a text like `DnsName("a.example")`.
 fn bare(name: &str) -> &str {
     name.split('"').nth(1).unwrap_or(name)
 }
@@ -219,7 +220,7 @@ fn not_http(error: &hyper::Error, unread: &[u8]) -> Failure {
     Failure { error: TransportError::NotHttp, detail: Some(detail.into()) }
 }
 
-/// The first line of some bytes, printable and short.
+/// The first line of some bytes, printable and shortened.
 fn excerpt(bytes: &[u8]) -> String {
     let bytes = bytes.trim_ascii_start();
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_of_this_machine_is_never_the_receivers() {
+    fn a_shortage_of_this_machine_is_never_blamed_on_the_receiver() {
         for (number, fault) in [
             (libc::EMFILE, OwnFault::NoFile),
             (libc::ENFILE, OwnFault::NoFile),

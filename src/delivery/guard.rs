@@ -1,5 +1,6 @@
-//! The address guard: no connection to loopback, private or otherwise special addresses, decided on the
-//! address that is really used, for every connection, whatever the name said when the hook was written.
+//! The address guard: permits no connection to loopback, private or otherwise special addresses. The guard checks the
+//! address that is really used, for every connection, because a name may resolve differently than when the hook was
+//! created.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,23 +14,23 @@ use url::{Host, Url};
 use super::names::{Addresses, NameFault, Names};
 use crate::model::{AccountId, forbidden};
 
-/// Why there is no address to connect to.
+/// Why there is no address for a connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAddress {
     /// Every address of the name is forbidden.
     #[error("address is forbidden; delivery.allow_addresses can allow it")]
     Forbidden,
-    /// The name gave none.
+    /// The name could not be resolved.
     #[error(transparent)]
     Name(#[from] NameFault),
 }
 
-/// How names are looked up: for whom, which name, and how long the attempt waits.
+/// A name lookup, with the account, the name and the time limit.
 type Resolve =
     dyn Fn(AccountId, String, Duration) -> BoxFuture<'static, Result<Addresses, NameFault>> + Send + Sync;
 
-/// Resolves names and leaves out forbidden addresses. What it lets through is what is connected to: a name is
-/// resolved once for each connection, so an answer that changes later changes nothing.
+/// Resolves names and removes forbidden addresses. Connections use exactly the addresses that the guard returned: a
+/// name is resolved once for each connection, so a later change of its address (DNS rebinding) has no effect.
 #[derive(Clone)]
 pub(super) struct Guard {
     allow: Arc<[IpNet]>,
@@ -43,7 +44,7 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Over these names.
+    /// A guard that resolves with `names`.
     pub(super) fn new(allow: &[IpNet], names: Names) -> Self {
         let resolve = move |account, name: String, within| -> BoxFuture<'static, _> {
             let names = names.clone();
@@ -52,7 +53,7 @@ impl Guard {
         Self { allow: allow.into(), resolve: Arc::new(resolve) }
     }
 
-    /// Whether a URL names a forbidden address literally; such hosts never reach the resolver.
+    /// Whether the host of a URL is a literal forbidden address. Such a host never reaches the resolver.
     pub(super) fn forbids(&self, url: &Url) -> bool {
         match url.host() {
             Some(Host::Ipv4(ip)) => forbidden(ip.into(), &self.allow),
@@ -61,7 +62,7 @@ impl Guard {
         }
     }
 
-    /// The addresses that an account's request to this URL may be sent to; never empty, never forbidden.
+    /// The addresses to which an account's request to this URL may be sent; never empty, and none forbidden.
     pub(super) async fn addresses(
         &self,
         account: AccountId,

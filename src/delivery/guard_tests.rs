@@ -1,4 +1,4 @@
-//! Names whose answers change: what was checked is what is connected to.
+//! Names with changing answers: connections go only to the addresses that were checked.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use super::*;
 use crate::model::{AttemptResult, TransportError};
 use crate::tasks::Tasks;
 
-/// A resolver that gives these answers, one after the other, and counts how often it was asked.
+/// A resolver that gives these answers in order and counts its calls.
 fn answering(answers: &[&[&str]], allow: &[IpNet]) -> (Guard, Arc<AtomicUsize>) {
     let parse = |ips: &&[&str]| ips.iter().map(|ip| ip.parse().expect("an address")).collect();
     let answers: Vec<Vec<IpAddr>> = answers.iter().map(parse).collect();
@@ -30,7 +30,7 @@ fn answering(answers: &[&[&str]], allow: &[IpNet]) -> (Guard, Arc<AtomicUsize>) 
     (Guard { allow: allow.into(), resolve: Arc::new(resolve) }, asked)
 }
 
-/// Answers every connection at an address with an empty 200 and counts them.
+/// Answers every connection to an address with an empty 200, and counts the connections.
 async fn counting(address: (&str, u16)) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(address).await.expect("binds");
     let (port, count) = (listener.local_addr().expect("bound").port(), Arc::new(AtomicUsize::new(0)));
@@ -74,9 +74,9 @@ fn is_delivered(result: &AttemptResult) -> bool {
 }
 
 #[tokio::test]
-async fn a_name_that_moves_to_a_forbidden_address_is_never_connected_to_there() {
+async fn a_name_that_moves_to_a_forbidden_address_gets_no_connection_there() {
     let (port, allowed) = counting(("127.0.0.1", 0)).await;
-    // The same port of another loopback address, which stands for the inside.
+    // The same port of another loopback address stands for an internal service.
     let (_, inside) = counting(("127.0.0.2", port)).await;
     let allow: Vec<IpNet> = vec!["127.0.0.1/32".parse().unwrap()];
     let first = ["127.0.0.1"];
@@ -93,10 +93,10 @@ async fn a_name_that_moves_to_a_forbidden_address_is_never_connected_to_there() 
 }
 
 #[tokio::test]
-async fn of_an_answer_that_mixes_addresses_only_those_that_are_allowed_are_tried() {
+async fn only_the_allowed_addresses_of_a_mixed_answer_are_tried() {
     let (port, inside) = counting(("127.0.0.2", 0)).await;
     let allow: Vec<IpNet> = vec!["127.0.0.1/32".parse().unwrap()];
-    // Nobody listens at the allowed address: the client must not fall back to the other one.
+    // Nothing listens at the allowed address. The client must not fall back to the other one.
     let (guard, _) = answering(&[&["127.0.0.2", "127.0.0.1", "::ffff:127.0.0.2"]], &allow);
     let result = get(&guard, port).await;
     assert_eq!(result, AttemptResult::failed(TransportError::Refused));
@@ -104,7 +104,7 @@ async fn of_an_answer_that_mixes_addresses_only_those_that_are_allowed_are_tried
 }
 
 #[tokio::test]
-async fn a_name_without_addresses_is_told_from_a_forbidden_one() {
+async fn a_name_without_addresses_and_a_forbidden_one_are_different_errors() {
     let (guard, _) = answering(&[&[]], &[]);
     let result = get(&guard, 9).await;
     let AttemptResult::Failed(failure) = &result else { panic!("{result:?}") };

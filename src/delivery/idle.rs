@@ -1,8 +1,8 @@
-//! Connections to receivers between one request and the next.
+//! Keeps idle connections to receivers for their next request.
 //!
-//! Held: a connection has one request at a time, and nobody but that request's attempt drives it: no task for each
-//! connection, none for each request. What waits here is looked at when it is taken and now and then, so that one
-//! that its receiver has closed is neither used nor kept.
+//! Invariant: a connection has one request at a time, and only that request's attempt drives it. There is no task per
+//! connection or request. An idle connection is checked when it is taken and at intervals, so that one that its
+//! receiver has closed is neither used nor kept.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -25,14 +25,15 @@ pub(super) struct Open {
     pub(super) sender: http1::SendRequest<Full<Bytes>>,
     origin: Arc<str>,
     made: Instant,
-    /// What reads and writes; `None` once it has ended.
+    /// Reads and writes on the connection; `None` once it has ended.
     driver: Option<Pin<Box<Driver>>>,
-    /// What had come and was not understood when the driver ended.
+    /// Received bytes that were not understood when the driver ended.
     unread: Bytes,
 }
 
-/// HTTP/1.1 as most clients read it. A header that is malformed is left out, one with a blank before its colon or
-/// that goes on in the next line is taken: the receiver has the event, and its answer is understood without them.
+/// HTTP/1.1 with the leniency of most clients: a malformed header is left out; a header with a blank before its
+/// colon, or continued on the next line, is accepted. The receiver has the event, and its answer makes sense without
+/// them.
 fn lenient() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.allow_spaces_after_header_name_in_responses(true)
@@ -42,14 +43,14 @@ fn lenient() -> http1::Builder {
 }
 
 impl Open {
-    /// Speaks HTTP/1.1 on a stream to an origin.
+    /// Starts HTTP/1.1 on a stream to an origin.
     pub(super) async fn on(stream: Stream, origin: Arc<str>) -> Result<Self, hyper::Error> {
         let (sender, driver) = lenient().handshake(stream).await?;
         let driver = Some(Box::pin(driver));
         Ok(Self { sender, origin, made: Instant::now(), driver, unread: Bytes::new() })
     }
 
-    /// Reads and writes while `work` waits for what comes of it.
+    /// Drives the connection while `work` waits for its progress.
     pub(super) fn during<T>(
         &mut self,
         mut work: Pin<&mut impl Future<Output = T>>,
@@ -61,13 +62,13 @@ impl Open {
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
-        // How it ends is told to whoever waits for an answer on it.
+        // The driver's error is ignored here; whoever waits for an answer on the connection gets it too.
         if self.driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
             self.unread = self.unread();
         }
     }
 
-    /// Ends it; what came on it and was not understood.
+    /// Ends the connection and returns received bytes that were not understood.
     pub(super) fn unread(&mut self) -> Bytes {
         match self.driver.take() {
             Some(driver) => Pin::into_inner(driver).into_parts().read_buf,
@@ -75,32 +76,32 @@ impl Open {
         }
     }
 
-    /// Whether it can have a request now.
+    /// Whether the connection can take a request now.
     fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.driver.is_some() && self.sender.is_ready()
     }
 }
 
-/// This number of requests in a row that met a closing connection end the keeping of connections to their origin …
+/// After this number of requests in a row met a closing connection, no connection to their origin is kept …
 const CLOSED_OFTEN: u32 = 3;
-/// … for this time. It is also how long they are remembered.
+/// … for this time. The requests are also remembered for this time.
 const FRESH_FOR: Duration = Duration::from_secs(60);
 
-/// How many connections wait for their next request, and for how long.
+/// Limits of idle connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdleLimits {
-    /// In total. Of more, those that have waited longest are closed.
+    /// Most idle connections. Beyond this number, those that have been idle longest are closed.
     pub total: usize,
-    /// For each host and port.
+    /// Most idle connections for each host and port.
     pub per_origin: usize,
-    /// The longest wait.
+    /// Longest idle time.
     pub timeout: Duration,
-    /// The age from which a connection is not used again, so that a change of its name's addresses is followed.
+    /// Age from which a connection is not used again, so that a change of the name's addresses takes effect.
     pub max_age: Duration,
 }
 
-/// Connections that wait, by where they go. Cheap to clone; clones share them.
+/// Idle connections by origin. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(super) struct Idle {
     all: Arc<Mutex<All>>,
@@ -115,12 +116,12 @@ struct All {
 
 #[derive(Default)]
 struct Origin {
-    /// In the order in which they began to wait.
+    /// In the order in which they became idle.
     waiting: Vec<Waiting>,
     closed: Option<Closed>,
 }
 
-/// Requests that met a closing connection.
+/// Requests that met a closing connection, per origin.
 struct Closed {
     times: u32,
     last: Instant,
@@ -132,7 +133,7 @@ struct Waiting {
 }
 
 impl Origin {
-    /// Whether its receiver closes kept connections so often that none is kept.
+    /// Whether the receiver closes idle connections so often that none should be kept.
     fn closes_often(&self) -> bool {
         self.closed
             .as_ref()
@@ -141,12 +142,12 @@ impl Origin {
 }
 
 impl Idle {
-    /// Keeps none before `put`.
+    /// Starts without connections.
     pub(super) fn new(limits: IdleLimits) -> Self {
         Self { all: Arc::default(), limits }
     }
 
-    /// The connection to this origin that was used last.
+    /// Takes the most recently used connection to this origin.
     pub(super) fn take(&self, origin: &str) -> Option<Open> {
         loop {
             let mut all = self.lock();
@@ -159,7 +160,7 @@ impl Idle {
         }
     }
 
-    /// Takes a connection whose answer was read to its end; one that is of no further use is closed.
+    /// Keeps a connection whose answer was read completely, or closes it if it cannot be used again.
     pub(super) fn put(&self, mut open: Open) {
         let since = Instant::now();
         let is_old = since.duration_since(open.made) >= self.limits.max_age;
@@ -178,7 +179,7 @@ impl Idle {
         }
     }
 
-    /// A request to this origin met a connection that its receiver was closing.
+    /// Records that a request to this origin met a closing connection.
     pub(super) fn was_closed(&self, origin: &Arc<str>) {
         let (mut all, last) = (self.lock(), Instant::now());
         let origin = all.by_origin.entry(Arc::clone(origin)).or_default();
@@ -187,7 +188,7 @@ impl Idle {
         origin.closed = Some(Closed { times, last });
     }
 
-    /// Closes what waits for too long or was closed by its receiver.
+    /// Closes connections that have been idle for too long or that the receiver has closed.
     pub(super) fn sweep(&self) {
         let mut all = self.lock();
         all.by_origin.retain(|_, origin| {
@@ -201,7 +202,7 @@ impl Idle {
         all.waiting = all.by_origin.values().map(|origin| origin.waiting.len()).sum();
     }
 
-    /// Whether any is of use.
+    /// Whether any connection is usable.
     #[cfg(test)]
     pub(super) fn any(&self) -> bool {
         self.sweep();
@@ -214,7 +215,8 @@ impl Idle {
 }
 
 impl All {
-    /// Closes the eighth of `most` that has waited longest. One by one would mean a search for each.
+    /// Closes an eighth of `most`, those that have been idle longest. Closing single connections would cost a search
+    /// each.
     fn close_oldest(&mut self, most: usize) {
         let origins = self.by_origin.values();
         let mut times: Vec<Instant> = origins.flat_map(|o| o.waiting.iter().map(|w| w.since)).collect();

@@ -1,4 +1,4 @@
-//! Real sockets: which connection a request goes over, and what becomes of it after the answer.
+//! Tests with real sockets: which connection a request uses, and what happens to the connection afterwards.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::tasks::Tasks;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A receiver that hands over each connection after `answers` answers on it.
+/// A receiver that hands over each connection after `answers` answers.
 struct Receiver {
     url: String,
     connections: mpsc::Receiver<TcpStream>,
@@ -82,14 +82,14 @@ fn is_delivered(result: &AttemptResult) -> bool {
     matches!(result, AttemptResult::Answered(response) if response.status == 200)
 }
 
-/// Whether the client has closed this connection, or does so within ten seconds.
+/// Whether the client closes this connection within ten seconds.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 16])).await;
     matches!(read, Ok(Ok(0) | Err(_)))
 }
 
 #[tokio::test]
-async fn one_request_after_the_other_goes_over_the_same_connection() {
+async fn consecutive_requests_use_the_same_connection() {
     let mut receiver = Receiver::start(OK, 3).await;
     let client = client(4, Duration::from_secs(60));
     for _ in 0..3 {
@@ -100,14 +100,14 @@ async fn one_request_after_the_other_goes_over_the_same_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_its_receiver_closed_meanwhile_costs_no_request() {
+async fn a_connection_closed_by_its_receiver_does_not_fail_a_request() {
     let mut receiver = Receiver::start(OK, 1).await;
     let client = client(4, Duration::from_secs(60));
     for _ in 0..20 {
         assert!(is_delivered(&get(&client, &receiver.url).await));
         assert!(client.idle().any());
         drop(receiver.connections.recv().await.unwrap());
-        // Until the runtime has heard of it: a request that is sent before that is a failure, as with every client.
+        // Wait until the runtime has noticed. A request sent earlier would fail, as with any client.
         tokio::time::timeout(Duration::from_secs(10), async {
             while client.idle().any() {
                 tokio::task::yield_now().await;
@@ -119,7 +119,7 @@ async fn a_connection_that_its_receiver_closed_meanwhile_costs_no_request() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
+async fn a_connection_is_closed_when_its_answer_is_not_read_completely() {
     let long: &[u8] = Box::leak(
         [b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n".as_slice(), &[b'x'; 2000]].concat().into(),
     );
@@ -130,7 +130,7 @@ async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn connections_are_closed_that_are_too_many_or_wait_for_too_long() {
+async fn surplus_connections_and_those_idle_for_too_long_are_closed() {
     for (per_host, timeout) in [(0, Duration::from_secs(60)), (4, Duration::ZERO)] {
         let mut receiver = Receiver::start(OK, 1).await;
         let client = client(per_host, timeout);
@@ -141,7 +141,7 @@ async fn connections_are_closed_that_are_too_many_or_wait_for_too_long() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_off_within_its_answer_is_a_failure_and_not_used_again() {
+async fn a_connection_that_breaks_during_an_answer_fails_the_attempt_and_is_not_reused() {
     let mut receiver = Receiver::start(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", 1).await;
     let client = client(4, Duration::from_secs(60));
     for _ in 0..2 {

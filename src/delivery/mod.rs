@@ -1,5 +1,5 @@
-//! Making attempts: one HTTP request each, guarded, signed, bounded in time and size. The only module that
-//! knows the HTTP client.
+//! Makes attempts. Each is one HTTP request: checked by the address guard, signed, and bounded in time and size. No
+//! other module knows the HTTP client.
 
 mod attempt;
 mod client;

@@ -1,4 +1,4 @@
-//! The task that turns jobs into attempts, all side by side; the queues bound how many there are.
+//! The task that turns jobs into attempts and runs them concurrently. The queues limit their number.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,35 +24,35 @@ use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, Duty, HookId, Job
 use crate::state::State;
 use crate::tasks::{Beat, Pulse, Stop, pulse};
 
-/// Bytes of records that are read from the log together, unless the first alone is larger.
+/// Most bytes of records read from the log at once, unless the first record alone is larger.
 const READ_BYTES: usize = 4 << 20;
-/// How often connections that wait are looked at.
+/// Interval at which idle connections are checked.
 const SWEEP: Duration = Duration::from_secs(5);
-/// Targets kept ready; beyond that they are made anew.
+/// Most targets kept ready; further ones are rebuilt for each attempt.
 const TARGETS: usize = 16_384;
 
 /// How attempts are made.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Its bounds, which may be changed later.
+    /// The initial bounds, which can be changed later.
     pub limits: Limits,
-    /// Special addresses that may be delivered to.
+    /// Special addresses to which deliveries are allowed.
     pub allow_addresses: Vec<IpNet>,
-    /// Name servers to ask instead of the system's; none: the system's.
+    /// Name servers to use; empty for the system's.
     pub nameservers: Vec<SocketAddr>,
-    /// Lookups of names under way at most.
+    /// Most name lookups under way.
     pub max_lookups: usize,
-    /// Bytes that attempts at large events may take together.
+    /// Most bytes that all attempts at large events may use together.
     pub body_memory_bytes: usize,
-    /// Who is told of attempts of events whose trace is recorded.
+    /// Receives the spans of attempts whose trace is recorded.
     pub spans: Option<mpsc::Sender<AttemptSpan>>,
-    /// Which deliveries are sent.
+    /// Decides which deliveries are sent.
     pub duty: Duty,
-    /// Who gets the others.
+    /// Receives the deliveries that are not sent.
     pub sink: Sink,
 }
 
-/// The attempts under way.
+/// The task of all attempts.
 pub struct Delivery {
     jobs: mpsc::Receiver<Job>,
     results: mpsc::Sender<Vec<Attempt>>,
@@ -65,7 +65,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Makes the client; nothing is sent before `run`.
+    /// Builds the client. Nothing is sent before `run`.
     pub fn new(
         options: Options,
         clock: Clock,
@@ -89,30 +89,30 @@ impl Delivery {
         Ok(Self { jobs, results, maker, names, targets, pulse, beat, shortages })
     }
 
-    /// What its attempts are sent with.
+    /// The transport of the attempts.
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.maker.transport
     }
 
-    /// Asks it for a sign of life.
+    /// A handle to check that the task is alive.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 
-    /// What its attempts have had too little of.
+    /// The shortages that attempts have met.
     #[must_use]
     pub fn shortages(&self) -> Shortages {
         self.shortages.clone()
     }
 
-    /// Works until the queues have ended, or until `abandon`: attempts under way are dropped then.
+    /// Runs until the queues have ended, or until `abandon`, which drops attempts under way.
     pub async fn run(mut self, abandon: Stop) {
         let mut under_way = JoinSet::new();
         let mut jobs = Vec::with_capacity(64);
         let mut made_now = Vec::new();
-        // One read of the log at a time: what needs one meanwhile is read together next.
+        // One read of the log at a time: jobs that arrive meanwhile share the next read.
         let (mut unread, mut reading) = (Vec::new(), JoinSet::new());
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,7 +121,7 @@ impl Delivery {
                 () = abandon.cancelled() => return,
                 got = self.jobs.recv_many(&mut jobs, 64) => if got == 0 { break },
                 Some(read) = reading.join_next() => {
-                    // Only a defect ends a read without an answer; the queues end with this task then.
+                    // A read ends without an answer only if it panics; the queues then end with this task.
                     let Ok((read, rest)) = read else { return };
                     unread.extend(rest);
                     for (job, record) in read {
@@ -145,7 +145,7 @@ impl Delivery {
                 let (events, jobs) = (self.maker.events.clone(), std::mem::take(&mut unread));
                 reading.spawn_blocking(move || read(&events, jobs));
             }
-            // Whatever has ended by now goes back together: one wake-up of the queues for all of it.
+            // All attempts that have ended by now are returned together, to wake the queues only once.
             while let Some(made) = under_way.try_join_next() {
                 made_now.extend(made);
             }
@@ -153,10 +153,11 @@ impl Delivery {
                 continue;
             }
             self.forget_failing(&made_now);
-            // As many again are likely.
+            // The next batch will probably have a similar size.
             let next = Vec::with_capacity(made_now.len());
             if self.results.send(std::mem::replace(&mut made_now, next)).await.is_err() {
-                // Nobody listens any more: the queues have ended, and these attempts count as never made.
+                // The queues have ended, so these attempts count as never made; they will be repeated after a
+                // restart.
                 return;
             }
         }
@@ -171,7 +172,7 @@ impl Delivery {
         under_way.spawn(self.maker.clone().attempt(job, record, target));
     }
 
-    /// A receiver that fails is asked seldom, and what is ready for it would be most of what its hook takes in memory.
+    /// Drops the targets of failing receivers: these get few attempts, and the target is most of a hook's memory.
     fn forget_failing(&mut self, made: &[Attempt]) {
         let now = Instant::now();
         for attempt in made {
@@ -186,7 +187,7 @@ impl Delivery {
                 | AttemptResult::Expired => false,
             };
             let queue = attempt.key.queue.id();
-            // Other attempts under way share its room for large events.
+            // Other attempts under way use the target too, to share its memory for large events.
             if failed && self.targets.get(&queue).is_some_and(|target| Arc::strong_count(target) == 1) {
                 self.targets.remove(&queue);
             }
@@ -211,7 +212,7 @@ impl Delivery {
     }
 }
 
-/// Reads the records of several jobs, as many as are little; the other jobs come back.
+/// Reads the records of several jobs, up to `READ_BYTES`; returns the other jobs too.
 fn read(events: &Reader, jobs: Vec<Job>) -> (Vec<(Job, Fetched)>, Vec<Job>) {
     let (mut read, mut bytes) = (Vec::new(), 0);
     let mut jobs = jobs.into_iter();

@@ -1,4 +1,4 @@
-//! From a job to a request: KAZOO's body and headers, ours beside them, the hook's own last.
+//! Builds the request of a job: KAZOO's body and headers, then our headers, then the hook's own.
 
 use std::fmt::{Display, Write};
 use std::ops::Range;
@@ -21,25 +21,25 @@ use crate::model::{
     AccountId, DeliveryId, Event, Family, Format, Hook, Job, Unsendable, Verb, fields_weight,
 };
 
-/// Room for every header of a usual request, so that none is moved while they are put together: the three of a
-/// hook, five to seven of an attempt, the content's type, and two that the client adds.
+/// Capacity for all headers of a usual request, so that the map does not grow: three of the hook, five to seven of
+/// the attempt, the content type, and two that the client adds.
 const HEADERS: usize = 12;
 
-/// What does not change from one delivery of a hook to the next.
+/// The parts of a request that are the same for all deliveries of a hook.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The hook that it was made from, to see when that has changed.
+    /// The hook from which the target was built, to detect changes.
     pub(super) hook: Arc<Hook>,
     address: Option<Arc<Address>>,
     method: Method,
     headers: Box<[(HeaderName, HeaderValue)]>,
-    /// What its attempts at large events may take.
+    /// The hook's share of the memory for large events.
     pub(super) share: OnceLock<Share>,
-    /// Bytes of the hook that go into every payload.
+    /// Bytes that the hook adds to every payload.
     own_bytes: usize,
 }
 
-/// Why there is no request.
+/// Why no request can be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoRequest {
     #[error("hook's filter leaves nothing to send")]
@@ -81,19 +81,19 @@ impl Target {
             Verb::Put => Method::PUT,
         };
         let address = url.and_then(Address::new).map(Arc::new);
-        // There is one for each hook: a map's spare room would be most of it.
+        // A list instead of a map: there is one for each hook, and most of a small map is spare capacity.
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let own_bytes = hook.custom_data.as_ref().map_or(0, fields_weight)
             + hook.modifiers.as_ref().map_or(0, fields_weight);
         Self { hook, address, method, headers, share: OnceLock::new(), own_bytes }
     }
 
-    /// The most bytes that the payload may have for a record of `record` bytes: what the hook adds counts, too.
+    /// Largest payload for a record of `record` bytes, including the hook's additions.
     pub(super) fn payload_bytes(&self, record: usize) -> usize {
         record.saturating_add(self.own_bytes)
     }
 
-    /// Bytes that an attempt takes at the most for a record of so many: the record, its payload and the body.
+    /// Most bytes that an attempt uses for a record of `record` bytes: the record, its payload and the body.
     pub(super) fn needs(&self, record: usize) -> usize {
         let is_json = self.hook.format == Format::Json && self.method != Method::GET;
         self.payload_bytes(record).saturating_mul(if is_json { 3 } else { 2 + kazoo::FORM_MOST_TIMES })
@@ -114,13 +114,13 @@ impl Target {
             .ok_or(NoRequest::Filtered)?;
         let wire = kazoo::wire_request(&self.hook, &payload).map_err(|error| unsendable(&error))?;
         let address = if wire.verb == Verb::Get {
-            // The payload is in it.
+            // The URL contains the payload.
             if self.address.is_none() {
                 return Err(NoRequest::InvalidUri);
             }
             let mut url = Url::parse(&wire.url).map_err(|_| NoRequest::InvalidUri)?;
             take_credentials(&mut url);
-            // The hook's own URI is usable, so the payload makes the difference.
+            // The hook's own URI is usable, so the payload has made it too long.
             Address::new(url).map(Arc::new).ok_or(NoRequest::Unsendable(Unsendable::TooLong))?
         } else {
             self.address.clone().ok_or(NoRequest::InvalidUri)?
@@ -166,7 +166,7 @@ impl Target {
     }
 }
 
-/// The attempt's own span in the event's trace.
+/// Adds the attempt's own span in the event's trace.
 fn put_trace(headers: &mut HeaderMap, event: &Event<'_>, span_id: u64) {
     let Some(span) = event.trace else { return };
     if let Ok(value) = HeaderValue::try_from(span.child(span_id).to_string()) {
@@ -177,7 +177,7 @@ fn put_trace(headers: &mut HeaderMap, event: &Event<'_>, span_id: u64) {
     }
 }
 
-/// The values of a request's own headers in one piece of memory.
+/// The values of a request's headers in one allocation.
 struct Values(String);
 
 impl Default for Values {
@@ -187,7 +187,7 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Adds a value and says where it stands.
+    /// Adds a value and returns its range.
     fn write(&mut self, value: &impl Display) -> Range<usize> {
         let start = self.0.len();
         // Writing to a String cannot fail.
@@ -200,17 +200,17 @@ impl Values {
     }
 }
 
-/// What a request needs beside hook and event.
+/// The parts of a request that come neither from the hook nor from the event.
 pub(super) struct Surroundings<'a> {
     pub(super) delivery: DeliveryId,
     pub(super) now_us: u64,
-    /// Drawn for this attempt.
+    /// A random id for this attempt.
     pub(super) span_id: u64,
     pub(super) cluster_id: &'a str,
     pub(super) reseller_of: &'a (dyn Fn(AccountId) -> Option<AccountId> + Sync),
 }
 
-/// The target that an event of a callflow brings with it.
+/// The target in a callflow's event.
 pub(super) fn one_shot_target(record: &[u8]) -> Result<Target, NoRequest> {
     let event = Event::decode(record).map_err(|_| NoRequest::Unsendable(Unsendable::Damaged))?;
     if event.family != Some(Family::Callflow) {
@@ -227,7 +227,7 @@ fn unsendable(error: &PayloadError) -> NoRequest {
     })
 }
 
-/// Takes user and password out of a URL; they go into `Authorization` as with KAZOO
+/// Removes user and password from a URL and returns the value for `Authorization`, as in KAZOO
 /// (`docs/kazoo/webhooks.md#the-request`).
 pub(super) fn take_credentials(url: &mut Url) -> Option<String> {
     if url.username().is_empty() && url.password().is_none() {

@@ -1,32 +1,32 @@
-//! Memory for attempts at large events: so many bytes in all, and for one hook an eighth of them at the most.
+//! Limits the memory of attempts at large events: in total, and to an eighth of the total for one hook.
 //!
-//! Small events do without: as many of them as there are permits for attempts are little. A large one waits for room
-//! with nothing in memory but its place in the log.
+//! Small events are not counted: even with all permits in use they need little memory. An attempt at a large event
+//! waits with only the event's offset in memory.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Records above this size wait for room.
+/// Records above this size count as large.
 pub(super) const LARGE: usize = 64 << 10;
-/// Of the total, for one hook: one part of so many.
+/// A hook may use at most 1/`SHARE` of the total.
 const SHARE: usize = 8;
 /// Bytes of one permit.
 const UNIT: usize = 1 << 10;
 
-/// The total.
+/// The memory of all hooks.
 #[derive(Debug)]
 pub(super) struct Room {
     total: Semaphore,
     units: u32,
 }
 
-/// What one hook may take of it.
+/// The share of one hook.
 #[derive(Debug)]
 pub(super) struct Share {
     own: Semaphore,
     units: u32,
 }
 
-/// Room that is given back when this is dropped.
+/// Reserved memory, which is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken<'a> {
     _own: SemaphorePermit<'a>,
@@ -34,20 +34,20 @@ pub(super) struct Taken<'a> {
 }
 
 impl Room {
-    /// So many bytes.
+    /// A total of `bytes` bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let units = units(bytes);
         Self { total: Semaphore::new(units as usize), units }
     }
 
-    /// A hook's share.
+    /// The share of a new hook.
     pub(super) fn share(&self) -> Share {
         let units = (self.units / u32::try_from(SHARE).unwrap_or(u32::MAX)).max(1);
         Share { own: Semaphore::new(units as usize), units }
     }
 
-    /// Waits for so many bytes: first among the hook's own attempts, then among all. What is larger than all there is
-    /// takes all there is. Never `None`: nothing closes a semaphore here.
+    /// Waits for memory, first in the hook's share, then in the total. A request larger than all of it takes all of
+    /// it. Never returns `None`, because the semaphores are never closed.
     pub(super) async fn take<'a>(&'a self, share: &'a Share, bytes: usize) -> Option<Taken<'a>> {
         let units = units(bytes);
         let own = share.own.acquire_many(units.min(share.units)).await.ok()?;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_hook_leaves_room_for_others_and_gets_its_own_back() {
+    fn one_hook_leaves_memory_for_others_and_its_own_is_released() {
         let room = Room::new(8 << 20);
         let (one, other) = (room.share(), room.share());
         let full = room.take(&one, 1 << 20).now_or_never().unwrap();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_larger_than_all_there_is_takes_it_all_and_gets_its_turn() {
+    fn a_request_larger_than_the_total_takes_all_and_gets_its_turn() {
         let room = Room::new(1 << 20);
         let (one, other) = (room.share(), room.share());
         let all = room.take(&one, 1 << 30).now_or_never().unwrap();

@@ -1,4 +1,4 @@
-//! Sending one request and reading its answer, within bounds.
+//! Sends one request and reads the answer, within bounds.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -18,25 +18,25 @@ use crate::model::{AttemptResult, Phases, Response, TransportError};
 const MAX_HEADERS: usize = 32;
 const MAX_HEADER_BYTES: usize = 1024;
 
-/// How much of an answer is read, and kept.
+/// How much of an answer is read and kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caps {
-    /// Bytes of the body that are read at most.
+    /// Most bytes of the body to read.
     pub(super) read: usize,
-    /// Bytes of a failure's body that are kept.
+    /// Bytes of a failure's body to keep.
     pub(super) keep: usize,
     /// Whether headers and body of a success are kept too.
     pub(super) always: bool,
 }
 
 impl Caps {
-    /// Of a success only the status.
+    /// Bounds for a delivery: of a success only the status is kept.
     pub(super) fn of(limits: &Limits) -> Self {
         Self { read: limits.response_read_bytes, keep: limits.response_keep_bytes, always: false }
     }
 }
 
-/// A request that was made, or could not be.
+/// A request and its result.
 #[derive(Debug)]
 pub(super) struct Exchange {
     /// How it ended.
@@ -45,12 +45,12 @@ pub(super) struct Exchange {
     pub(super) phases: Phases,
 }
 
-/// Makes the request. The answer counts when its status line and headers are in and its body has ended or
-/// reached the cap; a body that breaks off is a closed connection.
+/// Makes the request. The answer is complete when status line and headers have arrived and the body has ended or
+/// reached the bound. A body that breaks off counts as a closed connection.
 pub(super) async fn send(client: &Client, request: Outgoing, caps: Caps, now_us: u64) -> Exchange {
     let mut watch = Stopwatch::new();
     let limit = request.timeout.unwrap_or(client.timeout);
-    // The time is looked at first: an answer that came too late does not count, however late this is polled.
+    // The time limit is polled first, so that a late answer does not count even if this task is polled late.
     let result = tokio::select! {
         biased;
         () = sleep(limit) => AttemptResult::failed(TransportError::Timeout),
@@ -99,7 +99,7 @@ async fn answer(
             kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
         }
         if read >= caps.read {
-            // Not read further; the connection is closed, not used again.
+            // The rest is not read, so the connection cannot be used again and will be closed.
             whole = false;
             break;
         }
@@ -156,7 +156,7 @@ fn headers(map: &HeaderMap) -> Vec<(String, String)> {
 fn retry_after_ms(map: &HeaderMap, now_us: u64) -> Option<u64> {
     let text = map.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More seconds than the type holds are still a request for time: the queue's cap decides.
+        // A number too large for the type is still a valid request to wait; the queue caps it.
         return Some(text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000));
     }
     let at = httpdate::parse_http_date(text).ok()?;

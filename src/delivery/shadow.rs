@@ -1,8 +1,8 @@
-//! A delivery that is not this program's to make: everything up to the point of sending, and no further.
+//! Deliveries that this program must not send: everything is done up to the point of sending.
 //!
-//! Held: nothing reaches the receiver, not even a connection. The receiver's name is looked up, because whether an address
-//! may be delivered to is known only then. With a sink, the request goes to the operator's own receiver instead, without
-//! what could let that receiver in anywhere else.
+//! Invariant: nothing reaches the receiver, not even a connection. The receiver's name is resolved, because only then
+//! is it known whether deliveries to the address are allowed. With a sink, the request goes to the operator's own
+//! receiver instead, without anything that grants access elsewhere.
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ use super::request::take_credentials;
 use super::send::{Caps, Exchange, send};
 use crate::model::{AttemptResult, Hook, MASK, Phases, masked, masked_uri};
 
-/// The operator's own receiver, which gets what is not sent; none unless one is named. Clones share it.
+/// The operator's own receiver for deliveries that are not sent, if one is configured. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Sink(Arc<watch::Sender<Option<Arc<Place>>>>);
+pub struct Sink(Arc<watch::Sender<Option<Arc<SinkTarget>>>>);
 
-/// Where it is, and what lets this program in there.
+/// The address of the sink and the credentials for it.
 #[derive(Debug)]
-struct Place {
+struct SinkTarget {
     address: Arc<Address>,
     authorization: Option<HeaderValue>,
 }
 
 impl Sink {
-    /// The receiver at a URI (`http` or `https`; anything else is none).
+    /// The sink at a URI (`http` or `https`; anything else means no sink).
     #[must_use]
     pub fn new(uri: Option<&str>) -> Self {
         let sink = Self::default();
@@ -39,24 +39,24 @@ impl Sink {
         sink
     }
 
-    /// Another one, for every attempt that begins after this.
+    /// Replaces the sink for attempts that start from now on.
     pub fn set(&self, uri: Option<&str>) {
-        self.0.send_replace(uri.and_then(place).map(Arc::new));
+        self.0.send_replace(uri.and_then(sink_target).map(Arc::new));
     }
 
-    fn now(&self) -> Option<Arc<Place>> {
+    fn now(&self) -> Option<Arc<SinkTarget>> {
         self.0.borrow().clone()
     }
 }
 
-fn place(uri: &str) -> Option<Place> {
+fn sink_target(uri: &str) -> Option<SinkTarget> {
     let mut url = Url::parse(uri).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let authorization = take_credentials(&mut url).and_then(|value| HeaderValue::try_from(value).ok());
     url.set_fragment(None);
-    Some(Place { address: Arc::new(Address::new(url)?), authorization })
+    Some(SinkTarget { address: Arc::new(Address::new(url)?), authorization })
 }
 
-/// What a delivery that is not sent is made with.
+/// The parts for a delivery that is not sent.
 pub(super) struct Unsent<'a> {
     pub(super) guard: &'a Guard,
     pub(super) client: &'a Client,
@@ -65,10 +65,10 @@ pub(super) struct Unsent<'a> {
 }
 
 impl Unsent<'_> {
-    /// Looks the receiver's address up, or sends the request to the sink.
+    /// Resolves the receiver's address, or sends the request to the sink.
     pub(super) async fn end(self, request: Outgoing, hook: &Hook, sink: &Sink) -> Exchange {
-        if let Some(place) = sink.now() {
-            let request = diverted(request, hook, &place);
+        if let Some(target) = sink.now() {
+            let request = diverted(request, hook, &target);
             let Exchange { result, phases } = send(self.client, request, self.caps, self.now_us).await;
             return Exchange { result: shadow(result), phases };
         }
@@ -82,13 +82,13 @@ impl Unsent<'_> {
     }
 }
 
-/// A delivery that is not sent, and what became of it before or instead.
+/// The result of a delivery that is not sent, with the result of the checks or of the sink.
 pub(super) fn shadow(result: AttemptResult) -> AttemptResult {
     AttemptResult::Shadow(Some(Box::new(result)))
 }
 
-/// The request as the sink gets it: without the credentials and the headers that the hook's owner has set.
-fn diverted(mut request: Outgoing, hook: &Hook, place: &Place) -> Outgoing {
+/// The request for the sink: without the credentials and headers that the hook's owner has set.
+fn diverted(mut request: Outgoing, hook: &Hook, target: &SinkTarget) -> Outgoing {
     request.headers.remove(AUTHORIZATION);
     for (name, value) in &hook.headers {
         let is_secret = masked(&format!("headers.{name}"), &value.as_str().into()) == MASK;
@@ -103,22 +103,22 @@ fn diverted(mut request: Outgoing, hook: &Hook, place: &Place) -> Outgoing {
         request.headers.insert("x-shadow-uri", uri);
     }
     request.headers.insert("x-shadow", HeaderValue::from_static("true"));
-    if let Some(authorization) = &place.authorization {
+    if let Some(authorization) = &target.authorization {
         request.headers.insert(AUTHORIZATION, authorization.clone());
     }
     let payload = receiver.filter(|_| request.method == Method::GET);
     let payload = payload.and_then(|receiver| added(&request.address.url, &receiver));
     let address = payload.and_then(|query| {
-        let mut url = place.address.url.clone();
+        let mut url = target.address.url.clone();
         url.set_query(Some(&query));
         Address::new(url)
     });
-    request.address = address.map_or_else(|| place.address.clone(), Arc::new);
+    request.address = address.map_or_else(|| target.address.clone(), Arc::new);
     request
 }
 
-/// What a request has added to the query of its receiver's URI: the payload of a GET. The receiver's own query may hold
-/// a key.
+/// The part of the query that the request has added to the receiver's URI, which is the payload of a GET. The
+/// receiver's own query is left out, because it may contain a key.
 fn added(url: &Url, receiver: &Url) -> Option<String> {
     let added = url.query()?.strip_prefix(receiver.query().unwrap_or_default())?;
     Some(added.trim_start_matches('&').to_owned())
@@ -134,7 +134,7 @@ mod tests {
     use crate::kazoo;
 
     #[test]
-    fn the_sink_gets_the_payload_and_nothing_that_lets_it_in_at_the_receiver() {
+    fn the_sink_gets_the_payload_and_nothing_that_grants_access_to_the_receiver() {
         let document = json!({
             "_id": "e".repeat(32), "pvt_account_id": "f".repeat(32), "_rev": "1-a", "hook": "channel_create",
             "uri": "https://u:pa55@r.example/a?key=k3y", "http_verb": "get", "headers": {"X-Api-Key": "k3y"},
@@ -154,13 +154,13 @@ mod tests {
             timeout: None,
             span_id: None,
         };
-        let request = diverted(request, &hook, &place("http://me:pw@sink.example/in#x").unwrap());
+        let request = diverted(request, &hook, &sink_target("http://me:pw@sink.example/in#x").unwrap());
         assert_eq!(request.address.url.as_str(), "http://sink.example/in?call_id=c");
         let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(header("x-shadow"), Some("true"));
         assert_eq!(header("x-shadow-uri"), Some("https://***@r.example/a?key=***"));
         assert_eq!((header("x-api-key"), header("webhook-id")), (None, Some("d")));
         assert_eq!(header("authorization"), Some("Basic bWU6cHc="), "the sink's own");
-        assert!(place("ftp://sink.example/").is_none());
+        assert!(sink_target("ftp://sink.example/").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! What this machine had too little of when attempts were to be made: told to readiness while it lasts.
+//! Resources that this machine lacked for attempts. Readiness reports a shortage while it lasts.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::model::{AttemptResult, OwnFault};
 
-/// A shortage is over when no attempt has met it for this long.
+/// A shortage is over when no attempt has met it for this time.
 const OVER_AFTER: Duration = Duration::from_secs(10);
 
 /// The shortages that attempts have met. Clones share them.
@@ -21,17 +21,17 @@ struct Met {
     attempts: u64,
 }
 
-/// A shortage that lasts.
+/// A present shortage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shortage {
-    /// What there is too little of.
+    /// The missing resource.
     pub fault: OwnFault,
-    /// Attempts that have met it since it began.
+    /// Attempts that have met the shortage since it began.
     pub attempts: u64,
 }
 
 impl Shortages {
-    /// Takes note of how an attempt ended. A record that cannot be read is damage, which is told elsewhere.
+    /// Records the result of an attempt. An unreadable record is not a shortage; the log reports it.
     pub(super) fn note(&self, result: &AttemptResult, now: Instant) {
         let AttemptResult::Ours(fault) = result else { return };
         if *fault == OwnFault::LogUnreadable {
@@ -64,7 +64,7 @@ mod tests {
     use crate::model::TransportError;
 
     #[test]
-    fn a_shortage_is_told_while_it_lasts() {
+    fn a_shortage_is_reported_while_it_lasts() {
         let (shortages, mut now) = (Shortages::default(), Instant::now());
         shortages.note(&AttemptResult::failed(TransportError::Timeout), now);
         shortages.note(&AttemptResult::Ours(OwnFault::LogUnreadable), now);

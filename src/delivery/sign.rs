@@ -1,4 +1,4 @@
-//! Signatures by the Standard Webhooks specification, version 1: HMAC-SHA256 over `id.timestamp.body`.
+//! Signs requests by the Standard Webhooks specification, version 1: HMAC-SHA256 over `id.timestamp.body`.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::model::Secret;
 
-/// The value of `webhook-signature`: one `v1,…` for each secret that is valid then, newest first, separated by
-/// spaces.
+/// The value of `webhook-signature`: one `v1,…` for each secret that is valid at that time, newest first, separated
+/// by spaces.
 pub(super) fn signature(secrets: &[Secret], id: &str, timestamp_s: u64, body: &[u8]) -> String {
     let timestamp = timestamp_s.to_string();
     let valid = secrets.iter().filter(|secret| secret.until_s.is_none_or(|until| timestamp_s < until));
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_is_that_of_the_specification() {
+    fn the_signature_follows_the_specification() {
         // Made with Python: hmac.new(b"0123456789abcdef01234567", b"msg_1.1700000000.{\"a\":1}", sha256).
         let secrets = [secret(b"0123456789abcdef01234567", None)];
         let signed = signature(&secrets, "msg_1", 1_700_000_000, b"{\"a\":1}");

@@ -1,10 +1,10 @@
-//! Spans of attempts, for whoever exports them: told without waiting, dropped when nobody keeps up.
+//! Spans of attempts for the exporter: sent without waiting, and dropped when the exporter does not keep up.
 
 use tokio::sync::mpsc;
 
 use crate::model::{AttemptResult, AttemptSpan, DeliveryId, Event, Job, Span};
 
-/// An attempt under way that will be told of.
+/// The span of an attempt under way.
 #[derive(Debug)]
 pub(super) struct Tracing<'a> {
     to: &'a mpsc::Sender<AttemptSpan>,
@@ -13,7 +13,7 @@ pub(super) struct Tracing<'a> {
 }
 
 impl<'a> Tracing<'a> {
-    /// `None` when nobody exports spans, or nobody records the event's trace.
+    /// Starts a span; `None` when spans are not exported or the event's trace is not recorded.
     pub(super) fn begin(
         to: Option<&'a mpsc::Sender<AttemptSpan>>,
         record: &[u8],
@@ -24,7 +24,7 @@ impl<'a> Tracing<'a> {
         Some(Self { to, span: parent.child(span_id), parent: parent.id })
     }
 
-    /// Tells of its end.
+    /// Ends the span and sends it to the exporter.
     pub(super) fn end(self, job: &Job, delivery: DeliveryId, result: &AttemptResult, times_us: (u64, u64)) {
         let (began_us, ended_us) = times_us;
         let span = AttemptSpan {

@@ -1,5 +1,4 @@
-//! Measures the phases of an attempt as it goes through them. What an attempt was in when it failed or was given up
-//! lasts until then.
+//! Measures the phases of an attempt. The phase in which an attempt fails or is abandoned lasts until that moment.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,25 +6,25 @@ use tokio::time::Instant;
 
 use crate::model::Phases;
 
-/// When a connection without TLS stood, as the connector tells it.
+/// The time at which the TCP connection was established, set by the connector.
 pub(super) type ConnectedAt = Arc<OnceLock<Instant>>;
 
 /// The phases of one attempt.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     phases: Phases,
-    /// What the attempt is in, and since when.
+    /// The present phase and its start.
     current: Option<(Phase, Instant)>,
 }
 
-/// What takes time.
+/// A phase.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// The lookup of a name.
+    /// Name lookup.
     Name,
-    /// A connection; with TLS, which begins when the cell is filled.
+    /// The connection, including TLS, which starts when `at` is filled.
     Connect {
-        /// Filled when the connection stands.
+        /// Filled when the TCP connection is established.
         at: ConnectedAt,
         /// Whether TLS follows.
         tls: bool,
@@ -35,12 +34,12 @@ pub(super) enum Phase {
 }
 
 impl Stopwatch {
-    /// Nothing has begun.
+    /// A stopwatch before the first phase.
     pub(super) fn new() -> Self {
         Self { phases: Phases::default(), current: None }
     }
 
-    /// A phase begins, and the one before ends.
+    /// Ends the present phase and starts another.
     pub(super) fn begin(&mut self, phase: Phase) {
         self.begin_at(phase, Instant::now());
     }
@@ -50,7 +49,7 @@ impl Stopwatch {
         self.current = Some((phase, now));
     }
 
-    /// The present phase ends.
+    /// Ends the present phase.
     pub(super) fn end(&mut self) {
         self.end_at(Instant::now());
     }
@@ -68,7 +67,7 @@ impl Stopwatch {
         }
     }
 
-    /// The phases, when the attempt has ended.
+    /// Ends the attempt and returns its phases.
     pub(super) fn stop(mut self) -> Phases {
         self.end();
         self.phases
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_is_given_up_has_the_time_of_its_last_phase() {
+    fn an_abandoned_attempt_has_the_time_of_its_last_phase() {
         let start = Instant::now();
         let mut watch = Stopwatch::new();
         watch.begin_at(Phase::Connect { at: ConnectedAt::default(), tls: true }, start);

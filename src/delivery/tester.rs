@@ -1,5 +1,5 @@
-//! Samples sent at once, beside the queues: the same request, guard and bounds as a delivery's, and nobody counts
-//! the outcome. At most so many at a time.
+//! Sends sample events immediately, without the queues. A test has the same request, guard and bounds as a delivery,
+//! but its result does not count. The number of tests under way is limited.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::model::{
 use crate::shares::Shares;
 use crate::state::State;
 
-/// Tells a test's event id from every event's: no log has so many.
+/// Distinguishes a test's event id from those of events: no log reaches this offset.
 const NO_EVENT: u64 = 1 << 63;
 
 /// Sends samples. Cheap to clone.
@@ -32,20 +32,20 @@ struct Inner {
     clock: Clock,
     state: State,
     permits: Semaphore,
-    /// Half of them for one tenant.
+    /// One tenant may use half of the permits.
     permits_of: Shares<AccountId>,
 }
 
 impl Tester {
-    /// At most `at_once` samples are under way at a time. Connections are made anew for each.
+    /// At most `at_once` tests are under way. Each uses a new connection.
     #[must_use]
     pub fn new(transport: Transport, at_once: usize, clock: Clock, state: State) -> Self {
         let permits_of = Shares::new(at_once.div_ceil(2));
         Self(Arc::new(Inner { transport, clock, state, permits: Semaphore::new(at_once), permits_of }))
     }
 
-    /// Sends an event (its log record) to a hook's receiver, once; `None` when too many tests are under way, of the hook's
-    /// tenant or in all.
+    /// Sends an event (a log record) to a hook's receiver once; `None` when too many tests of the hook's tenant, or
+    /// in total, are under way.
     pub async fn test(&self, hook: Arc<Hook>, record: Bytes) -> Option<Tested> {
         let tenant = self.0.state.tenant_of(hook.account);
         let _own = self.0.permits_of.try_one(tenant)?;

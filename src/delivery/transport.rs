@@ -1,6 +1,7 @@
-//! What attempts are sent with: the clients with their timeouts, and how much of an answer is read and kept.
+//! The transport of attempts: HTTP clients with their timeouts, and bounds for answers.
 //!
-//! It can be exchanged at any time. An attempt under way keeps what it began with; one that begins takes what is there.
+//! The transport can be replaced at any time. An attempt under way keeps the transport with which it started; new
+//! attempts use the new one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,32 +15,32 @@ use super::idle::IdleLimits;
 /// The bounds of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Time for a connection, TLS included.
+    /// Time limit for connecting, including TLS.
     pub connect_timeout: Duration,
-    /// Time for a whole attempt, unless the hook says otherwise.
+    /// Time limit for an attempt, unless the hook has its own.
     pub request_timeout: Duration,
-    /// Bytes of a response body that are read at most.
+    /// Most bytes of a response body to read.
     pub response_read_bytes: usize,
-    /// Bytes of a failure's body that are kept.
+    /// Bytes of a failure's body to keep.
     pub response_keep_bytes: usize,
-    /// Connections that wait for their next request.
+    /// Limits of idle connections.
     pub idle: IdleLimits,
 }
 
-/// Sends attempts and tests. Clones share it.
+/// The present transport; clones share it.
 #[derive(Debug, Clone)]
 pub struct Transport {
     pub(super) guard: Guard,
     current: Arc<watch::Sender<Arc<Sending>>>,
 }
 
-/// What one attempt is sent with.
+/// The clients and bounds of one attempt.
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) limits: Limits,
-    /// For attempts.
+    /// The client for attempts.
     pub(super) client: Client,
-    /// For tests: each over a connection of its own.
+    /// The client for tests, which uses a new connection each time.
     pub(super) unpooled: Client,
 }
 
@@ -49,15 +50,15 @@ impl Transport {
         Ok(Self { guard, current: Arc::new(watch::Sender::new(Arc::new(sending))) })
     }
 
-    /// What an attempt that begins now is sent with.
+    /// The clients and bounds for an attempt that starts now.
     pub(super) fn current(&self) -> Arc<Sending> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Other limits, for every attempt and test that begins after this. When they cannot be had, nothing changes.
+    /// Replaces the limits for attempts and tests that start from now on. On an error nothing changes.
     pub fn limit(&self, limits: Limits) -> Result<(), BuildError> {
         if self.current().limits != limits {
-            // Idle connections go with the clients that they belong to.
+            // The idle connections are closed together with their old client.
             self.current.send_replace(Arc::new(Sending::new(limits, &self.guard)?));
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Whom to trust: the system's authorities. A certificate that vouches for itself is told from one of an unknown
-//! authority.
+//! Trusts the system's certificate authorities, and distinguishes self-signed certificates from those of unknown
+//! authorities in errors.
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 use webpki::EndEntityCert;
 
-/// The receiver's certificate vouches for itself, and the system does not trust it.
+/// The receiver's certificate is self-signed, and the system does not trust it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("certificate is self-signed and this machine does not trust it")]
 pub(super) struct SelfSigned;
 
-/// TLS for connections to receivers.
+/// The TLS configuration for connections to receivers.
 pub(super) fn tls() -> io::Result<ClientConfig> {
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let verifier = SystemsTrust::new(&provider).map_err(io::Error::other)?;
@@ -28,7 +28,7 @@ pub(super) fn tls() -> io::Result<ClientConfig> {
     Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
-/// The system's verifier, which decides everything.
+/// The system's verifier, which makes all decisions.
 #[derive(Debug)]
 struct SystemsTrust(Verifier);
 
@@ -49,7 +49,7 @@ impl ServerCertVerifier for SystemsTrust {
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
-            // A bad signature: another certificate that vouches for itself under the same name is trusted.
+            // With a bad signature, the system trusts another self-signed certificate of the same name.
             Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_),
             ) if is_self_signed(end_entity) => {

@@ -1,12 +1,12 @@
-//! Names of receivers to addresses, without a thread for each lookup.
+//! Resolves the names of receivers, without a thread for each lookup.
 //!
-//! Held: the lookups of an account, and of a tenant with all its accounts, never take more than their shares of the
-//! places; a tenant that has none under way finds a place whatever others do; and a lookup ends soon, at the latest with
-//! the last attempt that waits for it. Answers are kept as long as their TTL says, within bounds; failures, silence of
-//! a name server included, are kept only briefly.
+//! Invariants: the lookups of an account, and of a tenant with all its accounts, never use more than their shares of
+//! the permits. A tenant without a lookup under way always gets a permit, whatever others do. A lookup ends soon, at
+//! the latest with the last attempt that waits for it. Answers are cached for their TTL within bounds; failures,
+//! including the silence of a name server, only briefly.
 
-mod kept;
-mod places;
+mod answers;
+mod permits;
 mod system;
 
 use std::collections::HashMap;
@@ -21,36 +21,36 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::{Instant, timeout};
 
-use self::kept::{Kept, Lifetime};
-use self::places::{Places, TenantOf};
+use self::answers::{Answers, Lifetime};
+use self::permits::{LookupPermits, TenantOf};
 use self::system::{Files, Upstream};
 use crate::model::AccountId;
 
-/// The longest that a lookup may take, whatever attempts wait for it: a server is asked twice in this time. Much
-/// shorter than an attempt, so that silent names soon give their places back.
+/// Time limit of a lookup, whatever attempts wait for it. A server is asked twice in this time. Much shorter than an
+/// attempt, so that silent names soon release their permits.
 const LOOKUP_WITHIN: Duration = Duration::from_secs(4);
-/// Above this number, entries without a user are removed from the tables below.
+/// Above this number of entries, unused ones are removed from the tables below.
 const TIDY_ABOVE: usize = 1024;
 
 /// The addresses of a name.
 pub(super) type Addresses = Arc<[IpAddr]>;
 
-/// Why a name gave no address.
+/// Why a name has no address.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum NameFault {
-    /// There is no such name, or it has no address.
+    /// The name does not exist or has no address.
     #[error("host name does not exist or has no address")]
     NotFound,
-    /// The name server could not answer: SERVFAIL, REFUSED or another code.
+    /// The name server reported a failure: SERVFAIL, REFUSED or another code.
     #[error("name server failed: {0}")]
     ServerFailed(&'static str),
     /// No name server answered in time.
     #[error("no answer from the name server in time")]
     NoAnswer,
-    /// Too many lookups are under way: the name server was not asked.
+    /// Too many lookups are under way, so the name server was not asked.
     #[error("too many host name lookups under way")]
-    NoPlace,
-    /// This machine could not send the question.
+    TooMany,
+    /// This machine could not send the query.
     #[error("host name lookup: {0}")]
     Local(Arc<io::Error>),
 }
@@ -58,7 +58,7 @@ pub(super) enum NameFault {
 type Looked = Result<Addresses, NameFault>;
 type Lookup = Shared<BoxFuture<'static, Looked>>;
 
-/// Resolves names. Clones share places and answers.
+/// Resolves names. Clones share permits and answers.
 #[derive(Clone)]
 pub(super) struct Names(Arc<Inner>);
 
@@ -66,51 +66,51 @@ struct Inner {
     servers: Vec<SocketAddr>,
     files: Mutex<Files>,
     upstream: ArcSwap<Upstream>,
-    kept: Mutex<Kept>,
-    places: Places,
+    answers: Mutex<Answers>,
+    permits: LookupPermits,
     under_way: Mutex<HashMap<(AccountId, Arc<str>), UnderWay>>,
 }
 
 struct UnderWay {
     lookup: WeakShared<BoxFuture<'static, Looked>>,
-    /// Whether it has its place, so that a question was sent.
+    /// Whether the lookup has its permit, so that a query was sent.
     begun: Arc<AtomicBool>,
 }
 
 impl Names {
-    /// Asks these servers, or those of the system's configuration when there are none. At most `places` lookups are
-    /// under way at a time. `tenant_of` says to which tenant an account belongs.
-    pub(super) fn new(servers: &[SocketAddr], places: usize, tenant_of: Arc<TenantOf>) -> Self {
+    /// Uses these servers, or those of the system's configuration when there are none. At most `permits` lookups are
+    /// under way. `tenant_of` returns the tenant of an account.
+    pub(super) fn new(servers: &[SocketAddr], permits: usize, tenant_of: Arc<TenantOf>) -> Self {
         Self(Arc::new(Inner {
             servers: servers.to_vec(),
             files: Mutex::new(Files::now()),
             upstream: ArcSwap::from_pointee(Upstream::new(servers)),
-            kept: Mutex::default(),
-            places: Places::new(places, tenant_of),
+            answers: Mutex::default(),
+            permits: LookupPermits::new(permits, tenant_of),
             under_way: Mutex::default(),
         }))
     }
 
     /// The addresses of a name, for an attempt of this account.
     pub(super) async fn resolve(&self, account: AccountId, name: &str, within: Duration) -> Looked {
-        if let Some(known) = lock(&self.0.kept).get(name, Instant::now()) {
+        if let Some(known) = lock(&self.0.answers).get(name, Instant::now()) {
             return known;
         }
         let (lookup, begun) = self.lookup(account, name);
         timeout(within, lookup).await.unwrap_or_else(|_| {
-            Err(if begun.load(Ordering::Relaxed) { NameFault::NoAnswer } else { NameFault::NoPlace })
+            Err(if begun.load(Ordering::Relaxed) { NameFault::NoAnswer } else { NameFault::TooMany })
         })
     }
 
-    /// Reads the system's configuration again if it has changed; to be called now and then.
+    /// Reads the system's configuration again if it has changed. Must be called regularly.
     pub(super) fn refresh(&self) {
         let now = Files::now();
         let mut files = lock(&self.0.files);
         if *files != now {
             *files = now;
             self.0.upstream.store(Arc::new(Upstream::new(&self.0.servers)));
-            lock(&self.0.kept).clear();
-            tracing::info!("host names: the system's configuration has changed and was read again");
+            lock(&self.0.answers).clear();
+            tracing::info!("the system's configuration of name servers has changed and was read again");
         }
     }
 
@@ -135,12 +135,12 @@ impl Names {
     }
 
     async fn look_up(self, account: AccountId, name: Arc<str>, begun: Arc<AtomicBool>) -> Looked {
-        let Some(_place) = self.0.places.get(account).await else { return Err(NameFault::NoPlace) };
+        let Some(_permit) = self.0.permits.get(account).await else { return Err(NameFault::TooMany) };
         begun.store(true, Ordering::Relaxed);
         let upstream = self.0.upstream.load_full();
         let asked = timeout(LOOKUP_WITHIN, upstream.look_up(&name)).await;
         let (looked, lifetime) = asked.unwrap_or((Err(NameFault::NoAnswer), Lifetime::SILENCE));
-        lock(&self.0.kept).put(&name, looked.clone(), lifetime, Instant::now());
+        lock(&self.0.answers).put(&name, looked.clone(), lifetime, Instant::now());
         lock(&self.0.under_way).remove(&(account, name));
         looked
     }

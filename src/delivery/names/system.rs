@@ -1,4 +1,4 @@
-//! The resolver beneath: the system's name servers, search rules and hosts file, as one lookup needs them.
+//! The underlying resolver: the system's name servers, search rules and hosts file.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -16,15 +16,15 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, system_conf};
 use tokio::time::Instant;
 
-use super::kept::Lifetime;
+use super::answers::Lifetime;
 use super::{Looked, NameFault};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
-/// The longest wait for one answer of a server before it is asked again, or the next one.
+/// Time to wait for one answer before the same or the next server is asked again.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1800);
 
-/// When the system's configuration was last changed.
+/// Modification times of the system's configuration files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Files([Option<SystemTime>; 2]);
 
@@ -34,10 +34,10 @@ impl Files {
     }
 }
 
-/// Where lookups go: the hosts file, then the name servers.
+/// The sources of a lookup: the hosts file, then the name servers.
 pub(super) struct Upstream {
     hosts: Hosts,
-    /// `None` when it could not be made.
+    /// `None` when it could not be built.
     resolver: Option<TokioResolver>,
 }
 
@@ -45,7 +45,7 @@ impl Upstream {
     pub(super) fn new(servers: &[SocketAddr]) -> Self {
         let hosts = Hosts::from_system().unwrap_or_default();
         let (config, mut options) = configuration(servers);
-        // What is kept, and for how long, is decided above.
+        // Caching is done by `answers`.
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
         options.timeout = options.timeout.min(ANSWER_WITHIN);
@@ -53,12 +53,12 @@ impl Upstream {
         let builder =
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
         let resolver = builder.build().inspect_err(|error| {
-            tracing::error!(%error, "host names cannot be looked up: no resolver");
+            tracing::error!(%error, "cannot build a resolver: host names cannot be looked up");
         });
         Self { hosts, resolver: resolver.ok() }
     }
 
-    /// The addresses of a name, and for how long they hold.
+    /// The addresses of a name, and how long they may be cached.
     pub(super) async fn look_up(&self, name: &str) -> (Looked, Lifetime) {
         let Ok(parsed) = Name::from_ascii(name) else {
             return (Err(NameFault::NotFound), Lifetime::NONE);
@@ -94,15 +94,15 @@ impl Upstream {
     }
 }
 
-/// Servers, search rules and options of the system. Servers that are given replace those of the system.
+/// Servers, search rules and options of the system. `servers`, if any, replace the system's.
 fn configuration(servers: &[SocketAddr]) -> (ResolverConfig, ResolverOpts) {
     let local = [SocketAddr::from((Ipv4Addr::LOCALHOST, 53))];
     let (system, options) = match system_conf::read_system_conf() {
         Ok(read) => read,
         Err(error) => {
             if servers.is_empty() {
-                // As the C library does it.
-                tracing::warn!(%error, "{RESOLV_CONF} names no server: host names are asked of 127.0.0.1");
+                // As in the C library.
+                tracing::warn!(%error, "{RESOLV_CONF} names no server: using 127.0.0.1 for host names");
             }
             (ResolverConfig::default(), ResolverOpts::default())
         }
@@ -121,7 +121,7 @@ fn server(at: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(at.ip(), true, connections.into())
 }
 
-/// Which addresses are asked for first: those that this machine has a route to. Nothing is sent to learn that.
+/// Decides which kind of address to ask for first: one to which this machine has a route. Sends nothing to find out.
 fn family_first() -> LookupIpStrategy {
     let routed = |from: &str, to: &str| UdpSocket::bind(from).and_then(|socket| socket.connect(to)).is_ok();
     if !routed("0.0.0.0:0", "192.0.2.1:9") && routed("[::]:0", "[2001:db8::1]:9") {
