@@ -1,4 +1,4 @@
-//! The audit trail: every change is in it before it is answered, with who made it and without secrets.
+//! The audit trail: every change is in the trail before it is answered, with its author and without secrets.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn bytes_of_trail(dir: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_answered_change_is_in_the_trail_though_the_program_is_killed_at_once() {
+async fn an_answered_change_is_in_the_trail_even_if_the_program_is_killed_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     let api = process.api().await;
@@ -79,7 +79,7 @@ async fn an_answered_change_is_in_the_trail_though_the_program_is_killed_at_once
 }
 
 #[tokio::test]
-async fn the_trail_is_asked_by_account_and_time_and_tells_the_program_s_own_changes() {
+async fn the_trail_is_searched_by_account_and_time_and_has_the_programs_own_changes() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["disable.probe_initial_ms=0"]).await;
     receiver.mood(Mood::status(500));
@@ -108,7 +108,7 @@ async fn the_trail_is_asked_by_account_and_time_and_tells_the_program_s_own_chan
 }
 
 #[tokio::test]
-async fn a_replay_is_its_caller_s_doing() {
+async fn the_trail_names_the_caller_of_a_replay() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;

@@ -1,4 +1,4 @@
-//! A backup made while events flow, and what comes back from it.
+//! Backups made while events flow, and restores.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -38,7 +38,7 @@ async fn flow(api: Api, stop: Arc<AtomicBool>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_backup_made_while_events_flow_brings_back_all_that_was_acknowledged_before() {
+async fn a_backup_made_while_events_flow_restores_everything_acknowledged_before() {
     let (healthy, failing) = (Receiver::start().await, Receiver::start().await);
     failing.mood(Mood::status(500));
     let dir = tempfile::tempdir().unwrap();
@@ -98,7 +98,7 @@ async fn a_backup_made_while_events_flow_brings_back_all_that_was_acknowledged_b
 }
 
 #[tokio::test]
-async fn a_backup_needs_a_data_directory_and_an_empty_place_and_is_whole_or_none() {
+async fn a_backup_needs_a_data_directory_and_an_empty_target_and_is_complete_or_refused() {
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": "http://127.0.0.1:9/", "enabled": false})).await;
     let dir = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ async fn a_backup_needs_a_data_directory_and_an_empty_place_and_is_whole_or_none
 }
 
 #[tokio::test]
-async fn damage_is_copied_and_told() {
+async fn damage_is_copied_and_reported() {
     let mut app = TestApp::start().await;
     app.api.publish(&events_of("one", 0..50)).await;
     app.stop().await;

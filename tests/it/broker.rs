@@ -1,5 +1,5 @@
-//! The program and its broker: readiness while the broker is away, recovery by itself, messages that make no
-//! sense, and what the program publishes.
+//! The program and its broker: readiness while the broker is down, reconnection, malformed messages, and the messages
+//! that the program publishes.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn numbers(requests: &[Request]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn broker_killed_and_started_again_is_named_by_readiness_and_consumed_from_again() {
+async fn broker_that_is_killed_fails_readiness_and_is_consumed_from_after_its_restart() {
     let (mut broker, receiver) = (Broker::start().await, Receiver::start().await);
     let mut app = app(&broker, &[]).await;
     app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
@@ -78,7 +78,7 @@ async fn broker_killed_and_started_again_is_named_by_readiness_and_consumed_from
 }
 
 #[tokio::test]
-async fn broker_messages_that_make_no_sense_go_to_quarantine_and_the_flow_goes_on() {
+async fn broker_messages_that_are_malformed_go_to_quarantine_and_later_ones_are_delivered() {
     let (broker, receiver) = (Broker::start().await, Receiver::start().await);
     let mut app = app(&broker, &[]).await;
     app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
@@ -117,7 +117,7 @@ async fn broker_messages_that_make_no_sense_go_to_quarantine_and_the_flow_goes_o
 }
 
 #[tokio::test]
-async fn broker_s_packed_picture_message_reaches_its_hook_unpacked() {
+async fn broker_message_with_a_compressed_body_reaches_its_hook_unpacked() {
     let (broker, receiver) = (Broker::start().await, Receiver::start().await);
     let mut app = app(&broker, &[]).await;
     app.api.hook(json!({"uri": receiver.uri("/"), "hook": "mms", "format": "json"})).await;

@@ -1,4 +1,4 @@
-//! From the broker to the log: everything once, in order, acknowledged after the sync; through malformed
+//! From the broker to the log: every message once, in order, and acknowledged after the sync; despite malformed
 //! messages, a full disk, a consumer that dies and a broker that is killed.
 
 use std::sync::Arc;
@@ -186,7 +186,7 @@ async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_rec
 }
 
 #[tokio::test]
-async fn broker_hands_messages_to_one_consumer_at_a_time_and_to_the_next_in_order() {
+async fn broker_sends_messages_to_one_consumer_at_a_time_and_to_the_next_in_order() {
     let (broker, first, second) = (Broker::start().await, EventLog::new(), EventLog::new());
     let working = first.consume(&broker).await;
     let waiting = second.consume(&broker).await;
@@ -208,7 +208,7 @@ async fn broker_hands_messages_to_one_consumer_at_a_time_and_to_the_next_in_orde
 }
 
 #[tokio::test]
-async fn broker_queue_of_an_earlier_version_is_consumed_from_as_it_is() {
+async fn broker_queue_of_an_earlier_version_is_consumed_from_unchanged() {
     let (broker, log) = (Broker::start().await, EventLog::new());
     let publisher = Publisher::connect(&broker.uri()).await;
     let channel = publisher.channel();
@@ -245,7 +245,7 @@ async fn broker_keeps_messages_while_the_disk_is_full() {
 }
 
 #[tokio::test]
-async fn broker_killed_and_started_again_is_set_up_anew_and_consumed_from() {
+async fn broker_that_was_killed_is_set_up_again_and_consumed_from() {
     let (mut broker, log) = (Broker::start().await, EventLog::new());
     let mut consumer = log.consume(&broker).await;
     let publisher = Publisher::connect(&broker.uri()).await;

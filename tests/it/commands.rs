@@ -1,4 +1,4 @@
-//! Channels and commands of the whole program, with a real broker and a small switch behind it.
+//! Channels and commands through the whole program, with a real broker and a simulated switch.
 
 use std::time::Duration;
 
@@ -160,7 +160,7 @@ async fn broker_gets_no_command_for_another_tenants_channel() {
 }
 
 #[tokio::test]
-async fn broker_and_switches_that_do_not_answer_are_told_from_one_another() {
+async fn broker_and_switches_that_do_not_answer_are_distinguished() {
     let mut broker = Broker::start().await;
     let mut app = app(&broker, &["commands.timeout_ms=1000", "commands.flow_as_action=false"]).await;
     let nobody = app.api.own("GET", "/channels", None).await;

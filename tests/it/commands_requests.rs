@@ -1,4 +1,4 @@
-//! Questions through a real broker, with a clock of the test's own: when they end, and how many there may be.
+//! Questions through a real broker, with the test's own clock: when they end, and their limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ async fn is_connected(requester: &Requester) {
 }
 
 #[tokio::test]
-async fn broker_questions_end_with_the_answer_of_every_switch_that_told_of_itself() {
+async fn broker_questions_end_when_every_advertised_switch_has_answered() {
     let broker = Broker::start().await;
     let now = Arc::new(AtomicU64::new(1_000_000_000));
     let clock = Clock::new({

@@ -1,4 +1,4 @@
-//! Standing in for KAZOO's applications: what its API asks over the broker is answered.
+//! Replacing KAZOO's applications: requests of KAZOO's API over the broker are answered.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ fn which_websockets(id: &str, more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn broker_gets_an_answer_when_websockets_are_asked_for() {
+async fn broker_gets_an_answer_to_a_request_for_websockets() {
     let broker = Broker::start().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[uri.as_str(), "kazoo.replace_blackhole=true"]).await;
@@ -144,7 +144,7 @@ async fn broker_gets_an_answer_when_websockets_are_asked_for() {
 }
 
 #[tokio::test]
-async fn broker_gets_an_answer_when_webhooks_are_to_be_enabled_again() {
+async fn broker_gets_an_answer_to_a_request_to_enable_webhooks() {
     let (broker, receiver) = (Broker::start().await, Receiver::start().await);
     receiver.mood(Mood::status(410));
     let uri = format!("amqp.uri={}", broker.uri());

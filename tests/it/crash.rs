@@ -1,5 +1,5 @@
-//! Killed with `kill -9` again and again in mid-stream: what was acknowledged arrives, in order, and what
-//! arrives twice is recognisable, explained by a kill, and not much.
+//! Repeated `kill -9` in mid-stream: every acknowledged event arrives, in order. Duplicates are recognisable, each is
+//! explained by a kill, and they are few.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};

@@ -1,7 +1,7 @@
-//! A disk in memory whose power can be cut at any operation.
+//! An in-memory disk whose power can be cut at any operation.
 //!
-//! Live bytes and names are kept apart from durable ones: only `sync_data` and `sync_dir` move the one to the
-//! other, so what a program forgets to sync is gone after a cut.
+//! Live bytes and names are separate from durable ones. Only `sync_data` and `sync_dir` make live ones durable, so
+//! everything that a program does not sync is lost after a cut.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Dead deliveries: listed page by page, and delivered again, one or all, also through `kill -9`.
+//! Dead deliveries: listing in pages, and delivering one or all again, even across `kill -9`.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ async fn dead_deliveries_are_listed_with_their_last_attempt_until_they_are_deliv
 }
 
 #[tokio::test]
-async fn pages_of_the_dead_follow_each_other_without_gap_or_repeat() {
+async fn pages_of_dead_deliveries_have_no_gaps_or_repeats() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NEVER_DISABLE]).await;
     let hook = with_dead(&app.api, &receiver, 11, |_| true).await;
@@ -98,7 +98,7 @@ async fn pages_of_the_dead_follow_each_other_without_gap_or_repeat() {
 }
 
 #[tokio::test]
-async fn chosen_deliveries_come_again_by_their_ids_with_the_same_id() {
+async fn chosen_deliveries_are_repeated_with_the_same_ids() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NEVER_DISABLE]).await;
     let hook = with_dead(&app.api, &receiver, 6, |n| n < 4).await;
@@ -121,7 +121,7 @@ async fn chosen_deliveries_come_again_by_their_ids_with_the_same_id() {
 }
 
 #[tokio::test]
-async fn one_delivery_comes_again_by_its_id_below_its_hook_and_below_its_account() {
+async fn one_delivery_can_be_repeated_by_its_id_below_its_hook_and_below_its_account() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NEVER_DISABLE]).await;
     let hook = with_dead(&app.api, &receiver, 3, |n| n == 1).await;

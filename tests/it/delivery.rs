@@ -1,4 +1,4 @@
-//! A hook's deliveries, from an event handed in to the receiver.
+//! Deliveries of a hook, from the submitted event to the receiver.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn an_event_is_delivered_with_kazoo_s_headers_and_ours() {
 }
 
 #[tokio::test]
-async fn an_ancestor_s_hook_gets_a_child_s_events_only_when_it_includes_them() {
+async fn an_ancestors_hook_gets_events_of_accounts_below_only_if_it_includes_them() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let child = app.api.account_below(&app.api.account, "child").await;

@@ -1,4 +1,5 @@
-//! Hooks that are disabled, by the program or by a person: their place is kept, and what they get afterwards.
+//! Hooks disabled by the program or by a person: they keep their position in the log, and get the right events
+//! afterwards.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -78,7 +79,7 @@ async fn six_failures_disable_a_hook_with_kazoo_s_reason() {
 }
 
 #[tokio::test]
-async fn a_hook_enabled_by_a_person_gets_all_it_missed_in_order() {
+async fn a_hook_enabled_by_a_person_gets_all_missed_events_in_order() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NO_PROBE, "queues.window=16", "queues.lane=8"]).await;
     let hook = disabled(&app, &receiver).await;
@@ -93,7 +94,7 @@ async fn a_hook_enabled_by_a_person_gets_all_it_missed_in_order() {
 }
 
 #[tokio::test]
-async fn the_recovery_probe_enables_the_hook_and_it_catches_up_in_order() {
+async fn a_successful_probe_enables_the_hook_which_then_catches_up_in_order() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[
         "disable.probe_initial_ms=200",
@@ -117,7 +118,7 @@ async fn the_recovery_probe_enables_the_hook_and_it_catches_up_in_order() {
 }
 
 #[tokio::test]
-async fn bulk_re_enable_enables_what_the_program_disabled_and_leaves_the_rest() {
+async fn bulk_re_enable_enables_only_hooks_that_the_program_disabled() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NO_PROBE]).await;
     let hook = disabled(&app, &receiver).await;
@@ -213,7 +214,7 @@ async fn a_hook_disabled_by_a_person_starts_from_now_when_it_is_enabled_again() 
 }
 
 #[tokio::test]
-async fn a_hook_with_resume_held_goes_on_from_where_it_was() {
+async fn a_hook_with_resume_held_continues_where_it_stopped() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
@@ -249,7 +250,7 @@ async fn a_hook_created_disabled_gets_nothing_and_starts_when_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_disabled_hook_and_its_place_survive_restarts() {
+async fn a_disabled_hook_and_its_position_survive_restarts() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NO_PROBE, "queues.window=16", "queues.lane=8"]).await;
     let hook = disabled(&app, &receiver).await;
@@ -269,7 +270,7 @@ async fn a_disabled_hook_and_its_place_survive_restarts() {
 }
 
 #[tokio::test]
-async fn what_was_tried_before_a_hook_was_disabled_counts_on_also_over_restarts() {
+async fn tries_before_a_hook_was_disabled_still_count_after_restarts() {
     const CALLS: u64 = 20;
     let receiver = Receiver::start().await;
     receiver.mood(Mood::After(Duration::from_millis(200), Box::new(Mood::status(500))));
@@ -302,7 +303,7 @@ fn counted(mut counts: HashMap<u64, usize>, number: u64) -> HashMap<u64, usize> 
 }
 
 #[tokio::test]
-async fn a_probe_goes_on_after_a_restart() {
+async fn probing_continues_after_a_restart() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[NO_PROBE]).await;
     let hook = disabled(&app, &receiver).await;
@@ -315,7 +316,7 @@ async fn a_probe_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_waits_for_disabled_hooks_waits_on_disk() {
+async fn deliveries_for_disabled_hooks_wait_on_disk() {
     const HOOKS: usize = 400;
     // More than a window holds: 200,000 deliveries, which took 70 MB in memory.
     const EVENTS: u64 = 600;

@@ -1,4 +1,4 @@
-//! The examples do what they say, each run as its reader would run it.
+//! The examples do what they claim; each is run as its reader would run it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn built(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn the_receiver_in_python_takes_what_is_genuine_and_new_and_refuses_the_rest() {
+async fn the_receiver_in_python_accepts_only_genuine_and_new_requests() {
     let secret = "whsec_c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2g=";
     let command = Command::new("python3")
         .arg(example("receiver.py"))
@@ -85,7 +85,7 @@ async fn the_receiver_in_python_takes_what_is_genuine_and_new_and_refuses_the_re
 }
 
 #[tokio::test]
-async fn events_handed_in_by_the_script_are_stored_once_however_often_it_runs() {
+async fn events_submitted_by_the_script_are_stored_once_however_often_it_runs() {
     let mut app = TestApp::start().await;
     let hand_in = |key: &str| {
         let mut script = Command::new("sh")
@@ -114,7 +114,7 @@ async fn events_handed_in_by_the_script_are_stored_once_however_often_it_runs() 
 }
 
 #[tokio::test]
-async fn the_websocket_client_goes_on_where_it_was() {
+async fn the_websocket_client_resumes_where_it_stopped() {
     let mut app = TestApp::start().await;
     let kept = app.dir().join("last-event-id");
     let account = app.api.own("GET", "", None).await.data()["id"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The fields of a hook that are ours: each one refused by name when it is wrong, and shown to take effect.
+//! Our own fields of a hook: an invalid value is refused with the field's name, and a valid one takes effect.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn expected(byte: u8, request: &Request) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_value_of_each_field_is_refused_with_the_field_s_name() {
+async fn an_invalid_value_is_refused_with_the_fields_name() {
     let mut app = TestApp::start().await;
     for (field, value, named) in [
         ("ordering", json!("random"), "ordering"),
@@ -78,7 +78,7 @@ async fn during_a_rotation_both_secrets_sign_and_afterwards_only_the_new_one() {
 }
 
 #[tokio::test]
-async fn a_hook_s_own_headers_go_with_every_try() {
+async fn a_hooks_own_headers_are_sent_with_every_attempt() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|r| if r.number == 1 { Mood::status(500) } else { Mood::Ok }));
     let mut app = TestApp::start().await;
@@ -97,7 +97,7 @@ async fn a_hook_s_own_headers_go_with_every_try() {
 }
 
 #[tokio::test]
-async fn a_hook_s_own_retry_schedule_takes_the_place_of_retries() {
+async fn a_hooks_own_retry_schedule_replaces_retries() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
     let mut app = TestApp::with(&[NEVER_DISABLE, "retry.initial_ms=1", "retry.max_ms=1"]).await;
@@ -141,7 +141,7 @@ async fn a_hook_s_own_limit_bounds_its_attempts_at_once() {
 }
 
 #[tokio::test]
-async fn a_hook_s_rate_spaces_its_attempts_and_lifting_it_lets_the_rest_go() {
+async fn a_hooks_rate_spaces_its_attempts_and_removing_it_sends_the_rest() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let own = json!({"uri": receiver.uri("/"), "ordering": "none", "rate_limit_per_s": 10});
@@ -157,7 +157,7 @@ async fn a_hook_s_rate_spaces_its_attempts_and_lifting_it_lets_the_rest_go() {
 }
 
 #[tokio::test]
-async fn unknown_overlaps_and_limits_are_shown_as_they_are_kept() {
+async fn unknown_overlapping_and_limited_fields_are_shown_as_stored() {
     let mut app = TestApp::start().await;
     let fields = json!({"uri": "http://127.0.0.1:9/", "secret_overlap_s": "60", "rate_limit_per_s": 5.0});
     let hook = app.api.hook(fields).await;

@@ -1,4 +1,4 @@
-//! No hook waits for another: hanging receivers hold up nobody, and no permit is lost.
+//! No hook waits for another: hanging receivers delay nobody, and no permit is lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const HANGING: usize = 100;
 const EVENTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_hooks_the_healthy_ones_get_their_events_while_a_hundred_hang() {
+async fn a_hundred_hanging_hooks_do_not_delay_the_healthy_ones_of_a_thousand() {
     let healthy = Receiver::start().await;
     let mut hanging = Vec::new();
     for _ in 0..10 {
@@ -49,7 +49,7 @@ async fn of_a_thousand_hooks_the_healthy_ones_get_their_events_while_a_hundred_h
 }
 
 #[tokio::test]
-async fn a_replay_of_a_hook_holds_up_neither_its_own_events_nor_other_hooks() {
+async fn a_replay_delays_neither_the_hooks_own_events_nor_other_hooks() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["delivery.request_timeout_ms=120000"]).await;
     let mut hooks = Vec::new();

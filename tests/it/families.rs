@@ -1,4 +1,4 @@
-//! Every family of events, handed in over HTTP, as its hooks get it: payload, verb, format and signature.
+//! Events of every family, submitted over HTTP, as their hooks get them: payload, verb, format and signature.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -29,7 +29,7 @@ async fn counts(receiver: &Receiver, expected: &[(&str, usize)]) -> Vec<Request>
 }
 
 #[tokio::test]
-async fn each_family_reaches_its_hooks_and_all_gets_each_event_once() {
+async fn each_family_reaches_its_hooks_and_an_all_hook_gets_each_event_once() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
@@ -89,7 +89,7 @@ async fn each_family_reaches_its_hooks_and_all_gets_each_event_once() {
 }
 
 #[tokio::test]
-async fn a_callflow_s_event_goes_once_to_the_uri_that_it_brings() {
+async fn a_callflows_event_is_sent_once_to_the_uri_in_the_event() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
@@ -131,7 +131,7 @@ async fn a_hook_with_subaccounts_gets_the_events_of_a_child() {
 }
 
 #[tokio::test]
-async fn verb_and_format_are_the_hook_s_and_custom_data_goes_with_the_payload() {
+async fn verb_and_format_are_the_hooks_and_custom_data_is_part_of_the_payload() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     for (path, verb, format) in [

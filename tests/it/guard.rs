@@ -1,4 +1,4 @@
-//! The address guard: special addresses are reached neither by what a hook says nor by what a name leads to.
+//! The address guard: neither a hook's URI nor the address of a name reaches a special address.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn a_hook_cannot_be_written_with_a_special_host() {
 }
 
 #[tokio::test]
-async fn what_a_stored_uri_leads_to_is_checked_again_for_every_delivery() {
+async fn the_address_behind_a_stored_uri_is_checked_for_every_delivery() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
     let port = receiver.address().port();

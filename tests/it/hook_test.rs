@@ -1,4 +1,4 @@
-//! `POST …/webhooks/{H}/test`: a sample sent at once, beside the queue, and what it answers.
+//! `POST …/webhooks/{H}/test`: a sample sent immediately, past the queue, and the answer.
 
 use serde_json::{Value, json};
 use switchhook::model::Family;
@@ -49,7 +49,7 @@ async fn a_test_answers_with_the_request_as_the_receiver_got_it_its_answer_and_t
 }
 
 #[tokio::test]
-async fn failing_tests_do_not_count_and_leave_no_trace() {
+async fn failing_tests_of_a_hook_do_not_count_and_leave_no_trace() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::answer(503, &[], "busy"));
     let mut app = TestApp::with(&["disable.failure_count=2"]).await;
@@ -81,7 +81,7 @@ async fn failing_tests_do_not_count_and_leave_no_trace() {
 }
 
 #[tokio::test]
-async fn a_test_goes_beside_a_stuck_queue_and_to_hooks_that_are_paused_or_disabled() {
+async fn a_test_passes_a_stuck_queue_and_reaches_paused_and_disabled_hooks() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|r| if r.header("x-test").is_some() { Mood::Ok } else { Mood::Hang }));
     let mut app = TestApp::with(&["delivery.request_timeout_ms=600000", "shutdown_grace_ms=100"]).await;
@@ -98,7 +98,7 @@ async fn a_test_goes_beside_a_stuck_queue_and_to_hooks_that_are_paused_or_disabl
 }
 
 #[tokio::test]
-async fn tests_at_once_are_bounded_and_timed() {
+async fn concurrent_tests_of_hooks_are_bounded_in_number_and_time() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::Hang);
     let mut app = TestApp::with(&["delivery.max_tests=1"]).await;

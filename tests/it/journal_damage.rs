@@ -1,4 +1,4 @@
-//! The journal under power cuts and damaged bytes: every answered change is found, or the loss is reported.
+//! The journal under power cuts and damage: every answered change is found, or its loss is reported.
 #![expect(clippy::unwrap_used, reason = "a state that cannot be made should stop the test")]
 
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ async fn every_answered_change_survives_a_power_cut() {
 }
 
 #[tokio::test]
-async fn so_it_does_when_the_index_is_lost_with_the_power_and_writes_are_torn() {
+async fn an_answered_change_survives_a_power_cut_with_a_lost_index_and_torn_writes() {
     cut_everywhere(Tear::FirstHalf, false, 7).await;
 }
 
@@ -143,7 +143,7 @@ async fn every_answered_change_survives_a_power_cut_at_every_single_operation() 
 }
 
 #[tokio::test]
-async fn a_journal_with_a_byte_flipped_loses_what_it_reports_and_nothing_else() {
+async fn a_journal_with_a_flipped_byte_loses_only_what_it_reports() {
     flip_everywhere(61).await;
 }
 

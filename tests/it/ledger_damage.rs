@@ -1,5 +1,5 @@
-//! The ledger under power cuts and damaged bytes: nothing that waits is ever taken for settled, and nothing that
-//! was settled and acknowledged is forgotten, unless the damage is reported.
+//! The ledger under power cuts and damage: an unsettled delivery never counts as settled, and an acknowledged
+//! settlement is never forgotten unless the damage is reported.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -126,7 +126,7 @@ fn options(segment_bytes: u64) -> Options {
 }
 
 #[test]
-fn what_was_settled_and_acknowledged_survives_a_power_cut_at_every_single_operation() {
+fn an_acknowledged_settlement_survives_a_power_cut_at_every_operation() {
     let (script, options) = (script(), options(700));
     let disk = CutDisk::default();
     let log = OpenLog::new(&disk, &options);

@@ -1,4 +1,4 @@
-//! Damaged bytes: never a panic, never a wrong record, never silence.
+//! Damage in the log never causes a panic or a wrong record, and is never silent.
 #![expect(clippy::unwrap_used, reason = "a log that cannot be made should stop the test")]
 
 use std::collections::BTreeSet;
@@ -113,7 +113,7 @@ fn a_torn_tail_is_cut_at_every_length_and_reported() {
 }
 
 #[test]
-fn a_flipped_byte_of_a_closed_segment_is_named_by_every_way_of_reading() {
+fn every_way_of_reading_reports_a_flipped_byte_of_a_closed_segment() {
     let len = four_segments().bytes(&segment(10)).len();
     for at in (0..len).step_by(3) {
         let disk = four_segments();
@@ -155,7 +155,7 @@ fn a_flipped_byte_of_a_closed_segment_is_named_by_every_way_of_reading() {
 }
 
 #[test]
-fn a_closed_segment_that_is_cut_short_or_gone_is_reported_with_its_offsets() {
+fn a_truncated_or_missing_closed_segment_is_reported_with_its_offsets() {
     let disk = four_segments();
     let bytes = disk.bytes(&segment(10));
     disk.put(&segment(10), bytes[..bytes.len() - 1].to_vec());
@@ -169,7 +169,7 @@ fn a_closed_segment_that_is_cut_short_or_gone_is_reported_with_its_offsets() {
 }
 
 #[test]
-fn an_index_that_is_missing_or_damaged_is_made_anew() {
+fn a_missing_or_damaged_index_is_rebuilt() {
     let clean = four_segments();
     let bytes = clean.bytes(&index(10));
     let mut variants: Vec<Vec<u8>> = (0..bytes.len())
@@ -222,7 +222,7 @@ fn a_segment_of_another_version_is_refused_by_name() {
 }
 
 #[test]
-fn a_log_is_looked_at_without_being_changed() {
+fn inspecting_a_log_changes_nothing() {
     let disk = four_segments();
     let before = disk.operations();
     let stat = inspect::stat(&disk, Path::new(DIR)).unwrap();

@@ -1,4 +1,4 @@
-//! What version 2 has written stays readable for ever.
+//! Logs of format version 2 stay readable for ever.
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,5 +48,5 @@ fn a_directory_of_version_2_opens_reads_and_grows() {
     assert_eq!(log.read_all().records.len(), 20);
     log.close().unwrap();
     let stat = inspect::stat(&OsDisk, dir.path()).unwrap();
-    assert!(stat.iter().any(|segment| segment.indexed), "one that was made anew is kept");
+    assert!(stat.iter().any(|segment| segment.indexed), "a rebuilt index is written");
 }

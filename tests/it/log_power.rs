@@ -1,4 +1,4 @@
-//! The log's promise under power cuts, failing and full disks, and damaged bytes.
+//! The log's promises under power cuts, and on failing and full disks.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn operations_of_the_work() -> u64 {
 }
 
 #[test]
-fn whatever_was_acknowledged_survives_a_power_cut_at_every_single_operation() {
+fn an_acknowledged_append_survives_a_power_cut_at_every_operation() {
     let all = operations_of_the_work();
     assert!(all > 80, "{all} operations");
     for tear in [Tear::Nothing, Tear::FirstHalf, Tear::SecondHalf, Tear::All] {
@@ -139,7 +139,7 @@ fn appends_are_refused_below_the_reserve() {
 }
 
 #[test]
-fn retention_drops_whole_segments_and_reading_goes_on_from_the_oldest() {
+fn retention_removes_whole_segments_and_reading_continues_at_the_oldest() {
     let disk = CutDisk::default();
     let log = OpenLog::new(&disk, &Options { segment_bytes: 500, ..Options::default() });
     for _ in 0..20 {
@@ -163,7 +163,7 @@ fn retention_drops_whole_segments_and_reading_goes_on_from_the_oldest() {
 }
 
 #[test]
-fn a_disk_that_fills_up_or_gets_room_is_known_while_nobody_appends() {
+fn a_full_or_freed_disk_is_noticed_without_appends() {
     let disk = CutDisk::default();
     let log = OpenLog::new(&disk, &Options { reserve_bytes: 1000, ..options() });
     log.append(1).unwrap();

@@ -1,4 +1,4 @@
-//! What payloads hold is never a record, and a log outlives all but the last copy of its salt.
+//! The contents of payloads never count as records, and one copy of the salt is enough to read a log.
 #![expect(clippy::unwrap_used, reason = "a log that cannot be made should stop the test")]
 
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn tags_read(start: impl Fn(&[u8]) -> Vec<u8>, hurt: impl Fn(&mut Vec<u8>, usize
 }
 
 #[test]
-fn a_payload_that_holds_a_whole_record_is_never_taken_for_one_when_what_is_before_it_is_damaged() {
+fn a_record_inside_a_payload_is_never_read_as_one_after_damage_in_front_of_it() {
     let first = 0u64.to_le_bytes();
     // An outsider knows the format, the offset and every other log's salt.
     for guess in [vec![], vec![0; 4], vec![0xff; 4], vec![1, 2, 3, 4], 0u32.to_be_bytes().to_vec()] {
@@ -113,7 +113,7 @@ fn two_logs_have_two_salts() {
 }
 
 #[test]
-fn a_first_sector_that_is_gone_costs_only_the_records_in_it() {
+fn a_lost_first_sector_costs_only_the_records_in_it() {
     let disk = CutDisk::default();
     let log = reopened(&disk);
     log.append(60).unwrap();
@@ -154,7 +154,7 @@ fn one_sound_header_is_enough_to_read_every_segment() {
 }
 
 #[test]
-fn the_salts_file_is_enough_and_is_made_again_when_it_is_missing_or_damaged() {
+fn the_salt_file_alone_is_enough_and_is_rewritten_when_missing_or_damaged() {
     let disk = four_segments();
     for first in [0, 10, 20, 30] {
         zero(&disk, first, HEADERS.0);
@@ -186,7 +186,7 @@ fn the_salts_file_is_enough_and_is_made_again_when_it_is_missing_or_damaged() {
 }
 
 #[test]
-fn a_log_without_any_copy_of_its_salt_says_what_it_lost_keeps_the_bytes_and_goes_on() {
+fn a_log_without_a_copy_of_its_salt_reports_the_loss_keeps_the_bytes_and_accepts_appends() {
     let disk = four_segments();
     for first in [0, 10, 20, 30] {
         zero(&disk, first, HEADERS.0);

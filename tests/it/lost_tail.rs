@@ -1,4 +1,4 @@
-//! An events log whose end the disk has lost: the offsets that are gone are given to no other event.
+//! An events log whose end the disk has lost: the lost offsets are not used for other events.
 
 use std::fs::OpenOptions;
 
@@ -9,7 +9,7 @@ use super::support::look::{LONG, events_of, number, queue_when, settled};
 use super::support::receiver::Receiver;
 
 #[tokio::test]
-async fn events_after_a_lost_end_are_delivered_and_what_is_lost_is_reported() {
+async fn events_after_a_lost_end_are_delivered_and_the_loss_is_reported() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;

@@ -1,4 +1,4 @@
-//! A log on a test disk with its writer running, and records whose bytes follow from their offset.
+//! A log on a test disk with a running writer, and records whose bytes are determined by their offset.
 #![expect(clippy::expect_used, reason = "a log that does not open should stop the test")]
 
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! `/openapi.json` is true: its examples are executed, and what comes back is what it promises.
+//! `/openapi.json` is correct: its examples are executed, and the responses are as it promises.
 
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ async fn document(app: &TestApp) -> Value {
     serde_json::from_str(&app.api.text("/openapi.json").await).unwrap()
 }
 
-/// What the examples speak of, made anew for one operation: the document's ids and those that stand for them.
+/// The resources in the examples, created for one operation: ids of the document and the real ids for them.
 async fn world(app: &TestApp, receiver: &Receiver, operation: &Operation<'_>) -> Vec<(&'static str, String)> {
     let above = &app.api.account;
     let account = app.api.account_below(above, "example").await;
@@ -199,7 +199,7 @@ async fn every_example_is_answered_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_refused_as_the_document_says() {
+async fn refusals_are_as_the_document_says() {
     let mut app = TestApp::start().await;
     let document = document(&app).await;
     let stranger = app.anonymous();
@@ -223,7 +223,7 @@ async fn what_is_refused_is_refused_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn examples_fit_their_schemas_and_what_is_no_such_thing_does_not() {
+async fn examples_match_their_schemas_and_other_values_do_not() {
     let mut app = TestApp::start().await;
     let document = document(&app).await;
     let fits = |schema: &Value, example: &Value| {
@@ -257,7 +257,7 @@ async fn examples_fit_their_schemas_and_what_is_no_such_thing_does_not() {
 }
 
 #[tokio::test]
-async fn the_page_for_people_loads_nothing_from_elsewhere() {
+async fn the_documentation_page_loads_nothing_from_elsewhere() {
     let mut app = TestApp::start().await;
     for path in ["/docs", "/docs/style.css", "/docs/script.js"] {
         let text = app.api.text(path).await;

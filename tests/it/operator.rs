@@ -1,4 +1,4 @@
-//! What the operator sees of a running program: the scrape's page and the endpoints below `/admin`.
+//! The operator's view of a running program: the page of metrics and the endpoints below `/admin`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ async fn scrape(app: &TestApp) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_scrape_counts_what_came_in_and_what_became_of_it() {
+async fn a_scrape_counts_events_and_their_outcomes() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["ingest.max_event_bytes=2048"]).await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "retries": 1})).await;
@@ -144,7 +144,7 @@ async fn the_status_and_the_segments_are_those_of_the_data_directory() {
 }
 
 #[tokio::test]
-async fn json_log_lines_are_objects_with_fields_and_hold_no_secret() {
+async fn json_log_lines_are_objects_with_fields_and_without_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let settings = ["telemetry.format=json", "disable.failure_count=1"].map(str::to_owned);
     let process = Process::serve(dir.path(), &settings).await;
@@ -163,7 +163,7 @@ async fn json_log_lines_are_objects_with_fields_and_hold_no_secret() {
 }
 
 #[tokio::test]
-async fn text_log_lines_that_no_terminal_shows_hold_no_colours() {
+async fn text_log_lines_have_no_colours_without_a_terminal() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[]).await;
     process.terminate();
@@ -173,7 +173,7 @@ async fn text_log_lines_that_no_terminal_shows_hold_no_colours() {
 }
 
 #[tokio::test]
-async fn retention_on_order_drops_what_is_too_much() {
+async fn retention_on_request_removes_the_excess() {
     let mut app = TestApp::with(&["log.segment_bytes=65536"]).await;
     let padded = |n: u64| {
         let mut event = events_of("one", n..n + 1).remove(0);

@@ -1,4 +1,4 @@
-//! The order of deliveries: kept within a call through failures and restarts, and no call waits for another.
+//! The order of deliveries: kept within a call across failures and restarts, without one call delaying another.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,7 +96,7 @@ async fn a_strict_hook_gets_all_its_events_in_one_order_through_random_failures(
 }
 
 #[tokio::test]
-async fn an_unordered_hook_gets_the_events_of_one_call_side_by_side_and_all_of_them() {
+async fn an_unordered_hook_gets_all_events_of_one_call_concurrently() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::Hang);
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
@@ -114,7 +114,7 @@ async fn an_unordered_hook_gets_the_events_of_one_call_side_by_side_and_all_of_t
 }
 
 #[tokio::test]
-async fn a_stuck_call_holds_up_no_other_and_drains_in_order_later() {
+async fn a_stuck_call_delays_no_other_and_drains_in_order_later() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|r| if body(r)["call_id"] == "stuck" { Mood::status(500) } else { Mood::Ok }));
     let mut app = TestApp::with(&["disable.failure_count=0", "queues.window=64", "queues.lane=8"]).await;
@@ -136,7 +136,7 @@ async fn a_stuck_call_holds_up_no_other_and_drains_in_order_later() {
 }
 
 #[tokio::test]
-async fn a_hanging_call_holds_up_no_other() {
+async fn a_hanging_call_delays_no_other() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|r| if body(r)["call_id"] == "stuck" { Mood::Hang } else { Mood::Ok }));
     let mut app = TestApp::with(&["disable.failure_count=0", "delivery.request_timeout_ms=60000"]).await;

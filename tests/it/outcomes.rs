@@ -1,4 +1,4 @@
-//! What becomes of a delivery: which answers count, what is tried again and how often, and what is dead.
+//! The outcome of a delivery: which answers count, what is retried and how often, and when a delivery is dead.
 
 use std::time::Duration;
 
@@ -210,7 +210,7 @@ async fn a_delivery_out_of_tries_is_dead_when_the_hook_works_and_its_lane_goes_o
 }
 
 #[tokio::test]
-async fn an_answer_that_came_after_its_time_does_not_count_however_late_it_is_looked_at() {
+async fn an_answer_after_the_time_limit_does_not_count_however_late_it_is_processed() {
     let (dir, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let late = Duration::from_millis(1500);
     receiver.mood(Mood::After(late, Box::new(Mood::Ok)));

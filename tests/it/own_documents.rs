@@ -1,5 +1,5 @@
-//! Changes of our own accounts, hooks and users are events: subscribers and object hooks see them as from KAZOO,
-//! once each, whatever ends the program.
+//! Changes of our own accounts, hooks and users are events: subscribers and object hooks get them in KAZOO's form,
+//! once each, however the program ends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ async fn subscribed(app: &TestApp, account: &str, binding: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_subscriber_sees_changes_of_hooks_users_and_accounts_as_kazoo_tells_them() {
+async fn a_subscriber_sees_changes_of_hooks_users_and_accounts_in_kazoos_form() {
     let mut app = TestApp::start().await;
     let account = app.api.account_below(&app.api.account, "below").await;
     let mut client = app.connect().await;
@@ -75,7 +75,7 @@ async fn a_subscriber_sees_changes_of_hooks_users_and_accounts_as_kazoo_tells_th
 }
 
 #[tokio::test]
-async fn object_hooks_get_accounts_and_users_and_no_hook_gets_webhooks() {
+async fn object_hooks_get_changes_of_accounts_and_users_but_not_of_webhooks() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     for (path, document) in [
@@ -120,7 +120,7 @@ async fn object_hooks_get_accounts_and_users_and_no_hook_gets_webhooks() {
 }
 
 #[tokio::test]
-async fn what_the_program_changes_by_itself_is_told_too() {
+async fn changes_by_the_program_itself_are_published_too() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["disable.probe_initial_ms=300"]).await;
     let mut client = subscribed(&app, &app.api.account, "object.doc_edited.webhook").await;
@@ -152,7 +152,7 @@ async fn change_unseen(dir: &Path, hook: &str, name: &'static str) {
 }
 
 #[tokio::test]
-async fn a_change_that_was_not_told_is_told_after_the_start_and_none_is_told_twice() {
+async fn an_unpublished_change_is_published_after_the_start_and_none_twice() {
     let mut app = TestApp::start().await;
     let since_the_beginning = json!({"since": 63_927_219_200_u64});
     let hook = app.api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
@@ -197,7 +197,7 @@ async fn edit(api: &Api, hook: &str, edits: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn kills_right_after_answers_cost_no_change_its_event_and_repeat_none() {
+async fn kills_right_after_answers_neither_lose_nor_repeat_the_event_of_a_change() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     let hook = process.api().await.hook(json!({"uri": "http://127.0.0.1:9/"})).await;

@@ -1,4 +1,4 @@
-//! Pause and resume: of a hook, which is not the same as disabling it, and of a replay.
+//! Pausing and resuming a hook, which differs from disabling, and a replay.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn witness(app: &TestApp, receiver: &Receiver) -> String {
 }
 
 #[tokio::test]
-async fn a_paused_hook_gets_nothing_and_all_of_it_in_order_when_it_is_resumed() {
+async fn a_paused_hook_gets_nothing_and_after_resuming_everything_in_order() {
     let (receiver, seen) = (Receiver::start().await, Receiver::start().await);
     let mut app = TestApp::with(&["queues.window=8", "queues.lane=4"]).await;
     let hook = paused(&app, &receiver).await;
@@ -50,7 +50,7 @@ async fn a_paused_hook_gets_nothing_and_all_of_it_in_order_when_it_is_resumed() 
 }
 
 #[tokio::test]
-async fn a_pause_survives_a_restart_and_what_kazoo_s_clients_write() {
+async fn a_pause_survives_a_restart_and_writes_of_kazoos_clients() {
     let (receiver, seen) = (Receiver::start().await, Receiver::start().await);
     let mut app = TestApp::start().await;
     let hook = paused(&app, &receiver).await;
@@ -102,7 +102,7 @@ async fn a_hook_that_is_disabled_and_paused_is_not_probed_until_it_is_resumed() 
 }
 
 #[tokio::test]
-async fn a_paused_replay_starts_nothing_survives_a_restart_and_goes_on_where_it_was() {
+async fn a_paused_replay_starts_nothing_survives_a_restart_and_continues_where_it_stopped() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;

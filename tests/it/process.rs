@@ -1,5 +1,4 @@
-//! The program as its operators meet it: signals, exit codes, what it says when it refuses, and its offline
-//! look into a data directory.
+//! The program as operators use it: signals, exit codes, refusals, and offline inspection of a data directory.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,7 +69,7 @@ async fn sigterm_while_attempts_hang_ends_in_time_with_code_0_and_loses_nothing(
 }
 
 #[tokio::test]
-async fn a_second_sigterm_ends_it_at_once_and_loses_nothing() {
+async fn a_second_sigterm_ends_the_program_at_once_and_loses_nothing() {
     let (dir, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     receiver.mood(Mood::Hang);
     let settings = settings(&["shutdown_grace_ms=300000", "delivery.request_timeout_ms=300000"]);
@@ -186,7 +185,7 @@ async fn log(verb: &str, dir: &Path, more: &[&str]) -> (Option<i32>, Vec<Value>)
 }
 
 #[tokio::test]
-async fn log_stat_cat_and_verify_tell_what_a_stopped_directory_holds() {
+async fn log_stat_cat_and_verify_describe_a_stopped_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let count = stopped(dir.path()).await;
     let (code, stat) = log("stat", dir.path(), &[]).await;
@@ -261,7 +260,7 @@ async fn log_verify_names_file_and_offset_of_a_flipped_bit_and_exits_with_1() {
 }
 
 #[tokio::test]
-async fn the_first_start_alone_shows_the_master_account_s_key_once() {
+async fn only_the_first_start_shows_the_master_accounts_key_and_only_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut args = vec!["serve".to_owned()];
     let generated = support::app::settings(dir.path(), &[]);
@@ -287,7 +286,7 @@ async fn the_first_start_alone_shows_the_master_account_s_key_once() {
 }
 
 #[tokio::test]
-async fn the_environment_that_libraries_want_is_set_but_where_its_operator_has_set_it() {
+async fn the_environment_for_libraries_is_set_unless_the_operator_has_set_it() {
     let dir = tempfile::tempdir().unwrap();
     let own = [("_RJEM_MALLOC_CONF", "narenas:1".to_owned())];
     let process = Process::serve_in(&own, dir.path(), &[]).await;

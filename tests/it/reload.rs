@@ -1,5 +1,5 @@
-//! SIGHUP: a running program reads its configuration anew, takes what may change, and names what waits for the next
-//! start. What cannot be used changes nothing.
+//! SIGHUP: a running program reads its configuration again, applies the keys that may change, and names those that
+//! wait for the next start. An invalid configuration changes nothing.
 
 use std::time::Duration;
 
@@ -127,27 +127,27 @@ async fn a_raised_limit_starts_what_waits(key: &str, before: u32) {
 }
 
 #[tokio::test]
-async fn a_raised_limit_of_a_hook_starts_what_waits_for_it() {
+async fn a_raised_limit_of_a_hook_starts_waiting_attempts() {
     a_raised_limit_starts_what_waits("delivery.per_hook_in_flight", 1).await;
 }
 
 #[tokio::test]
-async fn a_raised_limit_of_a_host_starts_what_waits_for_it() {
+async fn a_raised_limit_of_a_host_starts_waiting_attempts() {
     a_raised_limit_starts_what_waits("delivery.per_host_in_flight", 1).await;
 }
 
 #[tokio::test]
-async fn a_raised_total_starts_what_waits_for_it() {
+async fn a_raised_total_starts_waiting_attempts() {
     a_raised_limit_starts_what_waits("delivery.max_in_flight", 1).await;
 }
 
 #[tokio::test]
-async fn a_raised_total_starts_what_waits_for_its_hook_s_share() {
+async fn a_raised_total_starts_attempts_that_wait_for_their_hooks_share() {
     a_raised_limit_starts_what_waits("delivery.max_in_flight", 2).await;
 }
 
 #[tokio::test]
-async fn under_a_lowered_limit_what_is_under_way_ends_and_nothing_begins_before() {
+async fn under_a_lowered_limit_nothing_starts_before_enough_attempts_have_ended() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::Hang);
     let mut program = Program::start(&["delivery.request_timeout_ms=600000"]).await;
@@ -219,7 +219,7 @@ async fn keys_that_wait_for_the_next_start_are_named_each_time_without_their_val
 }
 
 #[tokio::test]
-async fn a_lowered_timeout_holds_for_attempts_and_tests_that_begin_and_for_no_other() {
+async fn a_lowered_timeout_applies_only_to_attempts_and_tests_that_start_afterwards() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::Hang);
     let mut program = Program::start(&["delivery.request_timeout_ms=600000"]).await;
@@ -255,7 +255,7 @@ async fn a_raised_number_of_replays_lets_one_more_begin() {
 }
 
 #[tokio::test]
-async fn probes_that_are_switched_on_reach_a_hook_that_is_disabled_already_and_end_when_switched_off() {
+async fn switching_probes_on_reaches_hooks_already_disabled_and_switching_off_ends_them() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
     let mut program = Program::start(&["disable.failure_count=1", "disable.probe_initial_ms=0"]).await;
@@ -273,7 +273,7 @@ async fn probes_that_are_switched_on_reach_a_hook_that_is_disabled_already_and_e
 }
 
 #[tokio::test]
-async fn a_lowered_size_of_the_log_is_what_retention_goes_by() {
+async fn retention_uses_a_lowered_size_of_the_log() {
     let mut program = Program::start(&["log.segment_bytes=65536"]).await;
     for n in 0..20 {
         let mut event = call_event("CHANNEL_CREATE", "call", n);
@@ -291,7 +291,7 @@ async fn a_lowered_size_of_the_log_is_what_retention_goes_by() {
 }
 
 #[tokio::test]
-async fn a_hangup_before_it_is_ready_is_remembered() {
+async fn a_hangup_before_the_program_is_ready_is_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::spawn_by_file(&file_in(&dir, &[]));
     process.handles_hangups().await;
@@ -301,7 +301,7 @@ async fn a_hangup_before_it_is_ready_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_hangup_while_it_is_stopping_comes_to_nothing() {
+async fn a_hangup_during_shutdown_is_ignored() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::Hang);
     let settings = ["shutdown_grace_ms=2000", "delivery.request_timeout_ms=600000"];

@@ -1,4 +1,4 @@
-//! Replay: a part of the log delivered again, recognisable, watched and ended.
+//! Replays: delivering a range of the log again, recognisably, with progress and cancellation.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ async fn delivered(app: &TestApp, receiver: &Receiver, count: u64) -> (String, V
 }
 
 #[tokio::test]
-async fn a_range_of_offsets_comes_again_with_its_ids_and_the_replay_header() {
+async fn a_range_of_offsets_is_replayed_with_the_same_ids_and_the_replay_header() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let (hook, offsets) = delivered(&app, &receiver, 10).await;
@@ -61,7 +61,7 @@ async fn a_range_of_offsets_comes_again_with_its_ids_and_the_replay_header() {
 }
 
 #[tokio::test]
-async fn a_range_of_time_comes_again() {
+async fn a_range_of_time_is_replayed() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let (hook, _) = delivered(&app, &receiver, 5).await;
@@ -78,7 +78,7 @@ async fn a_range_of_time_comes_again() {
 }
 
 #[tokio::test]
-async fn only_what_failed_comes_again() {
+async fn only_failed_deliveries_are_replayed() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|r| if number(r).is_multiple_of(3) { Mood::status(500) } else { Mood::Ok }));
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
@@ -120,7 +120,7 @@ async fn a_dry_run_counts_and_delivers_nothing() {
 }
 
 #[tokio::test]
-async fn a_replay_goes_at_its_pace_until_it_is_cancelled() {
+async fn a_replay_keeps_its_rate_until_it_is_cancelled() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let (hook, _) = delivered(&app, &receiver, 100).await;
@@ -143,7 +143,7 @@ async fn a_replay_goes_at_its_pace_until_it_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_replay_reaches_back_before_the_hook_was_made_and_survives_a_restart() {
+async fn a_replay_can_start_before_the_hook_existed_and_survives_a_restart() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     app.api.publish(&events_of("one", 0..30)).await;
@@ -190,7 +190,7 @@ async fn a_replay_is_known_from_its_answer_on_until_it_has_ended() {
 }
 
 #[tokio::test]
-async fn a_filter_chooses_by_name_subject_and_message_and_says_how_many_that_are() {
+async fn a_filter_selects_by_name_subject_and_message_and_reports_the_number() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json", "hook": "all"})).await;
@@ -247,7 +247,7 @@ async fn a_cancelled_replay_stays_so_through_kill_9() {
 }
 
 #[tokio::test]
-async fn a_deleted_hook_s_replays_end_and_old_ended_ones_are_forgotten() {
+async fn replays_of_a_deleted_hook_end_and_old_ended_ones_are_removed() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let (hook, _) = delivered(&app, &receiver, 1).await;

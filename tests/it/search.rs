@@ -1,4 +1,4 @@
-//! Events looked for by what they are, one event with what became of it, and the bound of a search.
+//! Searching events, showing one event with its deliveries, and the bound of a search.
 
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ async fn events_are_found_by_type_name_subject_message_and_time_newest_first() {
 }
 
 #[tokio::test]
-async fn a_page_looks_at_a_bounded_number_of_events_and_says_where_to_go_on() {
+async fn a_page_examines_a_bounded_number_of_events_and_says_where_to_continue() {
     let mut app = TestApp::with(&["http.max_searched_events=100"]).await;
     app.api.publish(&events_of("rare", 0..1)).await;
     app.api.publish(&events_of("many", 0..1000)).await;

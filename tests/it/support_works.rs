@@ -1,4 +1,4 @@
-//! The tests' own tools do what they say: a receiver that lies would make every other test worthless.
+//! Tests of the test tools: a receiver that does not tell the truth would make every other test worthless.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::support::wait::{eventually, eventually_true};
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_receiver_remembers_what_came_and_answers_by_its_mood() {
+async fn a_receiver_records_requests_and_answers_by_its_mood() {
     let receiver = Receiver::start().await;
     let client = reqwest::Client::new();
     let sent = client.post(receiver.uri("/a?x=1")).header("X-Test", "v").body("hello").send().await.unwrap();

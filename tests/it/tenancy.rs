@@ -1,4 +1,4 @@
-//! Tenants apart: an account reaches its own tree, and nothing beside or above it.
+//! Separation of tenants: an account reaches its own tree and nothing beside or above it.
 
 use serde_json::json;
 
@@ -64,7 +64,7 @@ async fn a_token_reaches_its_own_tree_only() {
 }
 
 #[tokio::test]
-async fn events_for_a_foreign_account_are_refused_and_nothing_of_them_is_taken() {
+async fn events_for_a_foreign_account_are_refused_and_none_is_stored() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let master = app.api.account.clone();

@@ -1,4 +1,4 @@
-//! Receivers with TLS: certificates that the system trusts, and others.
+//! Receivers with TLS, with trusted and untrusted certificates.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ async fn a_receiver_whose_certificate_the_system_trusts_gets_its_events_over_one
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_or_of_another_name_fails_the_attempt() {
+async fn an_untrusted_certificate_or_one_of_another_name_fails_the_attempt() {
     let receiver = Receiver::start().await;
     let (known, unknown) = (terminator(receiver.address()).await, terminator(receiver.address()).await);
     let (_dir, process) = trusting(&known).await;
@@ -116,7 +116,7 @@ async fn a_certificate_that_nobody_vouches_for_or_of_another_name_fails_the_atte
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_a_client_certificate_is_told_as_that() {
+async fn a_receiver_that_requires_a_client_certificate_is_reported_as_such() {
     let receiver = Receiver::start().await;
     let tls = terminator_for(receiver.address(), true).await;
     let (_dir, process) = trusting(&tls).await;

@@ -1,4 +1,4 @@
-//! W3C trace context from whoever published an event to whoever receives it, and spans for a collector.
+//! W3C trace context from the publisher of an event to its receiver, and spans for a collector.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -60,7 +60,7 @@ async fn each_attempt_carries_the_event_s_trace_with_a_span_of_its_own_also_afte
 }
 
 #[tokio::test]
-async fn a_broker_s_message_brings_its_trace_in_its_headers() {
+async fn a_brokers_message_has_its_trace_in_its_headers() {
     let (receiver, broker) = (Receiver::start().await, Broker::start().await);
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[uri.as_str()]).await;

@@ -1,5 +1,5 @@
-//! Websocket sessions as their clients meet them: letting in, limits, keepalive, closing. What each frame is
-//! answered with is in `src/live/tests/`, by table.
+//! Websocket sessions as clients see them: admission, limits, keepalive, closing. The answers to single frames are
+//! tested in `src/live/tests/`.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ async fn raw(app: &TestApp, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_upgrade_is_refused_as_kazoo_does() {
+async fn requests_that_are_not_upgrades_are_refused_as_in_kazoo() {
     let mut app = TestApp::start().await;
     for address in [app.websocket(), app.address()] {
         let protocol = Client::try_connect(address, &[("sec-websocket-protocol", "x")]).await;
@@ -193,7 +193,7 @@ async fn sessions(app: &TestApp) -> Answer {
 }
 
 #[tokio::test]
-async fn a_stop_says_goodbye_so_that_clients_go_elsewhere() {
+async fn a_stop_closes_sessions_so_that_clients_go_elsewhere() {
     let mut app = TestApp::start().await;
     let mut client = app.connect().await;
     client.subscribe(&app.api.account, "call.*.*", Value::Null).await;
@@ -202,7 +202,7 @@ async fn a_stop_says_goodbye_so_that_clients_go_elsewhere() {
 }
 
 #[tokio::test]
-async fn an_expired_token_closes_its_session_when_asked_for() {
+async fn an_expired_token_closes_its_session_if_so_configured() {
     let settings =
         ["auth.token_expiry_s=1", "websocket.token_expiry=close", "websocket.ping_interval_ms=100"];
     let mut app = TestApp::with(&settings).await;

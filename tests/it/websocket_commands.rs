@@ -1,5 +1,5 @@
-//! Commands as a websocket action: over a real broker to a small switch, with the checks of the API and without
-//! holding up the session's events.
+//! Commands as a websocket action: over a real broker to a simulated switch, with the API's checks and without
+//! delaying the session's events.
 
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree
 }
 
 #[tokio::test]
-async fn broker_questions_for_a_command_hold_up_neither_events_nor_replies() {
+async fn broker_questions_for_a_command_delay_neither_events_nor_replies() {
     let broker = Broker::start().await;
     // The switch is waited for as long as may be.
     let mut app = app(&broker, &["commands.timeout_ms=60000", "websocket.max_commands=2"]).await;
@@ -116,7 +116,7 @@ async fn commands_take_from_the_bucket_of_the_accounts_requests() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_no_admin_reaches_his_own_account_only_and_commands_nothing() {
+async fn a_user_who_is_not_an_admin_reaches_only_their_own_account_and_gives_no_commands() {
     let mut app = TestApp::start().await;
     let below = app.api.account_below(&app.api.account, "below").await;
     let user = json!({"data": {"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse"}});

@@ -1,4 +1,4 @@
-//! Every binding, fed by a real broker with messages as KAZOO publishes them.
+//! All bindings, with KAZOO's messages from a real broker.
 
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ fn presence_cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn every_binding_shows_what_kazoo_publishes_for_it_and_to_nobody_else() {
+async fn every_binding_gets_the_events_that_kazoo_publishes_for_it_and_no_others() {
     let broker = Broker::start().await;
     let mut app = TestApp::with(&[&format!("amqp.uri={}", broker.uri())]).await;
     eventually("the broker is consumed from", LONG, || async {

@@ -1,4 +1,4 @@
-//! Who sees which sessions, in which shape, and who may close them.
+//! Listings of sessions: who sees which sessions, in which form, and who may close them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A client that comes back misses nothing: after a lost connection, a crash of the program, a crash of the
+//! A client that reconnects misses nothing: after a lost connection, a crash of the program, or a crash of the
 //! broker.
 
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ async fn a_thousand_lost_connections_leave_no_gap_and_no_repeat() {
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_first_and_is_marked() {
+async fn missed_events_come_first_and_are_marked() {
     let mut app = TestApp::start().await;
     let mut events = events_of("call", 0..5);
     app.api.publish(&events.split_off(3)).await;
@@ -132,7 +132,7 @@ async fn publish_all(api: &Api, from: u64, until: u64) {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_after_the_program_was_killed() {
+async fn a_session_resumes_after_the_program_was_killed() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     let mut console = Console::new(&process.api().await.account);
@@ -155,7 +155,7 @@ async fn a_session_goes_on_after_the_program_was_killed() {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_after_the_broker_was_killed() {
+async fn a_session_resumes_after_the_broker_was_killed() {
     let mut broker = Broker::start().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[&uri, "amqp.queue=of-sessions"]).await;

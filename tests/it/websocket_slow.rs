@@ -1,4 +1,4 @@
-//! Clients that do not keep up: they cost nobody else anything, and lose nothing that is still kept.
+//! Slow clients: they delay nobody else, and lose nothing that retention still keeps.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn padded(number: u64, bytes: usize) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_that_retention_overtakes_gets_what_was_on_its_way_and_is_closed_with_1013() {
+async fn a_client_that_retention_overtakes_gets_pending_frames_and_is_closed_with_1013() {
     // Far more than a connection's buffers hold (0.3 MB), and all but a tenth of it is dropped.
     const EVENTS: u64 = 96;
     let settings = ["retention.max_bytes=1048576", "log.segment_bytes=65536", "websocket.window_bytes=1024"];
@@ -94,7 +94,7 @@ async fn read_slowly(mut clients: Vec<Slow>, done: Stop) -> Vec<Slow> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_thousand_sessions_those_that_read_a_byte_a_second_delay_nobody_and_cost_a_window_each() {
+async fn sessions_that_read_a_byte_a_second_delay_nobody_among_two_thousand_and_cost_a_window_each() {
     raise_open_files();
     let dir = tempfile::tempdir().unwrap();
     // Fewer files than sessions, unless the program raises the limit.
@@ -136,7 +136,7 @@ async fn of_two_thousand_sessions_those_that_read_a_byte_a_second_delay_nobody_a
 }
 
 #[tokio::test]
-async fn without_a_file_for_one_more_connection_the_program_says_so_once_and_goes_on() {
+async fn a_lack_of_open_files_for_connections_is_logged_once_and_the_program_continues() {
     let dir = tempfile::tempdir().unwrap();
     // Fewer than it has open by itself (about 27) and what its sessions may take.
     let process = Process::serve_with_files(dir.path(), "40:40").await;
