@@ -58,6 +58,8 @@ impl LiveEvent {
 
     /// The frame for one subscriber; `None` when the body is unreadable.
     pub(super) fn frame(&self, log_ids: &LogIds, subscriber: &Subscriber<'_>) -> Option<Utf8Bytes> {
+        // Most subscribers of an event use the same binding, so the first frame is built once and shared. For the
+        // others only the head is built again.
         let first = self.first.get_or_init(|| {
             let (head, tail) = (self.head(subscriber), self.make_tail(log_ids)?);
             Some(First {

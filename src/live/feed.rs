@@ -111,6 +111,7 @@ impl Feed {
             let at = self.shared.recent().end();
             let is_over = loop {
                 tokio::select! {
+                    // An error means that the log has ended.
                     changed = end.wait_for(|end| *end > at) => break changed.is_err(),
                     () = self.beat.given() => {}
                     () = stop.cancelled() => break true,

@@ -155,6 +155,7 @@ impl Protocol {
         accounts: &dyn Accounts,
     ) -> Effect {
         let request = Request::read(text, self.new_id);
+        // Before anything else: a malformed frame costs a token too.
         if !self.bucket.take(now_us) {
             let id = request.map_or_else(|| (self.new_id)().into(), |request| request.id);
             return refuse(&id, &format!("rate limiting threshold hit for {}!", self.session));
@@ -214,6 +215,7 @@ impl Protocol {
     pub(super) fn narrow(&mut self, role: Role, accounts: &dyn Accounts) -> bool {
         let Some(caller) = &mut self.caller else { return false };
         caller.role = role;
+        // Only these bindings end. The others keep their positions, so the client misses nothing.
         let mut lost = self.subscriptions.reaches();
         lost.retain(|reach| !may_reach(*reach, caller, accounts));
         if !lost.is_empty() {
@@ -272,6 +274,7 @@ impl Protocol {
             Ok(reach) => reach,
             Err(refusal) => return refuse(&request.id, refusal),
         };
+        // KAZOO reports an unknown binding only after it has checked the account.
         let bindings: Result<Vec<_>, PatternError> =
             target.bindings.into_iter().map(|(text, pattern)| Ok((text, pattern?))).collect();
         let bindings = match bindings {

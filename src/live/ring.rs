@@ -40,6 +40,7 @@ impl EventRing {
         while self.bytes > self.most_bytes {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.size();
+            // Older positions must be read from the log from now on.
             self.start = oldest.offset + 1;
         }
         self.end = self.end.max(end);
@@ -66,6 +67,7 @@ impl EventRing {
                 return (taken, event.offset + 1);
             }
         }
+        // All events up to the ring's end have been examined, whether they were wanted or not.
         (taken, self.end.max(from))
     }
 }

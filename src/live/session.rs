@@ -86,6 +86,7 @@ impl Session {
         let end = self.serve(&stop).await;
         let within = self.live.options().close_timeout;
         let Self { seat, socket, follower, .. } = self;
+        // Withdraws the session's interest before the closing handshake, which may take a while.
         drop(follower);
         if let Some((code, reason)) = end {
             tracing::debug!(session = %session_id(seat.address()), code = u16::from(code), reason, "session closed");
@@ -100,9 +101,12 @@ impl Session {
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // A client that does not read its replies is not heard either, so replies cannot fill the memory.
             let reads = self.socket.waiting() < MOST_ANSWERS;
+            // The next window of events is taken only when the last one is written.
             let wants_events = self.socket.waiting() == 0;
             tokio::select! {
+                // In this order, so that a flood of events cannot delay a close, a review or a reply.
                 biased;
                 () = stop.cancelled() => return Some((CloseCode::Away, "shutting down")),
                 () = closed.cancelled() => return Some((CloseCode::Normal, "closed by an operator")),
@@ -154,6 +158,7 @@ impl Session {
     async fn hear(&mut self, text: &str) {
         self.heard(true);
         let now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // Before the frame may change the bindings: `note_position` moves all present ones.
         self.follower.note_position(&mut self.protocol.subscriptions);
         let effect = self.protocol.receive(text, (now_us, self.live.now_s()), &self.live);
         self.go_on(effect).await;

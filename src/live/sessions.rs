@@ -168,6 +168,7 @@ impl Sessions {
     pub(super) fn enter(&self, address: SocketAddr, client: IpAddr, since_us: u64) -> Result<Seat, NoSeat> {
         let mut seats = self.seats();
         let from_there = seats.by_ip.get(&client).copied().unwrap_or(0);
+        // Checked first: an address at its limit must not make other clients' sessions give way.
         if is_full(self.0.most_per_ip, from_there) {
             return Err(NoSeat::Address);
         }
@@ -177,6 +178,7 @@ impl Sessions {
         if is_full(self.0.most, seats.taken.len() - seats.leaving.len()) && !seats.make_room() {
             return Err(NoSeat::Total);
         }
+        // Numbers grow with time, so the first entry of `without_token` is the oldest session.
         let (number, closed, gives_way) = (seats.next, Stop::new(), Stop::new());
         seats.next += 1;
         seats.without_token.insert(number, gives_way.clone());

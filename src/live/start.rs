@@ -58,6 +58,7 @@ impl Start {
             Self::After(id) if log_ids.offset_of(id).is_none() || id.offset >= live_from => {
                 return Err(StartError::Unknown(id));
             }
+            // The event itself may be gone, as long as the one after it is still there.
             Self::After(id) if id.offset + 1 < log.first() => return Err(StartError::Dropped(id)),
             Self::After(id) => id.offset + 1,
         };

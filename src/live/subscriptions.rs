@@ -141,6 +141,7 @@ impl Subscriptions {
     /// Calls `take` with the frames of one event: one for each binding that matches and has not seen the event.
     pub(super) fn frames(&mut self, event: &LiveEvent, log_ids: &LogIds, mut take: impl FnMut(Utf8Bytes)) {
         for bound in self.bound.iter_mut().filter(|bound| bound.next <= event.offset) {
+            // The binding has seen the event, whether it matches or not.
             bound.next = event.offset + 1;
             let replayed = event.offset < bound.live_from;
             if replayed && event.time_us < bound.since_us {

@@ -97,6 +97,8 @@ impl Appender {
     /// Queues the records and returns a receiver that resolves when they are durable, so that the caller can send the
     /// next batch meanwhile. Batches of one caller keep their order. Waits while the writer's queue is full.
     pub async fn submit(&self, records: Vec<NewRecord>) -> Result<Synced, AppendError> {
+        // Checked here rather than by the writer, so that a request that is too large does not fail the batch that it
+        // would share with others.
         let mut bytes = 0;
         for record in &records {
             let len = record.payload.len();
@@ -149,6 +151,7 @@ impl Appender {
     }
 
     fn ended(&self) -> AppendError {
+        // The writer sets the reason before it ends, so callers learn it instead of a mere `Closed`.
         match &self.store.health().poisoned {
             Some(reason) => AppendError::Poisoned(reason.clone()),
             None => AppendError::Closed,

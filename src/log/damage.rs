@@ -75,6 +75,7 @@ pub struct Health {
 
 impl Health {
     pub(super) fn note(&mut self, damage: &Damage) {
+        // Every read across the damage meets it again; it is logged and listed only once.
         let known = self.damage.iter().any(|d| d.file == damage.file && d.position == damage.position);
         if !known && self.damage.len() < REMEMBERED {
             tracing::error!(offsets = ?damage.offsets, "log {damage}");

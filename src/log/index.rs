@@ -66,6 +66,7 @@ impl Index {
     /// Encodes the index file of a segment of `segment_len` bytes.
     pub(super) fn encode(&self, first: u64, segment_len: u64) -> Vec<u8> {
         let mut tags: Vec<(&u64, &Postings)> = self.tags.iter().collect();
+        // Sorted, so that a reader can use a binary search.
         tags.sort_unstable_by_key(|(tag, _)| **tag);
         let mut directory = Vec::with_capacity(tags.len() * 24);
         let mut postings = Vec::new();
@@ -151,6 +152,7 @@ impl IndexFile {
             let checked = head.get(..CHECKED)?;
             let ours = take::<8>(&mut rest)? == MAGIC && take_u32(&mut rest)? == VERSION;
             take_u32(&mut rest)?;
+            // The length too: an index written for a shorter segment lacks the records behind.
             let same = take_u64(&mut rest)? == first && take_u64(&mut rest)? == segment_len;
             let times = Times { low_us: take_u64(&mut rest)?, peak_us: take_u64(&mut rest)? };
             let sparse = (take_u32(&mut rest)?, take_u32(&mut rest)?);

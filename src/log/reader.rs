@@ -141,6 +141,8 @@ impl Reader {
         let limits = Limits { records: max_records, bytes: max_bytes };
         let end = self.end();
         let mut batch = Batch { next: from.max(self.first()), ..Batch::default() };
+        // Usually one turn. More turns are needed when a segment has only damage left, or when retention removes the
+        // segment between `locate` and the read; then reading continues at the oldest segment.
         while batch.next < end && batch.records.is_empty() && max_records > 0 {
             let from = batch.next;
             let Some(place) = self.store.locate(from, end) else {
@@ -159,12 +161,14 @@ impl Reader {
     fn read_segment(&self, place: &Located, limits: Limits, batch: &mut Batch) -> Result<(), ReadError> {
         let first = place.segment.first;
         let seq = small(batch.next - first);
+        // Read about 4 KiB for each requested record, so that a small request does not read a large chunk.
         let by_count = limits.records.saturating_mul(4 << 10);
         let want = limits.bytes.min(by_count).saturating_add(SMALL_CHUNK / 2).clamp(SMALL_CHUNK, CHUNK);
         let mut scanner = self.seek(place, seq, want)?;
         let mut bytes = 0;
         loop {
             let some = !batch.records.is_empty();
+            // Return the records of one read of the disk rather than wait for another one.
             if some && (batch.records.len() >= limits.records || !scanner.is_buffered()) {
                 return Ok(());
             }
@@ -178,6 +182,7 @@ impl Reader {
                     batch.next = first + u64::from(header.seq) + 1;
                     batch.records.push(record(first, &header, payload));
                 }
+                // Damage before the start of the read, which the scanner had to cross.
                 Seen::Damage(damage) if damage.offsets.end <= batch.next => {}
                 Seen::Damage(damage) => {
                     batch.next = damage.offsets.end;

@@ -160,12 +160,13 @@ impl Recovery {
             self.last(end, None)?
         };
         segments.push(segment);
+        // Makes created and removed names durable before anything is appended.
         self.disk.sync_dir(&dir).map_err(|e| OpenError::io(&dir, e))?;
         Ok(Start { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
     }
 
-    /// Reports what is missing before the oldest segment. A log of an earlier version does not say where it begins: from now
-    /// on it does.
+    /// Reports what is missing before the oldest segment. A log of an earlier version does not say where it begins:
+    /// from now on it does.
     fn miss_oldest(&mut self, files: &[SegmentFile]) -> Result<(), OpenError> {
         let path = names::begin(&self.dir);
         let begun = begin::read(&*self.disk, &self.dir).map_err(|e| OpenError::io(&path, e))?;
@@ -225,6 +226,7 @@ impl Recovery {
         }
         segments.sort_unstable();
         let last = segments.last().map(|(first, _)| *first);
+        // The last segment may still change, so an index file of it would be wrong.
         for first in indexes {
             let closed = segments.binary_search_by_key(&first, |(first, _)| *first).is_ok();
             if !closed || Some(first) == last {
@@ -244,6 +246,7 @@ impl Recovery {
         let read =
             opened.and_then(|file| file.read_at(&mut bytes, 0)).map_err(|e| OpenError::io(&path, e))?;
         match SegmentHeader::decode(bytes.get(..read).unwrap_or(&[])) {
+            // The first offset must match the file's name; a renamed or copied segment counts as damaged.
             HeaderState::Sound(header) if header.first == first => Ok(Some(header)),
             HeaderState::Version(version) => Err(OpenError::Version { file: path, version }),
             HeaderState::Sound(_) | HeaderState::Bad => Ok(None),
@@ -316,6 +319,7 @@ impl Recovery {
     fn read_through(&mut self, file: &Arc<dyn File>, first: u64) -> io::Result<(Index, u64, u64)> {
         let limit = file.len()?;
         let seed = Seed::new(first, self.salt);
+        // Nothing says how many records the last segment should have: its last sound record is the end of the log.
         let span = Span { seed, pos: SEGMENT_HEADER as u64, seq: 0, limit, seq_end: u32::MAX };
         let mut scanner = Scanner::new(Arc::clone(file), span, SCAN_CHUNK);
         let mut index = Index::default();

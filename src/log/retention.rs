@@ -34,6 +34,7 @@ pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &Options) -
     for ((_, bytes), closed_us) in segments.iter().zip(closings(&created, now_us)).take(closed) {
         let old = options.max_age_us.is_some_and(|age| closed_us.saturating_add(age) < now_us);
         let large = options.max_bytes.is_some_and(|most| total > most);
+        // Only from the oldest on: removing a later segment would leave a gap in the offsets.
         if !old && !large {
             break;
         }

@@ -28,6 +28,7 @@ pub(super) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u32>> {
 
 /// Writes the salt file. Its name is durable once the caller has synced the directory.
 pub(super) fn write(disk: &dyn Disk, dir: &Path, salt: u32) -> io::Result<()> {
+    // With a checksum: a damaged salt would make every record look damaged.
     let mut bytes = salt.to_le_bytes().to_vec();
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     let file = disk.create(&names::salt(dir))?;

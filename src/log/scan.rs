@@ -79,6 +79,8 @@ impl Scanner {
     /// Skips to record `seq` by following the lengths in the headers. False, without moving, when they do not lead
     /// there.
     pub(super) fn hop_to(&mut self, seq: u32) -> io::Result<bool> {
+        // The headers are not checked here. A wrong length leads to a wrong number, and then the caller scans from
+        // the old position, where damage is found and reported.
         let (pos, from) = (self.span.pos, self.span.seq);
         while self.span.seq < seq {
             let header = Header::peek(self.window(self.span.pos, RECORD_HEADER)?);
@@ -159,6 +161,7 @@ impl Scanner {
         let seed = self.span.seed;
         let mut decoded = record::decode(self.window(pos, RECORD_HEADER)?, seed);
         if let Decoded::Short(need) = decoded {
+            // The record would end behind the limit: it is torn or damaged.
             if pos + need as u64 > self.span.limit {
                 return Ok(None);
             }

@@ -71,6 +71,7 @@ impl Sparse {
 
     /// The start of the last block that holds a record from before `time_us`.
     pub(super) fn last_block_before(&self, time_us: u64) -> Option<RecordPlace> {
+        // `low_us` may rise and fall, so a binary search would not work here.
         self.entries.iter().rfind(|entry| entry.low_us < time_us).map(|entry| entry.place)
     }
 
@@ -79,6 +80,8 @@ impl Sparse {
         if self.peak_us < time_us {
             return None;
         }
+        // `peak_us` never falls, so a binary search works. The entry before the found one is the block in which the
+        // time was reached.
         let after = self.entries.partition_point(|entry| entry.peak_us < time_us);
         self.entries.get(after.saturating_sub(1)).map(|entry| entry.place)
     }

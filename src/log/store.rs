@@ -161,6 +161,7 @@ impl Store {
     /// The segment that contains `offset`, for a reader that has seen the durable end `end`.
     pub(super) fn locate(&self, offset: u64, end: u64) -> Option<Located> {
         self.with_segments(|segments| {
+            // Sorted by first offset: the segment is the last one that does not start behind `offset`.
             let after = segments.partition_point(|segment| segment.first <= offset);
             let segment = Arc::clone(segments.get(after.checked_sub(1)?)?);
             Some(Located { segment, end: segments.get(after).map_or(end, |next| next.first.min(end)) })
@@ -299,11 +300,13 @@ impl Store {
             Some(index) => look(&index),
             None => Ok(None),
         };
+        // Any fault of the file, including one of the disk, is treated like a missing index: it can be rebuilt.
         if let Ok(file) = self.disk.open_read(&path)
             && let Ok(Some(part)) = ask(file)
         {
             return Ok(part);
         }
+        // Held during the rebuild: other readers of this segment wait for the result instead of rebuilding it too.
         let mut mended = lock(&self.mended);
         let made = match mended.take_if(|(first, _)| *first == segment.first) {
             Some((_, made)) => made,
@@ -323,6 +326,7 @@ impl Store {
             segment = segment.first,
             "rebuilding a log index that is missing, damaged or of an earlier version"
         );
+        // The next segment's first offset says how many records this one must have, so that a lost end is noticed.
         let span = Span {
             seed: self.seed(segment.first),
             pos: SEGMENT_HEADER as u64,

@@ -70,10 +70,13 @@ impl Reader {
         self.each_list(place, tags, |list| {
             places.extend(list.from(from).take_while(|place| place.seq < until).take(most));
         })?;
+        // Merges the lists of several tags; a tag that was given twice has put its places in twice.
         places.sort_unstable();
         places.dedup();
+        // Fewer places than requested: the segment has no further ones.
         let all = places.len() < most;
         places.truncate(most);
+        // The limit counts for the whole batch, which may already have records of earlier segments.
         let mut bytes: usize = batch.records.iter().map(|record| record.payload.len()).sum();
         let mut fetch =
             Fetch::new(self.store.file(first)?, first, self.store.seed(first), place.segment.len());
@@ -213,6 +216,7 @@ impl Fetch {
         }
         let Decoded::Sound(header, payload) = self.decode(pos) else { return Ok(None) };
         self.guess = guess_after(header.record_len());
+        // The number is compared too: a sound record at this position may be another than the index claims.
         let payload = self.chunk_from(pos).get(payload).map(Bytes::copy_from_slice);
         Ok(payload.filter(|_| header.seq == place.seq).map(|bytes| self.found(&header, bytes)))
     }

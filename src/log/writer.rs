@@ -25,6 +25,8 @@ use super::store::{Active, Segment, Store};
 use crate::disk::File;
 use crate::model::Clock;
 
+/// Positions in a segment are 32-bit numbers. One request may exceed this limit by its own size, which is bounded
+/// too.
 const MAX_SEGMENT: u64 = 1 << 30;
 /// Clock corrections up to this size are normal and do not close a segment.
 const CLOCK_AHEAD_US: u64 = 60_000_000;
@@ -81,10 +83,12 @@ impl Writer {
         loop {
             let request = match self.requests.try_recv() {
                 Ok(request) => Some(request),
+                // Nothing waits: sleep until a request or `stop` arrives. A busy writer never enters the runtime.
                 Err(_) => runtime.block_on(async {
                     tokio::select! {
                         biased;
                         () = stop.cancelled(), if !stopping => {
+                            // No new requests from now on; those in the queue are still served.
                             stopping = true;
                             self.requests.close();
                             self.requests.recv().await
@@ -97,6 +101,7 @@ impl Writer {
             if self.serve(request).is_break() {
                 return Err(self.poisoned());
             }
+            // A busy writer does not get to the `select!` above, so look at `stop` here too.
             if stop.is_cancelled() {
                 self.requests.close();
                 stopping = true;
@@ -127,6 +132,7 @@ impl Writer {
                     bytes += pending.bytes;
                     batch.push(pending);
                 }
+                // Ends the batch, so that it is served after all appends that were queued before it.
                 Request::Control(what, done) => {
                     control = Some((what, done));
                     break;
@@ -196,6 +202,7 @@ impl Writer {
 
     fn encode(&mut self, batch: &[Pending]) {
         self.buf.clear();
+        // One large request must not occupy its memory for ever.
         self.buf.shrink_to(2 * self.options.batch_bytes);
         self.places.clear();
         let (first, len) = (self.segment.first, self.segment.len());
@@ -285,6 +292,8 @@ impl Writer {
             }
             Err(e) => return Err(self.poison("new segment", &e)),
         };
+        // From here on nothing is appended to the old segment, so its index is complete. The index is written before
+        // readers see the segment as closed; otherwise they would find no index and rebuild it.
         let closed = Arc::clone(&self.segment);
         let index = self
             .store
@@ -301,6 +310,7 @@ impl Writer {
         self.segment = Segment::new(first, created_us, SEGMENT_HEADER as u64);
         self.file = Arc::clone(&file);
         {
+            // Replaced under both locks, so that no reader sees the new segment in only one of the two.
             let mut active = self.store.active.write().unwrap_or_else(PoisonError::into_inner);
             let mut segments = self.store.segments.write().unwrap_or_else(PoisonError::into_inner);
             segments.push(Arc::clone(&self.segment));
