@@ -20,7 +20,7 @@ async fn restore(from: &Path, data: &Path) -> Ended {
     run(&["restore", from.to_str().unwrap(), data.to_str().unwrap()]).await
 }
 
-/// Hands in events of call `flow` until told to stop; the ids that were answered.
+/// Submits events of the call `flow` until `stop`; returns the acknowledged ids.
 async fn flow(api: Api, stop: Arc<AtomicBool>) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 1000.. {
@@ -57,7 +57,7 @@ async fn a_backup_made_while_events_flow_restores_everything_acknowledged_before
     let flowing = flow(api.clone(), stop.clone());
     let copying = async {
         let ended = backup(&first, &copy).await;
-        // What is lost: it came after the backup, and receivers have it.
+        // Events after the backup are lost, but receivers have got them.
         let got = healthy.count();
         healthy.wait_for(got + 10, LONG).await;
         stop.store(true, Ordering::Relaxed);
@@ -82,7 +82,7 @@ async fn a_backup_made_while_events_flow_restores_everything_acknowledged_before
     let all: Vec<u64> = (0..40).collect();
     assert_eq!(accepted_per_call(&failing.requests())["before"], all, "what waited was kept, in order");
 
-    // The log goes on at offsets that events had which are lost now; no id is given out twice.
+    // The log continues at offsets of lost events; no id may be used twice.
     let kept = api.call("GET", "/admin/status", None).await.data()["logs"]["events"]["end_offset"].as_u64();
     assert!(kept < Some(40 + given_out.len() as u64), "some were lost");
     let answer = api.own("PUT", "/events", Some(json!({"data": events_of("after", 0..200)}))).await;

@@ -15,7 +15,7 @@ use super::support::publisher::Publisher;
 use super::support::receiver::{Mood, Receiver, Request};
 use super::support::wait::eventually;
 
-/// A broker takes 4 s to start on an idle machine, and the program waits longer after each failure to connect.
+/// A broker takes 4 s to start on an idle machine, and the program waits longer after each failed connection.
 const SOON: Duration = Duration::from_secs(120);
 const KEY: &str = "call.CHANNEL_CREATE.call";
 
@@ -65,7 +65,7 @@ async fn broker_that_is_killed_fails_readiness_and_is_consumed_from_after_its_re
     assert_eq!((&fault["ready"], &fault["faults"][0]["what"]), (&json!(false), &json!("broker")), "{fault}");
     assert!(!fault["faults"][0]["reason"].as_str().unwrap().is_empty(), "{fault}");
     assert_eq!(app.api.call("GET", "/health/live", None).await.status, 200);
-    // The rest of the program does its work.
+    // The rest of the program still works.
     app.api.publish(&[call_event("CHANNEL_CREATE", "call", 2)]).await;
     receiver.wait_for(2, SOON).await;
 

@@ -25,7 +25,7 @@ use super::support::wait::{eventually, eventually_true};
 const SOON: Duration = Duration::from_secs(20);
 const ACCOUNT: &str = "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71";
 
-/// An event log on a disk with a gate.
+/// An events log on a disk that the test can block.
 struct EventLog {
     _dir: TempDir,
     disk: GateDisk,
@@ -33,7 +33,7 @@ struct EventLog {
     reader: Reader,
 }
 
-/// A consumer at work.
+/// A running consumer.
 struct Consumer {
     stop: Stop,
     status: watch::Receiver<BrokerStatus>,
@@ -50,7 +50,7 @@ impl EventLog {
         Self { _dir: dir, disk, appender, reader }
     }
 
-    /// Starts a consumer with fresh windows over this log, and waits until it consumes.
+    /// Starts a consumer with empty windows on this log, and waits until it consumes.
     async fn consume(&self, broker: &Broker) -> Consumer {
         let ingest = Ingest::new(self.appender.clone(), &self.reader, Clock::system(), &Options::default());
         let options = ConsumerOptions {
@@ -67,7 +67,7 @@ impl EventLog {
         consumer
     }
 
-    /// Waits until the log has so many events.
+    /// Waits until the log has this number of events.
     async fn holds(&self, events: u64) {
         eventually_true(&format!("the log holds {events} events"), SOON, || self.reader.end() >= events)
             .await;
@@ -111,7 +111,7 @@ fn ids(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| format!("m{n}")).collect()
 }
 
-/// What waits in the queue and is not handed out to anybody.
+/// The number of messages in the queue that no consumer has.
 async fn ready(publisher: &Publisher) -> u32 {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
     let queue = publisher.channel().queue_declare("switchhook".into(), passive, FieldTable::default()).await;
@@ -129,7 +129,7 @@ async fn broker_messages_are_logged_once_and_in_order_and_malformed_ones_are_qua
     let (broker, log) = (Broker::start().await, EventLog::new());
     let consumer = log.consume(&broker).await;
     let publisher = Publisher::connect(&broker.uri()).await;
-    // As every KAZOO node does at its start; ours must agree with it.
+    // As every KAZOO node declares it at its start; our declaration must agree.
     for exchange in ["callevt", "configuration", "notifications", "im"] {
         publisher.declare(exchange).await;
     }
@@ -174,7 +174,7 @@ async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_rec
     .await;
     assert_eq!(log.reader.end(), 1);
 
-    // The log got it in the end; the broker never heard so, and hands it out again.
+    // The log has the message, but the broker got no acknowledgement and redelivers it.
     log.disk.open();
     log.holds(2).await;
     let consumer = log.consume(&broker).await;
@@ -194,7 +194,7 @@ async fn broker_sends_messages_to_one_consumer_at_a_time_and_to_the_next_in_orde
     let bodies: Vec<Vec<u8>> = (0..100).map(|n| call_event("CHANNEL_CREATE", n)).collect();
     publisher.publish_all("callevt", KEY, &bodies[..50]).await;
     first.holds(50).await;
-    // The first can write no more, and what it was handed is not acknowledged.
+    // The first consumer can no longer write, and its messages are not acknowledged.
     first.disk.close();
     publisher.publish_all("callevt", KEY, &bodies[50..]).await;
     eventually_true("a sync is held up", SOON, || first.disk.held() > 0).await;
@@ -252,7 +252,7 @@ async fn broker_that_was_killed_is_set_up_again_and_consumed_from() {
     publisher.publish_with("callevt", KEY, &call_event("CHANNEL_CREATE", 0), persistent()).await;
     log.holds(1).await;
 
-    // One message is not on disk yet when the broker dies; the broker has it on its own disk.
+    // When the broker dies, one message is on the broker's disk but not on ours.
     broker.has_written("switchhook").await;
     log.disk.close();
     publisher.publish_with("callevt", KEY, &call_event("CHANNEL_BRIDGE", 1), persistent()).await;

@@ -26,7 +26,7 @@ pub(super) async fn app(broker: &Broker, more: &[&str]) -> TestApp {
     app
 }
 
-/// The details' text of a refusal.
+/// The text in the details of a refusal.
 fn said(answer: &Answer) -> &str {
     answer.data()["message"].as_str().unwrap_or_default()
 }
@@ -35,7 +35,7 @@ async fn post(api: &Api, call: &str, data: Value) -> Answer {
     api.own("POST", &format!("/channels/{call}"), Some(json!({"data": data}))).await
 }
 
-/// The broker tells of a call, and the program has heard it.
+/// Publishes a call event and waits until the program knows the call.
 pub(super) async fn call_is_known(publisher: &Publisher, owner: &Api, call: &str) {
     let receiver = Receiver::start().await;
     owner.hook(json!({"uri": receiver.uri("/")})).await;
@@ -53,7 +53,7 @@ async fn broker_carries_every_command_to_the_switch_of_the_call() {
     let publisher = Publisher::connect(&broker.uri()).await;
     let owner = app.api.tenant("owner").await;
     call_is_known(&publisher, &owner, "leg.7@x").await;
-    // Whose it is comes from the log: no switch is needed for that.
+    // The channel's account is known from the log, without a switch.
     *switch.mood.lock().unwrap() = Mood::Silent;
     for (data, sent) in [
         (json!({"action": "hangup"}), json!({})),
@@ -83,7 +83,7 @@ async fn broker_carries_every_command_to_the_switch_of_the_call() {
         assert!(["App-Name", "App-Version", "Node", "Msg-ID"].iter().all(|k| body[*k].is_string()), "{body}");
     }
 
-    // A transfer needs the other leg, which only the switch knows.
+    // A transfer requires another leg, which only the switch knows.
     let transfer = json!({"action": "transfer", "target": "2600"});
     assert_eq!(post(&owner, "leg.7%40x", transfer.clone()).await.status, 504);
     *switch.mood.lock().unwrap() = Mood::Fine;
@@ -118,7 +118,7 @@ async fn broker_gets_no_command_for_another_tenants_channel() {
     let publisher = Publisher::connect(&broker.uri()).await;
     let (owner, other) = (app.api.tenant("owner").await, app.api.tenant("other").await);
     call_is_known(&publisher, &owner, "logged").await;
-    // One call is known from the log, one to the switch only, one belongs to nobody.
+    // One call is known from the log, one only to the switch, and one has no account.
     switch.call("logged", &owner.account, "x");
     switch.call("asked", &owner.account, "x");
     switch.call("nobodys", "", "x");
@@ -139,7 +139,7 @@ async fn broker_gets_no_command_for_another_tenants_channel() {
     }
     assert_eq!(other.own("GET", "/channels", None).await.data(), &json!([]));
 
-    // A phone chooses its call's id: a second tenant with the same one gets neither call by that.
+    // A phone chooses its call's id, so a second tenant can use the same id. That must not give access to the call.
     call_is_known(&publisher, &other, "logged").await;
     assert_eq!(post(&other, "logged", json!({"action": "hangup"})).await.status, 404);
     let second = Switch::start(&broker.uri(), "s2").await;
@@ -147,7 +147,7 @@ async fn broker_gets_no_command_for_another_tenants_channel() {
     assert_eq!(post(&other, "logged", json!({"action": "hangup"})).await.status, 404);
     assert!(!switch.has_command() && !second.has_command());
 
-    // The owner and whoever is above it reach both.
+    // The owner and the account above reach both.
     for api in [&owner, &app.api] {
         assert_eq!(post(api, "asked", json!({"action": "hangup"})).await.status, 202);
         assert_eq!(switch.command().await.0, "metaflow.action.asked.hangup");
@@ -178,7 +178,7 @@ async fn broker_and_switches_that_do_not_answer_are_distinguished() {
     assert_eq!(uuids, ["a", "b"], "{list:?}");
     assert!(list.data()[0].get("switch_url").is_none() && list.data()[0].get("account_id").is_none());
 
-    // What is no answer does not count, and does no harm.
+    // Malformed answers are ignored.
     for nonsense in ["", "{", "7", r#"{"Msg-ID":7}"#, r#"{"Msg-ID":"MSG_ID"}"#, r#"{"Msg-ID":"other"}"#] {
         *first.mood.lock().unwrap() = Mood::Says(nonsense.to_owned());
         assert_eq!(app.api.own("GET", "/channels", None).await.data().as_array().unwrap().len(), 2);
@@ -190,7 +190,7 @@ async fn broker_and_switches_that_do_not_answer_are_distinguished() {
     assert_eq!(hangup.status, 504, "{hangup:?}");
     assert!(!first.has_command() && !second.has_command());
 
-    // A flow alone, which nobody here listens for.
+    // Only a flow, for which nothing listens here.
     drop((first, second));
     let asked_only = Switch::bound(&broker.uri(), "s3", &[("callevt", "call.status_req.#")]).await;
     asked_only.call("a", &account, "");

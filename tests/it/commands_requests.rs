@@ -34,7 +34,7 @@ async fn broker_questions_end_when_every_advertised_switch_has_answered() {
         let now = now.clone();
         move || now.load(Ordering::Relaxed)
     });
-    // No question of this test ends because its time is over.
+    // Long enough that no question of this test times out.
     let timeout = Duration::from_secs(3600);
     let options = RequesterOptions { timeout, max_in_flight: 2, ..RequesterOptions::default() };
     let (requester, task) = Requester::new(&broker.uri(), &options, clock).unwrap();
@@ -47,7 +47,7 @@ async fn broker_questions_end_when_every_advertised_switch_has_answered() {
     second.advertise().await;
     now.fetch_add(30_000_000, Ordering::Relaxed);
 
-    // Each is heard in its own time; as long as none was, a question takes its whole time.
+    // While no advertisement has been received, a question lasts until its timeout.
     let asked = AtomicU64::new(0);
     eventually("both have been heard", SOON, async || {
         let id = format!("first{}", asked.fetch_add(1, Ordering::Relaxed));
@@ -62,7 +62,7 @@ async fn broker_questions_end_when_every_advertised_switch_has_answered() {
         assert_eq!(answers.len(), 2);
     }
 
-    // Two questions that nobody answers leave no room for a third, and giving up makes room again.
+    // Two unanswered questions reach the limit; abandoning them makes room again.
     *first.mood.lock().unwrap() = Mood::Silent;
     {
         let mut a = std::pin::pin!(requester.ask(question("a"), kazoo::account_channels));
@@ -74,7 +74,7 @@ async fn broker_questions_end_when_every_advertised_switch_has_answered() {
     *first.mood.lock().unwrap() = Mood::Fine;
     assert_eq!(requester.ask(question("d"), kazoo::account_channels).await.unwrap().len(), 2);
 
-    // A question that was under way when the connection went is told so at once.
+    // A question under way fails at once when the connection is lost.
     *first.mood.lock().unwrap() = Mood::Silent;
     let mut lost = std::pin::pin!(requester.ask(question("e"), kazoo::account_channels));
     assert!(futures_util::poll!(lost.as_mut()).is_pending());

@@ -19,7 +19,7 @@ use super::support::websocket::Client;
 const SOON: Duration = Duration::from_secs(60);
 const QUEUE: &str = "crossbar-queue";
 
-/// KAZOO's API, as far as it asks applications over the broker.
+/// The part of KAZOO's API that sends requests to applications over the broker.
 struct Crossbar {
     channel: Channel,
     heard: Consumer,
@@ -51,7 +51,7 @@ impl Crossbar {
         self.channel.basic_publish(exchange.into(), key.into(), options, &bytes, properties).await.unwrap();
     }
 
-    /// The next message of that name, and the process that it is for.
+    /// The next message with this name, and the process it is addressed to.
     async fn hear(&mut self, name: &str) -> (Value, Option<String>) {
         let next = async {
             loop {
@@ -71,7 +71,7 @@ impl Crossbar {
     }
 }
 
-/// The request that KAZOO's API makes of the webhooks application.
+/// The request of KAZOO's API to the webhooks application.
 fn enable_again(account: &str, id: &str) -> Value {
     json!({
         "Account-ID": account, "Action": "account", "App-Name": "crossbar", "App-Version": "4.0.0",
@@ -80,7 +80,7 @@ fn enable_again(account: &str, id: &str) -> Value {
     })
 }
 
-/// The question of KAZOO's API which websockets there are.
+/// The request of KAZOO's API for a list of websockets.
 fn which_websockets(id: &str, more: &Value) -> Value {
     let mut question = json!({
         "App-Name": "crossbar", "App-Version": "4.0.0", "Event-Category": "websockets", "Event-Name": "get_req",
@@ -103,7 +103,7 @@ async fn broker_gets_an_answer_to_a_request_for_websockets() {
     let mut client = app.connect().await;
     client.ask(json!({"action": "ping", "name": "console", "metadata": {"tab": 2}})).await;
     client.subscribe(&app.api.account, "call.CHANNEL_CREATE.*", Value::Null).await;
-    // One that has shown no token is nobody's.
+    // A session without a token belongs to no account.
     let _stranger = Client::try_connect(app.websocket(), &[]).await.unwrap();
     let other = app.api.account_below(&app.api.account, "other").await;
     let (own, strange) = (json!({"Account-ID": app.api.account}), json!({"Account-ID": other}));
@@ -134,7 +134,7 @@ async fn broker_gets_an_answer_to_a_request_for_websockets() {
         assert_eq!(answer["Data"]["websocket_session_id"], expected, "{more} {answer}");
         assert_eq!(answer["Data"].is_object(), is_found);
     }
-    // What is no question does no harm.
+    // Malformed requests are ignored.
     for nonsense in [json!({}), which_websockets("", &own), json!({"Event-Category": "websockets"})] {
         crossbar.ask("sysconf", "websockets.get", nonsense).await;
     }
@@ -158,7 +158,7 @@ async fn broker_gets_an_answer_to_a_request_to_enable_webhooks() {
         document.data()["enabled"] == true
     };
     eventually("the hook is disabled", SOON, async || (!is_enabled().await).then_some(())).await;
-    // What is held is tried again as soon as the hook is enabled, and must not disable it once more.
+    // Held deliveries are attempted again as soon as the hook is enabled, and must not disable it again.
     receiver.mood(Mood::Ok);
 
     let (told, _) = crossbar.hear("advertise").await;

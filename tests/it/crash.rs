@@ -18,17 +18,17 @@ use super::support::receiver::{Mood, Receiver, Request};
 const KILLS: usize = 20;
 const CALLS: u64 = 5;
 const SOON: Duration = Duration::from_secs(60);
-/// A kill may repeat what was in flight (one delivery of each call) and what the ledger had not on disk: as
-/// many again for every turn of a slow disk. Five are usual.
+/// A kill may repeat deliveries that were under way (one for each call) and those that the ledger had not synced: as
+/// many again for every sync of a slow disk. Five are usual.
 const REPEATS_PER_KILL: usize = 20;
 
-/// When one life of the program ended and the next was ready.
+/// The end of one run of the program and the start of the next.
 struct Kill {
     from: Instant,
     until: Instant,
 }
 
-/// Kills and restarts the program, each time in mid-stream: a few more deliveries after the last start.
+/// Kills and restarts the program in mid-stream: each time after a few more deliveries.
 async fn kill_loop(
     (dir, settings): (&Path, &[String]),
     mut process: Process,
@@ -59,7 +59,7 @@ fn number(request: &Request) -> u64 {
     number
 }
 
-/// Waits until all of these have arrived and were accepted; every request of the receiver.
+/// Waits until all of these have arrived and were accepted; returns all requests of the receiver.
 async fn all_arrive(
     receiver: &Receiver,
     numbers: &[u64],
@@ -77,7 +77,7 @@ async fn all_arrive(
     requests.await
 }
 
-/// Checks every arrival; returns how many were repeats.
+/// Checks every arrival; returns the number of repeats.
 fn check_arrivals(requests: &[Request], kills: &[Kill]) -> usize {
     let (mut ids, mut last_of_call) = (HashMap::new(), HashMap::new());
     let mut arrivals: HashMap<u64, Vec<Instant>> = HashMap::new();
@@ -107,8 +107,8 @@ fn assert_few(repeats: usize) {
     assert!(repeats <= KILLS * REPEATS_PER_KILL, "{repeats} repeats after {KILLS} kills");
 }
 
-/// Publishes numbered events until it is over, with confirms, not much ahead of the receiver, so that every end
-/// hits the whole way and not only its last part; how many were confirmed.
+/// Publishes numbered events with confirms until `over`, only a little ahead of the receiver, so that every kill hits
+/// all stages and not only the last; returns the number of confirmed events.
 async fn publish_until(over: &Cell<bool>, publisher: &Publisher, receiver: &Receiver, account: &str) -> u64 {
     let mut count = 0_u64;
     while !over.get() {
@@ -203,7 +203,8 @@ async fn crash_in_mid_stream_loses_and_reorders_nothing_that_was_acknowledged_ov
                     assert_eq!(answer.status, 201, "{answer:?}");
                     acknowledged.extend(numbers);
                 }
-                // Killed under it: the events may be there or not. On with the next ones in the next life.
+                // The program was killed; the events may have been stored or not. Continue with the next ones after
+                // the restart.
                 None => drop(current.subscribe().wait_for(|(now, _)| *now > life).await),
             }
         }
@@ -236,7 +237,7 @@ async fn is_ready(api: &Api) {
     .await;
 }
 
-/// Small enough that every life meets full windows, reads of the log, closed segments and checkpoints.
+/// Small enough that every run has full windows, reads of the log, closed segments and checkpoints.
 const TIGHT: [&str; 7] = [
     "queues.window=16",
     "queues.lane=2",

@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use switchhook::disk::{Disk, Entry, File};
 
-/// What becomes of unsynced bytes and names when the power goes.
+/// What happens to unsynced bytes and names when the power is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tear {
     /// Nothing unsynced survives.
     Nothing,
-    /// The first half of the unsynced bytes of each file does, and all names.
+    /// The first half of each file's unsynced bytes survives, and all names.
     FirstHalf,
-    /// The second half does, with zeros before it, and all names: the disk wrote out of order.
+    /// The second half survives, with zeros before it, and all names: the disk wrote out of order.
     SecondHalf,
-    /// Everything does.
+    /// Everything survives.
     All,
 }
 
@@ -33,7 +33,7 @@ enum Change {
 struct Inode {
     live: Vec<u8>,
     durable: Vec<u8>,
-    /// What lies between the two.
+    /// The changes between durable and live contents.
     unsynced: Vec<Change>,
 }
 
@@ -46,7 +46,7 @@ struct State {
     cut_at: Option<u64>,
     fail_sync: bool,
     free: Option<u64>,
-    /// Counts the times the power came back: handles from before are dead.
+    /// The number of times the power came back; older handles no longer work.
     life: u64,
 }
 
@@ -62,7 +62,7 @@ struct CutFile {
 }
 
 impl CutDisk {
-    /// Lets the `n`-th changing operation from now, counted from 0, and everything after it fail.
+    /// Makes the `n`-th changing operation from now, counted from 0, and all later ones fail.
     pub(crate) fn cut_at(&self, n: u64) {
         let mut state = self.state();
         state.cut_at = Some(state.operations + n);
@@ -73,7 +73,7 @@ impl CutDisk {
         self.state().operations
     }
 
-    /// Turns the power off, if it was not, and on again: only what is durable, and what `tear` leaves, is there.
+    /// Turns the power off and on again: only durable contents, and those that `tear` leaves, survive.
     pub(crate) fn power_on(&self, tear: Tear) {
         let state = &mut *self.state();
         if tear == Tear::Nothing {
@@ -88,12 +88,12 @@ impl CutDisk {
         state.life += 1;
     }
 
-    /// Lets the next `sync_data` fail; what it should have synced never becomes durable.
+    /// Makes the next `sync_data` fail; the bytes it should have synced never become durable.
     pub(crate) fn fail_next_sync(&self) {
         self.state().fail_sync = true;
     }
 
-    /// Pretends that so many bytes are free from now on; `None`: as many as wanted.
+    /// Reports this number of free bytes from now on; `None` for no limit.
     pub(crate) fn set_free(&self, free: Option<u64>) {
         self.state().free = free;
     }
@@ -104,7 +104,7 @@ impl CutDisk {
         state.inodes[state.live[path]].live.clone()
     }
 
-    /// Puts a file there, durably.
+    /// Adds a durable file.
     pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut state = self.state();
         state.inodes.push(Inode { live: bytes.clone(), durable: bytes, unsynced: Vec::new() });

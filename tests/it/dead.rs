@@ -8,17 +8,17 @@ use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
-/// Failures never disable a hook here.
+/// In this test failures never disable a hook.
 const NEVER_DISABLE: &str = "disable.failure_count=0";
 
-/// A hook whose events of these numbers are dead; all of them have been tried.
+/// A hook with `count` attempted events, of which those selected by `is_dead` are dead.
 async fn with_dead(api: &Api, receiver: &Receiver, count: u64, is_dead: fn(u64) -> bool) -> String {
     receiver
         .mood(Mood::by(move |r| if is_dead(number(r)) { Mood::answer(500, &[], "no") } else { Mood::Ok }));
     let hook = api.hook(json!({"uri": receiver.uri("/"), "format": "json", "retries": 1})).await;
     api.publish(&events_of("one", 0..count)).await;
     settled(api, &hook).await;
-    // A moment later the ledger has it too.
+    // The ledger is written a moment later.
     dead_when(api, &hook, (0..count).filter(|n| is_dead(*n)).count()).await;
     receiver.forget();
     hook
@@ -34,7 +34,7 @@ async fn dead(api: &Api, hook: &str) -> Vec<Value> {
     page(api, hook, "").await.data().as_array().unwrap().clone()
 }
 
-/// Waits until so many are dead.
+/// Waits until this number of deliveries is dead.
 async fn dead_when(api: &Api, hook: &str, count: usize) {
     eventually("the dead are so many", LONG, || async {
         (dead(api, hook).await.len() == count).then_some(())

@@ -15,11 +15,11 @@ use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
 const REASON: &str = "too many failed attempts";
-/// Nothing is probed while a test looks.
+/// Switches probes off.
 const NO_PROBE: &str = "disable.probe_initial_ms=0";
 
-/// A hook that its failing receiver has had disabled; one call's events 0 to 20 wait for it. The first had used
-/// up its tries before, and the second has been tried.
+/// A hook that a failing receiver has disabled, with events 0 to 20 of one call waiting. The first had used up its
+/// tries, and the second has been attempted.
 async fn disabled(app: &TestApp, receiver: &Receiver) -> String {
     disabled_with(app, receiver, 4).await
 }
@@ -48,7 +48,7 @@ async fn is_enabled(app: &TestApp, hook: &str) {
     .await;
 }
 
-/// The receiver works again, and knows nothing of what it refused.
+/// Makes the receiver work again and forget the requests that it refused.
 fn recovers(receiver: &Receiver) {
     receiver.forget();
     receiver.mood(Mood::Ok);
@@ -177,7 +177,7 @@ async fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_cras
     let failed = async |api: &Api, count: u64| {
         queue_when(api, &hook, "the failures are counted", |q| q["recent_failures"] == count).await;
     };
-    // Two are dead, as the third shows that the hook works; none of them is tried again.
+    // Two deliveries are dead, because the third shows that the hook works; neither is retried.
     api.publish(&events_of("one", 0..3)).await;
     settled(&api, &hook).await;
     failed(&api, 2).await;
@@ -185,7 +185,7 @@ async fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_cras
     patch(&api, &hook, json!({"enabled": true})).await;
     failed(&api, 0).await;
     api.publish(&events_of("one", 3..5)).await;
-    // What is told of the last attempt was written after all that came before it.
+    // When the last attempt is listed, everything before it has been written.
     attempts_when(&api, &hook, 5).await;
     process.kill();
     let process = Process::serve(dir.path(), &settings).await;
@@ -282,7 +282,7 @@ async fn tries_before_a_hook_was_disabled_still_count_after_restarts() {
     queue_when(&app.api, &hook, "nothing is under way", |q| q["in_flight"] == 0).await;
     let tried: HashMap<u64, usize> = receiver.requests().iter().map(number).fold(HashMap::new(), counted);
     assert!(tried.len() > 6, "more are under way than disable a hook, and than it keeps in memory then");
-    // A restart keeps what the checkpoint of the one before has.
+    // A restart must keep everything from the checkpoint of the previous one.
     app.restart(None).await;
     app.restart(None).await;
     recovers(&receiver);
@@ -318,7 +318,7 @@ async fn probing_continues_after_a_restart() {
 #[tokio::test]
 async fn deliveries_for_disabled_hooks_wait_on_disk() {
     const HOOKS: usize = 400;
-    // More than a window holds: 200,000 deliveries, which took 70 MB in memory.
+    // More than fits into a window: 200,000 deliveries, which would take 70 MB of memory.
     const EVENTS: u64 = 600;
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;

@@ -12,7 +12,7 @@ use super::support::look::{LONG, settled};
 use super::support::process::Process;
 use super::support::wait::eventually;
 
-/// A program that is ended with the test.
+/// A program that ends with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -21,12 +21,12 @@ impl Drop for Running {
     }
 }
 
-/// The lines of a program's stdout, as they come.
+/// The lines of a program's stdout.
 fn lines(running: &mut Running) -> impl Iterator<Item = String> + Send + use<> {
     BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap)
 }
 
-/// The next line, without keeping the test's runtime from its work.
+/// The next line, without blocking the test's runtime.
 async fn next<L: Iterator<Item = String> + Send + 'static>(mut lines: L) -> (L, String) {
     let read = tokio::task::spawn_blocking(move || {
         let line = lines.next().expect("the program goes on");
@@ -39,7 +39,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
-/// An example in Rust, where cargo puts it beside the program.
+/// The path of a Rust example, which cargo puts beside the program.
 fn built(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_switchhook")).parent().unwrap().join("examples").join(name)
 }
@@ -62,7 +62,7 @@ async fn the_receiver_in_python_accepts_only_genuine_and_new_requests() {
     let (lines, line) = next(lines).await;
     assert!(line.ends_with(&format!("_{hook} channel_create")), "{line}");
 
-    // The same delivery once more is answered and not worked on again; the next line is the next event's.
+    // A repeated delivery is answered but not processed again; the next line belongs to the next event.
     settled(&app.api, &hook).await;
     let again = json!({"data": {"from_offset": 0}});
     assert_eq!(app.api.own("POST", &format!("/webhooks/{hook}/replay"), Some(again)).await.status, 201);
@@ -70,7 +70,7 @@ async fn the_receiver_in_python_accepts_only_genuine_and_new_requests() {
     let (_lines, other) = next(lines).await;
     assert_ne!(line, other);
 
-    // What somebody else sends is refused.
+    // A forged request is refused.
     let forged = reqwest::Client::new()
         .post(&uri)
         .header("webhook-id", "dlv_1")
@@ -128,7 +128,7 @@ async fn the_websocket_client_resumes_where_it_stopped() {
             .unwrap();
         Running(command)
     };
-    // An event of before, so that there is a place to begin at.
+    // An earlier event, so that there is a position to start from.
     app.api.publish(&[call_event("CHANNEL_CREATE", "before", 0)]).await;
     let mut client = start();
     let client_lines = lines(&mut client);
@@ -153,7 +153,7 @@ async fn the_websocket_client_resumes_where_it_stopped() {
     app.stop().await;
 }
 
-/// The blocks of a page that a reader types into a shell.
+/// The code blocks of a page for the shell.
 fn shell_blocks(page: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
     let blocks = text.split("```sh\n").skip(1);
@@ -165,7 +165,7 @@ async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let blocks = shell_blocks("docs/guide/first-hook.md");
     let [start, receiver, make, look] = blocks.as_slice() else { panic!("{blocks:?}") };
 
-    // The program with the settings that the page names, on ports and a data directory that nobody else has.
+    // The program with the page's settings, on its own ports and data directory.
     let dir = tempfile::tempdir().unwrap();
     let data = format!("data_dir={}", dir.path().join("data").display());
     let named = start.lines().last().unwrap().split_whitespace().skip(1);
@@ -198,7 +198,7 @@ async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let output = output.await.unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}");
-    // Created, then the attempts, then the queue.
+    // The created hook, then the attempts, then the queue.
     assert!(shown.contains("\"event_ids\"") && shown.contains("\"cursor\""), "{shown}");
     process.kill();
 }

@@ -17,7 +17,7 @@ fn secret(byte: u8) -> String {
     format!("whsec_{}", STANDARD.encode([byte; 32]))
 }
 
-/// The signature that a secret makes of a request.
+/// The signature of a request with a secret.
 fn expected(byte: u8, request: &Request) -> String {
     let (id, time) = (request.header("webhook-id").unwrap(), request.header("webhook-timestamp").unwrap());
     let signed = format!("{id}.{time}.{}", request.text());

@@ -22,7 +22,7 @@ async fn a_hundred_hanging_hooks_do_not_delay_the_healthy_ones_of_a_thousand() {
         receiver.mood(Mood::Hang);
         hanging.push(receiver);
     }
-    // So few permits that greedy hanging hooks would take all of them.
+    // Few enough permits that the hanging hooks could take all of them.
     let mut app = TestApp::with(&["delivery.max_in_flight=256", "delivery.request_timeout_ms=120000"]).await;
     for n in 0..HANGING {
         app.api.hook(json!({"uri": hanging[n % 10].uri("/"), "ordering": "none"})).await;
@@ -66,7 +66,7 @@ async fn a_replay_delays_neither_the_hooks_own_events_nor_other_hooks() {
     assert_eq!(answer.status, 405, "it is a POST: {answer:?}");
     let answer = app.api.own("POST", &replay, Some(json!({"data": {"from_offset": 0}}))).await;
     assert_eq!(answer.status, 201, "{answer:?}");
-    // A quarter of the hook's 32 permits, and no more.
+    // A quarter of the hook's 32 permits.
     receiver.wait_for(8, LONG).await;
     app.api.publish(&events_of("new", 0..20)).await;
     let got = receiver.wait_for(48, LONG).await;
@@ -78,7 +78,7 @@ async fn a_replay_delays_neither_the_hooks_own_events_nor_other_hooks() {
     app.stop().await;
 }
 
-/// The first hook holds the only permit, two more wait for it, and the first of these is disabled meanwhile.
+/// The first hook holds the only permit, two more wait for it, and the first of those two is disabled meanwhile.
 #[tokio::test]
 async fn a_permit_of_the_total_is_not_lost_on_a_hook_that_was_disabled_while_it_waited() {
     let receiver = Receiver::start().await;

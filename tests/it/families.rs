@@ -19,7 +19,7 @@ fn notification(name: &str, account: &str) -> Value {
         "Fax-ID": "fax-1", "Fax-Info": {"Fax-Success": true}, "App-Name": "fax", "App-Version": "1"})
 }
 
-/// Waits for so many requests in all; those at each of the paths must be as many as it says.
+/// Waits for the total of these requests and checks the number at each path.
 async fn counts(receiver: &Receiver, expected: &[(&str, usize)]) -> Vec<Request> {
     let got = receiver.wait_for(expected.iter().map(|(_, n)| n).sum(), LONG).await;
     for (path, count) in expected {

@@ -11,7 +11,7 @@ async fn test(app: &TestApp, hook: &str) -> Answer {
     app.api.own("POST", &format!("/webhooks/{hook}/test"), Some(json!({"data": {}}))).await
 }
 
-/// What a test that was made answers.
+/// The answer of a test that was sent.
 async fn tested(app: &TestApp, hook: &str) -> Value {
     let answer = test(app, hook).await;
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -18,7 +18,7 @@ const CHANGES: usize = 8;
 
 fn options(dir: &Path) -> Options {
     let mut options = Options::new(dir);
-    // Segments roll and the journal is compacted within a few changes.
+    // Small enough that segments roll and the journal is compacted within a few changes.
     (options.segment_bytes, options.compact_min_bytes, options.compact_factor) = (800, 2500, 1);
     (options.reserve_bytes, options.master_api_key) = (0, Some("k".repeat(64)));
     options
@@ -47,7 +47,7 @@ impl Running {
         Ok(Self { state, tasks, stop, reported })
     }
 
-    /// Writes hook after hook, each twice, until the power goes; how many changes were answered.
+    /// Writes hooks, each twice, until the power is cut; returns the number of answered changes.
     async fn write(&self) -> usize {
         let master = self.state.settings().master;
         for change in 0..CHANGES as u128 {
@@ -65,7 +65,7 @@ impl Running {
         CHANGES
     }
 
-    /// For each hook, the change that it shows.
+    /// For each hook, the number of its last visible change.
     fn seen(&self) -> Vec<Option<u128>> {
         let number = |id| {
             let hook = self.state.hook(Id(id))?;
@@ -81,13 +81,13 @@ impl Running {
     }
 }
 
-/// On memory, if there is a file system of that kind: the index syncs often.
+/// In a memory file system, if there is one, because the index syncs often.
 fn temp_dir() -> TempDir {
     let shm = Path::new("/dev/shm");
     if shm.is_dir() { tempfile::tempdir_in(shm).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-/// What must be seen of each hook when so many changes were answered, at least.
+/// The least that must be visible of each hook after this number of answered changes.
 fn least(answered: usize) -> Vec<Option<u128>> {
     let last = |hook: u128| (0..answered as u128).rev().find(|change| change % HOOKS == hook);
     (0..HOOKS).map(last).collect()
@@ -174,7 +174,7 @@ async fn flip_everywhere(step: usize) {
             drop(std::fs::remove_dir_all(dir.path().join("state")));
             let what = format!("{} byte {at}", name.display());
             let opened = Running::open(&hurt, dir.path()).await;
-            // Without its settings there is no state to work with, and the start says so.
+            // Without its settings the state cannot be opened, and the error says so.
             let Ok(running) = opened else { continue };
             let (seen, least) = (running.seen(), least(CHANGES));
             assert!(running.reported || seen == least, "{what}: {seen:?}, and nothing is reported");

@@ -23,10 +23,10 @@ use crate::open_log::{DIR, OpenLog, block_on};
 const QUEUES: u64 = 3;
 const EVENTS: u64 = 36;
 
-/// What a queue may not deliver again: queue and offset.
+/// Deliveries that must not be repeated, as queue and offset.
 type Settled = BTreeSet<(Id, u64)>;
 
-/// Batches of records as the engine writes them, each with what is settled once it is on disk.
+/// Batches of records in the engine's form, each with the deliveries that are settled once it is on disk.
 fn script() -> Vec<(Vec<NewRecord>, Settled)> {
     let mut settled = Settled::new();
     let mut batches = Vec::new();
@@ -37,7 +37,7 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
             records.push(NewRecord { tag, flags: 0, time_us: offset, payload: record.encode().into() });
         };
         match offset % 5 {
-            // Never tried.
+            // Never attempted.
             0 => {}
             1 => push(queue.tag(), attempt(queue, offset, Outcome::Retry)),
             2 => {
@@ -49,7 +49,7 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
                 push(queue.tag(), attempt(queue, offset, Outcome::Delivered));
             }
         }
-        // One of long ago, that an image may name.
+        // An old delivery that an image may name.
         if let Some(old) = offset.checked_sub(15).filter(|old| old % 5 == 1) {
             let queue = Id(1 + u128::from(old % QUEUES));
             settled.insert((queue, old));
@@ -100,7 +100,7 @@ fn checkpoint(offset: u64, settled: &Settled) -> Vec<NewRecord> {
     records.into_iter().map(record).collect()
 }
 
-/// What a start would not deliver again of the events there are.
+/// The events that a restarted program would not deliver again.
 fn settled_by(recovered: &Recovered) -> Settled {
     let is_settled = |queue: Id, offset: u64| {
         let routed = recovered.has_checkpoint && offset < recovered.router;
@@ -113,7 +113,7 @@ fn settled_by(recovered: &Recovered) -> Settled {
     own.filter(|(queue, offset)| is_settled(*queue, *offset)).collect()
 }
 
-/// Writes the script until the power goes; how many batches were acknowledged.
+/// Writes the script until the power is cut; returns the number of acknowledged batches.
 fn write(log: &OpenLog) -> usize {
     let written = |(records, _): &(Vec<NewRecord>, Settled)| {
         records.is_empty() || block_on(log.appender.append(records.clone())).is_ok()
@@ -156,7 +156,7 @@ fn file(first: u64) -> PathBuf {
     Path::new(DIR).join(format!("{first:020}.log"))
 }
 
-/// Where records end in a segment: cut there, it looks as if it had never been longer.
+/// The ends of records in a segment. A segment cut there looks as if it had never been longer.
 fn ends(bytes: &[u8]) -> BTreeSet<usize> {
     let mut ends = BTreeSet::from([36]);
     while let Some(len) = ends.last().and_then(|at| bytes.get(*at..at + 4)) {
@@ -166,7 +166,7 @@ fn ends(bytes: &[u8]) -> BTreeSet<usize> {
     ends
 }
 
-/// Opens a ledger with these bytes in the place of one segment's and judges what it gives.
+/// Opens a ledger with these bytes instead of one segment's and checks the result.
 fn judge(clean: &CutDisk, names: &[PathBuf], hurt: (&Path, &[u8]), what: &str) {
     let is_end = ends(&clean.bytes(hurt.0)).contains(&hurt.1.len());
     let disk = CutDisk::default();

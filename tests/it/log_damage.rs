@@ -141,7 +141,7 @@ fn every_way_of_reading_reports_a_flipped_byte_of_a_closed_segment() {
         assert_eq!((tagged.records.len(), tagged.damaged.len(), tagged.next), (34, 1, 35));
         let back = log.reader.read_tags_back(&[0, 1, 2], 35, 100).unwrap();
         assert_eq!((back.records.len(), back.damaged.len(), back.next), (34, 1, 0));
-        // A few at a time: none is passed over because another one near it is damaged.
+        // Reads a few records at a time, so that none is skipped because one near it is damaged.
         let (mut before, mut seen) = (35, BTreeSet::new());
         while before > 0 {
             let back = log.reader.read_tags_back(&[0, 1, 2], before, 4).unwrap();
@@ -201,7 +201,7 @@ fn a_missing_or_damaged_index_is_rebuilt() {
 
 #[test]
 fn a_segment_of_another_version_is_refused_by_name() {
-    // Version 1 had no salt: its checksum lies 4 bytes before that of any other.
+    // Version 1 had no salt, so its checksum is 4 bytes further forward.
     for (version, checked, first) in [(1, 28, 10), (3, 32, 10), (1, 28, 30), (3, 32, 30)] {
         let disk = four_segments();
         let mut bytes = disk.bytes(&segment(first));

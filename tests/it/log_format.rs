@@ -13,7 +13,8 @@ fn fixture() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v2")
 }
 
-/// Ran once, when version 2 was new; version 1 was never released. A later version gets a directory of its own.
+/// Was run once to write the fixture of version 2; version 1 was never released. A later version gets its own
+/// directory.
 #[test]
 #[ignore = "writes the fixture"]
 fn write_the_fixture_of_version_2() {
@@ -35,7 +36,7 @@ fn a_directory_of_version_2_opens_reads_and_grows() {
     }
     let stat = inspect::stat(&OsDisk, dir.path()).unwrap();
     assert_eq!(stat.len(), 3);
-    // Indexes are no part of the format: those in the fixture have an earlier version and are rebuilt.
+    // Indexes are not part of the format: the fixture's have an earlier version and are rebuilt.
     assert!(stat.iter().all(|segment| segment.version == Some(2) && !segment.indexed));
     assert!(inspect::verify(&OsDisk, dir.path()).unwrap().is_sound());
     let log = OpenLog::try_open(Arc::new(OsDisk), dir.path(), &Options::default()).unwrap();

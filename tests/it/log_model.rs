@@ -9,7 +9,7 @@ use crate::open_log::{OpenLog, block_on, expected};
 #[derive(Debug, Clone)]
 enum Step {
     Append(u64),
-    /// The power goes at the so-manyth operation of an append.
+    /// Cuts the power at one operation of an append.
     Cut(u64, u64, Tear),
     Reopen,
     Roll,
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the log should hold: all offsets from `first` to `end`.
+/// The expected contents of the log: all offsets from `first` to `end`.
 struct Model {
     disk: CutDisk,
     options: Options,

@@ -11,8 +11,8 @@ fn options() -> Options {
     Options { segment_bytes: 500, max_bytes: Some(1800), ..Options::default() }
 }
 
-/// Appends batches until all are done or the power goes. Returns how many records were acknowledged and the
-/// oldest offset that retention had left.
+/// Appends batches until all are done or the power is cut. Returns the number of acknowledged records and the oldest
+/// offset that retention left.
 fn work(log: &OpenLog) -> (u64, u64) {
     let mut acknowledged = log.reader.end();
     for batch in 0..24 {
@@ -58,7 +58,7 @@ fn an_acknowledged_append_survives_a_power_cut_at_every_operation() {
             disk.power_on(tear);
             let log = OpenLog::new(&disk, &options());
             check(&log, acknowledged, first, tear);
-            // Life goes on, and survives the next cut.
+            // The log accepts appends again, and they survive the next cut.
             let (acknowledged, first) = work(&log);
             assert!(acknowledged >= 60);
             log.close().expect("ends well");

@@ -9,7 +9,7 @@ use switchhook::log::{Damage, NewRecord, Options, inspect};
 use crate::cut_disk::{CutDisk, Tear};
 use crate::open_log::{DIR, OpenLog, block_on, expected};
 
-/// Bytes of a segment's header, and of a record's.
+/// Sizes of a segment's header and a record's.
 const HEADERS: (usize, usize) = (36, 33);
 const OWN: u64 = 1;
 const OTHERS: u64 = 2;
@@ -48,7 +48,7 @@ fn zero(disk: &CutDisk, first: u64, count: usize) {
     disk.put(&segment(first), bytes);
 }
 
-/// A whole record with the number 1, as the documented format has it, for a checksum that starts from `start`.
+/// A complete record with the number 1 in the documented format, with checksums that start from `start`.
 fn image(start: &[u8]) -> Vec<u8> {
     let payload = b"never published";
     let rest = [&1u32.to_le_bytes()[..], &7u64.to_le_bytes(), &OTHERS.to_le_bytes(), &[0]].concat();
@@ -58,8 +58,9 @@ fn image(start: &[u8]) -> Vec<u8> {
     [&head[..], &checksum(&[&head]).to_le_bytes(), payload].concat()
 }
 
-/// The tags of what is read after somebody has sent the image of a record, made for the log's salt by `start`, and
-/// `hurt` has damaged the segment, knowing where the image's own record begins and ends.
+/// The tags that are read after a payload contained the image of a record and `hurt` damaged the segment. `start`
+/// makes the image's checksum start from the log's salt; `hurt` gets the start and end of the record around the
+/// image.
 fn tags_read(start: impl Fn(&[u8]) -> Vec<u8>, hurt: impl Fn(&mut Vec<u8>, usize, usize)) -> Vec<u64> {
     let disk = CutDisk::default();
     let log = reopened(&disk);
@@ -87,7 +88,7 @@ fn tags_read(start: impl Fn(&[u8]) -> Vec<u8>, hurt: impl Fn(&mut Vec<u8>, usize
 #[test]
 fn a_record_inside_a_payload_is_never_read_as_one_after_damage_in_front_of_it() {
     let first = 0u64.to_le_bytes();
-    // An outsider knows the format, the offset and every other log's salt.
+    // An outsider may know the format, the offset and the salts of other logs.
     for guess in [vec![], vec![0; 4], vec![0xff; 4], vec![1, 2, 3, 4], 0u32.to_be_bytes().to_vec()] {
         let start = |_: &[u8]| [&first[..], &guess].concat();
         for at in 0..HEADERS.1 {
@@ -97,7 +98,7 @@ fn a_record_inside_a_payload_is_never_read_as_one_after_damage_in_front_of_it() 
         let tags = tags_read(start, |bytes, _, end| bytes.truncate(end - 1));
         assert_eq!(tags, [OWN], "a torn tail");
     }
-    // Nothing but the salt keeps it out.
+    // With the right salt the image would be accepted: only the salt prevents it.
     let start = |salt: &[u8]| [&first[..], salt].concat();
     assert_eq!(tags_read(start, |bytes, begin, _| bytes[begin] ^= 0x55), [OWN, OTHERS, OWN]);
     assert_eq!(tags_read(start, |bytes, _, end| bytes.truncate(end - 1)), [OWN, OTHERS]);
@@ -195,7 +196,7 @@ fn a_log_without_a_copy_of_its_salt_reports_the_loss_keeps_the_bytes_and_accepts
     damaged[0] ^= 1;
     disk.put(&salt(), damaged);
     let last = disk.bytes(&segment(30));
-    // As many as could be in the last segment.
+    // The largest number of records that the last segment could contain.
     let end = 30 + ((last.len() - HEADERS.0) / HEADERS.1) as u64;
     let report = inspect::verify(&disk, Path::new(DIR)).unwrap();
     assert_eq!((report.records, report.torn_bytes), (0, 0));

@@ -13,12 +13,12 @@ async fn events_after_a_lost_end_are_delivered_and_the_loss_is_reported() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
-    // The first event tells of the hook.
+    // The first event announces the hook.
     queue_when(&app.api, &hook, "it is told", |queue| queue["log_end"] == 1).await;
     assert_eq!(app.api.publish(&events_of("call", 0..5)).await, [1, 2, 3, 4, 5]);
     settled(&app.api, &hook).await;
     app.stop().await;
-    // Down to its header, which is where a segment may end.
+    // Cut the segment down to its header, where a segment may legally end.
     let path = app.dir().join("events/00000000000000000000.log");
     OpenOptions::new().write(true).open(path).unwrap().set_len(36).unwrap();
 

@@ -44,7 +44,7 @@ impl OpenLog {
         block_on(self.appender.append((from..from + count).map(new_record).collect()))
     }
 
-    /// Everything from the oldest kept record on, checked: what is read is what was appended.
+    /// Reads all records from the oldest on and checks that they are as appended.
     pub(crate) fn read_all(&self) -> Batch {
         let mut all = Batch { next: self.reader.first(), ..Batch::default() };
         while all.next < self.reader.end() {
@@ -61,7 +61,7 @@ impl OpenLog {
         all
     }
 
-    /// Ends the writer and says how it ended.
+    /// Ends the writer and returns its result.
     pub(crate) fn close(self) -> Result<(), RunError> {
         drop(self.appender);
         self.writer.join().expect("the writer does not panic")
@@ -72,7 +72,7 @@ fn start(writer: Writer) -> JoinHandle<Result<(), RunError>> {
     std::thread::spawn(move || writer.run(CancellationToken::new()))
 }
 
-/// Waits on a thread without a runtime.
+/// Runs a future on a thread without a runtime.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
@@ -88,7 +88,7 @@ pub(crate) fn new_record(offset: u64) -> NewRecord {
     }
 }
 
-/// The same, as it is read.
+/// The same record as a reader returns it.
 pub(crate) fn expected(offset: u64) -> Record {
     let NewRecord { tag, flags, time_us, payload } = new_record(offset);
     Record { offset, time_us, tag, flags, payload }

@@ -9,7 +9,7 @@ use crate::support::schema::faults;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
-/// One operation of the document.
+/// An operation of the document.
 struct Operation<'d> {
     document: &'d Value,
     method: String,
@@ -31,7 +31,7 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 }
 
 impl Operation<'_> {
-    /// The path as the document's own examples make it.
+    /// The path with the document's examples filled in.
     fn example_path(&self) -> String {
         let mut path = self.path.clone();
         for (name, parameter) in self.document["components"]["parameters"].as_object().unwrap() {
@@ -50,7 +50,7 @@ impl Operation<'_> {
         self.described["security"] == json!([])
     }
 
-    /// The status of the example's answer: the first one. Calls, and events that are none, need a broker.
+    /// The expected status of the example's answer, which is the first one. Calls and malformed events need a broker.
     fn expected_status(&self) -> u16 {
         if self.path.contains("/channels") {
             return 503;
@@ -58,7 +58,7 @@ impl Operation<'_> {
         if self.path == "/v2/webhooks" && self.method != "GET" {
             return 403;
         }
-        // What Monster UI asks a KAZOO for, and is not kept here.
+        // Requests of Monster UI to KAZOO for data that is not stored here.
         let is_kept_elsewhere =
             ["/callflows", "/limits", "/blacklist"].iter().any(|word| self.path.contains(word));
         if is_kept_elsewhere && self.method != "GET" {
@@ -67,14 +67,14 @@ impl Operation<'_> {
         if self.path.starts_with("/v2/whitelabel/") {
             return 404;
         }
-        // The hook of the examples is not disabled, and no code of a document is good anywhere.
+        // The hook of the examples is not disabled, and a code from a document is never valid.
         if self.path.ends_with("/probe") {
             return 409;
         }
         if self.path == "/v2/console_auth" {
             return 401;
         }
-        // No token of a document is good anywhere.
+        // A token from a document is never valid.
         if self.path == "/v2/auth/tokeninfo" {
             return if self.method == "GET" { 400 } else { 401 };
         }
@@ -86,7 +86,7 @@ impl Operation<'_> {
         self.described["responses"].as_object().unwrap().keys().next().unwrap().parse().unwrap()
     }
 
-    /// Whether the document has this answer to this operation.
+    /// Checks that the document describes this answer of the operation.
     fn check(&self, answer: &Answer) {
         let what = format!("{} {}", self.method, self.path);
         let response = &self.described["responses"][answer.status.to_string()];
@@ -133,7 +133,7 @@ async fn world(app: &TestApp, receiver: &Receiver, operation: &Operation<'_>) ->
         ids.push(("link_id", id_of(&made)));
     }
     if speaks_of("{user_id}") || speaks_of("user_auth") {
-        // Of the credentials that are the example of `user_auth`.
+        // The user of the credentials in the example of `user_auth`.
         let user = json!({"username": "mira", "first_name": "A", "last_name": "B", "password": "correct horse battery"});
         ids.push(("user_id", created(&api, "/users", user).await));
     }
@@ -142,7 +142,7 @@ async fn world(app: &TestApp, receiver: &Receiver, operation: &Operation<'_>) ->
         assert_eq!(api.own("PATCH", "", Some(realm)).await.status, 200);
     }
     if speaks_of("{replay_id}") {
-        // A replay of a hook that is held back does not end.
+        // A replay of a paused hook does not end.
         assert_eq!(api.own("POST", &format!("/webhooks/{hook}/pause"), None).await.status, 200);
         let asked = json!({"data": {"from_offset": 0}});
         let begun = api.own("POST", &format!("/webhooks/{hook}/replay"), Some(asked)).await;
@@ -151,7 +151,7 @@ async fn world(app: &TestApp, receiver: &Receiver, operation: &Operation<'_>) ->
     ids
 }
 
-/// Creates something in a collection of an account; its id.
+/// Creates a document in a collection of an account; returns its id.
 async fn created(api: &Api, collection: &str, data: Value) -> String {
     id_of(&api.own("PUT", collection, Some(json!({"data": data}))).await)
 }
@@ -161,7 +161,7 @@ fn id_of(answer: &Answer) -> String {
     answer.data()["id"].as_str().unwrap().to_owned()
 }
 
-/// A text of the document with the ids of a world.
+/// A text of the document with the real ids filled in.
 fn moved(document: &Value, text: &str, world: &[(&'static str, String)]) -> String {
     let mut text = text.to_owned();
     for (name, id) in world {
@@ -188,7 +188,7 @@ async fn every_example_is_answered_as_the_document_says() {
         let body = operation
             .example_body()
             .map(|body| serde_json::from_str(&moved(&document, &body.to_string(), &world)).unwrap());
-        // One operation ends the token that it is called with.
+        // One operation revokes the token with which it is called.
         let api = if operation.is_public() { app.anonymous() } else { app.client_with(MASTER_KEY).await };
         let answer = api.call(&operation.method, &path, body).await;
         let what = format!("{} {path}", operation.method);
@@ -204,7 +204,7 @@ async fn refusals_are_as_the_document_says() {
     let document = document(&app).await;
     let stranger = app.anonymous();
     for operation in operations(&document) {
-        // The ids of the examples are nobody's here.
+        // The examples' ids do not exist here.
         let path = operation.example_path();
         let api = app.client_with(MASTER_KEY).await;
         operation.check(&api.call(&operation.method, &path, operation.example_body()).await);
@@ -236,7 +236,7 @@ async fn examples_match_their_schemas_and_other_values_do_not() {
     for operation in operations(&document) {
         if let Some(body) = operation.described.get("requestBody") {
             let media = &body["content"]["application/json"];
-            // A body that holds a token has no example: the token would have to be a good one.
+            // A body with a token has no example, because the token would have to be valid.
             if let Some(example) = media.get("example") {
                 fits(&media["schema"], example);
             }

@@ -97,7 +97,7 @@ async fn every_name_of_a_scrape_is_documented_and_every_documented_name_is_shown
     let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
     app.api.publish(&events_of("one", 0..3)).await;
     settled(&app.api, &hook).await;
-    // It goes on while the page is looked at.
+    // The attempt is still under way while the page is read.
     receiver.mood(Mood::Hang);
     let replay = json!({"data": {"from_offset": 0}});
     let begun = app.api.own("POST", &format!("/webhooks/{hook}/replay"), Some(replay)).await;
@@ -183,7 +183,7 @@ async fn retention_on_request_removes_the_excess() {
     for n in 0..20 {
         app.api.publish(&[padded(n)]).await;
     }
-    // One megabyte is the least that can be kept; 20 segments are more.
+    // One megabyte is the smallest possible limit; 20 segments are larger.
     app.restart(Some(&["log.segment_bytes=65536", "retention.max_bytes=1048576"])).await;
     eventually("old segments are gone", LONG, || async {
         let answer = app.api.call("POST", "/admin/retention", None).await;

@@ -14,7 +14,7 @@ use crate::support::receiver::{Mood, Receiver, Request};
 const CALLS: u64 = 8;
 const EVENTS: u64 = 25;
 
-/// Fails about one request in three, each time another way.
+/// Fails about one request in three, in different ways.
 fn flaky() -> Mood {
     let seed = AtomicU64::new(0x9e37_79b9);
     Mood::by(move |_| {
@@ -31,7 +31,7 @@ fn flaky() -> Mood {
     })
 }
 
-/// The events of `CALLS` calls, taking turns.
+/// The events of `CALLS` calls, interleaved.
 fn interleaved() -> Vec<Value> {
     let all = (1..=EVENTS).flat_map(|n| (0..CALLS).map(move |call| (n, call)));
     all.map(|(n, call)| call_event("CHANNEL_CREATE", &format!("call-{call}"), n)).collect()
@@ -41,7 +41,7 @@ fn patient(uri: &str, ordering: &str) -> Value {
     json!({"uri": uri, "format": "json", "ordering": ordering, "retry": {"max_attempts": 100}})
 }
 
-/// The events in the order of their last tries, across all calls.
+/// The events in the order of their last attempts, across all calls.
 fn in_order_of_last_tries(requests: &[Request]) -> Vec<String> {
     let mut seen = HashSet::new();
     let ids = requests.iter().rev().map(|r| r.header("x-event-id").unwrap().to_owned());

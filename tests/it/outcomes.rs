@@ -9,7 +9,7 @@ use crate::support::look::{LONG, attempts_when, body, document, number, queue_wh
 use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver, closed_uri};
 
-/// Failures never disable a hook here.
+/// In this test failures never disable a hook.
 const NEVER_DISABLE: &str = "disable.failure_count=0";
 
 async fn one_try_of(app: &TestApp, receiver: &Receiver, path: &str, mood: Mood, fields: Value) -> Value {
@@ -27,7 +27,7 @@ async fn one_try_of(app: &TestApp, receiver: &Receiver, path: &str, mood: Mood, 
     row
 }
 
-/// So that later events of the test are not for this hook.
+/// Disables the hook, so that it does not get later events of the test.
 async fn patch_off(app: &TestApp, hook: &str) {
     crate::support::look::patch(&app.api, hook, json!({"enabled": false})).await;
 }
@@ -219,7 +219,7 @@ async fn an_answer_after_the_time_limit_does_not_count_however_late_it_is_proces
     let hook = api.hook(json!({"uri": receiver.uri("/"), "timeout_ms": 1000, "retries": 1})).await;
     api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
     receiver.wait_for(1, LONG).await;
-    // Answer and time are both there when the program goes on.
+    // When the program continues, the answer has arrived and the time limit has passed.
     process.signal("STOP");
     tokio::time::sleep(late + Duration::from_secs(1)).await;
     process.signal("CONT");

@@ -16,7 +16,7 @@ use super::support::process::Process;
 use super::support::receiver::{Mood, Receiver};
 use super::support::websocket::Client;
 
-/// What an event of an object shows: what happened to which document, of which revision.
+/// The change, document and revision in an object event.
 fn shown(frame: &Value) -> [String; 4] {
     let data = &frame["data"];
     [&frame["name"], &data["type"], &data["id"], &data["rev"]].map(|text| text.as_str().unwrap().to_owned())
@@ -52,7 +52,7 @@ async fn a_subscriber_sees_changes_of_hooks_users_and_accounts_in_kazoos_form() 
     assert_eq!((&data["event_category"], &data["is_soft_deleted"]), (&json!("configuration"), &json!(false)));
     assert!(data["date_created"].as_u64() <= data["date_modified"].as_u64(), "{data}");
 
-    // A user, in the account's database; then everything with the account.
+    // A user, in the account's database; then all documents of the account.
     let user = json!({"data": {"username": "alice", "first_name": "A", "last_name": "B", "password": "correct horse"}});
     let user = app.api.call("PUT", &format!("/v2/accounts/{account}/users"), Some(user)).await;
     let (user, rev) = (user.data()["id"].as_str().unwrap(), user.body["revision"].as_str().unwrap());
@@ -165,7 +165,7 @@ async fn an_unpublished_change_is_published_after_the_start_and_none_twice() {
     let told: Vec<_> = client.events(3).await.iter().map(shown).collect();
     assert!((1..).zip(&told).all(|(n, row)| row[3].starts_with(&format!("{n}-"))), "{told:?}");
 
-    // A position that is behind: the events are recognised by their ids.
+    // Set the position back: repeated events are recognised by their ids.
     app.stop().await;
     std::fs::write(app.dir().join("notices"), "0\n").unwrap();
     app.restart(None).await;
@@ -184,7 +184,7 @@ async fn subscribed_since(app: &TestApp, since: &Value) -> Client {
     client
 }
 
-/// Edits a hook so often; the revisions that were answered.
+/// Edits a hook this number of times; returns the acknowledged revisions.
 async fn edit(api: &Api, hook: &str, edits: usize) -> Vec<String> {
     let mut revisions = Vec::new();
     for n in 0..edits {

@@ -13,7 +13,7 @@ async fn post(app: &TestApp, path: &str) -> Answer {
     answer
 }
 
-/// A hook that is paused and knows it.
+/// A hook whose pause has taken effect.
 async fn paused(app: &TestApp, receiver: &Receiver) -> String {
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
     assert_eq!(post(app, &format!("/webhooks/{hook}/pause")).await.data()["paused"], true);
@@ -25,7 +25,7 @@ fn got(receiver: &Receiver) -> Vec<u64> {
     receiver.requests().iter().map(number).collect()
 }
 
-/// Another hook gets everything: what a paused one has not got by then was kept back.
+/// Another hook that gets everything; events that the paused hook has not got by then are held back.
 async fn witness(app: &TestApp, receiver: &Receiver) -> String {
     app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await
 }
@@ -59,7 +59,7 @@ async fn a_pause_survives_a_restart_and_writes_of_kazoos_clients() {
     app.restart(None).await;
     let mut shown = document(&app.api, &hook).await;
     assert_eq!((&shown["paused"], &shown["enabled"]), (&json!(true), &json!(true)), "{shown}");
-    // Written back whole, as a form in a browser does, and without what it does not know.
+    // Writes the whole document back like a form in a browser, without the fields that the form does not know.
     shown["name"] = json!("other");
     shown.as_object_mut().unwrap().remove("paused");
     let written = app.api.own("POST", &format!("/webhooks/{hook}"), Some(json!({"data": shown}))).await;
@@ -89,7 +89,7 @@ async fn a_hook_that_is_disabled_and_paused_is_not_probed_until_it_is_resumed() 
     queue_when(&app.api, &hook, "nothing is under way", at_rest).await;
     receiver.forget();
     receiver.mood(Mood::Ok);
-    // A restart makes every timer anew, and still no probe is due.
+    // A restart creates all timers again, and still no probe is due.
     app.restart(None).await;
     let queue = queue_when(&app.api, &hook, "nothing is under way", at_rest).await;
     assert_eq!((&queue["state"], &queue["next_try_at"]), (&json!("auto_disabled"), &Value::Null), "{queue}");

@@ -156,11 +156,11 @@ async fn a_data_directory_in_use_is_refused_with_code_1_and_a_clear_line() {
     let last = ended.stderr.lines().last().unwrap();
     assert!(last.contains(dir.path().to_str().unwrap()) && last.contains("in use"), "{ended:?}");
     assert!(ended.stdout.is_empty(), "{ended:?}");
-    // The one that was there is not harmed.
+    // The first program is not affected.
     first.api().await.publish(&[call_event("CHANNEL_CREATE", "call-1", 1)]).await;
 }
 
-/// A stopped data directory with closed segments and an open one; the number of events in it.
+/// Creates a stopped data directory with closed segments and an open one; returns the number of events in it.
 async fn stopped(dir: &Path) -> u64 {
     let process = Process::serve(dir, &settings(&["log.segment_bytes=65536"])).await;
     let api = process.api().await;
@@ -218,7 +218,7 @@ async fn log_says_in_one_line_that_there_is_no_data_directory() {
     }
 }
 
-/// Flips a bit of the event with this number; the file that holds it.
+/// Flips a bit of the event with this number; returns the event's file.
 fn damage(dir: &Path, number: u64) -> PathBuf {
     let marker = format!("call-{number}-").into_bytes();
     for entry in std::fs::read_dir(dir.join("events")).unwrap() {
@@ -240,7 +240,7 @@ async fn log_verify_names_file_and_offset_of_a_flipped_bit_and_exits_with_1() {
     let (_, stat) = log("stat", dir.path(), &[]).await;
     let open = stat[stat.len() - 2]["first"].as_u64().unwrap();
     assert!(open < count - 1, "the open segment has a record that is not its last: {stat:?}");
-    // In the middle and at the end of a closed segment, and in the open one before its end.
+    // In the middle and at the end of a closed segment, and before the end of the open one.
     let first_end = stat[0]["end"].as_u64().unwrap();
     let broken = [2, first_end - 1, open];
     for (done, offset) in broken.into_iter().enumerate() {

@@ -18,7 +18,7 @@ const REFUSED: &str = "configuration cannot be used; nothing has changed";
 const NEXT_START: &str = "these keys take effect with the next start";
 const UNCHANGED: &str = "configuration read anew; it is what the program runs with";
 
-/// A program that has its configuration from a file alone.
+/// A program that is configured only by a file.
 struct Program {
     process: Process,
     file: ConfigFile,
@@ -35,14 +35,14 @@ impl Program {
         Self { process, file, api, dir }
     }
 
-    /// SIGHUP, and waits until there is one more log line with this text.
+    /// Sends SIGHUP and waits for another log line with this text.
     async fn hang_up(&self, until: &str) {
         let before = self.process.said(until);
         self.process.signal("HUP");
         eventually_true(until, LONG, || self.process.said(until) > before).await;
     }
 
-    /// Writes other settings into the file and has them taken.
+    /// Writes other settings into the file and reloads it.
     async fn reload(&mut self, settings: &[&str]) {
         self.file.set(settings);
         self.hang_up(RELOADED).await;
@@ -59,7 +59,7 @@ fn file_in(dir: &TempDir, settings: &[&str]) -> ConfigFile {
     ConfigFile::new(dir.path().join("switchhook.toml"), &dir.path().join("data"), &settings)
 }
 
-/// A hook that is tried often; its id.
+/// Creates a hook with many tries; returns its id.
 async fn hook(api: &Api, receiver: &Receiver) -> String {
     let uri = receiver.uri("/");
     api.hook(json!({"uri": uri, "format": "json", "retry": {"max_attempts": 100}})).await
@@ -106,7 +106,7 @@ async fn a_lowered_number_of_failures_disables_a_hook_at_work_and_leaves_an_acco
     assert_eq!(document(&below, &others).await["enabled"], true);
 }
 
-/// A delivery waits for a permit that another one keeps for ever; it starts with the reload and nothing else.
+/// A delivery waits for a permit that another one holds for ever. Only the reload can start it.
 async fn a_raised_limit_starts_what_waits(key: &str, before: u32) {
     let receiver = half_stuck().await;
     let setting = format!("{key}={before}");
@@ -121,7 +121,7 @@ async fn a_raised_limit_starts_what_waits(key: &str, before: u32) {
     program.reload(&[&format!("{key}=100")]).await;
     let got = receiver.wait_for(2, LONG).await;
     assert!(is_of(&got[1], "free") && number(&got[1]) == 1, "{got:?}");
-    // The attempt that was under way was left alone.
+    // The attempt under way was not affected.
     queue_when(&program.api, &hook, "the stuck call is under way", |q| q["in_flight"] == 1).await;
     assert_eq!(receiver.count(), 2);
 }
@@ -189,7 +189,7 @@ async fn a_configuration_that_cannot_be_used_changes_nothing_and_is_named_in_one
     assert!(program.line(REFUSED).contains("No such file"), "{}", program.line(REFUSED));
     assert_eq!((program.process.said(REFUSED), program.process.said("ERROR")), (6, 6));
     assert!(!program.process.stderr().contains("876543"), "{}", program.process.stderr());
-    // What was good in these files was not taken either: the hook goes on failing.
+    // The valid keys of these files were not applied either: the hook continues to fail.
     let tried = attempts_when(&program.api, &hook, 1).await.len();
     attempts_when(&program.api, &hook, tried + 2).await;
     assert_eq!(document(&program.api, &hook).await["enabled"], true);
@@ -332,7 +332,7 @@ async fn a_hangup_ends_the_demo_in_order() {
 async fn a_hangup_while_the_configuration_is_being_read_does_not_end_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    // A file that is read for as long as the test wants.
+    // A file whose reading lasts until the test lets it end.
     let slow = dir.path().join("slow.toml");
     assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
     let mut args = vec!["serve".to_owned(), "--config".to_owned(), slow.display().to_string()];

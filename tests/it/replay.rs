@@ -85,7 +85,7 @@ async fn only_failed_deliveries_are_replayed() {
     let (hook, _) = delivered(&app, &receiver, 10).await;
     receiver.forget();
     receiver.mood(Mood::Ok);
-    // The ledger tells of them as soon as it has synced the last attempt.
+    // They are listed once the ledger has synced the last attempt.
     eventually("all that failed is known", LONG, || async {
         let known = ask(&app, &hook, json!({"only": "failed", "dry_run": true})).await;
         (known.data()["matched"] == 4).then_some(())
@@ -95,7 +95,7 @@ async fn only_failed_deliveries_are_replayed() {
     let progress = ended(&app, &hook, &replay, "done").await;
     assert_eq!((&progress["matched"], &progress["delivered"]), (&json!(4), &json!(4)));
     assert_eq!(receiver.requests().iter().map(number).collect::<Vec<_>>(), [0, 3, 6, 9]);
-    // The ledger tells it as soon as it has synced the last delivery.
+    // Known once the ledger has synced the last delivery.
     eventually("nothing is left: it has been delivered since", LONG, || async {
         let nothing = ask(&app, &hook, json!({"only": "failed", "dry_run": true})).await;
         (nothing.data()["matched"] == 0).then_some(())
@@ -135,7 +135,7 @@ async fn a_replay_keeps_its_rate_until_it_is_cancelled() {
     assert_eq!((answer.status, &answer.data()["state"]), (200, &json!("cancelled")), "{answer:?}");
     let progress = ended(&app, &hook, &replay, "cancelled").await;
     assert!(progress["delivered"].as_u64().unwrap() < 100, "{progress}");
-    // Later events are the proof that nothing more of the replay comes.
+    // When later events arrive, nothing more of the replay can follow.
     app.api.publish(&events_of("one", 100..110)).await;
     settled(&app.api, &hook).await;
     assert!(receiver.count() < 100, "{}", receiver.count());

@@ -19,7 +19,7 @@ async fn found(api: &Api, query: &str) -> Vec<String> {
     answer.data().as_array().unwrap().iter().map(|row| row["msg_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// All of it, page by page, and how many pages that were.
+/// All results, read page by page, and the number of pages.
 async fn all(api: &Api, query: &str) -> (Vec<Value>, usize) {
     let (mut rows, mut pages, mut start) = (Vec::new(), 0, String::new());
     loop {
@@ -127,7 +127,7 @@ async fn one_event_is_shown_with_its_body_its_deliveries_and_their_attempts() {
     assert_eq!(tries.iter().map(|t| &t["attempt"]).collect::<Vec<_>>(), [&json!(1), &json!(2), &json!(3)]);
     assert_eq!(of(&dead)["delivery_id"], tries[0]["delivery_id"]);
 
-    // What was found can be asked for again.
+    // An event that was found can be delivered again.
     let delivery = of(&fine)["delivery_id"].as_str().unwrap();
     api.own("POST", &format!("/webhooks/attempts/{delivery}"), Some(json!({"data": {}}))).await;
     receiver.wait_until(LONG, |all| all.iter().filter(|r| r.path == "/fine").count() == 2).await;

@@ -48,12 +48,12 @@ async fn a_token_reaches_its_own_tree_only() {
             assert_eq!(answer.status, 403, "{verb} {account}{path}: {answer:?}");
         }
     }
-    // Under one's own account another's hook is as unknown as one that never was.
+    // Under the own account, another account's hook looks like one that never existed.
     for path in ["", "/queue", "/replay"] {
         let answer = api.own("GET", &format!("/webhooks/{foreign}{path}"), None).await;
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
     }
-    // As with KAZOO, attempts of a hook that is not there are none.
+    // As in KAZOO, a hook that does not exist has an empty list of attempts.
     app.api.call("PUT", &format!("/v2/accounts/{two}/events"), Some(event)).await;
     receiver.wait_for(1, LONG).await;
     let answer = api.own("GET", &format!("/webhooks/{foreign}/attempts"), None).await;
@@ -72,7 +72,7 @@ async fn events_for_a_foreign_account_are_refused_and_none_is_stored() {
     let two = app.api.account_below(&master, "two").await;
     let api = client_of(&app, &one).await;
     app.api.hook_of(&two, json!({"uri": receiver.uri("/two"), "hook": "channel_create"})).await;
-    // Not `all`: the event that tells of the new account may come after the hook.
+    // Not `all`: the event that announces the new account may come after the hook is created.
     api.hook(json!({"uri": receiver.uri("/one"), "hook": "channel_create"})).await;
     let mut foreign = call_event("CHANNEL_CREATE", "c", 1);
     foreign["Custom-Channel-Vars"] = json!({"Account-ID": two});

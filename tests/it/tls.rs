@@ -20,7 +20,7 @@ use crate::support::look::{LONG, attempts_when};
 use crate::support::process::Process;
 use crate::support::receiver::Receiver;
 
-/// TLS for a receiver that has none, with a certificate for `localhost`; counts the connections.
+/// Terminates TLS for a receiver, with a certificate for `localhost`; counts the connections.
 struct Terminator {
     address: SocketAddr,
     certificate: String,
@@ -32,7 +32,7 @@ async fn terminator(receiver: SocketAddr) -> Terminator {
     terminator_for(receiver, false).await
 }
 
-/// `asks`: for a certificate of the client, which none has.
+/// `asks`: whether to require a client certificate, which the program does not have.
 async fn terminator_for(receiver: SocketAddr, asks: bool) -> Terminator {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -55,7 +55,7 @@ async fn terminator_for(receiver: SocketAddr, asks: bool) -> Terminator {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
             open.spawn(async move {
-                // A client that does not trust the certificate goes away.
+                // A client that does not trust the certificate disconnects.
                 let Ok(mut inside) = acceptor.accept(stream).await else { return };
                 counted.fetch_add(1, Ordering::Relaxed);
                 let mut outside = TcpStream::connect(receiver).await.unwrap();
@@ -67,7 +67,7 @@ async fn terminator_for(receiver: SocketAddr, asks: bool) -> Terminator {
     Terminator { address, certificate: cert.pem(), connections, _running: stop.drop_guard() }
 }
 
-/// The program on a system that trusts this certificate and no other.
+/// The program on a system that trusts only this certificate.
 async fn trusting(tls: &Terminator) -> (tempfile::TempDir, Process) {
     let dir = tempfile::tempdir().unwrap();
     let trusted = dir.path().join("trusted.pem");

@@ -21,7 +21,7 @@ async fn publish_traced(app: &TestApp, events: &[Value], parent: &str) {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-/// The span's id of a request, which belongs to the trace.
+/// The span id of a request, which must belong to the trace.
 fn span(request: &Request) -> String {
     let parent = request.header("traceparent").unwrap();
     let parts: Vec<_> = parent.split('-').collect();
@@ -43,7 +43,7 @@ async fn each_attempt_carries_the_event_s_trace_with_a_span_of_its_own_also_afte
     assert_ne!(span(&attempts[0]), span(&attempts[1]));
     assert_eq!(attempts[0].header("tracestate"), Some("vendor=7"));
 
-    // From the log, not from memory.
+    // Restart, so that the event is read from the log.
     app.restart(None).await;
     let replay = json!({"data": {"from_offset": 0}});
     let again = app.api.own("POST", &format!("/webhooks/{hook}/replay"), Some(replay)).await;

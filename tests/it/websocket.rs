@@ -52,7 +52,7 @@ async fn monster_uis_sequence_of_messages_is_understood() {
     let mut client = app.connect().await;
     let frame = |action: &str, binding: &str| json!({"action": action, "data": {"account_id": account, "binding": binding}});
     let viewer = "conference.event.*.conf.*";
-    // After a reconnect each listener of a binding sends a frame of its own.
+    // After a reconnect, Monster UI sends a frame for each listener of a binding.
     for binding in ["call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE.*", "call.CHANNEL_DESTROY.*", viewer] {
         let reply = client.ask(frame("subscribe", binding)).await;
         assert_eq!(reply["status"], "success", "{reply}");
@@ -80,7 +80,7 @@ async fn monster_uis_sequence_of_messages_is_understood() {
     app.stop().await;
 }
 
-/// The answer to a request as it stands, up to the end of its headers.
+/// The raw answer to a request, up to the end of its headers.
 async fn raw(app: &TestApp, request: &str) -> String {
     let mut stream = TcpStream::connect(app.websocket()).await.unwrap();
     stream.write_all(request.replace('\n', "\r\n").as_bytes()).await.unwrap();
@@ -172,7 +172,7 @@ async fn strange_frames_end_at_most_their_own_session() {
 #[tokio::test]
 async fn a_client_that_is_silent_too_long_is_closed_and_one_that_is_gone_forgotten() {
     let mut app = TestApp::with(&["websocket.idle_timeout_ms=300", "websocket.ping_interval_ms=100"]).await;
-    // Answers to pings are no sign of interest.
+    // Pongs do not count as activity.
     assert_eq!(app.connect().await.ended().await, End::Code(1000));
     app.stop().await;
 
@@ -180,7 +180,7 @@ async fn a_client_that_is_silent_too_long_is_closed_and_one_that_is_gone_forgott
     let mut gone = app.connect().await;
     gone.ask(json!({"action": "ping"})).await;
     assert_eq!(sessions(&app).await.data().as_array().unwrap().len(), 1);
-    // It is not read any more, so its pings stay unanswered.
+    // The client does not read any more, so pings are not answered.
     eventually("the session is gone", LONG, || async {
         sessions(&app).await.data().as_array().unwrap().is_empty().then_some(())
     })

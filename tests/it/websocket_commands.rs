@@ -48,7 +48,7 @@ async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree
             assert_eq!(error(&reply), words, "{call}");
         }
     }
-    // The account above reaches it as its own and by the account's name.
+    // The account above reaches the channel under its own id and under the owner's.
     let mut above = client(&app, &app.api).await;
     for api in [&app.api, &owner] {
         let flow = json!({"action": "metaflow", "data": {"module": "hangup"}});
@@ -60,7 +60,7 @@ async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree
     let unbridged = command(&owner, "asked", &json!({"action": "transfer", "target": "1"}));
     assert_eq!(error(&client_of_owner.ask(unbridged).await), "Channel is not bridged");
 
-    // A key that is revoked commands nothing more, and its session ends.
+    // A revoked key gives no more commands, and its session ends.
     let keys = format!("/v2/accounts/{}/api_keys", owner.account);
     let key = app.api.call("GET", &keys, None).await.data()[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(app.api.call("DELETE", &format!("{keys}/{key}"), None).await.status, 200);
@@ -72,7 +72,7 @@ async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree
 #[tokio::test]
 async fn broker_questions_for_a_command_delay_neither_events_nor_replies() {
     let broker = Broker::start().await;
-    // The switch is waited for as long as may be.
+    // Waits for the switch as long as possible.
     let mut app = app(&broker, &["commands.timeout_ms=60000", "websocket.max_commands=2"]).await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     *switch.mood.lock().unwrap() = Mood::Silent;

@@ -8,7 +8,7 @@ use super::support::look::LONG;
 use super::support::publisher::Publisher;
 use super::support::wait::eventually;
 
-/// What is published, and what each binding shows of it.
+/// A published message, and the frames of each binding.
 struct Case {
     exchange: &'static str,
     key: String,
@@ -17,7 +17,7 @@ struct Case {
     shown: Vec<(&'static str, String, &'static str)>,
 }
 
-/// A message as KAZOO's nodes publish it.
+/// A message of a KAZOO node.
 fn event(category: &str, name: &str, more: &Value) -> Value {
     let mut event = json!({"Event-Category": category, "Event-Name": name, "Node": "n@h", "App-Name": "a"});
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -48,7 +48,7 @@ fn cases(account: &str) -> Vec<Case> {
                 ("conference.event.*.conf.*", format!("conference.event.*.{account}.conf.*"), "event"),
             ],
         },
-        // Its account is known by the event before it.
+        // The account is known from the event before.
         Case {
             exchange: "conference",
             key: "conference.command.conf".into(),
@@ -74,7 +74,7 @@ fn cases(account: &str) -> Vec<Case> {
     ]
 }
 
-/// Presence names a realm, and no account.
+/// Presence events name a realm and no account.
 fn presence_cases() -> Vec<Case> {
     let dialog = json!({"Call-ID": "d@1", "Presence-ID": "10@pbx.example", "State": "early"});
     let mwi = json!({"Call-ID": "0123", "Presence-ID": "10@pbx.example", "To": "sip:10@pbx.example"});

@@ -13,10 +13,10 @@ use super::support::websocket::{Client, End, number};
 
 const BINDING: &str = "call.CHANNEL_CREATE.*";
 
-/// A client that remembers what it got, and resumes behind it.
+/// A client that records its events and resumes after the last one.
 struct Console {
     account: String,
-    /// What to resume after; none before the log has anything.
+    /// The event id to resume after; null while the log is empty.
     after: Value,
     numbers: Vec<u64>,
 }
@@ -26,7 +26,7 @@ impl Console {
         Self { account: account.to_owned(), after: Value::Null, numbers: Vec::new() }
     }
 
-    /// Subscribes behind what it got; with the very first event when it got none.
+    /// Subscribes after the last event; from the first event on when there is none.
     async fn resume(&mut self, client: &mut Client) {
         let start = match &self.after {
             Value::Null => json!({"since": 62_167_219_200_u64}),
@@ -40,7 +40,7 @@ impl Console {
         self.numbers.push(number(event));
     }
 
-    /// Takes events until the connection ends or it has had this many.
+    /// Reads events until the connection ends or `total` is reached.
     async fn read_until(&mut self, client: &mut Client, total: usize) -> Result<(), End> {
         while self.numbers.len() < total {
             self.take(&client.try_event().await?);
@@ -48,7 +48,7 @@ impl Console {
         Ok(())
     }
 
-    /// Whether it got every number once, in order.
+    /// Checks that every number came once, in order.
     fn has_all(&self, n: u64) {
         assert_eq!(self.numbers, (0..n).collect::<Vec<_>>());
     }
@@ -57,7 +57,7 @@ impl Console {
 #[tokio::test]
 async fn a_thousand_lost_connections_leave_no_gap_and_no_repeat() {
     const EVENTS: usize = 4000;
-    // Little is shared, so that sessions read the log by themselves as well.
+    // A small ring, so that sessions also read the log themselves.
     let mut app = TestApp::with(&["websocket.shared_bytes=65536", "websocket.window_bytes=4096"]).await;
     let api = app.api.clone();
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
@@ -70,7 +70,7 @@ async fn a_thousand_lost_connections_leave_no_gap_and_no_repeat() {
     for connection in 1..=1000 {
         let mut client = app.connect().await;
         console.resume(&mut client).await;
-        // Dropped in the midst of what is on its way.
+        // Drop the connection while frames are on the way.
         console.read_until(&mut client, connection * EVENTS / 1000).await.unwrap();
     }
     publishing.await.unwrap();
@@ -90,7 +90,7 @@ async fn missed_events_come_first_and_are_marked() {
     assert_eq!(client.events(3).await.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
     client.has_no_more().await;
 
-    // The reply's id is as good as an event's.
+    // The event id in the reply works like that of an event.
     let mut client = app.connect().await;
     client.subscribe(&app.api.account, "call.*.*", json!({"after": token})).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "call", 9)]).await;
@@ -98,7 +98,7 @@ async fn missed_events_come_first_and_are_marked() {
     let marked: Vec<_> = got.iter().map(|event| (number(event), event.get("replayed").is_some())).collect();
     assert_eq!(marked, [(0, true), (1, true), (2, true), (9, false)]);
 
-    // A binding that is there may go back, too.
+    // An existing binding can also go back.
     let since = json!({"since": 62_167_219_200_u64});
     client.subscribe(&app.api.account, "call.*.*", since).await;
     assert_eq!(client.events(6).await.iter().map(number).collect::<Vec<_>>(), [3, 4, 0, 1, 2, 9]);
@@ -123,8 +123,8 @@ async fn an_event_that_cannot_be_resumed_after_is_refused() {
     app.stop().await;
 }
 
-/// Publishes numbered calls over HTTP to a program that may die, and goes on until all are acknowledged. An
-/// event that was stored without an answer comes twice, and counts as the next.
+/// Publishes numbered calls over HTTP to a program that may die, until all are acknowledged. An event that was stored
+/// without an answer is stored twice and counts as the next one.
 async fn publish_all(api: &Api, from: u64, until: u64) {
     for n in from..until {
         api.publish(&events_of("call", n..n + 1)).await;
@@ -141,7 +141,7 @@ async fn a_session_resumes_after_the_program_was_killed() {
         let mut client = Client::connect(process.websocket(), api.token()).await;
         console.resume(&mut client).await;
         publish_all(&api, round * 20, round * 20 + 20).await;
-        // Half of what there is; the other half is lost with the process.
+        // Reads half of the events; the other half is lost with the process.
         let total = usize::try_from(round * 20 + 10).unwrap();
         console.read_until(&mut client, total).await.unwrap();
         process.kill();

@@ -17,7 +17,7 @@ use super::support::websocket::{Client, End, Slow, number};
 
 const BINDING: &str = "call.CHANNEL_CREATE.*";
 
-/// A call event of about so many bytes.
+/// A call event of about `bytes` bytes.
 fn padded(number: u64, bytes: usize) -> Value {
     let mut event = call_event("CHANNEL_CREATE", "call", number);
     event["Padding"] = "x".repeat(bytes).into();
@@ -26,13 +26,13 @@ fn padded(number: u64, bytes: usize) -> Value {
 
 #[tokio::test]
 async fn a_client_that_retention_overtakes_gets_pending_frames_and_is_closed_with_1013() {
-    // Far more than a connection's buffers hold (0.3 MB), and all but a tenth of it is dropped.
+    // Far more than a connection's buffers hold (0.3 MB); retention removes nine tenths of it.
     const EVENTS: u64 = 96;
     let settings = ["retention.max_bytes=1048576", "log.segment_bytes=65536", "websocket.window_bytes=1024"];
     let mut app = TestApp::with(&[&settings[..], &["websocket.shared_bytes=65536"]].concat()).await;
     let mut client = Client::connect_narrow(app.websocket(), app.api.token()).await;
     client.subscribe(&app.api.account, BINDING, Value::Null).await;
-    // It does not read: the buffers fill, and from then on its place in the log stands still.
+    // The client does not read: the buffers fill, and then its position in the log stays where it is.
     for from in (0..EVENTS).step_by(8) {
         app.api.publish(&(from..from + 8).map(|n| padded(n, 100_000)).collect::<Vec<_>>()).await;
     }
@@ -54,7 +54,7 @@ async fn a_client_that_retention_overtakes_gets_pending_frames_and_is_closed_wit
     assert_eq!(end, End::Code(1013));
     assert!(!got.is_empty() && got.len() < 48, "{got:?} cannot have been on their way");
     assert!(got.iter().copied().eq(0..got.len() as u64), "{got:?} has a gap");
-    // It cannot resume as if nothing had happened.
+    // The client cannot resume without noticing the loss.
     let data = json!({"account_id": app.api.account, "binding": BINDING, "after": last});
     let reply = app.connect().await.ask(json!({"action": "subscribe", "data": data})).await;
     let told = format!("events after {} are no longer kept", last.as_str().unwrap());
@@ -64,17 +64,17 @@ async fn a_client_that_retention_overtakes_gets_pending_frames_and_is_closed_wit
 
 const SESSIONS: usize = 2000;
 const SLOW: usize = 200;
-/// Of the slow ones' account; they read all of it.
+/// Sessions of the same account that read everything.
 const QUICK: usize = 10;
-/// Events for the slow ones and their size: 2 MB for each session, which buffered for all of them were 400 MB.
+/// Events for the slow sessions: 2 MB for each session, which would be 400 MB if it were buffered for all of them.
 const LARGE: u64 = 100;
 const LARGE_BYTES: usize = 20_000;
-/// Every so many of them, an event for the others.
+/// After this number of them, an event for the others.
 const SMALL_EVERY: u64 = 5;
-/// What the program may have in memory at any time.
+/// Most memory that the program may use at any time.
 const MOST_BYTES: usize = 160 << 20;
 
-/// Sessions that are subscribed to the calls of an account, connected some at a time.
+/// Sessions that subscribe to the calls of an account, connected in groups.
 async fn sessions(process: &Process, api: &Api, account: &str, count: usize) -> Vec<Client> {
     let connecting = (0..count).map(|_| async {
         let mut client = Client::connect_narrow(process.websocket(), api.token()).await;
@@ -84,7 +84,7 @@ async fn sessions(process: &Process, api: &Api, account: &str, count: usize) -> 
     futures_util::stream::iter(connecting).buffered(16).collect().await
 }
 
-/// Lets each client read a byte a second until `done`; the clients.
+/// Lets each client read a byte a second until `done`; returns the clients.
 async fn read_slowly(mut clients: Vec<Slow>, done: Stop) -> Vec<Slow> {
     let mut second = interval(Duration::from_secs(1));
     while done.run_until_cancelled(second.tick()).await.is_some() {
@@ -126,7 +126,7 @@ async fn sessions_that_read_a_byte_a_second_delay_nobody_among_two_thousand_and_
     }
     done.cancel();
     let mut slow = reading.await.unwrap();
-    // Everybody else has everything, and the slow ones not even their first event.
+    // All others have everything, and the slow ones not even their first event.
     assert!(slow.iter().all(|client| client.bytes() < LARGE_BYTES));
     assert!(most < MOST_BYTES, "{} MB", most >> 20);
     for client in slow.drain(..5) {
@@ -138,10 +138,10 @@ async fn sessions_that_read_a_byte_a_second_delay_nobody_among_two_thousand_and_
 #[tokio::test]
 async fn a_lack_of_open_files_for_connections_is_logged_once_and_the_program_continues() {
     let dir = tempfile::tempdir().unwrap();
-    // Fewer than it has open by itself (about 27) and what its sessions may take.
+    // Fewer files than the program itself has open (about 27) plus those of its sessions.
     let process = Process::serve_with_files(dir.path(), "40:40").await;
     let told = || process.stderr().matches("connections cannot be accepted").count();
-    // Sessions make room for nobody. Whoever comes too late is connected, and not accepted.
+    // Sessions with a token do not make room. Later clients connect at TCP level but are not accepted.
     let mut clients = JoinSet::new();
     eventually_true("no file is left", LONG, || {
         let address = process.websocket();
@@ -165,7 +165,7 @@ async fn sessions_leave_half_of_the_open_files_to_the_rest() {
     let mut clients = Vec::new();
     let refused = loop {
         match Client::try_connect(process.websocket(), &[]).await {
-            // A session without a token would give way to the next one.
+            // A session without a token would be closed for the next one.
             Ok(client) => {
                 let mut client = client.with_token(api.token());
                 assert_eq!(client.ask(json!({"action": "ping"})).await["status"], "success");
