@@ -111,14 +111,14 @@ async fn answer(
     Ok(response)
 }
 
-/// Where an answer's body ends.
+/// How the end of an answer's body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ends {
-    /// After these bytes.
+    /// After this number of bytes.
     After(usize),
-    /// With the connection.
+    /// When the connection ends.
     WithConnection,
-    /// It says so itself.
+    /// From the last chunk.
     InChunks,
 }
 
@@ -131,7 +131,7 @@ impl Ends {
         length.map_or(Self::WithConnection, Self::After)
     }
 
-    /// Whether a body of so many bytes is whole though reading on failed.
+    /// Whether a body of `read` bytes is complete although the next read failed.
     fn are_reached(self, read: usize, error: &hyper::Error) -> bool {
         match self {
             Self::After(length) => read == length,

@@ -2,7 +2,7 @@
 //!
 //! The follower is in one of three states. *Reading*: the session's position is behind the ring, so events come from
 //! the log (`caught_up` is false). *Live*: the session has seen everything up to the ring's end (`caught_up`).
-//! *Idle*: live, and nothing is new until the bell rings (`is_idle`).
+//! *Idle*: nothing to do until the bell rings or the bindings change (`is_idle`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Where a log begins: a file that says below which offset retention has removed everything. A log whose oldest segment
-//! begins later has lost something. First offset u64 | CRC-32C u32, little-endian.
+//! The first offset of a log, in a file of its own: retention has removed everything below it. When the oldest
+//! segment
+//! starts at a later offset, the log has lost segments. Format: first offset u64 | CRC-32C u32, little-endian.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +9,7 @@ use super::bytes::{take, take_u32};
 use super::names;
 use crate::disk::Disk;
 
-/// What the file says; `None` when it is missing or damaged.
+/// Reads the file; `None` when it is missing or damaged.
 pub(super) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u64>> {
     let file = match disk.open_read(&names::begin(dir)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -22,8 +23,8 @@ pub(super) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u64>> {
     Ok(first.filter(|first| crc == Some(crc32c::crc32c(first))).map(u64::from_le_bytes))
 }
 
-/// Writes the file. To be called before the segments below `first` go: after a crash it may name a later offset than the
-/// oldest segment's, which means nothing, and never an earlier one.
+/// Writes the file. Must be called before the segments below `first` are removed. After a crash the file may then
+/// name a later offset than the oldest segment's, which does no harm, but never an earlier one.
 pub(super) fn write(disk: &dyn Disk, dir: &Path, first: u64) -> io::Result<()> {
     let mut bytes = first.to_le_bytes().to_vec();
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());

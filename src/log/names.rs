@@ -35,7 +35,8 @@ pub(super) fn begin(dir: &Path) -> PathBuf {
     dir.join(BEGIN)
 }
 
-/// `None` for the salt, the begin and for files that the log did not write. The log never touches the latter.
+/// `None` for the files of the salt and of the first offset, and for files that the log did not write. The log never
+/// touches the latter.
 pub(super) fn parse(name: &str) -> Option<Kind> {
     let (digits, suffix) = name.split_at_checked(DIGITS)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -165,8 +165,8 @@ impl Recovery {
         Ok(Start { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
     }
 
-    /// Reports what is missing before the oldest segment. A log of an earlier version does not say where it begins:
-    /// from now on it does.
+    /// Reports segments that are missing before the oldest one. A log of an earlier version has no file with its first
+    /// offset; the file is written now.
     fn miss_oldest(&mut self, files: &[SegmentFile]) -> Result<(), OpenError> {
         let path = names::begin(&self.dir);
         let begun = begin::read(&*self.disk, &self.dir).map_err(|e| OpenError::io(&path, e))?;
@@ -174,14 +174,14 @@ impl Recovery {
         match (begun, oldest) {
             (Some(begun), Some(oldest)) if begun < oldest => {
                 let (file, offsets) = (names::segment(&self.dir, begun), begun..oldest);
-                tracing::error!(file = %file.display(), ?offsets, "the beginning of a log is missing: what was there is lost");
+                tracing::error!(file = %file.display(), ?offsets, "the start of a log is missing: its records are lost");
                 self.found.damage.push(Damage { file, position: 0, bytes: 0, offsets });
             }
             (Some(_), _) => {}
             (None, oldest) => {
                 if let Err(e) = begin::write(&*self.disk, &self.dir, oldest.unwrap_or(0)) {
-                    // Not needed as long as nothing is missing.
-                    tracing::warn!(file = %path.display(), error = %e, "cannot write where a log begins");
+                    // Not fatal: the file only serves to notice a loss.
+                    tracing::warn!(file = %path.display(), error = %e, "cannot write the first offset of a log");
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! Beside a running KAZOO: which of the two systems delivers an event. Pure, but for `Duty`, the handle through which
-//! every step sees what holds now.
+//! Running beside a KAZOO: decides which of the two systems delivers an event. Pure, except for `Duty`, the handle
+//! with the present ownership.
 //!
-//! Held: every event belongs to exactly one of the two systems, decided by its offset in the events log. So a delivery
-//! that is made late, after a retry, a restart or a pause, belongs to the same system as one that is made at once.
+//! Invariant: every event belongs to exactly one of the two systems, decided by its offset in the events log. So a
+//! late delivery, after a retry, a restart or a pause, belongs to the same system as an immediate one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,12 +17,12 @@ use super::QueueKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Every delivery is made up to the point of sending; nothing leaves.
+    /// Every delivery is prepared up to the point of sending; nothing is sent.
     Shadow,
-    /// Between the two others: what belongs to this program is still delivered, and new events wait until somebody says
+    /// Between the two others: events of this program are still delivered, and new events wait until an operator says
     /// from which moment on the other system delivers.
     Handover,
-    /// Every event from a border on is delivered.
+    /// All events from a border on are delivered.
     Live,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// A word that is no mode.
+/// An unknown mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be shadow, handover or live")]
 pub struct UnknownMode;
@@ -60,29 +60,29 @@ impl FromStr for Mode {
     }
 }
 
-/// From an offset on, events belong to one of the two systems.
+/// An offset from which on events belong to one of the two systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Border {
     /// The first of these events.
     pub from: u64,
-    /// Whether they are this program's to deliver; otherwise they are KAZOO's.
+    /// Whether this program delivers them; otherwise KAZOO does.
     pub is_ours: bool,
 }
 
-/// Whose every event is.
+/// The owner of every event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ownership {
     mode: Mode,
     /// Ascending; the first is at offset 0, and neighbours differ.
     borders: Vec<Border>,
-    /// From here on events wait until it is said whose they are.
+    /// From this offset on events wait until their owner is known.
     waits_from: Option<u64>,
 }
 
-/// Why a mode cannot follow the one before.
+/// Why a change of the mode is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
-    /// Nothing waits, so nothing before now can be given to anybody.
+    /// No events wait, so the change cannot start before the present.
     #[error(
         "events before now have been settled: leave the start out, and replay what receivers lack; or change to \
          'handover' first, which holds events until their system is named"
@@ -91,14 +91,14 @@ pub enum ModeError {
     /// The start is not among the events that wait.
     #[error("the start is offset {from}, and the events that wait are those from {waits_from} to {end}")]
     OutOfRange {
-        /// The start that was asked for.
+        /// The requested start.
         from: u64,
         /// The first event that waits.
         waits_from: u64,
         /// The end of the log.
         end: u64,
     },
-    /// Events would belong to a system that sends nothing.
+    /// Events would belong to a system that does not send them.
     #[error(
         "in shadow nothing leaves, so the events before the start would be lost: name the start with 'handover', wait \
          until nothing is waiting any more, and change to 'shadow' then"
@@ -107,7 +107,7 @@ pub enum ModeError {
 }
 
 impl Ownership {
-    /// Everything is this program's: how it works without a KAZOO beside it.
+    /// All events belong to this program, as without a KAZOO beside it.
     #[must_use]
     pub fn live() -> Self {
         Self { mode: Mode::Live, borders: vec![Border { from: 0, is_ours: true }], waits_from: None }
@@ -119,19 +119,19 @@ impl Ownership {
         self.mode
     }
 
-    /// Whose events are from which offset on.
+    /// The borders between the systems.
     #[must_use]
     pub fn borders(&self) -> &[Border] {
         &self.borders
     }
 
-    /// From which offset on events wait until somebody says whose they are.
+    /// The offset from which on events wait until their owner is known.
     #[must_use]
     pub fn waits_from(&self) -> Option<u64> {
         self.waits_from
     }
 
-    /// Whether a delivery is sent. What a replay delivers was asked for by a person: it is sent unless nothing is.
+    /// Whether a delivery is sent. A person requested a replay, so its deliveries are sent unless nothing is.
     #[must_use]
     pub fn sends(&self, queue: QueueKey, offset: u64) -> bool {
         match (self.mode, queue) {
@@ -141,13 +141,13 @@ impl Ownership {
         }
     }
 
-    /// Whether nothing leaves.
+    /// Whether nothing is sent.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.mode == Mode::Shadow
     }
 
-    /// Whether this program is the cluster's webhooks application now, and may answer as one.
+    /// Whether this program is the cluster's webhooks application now and may answer as one.
     #[must_use]
     pub fn stands_in(&self) -> bool {
         self.mode != Mode::Shadow && self.is_ours(u64::MAX)
@@ -157,8 +157,8 @@ impl Ownership {
         self.borders.iter().rev().find(|border| border.from <= offset).is_some_and(|border| border.is_ours)
     }
 
-    /// What holds after a change of the mode, when the log ends at `end`. `from` names the first event of the system that
-    /// takes over, among the events that wait; without it that is the first that waits.
+    /// The ownership after a change of the mode, when the log ends at `end`. `from` is the first event of the system
+    /// that takes over, and must be among the waiting events; by default it is the first of these.
     pub fn changed(&self, to: Mode, from: Option<u64>, end: u64) -> Result<Self, ModeError> {
         let mut next = self.clone();
         let Some(waits_from) = self.waits_from else {
@@ -200,8 +200,8 @@ impl Ownership {
         Ok(next)
     }
 
-    /// The same for a log that ends at `end`. One that came back from a backup may end before a border: what belongs behind
-    /// the border begins with the next event then.
+    /// Adapts the ownership to a log that ends at `end`. A restored log may end before a border; then the border
+    /// moves to the next event.
     #[must_use]
     pub fn within(mut self, end: u64) -> Self {
         for border in &mut self.borders {
@@ -212,7 +212,7 @@ impl Ownership {
     }
 
     fn begin(&mut self, from: u64, is_ours: bool) {
-        // A system whose turn ends where it began has had none.
+        // A system whose range would be empty has no border.
         self.borders.retain(|border| border.from < from);
         if self.borders.last().map(|border| border.is_ours) != Some(is_ours) {
             let from = if self.borders.is_empty() { 0 } else { from };
@@ -221,24 +221,24 @@ impl Ownership {
     }
 }
 
-/// Whose every event is now, for each step that acts by it. Cheap to clone; clones share it.
+/// The present ownership, for all parts of the program. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Duty(Arc<watch::Sender<Arc<Ownership>>>);
 
 impl Duty {
-    /// A handle that says this until it is told otherwise.
+    /// A handle with this ownership.
     #[must_use]
     pub fn new(ownership: Ownership) -> Self {
         Self(Arc::new(watch::Sender::new(Arc::new(ownership))))
     }
 
-    /// What holds now.
+    /// The present ownership.
     #[must_use]
     pub fn now(&self) -> Arc<Ownership> {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Tells every step what holds from now on.
+    /// Replaces the ownership for all clones.
     pub fn set(&self, ownership: Ownership) {
         self.0.send_replace(Arc::new(ownership));
     }

@@ -38,7 +38,7 @@ pub(super) struct LookupPermit {
 }
 
 impl LookupPermits {
-    /// So many permits, one at least of each half.
+    /// Creates this number of permits, with at least one in each half.
     pub(super) fn new(permits: usize, tenant_of: Arc<TenantOf>) -> Self {
         let first = (permits / 2).max(1);
         let shared = permits.saturating_sub(first).max(1);

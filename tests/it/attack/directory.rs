@@ -210,7 +210,7 @@ async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_c
     for number in 0..45 {
         api.publish(&[large(number)]).await;
     }
-    let missing = "the beginning of a log is missing";
+    let missing = "the start of a log is missing";
     process.kill();
     let mut process = Process::serve(dir.path(), &more).await;
     assert_eq!(process.said(missing), 0, "retention took it: {}", process.stderr());
