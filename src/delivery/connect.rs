@@ -97,6 +97,7 @@ impl Connector {
         let ipv4 = addresses.iter().all(SocketAddr::is_ipv4);
         let failed = |error| NoConnection::Failed { error, ipv4 };
         let mut http = HttpConnector::new_with_resolver(Checked(addresses));
+        // The connector below TLS must accept `https` URIs.
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_keepalive(Some(KEEP_ALIVE));
@@ -183,6 +184,7 @@ impl AsyncRead for Bounded {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Checked before reading, so that an answer of exactly the bound passes.
         if self.read > self.most {
             return Poll::Ready(Err(io::Error::other(TooLong(self.most))));
         }
@@ -225,6 +227,7 @@ impl AsyncWrite for Bounded {
 
 impl Connection for Bounded {
     fn connected(&self) -> Connected {
+        // No proxy and no HTTP/2.
         Connected::new()
     }
 }

@@ -78,6 +78,7 @@ impl Open {
 
     /// Whether the connection can take a request now.
     fn is_ready(&mut self) -> bool {
+        // Polling once lets the driver notice that the peer has closed. No waker: nobody waits for this connection.
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.driver.is_some() && self.sender.is_ready()
     }
@@ -151,8 +152,10 @@ impl Idle {
     pub(super) fn take(&self, origin: &str) -> Option<Open> {
         loop {
             let mut all = self.lock();
+            // The one used last: the receiver is least likely to have closed it, and the others can time out.
             let mut waiting = all.by_origin.get_mut(origin)?.waiting.pop()?;
             all.waiting -= 1;
+            // Polling the connection needs no lock, and closing it may take a moment.
             drop(all);
             if waiting.since.elapsed() < self.limits.timeout && waiting.open.is_ready() {
                 return Some(waiting.open);

@@ -95,6 +95,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn finish(mut self) -> Reading<'a> {
+        // Most events need no repair and are stored without a copy.
         let body = if self.mended.is_nothing() {
             Cow::Borrowed(self.bytes)
         } else {
@@ -107,6 +108,7 @@ impl<'a> Scanner<'a> {
     /// The text up to the last complete value, with all open containers closed.
     fn whole_part(mut self) -> Option<Vec<u8>> {
         let (end, depth) = self.complete?;
+        // Not usable when `out` is already ahead of the last complete value.
         if self.too_deep.is_some() || end < self.copied {
             return None;
         }
@@ -169,6 +171,8 @@ impl<'a> Scanner<'a> {
 
     /// Enters a container; false when it is empty.
     fn enter(&mut self, container: Container) -> Result<bool, What> {
+        // Remember where the text of the container starts in `out`. `leave` replaces it there by its JSON text, when
+        // all repairs inside it are done.
         if self.open.len() == MOST_DEPTH {
             self.copy_to(self.at);
             self.too_deep = Some(self.out.len());
@@ -266,6 +270,7 @@ impl<'a> Scanner<'a> {
             b'u' => self.unicode_escape(),
             _ => false,
         };
+        // Only the backslash is repaired; the character after it is scanned as usual.
         if !is_known {
             self.at += 1;
             self.replace(from, br"\\", Mended::UNKNOWN_ESCAPE);
