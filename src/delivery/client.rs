@@ -77,6 +77,7 @@ impl Client {
         let (address, account) = (request.address.clone(), request.account);
         let within = request.timeout.unwrap_or(self.timeout);
         let mut request = request.into_request();
+        // At most two turns: a second one always uses a new connection.
         let mut fresh = false;
         loop {
             let waiting = if fresh { None } else { self.idle.take(&address.origin) };

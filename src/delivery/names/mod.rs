@@ -118,6 +118,7 @@ impl Names {
     fn lookup(&self, account: AccountId, name: &str) -> (Lookup, Arc<AtomicBool>) {
         let key = (account, Arc::from(name));
         let mut under_way = lock(&self.0.under_way);
+        // Only weak references here: a lookup ends when the last attempt that waits for it is gone.
         if let Some(running) = under_way.get(&key)
             && let Some(lookup) = running.lookup.upgrade()
         {
