@@ -87,7 +87,8 @@ pub(super) fn shadow(result: AttemptResult) -> AttemptResult {
     AttemptResult::Shadow(Some(Box::new(result)))
 }
 
-/// The request for the sink: without the credentials and headers that the hook's owner has set.
+/// The request for the sink: without the receiver's credentials, and without those of the hook's own headers that may
+/// be secret.
 fn diverted(mut request: Outgoing, hook: &Hook, target: &SinkTarget) -> Outgoing {
     request.headers.remove(AUTHORIZATION);
     for (name, value) in &hook.headers {
