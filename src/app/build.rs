@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::broker::{Broker, node_name};
 use super::data_dir;
@@ -20,7 +20,7 @@ use super::options::{
     queue_options, retention_limits, state_options,
 };
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
-use super::reload::{Reload, Reloaded};
+use super::reload::{Reload, Reloaded, Running};
 use super::retention::Retention;
 use super::share::AccountShare;
 use super::watch::{StepsAtWork, StorageHealth};
@@ -211,8 +211,10 @@ impl App {
         let live = live::build(&config, (&state, &auth, channels.clone()), &events.reader, &clock, &tasks)?;
         broker.stand_in(&config, &state, live.handle.sessions(), &middle.duty);
         let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock), &state, &tasks);
+        let running = Arc::new(Mutex::new(config.clone()));
         let ports = ports(Meeting {
             config: &config,
+            running: &running,
             broker: &broker,
             ingest: &ingest,
             state: &state,
@@ -253,7 +255,7 @@ impl App {
             },
             ingest,
             state,
-            reload: Reload::new(config, reloaded, tasks.clone()),
+            reload: Reload::new(running, reloaded, tasks.clone()),
             tasks,
             stops,
             _lock: lock,
@@ -282,6 +284,7 @@ fn channels(config: &Config, broker: &Broker, ingest: &Ingest, state: &State) ->
 /// What the API is given.
 struct Meeting<'a> {
     config: &'a Config,
+    running: &'a Running,
     broker: &'a Broker,
     ingest: &'a Ingest,
     state: &'a State,
@@ -380,6 +383,7 @@ fn operator(meeting: &Meeting<'_>, broker: watch::Receiver<BrokerStatus>) -> Ope
         hook_series: config.metrics.hook_series,
         lost_lines: meeting.lost_lines.clone(),
         modes: reloaded.modes.clone(),
+        running: Arc::clone(meeting.running),
     }
 }
 

@@ -7,12 +7,14 @@ use tokio::sync::watch;
 
 use super::flow::Flows;
 use super::mode::Modes;
+use super::reload::Running;
 use super::retention::Retention;
 use super::scrape;
 use crate::amqp::BrokerStatus;
+use crate::config;
 use crate::disk::{Disk, OsDisk};
 use crate::http::{
-    self, Answer, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Retained, Status, Visitor,
+    self, Answer, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Retained, Setting, Status, Visitor,
 };
 use crate::ingest::Ingest;
 use crate::live::Sessions;
@@ -40,6 +42,7 @@ pub(super) struct Operator {
     pub(super) hook_series: usize,
     pub(super) lost_lines: LostLines,
     pub(super) modes: Modes,
+    pub(super) running: Running,
 }
 
 impl Operator {
@@ -84,6 +87,19 @@ impl http::Operator for Operator {
 
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>> {
         self.logs.iter().find(|(name, _)| *name == log).map(|(_, log)| log.segments())
+    }
+
+    fn configuration(&self) -> Answer<'_, Vec<Setting>> {
+        Box::pin(async move {
+            let settings = self.running.lock().await.settings().into_iter();
+            let shown = settings.map(|config::Setting { key, value, changed, reloadable }| Setting {
+                key,
+                value,
+                changed,
+                reloadable,
+            });
+            shown.collect()
+        })
     }
 
     fn retain(&self) -> Answer<'_, Vec<Retained>> {

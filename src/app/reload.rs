@@ -35,11 +35,14 @@ enum ReloadError {
     Events(#[from] AppendError),
 }
 
+/// What the program runs with.
+pub(super) type Running = Arc<Mutex<Config>>;
+
 /// Reads the configuration anew for a running program. Cheap to clone; one reload is made at a time.
 #[derive(Clone)]
 pub struct Reload {
     /// What the program runs with.
-    running: Arc<Mutex<Config>>,
+    running: Running,
     steps: Reloaded,
     tasks: Tasks,
 }
@@ -55,8 +58,8 @@ pub(super) struct Reloaded {
 }
 
 impl Reload {
-    pub(super) fn new(config: Config, steps: Reloaded, tasks: Tasks) -> Self {
-        Self { running: Arc::new(Mutex::new(config)), steps, tasks }
+    pub(super) fn new(running: Running, steps: Reloaded, tasks: Tasks) -> Self {
+        Self { running, steps, tasks }
     }
 
     /// Lets the mode that the start has decided take effect.

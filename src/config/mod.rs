@@ -8,23 +8,25 @@ mod check;
 mod error;
 mod load;
 mod reload;
+mod show;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{Id, Mode};
 
 pub use error::ConfigError;
 pub use load::{Overlay, load};
 pub use reload::{Difference, RELOADABLE};
+pub use show::Setting;
 
 macro_rules! config {
     ($($key:ident: $type:ty),*; $($section:ident: $keys:ty),* $(,)?) => {
         /// The configuration, checked.
-        #[derive(Debug, Clone, Deserialize)]
+        #[derive(Debug, Clone, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
         pub struct Config { $(pub $key: $type,)* $(pub $section: $keys,)* }
@@ -82,7 +84,7 @@ config! {
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Deserialize)]
+        #[derive(Debug, Clone, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
         pub struct $name { $(pub $field: $type),* }
@@ -270,7 +272,7 @@ section!(
 );
 
 /// Which generation of KAZOO the listings look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// 4.0.
@@ -280,7 +282,7 @@ pub enum Profile {
 }
 
 /// What becomes of a websocket session whose token's time is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenExpiry {
     /// Nothing.
@@ -292,7 +294,7 @@ pub enum TokenExpiry {
 }
 
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -311,6 +313,12 @@ impl Masked {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for Masked {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
     }
 }
 

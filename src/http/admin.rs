@@ -11,7 +11,7 @@ use super::health;
 use super::import;
 use super::list::{Item, List, Rows};
 use super::mode;
-use super::operator::{LogStatus, Status};
+use super::operator::{LogStatus, Setting, Status};
 use super::overview;
 use super::reply::Reply;
 use crate::amqp::BrokerStatus;
@@ -39,10 +39,12 @@ pub(super) enum Admin {
     Mode,
     /// `import`
     Import,
+    /// `config`
+    Config,
 }
 
 /// Every path below `/admin`.
-pub(super) const ROUTES: [(&str, Admin); 8] = [
+pub(super) const ROUTES: [(&str, Admin); 9] = [
     ("status", Admin::Status),
     ("overview", Admin::Overview),
     ("log", Admin::Log),
@@ -51,6 +53,7 @@ pub(super) const ROUTES: [(&str, Admin); 8] = [
     ("audit", Admin::Audit),
     ("mode", Admin::Mode),
     ("import", Admin::Import),
+    ("config", Admin::Config),
 ];
 
 /// What a path below `/admin` names.
@@ -62,7 +65,9 @@ pub(super) fn route(rest: &[String]) -> Option<Admin> {
 impl Admin {
     pub(super) fn methods(self) -> &'static [Method] {
         match self {
-            Self::Status | Self::Overview | Self::Log | Self::Hooks | Self::Audit => &[Method::GET],
+            Self::Status | Self::Overview | Self::Log | Self::Hooks | Self::Audit | Self::Config => {
+                &[Method::GET]
+            }
             Self::Retention => &[Method::POST],
             Self::Mode | Self::Import => &[Method::GET, Method::POST],
         }
@@ -83,6 +88,7 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin, method: &Method) -> Res
         Admin::Mode if *method == Method::POST => mode::change(call).await,
         Admin::Mode => mode::read(call).await,
         Admin::Import => import(call, method).await,
+        Admin::Config => Ok(configuration(call).await),
     }
 }
 
@@ -219,6 +225,15 @@ fn shown_hook(state: &State, surveyed: &SurveyedHook) -> Value {
         "next_try_at": status.next_try_at_us.map(gregorian_seconds),
         "disable_reason": status.disable_reason, "gap": status.gap,
     })
+}
+
+/// `GET /admin/config`: every key with what it is set to, without secrets.
+async fn configuration(call: &Call<'_>) -> Reply {
+    let settings = call.api.operator.configuration().await.into_iter();
+    let rows = settings.map(|Setting { key, value, changed, reloadable }| {
+        json!({"key": key, "value": value, "changed": changed, "reloadable": reloadable})
+    });
+    Reply::ok(rows.collect::<Vec<_>>())
 }
 
 /// `POST /admin/retention`: what is too old or too much goes now instead of within ten minutes.

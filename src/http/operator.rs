@@ -1,5 +1,7 @@
 //! What the operator endpoints ask of the program, as one small trait.
 
+use serde_json::Value;
+
 use super::mode::{ModeRefusal, ModeStart, ModeStatus};
 use super::ports::Answer;
 use crate::amqp::BrokerStatus;
@@ -64,6 +66,19 @@ pub struct Hour {
     pub last: Flow,
 }
 
+/// One key of the configuration in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// `key` or `section.key`.
+    pub key: String,
+    /// Its value without secrets; null where nothing is set.
+    pub value: Value,
+    /// Whether it differs from the default.
+    pub changed: bool,
+    /// Whether a running program takes a new value.
+    pub reloadable: bool,
+}
+
 /// Who asks for a page that needs no token of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visitor {
@@ -85,6 +100,8 @@ pub trait Operator: Send + Sync {
     fn hour(&self) -> Hour;
     /// The segments of a log, oldest first; `None`: there is no such log.
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>>;
+    /// The configuration in force, every key, without secrets.
+    fn configuration(&self) -> Answer<'_, Vec<Setting>>;
     /// Applies retention to every log that has some.
     fn retain(&self) -> Answer<'_, Vec<Retained>>;
     /// What becomes of deliveries beside a running KAZOO.

@@ -122,3 +122,19 @@ async fn the_trail_names_the_caller_of_a_replay() {
     assert_eq!(entries[0]["by"]["request_id"], begun.body["request_id"], "{entries:?}");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn the_configuration_in_force_is_shown_to_the_operator_without_secrets() {
+    let app = TestApp::with(&["metrics.token=a-scrape-token", "http.page_size=25"]).await;
+    let told = app.api.call("GET", "/admin/config", None).await;
+    let of = |key: &str| told.data().as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+    assert_eq!(
+        (&of("http.page_size")["value"], &of("http.page_size")["changed"]),
+        (&json!(25), &json!(true))
+    );
+    assert_eq!(of("metrics.token")["value"], "***");
+    let text = told.body.to_string();
+    assert!(!text.contains("a-scrape-token") && !text.contains(crate::support::app::MASTER_KEY));
+    let tenant = app.api.tenant("acme").await;
+    assert_eq!(tenant.call("GET", "/admin/config", None).await.status, 403);
+}

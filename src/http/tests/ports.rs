@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::commands::CommandError;
 use crate::http::{
     Answer, AttemptsError, Channels, Events, Fault, Flow, Health, Hour, ModeRefusal, ModeStart, ModeStatus,
-    NewEvent, Operator, Queues, Readiness, ReplayError, RequestKey, Retained, Status, SubmitError, Tester,
-    Visitor,
+    NewEvent, Operator, Queues, Readiness, ReplayError, RequestKey, Retained, Setting, Status, SubmitError,
+    Tester, Visitor,
 };
 use crate::kazoo::Command;
 use crate::live::{Commander, Wanted};
@@ -160,6 +160,11 @@ impl Operator for Recorded {
         _: Option<Actor>,
     ) -> Answer<'_, Result<ModeStatus, ModeRefusal>> {
         now(Err(ModeRefusal::Unavailable("nothing is behind this".to_owned())))
+    }
+
+    fn configuration(&self) -> Answer<'_, Vec<Setting>> {
+        let key = "http.page_size".to_owned();
+        now(vec![Setting { key, value: 50.into(), changed: false, reloadable: false }])
     }
 
     fn retain(&self) -> Answer<'_, Vec<Retained>> {
