@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format::{duration, relative, unix_s};
+use super::format::{self, duration, relative, unix_s};
 use super::json::{number, text};
 use serde_json::Value;
 
@@ -90,25 +90,25 @@ pub(super) fn latency(attempts: &[Value]) -> Markup {
 
 /// Lengths of time one after another, as bars on one scale with their numbers beside them.
 pub(super) fn phases(known: &[(&str, u64)]) -> Markup {
-    let total: u64 = known.iter().map(|(_, ms)| *ms).sum::<u64>().max(1);
+    let total: u64 = known.iter().map(|(_, us)| *us).sum::<u64>().max(1);
     let mut from = 0;
     let bars: Vec<(&str, u64, u64)> = known
         .iter()
-        .map(|(label, ms)| {
+        .map(|(label, us)| {
             let start = from;
-            from += ms;
-            (*label, start, *ms)
+            from += us;
+            (*label, start, *us)
         })
         .collect();
     html! {
         table.phases {
-            tbody { @for (label, start, ms) in bars {
+            tbody { @for (label, start, us) in bars {
                 tr {
                     th scope="row" { (label) }
-                    td.num { (duration(ms)) }
+                    td.num { (format::fine(us)) }
                     td.bar aria-hidden="true" {
                         svg viewBox="0 0 1000 10" preserveAspectRatio="none" {
-                            rect x=(start * 1000 / total) y="0" width=((ms * 1000 / total).max(3)) height="10" {}
+                            rect x=(start * 1000 / total) y="0" width=((us * 1000 / total).max(3)) height="10" {}
                         }
                     }
                 }

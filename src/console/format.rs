@@ -72,6 +72,11 @@ pub(super) fn duration(ms: u64) -> String {
     if ms < 1000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
 }
 
+/// Microseconds as milliseconds: `0.3 ms`, `12 ms`.
+pub(super) fn fine(us: u64) -> String {
+    if us < 10_000 { format!("{}.{} ms", us / 1000, us % 1000 / 100) } else { duration(us / 1000) }
+}
+
 /// A noun with its number: `1 event`, `5 events`.
 pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
@@ -93,6 +98,7 @@ mod tests {
         assert_eq!((bytes(0).as_str(), bytes(1536).as_str()), ("0 B", "1.5 KiB"));
         assert_eq!(bytes(500 << 20), "500 MiB");
         assert_eq!((duration(8).as_str(), duration(1_250).as_str()), ("8 ms", "1.2 s"));
+        assert_eq!((fine(310).as_str(), fine(12_040).as_str()), ("0.3 ms", "12 ms"));
         assert_eq!((counted(1, "event"), counted(0, "event")), ("1 event".into(), "0 events".into()));
     }
 }

@@ -46,7 +46,7 @@ fn main(view: &View, session: &Session<'_>) -> Markup {
                 span aria-current="page" { (view.title) }
             }
         }
-        p.offline #offline role="status" hidden { "Connection lost. What you see may be out of date; trying again …" }
+        p.offline #offline role="status" hidden { "Not up to date: the program does not answer. Trying again …" }
         main #main tabindex="-1" {
             @if let Some(text) = parts::notice(session.query("done")) {
                 p.notice role="status" { (text) }

@@ -60,6 +60,11 @@ impl Problem {
         Self { status, title: title.to_owned(), text: text.to_owned(), fields: Vec::new() }
     }
 
+    /// What this session may not do.
+    pub(super) fn forbidden() -> Self {
+        Self::of(&Told { status: 403, envelope: Value::Null })
+    }
+
     /// A path that names nothing.
     pub(super) fn not_found() -> Self {
         Self::new(

@@ -57,6 +57,12 @@ async fn show(session: &Session<'_>, rest: &[&str]) -> Shown {
 }
 
 async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Shown {
+    // A form that the API would refuse is not shown.
+    if let ["hooks", "new"] | ["hooks", _, "edit" | "replay"] = below
+        && !session.is_admin
+    {
+        return Err(Problem::forbidden());
+    }
     match below {
         ["hooks"] => pages::hooks::show(session, account).await,
         ["hooks", "new"] => pages::hook_edit::new(session, account).await,
@@ -113,6 +119,7 @@ async fn act_on_hook(session: &Session<'_>, account: &str, below: &[&str], sent:
 
 async fn act_on_account(session: &Session<'_>, account: &str, below: &[&str], sent: &Sent) -> Done {
     match below {
+        ["bulk"] => pages::bulk::act(session, account, sent).await,
         ["below"] => pages::accounts::create(session, account, sent).await,
         ["account", action] => pages::accounts::act(session, account, action, sent).await,
         ["users"] => pages::users::create(session, account, sent).await,

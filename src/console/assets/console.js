@@ -26,6 +26,23 @@ function tellTimes(root) {
   }
 }
 
+// Rows move with their keys: what a person has marked or focused stays theirs, wherever the row goes.
+function keyed(old, now) {
+  const known = new Map([...old.children].map((row) => [row.dataset.key, row]));
+  let at = old.firstElementChild;
+  for (const row of [...now.children]) {
+    const same = known.get(row.dataset.key);
+    known.delete(row.dataset.key);
+    if (!same) old.insertBefore(document.importNode(row, true), at);
+    else {
+      morph(same, row);
+      if (same === at) at = at.nextElementSibling;
+      else old.insertBefore(same, at);
+    }
+  }
+  for (const row of known.values()) row.remove();
+}
+
 // Makes one tree like another, leaving alone what is the same, so that focus, selection and typing stay.
 function morph(old, now) {
   if (old.nodeType !== now.nodeType || old.nodeName !== now.nodeName) {
@@ -37,9 +54,13 @@ function morph(old, now) {
     return;
   }
   for (const { name } of [...old.attributes]) if (!now.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
-  for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of now.attributes) {
+    const isOurs = name === 'hidden' && (old.dataset.all || old.dataset.copy);
+    if (!isOurs && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
   if (old.nodeName === 'INPUT' && old.type === 'hidden') old.value = now.value;
   if (old.hasAttribute('data-still') && old.contains(document.activeElement)) return;
+  if (now.firstElementChild?.dataset?.key) return keyed(old, now);
   const before = [...old.childNodes];
   const after = [...now.childNodes];
   after.forEach((node, at) => {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::account_of;
 use crate::console::charts::{self, outcome};
 use crate::console::format::{duration, moment};
-use crate::console::json::{number, text};
+use crate::console::json::{items, number, text};
 use crate::console::parts;
 use crate::console::reply::{Problem, View};
 use crate::console::session::Session;
@@ -22,12 +22,10 @@ pub(in crate::console) async fn show(
     let of_hook = ["v2", "accounts", account, "webhooks", hook];
     let told = session.get(&[&of_hook[..], &["attempts", delivery]].concat(), &[]).await?;
     let wanted = session.query("attempt").parse::<u64>().ok();
-    let by_number = told.rows().iter().find(|row| wanted.is_some() && number(row, "attempt") == wanted);
-    let attempt = by_number.or(told.rows().first()).ok_or_else(Problem::not_found)?.clone();
-    let name = session
-        .get(&of_hook, &[])
-        .await
-        .map_or_else(|_| hook.to_owned(), |told| text(told.data(), "name").to_owned());
+    let rows = items(told.data(), "attempts");
+    let by_number = rows.iter().find(|row| wanted.is_some() && number(row, "attempt") == wanted);
+    let attempt = by_number.or(rows.first()).ok_or_else(Problem::not_found)?.clone();
+    let name = text(told.data(), "hook_name").to_owned();
     let path = format!("/console/accounts/{account}/hooks/{hook}");
     Ok(View {
         title: format!("Attempt {}", number(&attempt, "attempt").unwrap_or(1)),
@@ -37,7 +35,7 @@ pub(in crate::console) async fn show(
         live_ms: None,
         body: html! {
             (summary(session, account, &path, &attempt))
-            (others(&path, delivery, told.rows(), &attempt))
+            (others(&path, delivery, rows, &attempt))
             (phases(&attempt))
             div.two {
                 (message("Request", &request_line(&attempt), &attempt, "req_headers", "req_body"))
@@ -95,23 +93,26 @@ fn others(path: &str, delivery: &str, rows: &[Value], shown: &Value) -> Markup {
 }
 
 /// The phases of an attempt, as the API names them, with the words for people.
-const PHASES: [(&str, &str); 6] = [
-    ("name_ms", "Look-up of the name"),
-    ("connect_ms", "Connection"),
-    ("tls_ms", "TLS"),
-    ("send_ms", "Request"),
-    ("first_byte_ms", "Wait for the first byte"),
-    ("body_ms", "Rest of the answer"),
+const PHASES: [(&str, &str); 4] = [
+    ("name_us", "Looking up the name"),
+    ("connect_us", "Connecting"),
+    ("tls_us", "TLS"),
+    ("first_byte_us", "Request to first byte"),
 ];
 
 fn phases(attempt: &Value) -> Markup {
     let Some(timings) = attempt.get("timings").filter(|timings| timings.is_object()) else { return html! {} };
-    let known: Vec<(&str, u64)> =
+    let mut known: Vec<(&str, u64)> =
         PHASES.iter().filter_map(|(key, label)| Some((*label, number(timings, key)?))).collect();
+    let spent: u64 = known.iter().map(|(_, us)| us).sum();
+    let rest = number(timings, "total_us").unwrap_or(0).saturating_sub(spent);
+    known.push(("Rest: waiting for a place, reading the answer", rest));
+    let was_open = number(timings, "connect_us").is_none();
     html! {
         section.card {
             h2 { "Where the time went" }
             (charts::phases(&known))
+            @if was_open { p.hint { "No name was looked up and no connection made: one that was open was used again." } }
         }
     }
 }

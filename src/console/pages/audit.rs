@@ -58,7 +58,7 @@ async fn page(
             }
             @if told.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
                 div.scroll { table.rows {
-                    thead { tr { th { "When" } th { "By" } th { "What" } th { "Fields" } th { "" } } }
+                    thead { tr { th { "When" } th { "By" } th { "What" } th { "Fields" } th { span.unseen { "Details" } } } }
                     tbody { @for row in told.rows() { (line(row, session.now_us())) } }
                 } }
             }
@@ -100,7 +100,9 @@ fn line(row: &Value, now_us: u64) -> Markup {
 fn by(by: &Value) -> Markup {
     let (user, account, remote) = (text(by, "owner_id"), text(by, "account_id"), text(by, "remote"));
     html! {
-        @if text(by, "kind") == "program" { "Switchhook" } @else {
+        @if text(by, "kind") == "program" { "Switchhook" }
+        @else if text(by, "kind") == "above" { "somebody of an account above" }
+        @else {
             @if user.is_empty() { "API key" } @else { "user " code { (user) } }
             @if !remote.is_empty() { " from " (remote) }
             br; code.dim title="Account" { (account) }

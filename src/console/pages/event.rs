@@ -71,7 +71,7 @@ fn deliveries(session: &Session<'_>, account: &str, event: &Value) -> Markup {
     }
     html! {
         div.scroll { table.rows {
-            thead { tr { th { "Hook" } th { "State" } th { "Attempts" } th { "" } } }
+            thead { tr { th { "Hook" } th { "State" } th { "Attempts" } th { span.unseen { "Actions" } } } }
             tbody { @for row in rows { (delivery(session, account, row)) } }
         } }
         @if !flag(event, "deliveries_complete") {

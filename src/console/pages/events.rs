@@ -83,7 +83,7 @@ fn nothing(session: &Session<'_>, path: &str) -> Markup {
     parts::empty("No event fits in what the log keeps.", &html! { a href=(path) { "Show all events" } })
 }
 
-fn table(account: &str, told: &Told, now_us: u64, is_tail: bool) -> Markup {
+pub(super) fn table(account: &str, told: &Told, now_us: u64, is_tail: bool) -> Markup {
     html! {
         div.scroll {
             table.rows {

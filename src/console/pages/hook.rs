@@ -11,6 +11,7 @@ use crate::console::parts;
 use crate::console::reply::{Problem, View};
 use crate::console::sentence;
 use crate::console::session::Session;
+use crate::http::Told;
 
 /// Attempts that the strip shows.
 const STRIP: &str = "50";
@@ -22,8 +23,8 @@ pub(super) struct Shown<'a> {
     pub(super) id: &'a str,
     pub(super) hook: Value,
     pub(super) queue: Value,
-    /// Newest first.
-    pub(super) attempts: Vec<Value>,
+    /// The last attempts, newest first.
+    pub(super) last: Told,
 }
 
 impl Shown<'_> {
@@ -54,8 +55,8 @@ pub(in crate::console) async fn show(
     let hook = session.get(&of_hook, &[]).await?.data().clone();
     let queue = session.get(&[&of_hook[..], &["queue"]].concat(), &[]).await?.data().clone();
     let strip = [("page_size", STRIP)];
-    let attempts = session.get(&[&of_hook[..], &["attempts"]].concat(), &strip).await?.rows().to_vec();
-    let shown = Shown { session, account, id, hook, queue, attempts };
+    let last = session.get(&[&of_hook[..], &["attempts"]].concat(), &strip).await?;
+    let shown = Shown { session, account, id, hook, queue, last };
     let tab = super::hook_tabs::Tab::named(session.query("tab"), session.is_admin);
     let body = html! {
         (head(&shown))
@@ -68,7 +69,7 @@ pub(in crate::console) async fn show(
         here: "hooks",
         account: Some(named),
         trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
-        live_ms: Some(1000),
+        live_ms: Some(700),
         body,
     })
 }
@@ -77,7 +78,7 @@ fn head(shown: &Shown<'_>) -> Markup {
     let (hook, queue) = (&shown.hook, &shown.queue);
     html! {
         section.card #state aria-label="State" {
-            p.sentence { (parts::state(text(queue, "state"))) " " (sentence::of(queue, &shown.attempts, shown.now_us())) }
+            p.sentence { (parts::state(text(queue, "state"))) " " (sentence::of(queue, shown.last.rows(), shown.now_us())) }
             p.dim.address { (text(hook, "hook")) " → " code { (text(hook, "uri")) } }
             @if shown.session.is_admin { (actions(shown)) }
         }
@@ -91,15 +92,15 @@ fn head(shown: &Shown<'_>) -> Markup {
             }
         }
         section.card #strip aria-label="Last attempts" {
-            @if shown.attempts.is_empty() {
+            @if shown.last.rows().is_empty() {
                 p.dim { "No attempt yet. Send a test to see what your receiver answers." }
             } @else {
                 div.split {
                     div {
-                        h2 { "Last " (shown.attempts.len()) " attempts " span.dim { "oldest first" } }
-                        (charts::strip(&shown.attempts, shown.now_us(), |attempt| shown.attempt_path(attempt)))
+                        h2 { "Last " (shown.last.rows().len()) " attempts " span.dim { "oldest first" } }
+                        (charts::strip(shown.last.rows(), shown.now_us(), |attempt| shown.attempt_path(attempt)))
                     }
-                    div { h2 { "Time per attempt" } (charts::latency(&shown.attempts)) }
+                    div { h2 { "Time per attempt" } (charts::latency(shown.last.rows())) }
                 }
             }
         }

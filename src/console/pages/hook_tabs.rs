@@ -9,18 +9,21 @@ use crate::console::format::{duration, moment};
 use crate::console::json::{number, text};
 use crate::console::parts;
 use crate::console::reply::Problem;
+use crate::model::GREGORIAN_OFFSET_S;
 
 /// A tab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tab {
     Attempts,
+    Waiting,
     Dead,
     Replays,
     Settings,
 }
 
-const TABS: [(Tab, &str, &str, bool); 4] = [
+const TABS: [(Tab, &str, &str, bool); 5] = [
     (Tab::Attempts, "attempts", "Attempts", false),
+    (Tab::Waiting, "waiting", "Waiting", true),
     (Tab::Dead, "dead", "Dead", true),
     (Tab::Replays, "replays", "Replays", false),
     (Tab::Settings, "settings", "Settings", false),
@@ -51,6 +54,7 @@ pub(super) fn bar(shown: &Shown<'_>, here: Tab) -> Markup {
 pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem> {
     match tab {
         Tab::Attempts => attempts(shown).await,
+        Tab::Waiting => waiting(shown).await,
         Tab::Dead => dead(shown).await,
         Tab::Replays => super::replay::list(shown).await,
         Tab::Settings => Ok(settings(shown)),
@@ -60,15 +64,18 @@ pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem>
 async fn attempts(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let start = shown.session.query("start_key");
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "attempts"];
-    let mut query = vec![("page_size", "25")];
-    if !start.is_empty() {
-        query.push(("start_key", start));
-    }
-    let told = shown.session.get(&path, &query).await?;
+    let further;
+    // The first page is what the strip shows.
+    let told = if start.is_empty() {
+        &shown.last
+    } else {
+        further = shown.session.get(&path, &[("page_size", "50"), ("start_key", start)]).await?;
+        &further
+    };
     Ok(html! {
         section #attempts {
             (table(shown, told.rows()))
-            (parts::pager(&shown.path(""), &[("tab", "attempts")], &told, start.is_empty()))
+            (parts::pager(&shown.path(""), &[("tab", "attempts")], told, start.is_empty()))
         }
     })
 }
@@ -94,6 +101,35 @@ fn table(shown: &Shown<'_>, rows: &[Value]) -> Markup {
             } }
         } }
     }
+}
+
+/// The events since the oldest one that waits.
+async fn waiting(shown: &Shown<'_>) -> Result<Markup, Problem> {
+    let (queue, start) = (&shown.queue, shown.session.query("start_key"));
+    let Some(age_ms) = number(queue, "oldest_waiting_age_ms") else {
+        return Ok(parts::empty("Nothing waits. What matched was delivered or is dead.", &html! {}));
+    };
+    let from_s = (shown.now_us() / 1_000_000).saturating_sub(age_ms / 1000 + 1);
+    let from = from_s.saturating_add(GREGORIAN_OFFSET_S).to_string();
+    let event = text(&shown.hook, "hook");
+    let mut asked = vec![("page_size", "50"), ("ascending", "true"), ("created_from", from.as_str())];
+    if event != "all" {
+        asked.push(("hook_events", event));
+    }
+    if !start.is_empty() {
+        asked.push(("start_key", start));
+    }
+    let told = shown.session.get(&["v2", "accounts", shown.account, "events"], &asked).await?;
+    Ok(html! {
+        section #waiting {
+            p.hint {
+                "Events of this kind since the oldest one that waits, oldest first. Some of them may have been delivered \
+                 already; the page of an event says what became of it."
+            }
+            (super::events::table(shown.account, &told, shown.now_us(), false))
+            (parts::pager(&shown.path(""), &[("tab", "waiting")], &told, start.is_empty()))
+        }
+    })
 }
 
 async fn dead(shown: &Shown<'_>) -> Result<Markup, Problem> {

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::account_of;
+use super::bulk::ACTIONS;
 use crate::console::charts::outcome;
 use crate::console::format::{count, moment, span};
 use crate::console::json::{flag, number, text};
@@ -49,7 +50,13 @@ async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> 
         live_ms: Some(2000),
         body: html! {
             (tools(session, account, path, below))
-            div #hooks { (list(session, &told, below)) }
+            @if session.is_admin && !told.rows().is_empty() {
+                form method="post" action={ "/console/accounts/" (account) "/bulk" } {
+                    (parts::token(session))
+                    div #hooks { (list(session, &told, below)) }
+                    (actions())
+                }
+            } @else { div #hooks { (list(session, &told, below)) } }
             (parts::pager(path, &parameters(session), &told, session.query("start_key").is_empty()))
         },
     })
@@ -100,8 +107,7 @@ fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Marku
     }
 }
 
-/// A table of hooks.
-pub(super) fn list(session: &Session<'_>, told: &Told, with_account: bool) -> Markup {
+fn list(session: &Session<'_>, told: &Told, with_account: bool) -> Markup {
     if told.rows().is_empty() {
         let is_search = ["q", "state", "start_key"].iter().any(|name| !session.query(name).is_empty());
         return if is_search {
@@ -113,40 +119,60 @@ pub(super) fn list(session: &Session<'_>, told: &Told, with_account: bool) -> Ma
             )
         };
     }
+    table(session, told.rows(), with_account, session.is_admin)
+}
+
+/// What can be done with the hooks that are marked.
+fn actions() -> Markup {
+    html! {
+        div.bulk {
+            label for="action" { "With the marked hooks:" }
+            select #action name="action" { @for (name, words) in ACTIONS { option value=(name) { (words) } } }
+            button name="do" value="check" { "Check what it would do" }
+        }
+    }
+}
+
+/// The rows of a table of hooks.
+pub(super) fn table(session: &Session<'_>, rows: &[Value], with_account: bool, with_marks: bool) -> Markup {
     html! {
         div.scroll {
             table.rows {
                 thead { tr {
+                    @if with_marks { th { span.unseen { "Mark" } input type="checkbox" data-all="hook" aria-label="Mark all of this page" hidden; } }
                     th { "State" } th { "Hook" }
                     @if with_account { th { "Account" } }
-                    th { "Event" } th.num { "Waiting" } th.num { "Oldest" } th { "Last answer" } th.num { "Per min" } th.wide { "Address" }
+                    th.wide { "Event" } th.num { "Waiting" } th.num { "Oldest" } th { "Last answer" } th.num.wide { "Per min" } th.wide { "Address" }
                 } }
-                tbody { @for row in told.rows() { (line(row, with_account, session.now_us())) } }
+                tbody { @for row in rows { (line(row, with_account, with_marks, session.now_us())) } }
             }
         }
     }
 }
 
-fn line(row: &Value, with_account: bool, now_us: u64) -> Markup {
+fn line(row: &Value, with_account: bool, with_marks: bool, now_us: u64) -> Markup {
     let account = text(row, "account_id");
     let name = text(row, "name");
     let waiting = number(row, "waiting").unwrap_or(0);
     let last = row.get("last_attempt").filter(|last| !last.is_null());
     html! {
-        tr data-row {
+        tr data-row data-key=(text(row, "id")) {
+            @if with_marks { td {
+                input type="checkbox" name="hook" value={ (account) "/" (text(row, "id")) } aria-label={ "Mark " (name) };
+            } }
             td { (parts::state(text(row, "state"))) }
             td.name { a href={ "/console/accounts/" (account) "/hooks/" (text(row, "id")) } data-go {
                 (if name.is_empty() { text(row, "id") } else { name })
             } }
             @if with_account { td { a href={ "/console/accounts/" (account) "/hooks" } { (text(row, "account_name")) } } }
-            td { code { (text(row, "hook")) } }
+            td.wide { code { (text(row, "hook")) } }
             td.num { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
             td.num { @match number(row, "oldest_waiting_age_ms") { Some(age) => (span(age / 1000)), None => span.dim { "–" } } }
             td { @match last {
                 Some(last) => { (answer(last)) " " span.dim { (moment(number(last, "at"), now_us)) } }
                 None => span.dim { "–" }
             } }
-            td.num { (count(number(row, "rate_per_min").unwrap_or(0))) }
+            td.num.wide { (count(number(row, "rate_per_min").unwrap_or(0))) }
             td.wide { code.cut title=(text(row, "uri")) { (text(row, "uri")) } }
         }
     }

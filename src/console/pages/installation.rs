@@ -12,11 +12,12 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 
 /// The logs that have segments.
-const LOGS: [(&str, &str); 4] = [
+const LOGS: [(&str, &str); 5] = [
     ("events", "Events as they came in"),
     ("ledger", "Attempts and what was settled"),
     ("journal", "Accounts, hooks, users, keys"),
     ("audit", "Who changed what"),
+    ("audit-kept", "Who changed what: entries that outlived the bound of the trail"),
 ];
 
 fn view(title: &str, here: &'static str, body: Markup) -> View {
@@ -108,19 +109,23 @@ pub(in crate::console) async fn configuration(session: &Session<'_>) -> Result<V
     let wanted = session.query("q").trim().to_lowercase();
     let rows: Vec<&Value> = told.rows().iter().filter(|row| text(row, "key").contains(&wanted)).collect();
     let body = html! {
-        p.hint { "What the running program goes by. Secrets are masked. Keys that a running program takes are marked; others need a restart." }
+        p.hint { "What the running program goes by. Secrets are masked. “changed” differs from the default; “reload” is taken by a running program on SIGHUP, all else \
+             with the next start." }
         form.search.tools method="get" action="/console/admin/config" role="search" {
             input type="search" name="q" value=(session.query("q")) placeholder="Key" aria-label="Key" data-search;
             button { "Search" }
         }
         div.scroll { table.rows {
-            thead { tr { th { "Key" } th { "Value" } th { "" } } }
+            thead { tr { th { "Key" } th { "Value" } th { "Mark" } } }
             tbody { @for row in rows {
                 @let value = row.get("value").unwrap_or(&Value::Null);
                 tr data-row {
                     td.name { code { (text(row, "key")) } }
                     td { code { (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) } }
-                    td { @if flag(row, "reloadable") || flag(row, "reload") { span.badge.off { "reload" } } }
+                    td.nowrap {
+                        @if flag(row, "changed") { span.badge.warn { "changed" } " " }
+                        @if flag(row, "reloadable") { span.badge.off { "reload" } }
+                    }
                 }
             } }
         } }

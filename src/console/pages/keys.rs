@@ -36,7 +36,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                 (parts::empty("This account has no API key. A program that manages hooks or hands in events needs one.", &html! {}))
             } @else {
                 div.scroll { table.rows {
-                    thead { tr { th { "Key" } th { "Ends with" } th { "Id" } th { "" } } }
+                    thead { tr { th { "Key" } th { "Ends with" } th { "Id" } th { span.unseen { "Actions" } } } }
                     tbody { @for key in told.rows() {
                         @let of = format!("{path}/{}", text(key, "id"));
                         tr data-row {

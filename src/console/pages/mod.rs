@@ -3,6 +3,7 @@
 pub(super) mod accounts;
 pub(super) mod attempt;
 pub(super) mod audit;
+pub(super) mod bulk;
 pub(super) mod event;
 pub(super) mod events;
 pub(super) mod hook;
@@ -45,6 +46,11 @@ impl Sent {
     #[cfg(test)]
     pub(super) fn of_text(text: &str) -> Self {
         Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    }
+
+    /// All that was sent under a name.
+    pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// A field's text; empty when it was not sent.

@@ -5,17 +5,28 @@ use serde_json::Value;
 
 use super::hook::figure;
 use super::hooks;
-use crate::console::format::{bytes, count, moment, span};
+use crate::console::charts::sparkline;
+use crate::console::format::{bytes, count, counted, moment, span};
 use crate::console::json::{flag, items, number, text};
 use crate::console::parts;
 use crate::console::reply::{Problem, View};
 use crate::console::session::Session;
-use crate::http::Told;
 
 /// `/console/`
 pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Problem> {
-    let hooks = attention(session).await?;
-    let status = if session.is_master { Some(session.get(&["admin", "status"], &[]).await?) } else { None };
+    let account = session.account.as_str();
+    let path: &[&str] = match (session.is_master, session.is_admin) {
+        (true, true) => &["admin", "overview"],
+        (_, true) => &["v2", "accounts", account, "descendants", "webhooks", "overview"],
+        _ => &["v2", "accounts", account, "webhooks", "overview"],
+    };
+    let told = session.get(path, &[]).await?;
+    let all = told.data();
+    let list = if session.is_master {
+        "/console/admin/hooks?".to_owned()
+    } else {
+        format!("/console/accounts/{account}/hooks?{}", if session.is_admin { "below=true&" } else { "" })
+    };
     Ok(View {
         title: "Overview".into(),
         here: "overview",
@@ -23,63 +34,119 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
         trail: Vec::new(),
         live_ms: Some(2000),
         body: html! {
-            @if let Some(status) = &status { (faults(status.data())) }
-            section #attention {
-                h2 { "Needs a person" }
-                @if hooks.rows().is_empty() {
-                    p.fine { span aria-hidden="true" { "● " } "No hook fails." }
-                } @else { (hooks::list(session, &hooks, session.is_admin)) }
-            }
-            @if let Some(status) = &status { (figures(status.data(), session.now_us())) }
+            div #faults { (faults(all)) }
+            section #attention { (attention(session, all, &list)) }
+            section #rates { (rates(all)) }
+            section #states { (states(all, &list)) }
+            @if session.is_master { section #installation { (installation(all, session.now_us())) } }
         },
     })
 }
 
-async fn attention(session: &Session<'_>) -> Result<Told, Problem> {
-    let account = session.account.as_str();
-    let path: &[&str] = if session.is_admin {
-        &["v2", "accounts", account, "descendants", "webhooks", "status"]
-    } else {
-        &["v2", "accounts", account, "webhooks", "status"]
-    };
-    session.get(path, &[("state", "auto_disabled,failing"), ("page_size", "10")]).await
-}
-
-fn faults(status: &Value) -> Markup {
+fn faults(all: &Value) -> Markup {
     html! {
         @for (key, class, word) in [("faults", "problem", "Fault"), ("notices", "notice", "Notice")] {
-            @for fault in items(status, key) {
-                p.(class) role="alert" { strong { (word) ": " (text(fault, "what")) } " " (text(fault, "reason")) }
+            @for fault in items(all, key) {
+                p.(class) { strong { (word) ": " (text(fault, "what").replace('_', " ")) } ". " (text(fault, "reason")) }
             }
         }
     }
 }
 
-fn figures(status: &Value, now_us: u64) -> Markup {
-    let null = Value::Null;
-    let queues = status.get("queues").unwrap_or(&null);
-    let broker = status.get("broker").unwrap_or(&null);
-    let events = status.pointer("/logs/events").unwrap_or(&null);
-    let disk = status.get("disk").unwrap_or(&null);
+fn attention(session: &Session<'_>, all: &Value, list: &str) -> Markup {
+    let rows = items(all, "in_need_first");
+    let in_need = number(all, "in_need").unwrap_or(0);
+    if number(all, "hooks") == Some(0) {
+        let new = html! { @if session.is_admin { a.button.main href={ "/console/accounts/" (session.account) "/hooks/new" } { "Make the first hook" } } };
+        return parts::empty(
+            "There is no hook yet. A hook sends every event of a kind to an address of yours.",
+            &new,
+        );
+    }
     html! {
-        section #installation {
-            h2 { "Installation" }
-            div.figures {
-                (figure("Waiting", &html! { (count(number(queues, "waiting").unwrap_or(0))) }))
-                (figure("Oldest waiting", &html! { @match number(queues, "oldest_waiting_age_ms") { Some(ms) => (span(ms / 1000)), None => "–" } }))
-                (figure("Under way", &html! { (count(number(queues, "in_flight").unwrap_or(0))) }))
-                (figure("Broker", &html! { (text(broker, "state")) }))
-                (figure("Events log", &html! { (bytes(number(events, "bytes").unwrap_or(0))) @if flag(events, "full") { " full" } }))
-                (figure("Disk free", &html! { @match number(disk, "free_bytes") { Some(free) => (bytes(free)), None => "–" } }))
-                (figure("Accounts", &html! { (count(number(status, "accounts").unwrap_or(0))) }))
-                (figure("Started", &moment(number(status, "started"), now_us)))
+        h2 { "Needs a person" }
+        @if rows.is_empty() {
+            p.fine { span aria-hidden="true" { "● " } "Nothing. Every hook that is enabled gets its events." }
+        } @else {
+            (hooks::table(session, rows, session.is_admin, false))
+            @if in_need > 10 {
+                p { a href={ (list) "state=auto_disabled,failing" } { "All " (counted(in_need, "hook")) " that need somebody" } }
             }
-            h2 { "Hooks by state" }
-            div.figures {
-                @for (state, number) in queues.get("hooks").and_then(Value::as_object).into_iter().flatten() {
-                    (figure("", &html! { (parts::state(state)) " " strong { (count(number.as_u64().unwrap_or(0))) } }))
+        }
+    }
+}
+
+fn rates(all: &Value) -> Markup {
+    let rates = all.get("rates").unwrap_or(&Value::Null);
+    let minutes = items(all, "hour");
+    let kinds = [
+        ("received", "Received", ""),
+        ("delivered", "Delivered", ""),
+        ("failed", "Failed attempts", "failing"),
+    ];
+    html! {
+        h2 { "Last hour" }
+        div.rates {
+            @for (key, label, class) in kinds {
+                @if let Some(rate) = number(rates, &format!("{key}_per_min")) {
+                    div.figure.rate {
+                        span.name { (label) }
+                        span.value { (count(rate)) " " span.dim { "a minute" } }
+                        @let values: Vec<u64> = minutes.iter().map(|minute| number(minute, key).unwrap_or(0)).collect();
+                        @let most = values.iter().copied().max().unwrap_or(0);
+                        (sparkline(&values, &format!("{label} in each minute of the last hour, {} at most", count(most)), class))
+                    }
                 }
             }
+            div.figure { span.name { "Waiting" } span.value { (count(number(all, "waiting").unwrap_or(0))) } }
+            div.figure { span.name { "Oldest waiting" } span.value {
+                @match number(all, "oldest_waiting_age_ms") { Some(ms) => (span(ms / 1000)), None => "–" }
+            } }
+        }
+    }
+}
+
+fn states(all: &Value, list: &str) -> Markup {
+    html! {
+        h2 { "Hooks by state" }
+        div.figures {
+            @for (state, number) in all.get("hooks_by_state").and_then(Value::as_object).into_iter().flatten() {
+                @if let Some(number) = number.as_u64().filter(|number| *number > 0) {
+                    a.figure href={ (list) "state=" (state) } { (parts::state(state)) " " strong { (count(number)) } }
+                }
+            }
+        }
+    }
+}
+
+fn installation(all: &Value, now_us: u64) -> Markup {
+    let null = Value::Null;
+    let broker = all.get("broker").unwrap_or(&null);
+    let events = all.pointer("/logs/events").unwrap_or(&null);
+    let disk = all.get("disk").unwrap_or(&null);
+    let zones = items(broker, "zones");
+    html! {
+        h2 { "Installation" }
+        div.figures {
+            @if zones.is_empty() { (figure("Broker", &connection(broker, now_us))) }
+            @for zone in zones { (figure(&format!("Broker {}", text(zone, "name")), &connection(zone, now_us))) }
+            @if let Some(waiting) = number(broker, "queue_waiting") { (figure("Waiting at the broker", &html! { (count(waiting)) })) }
+            (figure("Events log", &html! { (bytes(number(events, "bytes").unwrap_or(0))) @if flag(events, "full") { " no room" } }))
+            (figure("Disk free", &html! { @match number(disk, "free_bytes") { Some(free) => (bytes(free)), None => "–" } }))
+            (figure("Accounts", &html! { (count(number(all, "accounts").unwrap_or(0))) }))
+            (figure("Started", &moment(number(all, "started"), now_us)))
+            (figure("Version", &html! { (text(all, "version")) }))
+        }
+    }
+}
+
+fn connection(broker: &Value, now_us: u64) -> Markup {
+    let error = text(broker, "last_error");
+    html! {
+        @match text(broker, "state") {
+            "connected" => { "connected" }
+            "disabled" => { span title="amqp.uri is not set: events come by HTTP alone" { "none" } }
+            other => { span.answer.bad title=(error) { span aria-hidden="true" { "✕ " } (other) } " " (moment(number(broker, "since"), now_us)) }
         }
     }
 }

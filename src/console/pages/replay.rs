@@ -202,7 +202,7 @@ pub(super) async fn list(shown: &Shown<'_>) -> Result<Markup, Problem> {
     }
     Ok(html! {
         section #replays { div.scroll { table.rows {
-            thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead" } th { "" } } }
+            thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead" } th { span.unseen { "Actions" } } } }
             tbody { @for row in told.rows() { (line(shown, row)) } }
         } } }
     })

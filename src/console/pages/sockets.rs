@@ -40,7 +40,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
             section #sessions {
                 @if rows.is_empty() { (parts::empty("Nobody listens by websocket now.", &html! {})) } @else {
                     div.scroll { table.rows {
-                        thead { tr { th { "Since" } th { "From" } th { "Bindings" } th { "Session" } th { "" } } }
+                        thead { tr { th { "Since" } th { "From" } th { "Bindings" } th { "Session" } th { span.unseen { "Actions" } } } }
                         tbody { @for row in rows.iter().filter(|row| row.is_object()) { (line(session, account, row)) } }
                     } }
                 }

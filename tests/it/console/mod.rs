@@ -4,6 +4,7 @@ mod attempt;
 mod browser;
 mod bulk;
 mod links;
+mod hooks;
 mod overview;
 mod pages;
 mod session;

@@ -1,0 +1,162 @@
+//! One action for several hooks: said first what it would do to each, then done one by one, each like a single change.
+
+use maud::{Markup, html};
+use serde_json::json;
+use warp::http::Method;
+
+use super::{Sent, account_of};
+use crate::console::format::counted;
+use crate::console::json::{flag, number, text};
+use crate::console::parts;
+use crate::console::reply::{Outcome, Problem, View};
+use crate::console::session::Session;
+
+/// Hooks of one action at most: those of a page.
+const MOST: usize = 50;
+
+/// What can be done, as the form names it, with words for people.
+pub(super) const ACTIONS: [(&str, &str); 5] = [
+    ("enable", "Enable"),
+    ("disable", "Disable"),
+    ("pause", "Pause"),
+    ("resume", "Resume"),
+    ("replay", "Send again what is dead"),
+];
+
+/// A hook that was chosen, and what would become of it.
+struct Chosen<'a> {
+    account: &'a str,
+    id: &'a str,
+    name: String,
+    what: String,
+    /// Whether anything would change.
+    counts: bool,
+}
+
+/// `POST accounts/{A}/bulk`: tells what would be done, or does it.
+pub(in crate::console) async fn act(
+    session: &Session<'_>,
+    account: &str,
+    sent: &Sent,
+) -> Result<Outcome, Problem> {
+    let action = sent.text("action");
+    let Some((_, words)) = ACTIONS.iter().find(|(known, _)| *known == action) else {
+        return Err(Problem::new(400, "Nothing chosen", "Choose what to do with the hooks."));
+    };
+    let hooks: Vec<(&str, &str)> =
+        sent.all("hook").filter_map(|text| text.split_once('/')).take(MOST).collect();
+    if hooks.is_empty() {
+        return Err(Problem::new(
+            400,
+            "Nothing chosen",
+            "Mark the hooks that the action is for, then check again.",
+        ));
+    }
+    let body = if sent.text("do") == "apply" {
+        applied(session, action, &hooks).await
+    } else {
+        checked(session, account, action, &hooks).await?
+    };
+    Ok(Outcome::View(View {
+        title: format!("{words}: {}", counted(u64::try_from(hooks.len()).unwrap_or(0), "hook")),
+        here: "hooks",
+        account: Some(account_of(session, account).await?),
+        trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
+        live_ms: None,
+        body,
+    }))
+}
+
+async fn checked(
+    session: &Session<'_>,
+    account: &str,
+    action: &str,
+    hooks: &[(&str, &str)],
+) -> Result<Markup, Problem> {
+    let (mut chosen, mut deliveries) = (Vec::new(), 0);
+    for (owner, id) in hooks {
+        let of_hook = ["v2", "accounts", owner, "webhooks", id];
+        let hook = session.get(&of_hook, &[]).await?.data().clone();
+        let queue = session.get(&[&of_hook[..], &["queue"]].concat(), &[]).await?.data().clone();
+        let (is_enabled, is_paused) = (flag(&hook, "enabled"), flag(&queue, "paused"));
+        let waiting = counted(number(&queue, "waiting").unwrap_or(0), "event");
+        let (what, counts) = match action {
+            "enable" if is_enabled => ("is enabled already".to_owned(), false),
+            "enable" => (
+                format!("is enabled; {waiting} that wait are delivered, one first to see whether it works"),
+                true,
+            ),
+            "disable" if !is_enabled => ("is disabled already".to_owned(), false),
+            "disable" => ("is disabled; nothing is delivered until somebody enables it".to_owned(), true),
+            "pause" if is_paused => ("is paused already".to_owned(), false),
+            "pause" => ("is paused; everything is kept".to_owned(), true),
+            "resume" if !is_paused => ("is not paused".to_owned(), false),
+            "resume" => (format!("goes on with {waiting}"), true),
+            _ => {
+                let dead = [&of_hook[..], &["dead"]].concat();
+                let told = session.send(Method::POST, &dead, json!({"dry_run": true})).await?;
+                let matched = number(told.data(), "matched").unwrap_or(0);
+                deliveries += matched;
+                (format!("gets {matched} dead deliveries again"), matched > 0)
+            }
+        };
+        chosen.push(Chosen { account: owner, id, name: text(&hook, "name").to_owned(), what, counts });
+    }
+    let changing = chosen.iter().filter(|hook| hook.counts).count();
+    Ok(html! {
+        section.card #counted {
+            p.sentence {
+                @if changing == 0 { "Nothing would change." } @else {
+                    strong { (counted(u64::try_from(changing).unwrap_or(0), "hook")) } " of " (chosen.len()) " would change"
+                    @if action == "replay" { ", " strong { (deliveries) " deliveries" } " would be made" }
+                    ". Nothing was done yet."
+                }
+            }
+            ul.list { @for hook in &chosen {
+                li.dim[!hook.counts] {
+                    a href={ "/console/accounts/" (hook.account) "/hooks/" (hook.id) } { (hook.name) } " " (hook.what)
+                }
+            } }
+            @if changing > 0 {
+                form method="post" action={ "/console/accounts/" (account) "/bulk" } {
+                    (parts::token(session))
+                    input type="hidden" name="action" value=(action);
+                    @for hook in chosen.iter().filter(|hook| hook.counts) {
+                        input type="hidden" name="hook" value={ (hook.account) "/" (hook.id) };
+                    }
+                    div.actions {
+                        button.main name="do" value="apply" { "Do it for " (counted(u64::try_from(changing).unwrap_or(0), "hook")) }
+                        a.button href={ "/console/accounts/" (account) "/hooks" } { "Cancel" }
+                    }
+                }
+            }
+        }
+    })
+}
+
+async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) -> Markup {
+    let mut results = Vec::new();
+    for (owner, id) in hooks {
+        let of_hook = ["v2", "accounts", owner, "webhooks", id];
+        let below = |name| [&of_hook[..], &[name]].concat();
+        let told = match action {
+            "enable" => session.send(Method::PATCH, &of_hook, json!({"enabled": true})).await,
+            "disable" => session.send(Method::PATCH, &of_hook, json!({"enabled": false})).await,
+            "replay" => session.send(Method::POST, &below("dead"), json!({})).await,
+            other => session.send(Method::POST, &below(other), json!({})).await,
+        };
+        results.push((owner, id, told.err()));
+    }
+    let done = results.iter().filter(|(.., problem)| problem.is_none()).count();
+    html! {
+        section.card #done {
+            p.sentence role="status" { "Done for " strong { (counted(u64::try_from(done).unwrap_or(0), "hook")) } " of " (results.len()) "." }
+            ul.list { @for (owner, id, problem) in &results {
+                li {
+                    a href={ "/console/accounts/" (owner) "/hooks/" (id) } { (id) }
+                    @if let Some(problem) = problem { " " span.answer.bad { "✕ " (problem.title) } " " (problem.text) } @else { " done" }
+                }
+            } }
+        }
+    }
+}
