@@ -51,6 +51,7 @@ pub(super) fn answer(name: &str, visit: &Visit) -> Page {
         ("content-type", asset.content_type),
         ("cache-control", kept),
         ("x-content-type-options", "nosniff"),
+        ("cross-origin-resource-policy", "same-origin"),
         ("content-security-policy", "default-src 'none'"),
     ];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).into();

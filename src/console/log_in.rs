@@ -10,7 +10,7 @@ use super::layout;
 use super::origin::{came_from_elsewhere, is_https};
 use super::reply::{self, Problem, View, own_path};
 use super::{Console, assets, cookies, json};
-use crate::http::{Api, Ask, Page, Visit};
+use crate::http::{Api, Ask, Page, Told, Visit};
 
 /// What was typed.
 #[derive(Debug, Default)]
@@ -34,17 +34,11 @@ pub(super) async fn answer(_: &Console, api: &Api, visit: &Visit) -> Page {
         Ok(question) => question,
         Err(text) => return shown(400, &typed, Some(text), visit),
     };
-    let told = api
-        .ask(Ask {
-            method: Method::PUT,
-            path: &["v2", path],
-            query: &[],
-            data: Some(data),
-            token: None,
-            remote: visit.remote,
-            is_part: false,
-        })
-        .await;
+    let mut told = ask(api, visit, path, data).await;
+    // What looks like a realm may be a name with a dot in it.
+    if told.status == 401 && path == "user_auth" && is_realm(&typed.account) {
+        told = ask(api, visit, path, credentials(&typed, "account_name")).await;
+    }
     let token = json::text(&told.envelope, "auth_token");
     if told.status == 201 && !token.is_empty() {
         let mut page = reply::see(own_path(&typed.next), 303);
@@ -85,21 +79,34 @@ fn question(typed: &Typed) -> Result<(&'static str, Value), &'static str> {
     if typed.account.is_empty() || typed.username.is_empty() || typed.password.is_empty() {
         return Err("Enter an API key, or account, user name and password.");
     }
-    // The name counts in lower case.
+    let field = if is_realm(&typed.account) { "account_realm" } else { "account_name" };
+    Ok(("user_auth", credentials(typed, field)))
+}
+
+/// Realms have dots and no spaces.
+fn is_realm(account: &str) -> bool {
+    account.contains('.') && !account.contains(' ')
+}
+
+/// What KAZOO's clients send of a name and a password. The name counts in lower case.
+fn credentials(typed: &Typed, field: &str) -> Value {
     let text = format!("{}:{}", typed.username.to_lowercase(), typed.password);
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
     let hex = hash.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-    // Realms have dots; a name may have some, too.
-    let mut data = json!({"credentials": hex, "method": "sha"});
-    let field = if typed.account.contains('.') && !typed.account.contains(' ') {
-        "account_realm"
-    } else {
-        "account_name"
-    };
-    if let Some(data) = data.as_object_mut() {
-        data.insert(field.to_owned(), typed.account.as_str().into());
-    }
-    Ok(("user_auth", data))
+    json!({"credentials": hex, "method": "sha", field: typed.account})
+}
+
+async fn ask(api: &Api, visit: &Visit, path: &str, data: Value) -> Told {
+    api.ask(Ask {
+        method: Method::PUT,
+        path: &["v2", path],
+        query: &[],
+        data: Some(data),
+        token: None,
+        remote: visit.remote,
+        is_part: false,
+    })
+    .await
 }
 
 /// Sends somebody who is not logged in to the log-in. A page that was opened from another site is asked for once more,

@@ -152,6 +152,7 @@ pub(super) fn html(status: u16, markup: Markup) -> Page {
         // Without a referrer, browsers would hide the origin of forms too.
         ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
     ];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
     Page { status, headers, content: Content::Made(markup.into_string()), caller: None }

@@ -19,14 +19,16 @@ pub(super) enum Tab {
     Dead,
     Replays,
     Settings,
+    Verify,
 }
 
-const TABS: [(Tab, &str, &str, bool); 5] = [
+const TABS: [(Tab, &str, &str, bool); 6] = [
     (Tab::Attempts, "attempts", "Attempts", false),
     (Tab::Waiting, "waiting", "Waiting", true),
     (Tab::Dead, "dead", "Dead", true),
     (Tab::Replays, "replays", "Replays", false),
     (Tab::Settings, "settings", "Settings", false),
+    (Tab::Verify, "verify", "How to verify", false),
 ];
 
 impl Tab {
@@ -58,6 +60,7 @@ pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem>
         Tab::Dead => dead(shown).await,
         Tab::Replays => super::replay::list(shown).await,
         Tab::Settings => Ok(settings(shown)),
+        Tab::Verify => super::verify::show(shown).await,
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) mod quarantine;
 pub(super) mod replay;
 pub(super) mod sockets;
 pub(super) mod users;
+mod verify;
 
 use serde_json::json;
 use warp::http::Method;

@@ -94,7 +94,9 @@ fn rates(all: &Value) -> Markup {
                         span.value { (count(rate)) " " span.dim { "a minute" } }
                         @let values: Vec<u64> = minutes.iter().map(|minute| number(minute, key).unwrap_or(0)).collect();
                         @let most = values.iter().copied().max().unwrap_or(0);
-                        (sparkline(&values, &format!("{label} in each minute of the last hour, {} at most", count(most)), class))
+                        @if values.len() > 1 {
+                            (sparkline(&values, &format!("{label} in each minute of the last hour, {} at most", count(most)), class))
+                        } @else { p.hint { "The chart begins after two minutes." } }
                     }
                 }
             }

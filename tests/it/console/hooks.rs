@@ -287,3 +287,48 @@ async fn accounts_users_and_keys_are_made_and_end_by_forms() {
     let told: Value = app.api.call("GET", &format!("/v2/accounts/{account}"), None).await.data().clone();
     assert_eq!(told["enabled"], false);
 }
+
+#[tokio::test]
+async fn an_action_for_several_hooks_says_first_what_it_would_do() {
+    let app = TestApp::start().await;
+    let below = app.api.account_below(&app.api.account, "acme").await;
+    let uri = json!("http://127.0.0.1:9/");
+    let on = app.api.hook(json!({"name": "on", "uri": uri})).await;
+    let off = app.api.hook(json!({"name": "off", "uri": uri, "enabled": false})).await;
+    let theirs = app.api.hook_of(&below, json!({"name": "theirs", "uri": uri})).await;
+    let browser = Browser::operator(app.address()).await;
+    let of = format!("/console/accounts/{}", app.api.account);
+    let (page, bulk) = (format!("{of}/hooks?below=true"), format!("{of}/bulk"));
+    let list = browser.get(&page).await;
+    let marks = [(&app.api.account, &on), (&app.api.account, &off), (&below, &theirs)];
+    let marks = marks.map(|(account, hook)| format!("{account}/{hook}"));
+    assert!(marks.iter().all(|mark| list.says(&format!(r#"value="{mark}""#))), "{list:?}");
+    let mut fields = vec![("action", "disable")];
+    fields.extend(marks.iter().map(|mark| ("hook", mark.as_str())));
+    let is_enabled = async |account: &str, hook: &str| {
+        let path = format!("/v2/accounts/{account}/webhooks/{hook}");
+        app.api.call("GET", &path, None).await.data()["enabled"] == true
+    };
+
+    let checked = browser.submit(&page, &bulk, &fields).await;
+    assert!(
+        checked.says("<strong>2 hooks</strong> of 3 would change") && checked.says("is disabled already"),
+        "{checked:?}"
+    );
+    assert!(is_enabled(&app.api.account, &on).await && is_enabled(&below, &theirs).await, "nothing was done");
+    let token = checked.form_token();
+    let mut apply = vec![("form", token.as_str()), ("do", "apply")];
+    apply.extend(fields);
+    let done = browser.post(&bulk, &apply).await;
+    assert!(done.says("Done for <strong>3 hooks</strong> of 3"), "{done:?}");
+    assert!(!is_enabled(&app.api.account, &on).await && !is_enabled(&below, &theirs).await);
+
+    let mut stranger = Browser::new(app.address());
+    stranger.cookie = format!("switchhook_console={}", app.api.tenant("stranger").await.token());
+    let fields = [("action", "enable"), ("do", "apply"), ("hook", marks[2].as_str())];
+    let refused = stranger.submit("/console/", &bulk, &fields).await;
+    assert!(refused.status == 403 || refused.says("Not allowed"), "{refused:?}");
+    assert!(!is_enabled(&below, &theirs).await);
+    let none = browser.submit(&page, &bulk, &[("action", "disable")]).await;
+    assert!(none.status == 400 && none.says("Mark the hooks"), "{none:?}");
+}
