@@ -80,7 +80,9 @@ impl Problem {
     }
 
     fn of(told: &Told) -> Self {
-        let (title, text) = match told.status {
+        // A path that names nothing may name something else without its last part.
+        let status = if told.status == 405 { 404 } else { told.status };
+        let (title, text) = match status {
             400 => ("Not taken", "Some of what you entered cannot be used."),
             401 => ("Session ended", "Log in again."),
             403 => {
@@ -102,10 +104,10 @@ impl Problem {
             507 => ("No room on disk", "Free disk space, or lower retention.max_bytes."),
             _ => ("Failed", "The request failed. The program's log says why."),
         };
-        let mut problem = Self::new(told.status, title, text);
+        let mut problem = Self::new(status, title, text);
         problem.fields = fields(told.data());
         if let Some(message) = told.data().get("message").and_then(Value::as_str)
-            && ![401, 403, 404].contains(&told.status)
+            && ![401, 403, 404].contains(&status)
         {
             problem.text = format!("{text} ({message})");
         }

@@ -65,6 +65,8 @@ mod webhooks;
 mod websockets;
 
 #[cfg(test)]
+mod route_tests;
+#[cfg(test)]
 mod tests;
 
 pub use api::{Api, Ports};
