@@ -51,6 +51,7 @@ mod release;
 mod replays;
 mod reply;
 mod request;
+mod resource;
 mod response;
 mod route;
 mod samples;

@@ -3,8 +3,8 @@
 mod attempt;
 mod browser;
 mod bulk;
-mod links;
 mod hooks;
+mod links;
 mod overview;
 mod pages;
 mod session;
