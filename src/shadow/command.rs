@@ -13,9 +13,12 @@ use super::report::Report;
 use super::seen::deliveries;
 use super::source::{Source, SourceError};
 use crate::cli::{ModeArgs, Ours, ReportArgs, ShadowCommand};
-use crate::config::{Config, ConfigError};
+use crate::config::ConfigError;
 use crate::model::{Clock, GREGORIAN_OFFSET_S, iso8601};
 
+/// Where keys come from when no file is named: other users of the machine see a command line, not an environment.
+const KAZOO_KEY: &str = "SWITCHHOOK_KAZOO_API_KEY";
+const OUR_KEY: &str = "SWITCHHOOK_API_KEY";
 /// What is compared unless the command line says otherwise, seconds.
 const SPAN_S: u64 = 3600;
 /// The newest that is compared unless the command line says otherwise: attempts may be under way after it, seconds.
@@ -40,6 +43,9 @@ pub enum ShadowError {
     /// A key file is empty.
     #[error("{0} holds no key")]
     NoKey(PathBuf),
+    /// Nothing says which key KAZOO takes.
+    #[error("--api-key-file or {KAZOO_KEY} must name an API key of KAZOO's master account")]
+    NoKazooKey,
     /// The time that was asked for cannot be compared.
     #[error("{0}")]
     Range(String),
@@ -97,7 +103,9 @@ async fn report(args: &ReportArgs, clock: &Clock) -> Result<Verdict, ShadowError
         ignored: args.ignore.iter().cloned().collect(),
         range: (from, to),
     };
-    let kazoo = Source::log_in(&args.crossbar, &key_in(&args.api_key_file)?).await.map_err(of("KAZOO"))?;
+    let kazoo = Source::log_in(&args.crossbar, &kazoo_key(args.api_key_file.as_deref())?)
+        .await
+        .map_err(of("KAZOO"))?;
     let ours = log_in(&args.ours).await?;
     let mut accounts = accounts(&ours).await?;
     if !args.account.is_empty() {
@@ -163,10 +171,11 @@ pub(super) async fn accounts(ours: &Source) -> Result<BTreeMap<String, BTreeSet<
 pub(super) async fn log_in(ours: &Ours) -> Result<Source, ShadowError> {
     let config = ours.settings.load()?;
     let url = ours.url.clone().unwrap_or_else(|| local(config.http.listen));
-    let key = match (&ours.key_file, &config.auth.master_api_key) {
-        (Some(file), _) => key_in(file)?,
-        (None, Some(key)) => key.reveal().to_owned(),
-        (None, None) => key_in(&first_key(&config))?,
+    let key = match (&ours.key_file, std::env::var(OUR_KEY), &config.auth.master_api_key) {
+        (Some(file), ..) => key_in(file)?,
+        (None, Ok(key), _) => key,
+        (None, Err(_), Some(key)) => key.reveal().to_owned(),
+        (None, Err(_), None) => key_in(&config.data_dir.join("master.key"))?,
     };
     Source::log_in(&url, &key).await.map_err(of("Switchhook"))
 }
@@ -181,8 +190,11 @@ fn local(listen: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, listen.port()))
 }
 
-fn first_key(config: &Config) -> PathBuf {
-    config.data_dir.join("master.key")
+fn kazoo_key(file: Option<&Path>) -> Result<String, ShadowError> {
+    match file {
+        Some(file) => key_in(file),
+        None => std::env::var(KAZOO_KEY).map_err(|_| ShadowError::NoKazooKey),
+    }
 }
 
 fn key_in(path: &Path) -> Result<String, ShadowError> {

@@ -29,6 +29,9 @@ pub(super) enum SourceError {
     /// It is no address.
     #[error("{0} is no http:// or https:// URL")]
     Url(String),
+    /// Other users of the machine could read it there.
+    #[error("the URL holds credentials, which other users of this machine can read: leave them out")]
+    Credentials,
     /// It was not reached, or broke off.
     #[error("{at}: {reason}")]
     Transport { at: String, reason: String },
@@ -61,6 +64,9 @@ impl Source {
         let mut url = Url::parse(base).map_err(|_| not_usable())?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(not_usable());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(SourceError::Credentials);
         }
         let path = url.path().trim_end_matches('/').trim_end_matches("/v2").to_owned();
         url.set_path(&format!("{path}/"));

@@ -225,6 +225,13 @@ async fn a_report_that_cannot_be_made_says_which_system_is_at_fault_and_shows_no
     beside.crossbar.receiver.mood(Mood::answer(200, &[], "<html>"));
     let strange = beside.report(&[]).await;
     assert!(strange.code == Some(1) && strange.stderr.contains("not understood"), "{strange:?}");
+    let with_password = beside.crossbar.receiver.uri("").replace("http://", "http://me:pa55@");
+    let refused = run(&["shadow", "report", "--crossbar", &with_password]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("SWITCHHOOK_KAZOO_API_KEY"), "{refused:?}");
+    let key = beside.key("kazoo").display().to_string();
+    let refused = run(&["shadow", "report", "--crossbar", &with_password, "--api-key-file", &key]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("holds credentials"), "{refused:?}");
+    assert!(!refused.stderr.contains("pa55"), "{refused:?}");
     beside.crossbar.receiver.refuse().await;
     let gone = beside.report(&[]).await;
     assert!(gone.code == Some(1) && gone.stderr.contains("refused"), "{gone:?}");
