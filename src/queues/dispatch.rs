@@ -43,10 +43,7 @@ impl Engine {
             let now = self.now_us();
             let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { continue };
             match blocked {
-                None => {
-                    self.permits.list(at, &mut slot.claim);
-                    continue;
-                }
+                None => self.permits.list(at, &mut slot.claim),
                 Some(Blocked::Refused(refusal)) => {
                     self.permits.set_aside(at, &mut slot.claim, refusal, now);
                     self.permits.pass_on(&slot.claim);

@@ -11,7 +11,7 @@ use super::recorded::{Course, attempt_record};
 use super::shadow::QUIET_PROBE_US;
 use super::slot::{Line, Slot};
 use super::trial::{After, Trial};
-use super::verdict::{Facts, Verdict};
+use super::verdict::{Facts, Verdict, Weight};
 use crate::model::{Attempt, JobKey, QueueKey};
 
 /// Time until a probe is made again that this machine could not make, ms.
@@ -61,7 +61,13 @@ fn judge(slot: &mut Slot, attempt: &Attempt, now_us: u64, random: f64) -> Option
     // A paused hook's last attempts count as ever: it is only that no new ones are started.
     let (serves, policy, hook) = (slot.serves(), slot.policy, slot.hook.clone());
     let counts = serves && !hook.one_shot && !is_still_down && matches!(class, Class::Failed { .. });
-    let is_too_many = counts && slot.health.failed(&policy, now_us);
+    let weight = if is_still_down {
+        Weight::StillDown
+    } else if counts && slot.health.failed(&policy, now_us) {
+        Weight::TooMany
+    } else {
+        Weight::Bearable
+    };
     if class == Class::Delivered {
         slot.health.last_success_us = Some(now_us);
     }
@@ -84,8 +90,7 @@ fn judge(slot: &mut Slot, attempt: &Attempt, now_us: u64, random: f64) -> Option
         now_us,
         class,
         serves,
-        is_still_down,
-        is_too_many,
+        weight,
         attempts,
         tries,
         max_tries,

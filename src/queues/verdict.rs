@@ -5,6 +5,17 @@ use super::fate::Fate;
 use super::policy::{Class, DisableReason, Policy, retry_delay_ms};
 use crate::model::Hook;
 
+/// What a failure means for whether its hook stays enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// It may fail more often, or its failures do not count.
+    Bearable,
+    /// This failure is one too many within the window.
+    TooMany,
+    /// The attempt went ahead of the others after its hook was enabled, and its receiver is still down.
+    StillDown,
+}
+
 /// What is known when an attempt has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts<'a> {
@@ -18,10 +29,8 @@ pub(super) struct Facts<'a> {
     pub(super) class: Class,
     /// Whether hook and account are enabled. One that was disabled meanwhile holds what it has.
     pub(super) serves: bool,
-    /// Whether the attempt went ahead of the others after its hook was enabled, and its receiver is still down.
-    pub(super) is_still_down: bool,
-    /// Whether this failure is one too many within the window; never for one that does not count.
-    pub(super) is_too_many: bool,
+    /// What a failure of this attempt means for its hook.
+    pub(super) weight: Weight,
     /// Attempts at this delivery, this one included.
     pub(super) attempts: u16,
     /// Tries of this delivery that count against its bound, this one included if it counts.
@@ -93,12 +102,14 @@ impl Facts<'_> {
     /// Targets of callflows are no hook's: nothing disables them.
     fn disables(&self) -> Option<DisableReason> {
         let may = !self.hook.one_shot;
-        let again = self.is_still_down && self.policy.failure_count > 0;
+        let fails = match self.weight {
+            Weight::Bearable => false,
+            Weight::TooMany => true,
+            Weight::StillDown => self.policy.failure_count > 0,
+        };
         match self.class {
             Class::Gone if may => Some(DisableReason::ReceiverGone),
-            Class::Failed { .. } if may && (again || self.is_too_many) => {
-                Some(DisableReason::TooManyFailures)
-            }
+            Class::Failed { .. } if may && fails => Some(DisableReason::TooManyFailures),
             _ => None,
         }
     }
@@ -134,8 +145,7 @@ mod tests {
             now_us: NOW_US,
             class,
             serves: true,
-            is_still_down: false,
-            is_too_many: false,
+            weight: Weight::Bearable,
             attempts: 1,
             tries: 1,
             max_tries: 3,
@@ -194,11 +204,11 @@ mod tests {
         let hook = hook(1);
         let too_many = Verdict::Disable(DisableReason::TooManyFailures);
         let failed = facts(&hook, FAILED);
-        assert_eq!(Facts { is_too_many: true, ..failed }.verdict(0.5), too_many);
-        assert_eq!(Facts { is_still_down: true, ..failed }.verdict(0.5), too_many);
+        assert_eq!(Facts { weight: Weight::TooMany, ..failed }.verdict(0.5), too_many);
+        assert_eq!(Facts { weight: Weight::StillDown, ..failed }.verdict(0.5), too_many);
         assert_eq!(facts(&hook, Class::Gone).verdict(0.5), Verdict::Disable(DisableReason::ReceiverGone));
         let never_disables = Policy { failure_count: 0, ..POLICY };
-        let still_down = Facts { is_still_down: true, policy: &never_disables, ..failed };
+        let still_down = Facts { weight: Weight::StillDown, policy: &never_disables, ..failed };
         assert!(matches!(still_down.verdict(0.5), Verdict::RetryAt(_)));
     }
 
@@ -207,7 +217,7 @@ mod tests {
         let hook = hook(1);
         let busy = Class::Busy { retry_after_ms: 5 };
         for class in [FAILED, busy, Class::Gone, Class::Ours] {
-            let facts = Facts { serves: false, is_too_many: true, tries: 3, ..facts(&hook, class) };
+            let facts = Facts { serves: false, weight: Weight::TooMany, tries: 3, ..facts(&hook, class) };
             assert_eq!(facts.verdict(0.5), Verdict::Held, "{class:?}");
         }
     }
@@ -216,8 +226,10 @@ mod tests {
     fn neither_a_receiver_that_asks_for_time_nor_this_machine_s_own_faults_disable_a_hook() {
         let hook = hook(1);
         for class in [Class::Busy { retry_after_ms: 5 }, Class::Ours] {
-            let facts = Facts { is_too_many: true, is_still_down: true, ..facts(&hook, class) };
-            assert!(matches!(facts.verdict(0.5), Verdict::RetryAt(_)), "{class:?}");
+            for weight in [Weight::TooMany, Weight::StillDown] {
+                let facts = Facts { weight, ..facts(&hook, class) };
+                assert!(matches!(facts.verdict(0.5), Verdict::RetryAt(_)), "{class:?}");
+            }
         }
         let ours = Facts { attempts: 9, tries: 6, max_tries: 3, ..facts(&hook, Class::Ours) };
         assert_eq!(
