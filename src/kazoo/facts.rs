@@ -148,11 +148,13 @@ lenient_object! {
 pub fn facts(json: &[u8]) -> Result<Facts, NotUnderstood> {
     let text = std::str::from_utf8(json).map_err(|e| NotUnderstood::NotText(e.valid_up_to()))?;
     let head: Head<'_> = serde_json::from_str(text).map_err(|e| NotUnderstood::NotJson(e.to_string()))?;
+    // The lenient reader treats any other value as an empty object, so look at the text itself.
     if !text.trim_start().starts_with('{') {
         return Err(NotUnderstood::NotAnObject);
     }
     let category = head.category.get().ok_or(NotUnderstood::NoCategory)?;
     let name = head.name.get().ok_or(NotUnderstood::NoName)?;
+    // Without a document there is no family for a configuration event; so no object hook gets changes of webhooks.
     let has_document = head.id.get().is_some() && head.database.get() != Some(HOOKS);
     let family = family(&Kind { category, name, route: head.route.or_empty(), has_document });
     let account = account(&head, category, name);
@@ -185,6 +187,8 @@ fn first_id<'t>(texts: impl IntoIterator<Item = &'t Text<'t>>) -> Option<Account
 fn account(head: &Head<'_>, category: &str, name: &str) -> Option<AccountId> {
     match category {
         "configuration" => match head.database.get() {
+            // These databases do not name an account: that of webhooks is shared by all, and in `accounts` the
+            // document is the account.
             None | Some(HOOKS) => first_id([&head.account]),
             Some("accounts") => first_id([&head.id]),
             Some(database) => database_account(database),

@@ -77,6 +77,7 @@ fn put(out: &mut Bounded, path: &mut String, value: &Value) -> Option<()> {
         Value::Array(items) => {
             let start = path.len();
             path.push_str("[]");
+            // As in objects, nulls leave no trace.
             for item in items.iter().filter(|item| !item.is_null()) {
                 put_pair(out, path, item)?;
             }
@@ -96,6 +97,7 @@ fn put_pair(out: &mut Bounded, path: &str, value: &Value) -> Option<()> {
 
 fn put_text(out: &mut Bounded, path: &str, text: &str) -> Option<()> {
     let Bounded { text: out, most } = out;
+    // Checked before writing, with the lengths before escaping; so the form may exceed the bound by one escaped text.
     if out.len() + path.len() + text.len() > *most {
         return None;
     }

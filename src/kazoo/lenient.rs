@@ -141,12 +141,14 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        // Read to its end, so that malformed JSON inside is still an error.
         IgnoredAny.visit_seq(seq)?;
         Ok(Text(None))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Some(first) = map.next_key::<Cow<'de, str>>()? else { return Ok(Text(None)) };
+        // With arbitrary precision, serde_json passes a number as a map with this one key.
         if first == NUMBER {
             return map.next_value::<String>().map(|digits| Text(Some(Cow::Owned(digits))));
         }

@@ -59,6 +59,7 @@ impl<'a> Payload<'a> {
                 self.set(name, member);
                 continue;
             }
+            // From here on a linear search would make the whole quadratic, so build an index once.
             let names = || self.0.iter().enumerate().map(|(at, (name, _))| (name.clone(), at));
             let places: &mut HashMap<Cow<'a, str>, usize> = places.get_or_insert_with(|| names().collect());
             if let Some((_, old)) = places.get(&name).and_then(|at| self.0.get_mut(*at)) {
