@@ -9,7 +9,7 @@ use super::reply::{Problem, View};
 use super::session::Session;
 
 /// The whole page.
-pub(super) fn page(view: View, session: Option<&Session<'_>>, theme: Theme) -> Markup {
+pub(super) fn page(view: &View, session: Option<&Session<'_>>, theme: Theme) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=(theme.name()) {
@@ -26,8 +26,8 @@ pub(super) fn page(view: View, session: Option<&Session<'_>>, theme: Theme) -> M
                 a.skip href="#main" { "Skip to content" }
                 @if let Some(session) = session {
                     div.frame {
-                        (side(&view, session, theme))
-                        div.content { (main(&view, session)) }
+                        (side(view, session, theme))
+                        div.content { (main(view, session)) }
                     }
                     (help())
                 } @else {

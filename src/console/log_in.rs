@@ -138,7 +138,7 @@ fn shown(status: u16, typed: &Typed, fault: Option<&str>, visit: &Visit) -> Page
         live_ms: None,
         body: form(typed, fault),
     };
-    reply::html(status, layout::page(view, None, theme))
+    reply::html(status, layout::page(&view, None, theme))
 }
 
 fn form(typed: &Typed, fault: Option<&str>) -> Markup {

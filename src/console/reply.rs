@@ -134,9 +134,9 @@ pub(super) fn finish(outcome: Outcome, visit: &Visit, session: Option<&Session<'
     let theme = cookies::theme(&visit.headers);
     let (status, markup) = match outcome {
         Outcome::See(path) => return see(&path, 303),
-        Outcome::View(view) => (200, layout::page(view, session, theme)),
+        Outcome::View(view) => (200, layout::page(&view, session, theme)),
         Outcome::Problem(problem) => {
-            (problem.status, layout::page(layout::problem(&problem), session, theme))
+            (problem.status, layout::page(&layout::problem(&problem), session, theme))
         }
     };
     let mut page = html(status, markup);

@@ -267,15 +267,6 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Hooks, "PUT") => webhooks::create(call).await,
         (Resource::Hooks, _) => reenable::of_account(call).await,
         (Resource::HooksBelow, _) => reenable::of_tree(call).await,
-        (Resource::ConsoleAuth, _) => console_links::redeem(call).await,
-        (Resource::ConsoleLinks, "POST") => console_links::create(call).await,
-        (Resource::ConsoleLinks, _) => console_links::list(call).await,
-        (Resource::ConsoleLink(id), _) => console_links::delete(call, id).await,
-        (Resource::Audit, _) => audit::of_account(call).await,
-        (Resource::Overview, _) => overview::of_account(call).await,
-        (Resource::OverviewBelow, _) => overview::of_tree(call).await,
-        (Resource::HookStatus, _) => hook_status::of_account(call).await,
-        (Resource::HookStatusBelow, _) => hook_status::of_tree(call).await,
         (Resource::Hook(id), "GET") => webhooks::read(call, id),
         (Resource::Hook(id), "POST") => webhooks::replace(call, id).await,
         (Resource::Hook(id), "PATCH") => webhooks::merge(call, id).await,
@@ -291,6 +282,26 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
         (Resource::Sessions, _) => websockets::list(call),
         (Resource::Session(id), "GET") => websockets::read(call, id),
         (Resource::Session(id), _) => websockets::close(call, id),
+        (other, _) => dispatch_of_overviews(call, other, method).await,
+    }
+}
+
+/// What a console shows first: how hooks stand, who changed what, and the links that open it.
+async fn dispatch_of_overviews(
+    call: &Call<'_>,
+    resource: &Resource,
+    method: &Method,
+) -> Result<Reply, ApiError> {
+    match (resource, method.as_str()) {
+        (Resource::ConsoleAuth, _) => console_links::redeem(call).await,
+        (Resource::ConsoleLinks, "POST") => console_links::create(call).await,
+        (Resource::ConsoleLinks, _) => console_links::list(call).await,
+        (Resource::ConsoleLink(id), _) => console_links::delete(call, id).await,
+        (Resource::Audit, _) => audit::of_account(call).await,
+        (Resource::Overview, _) => overview::of_account(call).await,
+        (Resource::OverviewBelow, _) => overview::of_tree(call).await,
+        (Resource::HookStatus, _) => hook_status::of_account(call).await,
+        (Resource::HookStatusBelow, _) => hook_status::of_tree(call).await,
         (other, _) => dispatch_of_events(call, other, method).await,
     }
 }

@@ -45,7 +45,9 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
     let shape = |(kind, id, doc): &(Kind, String, Document)| {
         let mut doc = doc.clone();
-        SECRETS.iter().for_each(|field| drop(doc.shift_remove(*field)));
+        for field in SECRETS {
+            drop(doc.shift_remove(*field));
+        }
         Item::from(json!({"kind": kind, "id": id, "document": doc}))
     };
     List::of(call)?.answer(Rows::new(rows, shape)).await

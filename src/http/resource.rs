@@ -135,7 +135,6 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
             Self::ApiAuth | Self::UserAuth | Self::ConsoleAuth | Self::Accounts => &[Method::PUT],
-            Self::ConsoleLinks => &[Method::GET, Method::POST],
             Self::ConsoleLink(_) => &[Method::DELETE],
             Self::Account => &[Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE],
             Self::ApiKeys | Self::Users | Self::Events => &[Method::GET, Method::PUT],
@@ -170,7 +169,8 @@ impl Resource {
             Self::Replay(..) | Self::TokenAuth | Self::ApiKey(_) | Self::Session(_) => {
                 &[Method::GET, Method::DELETE]
             }
-            Self::Dead(_)
+            Self::ConsoleLinks
+            | Self::Dead(_)
             | Self::HookDelivery(..)
             | Self::Replays(_)
             | Self::TokenInfo

@@ -179,8 +179,7 @@ async fn read(args: &KazooArgs) -> anyhow::Result<(Reading, Option<Source>, Stri
         (Source::Crossbar(Crossbar::new(address, &key, manner, (profile, bounds))?), address)
     };
     let bar = Bar::new();
-    let reading =
-        source.read(args.users, &bar).await.with_context(|| format!("reading {address}", address = name))?;
+    let reading = source.read(args.users, &bar).await.with_context(|| format!("reading {name}"))?;
     Ok((reading, Some(source), name.clone()))
 }
 

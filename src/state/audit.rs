@@ -207,14 +207,7 @@ impl Part<'_> {
             (true, true) => at.max(first),
             (false, true) => at.saturating_add(1).min(end),
             // The page began in the other part, and comes here or has been here.
-            (true, false) => {
-                if start < self.base {
-                    first
-                } else {
-                    end
-                }
-            }
-            (false, false) => {
+            (_, false) => {
                 if start < self.base {
                     first
                 } else {

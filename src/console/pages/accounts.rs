@@ -135,15 +135,15 @@ pub(super) async fn again(
 /// `accounts/{A}/account`: one account.
 pub(in crate::console) async fn one(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let told = session.get(&["v2", "accounts", account], &[]).await?;
-    one_page(session, account, &told, &html! {})
+    Ok(one_page(session, account, &told, &html! {}))
 }
 
-fn one_page(session: &Session<'_>, account: &str, told: &Told, above: &Markup) -> Result<View, Problem> {
+fn one_page(session: &Session<'_>, account: &str, told: &Told, above: &Markup) -> View {
     let data = told.data();
     let path = format!("/console/accounts/{account}");
     let is_own = account == session.account;
     let is_enabled = flag(data, "enabled");
-    Ok(View {
+    View {
         title: text(data, "name").to_owned(),
         here: "accounts",
         account: Some((account.to_owned(), text(data, "name").to_owned())),
@@ -183,7 +183,7 @@ fn one_page(session: &Session<'_>, account: &str, told: &Told, above: &Markup) -
                 }
             }
         },
-    })
+    }
 }
 
 /// `POST accounts/{A}/account/{action}`
@@ -211,8 +211,10 @@ pub(in crate::console) async fn act(
     match session.send(Method::PATCH, &of, change).await {
         Ok(_) => Ok(Outcome::See(format!("/console/accounts/{account}/account?done=saved"))),
         Err(problem) => {
-            again(problem, async |above| one_page(session, account, &session.get(&of, &[]).await?, &above))
-                .await
+            again(problem, async |above| {
+                Ok(one_page(session, account, &session.get(&of, &[]).await?, &above))
+            })
+            .await
         }
     }
 }

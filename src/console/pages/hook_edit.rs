@@ -72,12 +72,11 @@ pub(in crate::console) async fn save(
         _ => {}
     }
     let path = ["v2", "accounts", account, "webhooks"];
-    let told = match hook {
-        Some(hook) => session.send(Method::PATCH, &[&path[..], &[hook]].concat(), document.into()).await,
-        None => {
-            document.retain(|_, value| !value.is_null());
-            session.send(Method::PUT, &path, document.into()).await
-        }
+    let told = if let Some(hook) = hook {
+        session.send(Method::PATCH, &[&path[..], &[hook]].concat(), document.into()).await
+    } else {
+        document.retain(|_, value| !value.is_null());
+        session.send(Method::PUT, &path, document.into()).await
     };
     match told {
         Ok(told) => {

@@ -253,7 +253,7 @@ fn lines(value: &Value, between: &str) -> String {
     for (name, value) in value.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let gap = if between == ":" { " " } else { "" };
-        out.push_str(&format!("{name}{between}{gap}{value}\n"));
+        out.extend([name.as_str(), between, gap, &value, "\n"]);
     }
     out
 }

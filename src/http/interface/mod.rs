@@ -75,7 +75,7 @@ fn is_no_match(envelope: &Envelope) -> bool {
 /// 403 for whatever would write, but for a flow that every account has. 404 for the look of a log-in page, of which there is none, so that the interface shows
 /// its own, and for any call flow but the one.
 pub(super) fn answer(call: &Call<'_>, asked: &Asked, method: &Method) -> Result<Reply, ApiError> {
-    if *asked == Asked::Callflows && method == Method::PUT && is_no_match(&call.envelope) {
+    if *asked == Asked::Callflows && method == Method::PUT && is_no_match(call.envelope) {
         return Ok(Reply::created(unrouted(), call.location(NO_MATCH)));
     }
     if method != Method::GET {

@@ -126,14 +126,13 @@ impl Crossbar {
         };
         let (mut rows, mut seen, mut start) = (Vec::new(), BTreeSet::new(), None::<String>);
         loop {
-            let page = match answer.take() {
-                Some(answer) => answer,
-                None => {
-                    let mut query = filters.clone();
-                    query.push(("page_size", PAGE.to_string()));
-                    query.extend(start.iter().map(|start| ("start_key", start.clone())));
-                    self.get(path, &query).await?
-                }
+            let page = if let Some(answer) = answer.take() {
+                answer
+            } else {
+                let mut query = filters.clone();
+                query.push(("page_size", PAGE.to_string()));
+                query.extend(start.iter().map(|start| ("start_key", start.clone())));
+                self.get(path, &query).await?
             };
             let Some(Value::Array(data)) = page.body.get("data").filter(|_| page.status == 200) else {
                 return Err(strange(path, "no list"));
