@@ -46,7 +46,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let shape = |(kind, id, doc): &(Kind, String, Document)| {
         let mut doc = doc.clone();
         for field in SECRETS {
-            drop(doc.shift_remove(*field));
+            drop(doc.shift_remove(field));
         }
         Item::from(json!({"kind": kind, "id": id, "document": doc}))
     };
