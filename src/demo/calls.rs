@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::say;
+use super::{Lines, say};
 use crate::ingest::Ingest;
 use crate::model::AccountId;
 
@@ -12,7 +12,7 @@ const STEPS: [&str; 4] = ["CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", 
 const PACE: Duration = Duration::from_millis(350);
 
 /// Publishes one event after the other, for ever; each is on disk before the next is made.
-pub(super) async fn make(ingest: &Ingest, account: AccountId) -> anyhow::Result<()> {
+pub(super) async fn make(ingest: &Ingest, account: AccountId, lines: &Lines) -> anyhow::Result<()> {
     for round in 0_u64.. {
         // Three calls at once, each one step further than the next.
         for lag in 0..3 {
@@ -27,8 +27,11 @@ pub(super) async fn make(ingest: &Ingest, account: AccountId) -> anyhow::Result<
                 "Callee-ID-Number": "2000", "Hangup-Cause": "NORMAL_CLEARING",
                 "Custom-Channel-Vars": { "Account-ID": account },
             });
+            // Whoever takes the event says so after this line, however quick they are.
+            let line = lines.lock().await;
             let offsets = ingest.submit(vec![event.to_string().into()], account).await?;
             say("event", &format!("{name} call-{call} is on disk at offset {}", offsets.start));
+            drop(line);
             tokio::time::sleep(PACE).await;
         }
     }

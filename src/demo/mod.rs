@@ -8,10 +8,12 @@ mod story;
 
 use std::future::Future;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Map, json};
+use tokio::sync::Mutex;
 
 use crate::app::App;
 use crate::config::{Config, Overlay, load};
@@ -21,6 +23,9 @@ use crate::tasks::{Stop, Tasks};
 
 /// The demo's API key; the data is gone with the demo.
 const KEY: &str = "demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo";
+
+/// Held by whoever prints a line that others come after.
+type Lines = Arc<Mutex<()>>;
 
 /// Runs for `seconds` (0: until `ended`) on a temporary data directory, which is removed at the end.
 pub async fn run(seconds: u64, ended: impl Future<Output = ()>) -> anyhow::Result<()> {
@@ -36,14 +41,15 @@ async fn run_in(dir: &std::path::Path, seconds: u64, ended: impl Future<Output =
     let address = receiver.address();
     let app = App::build(config(dir)?, Clock::system()).await?;
     let state = app.state().clone();
-    print_guide(&format!("http://{}", app.http_addr()), &state)?;
-    drop(tasks.spawn("receiver", receiver.run(stop.clone())));
+    print_guide(&format!("http://{}", app.http_addr()))?;
+    let lines = Lines::default();
+    drop(tasks.spawn("receiver", receiver.run(stop.clone(), Lines::clone(&lines))));
     let making = (state.clone(), app.ingest().clone(), stop.clone());
     drop(tasks.spawn("calls", async move {
         let (state, ingest, stop) = making;
         let made = stop.run_until_cancelled(async {
             store(&state, address).await?;
-            calls::make(&ingest, state.settings().master).await
+            calls::make(&ingest, state.settings().master, &lines).await
         });
         if let Some(Err(error)) = made.await {
             say("demo", &format!("no more calls: {error:#}"));
@@ -108,20 +114,16 @@ async fn store(state: &State, receiver: std::net::SocketAddr) -> anyhow::Result<
     Ok(())
 }
 
-fn print_guide(base: &str, state: &State) -> anyhow::Result<()> {
-    let account = state.settings().master;
+fn print_guide(base: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "Switchhook demo. Three hooks: healthy (every event), flaky (fails now and then), down (refuses
-for a while). Look around from another terminal:
+        "Switchhook demo. Three hooks: healthy (every event), flaky (fails now and then), down (refuses for a while).
+Watch them in the console:
 
-  TOKEN=$(curl -s -X PUT {base}/v2/api_auth -d '{{\"data\":{{\"api_key\":\"{KEY}\"}}}}' \\
-    | sed 's/.*\"auth_token\":\"\\([^\"]*\\)\".*/\\1/')
-  curl -s -H \"X-Auth-Token: $TOKEN\" '{base}/v2/accounts/{account}/webhooks?pretty_print=true'
-  curl -s -H \"X-Auth-Token: $TOKEN\" '{base}/v2/accounts/{account}/webhooks/attempts?page_size=5&pretty_print=true'
-  curl -s '{base}/health/ready'
+  {base}/console/
 
+Log in with the API key {KEY}
 Ctrl-C ends it.
 "
     )?;

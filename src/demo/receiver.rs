@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use warp::Filter;
 use warp::http::{HeaderMap, StatusCode};
 
-use super::say;
+use super::{Lines, say};
 use crate::tasks::Stop;
 
 /// How long `/down` answers nothing but 503.
@@ -31,7 +31,7 @@ impl Receiver {
         self.address
     }
 
-    pub(super) async fn run(self, stop: Stop) {
+    pub(super) async fn run(self, stop: Stop, lines: Lines) {
         let (began, flaky) = (Instant::now(), AtomicU64::new(0));
         let moods = std::sync::Arc::new(move |name: &str| match name {
             "flaky" => flaky.fetch_add(1, Ordering::Relaxed) % 12 != 1,
@@ -42,15 +42,20 @@ impl Receiver {
             .and(warp::header::headers_cloned())
             .and(warp::body::content_length_limit(1 << 20))
             .and(warp::body::json::<serde_json::Value>())
-            .map(move |name: String, headers: HeaderMap, body: serde_json::Value| {
+            .then(move |name: String, headers: HeaderMap, body: serde_json::Value| {
                 let well = moods(&name);
                 let text = |field: &str| body.get(field).and_then(|v| v.as_str()).unwrap_or("-").to_owned();
                 let attempt =
                     headers.get("x-attempt").and_then(|v| v.to_str().ok()).unwrap_or("?").to_owned();
                 let event = text(if body.get("hook_event").is_some() { "hook_event" } else { "event_name" });
+                let lines = Lines::clone(&lines);
                 let verdict = if well { "200 taken" } else { "503 refused" };
-                say(&name, &format!("{verdict}: {event} {} (attempt {attempt})", text("call_id")));
-                if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+                let line = format!("{verdict}: {event} {} (attempt {attempt})", text("call_id"));
+                async move {
+                    let _line = lines.lock().await;
+                    say(&name, &line);
+                    if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+                }
             });
         warp::serve(answer)
             .incoming(self.listener)

@@ -3,6 +3,7 @@
 mod attempt;
 mod browser;
 mod bulk;
+mod demo;
 mod hooks;
 mod links;
 mod overview;
