@@ -12,6 +12,9 @@ const run = promisify(execFile);
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const NASTY = `"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'`;
 
+// The pictures of docs/guide/console.md, taken when SWITCHHOOK_SCREENSHOTS is set.
+const SHOTS = ['overview-light', 'hook-light', 'attempt-dark'];
+
 let chrome;
 let program;
 let receiver;
@@ -80,7 +83,7 @@ for (const theme of ['light', 'dark']) {
       const shown = await page.evaluate(() => [document.documentElement.dataset.theme, document.querySelectorAll('h1').length]);
       if (shown[0] !== theme || shown[1] !== 1) wrong.push(`${name}: theme and headings ${shown}`);
       wrong.push(...(await found(page)).map((fault) => `${name}: ${fault}`));
-      if (shots && (name === 'overview' || name === 'hook' || name === 'attempt')) {
+      if (shots && SHOTS.includes(`${name}-${theme}`)) {
         await page.screenshot({ path: join(shots, `console-${name}-${theme}.png`), animations: 'disabled' });
       }
     }
