@@ -11,11 +11,9 @@ use switchhook::tasks::{Stop, Tasks};
 use crate::support::app::{Answer, Api, MASTER_KEY, TestApp};
 use crate::support::process::Process;
 
-fn hook_with(bytes: usize) -> Option<Value> {
+fn hook_with(bytes: usize) -> Value {
     let data = json!({"filling": "x".repeat(bytes)});
-    Some(
-        json!({"data": {"name": "h", "hook": "channel_create", "uri": "http://127.0.0.1:9/", "custom_data": data}}),
-    )
+    json!({"data": {"name": "h", "hook": "channel_create", "uri": "http://127.0.0.1:9/", "custom_data": data}})
 }
 
 async fn child_of(tenant: &Api, parent: &str, name: &str) -> Answer {
@@ -71,7 +69,7 @@ async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_
         children.push(id_of(&child));
         for _ in 0..3 {
             let path = format!("/v2/accounts/{}/webhooks", children.last().unwrap());
-            let hook = noisy.call("PUT", &path, hook_with(60_000)).await;
+            let hook = noisy.call("PUT", &path, Some(hook_with(60_000))).await;
             made += usize::from(hook.status == 201);
             refused = (hook.status != 201).then_some(hook).or(refused);
         }
@@ -80,13 +78,13 @@ async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_
     let refused = refused.unwrap();
     assert_eq!(refused.status, 400, "{refused:?}");
     assert!(refused.data().to_string().contains("limits.max_tenant_bytes"), "{refused:?}");
-    assert_eq!(victim.own("PUT", "/webhooks", hook_with(60_000)).await.status, 201);
+    assert_eq!(victim.own("PUT", "/webhooks", Some(hook_with(60_000))).await.status, 201);
 
     process.kill();
     let process = Process::serve(dir.path(), &more).await;
     let noisy = process.api().await.with_token(noisy.token()).below(noisy.account.clone());
     assert_eq!(
-        noisy.own("PUT", "/webhooks", hook_with(60_000)).await.status,
+        noisy.own("PUT", "/webhooks", Some(hook_with(60_000))).await.status,
         400,
         "counted again at a start"
     );
@@ -97,10 +95,10 @@ async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_
     let off = Some(json!({"data": {"enabled": false}}));
     assert_eq!(noisy.call("PATCH", &hook, off).await.status, 200);
     assert_eq!(noisy.call("DELETE", &format!("{hook}?should_soft_delete=false"), None).await.status, 200);
-    assert_eq!(noisy.own("PUT", "/webhooks", hook_with(50_000)).await.status, 201);
+    assert_eq!(noisy.own("PUT", "/webhooks", Some(hook_with(50_000))).await.status, 201);
     // Nor does an account that goes leave anything behind.
     assert_eq!(noisy.call("DELETE", &format!("/v2/accounts/{}", children[1]), None).await.status, 200);
-    assert_eq!(noisy.own("PUT", "/webhooks", hook_with(60_000)).await.status, 201);
+    assert_eq!(noisy.own("PUT", "/webhooks", Some(hook_with(60_000))).await.status, 201);
 }
 
 #[tokio::test]
@@ -113,13 +111,13 @@ async fn hooks_and_accounts_that_are_made_and_deleted_without_end_take_no_room_f
     let mut app = TestApp::with(&settings).await;
     let tenant = app.api.tenant("tenant").await;
     for number in 0..40 {
-        let made = tenant.own("PUT", "/webhooks", hook_with(60_000)).await;
+        let made = tenant.own("PUT", "/webhooks", Some(hook_with(60_000))).await;
         assert_eq!(made.status, 201, "hook {number}: {made:?}");
         assert_eq!(tenant.own("DELETE", &format!("/webhooks/{}", id_of(&made)), None).await.status, 200);
         let child = child_of(&tenant, &tenant.account, &format!("c{number}")).await;
         assert_eq!(child.status, 201, "account {number}: {child:?}");
         let child = format!("/v2/accounts/{}", id_of(&child));
-        let hook = tenant.call("PUT", &format!("{child}/webhooks"), hook_with(60_000)).await;
+        let hook = tenant.call("PUT", &format!("{child}/webhooks"), Some(hook_with(60_000))).await;
         assert_eq!(hook.status, 201, "{hook:?}");
         let hook = format!("{child}/webhooks/{}", id_of(&hook));
         assert_eq!(tenant.call("DELETE", &hook, None).await.status, 200);

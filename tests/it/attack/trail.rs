@@ -15,10 +15,10 @@ fn settings() -> Vec<String> {
     .into()
 }
 
-fn hook(name: &str) -> Option<Value> {
+fn hook(name: &str) -> Value {
     let filling = "x".repeat(3000);
     let hook = json!({"name": name, "hook": "channel_create", "uri": "http://127.0.0.1:9/", "custom_data": {"filling": filling}});
-    Some(json!({"data": hook}))
+    json!({"data": hook})
 }
 
 /// All entries of an account, in the order that is asked for, page by page.
@@ -41,7 +41,7 @@ async fn flood(tenant: &Api, count: usize) {
     for child in 0..count.div_ceil(40) {
         let made = tenant.own("PUT", "", Some(json!({"data": {"name": format!("c{child}")}}))).await;
         let child = format!("/v2/accounts/{}", made.data()["id"].as_str().unwrap());
-        let hook = tenant.call("PUT", &format!("{child}/webhooks"), hook("h")).await;
+        let hook = tenant.call("PUT", &format!("{child}/webhooks"), Some(hook("h"))).await;
         let path = format!("{child}/webhooks/{}", hook.data()["id"].as_str().unwrap());
         for number in 0..40 {
             let change = json!({"data": {"name": format!("n{number}")}});
@@ -59,7 +59,7 @@ async fn a_tenant_that_floods_the_trail_loses_its_own_entries_and_nobody_else_s(
     let master = process.api().await;
     let (victim, noisy) = (master.tenant("victim").await, master.tenant("noisy").await);
     for number in 0..8 {
-        assert_eq!(victim.own("PUT", "/webhooks", hook(&format!("v{number}"))).await.status, 201);
+        assert_eq!(victim.own("PUT", "/webhooks", Some(hook(&format!("v{number}")))).await.status, 201);
     }
     let before = entries(&master, &victim.account, "").await;
     assert_eq!(before.len(), 10, "account, key and hooks");

@@ -27,7 +27,7 @@ fn verdicts(program: &str, arguments: &[&str], code: &str, caller: &str, request
         json!([headers, request.text()])
     });
     let input = dir.path().join("requests.json");
-    std::fs::write(&input, Value::from_iter(rows).to_string()).unwrap();
+    std::fs::write(&input, rows.collect::<Value>().to_string()).unwrap();
     let run = Command::new(program)
         .args(arguments)
         .arg(&file)

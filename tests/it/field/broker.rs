@@ -14,6 +14,7 @@ use crate::support::process::{Process, run};
 use crate::support::publisher::Publisher;
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
+use switchhook::model::{Clock, gregorian_seconds};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -279,8 +280,7 @@ async fn how_old_events_are_when_they_come_is_told_and_what_a_full_queue_dropped
     let publisher = Publisher::connect(&broker.uri()).await;
     let stamped = |number: u64, age_s: u64| {
         let mut event: Value = serde_json::from_slice(&event(&app, number)).unwrap();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        event["Timestamp"] = json!(now + 62_167_219_200 - age_s);
+        event["Timestamp"] = json!(gregorian_seconds(Clock::system().now_us()) - age_s);
         event.to_string().into_bytes()
     };
     let bodies: Vec<Vec<u8>> = (1..=100).map(|number| stamped(number, 120)).collect();

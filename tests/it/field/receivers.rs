@@ -173,7 +173,7 @@ async fn a_receiver_that_closes_kept_connections_under_requests_has_not_failed()
 }
 
 /// A receiver behind TLS, with a certificate of its own, that answers each request so and closes the TCP connection without
-/// ending TLS (no close_notify). Its port and certificate.
+/// ending TLS (no `close_notify`). Its port and certificate.
 async fn ending_without_a_word(answer: &'static [u8]) -> (Listening, String) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();

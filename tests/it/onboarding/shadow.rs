@@ -48,6 +48,7 @@ async fn metric(api: &Api, line: &str) -> bool {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story: everything that could be sent, in one program")]
 async fn in_shadow_nothing_leaves_whatever_would_be_sent() {
     let receiver = Receiver::start().await;
     receiver.mood_at("/down", Mood::status(500));
