@@ -11,6 +11,7 @@ mod format;
 mod forms;
 mod json;
 mod layout;
+mod link;
 mod log_in;
 mod origin;
 mod pages;
@@ -61,6 +62,7 @@ impl Console {
         }
         match rest {
             ["login"] => log_in::answer(self, api, visit).await,
+            ["link", code] => link::answer(api, visit, code).await,
             ["theme"] if is_change => reply::theme(visit),
             _ => self.for_a_person(api, visit, rest).await,
         }

@@ -193,3 +193,30 @@ async fn forms_of_other_sites_and_forms_that_were_sent_before_change_nothing() {
     assert_eq!(browser.submit(&page, &enable, &[]).await.status, 303);
     assert!(is_enabled().await);
 }
+
+#[tokio::test]
+async fn a_link_opens_the_console_once_and_by_its_button_alone() {
+    let app = TestApp::start().await;
+    let tenant = app.api.tenant("acme").await;
+    let made = app
+        .api
+        .call("POST", &format!("/v2/accounts/{}/console_links", tenant.account), Some(json!({"data": {}})))
+        .await;
+    let path = made.data()["path"].as_str().unwrap().to_owned();
+    let mut browser = Browser::new(app.address());
+    for _ in 0..2 {
+        let page = browser.get(&path).await;
+        assert!(
+            page.status == 200 && page.set_cookie.is_empty(),
+            "looking at a link does not use it: {page:?}"
+        );
+    }
+    let forged = browser.send("POST", &path, Some(&[]), &[("origin", "https://evil.example")]).await;
+    assert_eq!(forged.status, 403);
+    let opened = browser.post(&path, &[]).await;
+    assert_eq!((opened.status, opened.location.as_str()), (303, "/console/"));
+    opened.set_cookie.split(';').next().unwrap().clone_into(&mut browser.cookie);
+    assert!(browser.get("/console/").await.says("acme"));
+    let again = Browser::new(app.address()).post(&path, &[]).await;
+    assert!(again.status == 404 && again.set_cookie.is_empty() && again.says("used already"), "{again:?}");
+}
