@@ -58,5 +58,5 @@ fn shown(visit: &Visit) -> Page {
             }
         },
     };
-    reply::html(200, layout::page(view, None, cookies::theme(&visit.headers)))
+    reply::html(200, layout::page(&view, None, cookies::theme(&visit.headers)))
 }
