@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::support::app::call_event;
 use crate::support::look::events_of;
 use crate::support::process::{Ended, Process, run};
+use crate::support::wait::eventually_true;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -220,7 +221,7 @@ async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_c
     assert!(oldest.len() > 5 && !oldest[0].ends_with("00000000000000000000.log"), "{oldest:?}");
     fs::remove_file(&oldest[0]).unwrap();
     let process = Process::serve(dir.path(), &more).await;
-    assert_eq!(process.said(missing), 1, "{}", process.stderr());
+    eventually_true("the loss is said", WITHIN, || process.said(missing) == 1).await;
     let ready = process.api().await.call("GET", "/health/ready", None).await;
     assert!(ready.body["notices"].to_string().contains("is damaged at byte 0: offsets"), "{ready:?}");
 }

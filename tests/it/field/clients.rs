@@ -292,9 +292,9 @@ async fn the_user_interface_is_answered_whatever_it_asks_of_an_account_without_a
     assert_eq!(user.call("GET", &path("callflows/other"), None).await.status, 404);
     // Its wizard makes that flow, and is shown the one that is there; no other flow can be made.
     let made = |numbers: Value| Some(json!({"data": {"numbers": numbers, "flow": {"module": "offnet"}}}));
-    let flow = user.call("PUT", &path("callflows"), made(json!(["no_match"]))).await;
+    let flow = app.api.call("PUT", &path("callflows"), made(json!(["no_match"]))).await;
     assert_eq!((flow.status, &flow.data()["flow"]["module"]), (201, &json!("none")), "{flow:?}");
-    assert_eq!(user.call("PUT", &path("callflows"), made(json!(["no_match", "1234"]))).await.status, 403);
+    assert_eq!(app.api.call("PUT", &path("callflows"), made(json!(["no_match", "1234"]))).await.status, 403);
     app.stop().await;
 }
 
