@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use switchhook::amqp::Address;
 use switchhook::app::{
     App, Narrowed, Reload, check_data_dir, check_limits, has_data, keep_private, narrow, raise_open_files,
@@ -18,10 +18,10 @@ use switchhook::cli::{
     parse,
 };
 use switchhook::config::Config;
-use switchhook::ingest::{self, QueueBounds, Removal, Renewal};
+use switchhook::ingest::{self, Removal, Renewal};
 use switchhook::model::Clock;
 use switchhook::shadow::{self, Verdict};
-use switchhook::{demo, import, offline, telemetry};
+use switchhook::{app, demo, import, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A third of a delivery's work is memory of one or two kilobytes, which the system's allocator is slow at.
@@ -93,12 +93,27 @@ fn import(args: KazooArgs) -> ExitCode {
     })
 }
 
-/// Takes an installation's queue away, or shows it.
+/// Every broker of the configuration.
+fn brokers(config: &Config) -> anyhow::Result<Vec<Address>> {
+    let addresses: Vec<Address> =
+        app::broker_addresses(config)?.into_iter().flat_map(|(_, addresses)| addresses).collect();
+    anyhow::ensure!(
+        !addresses.is_empty(),
+        "neither amqp.uri nor amqp.zones is set: there is no broker to look at"
+    );
+    Ok(addresses)
+}
+
+/// Takes an installation's queue away at every broker, or shows it.
 async fn remove_queue(config: &Config, yes: bool) -> anyhow::Result<()> {
-    let uri = config.amqp.uri.as_ref().context("amqp.uri is not set: there is no broker to look at")?;
-    let (queue, address) = (&config.amqp.queue, Address::parse(uri.reveal())?);
-    let found =
-        ingest::remove(&address, queue, yes).await.map_err(|reason| anyhow!("{address}: {reason}"))?;
+    for address in brokers(config)? {
+        remove_queue_at(&address, &config.amqp.queue, yes).await?;
+    }
+    Ok(())
+}
+
+async fn remove_queue_at(address: &Address, queue: &str, yes: bool) -> anyhow::Result<()> {
+    let found = ingest::remove(address, queue, yes).await.map_err(|reason| anyhow!("{address}: {reason}"))?;
     let line = match found {
         None => format!("{address} has no queue '{queue}'"),
         Some(Removal { messages, removed: true, .. }) => {
@@ -115,13 +130,18 @@ async fn remove_queue(config: &Config, yes: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes an installation's queue again with the configured bounds.
+/// Makes an installation's queue again at every broker, with the configured bounds and type.
 async fn renew_queue(config: &Config) -> anyhow::Result<()> {
-    let uri = config.amqp.uri.as_ref().context("amqp.uri is not set: there is no broker to look at")?;
-    let (queue, address) = (&config.amqp.queue, Address::parse(uri.reveal())?);
-    let bounds = QueueBounds { bytes: config.amqp.queue_max_bytes, messages: config.amqp.queue_max_messages };
-    let found =
-        ingest::renew(&address, queue, bounds).await.map_err(|reason| anyhow!("{address}: {reason}"))?;
+    for address in brokers(config)? {
+        renew_queue_at(&address, config).await?;
+    }
+    Ok(())
+}
+
+async fn renew_queue_at(address: &Address, config: &Config) -> anyhow::Result<()> {
+    let (queue, (bounds, queue_type)) = (&config.amqp.queue, app::broker_queue(config));
+    let found = ingest::renew(address, queue, bounds, queue_type).await;
+    let found = found.map_err(|reason| anyhow!("{address}: {reason}"))?;
     let line = match found {
         Renewal::Absent => format!("{address} has no queue '{queue}'"),
         Renewal::AsConfigured => format!("the queue '{queue}' has the configured arguments already"),

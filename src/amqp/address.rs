@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
@@ -25,16 +26,56 @@ pub fn check_uri(uri: &str) -> Result<(), InvalidUri> {
     Address::parse(uri).map(|_| ())
 }
 
+/// The URIs in a text that names several hosts or several URIs, with commas between them: `amqp://me:pw@a,b:5673/%2f` or
+/// `amqp://me:pw@a,amqp://me:pw@b`.
+#[must_use]
+pub fn several(text: &str) -> Vec<String> {
+    let text = text.trim();
+    let split = |text: &str| text.split(',').map(|part| part.trim().to_owned()).collect();
+    if text.contains(",amqp://") || text.contains(",amqps://") || text.contains(", amqp") {
+        return split(text);
+    }
+    let Some((scheme, rest)) = text.split_once("://") else { return vec![text.to_owned()] };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    // A password with a comma in it is no list of hosts.
+    let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(_, hosts)| {
+        (authority.get(..authority.len() - hosts.len()).unwrap_or_default(), hosts)
+    });
+    let hosts: Vec<String> = split(hosts);
+    hosts.into_iter().map(|host| format!("{scheme}://{user}{host}{path}")).collect()
+}
+
+/// What a TLS connection needs besides what the system trusts.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// Certificates of authorities (PEM) that are trusted as well.
+    pub authorities: Option<String>,
+    /// Who we are.
+    pub identity: Option<Identity>,
+}
+
+/// A client's certificate.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate with its chain, PEM.
+    pub certificate: Vec<u8>,
+    /// Its private key, PEM.
+    pub key: Vec<u8>,
+}
+
 /// Where the broker is, and who we are to it.
 #[derive(Clone)]
-pub struct Address(AMQPUri);
+pub struct Address {
+    uri: AMQPUri,
+    tls: OwnedTLSConfig,
+}
 
 impl Address {
     /// The address that a URI names.
     pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
         let parsed = uri.parse().map(|mut uri: AMQPUri| {
             uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
-            Self(uri)
+            Self { uri, tls: OwnedTLSConfig::default() }
         });
         parsed.map_err(|reason: String| {
             // The parser's texts quote parts of the URI at most up to the host; be sure all the same.
@@ -43,11 +84,40 @@ impl Address {
         })
     }
 
+    /// The same address, with what its TLS needs.
+    #[must_use]
+    pub fn with_tls(mut self, tls: &Tls) -> Self {
+        let identity = tls
+            .identity
+            .clone()
+            .map(|Identity { certificate, key }| OwnedIdentity::PKCS8 { pem: certificate, key });
+        self.tls = OwnedTLSConfig { identity, cert_chain: tls.authorities.clone() };
+        self
+    }
+
+    /// Host and port: what names the broker among others.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
+
+    pub(super) fn uri(&self) -> &AMQPUri {
+        &self.uri
+    }
+
+    pub(super) fn tls(&self) -> &OwnedTLSConfig {
+        &self.tls
+    }
+
     /// One attempt to connect, within 15 s; `name` is shown by the broker's tools.
     pub async fn connect(&self, name: &str) -> Result<Connection, String> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        match tokio::time::timeout(CONNECT_WITHIN, Connection::connect_uri(self.0.clone(), properties)).await
-        {
+        let connecting = async {
+            let runtime = lapin::runtime::default_runtime()?;
+            let (uri, tls) = (self.uri.clone(), self.tls.clone());
+            Connection::connect_uri_with_config(uri, properties, tls, runtime).await
+        };
+        match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.told(&error)),
             Err(_) => Err(format!("no answer within {} s", CONNECT_WITHIN.as_secs())),
@@ -58,7 +128,7 @@ impl Address {
 impl Address {
     /// Why there is no connection; where the protocol is the wrong one, in words that name the right one.
     fn told(&self, error: &lapin::Error) -> String {
-        let is_tls = matches!(self.0.scheme, AMQPScheme::AMQPS);
+        let is_tls = matches!(self.uri.scheme, AMQPScheme::AMQPS);
         let error = error.to_string();
         if is_tls && error.contains("InvalidContentType") {
             format!(
@@ -76,7 +146,7 @@ impl Address {
 /// `amqp://user:***@host:5672/vhost`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        let AMQPUri { scheme, authority, vhost, .. } = &self.uri;
         let (user, host, port) = (&authority.userinfo.username, &authority.host, authority.port);
         write!(f, "{scheme}://{user}:***@{host}:{port}/{}", vhost.replace('/', "%2f"))
     }
@@ -97,6 +167,18 @@ mod tests {
         let address = Address::parse("amqps://me:s3cret@broker.example.com:5671/%2f?heartbeat=10").unwrap();
         assert_eq!(address.to_string(), "amqps://me:***@broker.example.com:5671/%2f");
         assert!(!format!("{address:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn several_hosts_share_all_else_and_a_comma_in_a_password_is_none_between_hosts() {
+        let uris = |text: &str| several(text);
+        assert_eq!(uris("amqp://a"), ["amqp://a"]);
+        assert_eq!(
+            uris("amqp://m,e:p@a:1,b/%2f?heartbeat=5"),
+            ["amqp://m,e:p@a:1/%2f?heartbeat=5", "amqp://m,e:p@b/%2f?heartbeat=5"]
+        );
+        assert_eq!(uris("amqps://u:p@a/x, amqp://v:q@b"), ["amqps://u:p@a/x", "amqp://v:q@b"]);
+        assert_eq!(uris("amqp://a,,b")[1], "amqp://");
     }
 
     #[test]

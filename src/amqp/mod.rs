@@ -3,11 +3,13 @@
 
 mod address;
 mod exchange;
+mod greeting;
 mod status;
 mod waits;
 
-pub use address::{Address, InvalidUri, check_uri};
+pub use address::{Address, Identity, InvalidUri, Tls, check_uri, several};
 pub use exchange::{SetupError, declare_exchange, exchange_remedy};
+pub use greeting::{ServerVersion, server_version};
 pub use status::{BrokerStatus, QueueReport, Status};
 pub use waits::Waits;
 

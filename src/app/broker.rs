@@ -1,84 +1,190 @@
-//! The broker's clients: the consumer of events, and the requester that everything published goes through.
+//! The brokers' clients: a consumer of events for each broker, and the requesters that everything published goes
+//! through.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
 
 use super::keeper::Announcer;
 use super::ports::WebsocketsPort;
-use crate::commands::{Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets};
-use crate::config::Config;
-use crate::ingest::{AmqpConsumer, ConsumerOptions, Ingest, QueueBounds};
+use crate::amqp::{Address, BrokerStatus, Identity, Tls};
+use crate::commands::{
+    Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets, ZoneRequesters, Zones,
+};
+use crate::config::{AmqpZone, Config, QueueType};
+use crate::http::BrokerSeen;
+use crate::ingest::{self, AmqpConsumer, ConsumerOptions, Ingest, QueueBounds};
 use crate::live::Sessions;
-use crate::model::{Clock, Duty};
+use crate::model::{Clock, Duty, Origin};
 use crate::state::State;
+use crate::tasks::Pulse;
 
-/// What there is of the broker.
-pub(super) struct Broker {
+/// What there is of the brokers.
+pub(super) struct Brokers {
     /// Handles also without a broker; then they refuse.
-    pub(super) requester: Requester,
+    pub(super) zones: Zones,
+    /// How it stands with each broker.
+    pub(super) watched: Vec<Watched>,
     /// What runs.
-    pub(super) tasks: Option<BrokerTasks>,
+    pub(super) tasks: BrokerTasks,
 }
 
-/// The tasks of the broker's clients.
+/// The tasks of the brokers' clients.
+#[derive(Default)]
 pub(super) struct BrokerTasks {
-    pub(super) consumer: AmqpConsumer,
-    pub(super) requester: RequesterTask,
+    pub(super) consumers: Vec<AmqpConsumer>,
+    pub(super) requesters: Vec<RequesterTask>,
     /// When we stand in for one of KAZOO's applications.
     pub(super) stand_in: Option<StandInTask>,
 }
 
-impl Broker {
+/// What standing in for KAZOO's applications needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StandingIn<'a> {
+    pub(super) state: &'a State,
+    pub(super) sessions: &'a Sessions,
+    pub(super) clock: &'a Clock,
+    pub(super) duty: &'a Duty,
+}
+
+/// How others see the consumer of one broker.
+#[derive(Debug, Clone)]
+pub(super) struct Watched {
+    /// The name of its zone; empty when zones have none.
+    pub(super) zone: String,
+    /// Host and port.
+    pub(super) host: String,
+    pub(super) status: watch::Receiver<BrokerStatus>,
+    /// How it stands with the connection that commands are published on.
+    pub(super) publishing: watch::Receiver<BrokerStatus>,
+    pub(super) pulse: Pulse,
+}
+
+impl Watched {
+    /// As of now.
+    pub(super) fn seen(&self) -> BrokerSeen {
+        let status = self.status.borrow().clone();
+        BrokerSeen { zone: self.zone.clone(), broker: self.host.clone(), status }
+    }
+}
+
+impl Brokers {
     /// The clients that the configuration asks for; they connect when they run.
     pub(super) fn new(config: &Config, ingest: &Ingest, clock: &Clock) -> anyhow::Result<Self> {
-        let Some(uri) = &config.amqp.uri else {
-            tracing::info!("amqp.uri is not set: no broker, events come by HTTP only");
-            return Ok(Self { requester: Requester::disabled(), tasks: None });
-        };
-        let reconnect_max = Duration::from_millis(config.amqp.reconnect_max_ms);
-        let consuming = ConsumerOptions {
-            queue: config.amqp.queue.clone(),
-            bounds: QueueBounds {
-                bytes: config.amqp.queue_max_bytes,
-                messages: config.amqp.queue_max_messages,
-            },
-            check_every: Duration::from_millis(config.amqp.check_interval_ms),
-            prefetch: config.amqp.prefetch,
-            batch_events: config.ingest.batch_events,
-            reconnect_max,
-            ..ConsumerOptions::default()
-        };
-        let requesting = RequesterOptions {
-            node: node_name(),
-            timeout: Duration::from_millis(config.commands.timeout_ms),
-            max_in_flight: config.commands.max_in_flight,
-            reconnect_max,
-            ..RequesterOptions::default()
-        };
-        let consumer = AmqpConsumer::new(uri.reveal(), consuming, ingest.clone()).context("amqp.uri")?;
-        let (requester, task) =
-            Requester::new(uri.reveal(), &requesting, clock.clone()).context("amqp.uri")?;
-        Ok(Self { requester, tasks: Some(BrokerTasks { consumer, requester: task, stand_in: None }) })
+        let configured = addresses(config)?;
+        if configured.is_empty() {
+            tracing::info!("neither amqp.uri nor amqp.zones is set: no broker, events come by HTTP only");
+        }
+        let (mut zones, mut watched, mut tasks) = (Vec::new(), Vec::new(), BrokerTasks::default());
+        for (zone, (name, addresses)) in (0..).zip(configured) {
+            let mut brokers = Vec::new();
+            for address in addresses {
+                let origin = Origin { zone, broker: u16::try_from(watched.len()).unwrap_or(u16::MAX) };
+                let consumer = AmqpConsumer::new(address.clone(), consuming(config, origin), ingest.clone());
+                let (zone_name, host) = (name.clone(), address.host());
+                let (status, pulse) = (consumer.status(), consumer.pulse());
+                tasks.consumers.push(consumer);
+                let (requester, task) = Requester::new(address, &requesting(config, zone), clock.clone());
+                let publishing = requester.status();
+                watched.push(Watched { zone: zone_name, host, status, publishing, pulse });
+                brokers.push(requester);
+                tasks.requesters.push(task);
+            }
+            zones.push(ZoneRequesters { name, brokers });
+        }
+        let zones = if zones.is_empty() { Zones::none() } else { Zones::new(zones) };
+        Ok(Self { zones, watched, tasks })
     }
 
     /// Who tells the cluster what became of hooks; without a broker, it tells only us.
-    pub(super) fn announcer(&self, config: &Config, ingest: &Ingest, clock: Clock, duty: Duty) -> Announcer {
-        let requester = config.amqp.uri.is_some().then(|| self.requester.clone());
-        Announcer { requester, ingest: ingest.clone(), node: node_name(), clock, duty }
+    pub(super) fn announcer(&self, ingest: &Ingest, clock: Clock, duty: Duty) -> Announcer {
+        let zones = (!self.watched.is_empty()).then(|| self.zones.clone());
+        Announcer { zones, ingest: ingest.clone(), node: node_name(), clock, duty }
     }
 
     /// Stands in for those of KAZOO's applications that the configuration names.
-    pub(super) fn stand_in(&mut self, config: &Config, state: &State, sessions: &Sessions, duty: &Duty) {
-        let Some(tasks) = &mut self.tasks else { return };
+    pub(super) fn stand_in(&mut self, config: &Config, standing: StandingIn<'_>) {
+        let StandingIn { state, sessions, clock, duty } = standing;
+        if self.watched.is_empty() {
+            return;
+        }
         let websockets = || Arc::new(WebsocketsPort(sessions.clone())) as Arc<dyn Websockets>;
         let stand_in = StandIn {
             webhooks: config.kazoo.replace_webhooks,
             blackhole: config.kazoo.replace_blackhole.then(websockets),
             duty: duty.clone(),
         };
-        tasks.stand_in = tasks.requester.stand_in(stand_in, self.requester.clone(), state.clone());
+        let made = StandInTask::new(stand_in, self.zones.clone(), state.clone(), clock.clone());
+        let Some((listener, task)) = made else { return };
+        self.tasks.requesters.iter_mut().for_each(|requester| requester.listen(listener.clone()));
+        self.tasks.stand_in = Some(task);
+    }
+}
+
+/// The brokers of each zone, with the zone's name. Reads the files of their certificates.
+pub fn addresses(config: &Config) -> anyhow::Result<Vec<(String, Vec<Address>)>> {
+    let zone = |zone: AmqpZone| {
+        let tls = tls(&zone)?;
+        let address =
+            |uri: &crate::config::Masked| Address::parse(uri.reveal()).map(|parsed| parsed.with_tls(&tls));
+        let addresses: Result<Vec<Address>, _> = zone.uris.iter().map(address).collect();
+        Ok((zone.name, addresses.context("amqp")?))
+    };
+    config.amqp.all_zones().into_iter().map(zone).collect()
+}
+
+fn tls(zone: &AmqpZone) -> anyhow::Result<Tls> {
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).with_context(|| format!("amqp.zones '{}': {}", zone.name, path.display()))
+    };
+    let authorities =
+        zone.ca_file.as_ref().map(|path| read(path).map(|pem| String::from_utf8_lossy(&pem).into_owned()));
+    let identity = match (&zone.certificate_file, &zone.key_file) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate: read(certificate)?, key: read(key)? }),
+        _ => None,
+    };
+    Ok(Tls { authorities: authorities.transpose()?, identity })
+}
+
+/// What our queues may hold, and what they are made as.
+pub fn queue(config: &Config) -> (QueueBounds, ingest::QueueType) {
+    let bounds = QueueBounds { bytes: config.amqp.queue_max_bytes, messages: config.amqp.queue_max_messages };
+    let queue_type = match config.amqp.queue_type {
+        QueueType::Classic => ingest::QueueType::Classic,
+        QueueType::Quorum => ingest::QueueType::Quorum,
+    };
+    (bounds, queue_type)
+}
+
+fn reconnect_max(config: &Config) -> Duration {
+    Duration::from_millis(config.amqp.reconnect_max_ms)
+}
+
+fn consuming(config: &Config, origin: Origin) -> ConsumerOptions {
+    let (bounds, queue_type) = queue(config);
+    ConsumerOptions {
+        queue: config.amqp.queue.clone(),
+        bounds,
+        queue_type,
+        origin: Some(origin),
+        check_every: Duration::from_millis(config.amqp.check_interval_ms),
+        prefetch: config.amqp.prefetch,
+        batch_events: config.ingest.batch_events,
+        reconnect_max: reconnect_max(config),
+        ..ConsumerOptions::default()
+    }
+}
+
+fn requesting(config: &Config, zone: u16) -> RequesterOptions {
+    RequesterOptions {
+        node: node_name(),
+        zone,
+        timeout: Duration::from_millis(config.commands.timeout_ms),
+        max_in_flight: config.commands.max_in_flight,
+        reconnect_max: reconnect_max(config),
+        ..RequesterOptions::default()
     }
 }
 

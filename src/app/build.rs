@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 
-use super::broker::{Broker, node_name};
+use super::broker::{Brokers, StandingIn, node_name};
 use super::data_dir;
 use super::flow::Flows;
 use super::keeper::Keeper;
@@ -25,7 +25,6 @@ use super::retention::Retention;
 use super::share::AccountShare;
 use super::watch::{StepsAtWork, StorageHealth};
 use super::{App, Steps, Stops, Threads};
-use crate::amqp::{self, BrokerStatus};
 use crate::auth::Auth;
 use crate::commands::{self, Commands};
 use crate::config::Config;
@@ -33,7 +32,7 @@ use crate::console::{self, Console};
 use crate::delivery::{self, Delivery, Sink, Tester};
 use crate::disk::OsDisk;
 use crate::http::{Api, Ports, Server, Site};
-use crate::ingest::{AmqpConsumer, Ingest};
+use crate::ingest::Ingest;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock, Duty};
 use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
@@ -205,17 +204,19 @@ impl App {
         let mut storage = open_storage(&config, &clock, &tasks).await?;
         let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
-        let mut broker = Broker::new(&config, &ingest, &clock)?;
+        let mut brokers = Brokers::new(&config, &ingest, &clock)?;
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
-        let channels = channels(&config, &broker, &ingest, &state);
+        let channels = channels(&config, &brokers, &ingest, &state);
         let live = live::build(&config, (&state, &auth, channels.clone()), &events.reader, &clock, &tasks)?;
-        broker.stand_in(&config, &state, live.handle.sessions(), &middle.duty);
+        let standing =
+            StandingIn { state: &state, sessions: live.handle.sessions(), clock: &clock, duty: &middle.duty };
+        brokers.stand_in(&config, standing);
         let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock), &state, &tasks);
         let running = Arc::new(Mutex::new(config.clone()));
         let ports = ports(Meeting {
             config: &config,
             running: &running,
-            broker: &broker,
+            brokers: &brokers,
             ingest: &ingest,
             state: &state,
             reloaded: &reloaded,
@@ -227,7 +228,7 @@ impl App {
         });
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api, site(&config))?;
-        let announcer = broker.announcer(&config, &ingest, clock, middle.duty);
+        let announcer = brokers.announcer(&ingest, clock, middle.duty);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
@@ -238,7 +239,7 @@ impl App {
             first_key,
             events: events.reader,
             steps: Steps {
-                broker: broker.tasks,
+                brokers: brokers.tasks,
                 server,
                 websocket: live.listener,
                 live: live.task,
@@ -276,16 +277,16 @@ fn teller(config: &Config, state: &State, ingest: &Ingest, tasks: &Tasks) -> any
 }
 
 /// Channels, as the API and the websockets see them.
-fn channels(config: &Config, broker: &Broker, ingest: &Ingest, state: &State) -> ChannelsPort {
+fn channels(config: &Config, brokers: &Brokers, ingest: &Ingest, state: &State) -> ChannelsPort {
     let options = commands::Options { flow_as_action: config.commands.flow_as_action };
-    ChannelsPort(Commands::new(broker.requester.clone(), ingest.clone(), state.clone(), options))
+    ChannelsPort(Commands::new(brokers.zones.clone(), ingest.clone(), state.clone(), options))
 }
 
 /// What the API is given.
 struct Meeting<'a> {
     config: &'a Config,
     running: &'a Running,
-    broker: &'a Broker,
+    brokers: &'a Brokers,
     ingest: &'a Ingest,
     state: &'a State,
     reloaded: &'a Reloaded,
@@ -298,7 +299,7 @@ struct Meeting<'a> {
 
 /// The steps as the API sees them.
 fn ports(meeting: Meeting<'_>) -> Ports {
-    let Meeting { config, broker, ingest, state, reloaded, middle, live, tasks, .. } = meeting;
+    let Meeting { config, brokers, ingest, state, reloaded, middle, live, tasks, .. } = meeting;
     let delivery = &middle.delivery;
     let Reloaded { transport, queues, retention, modes, .. } = reloaded;
     let steps = StepsAtWork {
@@ -309,17 +310,13 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         delivery: delivery.pulse(),
         live: live.task.pulse(),
         shortages: delivery.shortages(),
-        broker: broker.tasks.as_ref().map(|tasks| tasks.consumer.pulse()),
     };
     let live = &live.handle;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
-    let consumer = broker.tasks.as_ref().map(|tasks| &tasks.consumer);
-    let consuming = consumer.map_or_else(amqp::Status::disabled, AmqpConsumer::status);
     let health = StorageHealth {
         events: events.clone(),
         ledger: ledger.clone(),
-        broker: consuming.clone(),
-        publishing: broker.requester.status(),
+        brokers: brokers.watched.clone(),
         clock: retention.clock.clone(),
         steps,
         duty: modes.duty().clone(),
@@ -339,7 +336,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         }),
         tester: Arc::new(TesterPort(tester)),
         health: Arc::new(HealthPort(health)),
-        operator: Arc::new(operator(&meeting, consuming)),
+        operator: Arc::new(operator(&meeting)),
         channels: Arc::new(meeting.channels),
         live: live.clone(),
     }
@@ -358,7 +355,7 @@ fn share(config: &Config, state: &State, retention: &Retention) -> AccountShare 
 }
 
 /// The program as its operator asks about it.
-fn operator(meeting: &Meeting<'_>, broker: watch::Receiver<BrokerStatus>) -> Operator {
+fn operator(meeting: &Meeting<'_>) -> Operator {
     let Meeting { config, ingest, state, reloaded, middle, live, .. } = *meeting;
     let Reloaded { queues, retention, .. } = reloaded;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
@@ -377,8 +374,7 @@ fn operator(meeting: &Meeting<'_>, broker: watch::Receiver<BrokerStatus>) -> Ope
         queues: queues.clone(),
         flows: middle.flows.clone(),
         sessions: live.handle.sessions().clone(),
-        broker,
-        publishing: meeting.broker.requester.status(),
+        brokers: meeting.brokers.watched.clone(),
         retention: retention.clone(),
         hook_series: config.metrics.hook_series,
         lost_lines: meeting.lost_lines.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::commands::Requester;
+use crate::commands::Zones;
 use crate::ingest::Ingest;
 use crate::kazoo::{self, Sender};
 use crate::model::{Clock, Duty, Hook};
@@ -28,7 +28,7 @@ impl Keeper {
 /// Publishes `webhook_disabled`; without a broker it goes straight into the log.
 pub(super) struct Announcer {
     /// `None` without a broker.
-    pub(super) requester: Option<Requester>,
+    pub(super) zones: Option<Zones>,
     pub(super) ingest: Ingest,
     pub(super) node: String,
     pub(super) clock: Clock,
@@ -45,8 +45,8 @@ impl Announcer {
             let msg_id = self.clock.now_us().to_string();
             let sender = Sender { app: "webhooks", node: &self.node, msg_id: &msg_id };
             let message = kazoo::webhook_disabled(hook.account, hook.id, sender);
-            if let Some(requester) = &self.requester {
-                if let Err(error) = requester.publish(message).await {
+            if let Some(zones) = &self.zones {
+                if let Err(error) = zones.publish_once(message).await {
                     tracing::warn!(hook_id = %hook.id, %error, "webhook_disabled could not be published");
                 }
                 continue;

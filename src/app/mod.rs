@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
+pub use self::broker::{addresses as broker_addresses, queue as broker_queue};
 pub use self::data_dir::{DataDirError, check as check_data_dir};
 pub use self::open_files::raise_open_files;
 pub use self::private::{Narrowed, PrivateError, keep_private, narrow};
@@ -84,7 +85,7 @@ struct Stops {
 
 /// What `run` starts.
 struct Steps {
-    broker: Option<BrokerTasks>,
+    brokers: BrokerTasks,
     server: Server,
     websocket: Listener,
     live: LiveTask,
@@ -270,19 +271,18 @@ fn start(
         tasks.spawn("websocket", steps.websocket.run(tokens.intake.clone())),
         tasks.spawn("live", steps.live.run(tokens.intake.clone())),
     ];
-    if let Some(BrokerTasks { consumer, requester, stand_in }) = steps.broker {
-        let (stop, failing) = (tokens.intake.clone(), failed.clone());
+    let BrokerTasks { consumers, requesters, stand_in } = steps.brokers;
+    for consumer in consumers {
+        let (stop, failed) = (tokens.intake.clone(), failed.clone());
         rest.push(tasks.spawn("amqp", async move {
             if let Err(error) = consumer.run(stop).await {
                 tracing::error!(%error, "broker ingest has ended");
-                failing.cancel();
+                failed.cancel();
             }
         }));
-        rest.push(tasks.spawn("requester", requester.run(tokens.intake.clone())));
-        if let Some(stand_in) = stand_in {
-            rest.push(tasks.spawn("stand-in", stand_in.run(tokens.intake.clone())));
-        }
     }
+    rest.extend(requesters.into_iter().map(|task| tasks.spawn("requester", task.run(tokens.intake.clone()))));
+    rest.extend(stand_in.map(|task| tasks.spawn("stand-in", task.run(tokens.intake.clone()))));
     let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));
     (storage, engine, rest)

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+use super::broker::Watched;
 use super::flow::Flows;
 use super::mode::Modes;
 use super::reload::Running;
 use super::retention::Retention;
 use super::scrape;
-use crate::amqp::BrokerStatus;
 use crate::config;
 use crate::disk::{Disk, OsDisk};
 use crate::http::{
@@ -34,9 +32,7 @@ pub(super) struct Operator {
     pub(super) queues: Queues,
     pub(super) flows: Flows,
     pub(super) sessions: Sessions,
-    pub(super) broker: watch::Receiver<BrokerStatus>,
-    /// How it stands with the connection that commands are published on.
-    pub(super) publishing: watch::Receiver<BrokerStatus>,
+    pub(super) brokers: Vec<Watched>,
     pub(super) retention: Retention,
     /// Hooks that get series of their own in a scrape.
     pub(super) hook_series: usize,
@@ -57,7 +53,7 @@ impl Operator {
             logs: logs.collect(),
             data_dir: self.data_dir.display().to_string(),
             free_bytes: self.free_bytes(),
-            broker: self.broker.borrow().clone(),
+            brokers: self.brokers.iter().map(Watched::seen).collect(),
             unknown: self.queues.unknown().counts(),
         }
     }

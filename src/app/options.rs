@@ -78,6 +78,7 @@ pub(super) fn ingest_options(config: &Config, state: &State) -> ingest::Options 
     let (state, accounts) = (state.clone(), state.clone());
     ingest::Options {
         max_event_bytes: config.ingest.max_event_bytes as usize,
+        several_brokers: config.amqp.all_zones().iter().map(|zone| zone.uris.len()).sum::<usize>() > 1,
         realms: Realms::new(move |realm| state.account_of_realm(realm)),
         tenants: Tenants::new(move |account| accounts.tenant_of(account)),
         ..ingest::Options::default()

@@ -3,9 +3,10 @@
 //! Label values come from short fixed lists. The one exception are hooks and replays: of these the ones that
 //! fail or lag most get series of their own, `metrics.hook_series` at most.
 
+use super::broker::Watched;
 use super::operator::Operator;
 use crate::amqp::BrokerStatus;
-use crate::http::Visitor;
+use crate::http::{BrokerSeen, Visitor};
 use crate::metrics::{Family, Page, labels};
 use crate::model::{Mode, QueueState};
 use crate::queues::Survey;
@@ -49,13 +50,23 @@ fn program(page: &mut Page, from: &Operator) {
 
 /// What the broker does to publishers, and so to the whole telephony platform.
 fn alarm(page: &mut Page, from: &Operator) {
-    if let BrokerStatus::Connected { queue, .. } = &*from.publishing.borrow() {
-        let family = Family::gauge(
-            "broker_blocked",
-            "Whether the broker blocks publishers: it is short of memory or disk",
-        );
-        page.add(family.with(&[], u64::from(queue.blocked)));
+    let mut blocked = Family::gauge(
+        "broker_blocked",
+        "Whether the broker blocks publishers: it is short of memory or disk",
+    );
+    for watched in &from.brokers {
+        if let BrokerStatus::Connected { queue, .. } = &*watched.publishing.borrow() {
+            let labels: [(&str, &dyn std::fmt::Display); 2] =
+                [("zone", &watched.zone), ("broker", &watched.host)];
+            blocked.put(if is_only(from) { &labels[..0] } else { &labels[..] }, u64::from(queue.blocked));
+        }
     }
+    page.add(blocked);
+}
+
+/// Whether there is one broker, in a zone without a name: it needs no labels.
+fn is_only(from: &Operator) -> bool {
+    matches!(from.brokers.as_slice(), [only] if only.zone.is_empty())
 }
 
 fn ingest(page: &mut Page, from: &Operator) {
@@ -64,23 +75,28 @@ fn ingest(page: &mut Page, from: &Operator) {
         events.put(&[("source", &source), ("result", &result)], count);
     }
     page.add(events);
-    let broker = from.broker.borrow();
-    if *broker != BrokerStatus::Disabled {
-        let connected = matches!(*broker, BrokerStatus::Connected { .. });
-        let family = Family::gauge("broker_connected", "Whether events are consumed from the broker");
-        page.add(family.with(&[], u64::from(connected)));
+    if from.brokers.is_empty() {
+        return;
     }
-    if let BrokerStatus::Connected { queue, .. } = &*broker
-        && let Some(waiting) = queue.waiting
-    {
-        let family = Family::gauge("broker_queue_messages", "Messages in our queue at the last look");
-        page.add(family.with(&[], waiting));
-        let family = Family::gauge("broker_event_age_seconds", "How old the latest event was when it came");
-        page.add(family.with(&[], queue.event_age_ms.unwrap_or(0) / 1000));
-        let family =
-            Family::gauge("broker_bindings_missing", "Whether exchanges or bindings cannot be declared");
-        page.add(family.with(&[], u64::from(queue.fault.is_some())));
+    let mut connected = Family::gauge("broker_connected", "Whether events are consumed from the broker");
+    let mut waiting = Family::gauge("broker_queue_messages", "Messages in our queue at the last look");
+    let mut age = Family::gauge("broker_event_age_seconds", "How old the latest event was when it came");
+    let mut missing =
+        Family::gauge("broker_bindings_missing", "Whether exchanges or bindings cannot be declared");
+    for watched in &from.brokers {
+        let BrokerSeen { zone, broker, status } = watched.seen();
+        let labels: [(&str, &dyn std::fmt::Display); 2] = [("zone", &zone), ("broker", &broker)];
+        let labels = if is_only(from) { &labels[..0] } else { &labels[..] };
+        connected.put(labels, u64::from(matches!(status, BrokerStatus::Connected { .. })));
+        if let BrokerStatus::Connected { queue, .. } = status
+            && let Some(messages) = queue.waiting
+        {
+            waiting.put(labels, messages);
+            age.put(labels, queue.event_age_ms.unwrap_or(0) / 1000);
+            missing.put(labels, u64::from(queue.fault.is_some()));
+        }
     }
+    page.extend([connected, waiting, age, missing]);
 }
 
 fn logs(page: &mut Page, from: &Operator) {

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures_util::future::join_all;
 
+use super::broker::Watched;
 use super::threads::shortage;
 use crate::amqp::BrokerStatus;
 use crate::delivery::{Shortage, Shortages};
@@ -21,10 +22,8 @@ type Findings = Vec<(&'static str, String)>;
 pub(super) struct StorageHealth {
     pub(super) events: Reader,
     pub(super) ledger: Reader,
-    pub(super) broker: watch::Receiver<BrokerStatus>,
+    pub(super) brokers: Vec<Watched>,
     pub(super) clock: Clock,
-    /// The connection that commands are published on.
-    pub(super) publishing: watch::Receiver<BrokerStatus>,
     pub(super) steps: StepsAtWork,
     pub(super) duty: Duty,
 }
@@ -38,8 +37,6 @@ pub(super) struct StepsAtWork {
     pub(super) queues: Queues,
     pub(super) delivery: Pulse,
     pub(super) live: Pulse,
-    /// The broker, if there is one.
-    pub(super) broker: Option<Pulse>,
     pub(super) shortages: Shortages,
 }
 
@@ -53,24 +50,19 @@ const ALARM: &str = "the broker blocks everybody who publishes, because it is sh
 
 impl StepsAtWork {
     /// The steps that give no sign of life, and what there is too little of.
-    async fn silent(&self, is_consuming: bool) -> Findings {
+    async fn silent(&self, brokers: &[Watched]) -> Findings {
         let writes = async |log: &Appender| {
             // A log that refuses is at work: its own fault says why it refuses.
             tokio::time::timeout(WITHIN, log.ping()).await.is_ok()
         };
-        let answers = async || match self.broker.as_ref().filter(|_| is_consuming) {
-            Some(broker) => broker.is_felt(WITHIN).await,
-            // That it is not connected is said already.
-            None => true,
-        };
-        let (events, ledger, state, queues, delivery, live, broker) = tokio::join!(
+        let (events, ledger, state, queues, delivery, live, silent_brokers) = tokio::join!(
             writes(&self.events),
             writes(&self.ledger),
             self.state.is_alive(WITHIN),
             self.queues.is_alive(WITHIN),
             self.delivery.is_felt(WITHIN),
             self.live.is_felt(WITHIN),
-            answers(),
+            silent_of(brokers),
         );
         let steps = [
             ("events_log", events),
@@ -79,46 +71,39 @@ impl StepsAtWork {
             ("queues", queues),
             ("delivery", delivery),
             ("live", live),
-            ("broker", broker),
         ];
         let silent = steps.into_iter().filter(|(_, is_alive)| !is_alive);
         let silent = silent.map(|(step, _)| (step, format!("no sign of life within {} s", WITHIN.as_secs())));
-        silent.chain(shortage()).collect()
+        silent.chain(silent_brokers).chain(shortage()).collect()
     }
+}
+
+/// The brokers that we consume from and that do not answer. That one is not connected is said already.
+async fn silent_of(brokers: &[Watched]) -> Findings {
+    let consumed =
+        brokers.iter().filter(|broker| matches!(*broker.status.borrow(), BrokerStatus::Connected { .. }));
+    let felt = consumed.map(|broker| async move { (broker, broker.pulse.is_felt(WITHIN).await) });
+    let silent = join_all(felt).await.into_iter().filter(|(_, is_felt)| !is_felt);
+    let reason = || format!("no sign of life within {} s", WITHIN.as_secs());
+    silent.map(|(broker, _)| ("broker", said_of(broker, reason()))).collect()
+}
+
+/// A sentence about one of several brokers.
+fn said_of(broker: &Watched, reason: String) -> String {
+    if broker.zone.is_empty() { reason } else { format!("zone {}, {}: {reason}", broker.zone, broker.host) }
 }
 
 impl StorageHealth {
     /// The steps that give no sign of life, and what there is too little of.
     pub(super) async fn silent(&self) -> Findings {
-        let is_consuming = matches!(&*self.broker.borrow(), BrokerStatus::Connected { .. });
-        self.steps.silent(is_consuming).await
+        self.steps.silent(&self.brokers).await
     }
 
     /// Faults, which make the program not ready, and notices, which do not.
     pub(super) fn look(&self) -> (Findings, Findings) {
         let (mut faults, mut notices) = (Findings::new(), Findings::new());
-        if let BrokerStatus::Connecting { last_error, .. } = &*self.broker.borrow() {
-            let reason = last_error.clone().unwrap_or_else(|| "not connected yet".to_owned());
-            faults.push(("broker", reason));
-        }
-        if let BrokerStatus::Connected { queue, .. } = &*self.broker.borrow() {
-            faults.extend(queue.fault.iter().map(|fault| ("broker_bindings", fault.clone())));
-            notices.extend(queue.notices.iter().map(|notice| ("broker_queue", notice.clone())));
-            // A consumer that keeps up leaves nothing for two looks.
-            if let (Some(waiting), Some(_)) = (queue.waiting, queue.waiting_since_us) {
-                notices.push(("broker_queue", format!("{waiting} messages wait at the broker")));
-            }
-        }
-        if let BrokerStatus::Connected { queue, .. } = &*self.broker.borrow()
-            && let Some(age_ms) = queue.event_age_ms.filter(|age_ms| *age_ms > OLD_MS)
-        {
-            let seconds = age_ms / 1000;
-            notices.push(("broker_queue", format!("events come {seconds} s after they were sent")));
-        }
-        if let BrokerStatus::Connected { queue, .. } = &*self.publishing.borrow()
-            && queue.blocked
-        {
-            notices.push(("broker_alarm", ALARM.to_owned()));
+        for broker in &self.brokers {
+            self.look_at(broker, &mut faults, &mut notices);
         }
         for (what, log) in [("events_log", &self.events), ("ledger", &self.ledger)] {
             let health = log.health();
@@ -140,6 +125,45 @@ impl StorageHealth {
         notices.extend(self.unknown_accounts());
         notices.extend(mode_notice(self.duty.now().mode()).map(|reason| ("mode", reason)));
         (faults, notices)
+    }
+
+    /// One broker. A zone with another broker that is consumed from works, so that one is away is no fault then.
+    fn look_at(&self, broker: &Watched, faults: &mut Findings, notices: &mut Findings) {
+        match &*broker.status.borrow() {
+            BrokerStatus::Disabled => {}
+            BrokerStatus::Connecting { last_error, .. } => {
+                let reason = last_error.clone().unwrap_or_else(|| "not connected yet".to_owned());
+                let works = |other: &&Watched| {
+                    other.zone == broker.zone
+                        && other.host != broker.host
+                        && matches!(*other.status.borrow(), BrokerStatus::Connected { .. })
+                };
+                if self.brokers.iter().any(|other| works(&other)) {
+                    notices.push(("broker_standby", format!("{}: {}", broker.host, said_of(broker, reason))));
+                } else {
+                    faults.push(("broker", said_of(broker, reason)));
+                }
+            }
+            BrokerStatus::Connected { queue, .. } => {
+                let said = |text: &String| said_of(broker, text.clone());
+                faults.extend(queue.fault.iter().map(|fault| ("broker_bindings", said(fault))));
+                notices.extend(queue.notices.iter().map(|notice| ("broker_queue", said(notice))));
+                // A consumer that keeps up leaves nothing for two looks.
+                if let (Some(waiting), Some(_)) = (queue.waiting, queue.waiting_since_us) {
+                    notices.push(("broker_queue", said(&format!("{waiting} messages wait at the broker"))));
+                }
+                if let Some(age_ms) = queue.event_age_ms.filter(|age_ms| *age_ms > OLD_MS) {
+                    let seconds = age_ms / 1000;
+                    let text = format!("events come {seconds} s after they were sent");
+                    notices.push(("broker_queue", said(&text)));
+                }
+            }
+        }
+        if let BrokerStatus::Connected { queue, .. } = &*broker.publishing.borrow()
+            && queue.blocked
+        {
+            notices.push(("broker_alarm", said_of(broker, ALARM.to_owned())));
+        }
     }
 
     /// Events of accounts that are not known were given up in the last hour.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::CommandError;
-use super::requester::Requester;
+use super::zones::Zones;
 use crate::ingest::Ingest;
 use crate::kazoo::{self, Action, Channel, Command, Flow, Message, Sender};
 use crate::model::AccountId;
@@ -31,7 +31,7 @@ pub struct Options {
 /// Lists, looks at and commands channels; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Commands {
-    requester: Requester,
+    zones: Zones,
     ingest: Ingest,
     state: State,
     options: Options,
@@ -40,11 +40,11 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Commands through `requester`, for the accounts of `state`; `ingest` knows whose recent calls are.
+    /// Commands through `zones`, for the accounts of `state`; `ingest` knows whose recent calls are.
     #[must_use]
-    pub fn new(requester: Requester, ingest: Ingest, state: State, options: Options) -> Self {
-        let shares = Arc::new(Shares::new(requester.max_in_flight() * TENANT_PART.0 / TENANT_PART.1));
-        Self { requester, ingest, state, options, shares }
+    pub fn new(zones: Zones, ingest: Ingest, state: State, options: Options) -> Self {
+        let shares = Arc::new(Shares::new(zones.max_in_flight() * TENANT_PART.0 / TENANT_PART.1));
+        Self { zones, ingest, state, options, shares }
     }
 
     /// One of the requests that an account's tenant may have under way.
@@ -57,7 +57,7 @@ impl Commands {
     pub async fn list(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, CommandError> {
         let _share = self.share(account)?;
         let question = self.message(|sender| kazoo::account_query(account, sender));
-        let answers = self.requester.ask(question, kazoo::account_channels).await?;
+        let answers = self.zones.ask(None, question, kazoo::account_channels).await?;
         let own = answers.into_iter().flatten().filter(|channel| channel.account == Some(account));
         let by_id: BTreeMap<String, Map<String, Value>> =
             own.map(|channel| (channel.call_id, channel.shown)).collect();
@@ -103,12 +103,14 @@ impl Commands {
     }
 
     async fn act(&self, call_id: &str, action: &Action) -> Result<(), CommandError> {
-        self.requester.publish(self.message(|sender| action.message(call_id, sender))).await
+        let message = self.message(|sender| action.message(call_id, sender));
+        self.zones.publish(self.zone_of(call_id), message).await
     }
 
     /// The flow, and the action for it if there is one: it is enough when somebody listens for one of them.
     async fn flow(&self, call_id: &str, flow: &Flow) -> Result<(), CommandError> {
-        let published = self.requester.publish(self.message(|sender| flow.message(call_id, sender))).await;
+        let message = self.message(|sender| flow.message(call_id, sender));
+        let published = self.zones.publish(self.zone_of(call_id), message).await;
         let action = flow.as_action().filter(|_| self.options.flow_as_action);
         match (published, action) {
             (Err(CommandError::NobodyListens), Some(action)) => self.act(call_id, &action).await,
@@ -132,7 +134,7 @@ impl Commands {
     /// Asks the switches. When two of them have a channel of that id, both must be of the account's tree.
     async fn find(&self, account: AccountId, call_id: &str) -> Result<Channel, CommandError> {
         let question = self.message(|sender| kazoo::call_query(call_id, sender));
-        let answers = self.requester.ask(question, kazoo::call_channels).await?;
+        let answers = self.zones.ask(self.zone_of(call_id), question, kazoo::call_channels).await?;
         let mut found: Vec<Channel> =
             answers.into_iter().flatten().filter(|channel| channel.call_id == call_id).collect();
         let is_own = |channel: &Channel| {
@@ -145,8 +147,13 @@ impl Commands {
         }
     }
 
+    /// The zone that the events of a call came from.
+    fn zone_of(&self, call_id: &str) -> Option<u16> {
+        self.ingest.call(call_id)?.zone
+    }
+
     fn message(&self, make: impl FnOnce(Sender<'_>) -> Message) -> Message {
         let msg_id = random_id().to_string();
-        make(Sender { app: APP, node: self.requester.node(), msg_id: &msg_id })
+        make(Sender { app: APP, node: self.zones.node(), msg_id: &msg_id })
     }
 }

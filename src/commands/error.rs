@@ -36,6 +36,15 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether it is certain that nobody got the message, so that it may be tried at another broker.
+    #[must_use]
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBroker | Self::NotConnected(_) | Self::NobodyListens | Self::Refused | Self::Busy(_)
+        )
+    }
+
     /// What a client is told, in KAZOO's words where it has some. Where and how we connect is nobody's business
     /// but ours.
     #[must_use]

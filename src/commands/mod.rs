@@ -11,9 +11,12 @@ mod requester;
 mod session;
 mod stand_in;
 mod task;
+mod zones;
 
 pub use channels::{Commands, Options};
 pub use error::CommandError;
 pub use requester::{Requester, RequesterOptions};
+pub use session::Listener;
 pub use stand_in::{StandIn, StandInTask, Websockets};
 pub use task::RequesterTask;
+pub use zones::{ZoneRequesters, Zones};

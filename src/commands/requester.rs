@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::CommandError;
 use super::task::RequesterTask;
-use crate::amqp::{Address, BrokerStatus, InvalidUri, Status};
+use crate::amqp::{Address, BrokerStatus, Status};
 use crate::kazoo::{AnswerError, Message};
 use crate::model::Clock;
 
@@ -21,6 +21,8 @@ const MOST_ANSWERS: usize = 64;
 pub struct RequesterOptions {
     /// How we name ourselves to the broker: `app@host`.
     pub node: String,
+    /// The number of the broker's zone.
+    pub zone: u16,
     /// How long a confirm, and the answers to a question, are waited for.
     pub timeout: Duration,
     /// Requests under way at most.
@@ -35,6 +37,7 @@ impl Default for RequesterOptions {
     fn default() -> Self {
         Self {
             node: "switchhook@localhost".to_owned(),
+            zone: 0,
             timeout: Duration::from_secs(2),
             max_in_flight: 64,
             reconnect_initial: Duration::from_millis(500),
@@ -77,13 +80,9 @@ struct Inner {
 }
 
 impl Requester {
-    /// A requester for the broker at `uri`, and its task, which connects at once.
-    pub fn new(
-        uri: &str,
-        options: &RequesterOptions,
-        clock: Clock,
-    ) -> Result<(Self, RequesterTask), InvalidUri> {
-        let address = Address::parse(uri)?;
+    /// A requester for the broker at `address`, and its task, which connects at once.
+    #[must_use]
+    pub fn new(address: Address, options: &RequesterOptions, clock: Clock) -> (Self, RequesterTask) {
         let status = Status::new(clock.now_us());
         let (sender, requests) = mpsc::channel(options.max_in_flight.max(1));
         let inner = Inner {
@@ -93,7 +92,7 @@ impl Requester {
             options: options.clone(),
         };
         let task = RequesterTask::new(address, options.clone(), clock, (status, requests));
-        Ok((Self(Some(Arc::new(inner))), task))
+        (Self(Some(Arc::new(inner))), task)
     }
 
     /// Of a program without a broker.

@@ -54,10 +54,11 @@ impl From<lapin::Error> for Ended {
 
 /// Who is told what comes from another exchange than those of replies and of nodes.
 #[derive(Debug, Clone)]
-pub(super) struct Listener {
+pub struct Listener {
     /// Exchanges and routing keys.
     pub(super) bindings: Vec<(&'static str, &'static str)>,
-    pub(super) heard: mpsc::Sender<Bytes>,
+    /// Takes each message with the zone that it came from.
+    pub(super) heard: mpsc::Sender<(u16, Bytes)>,
 }
 
 /// A message on its way.
@@ -83,6 +84,8 @@ pub(super) struct Session {
     /// Without confirms: what is published there is dropped by the broker.
     probe: Channel,
     listener: Option<Listener>,
+    /// The number of the broker's zone.
+    zone: u16,
 }
 
 impl Session {
@@ -111,7 +114,18 @@ impl Session {
         let consumer = consumer.await.map_err(failed)?;
         let probe = connection.create_channel().await.map_err(failed)?;
         let (declared, asked) = (HashSet::new(), HashMap::new());
-        Ok(Self { connection, channel, consumer, queue, declared, unconfirmed: None, asked, probe, listener })
+        Ok(Self {
+            connection,
+            channel,
+            consumer,
+            queue,
+            declared,
+            unconfirmed: None,
+            asked,
+            probe,
+            listener,
+            zone: options.zone,
+        })
     }
 
     /// Carries out requests and hands out replies until the connection is lost.
@@ -225,7 +239,7 @@ impl Session {
         }
         if delivery.exchange.as_str() != "targeted" {
             let heard = self.listener.as_ref().map(|listener| &listener.heard);
-            if heard.is_some_and(|heard| heard.try_send(delivery.data.into()).is_err()) {
+            if heard.is_some_and(|heard| heard.try_send((self.zone, delivery.data.into())).is_err()) {
                 tracing::warn!("a question to KAZOO's applications is dropped: too many are waiting");
             }
             return Ok(());

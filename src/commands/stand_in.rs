@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::error::CommandError;
-use super::requester::Requester;
+use super::session::Listener;
+use super::zones::Zones;
 use crate::kazoo::{self, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED};
 use crate::model::{AccountId, Clock, Duty};
 use crate::state::{State, random_id};
@@ -59,22 +60,23 @@ impl StandIn {
 /// The task that answers.
 pub struct StandInTask {
     stand_in: StandIn,
-    requester: Requester,
+    zones: Zones,
     state: State,
     clock: Clock,
-    asked: mpsc::Receiver<Bytes>,
+    asked: mpsc::Receiver<(u16, Bytes)>,
 }
 
 impl StandInTask {
-    /// The task, and where the requester's task hands in what is asked.
-    pub(super) fn new(
-        stand_in: StandIn,
-        requester: Requester,
-        state: State,
-        clock: Clock,
-    ) -> (mpsc::Sender<Bytes>, Self) {
-        let (sender, asked) = mpsc::channel(MOST_WAITING);
-        (sender, Self { stand_in, requester, state, clock, asked })
+    /// The task, and what every requester's task needs to hand in what is asked in its zone; none when there is no
+    /// application to stand in for.
+    #[must_use]
+    pub fn new(stand_in: StandIn, zones: Zones, state: State, clock: Clock) -> Option<(Listener, Self)> {
+        let bindings = stand_in.bindings();
+        if bindings.is_empty() {
+            return None;
+        }
+        let (heard, asked) = mpsc::channel(MOST_WAITING);
+        Some((Listener { bindings, heard }, Self { stand_in, zones, state, clock, asked }))
     }
 
     /// Answers, and tells of itself, until told to stop.
@@ -86,7 +88,7 @@ impl StandInTask {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = heartbeat.tick() => self.advertise(started_us).await,
-                Some(body) = self.asked.recv() => self.answer(&body).await,
+                Some((zone, body)) = self.asked.recv() => self.answer(zone, &body).await,
             }
         }
     }
@@ -96,23 +98,25 @@ impl StandInTask {
             return;
         }
         let msg_id = random_id().to_string();
-        let sender = Sender { app: "switchhook", node: self.requester.node(), msg_id: &msg_id };
+        let sender = Sender { app: "switchhook", node: self.zones.node(), msg_id: &msg_id };
         let expires_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
-        self.tell(kazoo::advertise(&self.stand_in.apps(), started_us, expires_ms, sender)).await;
+        self.tell(None, kazoo::advertise(&self.stand_in.apps(), started_us, expires_ms, sender)).await;
     }
 
-    async fn answer(&self, body: &[u8]) {
+    async fn answer(&self, zone: u16, body: &[u8]) {
         if !self.stand_in.duty.now().stands_in() {
             // The real application answers.
             return;
         }
         match kazoo::asked(body) {
-            Some(Asked::Enabling(asked)) if self.stand_in.webhooks => self.answer_enabling(&asked).await,
+            Some(Asked::Enabling(asked)) if self.stand_in.webhooks => {
+                self.answer_enabling(zone, &asked).await
+            }
             Some(Asked::Websockets(asked)) => {
                 let Some(websockets) = &self.stand_in.blackhole else { return };
                 let found = websockets.find(&asked.accounts, asked.session.as_deref());
-                let sender = Sender { app: BLACKHOLE, node: self.requester.node(), msg_id: &asked.msg_id };
-                self.tell(kazoo::websockets_answer(&asked, found, sender)).await;
+                let sender = Sender { app: BLACKHOLE, node: self.zones.node(), msg_id: &asked.msg_id };
+                self.tell(Some(zone), kazoo::websockets_answer(&asked, found, sender)).await;
             }
             _ => {
                 tracing::debug!(
@@ -122,7 +126,7 @@ impl StandInTask {
         }
     }
 
-    async fn answer_enabling(&self, asked: &EnablingAsked) {
+    async fn answer_enabling(&self, zone: u16, asked: &EnablingAsked) {
         let enabled = if asked.descendants {
             self.state.enable_hooks_of_tree(asked.account).await
         } else {
@@ -131,17 +135,17 @@ impl StandInTask {
         match enabled {
             Ok(count) => {
                 tracing::info!(account_id = %asked.account, count, "hooks enabled, as KAZOO asked");
-                let sender = Sender { app: WEBHOOKS, node: self.requester.node(), msg_id: &asked.msg_id };
-                self.tell(kazoo::enabling_answer(asked, sender)).await;
+                let sender = Sender { app: WEBHOOKS, node: self.zones.node(), msg_id: &asked.msg_id };
+                self.tell(Some(zone), kazoo::enabling_answer(asked, sender)).await;
             }
             // No answer: whoever asked learns by that.
             Err(error) => tracing::error!(account_id = %asked.account, %error, "hooks are not enabled"),
         }
     }
 
-    /// Publishes; whether anybody hears it is their business.
-    async fn tell(&self, message: Message) {
-        match self.requester.publish(message).await {
+    /// Publishes, in the zone of the question or in all; whether anybody hears it is their business.
+    async fn tell(&self, zone: Option<u16>, message: Message) {
+        match self.zones.publish(zone, message).await {
             Ok(()) | Err(CommandError::NobodyListens | CommandError::NotConnected(_)) => {}
             Err(error) => tracing::warn!(%error, "a message to KAZOO is not published"),
         }

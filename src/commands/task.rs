@@ -7,12 +7,10 @@ use tokio::sync::mpsc;
 
 use super::error::CommandError;
 use super::nodes::Nodes;
-use super::requester::{Heard, Request, Requester, RequesterOptions};
+use super::requester::{Heard, Request, RequesterOptions};
 use super::session::{Ended, Listener, Session};
-use super::stand_in::{StandIn, StandInTask};
 use crate::amqp::{Address, Status, Waits};
 use crate::model::Clock;
-use crate::state::State;
 use crate::tasks::Stop;
 
 /// Owns the connection.
@@ -38,15 +36,9 @@ impl RequesterTask {
         Self { address, options, clock, status, requests, nodes: Nodes::default(), listener: None }
     }
 
-    /// Has the program stand in for KAZOO's applications: the task that answers for them; none for none of them.
-    pub fn stand_in(&mut self, stand_in: StandIn, requester: Requester, state: State) -> Option<StandInTask> {
-        let bindings = stand_in.bindings();
-        if bindings.is_empty() {
-            return None;
-        }
-        let (heard, task) = StandInTask::new(stand_in, requester, state, self.clock.clone());
-        self.listener = Some(Listener { bindings, heard });
-        Some(task)
+    /// Has what is asked of KAZOO's applications in this broker's zone handed to `listener`.
+    pub fn listen(&mut self, listener: Listener) {
+        self.listener = Some(listener);
     }
 
     /// Works until told to stop, through every failure of the broker.

@@ -1,6 +1,8 @@
 //! Ranges, and rules across keys.
 
-use super::{Config, ConfigError};
+use std::collections::HashSet;
+
+use super::{AmqpZone, Config, ConfigError};
 use crate::{amqp, queues};
 
 fn refuse(key: &'static str, value: &dyn std::fmt::Display, rule: impl Into<String>) -> ConfigError {
@@ -104,6 +106,47 @@ impl super::Amqp {
     }
 }
 
+/// Characters of a zone's name at most: it is a label of metrics.
+const MOST_ZONE_NAME: usize = 64;
+
+impl super::Amqp {
+    fn check_zones(&self) -> Result<(), ConfigError> {
+        if self.uri.is_some() && !self.zones.is_empty() {
+            return Err(refuse("amqp.uri", &"***", "must not be set beside amqp.zones: name its zone there"));
+        }
+        let key = if self.uri.is_some() { "amqp.uri" } else { "amqp.zones" };
+        let (mut names, mut seen) = (HashSet::new(), HashSet::new());
+        for AmqpZone { name, uris, certificate_file, key_file, .. } in self.all_zones() {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let is_named = !name.is_empty() && name.len() <= MOST_ZONE_NAME && name.chars().all(is_plain);
+            if self.uri.is_none() && !is_named {
+                let rule = "the name of a zone must have 1 to 64 letters, digits, '-', '_' or '.'";
+                return Err(refuse(key, &format!("name = {name:?}"), rule));
+            }
+            if !names.insert(name.clone()) {
+                return Err(refuse(key, &format!("name = {name:?}"), "every zone needs a name of its own"));
+            }
+            if uris.is_empty() {
+                return Err(refuse(key, &format!("name = {name:?}"), "a zone needs at least one of uris"));
+            }
+            if certificate_file.is_some() != key_file.is_some() {
+                let rule = "certificate_file and key_file belong together";
+                return Err(refuse(key, &format!("name = {name:?}"), rule));
+            }
+            for uri in uris {
+                if !(uri.reveal().starts_with("amqp://") || uri.reveal().starts_with("amqps://")) {
+                    return Err(refuse(key, &"***", "must start with amqp:// or amqps://"));
+                }
+                amqp::check_uri(uri.reveal()).map_err(|error| refuse(key, &"***", error.to_string()))?;
+                if !seen.insert(uri.reveal().to_owned()) {
+                    return Err(refuse(key, &"***", "must not name a broker twice"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl super::Websocket {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
         [
@@ -188,14 +231,7 @@ impl Config {
         if self.amqp.queue.is_empty() || self.amqp.queue.len() > 255 {
             return Err(refuse("amqp.queue", &self.amqp.queue, "must have 1 to 255 characters"));
         }
-        if let Some(uri) = &self.amqp.uri
-            && !(uri.reveal().starts_with("amqp://") || uri.reveal().starts_with("amqps://"))
-        {
-            return Err(refuse("amqp.uri", &"***", "must start with amqp:// or amqps://"));
-        }
-        if let Some(uri) = &self.amqp.uri {
-            amqp::check_uri(uri.reveal()).map_err(|error| refuse("amqp.uri", &"***", error.to_string()))?;
-        }
+        self.amqp.check_zones()?;
         if let Some(sink) = &self.kazoo.shadow_sink
             && !url::Url::parse(sink.reveal()).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
         {

@@ -112,6 +112,12 @@ pub(super) fn rule(key: &str, found: &str) -> String {
         ("delivery.nameservers", _) => {
             r#"must be a list of IP addresses with ports, such as ["10.0.0.53:53"]"#.to_owned()
         }
+        // What the parser found may hold a password.
+        ("amqp.zones", _) => {
+            r#"must be a list of zones, [[amqp.zones]] with name = "ams" and uris = ["amqp://user:password@host:5672"]; \
+               also ca_file, certificate_file and key_file"#
+                .to_owned()
+        }
         (_, Some(Value::Array(_))) => {
             r#"must be a list of address ranges (CIDRs), such as ["10.1.2.0/24"]; one address is 10.1.2.3/32"#
                 .to_owned()

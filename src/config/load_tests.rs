@@ -1,5 +1,6 @@
 //! Tests of `load.rs`.
 
+use super::super::Masked;
 use super::*;
 
 fn with(settings: &[&str]) -> Result<Config, String> {
@@ -124,4 +125,40 @@ fn a_secret_prints_as_stars() {
     let config =
         with(&["auth.master_api_key=0000000000000000000000000000000000000000000000000000000000000000"]);
     assert!(!format!("{config:?}").contains("0000000000"));
+}
+
+#[test]
+fn zones_come_from_every_source_and_a_wrong_one_is_refused_without_its_password() {
+    let zone = |name: &str, uri: &str| format!(r#"{{name="{name}",uris=["amqp://me:s3cr3t@{uri}"]}}"#);
+    let set = |zones: &[String]| format!("amqp.zones=[{}]", zones.join(","));
+    let two = set(&[zone("ams", "a"), zone("fra", "b:5673")]);
+    let names =
+        |config: &Config| config.amqp.all_zones().into_iter().map(|zone| zone.name).collect::<Vec<_>>();
+    assert_eq!(names(&with(&[&two]).unwrap()), ["ams", "fra"]);
+    let value = two.split_once('=').unwrap().1.to_owned();
+    let env = vec![("SWITCHHOOK__AMQP__ZONES".to_owned(), value)];
+    assert_eq!(names(&load(&Overlay { env, ..Overlay::default() }).unwrap()), ["ams", "fra"]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file.toml");
+    std::fs::write(&file, "[[amqp.zones]]\nname = \"ams\"\nuris = [\"amqp://me:s3cr3t@a\"]\n").unwrap();
+    assert_eq!(names(&load(&Overlay { file: Some(file), ..Overlay::default() }).unwrap()), ["ams"]);
+    let short = with(&["amqp.uri=amqp://me:s3cr3t@a,b:5673/%2f"]).unwrap().amqp.all_zones();
+    assert_eq!(
+        short[0].uris.iter().map(Masked::reveal).collect::<Vec<_>>(),
+        ["amqp://me:s3cr3t@a/%2f", "amqp://me:s3cr3t@b:5673/%2f"]
+    );
+    for (settings, rule) in [
+        (vec![two.clone(), "amqp.uri=amqp://me:s3cr3t@a".to_owned()], "must not be set beside amqp.zones"),
+        (vec![set(&[zone("ams", "a"), zone("ams", "b")])], "every zone needs a name of its own"),
+        (vec![set(&[zone("ams", "a"), zone("fra", "a")])], "must not name a broker twice"),
+        (vec![set(&[zone("", "a")])], "the name of a zone must have"),
+        (vec![r#"amqp.zones=[{name="ams",uris=[]}]"#.to_owned()], "at least one of uris"),
+        (vec!["amqp.zones=amqp://me:s3cr3t@a".to_owned()], "must be a list of zones"),
+        (vec![r#"amqp.zones=[{name="ams",uri="amqp://me:s3cr3t@a"}]"#.to_owned()], "must be a list of zones"),
+        (vec!["amqp.queue_type=s3cr3t".to_owned()], "must be classic or quorum"),
+    ] {
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let error = with(&settings).unwrap_err();
+        assert!(error.contains(rule) && !error.contains("s3cr3t"), "{settings:?}: {error}");
+    }
 }

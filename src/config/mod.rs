@@ -150,7 +150,9 @@ section!(
     /// `[amqp]`
     Amqp {
         uri: Option<Masked>,
+        zones: Vec<AmqpZone>,
         queue: String,
+        queue_type: QueueType,
         queue_max_bytes: u64,
         queue_max_messages: u64,
         check_interval_ms: u64,
@@ -270,6 +272,41 @@ section!(
     /// `[telemetry]`
     Telemetry { format: LogFormat, filter: String, otlp_endpoint: Option<String> }
 );
+
+/// One of `[[amqp.zones]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
+pub struct AmqpZone {
+    pub name: String,
+    pub uris: Vec<Masked>,
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+}
+
+impl Amqp {
+    /// The zones with all their URIs: `zones`, or one without a name that `uri` stands for.
+    #[must_use]
+    pub fn all_zones(&self) -> Vec<AmqpZone> {
+        let Some(uri) = &self.uri else { return self.zones.clone() };
+        let uris = crate::amqp::several(uri.reveal()).into_iter().map(Masked::from).collect();
+        vec![AmqpZone { name: String::new(), uris, ca_file: None, certificate_file: None, key_file: None }]
+    }
+}
+
+/// What kind of queue ours is at the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueType {
+    /// On one node.
+    Classic,
+    /// Replicated, and kept over a stop of the broker.
+    Quorum,
+}
 
 /// Which generation of KAZOO the listings look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]

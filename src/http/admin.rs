@@ -11,7 +11,7 @@ use super::health;
 use super::import;
 use super::list::{Item, List, Rows};
 use super::mode;
-use super::operator::{LogStatus, Setting, Status};
+use super::operator::{BrokerSeen, LogStatus, Setting, Status};
 use super::overview;
 use super::reply::Reply;
 use crate::amqp::BrokerStatus;
@@ -115,7 +115,7 @@ async fn status(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// The program but for its health and its queues.
 pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
     let api = call.api;
-    let Status { started_us, logs, data_dir, free_bytes, broker, unknown } = api.operator.status().await;
+    let Status { started_us, logs, data_dir, free_bytes, brokers, unknown } = api.operator.status().await;
     let logs: Map<_, _> = logs.iter().map(|log| (log.name.to_owned(), shown_log(log))).collect();
     let mode = api.operator.mode().await.mode.id();
     let fields = [
@@ -127,7 +127,8 @@ pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
         ("accounts", api.state.accounts().len().into()),
         ("logs", logs.into()),
         ("disk", json!({"data_dir": data_dir, "free_bytes": free_bytes})),
-        ("broker", shown_broker(&broker)),
+        ("broker", shown_broker(brokers.first().map_or(&BrokerStatus::Disabled, |seen| &seen.status))),
+        ("brokers", brokers.iter().map(shown_seen).collect::<Vec<_>>().into()),
         ("unknown_accounts", shown_unknown(&unknown)),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -144,6 +145,14 @@ fn shown_log(log: &LogStatus) -> Value {
         "bytes": stats.bytes, "full": stats.health.full, "failure": stats.health.poisoned,
         "damage": stats.health.damage.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+fn shown_seen(seen: &BrokerSeen) -> Value {
+    let mut shown = json!({"zone": seen.zone, "broker": seen.broker});
+    if let (Some(shown), Value::Object(status)) = (shown.as_object_mut(), shown_broker(&seen.status)) {
+        shown.extend(status);
+    }
+    shown
 }
 
 fn shown_broker(broker: &BrokerStatus) -> Value {

@@ -72,7 +72,7 @@ mod tests;
 
 pub use api::{Api, Ports};
 pub use mode::{ModeRefusal, ModeStart, ModeStatus};
-pub use operator::{Flow, Hour, LogStatus, Operator, Retained, Setting, Status, Visitor};
+pub use operator::{BrokerSeen, Flow, Hour, LogStatus, Operator, Retained, Setting, Status, Visitor};
 pub use options::{Options, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,

@@ -18,6 +18,17 @@ pub struct LogStatus {
     pub stats: LogStats,
 }
 
+/// One of the brokers at one moment.
+#[derive(Debug, Clone)]
+pub struct BrokerSeen {
+    /// The name of its zone; empty when zones have none.
+    pub zone: String,
+    /// Host and port.
+    pub broker: String,
+    /// How it stands with it.
+    pub status: BrokerStatus,
+}
+
 /// The program at one moment.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -29,8 +40,8 @@ pub struct Status {
     pub data_dir: String,
     /// Free bytes there; `None` when the file system does not say.
     pub free_bytes: Option<u64>,
-    /// The broker.
-    pub broker: BrokerStatus,
+    /// The brokers, in the order of the configuration.
+    pub brokers: Vec<BrokerSeen>,
     /// Events of accounts that are not known.
     pub unknown: UnknownCounts,
 }

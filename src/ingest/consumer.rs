@@ -6,9 +6,10 @@ use tokio::sync::watch;
 
 use super::handle::Ingest;
 use super::session::{self, Ended};
-use super::topology::QueueBounds;
-use crate::amqp::{Address, BrokerStatus, InvalidUri, Status, Waits};
+use super::topology::{QueueBounds, QueueType};
+use crate::amqp::{Address, BrokerStatus, Status, Waits};
 use crate::log::AppendError;
+use crate::model::Origin;
 use crate::tasks::{Beat, Pulse, Stop, pulse};
 
 /// How the broker is consumed from.
@@ -18,6 +19,10 @@ pub struct ConsumerOptions {
     pub queue: String,
     /// What the queue may hold.
     pub bounds: QueueBounds,
+    /// What kind of queue it is made as.
+    pub queue_type: QueueType,
+    /// Which of several brokers it is.
+    pub origin: Option<Origin>,
     /// How often exchanges and bindings are declared again on a connection that lives.
     pub check_every: Duration,
     /// How many messages the broker hands out before it waits for an acknowledgement; they are all in memory.
@@ -43,6 +48,8 @@ impl Default for ConsumerOptions {
         Self {
             queue: "switchhook".to_owned(),
             bounds: QueueBounds { bytes: 1 << 30, messages: 1_000_000 },
+            queue_type: QueueType::Classic,
+            origin: None,
             check_every: Duration::from_secs(60),
             prefetch: 1000,
             batch_events: 256,
@@ -81,11 +88,12 @@ pub(super) struct Seen {
 }
 
 impl AmqpConsumer {
-    /// A consumer of the broker at `uri`; it connects when it runs.
-    pub fn new(uri: &str, options: ConsumerOptions, ingest: Ingest) -> Result<Self, InvalidUri> {
+    /// A consumer of the broker at `address`; it connects when it runs.
+    #[must_use]
+    pub fn new(address: Address, options: ConsumerOptions, ingest: Ingest) -> Self {
         let status = Status::new(ingest.clock().now_us());
         let (pulse, beat) = pulse();
-        Ok(Self { address: Address::parse(uri)?, options, ingest, seen: Seen { status, beat }, pulse })
+        Self { address, options, ingest, seen: Seen { status, beat }, pulse }
     }
 
     /// How it stands with the broker, now and later.

@@ -13,7 +13,7 @@ use super::prepare::{self, FromHttp, Incoming, NotUnderstood, Prepared};
 use super::window::Window;
 use crate::kazoo::Facts;
 use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
-use crate::model::{AccountId, Clock, Event, Source};
+use crate::model::{AccountId, Clock, Event, Origin, Source};
 
 /// KAZOO's category of what happens to a call leg; its events' subject is the call.
 const CALL_EVENT: &str = "call_event";
@@ -35,6 +35,8 @@ pub struct Options {
     pub max_waiting_bytes: usize,
     /// How many recent messages are recognised, and for how many recent calls the account is known.
     pub window: usize,
+    /// Whether messages come from several brokers: the same one may then come from each.
+    pub several_brokers: bool,
     /// Which account a SIP realm belongs to: presence names nothing else.
     pub realms: Realms,
     /// Which tenant an account belongs to.
@@ -101,6 +103,7 @@ impl Default for Options {
             max_event_bytes: 4 << 20,
             max_waiting_bytes: 16 << 20,
             window: 65_536,
+            several_brokers: false,
             realms: Realms::default(),
             tenants: Tenants::default(),
         }
@@ -150,6 +153,7 @@ struct Inner {
     max_event_bytes: usize,
     max_waiting_bytes: usize,
     waiting: Semaphore,
+    several_brokers: bool,
     realms: Realms,
     windows: Mutex<Windows>,
     requests: Requests,
@@ -158,13 +162,22 @@ struct Inner {
 
 #[derive(Debug)]
 struct Windows {
-    /// Messages that are in the log.
-    seen: Window<()>,
+    /// Messages that are in the log or on their way there, of all brokers.
+    seen: Window<Seen>,
     /// Each recent call and conference, as the broker's events told it. HTTP clients neither write nor read it: nobody learns
     /// or claims another tenant's call by naming its id.
     calls: Window<KnownCall>,
     /// When the last event from the broker was stored.
     from_broker_us: Option<u64>,
+}
+
+/// A message that was taken.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// The broker that it came from first; `None` after a restart.
+    origin: Option<Origin>,
+    /// Whether it is in the log.
+    stored: bool,
 }
 
 /// What the broker's events told of a call.
@@ -175,6 +188,8 @@ pub struct KnownCall {
     /// Whether every event said so and none said that it has ended. Call ids are chosen by phones: two tenants
     /// may use the same one.
     pub certain: bool,
+    /// The zone of the broker that its last event came from; `None` with one broker, and after a restart.
+    pub zone: Option<u16>,
 }
 
 impl Ingest {
@@ -198,6 +213,7 @@ impl Ingest {
             max_event_bytes: options.max_event_bytes,
             max_waiting_bytes: options.max_waiting_bytes,
             waiting: Semaphore::new(options.max_waiting_bytes.min(Semaphore::MAX_PERMITS)),
+            several_brokers: options.several_brokers,
             realms: options.realms.clone(),
             windows: Mutex::new(windows),
             requests,
@@ -214,10 +230,10 @@ impl Ingest {
             Ok(understood) => {
                 let facts = &understood.facts;
                 let mut windows = self.windows();
-                let account = self.of_realm(facts).or_else(|| windows.account_of(facts));
+                let account = self.of_realm(facts).or_else(|| windows.account_of(facts, incoming.origin));
                 let seen_key = windows.seen_key(&facts.msg_id, &facts.name, &facts.subject);
                 let duplicate =
-                    incoming.redelivered && seen_key.is_some_and(|k| windows.seen.get(k).is_some());
+                    seen_key.is_some_and(|key| windows.is_copy(key, incoming, self.0.several_brokers));
                 let record = prepare::record(incoming, &understood, account, time_us);
                 let counts = &self.0.counts;
                 if incoming.source == Source::Amqp {
@@ -291,7 +307,18 @@ impl Ingest {
     pub(super) fn remember(&self, keys: &[u64]) {
         let mut windows = self.windows();
         for key in keys {
-            windows.seen.put(*key, ());
+            let origin = windows.seen.get(*key).and_then(|seen| seen.origin);
+            windows.seen.put(*key, Seen { origin, stored: true });
+        }
+    }
+
+    /// These did not get into the log: their brokers still have them.
+    pub(super) fn forget(&self, keys: &[u64]) {
+        let mut windows = self.windows();
+        for key in keys {
+            if windows.seen.get(*key).is_some_and(|seen| !seen.stored) {
+                windows.seen.remove(*key);
+            }
         }
         windows.from_broker_us = Some(self.0.clock.now_us());
     }
@@ -370,16 +397,16 @@ impl Windows {
             return;
         }
         if let Some(key) = self.seen_key(event.msg_id, event.name, event.subject) {
-            self.seen.put(key, ());
+            self.seen.put(key, Seen { origin: None, stored: true });
         }
         match (event.account, event.category) {
             (Some(account), CALL_EVENT) => {
                 let key = self.calls.key(event.subject);
-                self.learn(key, account, event.name);
+                self.learn(key, account, event.name, None);
             }
             (Some(account), CONFERENCE) => {
                 let key = self.calls.key((CONFERENCE, event.subject));
-                self.learn(key, account, event.name);
+                self.learn(key, account, event.name, None);
             }
             _ => {}
         }
@@ -390,28 +417,45 @@ impl Windows {
         (!msg_id.is_empty()).then(|| self.seen.key((msg_id, name, subject)))
     }
 
-    /// An event of a call says whose it is.
-    fn learn(&mut self, call: u64, account: AccountId, event: &str) {
+    /// Whether a message is in the log already or on its way there. A broker may hand a message out again; and what each
+    /// of several switches tells may come from several brokers, each of which hands out its copy once.
+    fn is_copy(&mut self, key: u64, incoming: &Incoming, several_brokers: bool) -> bool {
+        let Some(seen) = self.seen.get(key) else {
+            self.seen.put(key, Seen { origin: incoming.origin, stored: false });
+            return false;
+        };
+        let is_from_elsewhere = several_brokers && seen.origin != incoming.origin;
+        if seen.stored {
+            incoming.redelivered || is_from_elsewhere
+        } else {
+            // One that is handed out again, and is not in the log, may have been given up where it was taken first.
+            is_from_elsewhere && !incoming.redelivered
+        }
+    }
+
+    /// An event of a call says whose it is, and where.
+    fn learn(&mut self, call: u64, account: AccountId, event: &str, origin: Option<Origin>) {
         let before = self.calls.get(call);
         let agrees = before.is_none_or(|before| before.certain && before.account == account);
-        self.calls.put(call, KnownCall { account, certain: agrees && event != CALL_ENDED });
+        let zone = origin.map(|origin| origin.zone).or_else(|| before?.zone);
+        self.calls.put(call, KnownCall { account, certain: agrees && event != CALL_ENDED, zone });
     }
 
     /// The account that the event names, else the one that its call was last known to belong to.
-    fn account_of(&mut self, facts: &Facts) -> Option<AccountId> {
+    fn account_of(&mut self, facts: &Facts, origin: Option<Origin>) -> Option<AccountId> {
         let call = match facts.category.as_str() {
             CONFERENCE => Some(self.calls.key((CONFERENCE, facts.subject.as_str()))),
             _ => facts.call_id.as_deref().map(|call| self.calls.key(call)),
         };
         match (facts.account, call) {
             (Some(account), Some(call)) => {
-                self.learn(call, account, &facts.name);
+                self.learn(call, account, &facts.name, origin);
                 Some(account)
             }
             (Some(account), None) => Some(account),
             (None, Some(call)) => {
                 let account = self.calls.get(call)?.account;
-                self.learn(call, account, &facts.name);
+                self.learn(call, account, &facts.name, origin);
                 Some(account)
             }
             (None, None) => None,

@@ -44,6 +44,7 @@ fn body(name: &str, call: &str, msg_id: &str, account: Option<Id>) -> Bytes {
 fn from_broker(body: Bytes, redelivered: bool) -> Incoming {
     Incoming {
         source: Source::Amqp,
+        origin: None,
         exchange: "callevt".to_owned(),
         routing_key: "call.x.y".to_owned(),
         trace: None,
@@ -136,7 +137,7 @@ async fn whose_a_call_is_stays_certain_until_it_ends_or_another_account_claims_i
     }
     ingest.prepare_http(FromHttp::new(0, body("CHANNEL_CREATE", "up", "m", Some(THEIRS)), THEIRS)).unwrap();
     for ingest in [&ingest, &store.ingest(&Options::default())] {
-        assert_eq!(ingest.call("up"), Some(KnownCall { account: OURS, certain: true }));
+        assert_eq!(ingest.call("up"), Some(KnownCall { account: OURS, certain: true, zone: None }));
         assert!(!ingest.call("over").unwrap().certain);
         assert!(!ingest.call("claimed").unwrap().certain);
         assert_eq!(ingest.call("unheard"), None);

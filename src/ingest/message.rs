@@ -4,7 +4,7 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 
 use super::prepare::Incoming;
-use crate::model::{Source, TraceContext};
+use crate::model::{Origin, Source, TraceContext};
 
 /// Where a message was published that `switchhook amqp renew` has moved: headers that it gets then. A message that
 /// was moved comes from the default exchange.
@@ -16,7 +16,7 @@ const LOOKED_THROUGH: usize = 64 << 10;
 const GREGORIAN_OF_1970: u64 = 62_167_219_200;
 
 /// What a delivery holds.
-pub(super) fn incoming(delivery: Delivery) -> Incoming {
+pub(super) fn incoming(delivery: Delivery, origin: Option<Origin>) -> Incoming {
     let properties = &delivery.properties;
     let gzip =
         properties.content_encoding().as_ref().is_some_and(|e| e.as_str().eq_ignore_ascii_case("gzip"));
@@ -28,6 +28,7 @@ pub(super) fn incoming(delivery: Delivery) -> Incoming {
     };
     Incoming {
         source: Source::Amqp,
+        origin,
         exchange,
         routing_key,
         content_type: properties.content_type().as_ref().map(ToString::to_string),

@@ -22,4 +22,4 @@ pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError, Tenants};
 pub use keys::{KeyError, RequestKey, Requests};
 pub use prepare::{FromHttp, Incoming, Prepared, RECORD_OVERHEAD};
 pub use renew::{Renewal, renew};
-pub use topology::{QueueBounds, Removal, remove};
+pub use topology::{QueueBounds, QueueType, Removal, remove};

@@ -15,6 +15,7 @@ impl Ingest {
         let prepared = events.into_iter().map(|event| {
             self.prepare(&Incoming {
                 source: Source::Internal,
+                origin: None,
                 exchange: String::new(),
                 routing_key: document_routing_key(&event),
                 content_type: None,

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 
 use crate::kazoo::{self, Facts, Reading};
 use crate::log::NewRecord;
-use crate::model::{AccountId, Encoding, Event, HandedIn, Mended, Source, TraceContext};
+use crate::model::{AccountId, Encoding, Event, HandedIn, Mended, Origin, Source, TraceContext};
 
 /// What an event's record may be larger than its body: room for the texts of its header. The log's largest
 /// record must be at least `max_event_bytes` and this.
@@ -24,6 +24,8 @@ pub const RECORD_OVERHEAD: usize = 1024 * 1024;
 pub struct Incoming {
     /// From where.
     pub source: Source,
+    /// From which of several brokers.
+    pub origin: Option<Origin>,
     /// The exchange it was published on; empty when not from the broker.
     pub exchange: String,
     /// The routing key it was published with.
@@ -65,6 +67,7 @@ impl FromHttp<'_> {
     pub(super) fn into_incoming(self) -> Incoming {
         Incoming {
             source: Source::Http,
+            origin: None,
             exchange: String::new(),
             routing_key: String::new(),
             trace: self.trace,
@@ -262,6 +265,7 @@ mod tests {
     fn from_broker(body: &[u8]) -> Incoming {
         Incoming {
             source: Source::Amqp,
+            origin: None,
             exchange: "callevt".to_owned(),
             routing_key: "call.CHANNEL_CREATE.c".to_owned(),
             content_type: Some("application/json".to_owned()),

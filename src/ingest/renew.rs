@@ -15,7 +15,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Confirmation, Connection};
 
 use super::message::MOVED_FROM;
-use super::topology::{QueueBounds, arguments, channel, declare_queue, look};
+use super::topology::{Kind, QueueBounds, QueueType, arguments, channel, declare_queue, kind, look};
 use crate::amqp::{Address, declare_exchange};
 use crate::kazoo;
 
@@ -55,16 +55,27 @@ struct Moved {
 }
 
 /// Makes the queue again. Nobody may consume from it.
-pub async fn renew(address: &Address, queue: &str, bounds: QueueBounds) -> Result<Renewal, String> {
+pub async fn renew(
+    address: &Address,
+    queue: &str,
+    bounds: QueueBounds,
+    queue_type: QueueType,
+) -> Result<Renewal, String> {
+    let kind = kind(address, queue_type).await?;
     let connection = address.connect("switchhook amqp renew").await?;
-    let renewed = renew_over(&connection, queue, bounds).await;
+    let renewed = renew_over(&connection, queue, bounds, kind).await;
     if let Err(error) = connection.close(200, "done".into()).await {
         tracing::debug!(%error, "the connection was gone already");
     }
     renewed
 }
 
-async fn renew_over(connection: &Connection, queue: &str, bounds: QueueBounds) -> Result<Renewal, String> {
+async fn renew_over(
+    connection: &Connection,
+    queue: &str,
+    bounds: QueueBounds,
+    kind: Kind,
+) -> Result<Renewal, String> {
     let spare = format!("{queue}.renewed");
     let (found, left) = (look(connection, queue).await?, look(connection, &spare).await?);
     if found.is_none() && left.is_none() {
@@ -82,20 +93,20 @@ async fn renew_over(connection: &Connection, queue: &str, bounds: QueueBounds) -
     for exchange in kazoo::EXCHANGES {
         declare_exchange(&on, exchange).await.map_err(text)?;
     }
-    match declare_queue(&on, queue, arguments(bounds), false).await {
+    match declare_queue(&on, queue, arguments(bounds, kind), false).await {
         Ok(_) if left.is_none() => return Ok(Renewal::AsConfigured),
         // An earlier run ended between the two moves.
         Ok(_) => {}
         Err(error) if error.is_mismatch() => {
             on = self::channel(connection).await.map_err(text)?;
-            let unbounded = arguments(QueueBounds { bytes: 0, messages: 0 });
+            let unbounded = arguments(QueueBounds { bytes: 0, messages: 0 }, kind);
             declare_queue(&on, &spare, unbounded, false).await.map_err(text)?;
             let moved = shift(&on, queue, &spare).await?;
             if bounds.bytes > 0 && moved.bytes > bounds.bytes {
                 return Ok(Renewal::TooMuch { messages: moved.messages, bytes: moved.bytes });
             }
             delete(&on, queue).await?;
-            declare_queue(&on, queue, arguments(bounds), false).await.map_err(text)?;
+            declare_queue(&on, queue, arguments(bounds, kind), false).await.map_err(text)?;
         }
         Err(error) => return Err(error.to_string()),
     }

@@ -103,7 +103,8 @@ pub(super) async fn run(
 
 async fn open(address: &Address, options: &ConsumerOptions) -> Result<(Connection, Opened, Consumer), Ended> {
     let connection = address.connect("switchhook ingest").await.map_err(Ended::Lost)?;
-    let opened = topology::open(&connection, &options.queue, options.bounds).await;
+    let kind = topology::kind(address, options.queue_type).await.map_err(Ended::Lost)?;
+    let opened = topology::open(&connection, &options.queue, options.bounds, kind).await;
     let opened = opened.map_err(|e| Ended::Lost(e.to_string()))?;
     let channel = &opened.channel;
     channel.basic_qos(options.prefetch.max(1), BasicQosOptions::default()).await?;
@@ -305,7 +306,7 @@ impl Session<'_> {
         if let Some(bytes) = self.backlog.take(delivery.data.len()) {
             self.backlog_was_full(bytes, self.options.bounds.bytes);
         }
-        let incoming = incoming(delivery);
+        let incoming = incoming(delivery, self.options.origin);
         let prepared = self.ingest.prepare(&incoming);
         if prepared.duplicate {
             tracing::debug!(
@@ -395,6 +396,8 @@ impl Session<'_> {
         for batch in &mut self.waiting {
             if batch.appending.is_some() && batch.appended().await.is_ok() {
                 self.ingest.remember(&batch.keys);
+            } else {
+                self.ingest.forget(&batch.keys);
             }
         }
     }

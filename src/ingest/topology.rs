@@ -8,7 +8,7 @@ use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 
-use crate::amqp::{Address, SetupError, declare_exchange, exchange_remedy};
+use crate::amqp::{Address, ServerVersion, SetupError, declare_exchange, exchange_remedy, server_version};
 use crate::kazoo;
 
 /// What our queue may hold; 0: the broker's policies decide. The oldest message goes first, publishers never wait.
@@ -18,6 +18,44 @@ pub struct QueueBounds {
     pub bytes: u64,
     /// Messages.
     pub messages: u64,
+}
+
+/// What kind of queue ours is made as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueType {
+    /// On one node; what KAZOO publishes is not persistent, and is gone when the broker stops.
+    Classic,
+    /// Replicated; keeps everything over a stop of the broker.
+    Quorum,
+}
+
+/// The kind of queue for one broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Classic,
+    /// From version 4.0 on a quorum queue drops a message that it has handed out 20 times, so a program that is killed
+    /// that often would lose all that it had not acknowledged; -1 switches that off. Older versions have no such limit,
+    /// and there -1 drops messages after the first time.
+    Quorum {
+        limits_deliveries: bool,
+    },
+}
+
+/// The first version with a limit of deliveries that nobody asked for.
+const LIMITS_DELIVERIES: ServerVersion = ServerVersion { major: 4, minor: 0 };
+
+/// The kind of queue that a broker gets. Asks a broker for its version when that matters.
+pub(super) async fn kind(address: &Address, queue_type: QueueType) -> Result<Kind, String> {
+    match queue_type {
+        QueueType::Classic => Ok(Kind::Classic),
+        QueueType::Quorum => Ok(Kind::quorum_at(server_version(address).await?)),
+    }
+}
+
+impl Kind {
+    fn quorum_at(version: ServerVersion) -> Self {
+        Self::Quorum { limits_deliveries: version >= LIMITS_DELIVERIES }
+    }
 }
 
 /// What was found on the way in.
@@ -41,23 +79,25 @@ pub(super) async fn open(
     connection: &Connection,
     queue: &str,
     bounds: QueueBounds,
+    kind: Kind,
 ) -> Result<Opened, SetupError> {
     let channel = channel(connection).await?;
     for exchange in kazoo::EXCHANGES {
         declare_exchange(&channel, exchange).await?;
     }
-    let (channel, waiting, notice) = match declare_queue(&channel, queue, arguments(bounds), false).await {
-        Ok(waiting) => (channel, waiting, None),
-        Err(error) if error.is_mismatch() => {
-            // A queue keeps the properties that it was made with, and deleting it loses what it holds.
-            let channel = self::channel(connection).await?;
-            let waiting = declare_queue(&channel, queue, FieldTable::default(), true).await?;
-            let notice = unlike(queue, bounds, &error);
-            tracing::warn!(queue, notice, "the queue is used as it is");
-            (channel, waiting, Some(notice))
-        }
-        Err(error) => return Err(error),
-    };
+    let (channel, waiting, notice) =
+        match declare_queue(&channel, queue, arguments(bounds, kind), false).await {
+            Ok(waiting) => (channel, waiting, None),
+            Err(error) if error.is_mismatch() => {
+                // A queue keeps the properties that it was made with, and deleting it loses what it holds.
+                let channel = self::channel(connection).await?;
+                let waiting = declare_queue(&channel, queue, FieldTable::default(), true).await?;
+                let notice = unlike(queue, bounds, kind, &error);
+                tracing::warn!(queue, notice, "the queue is used as it is");
+                (channel, waiting, Some(notice))
+            }
+            Err(error) => return Err(error),
+        };
     bind(&channel, queue).await?;
     Ok(Opened { channel, waiting, notice })
 }
@@ -82,14 +122,22 @@ pub(super) async fn renew(connection: &Connection, queue: &str) -> Result<u64, S
     declared
 }
 
-pub(super) fn arguments(bounds: QueueBounds) -> FieldTable {
+pub(super) fn arguments(bounds: QueueBounds, kind: Kind) -> FieldTable {
     let mut arguments = FieldTable::default();
     let mut put = |name: &str, value| {
         arguments.insert(name.into(), value);
     };
     put("x-single-active-consumer", AMQPValue::Boolean(true));
-    // Versions from 3.12 on do so anyway, and ignore it.
-    put("x-queue-mode", AMQPValue::LongString("lazy".into()));
+    match kind {
+        // Versions from 3.12 on do so anyway, and ignore it.
+        Kind::Classic => put("x-queue-mode", AMQPValue::LongString("lazy".into())),
+        Kind::Quorum { limits_deliveries } => {
+            put("x-queue-type", AMQPValue::LongString("quorum".into()));
+            if limits_deliveries {
+                put("x-delivery-limit", AMQPValue::LongLongInt(-1));
+            }
+        }
+    }
     let limits = [("x-max-length-bytes", bounds.bytes), ("x-max-length", bounds.messages)];
     for (name, limit) in limits.into_iter().filter(|(_, limit)| *limit > 0) {
         put(name, AMQPValue::LongLongInt(i64::try_from(limit).unwrap_or(i64::MAX)));
@@ -99,7 +147,7 @@ pub(super) fn arguments(bounds: QueueBounds) -> FieldTable {
 }
 
 /// What to do about a queue that was made with other arguments. A policy bounds it where it stands.
-fn unlike(queue: &str, bounds: QueueBounds, mismatch: &SetupError) -> String {
+fn unlike(queue: &str, bounds: QueueBounds, kind: Kind, mismatch: &SetupError) -> String {
     // So the broker names the first property that differs.
     if mismatch.to_string().contains("arg 'durable'") {
         return format!(
@@ -108,7 +156,31 @@ fn unlike(queue: &str, bounds: QueueBounds, mismatch: &SetupError) -> String {
         );
     }
     let QueueBounds { bytes, messages } = bounds;
-    let mut policy = serde_json::json!({"overflow": "drop-head", "queue-mode": "lazy"});
+    let wrong = mismatch.to_string();
+    let is_other_type = wrong.contains("arg 'x-queue-type'");
+    if is_other_type {
+        return format!(
+            "the queue '{queue}' was made as another type than amqp.queue_type says, and is used as it is; make it \
+             again without losing a message: stop the program, and run switchhook amqp renew"
+        );
+    }
+    let mut policy = serde_json::json!({"overflow": "drop-head"});
+    let more = match kind {
+        Kind::Classic => ("queue-mode", "lazy".into()),
+        Kind::Quorum { .. } => ("delivery-limit", (-1).into()),
+    };
+    if let Some(policy) =
+        policy.as_object_mut().filter(|_| kind != (Kind::Quorum { limits_deliveries: false }))
+    {
+        policy.insert(more.0.to_owned(), more.1);
+    }
+    if wrong.contains("arg 'x-delivery-limit'") {
+        return format!(
+            "the queue '{queue}' was made without x-delivery-limit = -1: this broker drops a message that it has handed \
+             out 20 times, silently; make the queue again without losing a message: stop the program, and run \
+             switchhook amqp renew"
+        );
+    }
     for (name, limit) in [("max-length-bytes", bytes), ("max-length", messages)] {
         if let (true, Some(policy)) = (limit > 0, policy.as_object_mut()) {
             policy.insert(name.to_owned(), limit.into());
@@ -223,4 +295,26 @@ pub async fn remove(address: &Address, queue: &str, really: bool) -> Result<Opti
         tracing::debug!(%error, "the connection was gone already");
     }
     Ok(Some(Removal { messages, consumers, removed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(major: u32, minor: u32) -> Option<AMQPValue> {
+        let kind = Kind::quorum_at(ServerVersion { major, minor });
+        let arguments = arguments(QueueBounds { bytes: 1, messages: 1 }, kind);
+        assert!(!arguments.contains_key("x-queue-mode"), "a quorum queue is refused with it");
+        arguments.inner().get("x-delivery-limit").cloned()
+    }
+
+    #[test]
+    fn deliveries_are_unlimited_at_every_version_of_the_broker() {
+        assert_eq!([limit(3, 8), limit(3, 10), limit(3, 13)], [None, None, None], "-1 loses messages there");
+        let unlimited = Some(AMQPValue::LongLongInt(-1));
+        assert_eq!(
+            [limit(4, 0), limit(4, 3), limit(5, 0)],
+            [unlimited.clone(), unlimited.clone(), unlimited]
+        );
+    }
 }

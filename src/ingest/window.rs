@@ -46,6 +46,12 @@ impl<V: Copy> Window<V> {
         Some(value)
     }
 
+    /// Forgets `key`.
+    pub(super) fn remove(&mut self, key: u64) {
+        self.young.remove(&key);
+        self.old.remove(&key);
+    }
+
     /// How many keys are remembered.
     #[cfg(test)]
     fn len(&self) -> usize {

@@ -14,6 +14,7 @@ mod log_ids;
 mod mended;
 mod meter;
 mod mode;
+mod origin;
 mod phases;
 mod queue;
 mod replay;
@@ -40,6 +41,7 @@ pub use log_ids::LogIds;
 pub use mended::Mended;
 pub use meter::{ByteMeter, ByteRate, Payer, TENANT_MULTIPLE};
 pub use mode::{Border, Duty, Mode, ModeError, Ownership, UnknownMode};
+pub use origin::Origin;
 pub use phases::Phases;
 pub use queue::{
     AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, LastAttempt, Minute, Pulse,

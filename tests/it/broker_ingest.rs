@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use serde_json::json;
-use switchhook::amqp::BrokerStatus;
+use switchhook::amqp::{Address, BrokerStatus};
 use switchhook::ingest::{AmqpConsumer, ConsumeError, ConsumerOptions, Ingest, Options};
 use switchhook::log::{self, Appender, Opened, Reader};
 use switchhook::model::{Clock, Event, Source};
@@ -59,7 +59,7 @@ impl EventLog {
             full_retry: Duration::from_millis(50),
             ..ConsumerOptions::default()
         };
-        let consumer = AmqpConsumer::new(&broker.uri(), options, ingest.unwrap()).unwrap();
+        let consumer = AmqpConsumer::new(Address::parse(&broker.uri()).unwrap(), options, ingest.unwrap());
         let (stop, status) = (Stop::new(), consumer.status());
         let running = Tasks::new().spawn("consumer", consumer.run(stop.clone()));
         let mut consumer = Consumer { stop, status, running };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use switchhook::amqp::BrokerStatus;
+use switchhook::amqp::{Address, BrokerStatus};
 use switchhook::commands::{CommandError, Requester, RequesterOptions};
 use switchhook::kazoo::{self, Message, Sender};
 use switchhook::model::{Clock, Id};
@@ -37,7 +37,7 @@ async fn broker_questions_end_when_every_advertised_switch_has_answered() {
     // Long enough that no question of this test times out.
     let timeout = Duration::from_secs(3600);
     let options = RequesterOptions { timeout, max_in_flight: 2, ..RequesterOptions::default() };
-    let (requester, task) = Requester::new(&broker.uri(), &options, clock).unwrap();
+    let (requester, task) = Requester::new(Address::parse(&broker.uri()).unwrap(), &options, clock);
     let (tasks, stop) = (Tasks::new(), Stop::new());
     let running = tasks.spawn("requester", task.run(stop.clone()));
     is_connected(&requester).await;

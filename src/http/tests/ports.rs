@@ -123,7 +123,7 @@ impl Operator for Recorded {
             logs: Vec::new(),
             data_dir: "data".to_owned(),
             free_bytes: Some(7),
-            broker: crate::amqp::BrokerStatus::Disabled,
+            brokers: Vec::new(),
             unknown: crate::queues::UnknownCounts::default(),
         })
     }

@@ -4,3 +4,4 @@ mod import;
 mod shadow;
 mod shadow_report;
 mod unknown_accounts;
+mod zones;

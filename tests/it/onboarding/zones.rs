@@ -1,0 +1,181 @@
+//! A KAZOO with a broker in each zone: every event once, no zone waits for another, commands go where the call is.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+
+use super::super::support::app::{TestApp, call_event};
+use super::super::support::broker::Broker;
+use super::super::support::publisher::Publisher;
+use super::super::support::receiver::{Receiver, Request};
+use super::super::support::wait::eventually;
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn event(account: &str, call: &str, number: u64, node: &str) -> Vec<u8> {
+    let mut event = call_event("CHANNEL_CREATE", call, number);
+    event["Custom-Channel-Vars"] = json!({"Account-ID": account});
+    event["Node"] = node.into();
+    event.to_string().into_bytes()
+}
+
+async fn publish(publisher: &Publisher, account: &str, call: &str, number: u64, node: &str) {
+    let key = format!("call.CHANNEL_CREATE.{call}");
+    publisher.publish("callevt", &key, &event(account, call, number, node)).await;
+}
+
+fn numbers(requests: &[Request]) -> Vec<u64> {
+    let body = |request: &Request| serde_json::from_str::<Value>(request.text()).unwrap();
+    requests
+        .iter()
+        .map(|request| body(request)["caller_id_number"].as_str().unwrap().parse().unwrap())
+        .collect()
+}
+
+/// What `/health/ready` says once it says what is wanted.
+async fn ready_when(app: &TestApp, wanted: impl Fn(&Value) -> bool) -> Value {
+    eventually("readiness says what is wanted", SOON, || async {
+        let text = app.api.raw("GET", "/health/ready", &[]).await;
+        serde_json::from_str::<Value>(&text).ok().filter(&wanted)
+    })
+    .await
+}
+
+async fn hook(app: &TestApp, receiver: &Receiver) {
+    app.api.hook(json!({"uri": receiver.uri("/"), "http_verb": "post", "format": "json"})).await;
+}
+
+/// A queue that hears the commands for one call, as the call's switch has it.
+async fn listen_for_commands<'a>(publisher: &'a Publisher, call: &str) -> &'a Channel {
+    publisher.declare("metaflow").await;
+    let channel = publisher.channel();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("switch".into(), options, FieldTable::default()).await.unwrap();
+    let key = format!("metaflow.action.{call}.*");
+    let options = QueueBindOptions::default();
+    channel
+        .queue_bind("switch".into(), "metaflow".into(), key.into(), options, FieldTable::default())
+        .await
+        .unwrap();
+    channel
+}
+
+async fn has_command(channel: &Channel) -> bool {
+    channel.basic_get("switch".into(), BasicGetOptions { no_ack: true }).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn every_event_of_two_zones_comes_once_and_a_zone_that_is_away_delays_no_other() {
+    let ((mut ams, fra), receiver) =
+        tokio::join!(async { tokio::join!(Broker::start(), Broker::start()) }, Receiver::start());
+    let zones = format!(
+        r#"amqp.zones=[{{name="ams",uris=["{}"]}},{{name="fra",uris=["{}"]}}]"#,
+        ams.uri(),
+        fra.uri()
+    );
+    let mut app = TestApp::with(&[&zones, "amqp.reconnect_max_ms=500"]).await;
+    ready_when(&app, |ready| ready["ready"] == true).await;
+    hook(&app, &receiver).await;
+    let account = app.api.account.clone();
+    let (in_ams, in_fra) = tokio::join!(async { Publisher::connect(&ams.uri()).await }, async {
+        Publisher::connect(&fra.uri()).await
+    });
+
+    // Both zones' ecallmgrs are connected to the call's switch: each publishes on its own broker.
+    tokio::join!(
+        publish(&in_ams, &account, "both", 1, "ecallmgr@ams"),
+        publish(&in_fra, &account, "both", 1, "ecallmgr@fra")
+    );
+    publish(&in_ams, &account, "ams", 2, "ecallmgr@ams").await;
+    publish(&in_fra, &account, "fra", 3, "ecallmgr@fra").await;
+    receiver.wait_for(3, SOON).await;
+    // A copy that a broker held back for a while.
+    publish(&in_fra, &account, "ams", 2, "ecallmgr@fra").await;
+    publish(&in_fra, &account, "fra", 4, "ecallmgr@fra").await;
+    let mut got = numbers(&receiver.wait_for(4, SOON).await);
+    got.sort_unstable();
+    assert_eq!(got, [1, 2, 3, 4]);
+
+    // The call is in fra, so nobody in ams hears the command for it.
+    let (ams_switch, fra_switch) =
+        tokio::join!(listen_for_commands(&in_ams, "fra"), listen_for_commands(&in_fra, "fra"));
+    let hung_up = app.api.own("POST", "/channels/fra", Some(json!({"data": {"action": "hangup"}}))).await;
+    assert_eq!(hung_up.status, 202, "{hung_up:?}");
+    assert!(has_command(fra_switch).await && !has_command(ams_switch).await);
+
+    ams.kill();
+    let ready = ready_when(&app, |ready| ready["ready"] == false).await;
+    let fault = &ready["faults"][0];
+    assert_eq!(fault["what"], "broker", "{ready}");
+    assert!(fault["reason"].as_str().unwrap().starts_with("zone ams, 127.0.0.1:"), "{ready}");
+    publish(&in_fra, &account, "fra", 5, "ecallmgr@fra").await;
+    assert_eq!(numbers(&receiver.wait_for(5, SOON).await).last(), Some(&5));
+    let metrics = app.api.text("/metrics").await;
+    let connected = |zone: &str| {
+        let line =
+            metrics.lines().find(|l| l.starts_with("switchhook_broker_connected{") && l.contains(zone));
+        line.and_then(|line| line.split(' ').next_back()).unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        (connected("zone=\"ams\"").as_str(), connected("zone=\"fra\"").as_str()),
+        ("0", "1"),
+        "{metrics}"
+    );
+    let status = app.api.call("GET", "/admin/status", None).await;
+    let states: Vec<&Value> =
+        status.data()["brokers"].as_array().unwrap().iter().map(|b| &b["state"]).collect();
+    assert_eq!(states, ["connecting", "connected"]);
+
+    // The short form with two hosts of one zone: one of them is enough.
+    let hosts = format!("amqp.uri={},{}", ams.uri(), fra.uri().rsplit_once('@').unwrap().1);
+    app.restart(Some(&[&hosts, "amqp.reconnect_max_ms=500"])).await;
+    let ready = ready_when(&app, |ready| ready["ready"] == true).await;
+    assert_eq!(ready["notices"][0]["what"], "broker_standby", "{ready}");
+    publish(&in_fra, &account, "fra", 6, "ecallmgr@fra").await;
+    assert_eq!(numbers(&receiver.wait_for(6, SOON).await).last(), Some(&6));
+}
+
+#[tokio::test]
+async fn a_quorum_queue_keeps_what_is_not_persistent_and_outlasts_the_deaths_of_its_consumer() {
+    let (mut broker, receiver) = tokio::join!(Broker::start(), Receiver::start());
+    let uri = format!("amqp.uri={}", broker.uri());
+    let mut app = TestApp::with(&[&uri, "amqp.queue_type=quorum"]).await;
+    ready_when(&app, |ready| ready["ready"] == true).await;
+    hook(&app, &receiver).await;
+    let account = app.api.account.clone();
+    app.stop().await;
+
+    let publisher = Publisher::connect(&broker.uri()).await;
+    for number in 0..20 {
+        publish(&publisher, &account, "call", number, "ecallmgr@ams").await;
+    }
+    broker.kill();
+    broker.start_again().await;
+    // A consumer that dies again and again without having acknowledged anything.
+    for _ in 0..4 {
+        let connection = Connection::connect(&broker.uri(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let consume = BasicConsumeOptions::default();
+        let consuming = channel.basic_consume("switchhook".into(), "".into(), consume, FieldTable::default());
+        let taken: Vec<_> = consuming.await.unwrap().take(20).collect().await;
+        assert!(taken.len() == 20 && taken.iter().all(Result::is_ok));
+        connection.close(200, "gone".into()).await.unwrap();
+    }
+    app.restart(None).await;
+    assert_eq!(numbers(&receiver.wait_for(20, SOON).await), (0..20).collect::<Vec<_>>());
+    // The exchanges were gone with the broker, and the bindings with them.
+    let publisher = Publisher::connect(&broker.uri()).await;
+    publish(&publisher, &account, "call", 20, "ecallmgr@ams").await;
+    assert_eq!(numbers(&receiver.wait_for(21, SOON).await).last(), Some(&20));
+    let status = app.api.call("GET", "/admin/status", None).await;
+    assert_eq!(status.data()["broker"]["queue_notices"], json!([]), "the queue is as it should be");
+
+    // A queue keeps its type, and the operator reads how to change it.
+    app.restart(Some(&[&uri, "amqp.queue_type=classic"])).await;
+    let ready = ready_when(&app, |ready| ready["notices"].to_string().contains("amqp.queue_type")).await;
+    assert!(ready["ready"] == true && ready.to_string().contains("switchhook amqp renew"), "{ready}");
+}
