@@ -1,5 +1,6 @@
 //! What the configuration says to each step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use crate::delivery;
 use crate::http;
 use crate::ingest::{self, Realms, Tenants};
 use crate::log;
-use crate::model::{ByteRate, Duty};
+use crate::model::{ByteRate, Clock, Duty};
 use crate::queues::{self, Policy};
 use crate::state::{self, State};
 
@@ -98,9 +99,27 @@ pub(super) fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
             config.auth.wrong_credentials_per_minute,
         ),
         foreign: keys.context("auth.kazoo_public_keys")?,
+        crossbar: crossbar(config)?,
+        foreign_without_end: config.auth.kazoo_tokens_without_expiry,
         auto_create: config.accounts.auto_create,
         ..auth::Options::default()
     })
+}
+
+fn crossbar(config: &Config) -> anyhow::Result<Option<Arc<auth::Crossbar>>> {
+    let Some(url) = config.auth.kazoo_crossbar.clone() else { return Ok(None) };
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path);
+        text.with_context(|| format!("auth.kazoo_api_key_file: {}", path.display()))
+    };
+    let api_key = config.auth.kazoo_api_key_file.as_ref().map(read).transpose()?;
+    let options = auth::CrossbarOptions {
+        url,
+        api_key: api_key.map(|key| key.trim().to_owned()),
+        recheck: Duration::from_secs(config.auth.kazoo_recheck_s),
+        steady: Clock::steady(),
+    };
+    Ok(Some(Arc::new(auth::Crossbar::new(options).context("auth.kazoo_crossbar")?)))
 }
 
 pub(super) fn http_options(config: &Config) -> http::Options {

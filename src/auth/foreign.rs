@@ -1,8 +1,11 @@
-//! Tokens that a KAZOO has issued: good here once its public key is known (RSA, as a PEM file or a JWKS file).
+//! Tokens that a KAZOO has issued: good here once its public key is known, from a file (RSA, as PEM or JWKS) or from its
+//! crossbar.
 //!
-//! What KAZOO keeps to itself is not asked for: a token that was revoked there, or a user who was restricted there,
-//! is good here until the token's time is over. As with KAZOO, everybody with a token of an account may look after
-//! its hooks.
+//! With a crossbar (`super::crossbar`), KAZOO is asked whether it still accepts the token and what its user may do. With
+//! a file alone, a token that was revoked there, or a user who was restricted there, is good here until the token's time is
+//! over, and everybody with a token of an account may look after its hooks.
+//!
+//! A token that names another account in `as` is good for that one only: the claim narrows and never widens.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::crossbar::Person;
 use super::token::{Caller, Origin, Standing, TokenError};
 use super::{Auth, Role};
 use crate::model::{AccountId, GREGORIAN_OFFSET_S};
@@ -72,47 +76,91 @@ impl ForeignKeys {
         let named = |id: &Option<String>| id.is_some() && *id == header.kid;
         // A key without a name may be any.
         let is_named = self.0.iter().any(|(id, _)| named(id));
-        let mut rules = Validation::new(header.alg);
-        rules.validate_exp = false;
-        rules.validate_aud = false;
-        rules.required_spec_claims.clear();
         let keys = self.0.iter().filter(|(id, _)| !is_named || named(id));
-        keys.filter_map(|(_, key)| decode::<Claims>(token, key, &rules).ok()).map(|found| found.claims).next()
+        keys.filter_map(|(_, key)| signed_claims(token, key, header)).next()
     }
+}
+
+/// What a token says, if this key has signed it. Its time is not looked at.
+pub(super) fn signed_claims(token: &str, key: &DecodingKey, header: &Header) -> Option<Claims> {
+    let mut rules = Validation::new(header.alg);
+    rules.validate_exp = false;
+    rules.validate_aud = false;
+    rules.required_spec_claims.clear();
+    decode::<Claims>(token, key, &rules).ok().map(|found| found.claims)
 }
 
 /// What is read of a foreign token.
 #[derive(Debug, Deserialize)]
-struct Claims {
+pub(super) struct Claims {
     account_id: AccountId,
-    exp: u64,
+    /// The user; without one the token speaks for the account.
+    owner_id: Option<String>,
+    /// Whom the holder asked to be at log-in.
+    #[serde(rename = "as")]
+    acts_as: Option<ActsAs>,
+    exp: Option<u64>,
 }
+
+#[derive(Debug, Deserialize)]
+struct ActsAs {
+    account_id: AccountId,
+    owner_id: Option<String>,
+}
+
+/// When a token without an end ends: with the year 9999.
+const NEVER_S: u64 = 253_402_300_799;
 
 impl Auth {
     /// The caller behind a token with this header, if a KAZOO that is known here has signed it.
     pub(super) async fn verify_foreign(&self, token: &str, header: &Header) -> Result<Caller, TokenError> {
         let keys = self.options.foreign.as_ref().filter(|_| ALGORITHMS.contains(&header.alg));
-        let claims = keys.and_then(|keys| keys.claims(token, header)).ok_or(TokenError::Invalid)?;
-        // KAZOO counts from year 0 in most places; no token is good for 1970 years.
-        let expires_s = claims.exp.checked_sub(GREGORIAN_OFFSET_S).unwrap_or(claims.exp);
-        if expires_s <= self.now_s() {
-            return Err(TokenError::Expired);
+        let crossbar = self.options.crossbar.as_deref().filter(|_| ALGORITHMS.contains(&header.alg));
+        let claims = match (keys.and_then(|keys| keys.claims(token, header)), crossbar) {
+            (Some(claims), _) => claims,
+            (None, Some(crossbar)) => crossbar.claims(token, header).await?,
+            (None, None) => return Err(TokenError::Invalid),
+        };
+        let expires_s = self.end_of(&claims)?;
+        let (identity, mut role) = (identity_of(token), Role::Admin);
+        if let Some(crossbar) = crossbar {
+            let mut persons = vec![Person { account: claims.account_id, user: claims.owner_id.as_deref() }];
+            let other = claims.acts_as.as_ref();
+            persons.extend(
+                other.map(|other| Person { account: other.account_id, user: other.owner_id.as_deref() }),
+            );
+            role = crossbar.role(token, &identity, &persons).await?;
         }
         if self.state.account(claims.account_id).is_none() && self.options.auto_create {
             self.first_seen(claims.account_id).await?;
         }
+        let account = match &claims.acts_as {
+            None => claims.account_id,
+            Some(other) if self.state.is_ancestor_or_self(claims.account_id, other.account_id) => {
+                other.account_id
+            }
+            Some(_) => return Err(TokenError::Invalid),
+        };
         Ok(Caller {
-            account: claims.account_id,
-            role: Role::Admin,
+            account,
+            role,
             user: None,
             token: token.to_owned(),
             expires_s,
-            standing: Standing {
-                account: claims.account_id,
-                origin: Origin::Foreign,
-                identity: identity_of(token),
-            },
+            standing: Standing { account, origin: Origin::Foreign { role }, identity },
         })
+    }
+
+    /// When a token ends, if that is still to come.
+    fn end_of(&self, claims: &Claims) -> Result<u64, TokenError> {
+        match claims.exp {
+            // KAZOO counts from year 0 in most places; no token is good for 1970 years.
+            Some(exp) => Some(exp.checked_sub(GREGORIAN_OFFSET_S).unwrap_or(exp))
+                .filter(|expires_s| *expires_s > self.now_s())
+                .ok_or(TokenError::Expired),
+            None if self.options.foreign_without_end => Ok(NEVER_S),
+            None => Err(TokenError::Invalid),
+        }
     }
 
     /// Makes an account that KAZOO knows and we do not, below the master account. One that was deleted here stays so.

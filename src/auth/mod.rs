@@ -5,6 +5,7 @@
 //! issued for (its account, key or user) is gone or disabled.
 
 mod bucket;
+mod crossbar;
 mod foreign;
 mod limits;
 mod link;
@@ -23,6 +24,7 @@ use crate::state::{ApiKey, State};
 use crate::tasks::Tasks;
 
 pub use bucket::Rate;
+pub use crossbar::{Crossbar, CrossbarError, CrossbarOptions};
 pub use foreign::{ForeignKeys, LoadError};
 pub use limits::{Purpose, Tokens};
 pub use link::{Link, LinkError, NewLink};
@@ -55,6 +57,10 @@ pub struct Options {
     pub password_wait: Duration,
     /// The public keys of a KAZOO whose tokens are good here.
     pub foreign: Option<ForeignKeys>,
+    /// The crossbar of that KAZOO, which is asked for keys and about tokens.
+    pub crossbar: Option<Arc<Crossbar>>,
+    /// Whether a KAZOO's token that never ends is good.
+    pub foreign_without_end: bool,
     /// Whether an account that only such a token knows is made when it is first seen.
     pub auto_create: bool,
 }
@@ -73,6 +79,8 @@ impl Default for Options {
             password_checks: 2,
             password_wait: Duration::from_secs(10),
             foreign: None,
+            crossbar: None,
+            foreign_without_end: false,
             auto_create: false,
         }
     }

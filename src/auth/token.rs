@@ -78,8 +78,8 @@ pub(super) enum Origin {
     User { id: String, stamp: String },
     /// An API key.
     Key { id: String, stamp: String },
-    /// A KAZOO vouches for it.
-    Foreign,
+    /// A KAZOO vouches for it, and for what its holder may do.
+    Foreign { role: Role },
     /// A link to the console.
     Link { id: String },
 }
@@ -219,7 +219,7 @@ impl Auth {
                 let key = self.state.api_key_with_id(id)?;
                 key.filter(|key| is_same(key.account, &key.stamp, stamp)).map(|_| Role::Admin)
             }
-            Origin::Foreign => Some(Role::Admin),
+            Origin::Foreign { role } => Some(*role),
             Origin::Link { id } => self.role_by_link(id, *account)?,
         })
     }

@@ -39,11 +39,12 @@ impl super::Http {
 }
 
 impl super::Auth {
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 2] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 3] {
         let wrong = u64::from(self.wrong_credentials_per_minute);
         [
             ("auth.token_expiry_s", self.token_expiry_s, 1, 31_536_000),
             ("auth.wrong_credentials_per_minute", wrong, 1, 1_000_000),
+            ("auth.kazoo_recheck_s", self.kazoo_recheck_s, 0, 3600),
         ]
     }
 }
@@ -242,6 +243,16 @@ impl Config {
         {
             let rule = "must be an http:// or https:// URL such as http://127.0.0.1:4318";
             return Err(refuse("telemetry.otlp_endpoint", endpoint, rule));
+        }
+        if let Some(crossbar) = &self.auth.kazoo_crossbar
+            && !url::Url::parse(crossbar).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            })
+        {
+            let rule = "must be an http:// or https:// URL without a password, such as http://10.0.0.5:8000";
+            return Err(refuse("auth.kazoo_crossbar", &"***", rule));
         }
         if let Some(key) = &self.auth.master_api_key
             && key.reveal().chars().count() != 64

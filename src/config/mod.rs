@@ -168,6 +168,10 @@ section!(
         wrong_credentials_burst: u32,
         wrong_credentials_per_minute: u32,
         kazoo_public_keys: Option<PathBuf>,
+        kazoo_crossbar: Option<String>,
+        kazoo_api_key_file: Option<PathBuf>,
+        kazoo_recheck_s: u64,
+        kazoo_tokens_without_expiry: bool,
     }
 );
 section!(

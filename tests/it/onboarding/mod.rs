@@ -3,5 +3,6 @@
 mod import;
 mod shadow;
 mod shadow_report;
+mod tokens;
 mod unknown_accounts;
 mod zones;

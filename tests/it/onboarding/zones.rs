@@ -153,6 +153,7 @@ async fn a_quorum_queue_keeps_what_is_not_persistent_and_outlasts_the_deaths_of_
     for number in 0..20 {
         publish(&publisher, &account, "call", number, "ecallmgr@ams").await;
     }
+    broker.has_written("switchhook").await;
     broker.kill();
     broker.start_again().await;
     // A consumer that dies again and again without having acknowledged anything.
@@ -161,7 +162,8 @@ async fn a_quorum_queue_keeps_what_is_not_persistent_and_outlasts_the_deaths_of_
         let channel = connection.create_channel().await.unwrap();
         let consume = BasicConsumeOptions::default();
         let consuming = channel.basic_consume("switchhook".into(), "".into(), consume, FieldTable::default());
-        let taken: Vec<_> = consuming.await.unwrap().take(20).collect().await;
+        let taking = async { consuming.await.unwrap().take(20).collect::<Vec<_>>().await };
+        let taken = tokio::time::timeout(SOON, taking).await.expect("the broker hands out what it kept");
         assert!(taken.len() == 20 && taken.iter().all(Result::is_ok));
         connection.close(200, "gone".into()).await.unwrap();
     }

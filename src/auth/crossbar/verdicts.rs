@@ -1,0 +1,66 @@
+//! What crossbar said of tokens lately. A token is known here by a hash of it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::auth::Role;
+use crate::model::Clock;
+
+/// Tokens that are remembered.
+const MOST: usize = 10_000;
+
+/// What is known of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// What its holder may do; `None`: crossbar refuses it.
+    Now(Option<Role>),
+    /// That was so a while ago; crossbar should be asked.
+    Before(Option<Role>),
+    /// Nothing.
+    Nothing,
+}
+
+pub(super) struct Verdicts {
+    steady: Clock,
+    recheck_us: u64,
+    stale_us: u64,
+    /// By the token's hash: what was said, and when.
+    said: Mutex<HashMap<String, (Option<Role>, u64)>>,
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Verdicts {
+    pub(super) fn new(steady: Clock, recheck: Duration, stale: Duration) -> Self {
+        let (recheck_us, stale_us) = (us(recheck), us(recheck.saturating_add(stale)));
+        Self { steady, recheck_us, stale_us, said: Mutex::default() }
+    }
+
+    fn said(&self) -> MutexGuard<'_, HashMap<String, (Option<Role>, u64)>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn of(&self, identity: &str) -> Known {
+        let now_us = self.steady.now_us();
+        let Some((verdict, at_us)) = self.said().get(identity).copied() else { return Known::Nothing };
+        match now_us.saturating_sub(at_us) {
+            age if age < self.recheck_us => Known::Now(verdict),
+            age if age < self.stale_us => Known::Before(verdict),
+            _ => Known::Nothing,
+        }
+    }
+
+    pub(super) fn keep(&self, identity: &str, verdict: Option<Role>) {
+        let (now_us, mut said) = (self.steady.now_us(), self.said());
+        if said.len() >= MOST {
+            said.retain(|_, (_, at_us)| now_us.saturating_sub(*at_us) < self.recheck_us);
+        }
+        if said.len() >= MOST {
+            said.clear();
+        }
+        said.insert(identity.to_owned(), (verdict, now_us));
+    }
+}
