@@ -8,7 +8,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::list::{Item, List, Rows};
 use super::reply::Reply;
-use crate::onboarding::{Odd, OddKind, Outcome, Places, put};
+use crate::onboarding::{Odd, OddKind, Outcome, Places, put_from};
 use crate::state::{Kind, Mirror, TreeError, is_deleted};
 
 type Document = Map<String, Value>;
@@ -68,7 +68,8 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
     let places = Places { events: call.api.events.end(), ledger: call.api.queues.ledger_end() };
     let state = &call.api.state;
-    let mut outcome = put(state, changes, places).await?;
+    let first_waiting = |account| call.api.queues.first_waiting(account);
+    let mut outcome = put_from(state, changes, places, first_waiting).await?;
     if let Some(Missing { kind, id }) = gone {
         outcome = delete(call, kind, &id, outcome).await?;
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::odd::{Odd, OddKind};
+use crate::model::AccountId;
 use crate::state::{Kind, Mirror, State, TreeError, WriteError};
 
 /// Changes of one write.
@@ -43,7 +44,18 @@ pub struct Outcome {
 }
 
 /// Makes changes in their order. An error means that the state takes no changes at all; what was made stays.
-pub async fn put(state: &State, mut changes: Vec<Mirror>, places: Places) -> Result<Outcome, WriteError> {
+pub async fn put(state: &State, changes: Vec<Mirror>, places: Places) -> Result<Outcome, WriteError> {
+    put_from(state, changes, places, |_| None).await
+}
+
+/// As [`put`]; `first_waiting` says for an account at which of its events a new hook begins, when some of them came before
+/// the account was known.
+pub async fn put_from(
+    state: &State,
+    mut changes: Vec<Mirror>,
+    places: Places,
+    first_waiting: impl Fn(AccountId) -> Option<u64>,
+) -> Result<Outcome, WriteError> {
     let mut outcome = Outcome::default();
     changes.retain(|change| {
         let refusal = refused_field(change);
@@ -51,11 +63,12 @@ pub async fn put(state: &State, mut changes: Vec<Mirror>, places: Places) -> Res
         refused_field(change).is_none()
     });
     for change in changes.iter_mut().filter(|change| change.kind == Kind::Hook && change.rev.is_none()) {
-        for (field, place) in [
-            ("pvt_start_offset", places.events),
-            ("pvt_birth_events", places.events),
-            ("pvt_birth_ledger", places.ledger),
-        ] {
+        let account = change.set.get("pvt_account_id").and_then(Value::as_str);
+        let waiting = account.and_then(|id| id.parse().ok()).and_then(&first_waiting);
+        let events = waiting.unwrap_or(places.events);
+        for (field, place) in
+            [("pvt_start_offset", events), ("pvt_birth_events", events), ("pvt_birth_ledger", places.ledger)]
+        {
             change.set.insert(field.to_owned(), place.into());
         }
     }

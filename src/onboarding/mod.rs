@@ -14,7 +14,7 @@ mod reading;
 pub mod source;
 mod tree;
 
-pub use apply::{Outcome, Places, put};
+pub use apply::{Outcome, Places, put, put_from};
 pub use here::{Here, Shown};
 pub use odd::{Odd, OddKind};
 pub use plan::{Counts, Plan, Rules, UserChange, plan};

@@ -112,7 +112,8 @@ async fn envelope(request: reqwest::RequestBuilder) -> Result<Map<String, Value>
     match status {
         200..300 => {}
         // Too many requests, and a server that fails, say nothing about the token.
-        400..429 | 430..500 => return Err(Refused::No(status)),
+        429 => return Err(Refused::Away("it has too many requests".to_owned())),
+        400..500 => return Err(Refused::No(status)),
         _ => return Err(Refused::Away(format!("it answered {status}"))),
     }
     let mut body = Vec::new();
