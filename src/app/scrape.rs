@@ -3,7 +3,6 @@
 //! Label values come from short fixed lists. The one exception are hooks and replays: of these the ones that
 //! fail or lag most get series of their own, `metrics.hook_series` at most.
 
-use super::broker::Watched;
 use super::operator::Operator;
 use crate::amqp::BrokerStatus;
 use crate::http::{BrokerSeen, Visitor};

@@ -67,7 +67,9 @@ impl Auth {
         let (kind, maker_id, stamp) = match &maker.standing.origin {
             Origin::User { id, stamp } => ("user", id.as_str(), stamp.as_str()),
             Origin::Key { id, stamp } => ("key", id.as_str(), stamp.as_str()),
-            Origin::Foreign => ("foreign", "", ""),
+            // KAZOO has no stamp; what its user may do is kept in that place.
+            Origin::Foreign { role: Role::Admin } => ("foreign", "", ""),
+            Origin::Foreign { role: Role::User } => ("foreign", "", FOREIGN_USER),
             Origin::Link { .. } => return Err(LinkError::ByLink),
         };
         let user = match &new.user {
@@ -137,13 +139,19 @@ impl Auth {
     }
 }
 
+/// Stands where the stamp of a maker stands, for a user of KAZOO's who is no admin.
+const FOREIGN_USER: &str = "user";
+
 /// What the maker's rights rest on.
 fn maker(doc: &Map<String, Value>) -> Option<Standing> {
     let (id, stamp) = (text(doc, "pvt_maker_id"), text(doc, "pvt_stamp_of_maker"));
     let origin = match text(doc, "pvt_maker_kind").as_str() {
         "user" => Origin::User { id, stamp },
         "key" => Origin::Key { id, stamp },
-        "foreign" => Origin::Foreign,
+        "foreign" => {
+            let role = if stamp == FOREIGN_USER { Role::User } else { Role::Admin };
+            Origin::Foreign { role }
+        }
         _ => return None,
     };
     let account = text(doc, "pvt_maker_account").parse().ok()?;
