@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::Channel;
 use serde_json::{Value, json};
 
 use super::super::support::app::{TestApp, call_event};
@@ -137,47 +136,4 @@ async fn every_event_of_two_zones_comes_once_and_a_zone_that_is_away_delays_no_o
     assert_eq!(ready["notices"][0]["what"], "broker_standby", "{ready}");
     publish(&in_fra, &account, "fra", 6, "ecallmgr@fra").await;
     assert_eq!(numbers(&receiver.wait_for(6, SOON).await).last(), Some(&6));
-}
-
-#[tokio::test]
-async fn a_quorum_queue_keeps_what_is_not_persistent_and_outlasts_the_deaths_of_its_consumer() {
-    let (mut broker, receiver) = tokio::join!(Broker::start(), Receiver::start());
-    let uri = format!("amqp.uri={}", broker.uri());
-    let mut app = TestApp::with(&[&uri, "amqp.queue_type=quorum"]).await;
-    ready_when(&app, |ready| ready["ready"] == true).await;
-    hook(&app, &receiver).await;
-    let account = app.api.account.clone();
-    app.stop().await;
-
-    let publisher = Publisher::connect(&broker.uri()).await;
-    for number in 0..20 {
-        publish(&publisher, &account, "call", number, "ecallmgr@ams").await;
-    }
-    broker.has_written("switchhook").await;
-    broker.kill();
-    broker.start_again().await;
-    // A consumer that dies again and again without having acknowledged anything.
-    for _ in 0..4 {
-        let connection = Connection::connect(&broker.uri(), ConnectionProperties::default()).await.unwrap();
-        let channel = connection.create_channel().await.unwrap();
-        let consume = BasicConsumeOptions::default();
-        let consuming = channel.basic_consume("switchhook".into(), "".into(), consume, FieldTable::default());
-        let taking = async { consuming.await.unwrap().take(20).collect::<Vec<_>>().await };
-        let taken = tokio::time::timeout(SOON, taking).await.expect("the broker hands out what it kept");
-        assert!(taken.len() == 20 && taken.iter().all(Result::is_ok));
-        connection.close(200, "gone".into()).await.unwrap();
-    }
-    app.restart(None).await;
-    assert_eq!(numbers(&receiver.wait_for(20, SOON).await), (0..20).collect::<Vec<_>>());
-    // The exchanges were gone with the broker, and the bindings with them.
-    let publisher = Publisher::connect(&broker.uri()).await;
-    publish(&publisher, &account, "call", 20, "ecallmgr@ams").await;
-    assert_eq!(numbers(&receiver.wait_for(21, SOON).await).last(), Some(&20));
-    let status = app.api.call("GET", "/admin/status", None).await;
-    assert_eq!(status.data()["broker"]["queue_notices"], json!([]), "the queue is as it should be");
-
-    // A queue keeps its type, and the operator reads how to change it.
-    app.restart(Some(&[&uri, "amqp.queue_type=classic"])).await;
-    let ready = ready_when(&app, |ready| ready["notices"].to_string().contains("amqp.queue_type")).await;
-    assert!(ready["ready"] == true && ready.to_string().contains("switchhook amqp renew"), "{ready}");
 }
