@@ -278,7 +278,7 @@ section!(
 );
 
 /// One of `[[amqp.zones]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
 pub struct AmqpZone {
@@ -303,7 +303,7 @@ impl Amqp {
 }
 
 /// What kind of queue ours is at the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueType {
     /// On one node.

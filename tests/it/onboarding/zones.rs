@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use lapin::Channel;
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::Channel;
 use serde_json::{Value, json};
 
 use super::super::support::app::{TestApp, call_event};
