@@ -141,7 +141,7 @@ pub struct Ours {
     /// Its API; `http.listen` of the configuration unless given
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// A file with an API key of its master account; SWITCHHOOK_API_KEY, the configuration's, or master.key of its data
+    /// A file with an API key of its master account; `SWITCHHOOK_API_KEY`, the configuration's, or master.key of its data
     /// directory unless given
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
@@ -153,7 +153,7 @@ pub struct ReportArgs {
     /// KAZOO's API: scheme, host and port of its crossbar
     #[arg(long, value_name = "URL")]
     pub crossbar: String,
-    /// A file with an API key of KAZOO's master account; SWITCHHOOK_KAZOO_API_KEY unless given
+    /// A file with an API key of KAZOO's master account; `SWITCHHOOK_KAZOO_API_KEY` unless given
     #[arg(long, value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
     /// Where the running program is.

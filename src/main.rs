@@ -7,8 +7,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::anyhow;
-use switchhook::amqp::Address;
 use switchhook::app::{
     App, Narrowed, Reload, check_data_dir, check_limits, has_data, keep_private, narrow, raise_open_files,
 };
@@ -18,7 +16,6 @@ use switchhook::cli::{
     parse,
 };
 use switchhook::config::Config;
-use switchhook::ingest::{self, Removal, Renewal};
 use switchhook::model::Clock;
 use switchhook::shadow::{self, Verdict};
 use switchhook::{app, demo, import, offline, telemetry};
@@ -50,11 +47,11 @@ fn main() -> ExitCode {
         Command::Backup { to, data_dir } => copied(backup::backup(&data_dir, &to, &Clock::system())),
         Command::Restore { from, data_dir } => restore(&from, &data_dir),
         Command::Amqp { command: AmqpCommand::Remove { settings, yes } } => match settings.load() {
-            Ok(config) => run(async move { remove_queue(&config, yes).await }),
+            Ok(config) => run(async move { app::remove_queue(&config, yes).await }),
             Err(error) => refuse(&error),
         },
         Command::Amqp { command: AmqpCommand::Renew { settings } } => match settings.load() {
-            Ok(config) => run(async move { renew_queue(&config).await }),
+            Ok(config) => run(async move { app::renew_queue(&config).await }),
             Err(error) => refuse(&error),
         },
         Command::Shadow { command } => beside_kazoo(&command),
@@ -91,74 +88,6 @@ fn import(args: KazooArgs) -> ExitCode {
         }
         import::kazoo(&args, &config).await
     })
-}
-
-/// Every broker of the configuration.
-fn brokers(config: &Config) -> anyhow::Result<Vec<Address>> {
-    let addresses: Vec<Address> =
-        app::broker_addresses(config)?.into_iter().flat_map(|(_, addresses)| addresses).collect();
-    anyhow::ensure!(
-        !addresses.is_empty(),
-        "neither amqp.uri nor amqp.zones is set: there is no broker to look at"
-    );
-    Ok(addresses)
-}
-
-/// Takes an installation's queue away at every broker, or shows it.
-async fn remove_queue(config: &Config, yes: bool) -> anyhow::Result<()> {
-    for address in brokers(config)? {
-        remove_queue_at(&address, &config.amqp.queue, yes).await?;
-    }
-    Ok(())
-}
-
-async fn remove_queue_at(address: &Address, queue: &str, yes: bool) -> anyhow::Result<()> {
-    let found = ingest::remove(address, queue, yes).await.map_err(|reason| anyhow!("{address}: {reason}"))?;
-    let line = match found {
-        None => format!("{address} has no queue '{queue}'"),
-        Some(Removal { messages, removed: true, .. }) => {
-            format!("removed the queue '{queue}' with its bindings and {messages} messages from {address}")
-        }
-        Some(Removal { consumers: 1.., .. }) => {
-            anyhow::bail!("the queue '{queue}' is being consumed from: stop the program first")
-        }
-        Some(Removal { messages, .. }) => format!(
-            "would remove the queue '{queue}' with its bindings and {messages} messages from {address}; add --yes"
-        ),
-    };
-    writeln!(std::io::stdout(), "{line}")?;
-    Ok(())
-}
-
-/// Makes an installation's queue again at every broker, with the configured bounds and type.
-async fn renew_queue(config: &Config) -> anyhow::Result<()> {
-    for address in brokers(config)? {
-        renew_queue_at(&address, config).await?;
-    }
-    Ok(())
-}
-
-async fn renew_queue_at(address: &Address, config: &Config) -> anyhow::Result<()> {
-    let (queue, (bounds, queue_type)) = (&config.amqp.queue, app::broker_queue(config));
-    let found = ingest::renew(address, queue, bounds, queue_type).await;
-    let found = found.map_err(|reason| anyhow!("{address}: {reason}"))?;
-    let line = match found {
-        Renewal::Absent => format!("{address} has no queue '{queue}'"),
-        Renewal::AsConfigured => format!("the queue '{queue}' has the configured arguments already"),
-        Renewal::Renewed { messages } => {
-            format!("renewed the queue '{queue}' with its bindings and {messages} messages at {address}")
-        }
-        Renewal::Consumed => {
-            anyhow::bail!("the queue '{queue}' is being consumed from: stop the program first")
-        }
-        Renewal::TooMuch { messages, bytes } => anyhow::bail!(
-            "the queue '{queue}' holds {messages} messages ({bytes} bytes of those looked at), more than \
-             amqp.queue_max_messages or amqp.queue_max_bytes: the oldest would be dropped; raise the bounds, or let the \
-             program take them in, and run this again"
-        ),
-    };
-    writeln!(std::io::stdout(), "{line}")?;
-    Ok(())
 }
 
 /// What libraries look for once, in the environment, before any of our code runs. Who sets one of them keeps it.

@@ -47,7 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Websocket sessions over the same log.
     ("live", &["model", "kazoo", "log", "state", "auth", "listen", "tasks"]),
     // Channel commands, published to the broker for a client.
-    ("commands", &["model", "kazoo", "log", "state", "amqp", "ingest", "tasks"]),
+    ("commands", &["model", "kazoo", "log", "state", "amqp", "ingest", "tasks", "shares"]),
     // The management API: asks and tells the steps through their handles, never an attempt.
     (
         "http",

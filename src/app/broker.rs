@@ -124,7 +124,7 @@ impl Brokers {
 }
 
 /// The brokers of each zone, with the zone's name. Reads the files of their certificates.
-pub fn addresses(config: &Config) -> anyhow::Result<Vec<(String, Vec<Address>)>> {
+pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<(String, Vec<Address>)>> {
     let zone = |zone: AmqpZone| {
         let tls = tls(&zone)?;
         let address =
@@ -149,7 +149,7 @@ fn tls(zone: &AmqpZone) -> anyhow::Result<Tls> {
 }
 
 /// What our queues may hold, and what they are made as.
-pub fn queue(config: &Config) -> (QueueBounds, ingest::QueueType) {
+pub(super) fn queue(config: &Config) -> (QueueBounds, ingest::QueueType) {
     let bounds = QueueBounds { bytes: config.amqp.queue_max_bytes, messages: config.amqp.queue_max_messages };
     let queue_type = match config.amqp.queue_type {
         QueueType::Classic => ingest::QueueType::Classic,

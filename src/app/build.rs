@@ -198,6 +198,7 @@ impl App {
 
     /// Opens the data directory, brings every queue back to its place, and binds the listeners. `lost_lines` is told
     /// by the metrics.
+    #[expect(clippy::too_many_lines, reason = "the list of all parts, a line each; half of it names fields")]
     pub async fn build_with(config: Config, clock: Clock, lost_lines: LostLines) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
         let (threads, lock) = (Threads::start(&tasks)?, data_dir::lock(&config.data_dir)?);

@@ -5,6 +5,7 @@
 //! left unwritten.
 
 mod broker;
+mod broker_queue;
 mod build;
 mod data_dir;
 mod flow;
@@ -34,7 +35,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::broker::BrokerTasks;
-pub use self::broker::{addresses as broker_addresses, queue as broker_queue};
+pub use self::broker_queue::{remove_queue, renew_queue};
 pub use self::data_dir::{DataDirError, check as check_data_dir};
 pub use self::open_files::raise_open_files;
 pub use self::private::{Narrowed, PrivateError, keep_private, narrow};

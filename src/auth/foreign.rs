@@ -77,7 +77,7 @@ impl ForeignKeys {
         // A key without a name may be any.
         let is_named = self.0.iter().any(|(id, _)| named(id));
         let keys = self.0.iter().filter(|(id, _)| !is_named || named(id));
-        keys.filter_map(|(_, key)| signed_claims(token, key, header)).next()
+        keys.find_map(|(_, key)| signed_claims(token, key, header))
     }
 }
 

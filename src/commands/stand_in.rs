@@ -110,7 +110,7 @@ impl StandInTask {
         }
         match kazoo::asked(body) {
             Some(Asked::Enabling(asked)) if self.stand_in.webhooks => {
-                self.answer_enabling(zone, &asked).await
+                self.answer_enabling(zone, &asked).await;
             }
             Some(Asked::Websockets(asked)) => {
                 let Some(websockets) = &self.stand_in.blackhole else { return };

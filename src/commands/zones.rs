@@ -97,9 +97,10 @@ impl Zones {
                 tracing::debug!(zone = zone.name, %error, "a zone has not answered; others have");
             }
         }
-        let answers: Result<Vec<Vec<T>>, CommandError> = match answers.iter().any(Result::is_ok) {
-            true => Ok(answers.into_iter().flatten().collect()),
-            false => Err(best(answers).err().unwrap_or(CommandError::NoBroker)),
+        let answers: Result<Vec<Vec<T>>, CommandError> = if answers.iter().any(Result::is_ok) {
+            Ok(answers.into_iter().flatten().collect())
+        } else {
+            Err(best(answers).err().unwrap_or(CommandError::NoBroker))
         };
         answers.map(|answers| answers.into_iter().flatten().collect())
     }

@@ -113,7 +113,9 @@ impl AmqpConsumer {
     pub async fn run(mut self, stop: Stop) -> Result<(), ConsumeError> {
         let mut waits = Waits::new(self.options.reconnect_initial, self.options.reconnect_max);
         while !stop.is_cancelled() {
-            let ended = session::run(&self.address, &self.options, &self.ingest, &stop, &mut self.seen).await;
+            // Of a connection only; in memory of its own, as it is large.
+            let session = session::run(&self.address, &self.options, &self.ingest, &stop, &mut self.seen);
+            let ended = Box::pin(session).await;
             let reason = match ended {
                 Ended::Stopped => break,
                 Ended::LogFailed(error) => return Err(error.into()),

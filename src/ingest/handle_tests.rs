@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::super::windows::TAIL_RECORDS;
 use super::*;
 use crate::disk::OsDisk;
 use crate::log::{self, Opened};
-use crate::model::Id;
+use crate::model::{Event, Id};
 use crate::tasks::Stop;
 
 const OURS: Id = Id(0xa1);

@@ -4,6 +4,7 @@
 //! the reason, so that nothing is lost and nothing blocks the queue. Memory is bounded: by the broker's
 //! prefetch, by the batches under way, by the bytes that HTTP clients may have waiting.
 
+mod batch;
 mod consumer;
 mod counts;
 mod handle;
@@ -15,11 +16,13 @@ mod renew;
 mod session;
 mod topology;
 mod window;
+mod windows;
 
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
-pub use handle::{Ingest, KnownCall, Options, Realms, SubmitError, Tenants};
+pub use handle::{Ingest, Options, Realms, SubmitError, Tenants};
 pub use keys::{KeyError, RequestKey, Requests};
 pub use prepare::{FromHttp, Incoming, Prepared, RECORD_OVERHEAD};
 pub use renew::{Renewal, renew};
 pub use topology::{QueueBounds, QueueType, Removal, remove};
+pub use windows::KnownCall;

@@ -15,12 +15,13 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
+use super::batch::{Backlog, Batch, first_appended};
 use super::consumer::{ConsumerOptions, Seen};
 use super::handle::Ingest;
 use super::message::{incoming, sent_us};
 use super::topology::{self, Opened};
 use crate::amqp::{Address, Status};
-use crate::log::{AppendError, NewRecord, Synced};
+use crate::log::AppendError;
 use crate::model::iso8601;
 use crate::tasks::{Beat, Stop};
 
@@ -160,49 +161,6 @@ async fn answer_for_the_broker(channel: Channel, prefetch: u16, beat: &mut Beat)
 
 /// A broker that works answers a look at once.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
-
-/// What waited when the connection was made, as far as it has not come.
-#[derive(Debug, Default)]
-struct Backlog {
-    left: u64,
-    waiting: u64,
-    bytes: u64,
-}
-
-impl Backlog {
-    /// One more message; its bytes when it was the last that had waited.
-    fn take(&mut self, bytes: usize) -> Option<u64> {
-        self.left = self.left.checked_sub(1)?;
-        self.bytes = self.bytes.saturating_add(bytes as u64);
-        (self.left == 0).then_some(self.bytes)
-    }
-}
-
-/// A batch on its way to the disk.
-#[derive(Default)]
-struct Batch {
-    /// The highest delivery tag: acknowledging it acknowledges all before.
-    tag: u64,
-    /// What is not on disk yet.
-    records: Vec<NewRecord>,
-    /// For the window, once they are on disk.
-    keys: Vec<u64>,
-    /// Under way.
-    appending: Option<Synced>,
-}
-
-impl Batch {
-    /// Waits for the append under way, if there is one. May be dropped and called again.
-    async fn appended(&mut self) -> Result<(), AppendError> {
-        if let Some(appending) = self.appending.as_mut() {
-            let result = appending.await;
-            self.appending = None;
-            result.unwrap_or(Err(AppendError::Closed))?;
-            self.records.clear();
-        }
-        Ok(())
-    }
-}
 
 struct Session<'a> {
     options: &'a ConsumerOptions,
@@ -401,11 +359,6 @@ impl Session<'_> {
             }
         }
     }
-}
-
-/// When the first batch's append has ended: how. `None` when nothing waits.
-async fn first_appended(waiting: &mut VecDeque<Batch>) -> Option<Result<(), AppendError>> {
-    Some(waiting.front_mut()?.appended().await)
 }
 
 /// Whether it is on disk; when the disk was full it is not, which is no reason to end.

@@ -108,7 +108,7 @@ impl Crossbar {
                 );
                 return Err(TokenError::Invalid);
             }
-            Err(Refused::Away(reason)) => return Err(away(reason)),
+            Err(Refused::Away(reason)) => return Err(away(&reason)),
         }
         self.keys.claims(kid, token, header).ok_or(TokenError::Invalid)
     }
@@ -138,7 +138,7 @@ impl Crossbar {
             }
             Err(reason) => {
                 tracing::warn!(reason, "crossbar does not say whether a token is good");
-                before.ok_or_else(|| away(reason))?.ok_or(TokenError::Invalid)
+                before.ok_or_else(|| away(&reason))?.ok_or(TokenError::Invalid)
             }
         }
     }
@@ -166,7 +166,7 @@ impl Crossbar {
     }
 
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, TokenError> {
-        self.at_once.acquire().await.map_err(|_| away("it is not asked any more".to_owned()))
+        self.at_once.acquire().await.map_err(|_| away("it is not asked any more"))
     }
 }
 
@@ -178,6 +178,6 @@ fn answered(answer: Result<bool, Refused>) -> Result<bool, String> {
     }
 }
 
-fn away(reason: String) -> TokenError {
+fn away(reason: &str) -> TokenError {
     TokenError::Unavailable(format!("KAZOO's crossbar: {reason}"))
 }

@@ -117,21 +117,27 @@ async fn checked(
                     a href={ "/console/accounts/" (hook.account) "/hooks/" (hook.id) } { (hook.name) } " " (hook.what)
                 }
             } }
-            @if changing > 0 {
-                form method="post" action={ "/console/accounts/" (account) "/bulk" } {
-                    (parts::token(session))
-                    input type="hidden" name="action" value=(action);
-                    @for hook in chosen.iter().filter(|hook| hook.counts) {
-                        input type="hidden" name="hook" value={ (hook.account) "/" (hook.id) };
-                    }
-                    div.actions {
-                        button.main name="do" value="apply" { "Do it for " (counted(u64::try_from(changing).unwrap_or(0), "hook")) }
-                        a.button href={ "/console/accounts/" (account) "/hooks" } { "Cancel" }
-                    }
-                }
-            }
+            @if changing > 0 { (form_to_apply(session, account, action, &chosen)) }
         }
     })
+}
+
+/// The form that does what was counted, for the hooks that would change.
+fn form_to_apply(session: &Session<'_>, account: &str, action: &str, chosen: &[Chosen<'_>]) -> Markup {
+    let changing = chosen.iter().filter(|hook| hook.counts).count();
+    html! {
+        form method="post" action={ "/console/accounts/" (account) "/bulk" } {
+            (parts::token(session))
+            input type="hidden" name="action" value=(action);
+            @for hook in chosen.iter().filter(|hook| hook.counts) {
+                input type="hidden" name="hook" value={ (hook.account) "/" (hook.id) };
+            }
+            div.actions {
+                button.main name="do" value="apply" { "Do it for " (counted(u64::try_from(changing).unwrap_or(0), "hook")) }
+                a.button href={ "/console/accounts/" (account) "/hooks" } { "Cancel" }
+            }
+        }
+    }
 }
 
 async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) -> Markup {

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::model::Id;
 
-    /// LookupPermits of `total` that an account takes at once.
+    /// Permits of `total` that an account takes at once.
     fn take(permits: &LookupPermits, account: u128) -> Vec<LookupPermit> {
         std::iter::from_fn(|| permits.get(Id(account)).now_or_never().flatten()).collect()
     }

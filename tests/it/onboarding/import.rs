@@ -304,7 +304,7 @@ async fn what_is_odd_is_named_and_the_rest_comes_over() {
         data.edit_account(&ids[5], |doc| drop(doc.remove("name")));
         data.edit_account(&ids[6], |doc| drop(doc.insert("pvt_tree".into(), json!([]))));
         data.edit_account(&ids[7], |doc| {
-            drop(doc.insert("pvt_tree".into(), json!([master, nobody, made.reseller])))
+            drop(doc.insert("pvt_tree".into(), json!([master, nobody, made.reseller])));
         });
         data.hook(&nobody, json!({}));
         data.hook(&made.customer, json!({"hook": "moon_phase"}));

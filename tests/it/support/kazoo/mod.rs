@@ -1,6 +1,8 @@
 //! A KAZOO to be read: its CouchDB and its API over one HTTP port, over a tree of accounts that changes, with faults on
 //! demand. What it publishes on the broker is kept for the test to hand on, to lose or to repeat.
 
+#![expect(clippy::needless_pass_by_value, reason = "documents and answers are handed over, as over the wire")]
+
 mod api;
 mod couch;
 mod data;
@@ -29,16 +31,12 @@ pub enum Fault {
     Status(u16),
     /// Half of an answer.
     Broken,
-    /// No answer.
-    Hang,
     /// The answer comes late.
     Slow(Duration),
     /// A list has at most so many rows, whatever was asked for.
     Short(usize),
     /// A list without rows.
     Empty,
-    /// Something changes before the answer is made.
-    Meanwhile(Arc<dyn Fn(&mut Data) + Send + Sync>),
 }
 
 /// A fault for requests whose path has a text, for the next so many of them.
@@ -96,26 +94,6 @@ impl Kazoo {
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.inner.faults.lock().unwrap().push(Armed { path: path.to_owned(), fault, times });
     }
-
-    /// Nothing goes wrong any more.
-    pub fn mend(&self) {
-        self.inner.faults.lock().unwrap().clear();
-    }
-
-    /// What it has published since the last time: routing key and body.
-    pub fn published(&self) -> Vec<(String, Value)> {
-        self.with(|data| std::mem::take(&mut data.published))
-    }
-
-    /// The port is closed.
-    pub async fn vanish(&mut self) {
-        self.receiver.refuse().await;
-    }
-
-    /// And open again.
-    pub fn come_back(&mut self) {
-        self.receiver.accept_again();
-    }
 }
 
 impl Inner {
@@ -138,11 +116,9 @@ impl Inner {
                 );
             }
             Some(Fault::Broken) => return Mood::Partial,
-            Some(Fault::Hang) => return Mood::Hang,
             Some(Fault::Slow(delay)) => late = Some(delay),
             Some(Fault::Short(rows)) => most = rows,
             Some(Fault::Empty) => most = 0,
-            Some(Fault::Meanwhile(change)) => change(&mut self.data.lock().unwrap()),
         }
         let answer = self.answer(request, most);
         match (answer, late) {
