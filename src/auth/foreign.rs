@@ -76,7 +76,7 @@ impl ForeignKeys {
         let named = |id: &Option<String>| id.is_some() && *id == header.kid;
         // A key without a name may be any.
         let is_named = self.0.iter().any(|(id, _)| named(id));
-        let keys = self.0.iter().filter(|(id, _)| !is_named || named(id));
+        let mut keys = self.0.iter().filter(|(id, _)| !is_named || named(id));
         keys.find_map(|(_, key)| signed_claims(token, key, header))
     }
 }
