@@ -52,11 +52,18 @@ fn others(key: &str, value: &Value) -> Vec<Value> {
     match value {
         Value::Boolean(is) => vec![Value::Boolean(!is)],
         Value::Integer(number) => vec![Value::Integer(number + 1), Value::Integer(number - 1)],
+        Value::Array(_) if key == "amqp.zones" => {
+            vec!["zones = [{name = \"ams\", uris = [\"amqp://127.0.0.1\"]}]".parse::<toml::Table>().unwrap()["zones"].clone()]
+        }
         Value::Array(_) => vec![Value::Array(vec![Value::String(item_of(key).to_owned())])],
         Value::String(text) => {
             let other = match key {
                 "amqp.uri" => "amqp://guest:guest@127.0.0.1:5672/%2f",
+                "amqp.queue_type" => "quorum",
+                "accounts.master_id" => "0a7be1c24d9f4e35b86c1f20d3947a5e",
+                "auth.kazoo_crossbar" => "http://127.0.0.1:8000",
                 "auth.master_api_key" => MASTER_KEY,
+                "kazoo.mode" => "shadow",
                 "http.listen" | "websocket.listen" => "127.0.0.2:9999",
                 "websocket.token_expiry" => "close",
                 "api.profile" => "current",
