@@ -94,7 +94,7 @@ const WIRING: &[&str] = &[
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
     ("hyper_rustls", &["delivery/connect"]),
-    ("reqwest", &["telemetry/otlp", "onboarding/source", "shadow"]),
+    ("reqwest", &["auth/crossbar", "telemetry/otlp", "onboarding/source", "shadow"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
     ("maud", &["console"]),

@@ -216,7 +216,7 @@ fn any_byte_of_a_ledger_of_one_segment_may_be_flipped_or_missing() {
     damaged(1 << 20, &[0xff]);
     let disk = CutDisk::default();
     drop(OpenLog::new(&disk, &options(1 << 20)));
-    assert_eq!(disk.names(), [file(0), Path::new(DIR).join("salt")]);
+    assert_eq!(disk.names(), [file(0), Path::new(DIR).join("begin"), Path::new(DIR).join("salt")]);
 }
 
 #[test]
