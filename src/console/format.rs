@@ -79,7 +79,12 @@ pub(super) fn fine(us: u64) -> String {
 
 /// A noun with its number: `1 event`, `5 events`.
 pub(super) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let number_text = count(number);
+    match noun.strip_suffix('y') {
+        _ if number == 1 => format!("{number_text} {noun}"),
+        Some(stem) => format!("{number_text} {stem}ies"),
+        None => format!("{number_text} {noun}s"),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +93,11 @@ mod tests {
 
     #[test]
     fn times_and_numbers_have_units_and_stay_short() {
+        assert_eq!(
+            (counted(1, "delivery"), counted(2, "delivery")),
+            ("1 delivery".into(), "2 deliveries".into())
+        );
+        assert_eq!(counted(0, "hook"), "0 hooks");
         assert_eq!(relative(100, 100), "now");
         assert_eq!(relative(57, 100), "43 s ago");
         assert_eq!(relative(143, 100), "in 43 s");

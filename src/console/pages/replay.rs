@@ -117,7 +117,7 @@ fn result(
         section.card #counted aria-live="polite" {
             p.sentence {
                 @if matched == 0 { "Nothing fits: nothing would be sent." } @else {
-                    strong { (counted(matched, "delivery").replace("deliverys", "deliveries")) } " would be made. Nothing was sent yet."
+                    strong { (counted(matched, "delivery")) } " would be made. Nothing was sent yet."
                 }
             }
             @if let Some(samples) = samples.filter(|told| !told.rows().is_empty()) {
@@ -135,7 +135,7 @@ fn result(
                     @for name in ["only", "since", "from", "to", "names", "subjects", "rate"] {
                         input type="hidden" name=(name) value=(sent.text(name));
                     }
-                    button.main name="do" value="start" { "Start: send " (counted(matched, "delivery").replace("deliverys", "deliveries")) }
+                    button.main name="do" value="start" { "Start: send " (counted(matched, "delivery")) }
                 }
             }
         }
