@@ -264,6 +264,7 @@ impl Ingest {
             let origin = windows.seen.get(*key).and_then(|seen| seen.origin);
             windows.seen.put(*key, Seen { origin, stored: true });
         }
+        windows.from_broker_us = Some(self.0.clock.now_us());
     }
 
     /// These did not get into the log: their brokers still have them.
@@ -274,7 +275,6 @@ impl Ingest {
                 windows.seen.remove(*key);
             }
         }
-        windows.from_broker_us = Some(self.0.clock.now_us());
     }
 
     /// When the last event from the broker was stored, as far back as the windows reach.
