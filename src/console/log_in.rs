@@ -177,7 +177,7 @@ fn form(typed: &Typed, fault: Option<&str>) -> Markup {
     }
 }
 
-/// What a session that has ended is told after a form.
+/// What the page says when a form arrives after its session has ended.
 pub(super) fn form_problem(error: super::forms::FormError) -> Problem {
     use super::forms::FormError;
     let (title, text) = match error {

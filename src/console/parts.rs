@@ -10,6 +10,18 @@ pub(super) fn token(session: &Session<'_>) -> Markup {
     html! { input type="hidden" name="form" value=(session.form); }
 }
 
+/// The form that deletes a thing, once the box beside `sure` is ticked.
+pub(super) fn deletion(session: &Session<'_>, path: &str, title: &str, sure: &str) -> Markup {
+    html! {
+        form.card.delete method="post" action=(path) {
+            h2 { (title) }
+            (token(session))
+            label.check { input type="checkbox" name="sure" value="yes" required; (sure) }
+            div.actions { button.danger { "Delete" } }
+        }
+    }
+}
+
 /// A button that does one thing.
 pub(super) fn button(session: &Session<'_>, path: &str, text: &str, class: &str) -> Markup {
     html! {

@@ -175,12 +175,7 @@ fn one_page(session: &Session<'_>, account: &str, told: &Told, above: &Markup) -
                 div.actions { button { "Save" } }
             }
             @if !is_own {
-                form.card.delete method="post" action={ (path) "/account/delete" } {
-                    h2 { "Delete this account" }
-                    (parts::token(session))
-                    label.check { input type="checkbox" name="sure" value="yes" required; "Yes, delete it with its hooks, users and keys." }
-                    div.actions { button.danger { "Delete" } }
-                }
+                (parts::deletion(session, &format!("{path}/account/delete"), "Delete this account", "Yes, delete it with its hooks, users and keys."))
             }
         },
     }

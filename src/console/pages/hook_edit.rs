@@ -136,7 +136,7 @@ async fn page(editor: &Editor<'_>) -> Result<View, Problem> {
                 }
                 @if let Some(preview) = preview { aside.card #preview { h2 { "What your system would get" } (preview) } }
             }
-            @if let Some(hook) = hook { (deletion(session, &format!("{hooks}/{hook}/delete"))) }
+            @if let Some(hook) = hook { (parts::deletion(session, &format!("{hooks}/{hook}/delete"), "Delete this hook", "Yes, delete it. What waits for it is not delivered.")) }
         },
     })
 }
@@ -159,17 +159,6 @@ fn secret_choice(is_change: bool, values: &Value) -> Markup {
                      The secret is shown once, right after it is made."
                 }
             }
-        }
-    }
-}
-
-fn deletion(session: &Session<'_>, action: &str) -> Markup {
-    html! {
-        form.card.delete method="post" action=(action) {
-            h2 { "Delete this hook" }
-            (parts::token(session))
-            label.check { input type="checkbox" name="sure" value="yes" required; "Yes, delete it. What waits for it is not delivered." }
-            div.actions { button.danger { "Delete" } }
         }
     }
 }

@@ -145,12 +145,7 @@ async fn one_page(session: &Session<'_>, account: &str, id: &str, above: &Markup
                 (fields(&|name| text(user, name).to_owned(), false))
                 div.actions { button { "Save" } }
             }
-            form.card.delete method="post" action={ (path) "/delete" } {
-                h2 { "Delete this user" }
-                (parts::token(session))
-                label.check { input type="checkbox" name="sure" value="yes" required; "Yes, delete the user. Their sessions end." }
-                div.actions { button.danger { "Delete" } }
-            }
+            (parts::deletion(session, &format!("{path}/delete"), "Delete this user", "Yes, delete the user. Their sessions end."))
         },
     })
 }
