@@ -43,7 +43,7 @@ pub(super) struct StepsAtWork {
 /// A step that takes longer to answer does not do its work.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Events that come later than this after they were sent are told of, in milliseconds.
+/// A notice names events that arrive later than this after they were sent, in milliseconds.
 const OLD_MS: u64 = 60_000;
 const ALARM: &str = "the broker blocks everybody who publishes, because it is short of memory or disk \
                      (rabbitmq-diagnostics alarms): no events come, and no commands can be sent";

@@ -27,7 +27,7 @@ pub struct NewLink {
     pub valid_s: u64,
 }
 
-/// A link that was made. Its code is told once.
+/// A link that was made. Its code is shown once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// Names it, to revoke it.

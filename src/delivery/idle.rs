@@ -62,7 +62,7 @@ impl Open {
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
-        // The driver's error is ignored here; whoever waits for an answer on the connection gets it too.
+        // The driver's error is ignored here; the request that waits on this connection gets the error too.
         if self.driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
             self.unread = self.unread();
         }

@@ -45,7 +45,7 @@ fn command(request: &SentRequest) -> String {
         format!("--url {}", quoted(&request.uri)),
     ];
     for (name, value) in &request.headers {
-        // `name;` is how curl is told of a header without a value.
+        // `name;` makes curl send a header without a value.
         let header = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
         words.push(format!("--header {}", quoted(&header)));
     }

@@ -1,5 +1,5 @@
 //! Checks of a document's fields, with KAZOO's rules and texts (`docs/kazoo/webhooks.md#refusals`); all that is wrong
-//! is told at once, one error for each field.
+//! is reported at once, one error for each field.
 
 use serde_json::{Map, Value, json};
 

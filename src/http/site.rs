@@ -76,7 +76,7 @@ pub struct Ask<'a> {
     pub query: &'a [(&'a str, &'a str)],
     /// What goes into the envelope as `data`.
     pub data: Option<Value>,
-    /// The token of who asks.
+    /// The token of the caller.
     pub token: Option<&'a str>,
     /// Where the question comes from.
     pub remote: Option<IpAddr>,

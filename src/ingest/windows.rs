@@ -68,7 +68,7 @@ impl Windows {
         while from < end {
             let batch = reader.read(from, TAIL_RECORDS, TAIL_BYTES)?;
             for record in &batch.records {
-                // Records of a later version say nothing to us here; whoever delivers them will complain.
+                // Records of a later version say nothing to us here; delivery reports them.
                 if let Ok(event) = Event::decode(&record.payload) {
                     self.relearn(&event);
                     if event.source == Source::Amqp {

@@ -25,7 +25,7 @@ impl Bell {
 
     /// Wakes the session: there may be an event for it at `from` or later.
     fn ring(&self, from: u64) {
-        // The offset first, then the wake-up: whoever wakes finds the offset. `Notify` stores a wake-up when nobody
+        // The offset first, then the wake-up: a session that wakes finds the offset. `Notify` stores a wake-up when nobody
         // waits, so none is lost.
         self.from.fetch_min(from, Ordering::AcqRel);
         self.notify.notify_one();

@@ -1,6 +1,6 @@
 //! The plan of an import: what is in a KAZOO, what is here, what would change, what is odd. Pure.
 //!
-//! Held: a plan deletes nothing. It names what is missing in KAZOO; whoever carries it out asks KAZOO once more for each.
+//! Held: a plan deletes nothing. It names what is missing in KAZOO; the code that carries the plan out asks KAZOO once more for each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -110,7 +110,7 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// So many in total, and so many for one hook alone on its host.
+    /// The limit in total, and the limit of one hook alone on its host.
     pub(super) fn new(total: usize, per_host: u32) -> Self {
         Self {
             total: u32::try_from(total).unwrap_or(u32::MAX),

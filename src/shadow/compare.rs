@@ -41,7 +41,7 @@ struct Group {
     subject: Option<String>,
 }
 
-/// Compares what is here with what is there.
+/// Compares our attempts with those that KAZOO lists.
 pub(super) fn compare(here: Vec<Seen>, there: Vec<Seen>, rules: &Rules) -> Found {
     let mut groups: BTreeMap<Group, (Vec<Seen>, Vec<Seen>)> = BTreeMap::new();
     // KAZOO keeps no body of a GET: of such a hook's deliveries only what the hook asks for is known on both sides.

@@ -30,7 +30,7 @@ impl Allowance {
         self.with_meter(|meter, now| meter.take(payer, bytes, now))
     }
 
-    /// Whether a change of so many bytes would be taken now.
+    /// Whether a change of this size in bytes would be accepted now.
     pub(super) fn check(&self, payer: Payer, bytes: u64) -> Result<(), LimitError> {
         self.with_meter(|meter, now| meter.check(payer, bytes, now))
     }

@@ -1,4 +1,4 @@
-//! `switchhook import kazoo`: what is there comes here, once, whole and without secrets; what is odd is named.
+//! `switchhook import kazoo`: accounts and hooks are imported once, whole and without secrets; odd documents are named.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -28,7 +28,7 @@ async fn change(api: &Api, data: Value) -> Value {
     answer.data().clone()
 }
 
-/// Waits until a hook has so many attempts with this result.
+/// Waits until a hook has this number of attempts with this result.
 async fn results(api: &Api, hook: &str, result: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} attempts are listed as {result}"), LONG, || async {
         let listed = api.own("GET", &format!("/webhooks/{hook}/attempts?page_size=1000"), None).await;
