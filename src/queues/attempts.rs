@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
 use super::filed::Filed;
-use super::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
+use super::ledger::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
 use super::revisions::Revisions;
 use crate::kazoo::{self, AsSent, AttemptParts, Extras, RequestParts, WireRequest};
 use crate::log::{Batch, ReadError, Reader, Record};

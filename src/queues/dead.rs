@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempts::AttemptReader;
 use super::damaged::{LEDGER_DAMAGED, error_of_event, unreadable};
-use super::record::{LedgerRecord, Outcome, Settlement};
+use super::ledger::record::{LedgerRecord, Outcome, Settlement};
 use super::revisions::Revisions;
 use crate::log::{ReadError, Record};
 use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregorian_seconds};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::attempts::AttemptReader;
-use super::fate::Fate;
 use super::filed::Filed;
-use super::record::LedgerRecord;
+use super::ledger::record::LedgerRecord;
 use super::revisions::Revisions;
-use super::router::in_reach;
+use super::rules::fate::Fate;
+use super::rules::router::in_reach;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{AccountId, DeliveryId, Event, EventDeliveries, Hook, HookId};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::attempts::AttemptReader;
-use super::record::LedgerRecord;
-use super::replay::ReplayJob;
+use super::ledger::record::LedgerRecord;
+use super::rules::replay::ReplayJob;
 use crate::log::Record;
 use crate::model::{Hook, HookId, Id};
 use crate::state::Kind;
@@ -90,9 +90,9 @@ impl AttemptReader {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::record::Settlement;
     use super::*;
     use crate::model::{Birth, Family, Trigger};
+    use crate::queues::ledger::record::Settlement;
 
     fn hook(id: Id) -> Arc<Hook> {
         Arc::new(Hook::new(id, Id(7), Trigger::Family(Family::Callflow), String::new()))

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::attempts::AttemptReader;
-use super::record::{AttemptRecord, LedgerRecord};
+use super::ledger::record::{AttemptRecord, LedgerRecord};
 use crate::kazoo::{self, AsSent};
 use crate::log::Record;
 use crate::model::{Hook, HookId, Id};

@@ -1,0 +1,53 @@
+//! Accounts are disabled and enabled, and change their failure limits: the slots of their hooks follow.
+//!
+//! While an account is disabled no attempt is started for its hooks. Their places in the log are kept, so that
+//! they go on where they stopped.
+
+use super::Engine;
+use crate::model::{Account, AccountId};
+use crate::queues::rules::policy::Policy;
+use crate::queues::rules::trial::{After, Trial};
+
+impl Engine {
+    /// Takes the change of an account; a new one has no hooks yet.
+    pub(super) fn change_account(&mut self, now: &Account, before: Option<&Account>) {
+        let Some(before) = before.filter(|before| *before != now) else { return };
+        // Whoever stands below a reseller has its limits, and a place elsewhere in the tree may mean another.
+        let below = now.failure_limits != before.failure_limits || now.is_reseller != before.is_reseller;
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(at).and_then(Option::as_ref) else { continue };
+            let account = slot.hook.account;
+            if account == now.id || (below && self.state.is_ancestor_or_self(now.id, account)) {
+                self.follow_account(at, account);
+            }
+        }
+    }
+
+    /// Whether an account's hooks get anything now, and what follows from their failures.
+    pub(super) fn standing(&self, account: AccountId) -> (bool, Policy) {
+        let (enabled, limits) = self.state.standing(account);
+        (enabled, self.options.policy.with(limits))
+    }
+
+    /// What follows from failures of a slot's hook, and whether it gets anything, as the account has it now.
+    pub(super) fn follow_account(&mut self, at: usize, account: AccountId) {
+        let (enabled, policy) = self.standing(account);
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        slot.policy = policy;
+        if slot.account_enabled == enabled {
+            return;
+        }
+        slot.account_enabled = enabled;
+        if slot.open() {
+            if slot.waiting() > 0 {
+                slot.trial = Trial::Due(After::Disabled);
+            }
+            self.resume(at);
+        } else {
+            for line in &mut slot.lines {
+                line.queue.release_suspects();
+            }
+            self.catch_up(at);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! An account has become known: its events that waited for it go to the queues of the hooks that want them.
+//!
+//! They go there before any later event of the account, in their order. A queue whose place in the log is past such an
+//! event takes it all the same ([`crate::queues::queue::Queue::take_late`]); a queue that is not that far finds it by itself.
+//! A read of the log that is under way may have passed over the event, because the account was unknown to it: what
+//! that read brings is not used, and it is made again.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::directory::Directory;
+use super::unknown::Unknown;
+use crate::log::{ReadError, Record};
+use crate::model::{Account, AccountId, Event, FailureLimits, Family, Id};
+use crate::queues::queue::entry::Taken;
+use crate::queues::rules::router::subject_hash;
+
+const READ_RECORDS: usize = 512;
+const READ_BYTES: usize = 1 << 20;
+
+/// The accounts as reads beside the engine see them: one whose events wait is unknown until the engine has routed them,
+/// also when its document is there already. Otherwise a read could bring an event that is routed once more later.
+#[derive(Debug)]
+struct AsRouted {
+    accounts: Arc<dyn Directory>,
+    unknown: Arc<Unknown>,
+}
+
+impl Directory for AsRouted {
+    fn account(&self, id: AccountId) -> Option<Arc<Account>> {
+        if self.unknown.holds(id) { None } else { self.accounts.account(id) }
+    }
+
+    fn tenant_of(&self, id: AccountId) -> AccountId {
+        self.accounts.tenant_of(id)
+    }
+
+    fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
+        self.accounts.is_ancestor_or_self(ancestor, id)
+    }
+
+    fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
+        self.accounts.standing(id)
+    }
+
+    fn runs_replay(&self, id: Id) -> bool {
+        self.accounts.runs_replay(id)
+    }
+}
+
+impl Engine {
+    /// The accounts for a read that is made beside the engine.
+    pub(super) fn accounts_for_reads(&self) -> Arc<dyn Directory> {
+        Arc::new(AsRouted { accounts: Arc::clone(&self.state), unknown: Arc::clone(&self.unknown) })
+    }
+
+    /// The time that passes, and the time of day.
+    pub(super) fn times(&self) -> (u64, u64) {
+        (self.now_us(), self.clock.now_us())
+    }
+
+    /// Routes what waited for accounts that are known by now.
+    pub(super) fn adopt_known(&mut self) -> Result<(), ReadError> {
+        if !std::mem::take(&mut self.adopt_due) {
+            return Ok(());
+        }
+        for account in self.unknown.accounts() {
+            self.adopt(account)?;
+        }
+        Ok(())
+    }
+
+    /// Routes what waited for an account, if it is known now.
+    pub(super) fn adopt(&mut self, id: AccountId) -> Result<(), ReadError> {
+        if !self.unknown.holds(id) {
+            return Ok(());
+        }
+        let Some(account) = self.state.account(id) else { return Ok(()) };
+        let (now, wall) = self.times();
+        let offsets = self.unknown.take(id, self.options.unknown, now);
+        let (Some(first), Some(last)) = (offsets.first().copied(), offsets.last().copied()) else {
+            return Ok(());
+        };
+        let (mut at, mut routed) = (first, 0);
+        while at <= last {
+            let batch = self.events.read_tags(&[id.tag()], at, last + 1, READ_RECORDS, READ_BYTES)?;
+            for record in batch.records.iter().filter(|r| offsets.binary_search(&r.offset).is_ok()) {
+                routed += u64::from(self.route_late(&account, record));
+            }
+            if batch.next <= at {
+                break;
+            }
+            at = batch.next;
+        }
+        let gone = (offsets.len() as u64).saturating_sub(routed);
+        self.unknown.taken(id, (routed, gone), wall);
+        tracing::info!(account_id = %id, events = routed, "routed the events that had waited for this account");
+        if gone > 0 {
+            tracing::warn!(account_id = %id, events = gone, "retention dropped events that waited for this account");
+        }
+        Ok(())
+    }
+
+    /// Offers an event that waited to every hook that wants it. False when it is not an event of this account: two
+    /// accounts may share a tag.
+    fn route_late(&mut self, account: &Arc<Account>, record: &Record) -> bool {
+        let Ok(event) = Event::decode(&record.payload) else { return false };
+        if event.account != Some(account.id) || event.quarantine.is_some() {
+            return false;
+        }
+        let slots = if event.family == Some(Family::Callflow) {
+            vec![self.one_shot_slot(account.id, record.offset)]
+        } else {
+            self.wanting(account, &event)
+        };
+        for at in slots {
+            self.offer_late(at, record, &event);
+        }
+        true
+    }
+
+    /// Offers an event that all queues have had the chance to pass by.
+    fn offer_late(&mut self, at: usize, record: &Record, event: &Event<'_>) {
+        let offset = record.offset;
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if offset < slot.hook.start_offset {
+            return;
+        }
+        let has_room = slot.lines.first().is_some_and(|line| slot.room(&line.queue) > 0);
+        let Some(line) = slot.lines.first_mut() else { return };
+        line.void_read = line.reading;
+        let is_passed = offset < line.queue.next();
+        if is_passed || offset >= line.uncounted_until {
+            line.waiting += 1;
+        }
+        if is_passed {
+            line.queue.take_late(offset, subject_hash(event), has_room);
+        } else if line.live {
+            line.queue.skip_to(offset);
+            if !has_room || line.queue.take(offset, subject_hash(event), None) == Taken::Full {
+                line.live = false;
+            }
+        }
+        // What is not passed and not live reads on from the log, and knows the account by now.
+        self.list(at);
+        self.want_read(at);
+        self.schedule(at);
+    }
+}

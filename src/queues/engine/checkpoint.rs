@@ -1,0 +1,86 @@
+//! Where every queue stands, for the ledger: only what differs from "has looked at all that was routed".
+
+use super::Engine;
+use super::slot::{Line, Slot};
+use crate::queues::ledger::record::QueueImage;
+use crate::queues::ledger::recover::RecoveredQueue;
+use crate::queues::queue::entry::{EntryState, Past};
+use crate::queues::rules::fate::Totals;
+
+impl Engine {
+    /// Forgets the replays that have ended in their documents too.
+    pub(super) fn forget_ended_replays(&mut self) {
+        let state = &self.state;
+        self.ended_replays.retain(|image| state.runs_replay(image.queue));
+    }
+
+    /// One image for each queue that a restart could not place by itself.
+    pub(super) fn images(&self) -> Vec<QueueImage> {
+        let slots = self.slots.iter().flatten().filter(|slot| !slot.gone);
+        let known = slots.flat_map(|slot| {
+            slot.lines.iter().enumerate().filter_map(move |(at, line)| {
+                let needed = at > 0 || !line.live || !line.queue.is_empty() || line.queue.has_spilled();
+                let counted = line.totals != Totals::default() || slot.health.failures().len() > 0;
+                let tried = !line.queue.past.is_empty();
+                (needed || counted || tried).then(|| self.image(slot, at, line))
+            })
+        });
+        // Queues whose hooks have not come back yet (one-shot queues, replays of the time before).
+        let unclaimed = self.recovered.queues.values().filter_map(|queue| self.unclaimed(queue));
+        known.chain(unclaimed).chain(self.ended_replays.iter().cloned()).collect()
+    }
+
+    /// A queue that may come back. Those of deleted hooks and ended replays are forgotten.
+    fn unclaimed(&self, queue: &RecoveredQueue) -> Option<QueueImage> {
+        let image = &queue.image;
+        let runs = self.state.runs_replay(image.queue);
+        if queue.placed {
+            let is_there = |account| self.state.account(account).is_some();
+            return (image.one_shot.is_some_and(is_there) || runs).then(|| image.clone());
+        }
+        // Begun after the last checkpoint: what has been settled since must not be forgotten with this one.
+        if runs {
+            // A replay begins at its own start.
+            return Some(image.clone());
+        }
+        let account = self.state.account(image.queue.one_shot())?;
+        let router = self.recovered.router;
+        Some(QueueImage {
+            one_shot: Some(account.id),
+            next: router,
+            uncounted_until: router,
+            ..image.clone()
+        })
+    }
+
+    /// A line as a checkpoint holds it; `at` is its place in its slot.
+    pub(super) fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {
+        let queue = &line.queue;
+        let mut image = QueueImage {
+            queue: line.key.id(),
+            one_shot: slot.hook.one_shot.then_some(slot.hook.account),
+            next: if line.live { queue.next().max(self.routed) } else { queue.next() },
+            waiting: line.waiting,
+            uncounted_until: line.uncounted_until,
+            totals: line.totals,
+            ..QueueImage::default()
+        };
+        for (offset, entry) in &queue.entries {
+            let suspect = u16::from(matches!(entry.state, EntryState::Suspect { .. }));
+            let past = Past {
+                attempts: entry.attempts,
+                tries: entry.tries.saturating_sub(suspect),
+                due_us: queue.due_of(*offset, entry),
+                first_failed_us: entry.first_failed_us,
+            };
+            image.entries.push((*offset, entry.lane, past));
+        }
+        image.spilled = queue.lanes.iter().filter_map(|(key, lane)| Some((*key, lane.spilled?))).collect();
+        image.past = queue.past.iter().map(|(offset, past)| (*offset, *past)).collect();
+        image.settled = queue.settled.iter().copied().collect();
+        if at == 0 {
+            image.failures = slot.health.failures().collect();
+        }
+        image
+    }
+}

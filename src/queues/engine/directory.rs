@@ -1,0 +1,48 @@
+//! What the queues ask about accounts and documents; the state answers it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::model::{Account, AccountId, FailureLimits, Id};
+use crate::queues::rules::replay::ReplayJob;
+use crate::state::{Kind, State};
+
+/// Accounts, as the queues see them. Every answer is of the present moment and comes at once.
+pub trait Directory: Send + Sync + Debug {
+    /// An account that is not deleted.
+    fn account(&self, id: AccountId) -> Option<Arc<Account>>;
+    /// The account right below the master account that an account belongs to.
+    fn tenant_of(&self, id: AccountId) -> AccountId;
+    /// Whether `ancestor` is `id` or above it.
+    fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool;
+    /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's.
+    fn standing(&self, id: AccountId) -> (bool, FailureLimits);
+    /// Whether a replay of this id is under way by its document; false only when it is known that none is.
+    fn runs_replay(&self, id: Id) -> bool;
+}
+
+impl Directory for State {
+    fn account(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.account(id)
+    }
+
+    fn tenant_of(&self, id: AccountId) -> AccountId {
+        self.tenant_of(id)
+    }
+
+    fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
+        self.is_ancestor_or_self(ancestor, id)
+    }
+
+    fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
+        self.standing(id)
+    }
+
+    fn runs_replay(&self, id: Id) -> bool {
+        match self.get(Kind::Replay, &id.to_string()) {
+            Ok(None) => false,
+            Ok(Some(document)) => ReplayJob::from_document(document).is_none_or(|job| !job.has_ended()),
+            Err(_) => true,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Routing: every event of the log, once, to the queues of the hooks that want it.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::refill::keeps;
+use crate::kazoo;
+use crate::log::{ReadError, Record};
+use crate::model::{Account, Event, Family};
+use crate::queues::ledger::record::HeldEvent;
+use crate::queues::queue::entry::Taken;
+use crate::queues::rules::router::subject_hash;
+
+const READ_BYTES: usize = 1 << 20;
+
+impl Engine {
+    /// Routes up to `max` events; true when there are more.
+    pub(super) fn route_some(&mut self, max: usize) -> Result<bool, ReadError> {
+        self.adopt_known()?;
+        let end = self.stance.end(self.events.end());
+        if self.routed >= end {
+            return Ok(false);
+        }
+        if self.routed < self.events.first() {
+            self.fall_behind();
+        }
+        let most = max.min(usize::try_from(end - self.routed).unwrap_or(max));
+        let batch = self.events.read(self.routed, most, READ_BYTES)?;
+        // A change that was answered before one of these events was handed in stands in the feed by now.
+        while let Ok(change) = self.changes.try_recv() {
+            self.change(change);
+        }
+        for record in batch.records.iter().filter(|record| record.offset < end) {
+            self.route(record)?;
+        }
+        self.routed = batch.next.min(end).max(self.routed);
+        Ok(self.routed < self.stance.end(self.events.end()) && !batch.records.is_empty())
+    }
+
+    /// Retention has dropped what was to be routed next: the queues read on from where they are, and report the gap.
+    fn fall_behind(&mut self) {
+        let routed = self.routed;
+        self.routed = self.events.first();
+        for at in 0..self.slots.len() {
+            if let Some(line) =
+                self.slots.get_mut(at).and_then(Option::as_mut).and_then(|s| s.lines.first_mut())
+                && line.live
+            {
+                line.queue.skip_to(routed);
+                line.live = line.queue.next() >= self.routed;
+                line.uncounted_until = line.uncounted_until.max(self.routed);
+            }
+            self.want_read(at);
+        }
+    }
+
+    fn route(&mut self, record: &Record) -> Result<(), ReadError> {
+        let Ok(event) = Event::decode(&record.payload) else {
+            tracing::error!(offset = record.offset, "event record cannot be decoded; it is passed over");
+            return Ok(());
+        };
+        let (Some(family), Some(id)) = (event.family, event.account) else { return Ok(()) };
+        if event.quarantine.is_some() {
+            return Ok(());
+        }
+        let Some(account) = self.state.account(id) else {
+            let event = HeldEvent { account: id, offset: record.offset, bytes: record.payload.len() as u64 };
+            self.unknown.hold(event, self.options.unknown, self.times());
+            return Ok(());
+        };
+        // Earlier events of the account go first.
+        self.adopt(id)?;
+        if family == Family::Callflow {
+            let slot = self.one_shot_slot(account.id, record.offset);
+            self.offer(slot, record, &event);
+            return Ok(());
+        }
+        for slot in self.wanting(&account, &event) {
+            self.offer(slot, record, &event);
+        }
+        Ok(())
+    }
+
+    pub(super) fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<usize> {
+        let mut found = Vec::new();
+        let families = kazoo::families_of(event);
+        self.router.candidates(account, families, |at| {
+            let slot = self.slots.get(at).and_then(Option::as_ref);
+            if slot.is_some_and(|slot| kazoo::wanted(&slot.hook, event)) {
+                found.push(at);
+            }
+        });
+        found
+    }
+
+    fn offer(&mut self, at: usize, record: &Record, event: &Event<'_>) {
+        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        if record.offset < slot.hook.start_offset {
+            return;
+        }
+        let open = slot.open();
+        let has_room = slot.lines.first().is_some_and(|line| slot.room(&line.queue) > 0);
+        let Some(line) = slot.lines.first_mut() else { return };
+        if record.offset >= line.uncounted_until {
+            line.waiting += 1;
+        }
+        if !line.live {
+            return;
+        }
+        line.queue.skip_to(record.offset);
+        if !has_room {
+            line.live = false;
+            return;
+        }
+        let keep = open && keeps(line, self.budget.is_scarce());
+        let kept = if keep { self.budget.keep(&record.payload) } else { None };
+        match line.queue.take(record.offset, subject_hash(event), kept) {
+            Taken::Full => line.live = false,
+            Taken::Settled | Taken::Spilled => {}
+            Taken::Waiting => self.list(at),
+        }
+    }
+}

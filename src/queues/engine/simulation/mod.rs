@@ -1,0 +1,115 @@
+//! A simulation of the whole: the real engine, ledger, recovery, delivery rules and logs on a disk that loses power, with
+//! simulated time, receivers, people and reads. One seed decides everything, so a failure can be run again exactly.
+//!
+//! There is no thread, no socket and no real time in it. `SWITCHHOOK_SIM=seed=N` runs one seed and shows what happened,
+//! `SWITCHHOOK_SIM=seeds=N` runs the first N (`docs/simulation.md`).
+
+mod check;
+#[path = "../../../../tests/it/cut_disk.rs"]
+#[expect(dead_code, reason = "the integration tests use more of the disk")]
+mod cut_disk;
+mod death;
+mod life;
+mod operator;
+mod oracle;
+mod permits;
+mod random;
+mod receivers;
+mod replays;
+mod settle;
+mod setup;
+mod steps;
+mod tenants;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use world::World;
+
+/// Seeds of the normal test.
+const SEEDS: u64 = 400;
+/// Things that happen in one simulation.
+const STEPS: usize = 120;
+
+/// What one simulation did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Summary {
+    events: u64,
+    attempts: u64,
+    deaths: u64,
+    /// Of every attempt in order: equal when two runs were the same.
+    hash: u64,
+}
+
+impl Summary {
+    fn note(&mut self, what: u64) {
+        self.hash = (self.hash ^ what).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
+    }
+}
+
+/// Stops the simulation when an invariant does not hold.
+fn hold(holds: bool, invariant: &str, found: impl FnOnce() -> String) {
+    assert!(holds, "does not hold: {invariant} ({})", found());
+}
+
+/// Runs one seed to its end.
+fn simulate(world: &mut World) -> Summary {
+    for _ in 0..STEPS {
+        match world.step() {
+            Ok(()) => world.check(),
+            Err(died) => world.revive(&died),
+        }
+    }
+    world.settle();
+    world.summary
+}
+
+/// Runs a seed; a failure names it and, with `shown`, what led to it.
+fn run(seed: u64, shown: bool) -> Summary {
+    let mut world = World::new(seed, shown);
+    match catch_unwind(AssertUnwindSafe(|| simulate(&mut world))) {
+        Ok(summary) => summary,
+        Err(panic) => {
+            for line in world.trace.iter().flatten() {
+                eprintln!("{line}");
+            }
+            if shown {
+                eprintln!("{}", world.standing());
+            }
+            eprintln!("simulation failed; SWITCHHOOK_SIM=seed={seed} runs it again");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// What the environment asks for: one seed, or a number of seeds.
+fn asked() -> (Option<u64>, u64) {
+    let asked = std::env::var("SWITCHHOOK_SIM").unwrap_or_default();
+    let number = |name: &str| asked.strip_prefix(name)?.parse().ok();
+    (number("seed="), number("seeds=").unwrap_or(SEEDS))
+}
+
+#[test]
+fn whatever_happens_every_promise_of_the_queues_holds() {
+    let (one, count) = asked();
+    if let Some(seed) = one {
+        eprintln!("{:?}", run(seed, true));
+        return;
+    }
+    let mut all = Summary::default();
+    for seed in 0..count {
+        let summary = run(seed, false);
+        all.events += summary.events;
+        all.attempts += summary.attempts;
+        all.deaths += summary.deaths;
+    }
+    eprintln!("{count} seeds: {} events, {} attempts, {} deaths", all.events, all.attempts, all.deaths);
+    assert!(all.attempts > count && all.deaths > count / 10, "the simulation does something: {all:?}");
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..10 {
+        assert_eq!(run(seed, false), run(seed, true));
+    }
+}

@@ -1,0 +1,33 @@
+//! What could be started now, worked out for one slot from the limits alone. The dispatcher finds it with lists of who waits
+//! for what; a slot that is on no list, or on the wrong one, is found here.
+
+use super::super::Engine;
+use super::super::slot::Slot;
+use crate::model::QueueKey;
+use crate::queues::queue::lane::Lane;
+use crate::queues::rules::pace::Pace;
+use crate::queues::rules::replay::SHARE;
+
+/// What a slot could start now if it were asked, found out from the beginning: no list is looked at.
+pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
+    let now = engine.now_us();
+    let own = slot.hook.max_in_flight.unwrap_or(engine.options.per_hook_in_flight).max(1);
+    let paced = |pace: &Pace| !{ *pace }.admits(now);
+    let held_back = !slot.trial.admits() || slot.asked_until_us.is_some_and(|until| now < until);
+    if engine.ledger.stalled() || !slot.open() || slot.claim.held() >= own || paced(&slot.pace) || held_back {
+        return None;
+    }
+    let admitted = engine.permits.admit(&slot.claim, slot.hook.one_shot).is_ok();
+    let replaying: u32 = slot.lines.iter().skip(1).map(|line| line.queue.in_flight()).sum();
+    let eligible = slot.lines.iter().filter(|line| {
+        line.replay
+            .as_ref()
+            .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))
+    });
+    let waiting = eligible.filter_map(|line| {
+        let ready = |lane: &&Lane| lane.under_way == 0 && lane.due.is_none_or(|due| due <= now);
+        let heads = line.queue.lanes.values().filter(ready).filter_map(Lane::head);
+        heads.min().map(|offset| (line.key, offset))
+    });
+    waiting.filter(|_| admitted).min_by_key(|(_, offset)| *offset)
+}

@@ -1,0 +1,86 @@
+//! All queues at one moment, for the operator: how far behind each hook is, and which replays run.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::command::RawStatus;
+use super::slot::Line;
+use crate::model::{AccountId, Hook, QueueState, QueueStatus, ReplayStatus};
+
+/// All queues at one moment. Making it takes the engine about a microsecond for each hook.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// Every event below this offset has been handed to its hooks' queues.
+    pub routed: u64,
+    /// Hooks with their queues, in no order; targets of callflows are counted below.
+    pub hooks: Vec<SurveyedHook>,
+    /// Deliveries to targets of callflows that are not settled.
+    pub one_shots_waiting: u64,
+    /// Replays under way, with their hook's owner.
+    pub replays: Vec<(AccountId, ReplayStatus)>,
+}
+
+/// A hook and its queue.
+#[derive(Debug, Clone)]
+pub struct SurveyedHook {
+    /// The hook as its queue knows it.
+    pub hook: Arc<Hook>,
+    /// Its queue; the oldest waiting delivery's age is that of its block in the log (`Reader::time_near`).
+    pub status: QueueStatus,
+    /// The oldest unsettled delivery.
+    pub oldest: Option<u64>,
+}
+
+impl Survey {
+    /// Deliveries that are not settled.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.one_shots_waiting + self.hooks.iter().map(|hook| hook.status.waiting).sum::<u64>()
+    }
+
+    /// Hooks whose queue is in this state.
+    #[must_use]
+    pub fn in_state(&self, state: QueueState) -> u64 {
+        self.hooks.iter().filter(|hook| hook.status.state == state).count() as u64
+    }
+
+    /// The age of the oldest of them (of hooks only), in milliseconds.
+    #[must_use]
+    pub fn oldest_age_ms(&self) -> Option<u64> {
+        self.hooks.iter().filter_map(|hook| hook.status.oldest_waiting_age_ms).max()
+    }
+}
+
+impl SurveyedHook {
+    /// Whether nothing gets through: disabled by failures, or the last attempts failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.status.recent_failures > 0 || self.status.disable_reason.is_some()
+    }
+}
+
+impl Engine {
+    pub(super) fn survey(&self) -> Survey {
+        let mut survey = Survey {
+            in_flight: self.permits.in_flight(),
+            routed: self.routed,
+            hooks: Vec::with_capacity(self.owner.len()),
+            ..Survey::default()
+        };
+        for slot in self.slots.iter().flatten().filter(|slot| !slot.gone) {
+            if slot.hook.one_shot {
+                survey.one_shots_waiting += slot.lines.first().map_or(0, Line::waiting);
+                continue;
+            }
+            let Some(RawStatus { status, oldest }) = self.status(slot.hook.id) else { continue };
+            survey.hooks.push(SurveyedHook { hook: slot.hook.clone(), status, oldest });
+            if slot.lines.len() > 1 {
+                let running = self.replays(slot.hook.id).into_iter();
+                survey.replays.extend(running.map(|replay| (slot.hook.account, replay)));
+            }
+        }
+        survey
+    }
+}

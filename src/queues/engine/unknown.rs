@@ -1,0 +1,271 @@
+//! Events of accounts that are not known yet: which ones wait, for how long, and which were given up.
+//!
+//! An account's document may arrive after its first events. Those events are in the log like all others; this is the
+//! list of their offsets. The engine alone writes the list; others read counts, and where a new hook should begin.
+//! Bounded in time and in bytes, so accounts that are never made known cost little.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::options::UnknownLimits;
+use crate::model::AccountId;
+use crate::queues::ledger::record::HeldEvent;
+
+/// What one event costs beside its record: its place in the list.
+const OVERHEAD: u64 = 64;
+
+/// An event that waits.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    offset: u64,
+    bytes: u64,
+    since_us: u64,
+}
+
+#[derive(Debug, Default)]
+struct OfAccount {
+    events: VecDeque<Held>,
+    bytes: u64,
+}
+
+/// How many events waited for their account and what became of them since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnknownCounts {
+    /// Accounts with waiting events.
+    pub accounts: u64,
+    /// Events that wait.
+    pub waiting: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Routed because their account became known.
+    pub routed: u64,
+    /// Given up because they waited too long.
+    pub expired: u64,
+    /// Given up because too many bytes were waiting.
+    pub no_room: u64,
+    /// Given up because the log no longer had them when their account became known.
+    pub gone: u64,
+    /// When the last event was given up (µs since 1970), and its account.
+    pub last_given_up: Option<(u64, AccountId)>,
+}
+
+impl UnknownCounts {
+    /// All events that were given up since the start.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.expired + self.no_room + self.gone
+    }
+}
+
+/// The list of waiting events. See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Unknown(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    accounts: HashMap<AccountId, OfAccount>,
+    /// Accounts by the bytes that they have waiting: the largest one gives way.
+    by_bytes: BTreeSet<(u64, AccountId)>,
+    /// Accounts that became known a short while ago: their first waiting event, and until when a new hook of the account
+    /// begins there (µs).
+    became_known: HashMap<AccountId, (u64, u64)>,
+    bytes: u64,
+    counts: UnknownCounts,
+}
+
+impl Unknown {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counts of this moment.
+    #[must_use]
+    pub fn counts(&self) -> UnknownCounts {
+        let inner = self.inner();
+        let waiting = inner.accounts.values().map(|of| of.events.len() as u64).sum();
+        UnknownCounts { accounts: inner.accounts.len() as u64, waiting, bytes: inner.bytes, ..inner.counts }
+    }
+
+    /// Where a hook that is made now for `account` should begin, if events of the account came before the account was
+    /// known: at the first of them that still waits, or waited until a short while ago.
+    #[must_use]
+    pub fn first_waiting(&self, account: AccountId) -> Option<u64> {
+        let inner = self.inner();
+        let waiting = inner.accounts.get(&account).and_then(|of| of.events.front()).map(|held| held.offset);
+        waiting.or_else(|| inner.became_known.get(&account).map(|(offset, _)| *offset))
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.inner().accounts.is_empty()
+    }
+
+    /// Whether events of this account wait.
+    pub(super) fn holds(&self, account: AccountId) -> bool {
+        self.inner().accounts.contains_key(&account)
+    }
+
+    /// Every account with waiting events, in the order of their ids.
+    pub(super) fn accounts(&self) -> Vec<AccountId> {
+        let mut accounts: Vec<AccountId> = self.inner().accounts.keys().copied().collect();
+        accounts.sort_unstable();
+        accounts
+    }
+
+    /// Lets an event wait. `wall_us` is the time of day, for the record of what is given up.
+    pub(super) fn hold(&self, event: HeldEvent, limits: UnknownLimits, (now_us, wall_us): (u64, u64)) {
+        if limits.is_off() {
+            return;
+        }
+        let HeldEvent { account, offset, bytes } = event;
+        let mut inner = self.inner();
+        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since_us: now_us });
+        while inner.bytes > limits.bytes
+            && let Some((_, largest)) = inner.by_bytes.last().copied()
+        {
+            inner.drop_first(largest);
+            inner.counts.no_room += 1;
+            inner.counts.last_given_up = Some((wall_us, largest));
+        }
+    }
+
+    /// Gives up what has waited too long.
+    pub(super) fn expire(&self, limits: UnknownLimits, (now_us, wall_us): (u64, u64)) {
+        let mut inner = self.inner();
+        inner.became_known.retain(|_, (_, until_us)| *until_us > now_us);
+        let wait_us = limits.wait_us();
+        let is_over = |held: &Held| held.since_us.saturating_add(wait_us) <= now_us;
+        let due = |of: &OfAccount| of.events.front().is_some_and(is_over);
+        let over: Vec<AccountId> =
+            inner.accounts.iter().filter(|(_, of)| due(of)).map(|(account, _)| *account).collect();
+        for account in over {
+            while inner.accounts.get(&account).is_some_and(due) {
+                inner.drop_first(account);
+                inner.counts.expired += 1;
+            }
+            inner.counts.last_given_up = Some((wall_us, account));
+        }
+    }
+
+    /// The account is known now: takes its events off the list, in order. For `limits.wait` more, a new hook of the
+    /// account begins at the first of them.
+    pub(super) fn take(&self, account: AccountId, limits: UnknownLimits, now_us: u64) -> Vec<u64> {
+        let mut inner = self.inner();
+        let Some(of) = inner.accounts.remove(&account) else { return Vec::new() };
+        inner.by_bytes.remove(&(of.bytes, account));
+        inner.bytes -= of.bytes;
+        if let Some(first) = of.events.front() {
+            inner.became_known.insert(account, (first.offset, now_us.saturating_add(limits.wait_us())));
+        }
+        of.events.into_iter().map(|held| held.offset).collect()
+    }
+
+    /// Of the events that [`Self::take`] handed out, `routed` were offered to hooks; the log no longer had `gone`.
+    pub(super) fn taken(&self, account: AccountId, (routed, gone): (u64, u64), wall_us: u64) {
+        let mut inner = self.inner();
+        inner.counts.routed += routed;
+        inner.counts.gone += gone;
+        if gone > 0 {
+            inner.counts.last_given_up = Some((wall_us, account));
+        }
+    }
+
+    /// Everything that waits, for a checkpoint, in the order of the log.
+    pub(super) fn image(&self) -> Vec<HeldEvent> {
+        let inner = self.inner();
+        let mut image = BTreeMap::new();
+        for (account, of) in &inner.accounts {
+            for held in &of.events {
+                let bytes = held.bytes.saturating_sub(OVERHEAD);
+                image.insert(held.offset, HeldEvent { account: *account, offset: held.offset, bytes });
+            }
+        }
+        image.into_values().collect()
+    }
+}
+
+impl Inner {
+    fn put(&mut self, account: AccountId, held: Held) {
+        let of = self.accounts.entry(account).or_default();
+        self.by_bytes.remove(&(of.bytes, account));
+        of.events.push_back(held);
+        of.bytes += held.bytes;
+        self.bytes += held.bytes;
+        self.by_bytes.insert((of.bytes, account));
+    }
+
+    fn drop_first(&mut self, account: AccountId) {
+        let Some(of) = self.accounts.get_mut(&account) else { return };
+        self.by_bytes.remove(&(of.bytes, account));
+        if let Some(held) = of.events.pop_front() {
+            of.bytes -= held.bytes;
+            self.bytes -= held.bytes;
+        }
+        if of.events.is_empty() {
+            self.accounts.remove(&account);
+        } else {
+            self.by_bytes.insert((of.bytes, account));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Id;
+
+    const LIMITS: UnknownLimits = UnknownLimits { wait: Duration::from_secs(10), bytes: 10 * 164 };
+
+    fn event(account: u128, offset: u64) -> HeldEvent {
+        HeldEvent { account: Id(account), offset, bytes: 100 }
+    }
+
+    fn at(seconds: u64) -> (u64, u64) {
+        (seconds * 1_000_000, seconds * 1_000_000)
+    }
+
+    #[test]
+    fn the_account_with_the_most_bytes_gives_way_and_all_that_is_given_up_is_counted() {
+        let unknown = Unknown::default();
+        unknown.hold(event(1, 0), LIMITS, at(0));
+        for offset in 1..100 {
+            unknown.hold(event(2, offset), LIMITS, at(1));
+        }
+        assert_eq!(unknown.take(Id(1), LIMITS, 0), [0], "a noisy account drives out nobody else's events");
+        assert_eq!(unknown.take(Id(2), LIMITS, 0), (91..100).collect::<Vec<_>>());
+        let counts = unknown.counts();
+        assert_eq!((counts.no_room, counts.waiting, counts.bytes), (90, 0, 0));
+        assert_eq!(counts.last_given_up, Some((1_000_000, Id(2))));
+    }
+
+    #[test]
+    fn what_has_waited_too_long_is_given_up_and_what_has_not_stays() {
+        let unknown = Unknown::default();
+        unknown.hold(event(1, 5), LIMITS, at(0));
+        unknown.hold(event(1, 6), LIMITS, at(7));
+        unknown.expire(LIMITS, at(10));
+        assert_eq!(unknown.first_waiting(Id(1)), Some(6));
+        assert_eq!((unknown.counts().expired, unknown.image()), (1, vec![event(1, 6)]));
+    }
+
+    #[test]
+    fn a_hook_made_soon_after_its_account_begins_at_the_first_event_that_waited() {
+        let unknown = Unknown::default();
+        unknown.hold(event(1, 5), LIMITS, at(0));
+        assert_eq!(unknown.take(Id(1), LIMITS, at(3).0), [5]);
+        assert_eq!(unknown.first_waiting(Id(1)), Some(5));
+        unknown.expire(LIMITS, at(13));
+        assert_eq!(unknown.first_waiting(Id(1)), None);
+    }
+
+    #[test]
+    fn a_limit_of_zero_lets_nothing_wait() {
+        let unknown = Unknown::default();
+        for off in [UnknownLimits { bytes: 0, ..LIMITS }, UnknownLimits { wait: Duration::ZERO, ..LIMITS }] {
+            unknown.hold(event(1, 5), off, at(0));
+            assert_eq!(unknown.counts(), UnknownCounts::default());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The ledger: the records of attempts, settlements and checkpoints, how they are written, counted and recovered from.
+
+pub(in crate::queues) mod attempt_record;
+pub(in crate::queues) mod codec;
+pub(in crate::queues) mod recent;
+pub(in crate::queues) mod record;
+pub(in crate::queues) mod recorded;
+pub(in crate::queues) mod recover;
+pub(in crate::queues) mod tally;
+pub(in crate::queues) mod writer;

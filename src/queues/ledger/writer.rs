@@ -1,0 +1,209 @@
+//! The writing side of the ledger: records are gathered over one turn of the engine and handed to the log as
+//! one batch; several batches may wait for their sync. What the log refuses because the disk is full is kept
+//! and offered again, and until it is taken no attempt is started.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+
+use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, HeldEvent, LedgerRecord, QueueImage};
+use super::tally::Tally;
+use crate::log::{AppendError, Appender, NewRecord};
+
+const MAX_WAITING: usize = 64;
+/// Few records wait so long before they are handed to the log together: whoever looks next finds them there.
+const GATHER_FEW: Duration = Duration::from_millis(1);
+/// Many wait so long, or until there are so many: a sync for each millisecond was a tenth of a delivery's CPU. A crash
+/// repeats what waited.
+const GATHER: Duration = Duration::from_millis(5);
+const FEW_RECORDS: usize = 16;
+const GATHER_RECORDS: usize = 1024;
+/// After a refusal for want of room, the time until records are offered again.
+const AGAIN_US: u64 = 200_000;
+/// Bytes of memory taken at a time for encoded records.
+const MEMORY: usize = 16 << 10;
+
+/// Why the ledger can take no more records.
+#[derive(Debug, thiserror::Error)]
+#[error("records cannot be written: {0}")]
+pub struct LedgerError(AppendError);
+
+type Answer = oneshot::Receiver<Result<std::ops::Range<u64>, AppendError>>;
+
+/// Batches on their way to disk.
+#[derive(Debug)]
+pub(in crate::queues) struct Ledger {
+    appender: Appender,
+    batch: Vec<NewRecord>,
+    /// Records share its memory, so that keeping a batch until it is synced costs no copy and no allocation each.
+    memory: BytesMut,
+    waiting: VecDeque<(Vec<NewRecord>, Answer)>,
+    /// Batches that the log had no room for, in order. While there are any, no attempt may be started.
+    refused: VecDeque<Vec<NewRecord>>,
+    /// When they are offered again.
+    again_us: u64,
+    since_checkpoint: u64,
+    every: u64,
+    stalled: bool,
+    /// When the first record of the batch was pushed; 0: it is empty.
+    since_us: u64,
+    tally: Arc<Tally>,
+}
+
+/// How far the router is, as a checkpoint says it.
+#[derive(Debug)]
+pub(in crate::queues) struct Routed {
+    /// Everything below has been routed …
+    pub(in crate::queues) router: u64,
+    /// … but for these, which wait for their accounts.
+    pub(in crate::queues) held: Vec<HeldEvent>,
+}
+
+impl Ledger {
+    pub(in crate::queues) fn new(appender: Appender, tally: Arc<Tally>) -> Self {
+        Self {
+            appender,
+            batch: Vec::new(),
+            memory: BytesMut::with_capacity(MEMORY),
+            waiting: VecDeque::new(),
+            refused: VecDeque::new(),
+            again_us: 0,
+            since_checkpoint: 0,
+            every: u64::MAX,
+            stalled: false,
+            since_us: 0,
+            tally,
+        }
+    }
+
+    pub(in crate::queues) fn checkpoint_every(&mut self, records: u64) {
+        self.every = records.max(1);
+    }
+
+    /// Whether the disk is too full for the ledger: no attempt may be started.
+    pub(in crate::queues) fn stalled(&self) -> bool {
+        self.stalled
+    }
+
+    pub(in crate::queues) fn push(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
+        self.since_checkpoint += 1;
+        self.tally.note(time_us, record);
+        self.put(tag, time_us, record);
+    }
+
+    fn put(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
+        let encoded = record.encode();
+        if self.memory.capacity() < encoded.len() {
+            self.memory = BytesMut::with_capacity(MEMORY.max(encoded.len()));
+        }
+        self.memory.extend_from_slice(&encoded);
+        let payload = self.memory.split().freeze();
+        self.batch.push(NewRecord { tag, flags: 0, time_us, payload });
+    }
+
+    /// When records are handed to the log next, if nothing else happens before: what is gathered, or what was refused.
+    pub(in crate::queues) fn due(&self, now_us: u64) -> Option<Duration> {
+        match (self.stalled, self.batch.is_empty()) {
+            // What was offered again is answered soon.
+            (true, _) if !self.waiting.is_empty() => Some(GATHER),
+            (true, _) => Some(Duration::from_micros(self.again_us.saturating_sub(now_us))),
+            (false, true) => None,
+            (false, false) => Some(self.gathers()),
+        }
+    }
+
+    /// How long what is gathered may wait.
+    fn gathers(&self) -> Duration {
+        if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
+    }
+
+    pub(in crate::queues) fn checkpoint_due(&self) -> bool {
+        self.since_checkpoint >= self.every && !self.stalled
+    }
+
+    /// Writes where every queue stands; the next start reads the ledger from here.
+    pub(in crate::queues) fn checkpoint(&mut self, routed: Routed, images: Vec<QueueImage>, time_us: u64) {
+        let count = images.len() as u64;
+        // Longer after a large one, so that checkpoints stay a small part of what is written.
+        self.every = self.every.max(count * 4);
+        self.since_checkpoint = 0;
+        self.put(
+            CHECKPOINT_TAG,
+            time_us,
+            &LedgerRecord::CheckpointBegin { router: routed.router, held: routed.held },
+        );
+        for image in images {
+            self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointQueue(Box::new(image)));
+        }
+        self.put(CHECKPOINT_END_TAG, time_us, &LedgerRecord::CheckpointEnd { back: count + 1 });
+    }
+
+    /// Hands the batch to the log; with `wait` all of it is on disk when this returns.
+    pub(in crate::queues) async fn flush(&mut self, now_us: u64, wait: bool) -> Result<(), LedgerError> {
+        if self.stalled && (wait || (self.waiting.is_empty() && now_us >= self.again_us)) {
+            self.again_us = now_us + AGAIN_US;
+            while let Some(batch) = self.refused.pop_front() {
+                self.submit(batch).await?;
+            }
+        }
+        if self.batch.is_empty() {
+            self.since_us = 0;
+        } else if self.since_us == 0 {
+            self.since_us = now_us;
+        }
+        let gathered = u128::from(now_us.saturating_sub(self.since_us)) >= self.gathers().as_micros();
+        let due = wait || (!self.stalled && (gathered || self.batch.len() >= GATHER_RECORDS));
+        if !self.batch.is_empty() && due {
+            self.since_us = 0;
+            let batch = std::mem::take(&mut self.batch);
+            self.submit(batch).await?;
+        }
+        loop {
+            let must_wait = (wait || self.waiting.len() > MAX_WAITING) && !self.waiting.is_empty();
+            let Some((batch, mut answer)) = self.waiting.pop_front() else { return Ok(()) };
+            let result = if must_wait {
+                answer.await.unwrap_or(Err(AppendError::Closed))
+            } else {
+                match answer.try_recv() {
+                    Ok(result) => result,
+                    Err(oneshot::error::TryRecvError::Empty) => {
+                        self.waiting.push_front((batch, answer));
+                        return Ok(());
+                    }
+                    Err(oneshot::error::TryRecvError::Closed) => Err(AppendError::Closed),
+                }
+            };
+            match result {
+                Ok(_) => self.stalled = !self.refused.is_empty(),
+                Err(AppendError::Full) if !wait => self.refuse(batch, now_us),
+                Err(error) => return Err(LedgerError(error)),
+            }
+        }
+    }
+
+    async fn submit(&mut self, batch: Vec<NewRecord>) -> Result<(), LedgerError> {
+        let answer = self.appender.submit(batch.clone()).await.map_err(LedgerError)?;
+        self.waiting.push_back((batch, answer));
+        Ok(())
+    }
+
+    /// The log has no room for a batch: it is kept and offered again.
+    fn refuse(&mut self, batch: Vec<NewRecord>, now_us: u64) {
+        if !self.stalled {
+            tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
+            self.stalled = true;
+            self.again_us = now_us + AGAIN_US;
+        }
+        self.refused.push_back(batch);
+    }
+
+    /// Records that nobody knows to be on disk yet, in order.
+    #[cfg(test)]
+    pub(in crate::queues) fn unsynced(&self) -> impl Iterator<Item = &NewRecord> {
+        let waiting = self.waiting.iter().map(|(batch, _)| batch);
+        waiting.chain(&self.refused).flatten().chain(&self.batch)
+    }
+}

@@ -1,0 +1,74 @@
+//! What is always true of a queue between two calls of its methods, in one place: its fields agree with each other.
+//!
+//! The model and the simulation check it after every step, debug builds after the larger moves.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::Queue;
+use super::entry::EntryState;
+use super::lane::{Lane, LaneKey};
+
+impl Queue {
+    /// The first rule that does not hold, with what was found.
+    pub(in crate::queues) fn broken(&self) -> Option<String> {
+        let ready: HashSet<LaneKey> = self.ready.iter().copied().collect();
+        let of_lanes = self.lanes.iter().find_map(|(key, lane)| {
+            let why = self.broken_lane(*key, lane, ready.contains(key))?;
+            Some(format!("{why}: lane {key}, {lane:?}"))
+        });
+        of_lanes.or_else(|| self.broken_total().map(|why| format!("{why}: {self:?}")))
+    }
+
+    fn broken_lane(&self, key: LaneKey, lane: &Lane, is_listed: bool) -> Option<&'static str> {
+        let state = |offset: &u64| self.entries.get(offset).filter(|e| e.lane == key).map(|e| e.state);
+        let is_suspect = |offset: &u64| matches!(state(offset), Some(EntryState::Suspect { .. }));
+        let under_way = lane.order.iter().filter(|o| state(o) == Some(EntryState::InFlight)).count();
+        let head = lane.head().and_then(|offset| state(&offset));
+        let may_start = head == Some(EntryState::Waiting) && lane.under_way == 0 && lane.due.is_none();
+        let rules = [
+            (lane.order.iter().all(|o| state(o).is_some()), "a lane names entries of its own only"),
+            (lane.under_way as usize == under_way, "a lane knows what of it is under way"),
+            (
+                lane.order.iter().take(lane.suspects).all(is_suspect),
+                "suspects stand at the front of their lane",
+            ),
+            (!lane.order.iter().skip(lane.suspects).any(is_suspect), "a lane counts its suspects"),
+            (!lane.queued || is_listed, "a lane that counts as ready is on the ready list"),
+            (!may_start || lane.queued, "a lane that may start is on the ready list"),
+            (lane.due.is_none_or(|due| self.timers.contains(&(due, key))), "a lane's retry is on the clock"),
+            (!lane.is_empty(), "a lane that holds nothing is dropped"),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule)
+    }
+
+    fn broken_total(&self) -> Option<&'static str> {
+        let in_flight = self.entries.values().filter(|e| e.state == EntryState::InFlight).count();
+        let suspects: BTreeSet<(u64, u64)> = self
+            .entries
+            .iter()
+            .filter_map(|(offset, entry)| match entry.state {
+                EntryState::Suspect { until } => Some((until, *offset)),
+                EntryState::Waiting | EntryState::InFlight => None,
+            })
+            .collect();
+        let in_lanes: usize = self.lanes.values().map(|lane| lane.order.len()).sum();
+        let spilled = self.lanes.values().filter(|lane| lane.spilled.is_some()).count();
+        let has_timer =
+            |(due, key): &(u64, LaneKey)| self.lanes.get(key).is_some_and(|l| l.due == Some(*due));
+        let last = self.entries.last_key_value().map(|(offset, _)| *offset);
+        let rules = [
+            (self.entries.len() == in_lanes, "every entry stands in one lane"),
+            (self.in_flight as usize == in_flight, "a queue counts what is under way"),
+            (self.suspects == suspects, "every suspect has an end"),
+            (self.spilled == spilled, "a queue counts its spilled lanes"),
+            (self.timers.iter().all(has_timer), "every timer is a lane's"),
+            (last.is_none_or(|last| last < self.next), "nothing is held that has not been looked at"),
+            (!self.entries.keys().any(|o| self.settled.contains(o)), "what is settled is not held"),
+            (
+                !self.entries.keys().any(|o| self.past.contains_key(o)),
+                "what is held has its past in its entry",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule)
+    }
+}

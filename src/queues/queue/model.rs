@@ -1,0 +1,329 @@
+//! The queue against a simple model: random events, outcomes and restarts; nothing lost, order kept, memory
+//! bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::Queue;
+use super::entry::{EntryState, Limits, Past, Taken};
+use crate::model::Ordering;
+
+const LIMITS: Limits = Limits { window: 8, lane: 3 };
+
+/// What a checkpoint holds of a queue, and what had been settled by then.
+#[derive(Default)]
+struct Image {
+    next: u64,
+    entries: Vec<(u64, u64)>,
+    spilled: Vec<(u64, u64)>,
+    settled: BTreeSet<u64>,
+    before: BTreeSet<u64>,
+}
+
+/// A log of subjects, and what has become of each event.
+struct World {
+    ordering: Ordering,
+    log: Vec<u64>,
+    settled: BTreeSet<u64>,
+    queue: Queue,
+    under_way: BTreeSet<u64>,
+    /// How often each event has been tried.
+    tried: BTreeMap<u64, u16>,
+    image: Image,
+    now: u64,
+}
+
+impl World {
+    fn new(ordering: Ordering) -> Self {
+        Self {
+            ordering,
+            log: Vec::new(),
+            settled: BTreeSet::new(),
+            queue: Queue::new(LIMITS, ordering, 0),
+            under_way: BTreeSet::new(),
+            tried: BTreeMap::new(),
+            image: Image::default(),
+            now: 1,
+        }
+    }
+
+    fn lane(&self, offset: u64) -> u64 {
+        self.queue.lane_of(offset, self.log[usize::try_from(offset).unwrap()])
+    }
+
+    /// What the engine does: read on while there is room, refill drained lanes.
+    fn read(&mut self) {
+        while let Some((lane, from, until)) = self.queue.drained_lane() {
+            let found = (from..until).filter(|o| self.lane(*o) == lane).map(|o| (o, None)).collect();
+            self.queue.take_spilled(lane, found, until);
+            if self.queue.drained_lane().is_some_and(|(again, at, _)| (again, at) == (lane, from)) {
+                break;
+            }
+        }
+        for offset in self.queue.next()..self.log.len() as u64 {
+            if self.queue.take(offset, self.log[usize::try_from(offset).unwrap()], None) == Taken::Full {
+                break;
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        self.queue.wake(self.now);
+        if let Some(start) = self.queue.start() {
+            let lane = self.lane(start.offset);
+            let ahead = (0..start.offset).filter(|o| self.lane(*o) == lane && !self.settled.contains(o));
+            let ahead: Vec<u64> = ahead
+                .filter(|o| {
+                    !matches!(self.queue.entries.get(o).map(|e| e.state), Some(EntryState::Suspect { .. }))
+                })
+                .collect();
+            assert!(ahead.is_empty(), "{} overtakes {ahead:?}", start.offset);
+            let beside = self.under_way.iter().find(|other| self.lane(**other) == lane);
+            assert_eq!(beside, None, "{} is started while its lane is busy", start.offset);
+            assert!(!self.settled.contains(&start.offset), "{} is tried after it was settled", start.offset);
+            self.under_way.insert(start.offset);
+            let tried = self.tried.entry(start.offset).or_default();
+            *tried += 1;
+            assert_eq!(start.attempt, *tried, "attempts at {}", start.offset);
+        }
+    }
+
+    fn finish(&mut self, pick: usize, outcome: u8) {
+        let Some(offset) = self.under_way.iter().nth(pick % self.under_way.len().max(1)).copied() else {
+            return;
+        };
+        self.under_way.remove(&offset);
+        match outcome {
+            0 => self.queue.retry(offset, self.now + 2),
+            1 => {
+                self.queue.suspect(offset, self.now + 5);
+            }
+            _ => self.deliver(offset),
+        }
+    }
+
+    fn deliver(&mut self, offset: u64) {
+        for late in self.queue.passed_by(offset) {
+            self.under_way.remove(&late);
+            self.settle(late);
+        }
+        self.settle(offset);
+    }
+
+    fn settle(&mut self, offset: u64) {
+        assert!(self.queue.settle(offset));
+        self.settled.insert(offset);
+    }
+
+    fn checkpoint(&mut self) {
+        let lanes = self.queue.lanes.iter();
+        self.image = Image {
+            next: self.queue.next(),
+            entries: self.queue.entries.iter().map(|(offset, entry)| (*offset, entry.lane)).collect(),
+            spilled: lanes.filter_map(|(key, lane)| Some((*key, lane.spilled?))).collect(),
+            settled: self.queue.settled.clone(),
+            before: self.settled.clone(),
+        };
+    }
+
+    /// A start after `kill -9`: from the last checkpoint and what was recorded since. What was under way never was.
+    fn crash(&mut self) {
+        for offset in std::mem::take(&mut self.under_way) {
+            *self.tried.get_mut(&offset).unwrap() -= 1;
+        }
+        let past = |offset: &u64| Past {
+            attempts: self.tried.get(offset).copied().unwrap_or_default(),
+            ..Past::default()
+        };
+        let image = &self.image;
+        let mut fresh = Queue::new(LIMITS, self.ordering, image.next);
+        let held: BTreeSet<u64> = image.entries.iter().map(|(offset, _)| *offset).collect();
+        for (offset, lane) in image.entries.iter().filter(|(offset, _)| !self.settled.contains(offset)) {
+            fresh.restore(*offset, *lane, past(offset));
+        }
+        for (lane, from) in &image.spilled {
+            fresh.restore_spilled(*lane, *from);
+        }
+        let since = self.settled.difference(&image.before).filter(|offset| !held.contains(offset));
+        fresh.restore_settled(image.settled.iter().chain(since).copied());
+        let tried = self.tried.keys().filter(|o| !held.contains(o) && !self.settled.contains(o));
+        fresh.past.extend(tried.map(|offset| (*offset, past(offset))));
+        self.queue = fresh;
+    }
+
+    /// A restart from what a checkpoint holds.
+    fn restart(&mut self) {
+        let mut fresh = Queue::new(LIMITS, self.ordering, self.queue.next());
+        for (offset, entry) in &self.queue.entries {
+            fresh.restore(*offset, entry.lane, Past { attempts: entry.attempts, ..Past::default() });
+        }
+        for (key, lane) in &self.queue.lanes {
+            if let Some(from) = lane.spilled {
+                fresh.restore_spilled(*key, from);
+            }
+        }
+        fresh.restore_settled(self.queue.settled.iter().copied());
+        fresh.past.extend(&self.queue.past);
+        self.queue = fresh;
+        self.under_way.clear();
+    }
+
+    fn check(&self) {
+        assert_eq!(self.queue.broken(), None);
+        assert!(self.queue.len() <= LIMITS.window);
+        let unsettled = (0..self.log.len() as u64).find(|o| !self.settled.contains(o));
+        let first = unsettled.unwrap_or(self.log.len() as u64);
+        assert!(self.queue.cursor() <= first, "cursor {} is past unsettled {first}", self.queue.cursor());
+    }
+
+    fn drain(&mut self) {
+        for _ in 0..10_000 {
+            self.now += 10;
+            self.read();
+            for offset in self.queue.suspects_until(self.now) {
+                self.settle(offset);
+            }
+            self.start();
+            let under_way: Vec<u64> = std::mem::take(&mut self.under_way).into_iter().collect();
+            for offset in under_way {
+                self.deliver(offset);
+            }
+            if self.settled.len() == self.log.len() {
+                return;
+            }
+        }
+        panic!("{} of {} settled", self.settled.len(), self.log.len());
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Event(u64),
+    Read,
+    Start,
+    Finish(usize, u8),
+    Time(u64),
+    Disable,
+    Enable,
+    Condemn,
+    Shrink,
+    Restart,
+    Checkpoint,
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0_u64..4).prop_map(Step::Event),
+        4 => Just(Step::Read),
+        6 => Just(Step::Start),
+        6 => (0_usize..8, 0_u8..5).prop_map(|(pick, outcome)| Step::Finish(pick, outcome)),
+        2 => (1_u64..6).prop_map(Step::Time),
+        1 => Just(Step::Disable),
+        1 => Just(Step::Enable),
+        1 => Just(Step::Condemn),
+        2 => Just(Step::Shrink),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Checkpoint),
+        2 => Just(Step::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_event_is_settled_once_and_in_the_order_of_its_lane(
+        ordering in prop_oneof![Just(Ordering::Subject), Just(Ordering::Hook), Just(Ordering::None)],
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut world = World::new(ordering);
+        for step in steps {
+            match step {
+                Step::Event(subject) => world.log.push(subject),
+                Step::Read => world.read(),
+                Step::Start => world.start(),
+                Step::Finish(pick, outcome) => world.finish(pick, outcome),
+                Step::Time(by) => world.now += by,
+                Step::Disable => world.queue.release_suspects(),
+                Step::Enable => world.queue.refresh(),
+                Step::Condemn => {
+                    for offset in world.queue.suspects_until(u64::MAX) {
+                        world.settle(offset);
+                    }
+                }
+                Step::Shrink => {
+                    world.queue.shrink(2, 0);
+                }
+                Step::Restart => world.restart(),
+                Step::Checkpoint => world.checkpoint(),
+                Step::Crash => world.crash(),
+            }
+            world.check();
+        }
+        world.drain();
+    }
+}
+
+/// The model's bookkeeping of entries must not hide a leak of lanes.
+#[test]
+fn a_drained_queue_holds_no_lanes() {
+    let mut world = World::new(Ordering::Subject);
+    world.log.extend((0..100).map(|n| n % 7));
+    world.drain();
+    assert!(world.queue.lanes.is_empty());
+    assert!(world.queue.is_empty());
+}
+
+/// A crash leaves settled deliveries above unsettled ones; giving up memory goes back over both.
+#[test]
+fn what_was_settled_before_a_crash_is_not_taken_again_when_memory_is_given_up() {
+    let mut world = World::new(Ordering::None);
+    world.log.extend(0..6);
+    world.read();
+    (0..6).for_each(|_| world.start());
+    world.deliver(5);
+    world.under_way.remove(&5);
+    world.crash();
+    world.read();
+    world.queue.shrink(2, 0);
+    world.read();
+    assert!(world.queue.entries.keys().copied().eq(0..5), "{:?}", world.queue.entries.keys());
+}
+
+#[test]
+fn giving_up_memory_gives_up_the_records_of_what_is_left() {
+    let budget = crate::queues::queue::kept::Budget::new(1 << 20);
+    let mut queue = Queue::new(Limits { window: 8, lane: 8 }, Ordering::None, 0);
+    for offset in 0..4 {
+        queue.take(offset, offset, budget.keep(b"record"));
+    }
+    assert_eq!(budget.used(), 24);
+    queue.shrink(4, 0);
+    assert_eq!((budget.used(), queue.len()), (0, 4));
+}
+
+#[test]
+fn of_two_lanes_that_have_drained_the_one_with_the_older_rest_is_read_first() {
+    let mut queue = Queue::new(Limits { window: 8, lane: 1 }, Ordering::Subject, 0);
+    for (offset, subject) in [(0, 9), (1, 3), (2, 9), (3, 3)] {
+        queue.take(offset, subject, None);
+    }
+    assert_eq!(queue.drained_lane(), None, "both lanes are full");
+    queue.settle(1);
+    queue.settle(0);
+    assert_eq!(queue.drained_lane(), Some((9, 2, 4)));
+}
+
+/// The live line passes over it first, and the rest of its lane begins before it.
+#[test]
+fn what_was_settled_of_a_spilled_lane_is_not_taken_again_when_its_rest_is_read() {
+    let mut queue = Queue::new(Limits { window: 8, lane: 4 }, Ordering::Subject, 4);
+    queue.restore_spilled(9, 2);
+    queue.restore_settled([5]);
+    assert_eq!(queue.take(4, 3, None), Taken::Waiting);
+    assert_eq!(queue.take(5, 9, None), Taken::Settled);
+    queue.take_spilled(9, vec![(2, None), (5, None)], 6);
+    assert!(queue.entries.keys().copied().eq([2, 4]), "{:?}", queue.entries.keys());
+}

@@ -1,0 +1,11 @@
+//! The rules: what follows from plain facts. Nothing in this folder reads a log, a clock or a random source; time and random
+//! numbers are arguments, and every rule has tests of its own.
+
+pub(in crate::queues) mod fate;
+pub(in crate::queues) mod pace;
+pub(in crate::queues) mod permits;
+pub(in crate::queues) mod policy;
+pub(in crate::queues) mod replay;
+pub(in crate::queues) mod router;
+pub(in crate::queues) mod trial;
+pub(in crate::queues) mod verdict;

@@ -1,0 +1,227 @@
+//! Permits against what they promise, with random slots, lengths of attempts and limits: nothing that is free is left unused,
+//! what is counted adds up, and no hook waits for its first permit of a host.
+
+use proptest::prelude::*;
+
+use super::{Claim, Permits, Refusal};
+use crate::model::{Family, Hook, Id, Trigger};
+
+const SLOTS: usize = 8;
+/// Permits that one slot may hold.
+const OWN: u32 = 5;
+
+/// Slots that want permits, and what they have got.
+struct World {
+    permits: Permits,
+    claims: Vec<Claim>,
+    /// Attempts that a slot would still begin.
+    wants: Vec<u32>,
+    now_us: u64,
+}
+
+/// A hook of one of four accounts, which belong to two tenants, with its receiver on one of three hosts.
+fn hook(account: u128, host: u64) -> Hook {
+    let uri = format!("http://h{host}.example/");
+    Hook::new(Id(100), Id(account), Trigger::Family(Family::ChannelCreate), uri)
+}
+
+impl World {
+    fn new(total: usize, per_host: u32) -> Self {
+        let mut permits = Permits::new(total, per_host);
+        let claims = (0..SLOTS as u64)
+            .map(|n| {
+                let account = u128::from(n % 4);
+                Claim::new(permits.places_of(&hook(account, n % 3), Id(account % 2)))
+            })
+            .collect();
+        Self { permits, claims, wants: vec![0; SLOTS], now_us: 1_760_000_000_000_000 }
+    }
+
+    fn may_begin(&self, at: usize) -> bool {
+        self.wants[at] > 0 && self.claims[at].held() < OWN
+    }
+
+    fn list(&mut self, at: usize) {
+        self.permits.list(at, &mut self.claims[at]);
+        self.pump();
+    }
+
+    /// What the engine does.
+    fn pump(&mut self) {
+        let mut turns = 0;
+        while let Some(at) = self.permits.next() {
+            turns += 1;
+            assert!(turns < 1_000, "it comes to rest");
+            self.permits.turn_of(&mut self.claims[at]);
+            if !self.may_begin(at) {
+                self.permits.pass_on(&self.claims[at]);
+                continue;
+            }
+            match self.permits.admit(&self.claims[at], false) {
+                Ok(()) => {
+                    self.permits.take(at, &mut self.claims[at], self.now_us);
+                    self.wants[at] -= 1;
+                    self.permits.list(at, &mut self.claims[at]);
+                }
+                Err(refusal) => {
+                    assert!(refusal != Refusal::Host || self.claims[at].held() > 0, "its first on the host");
+                    self.permits.set_aside(at, &mut self.claims[at], refusal, self.now_us);
+                    self.permits.pass_on(&self.claims[at]);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, at: usize, took_us: u64) {
+        if self.claims[at].held() > 0 {
+            self.now_us += took_us;
+            self.permits.give_back(at, &mut self.claims[at], self.now_us, took_us);
+            self.list(at);
+        }
+    }
+
+    fn check(&self) {
+        let held: u32 = self.claims.iter().map(Claim::held).sum();
+        assert_eq!(self.permits.in_flight(), held as usize);
+        for (at, claim) in self.claims.iter().enumerate() {
+            let unused = self.may_begin(at) && self.permits.admit(claim, false).is_ok();
+            assert!(!unused, "a permit is free that slot {at} could use: {claim:?}");
+            let places = claim.places();
+            let sum = |is: &dyn Fn(&Claim) -> bool, held: &dyn Fn(u32) -> u32| {
+                self.claims.iter().filter(|other| is(other)).map(|other| held(other.held())).sum::<u32>()
+            };
+            let of_tenant = sum(&|other| other.places().tenant == places.tenant, &|held| held);
+            let of_account = sum(&|other| other.places().account == places.account, &|held| held);
+            let of_host = sum(&|other| other.places().on_host.host == places.on_host.host, &|held| {
+                held.saturating_sub(1)
+            });
+            assert_eq!(self.permits.held_at(places), (of_tenant, of_account, of_host));
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Want(usize, u32),
+    End(usize, u64),
+    Limit(usize, u32),
+    Move(usize, u128, u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..SLOTS, 1..6_u32).prop_map(|(at, count)| Step::Want(at, count)),
+        6 => (0..SLOTS, prop_oneof![Just(2_000_u64), Just(9_000_000)]).prop_map(|(at, took)| Step::End(at, took)),
+        1 => (1..40_usize, 1..12_u32).prop_map(|(total, per_host)| Step::Limit(total, per_host)),
+        1 => (0..SLOTS, 0..4_u128, 0..3_u64).prop_map(|(at, account, host)| Step::Move(at, account, host)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_permit_is_left_unused_and_all_are_counted(
+        total in 1..40_usize,
+        per_host in 1..12_u32,
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut world = World::new(total, per_host);
+        for step in steps {
+            match step {
+                Step::Want(at, count) => {
+                    world.wants[at] += count;
+                    world.list(at);
+                }
+                Step::End(at, took_us) => world.end(at, took_us),
+                Step::Limit(total, per_host) => {
+                    world.permits.limit_to(total, per_host);
+                    for at in 0..SLOTS {
+                        world.permits.ask_again(at, &mut world.claims[at]);
+                        world.permits.list(at, &mut world.claims[at]);
+                    }
+                    world.pump();
+                }
+                Step::Move(at, account, host) => {
+                    let places = world.permits.places_of(&hook(account, host), Id(account % 2));
+                    world.permits.move_to(at, &mut world.claims[at], places);
+                    world.list(at);
+                }
+            }
+            world.check();
+        }
+        // Whatever was long or short: everything ends, and then everything that waits has had its turn.
+        for _ in 0..2_000 {
+            (0..SLOTS).for_each(|at| world.end(at, 5_000));
+        }
+        prop_assert_eq!(&world.wants, &vec![0; SLOTS]);
+        world.check();
+    }
+}
+
+/// Hooks of one account on one host.
+fn neighbours(count: u64, total: usize, per_host: u32) -> World {
+    let mut world = World { permits: Permits::new(total, per_host), ..World::new(total, per_host) };
+    world.claims = (0..count).map(|_| Claim::new(world.permits.places_of(&hook(1, 1), Id(1)))).collect();
+    world.wants = vec![0; world.claims.len()];
+    world
+}
+
+#[test]
+fn a_hook_gets_its_first_permit_while_its_neighbours_hold_all_of_their_host() {
+    let mut world = neighbours(20, 1_000, 8);
+    for at in 0..19 {
+        world.wants[at] = OWN;
+        world.list(at);
+    }
+    assert_eq!(world.permits.in_flight(), 19 + 7, "what the host has to share is held");
+    world.wants[19] = 1;
+    world.list(19);
+    assert_eq!(world.claims[19].held(), 1);
+}
+
+#[test]
+fn what_hanging_neighbours_give_back_goes_to_the_hook_that_has_had_least() {
+    let mut world = neighbours(20, 1_000, 8);
+    for at in 0..19 {
+        world.wants[at] = 100;
+        world.list(at);
+    }
+    world.now_us += 9_000_000;
+    world.wants[19] = 100;
+    world.list(19);
+    assert_eq!(world.claims[19].held(), 1);
+    // Those that hold more than their first give one back after another.
+    while let Some(at) = (0..19).find(|at| world.claims[*at].held() > 1) {
+        world.permits.give_back(at, &mut world.claims[at], world.now_us, 9_000_000);
+        world.list(at);
+        if world.claims[19].held() == OWN {
+            return;
+        }
+    }
+    panic!("the quick hook holds {}", world.claims[19].held());
+}
+
+#[test]
+fn slow_hooks_leave_permits_of_the_total_to_a_quick_one_that_holds_none() {
+    let mut world = neighbours(100, 64, 8);
+    for at in 0..99 {
+        world.claims[at] = Claim::new(world.permits.places_of(&hook(1, at as u64), Id(1)));
+        world.wants[at] = 1;
+        world.list(at);
+        world.end(at, 9_000_000);
+    }
+    world.wants[99] = 1;
+    world.list(99);
+    world.end(99, 5_000);
+    for at in 0..99 {
+        world.wants[at] = 1;
+        world.list(at);
+    }
+    assert_eq!(world.permits.in_flight(), 56, "an eighth stays free");
+    world.wants[99] = 1;
+    world.list(99);
+    assert_eq!(world.claims[99].held(), 1);
+    world.end(3, 9_000_000);
+    world.check();
+}
