@@ -7,6 +7,7 @@
 mod channels;
 mod error;
 mod nodes;
+mod request;
 mod requester;
 mod session;
 mod stand_in;
@@ -15,7 +16,8 @@ mod zones;
 
 pub use channels::{Commands, Options};
 pub use error::CommandError;
-pub use requester::{Requester, RequesterOptions};
+pub use request::RequesterOptions;
+pub use requester::Requester;
 pub use session::Listener;
 pub use stand_in::{StandIn, StandInTask, Websockets};
 pub use task::RequesterTask;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::error::CommandError;
 use super::nodes::Nodes;
-use super::requester::{Heard, Request, RequesterOptions};
+use super::request::{Heard, Request, RequesterOptions};
 use crate::amqp::{Address, BrokerStatus, SetupError, Status, declare_exchange, exchange_remedy};
 use crate::model::Clock;
 use crate::state::random_id;

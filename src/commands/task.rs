@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::error::CommandError;
 use super::nodes::Nodes;
-use super::requester::{Heard, Request, RequesterOptions};
+use super::request::{Heard, Request, RequesterOptions};
 use super::session::{Ended, Listener, Session};
 use crate::amqp::{Address, Status, Waits};
 use crate::model::Clock;

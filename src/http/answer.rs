@@ -9,8 +9,9 @@ use warp::http::Method;
 use super::api::Api;
 use super::bearer::token_of;
 use super::call::Call;
-use super::envelope::{Envelope, Frame};
+use super::envelope::Envelope;
 use super::errors::ApiError;
+use super::frame::Frame;
 use super::negotiate::{self, Accepted};
 use super::reply::Reply;
 use super::request::Request;
@@ -18,9 +19,9 @@ use super::response::Response;
 use super::route::{Owner, Resource, Route, route};
 use super::tenants::{Presence, Tenants};
 use super::{
-    accounts, admin, api_keys, attempts, audit, bulk, channels, console_links, curl, dead, definitions,
-    events, hook_status, interface, log_in, overview, pages, pause, queue, reenable, release, replays,
-    samples, search, test_hook, users, verify, webhooks, websockets,
+    accounts, admin, admin_paths, api_keys, attempts, audit, bulk, channels, console_links, curl, dead,
+    definitions, events, hook_status, interface, log_in, overview, pages, pause, queue, reenable, release,
+    replays, samples, search, test_hook, users, verify, webhooks, websockets,
 };
 use crate::auth::{Caller, Purpose, Role, TokenError};
 use crate::model::{Account, ReplayState, iso8601, masked};
@@ -65,7 +66,7 @@ impl Api {
         mut response: Response,
         refusal: impl FnOnce() -> Response,
     ) -> Response {
-        match self.tenants.room(presence, &response.body) {
+        match self.tenants.room(presence, response.body.bytes()) {
             Some(room) => {
                 response.room = Some(room);
                 response
@@ -209,7 +210,7 @@ fn known_route(segments: &[String]) -> Option<Route> {
     match first.as_str() {
         "v2" => route(rest),
         "admin" => {
-            let resource = Resource::Admin(admin::route(rest)?);
+            let resource = Resource::Admin(admin_paths::route(rest)?);
             Some(Route { resource, owner: Owner::Nobody })
         }
         _ => None,

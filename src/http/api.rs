@@ -3,12 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::body::Memory;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::intake::Intake;
+use super::memory::Memory;
 use super::operator::Operator;
 use super::options::Options;
 use super::ports::{Channels, Events, Health, Queues, Tester};
-use super::response::node_id;
 use super::tenants::Tenants;
 use crate::auth::Auth;
 use crate::live::Live;
@@ -101,4 +104,10 @@ impl Api {
             node,
         }
     }
+}
+
+/// The name of a node as answers show it: a hash of its name.
+fn node_id(name: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, name.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default())
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::dead::delivery_of;
 use super::errors::ApiError;
+use super::event_filter::delivery_of;
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues};
 use super::reply::Reply;

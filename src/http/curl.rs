@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::call::Call;
-use super::dead::delivery_of;
 use super::errors::ApiError;
+use super::event_filter::delivery_of;
 use super::reply::Reply;
 use crate::model::{DeliveryId, SentRequest};
 

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::attempts::key;
 use super::call::Call;
 use super::errors::ApiError;
-use super::event_filter::{event_of, filter, texts};
+use super::event_filter::{delivery_of, filter, texts};
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues};
 use super::replays::{dry_run, rate, shown};
@@ -123,15 +123,6 @@ pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Resu
         return Err(ApiError::unknown(id));
     }
     started(call, &call.api.queues.replay(again).await?)
-}
-
-/// The offset of a hook's delivery, by its own id or by its event's.
-pub(super) fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
-    match text.parse::<DeliveryId>() {
-        Ok(delivery) if delivery.hook == hook => event_of(call, &delivery.event.to_string()),
-        Ok(_) => None,
-        Err(_) => event_of(call, text),
-    }
 }
 
 fn request(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
-use crate::model::{AccountId, EventFilter, Family};
+use crate::model::{AccountId, DeliveryId, EventFilter, Family, HookId};
 
 /// Values of one part at most.
 const MOST: usize = 100;
@@ -70,4 +70,13 @@ pub(super) fn texts(call: &Call<'_>, field: &str) -> Result<Vec<String>, ApiErro
         return Err(ApiError::field(field, "maxItems", &details));
     }
     Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+}
+
+/// The offset of a hook's delivery, by its own id or by its event's.
+pub(super) fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
+    match text.parse::<DeliveryId>() {
+        Ok(delivery) if delivery.hook == hook => event_of(call, &delivery.event.to_string()),
+        Ok(_) => None,
+        Err(_) => event_of(call, text),
+    }
 }

@@ -106,6 +106,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Fields that only the program writes.
+pub(super) fn is_private(key: &str) -> bool {
+    key.starts_with('_') || key.starts_with("pvt_")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,9 @@ use serde_json::Value;
 use warp::http::{HeaderMap, HeaderValue, Method};
 
 use super::body::values;
-use super::envelope::{Envelope, Frame};
+use super::envelope::Envelope;
 use super::errors::ApiError;
+use super::frame::Frame;
 use super::list;
 use super::options::Options;
 use super::request::Request;

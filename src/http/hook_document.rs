@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::accounts::is_private;
 use super::errors::ApiError;
+use super::fields::is_private;
 use crate::kazoo::{MASKED_SECRET, OWN_FIELDS};
 use crate::state::is_auto_disabled;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::errors::ApiError;
 use super::list::{Item, List, Rows};
-use super::queue::{last_attempt, moment, nothing};
+use super::queue::{disabled_at, last_attempt, moment, nothing};
 use super::reply::Reply;
 use crate::model::{AccountId, Hook, Pulse, QueueStatus, Standing, Trigger};
 use crate::state::State;
@@ -152,9 +152,4 @@ pub(super) fn row(state: &State, one: &Standings) -> Value {
         "rate_per_min": pulse.map_or(0, |pulse| pulse.per_minute),
         "failed_per_min": pulse.map_or(0, |pulse| pulse.failed_per_minute),
     })
-}
-
-/// When the hook was disabled: its last change, as nothing else is told of it.
-pub(super) fn disabled_at(hook: &Hook) -> Option<u64> {
-    (!hook.enabled && hook.modified_s > 0).then_some(hook.modified_s)
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admin;
+mod admin_paths;
 mod answer;
 mod api;
 mod api_keys;
@@ -24,6 +25,7 @@ mod errors;
 mod event_filter;
 mod events;
 mod fields;
+mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod health;
@@ -34,6 +36,7 @@ mod intake;
 mod interface;
 mod list;
 mod log_in;
+mod memory;
 mod metrics;
 mod mode;
 mod negotiate;
@@ -58,6 +61,7 @@ mod samples;
 mod search;
 mod serve;
 mod site;
+mod status;
 mod tenants;
 mod test_hook;
 mod users;
@@ -71,8 +75,10 @@ mod route_tests;
 mod tests;
 
 pub use api::{Api, Ports};
-pub use mode::{ModeRefusal, ModeStart, ModeStatus};
-pub use operator::{BrokerSeen, Flow, Hour, LogStatus, Operator, Retained, Setting, Status, Visitor};
+pub use operator::{
+    BrokerSeen, Flow, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Operator, Retained, Setting,
+    Status, Visitor,
+};
 pub use options::{Options, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,

@@ -5,45 +5,9 @@ use serde_json::{Value, json};
 use super::attempts::unix_us;
 use super::call::Call;
 use super::errors::ApiError;
+use super::operator::{ModeRefusal, ModeStart, ModeStatus};
 use super::reply::Reply;
-use crate::model::{Border, Mode, gregorian_seconds};
-
-/// Which event is the first of the system that takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModeStart {
-    /// The next one; in a handover, the first that waits.
-    Here,
-    /// The one at this offset.
-    Offset(u64),
-    /// The first one received at this time or later, microseconds since 1970.
-    TimeUs(u64),
-}
-
-/// Why the mode is as it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ModeRefusal {
-    /// It cannot follow the one before; the text says what can.
-    #[error("{0}")]
-    Impossible(String),
-    /// It could not be changed just now.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-/// The mode at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModeStatus {
-    /// The mode.
-    pub mode: Mode,
-    /// What the configuration says.
-    pub configured: Mode,
-    /// When it was changed last, microseconds since 1970; `None`: never.
-    pub since_us: Option<u64>,
-    /// Whose events are from which offset on.
-    pub borders: Vec<Border>,
-    /// The first event that waits until it is said whose it is, and how many wait.
-    pub held: Option<(u64, u64)>,
-}
+use crate::model::{Mode, gregorian_seconds};
 
 /// `GET /admin/mode`
 pub(super) async fn read(call: &Call<'_>) -> Result<Reply, ApiError> {

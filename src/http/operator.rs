@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use super::mode::{ModeRefusal, ModeStart, ModeStatus};
 use super::ports::Answer;
 use crate::amqp::BrokerStatus;
 use crate::log::{LogStats, SegmentRange};
-use crate::model::{Actor, Mode};
+use crate::model::{Actor, Border, Mode};
 use crate::queues::{Survey, UnknownCounts};
 
 /// One of the program's logs.
@@ -53,6 +52,43 @@ pub struct Retained {
     pub name: &'static str,
     /// Its oldest offset before and after; or why nothing was dropped.
     pub first: Result<(u64, u64), String>,
+}
+
+/// Which event is the first of the system that takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModeStart {
+    /// The next one; in a handover, the first that waits.
+    Here,
+    /// The one at this offset.
+    Offset(u64),
+    /// The first one received at this time or later, microseconds since 1970.
+    TimeUs(u64),
+}
+
+/// Why the mode is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModeRefusal {
+    /// It cannot follow the one before; the text says what can.
+    #[error("{0}")]
+    Impossible(String),
+    /// It could not be changed just now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// The mode at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModeStatus {
+    /// The mode.
+    pub mode: Mode,
+    /// What the configuration says.
+    pub configured: Mode,
+    /// When it was changed last, microseconds since 1970; `None`: never.
+    pub since_us: Option<u64>,
+    /// Whose events are from which offset on.
+    pub borders: Vec<Border>,
+    /// The first event that waits until it is said whose it is, and how many wait.
+    pub held: Option<(u64, u64)>,
 }
 
 /// What went through the program within one minute.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::admin;
 use super::call::Call;
 use super::errors::ApiError;
 use super::health;
 use super::hook_status::{Standings, key, row, standings, tree};
 use super::operator::{Flow, Hour};
 use super::reply::Reply;
+use super::status;
 use crate::model::{AccountId, Minute, Standing, gregorian_seconds};
 
 /// Hooks in need that are shown; `…/webhooks/status` lists all.
@@ -72,7 +72,7 @@ pub(super) async fn of_program(call: &Call<'_>) -> Result<Reply, ApiError> {
     out.insert("ready".into(), readiness.faults.is_empty().into());
     out.insert("faults".into(), json!(readiness.faults));
     out.insert("notices".into(), json!(readiness.notices));
-    out.extend(admin::program(call).await);
+    out.extend(status::program(call).await);
     Ok(Reply::ok(out))
 }
 

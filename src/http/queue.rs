@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::hook_status::disabled_at;
 use super::reply::Reply;
-use crate::model::{HookId, LastAttempt, Pulse, QueueState, QueueStatus, gregorian_seconds};
+use crate::model::{Hook, HookId, LastAttempt, Pulse, QueueState, QueueStatus, gregorian_seconds};
 
 pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
@@ -75,4 +74,9 @@ pub(super) fn last_attempt(last: &LastAttempt) -> Value {
 /// A moment as the API shows it: Gregorian seconds.
 pub(super) fn moment(unix_us: u64) -> u64 {
     gregorian_seconds(unix_us)
+}
+
+/// When the hook was disabled: its last change, as nothing else is told of it.
+pub(super) fn disabled_at(hook: &Hook) -> Option<u64> {
+    (!hook.enabled && hook.modified_s > 0).then_some(hook.modified_s)
 }

@@ -1,8 +1,32 @@
 //! What a resource answers, before the envelope is put around it.
 
+use std::fmt::Debug;
+use std::io;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::stream::Stream;
 use serde_json::{Map, Value, json};
 
-use super::list::Streamed;
+use super::request::Request;
+
+/// The `Expires` header of every answer: none is to be kept.
+pub(super) const EXPIRES: &str = "Fri, 01 Jan 1999 00:00:00 GMT";
+
+/// A body that is made while it is sent; an error cuts it off.
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// Makes the envelope around a list, with the paging keys of what was written.
+pub(super) type Close = Box<dyn FnOnce(Option<Page>) -> Map<String, Value> + Send>;
+
+/// A list that is written while it is read.
+pub(super) trait Written: Debug + Send {
+    /// The headers that say what the body is.
+    fn headers(&self, request: &Request) -> Vec<(&'static str, String)>;
+
+    /// The body, piece by piece; `close` makes what stands behind the rows.
+    fn body(self: Box<Self>, close: Close) -> Pieces;
+}
 
 /// A successful answer.
 #[derive(Debug)]
@@ -10,7 +34,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) data: Value,
     /// A list that is written while it is read; stands for `data`.
-    pub(super) stream: Option<Streamed>,
+    pub(super) stream: Option<Box<dyn Written>>,
     /// Of a document, or a hash of a list.
     pub(super) revision: Option<String>,
     pub(super) page: Option<Page>,
@@ -43,8 +67,8 @@ impl Reply {
     }
 
     /// 200 with a list that is written while it is read.
-    pub(super) fn streamed(list: Streamed) -> Self {
-        Self { stream: Some(list), ..Self::ok(Value::Null) }
+    pub(super) fn streamed(list: impl Written + 'static) -> Self {
+        Self { stream: Some(Box::new(list)), ..Self::ok(Value::Null) }
     }
 
     /// 201 with data and where it is found from now on.

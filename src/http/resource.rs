@@ -2,7 +2,7 @@
 
 use warp::http::Method;
 
-use super::admin::Admin;
+use super::admin_paths::Admin;
 use super::interface::Asked;
 
 /// What a path names.

@@ -1,19 +1,13 @@
 //! The answer on the wire: envelope, headers, pretty print, CORS.
 
 use std::fmt;
-use std::io;
-use std::pin::Pin;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use futures_util::stream::Stream;
 use serde_json::{Map, Value};
 use warp::http::Method;
 
-use super::envelope::Frame;
 use super::errors::ApiError;
-use super::reply::Reply;
+use super::frame::Frame;
+use super::reply::{EXPIRES, Pieces, Reply};
 use super::request::Request;
 use super::route::Route;
 use super::tenants::Room;
@@ -23,9 +17,6 @@ const ALLOWED_HEADERS: &str = "content-type, depth, user-agent, x-http-method-ov
     if-none-match, authorization, idempotency-key, traceparent, tracestate";
 const EXPOSED_HEADERS: &str =
     "content-type, x-auth-token, x-request-id, x-kazoo-cluster-id, location, etag, retry-after";
-
-/// No answer is to be kept.
-pub(super) const EXPIRES: &str = "Fri, 01 Jan 1999 00:00:00 GMT";
 
 /// Status, headers and body.
 #[derive(Debug)]
@@ -44,7 +35,18 @@ pub(super) enum Body {
     /// A part of the program.
     Fixed(&'static str),
     /// Made while it is sent; an error cuts it off.
-    Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    Stream(Pieces),
+}
+
+impl Body {
+    /// The bytes that an answer holds in memory until they are sent; `None` when it is made while it is sent.
+    pub(super) fn bytes(&self) -> Option<usize> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Fixed(_) => Some(0),
+            Self::Text(text) => Some(text.len()),
+        }
+    }
 }
 
 impl From<String> for Body {
@@ -96,7 +98,9 @@ impl Response {
         let (status, envelope) = match result {
             Ok(Reply { stream: Some(list), status, .. }) => {
                 headers.extend(list.headers(request));
-                return Self::new(status, headers, Body::Stream(Box::pin(list.body(frame.clone()))));
+                let frame = frame.clone();
+                let close = move |page| frame.success(Reply { page, ..Reply::ok(Value::Null) });
+                return Self::new(status, headers, Body::Stream(list.body(Box::new(close))));
             }
             Ok(reply) => {
                 let etag = reply.revision.as_ref().map(|revision| format!("\"{revision}\""));
@@ -172,10 +176,4 @@ fn methods(route: Option<&Route>) -> String {
     let known = route.map_or(&[][..], |route| route.resource.methods());
     let names: Vec<_> = std::iter::once("OPTIONS").chain(known.iter().map(Method::as_str)).collect();
     names.join(", ")
-}
-
-/// A node as answers name it: the hash of its name.
-pub(super) fn node_id(name: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-    URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default())
 }

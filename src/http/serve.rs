@@ -18,8 +18,9 @@ use warp::hyper::upgrade::OnUpgrade;
 use warp::{Filter, Reply as _};
 
 use super::api::Api;
-use super::body::{self, Held};
+use super::body;
 use super::errors::ApiError;
+use super::memory::Held;
 use super::request::Request;
 use super::response::{Body, Response};
 use super::site::Site;

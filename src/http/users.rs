@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::accounts::{expected, is_private, take_id};
+use super::accounts::{expected, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
-use super::fields::Fields;
+use super::fields::{Fields, is_private};
 use super::list::List;
 use super::reply::Reply;
 use crate::auth::Role;

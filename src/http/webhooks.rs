@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::accounts::{expected, is_private, take_id};
+use super::accounts::{expected, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
+use super::fields::is_private;
 use super::hook_document::{merged, replaced, starts_from_now};
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::Answer;

@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::is_private;
 use crate::http::errors::ApiError;
 use crate::http::fields::Fields;
+use crate::http::fields::is_private;
 
 type Document = Map<String, Value>;
 

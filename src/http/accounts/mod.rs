@@ -170,8 +170,3 @@ pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<
 pub(super) fn expected(call: &Call<'_>) -> Expect {
     if call.is_master() { Expect::Free } else { Expect::Absent }
 }
-
-/// Fields that only the program writes.
-pub(super) fn is_private(key: &str) -> bool {
-    key.starts_with('_') || key.starts_with("pvt_")
-}

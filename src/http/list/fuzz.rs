@@ -1,7 +1,8 @@
 //! The parameters of lists, for the fuzz targets.
 
+use super::Filters;
+use super::paging::Form;
 use super::paging::{Paging, decode_key, encode_key};
-use super::{Filters, Form};
 use crate::http::options::Options;
 use crate::http::request::Request;
 

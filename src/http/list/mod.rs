@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use self::filter::Filters;
-use self::paging::Paging;
+use self::paging::{Form, Paging};
 use super::call::Call;
 use super::errors::ApiError;
 use super::negotiate;
@@ -40,19 +40,8 @@ use super::request::Request;
 
 use self::source::WithoutSecrets;
 pub(super) use self::source::{Ask, Batch, Item, Rows, Source};
-pub(super) use self::stream::Streamed;
-pub(super) use self::walk::Walk;
-
-/// How a list is put into an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// One envelope around a page.
-    Page,
-    /// The same, written row by row (`is_chunked=true`).
-    Chunked,
-    /// A download (`Accept: text/csv`).
-    Csv,
-}
+use self::stream::Streamed;
+use self::walk::Walk;
 
 /// A list as it was asked for.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::Form;
 use crate::http::errors::ApiError;
 use crate::http::options::Options;
 use crate::http::reply::Page;
@@ -20,6 +19,17 @@ const MOST_CHUNK: usize = 500;
 
 /// Tells our keys from plain text that happens to be base64url.
 const KEY_MARK: u8 = 1;
+
+/// How a list is put into an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One envelope around a page.
+    Page,
+    /// The same, written row by row (`is_chunked=true`).
+    Chunked,
+    /// A download (`Accept: text/csv`).
+    Csv,
+}
 
 /// How a list is cut and ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,19 +6,19 @@
 use std::io;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Map, Value};
 
-use super::{Form, Walk, csv};
-use crate::http::envelope::Frame;
-use crate::http::reply::Reply;
+use super::csv;
+use super::paging::Form;
+use super::walk::Walk;
+use crate::http::reply::{Close, EXPIRES, Pieces, Written};
 use crate::http::request::Request;
-use crate::http::response::EXPIRES;
 
 /// A list to be written as it is read.
 #[derive(Debug)]
-pub(in crate::http) struct Streamed {
-    pub(in crate::http) form: Form,
+pub(super) struct Streamed {
+    pub(super) form: Form,
     /// Of CSV.
     pub(super) columns: Vec<String>,
     /// Rows that were read already.
@@ -28,14 +28,14 @@ pub(in crate::http) struct Streamed {
 
 /// Where the writing stands.
 enum Step {
-    Opening(Streamed),
-    Rows { list: Streamed, is_first: bool },
+    Opening(Streamed, Close),
+    Rows { list: Streamed, close: Close, is_first: bool },
     Over,
 }
 
-impl Streamed {
-    /// The headers that tell what the body is; `file_name` or `x-file-name` names a download.
-    pub(in crate::http) fn headers(&self, request: &Request) -> Vec<(&'static str, String)> {
+impl Written for Streamed {
+    /// `file_name` or `x-file-name` names a download.
+    fn headers(&self, request: &Request) -> Vec<(&'static str, String)> {
         let mut headers = vec![("expires", EXPIRES.to_owned())];
         if self.form != Form::Csv {
             headers.push(("content-type", "application/json".to_owned()));
@@ -49,16 +49,12 @@ impl Streamed {
         headers
     }
 
-    /// The body, piece by piece.
-    pub(in crate::http) fn body(
-        self,
-        frame: Frame,
-    ) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
-        stream::unfold((Step::Opening(self), frame), |(step, frame)| async move {
-            let (piece, next) = step.next(&frame).await?;
-            Some((piece.map(Bytes::from), (next, frame)))
-        })
-        .fuse()
+    fn body(self: Box<Self>, close: Close) -> Pieces {
+        let pieces = stream::unfold(Step::Opening(*self, close), |step| async move {
+            let (piece, next) = step.next().await?;
+            Some((piece.map(Bytes::from), next))
+        });
+        Box::pin(pieces.fuse())
     }
 }
 
@@ -70,9 +66,9 @@ fn file_name(name: &str) -> String {
 
 impl Step {
     /// The next piece and what comes after it.
-    async fn next(self, frame: &Frame) -> Option<(io::Result<Vec<u8>>, Self)> {
-        let (mut list, is_first) = match self {
-            Self::Opening(mut list) => {
+    async fn next(self) -> Option<(io::Result<Vec<u8>>, Self)> {
+        let (mut list, close, is_first) = match self {
+            Self::Opening(mut list, close) => {
                 let rows = std::mem::take(&mut list.first);
                 let is_first = rows.is_empty();
                 let mut piece = match list.form {
@@ -80,17 +76,17 @@ impl Step {
                     Form::Page | Form::Chunked => b"{\"data\":[".to_vec(),
                 };
                 piece.extend(list.piece(&rows, true));
-                return Some((Ok(piece), Self::Rows { list, is_first }));
+                return Some((Ok(piece), Self::Rows { list, close, is_first }));
             }
-            Self::Rows { list, is_first } => (list, is_first),
+            Self::Rows { list, close, is_first } => (list, close, is_first),
             Self::Over => return None,
         };
         match list.walk.next().await {
             Ok(Some(rows)) => {
                 let piece = list.piece(&rows, is_first);
-                Some((Ok(piece), Self::Rows { list, is_first: false }))
+                Some((Ok(piece), Self::Rows { list, close, is_first: false }))
             }
-            Ok(None) => Some((Ok(list.closing(frame)), Self::Over)),
+            Ok(None) => Some((Ok(list.closing(close)), Self::Over)),
             Err(error) => {
                 tracing::warn!(status = error.status, "a list was cut off: {}", error.message);
                 Some((Err(io::Error::other(error.message)), Self::Over))
@@ -114,12 +110,12 @@ impl Streamed {
         text.into_bytes()
     }
 
-    fn closing(&self, frame: &Frame) -> Vec<u8> {
+    fn closing(&self, close: Close) -> Vec<u8> {
         if self.form == Form::Csv {
             return Vec::new();
         }
         let page = self.walk.is_paged().then(|| self.walk.page());
-        let envelope = frame.success(Reply { page, ..Reply::ok(Value::Null) });
+        let envelope = close(page);
         // As in KAZOO, whatever stands behind the rows is text.
         let trailer: Map<String, Value> = envelope
             .into_iter()
@@ -174,7 +170,7 @@ mod tests {
         let paging = Paging::of(&request, &Options::default(), form).expect("paging");
         let walk = Walk::new(Box::new(Broken), Filters::default(), &paging, Arc::new(Semaphore::new(1)));
         let list = Streamed { form, columns: Broken.columns(), first: Vec::new(), walk };
-        let mut body = Box::pin(list.body(Frame::default()));
+        let mut body = Box::new(list).body(Box::new(|_| Map::new()));
         let mut text = String::new();
         while let Some(piece) = body.next().await {
             match piece {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::route::Whose;
-use super::super::{admin, pages, route};
+use super::super::{admin_paths, pages, route};
 use super::document;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
@@ -33,7 +33,7 @@ fn answered() -> BTreeSet<String> {
         let methods = route::route(&segments).unwrap().resource.methods();
         methods.iter().map(move |method| format!("{method} {path}"))
     });
-    let of_operator = admin::ROUTES
+    let of_operator = admin_paths::ROUTES
         .iter()
         .flat_map(|(name, what)| what.methods().iter().map(move |method| format!("{method} /admin/{name}")));
     let pages = pages::paths().filter(|path| !path.starts_with("/docs/")).map(|path| format!("GET {path}"));

@@ -4,7 +4,7 @@ use warp::http::Method;
 
 use super::*;
 use crate::auth::Holder;
-use crate::http::admin;
+use crate::http::admin_paths;
 use crate::http::route::{Whose, patterns, route};
 use crate::state::Kind;
 
@@ -142,7 +142,7 @@ async fn no_route_is_open_to_an_expired_or_a_forged_token_or_without_one() {
         let methods = route(&segments).unwrap().resource.methods();
         asked.extend(methods.iter().map(|method| (format!("/v2/{pattern}"), method.clone())));
     }
-    for (name, what) in admin::ROUTES {
+    for (name, what) in admin_paths::ROUTES {
         asked.extend(what.methods().iter().map(|method| (format!("/admin/{name}"), method.clone())));
     }
     for (path, method) in asked {
@@ -190,7 +190,7 @@ async fn under_its_own_path_an_account_finds_nothing_of_another() {
 async fn the_operators_endpoints_are_open_to_the_master_account_alone() {
     let family = Family::new().await;
     let parent = family.test.key_of(&family.parent).await;
-    for (name, what) in admin::ROUTES {
+    for (name, what) in admin_paths::ROUTES {
         for method in what.methods() {
             let path = format!("/admin/{name}");
             assert_eq!(family.ask(&parent, method, &path).await.status, 403, "{method} {path}");

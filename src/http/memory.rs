@@ -1,0 +1,190 @@
+//! The memory of request bodies: what all bodies that are being received or answered may take together.
+//!
+//! Held: small bodies wait for no large one. A large body has room before it is read and more room before its values are
+//! made, so no two bodies wait for each other.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of one piece; memory is taken in whole pieces.
+const PIECE: usize = 1 << 10;
+/// What one value of a JSON text may take in memory beside its bytes, in the worst case (`0,0,0,…`).
+const VALUE_BYTES: usize = 160;
+/// A body with more values than this is heavy: making and checking them takes milliseconds, which all other requests would
+/// wait for in the threads that serve.
+const HEAVY: usize = 10_000;
+
+/// The memory of all bodies. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    /// A third: small bodies and their values.
+    small: Pool,
+    /// A sixth: large bodies as they came.
+    large: Pool,
+    /// Half: the values of large bodies.
+    values: Pool,
+    /// Places for heavy bodies: as many are worked on at once as there are cores.
+    heavy: Arc<Semaphore>,
+}
+
+/// A number of pieces of memory.
+#[derive(Debug, Clone)]
+struct Pool {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+/// One body's part of the memory; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    pool: Pool,
+    pool_of_values: Pool,
+    /// What a large body takes of its tenant's part.
+    of_tenant: Option<OwnedSemaphorePermit>,
+    received: Option<OwnedSemaphorePermit>,
+    values: Option<OwnedSemaphorePermit>,
+    heavy: Option<OwnedSemaphorePermit>,
+}
+
+impl Memory {
+    /// Memory of this many bytes for all bodies. The values of one body take half of it at most.
+    pub(super) fn new(bytes: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            small: Pool::new(bytes / 3),
+            large: Pool::new(bytes / 6),
+            values: Pool::new(bytes / 2),
+            heavy: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    /// The part of one more body, which has taken nothing yet.
+    pub(super) fn hold(&self, is_small: bool) -> Held {
+        let pools = if is_small { (&self.small, &self.small) } else { (&self.large, &self.values) };
+        let (pool, pool_of_values) = (pools.0.clone(), pools.1.clone());
+        Held { pool, pool_of_values, of_tenant: None, received: None, values: None, heavy: None }
+    }
+}
+
+impl Pool {
+    fn new(bytes: usize) -> Self {
+        // Rounded up: the largest body that is allowed must fit.
+        let pieces = bytes.div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(pieces)), bytes: pieces * PIECE }
+    }
+
+    /// Waits until this many pieces are free.
+    async fn take(&self, pieces: usize) -> Option<OwnedSemaphorePermit> {
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        // Nobody closes it.
+        Arc::clone(&self.free).acquire_many_owned(pieces).await.ok()
+    }
+}
+
+impl Held {
+    /// Whether the request is to be answered beside the threads that serve all others.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.heavy.is_some()
+    }
+
+    /// The number of values that fit into memory; a body with more is refused.
+    pub(super) fn most_values(&self) -> usize {
+        self.pool_of_values.bytes / VALUE_BYTES
+    }
+
+    /// Keeps what the body takes of its tenant's part until the body is answered.
+    pub(super) fn keep(&mut self, of_tenant: Option<OwnedSemaphorePermit>) {
+        self.of_tenant = of_tenant;
+    }
+
+    /// Waits until there is room for this many bytes of the body in all.
+    pub(super) async fn grow_to(&mut self, bytes: usize) {
+        let had = self.received.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(PIECE).saturating_sub(had);
+        if more == 0 {
+            return;
+        }
+        let got = self.pool.take(more).await;
+        match (&mut self.received, got) {
+            (Some(received), Some(got)) => received.merge(got),
+            (received, got) => *received = got,
+        }
+    }
+
+    /// Waits until there is room for this many values, and for a place among the heavy bodies if they are many.
+    pub(super) async fn take_values(&mut self, memory: &Memory, values: usize) {
+        self.values = self.pool_of_values.take((values * VALUE_BYTES).div_ceil(PIECE)).await;
+        if values > HEAVY {
+            // Nobody closes it.
+            self.heavy = Arc::clone(&memory.heavy).acquire_owned().await.ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The values that take this many pieces.
+    fn values(pieces: usize) -> usize {
+        pieces * PIECE / VALUE_BYTES
+    }
+
+    #[tokio::test]
+    async fn bodies_wait_for_each_other_and_give_back_what_they_held() {
+        let memory = Memory::new(30 * PIECE);
+        let (mut one, mut other) = (memory.hold(true), memory.hold(true));
+        one.grow_to(1).await;
+        one.grow_to(4 * PIECE).await;
+        other.grow_to(6 * PIECE).await;
+        assert_eq!(memory.small.free.available_permits(), 0);
+        let waits = timeout(Duration::from_millis(1), one.grow_to(5 * PIECE)).await;
+        assert!(waits.is_err());
+        drop(other);
+        one.grow_to(5 * PIECE).await;
+        drop(one);
+        assert_eq!(memory.small.free.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn the_largest_body_fits_into_the_least_memory_that_the_configuration_allows() {
+        for most in [1024, 1025, 8_000_000] {
+            let memory = Memory::new(6 * most);
+            let mut held = memory.hold(false);
+            let fits = timeout(Duration::from_secs(5), held.grow_to(most)).await;
+            assert!(fits.is_ok(), "{most}");
+        }
+    }
+
+    #[tokio::test]
+    async fn small_bodies_wait_for_no_large_one() {
+        let memory = Memory::new(30 * PIECE);
+        let (mut large, mut small) = (memory.hold(false), memory.hold(true));
+        large.grow_to(5 * PIECE).await;
+        large.take_values(&memory, values(15)).await;
+        assert_eq!((memory.large.free.available_permits(), memory.values.free.available_permits()), (0, 0));
+        small.grow_to(PIECE).await;
+        small.take_values(&memory, values(9)).await;
+        assert_eq!(memory.small.free.available_permits(), 0);
+    }
+
+    #[tokio::test]
+    async fn as_many_heavy_bodies_are_worked_on_at_once_as_there_are_cores() {
+        let memory = Memory::new(8 * HEAVY * VALUE_BYTES);
+        let cores = memory.heavy.available_permits();
+        assert!(cores > 0);
+        let (mut light, mut heavy) = (memory.hold(true), memory.hold(true));
+        light.take_values(&memory, HEAVY).await;
+        heavy.take_values(&memory, HEAVY + 1).await;
+        assert!(!light.is_heavy() && heavy.is_heavy());
+        assert_eq!(memory.heavy.available_permits(), cores - 1);
+        drop(heavy);
+        assert_eq!(memory.heavy.available_permits(), cores);
+    }
+}
