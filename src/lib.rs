@@ -18,6 +18,7 @@ pub mod disk;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod history;
 pub mod http;
 pub mod import;
 pub mod ingest;

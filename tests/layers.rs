@@ -38,6 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ingest", &["model", "kazoo", "log", "state", "amqp", "tasks", "metrics"]),
     // Who gets which event, in which order, and when again. Follows the log; knows nothing of how events came.
     ("queues", &["model", "kazoo", "log", "state", "tasks", "metrics"]),
+    // What has become of events and deliveries, read back from the logs for the API. Writes nothing.
+    ("history", &["model", "kazoo", "log", "state", "queues"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
     ("delivery", &["model", "kazoo", "log", "state", "tasks", "shares"]),
     // Who is asking, and for which accounts: the API and the websockets let nobody in without it.

@@ -31,11 +31,12 @@ use crate::config::Config;
 use crate::console::{self, Console};
 use crate::delivery::{self, Delivery, Sink, Tester};
 use crate::disk::OsDisk;
+use crate::history::History;
 use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::Ingest;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock, Duty};
-use crate::queues::{self, Action, Engine, Parts, Queues, Recovered};
+use crate::queues::{self, Action, Engine, Logs, Parts, Queues, Readings, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
@@ -98,6 +99,7 @@ struct Middle {
     engine: Engine,
     delivery: Delivery,
     handle: Queues,
+    history: History,
     actions: mpsc::Receiver<Action>,
     exporter: Option<Exporter>,
     flows: Flows,
@@ -122,14 +124,11 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
     let (duty, stance) = (beginning.duty(), beginning.stance(end));
     let options_of_delivery = delivery::Options { spans, duty: duty.clone(), ..delivery_options(config) };
     let sink = options_of_delivery.sink.clone();
-    let delivery = Delivery::new(options_of_delivery, clock.clone(), reader, state.clone(), ends)?;
-    let handle = Queues::new(
-        commands_tx,
-        (events.reader.clone(), ledger.reader.clone()),
-        state.clone(),
-        clock.clone(),
-        (tasks.clone(), config.attempts.log_successful),
-    );
+    let delivery = Delivery::new(options_of_delivery, clock.clone(), reader.clone(), state.clone(), ends)?;
+    let logs = Logs { events: reader, ledger: ledger.reader.clone(), state: state.clone() };
+    let readings = Readings::new(tasks.clone());
+    let handle = Queues::new(commands_tx, logs.clone(), clock.clone(), readings.clone());
+    let history = History::new(logs, readings, config.attempts.log_successful);
     let engine = Engine::new(Parts {
         options,
         clock: clock.clone(),
@@ -151,7 +150,7 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
     });
     let flows = Flows::new(storage.ingest.clone(), handle.clone(), clock.clone());
     let engine = engine.with_stance(stance);
-    Ok(Middle { engine, delivery, handle, actions, exporter, flows, beginning, duty, sink })
+    Ok(Middle { engine, delivery, handle, history, actions, exporter, flows, beginning, duty, sink })
 }
 
 impl Middle {
@@ -327,7 +326,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
     let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
     Ports {
-        queues: Arc::new(QueuesPort(queues.clone())),
+        queues: Arc::new(QueuesPort { queues: queues.clone(), history: middle.history.clone() }),
         events: Arc::new(EventsPort {
             ingest: ingest.clone(),
             log_ids,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::commands::{CommandError, Commands, Websockets};
 use crate::delivery::Tester;
+use crate::history::History;
 use crate::http::{
     self, Answer, AttemptsError, Fault, NewEvent, Readiness, ReplayError, SubmitError as HttpSubmitError,
 };
@@ -22,14 +23,17 @@ use crate::model::{
     EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Minute,
     Pulse, QueueStatus, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
 };
-use crate::queues::{AskError, Queues};
+use crate::queues::{AskError, Queues, ReadingError};
 use crate::tasks::Tasks;
 
 use super::share::AccountShare;
 use super::watch::StorageHealth;
 
-/// The queues.
-pub(super) struct QueuesPort(pub(super) Queues);
+/// The queues, and what has become of their deliveries.
+pub(super) struct QueuesPort {
+    pub(super) queues: Queues,
+    pub(super) history: History,
+}
 
 /// The sender of samples.
 pub(super) struct TesterPort(pub(super) Tester);
@@ -59,34 +63,41 @@ fn refused(error: &AskError) -> ReplayError {
         AskError::NoHook => ReplayError::NoHook,
         AskError::TooMany(count) => ReplayError::TooMany(*count),
         AskError::Limit(limit) => ReplayError::Limit(limit.clone()),
-        AskError::Busy => ReplayError::Busy,
+        AskError::Reading(ReadingError::Busy) => ReplayError::Busy,
         AskError::EmptyRange { from, until } => ReplayError::EmptyRange { from: *from, until: *until },
-        AskError::Ended | AskError::Read(_) | AskError::State(_) => {
+        AskError::Ended | AskError::Reading(_) | AskError::State(_) => {
             ReplayError::Unavailable(error.to_string())
         }
     }
 }
 
-fn unread(error: &AskError) -> AttemptsError {
+fn unread(error: &ReadingError) -> AttemptsError {
     match error {
-        AskError::Read(ReadError::Damaged(damage)) => AttemptsError::Damaged(damage.to_string()),
-        AskError::Busy => AttemptsError::Busy,
+        ReadingError::Read(ReadError::Damaged(damage)) => AttemptsError::Damaged(damage.to_string()),
+        ReadingError::Busy => AttemptsError::Busy,
+        ReadingError::Read(_) | ReadingError::Ended => AttemptsError::Unavailable(error.to_string()),
+    }
+}
+
+fn unanswered(error: &AskError) -> AttemptsError {
+    match error {
+        AskError::Reading(error) => unread(error),
         _ => AttemptsError::Unavailable(error.to_string()),
     }
 }
 
 impl http::Queues for QueuesPort {
     fn ledger_end(&self) -> u64 {
-        self.0.ledger_end()
+        self.queues.ledger_end()
     }
 
     fn first_waiting(&self, account: AccountId) -> Option<u64> {
-        self.0.unknown().first_waiting(account)
+        self.queues.unknown().first_waiting(account)
     }
 
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         Box::pin(async move {
-            self.0.status(hook).await.unwrap_or_else(|error| {
+            self.queues.status(hook).await.unwrap_or_else(|error| {
                 tracing::warn!(hook_id = %hook, %error, "queue status cannot be told");
                 None
             })
@@ -97,24 +108,24 @@ impl http::Queues for QueuesPort {
         &'a self,
         hooks: &'a [Arc<Hook>],
     ) -> Answer<'a, Result<Vec<Option<QueueStatus>>, AttemptsError>> {
-        Box::pin(async move { self.0.statuses(hooks).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.queues.statuses(hooks).await.map_err(|error| unanswered(&error)) })
     }
 
     fn pulse(&self, hook: HookId) -> Option<Pulse> {
-        self.0.pulse(hook)
+        self.queues.pulse(hook)
     }
 
     fn hour(&self, hook: HookId) -> Vec<Minute> {
-        self.0.hour(hook)
+        self.queues.hour(hook)
     }
 
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>> {
-        Box::pin(async move { self.0.replay(request).await.map_err(|error| refused(&error)) })
+        Box::pin(async move { self.queues.replay(request).await.map_err(|error| refused(&error)) })
     }
 
     fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>> {
         Box::pin(async move {
-            self.0.replays(hook).await.unwrap_or_else(|error| {
+            self.queues.replays(hook).await.unwrap_or_else(|error| {
                 tracing::warn!(hook_id = %hook, %error, "replays cannot be listed");
                 Vec::new()
             })
@@ -127,7 +138,7 @@ impl http::Queues for QueuesPort {
         replay: Id,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
-        Box::pin(async move { self.0.cancel(hook, replay, by).await.map_err(|error| refused(&error)) })
+        Box::pin(async move { self.queues.cancel(hook, replay, by).await.map_err(|error| refused(&error)) })
     }
 
     fn hold(
@@ -137,23 +148,25 @@ impl http::Queues for QueuesPort {
         state: ReplayState,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
-        Box::pin(async move { self.0.hold(hook, replay, state, by).await.map_err(|error| refused(&error)) })
+        Box::pin(
+            async move { self.queues.hold(hook, replay, state, by).await.map_err(|error| refused(&error)) },
+        )
     }
 
     fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
-        Box::pin(async move { self.0.record(offset).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.history.record(offset).await.map_err(|error| unread(&error)) })
     }
 
     fn probe(&self, hook: HookId) -> Answer<'_, bool> {
-        Box::pin(async move { self.0.probe(hook).await.unwrap_or(false) })
+        Box::pin(async move { self.queues.probe(hook).await.unwrap_or(false) })
     }
 
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>> {
-        Box::pin(async move { self.0.search(query).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.history.search(query).await.map_err(|error| unread(&error)) })
     }
 
     fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>> {
-        Box::pin(async move { self.0.event(offset).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.history.event(offset).await.map_err(|error| unread(&error)) })
     }
 
     fn deliveries(
@@ -161,7 +174,9 @@ impl http::Queues for QueuesPort {
         account: AccountId,
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
-        Box::pin(async move { self.0.deliveries(account, offset).await.map_err(|error| unread(&error)) })
+        Box::pin(
+            async move { self.history.deliveries(account, offset).await.map_err(|error| unread(&error)) },
+        )
     }
 
     fn delivery(
@@ -170,19 +185,21 @@ impl http::Queues for QueuesPort {
         hook: HookId,
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
-        Box::pin(async move { self.0.delivery(account, hook, offset).await.map_err(|error| unread(&error)) })
+        Box::pin(
+            async move { self.history.delivery(account, hook, offset).await.map_err(|error| unread(&error)) },
+        )
     }
 
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {
-        Box::pin(async move { self.0.dead(query).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.history.dead(query).await.map_err(|error| unread(&error)) })
     }
 
     fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>> {
-        Box::pin(async move { self.0.dead_rows(hook, dead).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.history.dead_rows(hook, dead).await.map_err(|error| unread(&error)) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>> {
-        Box::pin(async move { self.0.attempts(query).await.map_err(|error| unread(&error)) })
+        Box::pin(async move { self.history.attempts(query).await.map_err(|error| unread(&error)) })
     }
 }
 

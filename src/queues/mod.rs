@@ -3,22 +3,14 @@
 //! `rules` decides, and is pure. `queue` is what one hook has still to get. `ledger` is what became of each delivery, on disk.
 //! `engine` is the one task that owns all queues. `handle` is what others hold. Each folder knows those before it only.
 
-mod attempts;
-mod damaged;
-mod dead;
-mod deliveries;
 mod engine;
-mod filed;
 mod handle;
 mod ledger;
 mod queue;
-mod revisions;
 mod rules;
-mod search;
 #[cfg(test)]
 mod testing;
 
-pub use attempts::AttemptReader;
 pub use engine::command::{Command, RawStatus};
 pub use engine::directory::Directory;
 pub use engine::keeper::{Action, keep};
@@ -27,13 +19,18 @@ pub use engine::shadow::Stance;
 pub use engine::survey::{Survey, SurveyedHook};
 pub use engine::unknown::{Unknown, UnknownCounts};
 pub use engine::{Engine, Parts, RunError};
+pub use handle::readings::{ReadingError, Readings};
 pub use handle::{AskError, Queues};
 pub use ledger::codec::DecodeRecordError;
+pub use ledger::failing::LastWord;
+pub use ledger::filed::Filed;
+pub use ledger::logs::Logs;
 pub use ledger::record::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
     Settlement,
 };
 pub use ledger::recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
+pub use ledger::revisions::revision_tag;
 pub use ledger::tally::Tally;
 pub use ledger::writer::LedgerError;
 pub use queue::Queue;

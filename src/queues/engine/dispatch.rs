@@ -3,8 +3,8 @@
 use super::Engine;
 use super::slot::Slot;
 use crate::model::{Job, JobKey, QueueKey};
+use crate::queues::ledger::revisions::revision_tag;
 use crate::queues::queue::entry::Start;
-use crate::queues::revisions::revision_tag;
 use crate::queues::rules::permits::Refusal;
 use crate::queues::rules::replay::SHARE;
 

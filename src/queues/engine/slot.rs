@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{Hook, QueueKey};
+use crate::queues::ledger::revisions::Written;
 use crate::queues::queue::Queue;
-use crate::queues::revisions::Written;
 use crate::queues::rules::fate::{Fate, Totals};
 use crate::queues::rules::pace::Pace;
 use crate::queues::rules::permits::Claim;

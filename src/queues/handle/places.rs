@@ -14,7 +14,7 @@ const MOST: usize = 16;
 
 /// Who reads.
 #[derive(Debug, Default)]
-pub(in crate::queues) struct Places(Mutex<HashMap<AccountId, Own>>);
+pub(super) struct Places(Mutex<HashMap<AccountId, Own>>);
 
 /// One account's places.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ struct Own {
 
 /// A place in the line of an account, given back when this is dropped.
 #[derive(Debug)]
-pub(in crate::queues) struct Place {
+pub struct Place {
     of: Arc<Places>,
     account: AccountId,
     permit: Option<OwnedSemaphorePermit>,
@@ -34,7 +34,7 @@ pub(in crate::queues) struct Place {
 
 impl Places {
     /// Waits for a place among the account's own; `None`: too many wait already.
-    pub(in crate::queues) async fn take(self: &Arc<Self>, account: AccountId) -> Option<Place> {
+    pub(super) async fn take(self: &Arc<Self>, account: AccountId) -> Option<Place> {
         let (mut place, places) = self.line_up(account)?;
         place.permit = Some(places.acquire_owned().await.ok()?);
         Some(place)

@@ -11,8 +11,8 @@ use crate::log::ReadError;
 use crate::model::{
     Actor, Event, HookId, Id, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
 };
-use crate::queues::attempts::AttemptReader;
 use crate::queues::engine::command::Command;
+use crate::queues::ledger::logs::Logs;
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Expect, Kind, State, Write};
 
@@ -28,10 +28,10 @@ impl Queues {
             let may = self.ask(|answer| Command::OneMoreReplay(request.hook, answer)).await?;
             may.map_err(AskError::TooMany)?;
         }
-        let place = self.place(request.account).await?;
+        let place = self.readings.place(request.account).await?;
         let now_us = self.clock.now_us();
         let (dry_run, by) = (request.dry_run, request.by.clone());
-        let job = self.blocking(move |reader| resolve(&reader, request, now_us)).await?;
+        let job = self.blocking(move |logs| resolve(&logs, request, now_us)).await?;
         if job.from >= job.until {
             return Err(AskError::EmptyRange { from: job.from, until: job.until });
         }
@@ -44,7 +44,7 @@ impl Queues {
         writes.extend(self.outlived(job.hook)?);
         // Together, also when the caller goes away: what is in the journal is under way.
         let queues = self.clone();
-        let begun = self.tasks.spawn("replay", async move {
+        let begun = self.readings.tasks().spawn("replay", async move {
             queues.write(by, writes).await?;
             let begun = queues.begin(job.clone()).await;
             if begun.is_err() {
@@ -75,20 +75,20 @@ impl Queues {
             ReplayOnly::Dead => false,
         };
         let (hook, range) = (job.hook, (job.from, job.until));
-        let found = self.blocking(move |reader| reader.failed(hook, range, failing)).await?;
+        let found = self.blocking(move |logs| logs.failed(hook, range, failing)).await?;
         Ok(Some(Arc::new(found)))
     }
 
     async fn count(&self, job: ReplayJob) -> Result<ReplayStatus, AskError> {
         let chosen = self.chosen(&job).await?;
         let counting = job.clone();
-        let hook = self.attempts.state.hook(job.hook).ok_or(AskError::NoHook)?;
+        let hook = self.logs.state.hook(job.hook).ok_or(AskError::NoHook)?;
         let counting = Arc::new(counting);
         let (mut at, mut matched) = (Some(job.from), 0);
         // A part at a time: others have their turn in between.
         while let Some(from) = at {
             let (counting, hook, chosen) = (counting.clone(), hook.clone(), chosen.clone());
-            let part = move |reader| count(&reader, &counting, &hook, (from, chosen.as_deref()));
+            let part = move |logs| count(&logs, &counting, &hook, (from, chosen.as_deref()));
             let (more, next) = self.blocking(part).await?;
             (at, matched) = (next, matched + more);
         }
@@ -159,7 +159,7 @@ impl Queues {
 
     /// The state, as the audit trail is to know who changes it.
     fn state_of(&self, by: Option<Actor>) -> State {
-        let state = &self.attempts.state;
+        let state = &self.logs.state;
         by.map_or_else(|| state.clone(), |by| state.acting_for(by))
     }
 
@@ -169,12 +169,12 @@ impl Queues {
     }
 
     fn job(&self, replay: Id) -> Result<Option<ReplayJob>, AskError> {
-        let doc = self.attempts.state.get(Kind::Replay, &replay.to_string());
+        let doc = self.logs.state.get(Kind::Replay, &replay.to_string());
         Ok(doc.map_err(|e| AskError::State(e.to_string()))?.and_then(ReplayJob::from_document))
     }
 
     fn jobs(&self) -> Result<Vec<ReplayJob>, AskError> {
-        let documents = self.attempts.state.all(Kind::Replay).map_err(|e| AskError::State(e.to_string()))?;
+        let documents = self.logs.state.all(Kind::Replay).map_err(|e| AskError::State(e.to_string()))?;
         Ok(documents.into_iter().filter_map(ReplayJob::from_document).collect())
     }
 
@@ -188,7 +188,7 @@ impl Queues {
 
     /// Begins again what was under way when the program ended, and forgets the replays of deleted hooks.
     pub async fn resume_replays(&self) -> Result<usize, AskError> {
-        let hook_is_there = |job: &ReplayJob| self.attempts.state.hook(job.hook).is_some();
+        let hook_is_there = |job: &ReplayJob| self.logs.state.hook(job.hook).is_some();
         let (jobs, orphans): (Vec<_>, Vec<_>) = self.jobs()?.into_iter().partition(hook_is_there);
         if !orphans.is_empty() {
             self.write(None, orphans.into_iter().map(|job| put(job.id, None)).collect()).await?;
@@ -209,17 +209,17 @@ fn put(replay: Id, doc: Option<Map<String, Value>>) -> Write {
     Write { kind: Kind::Replay, id: replay.to_string(), doc, expect: Expect::Any }
 }
 
-fn resolve(reader: &AttemptReader, request: ReplayRequest, now_us: u64) -> Result<ReplayJob, ReadError> {
-    let end = reader.events.end();
+fn resolve(logs: &Logs, request: ReplayRequest, now_us: u64) -> Result<ReplayJob, ReadError> {
+    let end = logs.events.end();
     if request.only == ReplayOnly::Chosen {
-        let first = reader.events.first();
+        let first = logs.events.first();
         let kept = || request.offsets.iter().copied().filter(|offset| (first..end).contains(offset));
         let (from, until) = (kept().min().unwrap_or(end), kept().max().map_or(end, |last| last + 1));
         return Ok(ReplayJob::new(request, from, until, now_us));
     }
     let (first, times) =
-        (reader.events.first(), request.from.time_us()..request.until.and_then(ReplayPoint::time_us));
-    let dated = reader.events.offsets_in(times.start.unwrap_or(0)..times.end.unwrap_or(u64::MAX))?;
+        (logs.events.first(), request.from.time_us()..request.until.and_then(ReplayPoint::time_us));
+    let dated = logs.events.offsets_in(times.start.unwrap_or(0)..times.end.unwrap_or(u64::MAX))?;
     let from = match request.from {
         ReplayPoint::Offset(offset) => offset.max(first),
         ReplayPoint::TimeUs(_) => dated.start,
@@ -234,7 +234,7 @@ fn resolve(reader: &AttemptReader, request: ReplayRequest, now_us: u64) -> Resul
 
 /// How many events of the next part of a range belong to the replay, and where the part after it begins.
 fn count(
-    reader: &AttemptReader,
+    logs: &Logs,
     job: &ReplayJob,
     hook: &crate::model::Hook,
     (from, chosen): (u64, Option<&BTreeSet<u64>>),
@@ -245,13 +245,13 @@ fn count(
             return Ok((matched, None));
         }
         let batch = if hook.include_subaccounts {
-            reader.events.read(at, 4096, 1 << 20)?
+            logs.events.read(at, 4096, 1 << 20)?
         } else {
-            reader.events.read_tags(&[hook.account.tag()], at, job.until, 4096, 1 << 20)?
+            logs.events.read_tags(&[hook.account.tag()], at, job.until, 4096, 1 << 20)?
         };
         for record in batch.records.iter().filter(|r| r.offset < job.until) {
             let Ok(event) = Event::decode(&record.payload) else { continue };
-            let account = event.account.and_then(|a| reader.state.account(a));
+            let account = event.account.and_then(|a| logs.state.account(a));
             let reached = account.is_some_and(|a| crate::queues::rules::router::in_reach(hook, &a));
             let is_chosen = chosen.is_none_or(|c| c.contains(&record.offset));
             if reached

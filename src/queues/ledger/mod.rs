@@ -2,9 +2,13 @@
 
 pub(in crate::queues) mod attempt_record;
 pub(in crate::queues) mod codec;
+pub(in crate::queues) mod failing;
+pub(in crate::queues) mod filed;
+pub(in crate::queues) mod logs;
 pub(in crate::queues) mod recent;
 pub(in crate::queues) mod record;
 pub(in crate::queues) mod recorded;
 pub(in crate::queues) mod recover;
+pub(in crate::queues) mod revisions;
 pub(in crate::queues) mod tally;
 pub(in crate::queues) mod writer;

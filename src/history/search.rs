@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::attempts::{AttemptReader, ROWS_BYTES};
 use super::damaged::{EVENT_DAMAGED, Found, found, unreadable};
+use super::reader::{HistoryReader, ROWS_BYTES};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
@@ -19,14 +19,14 @@ const READ_BYTES: usize = 1 << 20;
 /// Events that one call looks at.
 const LOOKED_AT: usize = 128;
 
-impl AttemptReader {
+impl HistoryReader {
     /// A page of events, newest first unless asked otherwise.
-    pub fn search(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
+    pub(super) fn search(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
         let tag = match query.scope {
             EventScope::Account(account) => account.tag(),
             EventScope::Quarantine | EventScope::QuarantineOf(_) => 0,
         };
-        let range = self.events.offsets_in(query.from_us..query.until_us)?;
+        let range = self.logs.events.offsets_in(query.from_us..query.until_us)?;
         let (first, end) = (range.start, range.end);
         let (mut page, mut bytes) = (EventPage::default(), 0);
         let mut at = match (query.start, query.ascending) {
@@ -37,9 +37,9 @@ impl AttemptReader {
         };
         while page.looked_at < LOOKED_AT {
             let batch = if query.ascending {
-                self.events.read_tags(&[tag], at, end, READ, READ_BYTES)?
+                self.logs.events.read_tags(&[tag], at, end, READ, READ_BYTES)?
             } else {
-                self.events.read_tags_back(&[tag], at, READ)?
+                self.logs.events.read_tags_back(&[tag], at, READ)?
             };
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
                 page.looked_at += 1;
@@ -83,15 +83,15 @@ impl AttemptReader {
     fn damaged(&self, offset: u64, query: &EventQuery) -> Option<EventRow> {
         let EventScope::Account(account) = query.scope else { return None };
         let is_asked_for = query.filter == EventFilter::default();
-        let id = self.state.settings().log_ids.event_id(offset).to_string();
+        let id = self.logs.state.settings().log_ids.event_id(offset).to_string();
         let mut document = Map::from_iter([("id".to_owned(), id.into())]);
         document.extend(unreadable(EVENT_DAMAGED));
         is_asked_for.then_some(EventRow { offset, account: Some(account), document })
     }
 
     /// One event with its body; `None` when it is not kept any more or not there yet.
-    pub fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadError> {
-        let Some(record) = self.events.get(offset)? else { return Ok(None) };
+    pub(super) fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadError> {
+        let Some(record) = self.logs.events.get(offset)? else { return Ok(None) };
         let Ok(event) = Event::decode(&record.payload) else { return Ok(None) };
         let mut row = self.event_row(&record, &event);
         row.document.extend(body(&event));
@@ -99,7 +99,7 @@ impl AttemptReader {
     }
 
     fn event_row(&self, record: &Record, event: &Event<'_>) -> EventRow {
-        let id = self.state.settings().log_ids.event_id(record.offset);
+        let id = self.logs.state.settings().log_ids.event_id(record.offset);
         let mut document = Map::new();
         let mut put = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));
         put("id", id.to_string().into());

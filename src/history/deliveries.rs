@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::attempts::AttemptReader;
-use super::filed::Filed;
-use super::ledger::record::LedgerRecord;
+use super::reader::HistoryReader;
 use super::revisions::Revisions;
-use super::rules::fate::Fate;
-use super::rules::router::in_reach;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{AccountId, DeliveryId, Event, EventDeliveries, Hook, HookId};
+use crate::queues::{Fate, Filed, LedgerRecord, in_reach};
 
 const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
@@ -39,16 +36,16 @@ impl Course {
     }
 }
 
-impl AttemptReader {
+impl HistoryReader {
     /// The event's deliveries to an account's own hooks: those that the ledger knows, and those still to come.
-    pub fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
-        let hooks = self.state.all_hooks().into_iter().filter(|hook| hook.account == account);
+    pub(super) fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
+        let hooks = self.logs.state.all_hooks().into_iter().filter(|hook| hook.account == account);
         self.deliveries_of(hooks, offset)
     }
 
     /// The event's delivery to one hook, also to one that was deleted.
-    pub fn delivery(&self, hook: HookId, offset: u64) -> Result<EventDeliveries, ReadError> {
-        self.deliveries_of(self.hook(hook), offset)
+    pub(super) fn delivery(&self, hook: HookId, offset: u64) -> Result<EventDeliveries, ReadError> {
+        self.deliveries_of(self.logs.hook(hook), offset)
     }
 
     fn deliveries_of(
@@ -56,12 +53,12 @@ impl AttemptReader {
         hooks: impl IntoIterator<Item = Arc<Hook>>,
         offset: u64,
     ) -> Result<EventDeliveries, ReadError> {
-        let Some(record) = self.events.get(offset)? else { return Ok(EventDeliveries::default()) };
-        let mut filed = self.filed(hooks);
+        let Some(record) = self.logs.events.get(offset)? else { return Ok(EventDeliveries::default()) };
+        let mut filed = self.logs.filed(hooks);
         let fate = |hook: &Arc<Hook>| (hook.id, Course::of(hook));
         let mut fates: HashMap<HookId, Course> = filed.hooks().map(fate).collect();
         let complete = self.look_up(&record, &mut filed, &mut fates)?;
-        let event = self.state.settings().log_ids.event_id(offset);
+        let event = self.logs.state.settings().log_ids.event_id(offset);
         let mut fates: Vec<Course> = fates.into_values().collect();
         fates.sort_unstable_by_key(|fate| fate.hook.id);
         let rows = fates.into_iter().filter_map(|fate| {
@@ -85,13 +82,13 @@ impl AttemptReader {
     ) -> Result<bool, ReadError> {
         let tags = filed.tags();
         let since = self.tried_since(event)?;
-        let mut at = self.ledger.offset_at_time(since.saturating_sub(BACK_US))?;
-        let (end, mut looked_at) = (self.ledger.end(), 0);
+        let mut at = self.logs.ledger.offset_at_time(since.saturating_sub(BACK_US))?;
+        let (end, mut looked_at) = (self.logs.ledger.end(), 0);
         while at < end && !tags.is_empty() {
-            let batch = self.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
+            let batch = self.logs.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
             for record in &batch.records {
                 let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
-                let hook = filed.hook_of(record, &decoded, |replay| self.replay_of(replay));
+                let hook = filed.hook_of(record, &decoded, |replay| self.logs.replay_of(replay));
                 if let Some(fate) = hook.and_then(|hook| fates.get_mut(&hook.id)) {
                     self.note(fate, event.offset, record, &decoded);
                 }
@@ -108,8 +105,8 @@ impl AttemptReader {
     /// A time that no attempt of an event is earlier than, whatever the clock said when the event was logged: it
     /// may have been ahead, and set right before the first attempt.
     fn tried_since(&self, event: &Record) -> Result<u64, ReadError> {
-        let before = self.events.time_near(event.offset.saturating_sub(1))?;
-        let behind = self.events.earliest_from(event.offset)?;
+        let before = self.logs.events.time_near(event.offset.saturating_sub(1))?;
+        let behind = self.logs.events.earliest_from(event.offset)?;
         Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
     }
 
@@ -131,7 +128,7 @@ impl AttemptReader {
 
     fn is_to_come(&self, hook: &Hook, record: &Record) -> bool {
         let Ok(event) = Event::decode(&record.payload) else { return false };
-        let account = event.account.and_then(|account| self.state.account(account));
+        let account = event.account.and_then(|account| self.logs.state.account(account));
         record.offset >= hook.start_offset
             && account.is_some_and(|account| in_reach(hook, &account))
             && kazoo::wanted(hook, &event)

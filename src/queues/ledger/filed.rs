@@ -4,16 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::attempts::AttemptReader;
-use super::ledger::record::LedgerRecord;
-use super::rules::replay::ReplayJob;
+use super::record::LedgerRecord;
 use crate::log::Record;
 use crate::model::{Hook, HookId, Id};
-use crate::state::Kind;
 
 /// Hooks whose records are read.
 #[derive(Debug)]
-pub(super) struct Filed {
+pub struct Filed {
     hooks: HashMap<HookId, Arc<Hook>>,
     /// For each tag the only hook that has it; `None`: several hooks share the tag.
     only: HashMap<u64, Option<HookId>>,
@@ -23,7 +20,7 @@ pub(super) struct Filed {
 
 impl Filed {
     /// `all` are the hooks of the whole installation: they tell which tags are shared.
-    pub(super) fn new(hooks: impl IntoIterator<Item = Arc<Hook>>, all: &[Arc<Hook>]) -> Self {
+    pub fn new(hooks: impl IntoIterator<Item = Arc<Hook>>, all: &[Arc<Hook>]) -> Self {
         let hooks: HashMap<HookId, Arc<Hook>> = hooks.into_iter().map(|hook| (hook.id, hook)).collect();
         let mut only: HashMap<u64, Option<HookId>> = HashMap::new();
         for id in hooks.keys() {
@@ -38,17 +35,17 @@ impl Filed {
     }
 
     /// The tags to read.
-    pub(super) fn tags(&self) -> Vec<u64> {
+    pub fn tags(&self) -> Vec<u64> {
         self.only.keys().copied().collect()
     }
 
     /// The hooks.
-    pub(super) fn hooks(&self) -> impl Iterator<Item = &Arc<Hook>> {
+    pub fn hooks(&self) -> impl Iterator<Item = &Arc<Hook>> {
         self.hooks.values()
     }
 
     /// The hook that a record belongs to, if it is one of these; `replay_of` looks up the hook of a replay.
-    pub(super) fn hook_of(
+    pub fn hook_of(
         &mut self,
         record: &Record,
         decoded: &LedgerRecord,
@@ -73,26 +70,13 @@ impl Filed {
     }
 }
 
-impl AttemptReader {
-    /// These hooks, told apart from all others.
-    pub(super) fn filed(&self, hooks: impl IntoIterator<Item = Arc<Hook>>) -> Filed {
-        Filed::new(hooks, &self.state.all_hooks())
-    }
-
-    /// The hook of a replay that is under way or ended recently.
-    pub(super) fn replay_of(&self, replay: Id) -> Option<HookId> {
-        let doc = self.state.get(Kind::Replay, &replay.to_string()).ok().flatten()?;
-        Some(ReplayJob::from_document(doc)?.hook)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::record::Settlement;
     use super::*;
     use crate::model::{Birth, Family, Trigger};
-    use crate::queues::ledger::record::Settlement;
 
     fn hook(id: Id) -> Arc<Hook> {
         Arc::new(Hook::new(id, Id(7), Trigger::Family(Family::Callflow), String::new()))

@@ -1,47 +1,35 @@
-//! The attempts API's rows, read back from the ledger; requests are made again from the events log.
+//! Attempts as the API shows them: rows read back from the ledger, with requests rebuilt from the events log.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::damaged::{Found, LEDGER_DAMAGED, error_of_event, found, unreadable};
-use super::filed::Filed;
-use super::ledger::record::{AttemptRecord, Ending, LedgerRecord, Outcome};
+use super::reader::{HistoryReader, ROWS_BYTES};
 use super::revisions::Revisions;
 use crate::kazoo::{self, AsSent, AttemptParts, Extras, RequestParts, WireRequest};
-use crate::log::{Batch, ReadError, Reader, Record};
+use crate::log::{Batch, ReadError, Record};
 use crate::model::{
-    AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, HookId, fields_weight,
+    AttemptPage, AttemptQuery, AttemptResult, AttemptRow, DeliveryId, Event, Hook, fields_weight,
 };
-use crate::state::{Kind, State};
+use crate::queues::{AttemptRecord, Ending, Filed, LedgerRecord, Outcome};
 
 const READ: usize = 256;
 const READ_BYTES: usize = 1 << 20;
-/// Bytes of rows after which a page ends: each holds what was sent.
-pub(super) const ROWS_BYTES: usize = 1 << 20;
 /// Records that one call looks at; others have their turn before the next.
 const LOOKED_AT: usize = 4096;
 
-/// Reads pages of attempts. Blocking.
-#[derive(Debug, Clone)]
-pub struct AttemptReader {
-    pub(super) ledger: Reader,
-    pub(super) events: Reader,
-    pub(super) state: State,
-    pub(super) successes: bool,
-}
-
-impl AttemptReader {
+impl HistoryReader {
     /// A page, newest first unless asked otherwise.
-    pub fn page(&self, query: &AttemptQuery) -> Result<AttemptPage, ReadError> {
-        let mut filed = self.filed(self.hooks(query));
+    pub(super) fn page(&self, query: &AttemptQuery) -> Result<AttemptPage, ReadError> {
+        let mut filed = self.logs.filed(self.hooks(query));
         let mut revisions = Revisions::default();
         let tags = filed.tags();
         let mut page = AttemptPage::default();
         if tags.is_empty() {
             return Ok(page);
         }
-        let range = self.ledger.offsets_in(query.from_us..query.until_us)?;
+        let range = self.logs.ledger.offsets_in(query.from_us..query.until_us)?;
         let mut at = match (query.start, query.ascending) {
             (Some(start), true) => start.max(range.start),
             (Some(start), false) => start.saturating_add(1).min(range.end),
@@ -74,9 +62,9 @@ impl AttemptReader {
 
     fn batch(&self, tags: &[u64], at: u64, end: u64, ascending: bool) -> Result<Batch, ReadError> {
         if ascending {
-            self.ledger.read_tags(tags, at, end, READ, READ_BYTES)
+            self.logs.ledger.read_tags(tags, at, end, READ, READ_BYTES)
         } else {
-            self.ledger.read_tags_back(tags, at, READ)
+            self.logs.ledger.read_tags_back(tags, at, READ)
         }
     }
 
@@ -94,26 +82,20 @@ impl AttemptReader {
         };
         let in_time = (query.from_us..query.until_us).contains(&record.time_us);
         let decoded = LedgerRecord::decode(&record.payload).ok().filter(|_| in_time)?;
-        let hook = filed.hook_of(record, &decoded, |replay| self.replay_of(replay))?;
+        let hook = filed.hook_of(record, &decoded, |replay| self.logs.replay_of(replay))?;
         Some(self.row(revisions, hook, &self.shown(decoded)?, record))
     }
 
     fn hooks(&self, query: &AttemptQuery) -> Vec<Arc<Hook>> {
-        let hooks: Vec<Arc<Hook>> =
-            query.hook.map_or_else(|| self.state.all_hooks(), |hook| self.hook(hook).into_iter().collect());
+        let hooks: Vec<Arc<Hook>> = query
+            .hook
+            .map_or_else(|| self.logs.state.all_hooks(), |hook| self.logs.hook(hook).into_iter().collect());
         hooks.into_iter().filter(|hook| hook.account == query.account).collect()
-    }
-
-    /// A hook, also one that was deleted: what it was sent can still be looked up.
-    pub(super) fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
-        let deleted = || self.state.get(Kind::Hook, &id.to_string()).ok().flatten();
-        let read = |doc| kazoo::hook_from_document(&doc).ok().map(Arc::new);
-        self.state.hook(id).or_else(|| deleted().and_then(read))
     }
 
     fn shown(&self, record: LedgerRecord) -> Option<AttemptRecord> {
         match record {
-            LedgerRecord::Attempt(a) if self.successes || a.outcome != Outcome::Delivered => Some(a),
+            LedgerRecord::Attempt(a) if self.shows_successes || a.outcome != Outcome::Delivered => Some(a),
             _ => None,
         }
     }
@@ -126,11 +108,11 @@ impl AttemptReader {
         attempt: &AttemptRecord,
         record: &Record,
     ) -> Map<String, Value> {
-        let found = self.events.get(attempt.offset);
+        let found = self.logs.events.get(attempt.offset);
         let error = found.as_ref().err().map(error_of_event);
         let event = found.as_ref().ok().and_then(Option::as_ref);
         let event = event.and_then(|event| Event::decode(&event.payload).ok());
-        let event_id = self.state.settings().log_ids.event_id(attempt.offset);
+        let event_id = self.logs.state.settings().log_ids.event_id(attempt.offset);
         let delivery_id = DeliveryId { event: event_id, hook: hook.id }.to_string();
         let event_id = event_id.to_string();
         let result = match attempt.ending.clone() {
@@ -145,7 +127,7 @@ impl AttemptReader {
             met if attempt.outcome == Outcome::Shadow => AttemptResult::Shadow(Some(Box::new(met))),
             met => met,
         };
-        let as_sent = self.as_sent(revisions, hook, attempt, record);
+        let as_sent = revisions.as_sent(&self.logs.ledger, hook, attempt, record);
         let was_made = attempt.sent.is_some() || attempt.generation.is_none();
         let made = as_sent.as_ref().zip(event.as_ref()).filter(|_| was_made);
         let request = made.and_then(|(sent, event)| Some((sent, event, self.request(sent, event)?)));
@@ -183,8 +165,8 @@ impl AttemptReader {
     }
 
     fn request(&self, sent: &AsSent, event: &Event<'_>) -> Option<WireRequest> {
-        let reseller_id = event.account.and_then(|a| self.state.reseller_of(a));
-        let cluster_id = self.state.settings().cluster_id.clone();
+        let reseller_id = event.account.and_then(|a| self.logs.state.reseller_of(a));
+        let cluster_id = self.logs.state.settings().cluster_id.clone();
         let payload = kazoo::payload(event, &sent.hook, &Extras { cluster_id: &cluster_id, reseller_id });
         payload.ok().flatten().and_then(|payload| kazoo::wire_request(&sent.hook, &payload).ok())
     }

@@ -1,0 +1,115 @@
+//! Dead deliveries, read back from the ledger: given up, and not delivered since.
+//!
+//! One pass over the hook's records finds them. Its memory is bounded: of more than `KEPT` failing deliveries
+//! only those at the front of the order asked for are held, and the list says where to go on.
+
+use std::collections::BTreeMap;
+
+use super::damaged::{LEDGER_DAMAGED, error_of_event, unreadable};
+use super::reader::HistoryReader;
+use super::revisions::Revisions;
+use crate::log::{ReadError, Record};
+use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregorian_seconds};
+use crate::queues::{LastWord, LedgerRecord};
+
+/// Failing deliveries held at a time.
+const KEPT: usize = 1 << 16;
+
+/// A failing delivery.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failing {
+    /// Where the ledger has its last attempt.
+    attempt: Option<u64>,
+    /// When it was given up, if it was.
+    died_us: Option<u64>,
+}
+
+impl HistoryReader {
+    /// A hook's dead deliveries in one order, as many as are held at a time.
+    pub(super) fn dead(&self, query: &DeadQuery) -> Result<DeadList, ReadError> {
+        let mut held = Held { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
+        let first = self.logs.events.first();
+        let on_list = |offset: u64| {
+            let started = query.start.is_none_or(|s| if query.ascending { offset >= s } else { offset <= s });
+            started && offset >= first
+        };
+        self.logs.each_outcome(query.hook, |record, offset, word| {
+            if on_list(offset) {
+                held.note(record, offset, word);
+            }
+        })?;
+        let dead = held.failing.into_iter().filter_map(|(offset, failing)| {
+            Some(Dead { offset, attempt: failing.attempt?, died_us: failing.died_us? })
+        });
+        let dead: Vec<Dead> = if query.ascending { dead.collect() } else { dead.rev().collect() };
+        Ok(DeadList { dead, next: held.left_out })
+    }
+
+    /// Dead deliveries of a hook as the API shows them: the last attempt, and what the event was. One of which
+    /// retention has taken something meanwhile is left out; one of which something cannot be read says so.
+    pub(super) fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Result<Vec<AttemptRow>, ReadError> {
+        let Some(hook) = self.logs.state.hook(hook) else { return Ok(Vec::new()) };
+        let (mut filed, mut revisions) = (self.logs.filed([hook]), Revisions::default());
+        let mut rows = Vec::with_capacity(dead.len());
+        for Dead { offset, attempt, died_us } in dead {
+            let mut document = match self.logs.ledger.get(*attempt) {
+                Ok(None) => continue,
+                Ok(Some(record)) => {
+                    let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
+                    let hook = filed.hook_of(&record, &decoded, |replay| self.logs.replay_of(replay));
+                    match (hook, &decoded) {
+                        (Some(hook), LedgerRecord::Attempt(attempt)) => {
+                            self.row(&mut revisions, hook, attempt, &record)
+                        }
+                        _ => continue,
+                    }
+                }
+                Err(_) => unreadable(LEDGER_DAMAGED),
+            };
+            match self.logs.events.get(*offset) {
+                Ok(None) => continue,
+                Ok(Some(kept)) => {
+                    let Ok(event) = Event::decode(&kept.payload) else { continue };
+                    document.insert("event_name".into(), event.name.into());
+                    document.insert("subject".into(), event.subject.into());
+                    document.insert("received".into(), gregorian_seconds(kept.time_us).into());
+                }
+                Err(error) => document.extend(unreadable(error_of_event(&error))),
+            }
+            document.insert("died".into(), gregorian_seconds(*died_us).into());
+            rows.push(AttemptRow { position: *offset, document });
+        }
+        Ok(rows)
+    }
+}
+
+/// The failing deliveries at the front of an order.
+struct Held {
+    failing: BTreeMap<u64, Failing>,
+    ascending: bool,
+    /// The first offset in the order of which nothing more is known here.
+    left_out: Option<u64>,
+}
+
+impl Held {
+    fn note(&mut self, record: &Record, offset: u64, word: LastWord) {
+        if self.left_out.is_some_and(|out| if self.ascending { offset >= out } else { offset <= out }) {
+            return;
+        }
+        if matches!(word, LastWord::Fine | LastWord::Expired) {
+            self.failing.remove(&offset);
+            return;
+        }
+        let failing = self.failing.entry(offset).or_default();
+        if word != LastWord::GivenUp {
+            failing.attempt = Some(record.offset);
+        }
+        if word != LastWord::Failed {
+            failing.died_us = Some(record.time_us);
+        }
+        if self.failing.len() > KEPT {
+            let last = if self.ascending { self.failing.pop_last() } else { self.failing.pop_first() };
+            self.left_out = last.map(|(offset, _)| offset);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What others hold of the history: every question of the API about events and deliveries, each read beside the tasks.
+
+use bytes::Bytes;
+
+use super::reader::HistoryReader;
+use crate::log::ReadError;
+use crate::model::{
+    AccountId, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries, EventPage,
+    EventQuery, EventRow, EventScope, HookId,
+};
+use crate::queues::{Logs, ReadingError, Readings};
+
+/// A cheap handle of the history. An account's long readings wait for that account's other readings, and for nobody else's.
+#[derive(Debug, Clone)]
+pub struct History {
+    reader: HistoryReader,
+    readings: Readings,
+}
+
+impl History {
+    /// The history in these logs; `shows_successes`: successful attempts are listed, too.
+    #[must_use]
+    pub fn new(logs: Logs, readings: Readings, shows_successes: bool) -> Self {
+        Self { reader: HistoryReader { logs, shows_successes }, readings }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(HistoryReader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadingError> {
+        let reader = self.reader.clone();
+        self.readings.blocking(move || work(reader)).await
+    }
+
+    /// A page of attempts.
+    pub async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, ReadingError> {
+        let _place = self.readings.place(query.account).await?;
+        self.blocking(move |reader| reader.page(&query)).await
+    }
+
+    /// A page of events.
+    pub async fn search(&self, query: EventQuery) -> Result<EventPage, ReadingError> {
+        let _place = match query.scope {
+            EventScope::Account(account) | EventScope::QuarantineOf(account) => {
+                Some(self.readings.place(account).await?)
+            }
+            EventScope::Quarantine => None,
+        };
+        self.blocking(move |reader| reader.search(&query)).await
+    }
+
+    /// One event with its body.
+    pub async fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadingError> {
+        self.blocking(move |reader| reader.event(offset)).await
+    }
+
+    /// What became of an event at an account's hooks.
+    pub async fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadingError> {
+        let _place = self.readings.place(account).await?;
+        self.blocking(move |reader| reader.deliveries(account, offset)).await
+    }
+
+    /// An event's record as the log has it.
+    pub async fn record(&self, offset: u64) -> Result<Option<Bytes>, ReadingError> {
+        self.blocking(move |reader| Ok(reader.logs.events.get(offset)?.map(|record| record.payload))).await
+    }
+
+    /// What became of an event at one hook.
+    pub async fn delivery(
+        &self,
+        account: AccountId,
+        hook: HookId,
+        offset: u64,
+    ) -> Result<EventDeliveries, ReadingError> {
+        let _place = self.readings.place(account).await?;
+        self.blocking(move |reader| reader.delivery(hook, offset)).await
+    }
+
+    /// A hook's dead deliveries.
+    pub async fn dead(&self, query: DeadQuery) -> Result<DeadList, ReadingError> {
+        let _place = match self.reader.logs.state.hook(query.hook) {
+            Some(hook) => Some(self.readings.place(hook.account).await?),
+            None => None,
+        };
+        self.blocking(move |reader| reader.dead(&query)).await
+    }
+
+    /// Dead deliveries of a hook as the API shows them.
+    pub async fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Result<Vec<AttemptRow>, ReadingError> {
+        self.blocking(move |reader| reader.dead_rows(hook, &dead)).await
+    }
+}
