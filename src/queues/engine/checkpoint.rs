@@ -4,7 +4,6 @@ use super::Engine;
 use super::slot::{Line, Slot};
 use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::RecoveredQueue;
-use crate::queues::queue::entry::{EntryState, Past};
 use crate::queues::rules::fate::Totals;
 
 impl Engine {
@@ -21,7 +20,7 @@ impl Engine {
             slot.lines.iter().enumerate().filter_map(move |(at, line)| {
                 let needed = at > 0 || !line.live || !line.queue.is_empty() || line.queue.has_spilled();
                 let counted = line.totals != Totals::default() || slot.health.failures().len() > 0;
-                let tried = !line.queue.past.is_empty();
+                let tried = line.queue.past().next().is_some();
                 (needed || counted || tried).then(|| self.image(slot, at, line))
             })
         });
@@ -65,19 +64,10 @@ impl Engine {
             totals: line.totals,
             ..QueueImage::default()
         };
-        for (offset, entry) in &queue.entries {
-            let suspect = u16::from(matches!(entry.state, EntryState::Suspect { .. }));
-            let past = Past {
-                attempts: entry.attempts,
-                tries: entry.tries.saturating_sub(suspect),
-                due_us: queue.due_of(*offset, entry),
-                first_failed_us: entry.first_failed_us,
-            };
-            image.entries.push((*offset, entry.lane, past));
-        }
-        image.spilled = queue.lanes.iter().filter_map(|(key, lane)| Some((*key, lane.spilled?))).collect();
-        image.past = queue.past.iter().map(|(offset, past)| (*offset, *past)).collect();
-        image.settled = queue.settled.iter().copied().collect();
+        image.entries = queue.unsettled().collect();
+        image.spilled = queue.spilled_lanes().collect();
+        image.past = queue.past().collect();
+        image.settled = queue.settled().collect();
         if at == 0 {
             image.failures = slot.health.failures().collect();
         }

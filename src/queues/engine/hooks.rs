@@ -111,7 +111,7 @@ impl Engine {
             let ordering = slot.hook.ordering;
             slot.shrink();
             for line in &mut slot.lines {
-                if line.queue.ordering != ordering {
+                if line.queue.ordering() != ordering {
                     // When a lane has spilled this waits until it has drained.
                     line.queue.reorder(ordering);
                 }
@@ -298,7 +298,7 @@ fn restored(
         line.queue.restore_spilled(*lane, *from);
     }
     line.queue.restore_settled(image.settled.iter().copied());
-    line.queue.past.extend(image.past.iter().copied());
+    line.queue.restore_past(image.past.iter().copied());
     line.waiting = image.waiting;
     line.uncounted_until = image.uncounted_until;
     line.totals = image.totals;

@@ -101,7 +101,7 @@ impl Engine {
         let rooms: Vec<usize> = slot.lines.iter().map(|line| slot.room(&line.queue)).collect();
         for (line, room) in slot.lines.iter_mut().zip(rooms) {
             if room > 0
-                && !(scarce && is_stocked(&line.queue))
+                && !(scarce && line.queue.is_stocked(STOCK))
                 && let Some(request) = request(line, &hook, routed, (room, open && keeps(line, scarce)))
             {
                 line.reading = true;
@@ -192,12 +192,6 @@ impl Engine {
     }
 }
 
-/// Whether attempts can go on for a while without a read. A lane that waits for its rest cannot.
-fn is_stocked(queue: &Queue) -> bool {
-    (queue.ready.len() >= STOCK || (queue.lanes.len() == 1 && queue.len() >= STOCK))
-        && queue.drained_lane().is_none()
-}
-
 /// Whether a line's next records are kept in memory: when it is scarce, only those that are soon delivered.
 pub(super) fn keeps(line: &super::slot::Line, scarce: bool) -> bool {
     line.replay.as_ref().is_none_or(ReplayRun::runs) && !(scarce && line.queue.len() >= KEPT)
@@ -220,7 +214,7 @@ fn request(
         max,
         hook: hook.clone(),
         replay: line.replay.clone(),
-        strict: line.queue.ordering,
+        strict: line.queue.ordering(),
         keep,
     };
     let queue = &line.queue;

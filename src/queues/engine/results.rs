@@ -9,6 +9,7 @@ use super::slot::{Line, Slot};
 use crate::model::{Attempt, JobKey, QueueKey};
 use crate::queues::ledger::record::{LedgerRecord, Outcome, Settlement};
 use crate::queues::ledger::recorded::{Course, attempt_record};
+use crate::queues::queue::entry::Tried;
 use crate::queues::rules::fate::Fate;
 use crate::queues::rules::policy::{Class, DisableReason, classify, probe_delay_ms};
 use crate::queues::rules::trial::{After, Trial};
@@ -75,15 +76,9 @@ fn judge(slot: &mut Slot, attempt: &Attempt, now_us: u64, random: f64) -> Option
     let max_tries = attempt.max_tries.unwrap_or_else(|| hook.max_tries());
     let queue = &mut slot.line(key.queue)?.queue;
     let is_head = queue.is_head(key.offset);
-    let entry = queue.entries.get_mut(&key.offset)?;
-    if class != Class::Ours {
-        entry.tries += 1;
-    }
     let has_failed = matches!(class, Class::Failed { .. } | Class::Busy { .. } | Class::Gone);
-    if has_failed && entry.first_failed_us == 0 {
-        entry.first_failed_us = now_us;
-    }
-    let (attempts, tries, first_failed_us) = (entry.attempts, entry.tries, entry.first_failed_us);
+    let tried = queue.ended(key.offset, class != Class::Ours, has_failed.then_some(now_us))?;
+    let Tried { attempts, tries, first_failed_us } = tried;
     let facts = Facts {
         policy: &policy,
         hook: &hook,

@@ -175,7 +175,7 @@ impl Slot {
 
     /// Whether a change of ordering could be made now that had to wait for a spilled lane.
     pub(super) fn queue_waits_for_order(&self) -> bool {
-        self.lines.iter().any(|l| l.queue.ordering != self.hook.ordering && !l.queue.has_spilled())
+        self.lines.iter().any(|l| l.queue.ordering() != self.hook.ordering && !l.queue.has_spilled())
     }
 
     /// The live line and its queue.

@@ -59,6 +59,17 @@ pub struct Past {
     pub first_failed_us: u64,
 }
 
+/// What is known of a delivery whose attempt has just ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::queues) struct Tried {
+    /// Attempts at it, this one included.
+    pub(in crate::queues) attempts: u16,
+    /// Tries that count against its bound, this one included if it counts.
+    pub(in crate::queues) tries: u16,
+    /// When its first try of this run failed; 0: none has.
+    pub(in crate::queues) first_failed_us: u64,
+}
+
 /// What `take` did with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {

@@ -9,35 +9,35 @@ pub type LaneKey = u64;
 
 /// One subject's waiting line.
 #[derive(Debug, Default)]
-pub(in crate::queues) struct Lane {
+pub(super) struct Lane {
     /// Offsets in order; the first `suspects` of them are set aside.
-    pub(in crate::queues) order: VecDeque<u64>,
+    pub(super) order: VecDeque<u64>,
     /// How many at the front are suspects.
-    pub(in crate::queues) suspects: usize,
+    pub(super) suspects: usize,
     /// Attempts of this lane under way: at most one, except for what was under way in lanes that became this one.
-    pub(in crate::queues) under_way: u32,
+    pub(super) under_way: u32,
     /// Whether the queue's ready list holds this lane.
-    pub(in crate::queues) queued: bool,
+    pub(super) queued: bool,
     /// Not before this time (µs since 1970).
-    pub(in crate::queues) due: Option<u64>,
+    pub(super) due: Option<u64>,
     /// The first offset of this subject that found no room: it and all later ones are read from the log
     /// again when the lane has drained.
-    pub(in crate::queues) spilled: Option<u64>,
+    pub(super) spilled: Option<u64>,
 }
 
 impl Lane {
     /// The delivery whose turn it is.
-    pub(in crate::queues) fn head(&self) -> Option<u64> {
+    pub(super) fn head(&self) -> Option<u64> {
         self.order.get(self.suspects).copied()
     }
 
     /// Whether the head could be tried if it were due.
-    pub(in crate::queues) fn idle(&self) -> bool {
+    pub(super) fn idle(&self) -> bool {
         self.under_way == 0 && !self.queued && self.head().is_some()
     }
 
     /// Takes a settled offset out, wherever it stands.
-    pub(in crate::queues) fn remove(&mut self, offset: u64) {
+    pub(super) fn remove(&mut self, offset: u64) {
         if let Some(at) = self.order.iter().position(|o| *o == offset) {
             self.order.remove(at);
             if at < self.suspects {
@@ -47,7 +47,7 @@ impl Lane {
     }
 
     /// Whether nothing refers to this lane any more.
-    pub(in crate::queues) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty() && self.spilled.is_none() && self.under_way == 0
     }
 }

@@ -152,7 +152,7 @@ impl World {
     fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
         let engine = &self.life.engine;
         let slot = engine.slots.get(*engine.owner.get(&queue)?)?.as_ref()?;
-        let now = slot.lines.iter().find(|line| line.key == queue)?.queue.ordering;
+        let now = slot.lines.iter().find(|line| line.key == queue)?.queue.ordering();
         let end = self.life.events.reader.end();
         let known = self.order.get(&queue.id()).filter(|(known, _)| *known == now).copied();
         // The first that is seen of a queue has always been so; a change can be told only from new events on.
@@ -240,20 +240,17 @@ impl World {
         let broken = queue.broken();
         hold(broken.is_none(), "a queue's parts agree", || format!("{}: {broken:?}", what()));
         hold(queue.len() <= engine.options.window, "a queue is within its window", what);
-        let lane = queue.lanes.values().map(|lane| lane.order.len()).max().unwrap_or(0);
+        let lane = queue.longest_lane();
         let limit =
-            if queue.ordering == Ordering::Subject { engine.options.lane } else { engine.options.window };
+            if queue.ordering() == Ordering::Subject { engine.options.lane } else { engine.options.window };
         hold(lane <= limit || self.changed_order(line.key.id()), "a lane is within its limit", what);
-        let flying = queue.entries.values().filter(|entry| entry.state == EntryState::InFlight).count();
+        let flying = queue.entries().filter(|(_, entry)| entry.state == EntryState::InFlight).count();
         let under_way = self.flights.iter().filter(|flight| flight.key.queue == line.key).count();
         hold(flying == under_way, "a queue knows what is under way", || {
             format!("{}: {flying}, {under_way}", what())
         });
         if !slot.open() && !line.reading && slot.claim.held() == 0 && engine.changes.is_empty() {
-            let kept =
-                queue.entries.keys().filter(|offset| **offset >= line.uncounted_until.max(queue.touched));
-            let spilled = queue.lanes.values().filter_map(|lane| lane.spilled).max();
-            let kept = kept.filter(|offset| spilled.is_none_or(|spilled| **offset > spilled)).count();
+            let kept = queue.can_be_given_up(line.uncounted_until);
             hold(kept <= CLOSED, "a hook that gets nothing holds little", || format!("{}: {kept}", what()));
         }
         let until = line.replay.as_ref().map_or(engine.routed, |replay| replay.job.until);
@@ -320,8 +317,8 @@ impl World {
         let line = |(at, slot, line): (usize, &Slot, &Line)| {
             let queue = &line.queue;
             let entries: Vec<_> =
-                queue.entries.iter().map(|(o, e)| format!("{o}:{}{}", e.tries, state(e.state))).collect();
-            let spilled: Vec<_> = queue.lanes.values().filter_map(|lane| lane.spilled).collect();
+                queue.entries().map(|(o, e)| format!("{o}:{}{}", e.tries, state(e.state))).collect();
+            let spilled: Vec<_> = queue.spilled_lanes().map(|(_, from)| from).collect();
             format!(
                 "\n              {at} {} open {} live {} reading {} next {} entries {} spilled {spilled:?} settled {:?} past {:?}",
                 line.key.id(),
@@ -330,8 +327,8 @@ impl World {
                 line.reading,
                 queue.next(),
                 entries.join(" "),
-                queue.settled,
-                queue.past.keys(),
+                queue.settled().collect::<Vec<_>>(),
+                queue.past().map(|(offset, _)| offset).collect::<Vec<_>>(),
             )
         };
         let unclaimed: Vec<_> = self

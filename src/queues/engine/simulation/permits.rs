@@ -4,7 +4,6 @@
 use super::super::Engine;
 use super::super::slot::Slot;
 use crate::model::QueueKey;
-use crate::queues::queue::lane::Lane;
 use crate::queues::rules::pace::Pace;
 use crate::queues::rules::replay::SHARE;
 
@@ -24,10 +23,7 @@ pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64
             .as_ref()
             .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))
     });
-    let waiting = eligible.filter_map(|line| {
-        let ready = |lane: &&Lane| lane.under_way == 0 && lane.due.is_none_or(|due| due <= now);
-        let heads = line.queue.lanes.values().filter(ready).filter_map(Lane::head);
-        heads.min().map(|offset| (line.key, offset))
-    });
+    let waiting =
+        eligible.filter_map(|line| line.queue.startable(now).min().map(|offset| (line.key, offset)));
     waiting.filter(|_| admitted).min_by_key(|(_, offset)| *offset)
 }
