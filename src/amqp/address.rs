@@ -1,6 +1,6 @@
-//! Where the broker is, and connecting to it.
+//! The broker's address, and connecting to it.
 //!
-//! The password of a URI is never shown: not in a log line, not in an error, not by `Debug`.
+//! Promise: the password in a URI is never shown, neither in a log line, nor in an error, nor by `Debug`.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
-/// No handshake takes longer on a broker that works.
+/// The time limit for connecting. A handshake with a working broker takes less.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
-/// Seconds between heartbeats unless the URI says otherwise. After two of them a broker gives up a peer that is gone
-/// without a word, and its messages go to the next connection.
+/// Seconds between heartbeats, unless the URI sets another interval. After two missed heartbeats a broker drops a dead
+/// connection and hands its messages to the next one.
 const HEARTBEAT_S: u16 = 10;
 
-/// A text that is not an AMQP URI.
+/// The text is not a usable AMQP URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("amqp.uri is not usable: {0}; it should look like amqp://user:password@host:5672/%2f")]
 pub struct InvalidUri(String);
 
-/// Whether a text is a URI that a consumer and a publisher can be made for.
+/// Checks that a consumer and a publisher can use the URI.
 pub fn check_uri(uri: &str) -> Result<(), InvalidUri> {
     Address::parse(uri).map(|_| ())
 }
 
-/// The URIs in a text that names several hosts or several URIs, with commas between them: `amqp://me:pw@a,b:5673/%2f` or
+/// Splits a text with several hosts or several URIs, separated by commas, into URIs: `amqp://me:pw@a,b:5673/%2f` or
 /// `amqp://me:pw@a,amqp://me:pw@b`.
 #[must_use]
 pub fn several(text: &str) -> Vec<String> {
@@ -37,7 +37,7 @@ pub fn several(text: &str) -> Vec<String> {
     }
     let Some((scheme, rest)) = text.split_once("://") else { return vec![text.to_owned()] };
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    // A password with a comma in it is no list of hosts.
+    // A comma in the password does not separate hosts.
     let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(_, hosts)| {
         (authority.get(..authority.len() - hosts.len()).unwrap_or_default(), hosts)
     });
@@ -45,12 +45,12 @@ pub fn several(text: &str) -> Vec<String> {
     hosts.into_iter().map(|host| format!("{scheme}://{user}{host}{path}")).collect()
 }
 
-/// What a TLS connection needs besides what the system trusts.
+/// TLS settings in addition to the certificates that the system trusts.
 #[derive(Clone, Default)]
 pub struct Tls {
-    /// Certificates of authorities (PEM) that are trusted as well.
+    /// Certificates of further authorities (PEM).
     pub authorities: Option<String>,
-    /// Who we are.
+    /// The certificate with which we identify ourselves.
     pub identity: Option<Identity>,
 }
 
@@ -63,7 +63,7 @@ pub struct Identity {
     pub key: Vec<u8>,
 }
 
-/// Where the broker is, and who we are to it.
+/// A broker's address, with our credentials.
 #[derive(Clone)]
 pub struct Address {
     uri: AMQPUri,
@@ -71,20 +71,20 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address that a URI names.
+    /// Parses a URI.
     pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
         let parsed = uri.parse().map(|mut uri: AMQPUri| {
             uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
             Self { uri, tls: OwnedTLSConfig::default() }
         });
         parsed.map_err(|reason: String| {
-            // The parser's texts quote parts of the URI at most up to the host; be sure all the same.
+            // The parser's texts should quote no part of the URI before the host. This check makes sure of it.
             let secret = uri.split_once('@').is_some_and(|(head, _)| reason.contains(head));
             InvalidUri(if secret { "it cannot be parsed".to_owned() } else { reason })
         })
     }
 
-    /// The same address, with what its TLS needs.
+    /// The same address with TLS settings.
     #[must_use]
     pub fn with_tls(mut self, tls: &Tls) -> Self {
         let identity = tls
@@ -95,7 +95,7 @@ impl Address {
         self
     }
 
-    /// Host and port: what names the broker among others.
+    /// The host and port, which identify the broker.
     #[must_use]
     pub fn host(&self) -> String {
         format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
@@ -109,7 +109,7 @@ impl Address {
         &self.tls
     }
 
-    /// One attempt to connect, within 15 s; `name` is shown by the broker's tools.
+    /// Makes one attempt to connect, within 15 s. The broker's tools show `name`.
     pub async fn connect(&self, name: &str) -> Result<Connection, String> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connecting = async {
@@ -119,24 +119,24 @@ impl Address {
         };
         match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.told(&error)),
+            Ok(Err(error)) => Err(self.explain(&error)),
             Err(_) => Err(format!("no answer within {} s", CONNECT_WITHIN.as_secs())),
         }
     }
 }
 
 impl Address {
-    /// Why there is no connection; where the protocol is the wrong one, in words that name the right one.
-    fn told(&self, error: &lapin::Error) -> String {
+    /// The reason of a failure to connect. When the other side speaks another protocol, suggests the right one.
+    fn explain(&self, error: &lapin::Error) -> String {
         let is_tls = matches!(self.uri.scheme, AMQPScheme::AMQPS);
         let error = error.to_string();
         if is_tls && error.contains("InvalidContentType") {
             format!(
-                "what answers does not speak TLS; is it the right port, or amqp:// instead of amqps://? ({error})"
+                "the other side does not speak TLS; is it the right port, or amqp:// instead of amqps://? ({error})"
             )
         } else if error.starts_with("failed to parse") {
             let other = if is_tls { "" } else { ", or amqps:// instead of amqp://" };
-            format!("what answers does not speak AMQP 0-9-1; is it the right port{other}? ({error})")
+            format!("the other side does not speak AMQP 0-9-1; is it the right port{other}? ({error})")
         } else {
             error
         }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_share_all_else_and_a_comma_in_a_password_is_none_between_hosts() {
+    fn several_hosts_share_the_rest_of_the_uri_and_a_comma_in_a_password_separates_none() {
         let uris = |text: &str| several(text);
         assert_eq!(uris("amqp://a"), ["amqp://a"]);
         assert_eq!(

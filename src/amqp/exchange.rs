@@ -1,11 +1,11 @@
-//! Exchanges as every KAZOO node declares them; whatever the broker refuses is named with the remedy.
+//! Declares exchanges exactly as every KAZOO node does. A refusal of the broker is reported with its remedy.
 
 use lapin::options::ExchangeDeclareOptions;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
-/// What the broker did not let us declare or bind.
+/// The broker refused a declaration or binding.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}{remedy}")]
 pub struct SetupError {
@@ -15,19 +15,19 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    /// That `what` was refused; `remedy` says for which refusal a person can do what.
+    /// `what` was refused. `remedy` returns what a person can do about a refusal, or an empty text.
     pub fn new(what: String, source: lapin::Error, remedy: fn(&AMQPSoftError) -> &'static str) -> Self {
         let remedy = soft_error(&source).as_ref().map_or("", remedy);
         Self { what, remedy, source }
     }
 
-    /// Whether what exists has other properties than those declared.
+    /// Whether something of the same name exists with other properties.
     #[must_use]
     pub fn is_mismatch(&self) -> bool {
         matches!(soft_error(&self.source), Some(AMQPSoftError::PRECONDITIONFAILED))
     }
 
-    /// Whether it does not exist.
+    /// Whether the thing does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(soft_error(&self.source), Some(AMQPSoftError::NOTFOUND))
@@ -44,7 +44,7 @@ fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
     }
 }
 
-/// Declares an exchange of KAZOO's: neither durable nor auto-deleted, of the type that it has
+/// Declares one of KAZOO's exchanges: neither durable nor auto-deleted, of the type that KAZOO declares
 /// (`docs/kazoo/amqp.md#exchanges`).
 pub async fn declare_exchange(channel: &Channel, exchange: &str) -> Result<(), SetupError> {
     let kind = match exchange {
@@ -58,19 +58,19 @@ pub async fn declare_exchange(channel: &Channel, exchange: &str) -> Result<(), S
         .map_err(|e| SetupError::new(format!("declaring the exchange '{exchange}'"), e, exchange_remedy))
 }
 
-/// What can be done when the broker refuses an exchange, or a binding to it.
+/// The remedy when the broker refuses an exchange or a binding to it.
 #[must_use]
 pub fn exchange_remedy(error: &AMQPSoftError) -> &'static str {
     match error {
         AMQPSoftError::PRECONDITIONFAILED => {
-            " (it exists in another form than KAZOO's, or is durable or auto-deleted; delete it and let KAZOO or \
-             us declare it)"
+            " (it exists in another form than KAZOO's, or is durable or auto-deleted; delete it, then KAZOO or Switchhook \
+             declares it again)"
         }
         AMQPSoftError::ACCESSREFUSED => {
             " (the user of amqp.uri needs the permissions 'configure' and 'read' on it, and 'write' to publish: \
              rabbitmqctl set_permissions)"
         }
-        AMQPSoftError::NOTFOUND => " (it was deleted meanwhile: trying again declares it)",
+        AMQPSoftError::NOTFOUND => " (it was deleted meanwhile; the next attempt declares it)",
         _ => "",
     }
 }

@@ -1,6 +1,6 @@
-//! The version that a broker names in its greeting, which the client library does not hand out.
+//! The broker's version, read from its greeting. The client library does not expose it.
 //!
-//! What a quorum queue does with an argument depends on the version, so it must be known before the queue is declared.
+//! What a quorum queue does with an argument depends on the version, so the version must be known before declaring it.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use lapin::tcp::AMQPUriTcpExt;
 
 use super::address::Address;
 
-/// A broker that works greets at once.
+/// The time limit for a greeting. A working broker greets at once.
 const WITHIN: Duration = Duration::from_secs(10);
-/// What a client of AMQP 0-9-1 says first.
+/// The first bytes that a client of AMQP 0-9-1 sends.
 const HELLO: &[u8] = b"AMQP\x00\x00\x09\x01";
-/// Type, channel and size of a frame.
+/// The bytes of a frame's header: type, channel and size.
 const HEAD: usize = 7;
-/// A greeting has about 500 bytes.
+/// The longest greeting that is read. A usual greeting has about 500 bytes.
 const MOST: usize = 64 * 1024;
 
 /// A broker's version.
@@ -27,7 +27,7 @@ pub struct ServerVersion {
     pub minor: u32,
 }
 
-/// Asks the broker for its greeting, over a connection that is closed then.
+/// Asks the broker for its greeting over a separate connection, which is closed afterwards.
 pub async fn server_version(address: &Address) -> Result<ServerVersion, String> {
     match tokio::time::timeout(WITHIN, greeting(address)).await {
         Ok(Ok(greeting)) => {
@@ -53,7 +53,7 @@ async fn greeting(address: &Address) -> std::io::Result<Vec<u8>> {
     Ok(greeting)
 }
 
-/// The text behind the key `version` of the server's properties.
+/// The value of the key `version` in the server's properties.
 fn version(greeting: &[u8]) -> Option<ServerVersion> {
     let key = b"\x07versionS";
     let at = greeting.windows(key.len()).position(|window| window == key)? + key.len();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_found_among_the_servers_properties_and_nothing_else_is_taken_for_one() {
+    fn the_version_is_found_in_the_servers_properties_and_in_nothing_else() {
         let greeting = |text: &str| {
             let mut bytes =
                 b"\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x40\x07productS\x00\x00\x00\x08RabbitMQ".to_vec();

@@ -1,5 +1,5 @@
-//! What every client of the broker shares: its address, waiting between attempts, its status, and exchanges
-//! declared exactly as KAZOO's nodes declare them.
+//! What every client of the broker shares: the address, the waits between attempts, the connection's status, and the
+//! declarations of KAZOO's exchanges.
 
 mod address;
 mod exchange;
@@ -13,6 +13,6 @@ pub use greeting::{ServerVersion, server_version};
 pub use status::{BrokerStatus, QueueReport, Status};
 pub use waits::Waits;
 
-/// For the filter of log lines: the client library would show the whole body of a message that nobody wanted, and
-/// whoever published it says what became of it.
+/// A directive for the filter of log lines. The client library would log the whole body of a message that the broker
+/// returned as unroutable; the publisher reports such messages itself.
 pub const QUIET: &str = "lapin::returned_messages=off";

@@ -1,13 +1,13 @@
-//! How a client stands with the broker, as health and errors tell it.
+//! The state of the connection to the broker, for health and for error texts.
 
 use tokio::sync::watch;
 
-/// How it stands with the broker.
+/// The state of the connection to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerStatus {
     /// No `amqp.uri` is configured.
     Disabled,
-    /// Not consuming, and trying to.
+    /// Not consuming; reconnecting.
     Connecting {
         /// Since when, microseconds since 1970.
         since_us: u64,
@@ -18,35 +18,35 @@ pub enum BrokerStatus {
     Connected {
         /// Since when, microseconds since 1970.
         since_us: u64,
-        /// How our queue was found.
+        /// The queue's state at the last check.
         queue: QueueReport,
     },
 }
 
-/// What a look at our queue, its bindings and KAZOO's exchanges has shown.
+/// The result of checking our queue, its bindings and KAZOO's exchanges.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueReport {
-    /// Messages that the broker has and has not handed out; `None` before the first look.
+    /// Messages that the broker has not handed out yet; `None` before the first check.
     pub waiting: Option<u64>,
-    /// Since when there were some at every look, microseconds since 1970.
+    /// The time since which every check has found waiting messages, in microseconds since 1970.
     pub waiting_since_us: Option<u64>,
-    /// How old the latest event was when it came, in milliseconds, by what its message says; `None`: nothing waited at the
-    /// last look, or no message says it.
+    /// The age of the latest event at its arrival, in milliseconds, computed from the time in its message. `None` when
+    /// nothing waited at the last check, or when messages contain no time.
     pub event_age_ms: Option<u64>,
-    /// The broker blocks who publishes: it is short of memory or disk.
+    /// Whether the broker blocks publishers because it is short of memory or disk.
     pub blocked: bool,
-    /// Why exchanges or bindings cannot be declared: events may be missing.
+    /// Why exchanges or bindings cannot be declared. Events may be missing.
     pub fault: Option<String>,
-    /// That the queue has no bound, or that it was full.
+    /// Warnings that the queue has no bound, or was full.
     pub notices: Vec<String>,
 }
 
-/// A client's own status, which others watch.
+/// A client's own status, for others to watch.
 #[derive(Debug)]
 pub struct Status(watch::Sender<BrokerStatus>);
 
 impl Status {
-    /// Of a client that has not connected yet.
+    /// The status of a client that has not connected.
     #[must_use]
     pub fn new(now_us: u64) -> Self {
         Self(watch::Sender::new(BrokerStatus::Connecting { since_us: now_us, last_error: None }))
@@ -58,24 +58,24 @@ impl Status {
         watch::Sender::new(BrokerStatus::Disabled).subscribe()
     }
 
-    /// For whoever wants to know.
+    /// A receiver that follows the status.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<BrokerStatus> {
         self.0.subscribe()
     }
 
-    /// Whether it is connected.
+    /// Whether the client is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         matches!(*self.0.borrow(), BrokerStatus::Connected { .. })
     }
 
-    /// It is connected from now on.
+    /// Sets the status to connected.
     pub fn connected(&self, now_us: u64) {
         self.0.send_replace(BrokerStatus::Connected { since_us: now_us, queue: QueueReport::default() });
     }
 
-    /// The queue was looked at.
+    /// Notes a check of the queue.
     pub fn looked(&self, look: impl FnOnce(&mut QueueReport)) {
         self.0.send_modify(|status| {
             if let BrokerStatus::Connected { queue, .. } = status {
@@ -84,7 +84,7 @@ impl Status {
         });
     }
 
-    /// It is not connected; since when stays as it was if it was not before.
+    /// Sets the status to not connected. Keeps the start time if it was not connected before.
     pub fn failed(&self, reason: String, now_us: u64) {
         self.0.send_modify(|status| {
             let since_us = match status {

@@ -1,16 +1,16 @@
-//! Waiting longer after each failure to connect, with jitter, for ever.
+//! The waits between attempts to connect: longer after each failure, with jitter, without end.
 
 use std::time::Duration;
 
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
-/// The waits between attempts: from `initial` on, growing to about `most`, each drawn anew, without an end.
+/// Waits that grow from `initial` to about `most`, each with a random part.
 #[derive(Debug)]
 pub struct Waits(ExponentialBackoff);
 
 impl Waits {
-    /// Waits that begin with `initial`.
+    /// Waits that start with `initial`.
     #[must_use]
     pub fn new(initial: Duration, most: Duration) -> Self {
         let waits = ExponentialBackoffBuilder::new()
@@ -23,12 +23,12 @@ impl Waits {
         Self(waits)
     }
 
-    /// How long to wait after one more failure.
+    /// The wait after one more failure.
     pub fn after_failure(&mut self) -> Duration {
         self.0.next_backoff().unwrap_or(self.0.max_interval)
     }
 
-    /// Starts from the initial wait again.
+    /// Returns to the initial wait.
     pub fn after_success(&mut self) {
         self.0.reset();
     }

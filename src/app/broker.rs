@@ -1,5 +1,5 @@
-//! The brokers' clients: a consumer of events for each broker, and the requesters that everything published goes
-//! through.
+//! The clients of the brokers: for each broker a consumer of events, and a requester through which everything is
+//! published.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ use crate::model::{Clock, Duty, Origin};
 use crate::state::State;
 use crate::tasks::Pulse;
 
-/// What there is of the brokers.
+/// The brokers' clients, before they run.
 pub(super) struct Brokers {
-    /// Handles also without a broker; then they refuse.
+    /// Handles for publishing. Without a broker they refuse.
     pub(super) zones: Zones,
-    /// How it stands with each broker.
+    /// The state of each broker, for health and metrics.
     pub(super) watched: Vec<Watched>,
-    /// What runs.
+    /// The tasks to run.
     pub(super) tasks: BrokerTasks,
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Brokers {
 pub(super) struct BrokerTasks {
     pub(super) consumers: Vec<AmqpConsumer>,
     pub(super) requesters: Vec<RequesterTask>,
-    /// When we stand in for one of KAZOO's applications.
+    /// Answers in place of KAZOO's applications, if configured.
     pub(super) stand_in: Option<StandInTask>,
 }
 
-/// What standing in for KAZOO's applications needs.
+/// What answering in place of KAZOO's applications needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StandingIn<'a> {
     pub(super) state: &'a State,
@@ -49,21 +49,21 @@ pub(super) struct StandingIn<'a> {
     pub(super) duty: &'a Duty,
 }
 
-/// How others see the consumer of one broker.
+/// What other parts of the program see of a broker's clients.
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
-    /// The name of its zone; empty when zones have none.
+    /// The name of the broker's zone; empty without zones.
     pub(super) zone: String,
-    /// Host and port.
+    /// Host and port of the broker.
     pub(super) host: String,
     pub(super) status: watch::Receiver<BrokerStatus>,
-    /// How it stands with the connection that commands are published on.
+    /// The state of the connection on which commands are published.
     pub(super) publishing: watch::Receiver<BrokerStatus>,
     pub(super) pulse: Pulse,
 }
 
 impl Watched {
-    /// As of now.
+    /// The present state.
     pub(super) fn seen(&self) -> BrokerSeen {
         let status = self.status.borrow().clone();
         BrokerSeen { zone: self.zone.clone(), broker: self.host.clone(), status }
@@ -71,11 +71,13 @@ impl Watched {
 }
 
 impl Brokers {
-    /// The clients that the configuration asks for; they connect when they run.
+    /// The clients for the configured brokers. They connect when they run.
     pub(super) fn new(config: &Config, ingest: &Ingest, clock: &Clock) -> anyhow::Result<Self> {
         let configured = addresses(config)?;
         if configured.is_empty() {
-            tracing::info!("neither amqp.uri nor amqp.zones is set: no broker, events come by HTTP only");
+            tracing::info!(
+                "neither amqp.uri nor amqp.zones is set: no broker is used, events arrive over HTTP only"
+            );
         }
         let (mut zones, mut watched, mut tasks) = (Vec::new(), Vec::new(), BrokerTasks::default());
         for (zone, (name, addresses)) in (0..).zip(configured) {
@@ -98,13 +100,13 @@ impl Brokers {
         Ok(Self { zones, watched, tasks })
     }
 
-    /// Who tells the cluster what became of hooks; without a broker, it tells only us.
+    /// The task that announces disabled hooks to the cluster. Without a broker it only logs the event.
     pub(super) fn announcer(&self, ingest: &Ingest, clock: Clock, duty: Duty) -> Announcer {
         let zones = (!self.watched.is_empty()).then(|| self.zones.clone());
         Announcer { zones, ingest: ingest.clone(), node: node_name(), clock, duty }
     }
 
-    /// Stands in for those of KAZOO's applications that the configuration names.
+    /// Answers in place of those KAZOO applications that the configuration names.
     pub(super) fn stand_in(&mut self, config: &Config, standing: StandingIn<'_>) {
         let StandingIn { state, sessions, clock, duty } = standing;
         if self.watched.is_empty() {
@@ -123,7 +125,7 @@ impl Brokers {
     }
 }
 
-/// The brokers of each zone, with the zone's name. Reads the files of their certificates.
+/// The brokers of each zone, with the zone's name. Reads the files of certificates.
 pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<(String, Vec<Address>)>> {
     let zone = |zone: AmqpZone| {
         let tls = tls(&zone)?;
@@ -148,7 +150,7 @@ fn tls(zone: &AmqpZone) -> anyhow::Result<Tls> {
     Ok(Tls { authorities: authorities.transpose()?, identity })
 }
 
-/// What our queues may hold, and what they are made as.
+/// The bounds and the type of our queues.
 pub(super) fn queue(config: &Config) -> (QueueBounds, ingest::QueueType) {
     let bounds = QueueBounds { bytes: config.amqp.queue_max_bytes, messages: config.amqp.queue_max_messages };
     let queue_type = match config.amqp.queue_type {
@@ -188,12 +190,12 @@ fn requesting(config: &Config, zone: u16) -> RequesterOptions {
     }
 }
 
-/// How this program names itself to the cluster: `switchhook@host`.
+/// The name of this node in the cluster: `switchhook@host`.
 pub(super) fn node_name() -> String {
     format!("switchhook@{}", host_name())
 }
 
-/// This host, as listings name it.
+/// The name of this host in listings.
 pub(super) fn host_name() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();

@@ -1,4 +1,4 @@
-//! `switchhook amqp …`: what an operator does with an installation's queue at its brokers, while the program does not run.
+//! `switchhook amqp …`: an operator's commands for the program's queue at its brokers, while the program does not run.
 
 use std::io::Write as _;
 
@@ -9,18 +9,15 @@ use crate::amqp::Address;
 use crate::config::Config;
 use crate::ingest::{self, Removal, Renewal};
 
-/// Every broker of the configuration.
+/// All configured brokers.
 fn brokers(config: &Config) -> anyhow::Result<Vec<Address>> {
     let addresses: Vec<Address> =
         addresses(config)?.into_iter().flat_map(|(_, addresses)| addresses).collect();
-    anyhow::ensure!(
-        !addresses.is_empty(),
-        "neither amqp.uri nor amqp.zones is set: there is no broker to look at"
-    );
+    anyhow::ensure!(!addresses.is_empty(), "neither amqp.uri nor amqp.zones is set, so there is no broker");
     Ok(addresses)
 }
 
-/// Takes an installation's queue away at every broker, or shows it.
+/// Removes the program's queue from every broker. Without `yes`, only reports what it would remove.
 pub async fn remove_queue(config: &Config, yes: bool) -> anyhow::Result<()> {
     for address in brokers(config)? {
         remove_queue_at(&address, &config.amqp.queue, yes).await?;
@@ -36,7 +33,7 @@ async fn remove_queue_at(address: &Address, queue: &str, yes: bool) -> anyhow::R
             format!("removed the queue '{queue}' with its bindings and {messages} messages from {address}")
         }
         Some(Removal { consumers: 1.., .. }) => {
-            anyhow::bail!("the queue '{queue}' is being consumed from: stop the program first")
+            anyhow::bail!("the queue '{queue}' has a consumer: stop the program first")
         }
         Some(Removal { messages, .. }) => format!(
             "would remove the queue '{queue}' with its bindings and {messages} messages from {address}; add --yes"
@@ -46,7 +43,7 @@ async fn remove_queue_at(address: &Address, queue: &str, yes: bool) -> anyhow::R
     Ok(())
 }
 
-/// Makes an installation's queue again at every broker, with the configured bounds and type.
+/// Recreates the program's queue at every broker, with the configured bounds and type.
 pub async fn renew_queue(config: &Config) -> anyhow::Result<()> {
     for address in brokers(config)? {
         renew_queue_at(&address, config).await?;
@@ -60,17 +57,17 @@ async fn renew_queue_at(address: &Address, config: &Config) -> anyhow::Result<()
     let found = found.map_err(|reason| anyhow!("{address}: {reason}"))?;
     let line = match found {
         Renewal::Absent => format!("{address} has no queue '{queue}'"),
-        Renewal::AsConfigured => format!("the queue '{queue}' has the configured arguments already"),
+        Renewal::AsConfigured => format!("the queue '{queue}' already has the configured arguments"),
         Renewal::Renewed { messages } => {
             format!("renewed the queue '{queue}' with its bindings and {messages} messages at {address}")
         }
         Renewal::Consumed => {
-            anyhow::bail!("the queue '{queue}' is being consumed from: stop the program first")
+            anyhow::bail!("the queue '{queue}' has a consumer: stop the program first")
         }
         Renewal::TooMuch { messages, bytes } => anyhow::bail!(
-            "the queue '{queue}' holds {messages} messages ({bytes} bytes of those looked at), more than \
-             amqp.queue_max_messages or amqp.queue_max_bytes: the oldest would be dropped; raise the bounds, or let the \
-             program take them in, and run this again"
+            "the queue '{queue}' holds {messages} messages ({bytes} bytes of those that were counted), more than \
+             amqp.queue_max_messages or amqp.queue_max_bytes: the broker would drop the oldest; raise the bounds, or let \
+             the program consume them, and run the command again"
         ),
     };
     writeln!(std::io::stdout(), "{line}")?;

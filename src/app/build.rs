@@ -13,7 +13,7 @@ use super::flow::Flows;
 use super::keeper::Keeper;
 use super::live;
 use super::mode::{Beginning, ModeParts, Modes};
-use super::notices::Teller;
+use super::notices::NoticeLogger;
 use super::operator::Operator;
 use super::options::{
     auth_options, delivery_options, events_options, http_options, ingest_options, ledger_options,
@@ -42,10 +42,10 @@ use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
 use crate::telemetry::LostLines;
 
-/// Spans that may wait for the exporter.
+/// The most spans that may wait for the exporter.
 const SPANS: usize = 4096;
 
-/// Everything that is on disk, open and recovered.
+/// Everything on disk, open and recovered.
 struct Storage {
     state: State,
     first_key: Option<FirstKey>,
@@ -62,14 +62,17 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     let opened = State::open(Arc::new(OsDisk), state_options(config), clock.clone(), tasks).await;
     let state::Opened { state, first_key, task, changes, rebuilt, .. } = opened.context("state")?;
     if let Some(reason) = rebuilt {
-        tracing::warn!(reason, "the state's index was made again from the journal");
+        tracing::warn!(reason, "the state's index was rebuilt from the journal");
     }
     let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
     let recovered = queues::recover(&ledger.reader).context("ledger")?;
     if recovered.unreadable > 0 {
-        tracing::error!(records = recovered.unreadable, "unreadable ledger records; those deliveries repeat");
+        tracing::error!(
+            records = recovered.unreadable,
+            "some ledger records are unreadable; their deliveries are repeated"
+        );
     }
-    // A log that lost its end must not give those offsets to new events: they would count as settled.
+    // An events log that lost its end must not give those offsets to new events: the ledger may count them as settled.
     let options = log::Options { at_least: recovered.known_end(), ..events_options(config) };
     let events = open_log(&config.data_dir.join("events"), options, clock)?;
     let options = ingest_options(config, &state);
@@ -87,14 +90,14 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
 }
 
 impl Storage {
-    /// What the queues alone go on with.
+    /// Takes out the parts that only the queues need.
     fn handed_over(&mut self) -> (mpsc::Receiver<Change>, Recovered) {
         let (_, nothing) = mpsc::channel(1);
         (std::mem::replace(&mut self.changes, nothing), std::mem::take(&mut self.recovered))
     }
 }
 
-/// The queues and the delivery, with the channels between them.
+/// The queues and the delivery, connected by channels.
 struct Middle {
     engine: Engine,
     delivery: Delivery,
@@ -110,7 +113,7 @@ struct Middle {
 
 fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) -> anyhow::Result<Middle> {
     let options = queue_options(config);
-    // A place for every permit that there may be after a reload: handing out an attempt never waits.
+    // Room for every permit that a reload may allow, so that handing out an attempt never waits.
     let places = queues::MOST_IN_FLIGHT + 64;
     let ((jobs_tx, jobs), (results_tx, results)) = (mpsc::channel(places), mpsc::channel(places));
     let ((commands_tx, commands), (actions_tx, actions)) = (mpsc::channel(256), mpsc::channel(1024));
@@ -182,7 +185,7 @@ fn retention(config: &Config, events: &Opened, ledger: &Opened, clock: &Clock) -
     }
 }
 
-/// Who exports spans, and where they are handed in.
+/// The exporter of spans and the channel to it, if configured.
 fn exporter(config: &Config) -> anyhow::Result<(Option<Exporter>, Option<mpsc::Sender<AttemptSpan>>)> {
     let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok((None, None)) };
     let (tell, spans) = mpsc::channel(SPANS);
@@ -190,13 +193,12 @@ fn exporter(config: &Config) -> anyhow::Result<(Option<Exporter>, Option<mpsc::S
 }
 
 impl App {
-    /// [`App::build_with`] for a program whose log lines nobody counts.
+    /// [`App::build_with`] for a program whose lost log lines are not counted.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<Self> {
         Self::build_with(config, clock, LostLines::default()).await
     }
 
-    /// Opens the data directory, brings every queue back to its place, and binds the listeners. `lost_lines` is told
-    /// by the metrics.
+    /// Opens the data directory, recovers every queue and binds the listeners. The metrics report `lost_lines`.
     #[expect(clippy::too_many_lines, reason = "the list of all parts, a line each; half of it names fields")]
     pub async fn build_with(config: Config, clock: Clock, lost_lines: LostLines) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
@@ -246,7 +248,7 @@ impl App {
                 engine: middle.engine,
                 delivery: middle.delivery,
                 keeper,
-                teller: teller(&config, &state, &ingest, &tasks)?,
+                notice_logger: notice_logger(&config, &state, &ingest, &tasks)?,
                 exporter: middle.exporter,
                 flows: middle.flows,
                 retention: reloaded.retention.clone(),
@@ -264,25 +266,30 @@ impl App {
     }
 }
 
-/// The console, unless it is switched off.
+/// The console, unless it is disabled.
 fn site(config: &Config) -> Option<Arc<dyn Site>> {
     let options = console::Options { session_s: config.console.session_hours.saturating_mul(3600) };
     config.console.enabled.then(|| Arc::new(Console::new(options)) as Arc<dyn Site>)
 }
 
-/// Who tells of changes as events.
-fn teller(config: &Config, state: &State, ingest: &Ingest, tasks: &Tasks) -> anyhow::Result<Teller> {
-    Teller::new(state, &config.data_dir, ingest, tasks)
+/// The task that logs the notices of changed documents as events.
+fn notice_logger(
+    config: &Config,
+    state: &State,
+    ingest: &Ingest,
+    tasks: &Tasks,
+) -> anyhow::Result<NoticeLogger> {
+    NoticeLogger::new(state, &config.data_dir, ingest, tasks)
         .with_context(|| format!("notices in data_dir {}", config.data_dir.display()))
 }
 
-/// Channels, as the API and the websockets see them.
+/// Channels and their commands, for the API and the websockets.
 fn channels(config: &Config, brokers: &Brokers, ingest: &Ingest, state: &State) -> ChannelsPort {
     let options = commands::Options { flow_as_action: config.commands.flow_as_action };
     ChannelsPort(Commands::new(brokers.zones.clone(), ingest.clone(), state.clone(), options))
 }
 
-/// What the API is given.
+/// The parts from which the API's ports are made.
 struct Meeting<'a> {
     config: &'a Config,
     running: &'a Running,
@@ -297,7 +304,7 @@ struct Meeting<'a> {
     tasks: &'a Tasks,
 }
 
-/// The steps as the API sees them.
+/// The ports through which the API reaches the steps.
 fn ports(meeting: Meeting<'_>) -> Ports {
     let Meeting { config, brokers, ingest, state, reloaded, middle, live, tasks, .. } = meeting;
     let delivery = &middle.delivery;
@@ -342,7 +349,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     }
 }
 
-/// How much of the events log one account may take.
+/// The rule for how much of the events log an account may use.
 fn share(config: &Config, state: &State, retention: &Retention) -> AccountShare {
     AccountShare {
         events: retention.events.1.clone(),
@@ -354,7 +361,7 @@ fn share(config: &Config, state: &State, retention: &Retention) -> AccountShare 
     }
 }
 
-/// The program as its operator asks about it.
+/// The port for operators.
 fn operator(meeting: &Meeting<'_>) -> Operator {
     let Meeting { config, ingest, state, reloaded, middle, live, .. } = *meeting;
     let Reloaded { queues, retention, .. } = reloaded;

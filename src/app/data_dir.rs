@@ -1,8 +1,8 @@
-//! The data directory, before anything in it is opened: that it is one, that no other process works on it, and that it
-//! still has what it had.
+//! Checks of the data directory before anything in it is opened: it must be a data directory, no other process may use it,
+//! and nothing may be missing from it.
 //!
-//! Permissions are narrowed (`private`) only in a directory that passed `check`: a mistyped `data_dir` must not take
-//! the permissions of `/srv` or `/dev/null` away.
+//! Permissions are narrowed (`private`) only in a directory that has passed `check`: a mistyped `data_dir` must not change
+//! the permissions of `/srv` or `/dev/null`.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
@@ -17,67 +17,67 @@ use crate::log::inspect::has_records;
 
 const LOCK: &str = "LOCK";
 const JOURNAL: &str = "journal";
-/// What speaks of accounts and hooks that only the journal has.
+/// Logs whose records refer to accounts and hooks, which only the journal has.
 const DEPENDENT: [&str; 2] = ["events", "ledger"];
-/// The directories that the program makes.
+/// The directories that the program creates.
 const DIRECTORIES: [&str; 6] = ["events", "ledger", JOURNAL, "audit", "audit-kept", "state"];
 const ASIDE: &str = "state.aside-";
-/// What file systems keep at the root of a volume.
+/// A directory that file systems create at the root of a volume.
 const VOLUMES_OWN: &str = "lost+found";
-/// Who has one of these permissions of a directory can replace what is in it.
+/// The permissions of the group and of others to write. With one of them, other users can replace files in a directory.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Why a data directory is not used.
+/// Why a data directory is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// A file or a device has this name.
-    #[error("data_dir {} is no directory; name a directory of the program's own", .0.display())]
+    /// The name belongs to a file or a device.
+    #[error("data_dir {} is not a directory; choose a directory for the program alone", .0.display())]
     NoDirectory(PathBuf),
-    /// It holds directories of somebody else.
+    /// It contains directories that the program does not create.
     #[error(
-        "data_dir {} is no data directory: it holds '{found}'; name a new or empty directory",
+        "data_dir {} is not a data directory: it contains '{found}'; choose a new or empty directory",
         dir.display()
     )]
     Foreign {
-        /// Where.
+        /// The data directory.
         dir: PathBuf,
-        /// The directory that is not ours.
+        /// The unknown directory.
         found: String,
     },
-    /// A part of it lies where other users can change it.
+    /// A part of it is a symbolic link to a directory that other users can change.
     #[error(
-        "{} leads to {}, which other users can change; give that directory to the user that runs the \
+        "{} points to {}, which other users can change; give that directory to the user that runs the \
          program (chown) and run chmod go-w on it",
         link.display(), target.display()
     )]
     Exposed {
         /// The symbolic link.
         link: PathBuf,
-        /// Where it leads.
+        /// The directory that it points to.
         target: PathBuf,
     },
-    /// Another process works on it.
+    /// Another process uses it.
     #[error("data_dir {} is in use by another process; stop it or choose another data_dir", .0.display())]
     InUse(PathBuf),
-    /// The lock is something else than a plain file.
-    #[error("{} is no plain file; remove it", .0.display())]
+    /// The lock file is not a plain file.
+    #[error("{} is not a plain file; remove it", .0.display())]
     Lock(PathBuf),
-    /// Accounts, hooks and keys are gone while events of them are there.
+    /// The journal is lost, but other logs exist.
     #[error(
-        "{} holds nothing, but {log}/ beside it does: all accounts, hooks and keys are gone. Put journal/ back, or \
-         restore a backup (switchhook restore), or name another data_dir to begin from nothing",
+        "{} is empty, but {log}/ beside it is not: all accounts, hooks and keys are lost. Put journal/ back, restore a \
+         backup (switchhook restore), or use another data_dir to start without data",
         journal.display()
     )]
     JournalLost {
-        /// Where it should be.
+        /// The directory of the journal.
         journal: PathBuf,
-        /// A log that has records.
+        /// A log with records.
         log: &'static str,
     },
-    /// A part of it cannot be looked at or made.
+    /// A part of it cannot be read or created.
     #[error("data_dir {}: {error}", path.display())]
     File {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -89,7 +89,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
     move |error| DataDirError::File { path, error }
 }
 
-/// What is there under a name, if anything; a symbolic link is followed.
+/// The metadata of a path, following symbolic links; `None` if nothing exists there.
 fn look(path: &Path) -> Result<Option<Metadata>, DataDirError> {
     match fs::metadata(path) {
         Ok(meta) => Ok(Some(meta)),
@@ -98,8 +98,9 @@ fn look(path: &Path) -> Result<Option<Metadata>, DataDirError> {
     }
 }
 
-/// Changes nothing. A directory that is missing, or that the program has worked on, passes; so does one that holds
-/// no directory of somebody else. Answers the user that it belongs to when that is neither this process's nor root.
+/// Checks a data directory without changing anything. A missing directory passes, a directory that the program has used
+/// passes, and any other directory without foreign subdirectories passes too. Returns the owner of the directory if it
+/// is neither this process's user nor root.
 pub fn check(dir: &Path) -> Result<Option<u32>, DataDirError> {
     let Some(meta) = look(dir)? else { return Ok(None) };
     if !meta.is_dir() {
@@ -123,7 +124,7 @@ fn foreign_directory(dir: &Path) -> Result<Option<String>, DataDirError> {
         let is_known = DIRECTORIES.contains(&name.as_str())
             || name.starts_with(ASIDE)
             || name == VOLUMES_OWN
-            // Snapshots and the like of file servers.
+            // For example the snapshots of file servers.
             || name.starts_with('.');
         if !is_known && entry.file_type().map_err(at(&entry.path()))?.is_dir() {
             return Ok(Some(name));
@@ -132,7 +133,7 @@ fn foreign_directory(dir: &Path) -> Result<Option<String>, DataDirError> {
     Ok(None)
 }
 
-/// An operator may put a log on another disk by a link, but not where somebody else can replace its files.
+/// Refuses a link to a place where other users could replace files. An operator may put a log on another disk by a link.
 fn not_exposed(path: &Path) -> Result<(), DataDirError> {
     if !path.is_symlink() {
         return Ok(());
@@ -147,15 +148,15 @@ fn not_exposed(path: &Path) -> Result<(), DataDirError> {
     }
 }
 
-/// A data directory that is this process's until it is dropped.
+/// A data directory that belongs to this process until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
-    /// The directory itself: a lock that stays when somebody deletes the file.
+    /// The lock of the directory itself. It holds even when somebody deletes the lock file.
     _dir: Option<File>,
 }
 
-/// Makes the directory if it is missing, and takes it for this process.
+/// Creates the directory if it is missing, and locks it for this process.
 pub(super) fn lock(dir: &Path) -> Result<Lock, DataDirError> {
     fs::create_dir_all(dir).map_err(at(dir))?;
     let in_use = || DataDirError::InUse(dir.to_owned());
@@ -163,14 +164,14 @@ pub(super) fn lock(dir: &Path) -> Result<Lock, DataDirError> {
     let held = match opened.try_lock() {
         Ok(()) => Some(opened),
         Err(TryLockError::WouldBlock) => return Err(in_use()),
-        // Not every file system locks directories.
+        // Not every file system can lock directories.
         Err(TryLockError::Error(_)) => None,
     };
     let path = dir.join(LOCK);
     if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file()) {
         return Err(DataDirError::Lock(path));
     }
-    // A link or a pipe that is put there now is neither followed nor waited for.
+    // These flags neither follow a link nor wait at a pipe that somebody puts here.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
     let file = File::from(file.map_err(|error| at(&path)(error.into()))?);
@@ -181,8 +182,8 @@ pub(super) fn lock(dir: &Path) -> Result<Lock, DataDirError> {
     }
 }
 
-/// Refuses a directory that has lost all of its journal. A first start that was cut short passes: events are taken only
-/// when the journal has the master account.
+/// Refuses a directory that has lost its whole journal. A first start that was interrupted passes, because events are
+/// only accepted once the journal has the master account.
 pub(super) fn intact(dir: &Path) -> Result<(), DataDirError> {
     let has = |name: &str| {
         let log = dir.join(name);
@@ -192,12 +193,12 @@ pub(super) fn intact(dir: &Path) -> Result<(), DataDirError> {
     if has(JOURNAL)? {
         if has("events")? && !dir.join("ledger").exists() {
             let dir = dir.display();
-            tracing::error!(%dir, "ledger/ is gone: every hook gets all kept events since its creation again");
+            tracing::error!(%dir, "ledger/ is missing: every hook gets all stored events since its creation again");
         }
-        // The first start leaves entries, and the last segment always stays.
+        // The first start writes entries, and the last segment is never removed.
         if !has("audit")? {
             let dir = dir.display();
-            tracing::error!(%dir, "audit/ is gone or empty: who changed what before now is not known any more");
+            tracing::error!(%dir, "audit/ is missing or empty: earlier changes are no longer on record");
         }
         return Ok(());
     }

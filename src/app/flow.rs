@@ -1,5 +1,5 @@
-//! What went through the program in each minute of the last hour: looked up in the counters every ten seconds and kept in
-//! memory, a few kilobytes whatever the load.
+//! The flow of events in each minute of the last hour, sampled from the counters every ten seconds. Needs a few kilobytes of
+//! memory, whatever the load.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::tasks::Stop;
 
 const EVERY: Duration = Duration::from_secs(10);
 const MINUTE_US: u64 = 60_000_000;
-/// Samples of an hour, and one more to begin with.
+/// The samples of an hour, plus one to compare the first with.
 const KEPT: usize = 361;
 
-/// The samples. Cheap to clone; clones share them.
+/// The samples. Cheap to clone; all clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Flows {
     samples: Arc<Mutex<VecDeque<Sample>>>,
@@ -25,7 +25,7 @@ pub(super) struct Flows {
     clock: Clock,
 }
 
-/// The counters at one moment.
+/// The counters at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sample {
     at_us: u64,
@@ -41,7 +41,7 @@ impl Flows {
         flows
     }
 
-    /// Looks at the counters until `stop`.
+    /// Samples the counters until `stop` is cancelled.
     pub(super) async fn run(self, stop: Stop) {
         while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
             self.look();
@@ -49,7 +49,7 @@ impl Flows {
         }
     }
 
-    /// The last hour up to now.
+    /// The minutes of the last hour, up to now.
     pub(super) fn hour(&self) -> Hour {
         let samples: Vec<Sample> = self.lock().iter().copied().chain([self.sample()]).collect();
         Hour { minutes: minutes(&samples), last: last_minute(&samples) }
@@ -83,7 +83,7 @@ impl Flows {
     }
 }
 
-/// What lies between the samples, by the minute in which each began.
+/// The flow of each minute. What lies between two samples counts for the minute of the first.
 fn minutes(samples: &[Sample]) -> Vec<Flow> {
     let mut minutes: BTreeMap<u64, Flow> = BTreeMap::new();
     for (from, to) in samples.iter().zip(samples.iter().skip(1)) {
@@ -100,7 +100,7 @@ fn minutes(samples: &[Sample]) -> Vec<Flow> {
     minutes.into_values().skip(too_many).collect()
 }
 
-/// What the last 60 seconds brought, or the time since the start if that is shorter.
+/// The flow of the last 60 seconds, or since the start if that is shorter.
 fn last_minute(samples: &[Sample]) -> Flow {
     let Some(last) = samples.last() else { return Flow::default() };
     let since = last.at_us.saturating_sub(MINUTE_US);
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_is_told_by_minutes_and_nothing_is_counted_twice() {
+    fn the_minutes_of_an_hour_count_everything_once() {
         let sample = |n: u64| Sample { at_us: n * 10_000_000, received: n * 7, delivered: n * 5, failed: n };
         let samples: Vec<Sample> = (3..400).map(sample).collect();
         let hour = minutes(&samples);
@@ -132,7 +132,7 @@ mod tests {
         assert!(hour.is_sorted_by_key(|one| one.at_us));
         let first: Vec<Sample> = (3..9).map(sample).collect();
         let received: Vec<u64> = minutes(&first).iter().map(|one| one.received).collect();
-        assert_eq!(received, [21, 14], "the minute of the start is not whole");
+        assert_eq!(received, [21, 14], "the first minute has no samples before the start");
         assert_eq!(last_minute(&samples).received, 42);
         assert_eq!(last_minute(&first).received, 35);
         assert_eq!(minutes(&samples[..1]), []);

@@ -1,4 +1,4 @@
-//! Carries out what the queues decide about hooks, and announces the disabled ones as KAZOO does.
+//! Stores the queues' decisions about hooks, and announces disabled hooks as KAZOO does.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::model::{Clock, Duty, Hook};
 use crate::queues::{self, Action};
 use crate::state::State;
 
-/// The keeper and the announcer of disabled hooks.
+/// The keeper, which stores decisions, and the announcer of disabled hooks.
 pub(super) struct Keeper {
     pub(super) state: State,
     pub(super) actions: mpsc::Receiver<Action>,
@@ -25,14 +25,14 @@ impl Keeper {
     }
 }
 
-/// Publishes `webhook_disabled`; without a broker it goes straight into the log.
+/// Publishes `webhook_disabled`. Without a broker it only logs the event.
 pub(super) struct Announcer {
     /// `None` without a broker.
     pub(super) zones: Option<Zones>,
     pub(super) ingest: Ingest,
     pub(super) node: String,
     pub(super) clock: Clock,
-    /// While nothing may leave, nothing is published.
+    /// Whether this node may publish now.
     pub(super) duty: Duty,
 }
 

@@ -1,4 +1,4 @@
-//! The websocket sessions, from the configuration.
+//! Builds the websocket sessions from the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::model::Clock;
 use crate::state::State;
 use crate::tasks::Tasks;
 
-/// The handle, its task, and KAZOO's port.
+/// The handle, the task, and the listener on KAZOO's port.
 pub(super) struct Built {
     pub(super) handle: Live,
     pub(super) task: LiveTask,
     pub(super) listener: Listener,
 }
 
-/// Binds the port; nothing is let in before the tasks run.
+/// Binds the port. No client is served before the tasks run.
 pub(super) fn build(
     config: &Config,
     parts: (&State, &Auth, ChannelsPort),
@@ -37,19 +37,19 @@ pub(super) fn build(
     Ok(Built { handle, task, listener })
 }
 
-/// As many as are configured, and no more than half of the open files that this process may have: the logs, the API
-/// and the receivers need theirs, too.
+/// The configured number of sessions, but at most half of the files that this process may have open. The logs, the API
+/// and the receivers need the rest.
 fn max_sessions(asked: usize, open_files: Option<u64>) -> usize {
     let most = open_files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX));
     match asked {
-        // No limit is asked for.
+        // The configuration sets no limit.
         0 if most == usize::MAX => 0,
         0 => most,
         asked => asked.min(most),
     }
 }
 
-/// What the clients of either listener may take of it: no more than an eighth of the open files each.
+/// The connection limits of either listener: at most an eighth of the open files each.
 pub(super) fn connections(config: &Config) -> Limits {
     let (h, open_files) = (&config.http, open_files().unwrap_or(u64::MAX));
     let most = usize::try_from(open_files / 8).unwrap_or(usize::MAX).max(1);
@@ -66,7 +66,7 @@ fn options(config: &Config) -> live::Options {
     if max_sessions != w.max_sessions {
         tracing::warn!(
             max_sessions,
-            "fewer websocket sessions than configured: half of the open files that are allowed"
+            "fewer websocket sessions than configured: only half of the allowed open files are used for sessions"
         );
     }
     live::Options {
@@ -102,7 +102,7 @@ mod tests {
     use super::max_sessions;
 
     #[test]
-    fn sessions_leave_half_of_the_open_files_to_the_rest() {
+    fn sessions_leave_half_of_the_open_files_for_the_rest() {
         assert_eq!(max_sessions(10_000, None), 10_000);
         assert_eq!(max_sessions(10_000, Some(1 << 20)), 10_000);
         assert_eq!(max_sessions(10_000, Some(1024)), 512);

@@ -1,8 +1,8 @@
-//! The whole program: built from a configuration, run until told to stop.
+//! The whole program: built from a configuration, then run until it is stopped.
 //!
-//! `App::build` opens, recovers and binds, and may fail; `App::run` does not fail to start. Steps meet only
-//! here, through handles and bounded channels. Shutdown runs along an event's way, so that nothing taken is
-//! left unwritten.
+//! `App::build` opens, recovers and binds, and may fail; `App::run` starts without failing. Only here the steps are
+//! connected, through handles and bounded channels. Shutdown follows the way of an event, so that everything accepted is
+//! written.
 
 mod broker;
 mod broker_queue;
@@ -52,9 +52,9 @@ use crate::state::{FirstKey, State, StateTask};
 use crate::tasks::{Stop, Tasks, Thread, ThreadError};
 use crate::telemetry::Exporter;
 
-/// What the queues' last checkpoint may take when all of the grace is over.
+/// The time for the queues' last checkpoint after the grace period is over.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(5);
-/// How long tasks that have been told to end, and that nothing depends on, are waited for.
+/// The time to wait for tasks that were asked to end and that nothing depends on.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// A program that is ready to run.
@@ -75,7 +75,7 @@ pub struct App {
     _lock: data_dir::Lock,
 }
 
-/// One token for each stage of the shutdown, in its order.
+/// One token for each stage of the shutdown, in order.
 #[derive(Debug, Clone, Default)]
 struct Stops {
     intake: Stop,
@@ -93,7 +93,7 @@ struct Steps {
     engine: Engine,
     delivery: Delivery,
     keeper: keeper::Keeper,
-    teller: notices::Teller,
+    notice_logger: notices::NoticeLogger,
     exporter: Option<Exporter>,
     flows: flow::Flows,
     retention: retention::Retention,
@@ -102,9 +102,9 @@ struct Steps {
     threads: Threads,
 }
 
-/// The threads of the core steps, there before the program says that it is ready.
+/// The threads of the core steps. They are started before the program reports that it is ready.
 struct Threads {
-    /// One for each of `Steps::writers`.
+    /// One thread for each of `Steps::writers`.
     writers: Vec<Thread<()>>,
     queues: Thread<Runtime>,
 }
@@ -121,19 +121,19 @@ impl Threads {
 }
 
 impl App {
-    /// Where the API listens.
+    /// The address of the API.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http_addr
     }
 
-    /// The master account's API key, if this start has made it; it is in `master.key` as well.
+    /// The master account's API key, if this start has created it. The file `master.key` has it too.
     #[must_use]
     pub fn first_key(&self) -> Option<&FirstKey> {
         self.first_key.as_ref()
     }
 
-    /// Where KAZOO's websocket port listens.
+    /// The address of KAZOO's websocket port.
     #[must_use]
     pub fn websocket_addr(&self) -> SocketAddr {
         self.websocket_addr
@@ -145,64 +145,64 @@ impl App {
         &self.live
     }
 
-    /// Takes a configuration that is read anew while the program runs.
+    /// The handle for reloading the configuration while the program runs.
     #[must_use]
     pub fn reload(&self) -> &Reload {
         &self.reload
     }
 
-    /// The state, for tests and tools that look inside.
+    /// The state, for tests and tools.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The way in for events, for the demo and for tests.
+    /// The way into the events log, for the demo and for tests.
     #[must_use]
     pub fn ingest(&self) -> &Ingest {
         &self.ingest
     }
 
-    /// The queues, likewise.
+    /// The queues, for the demo and for tests.
     #[must_use]
     pub fn queues(&self) -> &Queues {
         &self.queues
     }
 
-    /// The events log, likewise.
+    /// The events log, for the demo and for tests.
     #[must_use]
     pub fn events(&self) -> &crate::log::Reader {
         &self.events
     }
 
-    /// Works until `shutdown` resolves or a step fails, then ends every step in order. Storage that failed is
-    /// the error; everything else that may go wrong is handled on the way.
+    /// Runs until `shutdown` resolves or a step fails, then ends every step in order. Returns an error only when storage or
+    /// the queues failed; all other failures are handled while running.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { tasks, stops, grace, queues, steps, reload, .. } = self;
         let failed = Stop::new();
-        // Dropped before it has ended, as under a test that fails, it lets its threads go.
+        // If this future is dropped early, for example by a failing test, the guards stop the threads.
         let all = [&stops.intake, &stops.engine, &stops.abandon, &stops.storage];
         let _let_go = all.map(|stop| stop.clone().drop_guard());
         let (storage, engine, rest) = start(&tasks, &stops, &failed, steps);
         if let Err(error) = reload.begin().await {
-            tracing::error!(%error, "kazoo.mode does not take effect");
+            tracing::error!(%error, "kazoo.mode cannot take effect");
             failed.cancel();
         }
         match queues.resume_replays().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "replays resumed"),
-            Err(error) => tracing::error!(%error, "replays are not resumed"),
+            Err(error) => tracing::error!(%error, "replays could not be resumed"),
         }
         tokio::select! {
             () = shutdown => tracing::info!("stopping"),
             () = failed.cancelled() => tracing::error!("stopping: a step has failed"),
         }
-        // The grace is for all steps together. Half of it is for what comes in, so that a client who sends half a
-        // body does not leave attempts under way without any.
+        // The grace period is for all steps together. The intake gets half of it, so that a client that sends half a body does
+        // not use up the time of attempts under way.
         let begun = Instant::now();
         stops.intake.cancel();
         for mut task in rest {
-            // A task that panicked has been reported by its own message.
+            // A task that panicked has been reported by the panic's message.
             if tokio::time::timeout_at(begun + grace / 2, &mut task).await.is_err() {
                 task.abort();
             }
@@ -211,7 +211,7 @@ impl App {
         let mut engine = engine;
         let mut ended = tokio::time::timeout_at(begun + grace, &mut engine).await;
         if ended.is_err() {
-            // Attempts that are still under way are abandoned, and the queues end without them.
+            // Attempts that are still under way are abandoned, and the queues end without their results.
             stops.abandon.cancel();
             ended = tokio::time::timeout(LAST_CHECKPOINT, engine).await;
         }
@@ -219,14 +219,16 @@ impl App {
         stops.storage.cancel();
         let mut result = match ended {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(anyhow::anyhow!("queues: ended by a defect")),
-            Err(_) => Err(anyhow::anyhow!("queues did not end in time; what was under way is repeated")),
+            Ok(Err(_)) => Err(anyhow::anyhow!("the queues were ended by a defect")),
+            Err(_) => {
+                Err(anyhow::anyhow!("the queues did not end in time; attempts under way will be repeated"))
+            }
         };
         for task in storage {
             match task.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => result = Err(error),
-                Err(_) => result = Err(anyhow::anyhow!("a log's writer was ended by a defect")),
+                Err(_) => result = Err(anyhow::anyhow!("the writer of a log was ended by a defect")),
             }
         }
         drop(queues);
@@ -238,10 +240,10 @@ impl App {
     }
 }
 
-/// The end of a thread; an error when it panicked, which its own message has told.
+/// The end of a thread. An error without a value means a panic, which has printed its own message.
 type Task = oneshot::Receiver<anyhow::Result<()>>;
 
-/// Starts every step; a storage or queue step that fails cancels `failed`.
+/// Starts every step. A storage or queue step that fails cancels `failed`.
 fn start(
     tasks: &Tasks,
     tokens: &Stops,
@@ -252,7 +254,7 @@ fn start(
     let Threads { writers, queues } = steps.threads;
     for ((name, writer), thread) in steps.writers.into_iter().zip(writers) {
         let (stop, failed) = (tokens.storage.clone(), failed.clone());
-        // Also when it panics.
+        // The guard cancels `failed` even when the writer panics.
         let failing = failed.drop_guard();
         storage.push(thread.run(move |()| {
             let _failing = failing;
@@ -262,9 +264,9 @@ fn start(
     drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
     let engine = deliver(queues, tokens, failed, steps.engine, steps.delivery);
     drop(tasks.spawn("keeper", steps.keeper.run()));
-    // Until the log takes nothing more: what changes in the shutdown is told, too, if there is time.
-    drop(tasks.spawn("teller", steps.teller.run(tokens.storage.clone())));
-    // It ends when the delivery, which hands it the spans, has ended.
+    // Stopped with the storage, so that changes during the shutdown are announced too if there is time.
+    drop(tasks.spawn("notices", steps.notice_logger.run(tokens.storage.clone())));
+    // Ends after the delivery, which sends it the spans.
     drop(steps.exporter.map(|exporter| tasks.spawn("traces", exporter.run())));
     let mut rest = vec![
         tasks.spawn("flow", steps.flows.run(tokens.intake.clone())),
@@ -277,7 +279,7 @@ fn start(
         let (stop, failed) = (tokens.intake.clone(), failed.clone());
         rest.push(tasks.spawn("amqp", async move {
             if let Err(error) = consumer.run(stop).await {
-                tracing::error!(%error, "broker ingest has ended");
+                tracing::error!(%error, "consuming from the broker has ended");
                 failed.cancel();
             }
         }));
@@ -289,8 +291,8 @@ fn start(
     (storage, engine, rest)
 }
 
-/// Queues and delivery share a thread of their own: an attempt then costs no wake-up of another core, which is
-/// more than half of its CPU otherwise.
+/// Runs queues and delivery on one thread. Then an attempt needs no wake-up of another core, which would be more than half
+/// of its CPU time.
 fn deliver(
     thread: Thread<Runtime>,
     tokens: &Stops,
@@ -299,20 +301,20 @@ fn deliver(
     delivery: Delivery,
 ) -> Task {
     let (stop, abandon, failed) = (tokens.engine.clone(), tokens.abandon.clone(), failed.clone());
-    // Also when it panics.
+    // The guard cancels `failed` even when the thread panics.
     let failing = failed.drop_guard();
     thread.run(move |runtime| {
         let _failing = failing;
         let ended = runtime.block_on(async {
             let queues = async {
                 let ended = engine.run(stop).await;
-                // What is still under way has nobody to tell its result to.
+                // Nobody receives the results of attempts that are still under way.
                 abandon.cancel();
                 ended
             };
             tokio::join!(queues, delivery.run(abandon.clone())).0
         });
-        // Blocking reads that are under way are not waited for.
+        // Does not wait for blocking reads.
         runtime.shutdown_background();
         Ok(ended?)
     })

@@ -1,8 +1,9 @@
-//! The mode beside a running KAZOO (`kazoo.mode`): kept in the journal, changed by the configuration or by the API.
+//! The mode beside a running KAZOO (`kazoo.mode`): stored in the journal, and changed by the configuration or the API.
 //!
-//! The last decision holds. What the API has set stays over a restart; a value in the configuration counts from the moment
-//! when it is another one than before. A change draws its border in the log while no event is routed, and no event behind
-//! the border is routed before the change is on disk. So a crash at any moment leaves each event to one system.
+//! The last decision counts. A mode set over the API survives a restart; the value in the configuration counts from the
+//! start or reload at which it differs from its former value. A change sets a border in the log while no event is routed,
+//! and no event after the border is routed before the change is on disk. So whenever a crash happens, each event belongs to
+//! exactly one system.
 
 use std::sync::Arc;
 
@@ -17,43 +18,43 @@ use crate::queues::{AskError, Queues, Stance};
 use crate::state::{Expect, IndexError, Kind, State, Write, WriteError};
 use crate::tasks::Tasks;
 
-/// The id of the setting that holds it.
+/// The id of the setting with the mode.
 const MODE: &str = "mode";
 
-/// What is kept.
+/// The stored mode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stored {
     ownership: Ownership,
-    /// What the configuration said last.
+    /// The value in the configuration when this was stored.
     configured: Mode,
-    /// When the mode was changed last, microseconds since 1970. `None`: never.
+    /// When the mode was last changed, in microseconds since 1970. `None`: never.
     since_us: Option<u64>,
 }
 
-/// The mode cannot be known.
+/// Why the mode cannot be determined at the start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenModeError {
     /// The index cannot be read.
     #[error("{0}")]
     Index(#[from] IndexError),
-    /// What is stored is none of this version's.
+    /// The stored mode has an unknown format.
     #[error("the stored mode is unreadable: {0}")]
     Unreadable(#[from] serde_json::Error),
-    /// The configured one cannot follow the stored one.
+    /// The configured mode cannot follow the stored one.
     #[error("kazoo.mode: {0}")]
     Change(#[from] ModeError),
 }
 
-/// Why the mode is as it was.
+/// Why the mode was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChangeModeError {
-    /// It cannot follow the one before.
+    /// The new mode cannot follow the present one.
     #[error("{0}")]
     Change(#[from] ModeError),
     /// The queues have ended.
     #[error("{0}")]
     Queues(#[from] AskError),
-    /// The journal does not take it.
+    /// The journal refuses the change.
     #[error("mode cannot be stored: {0}")]
     State(#[from] WriteError),
     /// The program is ending.
@@ -70,7 +71,7 @@ impl From<ChangeModeError> for ModeRefusal {
     }
 }
 
-/// The mode. Cheap to clone; clones share it.
+/// The mode of the program. Cheap to clone; all clones share it.
 #[derive(Clone)]
 pub(super) struct Modes(Arc<Inner>);
 
@@ -84,16 +85,16 @@ struct Inner {
     stored: Mutex<Stored>,
 }
 
-/// The mode as the program starts.
+/// The mode at the start of the program.
 #[derive(Clone)]
 pub(super) struct Beginning {
     stored: Stored,
-    /// Whether the journal has something else.
+    /// Whether the journal does not have it yet.
     is_new: bool,
 }
 
 impl Beginning {
-    /// What the journal says, changed if the configuration says something else than before. `end` is the end of the log.
+    /// The stored mode, changed if the configuration has a new value. `end` is the end of the events log.
     pub(super) fn read(
         state: &State,
         configured: Mode,
@@ -113,19 +114,19 @@ impl Beginning {
         Ok(Self { stored: Stored { ownership, configured, since_us: Some(now_us) }, is_new: true })
     }
 
-    /// What the steps act by.
+    /// The rule that the steps consult before they deliver or publish.
     pub(super) fn duty(&self) -> Duty {
         Duty::new(self.stored.ownership.clone())
     }
 
-    /// What the queues begin with: they wait for what is not on disk yet.
+    /// How the queues begin. If the mode is new, they wait until it is on disk.
     pub(super) fn stance(&self, end: u64) -> Stance {
         let stance = Stance::of(&self.stored.ownership);
         if self.is_new { Stance { hold_from: stance.hold_from.or(Some(end)), ..stance } } else { stance }
     }
 }
 
-/// What the mode is changed with.
+/// The parts that changing the mode needs.
 pub(super) struct ModeParts {
     pub(super) beginning: Beginning,
     pub(super) duty: Duty,
@@ -143,12 +144,12 @@ impl Modes {
         Self(Arc::new(Inner { state, queues, events, clock, duty, tasks, stored }))
     }
 
-    /// What holds now.
+    /// The rule that the steps consult before they deliver or publish.
     pub(super) fn duty(&self) -> &Duty {
         &self.0.duty
     }
 
-    /// Stores what the start has decided, and lets the queues go on.
+    /// Stores the mode of the start, and lets the queues continue.
     pub(super) async fn begin(&self) -> Result<(), ChangeModeError> {
         let stored = self.0.stored.lock().await;
         let kept = self.0.state.get(Kind::Setting, MODE).ok().flatten();
@@ -161,7 +162,7 @@ impl Modes {
         Ok(())
     }
 
-    /// Takes what the configuration says now, if that is another mode than it said before.
+    /// Changes the mode if the configuration has a new value.
     pub(super) async fn configure(&self, configured: Mode) -> Result<(), ChangeModeError> {
         let before = self.0.stored.lock().await.configured;
         if before == configured {
@@ -171,7 +172,7 @@ impl Modes {
         self.change_in_task(wanted, None).await
     }
 
-    /// Changes the mode for a person.
+    /// Changes the mode for an operator.
     pub(super) async fn change(
         &self,
         to: Mode,
@@ -182,14 +183,14 @@ impl Modes {
         Ok(self.status().await)
     }
 
-    /// A caller that goes away must not leave the queues waiting: the change has a task of its own.
+    /// Makes the change in its own task, so that a caller who disconnects does not leave the queues waiting.
     async fn change_in_task(&self, wanted: Wanted, by: Option<Actor>) -> Result<(), ChangeModeError> {
         let inner = Arc::clone(&self.0);
         let task = self.0.tasks.spawn("mode", async move { inner.change(wanted, by).await });
         task.await.map_err(|_| ChangeModeError::Ending)?
     }
 
-    /// What holds now, for a person.
+    /// The present mode, for operators.
     pub(super) async fn status(&self) -> ModeStatus {
         let stored = self.0.stored.lock().await.clone();
         let end = self.0.events.end();
@@ -204,12 +205,12 @@ impl Modes {
     }
 }
 
-/// A change that is asked for.
+/// A requested change.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     to: Mode,
     start: ModeStart,
-    /// What the configuration says, when it is the one that asks.
+    /// The configuration's value, when the configuration requests the change.
     configured: Option<Mode>,
 }
 

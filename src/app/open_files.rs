@@ -1,12 +1,11 @@
-//! How many files the process may have open. Each websocket session, API client and receiver is one, and so is each
+//! How many files the process may have open. Each websocket session, API client and receiver needs one, and so does each
 //! segment that is read or written.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets this process have as many files open as the system allows it: the soft limit becomes the hard one. How many
-/// that are; none when there is no limit.
+/// Raises the soft limit of open files to the hard limit. Returns the new limit; `None` when there is no limit.
 ///
-/// The low soft limit that processes start with is for programs that call `select`, which this one does not.
+/// Processes start with a low soft limit because of programs that call `select`, which this one does not.
 pub fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
@@ -18,12 +17,12 @@ pub fn raise_open_files() -> Option<u64> {
     open_files()
 }
 
-/// How many files this process may have open; none when there is no limit.
+/// How many files this process may have open; `None` when there is no limit.
 pub(super) fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// The number that is asked for, but no more than one in `part` of the files that this process may have open.
+/// `asked`, but at most one `part`-th of the files that this process may have open, and at least 1.
 pub(super) fn share(asked: usize, part: u64) -> usize {
     open_files().map_or(asked, |files| asked.min(usize::try_from(files / part).unwrap_or(usize::MAX).max(1)))
 }

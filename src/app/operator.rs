@@ -1,4 +1,4 @@
-//! The program as its operator asks about it: the scrape's page, the status, the queues, the segments.
+//! Answers operators: the page of metrics, the status, the queues, the segments.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::model::{Actor, Mode};
 use crate::queues::{Queues, Survey};
 use crate::telemetry::LostLines;
 
-/// What the operator endpoints are answered from; cheap to clone.
+/// What the operators' endpoints read. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Operator {
     pub(super) data_dir: Arc<PathBuf>,
     pub(super) started_us: u64,
-    /// Every log with its name.
+    /// All logs with their names.
     pub(super) logs: Vec<(&'static str, Reader)>,
     pub(super) ingest: Ingest,
     pub(super) queues: Queues,
@@ -34,7 +34,7 @@ pub(super) struct Operator {
     pub(super) sessions: Sessions,
     pub(super) brokers: Vec<Watched>,
     pub(super) retention: Retention,
-    /// Hooks that get series of their own in a scrape.
+    /// The most hooks that have their own time series in the metrics.
     pub(super) hook_series: usize,
     pub(super) lost_lines: LostLines,
     pub(super) modes: Modes,
@@ -63,7 +63,7 @@ impl http::Operator for Operator {
     fn metrics(&self, to: Visitor) -> Answer<'_, String> {
         Box::pin(async move {
             let survey = self.queues.survey().await.inspect_err(|error| {
-                tracing::warn!(%error, "the queues do not answer; the scrape goes without them");
+                tracing::warn!(%error, "the queues do not answer; the metrics are incomplete");
             });
             scrape::page(self, survey.ok(), to).into_text()
         })

@@ -1,4 +1,4 @@
-//! What the configuration says to each step.
+//! Translates the configuration into the options of each step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn document_limits(limits: &config::Limits) -> state::Limits {
     }
 }
 
-/// Age in microseconds and size of the events log.
+/// The largest age (in microseconds) and size of the events log.
 pub(super) fn retention_limits(config: &Config) -> (u64, u64) {
     (config.retention.max_age_hours.saturating_mul(3_600_000_000), config.retention.max_bytes)
 }
@@ -65,7 +65,7 @@ pub(super) fn events_options(config: &Config) -> log::Options {
     }
 }
 
-/// The ledger is retained by its own rule (`retention.rs`), which never drops the last checkpoint.
+/// The ledger has its own rule of retention (`retention.rs`), which never drops the last checkpoint.
 pub(super) fn ledger_options(config: &Config) -> log::Options {
     log::Options {
         segment_bytes: config.ledger.segment_bytes,
@@ -178,14 +178,14 @@ pub(super) fn delivery_limits(config: &Config) -> delivery::Limits {
     }
 }
 
-/// Each attempt under way has a connection: no more than an eighth of the open files that the process may have.
+/// The most concurrent attempts. Each has a connection, so at most an eighth of the open files are used.
 fn most_in_flight(asked: usize) -> usize {
     let most = open_files::share(asked, 8);
     if most < asked {
         tracing::warn!(
             asked,
             used = most,
-            "delivery.max_in_flight is lowered: the process may have too few open files (ulimit -n, LimitNOFILE)"
+            "delivery.max_in_flight is lowered: the process may have too few files open (ulimit -n, LimitNOFILE)"
         );
     }
     most

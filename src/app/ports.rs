@@ -1,4 +1,4 @@
-//! The steps as the API sees them: thin translations, no decisions.
+//! Ports: the steps as the API uses them. They only translate and make no decisions.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) struct QueuesPort {
     pub(super) history: History,
 }
 
-/// The sender of samples.
+/// Tests of hooks.
 pub(super) struct TesterPort(pub(super) Tester);
 
 /// Ingest.
@@ -52,7 +52,7 @@ pub(super) struct EventsPort {
 #[derive(Debug, Clone)]
 pub(super) struct ChannelsPort(pub(super) Commands);
 
-/// Websocket sessions, as KAZOO's API asks for them over the broker.
+/// Websocket sessions, as KAZOO's API requests them over the broker.
 pub(super) struct WebsocketsPort(pub(super) Sessions);
 
 /// Health.
@@ -98,7 +98,7 @@ impl http::Queues for QueuesPort {
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {
         Box::pin(async move {
             self.queues.status(hook).await.unwrap_or_else(|error| {
-                tracing::warn!(hook_id = %hook, %error, "queue status cannot be told");
+                tracing::warn!(hook_id = %hook, %error, "the status of a queue cannot be read");
                 None
             })
         })
@@ -230,7 +230,8 @@ impl http::Events for EventsPort {
                 Err(KeyError::UnderWay) => return Err(HttpSubmitError::KeyUnderWay),
                 Err(KeyError::OtherEvents) => return Err(HttpSubmitError::KeyOfOthers),
             }
-            // A client that goes away ends this future, not the task: what is stored is always known under its key.
+            // A task of its own: a client that disconnects drops this future, but stored events must always be known under their
+            // key.
             let port = self.clone();
             let stored = self.tasks.spawn("request with a key", async move {
                 let stored = port.store(events, Some(&request)).await;
@@ -247,7 +248,7 @@ impl http::Events for EventsPort {
     }
 }
 
-/// What tells the events of one request from those of another.
+/// A digest that distinguishes the events of one request from those of another.
 fn digest_of(events: &[NewEvent]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for event in events {
@@ -337,7 +338,7 @@ impl Commander for ChannelsPort {
         let commands = self.0.clone();
         Box::pin(async move {
             let Wanted { account, call_id, command } = wanted;
-            commands.command(account, &call_id, &command).await.map_err(|error| error.told())
+            commands.command(account, &call_id, &command).await.map_err(|error| error.for_client())
         })
     }
 }
@@ -353,7 +354,7 @@ impl Websockets for WebsocketsPort {
 impl http::Health for HealthPort {
     fn readiness(&self) -> Answer<'_, Readiness> {
         Box::pin(async move {
-            // The writers look for room when they are asked for a sign of life.
+            // Checks the writers first, because they look for free disk space when they are asked for a sign of life.
             let silent = self.0.silent().await;
             let (mut faults, notices) = self.0.look();
             faults.extend(silent);

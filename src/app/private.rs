@@ -1,8 +1,8 @@
-//! What the program keeps is for its own user: new files and directories are 0600 and 0700 whatever the umask was,
-//! and a data directory that is wider is narrowed before anything in it is opened.
+//! Keeps files private: new files and directories get the modes 0600 and 0700 whatever the umask was, and a data directory
+//! with wider permissions is narrowed before anything in it is opened.
 //!
-//! One thing may stay wider: the data directory itself, when it belongs to somebody else. That is how orchestrators hand
-//! out volumes (Kubernetes' fsGroup: root, group 1000, mode 2775). Everything in it is still the program's own.
+//! One exception: the data directory itself may have wider permissions when it belongs to another user. Orchestrators
+//! provide volumes like that (Kubernetes' fsGroup: root, group 1000, mode 2775). Everything in it is still private.
 
 use std::fs::{Permissions, read_dir, set_permissions, symlink_metadata};
 use std::io::{self, ErrorKind};
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
 
-/// What file systems keep at the root of a volume: not the program's, and often not readable by it.
+/// A directory that file systems create at the root of a volume. It is not the program's and often not readable.
 const VOLUMES_OWN: &str = "lost+found";
 /// The permissions of the group and of others.
 const WIDER: u32 = 0o077;
-/// Whoever has this permission of a directory can replace what is in it.
+/// The permission of others to write. With it, every user can replace files in a directory.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// The permissions of a part of the data directory could not be read or narrowed.
+/// The permissions of a part of the data directory cannot be read or narrowed.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} may be read or written by other users, and this user may not change that; \
@@ -31,26 +31,26 @@ pub struct PrivateError {
     source: io::Error,
 }
 
-/// Makes everything that this process creates from now on its user's own. Called before other threads start.
+/// Makes all files that this process creates from now on private. Must be called before other threads start.
 pub fn keep_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// What narrowing a data directory came to.
+/// The result of narrowing a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Narrowed {
-    /// Files and directories that had permissions for the group or for others, and have none now.
+    /// Files and directories that had permissions for the group or for others.
     pub found: usize,
-    /// The permissions of the data directory itself, when it is somebody else's and could not be narrowed.
+    /// The permissions of the data directory itself, when it belongs to another user and could not be narrowed.
     pub left: Option<u32>,
 }
 
-/// Takes the permissions of the group and of others from everything below `dir`, and from `dir` itself unless it is
-/// another user's and not everybody may write there. Symbolic links are not followed below `dir`; a missing `dir` is no
-/// error.
+/// Removes the permissions of the group and of others from everything below `dir` and from `dir` itself. `dir` may keep
+/// them if it belongs to another user and others cannot write to it. Does not follow symbolic links below `dir`. A
+/// missing `dir` is not an error.
 pub fn narrow(dir: &Path) -> Result<Narrowed, PrivateError> {
     let at = |path: &Path, source| PrivateError { path: path.to_owned(), source };
-    // The directory itself may be named by a link; what is below it may not lead outside.
+    // The directory itself may be named through a link. Links below it must not lead outside.
     let dir = match dir.canonicalize() {
         Ok(dir) => dir,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Narrowed::default()),
@@ -62,7 +62,7 @@ pub fn narrow(dir: &Path) -> Result<Narrowed, PrivateError> {
     while let Some(path) = to_do.pop() {
         let meta = match symlink_metadata(&path) {
             Ok(meta) => meta,
-            // Another process that holds the directory may have removed the file.
+            // Another process that uses the directory may have removed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(at(&path, error)),
         };

@@ -1,8 +1,7 @@
-//! A configuration that is read anew while the program runs: what may change takes effect, all else waits for the
-//! next start.
+//! Reloading the configuration of a running program: reloadable keys take effect, all others wait for the next start.
 //!
-//! A reload takes effect or changes nothing. When it has ended it holds for every attempt that begins; what is under
-//! way is left as it is. What came of it is told in the log, with the names of the keys and never with a value.
+//! Promise: a reload takes effect as a whole or changes nothing. Once it has ended, it applies to every new attempt;
+//! attempts under way are not affected. The result is logged with the names of the keys, never with their values.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -18,36 +17,36 @@ use crate::log::AppendError;
 use crate::queues::{AskError, Queues};
 use crate::tasks::Tasks;
 
-/// Why a configuration that could be read did not take effect.
+/// Why a valid configuration did not take effect.
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
-    /// Nothing has changed.
+    /// The client of deliveries could not be rebuilt. Nothing has changed.
     #[error("{0}")]
     Delivery(#[from] BuildError),
     /// The program is ending.
     #[error("{0}")]
     Queues(#[from] AskError),
-    /// The mode stays as it was.
+    /// The mode could not be changed.
     #[error("kazoo.mode: {0}")]
     Mode(#[from] ChangeModeError),
-    /// Likewise.
+    /// The events log refuses its new limits.
     #[error("events log: {0}")]
     Events(#[from] AppendError),
 }
 
-/// What the program runs with.
+/// The configuration that the program runs with.
 pub(super) type Running = Arc<Mutex<Config>>;
 
-/// Reads the configuration anew for a running program. Cheap to clone; one reload is made at a time.
+/// Reloads the configuration. Cheap to clone; reloads happen one at a time.
 #[derive(Clone)]
 pub struct Reload {
-    /// What the program runs with.
+    /// The configuration that the program runs with.
     running: Running,
     steps: Reloaded,
     tasks: Tasks,
 }
 
-/// What works by keys that may change.
+/// The steps that use reloadable keys.
 #[derive(Clone)]
 pub(super) struct Reloaded {
     pub(super) transport: Transport,
@@ -62,12 +61,12 @@ impl Reload {
         Self { running, steps, tasks }
     }
 
-    /// Lets the mode that the start has decided take effect.
+    /// Applies the mode that was decided at the start.
     pub(super) async fn begin(&self) -> Result<(), ChangeModeError> {
         self.steps.modes.begin().await
     }
 
-    /// Reads the configuration, beside the tasks, and takes from it what may change.
+    /// Reads the configuration in a blocking task and applies its reloadable keys.
     pub async fn now<E: Display + Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<Config, E> + Send + 'static,
@@ -75,10 +74,10 @@ impl Reload {
         match self.tasks.spawn_blocking(read).await {
             Ok(Ok(config)) => self.take(&config).await,
             Ok(Err(error)) => {
-                tracing::error!(%error, "configuration cannot be used; nothing has changed");
+                tracing::error!(%error, "the configuration cannot be used; nothing has changed");
             }
-            // Only a defect ends a read without an answer.
-            Err(error) => tracing::error!(%error, "configuration is not read; nothing has changed"),
+            // Only a panic ends a read without a result.
+            Err(error) => tracing::error!(%error, "the configuration could not be read; nothing has changed"),
         }
     }
 
@@ -86,7 +85,7 @@ impl Reload {
         let mut running = self.running.lock().await;
         let Difference { reloadable, at_next_start } = running.difference(new);
         if reloadable.is_empty() && at_next_start.is_empty() {
-            tracing::info!("configuration read anew; it is what the program runs with");
+            tracing::info!("configuration read again; nothing has changed");
         }
         if !reloadable.is_empty() {
             let mut next = running.clone();
@@ -96,18 +95,18 @@ impl Reload {
                     *running = next;
                     tracing::info!(keys = reloadable.join(", "), "configuration reloaded");
                 }
-                Err(error) => tracing::error!(%error, "configuration is not reloaded"),
+                Err(error) => tracing::error!(%error, "the configuration could not be reloaded"),
             }
         }
         if !at_next_start.is_empty() {
             let keys = at_next_start.join(", ");
-            tracing::warn!(keys, "these keys take effect with the next start");
+            tracing::warn!(keys, "these keys take effect at the next start");
         }
     }
 }
 
 impl Reloaded {
-    /// First what can fail while the program works.
+    /// Applies the steps that can fail first, so that a failure changes nothing.
     async fn take(&self, config: &Config) -> Result<(), ReloadError> {
         self.transport.limit(delivery_limits(config))?;
         self.sink.set(config.kazoo.shadow_sink.as_ref().map(Masked::reveal));

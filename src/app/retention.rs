@@ -1,4 +1,4 @@
-//! Retention applied while nothing is written: events and ledger are dropped by age also on a quiet night.
+//! Retention at intervals: events and ledger are removed by age even while nothing is written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +12,14 @@ use crate::tasks::{Stop, Tasks};
 
 const EVERY: Duration = Duration::from_secs(600);
 
-/// The task, and what the operator's order is carried out with.
+/// The task of retention. Also applies retention on an operator's request.
 #[derive(Clone)]
 pub(super) struct Retention {
     pub(super) events: (Appender, Reader),
     pub(super) ledger: (Appender, Reader),
     pub(super) clock: Clock,
     pub(super) max_age_us: Arc<AtomicU64>,
-    /// Size of the events log.
+    /// The largest size of the events log.
     pub(super) max_bytes: Arc<AtomicU64>,
 }
 
@@ -28,12 +28,12 @@ impl Retention {
         let events = self.events.1.clone();
         let weighed = tasks.spawn_blocking(move || events.weigh());
         if let Some(Ok(Err(error))) = stop.run_until_cancelled(weighed).await {
-            tracing::warn!(%error, "what each account holds of the events log is not known in full");
+            tracing::warn!(%error, "the size of each account's events is not known in full");
         }
         loop {
             for Retained { name, first } in self.now().await {
                 if let Err(reason) = first {
-                    tracing::warn!(log = name, reason, "a log cannot be retained now");
+                    tracing::warn!(log = name, reason, "retention of a log failed");
                 }
             }
             if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
@@ -42,7 +42,7 @@ impl Retention {
         }
     }
 
-    /// Other limits, from the next time on that retention is applied.
+    /// Sets new limits, which the next application of retention uses.
     pub(super) async fn limit(&self, max_age_us: u64, max_bytes: u64) -> Result<(), AppendError> {
         self.max_age_us.store(max_age_us, Ordering::Relaxed);
         self.max_bytes.store(max_bytes, Ordering::Relaxed);
@@ -63,12 +63,12 @@ impl Retention {
         vec![Retained { name: "events", first: events }, Retained { name: "ledger", first: ledger }]
     }
 
-    /// The ledger keeps what is younger than the oldest kept event, and always its last checkpoint.
+    /// The offset from which the ledger must stay: it keeps what is younger than the oldest event, and its last checkpoint.
     fn ledger_floor(&self) -> Result<u64, ReadError> {
         let Some(checkpoint) = last_checkpoint(&self.ledger.1)? else { return Ok(0) };
         let now_us = self.clock.now_us();
         let begun = self.events.1.segments().first().map_or(0, |segment| segment.created_us);
-        // A time that is still to come says that the clock was wrong, and nothing of how old the events are.
+        // A time in the future means that the clock was wrong, so it does not show how old the events are.
         let oldest = if begun <= now_us { begun } else { 0 };
         let too_old = now_us.saturating_sub(self.max_age_us.load(Ordering::Relaxed));
         Ok(self.ledger.1.open_at(oldest.max(too_old), now_us).min(checkpoint))

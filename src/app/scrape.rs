@@ -1,7 +1,8 @@
-//! The page of a scrape, gathered from what each step counts. `docs/reference/metrics.md` lists the names; a test compares.
+//! The page of metrics, gathered from the counters of each step. `docs/reference/metrics.md` lists the names; a test
+//! compares the two.
 //!
-//! Label values come from short fixed lists. The one exception are hooks and replays: of these the ones that
-//! fail or lag most get series of their own, `metrics.hook_series` at most.
+//! Label values come from short fixed lists, with one exception: the hooks and replays that fail or lag most have their own
+//! series, at most `metrics.hook_series`.
 
 use super::operator::Operator;
 use crate::amqp::BrokerStatus;
@@ -33,7 +34,7 @@ fn program(page: &mut Page, from: &Operator) {
     let started = Family::gauge("start_time_seconds", "When the program was started, seconds since 1970");
     page.add(started.with(&[], from.started_us / 1_000_000));
     let ownership = from.modes.duty().now();
-    let mut mode = Family::gauge("mode", "1 for what becomes of deliveries now (kazoo.mode)");
+    let mut mode = Family::gauge("mode", "1 for the present mode of deliveries (kazoo.mode)");
     for each in Mode::ALL {
         mode.put(&[("mode", &each)], u64::from(each == ownership.mode()));
     }
@@ -47,7 +48,7 @@ fn program(page: &mut Page, from: &Operator) {
     page.add(sessions.with(&[], from.sessions.count() as u64));
 }
 
-/// What the broker does to publishers, and so to the whole telephony platform.
+/// Whether the broker blocks publishers, which stops the whole telephony platform.
 fn alarm(page: &mut Page, from: &Operator) {
     let mut blocked = Family::gauge(
         "broker_blocked",
@@ -63,7 +64,7 @@ fn alarm(page: &mut Page, from: &Operator) {
     page.add(blocked);
 }
 
-/// Whether there is one broker, in a zone without a name: it needs no labels.
+/// Whether there is one broker in a zone without a name. Then its series need no labels.
 fn is_only(from: &Operator) -> bool {
     matches!(from.brokers.as_slice(), [only] if only.zone.is_empty())
 }
@@ -78,8 +79,8 @@ fn ingest(page: &mut Page, from: &Operator) {
         return;
     }
     let mut connected = Family::gauge("broker_connected", "Whether events are consumed from the broker");
-    let mut waiting = Family::gauge("broker_queue_messages", "Messages in our queue at the last look");
-    let mut age = Family::gauge("broker_event_age_seconds", "How old the latest event was when it came");
+    let mut waiting = Family::gauge("broker_queue_messages", "Messages in our queue at the last check");
+    let mut age = Family::gauge("broker_event_age_seconds", "Age of the latest event when it arrived");
     let mut missing =
         Family::gauge("broker_bindings_missing", "Whether exchanges or bindings cannot be declared");
     for watched in &from.brokers {
@@ -103,7 +104,7 @@ fn logs(page: &mut Page, from: &Operator) {
     let mut end = Family::gauge("log_end_offset", "Offset that the next record gets");
     let mut bytes = Family::gauge("log_bytes", "Bytes of all segments");
     let mut segments = Family::gauge("log_segments", "Segments");
-    let mut damage = Family::gauge("log_damaged_places", "Places of damage met since the start");
+    let mut damage = Family::gauge("log_damaged_places", "Places of damage found since the start");
     let mut refuses = Family::gauge("log_refuses", "Whether appends are refused: no room, or a failed write");
     let mut syncs = Family::histogram("log_sync_seconds", "How long syncs of a log took");
     for (name, log) in &from.logs {
@@ -129,10 +130,8 @@ fn unknown(page: &mut Page, from: &Operator) {
     let bytes =
         Family::gauge("unknown_account_waiting_bytes", "Bytes of the events that wait for their account");
     page.add(bytes.with(&[], counts.bytes));
-    let mut events = Family::counter(
-        "unknown_account_events",
-        "Events that waited for their account, by what became of them",
-    );
+    let mut events =
+        Family::counter("unknown_account_events", "Events that waited for their account, by result");
     let results = [
         ("routed", counts.routed),
         ("expired", counts.expired),
@@ -149,7 +148,8 @@ fn deliveries(page: &mut Page, from: &Operator) {
     let tally = from.queues.tally();
     let mut deliveries = Family::counter("deliveries", "Deliveries that ended");
     tally.deliveries().for_each(|(outcome, count)| deliveries.put(&[("outcome", &outcome)], count));
-    let mut attempts = Family::counter("attempts", "Attempts, by the answer's class or why none came");
+    let mut attempts =
+        Family::counter("attempts", "Attempts, by the class of the response or the reason why there is none");
     tally.attempts().for_each(|(result, count)| attempts.put(&[("result", &result)], count));
     let retries = Family::counter("retries", "Failed attempts after which another one was due");
     let durations = Family::histogram("attempt_duration_seconds", "How long attempts took");
@@ -160,27 +160,31 @@ fn deliveries(page: &mut Page, from: &Operator) {
 }
 
 fn queues(page: &mut Page, from: &Operator, survey: &Survey) {
-    let mut hooks = Family::gauge("hooks", "Hooks by what their queue does");
+    let mut hooks = Family::gauge("hooks", "Hooks by the state of their queue");
     for state in QueueState::ALL {
         hooks.put(&[("state", &state.id())], survey.in_state(state));
     }
     page.add(hooks);
     let events = from.logs.iter().find(|(name, _)| *name == "events").map_or(0, |(_, log)| log.end());
     let unrouted = events.saturating_sub(survey.routed);
-    page.add(Family::gauge("unrouted_events", "Events not yet handed to queues").with(&[], unrouted));
+    page.add(
+        Family::gauge("unrouted_events", "Events that the queues have not routed yet").with(&[], unrouted),
+    );
     let in_flight = Family::gauge("attempts_in_flight", "Attempts under way");
     page.add(in_flight.with(&[], survey.in_flight as u64));
-    let waiting = Family::gauge("waiting_deliveries", "Deliveries not settled, of all hooks");
+    let waiting = Family::gauge("waiting_deliveries", "Unsettled deliveries of all hooks");
     page.add(waiting.with(&[], survey.waiting()));
-    let oldest = Family::gauge("oldest_waiting_seconds", "Age of the oldest of them; 0 when none waits");
+    let oldest =
+        Family::gauge("oldest_waiting_seconds", "Age of the oldest unsettled delivery; 0 without one");
     page.add(oldest.with(&[], seconds(survey.oldest_age_ms().unwrap_or(0))));
     let running = Family::gauge("replays_running", "Replays under way");
     page.add(running.with(&[], survey.replays.len() as u64));
 }
 
 fn hooks(page: &mut Page, mut survey: Survey, most: usize) {
-    let mut waiting = Family::gauge("hook_waiting_deliveries", "Deliveries of a hook not settled");
-    let mut oldest = Family::gauge("hook_oldest_waiting_seconds", "Age of the oldest of them");
+    let mut waiting = Family::gauge("hook_waiting_deliveries", "Unsettled deliveries of a hook");
+    let mut oldest =
+        Family::gauge("hook_oldest_waiting_seconds", "Age of the hook's oldest unsettled delivery");
     survey.hooks.sort_unstable_by_key(|hook| {
         (std::cmp::Reverse((hook.is_failing(), hook.status.waiting)), hook.hook.id)
     });
@@ -190,7 +194,7 @@ fn hooks(page: &mut Page, mut survey: Survey, most: usize) {
         oldest.put_shared(&labels, seconds(hook.status.oldest_waiting_age_ms.unwrap_or(0)));
     }
     let mut left =
-        Family::gauge("replay_remaining_events", "Offsets of a replay's range still to be settled");
+        Family::gauge("replay_remaining_events", "Offsets of a replay's range that are not settled");
     let mut delivered = Family::gauge("replay_delivered", "Deliveries that a replay has made");
     for (account, replay) in survey.replays.iter().take(most) {
         let labels =

@@ -1,6 +1,6 @@
-//! What one account, and one tenant with all its accounts, may hold of the events log: when the log is nearly as large as it
-//! may be, who holds more than their part hands in nothing more over HTTP, so that retention by size drops nobody else's
-//! events for it.
+//! The share of the events log that an account, or a tenant with all its accounts, may use. When the log is nearly full, an
+//! account above its share is refused new events over HTTP. So retention by size does not remove other accounts' events
+//! because of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,30 +12,30 @@ use crate::log::Reader;
 use crate::model::{AccountId, TENANT_MULTIPLE};
 use crate::state::State;
 
-/// How long a tenant's sum is used before it is taken from the log again.
+/// How long a tenant's sum is used before it is computed again.
 const FRESH: Duration = Duration::from_secs(1);
-/// Sums that are remembered.
+/// The most tenants whose sum is remembered.
 const SUMS: usize = 1024;
 
-/// The rule, over the log as it is.
+/// The rule, with the events log it reads.
 #[derive(Debug, Clone)]
 pub(super) struct AccountShare {
     pub(super) events: Reader,
-    /// Size of the log above which retention drops segments.
+    /// The size of the log above which retention removes segments.
     pub(super) max_bytes: Arc<AtomicU64>,
     /// The accounts.
     pub(super) state: State,
-    /// Of the size, the part of one account.
+    /// The share of one account, in percent of that size.
     pub(super) percent: u64,
-    /// The operator's own account, which decides what it keeps: the rule does not bind it.
+    /// The master account, to which the rule does not apply.
     pub(super) master: AccountId,
-    /// What tenants held, and when that was looked at.
+    /// The bytes of each tenant, with the time when they were computed.
     pub(super) sums: Arc<Mutex<HashMap<AccountId, (Instant, u64)>>>,
 }
 
 impl AccountShare {
-    /// Whether further events of the account would cost others theirs: the account holds more than its part, or its tenant
-    /// with all its accounts more than four such parts.
+    /// Whether `bytes` more events of the account would be at the cost of others: the account has more than its share, or its
+    /// tenant with all accounts more than four shares.
     pub(super) fn is_used_up(&self, account: AccountId, bytes: u64) -> bool {
         let most = self.max_bytes.load(Ordering::Relaxed);
         let used = self.events.stats().bytes.saturating_add(bytes);
@@ -50,14 +50,14 @@ impl AccountShare {
         self.held(tenant, |held| {
             let after = held.saturating_add(bytes);
             let is_used_up = after > part(self.percent.saturating_mul(TENANT_MULTIPLE));
-            // What is let in counts at once, though the sum is taken later.
+            // Accepted bytes count at once, although the sum is computed later.
             *held = if is_used_up { *held } else { after };
             is_used_up
         })
     }
 
-    /// What the log holds of all accounts of a tenant. The log knows tags only: where accounts share a tag, its bytes count
-    /// for each of them, once for a tenant, because otherwise nobody would answer for them.
+    /// The bytes of all accounts of a tenant in the log. The log knows only tags, so bytes of accounts with the same tag count
+    /// for each of these accounts (once per tenant). Otherwise nobody could be charged for them.
     fn held<T>(&self, tenant: AccountId, look: impl FnOnce(&mut u64) -> T) -> T {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, held)) = sums.get_mut(&tenant)

@@ -1,5 +1,5 @@
-//! A data directory that no program runs on, opened for changes of its documents: it is locked, recovered as a start
-//! recovers it, and closed with everything on disk. No event is taken or delivered.
+//! A data directory that no program uses, opened to change its documents: locked, recovered as at a start, and closed with
+//! everything on disk. Events are neither accepted nor delivered.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::tasks::{Stop, Tasks};
 
 /// An open data directory.
 pub struct Stopped {
-    /// Its documents.
+    /// The documents.
     pub state: State,
-    /// End of the events log.
+    /// The end of the events log.
     pub events_end: u64,
-    /// End of the ledger.
+    /// The end of the ledger.
     pub ledger_end: u64,
-    /// The master account's API key, if it was made now.
+    /// The master account's API key, if it was created now.
     pub first_key: Option<FirstKey>,
     stop: Stop,
     running: JoinHandle<()>,
@@ -32,14 +32,14 @@ pub struct Stopped {
     _lock: data_dir::Lock,
 }
 
-/// Whether a directory is a data directory that has been worked on.
+/// Whether a directory is a data directory with a journal.
 #[must_use]
 pub fn has_data(dir: &Path) -> bool {
     dir.join("journal").is_dir()
 }
 
 impl Stopped {
-    /// Opens a data directory; on a new one, `master` becomes the id of the master account.
+    /// Opens a data directory. In a new one, `master` becomes the id of the master account.
     pub async fn open(config: &Config, clock: Clock, master: Option<AccountId>) -> anyhow::Result<Self> {
         let is_new = !has_data(&config.data_dir);
         let lock = data_dir::lock(&config.data_dir)?;
@@ -49,7 +49,7 @@ impl Stopped {
         options.master = options.master.or(master.filter(|_| is_new));
         let opened = State::open(Arc::new(OsDisk), options, clock.clone(), &tasks).await;
         let Opened { state, task, first_key, .. } = opened.context("state")?;
-        // What is not told as events yet must outlive a compaction that happens now.
+        // Notices that are not logged yet must survive a compaction that happens now.
         state.notices(&config.data_dir).context("notices")?;
         let end = |name: &str, options: log::Options| -> anyhow::Result<u64> {
             let dir = config.data_dir.join(name);
@@ -66,7 +66,7 @@ impl Stopped {
         Ok(Self { state, events_end, ledger_end, first_key, stop, running, tasks, _lock: lock })
     }
 
-    /// Closes it: what was answered is on disk, and the index has its checkpoint.
+    /// Closes the data directory: every answered change is on disk, and the index is synced.
     pub async fn close(self) -> anyhow::Result<()> {
         let Self { state, stop, running, tasks, .. } = self;
         stop.cancel();

@@ -1,4 +1,4 @@
-//! How many threads and open files the program needs at least: with fewer it does not start, and says so.
+//! The threads and open files that the program needs at least. With fewer it refuses to start.
 
 use std::io;
 use std::sync::mpsc::channel;
@@ -6,39 +6,39 @@ use std::thread;
 
 use super::open_files::open_files;
 
-/// Beside a worker for each core: the logs' writers, the queues, signals, log lines, the broker's client, and some for
-/// reads and lookups.
+/// Threads in addition to a worker per core: the logs' writers, the queues, signals, log lines, the broker's client, and
+/// some for reads and name lookups.
 const BESIDE_WORKERS: usize = 16;
-/// What is open by itself (about 27: logs, index, listeners, event loops), one client and one receiver.
+/// Files that are always open (about 27: logs, index, listeners, event loops), one client and one receiver.
 const LEAST_FILES: u64 = 40;
 
-/// The system does not allow the program what it needs at least.
+/// The system allows fewer threads or files than the program needs.
 #[derive(Debug, thiserror::Error)]
 pub enum TooLittle {
-    /// Threads.
+    /// Too few threads.
     #[error(
-        "{had} threads can be started, {needed} are needed: {error}; raise what the service may have of them \
+        "{had} threads can be started, {needed} are needed: {error}; raise the service's limit of threads \
          (ulimit -u, TasksMax, pids.max) or of address space (ulimit -v)"
     )]
     Threads {
-        /// How many could be started.
+        /// The number that could be started.
         had: usize,
-        /// How many are needed.
+        /// The number that is needed.
         needed: usize,
-        /// What the system says to one more.
+        /// The system's error for one more.
         error: io::Error,
     },
-    /// Open files.
+    /// Too few open files.
     #[error(
         "{had} files may be open at once, at least {LEAST_FILES} are needed; raise the limit (ulimit -n, LimitNOFILE)"
     )]
     Files {
-        /// How many may be open.
+        /// The number that may be open.
         had: u64,
     },
 }
 
-/// Refuses to start with less than is needed: what is short later stops deliveries in a way that nobody sees.
+/// Refuses to start when threads or files are too few. A shortage while running would stop deliveries unnoticed.
 pub fn check_limits() -> Result<(), TooLittle> {
     if let Some(had) = open_files().filter(|files| *files < LEAST_FILES) {
         return Err(TooLittle::Files { had });
@@ -49,7 +49,7 @@ pub fn check_limits() -> Result<(), TooLittle> {
     let mut failed = None;
     while started.len() < needed && failed.is_none() {
         let (hold, held) = channel::<()>();
-        // It ends when its other end is dropped.
+        // The thread ends when `hold` is dropped.
         let wait = move || {
             let _dropped = held.recv();
         };
@@ -61,13 +61,13 @@ pub fn check_limits() -> Result<(), TooLittle> {
     let had = started.len();
     for (hold, thread) in started {
         drop(hold);
-        // It does nothing that could panic.
+        // The thread cannot panic, so its result does not matter.
         drop(thread.join());
     }
     failed.map_or(Ok(()), |error| Err(TooLittle::Threads { had, needed, error }))
 }
 
-/// Whether one more thread and one more file can be had now; else what cannot.
+/// Whether a thread and a file can be had now; otherwise what is short, and the reason.
 pub(super) fn shortage() -> Option<(&'static str, String)> {
     if let Err(error) = std::fs::File::open("/dev/null") {
         return Some(("open_files", format!("no file can be opened: {error}")));

@@ -1,6 +1,6 @@
-//! What the health endpoints say about the broker, the logs and the steps (the API adds what it knows of the state).
+//! Health of the broker, the logs and the steps, for the health endpoints. The API adds the health of the state.
 //!
-//! Held: a step that does nothing any more is named, whatever it is stuck at. Each is asked for a sign of life.
+//! Promise: a step that no longer works is named, whatever it is stuck at. Each step is asked for a sign of life.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::tasks::Pulse;
 
 type Findings = Vec<(&'static str, String)>;
 
-/// Everything whose failure keeps the program from its work.
+/// The parts whose failure makes the program not ready.
 pub(super) struct StorageHealth {
     pub(super) events: Reader,
     pub(super) ledger: Reader,
@@ -28,7 +28,7 @@ pub(super) struct StorageHealth {
     pub(super) duty: Duty,
 }
 
-/// Who is asked for a sign of life.
+/// The steps that are asked for a sign of life.
 #[derive(Debug, Clone)]
 pub(super) struct StepsAtWork {
     pub(super) events: Appender,
@@ -40,19 +40,19 @@ pub(super) struct StepsAtWork {
     pub(super) shortages: Shortages,
 }
 
-/// A step that takes longer to answer does not do its work.
+/// The time limit for a sign of life.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// A notice names events that arrive later than this after they were sent, in milliseconds.
+/// A notice reports events that arrive later than this after they were sent, in milliseconds.
 const OLD_MS: u64 = 60_000;
-const ALARM: &str = "the broker blocks everybody who publishes, because it is short of memory or disk \
-                     (rabbitmq-diagnostics alarms): no events come, and no commands can be sent";
+const ALARM: &str = "the broker blocks all publishers because it is short of memory or disk \
+ (rabbitmq-diagnostics alarms): no events arrive, and no commands can be sent";
 
 impl StepsAtWork {
-    /// The steps that give no sign of life, and what there is too little of.
+    /// The steps without a sign of life, and shortages of threads or files.
     async fn silent(&self, brokers: &[Watched]) -> Findings {
         let writes = async |log: &Appender| {
-            // A log that refuses is at work: its own fault says why it refuses.
+            // A log that refuses records still answers. It has a fault of its own, with the reason.
             tokio::time::timeout(WITHIN, log.ping()).await.is_ok()
         };
         let (events, ledger, state, queues, delivery, live, silent_brokers) = tokio::join!(
@@ -78,7 +78,7 @@ impl StepsAtWork {
     }
 }
 
-/// The brokers that we consume from and that do not answer. That one is not connected is said already.
+/// The connected brokers that do not answer. Brokers that are not connected have a fault of their own.
 async fn silent_of(brokers: &[Watched]) -> Findings {
     let consumed =
         brokers.iter().filter(|broker| matches!(*broker.status.borrow(), BrokerStatus::Connected { .. }));
@@ -88,18 +88,18 @@ async fn silent_of(brokers: &[Watched]) -> Findings {
     silent.map(|(broker, _)| ("broker", said_of(broker, reason()))).collect()
 }
 
-/// A sentence about one of several brokers.
+/// A sentence about a broker. Names the broker when there are several.
 fn said_of(broker: &Watched, reason: String) -> String {
     if broker.zone.is_empty() { reason } else { format!("zone {}, {}: {reason}", broker.zone, broker.host) }
 }
 
 impl StorageHealth {
-    /// The steps that give no sign of life, and what there is too little of.
+    /// The steps without a sign of life, and shortages of threads or files.
     pub(super) async fn silent(&self) -> Findings {
         self.steps.silent(&self.brokers).await
     }
 
-    /// Faults, which make the program not ready, and notices, which do not.
+    /// Returns the faults, which make the program not ready, and the notices, which do not.
     pub(super) fn look(&self) -> (Findings, Findings) {
         let (mut faults, mut notices) = (Findings::new(), Findings::new());
         for broker in &self.brokers {
@@ -110,13 +110,13 @@ impl StorageHealth {
             if let Some(reason) = health.poisoned {
                 faults.push((what, reason));
             } else if health.full {
-                faults.push(("disk_full", format!("{what} is paused until there is room")));
+                faults.push(("disk_full", format!("{what} accepts nothing until the disk has room")));
             }
             notices.extend(health.damage.iter().map(|damage| ("damage", damage.to_string())));
         }
         for Shortage { fault, attempts } in self.steps.shortages.lasting() {
-            let reason = format!("{}; {attempts} attempts could not be made for now", fault.text());
-            // Places for lookups are shared out: what one tenant has too little of may be its own share.
+            let reason = format!("{}; {attempts} attempts had to be postponed", fault.text());
+            // Lookups have shares per tenant, so a shortage may be a tenant's own.
             match fault {
                 OwnFault::NoLookupPlace => notices.push(("lookups", reason)),
                 _ => faults.push(("shortage", reason)),
@@ -127,7 +127,7 @@ impl StorageHealth {
         (faults, notices)
     }
 
-    /// One broker. A zone with another broker that is consumed from works, so that one is away is no fault then.
+    /// Checks one broker. If another broker of its zone is connected, the zone works, so this is not a fault.
     fn look_at(&self, broker: &Watched, faults: &mut Findings, notices: &mut Findings) {
         match &*broker.status.borrow() {
             BrokerStatus::Disabled => {}
@@ -148,13 +148,16 @@ impl StorageHealth {
                 let said = |text: &String| said_of(broker, text.clone());
                 faults.extend(queue.fault.iter().map(|fault| ("broker_bindings", said(fault))));
                 notices.extend(queue.notices.iter().map(|notice| ("broker_queue", said(notice))));
-                // A consumer that keeps up leaves nothing for two looks.
+                // A consumer that keeps up has emptied the queue at one of two successive checks.
                 if let (Some(waiting), Some(_)) = (queue.waiting, queue.waiting_since_us) {
-                    notices.push(("broker_queue", said(&format!("{waiting} messages wait at the broker"))));
+                    notices.push((
+                        "broker_queue",
+                        said(&format!("{waiting} messages are waiting at the broker")),
+                    ));
                 }
                 if let Some(age_ms) = queue.event_age_ms.filter(|age_ms| *age_ms > OLD_MS) {
                     let seconds = age_ms / 1000;
-                    let text = format!("events come {seconds} s after they were sent");
+                    let text = format!("events arrive {seconds} s after they were sent");
                     notices.push(("broker_queue", said(&text)));
                 }
             }
@@ -166,15 +169,15 @@ impl StorageHealth {
         }
     }
 
-    /// Events of accounts that are not known were given up in the last hour.
+    /// A notice when events of unknown accounts were given up in the last hour.
     fn unknown_accounts(&self) -> Option<(&'static str, String)> {
         let counts = self.steps.queues.unknown().counts();
         let (at_us, account) = counts.last_given_up?;
         let is_recent = at_us.saturating_add(GIVEN_UP_SHOWN_US) > self.clock.now_us();
         is_recent.then(|| {
             let reason = format!(
-                "{} events of accounts that are not known here have been given up since the start, the last of account \
-                 {account}; make or import these accounts, or raise accounts.unknown_wait_s and \
+                "{} events of unknown accounts have been given up since the start, the last one of account \
+                 {account}; create or import these accounts, or raise accounts.unknown_wait_s and \
                  accounts.unknown_wait_bytes",
                 counts.given_up()
             );
@@ -183,10 +186,10 @@ impl StorageHealth {
     }
 }
 
-/// How long a notice tells of events that were given up.
+/// How long a notice reports events that were given up.
 const GIVEN_UP_SHOWN_US: u64 = 3_600_000_000;
 
-/// What a person should not forget.
+/// A notice about a mode that should not be forgotten.
 fn mode_notice(mode: Mode) -> Option<String> {
     let what = match mode {
         Mode::Live => return None,

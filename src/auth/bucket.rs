@@ -1,23 +1,23 @@
-//! Token buckets, pure: time is an argument, and so many are remembered at most.
+//! Token buckets (pure): time is an argument, and the number of buckets is bounded.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A token is counted in millionths, so that slow rates need no fractions.
+/// Levels are counted in millionths of a token, so that slow rates need no fractions.
 const TOKEN: u64 = 1_000_000;
-/// Full buckets are forgotten at most so often, in µs.
+/// The shortest time between two sweeps that drop full buckets, in microseconds.
 const SWEEP_US: u64 = 1_000_000;
 
-/// How much may be taken from a bucket.
+/// The rate of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Tokens of a full bucket, at least 1.
+    /// The tokens of a full bucket; at least 1.
     pub burst: u32,
-    /// Tokens that come back each minute.
+    /// The tokens that return each minute.
     pub per_minute: u32,
 }
 
-/// What is in a bucket since when.
+/// The level of a bucket at a time.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     level: u64,
@@ -29,7 +29,7 @@ impl Rate {
         u64::from(self.burst) * TOKEN
     }
 
-    /// What is in the bucket now. A clock that goes back adds nothing.
+    /// The level now. A clock that goes back adds nothing.
     fn level(self, bucket: Option<&Bucket>, now_us: u64) -> u64 {
         let Some(bucket) = bucket else { return self.most() };
         let came = now_us.saturating_sub(bucket.at_us).saturating_mul(u64::from(self.per_minute)) / 60;
@@ -37,8 +37,8 @@ impl Rate {
     }
 }
 
-/// Buckets by whom they belong to. A full one is not kept, since a new one is full. When as many are kept as may
-/// be, all newcomers share one.
+/// A bucket per key. A full bucket need not be stored, because a missing bucket counts as full. When the most buckets are
+/// stored, all new keys share one bucket.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
     rate: Rate,
@@ -53,8 +53,8 @@ impl<K: Hash + Eq> Buckets<K> {
         Self { rate, most, kept: HashMap::new(), shared: None, swept_us: 0 }
     }
 
-    /// Takes so many tokens, or none when there are not as many; answers how many are left. No cost is more
-    /// than a full bucket.
+    /// Takes `cost` tokens, or none if there are fewer, and returns how many are left. A cost above a full bucket counts as
+    /// a full bucket.
     pub(super) fn take(&mut self, key: K, cost: u32, now_us: u64) -> Result<u32, u32> {
         self.make_room(now_us);
         let has_room = self.kept.len() < self.most || self.kept.contains_key(&key);
@@ -71,7 +71,7 @@ impl<K: Hash + Eq> Buckets<K> {
         left.map(tokens).ok_or_else(|| tokens(level))
     }
 
-    /// Whether there is at least one token.
+    /// Whether the bucket has at least one token.
     pub(super) fn has_any(&self, key: &K, now_us: u64) -> bool {
         let is_full = self.kept.len() >= self.most;
         let bucket = self.kept.get(key).or_else(|| self.shared.as_ref().filter(|_| is_full));
@@ -103,32 +103,36 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_what_comes_back() {
+    fn a_bucket_gives_its_burst_and_then_the_tokens_that_return() {
         let mut buckets = kazoo();
         assert_eq!(buckets.take(1, 99, SECOND), Ok(1));
         assert_eq!(buckets.take(1, 1, SECOND), Ok(0));
         assert_eq!(buckets.take(1, 1, SECOND), Err(0));
-        assert_eq!(buckets.take(1, 10, 2 * SECOND), Ok(0), "ten a second");
-        assert_eq!(buckets.take(1, 35, 4 * SECOND), Err(20), "what is too little stays");
-        assert_eq!(buckets.take(1, 0, 600 * SECOND), Ok(100), "never more than full");
-        assert_eq!(buckets.take(2, 1000, SECOND), Ok(0), "no cost is more than a full bucket");
+        assert_eq!(buckets.take(1, 10, 2 * SECOND), Ok(0), "ten tokens return each second");
+        assert_eq!(buckets.take(1, 35, 4 * SECOND), Err(20), "a refused cost takes nothing");
+        assert_eq!(buckets.take(1, 0, 600 * SECOND), Ok(100), "a bucket is never more than full");
+        assert_eq!(
+            buckets.take(2, 1000, SECOND),
+            Ok(0),
+            "a cost above a full bucket counts as a full bucket"
+        );
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing_and_takes_nothing() {
+    fn a_clock_that_goes_back_adds_and_removes_nothing() {
         let mut buckets = kazoo();
         assert_eq!(buckets.take(1, 50, 10 * SECOND), Ok(50));
         assert_eq!(buckets.take(1, 1, SECOND), Ok(49));
     }
 
     #[test]
-    fn so_many_buckets_are_kept_at_most_and_newcomers_share_one() {
+    fn the_number_of_buckets_is_bounded_and_new_keys_share_one() {
         let mut buckets = kazoo();
         for key in [1, 2, 3, 4] {
             assert_eq!(buckets.take(key, 60, SECOND), if key < 4 { Ok(40) } else { Err(40) });
         }
         assert_eq!(buckets.kept.len(), 2);
-        assert_eq!(buckets.take(4, 10, 60 * SECOND), Ok(90), "the full ones have gone");
+        assert_eq!(buckets.take(4, 10, 60 * SECOND), Ok(90), "full buckets were dropped");
         assert_eq!(buckets.kept.len(), 1);
     }
 

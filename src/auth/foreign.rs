@@ -1,11 +1,11 @@
-//! Tokens that a KAZOO has issued: good here once its public key is known, from a file (RSA, as PEM or JWKS) or from its
-//! crossbar.
+//! Tokens issued by a KAZOO. They are accepted once KAZOO's public key is known, from a file (RSA, as PEM or JWKS) or from
+//! its crossbar.
 //!
 //! With a crossbar (`super::crossbar`), KAZOO is asked whether it still accepts the token and what its user may do. With
-//! a file alone, a token that was revoked there, or a user who was restricted there, is good here until the token's time is
-//! over, and everybody with a token of an account may look after its hooks.
+//! only a file, a token that KAZOO has revoked, or whose user KAZOO has restricted, stays valid until it expires, and
+//! every token of an account has the rights of an admin.
 //!
-//! A token that names another account in `as` is good for that one only: the claim narrows and never widens.
+//! A token whose claim `as` names another account is valid only for that account. The claim never adds rights.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::{Auth, Role};
 use crate::model::{AccountId, GREGORIAN_OFFSET_S};
 use crate::state::{TreeError, key_hash};
 
-/// What KAZOO signs with.
+/// The algorithms with which KAZOO signs.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
 
 /// The public keys of a KAZOO.
@@ -37,18 +37,18 @@ impl std::fmt::Debug for ForeignKeys {
 /// Why a file with public keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{path}: {error}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Why.
         error: std::io::Error,
     },
-    /// It holds something else.
+    /// The file holds no usable key.
     #[error("{path} holds no RSA public key: {error}")]
     Key {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Why.
         error: String,
@@ -74,14 +74,14 @@ impl ForeignKeys {
 
     fn claims(&self, token: &str, header: &Header) -> Option<Claims> {
         let named = |id: &Option<String>| id.is_some() && *id == header.kid;
-        // A key without a name may be any.
+        // If no key has the token's key id, every key may be the right one.
         let is_named = self.0.iter().any(|(id, _)| named(id));
         let mut keys = self.0.iter().filter(|(id, _)| !is_named || named(id));
         keys.find_map(|(_, key)| signed_claims(token, key, header))
     }
 }
 
-/// What a token says, if this key has signed it. Its time is not looked at.
+/// The claims of a token, if it is signed with this key. Does not check the expiry.
 pub(super) fn signed_claims(token: &str, key: &DecodingKey, header: &Header) -> Option<Claims> {
     let mut rules = Validation::new(header.alg);
     rules.validate_exp = false;
@@ -90,13 +90,13 @@ pub(super) fn signed_claims(token: &str, key: &DecodingKey, header: &Header) -> 
     decode::<Claims>(token, key, &rules).ok().map(|found| found.claims)
 }
 
-/// What is read of a foreign token.
+/// The claims of a foreign token.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     account_id: AccountId,
-    /// The user; without one the token speaks for the account.
+    /// The user; without one the token stands for the account.
     owner_id: Option<String>,
-    /// Whom the holder asked to be at log-in.
+    /// The identity that the holder chose to act as at log-in.
     #[serde(rename = "as")]
     acts_as: Option<ActsAs>,
     exp: Option<u64>,
@@ -108,11 +108,11 @@ struct ActsAs {
     owner_id: Option<String>,
 }
 
-/// When a token without an end ends: with the year 9999.
+/// The expiry of a token that never expires: the end of the year 9999.
 const NEVER_S: u64 = 253_402_300_799;
 
 impl Auth {
-    /// The caller behind a token with this header, if a KAZOO that is known here has signed it.
+    /// The caller of a token with this header, if a known KAZOO has signed it.
     pub(super) async fn verify_foreign(&self, token: &str, header: &Header) -> Result<Caller, TokenError> {
         let keys = self.options.foreign.as_ref().filter(|_| ALGORITHMS.contains(&header.alg));
         let crossbar = self.options.crossbar.as_deref().filter(|_| ALGORITHMS.contains(&header.alg));
@@ -151,10 +151,10 @@ impl Auth {
         })
     }
 
-    /// When a token ends, if that is still to come.
+    /// The expiry of a token, unless it has expired.
     fn end_of(&self, claims: &Claims) -> Result<u64, TokenError> {
         match claims.exp {
-            // KAZOO counts from year 0 in most places; no token is good for 1970 years.
+            // KAZOO counts seconds from year 0 in most places. A larger value must be meant so, as no token lasts 1970 years.
             Some(exp) => Some(exp.checked_sub(GREGORIAN_OFFSET_S).unwrap_or(exp))
                 .filter(|expires_s| *expires_s > self.now_s())
                 .ok_or(TokenError::Expired),
@@ -163,23 +163,23 @@ impl Auth {
         }
     }
 
-    /// Makes an account that KAZOO knows and we do not, below the master account. One that was deleted here stays so.
+    /// Creates an account that KAZOO has and Switchhook lacks, below the master account. A deleted account is not restored.
     async fn first_seen(&self, id: AccountId) -> Result<(), TokenError> {
         let doc = json!({"name": id, "pvt_enabled": true, "pvt_reseller": false, "pvt_auto_created": true});
         let doc = doc.as_object().cloned().unwrap_or_default();
         match self.state.add_account(id, self.state.settings().master, doc).await {
             Ok(_) => {
-                tracing::info!(account = %id, "account made for a token of KAZOO's");
+                tracing::info!(account_id = %id, "created an account for a token of KAZOO's");
                 Ok(())
             }
-            // Made by another request at the same time, or deleted before: whoever asks next will see.
+            // Another request created it at the same time, or it was deleted before. The next check decides.
             Err(TreeError::Write(error)) if error.is_conflict() => Ok(()),
             Err(error) => Err(TokenError::Unavailable(error.to_string())),
         }
     }
 }
 
-/// What tells one foreign token from another: it may have no id of its own.
+/// A unique name of a foreign token, which may have no id of its own: a hash of its text.
 fn identity_of(token: &str) -> String {
     key_hash(token).get(..32).unwrap_or_default().to_owned()
 }

@@ -1,7 +1,6 @@
-//! Who asks too often: one bucket for each address and account, as KAZOO has it
-//! (`docs/kazoo/webhooks.md#rate-limit`), and another for each address that sends wrong credentials. Guesses at one
-//! account from many addresses share a bucket, which binds no address from which somebody has logged in to that
-//! account.
+//! Rate limits. Requests: one bucket per address and account, as in KAZOO (`docs/kazoo/webhooks.md#rate-limit`). Wrong
+//! credentials: one bucket per address and account, and one per account for guesses from all addresses together. The
+//! latter does not apply to addresses from which somebody has logged in to that account.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,7 +10,7 @@ use super::bucket::{Buckets, Rate};
 use super::{Auth, Options};
 use crate::model::AccountId;
 
-/// What a request took, and what its bucket still holds.
+/// The tokens of a request's bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokens {
     /// Taken by this request.
@@ -20,30 +19,30 @@ pub struct Tokens {
     pub remaining: u32,
 }
 
-/// Who shares a bucket of requests: those from one address with the same purpose.
+/// The key of a bucket of requests.
 type Client = (IpAddr, Purpose);
 
-/// What a request counts as.
+/// What a request counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// A request with a token of this account.
     Of(AccountId),
-    /// A request without a good token.
+    /// A request without a valid token.
     Nobody,
-    /// A log-in: the account that it names, so that log-ins of others from the same address have buckets of their own.
-    /// `None`: there is no such account. All those share one bucket, so that made-up names take no memory.
+    /// A log-in to the account that it names. So log-ins to different accounts from one address have separate buckets.
+    /// `None` for an unknown account: all these log-ins share one bucket, so that invented names use no memory.
     LogIn(Option<AccountId>),
 }
 
-/// Guesses at one account from all addresses may be this many times those from one address.
+/// How many times more guesses at one account are allowed from all addresses together than from one address.
 const FROM_ALL: u32 = 10;
-/// Addresses that are remembered for an account: the last ones from which somebody has logged in.
+/// The most addresses that are remembered for an account, the latest log-ins first.
 const MOST_KNOWN: usize = 32;
 
-/// Where wrong credentials came from, and for which account, when they named one.
+/// The address of wrong credentials, and the account if they name one.
 type Tried = (IpAddr, Option<AccountId>);
 
-/// The buckets.
+/// The buckets of all rate limits.
 #[derive(Debug)]
 pub(super) struct Limits {
     requests: Option<Mutex<Buckets<Client>>>,
@@ -52,11 +51,11 @@ pub(super) struct Limits {
     known: Mutex<Known>,
 }
 
-/// From where somebody has logged in to which account.
+/// The addresses from which somebody has logged in to each account.
 #[derive(Debug)]
 struct Known {
     of: HashMap<AccountId, VecDeque<IpAddr>>,
-    /// Accounts that are remembered at most.
+    /// The most accounts.
     most: usize,
 }
 
@@ -96,14 +95,14 @@ impl Limits {
 }
 
 impl Auth {
-    /// What a request costs.
+    /// The tokens that a request costs.
     #[must_use]
     pub fn cost(&self, is_log_in: bool) -> u32 {
         if is_log_in { self.options.log_in_cost } else { self.options.request_cost }
     }
 
-    /// Takes a request's cost out of the bucket of its address and its caller's account. `Ok(None)`: there is no
-    /// limit; an error holds what is left, which is too little.
+    /// Takes the cost of a request from its bucket. `Ok(None)` without a limit; an error has the remaining tokens, which
+    /// are too few.
     pub fn spend(
         &self,
         address: Option<IpAddr>,
@@ -118,8 +117,8 @@ impl Auth {
         }
     }
 
-    /// Whether passwords for an account are looked at when they come from this address. Wrong ones for other accounts do
-    /// not count. Wrong ones from elsewhere count only for an address from which nobody has logged in to the account.
+    /// Whether a password for an account may be checked from this address. Wrong passwords for other accounts do not count.
+    /// Wrong passwords from other addresses count only if nobody has logged in to the account from this address.
     #[must_use]
     pub fn may_try(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
         let (network, now_us) = (network(address), self.options.steady.now_us());
@@ -132,22 +131,21 @@ impl Auth {
         self.limits.wrong.as_ref().is_none_or(is_own) && account.is_none_or(is_open)
     }
 
-    /// Remembers that somebody has logged in to an account from this address.
+    /// Remembers a successful log-in to an account from this address.
     pub(super) fn logged_in(&self, address: Option<IpAddr>, account: AccountId) {
         if self.limits.wrong.is_some() {
             lock(&self.limits.known).add(account, network(address));
         }
     }
 
-    /// Remembers that wrong credentials came from this address; for which account, when they named one. False: too many
-    /// have come already.
+    /// Counts wrong credentials from this address, for the account that they name. Returns false when there were too many.
     #[must_use]
-    pub fn tried_in_vain(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
+    pub fn note_wrong(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
         let (network, now_us) = (network(address), self.options.steady.now_us());
         if let (Some(account), Some(wrong_at)) = (account, &self.limits.wrong_at)
             && !lock(&self.limits.known).has(account, network)
         {
-            // Whether more are looked at is asked before the next one.
+            // The result does not matter here: `may_try` checks the bucket before the next password.
             let _left: Result<u32, u32> = lock(wrong_at).take(account, 1, now_us);
         }
         let key = (network, account);
@@ -155,7 +153,7 @@ impl Auth {
     }
 }
 
-/// Whose bucket: an address, or the /64 network of a version 6 address, which one client may hold as a whole.
+/// The address as a key of buckets. Of a version 6 address, the /64 network, all of which one client may own.
 fn network(address: Option<IpAddr>) -> IpAddr {
     match address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
         IpAddr::V4(address) => IpAddr::V4(address),

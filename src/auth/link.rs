@@ -1,5 +1,5 @@
-//! Links that let a person into the console of an account without a password: an admin's portal makes one, it is good
-//! once and for a short time, and what it opens ends with the link, with its user, and with the rights of who made it.
+//! Links that open the console of an account without a password. An admin's portal creates a link, which can be used once
+//! within a short time. The session it opens ends with the link, with its user, and with the rights of its creator.
 
 use serde_json::{Map, Value, json};
 
@@ -8,49 +8,49 @@ use super::{Auth, Caller, IssueError, Role, Standing};
 use crate::model::AccountId;
 use crate::state::{Expect, IndexError, Kind, Write, WriteError, key_hash, owner, random_id};
 
-/// How long what a link opened lasts at most, in seconds, whatever else prolongs it: a week.
+/// The longest duration of a session that a link has opened, in seconds: a week.
 const LASTS_S: u64 = 604_800;
 
-/// Hex digits of a link's id, with which its code begins.
+/// The number of hex digits of a link's id. The code of the link begins with the id.
 const ID_DIGITS: usize = 32;
 
-/// What a link is to open.
+/// A link to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLink {
     /// The account.
     pub account: AccountId,
-    /// As whom; `None`: as nobody who is known by name.
+    /// The user of the session; `None` for a session without a user.
     pub user: Option<String>,
-    /// What may be done; never more than the user may.
+    /// The role of the session, at most the role of the user.
     pub role: Role,
-    /// How long it can be used, in seconds.
+    /// How long the link can be used, in seconds.
     pub valid_s: u64,
 }
 
-/// A link that was made. Its code is shown once.
+/// A link that was created. Its code is shown only once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Names it, to revoke it.
+    /// Its id, for revoking it.
     pub id: String,
-    /// What opens the console.
+    /// The code that opens the console.
     pub code: String,
-    /// Until when, in seconds since 1970.
+    /// When the link expires, in seconds since 1970.
     pub expires_s: u64,
 }
 
-/// Why a link was not made or not taken.
+/// Why a link was not created or cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// Nobody knows that code, it was used, or its time is over.
+    /// The code is unknown, was used, or has expired.
     #[error("code is not valid")]
     Unknown,
-    /// Who came by a link makes none.
+    /// A session that a link has opened cannot create links.
     #[error("a link cannot make links")]
     ByLink,
-    /// The user is none of the account's.
+    /// The account has no such user.
     #[error("no such user")]
     NoUser,
-    /// The state does not take it.
+    /// The state cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The state cannot be read.
@@ -62,12 +62,12 @@ pub enum LinkError {
 }
 
 impl Auth {
-    /// Makes a link; durable when this answers. Links whose sessions are over are forgotten on the way.
+    /// Creates a link and stores it. Removes the account's links whose sessions have ended.
     pub async fn make_link(&self, maker: &Caller, new: NewLink) -> Result<Link, LinkError> {
         let (kind, maker_id, stamp) = match &maker.standing.origin {
             Origin::User { id, stamp } => ("user", id.as_str(), stamp.as_str()),
             Origin::Key { id, stamp } => ("key", id.as_str(), stamp.as_str()),
-            // KAZOO has no stamp; what its user may do is kept in that place.
+            // Tokens of KAZOO have no stamp, so the role of KAZOO's user is stored in its place.
             Origin::Foreign { role: Role::Admin } => ("foreign", "", ""),
             Origin::Foreign { role: Role::User } => ("foreign", "", FOREIGN_USER),
             Origin::Link { .. } => return Err(LinkError::ByLink),
@@ -97,7 +97,7 @@ impl Auth {
         Ok(Link { code: format!("{id}{secret}"), id, expires_s })
     }
 
-    /// Takes a code, once: its token and account.
+    /// Uses a code, which works once. Returns the account, the user and a token.
     pub async fn redeem_link(&self, code: &str) -> Result<(AccountId, Option<String>, String), LinkError> {
         let (id, secret) = code.split_at_checked(ID_DIGITS).ok_or(LinkError::Unknown)?;
         let mut doc = self.state.get(Kind::Link, id)?.ok_or(LinkError::Unknown)?;
@@ -111,7 +111,7 @@ impl Auth {
         let expect = Expect::Rev(text(&doc, "_rev"));
         doc.insert("used".into(), true.into());
         let write = Write { kind: Kind::Link, id: id.to_owned(), doc: Some(doc), expect };
-        // Of two who come with the same code, one finds the document changed.
+        // If two requests use the same code at once, the second finds the document changed.
         self.state.write(vec![write]).await.map_err(|error| {
             if error.is_conflict() { LinkError::Unknown } else { LinkError::Write(error) }
         })?;
@@ -119,7 +119,7 @@ impl Auth {
         Ok((account, user, token))
     }
 
-    /// What the holder of a link's token may do now; none when the link, its user or its maker's rights are gone.
+    /// The present role of a link's token; `None` when the link, its user or the rights of its creator no longer exist.
     pub(super) fn role_by_link(&self, id: &str, account: AccountId) -> Result<Option<Role>, IndexError> {
         let doc = self.state.get(Kind::Link, id)?.filter(|doc| owner(doc) == Some(account));
         let Some(doc) = doc.filter(|doc| ends_s(doc) > self.now_s()) else { return Ok(None) };
@@ -139,10 +139,10 @@ impl Auth {
     }
 }
 
-/// Stands where the stamp of a maker stands, for a user of KAZOO's who is no admin.
+/// Stored instead of a creator's stamp when the creator is a KAZOO user without admin rights.
 const FOREIGN_USER: &str = "user";
 
-/// What the maker's rights rest on.
+/// The rights of the link's creator.
 fn maker(doc: &Map<String, Value>) -> Option<Standing> {
     let (id, stamp) = (text(doc, "pvt_maker_id"), text(doc, "pvt_stamp_of_maker"));
     let origin = match text(doc, "pvt_maker_kind").as_str() {

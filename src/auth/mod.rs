@@ -1,8 +1,8 @@
-//! Who is asking, and for which accounts: tokens are issued, verified and revoked here, passwords are checked, and
-//! whoever asks too often is told so; for the API and for websockets alike.
+//! Authentication for the API and the websockets: issuing, verifying and revoking tokens, checking passwords, and rate
+//! limits.
 //!
-//! A token is good for one account and everything below it, until its time is over, it is revoked, or what it was
-//! issued for (its account, key or user) is gone or disabled.
+//! A token is valid for one account and all accounts below it. It becomes invalid when it expires, when it is revoked, and
+//! when its account, key or user is deleted, changed or disabled.
 
 mod bucket;
 mod crossbar;
@@ -32,36 +32,36 @@ pub use password::{Credentials, PasswordError, Verifiers, verifier};
 pub use revocation::RevokeError;
 pub use token::{Caller, IssueError, Standing, TokenError};
 
-/// The rules of who gets in.
+/// The settings of authentication.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a token is good, in seconds.
+    /// The lifetime of a token in seconds.
     pub token_ttl_s: u64,
-    /// What one address may ask for one account; `None`: as much as it likes.
+    /// The rate of requests from one address for one account; `None` for no limit.
     pub requests: Option<Rate>,
-    /// What a request takes from its bucket.
+    /// The tokens that a request takes from its bucket.
     pub request_cost: u32,
-    /// What a log-in takes from its bucket.
+    /// The tokens that a log-in takes from its bucket.
     pub log_in_cost: u32,
-    /// Wrong credentials that one address may send; `None`: as many as it likes.
+    /// The rate of wrong credentials from one address; `None` for no limit.
     pub wrong_credentials: Option<Rate>,
-    /// Buckets that are remembered at most, of either kind.
+    /// The most buckets of each kind.
     pub most_buckets: usize,
-    /// What the buckets count time by: it must not go back.
+    /// The clock of the buckets. It must not go back.
     pub steady: Clock,
-    /// Revoked tokens of one account whose time is not over, at most.
+    /// The most revoked tokens of one account that have not expired.
     pub most_revoked: usize,
-    /// Passwords that are checked at a time: each takes 19 MiB and some hundredths of a second.
+    /// The most passwords that are checked at a time. Each check takes 19 MiB and some hundredths of a second.
     pub password_checks: usize,
-    /// How long a log-in waits for its turn.
+    /// How long a log-in waits for its check.
     pub password_wait: Duration,
-    /// The public keys of a KAZOO whose tokens are good here.
+    /// The public keys of a KAZOO whose tokens are accepted.
     pub foreign: Option<ForeignKeys>,
-    /// The crossbar of that KAZOO, which is asked for keys and about tokens.
+    /// The crossbar of that KAZOO, for its keys and for checks of its tokens.
     pub crossbar: Option<Arc<Crossbar>>,
-    /// Whether a KAZOO's token that never ends is good.
+    /// Whether KAZOO's tokens without an expiry are accepted.
     pub foreign_without_end: bool,
-    /// Whether an account that only such a token knows is made when it is first seen.
+    /// Whether an unknown account that a token of KAZOO names is created.
     pub auto_create: bool,
 }
 
@@ -86,34 +86,34 @@ impl Default for Options {
     }
 }
 
-/// What a person may do.
+/// The rights of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything, for the account and those below it.
+    /// Everything in the account and in all accounts below it.
     Admin,
-    /// Look at the account's hooks and what became of their deliveries.
+    /// Reading the account's hooks and the results of their deliveries.
     User,
 }
 
-/// A person who may log in to an account.
+/// A user who may log in to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The account.
     pub account: AccountId,
     /// The user's id.
     pub id: String,
-    /// What he may do.
+    /// The rights of the user.
     pub role: Role,
-    /// Changes with his password.
+    /// A value that changes when the user's password changes.
     pub stamp: String,
 }
 
-/// Whom a token is issued for.
+/// The holder of a new token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    /// Whoever knows an API key.
+    /// Somebody who knows an API key.
     Key(ApiKey),
-    /// A person.
+    /// A user.
     User(User),
 }
 
@@ -129,7 +129,7 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Over the accounts, keys, users and the secret of a state.
+    /// Uses the accounts, keys, users and the secret of `state`.
     #[must_use]
     pub fn new(state: State, clock: Clock, tasks: Tasks, options: Options) -> Self {
         let limits = Arc::new(Limits::new(&options));
@@ -137,14 +137,13 @@ impl Auth {
         Self { state, clock, tasks, options: Arc::new(options), limits, checks }
     }
 
-    /// The same over another handle of its state: whose changes are told apart by who asks.
+    /// The same with another handle of the state, whose changes have a different actor.
     #[must_use]
     pub fn over(&self, state: State) -> Self {
         Self { state, ..self.clone() }
     }
 
-    /// Whether a caller of an account and role may look after an account: an admin his own and those below it, a
-    /// user his own only.
+    /// Whether a caller may access an account: an admin their own account and those below it, a user only their own.
     #[must_use]
     pub fn covers(&self, (own, role): (AccountId, Role), account: AccountId) -> bool {
         match role {

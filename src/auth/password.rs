@@ -1,8 +1,8 @@
-//! Passwords: KAZOO's clients send the MD5 or SHA-1 of `username:password` (`docs/kazoo/webhooks.md#logging-in`), and
-//! no name. What is kept is argon2id over each of both, salted with the account's id.
+//! Passwords. KAZOO's clients send the MD5 or SHA-1 of `username:password` (`docs/kazoo/webhooks.md#logging-in`) without
+//! the name. An argon2id hash of each of the two is stored, with the account's id as the salt.
 //!
-//! The account's id is salt enough: it is random, and the name is in what is hashed. And since it is known before the
-//! user is, one computation finds the user, instead of one for each user that the account has.
+//! The account's id is a sufficient salt: it is random, and the user's name is part of what is hashed. Since the account is
+//! known before the user is, one hash finds the user; with a salt per user, every user of the account would need a hash.
 
 use std::net::IpAddr;
 
@@ -17,10 +17,10 @@ use crate::state::{IndexError, Kind, hex, is_deleted, owner};
 
 type Document = Map<String, Value>;
 
-/// Argon2id with 19 MiB, two passes, one lane: the least that OWASP's cheat sheet advises.
+/// Argon2id with 19 MiB, two passes, one lane: the minimum that OWASP's cheat sheet recommends.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 
-/// What a client sends to log in.
+/// The credentials that a client sends to log in.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(String);
 
@@ -31,18 +31,18 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl From<&str> for Credentials {
-    /// A hash in hex digits of either case.
+    /// Takes a hash in hex digits of either case.
     fn from(hash: &str) -> Self {
         Self(hash.to_ascii_lowercase())
     }
 }
 
-/// What is kept of a password: a user's fields.
+/// The stored hashes of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifiers {
-    /// Over the MD5.
+    /// The hash of the MD5.
     pub md5: String,
-    /// Over the SHA-1.
+    /// The hash of the SHA-1.
     pub sha1: String,
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Verifiers {
 /// Why a password was not checked or hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many others are being checked.
+    /// Too many passwords are being checked.
     #[error("too many passwords are being checked")]
     Busy,
     /// The hash failed.
@@ -67,7 +67,7 @@ pub enum PasswordError {
 }
 
 impl Auth {
-    /// What to keep of a user's new password. The name counts in lower case.
+    /// The hashes to store for a user's new password. The name is used in lower case.
     pub async fn verifiers(
         &self,
         account: AccountId,
@@ -81,8 +81,8 @@ impl Auth {
         Ok(Verifiers { md5: self.hashed(account, md5).await?, sha1: self.hashed(account, sha1).await? })
     }
 
-    /// The enabled user of an account whose credentials these are. An account that is not there takes as long as
-    /// one that is. Wrong credentials count for the address that they came from.
+    /// The enabled user of an account with these credentials. The check takes as long for an account that does not exist.
+    /// Wrong credentials are counted for the address they came from.
     pub async fn log_in(
         &self,
         account: Option<AccountId>,
@@ -95,13 +95,13 @@ impl Auth {
         if let (Some(_), Some(account)) = (&user, account) {
             self.logged_in(address, account);
         } else {
-            // Whether more are looked at is asked before the next one.
-            let _is_within: bool = self.tried_in_vain(address, account);
+            // The result does not matter here: `may_try` checks the bucket before the next password.
+            let _is_within: bool = self.note_wrong(address, account);
         }
         Ok(user)
     }
 
-    /// The user with this id, as long as he may log in.
+    /// The user with this id, if the user may log in.
     pub(super) fn user(&self, id: &str) -> Result<Option<User>, IndexError> {
         Ok(self.state.get(Kind::User, id)?.as_ref().and_then(user_of))
     }
@@ -115,8 +115,7 @@ impl Auth {
     }
 }
 
-/// What is kept of one hash of a password that another system kept, in the clear, as the credentials themselves. Takes
-/// some hundredths of a second.
+/// The hash to store for a hash of a password that another system stored unprotected. Takes some hundredths of a second.
 pub fn verifier(account: AccountId, hash_of_password: &str) -> Result<String, PasswordError> {
     hash(account, &Credentials::from(hash_of_password))
 }
@@ -133,7 +132,7 @@ fn hash(account: AccountId, credentials: &Credentials) -> Result<String, Passwor
     Ok(hex(&out))
 }
 
-/// A user's document as a person who may log in.
+/// The user of a document, if the user may log in.
 #[must_use]
 pub(super) fn user_of(doc: &Document) -> Option<User> {
     let text = |field: &str| doc.get(field).and_then(Value::as_str);

@@ -1,27 +1,27 @@
-//! Tokens that are revoked before their time is over: remembered durably, until it is.
+//! Revoked tokens. A revocation is stored until its token expires.
 
 use serde_json::json;
 
 use super::{Auth, Caller};
 use crate::state::{Expect, IndexError, Kind, Write, WriteError};
 
-/// Expired revocations that one write forgets: it must stay small, and the next one forgets more.
+/// The most expired revocations that one write removes, to keep the write small. The next write removes more.
 const MOST_FORGOTTEN: usize = 256;
 
 /// Why a token was not revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum RevokeError {
-    /// As many of the account's are revoked as are remembered.
-    #[error("{0} tokens of the account are revoked, the most that are remembered")]
+    /// The account has the most revocations that are stored.
+    #[error("{0} tokens of the account are revoked already, the most that are stored")]
     TooMany(usize),
-    /// The state does not take it.
+    /// The state cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
 impl Auth {
-    /// Revokes the caller's token; durable when this answers. Revocations whose token has expired are forgotten on the
-    /// way. The rest are bounded for each account, so that nobody can use up another account's.
+    /// Revokes the caller's token and stores that. Removes revocations whose tokens have expired. The number of others is
+    /// bounded per account, so no account can use up the space of another.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), RevokeError> {
         let now_s = self.now_s();
         if self.state.live_revocations(caller.account, now_s) >= self.options.most_revoked {

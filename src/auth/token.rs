@@ -1,4 +1,4 @@
-//! Tokens: JSON web tokens signed with a key kept in the state.
+//! Tokens: JSON web tokens signed with a secret that the state stores.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
@@ -7,96 +7,96 @@ use super::{Auth, Holder, Role};
 use crate::model::AccountId;
 use crate::state::{IndexError, random_id};
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     account_id: AccountId,
-    /// The user it was issued for.
+    /// The user, for a user's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_id: Option<String>,
-    /// Or else the API key.
+    /// The API key, for a key's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
-    /// Or the link to the console.
+    /// The console link, for a token of a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link_id: Option<String>,
-    /// The key's or the user's; it changes when they do.
+    /// The stamp of the key or user at the time of issue. A changed stamp makes the token invalid.
     stamp: String,
     method: String,
-    /// Tells one token from another.
+    /// A unique name of the token.
     identity: String,
     iat: u64,
     exp: u64,
 }
 
-/// Whoever holds a token that is good.
+/// The holder of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The account that the token was issued for.
     pub account: AccountId,
-    /// What its holder may do.
+    /// The role of the holder.
     pub role: Role,
-    /// The user it was issued for, if it was for one.
+    /// The user, if the token was issued to one.
     pub user: Option<String>,
-    /// The token as it came, to be echoed.
+    /// The token as received, for responses that repeat it.
     pub token: String,
-    /// When the token ends, in seconds since 1970.
+    /// When the token expires, in seconds since 1970.
     pub expires_s: u64,
-    /// What its rights rest on.
+    /// What the token's rights depend on.
     pub(super) standing: Standing,
 }
 
 impl Caller {
-    /// What the token's rights rest on, to look at them again later.
+    /// What the token's rights depend on, for checking them again later.
     #[must_use]
     pub fn standing(&self) -> &Standing {
         &self.standing
     }
 }
 
-/// What the rights of a token rest on, beside its time: they end when one of these is gone or changed.
+/// What the rights of a token depend on, apart from its expiry. They end when one of these is deleted or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     pub(super) account: AccountId,
     pub(super) origin: Origin,
-    /// Tells the token from others, to revoke it.
+    /// The unique name of the token, for revoking it.
     pub(super) identity: String,
 }
 
 impl Standing {
-    /// Tells the token from others; a token that was prolonged keeps it.
+    /// The unique name of the token. A prolonged token keeps it.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
     }
 }
 
-/// What a token was issued for, with the stamp that this had then.
+/// What a token was issued for, with its stamp at that time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A user.
     User { id: String, stamp: String },
     /// An API key.
     Key { id: String, stamp: String },
-    /// A KAZOO vouches for it, and for what its holder may do.
+    /// A token of a KAZOO, with the role that KAZOO reports.
     Foreign { role: Role },
     /// A link to the console.
     Link { id: String },
 }
 
-/// Why a token is not accepted.
+/// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The text does not have the form of a token: no JSON web token.
-    #[error("text is no token")]
+    /// The text does not have the form of a JSON web token.
+    #[error("text is not a token")]
     Malformed,
-    /// Nobody issued it, it is revoked, or what it was issued for is gone, changed or disabled.
+    /// The token was not issued here, is revoked, or its holder was deleted, changed or disabled.
     #[error("token is not valid")]
     Invalid,
-    /// Its time is over.
+    /// The token has expired.
     #[error("token has expired")]
     Expired,
-    /// The state cannot tell.
+    /// The state cannot be read.
     #[error("token cannot be verified: {0}")]
     Unavailable(String),
 }
@@ -107,19 +107,19 @@ impl From<IndexError> for TokenError {
     }
 }
 
-/// A token could not be made.
+/// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[error("token was not signed: {0}")]
+#[error("token could not be signed: {0}")]
 pub struct IssueError(#[from] jsonwebtoken::errors::Error);
 
-/// Whether a text is made like a JSON web token: three parts in base64url.
+/// Whether a text has the form of a JSON web token: three parts in base64url.
 fn has_form(text: &str) -> bool {
     let is_part = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     text.split('.').count() == 3 && text.split('.').all(is_part)
 }
 
 impl Auth {
-    /// A new token for whoever holds a key or is a user.
+    /// Issues a token to the holder of a key or to a user.
     pub fn issue(&self, holder: &Holder) -> Result<String, IssueError> {
         let now_s = self.now_s();
         let (account, owner_id, key_id, stamp, method) = match holder {
@@ -140,7 +140,7 @@ impl Auth {
         self.signed(&claims)
     }
 
-    /// A token for who came by a link. Revoking it and revoking the link are the same.
+    /// Issues a token for a console link. The token is named after the link, so revoking either revokes both.
     pub(super) fn issue_for_link(
         &self,
         account: AccountId,
@@ -166,8 +166,8 @@ impl Auth {
         Ok(encode(&Header::new(Algorithm::HS256), claims, &key)?)
     }
 
-    /// The token of a caller with more time, once half of its time is over: never more than `most_s` seconds after it was
-    /// first issued. It keeps its identity, so that revoking one revokes both. `None`: the token stays as it is.
+    /// The caller's token with a later expiry, once half of its lifetime has passed; at most `most_s` seconds after it was
+    /// first issued. It keeps its unique name, so revoking one revokes both. `None` when the token need not change.
     #[must_use]
     pub fn prolonged(&self, caller: &Caller, most_s: u64) -> Option<String> {
         let claims = self.claims(&caller.token).ok()?;
@@ -180,17 +180,17 @@ impl Auth {
         encode(&Header::new(Algorithm::HS256), &Claims { exp: end_s, ..claims }, &key).ok()
     }
 
-    /// What a token of ours says, whether its time is over or not.
+    /// The claims of one of our own tokens, even if it has expired.
     fn claims(&self, token: &str) -> Result<Claims, TokenError> {
         let mut rules = Validation::new(Algorithm::HS256);
-        // Expiry is checked by our clock.
+        // The expiry is checked with our own clock.
         rules.validate_exp = false;
         rules.required_spec_claims.clear();
         let key = DecodingKey::from_secret(&self.state.settings().token_secret);
         Ok(decode::<Claims>(token, &key, &rules).map_err(|_| TokenError::Invalid)?.claims)
     }
 
-    /// The caller behind a token, ours or a known KAZOO's.
+    /// The caller of a token, which is our own or a known KAZOO's.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let header = decode_header(token)
             .map_err(|_| if has_form(token) { TokenError::Invalid } else { TokenError::Malformed })?;
@@ -202,7 +202,7 @@ impl Auth {
         Ok(Caller { role, ..caller })
     }
 
-    /// What the holder of a token may do now; none when its rights are gone. The token's time is not looked at.
+    /// The present role of a token's holder; `None` when the rights have ended. Does not check the expiry.
     pub fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
         let Standing { account, origin, identity } = standing;
         let is_enabled = self.state.account(*account).is_some_and(|account| account.enabled);
@@ -238,7 +238,7 @@ impl Auth {
         };
         Ok(Caller {
             account,
-            // What it is in truth, the caller of this looks up.
+            // A placeholder: `verify` looks up the present role.
             role: Role::User,
             user: owner_id,
             token: token.to_owned(),

@@ -1,5 +1,5 @@
-//! The channels of an account: listed, looked at and commanded. Whose a channel is comes from the broker's
-//! events, or from the switches; never from the client.
+//! Channels of an account: listing, reading and commanding them. The owner of a channel is known from the broker's events
+//! or from the switches, never from the client.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,45 +15,45 @@ use crate::model::AccountId;
 use crate::shares::Shares;
 use crate::state::{State, random_id};
 
-/// How we name ourselves in messages.
+/// Our application name in messages.
 const APP: &str = "switchhook";
-/// Of the requests under way, the part that one tenant may have: three quarters.
+/// The part of the requests under way that one tenant may have: three quarters.
 const TENANT_PART: (usize, usize) = (3, 4);
 
-/// What an operator decides about commands.
+/// Settings of channel commands.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Whether a flow of one module is also published as the action that does the same: nothing in the open
-    /// source KAZOO consumes flows (`docs/kazoo/amqp.md#flows-for-a-channel`).
+    /// Whether a flow of one module is also published as the equivalent action, because no open-source KAZOO consumes
+    /// flows (`docs/kazoo/amqp.md#flows-for-a-channel`).
     pub flow_as_action: bool,
 }
 
-/// Lists, looks at and commands channels; a cheap handle.
+/// Lists, reads and commands channels. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Commands {
     zones: Zones,
     ingest: Ingest,
     state: State,
     options: Options,
-    /// What each tenant has under way.
+    /// The requests that each tenant has under way.
     shares: Arc<Shares<AccountId>>,
 }
 
 impl Commands {
-    /// Commands through `zones`, for the accounts of `state`; `ingest` knows whose recent calls are.
+    /// Publishes through `zones` for the accounts of `state`. `ingest` knows the accounts of recent calls.
     #[must_use]
     pub fn new(zones: Zones, ingest: Ingest, state: State, options: Options) -> Self {
         let shares = Arc::new(Shares::new(zones.max_in_flight() * TENANT_PART.0 / TENANT_PART.1));
         Self { zones, ingest, state, options, shares }
     }
 
-    /// One of the requests that an account's tenant may have under way.
+    /// A permit for one request of the account's tenant.
     fn share(&self, account: AccountId) -> Result<OwnedSemaphorePermit, CommandError> {
         let tenant = self.state.tenant_of(account);
         self.shares.try_one(tenant).ok_or(CommandError::Busy(self.shares.each()))
     }
 
-    /// The channels of one account on all switches that answered, by call id.
+    /// The channels of one account on all switches that answer, by call id.
     pub async fn list(&self, account: AccountId) -> Result<Vec<Map<String, Value>>, CommandError> {
         let _share = self.share(account)?;
         let question = self.message(|sender| kazoo::account_query(account, sender));
@@ -64,7 +64,7 @@ impl Commands {
         Ok(by_id.into_values().collect())
     }
 
-    /// One channel of an account's tree.
+    /// Reads one channel in the account's tree.
     pub async fn read(&self, account: AccountId, call_id: &str) -> Result<Map<String, Value>, CommandError> {
         if !kazoo::is_call_id(call_id) {
             return Err(CommandError::Unknown);
@@ -73,8 +73,8 @@ impl Commands {
         Ok(self.find(account, call_id).await?.shown)
     }
 
-    /// Commands one channel of an account's tree; answers when the broker has the command in a queue. What the
-    /// switch makes of it shows in the channel's events.
+    /// Sends a command to one channel in the account's tree. Returns when the broker has the command in a queue. The effect
+    /// shows in the channel's later events.
     pub async fn command(
         &self,
         account: AccountId,
@@ -98,7 +98,7 @@ impl Commands {
             Command::Flow(flow) => self.flow(call_id, flow).await?,
         }
         let name = if let Command::Action(action) = command { action.name() } else { "metaflow" };
-        tracing::info!(account_id = %account, call_id, command = name, "a command for a channel was published");
+        tracing::info!(account_id = %account, call_id, command = name, "published a command for a channel");
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl Commands {
         self.zones.publish(self.zone_of(call_id), message).await
     }
 
-    /// The flow, and the action for it if there is one: it is enough when somebody listens for one of them.
+    /// Publishes the flow and, if there is one, the equivalent action. One of them having a listener is enough.
     async fn flow(&self, call_id: &str, flow: &Flow) -> Result<(), CommandError> {
         let message = self.message(|sender| flow.message(call_id, sender));
         let published = self.zones.publish(self.zone_of(call_id), message).await;
@@ -122,7 +122,7 @@ impl Commands {
         }
     }
 
-    /// Whether the channel belongs to the account's tree: as the events told, else as the switches say.
+    /// Checks that the channel belongs to the account's tree, using the events of the call, otherwise the switches.
     async fn allow(&self, account: AccountId, call_id: &str) -> Result<(), CommandError> {
         match self.ingest.call(call_id).filter(|known| known.certain) {
             Some(known) if self.state.is_ancestor_or_self(account, known.account) => Ok(()),
@@ -131,7 +131,7 @@ impl Commands {
         }
     }
 
-    /// Asks the switches. When two of them have a channel of that id, both must be of the account's tree.
+    /// Asks the switches for a channel. If several have a channel with this id, all must be in the account's tree.
     async fn find(&self, account: AccountId, call_id: &str) -> Result<Channel, CommandError> {
         let question = self.message(|sender| kazoo::call_query(call_id, sender));
         let answers = self.zones.ask(self.zone_of(call_id), question, kazoo::call_channels).await?;

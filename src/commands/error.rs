@@ -1,42 +1,42 @@
-//! Why a command or a question came to nothing.
+//! Errors of commands and of questions to switches.
 
-/// Why there is no answer, or no confirmation.
+/// Why there is no answer or no confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The program runs without a broker.
+    /// No broker is configured.
     #[error("no broker is configured (amqp.uri)")]
     NoBroker,
-    /// The broker is away.
+    /// There is no connection to the broker.
     #[error("not connected to the broker: {0}")]
     NotConnected(String),
-    /// As many requests as `commands.max_in_flight`, or a tenant's part of them, are under way.
+    /// The most requests are under way: `commands.max_in_flight`, or the tenant's part of it.
     #[error("{0} requests are under way, the most allowed")]
     Busy(usize),
-    /// The broker gave the message back: no queue is bound for it.
+    /// The broker returned the message, because no queue is bound for it.
     #[error("no switch listens for it")]
     NobodyListens,
-    /// Nobody answered in time.
+    /// No switch answered in time.
     #[error("no switch answered within {0} ms")]
     NoAnswer(u128),
-    /// The broker did not take the message.
+    /// The broker refused the message.
     #[error("the broker refused the message")]
     Refused,
-    /// It was sent, and whether it arrived is not known.
+    /// The message was sent, but it is unknown whether it arrived.
     #[error(
-        "the broker did not confirm it in time (short of memory or disk, it blocks all publishers); it may have been \
-         published all the same"
+        "the broker did not confirm it in time (a broker short of memory or disk blocks all publishers); it may have been \
+         published nevertheless"
     )]
     Unconfirmed,
-    /// No such channel, or not one of the account's tree.
+    /// The channel does not exist or is not in the account's tree.
     #[error("no such channel")]
     Unknown,
-    /// The command needs a channel with another leg.
+    /// The command needs a channel that is bridged to another leg.
     #[error("channel is not bridged")]
     NotBridged,
 }
 
 impl CommandError {
-    /// Whether it is certain that nobody got the message, so that it may be tried at another broker.
+    /// Whether it is certain that nobody received the message, so that it may be sent to another broker.
     #[must_use]
     pub(super) fn is_certain(&self) -> bool {
         matches!(
@@ -45,10 +45,9 @@ impl CommandError {
         )
     }
 
-    /// What a client is told, in KAZOO's words where it has some. Where and how we connect is nobody's business
-    /// but ours.
+    /// The text for clients, in KAZOO's words where KAZOO has some. It does not reveal our connections.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn for_client(&self) -> String {
         match self {
             Self::Unknown => "bad identifier".to_owned(),
             Self::Busy(_) => "too many requests".to_owned(),

@@ -1,8 +1,8 @@
-//! Channel commands: published to the broker for a client, and questions to the switches with their answers.
+//! Channel commands for clients, and questions to the switches with their answers.
 //!
-//! A command is published once and never again by itself: a call must not be transferred twice. What comes of
-//! it is told as it is: published and confirmed, nobody listens, or nobody knows. No account reaches a channel
-//! outside of its own tree, whoever claims what.
+//! Promises: a command is published at most once and never repeated, because a call must not be transferred twice. The
+//! result says what is known: published and confirmed, nobody listens, or unknown. No account reaches a channel outside its
+//! own tree, whatever a client claims.
 
 mod channels;
 mod error;

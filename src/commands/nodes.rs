@@ -1,30 +1,31 @@
-//! How many nodes answer for switches now, as they tell it themselves every few seconds.
+//! Counts the nodes that control switches, from the advertisements that they send every few seconds.
 
 use std::collections::HashMap;
 
 use crate::kazoo;
 
-/// More nodes than any cluster has; later ones are not counted.
+/// The most nodes that are counted, more than any cluster has.
 const MOST_NODES: usize = 1024;
 
-/// A node tells of itself every 5 to 15 s: after this long every node has been heard.
+/// A node advertises itself every 5 to 15 s, so after this time all nodes have been heard.
 const ALL_HEARD_US: u64 = 20_000_000;
 
-/// The nodes that were heard of.
+/// The nodes that were heard.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// Since when we listen, and until when each node counts; microseconds since 1970.
+    /// When listening began, in microseconds since 1970.
     since_us: u64,
+    /// Until when each node counts, in microseconds since 1970.
     until_us: HashMap<String, u64>,
 }
 
 impl Nodes {
-    /// We listen from now on.
+    /// Begins listening.
     pub(super) fn listen(&mut self, now_us: u64) {
         self.since_us = now_us;
     }
 
-    /// A message of the exchange `nodes` came.
+    /// Takes a message of the exchange `nodes`.
     pub(super) fn hear(&mut self, body: &[u8], now_us: u64) {
         let Some(told) = kazoo::advertisement(body).filter(|told| told.has_switches) else { return };
         self.until_us.retain(|_, until| *until > now_us);
@@ -34,7 +35,7 @@ impl Nodes {
         }
     }
 
-    /// How many there are; 0 as long as that is not known.
+    /// The number of nodes; 0 while it is unknown.
     pub(super) fn count(&self, now_us: u64) -> usize {
         if now_us < self.since_us.saturating_add(ALL_HEARD_US) {
             return 0;
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_before_every_node_had_its_time_to_tell() {
+    fn the_number_is_unknown_until_all_nodes_have_had_time_to_advertise() {
         let mut nodes = Nodes::default();
         nodes.listen(1_000_000);
         nodes.hear(&told("a"), 20_000_000);
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flood_of_names_is_remembered() {
+    fn a_flood_of_node_names_is_bounded() {
         let mut nodes = Nodes::default();
         for n in 0..3000 {
             nodes.hear(&told(&format!("n{n}")), ALL_HEARD_US);

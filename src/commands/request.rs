@@ -1,4 +1,4 @@
-//! What passes between the handle of a requester and its task, and how both behave.
+//! What the handle of a requester and its task exchange, and the settings of both.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use tokio::sync::mpsc;
 use super::error::CommandError;
 use crate::kazoo::Message;
 
-/// How the requester behaves.
+/// Settings of the requester.
 #[derive(Debug, Clone)]
 pub struct RequesterOptions {
-    /// How we name ourselves to the broker: `app@host`.
+    /// Our name for the broker: `app@host`.
     pub node: String,
     /// The number of the broker's zone.
     pub zone: u16,
-    /// How long a confirm, and the answers to a question, are waited for.
+    /// The time limit for a confirm, and for the answers to a question.
     pub timeout: Duration,
-    /// Requests under way at most.
+    /// The most requests under way.
     pub max_in_flight: usize,
     /// The wait after the first failure to connect.
     pub reconnect_initial: Duration,
@@ -38,22 +38,22 @@ impl Default for RequesterOptions {
     }
 }
 
-/// What a caller wants of the task.
+/// A request to the task.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) message: Message,
-    /// Whether answers are to come to our queue.
+    /// Whether answers are expected on our queue.
     pub(super) asks: bool,
-    /// The caller; gone when it has given up.
+    /// Where results go. Closed when the caller has given up.
     pub(super) heard: mpsc::Sender<Heard>,
 }
 
-/// What the task tells a caller. Without any of the first three, the message may or may not have been taken.
+/// A result for the caller. If neither of the first two arrives, it is unknown whether the message was taken.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// The broker has it in a queue; so many nodes may answer (0: not known).
+    /// The broker has the message in a queue. Up to `nodes` answers may come; 0 when their number is unknown.
     Confirmed { nodes: usize },
-    /// It was not published, for this reason.
+    /// The message was not published.
     Failed(CommandError),
     /// An answer.
     Answer(Bytes),

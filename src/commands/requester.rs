@@ -1,4 +1,5 @@
-//! The handle: publishes a message and waits for the broker's confirm, or asks and gathers the answers.
+//! The handle for publishing: sends a message and waits for the broker's confirm, or asks a question and collects the
+//! answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use crate::amqp::{Address, BrokerStatus, Status};
 use crate::kazoo::{AnswerError, Message};
 use crate::model::Clock;
 
-/// Answers to one question that wait to be read; more are dropped.
+/// The most answers to a question that may wait to be read. More are dropped.
 const MOST_ANSWERS: usize = 64;
 
-/// Publishes and asks; a cheap handle.
+/// Publishes messages and asks questions. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Requester(Option<Arc<Inner>>);
 
@@ -44,31 +45,31 @@ impl Requester {
         (Self(Some(Arc::new(inner))), task)
     }
 
-    /// Of a program without a broker.
+    /// The requester of a program without a broker.
     #[must_use]
     pub fn disabled() -> Self {
         Self(None)
     }
 
-    /// How we name ourselves to the broker.
+    /// Our name for the broker.
     #[must_use]
     pub fn node(&self) -> &str {
         self.0.as_ref().map_or("", |inner| &inner.options.node)
     }
 
-    /// Requests that may be under way; 0 without a broker.
+    /// The most requests under way; 0 without a broker.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
         self.0.as_ref().map_or(0, |inner| inner.options.max_in_flight)
     }
 
-    /// How it stands with the broker, now and later.
+    /// The state of the connection; the receiver follows its changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<BrokerStatus> {
         self.0.as_ref().map_or_else(Status::disabled, |inner| inner.status.clone())
     }
 
-    /// Publishes a message once; answers when the broker has it in at least one queue.
+    /// Publishes a message once. Returns when the broker has it in at least one queue.
     pub async fn publish(&self, message: Message) -> Result<(), CommandError> {
         let mut waiting = self.send(message, false).await?;
         match waiting.next().await {
@@ -78,8 +79,8 @@ impl Requester {
         }
     }
 
-    /// Publishes a question and gathers what `read` makes of the answers, until every node that may answer has
-    /// done so, or the time is over. What is no answer is told to the log and does not count.
+    /// Asks a question and collects what `read` makes of the answers, until all expected nodes have answered or the time
+    /// limit is reached. An answer that cannot be read is logged and does not count.
     pub async fn ask<T>(
         &self,
         message: Message,
@@ -89,12 +90,12 @@ impl Requester {
         let (mut answers, mut expected) = (Vec::new(), None);
         while expected.is_none_or(|nodes| nodes == 0 || answers.len() < nodes) {
             match waiting.next().await {
-                // An answer may come before the confirm.
+                // An answer may arrive before the confirm.
                 Some(Heard::Confirmed { nodes }) => expected = Some(nodes),
                 Some(Heard::Failed(error)) => return Err(error),
                 Some(Heard::Answer(body)) => match read(&body) {
                     Ok(answer) => answers.push(answer),
-                    Err(reason) => tracing::warn!(%reason, "an answer from a switch is not understood"),
+                    Err(reason) => tracing::warn!(%reason, "an answer from a switch cannot be understood"),
                 },
                 None => break,
             }
@@ -128,12 +129,12 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// What is heard next; `None` when the time is over, or the connection.
+    /// The next result; `None` when the time is up or the connection is lost.
     async fn next(&mut self) -> Option<Heard> {
         tokio::time::timeout_at(self.until, self.heard.recv()).await.ok().flatten()
     }
 
-    /// `asked`: the switches have the question, as the broker confirmed.
+    /// Why there was no answer. `asked`: the broker has confirmed the question.
     fn nothing_came(&self, asked: bool) -> CommandError {
         if Instant::now() < self.until {
             CommandError::NotConnected("the connection was lost while waiting for an answer".to_owned())

@@ -1,5 +1,5 @@
-//! One connection's worth of requests: an exclusive queue for replies, publishing with confirms, and a table of
-//! who waits for which `Msg-ID`.
+//! One connection for requests: an exclusive queue for replies, publishing with confirms, and a table of the callers by
+//! `Msg-ID`.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -25,24 +25,25 @@ use crate::amqp::{Address, BrokerStatus, SetupError, Status, declare_exchange, e
 use crate::model::Clock;
 use crate::state::random_id;
 
-/// How often it is looked whether the broker blocks publishers, and at which of these looks something is published.
+/// How often the session checks whether the broker blocks publishers.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Every so many checks, a message is published to find out.
 const PROBE_AT: u32 = 5;
-/// No queue has this name.
+/// The queue that these messages go to. It does not exist.
 const PROBE_TO: &str = "switchhook.no-such-queue";
-/// A broker that has not confirmed by then is away.
+/// A broker that has not confirmed after this time is considered lost.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
-/// Replies handed out by the broker and not yet given to whom they are for.
+/// The most replies that the broker hands out before they are acknowledged.
 const PREFETCH: u16 = 64;
-/// The largest reply: some ten thousand channels.
+/// The largest reply, enough for ten thousand channels.
 const MOST_REPLY_BYTES: usize = 16 << 20;
 
 /// How a session ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// As asked.
+    /// On request.
     Stopped,
-    /// The connection is gone: try again.
+    /// The connection was lost: reconnect.
     Lost(String),
 }
 
@@ -52,36 +53,36 @@ impl From<lapin::Error> for Ended {
     }
 }
 
-/// Who is told what comes from another exchange than those of replies and of nodes.
+/// Receives messages from further exchanges, beside those for replies and nodes.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Exchanges and routing keys.
+    /// The exchanges with their routing keys.
     pub(super) bindings: Vec<(&'static str, &'static str)>,
-    /// Takes each message with the zone that it came from.
+    /// Receives each message with the zone it came from.
     pub(super) heard: mpsc::Sender<(u16, Bytes)>,
 }
 
-/// A message on its way.
+/// A published message whose confirm has not arrived.
 struct Unconfirmed {
     confirm: PublisherConfirm,
     caller: mpsc::Sender<Heard>,
     until: Instant,
 }
 
-/// A connection at work.
+/// An open connection.
 pub(super) struct Session {
     connection: Connection,
     channel: Channel,
     consumer: Consumer,
     queue: String,
-    /// Exchanges that exist since this connection.
+    /// Exchanges that were declared on this connection.
     declared: HashSet<&'static str>,
-    /// The one message that is not confirmed yet. One at a time: which message a broker gave back is known only
-    /// so, since a returned message comes without the number that confirms have.
+    /// The message that is not confirmed. Only one at a time: a returned message carries no delivery tag, so with several
+    /// unconfirmed ones it would be unclear which of them the broker has returned.
     unconfirmed: Option<Unconfirmed>,
-    /// Who waits for answers, by `Msg-ID`. At most as many as may be in flight, and some who have given up.
+    /// The callers that wait for answers, by `Msg-ID`. May include some that have given up.
     asked: HashMap<String, mpsc::Sender<Heard>>,
-    /// Without confirms: what is published there is dropped by the broker.
+    /// A channel without confirms for the messages that the broker drops.
     probe: Channel,
     listener: Option<Listener>,
     /// The number of the broker's zone.
@@ -99,7 +100,7 @@ impl Session {
         let channel = connection.create_channel().await.map_err(failed)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed)?;
-        // A new name each time: the broker may hold the former connection for alive for a while.
+        // A new name for each connection, because the broker may not yet know that the former connection is lost.
         let queue = format!("{}-commands-{}", options.node, random_id());
         declare_queue(
             &channel,
@@ -128,7 +129,7 @@ impl Session {
         })
     }
 
-    /// Carries out requests and hands out replies until the connection is lost.
+    /// Handles requests and passes on replies until the connection is lost.
     pub(super) async fn work(
         &mut self,
         requests: &mut mpsc::Receiver<Request>,
@@ -162,8 +163,8 @@ impl Session {
         }
     }
 
-    /// Tells whether the broker blocks who publishes. It says so only to connections that have published since, so a message
-    /// that no queue gets is published now and then.
+    /// Notes whether the broker blocks publishers. The broker reports this only to connections that publish, so now and
+    /// then a message is published to a queue that does not exist.
     async fn look_for_alarm(&self, probes: bool, status: &Status) -> Result<(), Ended> {
         let blocked = self.connection.status().blocked();
         let was = matches!(&*status.watch().borrow(), BrokerStatus::Connected { queue, .. } if queue.blocked);
@@ -183,7 +184,7 @@ impl Session {
 
     async fn publish(&mut self, mut request: Request) -> Result<(), Ended> {
         if request.heard.is_closed() {
-            // Its caller has been told that it failed.
+            // The caller has given up and was answered.
             return Ok(());
         }
         let exchange = request.message.exchange;
@@ -226,7 +227,7 @@ impl Session {
             Confirmation::Ack(Some(_)) => Heard::Failed(CommandError::NobodyListens),
             Confirmation::Nack(_) => Heard::Failed(CommandError::Refused),
         };
-        // A caller that has given up does not hear it.
+        // Fails if the caller has given up, which does not matter.
         drop(caller.try_send(heard));
         Ok(())
     }
@@ -240,17 +241,17 @@ impl Session {
         if delivery.exchange.as_str() != "targeted" {
             let heard = self.listener.as_ref().map(|listener| &listener.heard);
             if heard.is_some_and(|heard| heard.try_send((self.zone, delivery.data.into())).is_err()) {
-                tracing::warn!("a question to KAZOO's applications is dropped: too many are waiting");
+                tracing::warn!("too many questions to KAZOO's applications are waiting; one is dropped");
             }
             return Ok(());
         }
         let bytes = delivery.data.len();
         let Ok(reply) = serde_json::from_slice::<Reply>(&delivery.data) else {
-            tracing::warn!(bytes, "a reply is not understood");
+            tracing::warn!(bytes, "a reply cannot be understood");
             return Ok(());
         };
         let Some(caller) = self.asked.get(&reply.msg_id).filter(|_| bytes <= MOST_REPLY_BYTES) else {
-            tracing::debug!(msg_id = reply.msg_id, bytes, "a reply comes too late, or is too large");
+            tracing::debug!(msg_id = reply.msg_id, bytes, "a reply is too late or too large");
             return Ok(());
         };
         if caller.try_send(Heard::Answer(delivery.data.into())).is_err() {
@@ -259,23 +260,23 @@ impl Session {
         Ok(())
     }
 
-    /// Says goodbye, within a second.
+    /// Closes the connection within a second.
     pub(super) async fn close(&self) {
         let closing = self.connection.close(200, "switchhook stops".into());
         if !matches!(tokio::time::timeout(Duration::from_secs(1), closing).await, Ok(Ok(()))) {
-            tracing::debug!("the connection for commands was gone already");
+            tracing::debug!("the connection for commands was already closed");
         }
     }
 }
 
-/// What of a reply tells whom it is for.
+/// The part of a reply that names its question.
 #[derive(Deserialize)]
 struct Reply {
     #[serde(rename = "Msg-ID")]
     msg_id: String,
 }
 
-/// When the message under way is confirmed, given back or lost: how. `None` when there is none.
+/// Waits until the message under way is confirmed, returned or lost. `None` when there is no such message.
 async fn confirmed(unconfirmed: &mut Option<Unconfirmed>) -> Option<Result<Confirmation, String>> {
     let Unconfirmed { confirm, until, .. } = unconfirmed.as_mut()?;
     Some(match tokio::time::timeout_at(*until, confirm).await {
@@ -284,7 +285,7 @@ async fn confirmed(unconfirmed: &mut Option<Unconfirmed>) -> Option<Result<Confi
     })
 }
 
-/// A queue of this connection's own, for replies and for what nodes tell of themselves.
+/// Declares this connection's own queue, for replies and for advertisements of nodes.
 async fn declare_queue(
     channel: &Channel,
     name: &str,

@@ -1,6 +1,5 @@
-//! Standing in for KAZOO's applications: enables hooks again, and tells which websockets there are, when KAZOO's API
-//! asks for it, and tells the cluster that the applications run here. Each only where the operator has said that the
-//! real one does not run.
+//! Answers in place of KAZOO's applications. When KAZOO's API asks, it enables hooks again and lists websockets, and it
+//! advertises the applications to the cluster. Each only if the operator has said that KAZOO's own application does not run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,34 +17,34 @@ use crate::model::{AccountId, Clock, Duty};
 use crate::state::{State, random_id};
 use crate::tasks::Stop;
 
-/// The applications.
+/// The names of the applications.
 const WEBHOOKS: &str = "webhooks";
 const BLACKHOLE: &str = "blackhole";
-/// How often we tell of ourselves; KAZOO's nodes do it every 5 to 15 s.
+/// The interval of advertisements. KAZOO's nodes use 5 to 15 s.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Requests that wait to be answered; later ones are dropped, and their callers ask again.
+/// The most requests that wait for an answer. Later ones are dropped, and their callers ask again.
 const MOST_WAITING: usize = 64;
 
-/// The websockets that there are here, each as KAZOO's listing shows it.
+/// The websocket sessions of this program, in the form of KAZOO's listing.
 pub trait Websockets: Send + Sync {
-    /// Those of some accounts; or that of an id, if it is of one of them, or no account is named: it is KAZOO's own
-    /// API that asks, and has looked who may.
+    /// The sessions of some accounts. With `id`, only that session if it belongs to one of them. If no account is named, any
+    /// session with that id: KAZOO's own API asks then, and has checked the rights.
     fn find(&self, accounts: &[AccountId], id: Option<&str>) -> Vec<Map<String, Value>>;
 }
 
-/// For which applications this program stands in.
+/// The applications in whose place this program answers.
 #[derive(Clone, Default)]
 pub struct StandIn {
-    /// `webhooks`.
+    /// Whether it answers for `webhooks`.
     pub webhooks: bool,
-    /// `blackhole`, with these websockets.
+    /// Answers for `blackhole` with these websockets.
     pub blackhole: Option<Arc<dyn Websockets>>,
-    /// Beside the real applications it is silent.
+    /// Silences the answers while KAZOO's own applications run.
     pub duty: Duty,
 }
 
 impl StandIn {
-    /// What the queue for questions is bound to: exchanges and routing keys. None: there is nobody to stand in for.
+    /// The bindings of the queue for questions: exchanges and routing keys. Empty when no application is replaced.
     pub(super) fn bindings(&self) -> Vec<(&'static str, &'static str)> {
         let webhooks = self.webhooks.then_some(ENABLING_ASKED);
         webhooks.into_iter().chain(self.blackhole.as_ref().map(|_| WEBSOCKETS_ASKED)).collect()
@@ -57,7 +56,7 @@ impl StandIn {
     }
 }
 
-/// The task that answers.
+/// The task that answers and advertises.
 pub struct StandInTask {
     stand_in: StandIn,
     zones: Zones,
@@ -67,8 +66,7 @@ pub struct StandInTask {
 }
 
 impl StandInTask {
-    /// The task, and what every requester's task needs to hand in what is asked in its zone; none when there is no
-    /// application to stand in for.
+    /// The task, and the listener that passes it the questions of each zone. `None` when no application is replaced.
     #[must_use]
     pub fn new(stand_in: StandIn, zones: Zones, state: State, clock: Clock) -> Option<(Listener, Self)> {
         let bindings = stand_in.bindings();
@@ -79,7 +77,7 @@ impl StandInTask {
         Some((Listener { bindings, heard }, Self { stand_in, zones, state, clock, asked }))
     }
 
-    /// Answers, and tells of itself, until told to stop.
+    /// Answers and advertises until `stop` is cancelled.
     pub async fn run(mut self, stop: Stop) {
         let started_us = self.clock.now_us();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -100,12 +98,12 @@ impl StandInTask {
         let msg_id = random_id().to_string();
         let sender = Sender { app: "switchhook", node: self.zones.node(), msg_id: &msg_id };
         let expires_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
-        self.tell(None, kazoo::advertise(&self.stand_in.apps(), started_us, expires_ms, sender)).await;
+        self.send(None, kazoo::advertise(&self.stand_in.apps(), started_us, expires_ms, sender)).await;
     }
 
     async fn answer(&self, zone: u16, body: &[u8]) {
         if !self.stand_in.duty.now().stands_in() {
-            // The real application answers.
+            // KAZOO's own application answers.
             return;
         }
         match kazoo::asked(body) {
@@ -116,12 +114,10 @@ impl StandInTask {
                 let Some(websockets) = &self.stand_in.blackhole else { return };
                 let found = websockets.find(&asked.accounts, asked.session.as_deref());
                 let sender = Sender { app: BLACKHOLE, node: self.zones.node(), msg_id: &asked.msg_id };
-                self.tell(Some(zone), kazoo::websockets_answer(&asked, found, sender)).await;
+                self.send(Some(zone), kazoo::websockets_answer(&asked, found, sender)).await;
             }
             _ => {
-                tracing::debug!(
-                    "a question to KAZOO's applications is not understood, or cannot be answered"
-                );
+                tracing::debug!("a question to KAZOO's applications cannot be understood or answered");
             }
         }
     }
@@ -134,20 +130,20 @@ impl StandInTask {
         };
         match enabled {
             Ok(count) => {
-                tracing::info!(account_id = %asked.account, count, "hooks enabled, as KAZOO asked");
+                tracing::info!(account_id = %asked.account, count, "enabled hooks on KAZOO's request");
                 let sender = Sender { app: WEBHOOKS, node: self.zones.node(), msg_id: &asked.msg_id };
-                self.tell(Some(zone), kazoo::enabling_answer(asked, sender)).await;
+                self.send(Some(zone), kazoo::enabling_answer(asked, sender)).await;
             }
-            // No answer: whoever asked learns by that.
-            Err(error) => tracing::error!(account_id = %asked.account, %error, "hooks are not enabled"),
+            // No answer is sent; its absence tells the caller that enabling failed.
+            Err(error) => tracing::error!(account_id = %asked.account, %error, "hooks could not be enabled"),
         }
     }
 
-    /// Publishes, in the zone of the question or in all; whether anybody hears it is their business.
-    async fn tell(&self, zone: Option<u16>, message: Message) {
+    /// Publishes in the zone of the question, or in all zones. It does not matter whether anybody listens.
+    async fn send(&self, zone: Option<u16>, message: Message) {
         match self.zones.publish(zone, message).await {
             Ok(()) | Err(CommandError::NobodyListens | CommandError::NotConnected(_)) => {}
-            Err(error) => tracing::warn!(%error, "a message to KAZOO is not published"),
+            Err(error) => tracing::warn!(%error, "a message to KAZOO could not be published"),
         }
     }
 }
@@ -165,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_listened_for_and_told_that_was_not_asked_for() {
+    fn only_configured_applications_are_listened_for_and_advertised() {
         let nobody = StandIn::default();
         assert!(nobody.bindings().is_empty() && nobody.apps().is_empty());
         let webhooks = StandIn { webhooks: true, ..StandIn::default() };

@@ -1,7 +1,7 @@
-//! The task behind the requester: one connection after another, for ever, each after a longer wait.
+//! The task behind the requester: reconnects without end, with growing waits.
 //!
-//! While there is no connection, requests are refused at once: a command that is carried out minutes later is
-//! worse than one that failed.
+//! Without a connection, requests are refused at once: a command carried out minutes later would be worse than one that
+//! failed.
 
 use tokio::sync::mpsc;
 
@@ -13,7 +13,7 @@ use crate::amqp::{Address, Status, Waits};
 use crate::model::Clock;
 use crate::tasks::Stop;
 
-/// Owns the connection.
+/// The task that owns the connection.
 #[derive(Debug)]
 pub struct RequesterTask {
     address: Address,
@@ -36,12 +36,12 @@ impl RequesterTask {
         Self { address, options, clock, status, requests, nodes: Nodes::default(), listener: None }
     }
 
-    /// Has what is asked of KAZOO's applications in this broker's zone handed to `listener`.
+    /// Passes questions to KAZOO's applications in this broker's zone to `listener`.
     pub fn listen(&mut self, listener: Listener) {
         self.listener = Some(listener);
     }
 
-    /// Works until told to stop, through every failure of the broker.
+    /// Runs until `stop` is cancelled, and reconnects after every failure of the broker.
     pub async fn run(mut self, stop: Stop) {
         let mut waits = Waits::new(self.options.reconnect_initial, self.options.reconnect_max);
         while !stop.is_cancelled() {
@@ -82,7 +82,7 @@ impl RequesterTask {
     }
 }
 
-/// Does `work` and meanwhile refuses what is asked for.
+/// Runs `work` and refuses all requests meanwhile.
 async fn refusing<T>(requests: &mut mpsc::Receiver<Request>, work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     loop {
@@ -91,7 +91,7 @@ async fn refusing<T>(requests: &mut mpsc::Receiver<Request>, work: impl Future<O
             done = &mut work => return done,
             Some(request) = requests.recv() => {
                 let error = CommandError::NotConnected("the connection was lost".to_owned());
-                // A caller that has given up does not hear it.
+                // Fails if the caller has given up, which does not matter.
                 drop(request.heard.try_send(Heard::Failed(error)));
             }
         }

@@ -1,8 +1,8 @@
-//! The requesters of all zones: what is published goes to the zone that it is about, or to all of them.
+//! The requesters of all zones. A message goes to the zone that it concerns, or to all zones.
 //!
-//! A zone may have several brokers, of which KAZOO uses one at a time. A message goes to the first that is connected and
-//! has somebody who listens; it is tried at another one only if nobody can have got it. A zone that is away delays no
-//! other: zones are asked at the same time.
+//! A zone may have several brokers, and KAZOO uses one of them at a time. A message goes to the first broker that is
+//! connected and has a listener; another broker is tried only if nobody can have received the message. Zones are asked
+//! concurrently, so a zone that is down does not delay the others.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::kazoo::{AnswerError, Message};
 /// The requesters of one zone, in the order of the configuration.
 #[derive(Debug, Clone)]
 pub struct ZoneRequesters {
-    /// The zone's name; empty for the one that has none.
+    /// The zone's name; empty for a single zone without a name.
     pub name: String,
-    /// One for each of its brokers.
+    /// A requester for each of its brokers.
     pub brokers: Vec<Requester>,
 }
 
-/// Publishes and asks in all zones; a cheap handle.
+/// Publishes and asks in all zones. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Zones(Arc<[ZoneRequesters]>);
 
@@ -32,25 +32,25 @@ impl From<Requester> for Zones {
 }
 
 impl Zones {
-    /// These zones. The first one is where this program is at home.
+    /// Uses these zones. The first one is the zone of this program.
     #[must_use]
     pub fn new(zones: Vec<ZoneRequesters>) -> Self {
         Self(zones.into())
     }
 
-    /// Of a program without a broker.
+    /// The zones of a program without a broker.
     #[must_use]
     pub fn none() -> Self {
         Requester::disabled().into()
     }
 
-    /// How we name ourselves to the brokers.
+    /// Our name for the brokers.
     #[must_use]
     pub fn node(&self) -> &str {
         self.0.iter().flat_map(|zone| &zone.brokers).next().map_or("", Requester::node)
     }
 
-    /// Requests that one broker may have under way.
+    /// The most requests that one broker may have under way.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
         self.0.iter().flat_map(|zone| &zone.brokers).next().map_or(0, Requester::max_in_flight)
@@ -61,14 +61,14 @@ impl Zones {
         one.unwrap_or(&self.0)
     }
 
-    /// Publishes a message once in its zone, or once in each zone when that is not known. Answers when a broker has it in
-    /// at least one queue.
+    /// Publishes a message once in its zone, or once in each zone if the zone is unknown. Returns when a broker has it in at
+    /// least one queue.
     pub async fn publish(&self, zone: Option<u16>, message: Message) -> Result<(), CommandError> {
         let published = self.of(zone).iter().map(|zone| zone.publish(message.clone()));
         best(join_all(published).await)
     }
 
-    /// Publishes a message in the first zone where somebody listens: what must be done once and not in each zone.
+    /// Publishes a message in only one zone, the first that has a listener.
     pub async fn publish_once(&self, message: Message) -> Result<(), CommandError> {
         let mut missed = CommandError::NoBroker;
         for zone in self.0.iter() {
@@ -80,8 +80,8 @@ impl Zones {
         Err(missed)
     }
 
-    /// Asks a zone, or all zones at the same time, and gathers what `read` makes of the answers. A zone that does not
-    /// answer leaves out its own; the error is for when none does.
+    /// Asks one zone, or all zones concurrently, and collects what `read` makes of the answers. Fails only when no zone
+    /// answers.
     pub async fn ask<T>(
         &self,
         zone: Option<u16>,
@@ -94,7 +94,7 @@ impl Zones {
             if let Err(error) = answer
                 && answers.iter().any(Result::is_ok)
             {
-                tracing::debug!(zone = zone.name, %error, "a zone has not answered; others have");
+                tracing::debug!(zone = zone.name, %error, "a zone has not answered, but others have");
             }
         }
         let answers: Result<Vec<Vec<T>>, CommandError> = if answers.iter().any(Result::is_ok) {
@@ -111,7 +111,7 @@ impl ZoneRequesters {
         let mut missed = CommandError::NoBroker;
         for broker in &self.brokers {
             match broker.publish(message.clone()).await {
-                // Nobody can have got it: the next broker is tried.
+                // Nobody can have received it, so the next broker is tried.
                 Err(error) if error.is_certain() => missed = worse(missed, error),
                 published => return published,
             }
@@ -135,7 +135,7 @@ impl ZoneRequesters {
     }
 }
 
-/// A success if there is one, else the error that says the most.
+/// A success if there is one, otherwise the most important error.
 fn best<T>(results: Vec<Result<T, CommandError>>) -> Result<T, CommandError> {
     let mut missed = CommandError::NoBroker;
     for result in results {
@@ -147,8 +147,8 @@ fn best<T>(results: Vec<Result<T, CommandError>>) -> Result<T, CommandError> {
     Err(missed)
 }
 
-/// Of two errors, the one that a caller should hear: that something may have been done comes before that a broker is
-/// away, and that before that nobody listens.
+/// The more important of two errors for a caller. A command that may have been carried out comes first, then a broker that
+/// is not connected, then a missing listener.
 fn worse(one: CommandError, other: CommandError) -> CommandError {
     let weight = |error: &CommandError| match error {
         CommandError::NoBroker => 0,
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_caller_hears_of_several_zones_is_what_says_the_most() {
+    fn the_result_of_several_zones_is_the_most_important_one() {
         let away = || CommandError::NotConnected("away".to_owned());
         let none = || CommandError::NobodyListens;
         assert_eq!(best(vec![Err(none()), Ok(1), Err(away())]), Ok(1));

@@ -1,4 +1,4 @@
-//! Ranges, and rules across keys.
+//! Checks of a configuration: the ranges of values, and rules between keys.
 
 use std::collections::HashSet;
 
@@ -107,13 +107,17 @@ impl super::Amqp {
     }
 }
 
-/// Characters of a zone's name at most: it is a label of metrics.
+/// The longest name of a zone, in characters. It is a label of metrics.
 const MOST_ZONE_NAME: usize = 64;
 
 impl super::Amqp {
     fn check_zones(&self) -> Result<(), ConfigError> {
         if self.uri.is_some() && !self.zones.is_empty() {
-            return Err(refuse("amqp.uri", &"***", "must not be set beside amqp.zones: name its zone there"));
+            return Err(refuse(
+                "amqp.uri",
+                &"***",
+                "must not be set together with amqp.zones: add its zone there",
+            ));
         }
         let key = if self.uri.is_some() { "amqp.uri" } else { "amqp.zones" };
         let (mut names, mut seen) = (HashSet::new(), HashSet::new());
@@ -125,7 +129,7 @@ impl super::Amqp {
                 return Err(refuse(key, &format!("name = {name:?}"), rule));
             }
             if !names.insert(name.clone()) {
-                return Err(refuse(key, &format!("name = {name:?}"), "every zone needs a name of its own"));
+                return Err(refuse(key, &format!("name = {name:?}"), "every zone needs its own name"));
             }
             if uris.is_empty() {
                 return Err(refuse(key, &format!("name = {name:?}"), "a zone needs at least one of uris"));
@@ -167,7 +171,7 @@ impl super::Websocket {
 }
 
 impl Config {
-    /// Refuses what cannot work, naming the key and what would be right.
+    /// Refuses a configuration that cannot work, naming the key and the rule.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let (q, r) = (&self.queues, &self.retry);
         let ranges = [
@@ -219,7 +223,7 @@ impl Config {
             return Err(refuse("disable.probe_max_ms", &self.disable.probe_max_ms, rule));
         }
         if self.ledger.reserve_bytes > self.log.reserve_bytes {
-            let rule = "must not be more than log.reserve_bytes: the ledger goes on when the events pause";
+            let rule = "must not be more than log.reserve_bytes: the ledger must continue after the events log has paused";
             return Err(refuse("ledger.reserve_bytes", &self.ledger.reserve_bytes, rule));
         }
         self.check_texts()

@@ -1,4 +1,4 @@
-//! Why a configuration cannot be used: each refusal names the key and what would be right, and never shows a value that
+//! Why a configuration is refused. Each error names the key and what a correct value would be, and never shows a value that
 //! may be a secret.
 
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use toml::Value;
 use super::Config;
 use super::load::{DEFAULTS, parse};
 
-/// A configuration that cannot be used: one line that says what and what would be right.
+/// Why a configuration is refused. One line, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("config file {}: {error}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
         /// Why.
         error: std::io::Error,
@@ -22,49 +22,49 @@ pub enum ConfigError {
     /// A source is not valid TOML.
     #[error("{origin}: {message}")]
     Syntax {
-        /// Which source.
+        /// The name of the source.
         origin: String,
-        /// Where and what.
+        /// The place and the error.
         message: String,
     },
-    /// A key is not known.
+    /// A source has an unknown key.
     #[error("{origin}: unknown key '{key}'; {}", hint(key))]
     UnknownKey {
-        /// Which source.
+        /// The name of the source.
         origin: String,
-        /// The whole key.
+        /// The full key.
         key: String,
     },
-    /// An environment variable that nobody reads looks like one of ours.
-    #[error("environment variable {name}: is not read; did you mean {right}?")]
+    /// An environment variable looks like one of ours, but is none.
+    #[error("environment variable {name} is not read; did you mean {right}?")]
     Variable {
-        /// As given.
+        /// Its name.
         name: String,
-        /// With both underscores wherever they belong.
+        /// The name of the variable that was probably meant.
         right: String,
     },
     /// A value has the wrong type.
     #[error("{key}: {rule}")]
     Type {
-        /// The whole key.
+        /// The full key.
         key: String,
-        /// What would be right. Never the value: it may be a secret.
+        /// The type that it should have. Never the value, which may be a secret.
         rule: String,
     },
-    /// A value is out of its range, or does not fit another.
+    /// A value is out of range or conflicts with another key.
     #[error("{key} = {value}: {rule}")]
     Value {
-        /// The whole key.
+        /// The full key.
         key: &'static str,
-        /// As given.
+        /// The value.
         value: String,
-        /// What would be right.
+        /// The rule that it breaks.
         rule: String,
     },
 }
 
 impl ConfigError {
-    /// What is wrong, for the log: no value of a key belongs there.
+    /// The error without values, for the log.
     #[must_use]
     pub fn without_value(&self) -> String {
         match self {
@@ -78,12 +78,12 @@ impl ConfigError {
     }
 }
 
-/// The known key that somebody may have meant.
+/// Suggests a known key in place of an unknown one.
 fn hint(key: &str) -> String {
     const ALIKE: f64 = 0.88;
     let keys = Config::keys();
     let likeness = |known: &String| strsim::jaro_winkler(known, key);
-    // The right name in the wrong section, or in none.
+    // The right name in the wrong section, or without a section.
     let name = key.rsplit('.').next().unwrap_or(key);
     let elsewhere = keys.iter().find(|known| known.rsplit('.').next() == Some(name));
     let near = keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
@@ -93,14 +93,14 @@ fn hint(key: &str) -> String {
     }
 }
 
-/// What a key's value must be. `found` is what the parser says of the value that was given.
+/// The rule for a key's value. `found` is the parser's error about the given value.
 pub(super) fn rule(key: &str, found: &str) -> String {
     let defaults = parse(DEFAULTS, "defaults").unwrap_or_default();
     let default = match key.split_once('.') {
         Some((section, name)) => defaults.get(section).and_then(|section| section.get(name)),
         None => defaults.get(key),
     };
-    // A list of the words that it may be.
+    // The parser lists the allowed words.
     if let Some((_, words)) = found.split_once(", expected").filter(|_| found.starts_with("unknown variant"))
     {
         return format!("must be{}", words.replace('`', ""));
@@ -112,7 +112,7 @@ pub(super) fn rule(key: &str, found: &str) -> String {
         ("delivery.nameservers", _) => {
             r#"must be a list of IP addresses with ports, such as ["10.0.0.53:53"]"#.to_owned()
         }
-        // What the parser found may hold a password.
+        // The parser's error could contain a password.
         ("amqp.zones", _) => {
             r#"must be a list of zones, [[amqp.zones]] with name = "ams" and uris = ["amqp://user:password@host:5672"]; \
                also ca_file, certificate_file and key_file"#

@@ -1,4 +1,4 @@
-//! Laying the sources over one another, and saying which key of which source is wrong.
+//! Loading the configuration: merges its sources, and reports which key of which source is wrong.
 
 use std::path::{Path, PathBuf};
 
@@ -7,22 +7,22 @@ use toml::{Table, Value};
 use super::Config;
 use super::error::{ConfigError, rule};
 
-/// The defaults, and their documentation.
+/// The default configuration, which also documents every key.
 pub(super) const DEFAULTS: &str = include_str!("../../config/switchhook.toml");
 const PREFIX: &str = "SWITCHHOOK__";
 
-/// What lies over the defaults.
+/// The sources that override the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
     /// `--config`.
     pub file: Option<PathBuf>,
-    /// The environment (all of it; only our prefix counts).
+    /// All environment variables. Those without our prefix are ignored.
     pub env: Vec<(String, String)>,
-    /// `--set key=value`, in order.
+    /// The values of `--set key=value`, in order.
     pub set: Vec<String>,
 }
 
-/// The configuration from all sources, checked.
+/// Loads and checks the configuration from all sources.
 pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
     let defaults = parse(DEFAULTS, "defaults")?;
     let mut table = defaults.clone();
@@ -45,7 +45,7 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
         let origin = format!("--set {}", setting.split('=').next().unwrap_or(""));
         let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Syntax {
             origin: format!("--set {setting}"),
-            message: "is not of the form section.key=value".to_owned(),
+            message: "does not have the form section.key=value".to_owned(),
         })?;
         set(&mut table, key, value, &origin)?;
     }
@@ -54,8 +54,8 @@ pub fn load(overlay: &Overlay) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Refuses a variable that would be a key's but for an underscore. Others that begin like ours are left alone: Kubernetes
-/// makes some for every service (`SWITCHHOOK_PORT`).
+/// Refuses a variable that differs from a known one only in its underscores. Other variables that begin like ours are
+/// ignored: Kubernetes sets some for every service (`SWITCHHOOK_PORT`).
 fn no_near_miss(env: &[(String, String)]) -> Result<(), ConfigError> {
     let variable = |key: &String| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"));
     let plain = |name: &str| name.to_uppercase().replace("__", "_");
@@ -73,7 +73,7 @@ fn no_near_miss(env: &[(String, String)]) -> Result<(), ConfigError> {
 
 pub(super) fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
     text.parse::<Table>().map_err(|error| {
-        // The line itself is not shown: it may hold a secret.
+        // The line itself is not shown, because it may contain a secret.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = 1 + before.matches('\n').count();
         let message = format!("line {line}: {}", error.message().replace('\n', ", "));
@@ -81,8 +81,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Table, ConfigError> {
     })
 }
 
-/// Whether a source may name this key. The structs of the configuration are the only list of keys, so that a key without
-/// a default is known as well.
+/// Whether a key exists. The structs are the only list of keys, so keys without a default are known too.
 fn is_known(key: &str) -> bool {
     Config::keys().iter().any(|known| known == key)
 }
@@ -95,7 +94,7 @@ fn known(table: &Table, origin: &str) -> Result<(), ConfigError> {
             Value::Table(inner) if has_section(name) => {
                 inner.keys().map(|key| format!("{name}.{key}")).collect()
             }
-            // That a section is no table is found with its type.
+            // A section of another type is reported when types are checked.
             _ if has_section(name) => Vec::new(),
             _ => vec![name.clone()],
         };
@@ -117,7 +116,7 @@ fn merge(table: &mut Table, over: Table) {
     }
 }
 
-/// Sets a dotted key from text: as TOML if the key's place wants more than text, else as it is.
+/// Sets a dotted key from text. The text is parsed as TOML unless the key holds a text.
 fn set(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
     if !is_known(key) {
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned() });
@@ -131,7 +130,7 @@ fn set(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<(), Con
     let wants_text = place.get(name).is_none_or(Value::is_str);
     let parsed = if wants_text { None } else { format!("v = {text}").parse::<Table>().ok() };
     let value = parsed.and_then(|mut t| t.remove("v")).unwrap_or_else(|| Value::String(text.to_owned()));
-    // A list may be given without its brackets when it has one item.
+    // A list of texts may be given without brackets, separated by commas.
     let value = match (place.get(name), value) {
         (Some(Value::Array(_)), Value::String(one)) => {
             Value::Array(one.split(',').map(|s| Value::String(s.trim().to_owned())).collect())
@@ -142,7 +141,7 @@ fn set(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<(), Con
     Ok(())
 }
 
-/// Types are checked section by section, so that an error can name its key.
+/// Checks the types. Tries each key by itself on error, so that the error can name the key.
 fn typed(table: &Table) -> Result<Config, ConfigError> {
     Value::Table(table.clone()).try_into::<Config>().map_err(|whole| {
         let key = culprit(table).unwrap_or_else(|| "configuration".to_owned());
@@ -151,7 +150,7 @@ fn typed(table: &Table) -> Result<Config, ConfigError> {
     })
 }
 
-/// The first key whose value makes even the defaults unreadable.
+/// The first key whose value cannot be combined with the defaults.
 fn culprit(table: &Table) -> Option<String> {
     let defaults = parse(DEFAULTS, "defaults").ok()?;
     let is_readable = |table| Value::Table(table).try_into::<Config>().is_ok();
@@ -177,7 +176,7 @@ fn culprit(table: &Table) -> Option<String> {
     None
 }
 
-/// The defaults alone.
+/// The default configuration.
 impl Default for Config {
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "compiled in, and held by a test")]
@@ -185,7 +184,7 @@ impl Default for Config {
     }
 }
 
-/// A path for tests and tools that want another data directory.
+/// For tests and tools that use another data directory.
 impl Config {
     /// The same configuration over another data directory.
     #[must_use]

@@ -48,7 +48,7 @@ fn the_environment_overlays_and_the_command_line_comes_last() {
 }
 
 #[test]
-fn for_the_log_an_error_names_key_and_rule_without_the_value() {
+fn an_error_for_the_log_names_key_and_rule_without_the_value() {
     let told = |setting: &str| {
         let overlay = Overlay { set: vec![setting.to_owned()], ..Overlay::default() };
         load(&overlay).unwrap_err().without_value()
@@ -62,13 +62,13 @@ fn for_the_log_an_error_names_key_and_rule_without_the_value() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_refused_by_its_line_which_is_not_shown() {
+fn a_file_that_is_not_toml_is_refused_with_its_line_number_and_without_the_line() {
     let error = parse("[metrics]\ntoken = \"secret\n", "config file x").unwrap_err().to_string();
     assert!(error.starts_with("config file x: line 2: ") && !error.contains("secret"), "{error}");
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_refused_with_what_would_be_right_and_is_not_shown() {
+fn a_value_of_the_wrong_type_is_refused_with_the_rule_and_without_the_value() {
     for (setting, rule) in [
         ("http.listen=9741", "http.listen: must be an IP address with a port, such as \"127.0.0.1:8000\""),
         ("delivery.allow_addresses=10.9.8.7", "one address is 10.1.2.3/32"),
@@ -85,7 +85,7 @@ fn a_value_of_the_wrong_type_is_refused_with_what_would_be_right_and_is_not_show
 }
 
 #[test]
-fn a_secret_in_a_wrong_place_is_not_shown() {
+fn a_secret_in_the_wrong_place_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     for text in [
         "amqp = \"amqp://me:s3cr3t@h\"",
@@ -101,7 +101,7 @@ fn a_secret_in_a_wrong_place_is_not_shown() {
 }
 
 #[test]
-fn a_key_that_is_nearly_right_is_refused_with_the_right_one() {
+fn a_misspelled_key_is_refused_with_a_suggestion() {
     for (setting, right) in [
         ("delivery.allow_address=10.0.0.0/8", "delivery.allow_addresses"),
         ("allow_addresses=10.0.0.0/8", "delivery.allow_addresses"),
@@ -128,7 +128,7 @@ fn a_secret_prints_as_stars() {
 }
 
 #[test]
-fn zones_come_from_every_source_and_a_wrong_one_is_refused_without_its_password() {
+fn zones_come_from_every_source_and_a_wrong_zone_is_refused_without_its_password() {
     let zone = |name: &str, uri: &str| format!(r#"{{name="{name}",uris=["amqp://me:s3cr3t@{uri}"]}}"#);
     let set = |zones: &[String]| format!("amqp.zones=[{}]", zones.join(","));
     let two = set(&[zone("ams", "a"), zone("fra", "b:5673")]);
@@ -149,7 +149,7 @@ fn zones_come_from_every_source_and_a_wrong_one_is_refused_without_its_password(
     );
     for (settings, rule) in [
         (vec![two.clone(), "amqp.uri=amqp://me:s3cr3t@a".to_owned()], "must not be set beside amqp.zones"),
-        (vec![set(&[zone("ams", "a"), zone("ams", "b")])], "every zone needs a name of its own"),
+        (vec![set(&[zone("ams", "a"), zone("ams", "b")])], "every zone needs its own name"),
         (vec![set(&[zone("ams", "a"), zone("fra", "a")])], "must not name a broker twice"),
         (vec![set(&[zone("", "a")])], "the name of a zone must have"),
         (vec![r#"amqp.zones=[{name="ams",uris=[]}]"#.to_owned()], "at least one of uris"),

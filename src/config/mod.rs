@@ -1,8 +1,8 @@
-//! The configuration: compiled-in defaults, a file, the environment and the command line, one over the other.
+//! The configuration: compiled-in defaults, overridden by a file, the environment and the command line, in this order.
 //!
-//! Defaults exist in one place only, `config/switchhook.toml`, which is compiled in. A key that is not known,
-//! or a value that cannot be, is refused with its name and what would be right; nothing is repaired silently.
-//! A running program takes some keys from a configuration that is read anew (`reload`).
+//! Defaults exist in one place only, `config/switchhook.toml`, which is compiled in. An unknown key or an invalid value is
+//! refused with its name and the remedy; nothing is corrected silently. A running program can reload some of the keys
+//! (`reload`).
 
 mod check;
 mod error;
@@ -25,7 +25,7 @@ pub use show::Setting;
 
 macro_rules! config {
     ($($key:ident: $type:ty),*; $($section:ident: $keys:ty),* $(,)?) => {
-        /// The configuration, checked.
+        /// A checked configuration.
         #[derive(Debug, Clone, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
@@ -293,7 +293,7 @@ pub struct AmqpZone {
 }
 
 impl Amqp {
-    /// The zones with all their URIs: `zones`, or one without a name that `uri` stands for.
+    /// All zones with their URIs: `zones`, or a single zone without a name for `uri`.
     #[must_use]
     pub fn all_zones(&self) -> Vec<AmqpZone> {
         let Some(uri) = &self.uri else { return self.zones.clone() };
@@ -302,49 +302,49 @@ impl Amqp {
     }
 }
 
-/// What kind of queue ours is at the broker.
+/// The type of our queue at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueType {
     /// On one node.
     Classic,
-    /// Replicated, and kept over a stop of the broker.
+    /// Replicated, and kept when a broker stops.
     Quorum,
 }
 
-/// Which generation of KAZOO the listings look like.
+/// The KAZOO version whose listings the API imitates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// 4.0.
+    /// KAZOO 4.0.
     Classic,
-    /// 5.
+    /// KAZOO 5.
     Current,
 }
 
-/// What becomes of a websocket session whose token's time is over.
+/// What happens to a websocket session whose token has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenExpiry {
     /// Nothing.
     Ignore,
-    /// It subscribes no more.
+    /// The session cannot subscribe any more.
     Refuse,
-    /// It is closed.
+    /// The session is closed.
     Close,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// For machines, one object a line.
+    /// For machines: one JSON object per line.
     Json,
 }
 
-/// A secret: prints as `***`.
+/// A secret. It prints as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Masked(String);

@@ -1,17 +1,17 @@
-//! Which keys a running program takes from a configuration that is read anew, and in what two of them differ.
+//! The keys that a running program can reload, and the difference between two configurations.
 //!
-//! The table below is the only list of these keys; `config/switchhook.toml` marks the same ones for people.
+//! The table below is the only list of these keys. `config/switchhook.toml` marks the same keys for its readers.
 
 use super::Config;
 
 macro_rules! reloadable {
     ($($section:ident: $($key:ident),+;)+) => {
-        /// The keys that a running program takes. Every other one takes effect with the next start.
+        /// The keys that a running program can reload. All others take effect at the next start.
         pub const RELOADABLE: &[&str] =
             &[$($(concat!(stringify!($section), ".", stringify!($key))),+),+];
 
         impl Config {
-            /// Takes these keys from another configuration, and nothing else.
+            /// Takes the reloadable keys of another configuration, and no others.
             pub fn take_reloadable(&mut self, from: &Self) {
                 $($(self.$section.$key.clone_from(&from.$section.$key);)+)+
             }
@@ -31,17 +31,17 @@ reloadable! {
     disable: failure_count, window_ms, probe_initial_ms, probe_max_ms;
 }
 
-/// The keys in which two configurations differ; their names only.
+/// The names of the keys in which two configurations differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Those that a running program takes.
+    /// Keys that a running program can reload.
     pub reloadable: Vec<String>,
-    /// Those that take effect with the next start.
+    /// Keys that take effect at the next start.
     pub at_next_start: Vec<String>,
 }
 
 impl Config {
-    /// What another configuration would change.
+    /// The difference to another configuration.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Difference {
         let keys = self.differing(other).into_iter();
@@ -60,14 +60,14 @@ mod tests {
         load(&Overlay { set, ..Overlay::default() }).unwrap()
     }
 
-    /// The keys of config/switchhook.toml whose lines end with the mark.
+    /// The keys of config/switchhook.toml whose lines end with `# reload`.
     fn marked() -> Vec<String> {
         let (mut section, mut found) = ("", Vec::new());
         for line in include_str!("../../config/switchhook.toml").lines() {
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 section = name;
             }
-            // Keys without a default are comments.
+            // A key without a default is commented out.
             let line = line.strip_prefix("# ").unwrap_or(line);
             let value = line.strip_suffix(" # reload").filter(|line| !line.starts_with('#'));
             if let Some((key, _)) = value.and_then(|line| line.split_once(" = ")) {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn config_switchhook_toml_marks_exactly_the_keys_that_a_running_program_takes() {
+    fn config_switchhook_toml_marks_exactly_the_reloadable_keys() {
         let (mut marked, mut taken) = (marked(), RELOADABLE.to_vec());
         marked.sort_unstable();
         taken.sort_unstable();
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn two_configurations_differ_by_the_names_of_their_keys_and_by_nothing_else() {
+    fn the_difference_has_the_names_of_keys_and_no_values() {
         let before = with(&["metrics.token=one", "retry.initial_ms=100"]);
         assert_eq!(before.difference(&before.clone()), Difference::default());
         let after = with(&["metrics.token=two", "retry.initial_ms=200", "data_dir=elsewhere"]);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_differs_no_more_and_all_else_stays() {
+    fn a_reload_takes_the_reloadable_keys_and_leaves_all_others() {
         let mut running = Config::default();
         let value = |key: &str| match key {
             "retention.max_bytes" => "1048576",

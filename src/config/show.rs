@@ -1,23 +1,23 @@
-//! The configuration in force, key by key, without its secrets.
+//! The present configuration, key by key, without secrets.
 
 use serde_json::Value;
 
 use super::{Config, Overlay, RELOADABLE, load};
 use crate::model::masked_uri;
 
-/// Keys whose values are addresses that may hold a password.
+/// Keys whose values are URLs that may contain a password.
 const ADDRESSES: [&str; 1] = ["telemetry.otlp_endpoint"];
 
-/// One key and what it is set to.
+/// One key with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     /// `key` or `section.key`.
     pub key: String,
-    /// Its value; secrets are `***`, and null where nothing is set.
+    /// The value. A secret is shown as `***`, an unset key as null.
     pub value: Value,
     /// Whether it differs from the default.
     pub changed: bool,
-    /// Whether a running program takes a new value.
+    /// Whether a running program can reload it.
     pub reloadable: bool,
 }
 
@@ -25,7 +25,7 @@ impl Config {
     /// Every key with its value, in the order of `config/switchhook.toml`.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        // Values are plain: this cannot fail. The compiled-in defaults are read in every test.
+        // All values are plain, so this cannot fail.
         let values = serde_json::to_value(self).unwrap_or_default();
         let changed = load(&Overlay::default()).map(|defaults| self.differing(&defaults)).unwrap_or_default();
         let setting = |key: String| {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_is_shown_and_no_secret() {
+    fn every_key_is_shown_without_secrets() {
         let set = [
             "auth.master_api_key=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             "amqp.uri=amqp://guest:guessme@127.0.0.1/",

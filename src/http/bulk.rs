@@ -51,7 +51,7 @@ pub(super) async fn apply(call: &Call<'_>) -> Result<Reply, ApiError> {
                 (usize::from(!changes), json!({"id": id, "name": name, "result": result, "matched": count}))
             }
             Err(error) => {
-                (2, json!({"id": id, "result": "refused", "status": error.status, "reason": error.told()}))
+                (2, json!({"id": id, "result": "refused", "status": error.status, "reason": error.reason()}))
             }
         };
         if let Some(count) = counts.get_mut(place) {

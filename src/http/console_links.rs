@@ -86,7 +86,7 @@ pub(super) async fn redeem(call: &Call<'_>) -> Result<Reply, ApiError> {
         Ok(opened) => opened,
         Err(LinkError::Unknown) => {
             // Codes are too long to be found by trying; wrong ones are slowed down.
-            let is_within = call.api.auth.tried_in_vain(call.request.remote, None);
+            let is_within = call.api.auth.note_wrong(call.request.remote, None);
             return Err(if is_within { ApiError::invalid_credentials() } else { ApiError::too_many() });
         }
         Err(error) => return Err(refused(&error)),

@@ -83,7 +83,7 @@ async fn delete(call: &Call<'_>, kind: Kind, id: &str, mut outcome: Outcome) -> 
     match call.api.state.mirror_gone(kind, id).await {
         Ok(()) => outcome.made += 1,
         Err(TreeError::HasDescendants(_)) => {
-            outcome.refused.push(Odd::new(OddKind::Kept, id, "accounts stand below it here"));
+            outcome.refused.push(Odd::new(OddKind::Kept, id, "it has child accounts here"));
         }
         Err(error) => return Err(error.into()),
     }

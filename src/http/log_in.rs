@@ -32,7 +32,7 @@ pub(super) fn with_key(call: &Call<'_>) -> Result<Reply, ApiError> {
     let found = key.and_then(|key| Some((state.account(key.account)?, key)));
     let Some((account, key)) = found else {
         // Keys are too long to be found by trying: wrong ones are slowed down, and keep no right one out.
-        let is_within = auth.tried_in_vain(call.request.remote, None);
+        let is_within = auth.note_wrong(call.request.remote, None);
         return Err(if is_within { ApiError::unknown_key() } else { ApiError::too_many() });
     };
     if !account.enabled {

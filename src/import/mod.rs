@@ -1,7 +1,7 @@
-//! `switchhook import kazoo`: reads a KAZOO, shows what would change, and takes it over: into a data directory that no
-//! program runs on, or through the API of a program that runs.
+//! `switchhook import kazoo`: reads a KAZOO, shows what would change, and imports it, either into a data directory that no
+//! program uses, or over the API into a running program.
 //!
-//! Credentials come from files and the environment alone, and no message holds one.
+//! Credentials come only from files and from the environment, and no message contains one.
 
 mod progress;
 mod report;
@@ -24,12 +24,12 @@ use crate::onboarding::{self, Odd, OddKind, Plan, Profile, Reading, Rules, Shown
 use crate::remote;
 use crate::state::Kind;
 
-/// So many accounts, or hooks, may go at once, whatever share of all they are.
+/// This many accounts or hooks may always be deleted at once, whatever their share of all.
 const ALWAYS_MAY_GO: usize = 10;
-/// Changes that are handed to the target at once.
+/// The number of changes in one write.
 const CHUNK: usize = 500;
 
-/// Does what the command line asks for.
+/// Carries out the command.
 pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
     let (reading, asked, name) = read(args).await?;
     if let Some(path) = &args.save {
@@ -37,7 +37,7 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
         return report::saved(path, &reading, args.json);
     }
     let Some(master) = reading.master() else {
-        bail!("{name} has no master account: no account there stands below nobody");
+        bail!("{name} has no master account: no account there is without a parent");
     };
     let rules = rules(config);
     if args.dry_run && args.into.is_none() && !has_data(&config.data_dir) {
@@ -58,7 +58,7 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
     closed?;
     report.print(args.json)?;
     if report.refused > 0 {
-        bail!("{} changes were not made; see not_applied above", report.refused);
+        bail!("{} changes were refused; see not_applied above", report.refused);
     }
     Ok(())
 }
@@ -70,9 +70,9 @@ async fn import(args: &KazooArgs, from: From<'_>, target: &Target, rules: &Rules
     let (master, here) = (reading.master().unwrap_or_default(), target.master());
     if master != here {
         bail!(
-            "the master account of {name} is {master}, and here it is {here}. A data directory gets the id of its master \
-             account with its first start: import into a new data_dir while no program runs on it, or start the program on \
-             a new one with accounts.master_id = \"{master}\""
+            "the master account of {name} is {master}, but here it is {here}. The first start sets the master account's id in a \
+             data directory: import into a new data_dir while no program uses it, or start the program on a new data_dir with \
+             accounts.master_id = \"{master}\""
         );
     }
     let plan = target.plan(reading, rules)?;
@@ -111,8 +111,8 @@ async fn carry_out(
         let most = (target.mirrored(kind)? * usize::from(args.max_gone) / 100).max(ALWAYS_MAY_GO);
         if ids.len() > most {
             let text = format!(
-                "{} are missing in KAZOO, more than may go at once ({most}); none was deleted. If that is right, import \
-                 again with a larger --max-gone",
+                "{} are missing in KAZOO, more than may be deleted at once ({most}), so none was deleted. If this is intended, \
+                 import again with a larger --max-gone",
                 ids.len()
             );
             report.odd(Odd::new(OddKind::Kept, format!("{} {}s", ids.len(), report::word(kind)), text));
@@ -133,12 +133,12 @@ async fn carry_out(
                     Some(why) => why,
                 },
                 Gone::OnlyHalf => {
-                    "it is missing in the database 'accounts', and its own database is there (sup \
-                                   kapps_maintenance ensure_aggregate_accounts)"
+                    "it is missing in the database 'accounts', but its own database exists (sup \
+                     kapps_maintenance ensure_aggregate_accounts)"
                         .to_owned()
                 }
-                Gone::No if asked.is_none() => "a file cannot confirm that it is deleted".to_owned(),
-                Gone::No => "asked for alone, KAZOO does not say that it is deleted".to_owned(),
+                Gone::No if asked.is_none() => "a file cannot confirm that it was deleted".to_owned(),
+                Gone::No => "KAZOO does not confirm that it was deleted".to_owned(),
             };
             report.odd(Odd::new(OddKind::Kept, id, format!("missing in KAZOO, and kept: {kept}")));
         }
@@ -155,7 +155,7 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-/// What the KAZOO has, whom to ask again, and how it is named to people.
+/// The content of the KAZOO, the source to ask again, and the source's name for messages.
 async fn read(args: &KazooArgs) -> anyhow::Result<(Reading, Option<Source>, String)> {
     let profile = if args.kazoo == "4.3" { Profile::Classic } else { Profile::Current };
     let (manner, bounds) = (Manner::default(), Bounds { most_accounts: 1_000_000, most_hooks: 1_000_000 });
@@ -168,7 +168,7 @@ async fn read(args: &KazooArgs) -> anyhow::Result<(Reading, Option<Source>, Stri
     let (source, name) = if let Some(address) = &args.couch {
         let credentials = secret(args.couch_credentials_file.as_deref(), "SWITCHHOOK_COUCH_CREDENTIALS")?;
         let credentials = credentials.map(|text| {
-            Credentials::parse(&text).context("CouchDB's credentials must be of the form name:password")
+            Credentials::parse(&text).context("CouchDB's credentials must have the form name:password")
         });
         let couch = Couch::new(address, credentials.transpose()?, manner, (profile, bounds))?;
         (Source::Couch(couch), address)
@@ -183,7 +183,7 @@ async fn read(args: &KazooArgs) -> anyhow::Result<(Reading, Option<Source>, Stri
     Ok((reading, Some(source), name.clone()))
 }
 
-/// A secret of a file or of the environment.
+/// A secret from a file or from the environment.
 pub(crate) fn secret(file: Option<&Path>, variable: &str) -> anyhow::Result<Option<String>> {
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;

@@ -1,4 +1,4 @@
-//! A bar on a terminal; nothing where stderr is none.
+//! A progress bar on a terminal. Shows nothing if stderr is not a terminal.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::onboarding::source::{Progress, Stage};
 
-/// The bar; it goes when it is dropped.
+/// The bar. Dropping it removes it from the terminal.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {

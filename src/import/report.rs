@@ -1,4 +1,4 @@
-//! What an import did or would do: a table for people, JSON for programs.
+//! The report of an import: what it did or would do, as a table for people or as JSON for programs.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::model::{AccountId, Id};
 use crate::onboarding::{Counts, Odd, OddKind, Outcome, Plan, Reading, UserChange};
 use crate::state::{Kind, Mirror};
 
-/// Lines of one sort that a table has at most.
+/// The most lines of one sort in a table.
 const MOST_LINES: usize = 40;
 
 /// One change.
@@ -32,20 +32,20 @@ pub(super) struct Report {
     source: String,
     master: AccountId,
     is_dry: bool,
-    /// What is still to be done.
+    /// The changes that remain to be made.
     pub(super) plan: Plan,
     counts: BTreeMap<Kind, Counts>,
     names: BTreeMap<String, String>,
     lines: Vec<Line>,
     odd: Vec<Odd>,
     made: usize,
-    /// Documents that were deleted.
+    /// The number of documents that were deleted.
     pub(super) deleted: usize,
-    /// Changes that were refused.
+    /// The number of changes that were refused.
     pub(super) refused: usize,
 }
 
-/// What a kind of document is called.
+/// The word for a kind of document.
 pub(super) fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Account => "account",
@@ -78,7 +78,7 @@ impl Report {
         report
     }
 
-    /// Notes what changes.
+    /// Adds changes to the report.
     pub(super) fn note(&mut self, changes: &[Mirror], users: &[UserChange], gone: &[(Kind, Id)]) {
         let users = users.iter().map(|user| &user.change);
         for change in changes.iter().chain(users) {
@@ -112,7 +112,7 @@ impl Report {
         self.odd.push(odd);
     }
 
-    /// Prints it on stdout.
+    /// Prints the report on stdout.
     pub(super) fn print(&self, as_json: bool) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
         if as_json {
@@ -190,12 +190,12 @@ fn rest(out: &mut impl Write, count: usize) -> std::io::Result<()> {
     }
 }
 
-/// Text that comes from elsewhere: nothing in it moves the cursor of a terminal.
+/// Foreign text without control characters, which could control a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(400).collect()
 }
 
-/// What `--save` did.
+/// Reports the result of `--save`.
 pub(super) fn saved(path: &Path, reading: &Reading, as_json: bool) -> anyhow::Result<()> {
     let (accounts, hooks, odd) = (reading.accounts.len(), reading.hooks.len(), &reading.odd);
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! Where an import goes: a data directory that no program runs on, or a program that runs.
+//! The target of an import: a data directory that no program uses, or a running program.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use crate::onboarding::{self, Here as _, Outcome, Places, Plan, Reading, Rules, 
 use crate::remote::Remote;
 use crate::state::{Kind, Mirror, TreeError};
 
-/// Where documents are compared with and written to.
+/// The target that documents are compared with and written to.
 pub(super) enum Target {
     /// A data directory.
     Stopped(Box<Stopped>),
-    /// A program's API, and what it showed at the beginning.
+    /// The API of a running program, and the documents that it had at the beginning.
     Running(Box<Remote>, Shown),
 }
 
@@ -22,7 +22,7 @@ impl Target {
     pub(super) async fn stopped(config: &Config, master: AccountId) -> anyhow::Result<Self> {
         let opened = Stopped::open(config, Clock::system(), Some(master)).await;
         let opened = opened.context(
-            "to import into a program that runs on this data_dir, name its address: --into http://127.0.0.1:8000",
+            "to import into the program that uses this data_dir, give its address: --into http://127.0.0.1:8000",
         );
         Ok(Self::Stopped(Box::new(opened?)))
     }
@@ -58,7 +58,7 @@ impl Target {
         })
     }
 
-    /// How many documents of a kind were imported.
+    /// The number of imported documents of a kind.
     pub(super) fn mirrored(&self, kind: Kind) -> anyhow::Result<usize> {
         Ok(match self {
             Self::Stopped(stopped) => stopped.state.mirrored(kind)?.len(),
@@ -74,17 +74,17 @@ impl Target {
             }
             Self::Running(remote, _) => {
                 let answer = remote.post("admin/import", &json!({"changes": changes})).await?;
-                serde_json::from_value(answer).context("the program's answer to the changes")
+                serde_json::from_value(answer).context("the program's response to the changes")
             }
         }
     }
 
-    /// Deletes what is gone; why not, if it stays.
+    /// Deletes a document. Returns the reason if it stays.
     pub(super) async fn delete(&self, kind: Kind, id: &str) -> anyhow::Result<Option<String>> {
         match self {
             Self::Stopped(stopped) => match stopped.state.mirror_gone(kind, id).await {
                 Ok(()) => Ok(None),
-                Err(TreeError::HasDescendants(_)) => Ok(Some("accounts stand below it here".to_owned())),
+                Err(TreeError::HasDescendants(_)) => Ok(Some("it has child accounts here".to_owned())),
                 Err(error) => Err(error.into()),
             },
             Self::Running(remote, _) => {

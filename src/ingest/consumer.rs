@@ -1,4 +1,4 @@
-//! The broker's consumer: connects, consumes, and when that ends tries again, for ever.
+//! The broker's consumer: connects and consumes; when the connection ends, it reconnects, without end.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use crate::log::AppendError;
 use crate::model::Origin;
 use crate::tasks::{Beat, Pulse, Stop, pulse};
 
-/// How the broker is consumed from.
+/// Settings of the consumer.
 #[derive(Debug, Clone)]
 pub struct ConsumerOptions {
     /// The queue's name.
     pub queue: String,
-    /// What the queue may hold.
+    /// How much the queue may hold.
     pub bounds: QueueBounds,
-    /// What kind of queue it is made as.
+    /// The type as which the queue is declared.
     pub queue_type: QueueType,
-    /// Which of several brokers it is.
+    /// Identifies the broker when there are several.
     pub origin: Option<Origin>,
-    /// How often exchanges and bindings are declared again on a connection that lives.
+    /// How often exchanges and bindings are declared again on a living connection.
     pub check_every: Duration,
-    /// How many messages the broker hands out before it waits for an acknowledgement; they are all in memory.
+    /// How many messages the broker hands out before it waits for an acknowledgement. All of them are in memory.
     pub prefetch: u16,
-    /// How many events are appended together at most.
+    /// The largest number of events in one append.
     pub batch_events: usize,
-    /// How many bytes of events are appended together at most, or one event.
+    /// The largest number of bytes of events in one append. A single event may be larger.
     pub batch_bytes: usize,
     /// How many batches may wait for the disk.
     pub batches_in_flight: usize,
-    /// How long the goodbye may take: what was appended is acknowledged, then the connection is closed.
+    /// The longest time for the goodbye: acknowledging what was appended, then closing the connection.
     pub stop_grace: Duration,
     /// The wait after the first failure to connect.
     pub reconnect_initial: Duration,
     /// The longest wait between attempts.
     pub reconnect_max: Duration,
-    /// How often a full disk is tried again.
+    /// How often an append is retried while the disk is full.
     pub full_retry: Duration,
 }
 
@@ -63,12 +63,12 @@ impl Default for ConsumerOptions {
     }
 }
 
-/// Why consuming had to end: only because of the log.
+/// Why consuming ended. Only a failure of the log ends it.
 #[derive(Debug, thiserror::Error)]
 #[error("the event log takes no more events: {0}")]
 pub struct ConsumeError(#[from] pub AppendError);
 
-/// Consumes from the broker. Messages are acknowledged after they are on disk, in order, and never before.
+/// Consumes from the broker. Messages are acknowledged in order, and only after they are on disk.
 #[derive(Debug)]
 pub struct AmqpConsumer {
     address: Address,
@@ -78,12 +78,12 @@ pub struct AmqpConsumer {
     pulse: Pulse,
 }
 
-/// What others see of the consumer.
+/// The parts of the consumer that other tasks watch.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// How it stands with the broker.
+    /// The state of the connection.
     pub(super) status: Status,
-    /// Who asks whether the broker answers.
+    /// Requests for a sign of life from the broker.
     pub(super) beat: Beat,
 }
 
@@ -96,24 +96,24 @@ impl AmqpConsumer {
         Self { address, options, ingest, seen: Seen { status, beat }, pulse }
     }
 
-    /// How it stands with the broker, now and later.
+    /// The state of the connection; the receiver follows its changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<BrokerStatus> {
         self.seen.status.watch()
     }
 
-    /// Asks the broker for a sign of life. While not connected, nobody gives one.
+    /// Asks the broker for a sign of life. Gets no answer while there is no connection.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 
-    /// Consumes until told to stop, through every failure of the broker. Ends with an error only when the log
-    /// takes nothing any more; the broker keeps what was not acknowledged.
+    /// Consumes until `stop` is cancelled, and reconnects after every failure of the broker. Returns an error only when
+    /// the log takes no more events; the broker then keeps all messages that were not acknowledged.
     pub async fn run(mut self, stop: Stop) -> Result<(), ConsumeError> {
         let mut waits = Waits::new(self.options.reconnect_initial, self.options.reconnect_max);
         while !stop.is_cancelled() {
-            // Of a connection only; in memory of its own, as it is large.
+            // Boxed because the future is large and lives only as long as one connection.
             let session = session::run(&self.address, &self.options, &self.ingest, &stop, &mut self.seen);
             let ended = Box::pin(session).await;
             let reason = match ended {

@@ -1,26 +1,26 @@
-//! How many events came in, by where they came from and what became of them.
+//! Counters of events, by source and result.
 
 use crate::metrics::Counter;
 
-/// The counts since the start of the program.
+/// The counts since the program started.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// From the broker, understood and handed to the log.
+    /// From the broker: understood and passed to the log.
     pub(super) amqp_taken: Counter,
-    /// From the broker, not understood and handed to the log all the same.
+    /// From the broker: not understood, and passed to the log as quarantined.
     pub(super) amqp_quarantined: Counter,
-    /// From the broker a second time, in the log already.
+    /// From the broker: handed out again although the log had the event.
     pub(super) amqp_duplicate: Counter,
-    /// From HTTP clients, on disk.
+    /// From HTTP clients: on disk.
     pub(super) http_taken: Counter,
-    /// From HTTP clients, answered with an error.
+    /// From HTTP clients: refused with an error.
     pub(super) http_refused: Counter,
-    /// Of our own, on disk.
+    /// From Switchhook itself (changes of documents): on disk.
     pub(super) internal_taken: Counter,
 }
 
 impl Counts {
-    /// Source, result and count of each.
+    /// The source, the result and the value of each counter.
     #[must_use]
     pub fn all(&self) -> [(&'static str, &'static str, u64); 6] {
         [

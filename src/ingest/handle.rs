@@ -1,4 +1,4 @@
-//! The way into the log, for the broker's consumer and for HTTP alike, and what it remembers of the recent past.
+//! The way into the log, shared by the broker's consumer and the API, with its memory of recent events.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,29 +18,29 @@ use crate::model::{AccountId, Clock, Source};
 /// The limits of ingest.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The largest body of an event. From the broker a larger one is quarantined with its first part; an HTTP
-    /// client is refused.
+    /// The largest body of an event. A larger event from the broker is quarantined with the beginning of its body; a
+    /// larger event from an HTTP client is refused.
     pub max_event_bytes: usize,
-    /// How many bytes of events HTTP clients may have waiting for the disk together.
+    /// The largest number of bytes of HTTP clients' events that may wait for the disk at once.
     pub max_waiting_bytes: usize,
-    /// How many recent messages are recognised, and for how many recent calls the account is known.
+    /// The number of recent messages that are recognised, and of recent calls whose account is known.
     pub window: usize,
-    /// Whether messages come from several brokers: the same one may then come from each.
+    /// Whether there are several brokers. Then each of them may hand out a copy of the same message.
     pub several_brokers: bool,
-    /// Which account a SIP realm belongs to: presence names nothing else.
+    /// Finds the account of a SIP realm. A presence event names its account by the realm alone.
     pub realms: Realms,
-    /// Which tenant an account belongs to.
+    /// Finds the tenant of an account.
     pub tenants: Tenants,
 }
 
-/// Looks up the tenant of an account.
+/// Finds the tenant of an account.
 #[derive(Clone)]
 pub struct Tenants(Arc<TenantOf>);
 
 type TenantOf = dyn Fn(AccountId) -> AccountId + Send + Sync;
 
 impl Tenants {
-    /// As `look` says.
+    /// Finds tenants with the function `look`.
     pub fn new(look: impl Fn(AccountId) -> AccountId + Send + Sync + 'static) -> Self {
         Self(Arc::new(look))
     }
@@ -62,14 +62,14 @@ impl fmt::Debug for Tenants {
     }
 }
 
-/// Looks up the account of a SIP realm.
+/// Finds the account of a SIP realm.
 #[derive(Clone)]
 pub struct Realms(Arc<Look>);
 
 type Look = dyn Fn(&str) -> Option<AccountId> + Send + Sync;
 
 impl Realms {
-    /// As `look` says.
+    /// Finds accounts with the function `look`.
     pub fn new(look: impl Fn(&str) -> Option<AccountId> + Send + Sync + 'static) -> Self {
         Self(Arc::new(look))
     }
@@ -100,10 +100,10 @@ impl Default for Options {
     }
 }
 
-/// Why events from HTTP were not taken; none of them was.
+/// Why the events of an HTTP request were refused. None of them was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The disk is below its reserve.
+    /// The disk has less free space than its reserve.
     #[error("no room on disk")]
     Full,
     /// More is waiting for the disk than `max_waiting_bytes` allows.
@@ -112,27 +112,27 @@ pub enum SubmitError {
     /// An event is larger than allowed.
     #[error("event {index} has {bytes} bytes, at most {max} are allowed")]
     TooLarge {
-        /// Its place in the request.
+        /// Its index in the request.
         index: usize,
         /// Its size.
         bytes: usize,
         /// The limit.
         max: usize,
     },
-    /// An event is not one.
+    /// An event cannot be understood.
     #[error("event {index} is not understood: {reason}")]
     NotUnderstood {
-        /// Its place in the request.
+        /// Its index in the request.
         index: usize,
         /// Why.
         reason: String,
     },
-    /// The log takes nothing any more.
+    /// The log takes no more events.
     #[error("events cannot be stored: {0}")]
     Closed(String),
 }
 
-/// The way into the log; a cheap handle.
+/// The way into the log. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Ingest(Arc<Inner>);
 
@@ -151,7 +151,7 @@ struct Inner {
 }
 
 impl Ingest {
-    /// A way into the log behind `appender`. Reads the log's tail (blocking) to know its recent past again.
+    /// Creates the way into the log behind `appender`. Blocks: reads the end of the log to restore the windows.
     pub fn new(
         appender: Appender,
         reader: &Reader,
@@ -175,8 +175,8 @@ impl Ingest {
         })))
     }
 
-    /// Makes a broker's message, or what we tell ourselves, ready: finds its account, quarantines what is not understood, recognises what
-    /// was handed out before and is in the log.
+    /// Prepares a message of the broker or of Switchhook itself: finds its account, quarantines it when it cannot be
+    /// understood, and recognises a message that was handed out before and is in the log.
     #[must_use]
     pub fn prepare(&self, incoming: &Incoming) -> Prepared {
         let (max, time_us) = (self.0.max_event_bytes, self.0.clock.now_us());
@@ -204,8 +204,8 @@ impl Ingest {
         }
     }
 
-    /// Makes an event of an HTTP client ready. Whether the caller may use the account that it names is for the caller
-    /// to check ([`Prepared::account`]).
+    /// Prepares an event of an HTTP client. The caller must check that the client may use the account of the event
+    /// ([`Prepared::account`]).
     pub fn prepare_http(&self, event: FromHttp<'_>) -> Result<Prepared, SubmitError> {
         let FromHttp { index, default, handed_in, .. } = event;
         let (bytes, max) = (event.body.len(), self.0.max_event_bytes);
@@ -223,7 +223,7 @@ impl Ingest {
         Ok(Prepared { record, account, quarantine: None, seen_key: None, duplicate: false })
     }
 
-    /// Appends what was prepared, all or nothing, and answers the offsets once it is on disk.
+    /// Appends all prepared events or none. Returns their offsets after they are on disk.
     pub async fn append(&self, prepared: Vec<Prepared>) -> Result<Range<u64>, SubmitError> {
         let records: Vec<NewRecord> = prepared.into_iter().map(|p| p.record).collect();
         let bytes = records.iter().map(|r| r.payload.len()).sum::<usize>().min(self.0.max_waiting_bytes);
@@ -238,7 +238,7 @@ impl Ingest {
         appended
     }
 
-    /// Prepares and appends what an HTTP client sent, all or nothing.
+    /// Prepares and appends all events of an HTTP client, or none.
     pub async fn submit(&self, bodies: Vec<Bytes>, default: AccountId) -> Result<Range<u64>, SubmitError> {
         let bodies = bodies.into_iter().enumerate();
         let prepared: Result<Vec<_>, _> =
@@ -246,18 +246,18 @@ impl Ingest {
         self.append(prepared?).await
     }
 
-    /// The requests with keys.
+    /// The recent requests that had an `Idempotency-Key`.
     #[must_use]
     pub fn requests(&self) -> &Requests {
         &self.0.requests
     }
 
-    /// Hands records to the log without waiting for the disk.
+    /// Passes records to the log without waiting for the disk.
     pub(super) async fn begin_append(&self, records: Vec<NewRecord>) -> Result<Synced, AppendError> {
         self.0.appender.submit(records).await
     }
 
-    /// These are in the log now.
+    /// Marks messages as stored in the log.
     pub(super) fn remember(&self, keys: &[u64]) {
         let mut windows = self.windows();
         for key in keys {
@@ -267,7 +267,7 @@ impl Ingest {
         windows.from_broker_us = Some(self.0.clock.now_us());
     }
 
-    /// These did not get into the log: their brokers still have them.
+    /// Forgets messages that did not get into the log. The broker still has them and will hand them out again.
     pub(super) fn forget(&self, keys: &[u64]) {
         let mut windows = self.windows();
         for key in keys {
@@ -277,18 +277,18 @@ impl Ingest {
         }
     }
 
-    /// When the last event from the broker was stored, as far back as the windows reach.
+    /// When the last event from the broker was stored; `None` when none of the windows' events came from the broker.
     pub(super) fn last_from_broker_us(&self) -> Option<u64> {
         self.windows().from_broker_us
     }
 
-    /// What came in since the start.
+    /// The counters since the start.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.0.counts
     }
 
-    /// What recent events of the broker told of a call.
+    /// What recent events of the broker said about a call.
     #[must_use]
     pub fn call(&self, call_id: &str) -> Option<KnownCall> {
         let mut windows = self.windows();
@@ -300,7 +300,8 @@ impl Ingest {
         &self.0.clock
     }
 
-    /// The account of a broker's presence: its realm's. An HTTP client could name another tenant's realm.
+    /// The account of a presence event from the broker: the owner of its realm. Not used for events of HTTP clients,
+    /// because a client could name another tenant's realm.
     fn of_realm(&self, facts: &Facts) -> Option<AccountId> {
         let is_presence = facts.category == "presence" && !facts.detail.is_empty();
         is_presence.then(|| (self.0.realms.0)(&facts.detail)).flatten()

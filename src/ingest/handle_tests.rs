@@ -1,4 +1,4 @@
-//! What `Ingest` promises, over a real log in a temporary directory.
+//! Tests of `Ingest` over a real log in a temporary directory.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::tasks::Stop;
 const OURS: Id = Id(0xa1);
 const THEIRS: Id = Id(0xb2);
 
-/// A log with its writer running; the writer ends with the last appender.
+/// A log with a running writer. The writer ends with the last appender.
 struct Store {
     _dir: tempfile::TempDir,
     appender: Appender,
@@ -56,7 +56,7 @@ fn from_broker(body: Bytes, redelivered: bool) -> Incoming {
     }
 }
 
-/// As a session does: append, and remember what is on disk then.
+/// Appends a prepared message and remembers it once it is on disk, as a session does.
 async fn log_it(ingest: &Ingest, prepared: Prepared) {
     let keys: Vec<u64> = prepared.seen_key.into_iter().collect();
     ingest.begin_append(vec![prepared.record]).await.unwrap().await.unwrap().unwrap();
@@ -64,7 +64,7 @@ async fn log_it(ingest: &Ingest, prepared: Prepared) {
 }
 
 #[tokio::test]
-async fn an_event_without_an_account_gets_its_calls_also_after_a_restart() {
+async fn an_event_without_an_account_gets_the_account_of_its_call_also_after_a_restart() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());
     let created = ingest.prepare(&from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), false));
@@ -79,11 +79,11 @@ async fn an_event_without_an_account_gets_its_calls_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn only_what_the_broker_hands_out_again_and_the_log_has_is_a_duplicate() {
+async fn only_a_redelivered_message_that_is_in_the_log_is_a_duplicate() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());
     let message = |redelivered| from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), redelivered);
-    assert!(!ingest.prepare(&message(true)).is_duplicate(), "it was handed out and never logged");
+    assert!(!ingest.prepare(&message(true)).is_duplicate(), "it was handed out but never stored");
     log_it(&ingest, ingest.prepare(&message(false))).await;
     assert!(ingest.prepare(&message(true)).is_duplicate());
     assert!(!ingest.prepare(&message(false)).is_duplicate(), "two nodes may publish the same");
@@ -95,7 +95,7 @@ async fn only_what_the_broker_hands_out_again_and_the_log_has_is_a_duplicate() {
 }
 
 #[tokio::test]
-async fn a_message_without_an_id_is_never_taken_for_another() {
+async fn a_message_without_an_id_is_never_a_duplicate() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());
     let message = from_broker(body("CHANNEL_CREATE", "c1", "", Some(OURS)), true);
@@ -121,7 +121,7 @@ async fn an_http_client_neither_learns_nor_claims_the_account_of_a_call() {
 }
 
 #[tokio::test]
-async fn whose_a_call_is_stays_certain_until_it_ends_or_another_account_claims_it() {
+async fn the_account_of_a_call_is_certain_until_it_ends_or_another_account_claims_it() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());
     let event = |name, call, account| from_broker(body(name, call, "m", account), false);
@@ -146,7 +146,7 @@ async fn whose_a_call_is_stays_certain_until_it_ends_or_another_account_claims_i
 }
 
 #[tokio::test]
-async fn what_an_http_client_submits_is_in_the_log_with_its_offsets() {
+async fn events_of_an_http_client_are_in_the_log_at_the_answered_offsets() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());
     let bodies = vec![body("CHANNEL_CREATE", "c", "1", None), body("CHANNEL_DESTROY", "c", "2", Some(OURS))];
@@ -171,7 +171,7 @@ async fn a_request_with_one_bad_event_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn more_than_may_wait_for_the_disk_is_refused_as_busy() {
+async fn a_request_beyond_the_bytes_that_may_wait_is_refused_as_busy() {
     let dir = tempfile::tempdir().unwrap();
     let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system()).unwrap();
     let Opened { writer, appender, reader, .. } = opened;
@@ -188,7 +188,7 @@ async fn more_than_may_wait_for_the_disk_is_refused_as_busy() {
 }
 
 #[tokio::test]
-async fn the_windows_remember_over_more_of_the_log_than_is_read_at_once() {
+async fn the_windows_cover_more_of_the_log_than_one_read() {
     let store = Store::new();
     let ingest = store.ingest(&Options::default());
     let many = TAIL_RECORDS + 100;

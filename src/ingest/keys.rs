@@ -1,8 +1,8 @@
-//! Requests that handed in events under a key of the client: the second answer to such a request is the first's.
+//! Idempotency keys of HTTP requests with events: a repeated request gets the answer of the first one.
 //!
-//! Memory is bounded in number for each account and in total, and in time. An account that uses many keys drops its
-//! own oldest ones. When all are used, the tenant with the most keys makes room, however many accounts it has. After a
-//! restart the keys among the last events of the log are known again.
+//! The number of keys is bounded per account and in total, and each key expires. An account with too many keys loses
+//! its own oldest keys. When the total is reached, the tenant with the most keys makes room, however many accounts the
+//! tenant has. After a restart, the keys among the last events of the log are known again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -11,31 +11,31 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::handle::Tenants;
 use crate::model::{AccountId, Clock, HandedIn};
 
-/// Keys of one account.
+/// The most keys of one account.
 const OF_ACCOUNT: usize = 1024;
-/// Keys of all accounts.
+/// The most keys of all accounts together.
 const OF_ALL: usize = 65_536;
-/// How long a key is known, µs.
+/// How long a key is known, in microseconds.
 const KNOWN_US: u64 = 24 * 3_600_000_000;
 
-/// A request's key, and what tells its body from another.
+/// The key of a request, and a digest that distinguishes its body from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestKey {
-    /// The account whose key it is.
+    /// The account that the client acts for. Each account has its own keys.
     pub account: AccountId,
-    /// As the client chose it.
+    /// The key as the client sent it.
     pub key: String,
-    /// SHA-256 of the events.
+    /// SHA-256 of all events of the request.
     pub digest: [u8; 32],
 }
 
-/// Why a request is not taken under its key.
+/// Why a request with a known key is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The first request is not answered yet.
+    /// The first request with this key has not been answered.
     #[error("request with this key is being stored; ask again")]
     UnderWay,
-    /// The first request had other events.
+    /// The first request with this key had other events.
     #[error("key was used for other events")]
     OtherEvents,
 }
@@ -43,12 +43,12 @@ pub enum KeyError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     digest: [u8; 32],
-    /// `None`: not on disk yet.
+    /// `None` while the events are not on disk.
     offsets: Option<Range<u64>>,
     at_us: u64,
 }
 
-/// The keys of an account, oldest first in `order`.
+/// The keys of one account; `order` has the oldest first.
 #[derive(Debug, Default)]
 struct OfAccount {
     known: HashMap<String, Known>,
@@ -69,7 +69,7 @@ impl OfAccount {
     }
 }
 
-/// The requests with keys that are known.
+/// The known requests with keys.
 #[derive(Debug)]
 pub struct Requests {
     keys: Mutex<Keys>,
@@ -82,14 +82,14 @@ impl Requests {
         Self { keys: Mutex::default(), clock, tenants }
     }
 
-    /// Begins a request; the offsets of the first request with its key, or `None` when this is the first. Then it
-    /// must come to its end through [`Self::end`].
+    /// Begins a request. Returns the offsets of the first request with this key, or `None` when this request is the first;
+    /// then the caller must call [`Self::end`].
     pub fn begin(&self, request: &RequestKey) -> Result<Option<Range<u64>>, KeyError> {
         let tenant = self.tenants.of(request.account);
         self.keys().begin(tenant, request, self.clock.now_us())
     }
 
-    /// A request that was begun is on disk at these offsets, or was refused.
+    /// Ends a request that was begun: its events are on disk at `offsets`, or (`None`) it was refused.
     pub fn end(&self, request: &RequestKey, offsets: Option<Range<u64>>) {
         match offsets {
             Some(offsets) => self.keys().done(request, offsets),
@@ -97,7 +97,7 @@ impl Requests {
         }
     }
 
-    /// What an event of the log says of the request that it begins.
+    /// Learns a key from the log, from the first event of its request.
     pub(super) fn learn(&self, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
         let tenant = self.tenants.of(handed_in.account);
         self.keys().learn(tenant, handed_in, first, at_us);
@@ -108,17 +108,17 @@ impl Requests {
     }
 }
 
-/// All keys.
+/// The keys of all accounts.
 #[derive(Debug, Default)]
 struct Keys {
-    /// By tenant, then by account.
+    /// Keys by tenant, then by account.
     tenants: HashMap<AccountId, OfTenant>,
-    /// The tenant under which an account's keys are. An account that was moved keeps its keys where they are.
+    /// The tenant that an account's keys are counted for. They stay there when the account moves to another tenant.
     tenant_of: HashMap<AccountId, AccountId>,
     count: usize,
 }
 
-/// The keys of a tenant's accounts, and how many there are.
+/// The keys of one tenant's accounts, with their number.
 #[derive(Debug, Default)]
 struct OfTenant {
     accounts: BTreeMap<AccountId, OfAccount>,
@@ -126,8 +126,8 @@ struct OfTenant {
 }
 
 impl Keys {
-    /// Begins a request: the offsets that an earlier one with this key was answered with, or `None` when this is the
-    /// first one, which must come to its end through [`Self::done`] or [`Self::given_up`].
+    /// Begins a request. Returns the offsets of an earlier request with this key, or `None` when this request is the first;
+    /// then [`Self::done`] or [`Self::given_up`] must follow.
     fn begin(
         &mut self,
         tenant: AccountId,
@@ -148,7 +148,7 @@ impl Keys {
         }
     }
 
-    /// The first request is on disk.
+    /// The events of the first request are on disk.
     fn done(&mut self, request: &RequestKey, offsets: Range<u64>) {
         self.change(request.account, |of| {
             if let Some(known) = of.known.get_mut(&request.key) {
@@ -157,12 +157,12 @@ impl Keys {
         });
     }
 
-    /// The first request was refused: the next one is the first.
+    /// The first request was refused, so the next one with this key counts as the first.
     fn given_up(&mut self, request: &RequestKey) {
         self.change(request.account, |of| of.remove(&request.key));
     }
 
-    /// What an event of the log says of the request that it begins.
+    /// Learns a key from the log, from the first event of its request.
     fn learn(&mut self, tenant: AccountId, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
         let offsets = Some(first..first + u64::from(handed_in.count));
         let known = Known { digest: handed_in.digest, offsets, at_us };
@@ -173,7 +173,7 @@ impl Keys {
         self.tenants.get(self.tenant_of.get(&account)?)?.accounts.get(&account)
     }
 
-    /// Changes what is known of an account, and counts again. Nothing is left of an account without keys.
+    /// Changes the keys of an account and updates the counts. Removes the account when it has no keys left.
     fn change(&mut self, account: AccountId, change: impl FnOnce(&mut OfAccount)) {
         let Some(tenant) = self.tenant_of.get(&account).copied() else { return };
         let Some(of_tenant) = self.tenants.get_mut(&tenant) else { return };
@@ -208,7 +208,7 @@ impl Keys {
         });
     }
 
-    /// Drops the oldest key of the account with the most keys of the tenant with the most.
+    /// Drops the oldest key of the account that has the most keys, within the tenant that has the most keys.
     fn make_room(&mut self) {
         let most = self.tenants.values().max_by_key(|of| of.count);
         let account = most.and_then(|of| of.accounts.iter().max_by_key(|(_, of)| of.known.len()));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_answer_is_the_first_s_until_the_key_is_a_day_old() {
+    fn a_repeated_request_gets_the_first_answer_until_the_key_is_a_day_old() {
         let mut keys = Keys::default();
         let first = request(1, "k", 1);
         assert_eq!(keys.begin(Id(1), &first, 5), Ok(None));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_leaves_its_key_free() {
+    fn the_key_of_a_refused_request_can_be_used_again() {
         let mut keys = Keys::default();
         assert_eq!(keys.begin(Id(1), &request(1, "k", 1), 5), Ok(None));
         keys.given_up(&request(1, "k", 1));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_with_many_keys_drops_its_own_oldest() {
+    fn an_account_with_too_many_keys_loses_its_own_oldest() {
         let mut keys = Keys::default();
         assert_eq!(keys.begin(Id(2), &request(2, "mine", 1), 1), Ok(None));
         keys.done(&request(2, "mine", 1), 0..1);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_with_few_keys_in_each_of_many_accounts_drops_its_own() {
+    fn a_tenant_with_a_few_keys_in_each_of_many_accounts_loses_its_own() {
         let mut keys = Keys::default();
         let mine: Vec<RequestKey> = (0..100).map(|n| request(2, &n.to_string(), 1)).collect();
         for one in &mine {

@@ -1,4 +1,4 @@
-//! A message of the broker, as ingest takes it.
+//! Converts a message of the broker to what ingest takes.
 
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
@@ -6,16 +6,17 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::prepare::Incoming;
 use crate::model::{Origin, Source, TraceContext};
 
-/// Where a message was published that `switchhook amqp renew` has moved: headers that it gets then. A message that
-/// was moved comes from the default exchange.
+/// Headers with the exchange and routing key of the original publication. `switchhook amqp renew` sets them, because a
+/// message that it has moved arrives from the default exchange.
 pub(super) const MOVED_FROM: [&str; 2] = ["x-switchhook-exchange", "x-switchhook-routing-key"];
 
-/// The member in which events say their time, in seconds since year 0, and the bytes it is looked for in.
+/// The member of a KAZOO event with its time, in seconds since year 0, as the bytes to search for.
 const TIMESTAMP: &[u8] = b"\"Timestamp\":";
+/// The search ends after this many bytes.
 const LOOKED_THROUGH: usize = 64 << 10;
 const GREGORIAN_OF_1970: u64 = 62_167_219_200;
 
-/// What a delivery holds.
+/// The content of a delivery.
 pub(super) fn incoming(delivery: Delivery, origin: Option<Origin>) -> Incoming {
     let properties = &delivery.properties;
     let gzip =
@@ -39,8 +40,8 @@ pub(super) fn incoming(delivery: Delivery, origin: Option<Origin>) -> Incoming {
     }
 }
 
-/// When a message was sent, microseconds since 1970: its property `timestamp`, else the time that KAZOO writes into most
-/// events, both in whole seconds. `None` when neither is there or makes sense.
+/// When a message was sent, in microseconds since 1970: from the property `timestamp`, otherwise from the time that KAZOO
+/// writes into most events. Both are in whole seconds. `None` when neither is present and plausible.
 pub(super) fn sent_us(delivery: &Delivery) -> Option<u64> {
     let stamped = delivery.properties.timestamp().filter(|seconds| *seconds > 0);
     let seconds = stamped.or_else(|| {
@@ -54,7 +55,7 @@ pub(super) fn sent_us(delivery: &Delivery) -> Option<u64> {
     seconds.checked_mul(1_000_000)
 }
 
-/// The span that a message says it was published in, in headers of these names.
+/// The span in which a message was published, from its headers `traceparent` and `tracestate`.
 fn trace(headers: Option<&FieldTable>) -> Option<TraceContext> {
     TraceContext::parse(text(headers, "traceparent")?, text(headers, "tracestate"))
 }
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_when_it_was_sent_by_its_property_or_by_its_event() {
+    fn the_time_of_sending_comes_from_the_property_or_from_the_event() {
         assert_eq!(sent("{}", Some(1_760_000_000)), Some(1_760_000_000_000_000));
         assert_eq!(sent(r#"{"a":1,"Timestamp": 63927219200}"#, None), Some(1_760_000_000_000_000));
         for body in ["{}", r#"{"Timestamp":"soon"}"#, r#"{"Timestamp":5}"#, r#"{"Timestamp":"#] {

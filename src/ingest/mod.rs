@@ -1,8 +1,8 @@
-//! How events come in: from the broker or over HTTP, into the log, acknowledged after the sync.
+//! How events come in: from the broker or over HTTP, into the log, and acknowledged after the sync.
 //!
-//! An event that was acknowledged is on disk. What cannot be understood is stored too, as quarantined and with
-//! the reason, so that nothing is lost and nothing blocks the queue. Memory is bounded: by the broker's
-//! prefetch, by the batches under way, by the bytes that HTTP clients may have waiting.
+//! Promise: an acknowledged event is on disk. An event that cannot be understood is stored as quarantined, with the
+//! reason, so that nothing is lost and nothing blocks the queue. Memory is bounded by the broker's prefetch, the
+//! batches under way, and the bytes of HTTP clients that may wait for the disk.
 
 mod batch;
 mod consumer;

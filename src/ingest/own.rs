@@ -1,4 +1,4 @@
-//! Events of our own: what this program tells of its documents goes into the same log.
+//! Switchhook's own events: changes of documents are announced in the events log.
 
 use serde_json::{Map, Value};
 
@@ -9,9 +9,9 @@ use crate::log::AppendError;
 use crate::model::Source;
 
 impl Ingest {
-    /// Logs events about documents, in order; answers when they are on disk. One that is among the last events
-    /// already, by its `Msg-ID`, is left out.
-    pub async fn tell(&self, events: Vec<Map<String, Value>>) -> Result<(), AppendError> {
+    /// Logs events about documents, in order, and returns after they are on disk. Leaves out an event whose `Msg-ID` is
+    /// among the last events of the log.
+    pub async fn log_own(&self, events: Vec<Map<String, Value>>) -> Result<(), AppendError> {
         let prepared = events.into_iter().map(|event| {
             self.prepare(&Incoming {
                 source: Source::Internal,
@@ -20,7 +20,7 @@ impl Ingest {
                 routing_key: document_routing_key(&event),
                 content_type: None,
                 gzip: false,
-                // It may have been, before a crash.
+                // True, because the event may have been logged right before a crash.
                 redelivered: true,
                 trace: None,
                 body: Value::Object(event).to_string().into(),

@@ -1,8 +1,8 @@
-//! From bytes as they came to a record of the log: mend what is not quite JSON, decode just enough, keep the rest
-//! untouched.
+//! Turns received bytes into a record of the log: repairs what is almost JSON, reads only the fields that routing
+//! needs, and stores the rest unchanged.
 //!
-//! Never fails: what is not understood becomes a quarantined record that says why. Whatever else is stored here can
-//! be read by every later step.
+//! Promise: every message becomes a record. One that cannot be understood becomes a quarantined record with the reason;
+//! every other stored body can be read by all later steps.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -15,50 +15,50 @@ use crate::kazoo::{self, Facts, Reading};
 use crate::log::NewRecord;
 use crate::model::{AccountId, Encoding, Event, HandedIn, Mended, Origin, Source, TraceContext};
 
-/// What an event's record may be larger than its body: room for the texts of its header. The log's largest
-/// record must be at least `max_event_bytes` and this.
+/// How much larger than its body the record of an event may be: the space for the texts in its header. The log must
+/// accept records of `max_event_bytes` plus this size.
 pub const RECORD_OVERHEAD: usize = 1024 * 1024;
 
-/// An event as it came.
+/// An event as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// From where.
+    /// Where it comes from.
     pub source: Source,
-    /// From which of several brokers.
+    /// Which broker it comes from, when there are several.
     pub origin: Option<Origin>,
-    /// The exchange it was published on; empty when not from the broker.
+    /// The exchange on which it was published. Empty when it does not come from a broker.
     pub exchange: String,
-    /// The routing key it was published with.
+    /// The routing key of its publication.
     pub routing_key: String,
-    /// What it says it is; `None` counts as JSON.
+    /// Its declared content type. `None` counts as JSON.
     pub content_type: Option<String>,
-    /// Whether the body is compressed.
+    /// Whether the body is compressed with gzip.
     pub gzip: bool,
-    /// Whether the broker has handed it out before.
+    /// Whether the broker marked it as redelivered.
     pub redelivered: bool,
-    /// The span that it was published in.
+    /// The span in which it was published.
     pub trace: Option<TraceContext>,
-    /// The bytes.
+    /// The body.
     pub body: Bytes,
 }
 
 /// An event of an HTTP client.
 #[derive(Debug, Clone)]
 pub struct FromHttp<'a> {
-    /// Its place in the request.
+    /// Its index in the request.
     pub index: usize,
-    /// As it came.
+    /// The body as received.
     pub body: Bytes,
-    /// The account that it belongs to when it names none.
+    /// The account of an event that names none.
     pub default: AccountId,
-    /// The span that it was handed in.
+    /// The span of the request.
     pub trace: Option<TraceContext>,
-    /// Its request, if that has a key and this is its first event.
+    /// The request's key, when it has one and this is the request's first event.
     pub handed_in: Option<HandedIn<'a>>,
 }
 
 impl FromHttp<'_> {
-    /// An event of a request without a key, in no trace.
+    /// An event of a request without a key and without a trace.
     #[must_use]
     pub fn new(index: usize, body: Bytes, default: AccountId) -> Self {
         Self { index, body, default, trace: None, handed_in: None }
@@ -85,26 +85,26 @@ pub struct Prepared {
     pub(super) record: NewRecord,
     pub(super) account: Option<AccountId>,
     pub(super) quarantine: Option<String>,
-    /// Under which key the window of logged messages will know it; `None`: it cannot be recognised.
+    /// The key in the window of seen messages; `None` when the message cannot be recognised.
     pub(super) seen_key: Option<u64>,
-    /// It was handed out before and is in the log already.
+    /// Whether the message was handed out before and is in the log.
     pub(super) duplicate: bool,
 }
 
 impl Prepared {
-    /// The account that it will belong to: a caller may refuse what is not its own.
+    /// The account that the event will belong to, for the caller's check of rights.
     #[must_use]
     pub fn account(&self) -> Option<AccountId> {
         self.account
     }
 
-    /// Why it was not understood.
+    /// Why the event could not be understood.
     #[must_use]
     pub fn quarantine(&self) -> Option<&str> {
         self.quarantine.as_deref()
     }
 
-    /// Whether it is in the log already.
+    /// Whether the event is already in the log.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
         self.duplicate
@@ -114,23 +114,23 @@ impl Prepared {
 /// An event that every later step can read.
 #[derive(Debug)]
 pub(super) struct Understood {
-    /// What it says of itself.
+    /// The fields that routing needs.
     pub(super) facts: Facts,
-    /// As it is stored: as it came, unless it was mended.
+    /// The body to store: as received, or repaired.
     body: Bytes,
     mended: Mended,
 }
 
-/// An event that is not stored as one.
+/// An event that will be quarantined or refused.
 #[derive(Debug)]
 pub(super) struct NotUnderstood {
-    /// Why.
+    /// The reason.
     pub(super) reason: String,
-    /// The account that it names all the same.
+    /// The account, if the readable part of the body names one.
     pub(super) account: Option<AccountId>,
 }
 
-/// Brings an event into the one form that hooks, subscribers and searches read, or says why that cannot be done.
+/// Brings an event into the form that hooks, websockets and searches can read, or returns why that is impossible.
 pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<Understood, NotUnderstood> {
     let bytes = incoming.body.len();
     if let Some(other) = incoming.content_type.as_deref().filter(|t| !may_be_json(t)) {
@@ -139,7 +139,7 @@ pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<
     }
     if bytes > max_event_bytes {
         let reason = format!(
-            "body of {bytes} bytes is larger than ingest.max_event_bytes, its first {max_event_bytes} are kept"
+            "body of {bytes} bytes is larger than ingest.max_event_bytes; only its first {max_event_bytes} bytes are stored"
         );
         let account = if incoming.gzip { None } else { kazoo::account_before_break(&incoming.body) };
         return Err(NotUnderstood { reason, account });
@@ -160,7 +160,7 @@ pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<
     };
     if body.len() > max_event_bytes {
         return Err(refuse(format!(
-            "its text had to be mended ({}) and has {} bytes then, more than ingest.max_event_bytes",
+            "its text had to be repaired ({}) and then has {} bytes, more than ingest.max_event_bytes",
             mended.names().collect::<Vec<_>>().join(", "),
             body.len()
         )));
@@ -174,7 +174,7 @@ fn packed(body: &[u8]) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// Erlang terms are the one other thing that KAZOO's nodes can publish; texts of any kind may hold JSON.
+/// Refuses only Erlang terms, the one other format that KAZOO's nodes publish. A body of any text type may be JSON.
 fn may_be_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.is_empty()
@@ -183,7 +183,7 @@ fn may_be_json(content_type: &str) -> bool {
         || essence == "application/octet-stream"
 }
 
-/// The log's record of an event that was understood.
+/// The record of an event that was understood.
 pub(super) fn record(
     incoming: &Incoming,
     understood: &Understood,
@@ -193,7 +193,7 @@ pub(super) fn record(
     record_of_request(incoming, understood, account, None, time_us)
 }
 
-/// The same of the first event of a request with a key.
+/// The same for the first event of a request with a key.
 pub(super) fn record_of_request(
     incoming: &Incoming,
     understood: &Understood,
@@ -215,7 +215,7 @@ pub(super) fn record_of_request(
     new_record(&event, time_us)
 }
 
-/// The log's record of an event that was not.
+/// The record of an event that could not be understood.
 pub(super) fn quarantined(
     incoming: &Incoming,
     why: &NotUnderstood,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_kept_byte_for_byte_with_what_routing_needs() {
+    fn an_event_is_stored_byte_for_byte_with_what_routing_needs() {
         let incoming = from_broker(CREATE.as_bytes());
         let understood = understand(&incoming, 10_000).unwrap();
         let record = record(&incoming, &understood, understood.facts.account, 77);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_event_is_understood_and_kept_compressed() {
+    fn a_compressed_event_is_understood_and_stored_compressed() {
         let body = packed(CREATE.as_bytes());
         let incoming = Incoming { gzip: true, ..from_broker(&body) };
         let understood = understand(&incoming, 10_000).unwrap();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_event_is_mended_within_its_compression() {
+    fn a_compressed_event_is_repaired_and_compressed_again() {
         let half = CREATE.replace("\"c\"", r#""\ud83d""#);
         let incoming = Incoming { gzip: true, ..from_broker(&packed(half.as_bytes())) };
         let record = record(&incoming, &understand(&incoming, 10_000).unwrap(), None, 0);
@@ -314,19 +314,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_belongs_to_the_account_that_it_names() {
+    fn a_quarantined_event_belongs_to_the_account_that_it_names() {
         for broken in [&CREATE[..CREATE.len() - 1], &CREATE.replace("Event-Name", "Event-Nome")] {
             let why = understand(&from_broker(broken.as_bytes()), 10_000).unwrap_err();
             assert_eq!(why.account, "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71".parse().ok(), "{broken}");
             let record = quarantined(&from_broker(broken.as_bytes()), &why, 10_000, 0);
-            assert_eq!(record.tag, 0, "it is looked for among those of nobody");
+            assert_eq!(record.tag, 0, "quarantined records have the tag of no account");
         }
         let large = understand(&from_broker(CREATE.as_bytes()), 10).unwrap_err();
         assert!(large.account.is_some());
     }
 
     #[test]
-    fn what_is_not_understood_says_why() {
+    fn a_quarantined_event_has_a_reason() {
         let erlang = Incoming { content_type: Some("application/erlang".to_owned()), ..from_broker(b"{}") };
         let not_gzip = Incoming { gzip: true, ..from_broker(CREATE.as_bytes()) };
         let bomb = packed(&vec![b' '; kazoo::MAX_BODY_BYTES + 1]);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_too_large_is_quarantined_with_its_first_part() {
+    fn a_body_that_is_too_large_is_quarantined_with_its_beginning() {
         let incoming = from_broker(&[b'x'; 1000]);
         let why = understand(&incoming, 100).unwrap_err();
         assert!(why.reason.contains("1000 bytes is larger than ingest.max_event_bytes"), "{why:?}");
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_outgrows_the_room_that_records_have_for_it() {
+    fn no_header_outgrows_the_overhead_of_records() {
         let long = "x".repeat(100_000);
         let facts = Facts {
             category: long.clone(),

@@ -1,10 +1,9 @@
-//! `switchhook amqp renew`: our queue made again with the arguments of the configuration, without losing a message.
+//! `switchhook amqp renew`: recreates our queue with the configured arguments, without losing a message.
 //!
-//! A queue keeps the arguments that it was made with. So its messages move to a spare queue, which is bound in its
-//! place meanwhile; the queue is deleted and made again; and everything moves back in the same way. A message is taken
-//! out of one queue only after the broker has confirmed it in the other. Whatever ends the command, a second run goes
-//! on from there. An event that is published in the moment in which bindings change may come twice, or behind a later
-//! one.
+//! A queue keeps the arguments that it was created with, so the queue must be deleted and created again. Meanwhile a
+//! spare queue takes its messages and its bindings; afterwards everything moves back in the same way. A message leaves
+//! one queue only after the broker has confirmed it in the other. If the command ends early, a second run continues.
+//! An event that is published while the bindings change may arrive twice, or after a later event.
 
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
@@ -19,42 +18,42 @@ use super::topology::{Kind, QueueBounds, QueueType, arguments, channel, declare_
 use crate::amqp::{Address, declare_exchange};
 use crate::kazoo;
 
-/// Messages moved at a time.
+/// Messages that are moved together.
 const BATCH: usize = 500;
-/// A message that survives a restart of the broker.
+/// The delivery mode of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 
-/// What became of the queue.
+/// The result for the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
-    /// There is none.
+    /// The queue does not exist.
     Absent,
-    /// It has the arguments of the configuration already.
+    /// It already has the configured arguments.
     AsConfigured,
-    /// Somebody consumes from it.
+    /// It has a consumer.
     Consumed,
-    /// It holds more than the configuration allows: messages, bytes.
+    /// It holds more messages or bytes than the configuration allows.
     TooMuch {
         /// Messages found.
         messages: u64,
-        /// Bytes of their bodies, as far as they were looked at.
+        /// Bytes of the bodies that were counted.
         bytes: u64,
     },
-    /// It was made again.
+    /// It was recreated.
     Renewed {
-        /// Messages that it held.
+        /// Messages that were moved.
         messages: u64,
     },
 }
 
-/// What was moved.
+/// Counts what was moved.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moved {
     messages: u64,
     bytes: u64,
 }
 
-/// Makes the queue again. Nobody may consume from it.
+/// Recreates the queue. Refuses a queue that has a consumer.
 pub async fn renew(
     address: &Address,
     queue: &str,
@@ -115,7 +114,7 @@ async fn renew_over(
     Ok(Renewal::Renewed { messages: moved.messages })
 }
 
-/// Moves everything from one queue to another, and the bindings with it.
+/// Moves all messages and bindings of one queue to another.
 async fn shift(on: &Channel, from: &str, to: &str) -> Result<Moved, String> {
     on.confirm_select(ConfirmSelectOptions::default()).await.map_err(|e| e.to_string())?;
     let mut moved = Moved::default();
@@ -137,7 +136,8 @@ async fn shift(on: &Channel, from: &str, to: &str) -> Result<Moved, String> {
     Ok(moved)
 }
 
-/// Moves some messages; whether there were any. They leave `from` after the broker has confirmed them in `to`.
+/// Moves up to `BATCH` messages and returns whether there were any. They leave `from` after the broker has confirmed
+/// them in `to`.
 async fn drain(on: &Channel, from: &str, to: &str, moved: &mut Moved) -> Result<bool, String> {
     let (mut confirms, mut last) = (Vec::with_capacity(BATCH), None);
     while confirms.len() < BATCH {
@@ -158,7 +158,7 @@ async fn drain(on: &Channel, from: &str, to: &str, moved: &mut Moved) -> Result<
             Confirmation::Ack(None) => {}
             _ => {
                 return Err(format!(
-                    "the broker did not take a message for '{to}'; nothing is lost: run it again"
+                    "the broker did not accept a message for '{to}'; nothing is lost: run the command again"
                 ));
             }
         }
@@ -167,7 +167,7 @@ async fn drain(on: &Channel, from: &str, to: &str, moved: &mut Moved) -> Result<
     Ok(true)
 }
 
-/// The properties of a message, with where it was published at first.
+/// The properties of a message, with headers that name its original exchange and routing key.
 fn moved_from(properties: &AMQPProperties, exchange: &ShortString, key: &ShortString) -> AMQPProperties {
     let mut headers = properties.headers().clone().unwrap_or_default();
     if !exchange.as_str().is_empty() {
@@ -178,11 +178,11 @@ fn moved_from(properties: &AMQPProperties, exchange: &ShortString, key: &ShortSt
     properties.clone().with_headers(headers).with_delivery_mode(PERSISTENT)
 }
 
-/// Deletes a queue that is empty and that nobody uses.
+/// Deletes an empty, unused queue.
 async fn delete(on: &Channel, queue: &str) -> Result<(), String> {
     let options = QueueDeleteOptions { if_unused: true, if_empty: true, ..QueueDeleteOptions::default() };
     let deleted = on.queue_delete(queue.into(), options).await;
     deleted.map(|_| ()).map_err(|e| {
-        format!("the queue '{queue}' is in use or got new messages, and was not deleted ({e}); run it again")
+        format!("the queue '{queue}' is in use or got new messages, so it was not deleted ({e}); run the command again")
     })
 }

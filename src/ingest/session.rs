@@ -1,8 +1,8 @@
-//! One connection's worth of consuming: gather what has arrived, append, acknowledge after the sync.
+//! One connection to the broker: gather the messages that have arrived, append them, acknowledge after the sync.
 //!
-//! Several batches wait for the disk at once and are acknowledged in their order, each with one `ack multiple`.
-//! Whatever ends the connection, batches that the log already holds are waited for before the next connection
-//! begins, so that their redelivery is recognised.
+//! Several batches may wait for the disk at once. They are acknowledged in order, each with one `ack multiple`. When the
+//! connection is lost, the session waits for the appends under way before the next connection begins; so their
+//! messages are recognised when the broker hands them out again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ use crate::tasks::{Beat, Stop};
 /// How a session ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// As asked.
+    /// On request.
     Stopped,
-    /// The connection did not come to be, or is gone: try again.
+    /// Connecting failed or the connection was lost: reconnect.
     Lost(String),
-    /// The log takes nothing any more.
+    /// The log takes no more events.
     LogFailed(AppendError),
 }
 
@@ -42,7 +42,7 @@ impl From<lapin::Error> for Ended {
     }
 }
 
-/// Connects and consumes until something ends it. `status` changes once messages may come, and at every look at the
+/// Connects and consumes until something ends it. Updates the status when consuming begins and at every check of the
 /// queue.
 pub(super) async fn run(
     address: &Address,
@@ -92,7 +92,7 @@ pub(super) async fn run(
         if tokio::time::timeout(grace, session.goodbye()).await.is_err() {
             tracing::warn!(
                 grace_ms = grace.as_millis(),
-                "the broker did not let us go within the grace period"
+                "the broker did not close the connection within the grace period"
             );
         }
     }
@@ -114,8 +114,8 @@ async fn open(address: &Address, options: &ConsumerOptions) -> Result<(Connectio
     Ok((connection, opened, consumer))
 }
 
-/// Declares exchanges and bindings again, for as long as the connection lives, and tells what it finds. A binding can
-/// vanish without a word: nobody sends what it would have brought.
+/// Declares exchanges and bindings again at intervals, while the connection lives, and reports failures. Needed because
+/// the broker does not announce that a binding has vanished: its messages just stop coming.
 async fn look_now_and_then(
     connection: &Connection,
     options: &ConsumerOptions,
@@ -127,7 +127,7 @@ async fn look_now_and_then(
         let looked = tokio::time::timeout(LOOK_WITHIN, topology::renew(connection, &options.queue)).await;
         let found = match looked {
             Ok(found) => found.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer to a look at the queue within {} s", LOOK_WITHIN.as_secs())),
+            Err(_) => Err(format!("no answer to the check of the queue within {} s", LOOK_WITHIN.as_secs())),
         };
         if let Err(reason) = &found {
             tracing::warn!(queue = options.queue, reason, "exchanges or bindings cannot be declared");
@@ -147,19 +147,19 @@ async fn look_now_and_then(
     }
 }
 
-/// Gives the broker's sign of life: it answers on the channel that events come on. A connection that stands does not
-/// say that anybody is at its other end.
+/// Answers requests for a sign of life, when the broker answers on the channel that events come on. An open TCP
+/// connection alone does not prove that the broker works.
 async fn answer_for_the_broker(channel: Channel, prefetch: u16, beat: &mut Beat) -> Ended {
     loop {
         let sign = beat.asked().await;
-        // What is set again changes nothing, and is answered.
+        // Setting the same prefetch changes nothing, but the broker answers it.
         if sign.is_wanted() && channel.basic_qos(prefetch, BasicQosOptions::default()).await.is_ok() {
             sign.give();
         }
     }
 }
 
-/// A broker that works answers a look at once.
+/// The time limit for a check of the queue. A working broker answers at once.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
 
 struct Session<'a> {
@@ -169,25 +169,25 @@ struct Session<'a> {
     connection: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
-    /// In the order of their tags.
+    /// Batches that are not acknowledged, in the order of their tags.
     waiting: VecDeque<Batch>,
     backlog: Backlog,
-    /// When the age of what comes was noted.
+    /// When the age of an arriving event was last noted.
     aged: Option<Instant>,
-    /// The queue was full, and when the last event came before is known: the first one to come ends the gap.
+    /// Set when the queue was full: the time of the last event stored before the gap. The first event to arrive ends the gap.
     gap_from_us: Option<u64>,
 }
 
-/// The age of what comes is noted again after this time.
+/// The interval at which the age of arriving events is noted.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
-    /// Notes how old an event is that comes.
+    /// Notes how old an arriving event is.
     fn note_age(&mut self, sent_us: Option<u64>) {
         let Some(sent_us) = sent_us else { return };
         if let Some(from_us) = self.gap_from_us.take() {
             let (from, until) = (iso8601(from_us), iso8601(sent_us.max(from_us)));
-            let notice = format!("what was dropped had been sent between {from} and {until}");
+            let notice = format!("the dropped events were sent between {from} and {until}");
             tracing::warn!(queue = self.options.queue, from, until, "events are missing: {notice}");
             self.status.looked(|queue| queue.notices.push(notice));
         }
@@ -199,15 +199,15 @@ impl Session<'_> {
         self.status.looked(|queue| queue.event_age_ms = Some(age_us / 1000));
     }
 
-    /// Tells when what waited had reached a bound of the queue. How much was dropped before it, no broker says.
+    /// Reports a backlog that had reached a bound of the queue. The broker does not reveal how many messages it dropped.
     fn backlog_was_full(&mut self, amount: u64, most: u64) {
         if most == 0 || amount < most - most / 50 {
             return;
         }
         let waiting = self.backlog.waiting;
         let notice = format!(
-            "the queue was full when the connection was made, with {waiting} messages: older ones were probably \
-             dropped, and the broker does not tell how many"
+            "the queue was full when the connection was made, with {waiting} messages: the broker probably dropped \
+             older ones, and does not report how many"
         );
         tracing::warn!(queue = self.options.queue, waiting, "events are missing: {notice}");
         self.status.looked(|queue| queue.notices.push(notice));
@@ -233,7 +233,7 @@ impl Session<'_> {
         }
     }
 
-    /// Gathers what has arrived behind `first` and starts to append it.
+    /// Gathers the messages that have already arrived after `first` and begins their append.
     async fn take(&mut self, first: Delivery) -> Result<(), Ended> {
         self.note_age(sent_us(&first));
         let mut batch = Batch::default();
@@ -246,7 +246,7 @@ impl Session<'_> {
                 next = match self.consumer.next().now_or_never() {
                     Some(Some(Ok(delivery))) => Some(delivery),
                     Some(Some(Err(error))) => return Err(error.into()),
-                    // A cancelled consumer says so again when it is asked next.
+                    // A cancelled consumer reports it again at the next call.
                     Some(None) | None => None,
                 };
             }
@@ -269,7 +269,7 @@ impl Session<'_> {
         if prepared.duplicate {
             tracing::debug!(
                 routing_key = incoming.routing_key,
-                "a redelivered message is in the log already"
+                "a redelivered message is already in the log"
             );
             return;
         }
@@ -279,7 +279,7 @@ impl Session<'_> {
                 exchange,
                 routing_key,
                 reason,
-                "a message is not understood; it is kept in quarantine"
+                "a message cannot be understood; it is stored in quarantine"
             );
         }
         batch.keys.extend(prepared.seen_key);
@@ -303,8 +303,8 @@ impl Session<'_> {
         Ok(self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?)
     }
 
-    /// The disk is full: nothing more is taken, the broker keeps its messages, and what waits is tried again
-    /// in its order until all of it is on disk.
+    /// Waits for free space on disk. Takes no new messages meanwhile (the broker keeps them) and retries the waiting
+    /// batches in order until all of them are on disk.
     async fn wait_for_room(&mut self, stop: &Stop) -> Result<(), Ended> {
         tracing::error!("the disk is full; the broker keeps its messages until there is room");
         for batch in &mut self.waiting {
@@ -324,11 +324,11 @@ impl Session<'_> {
                 }
             }
         }
-        tracing::info!("the disk has room again; consuming goes on");
+        tracing::info!("the disk has room again; consuming continues");
         Ok(())
     }
 
-    /// Takes nothing more, acknowledges what is on disk and closes.
+    /// Takes no more messages, acknowledges what is on disk, and closes the connection.
     async fn goodbye(&mut self) {
         let tag = self.consumer.tag();
         if let Err(error) = self.channel.basic_cancel(tag, BasicCancelOptions::default()).await {
@@ -349,7 +349,7 @@ impl Session<'_> {
         }
     }
 
-    /// What the log already holds will be redelivered: wait for it, to recognise it then.
+    /// Waits for appends under way. The broker will hand out their messages again, and they must be recognised then.
     async fn let_appends_end(&mut self) {
         for batch in &mut self.waiting {
             if batch.appending.is_some() && batch.appended().await.is_ok() {
@@ -361,7 +361,7 @@ impl Session<'_> {
     }
 }
 
-/// Whether it is on disk; when the disk was full it is not, which is no reason to end.
+/// Returns whether the batch is on disk. A full disk is not an error here: the batch is retried.
 fn keep_when_full(appended: Result<(), AppendError>) -> Result<bool, Ended> {
     match appended {
         Ok(()) => Ok(true),

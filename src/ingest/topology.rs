@@ -1,7 +1,7 @@
-//! Declares what we consume from, exactly as KAZOO's nodes declare it, and binds our one queue to it.
+//! Declares the exchanges exactly as KAZOO's nodes do, and our one queue, and binds the queue to the exchanges.
 //!
-//! Done again on every connection, and every minute on one that lives: a broker that lost exchanges or bindings gets
-//! them back. Whatever the broker refuses is named with the remedy.
+//! Repeated on every connection, and every minute on a living one, so a broker that lost exchanges or bindings gets them
+//! back. Every refusal of the broker is reported with its remedy.
 
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::AMQPSoftError;
@@ -11,7 +11,8 @@ use lapin::{Channel, Connection};
 use crate::amqp::{Address, ServerVersion, SetupError, declare_exchange, exchange_remedy, server_version};
 use crate::kazoo;
 
-/// What our queue may hold; 0: the broker's policies decide. The oldest message goes first, publishers never wait.
+/// How much our queue may hold; 0 leaves it to the broker's policies. A full queue drops its oldest message, so
+/// publishers never wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {
     /// Bytes of bodies.
@@ -20,31 +21,31 @@ pub struct QueueBounds {
     pub messages: u64,
 }
 
-/// What kind of queue ours is made as.
+/// The type as which our queue is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueType {
-    /// On one node; what KAZOO publishes is not persistent, and is gone when the broker stops.
+    /// On one node. KAZOO's messages are not persistent, so they are lost when the broker stops.
     Classic,
-    /// Replicated; keeps everything over a stop of the broker.
+    /// Replicated. Keeps all messages when a broker stops.
     Quorum,
 }
 
-/// The kind of queue for one broker.
+/// The queue type, with what depends on the broker's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Classic,
-    /// From version 4.0 on a quorum queue drops a message that it has handed out 20 times, so a program that is killed
-    /// that often would lose all that it had not acknowledged; -1 switches that off. Older versions have no such limit,
-    /// and there -1 drops messages after the first time.
+    /// From version 4.0 on, a quorum queue drops a message that it has handed out 20 times, so a program that is killed
+    /// that often would lose everything it had not acknowledged. The limit -1 switches that off. Older versions have no
+    /// default limit, and there -1 would drop messages after the first delivery.
     Quorum {
         limits_deliveries: bool,
     },
 }
 
-/// The first version with a limit of deliveries that nobody asked for.
+/// The first version with a default delivery limit.
 const LIMITS_DELIVERIES: ServerVersion = ServerVersion { major: 4, minor: 0 };
 
-/// The kind of queue that a broker gets. Asks a broker for its version when that matters.
+/// The kind of queue for this broker. Asks the broker for its version when the kind depends on it.
 pub(super) async fn kind(address: &Address, queue_type: QueueType) -> Result<Kind, String> {
     match queue_type {
         QueueType::Classic => Ok(Kind::Classic),
@@ -58,23 +59,23 @@ impl Kind {
     }
 }
 
-/// What was found on the way in.
+/// A channel with our queue declared and bound.
 pub(super) struct Opened {
     pub(super) channel: Channel,
-    /// Messages that wait.
+    /// Messages waiting in the queue.
     pub(super) waiting: u64,
-    /// That the queue is not as it would be made now, with the remedy.
+    /// A warning, with its remedy, when the queue has other arguments than configured.
     pub(super) notice: Option<String>,
 }
 
-/// Declares KAZOO's exchanges and our queue, and binds it; the channel that is left.
+/// Declares KAZOO's exchanges and our queue, and binds the queue. Returns a usable channel.
 ///
-/// The queue is durable, kept while we are away, and hands its messages to one consumer at a time
-/// (`x-single-active-consumer`). A connection that is dead without having been closed still has messages that are
-/// not acknowledged: with two consumers at a time, those behind them would be logged before them.
+/// The queue is durable, stays while Switchhook is away, and serves one consumer at a time
+/// (`x-single-active-consumer`). The reason: a dead connection that was not closed still holds unacknowledged messages.
+/// With a second consumer, later messages would be logged before those.
 ///
-/// It is bounded and keeps its messages on disk: while nobody consumes, it must not take the broker's memory, since a
-/// broker that is short of it blocks every publisher of the platform.
+/// The queue is bounded and keeps its messages on disk. While nobody consumes, it must not use up the broker's memory:
+/// a broker that is short of memory blocks every publisher of the platform.
 pub(super) async fn open(
     connection: &Connection,
     queue: &str,
@@ -89,7 +90,7 @@ pub(super) async fn open(
         match declare_queue(&channel, queue, arguments(bounds, kind), false).await {
             Ok(waiting) => (channel, waiting, None),
             Err(error) if error.is_mismatch() => {
-                // A queue keeps the properties that it was made with, and deleting it loses what it holds.
+                // A queue keeps its properties, and deleting it would lose its messages. So it is used as it is.
                 let channel = self::channel(connection).await?;
                 let waiting = declare_queue(&channel, queue, FieldTable::default(), true).await?;
                 let notice = unlike(queue, bounds, kind, &error);
@@ -102,7 +103,7 @@ pub(super) async fn open(
     Ok(Opened { channel, waiting, notice })
 }
 
-/// Declares what may have vanished under a connection that lives, on a channel of its own; the messages that wait.
+/// Declares what may have vanished on a living connection, on a separate channel. Returns the number of waiting messages.
 pub(super) async fn renew(connection: &Connection, queue: &str) -> Result<u64, SetupError> {
     let channel = channel(connection).await?;
     let declared = async {
@@ -129,7 +130,7 @@ pub(super) fn arguments(bounds: QueueBounds, kind: Kind) -> FieldTable {
     };
     put("x-single-active-consumer", AMQPValue::Boolean(true));
     match kind {
-        // Versions from 3.12 on do so anyway, and ignore it.
+        // Versions from 3.12 on do so anyway and ignore the argument.
         Kind::Classic => put("x-queue-mode", AMQPValue::LongString("lazy".into())),
         Kind::Quorum { limits_deliveries } => {
             put("x-queue-type", AMQPValue::LongString("quorum".into()));
@@ -146,13 +147,13 @@ pub(super) fn arguments(bounds: QueueBounds, kind: Kind) -> FieldTable {
     arguments
 }
 
-/// What to do about a queue that was made with other arguments. A policy bounds it where it stands.
+/// The remedy for a queue that was created with other arguments. A policy can bound it without recreating it.
 fn unlike(queue: &str, bounds: QueueBounds, kind: Kind, mismatch: &SetupError) -> String {
-    // So the broker names the first property that differs.
+    // This is how the broker names the first property that differs.
     if mismatch.to_string().contains("arg 'durable'") {
         return format!(
-            "the queue '{queue}' is not durable: when the broker stops, the queue and all that it holds are gone; once \
-             it is empty, stop Switchhook, delete the queue (rabbitmqctl delete_queue {queue}) and start again"
+            "the queue '{queue}' is not durable: when the broker stops, the queue and all its messages are lost; once it \
+             is empty, stop Switchhook, delete the queue (rabbitmqctl delete_queue {queue}) and start again"
         );
     }
     let QueueBounds { bytes, messages } = bounds;
@@ -160,8 +161,8 @@ fn unlike(queue: &str, bounds: QueueBounds, kind: Kind, mismatch: &SetupError) -
     let is_other_type = wrong.contains("arg 'x-queue-type'");
     if is_other_type {
         return format!(
-            "the queue '{queue}' was made as another type than amqp.queue_type says, and is used as it is; make it \
-             again without losing a message: stop the program, and run switchhook amqp renew"
+            "the queue '{queue}' was created with another type than amqp.queue_type says, and is used as it is; to recreate \
+             it without losing a message, stop the program and run switchhook amqp renew"
         );
     }
     let mut policy = serde_json::json!({"overflow": "drop-head"});
@@ -176,8 +177,8 @@ fn unlike(queue: &str, bounds: QueueBounds, kind: Kind, mismatch: &SetupError) -
     }
     if wrong.contains("arg 'x-delivery-limit'") {
         return format!(
-            "the queue '{queue}' was made without x-delivery-limit = -1: this broker drops a message that it has handed \
-             out 20 times, silently; make the queue again without losing a message: stop the program, and run \
+            "the queue '{queue}' was created without x-delivery-limit = -1: this broker silently drops a message that it \
+             has handed out 20 times; to recreate the queue without losing a message, stop the program and run \
              switchhook amqp renew"
         );
     }
@@ -187,18 +188,18 @@ fn unlike(queue: &str, bounds: QueueBounds, kind: Kind, mismatch: &SetupError) -
         }
     }
     format!(
-        "the queue '{queue}' was made with other arguments, and may have no bound; renew it without losing a message: \
-         stop the program, and run switchhook amqp renew; or bound it where it stands: rabbitmqctl set_policy --apply-to queues switchhook '^{queue}$' '{policy}' (with -p for another vhost)"
+        "the queue '{queue}' was created with other arguments and may have no bound; to recreate it without losing a \
+         message, stop the program and run switchhook amqp renew; or bound the existing queue with a policy: rabbitmqctl set_policy --apply-to queues switchhook '^{queue}$' '{policy}' (with -p for another vhost)"
     )
 }
 
-/// A refused declaration closes its channel: the next one needs another.
+/// Opens a channel. A refused declaration closes its channel, so the next one needs a new channel.
 pub(super) async fn channel(connection: &Connection) -> Result<Channel, SetupError> {
     let opened = connection.create_channel().await;
     opened.map_err(|e| SetupError::new("opening a channel".to_owned(), e, |_| ""))
 }
 
-/// Declares the queue, or looks at it when `passive`; the messages that wait.
+/// Declares the queue, or only checks that it exists when `passive`. Returns the number of waiting messages.
 pub(super) async fn declare_queue(
     channel: &Channel,
     queue: &str,
@@ -245,18 +246,18 @@ fn queue_remedy(error: &AMQPSoftError) -> &'static str {
     }
 }
 
-/// A queue, as a look at it shows it.
+/// The state of a queue at the broker.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
-    /// Messages that wait.
+    /// Messages waiting in it.
     pub(super) messages: u64,
-    /// Who consumes from it.
+    /// Its consumers.
     pub(super) consumers: u32,
 }
 
-/// Looks at a queue; `None`: there is none of that name.
+/// The state of a queue; `None` when it does not exist.
 pub(super) async fn look(connection: &Connection, queue: &str) -> Result<Option<Look>, String> {
-    // Asking for one that is missing closes the channel.
+    // A channel of its own, because asking for a missing queue closes the channel.
     let channel = channel(connection).await.map_err(|error| error.to_string())?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
@@ -270,18 +271,18 @@ pub(super) async fn look(connection: &Connection, queue: &str) -> Result<Option<
     }
 }
 
-/// The broker's own queue, taken away with its bindings.
+/// The result of removing an installation's queue with its bindings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// Messages that are lost with it.
+    /// Messages in the queue. They are lost when it is removed.
     pub messages: u64,
-    /// Who consumes from it.
+    /// Consumers of the queue.
     pub consumers: u32,
     /// Whether it was removed.
     pub removed: bool,
 }
 
-/// Looks at an installation's queue and, when `really`, deletes it with its bindings. One that is consumed from stays.
+/// Checks an installation's queue and, when `really`, deletes it with its bindings. A queue with a consumer stays.
 pub async fn remove(address: &Address, queue: &str, really: bool) -> Result<Option<Removal>, String> {
     let connection = address.connect("switchhook amqp remove").await?;
     let Some(Look { messages, consumers }) = look(&connection, queue).await? else { return Ok(None) };

@@ -1,13 +1,12 @@
-//! A bounded memory of recent keys: which message was logged, which account a call belongs to.
+//! A bounded memory of recent keys: which messages were logged, and which account a call belongs to.
 //!
-//! It remembers the latest half of its capacity for certain and never more than its capacity. What is used
-//! again counts as recent. Keys are hashed with a secret of this process, so nobody can prepare two texts
-//! that are taken for one another.
+//! It surely remembers the latest half of its capacity, and never holds more than its capacity. A key that is read
+//! counts as recent. Keys are hashed with a secret of this process, so nobody can prepare two texts with the same hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
-/// The window: two generations; when the young one is full it becomes the old one.
+/// A window of two generations. When the young one is full, it becomes the old one, and the old one is dropped.
 #[derive(Debug)]
 pub(super) struct Window<V> {
     half: usize,
@@ -23,12 +22,12 @@ impl<V: Copy> Window<V> {
         Self { half, secret: RandomState::new(), young: HashMap::new(), old: HashMap::new() }
     }
 
-    /// The key under which `of` is kept in this window.
+    /// The hash of `of` in this window.
     pub(super) fn key(&self, of: impl Hash) -> u64 {
         self.secret.hash_one(of)
     }
 
-    /// Remembers `value` for `key`, in place of what was there.
+    /// Remembers `value` for `key`, and replaces an earlier value.
     pub(super) fn put(&mut self, key: u64, value: V) {
         if self.young.len() >= self.half && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -36,7 +35,7 @@ impl<V: Copy> Window<V> {
         self.young.insert(key, value);
     }
 
-    /// What is remembered for `key`, which is recent again by that.
+    /// The value for `key`. Reading it makes the key recent.
     pub(super) fn get(&mut self, key: u64) -> Option<V> {
         if let Some(value) = self.young.get(&key) {
             return Some(*value);
@@ -52,7 +51,7 @@ impl<V: Copy> Window<V> {
         self.old.remove(&key);
     }
 
-    /// How many keys are remembered.
+    /// The number of remembered keys.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.young.len() + self.old.len()

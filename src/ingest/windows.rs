@@ -1,6 +1,6 @@
-//! What ingest remembers of the recent past: messages that were taken, and the accounts of calls.
+//! The memory of recent events: which messages were taken, and which account each call belongs to.
 //!
-//! All of it can be read again from the log's tail, so a restart knows what the program knew before.
+//! Everything here is restored from the end of the log after a restart.
 
 use super::keys::Requests;
 use super::prepare::Incoming;
@@ -9,22 +9,22 @@ use crate::kazoo::Facts;
 use crate::log::{ReadError, Reader};
 use crate::model::{AccountId, Event, Origin, Source};
 
-/// KAZOO's category of what happens to a call leg; its events' subject is the call.
+/// The category of KAZOO's events of a call leg. Their subject is the call.
 const CALL_EVENT: &str = "call_event";
-/// The last event of a call leg.
+/// The name of the last event of a call leg.
 const CALL_ENDED: &str = "CHANNEL_DESTROY";
-/// Likewise of conferences; commands to one name no account.
+/// The category of conference events. Commands to a conference name no account, so it is remembered too.
 const CONFERENCE: &str = "conference";
-/// How much of the log is read at once when the windows are rebuilt.
+/// How many records are read at once to restore the windows.
 pub(super) const TAIL_RECORDS: usize = 4096;
 const TAIL_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Windows {
-    /// Messages that are in the log or on their way there, of all brokers.
+    /// Messages from all brokers that are in the log or on their way there.
     pub(super) seen: Window<Seen>,
-    /// Each recent call and conference, as the broker's events told it. HTTP clients neither write nor read it: nobody learns
-    /// or claims another tenant's call by naming its id.
+    /// Recent calls and conferences, learned from the broker's events alone. Events of HTTP clients neither write nor read
+    /// it, so no client can learn or claim another tenant's call by naming its id.
     pub(super) calls: Window<KnownCall>,
     /// When the last event from the broker was stored.
     pub(super) from_broker_us: Option<u64>,
@@ -33,26 +33,26 @@ pub(super) struct Windows {
 /// A message that was taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    /// The broker that it came from first; `None` after a restart.
+    /// The broker that handed it out first; `None` after a restart.
     pub(super) origin: Option<Origin>,
-    /// Whether it is in the log.
+    /// Whether it is in the log. Otherwise it is on its way there.
     pub(super) stored: bool,
 }
 
-/// What the broker's events told of a call.
+/// What the broker's events said about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownCall {
-    /// Whose it was last said to be.
+    /// The account that the latest event named.
     pub account: AccountId,
-    /// Whether every event said so and none said that it has ended. Call ids are chosen by phones: two tenants
-    /// may use the same one.
+    /// Whether all events named the same account and the call has not ended. Phones choose call ids, so two tenants may use
+    /// the same id.
     pub certain: bool,
-    /// The zone of the broker that its last event came from; `None` with one broker, and after a restart.
+    /// The zone of the broker that sent its last event; `None` with a single broker, and after a restart.
     pub zone: Option<u16>,
 }
 
 impl Windows {
-    /// Windows of `size` messages and calls that know nothing yet.
+    /// Empty windows for `size` messages and `size` calls.
     pub(super) fn new(size: usize) -> Self {
         Self { seen: Window::new(size), calls: Window::new(size), from_broker_us: None }
     }
@@ -68,7 +68,7 @@ impl Windows {
         while from < end {
             let batch = reader.read(from, TAIL_RECORDS, TAIL_BYTES)?;
             for record in &batch.records {
-                // Records of a later version say nothing to us here; delivery reports them.
+                // A record of a later version is skipped here. Delivery reports it.
                 if let Ok(event) = Event::decode(&record.payload) {
                     self.relearn(&event);
                     if event.source == Source::Amqp {
@@ -107,13 +107,13 @@ impl Windows {
         }
     }
 
-    /// The key of a message; one without `Msg-ID` cannot be told from another.
+    /// The key of a message. A message without `Msg-ID` has none, because it cannot be recognised.
     pub(super) fn seen_key(&self, msg_id: &str, name: &str, subject: &str) -> Option<u64> {
         (!msg_id.is_empty()).then(|| self.seen.key((msg_id, name, subject)))
     }
 
-    /// Whether a message is in the log already or on its way there. A broker may hand a message out again; and what each
-    /// of several switches tells may come from several brokers, each of which hands out its copy once.
+    /// Whether a message is a copy of one that is in the log or on its way there. There are two causes: a broker may hand a
+    /// message out again, and with several brokers each may hand out its own copy.
     pub(super) fn is_copy(&mut self, key: u64, incoming: &Incoming, several_brokers: bool) -> bool {
         let Some(seen) = self.seen.get(key) else {
             self.seen.put(key, Seen { origin: incoming.origin, stored: false });
@@ -123,12 +123,12 @@ impl Windows {
         if seen.stored {
             incoming.redelivered || is_from_elsewhere
         } else {
-            // One that is handed out again, and is not in the log, may have been given up where it was taken first.
+            // A redelivered message that is not in the log may have been dropped on its way there, so it is taken.
             is_from_elsewhere && !incoming.redelivered
         }
     }
 
-    /// An event of a call says whose it is, and where.
+    /// Learns the account and zone of a call from one of its events.
     pub(super) fn learn(&mut self, call: u64, account: AccountId, event: &str, origin: Option<Origin>) {
         let before = self.calls.get(call);
         let agrees = before.is_none_or(|before| before.certain && before.account == account);
@@ -136,7 +136,7 @@ impl Windows {
         self.calls.put(call, KnownCall { account, certain: agrees && event != CALL_ENDED, zone });
     }
 
-    /// The account that the event names, else the one that its call was last known to belong to.
+    /// The account that the event names, otherwise the account of its call.
     pub(super) fn account_of(&mut self, facts: &Facts, origin: Option<Origin>) -> Option<AccountId> {
         let call = match facts.category.as_str() {
             CONFERENCE => Some(self.calls.key((CONFERENCE, facts.subject.as_str()))),

@@ -1,4 +1,4 @@
-//! The commands: where the two systems are, which time is compared, and what the exit code says.
+//! The commands: they determine the two systems and the range of time, and the exit code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -16,40 +16,40 @@ use crate::cli::{ModeArgs, Ours, ReportArgs, ShadowCommand};
 use crate::config::ConfigError;
 use crate::model::{Clock, GREGORIAN_OFFSET_S, iso8601};
 
-/// Where keys come from when no file is named: other users of the machine see a command line, not an environment.
+/// Environment variables for keys when no file is given. Other users of the machine can see a command line, but not this.
 const KAZOO_KEY: &str = "SWITCHHOOK_KAZOO_API_KEY";
 const OUR_KEY: &str = "SWITCHHOOK_API_KEY";
-/// What is compared unless the command line says otherwise, seconds.
+/// The default length of the compared range, in seconds.
 const SPAN_S: u64 = 3600;
-/// The newest that is compared unless the command line says otherwise: attempts may be under way after it, seconds.
+/// The default end of the range is this long ago, in seconds, because later attempts may still be under way.
 const SETTLING_S: u64 = 60;
-/// The longest time that both systems list at once, seconds.
+/// The longest range that both systems list in one request, in seconds.
 const MOST_SPAN_S: u64 = 31 * 86_400;
 
-/// Why a command has no result.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShadowError {
-    /// The configuration does not say where this program is.
+    /// The configuration with this program's address is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A key file cannot be read.
     #[error("{path}: {error}")]
     KeyFile {
-        /// Which one.
+        /// The path of the file.
         path: PathBuf,
         /// Why.
         error: std::io::Error,
     },
     /// A key file is empty.
-    #[error("{0} holds no key")]
+    #[error("{0} contains no key")]
     NoKey(PathBuf),
-    /// Nothing says which key KAZOO takes.
-    #[error("--api-key-file or {KAZOO_KEY} must name an API key of KAZOO's master account")]
+    /// No API key for KAZOO was given.
+    #[error("--api-key-file or {KAZOO_KEY} must provide an API key of KAZOO's master account")]
     NoKazooKey,
-    /// The time that was asked for cannot be compared.
+    /// The requested range cannot be compared.
     #[error("{0}")]
     Range(String),
-    /// A system does not answer as it should.
+    /// A system gave no usable answer.
     #[error("{system}: {reason}")]
     Source {
         /// `KAZOO` or `Switchhook`.
@@ -57,17 +57,17 @@ pub enum ShadowError {
         /// Why.
         reason: String,
     },
-    /// The output is not taken.
+    /// The output cannot be written.
     #[error("output: {0}")]
     Output(#[from] std::io::Error),
 }
 
-/// What a command has found.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It did what was asked for, and the two systems deliver the same.
+    /// The command succeeded; a report found no differences.
     Fine,
-    /// They do not.
+    /// The systems deliver differently.
     Differs,
     /// There was nothing to compare.
     Nothing,
@@ -77,7 +77,7 @@ pub(super) fn of(system: &'static str) -> impl Fn(SourceError) -> ShadowError {
     move |error| ShadowError::Source { system, reason: error.to_string() }
 }
 
-/// Runs a command and writes what it found to stdout.
+/// Runs a command and writes its result to stdout.
 pub async fn run(command: &ShadowCommand, clock: &Clock) -> Result<Verdict, ShadowError> {
     match command {
         ShadowCommand::Report(args) => report(args, clock).await,
@@ -140,7 +140,7 @@ async fn report(args: &ReportArgs, clock: &Clock) -> Result<Verdict, ShadowError
     Ok(if report.differs() { Verdict::Differs } else { Verdict::Fine })
 }
 
-/// First and last second that are compared.
+/// The first and last second of the range.
 fn range(args: &ReportArgs, now_s: u64) -> Result<(u64, u64), ShadowError> {
     let to = args.to.unwrap_or_else(|| now_s.saturating_sub(SETTLING_S));
     let from = args.from.unwrap_or_else(|| to.saturating_sub(SPAN_S));
@@ -148,12 +148,12 @@ fn range(args: &ReportArgs, now_s: u64) -> Result<(u64, u64), ShadowError> {
         return Err(ShadowError::Range("--from must not be later than --to".to_owned()));
     }
     if (to - from).saturating_add(2 * args.tolerance) > MOST_SPAN_S {
-        return Err(ShadowError::Range("from --from to --to are 31 days at most".to_owned()));
+        return Err(ShadowError::Range("the range from --from to --to may have at most 31 days".to_owned()));
     }
     Ok((from, to))
 }
 
-/// Every account that has hooks here, with the ids of these.
+/// All accounts that have hooks here, with the ids of their hooks.
 pub(super) async fn accounts(ours: &Source) -> Result<BTreeMap<String, BTreeSet<String>>, ShadowError> {
     let rows = ours.rows("admin/hooks", &[]).await.map_err(of("Switchhook"))?;
     let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -167,7 +167,7 @@ pub(super) async fn accounts(ours: &Source) -> Result<BTreeMap<String, BTreeSet<
     Ok(accounts)
 }
 
-/// This program, as the command line or its configuration say where it is.
+/// Logs in to this program, at the address from the command line or the configuration.
 pub(super) async fn log_in(ours: &Ours) -> Result<Source, ShadowError> {
     let config = ours.settings.load()?;
     let url = ours.url.clone().unwrap_or_else(|| local(config.http.listen));
@@ -180,7 +180,7 @@ pub(super) async fn log_in(ours: &Ours) -> Result<Source, ShadowError> {
     Source::log_in(&url, &key).await.map_err(of("Switchhook"))
 }
 
-/// Where the program's listener is reached from this machine.
+/// The URL of the program's listener from this machine.
 fn local(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,39 +1,39 @@
-//! Which delivery of one system is which of the other. Pure.
+//! Matches the deliveries of the two systems (pure).
 //!
-//! The two have no id in common. Deliveries belong together when hook, event name and subject are the same and their times
-//! lie close. Where several fit, equal bodies go together first, then the nearest times.
+//! The systems share no ids. Deliveries match when hook, event name and subject are equal and their times are close. If
+//! several match, equal bodies come first, then the nearest times.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::seen::{Body, Seen};
 
-/// How deliveries are compared.
+/// How deliveries are matched and compared.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rules {
-    /// Two times of one delivery may differ by this, seconds.
+    /// The largest difference between the two times of a delivery, in seconds.
     pub(super) tolerance_s: u64,
-    /// Fields of bodies that do not count.
+    /// Fields of bodies that are not compared.
     pub(super) ignored: BTreeSet<String>,
-    /// First and last second of what is reported, since 1970; deliveries outside only find their counterparts.
+    /// The first and last second of the report, since 1970. Deliveries outside are only used as counterparts.
     pub(super) range: (u64, u64),
 }
 
-/// What the comparison of two lists has found.
+/// The result of comparing two lists.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Found {
     /// Pairs with equal bodies.
     pub(super) same: usize,
-    /// Pairs of which one list has no body.
+    /// Pairs in which one list has no body.
     pub(super) unknown_body: Vec<(Seen, Seen)>,
-    /// Pairs with different bodies: here, there, and the fields that differ.
+    /// Pairs with different bodies: ours, KAZOO's, and the fields that differ.
     pub(super) different: Vec<(Seen, Seen, Vec<String>)>,
-    /// Only here.
+    /// Deliveries that only our list has.
     pub(super) missing_there: Vec<Seen>,
-    /// Only there.
+    /// Deliveries that only KAZOO's list has.
     pub(super) missing_here: Vec<Seen>,
 }
 
-/// What deliveries that may be the same have in common.
+/// The key by which deliveries can match.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     hook: String,
@@ -41,10 +41,10 @@ struct Group {
     subject: Option<String>,
 }
 
-/// Compares our attempts with those that KAZOO lists.
+/// Compares our attempts with KAZOO's.
 pub(super) fn compare(here: Vec<Seen>, there: Vec<Seen>, rules: &Rules) -> Found {
     let mut groups: BTreeMap<Group, (Vec<Seen>, Vec<Seen>)> = BTreeMap::new();
-    // KAZOO keeps no body of a GET: of such a hook's deliveries only what the hook asks for is known on both sides.
+    // KAZOO stores no body of a GET. For a hook with GET, only the hook's event is known on both sides.
     let bodiless: BTreeSet<String> =
         there.iter().filter(|seen| seen.body.is_none()).map(|seen| seen.hook.clone()).collect();
     let key = |seen: &Seen| {
@@ -100,7 +100,7 @@ fn compare_group(mut here: Vec<Seen>, mut there: Vec<Seen>, rules: &Rules, found
     found.missing_here.extend(there.into_iter().flatten().filter(is_reported));
 }
 
-/// The deliveries of an ordered list that lie close in time, with their places.
+/// The deliveries of an ordered list that are close in time, with their indices.
 fn candidates<'a>(
     seen: &Seen,
     there: &'a [Seen],
@@ -118,7 +118,7 @@ fn is_equal(here: &Seen, there: &Seen, rules: &Rules) -> bool {
     }
 }
 
-/// The names of the fields that differ, and count.
+/// The names of the compared fields that differ.
 fn differing(here: &Body, there: &Body, rules: &Rules) -> Vec<String> {
     let names: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
     let differ = names.into_iter().filter(|name| !rules.ignored.contains(*name));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_delivery_is_the_counterpart_of_one() {
+    fn a_delivery_has_at_most_one_counterpart() {
         let one = json!({"a": 1});
         let here = vec![seen("c", 100, &one), seen("c", 101, &one)];
         let found = compare(here, vec![seen("c", 101, &one)], &rules());
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_bodies_go_together_before_near_times() {
+    fn equal_bodies_match_before_near_times() {
         let (one, two) = (json!({"n": 1}), json!({"n": 2}));
         let here = vec![seen("", 100, &one), seen("", 101, &two)];
         let there = vec![seen("", 101, &one), seen("", 100, &two)];
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_of_whose_requests_no_body_is_kept_is_compared_by_time_alone() {
+    fn a_hook_whose_requests_have_no_stored_body_is_compared_by_time_alone() {
         let one = json!({"a": 1});
         let there = vec![seen("", 100, &serde_json::Value::Null), seen("", 150, &serde_json::Value::Null)];
         let found = compare(vec![seen("c", 103, &one)], there, &rules());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_of_the_range_only_finds_its_counterpart() {
+    fn deliveries_outside_the_range_are_only_counterparts() {
         let one = json!({"a": 1});
         let here = vec![seen("edge", 199, &one), seen("late", 205, &one)];
         let there = vec![seen("edge", 203, &one), seen("early", 95, &one)];
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn too_far_apart_is_another_delivery() {
+    fn deliveries_too_far_apart_do_not_match() {
         let one = json!({"a": 1});
         let found = compare(vec![seen("c", 110, &one)], vec![seen("c", 121, &one)], &rules());
         assert_eq!((found.same, found.missing_there.len(), found.missing_here.len()), (0, 1, 1));

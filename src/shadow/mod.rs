@@ -1,8 +1,8 @@
-//! `switchhook shadow …`: what this program would have delivered against what a running KAZOO has delivered, and the change
-//! of the mode from the command line.
+//! `switchhook shadow …`: compares what this program would have delivered with what a running KAZOO has delivered, and
+//! changes the mode from the command line.
 //!
-//! It asks both systems over their APIs and changes nothing in either, but for the mode where that is asked for. `seen`,
-//! `compare` and `report` are pure; `source` alone asks.
+//! It asks both systems over their APIs and changes nothing, except the mode on request. `seen`, `compare` and `report` are
+//! pure; only `source` sends requests.
 
 mod command;
 mod compare;

@@ -1,5 +1,5 @@
-//! `switchhook shadow replay`: a time of the log delivered again to every hook, to close a gap between the two systems. It
-//! counts, and delivers only with `--yes`.
+//! `switchhook shadow replay`: delivers a range of time of the log again to every hook, to close a gap between the two
+//! systems. Without `--yes` it only counts.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use super::command::{ShadowError, Verdict, accounts, log_in, of};
 use crate::cli::ReplayArgs;
 use crate::model::{GREGORIAN_OFFSET_S, iso8601};
 
-/// Asks for a replay of every hook that has events in the time.
+/// Requests a replay for every hook that has events in the range.
 pub(super) async fn replay(args: &ReplayArgs) -> Result<Verdict, ShadowError> {
     if args.from > args.to {
         return Err(ShadowError::Range("--from must not be later than --to".to_owned()));

@@ -1,4 +1,4 @@
-//! What the comparison of all accounts comes to: counts, the fields that differ, and a few examples of each. Pure.
+//! The report over all accounts: counts, the fields that differ, and a few examples of each class (pure).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,51 +10,51 @@ use super::compare::Found;
 use super::seen::Seen;
 use crate::model::{iso8601, masked};
 
-/// Examples of each class of difference.
+/// The most examples of each class of difference.
 const EXAMPLES: usize = 5;
-/// Characters that are shown of a value.
+/// The most characters of a value that are shown.
 const SHOWN: usize = 80;
-/// Hooks with differences that are named.
+/// The most hooks with differences that are named.
 const HOOKS: usize = 50;
 
 /// The report.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Report {
-    /// First and last moment of what was compared.
+    /// The first and last time of the compared range.
     pub(super) from: String,
     pub(super) to: String,
-    /// Deliveries that were found here and there, in the range and around it.
+    /// The deliveries in each list, in and around the range.
     pub(super) here: usize,
     pub(super) there: usize,
     /// Pairs with equal bodies.
     pub(super) same: usize,
-    /// Pairs of which KAZOO's list has no body (GET).
+    /// Pairs in which KAZOO's list has no body (GET).
     pub(super) same_without_body: usize,
     /// Pairs with different bodies.
     pub(super) different_body: usize,
-    /// Only here.
+    /// Deliveries that only this program lists.
     pub(super) missing_there: usize,
-    /// Only at KAZOO.
+    /// Deliveries that only KAZOO lists.
     pub(super) missing_here: usize,
-    /// At KAZOO, of hooks that are not known here.
+    /// KAZOO's deliveries for hooks that do not exist here.
     pub(super) of_unknown_hooks: usize,
-    /// Whether KAZOO lists attempts that succeeded: otherwise what is missing there says nothing.
+    /// Whether KAZOO lists successful attempts. If not, deliveries missing there mean nothing.
     pub(super) successes_listed: bool,
     /// The fields that differ, by name.
     pub(super) fields: BTreeMap<String, FieldDifference>,
-    /// Differences by hook.
+    /// The number of differences per hook.
     pub(super) hooks: BTreeMap<String, usize>,
     /// A few of each class.
     pub(super) examples: Examples,
 }
 
-/// How often a field differs, and one pair of values.
+/// How often a field differs, with one pair of values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct FieldDifference {
     pub(super) count: usize,
-    /// The value here; `None`: the field is only at KAZOO.
+    /// The value here; `None` if only KAZOO has the field.
     pub(super) here: Option<String>,
-    /// The value at KAZOO; `None`: the field is only here.
+    /// The value at KAZOO; `None` if only this program has the field.
     pub(super) there: Option<String>,
 }
 
@@ -66,16 +66,16 @@ pub(super) struct Examples {
     pub(super) missing_here: Vec<Example>,
 }
 
-/// One delivery, so that a person finds it in both lists.
+/// One delivery, with what a person needs to find it in both lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Example {
     pub(super) hook_id: String,
     pub(super) event: String,
     pub(super) subject: Option<String>,
     pub(super) at: String,
-    /// `event_id` in the list here.
+    /// The `event_id` in our list.
     pub(super) here: Option<String>,
-    /// `event_id` in KAZOO's list.
+    /// The `event_id` in KAZOO's list.
     pub(super) there: Option<String>,
     pub(super) fields: Vec<String>,
 }
@@ -95,7 +95,7 @@ impl Example {
 }
 
 impl Report {
-    /// Adds what was found of one account.
+    /// Adds the result of one account.
     pub(super) fn add(&mut self, found: Found) {
         self.same += found.same;
         self.same_without_body += found.unknown_body.len();
@@ -135,18 +135,18 @@ impl Report {
         *self.hooks.entry(hook.to_owned()).or_default() += 1;
     }
 
-    /// Whether nothing could be compared, so that no difference means nothing.
+    /// Whether there was nothing to compare, so that the absence of differences means nothing.
     pub(super) fn is_empty(&self) -> bool {
         let judged = if self.successes_listed { self.missing_there } else { 0 };
         self.same + self.same_without_body + self.different_body + self.missing_here + judged == 0
     }
 
-    /// Whether the two systems do not deliver the same.
+    /// Whether the two systems deliver differently.
     pub(super) fn differs(&self) -> bool {
         self.different_body + self.missing_here > 0 || (self.successes_listed && self.missing_there > 0)
     }
 
-    /// The report for a person.
+    /// The report as text.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -174,12 +174,12 @@ impl Report {
         if !self.successes_listed {
             writeln!(
                 out,
-                "\nKAZOO lists failed attempts only, so what is missing there says nothing. Set `log_successful_attempts` \
-                 to true in its system_config document `webhooks` for the time of the shadow run."
+                "\nKAZOO lists only failed attempts, so deliveries missing there mean nothing. Set `log_successful_attempts` \
+                 to true in its system_config document `webhooks` during the shadow run."
             )?;
         }
         if !self.fields.is_empty() {
-            writeln!(out, "\nFields that differ (leave one out with --ignore FIELD):")?;
+            writeln!(out, "\nFields that differ (--ignore FIELD leaves one out):")?;
         }
         for (name, field) in &self.fields {
             let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
@@ -222,7 +222,7 @@ fn put(examples: &mut Vec<Example>, example: Example) {
     }
 }
 
-/// The first part of a value; control characters are escaped by its JSON form.
+/// The beginning of a value. Its JSON form escapes control characters.
 fn cut(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_name_both_places_and_show_no_secret() {
+    fn examples_name_both_ids_and_show_no_secret() {
         let mut report = Report { successes_listed: true, ..Report::default() };
         let (here, there) = (json!({"password": "pa55", "a": "x".repeat(100)}), json!({"password": "word"}));
         let fields = vec!["a".to_owned(), "password".to_owned()];
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kazoo_does_not_list_is_no_difference() {
+    fn deliveries_missing_in_kazoos_list_of_failures_are_no_difference() {
         let mut report = Report::default();
         report.add(Found { missing_there: vec![seen("c", &json!({}))], ..Found::default() });
         assert!(!report.differs() && report.is_empty());

@@ -1,7 +1,7 @@
-//! A delivery as one of the two systems lists it: all its tries as one, reduced to what can be compared. Pure.
+//! A delivery as one of the systems lists it: all its attempts together, reduced to what can be compared (pure).
 //!
-//! KAZOO's rows are read with all their oddities: a form's body comes as nested fragments, a GET has none, names of channel
-//! events are in upper case, and an id says which tries belong together but nothing of the event.
+//! KAZOO's rows are read with their oddities: the body of a form consists of nested fragments, a GET has none, names of
+//! channel events are in upper case, and the id groups attempts but does not identify the event.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::model::GREGORIAN_OFFSET_S;
 
-/// Fields that name what an event is about, the telling ones first.
+/// Fields that name the subject of an event, the most specific ones first.
 const SUBJECTS: [&str; 6] = ["call_id", "id", "fax_id", "fax_jobid", "message_id", "voicemail_id"];
 
-/// The fields of a body. A form's are texts.
+/// The fields of a body. The values of a form are texts.
 pub(super) type Body = BTreeMap<String, Value>;
 
 /// One delivery.
@@ -22,21 +22,21 @@ pub(super) struct Seen {
     pub(super) hook: String,
     /// The event's name, in lower case.
     pub(super) name: String,
-    /// What the hook asks for, in lower case: all that is known of the event's name where there is no body.
+    /// The event of the hook, in lower case. Without a body, this is all that is known of the event's name.
     pub(super) asked: String,
-    /// What the event is about, if the body says so.
+    /// The subject of the event, if the body has one.
     pub(super) subject: Option<String>,
-    /// When its first try ended, seconds since 1970.
+    /// When its first attempt ended, in seconds since 1970.
     pub(super) time_s: u64,
-    /// What was sent; `None` where the list does not say.
+    /// The body that was sent; `None` if the list has none.
     pub(super) body: Option<Body>,
-    /// The list's own id of the delivery.
+    /// The id of the delivery in this list.
     pub(super) id: String,
-    /// Whether a try succeeded.
+    /// Whether an attempt succeeded.
     pub(super) succeeded: bool,
 }
 
-/// The deliveries of a list of attempts; rows that say too little are left out. With `wanted`, only rows with this result.
+/// The deliveries of a list of attempts. Leaves out incomplete rows and, with `wanted`, rows with another result.
 pub(super) fn deliveries(rows: &[Map<String, Value>], wanted: Option<&str>) -> Vec<Seen> {
     let mut found: BTreeMap<(String, String), Seen> = BTreeMap::new();
     for row in rows.iter().filter(|row| wanted.is_none_or(|result| text(row, "result") == Some(result))) {
@@ -83,7 +83,7 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// A body that may have been stored as nested fragments: texts and bytes, in their order.
+/// A body that may be stored as nested fragments: texts and bytes in order.
 fn joined(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_of_one_delivery_are_one_and_begin_with_the_first() {
+    fn attempts_of_one_delivery_are_grouped_and_begin_with_the_first() {
         let row = |time: u64, result: &str| {
             json!({"hook_id": "AB", "event_id": "e1", "hook_event": "CHANNEL_CREATE", "timestamp": time + GREGORIAN_OFFSET_S,
                 "result": result, "req_body": "{\"call_id\":\"c\",\"hook_event\":\"channel_create\"}"})

@@ -1,7 +1,7 @@
-//! One of the two systems, asked over its API. Both speak KAZOO's, so the same questions do.
+//! Requests to one of the two systems. Both have KAZOO's API, so the same requests work.
 //!
-//! Held: the answers that are read are bounded in size and number, a system that is busy is asked again a few times, and the
-//! key and the token are in no error.
+//! Promise: responses are bounded in size and number, a busy system is asked again a few times, and no error contains the
+//! key or the token.
 
 use std::time::Duration;
 
@@ -11,48 +11,48 @@ use url::Url;
 
 use crate::model::masked_uri;
 
-/// Time of one request.
+/// The time limit for one request.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of one answer.
+/// The largest response, in bytes.
 const MOST_BYTES: usize = 64 << 20;
-/// Rows that are asked for at once.
+/// The rows of one page.
 const PAGE: usize = 500;
-/// Rows of one list.
+/// The most rows of one list.
 const MOST_ROWS: usize = 200_000;
-/// How often a system that is busy is asked again, with twice the wait each time.
+/// How often a busy system is asked again, each time after twice the wait.
 const AGAIN: u32 = 4;
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Why a system's answer is not known.
+/// Why a request to a system failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
-    /// It is no address.
-    #[error("{0} is no http:// or https:// URL")]
+    /// The text is not a URL.
+    #[error("{0} is not an http:// or https:// URL")]
     Url(String),
-    /// Other users of the machine could read it there.
-    #[error("the URL holds credentials, which other users of this machine can read: leave them out")]
+    /// The URL contains credentials, which other users of the machine could see on the command line.
+    #[error("the URL contains credentials, which other users of this machine can see: leave them out")]
     Credentials,
-    /// It was not reached, or broke off.
+    /// The system could not be reached, or the connection broke.
     #[error("{at}: {reason}")]
     Transport { at: String, reason: String },
-    /// It refused.
+    /// The system refused the request.
     #[error("{at} answered {status}{message}")]
     Refused { at: String, status: StatusCode, message: String },
-    /// Its answer is none of this API's.
-    #[error("{0} gave an answer that is not understood")]
+    /// The response does not have the form of this API.
+    #[error("{0} gave a response that cannot be understood")]
     NotUnderstood(String),
-    /// There is more than is read.
+    /// The list has more rows than are read.
     #[error(
         "{0} lists more than {MOST_ROWS} attempts of one account; choose a shorter time with --from and --to"
     )]
     TooMuch(String),
 }
 
-/// A system, logged in to.
+/// A system after log-in.
 pub(super) struct Source {
     client: Client,
     base: Url,
-    /// The same without a password, for messages.
+    /// The URL without a password, for messages.
     shown: String,
     token: String,
 }
@@ -83,7 +83,7 @@ impl Source {
         Ok(source)
     }
 
-    /// `data` of one answer.
+    /// Sends a request and returns the `data` of its response.
     pub(super) async fn data(
         &self,
         method: Method,
@@ -94,7 +94,7 @@ impl Source {
         answer.get("data").cloned().ok_or_else(|| self.not_understood())
     }
 
-    /// All rows of a list, page by page.
+    /// Reads all rows of a list, page by page.
     pub(super) async fn rows(
         &self,
         path: &str,
@@ -117,7 +117,7 @@ impl Source {
                 None | Some(Value::Null | Value::String(_)) => return Ok(rows),
                 Some(other) => other.to_string(),
             };
-            // More rows than a page have the same key: only a larger page gets past them.
+            // More rows than a page have the same key, so only a larger page gets past them.
             if start.as_ref() == Some(&next) {
                 size *= 4;
             }
@@ -185,7 +185,7 @@ impl Source {
         }
         let answer = serde_json::from_slice::<Value>(&bytes);
         if !status.is_success() {
-            let message = answer.ok().as_ref().and_then(told);
+            let message = answer.ok().as_ref().and_then(refusal_text);
             let message = message.map(|message| format!(": {message}")).unwrap_or_default();
             return Err(SourceError::Refused { at: format!("{}{path}", self.shown), status, message });
         }
@@ -200,8 +200,8 @@ impl Source {
     }
 }
 
-/// What a refusal says: the reason of a field if there is one, else the message.
-fn told(answer: &Value) -> Option<String> {
+/// The reason in a refusal: the message of a field if there is one, otherwise the general message.
+fn refusal_text(answer: &Value) -> Option<String> {
     let of_field = answer.get("data").and_then(Value::as_object).and_then(|fields| {
         let (_, rules) = fields.iter().next()?;
         let (_, details) = rules.as_object()?.iter().next()?;

@@ -1,7 +1,7 @@
-//! Changes of the account tree: who is whose parent, and which realms are taken.
+//! Changes of the account tree: each account's parent and realm.
 //!
-//! One change at a time, so that what was looked at still holds when it is written: no child appears below an
-//! account that goes, no realm is given twice, no branch ends up below itself.
+//! A lock allows one change at a time, so what was checked still holds when the change is written: no account appears
+//! below a deleted one, no realm is given to two accounts, and no branch becomes its own descendant.
 
 use std::sync::Arc;
 
@@ -16,27 +16,27 @@ use crate::model::{Account, AccountId, Id, Payer};
 
 type Document = Map<String, Value>;
 
-/// Hooks that go with an account in one write.
+/// The most hooks that are deleted with an account in one write.
 const HOOKS_AT_ONCE: usize = 256;
-/// Bytes of one change in the audit trail, about.
+/// The approximate largest size of one change in the audit trail, in bytes.
 const MOST_TRACED: u64 = 8192;
 
-/// Why the tree was not changed.
+/// Why a change of the tree was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// There is no such account.
+    /// The account does not exist.
     #[error("account {0} does not exist")]
     Missing(AccountId),
     /// Another account has the realm.
     #[error("realm '{0}' is in use")]
     RealmTaken(String),
-    /// Accounts stand below it.
+    /// The account has descendants.
     #[error("account {0} has descendants")]
     HasDescendants(AccountId),
-    /// The new place is the account itself or below it.
+    /// The new parent is the account itself or one of its descendants.
     #[error("account {0} cannot stand below itself")]
     Circle(AccountId),
-    /// The master account stays where it is.
+    /// The master account must stay the root of the tree.
     #[error("the master account cannot be moved or deleted")]
     Root,
     /// The write was refused.
@@ -51,7 +51,7 @@ impl From<IndexError> for TreeError {
 }
 
 impl State {
-    /// Adds an account below another; answers it as stored. An id that was ever used is a conflict.
+    /// Adds an account below `parent` and returns it as stored. An id that was ever used is refused as a conflict.
     pub async fn add_account(
         &self,
         id: AccountId,
@@ -62,8 +62,8 @@ impl State {
         self.add(id, parent, doc, Expect::Absent).await
     }
 
-    /// The same under an id that somebody gave: it must share no shortened or derived form with another. An account that
-    /// was deleted may be made again: what was deleted with it stays deleted.
+    /// Adds an account under an id that the caller chose. The id must not share a shortened or derived form with another
+    /// id. The id of a deleted account may be used again; what was deleted with that account stays deleted.
     pub async fn add_account_again(
         &self,
         id: AccountId,
@@ -74,7 +74,7 @@ impl State {
         self.add(id, parent, doc, Expect::Free).await
     }
 
-    /// The caller holds the lock of the tree.
+    /// Adds an account. The caller holds the lock of the tree.
     async fn add(
         &self,
         id: AccountId,
@@ -90,7 +90,7 @@ impl State {
         self.put(vec![write(id, doc, expect)]).await
     }
 
-    /// Writes an account's new content over the revision that `doc` still carries; answers it as stored.
+    /// Replaces an account's document, if its revision is still the one in `doc`. Returns it as stored.
     pub async fn change_account(&self, id: AccountId, doc: Document) -> Result<Document, TreeError> {
         let _alone = self.shared.tree.lock().await;
         self.account(id).ok_or(TreeError::Missing(id))?;
@@ -98,7 +98,7 @@ impl State {
         self.put(vec![over(id, doc)]).await
     }
 
-    /// Puts an account with everything below it under another parent, at once; answers it as stored.
+    /// Moves an account with all its descendants below another parent, in one write. Returns the account as stored.
     pub async fn move_account(&self, id: AccountId, parent: AccountId) -> Result<Document, TreeError> {
         let _alone = self.shared.tree.lock().await;
         let account = self.account(id).ok_or(TreeError::Missing(id))?;
@@ -111,7 +111,7 @@ impl State {
         }
         let new_tree: Vec<Id> = above.tree.iter().chain([&parent]).copied().collect();
         let branch: Vec<_> = std::iter::once(account.clone()).chain(self.descendants(id)).collect();
-        // Before a document is read: a refusal must cost little, however large the branch is.
+        // Checked before any document is read, so that a refusal costs little even for a large branch.
         self.check_move(&branch, new_tree.len())?;
         let mut writes = Vec::new();
         for moved in branch {
@@ -124,8 +124,8 @@ impl State {
         self.put(writes).await
     }
 
-    /// Deletes an account that has none below it: its hooks first, with it its keys and users. The account stays as a
-    /// soft-deleted document, what it had does not. Answers what was stored.
+    /// Deletes an account without descendants, with its hooks, keys and users. The account stays as a soft-deleted
+    /// document; its hooks, keys and users do not. Returns the account as stored.
     pub async fn delete_account(&self, id: AccountId) -> Result<Document, TreeError> {
         let _alone = self.shared.tree.lock().await;
         let account = self.account(id).ok_or(TreeError::Missing(id))?;
@@ -143,11 +143,11 @@ impl State {
         }
         let mut doc = self.account_document(id)?;
         doc.insert("pvt_deleted".into(), true.into());
-        // The owner task adds what the account has at that moment, and takes nothing more for it afterwards.
+        // The owner task deletes what the account owns at that moment, and accepts nothing for it afterwards.
         self.put(vec![over(id, doc)]).await
     }
 
-    /// Refuses a move that the owner task would refuse, from what is in memory: by its depth, size and rate.
+    /// Refuses a move that would break a limit (depth, size or rate), using figures in memory. The owner task checks again.
     fn check_move(&self, branch: &[Arc<Account>], depth: usize) -> Result<(), WriteError> {
         let allowance = &self.shared.allowance;
         let Some(first) = branch.first() else { return Ok(()) };
@@ -160,7 +160,7 @@ impl State {
         }
         if journal > allowance.max_change_bytes {
             let reason = format!(
-                "{} accounts would move at once, with {journal} bytes; at most {} are allowed. Move its branches one by one",
+                "{} accounts would move at once, with {journal} bytes; at most {} are allowed: move smaller branches one by one",
                 branch.len(),
                 allowance.max_change_bytes
             );
@@ -191,7 +191,7 @@ impl State {
         Ok(())
     }
 
-    /// Makes the writes and answers the first document.
+    /// Makes the writes and returns the first document.
     async fn put(&self, writes: Vec<Write>) -> Result<Document, TreeError> {
         Ok(self.write(writes).await?.into_iter().next().unwrap_or_default())
     }
@@ -201,7 +201,7 @@ fn write(id: AccountId, doc: Document, expect: Expect) -> Write {
     Write { kind: Kind::Account, id: id.to_string(), doc: Some(doc), expect }
 }
 
-/// A write over the revision that the document carries.
+/// A write that requires the revision in the document to be the stored one.
 fn over(id: AccountId, doc: Document) -> Write {
     let rev = revision(&doc).unwrap_or_default().to_owned();
     write(id, doc, Expect::Rev(rev))
@@ -209,6 +209,6 @@ fn over(id: AccountId, doc: Document) -> Write {
 
 fn deleted_hook(doc: &Document) -> Option<Write> {
     let id = doc.get("_id")?.as_str()?.to_owned();
-    // Whatever it has become meanwhile, it goes.
+    // Deletes the hook even when it has changed meanwhile.
     Some(Write { kind: Kind::Hook, id, doc: None, expect: Expect::Any })
 }

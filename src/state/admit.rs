@@ -1,7 +1,7 @@
-//! Whether a change that somebody asks for may be made: the limits of the account and the room on the disk.
+//! The checks of a change that a client requests: the limits of its account and tenant, and the room on disk.
 //!
-//! The program's own changes are always admitted. The master account may always clean up: it has no rate, and the
-//! reserve for changes does not bind it.
+//! Promise: the program's own changes are always accepted, and the master account can always clean up. The master account
+//! has no rate, and the disk's reserve for changes does not apply to it.
 
 use super::audit;
 use super::document::{Entry, Kind, is_deleted};
@@ -12,15 +12,15 @@ use super::write::{By, WriteError, Written};
 use crate::model::{AccountId, Actor, Payer};
 
 impl StateTask {
-    /// Whether this many bytes can be written beside the reserve for changes. A file system that cannot say counts as one
-    /// with room.
+    /// Whether `bytes` can be written without touching the reserve for changes. A file system that does not report its free
+    /// space counts as having room.
     pub(super) fn has_room_for(&self, bytes: u64) -> bool {
         let needed = self.options.reserve_bytes.saturating_add(bytes);
         let free = || self.disk.free_bytes(&self.options.data_dir);
         self.options.reserve_bytes == 0 || free().map_or(true, |free| free >= needed)
     }
 
-    /// Refuses a document that breaks a limit, or for which the disk has no room.
+    /// Refuses a change that breaks a limit, or for which the disk has no room.
     pub(super) fn admit(
         &self,
         overlay: &Overlay,
@@ -51,7 +51,7 @@ impl StateTask {
         Ok(())
     }
 
-    /// Refuses a document for which its tenant has no room. One that gets no larger is taken.
+    /// Refuses a document for which its tenant has no room. A document that does not grow is accepted.
     fn check_tenant(&self, overlay: &Overlay, entry: &Entry) -> Result<(), WriteError> {
         let Some(doc) = entry.doc.as_ref() else { return Ok(()) };
         let view = self.shared.view();
@@ -60,7 +60,7 @@ impl StateTask {
             Some(if kind == Kind::Account {
                 tenants::tenant_in(account, doc)
             } else {
-                // Its account may be new in this commit.
+                // The document's account may have been created in the same commit.
                 let of = overlay.get(&(Kind::Account, account.to_string())).and_then(Option::as_ref);
                 of.map_or_else(|| view.tenants.of(account), |doc| tenants::tenant_in(account, doc))
             })
@@ -84,8 +84,8 @@ impl StateTask {
         Ok(())
     }
 
-    /// The owner of a document, if it does not exist or is deleted. Checked in the same commit as the deletion, so that
-    /// nothing is made for an account that goes.
+    /// The owner of a document, if the owner does not exist or is deleted. Checked in the commit itself, so nothing is
+    /// created for an account that is deleted at the same time.
     fn lost_owner(&self, overlay: &Overlay, entry: &Entry) -> Result<Option<AccountId>, WriteError> {
         let is_owned = matches!(entry.kind, Kind::Hook | Kind::Key | Kind::User | Kind::Link);
         let Some(account) = holder(entry.kind, entry.doc.as_ref()).filter(|_| is_owned) else {
@@ -95,7 +95,7 @@ impl StateTask {
         Ok(owner.is_none_or(|doc| is_deleted(&doc)).then_some(account))
     }
 
-    /// Documents of the entry's kind that the account has, with what the same commit adds.
+    /// The number of documents of the entry's kind in an account, including those that the same commit adds.
     fn count(&self, overlay: &Overlay, entry: &Entry, account: AccountId) -> usize {
         let is_added = |(kind, id): &(_, String), doc: Option<&Written>| {
             *kind == entry.kind
@@ -108,15 +108,15 @@ impl StateTask {
         self.shared.view().census.count(entry.kind, account) + added
     }
 
-    /// Takes what a change costs out of the rates of its account and tenant.
+    /// Charges a change to the rates of its account and tenant.
     pub(super) fn charge(&self, by: &By, bytes: usize) -> Result<(), WriteError> {
         let Some(by) = by.as_ref().filter(|by| !self.is_master(by)) else { return Ok(()) };
         let payer = Payer { account: by.account, tenant: self.shared.view().tenant_of(by.account) };
         Ok(self.shared.allowance.charge(payer, bytes as u64)?)
     }
 
-    /// The tenant whose share of the audit trail a change takes; `None`: the operator's. What the program does by itself
-    /// counts for the tenant of the document, because a tenant can bring it about.
+    /// The tenant whose share of the audit trail a change uses; `None` for the operator. A change that the program makes
+    /// itself counts for the tenant of the document, because the tenant can cause such changes.
     pub(super) fn tenant_charged(
         &self,
         by: &By,

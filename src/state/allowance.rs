@@ -1,5 +1,5 @@
-//! What callers are allowed: the limits, and what each account has used of its rate of changes. Kept where it can be asked
-//! before anything is read.
+//! The limits of changes, and how much of its rate each account has used. The handle shares this with the owner task, so
+//! that a request can be refused before any document is read.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::limits::{LimitError, Limits};
 use crate::model::{ByteMeter, Payer};
 
-/// The limits and the meter of changes.
+/// The limits, and the meter of the rates.
 #[derive(Debug)]
 pub(super) struct Allowance {
     pub(super) limits: Limits,
@@ -25,12 +25,12 @@ impl Allowance {
         Self { limits, max_change_bytes, meter, started: Instant::now() }
     }
 
-    /// Takes the bytes of a change from the rates of its account and tenant.
+    /// Charges the bytes of a change to the rates of its account and tenant.
     pub(super) fn charge(&self, payer: Payer, bytes: u64) -> Result<(), LimitError> {
         self.with_meter(|meter, now| meter.take(payer, bytes, now))
     }
 
-    /// Whether a change of this size in bytes would be accepted now.
+    /// Whether a change of `bytes` would be accepted now.
     pub(super) fn check(&self, payer: Payer, bytes: u64) -> Result<(), LimitError> {
         self.with_meter(|meter, now| meter.check(payer, bytes, now))
     }

@@ -1,4 +1,4 @@
-//! Which account an API key lets in. A key is never stored as itself, only as its SHA-256.
+//! API keys: which account a key gives access to. Only the SHA-256 of a key is stored.
 
 use serde_json::{Map, Value};
 
@@ -9,22 +9,22 @@ use super::index::IndexError;
 use super::keys;
 use crate::model::AccountId;
 
-/// The id under which the configured master key goes; no stored key has it.
+/// The id of the configured master key. No stored key has it.
 const CONFIGURED: &str = "configured";
 
-/// An API key that works.
+/// A valid API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Whom it lets in.
+    /// The account that the key gives access to.
     pub account: AccountId,
-    /// Its document's id.
+    /// The id of its document.
     pub id: String,
-    /// Changes with the key's text.
+    /// A value that changes when the key's text changes.
     pub stamp: String,
 }
 
 impl State {
-    /// The API key with this text.
+    /// Finds an API key by its text.
     pub fn api_key(&self, text: &str) -> Result<Option<ApiKey>, IndexError> {
         let hash = key_hash(text);
         if self.master_key.as_ref() == Some(&hash) {
@@ -34,7 +34,7 @@ impl State {
         Ok(found.and_then(|doc| self.stored(&doc)))
     }
 
-    /// The API key with this id, as long as it works.
+    /// Finds an API key by its id, if it is still valid.
     pub fn api_key_with_id(&self, id: &str) -> Result<Option<ApiKey>, IndexError> {
         if id == CONFIGURED {
             return Ok(self.configured());
@@ -47,7 +47,7 @@ impl State {
         Some(ApiKey { account: self.settings.master, id: CONFIGURED.into(), stamp: stamp(hash) })
     }
 
-    /// While a master key is configured, the one made on the first start does not work.
+    /// A stored key, if it is valid. The key that was made on the first start is not, while a master key is configured.
     fn stored(&self, doc: &Map<String, Value>) -> Option<ApiKey> {
         let text = |field: &str| doc.get(field).and_then(Value::as_str);
         let id = text("_id").filter(|id| self.master_key.is_none() || *id != MASTER_KEY)?.to_owned();

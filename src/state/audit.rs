@@ -1,10 +1,10 @@
-//! The audit trail: who changed which document, when, from what to what; without secrets, in a log of its own.
+//! The audit trail: who changed which document, when, from what to what. It has its own log and contains no secrets.
 //!
-//! No change is made, let alone answered, before its entry is on disk. So an entry may stand for a change that a
-//! crash or a failing disk prevented in that moment, but no change is without one.
+//! Promise: no change is made before its entry is on disk. So an entry may describe a change that a crash or a failing
+//! disk prevented right then, but every change has an entry.
 //!
-//! The trail has two parts, in this order: what was kept of older entries (`kept`), and the trail itself. A position below
-//! `FIRST_PART` is one of the kept entries.
+//! The trail has two parts, read in this order: older entries that were copied (`kept`), then the trail itself. A position
+//! below `FIRST_PART` belongs to a kept entry.
 
 use serde_json::{Map, Value, json};
 
@@ -13,59 +13,59 @@ use super::limits::json_bytes;
 use crate::log::{Batch, NewRecord, ReadError, Reader, Record};
 use crate::model::{AccountId, Actor, MASK, gregorian_seconds, masked};
 
-/// Version 1 did not name the tenant.
+/// The version of an entry. Version 1 did not name the tenant.
 const VERSION: u32 = 2;
-/// The tenant whose share of the trail an entry takes; null: the operator's.
+/// The field with the tenant whose share of the trail an entry uses; null for the operator.
 pub(super) const TENANT: &str = "tenant_id";
-/// In a kept entry: its offset in the first part.
+/// The field of a kept entry with its former offset in the first part.
 pub(super) const WAS: &str = "was";
-/// Where positions of the first part begin.
+/// The first position of the first part.
 const FIRST_PART: u64 = 1 << 63;
-/// Records looked at in one step of a page.
+/// The most records that one step of a page reads.
 const STEP: usize = 256;
 const STEP_BYTES: usize = 4 << 20;
-/// Bytes that one side of a change may have in the trail; of larger documents only what has changed is kept, in short.
+/// The largest size of a document in an entry. A larger document is abridged to the fields that changed.
 const MOST_BYTES: usize = 4096;
-/// Bytes of one value in a document that is kept in short.
+/// The largest size of a value in an abridged document.
 const SHORT_BYTES: usize = 256;
-/// Names of changed fields, and bytes of each.
+/// The most names of changed fields in an entry, and the largest size of each.
 const MOST_NAMES: usize = 64;
 const NAME_BYTES: usize = 128;
-/// What is shown of an entry that is damaged: nobody knows what it said.
+/// The row of a damaged entry, whose content is lost.
 const DAMAGED: &str = "entry cannot be read: its record in the audit trail is damaged";
-/// Bytes of entries after which a page ends.
+/// A page ends once its entries have this many bytes.
 const PAGE_BYTES: usize = 1 << 20;
-/// Fields that every write changes.
+/// Fields that every write changes. They are not listed as changed.
 const BOOKKEEPING: [&str; 6] =
     ["_rev", "pvt_modified", "pvt_request_id", "pvt_auth_account_id", "pvt_is_authenticated", "pvt_vsn"];
 
-/// Which entries are asked for.
+/// The filter, order and size of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// Only changes of documents that belong to this account.
+    /// Only changes of documents of this account.
     pub account: Option<AccountId>,
-    /// Not before (µs since 1970).
+    /// The earliest time, in microseconds since 1970.
     pub from_us: u64,
-    /// Before (µs since 1970).
+    /// The end of the range of time (exclusive), in microseconds since 1970.
     pub until_us: u64,
-    /// The position to begin with.
+    /// The position at which the page begins.
     pub start: Option<u64>,
-    /// Oldest first; else newest first.
+    /// Oldest first; otherwise newest first.
     pub ascending: bool,
-    /// Entries at most.
+    /// The most entries of the page.
     pub limit: usize,
 }
 
-/// Some entries with their positions, and where to go on.
+/// A page of entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuditPage {
-    /// As they are shown.
+    /// Positions, each with its entry in the form for clients.
     pub rows: Vec<(u64, Map<String, Value>)>,
-    /// `None`: there are no more.
+    /// The position of the next page; `None` on the last page.
     pub next: Option<u64>,
 }
 
-/// The entry of a change that is about to be made.
+/// The record of a change that is about to be made.
 pub(super) fn record(
     entry: &Entry,
     before: Option<&Map<String, Value>>,
@@ -95,7 +95,7 @@ pub(super) fn record(
     NewRecord { tag: owner.map_or(0, AccountId::tag), flags: 0, time_us: now_us, payload }
 }
 
-/// The account that the document of an entry belongs to; an account belongs to itself.
+/// The account that the entry's document belongs to. An account belongs to itself.
 pub(super) fn owner(entry: &Entry, before: Option<&Map<String, Value>>) -> Option<AccountId> {
     match entry.kind {
         Kind::Account => entry.id.parse().ok(),
@@ -112,7 +112,7 @@ fn action(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>
     }
 }
 
-/// Top-level fields that differ, secret ones too: by name only.
+/// The names of the top-level fields that differ. Secret fields are included, as only names are shown.
 fn changed(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Vec<String> {
     let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
@@ -120,7 +120,7 @@ fn changed(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value
     names.filter(differs).filter(|name| !BOOKKEEPING.contains(&name.as_str())).cloned().collect()
 }
 
-/// The names as the trail shows them: the first ones, none longer than it may be.
+/// The first names, each cut to the size that an entry allows.
 fn names(changed: &[String]) -> Vec<&str> {
     changed.iter().take(MOST_NAMES).map(|name| cut(name, NAME_BYTES)).collect()
 }
@@ -130,8 +130,8 @@ fn cut(text: &str, most: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// A document as the trail keeps it. Of a large one that was changed only the changed fields and the private ones are
-/// kept, and of a large value only its size (`omitted_bytes`), so that no change writes more than a few kilobytes.
+/// A document as it stands in the trail. A large document is abridged: only changed and private fields stay, and a
+/// large value is replaced by its size (`omitted_bytes`). So every entry has at most a few kilobytes.
 fn short(doc: Map<String, Value>, changed: &[String]) -> Map<String, Value> {
     let whole: usize = doc.iter().map(|(name, value)| name.len() + json_bytes(value)).sum();
     if whole <= MOST_BYTES {
@@ -161,7 +161,7 @@ fn short(doc: Map<String, Value>, changed: &[String]) -> Map<String, Value> {
     kept
 }
 
-/// A document without its secrets. Of the program's own settings only the names.
+/// A document without its secrets. For the program's own settings, only the field names are kept.
 fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
     let show = |(name, value): (&String, &Value)| {
         let hidden = kind == Kind::Setting && name != "_id";
@@ -173,13 +173,13 @@ fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
 /// One of the two logs of the trail.
 struct Part<'a> {
     log: &'a Reader,
-    /// The position of its offset 0.
+    /// The position of the log's offset 0.
     base: u64,
-    /// Whether the tag of a record is that of its account.
+    /// Whether records are tagged with their account. The kept entries are tagged with their tenant.
     is_by_account: bool,
 }
 
-/// A page of the trail. Blocking. A damaged entry is a row that says so.
+/// Reads a page of the trail (blocking). A damaged entry becomes a row with `error`.
 pub(super) fn page(kept: &Reader, trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
     let mut parts = [
         Part { log: kept, base: 0, is_by_account: false },
@@ -199,14 +199,14 @@ pub(super) fn page(kept: &Reader, trail: &Reader, query: &AuditQuery) -> Result<
 }
 
 impl Part<'_> {
-    /// Where to begin in this part, of offsets `first..end`.
+    /// The offset at which the page begins in this part, whose offsets are `first..end`.
     fn start(&self, query: &AuditQuery, first: u64, end: u64) -> u64 {
         let Some(start) = query.start else { return if query.ascending { first } else { end } };
         let (is_ours, at) = (start & FIRST_PART == self.base, start & !FIRST_PART);
         match (query.ascending, is_ours) {
             (true, true) => at.max(first),
             (false, true) => at.saturating_add(1).min(end),
-            // The page began in the other part, and comes here or has been here.
+            // The page begins in the other part. This part lies wholly after it in the reading order, or wholly before.
             (_, false) => {
                 if start < self.base {
                     first
@@ -217,7 +217,7 @@ impl Part<'_> {
         }
     }
 
-    /// Adds this part's rows to the page until it is full.
+    /// Adds rows of this part until the page is full.
     fn fill(&self, query: &AuditQuery, page: &mut AuditPage, bytes: &mut usize) -> Result<(), ReadError> {
         let range = self.log.offsets_in(query.from_us..query.until_us)?;
         let (first, end) = (range.start, range.end);
@@ -242,14 +242,14 @@ impl Part<'_> {
     }
 }
 
-/// Rows in the order of a page, each with its offset and the bytes of its entry, and where the next step begins.
+/// Rows in the order of the page, each with its offset and the size of its entry, and the offset of the next step.
 struct Rows {
     rows: Vec<(u64, Map<String, Value>, usize)>,
     next: u64,
 }
 
 impl Part<'_> {
-    /// Rows of the query from `at` on in its direction.
+    /// Reads one step of rows from `at` in the direction of the query.
     fn step(&self, query: &AuditQuery, at: u64, (first, end): (u64, u64)) -> Result<Rows, ReadError> {
         let trail = self.log;
         let tag = query.account.filter(|_| self.is_by_account).map(AccountId::tag);
@@ -282,7 +282,7 @@ impl Part<'_> {
     }
 }
 
-/// The records before `at`, a step of them; `next` is the `at` to go on with.
+/// Reads one step of records before `at`. The result's `next` is the `at` of the following step.
 fn before(trail: &Reader, at: u64, first: u64) -> Result<Batch, ReadError> {
     let next = at.saturating_sub(STEP as u64).max(first);
     let mut all = Batch { next, ..Batch::default() };
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_says_who_did_what_to_which_document() {
+    fn an_entry_has_the_actor_the_action_and_the_document() {
         let before = json!({"name": "a", "enabled": true, "_rev": "1-x", "pvt_account_id": Id(7)});
         let after = json!({"name": "b", "enabled": true, "_rev": "2-y", "pvt_account_id": Id(7)});
         let entry = entry_of(Some(&before), Some(&after));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_a_large_document_is_small_and_tells_what_has_changed() {
+    fn an_entry_of_a_large_document_is_small_and_has_what_changed() {
         let large = |name: &str| {
             let many = (0..5000).map(|at| (format!("field {at}"), json!("y"))).collect::<Map<_, _>>();
             let mut doc = json!({"name": name, "custom_data": "x".repeat(1 << 20), "_rev": "1-x"});
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_in_an_entry_and_its_change_is() {
+    fn an_entry_names_a_changed_secret_without_showing_it() {
         let with = |secret: &str| {
             json!({
                 "secret": secret, "pvt_secrets": [secret], "pvt_stamp": secret, "pvt_md5_auth": secret, "pvt_key_hash": secret, "nested": {"Password": secret},

@@ -1,17 +1,17 @@
-//! Accounts by realm and by name.
+//! Lookup of accounts by realm and by name.
 //!
-//! Several accounts may have one name, and in data of earlier versions one realm in two spellings. So a realm leads to an
-//! account only when there is no doubt, and for a name there is an order in which nobody pushes anybody else back.
+//! Names are not unique, and data of earlier versions may have one realm in two spellings. So a realm leads to an account
+//! only when it is unambiguous, and accounts of the same name are ordered such that no account can push back another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::model::{Account, AccountId, name_key, realm_key};
 
-/// Levels of the tree at which branches take turns.
+/// The most levels of the tree at which branches take turns.
 const MOST_LEVELS: usize = 64;
 
-/// Which accounts are called what.
+/// The index of accounts by realm and by name.
 #[derive(Debug, Default)]
 pub(super) struct Called {
     realms: HashMap<String, BTreeSet<AccountId>>,
@@ -33,12 +33,12 @@ impl Called {
         forget(&mut self.names, &name_key(&account.name), account.id);
     }
 
-    /// The accounts with a realm, however it is written.
+    /// The accounts with a realm in any spelling.
     pub(super) fn with_realm(&self, realm: &str) -> impl Iterator<Item = AccountId> {
         self.realms.get(&realm_key(realm)).into_iter().flatten().copied()
     }
 
-    /// The accounts with a name, however it is written.
+    /// The accounts with a name in any spelling.
     pub(super) fn with_name(&self, name: &str) -> impl Iterator<Item = AccountId> {
         self.names.get(&name_key(name)).into_iter().flatten().copied()
     }
@@ -53,7 +53,7 @@ fn forget(index: &mut HashMap<String, BTreeSet<AccountId>>, key: &str, id: Accou
     }
 }
 
-/// The account whose realm is meant: the only one, or else the only one whose realm is written as realms are compared.
+/// The account that a realm leads to: the only one found, or the only one whose realm is spelled in its normal form.
 pub(super) fn meant(realm: &str, found: &[Arc<Account>]) -> Option<AccountId> {
     let key = realm_key(realm);
     let plain = found
@@ -67,22 +67,22 @@ pub(super) fn meant(realm: &str, found: &[Arc<Account>]) -> Option<AccountId> {
     }
 }
 
-/// Puts accounts in an order that is fair to every branch of the tree, at each level of it: an account comes before those
-/// below it, and the branches below one account take turns. So an account that makes thousands below it with the
-/// name of another puts one of them before the other account, and not thousands.
+/// Orders accounts fairly for every branch of the tree: an account comes before its descendants, and the branches below an
+/// account take turns. If somebody creates thousands of accounts with the name of another account, only one of them comes
+/// before that account.
 pub(super) fn in_turns(accounts: Vec<Arc<Account>>) -> Vec<Arc<Account>> {
     turns(accounts, 0)
 }
 
 fn turns(accounts: Vec<Arc<Account>>, depth: usize) -> Vec<Arc<Account>> {
-    // One account needs no turns; nor does a level deeper than any tree.
+    // A single account needs no turns. The bound on the depth is above that of any tree.
     if accounts.len() < 2 || depth > MOST_LEVELS {
         return accounts;
     }
     let mut branches: BTreeMap<AccountId, Vec<Arc<Account>>> = BTreeMap::new();
     let mut ordered = Vec::with_capacity(accounts.len());
     for account in accounts {
-        // The account on this level that is the account itself or above it.
+        // The ancestor on this level, or the account itself.
         match account.tree.get(depth) {
             Some(above) => branches.entry(*above).or_default().push(account),
             None => branches.entry(account.id).or_default().insert(0, account),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_pushes_a_namesake_back_by_making_many_accounts() {
+    fn many_accounts_of_one_name_in_a_branch_do_not_push_back_another_account() {
         let mut accounts: Vec<_> = (1000..2000).map(|id| account(id, &[1, 2], "r")).collect();
         accounts.push(account(2, &[1], "r"));
         accounts.push(account(900, &[1, 3], "r"));

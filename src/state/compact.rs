@@ -1,7 +1,7 @@
-//! Keeping the journal small: everything that is stored is written once more, then older segments go.
+//! Compaction of the journal: all documents are written again as a snapshot, then older segments are removed.
 //!
-//! Segments are dropped only after the snapshot is durable, so that a crash at any moment leaves a journal
-//! that gives the same documents.
+//! Older segments are removed only after the snapshot is durable. So a crash at any moment leaves a journal that gives
+//! the same documents.
 
 use std::sync::atomic::Ordering;
 
@@ -15,26 +15,26 @@ use super::write::WriteError;
 use crate::log;
 use crate::model::Clock;
 
-/// Of one record of the snapshot: documents, and bytes unless the first document alone is larger.
+/// The limits of one record of the snapshot. A single document may exceed the bytes.
 const DOCUMENTS_PER_RECORD: usize = 64;
 const BYTES_PER_RECORD: usize = 1 << 20;
 
-/// Whether the journal is much larger than what it holds, and at least its oldest segment can go: what is not told
-/// is kept, and a snapshot that replaces nothing would be made again and again.
+/// Whether the journal is much larger than its documents and compaction would remove at least its oldest segment.
+/// Segments with unannounced changes must stay; without this check a snapshot that removes nothing would be repeated.
 pub(super) fn is_due(shared: &Shared, options: &Options) -> bool {
     let Ok(index) = shared.index() else { return false };
     let bytes = shared.journal.stats().bytes;
     if bytes <= options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor)) {
         return false;
     }
-    let told = shared.told.load(Ordering::Relaxed);
-    shared.journal.segments().first().is_some_and(|oldest| oldest.end <= told)
+    let announced = shared.announced.load(Ordering::Relaxed);
+    shared.journal.segments().first().is_some_and(|oldest| oldest.end <= announced)
 }
 
-/// Writes the snapshot and drops what it replaces. Runs in the owner task: nothing changes meanwhile.
+/// Writes the snapshot and removes the segments that it replaces. Runs in the owner task, so nothing changes meanwhile.
 pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock) -> Result<(), WriteError> {
     let index = shared.index()?;
-    // From here on a fresh segment: all older ones go once the snapshot is durable.
+    // The snapshot begins a new segment. All older segments are removed once it is durable.
     let start = appender.roll().await?;
     for kind in Kind::ALL {
         let documents = index.all(kind)?;
@@ -57,6 +57,6 @@ pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock
             shared.applied.send_replace(offsets.end);
         }
     }
-    appender.retain_from(start.min(shared.told.load(Ordering::Relaxed))).await?;
+    appender.retain_from(start.min(shared.announced.load(Ordering::Relaxed))).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Documents: JSON objects with KAZOO's private fields, and the marks that every write leaves on them.
+//! Documents: JSON objects with KAZOO's private fields, and the fields that every write sets.
 //!
-//! `_id`, `_rev`, `pvt_type`, `pvt_created` and `pvt_modified` are set here and nowhere else, so that a
-//! document read back is always complete.
+//! `_id`, `_rev`, `pvt_type`, `pvt_created` and `pvt_modified` are set here and nowhere else, so every stored document
+//! has them.
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
@@ -9,30 +9,30 @@ use serde_json::{Map, Value};
 
 use crate::model::{Account, AccountId, FailureLimits, Id, gregorian_seconds};
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A tenant.
+    /// An account.
     Account,
     /// A webhook.
     Hook,
-    /// An API key (its hash).
+    /// An API key, stored as its hash.
     Key,
     /// One of the program's own settings.
     Setting,
-    /// A replay job.
+    /// A replay.
     Replay,
-    /// A person who logs in to an account.
+    /// A user, who can log in to an account.
     User,
-    /// A token that was revoked before its time was over.
+    /// A token that was revoked before it expired.
     Revocation,
     /// A link that opens the console.
     Link,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub(super) const ALL: [Self; 8] = [
         Self::Setting,
         Self::Account,
@@ -84,7 +84,7 @@ pub(super) struct Entry {
     pub(super) doc: Option<Map<String, Value>>,
 }
 
-/// Sets the fields that every stored document has; `before` is what is stored now. Answers the revision.
+/// Sets the fields that every stored document has. `before` is the stored document. Returns the new revision.
 pub(super) fn stamp(
     doc: &mut Map<String, Value>,
     kind: Kind,
@@ -128,7 +128,7 @@ pub fn owner(doc: &Map<String, Value>) -> Option<AccountId> {
     doc.get("pvt_account_id")?.as_str()?.parse().ok()
 }
 
-/// What the way of an event needs of an account document; `None` for a deleted or unreadable one.
+/// The fields of an account document that event routing needs. `None` for a deleted or unreadable document.
 pub(super) fn account(doc: &Map<String, Value>) -> Option<Account> {
     if is_deleted(doc) {
         return None;
@@ -169,7 +169,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// How an API key is stored and found: never as itself.
+/// The hash by which an API key is stored and found.
 #[must_use]
 pub fn key_hash(api_key: &str) -> String {
     hex(&sha256(api_key.as_bytes()))
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_counts_revisions_and_keeps_the_day_of_creation() {
+    fn a_stamp_counts_revisions_and_keeps_the_time_of_creation() {
         let mut first = json!({"name": "a", "_rev": "9-forged"}).as_object().unwrap().clone();
         assert!(stamp(&mut first, Kind::Hook, "x", None, 1_000_000).starts_with("1-"));
         let mut second = json!({"name": "b"}).as_object().unwrap().clone();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_account_is_no_account() {
+    fn a_deleted_account_document_gives_no_account() {
         let mut doc = json!({"_id": "0".repeat(32), "name": "n", "pvt_tree": ["1".repeat(32)]});
         assert_eq!(account(doc.as_object().unwrap()).unwrap().tree.len(), 1);
         doc["pvt_deleted"] = true.into();

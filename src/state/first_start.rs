@@ -1,4 +1,4 @@
-//! What the first start makes: the program's identity and secrets, the master account and its API key.
+//! The first start: creates the program's identity and secrets, the master account and its API key.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,25 +13,26 @@ use super::handle::State;
 use super::write::{Expect, Write, WriteError};
 use crate::model::{AccountId, Id, LogIds};
 
-/// The id of the setting that holds `Settings`.
+/// The id of the document with the `Settings`.
 pub(super) const SYSTEM: &str = "system";
-/// The id of the key that was made on the first start.
+/// The id of the API key that is created on the first start.
 pub(super) const MASTER_KEY: &str = "master";
-/// The id of a log after a restore is larger by less than this, drawn, so that two restores of one backup differ.
+/// The random increase of the log's id after a restore is less than this. It is random so that two restores of the same
+/// backup get different ids.
 const NEXT_LOG: u32 = 1 << 20;
-/// Where that key is written.
+/// The file with the text of the API key of the first start.
 const KEY_FILE: &str = "master.key";
 
-/// The program's identity, made once and kept in the journal.
+/// The program's identity. Created once and stored in the journal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Sent with every delivery as `cluster_id`: 32 hex digits.
+    /// Sent with every delivery as `cluster_id`; 32 hex digits.
     pub cluster_id: String,
-    /// Signs tokens.
+    /// The secret that signs tokens.
     pub token_secret: Vec<u8>,
-    /// The event log's part of every event id.
+    /// The ids of the events log, which are part of every event id.
     pub log_ids: LogIds,
-    /// The root of the account tree.
+    /// The master account, the root of the account tree.
     pub master: AccountId,
 }
 
@@ -66,8 +67,8 @@ fn log_ids(doc: &Map<String, Value>) -> Option<LogIds> {
 }
 
 impl State {
-    /// Gives events from an offset on the ids of a new log, from the next start on: for a data directory that
-    /// came back from a backup.
+    /// Gives the events from `offset` on a new log id, after the next start. Used for a data directory that was restored from
+    /// a backup: events accepted after the backup were lost, and their ids must not be used again.
     pub async fn renumber_from(&self, offset: u64) -> Result<(), WriteError> {
         let next = self.settings.log_ids.last().wrapping_add(1 + rand::rng().next_u32() % NEXT_LOG);
         let edit = move |doc: &mut Map<String, Value>| {
@@ -80,7 +81,7 @@ impl State {
     }
 }
 
-/// A new identity with its master account, as one write.
+/// The writes that create a new identity and its master account. Made as one change.
 pub(super) fn identity(master: Option<AccountId>) -> Vec<Write> {
     let master = master.unwrap_or_else(random_id);
     let account = json!({
@@ -94,7 +95,7 @@ pub(super) fn identity(master: Option<AccountId>) -> Vec<Write> {
     vec![write(Kind::Account, &master.to_string(), account), write(Kind::Setting, SYSTEM, system)]
 }
 
-/// A new API key: its text and the document that stores its hash.
+/// Creates an API key. Returns its text and the write of the document with its hash.
 #[must_use]
 pub fn new_api_key(id: &str, account: AccountId, name: Option<&str>) -> (String, Write) {
     let key = hex(&random_bytes::<32>());
@@ -108,12 +109,12 @@ pub fn new_api_key(id: &str, account: AccountId, name: Option<&str>) -> (String,
     (key, write(Kind::Key, id, doc))
 }
 
-/// The API key that was made on the first start.
+/// The API key that was created on the first start.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FirstKey(pub(super) String);
 
 impl FirstKey {
-    /// The secret itself.
+    /// The text of the key.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -126,7 +127,7 @@ impl std::fmt::Debug for FirstKey {
     }
 }
 
-/// Writes the key's text where only the program's user can read it, and syncs it.
+/// Writes the key into a file that only the program's user can read, and syncs the file.
 pub(super) fn write_key_file(data_dir: &Path, key: &str) -> std::io::Result<()> {
     let path = data_dir.join(KEY_FILE);
     match fs::remove_file(&path) {

@@ -1,4 +1,4 @@
-//! The handle that everybody holds: reads answer at once, writes when they are on disk.
+//! The handle of the state. Reads return at once; writes return when they are on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,49 +24,49 @@ pub struct State {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) settings: Arc<Settings>,
-    /// Hash of the configured master key; the stored one does not count then.
+    /// The hash of the configured master key. When set, the stored key of the first start is not valid.
     pub(super) master_key: Option<String>,
-    /// Whose changes this handle makes, for the audit trail.
+    /// The actor that the audit trail names for changes through this handle.
     pub(super) by: By,
     pub(super) trail: log::Reader,
     pub(super) kept: log::Reader,
 }
 
 impl State {
-    /// The same handle, whose changes the audit trail gives this actor.
+    /// A handle whose changes the audit trail attributes to `actor`.
     #[must_use]
     pub fn acting_for(&self, actor: Actor) -> Self {
         Self { by: Some(Arc::new(actor)), ..self.clone() }
     }
 
-    /// Changes with every change of documents, after reads show it.
+    /// A counter that changes after every change of documents, once reads return the new documents.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()
     }
 
-    /// What was made on the first start.
+    /// The identity that was created on the first start.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// A document as stored, private fields and soft-deleted ones included.
+    /// A document as stored, with its private fields. Returns soft-deleted documents too.
     pub fn get(&self, kind: Kind, id: &str) -> Result<Option<Document>, IndexError> {
         self.shared.index()?.get(kind, id)
     }
 
-    /// All documents of a kind, in order of id.
+    /// All documents of a kind, in order of their ids.
     pub fn all(&self, kind: Kind) -> Result<Vec<Document>, IndexError> {
         self.shared.index()?.all(kind)
     }
 
-    /// An account's hook documents in order of id, without deleted ones.
+    /// The hook documents of an account in order of their ids, without deleted ones.
     pub fn hooks_of(&self, account: AccountId) -> Result<Vec<Document>, IndexError> {
         self.owned(Kind::Hook, account)
     }
 
-    /// Some of them: from a hook's id on (whether or not it is there), by rising or falling ids, `most` at most.
+    /// At most `most` hook documents of an account, from an id on (existing or not), by rising or falling ids.
     pub fn hooks_from(
         &self,
         account: AccountId,
@@ -77,29 +77,29 @@ impl State {
         self.shared.index()?.hooks_from(account, from, ascending, most)
     }
 
-    /// What an account owns of a kind, in order of id, without deleted documents.
+    /// The documents of a kind that an account owns, in order of their ids, without deleted ones.
     pub fn owned(&self, kind: Kind, account: AccountId) -> Result<Vec<Document>, IndexError> {
         self.shared.index()?.owned(kind, account)
     }
 
-    /// The user of an account who logs in with what makes this verifier.
+    /// The user of an account whose credentials have this hash (KAZOO's two forms of credentials).
     pub fn user_with(&self, account: AccountId, verifier: &str) -> Result<Option<Document>, IndexError> {
         self.shared.index()?.behind(Kind::User, &keys::verifier(account, verifier))
     }
 
-    /// Writes documents, all or none, durable before this answers; answers them as stored, in order.
+    /// Writes all documents or none. Returns them as stored, in order, once they are durable.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: self.by.clone(), told: true, reply }, answer).await
+        self.ask(Command::Write { writes, by: self.by.clone(), announced: true, reply }, answer).await
     }
 
-    /// The same by the program itself, without an event that tells of it: whose documents these are has told already.
-    pub(super) async fn write_untold(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
+    /// Writes like [`Self::write`] as the program, without an event: the source of these documents has announced them.
+    pub(super) async fn write_unannounced(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: None, told: false, reply }, answer).await
+        self.ask(Command::Write { writes, by: None, announced: false, reply }, answer).await
     }
 
-    /// Changes one document in place, with nothing between read and write; answers it as stored.
+    /// Changes one document atomically and returns it as stored.
     pub async fn update(
         &self,
         kind: Kind,
@@ -113,9 +113,9 @@ impl State {
         Ok(written.into_iter().next().unwrap_or_default())
     }
 
-    /// Whether changes are at work: what is asked here is answered behind all that was asked before.
+    /// Whether the owner task answers within the time. Requests are answered in order, so earlier ones are done then.
     pub async fn is_alive(&self, within: Duration) -> bool {
-        // No document has this id: nothing is changed, and nothing is written.
+        // No document has this id, so nothing is changed or written.
         let asked = self.update(Kind::Setting, "", |_| {});
         let answered = tokio::time::timeout(within, asked).await;
         answered.is_ok_and(|answer| !matches!(answer, Err(WriteError::Unavailable(_))))
@@ -137,76 +137,76 @@ impl State {
         self.shared.view().account(id)
     }
 
-    /// The account with a SIP realm, however it is written.
+    /// The account with a SIP realm, in any spelling.
     #[must_use]
     pub fn account_of_realm(&self, realm: &str) -> Option<AccountId> {
         self.shared.view().account_of_realm(realm)
     }
 
-    /// The accounts with a name, however it is written. The order is fair: an account comes before those below it, and
+    /// The accounts with a name, in any spelling. The order is fair: an account comes before its descendants, and the
     /// branches of the tree take turns.
     #[must_use]
     pub fn accounts_named(&self, name: &str) -> Vec<Arc<Account>> {
         self.shared.view().accounts_named(name)
     }
 
-    /// Revocations of an account whose token would still be good.
+    /// The number of an account's revocations whose tokens have not expired.
     #[must_use]
     pub fn live_revocations(&self, account: AccountId, now_s: u64) -> usize {
         self.shared.view().revoked.live(account, now_s)
     }
 
-    /// The ids of some revocations whose token's time is over, the oldest first.
+    /// The ids of at most `most` revocations whose tokens have expired, oldest first.
     #[must_use]
     pub fn expired_revocations(&self, now_s: u64, most: usize) -> Vec<String> {
         self.shared.view().revoked.over(now_s, most)
     }
 
-    /// The tenant that an account belongs to: the account right below the master account that it is or stands below. No
-    /// account can multiply what is shared among tenants, because only the master account makes tenants.
+    /// The tenant of an account: the account itself or the ancestor that is directly below the master account. Only the
+    /// master account creates tenants, so no account can multiply its part of what tenants share.
     #[must_use]
     pub fn tenant_of(&self, id: AccountId) -> AccountId {
         self.shared.view().tenant_of(id)
     }
 
-    /// The accounts of a tenant, itself included, in order of id. Quick: nothing else is looked at.
+    /// The accounts of a tenant in order of their ids, including the tenant itself. Does not search other tenants.
     #[must_use]
     pub fn accounts_of_tenant(&self, tenant: AccountId) -> Vec<AccountId> {
         self.shared.view().tenants.accounts(tenant)
     }
 
-    /// All accounts, in order of id.
+    /// All accounts, in order of their ids.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<Account>> {
         self.shared.view().accounts()
     }
 
-    /// Direct children, in order of id.
+    /// Accounts directly below an account, in order of their ids.
     #[must_use]
     pub fn children(&self, id: AccountId) -> Vec<Arc<Account>> {
         self.shared.view().children(id)
     }
 
-    /// All accounts below, in order of id.
+    /// All accounts below an account, in order of their ids.
     #[must_use]
     pub fn descendants(&self, id: AccountId) -> Vec<Arc<Account>> {
         self.shared.view().descendants(id)
     }
 
-    /// Whether `ancestor` is `id` or above it.
+    /// Whether `ancestor` is `id` itself or above it.
     #[must_use]
     pub fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool {
         self.shared.view().is_ancestor_or_self(ancestor, id)
     }
 
-    /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's, or else the
-    /// master account's.
+    /// Whether an account exists and is enabled, and its failure limits. Limits that the account does not set come from its
+    /// reseller, otherwise from the master account.
     #[must_use]
     pub fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         self.shared.view().standing(id)
     }
 
-    /// The nearest reseller above an account, else the master account; `None` for the latter itself.
+    /// The nearest reseller above an account, otherwise the master account. `None` for the master account itself.
     #[must_use]
     pub fn reseller_of(&self, id: AccountId) -> Option<AccountId> {
         self.shared.view().reseller_of(id)
@@ -224,30 +224,30 @@ impl State {
         self.shared.view().hooks()
     }
 
-    /// Why documents cannot be read or written any more, if so; a restart makes the index again.
+    /// Why documents can no longer be read or written, if so. A restart rebuilds the index.
     #[must_use]
     pub fn index_failure(&self) -> Option<String> {
         self.shared.failure().map(str::to_owned)
     }
 
-    /// Entries of the audit trail. Blocking.
+    /// Reads a page of the audit trail. Blocking.
     pub fn audit(&self, query: &AuditQuery) -> Result<AuditPage, log::ReadError> {
         audit::page(&self.kept, &self.trail, query)
     }
 
-    /// The audit trail, for its figures and health.
+    /// The log of the audit trail, for metrics and health.
     #[must_use]
     pub fn trail(&self) -> &log::Reader {
         &self.trail
     }
 
-    /// The entries that outlived the trail's own bound, for their figures and health.
+    /// The log of the kept entries of the audit trail, for metrics and health.
     #[must_use]
     pub fn kept_trail(&self) -> &log::Reader {
         &self.kept
     }
 
-    /// The journal, for its figures and health.
+    /// The journal, for metrics and health.
     #[must_use]
     pub fn journal(&self) -> &log::Reader {
         &self.shared.journal

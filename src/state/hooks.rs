@@ -1,4 +1,5 @@
-//! The two changes of a hook that the program makes by itself, and people in bulk: off with a reason, on again.
+//! The two changes of a hook that the program makes itself: disabling it with a reason, and enabling it again. People can
+//! enable hooks in bulk.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +9,7 @@ use super::write::WriteError;
 use crate::model::{AccountId, HookId};
 
 impl State {
-    /// Disables an enabled hook for a reason; leaves any other as it is. Answers the document as stored.
+    /// Disables a hook that is enabled, with a reason. Returns the document as stored.
     pub async fn disable_hook(&self, hook: HookId, reason: &str) -> Result<Map<String, Value>, WriteError> {
         let reason = reason.to_owned();
         let disable = move |doc: &mut Map<String, Value>| {
@@ -20,7 +21,7 @@ impl State {
         self.update(Kind::Hook, &hook.to_string(), disable).await
     }
 
-    /// Enables every hook of an account that the program disabled; how many.
+    /// Enables all hooks of an account that the program disabled. Returns their number.
     pub async fn enable_hooks_of(&self, account: AccountId) -> Result<usize, WriteError> {
         let mut count = 0;
         for doc in self.hooks_of(account)?.iter().filter(|doc| is_auto_disabled(doc)) {
@@ -28,7 +29,7 @@ impl State {
             let Some(id) = id else { continue };
             match self.enable_hook(id).await {
                 Ok(_) => count += 1,
-                // Removed meanwhile.
+                // The hook was deleted meanwhile.
                 Err(WriteError::Missing { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -36,7 +37,7 @@ impl State {
         Ok(count)
     }
 
-    /// The same for an account and all accounts below it.
+    /// Enables the hooks that the program disabled in an account and in all accounts below it. Returns their number.
     pub async fn enable_hooks_of_tree(&self, account: AccountId) -> Result<usize, WriteError> {
         let mut count = 0;
         for account in self.descendants(account).iter().map(|below| below.id).chain([account]) {
@@ -45,7 +46,7 @@ impl State {
         Ok(count)
     }
 
-    /// Enables a hook that the program disabled; leaves one that a person disabled as it is.
+    /// Enables a hook that the program disabled. A hook that a person disabled stays disabled.
     pub async fn enable_hook(&self, hook: HookId) -> Result<Map<String, Value>, WriteError> {
         self.update(Kind::Hook, &hook.to_string(), enable).await
     }
@@ -58,13 +59,13 @@ fn enable(doc: &mut Map<String, Value>) {
     }
 }
 
-/// Whether the program disabled the hook: off, with a reason.
+/// Whether the program disabled the hook: it is off and has a reason.
 #[must_use]
 pub fn is_auto_disabled(doc: &Map<String, Value>) -> bool {
     !is_deleted(doc) && !is_enabled(doc) && doc.contains_key("pvt_disabled_message")
 }
 
-/// On unless it says otherwise; legacy documents may say it as a text.
+/// Whether the hook is on, which is the default. Legacy documents may have the flag as a text.
 fn is_enabled(doc: &Map<String, Value>) -> bool {
     !doc.get("enabled").is_some_and(|v| *v == false || *v == "false")
 }

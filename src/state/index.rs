@@ -1,8 +1,7 @@
-//! The index over the journal: the only place that names sled.
+//! The index over the journal, and the only file that uses sled.
 //!
-//! Nothing that is promised rests on it. Opening reads every entry and compares a digest over all of them
-//! with the one stored beside the last applied entry of the journal; whatever does not add up, and every
-//! panic of the library, is an error here, and the caller makes the index again.
+//! No promise depends on the index. Opening reads every entry and compares a digest of all entries with the stored one.
+//! A mismatch, like a panic of the library, becomes an error here, and the caller rebuilds the index.
 
 use std::any::Any;
 use std::fs;
@@ -19,31 +18,31 @@ use crate::model::{AccountId, HookId, Id};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MARK_BYTES: usize = 57;
-/// The layout of the entries (`keys.rs`); an index of another one is made again.
+/// The version of the layout of entries (`keys.rs`). An index with another layout is rebuilt.
 const LAYOUT: u8 = 2;
 
 /// Why the index cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// The library says so.
+    /// An error of the library.
     #[error("index: {0}")]
     Sled(#[from] sled::Error),
-    /// The file system says so.
+    /// An error of the file system.
     #[error("index files: {0}")]
     Io(#[from] std::io::Error),
     /// The library panicked.
     #[error("index panicked: {0}")]
     Panicked(String),
-    /// It failed before and is not used any more.
+    /// The index failed before and is no longer used.
     #[error("index failed: {0}")]
     Failed(String),
-    /// What is in it does not add up.
+    /// The content of the index is inconsistent.
     #[error("index is damaged: {0}")]
     Damaged(&'static str),
 }
 
 impl IndexError {
-    /// Whether all that is wrong is that the disk has no room.
+    /// Whether the only cause is a full disk.
     pub(super) fn is_disk_full(&self) -> bool {
         let (Self::Io(error) | Self::Sled(sled::Error::Io(error))) = self else { return false };
         matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
@@ -55,9 +54,9 @@ impl IndexError {
 pub(super) struct Mark {
     /// The first offset that has not been applied.
     pub(super) next: u64,
-    /// Hash of the last applied record: tells this journal from another one.
+    /// The hash of the last applied record, to recognise another journal.
     pub(super) last: [u8; 32],
-    /// Sum over all entries.
+    /// A digest of all entries: the XOR of their hashes.
     digest: u128,
 }
 
@@ -69,7 +68,7 @@ pub(super) struct Index {
     live_bytes: AtomicU64,
 }
 
-/// Runs work of the library; its panics become errors.
+/// Calls the library and turns its panics into errors.
 fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(IndexError::Panicked(text_of(&*panic))))
 }
@@ -80,7 +79,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 }
 
 impl Index {
-    /// Opens the index in `dir` (made when missing), reads all of it, and answers it with its documents.
+    /// Opens the index in `dir`, or creates it. Reads and checks all entries, and returns the documents.
     pub(super) fn open(dir: &Path) -> Result<(Self, Mark, Vec<Entry>), IndexError> {
         guarded(|| {
             let db = sled::Config::new()
@@ -96,7 +95,7 @@ impl Index {
         })
     }
 
-    /// All documents, after the same check as in opening.
+    /// All documents, checked as in `open`.
     pub(super) fn documents(&self) -> Result<Vec<Entry>, IndexError> {
         guarded(|| self.read_all(self.mark()?.digest))
     }
@@ -131,11 +130,11 @@ impl Index {
         Mark::decode(&bytes).ok_or(IndexError::Damaged("the mark is unreadable or of another version"))
     }
 
-    /// Applies a record of the journal and moves the mark, both or neither.
+    /// Applies a record of the journal and moves the mark, atomically.
     pub(super) fn apply(&self, entries: &[Entry], next: u64, last: [u8; 32]) -> Result<(), IndexError> {
         guarded(|| {
             let mut mark = Mark { next, last, ..self.mark()? };
-            // A record may hold one document twice; the later one counts.
+            // A record may contain a document twice. The later version counts.
             let mut changes = std::collections::BTreeMap::new();
             for entry in entries {
                 let key = keys::document(entry.kind, &entry.id);
@@ -186,7 +185,7 @@ impl Index {
         self.live_bytes.fetch_sub(less, Ordering::Relaxed);
     }
 
-    /// The size of everything that is stored.
+    /// The size of all stored values in bytes.
     pub(super) fn live_bytes(&self) -> u64 {
         self.live_bytes.load(Ordering::Relaxed)
     }
@@ -196,7 +195,7 @@ impl Index {
         guarded(|| self.db.get(keys::document(kind, id))?.map(|bytes| parse(&bytes)).transpose())
     }
 
-    /// All documents of a kind, in order of id.
+    /// All documents of a kind, in order of their ids.
     pub(super) fn all(&self, kind: Kind) -> Result<Vec<Map<String, Value>>, IndexError> {
         guarded(|| {
             let found = self.db.scan_prefix(keys::document(kind, ""));
@@ -204,7 +203,7 @@ impl Index {
         })
     }
 
-    /// What an account owns of a kind, in order of id, without deleted documents.
+    /// The documents of a kind that an account owns, in order of their ids, without deleted ones.
     pub(super) fn owned(
         &self,
         kind: Kind,
@@ -216,7 +215,7 @@ impl Index {
         })
     }
 
-    /// Some of its hooks: from an id on (whether or not it is there), by rising or falling ids, `most` at most.
+    /// At most `most` hooks of an account, from an id on (existing or not), by rising or falling ids.
     pub(super) fn hooks_from(
         &self,
         account: AccountId,
@@ -238,7 +237,7 @@ impl Index {
         })
     }
 
-    /// The document behind an entry of what an account owns.
+    /// The document that an entry of `owned` refers to.
     fn owned_behind(
         &self,
         kind: Kind,
@@ -249,7 +248,7 @@ impl Index {
         self.db.get(keys::document(kind, id))?.map(|bytes| parse(&bytes)).transpose()
     }
 
-    /// The document of a kind whose id stands under a further key.
+    /// The document whose id is stored under `key`.
     pub(super) fn behind(&self, kind: Kind, key: &[u8]) -> Result<Option<Map<String, Value>>, IndexError> {
         guarded(|| {
             let Some(id) = self.db.get(key)? else { return Ok(None) };
@@ -258,7 +257,7 @@ impl Index {
         })
     }
 
-    /// Makes what was applied survive a power cut: the library's `flush` does not, so its files are synced.
+    /// Makes the applied changes durable. The library's `flush` does not survive a power cut, so its files are synced.
     pub(super) fn checkpoint(&self) -> Result<(), IndexError> {
         guarded(|| {
             self.db.flush()?;

@@ -1,8 +1,7 @@
-//! The journal: every change of a document, in order, synced before it is answered.
+//! The journal: every change of a document, in order, synced before the change is answered.
 //!
-//! A record holds the entries of one change and counts as a whole. Records are idempotent: applying a
-//! journal from any point at or before the applied one gives the same documents, which is what makes the
-//! snapshot of a compaction safe to read together with older records that are still there.
+//! A record holds all entries of one change, so a change is applied whole or not at all. Applying records again gives the
+//! same documents. Therefore a snapshot can be read together with older records that compaction has not removed yet.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -31,23 +30,23 @@ struct Read {
     notices: Vec<Notice>,
 }
 
-/// A record of the journal that cannot be used.
+/// Why a record of the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The log cannot be read.
     #[error("journal cannot be read: {0}")]
     Read(#[from] log::ReadError),
-    /// The record is none of ours.
-    #[error("journal record {offset} is not understood: {reason}")]
+    /// The record has an unknown format.
+    #[error("journal record {offset} cannot be understood: {reason}")]
     Record {
-        /// Its offset.
+        /// The offset of the record.
         offset: u64,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         reason: String,
     },
 }
 
-/// A change as read back.
+/// A change, read from the journal.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) offset: u64,
@@ -56,7 +55,7 @@ pub(super) struct Change {
     pub(super) notices: Vec<Notice>,
 }
 
-/// The bytes of a record, and their hash.
+/// Encodes a record. Returns its bytes and their hash.
 pub(super) fn encode(entries: &[Entry], notices: &[Notice]) -> Result<(Bytes, [u8; 32]), serde_json::Error> {
     let bytes = serde_json::to_vec(&Written { v: VERSION, entries, notices })?;
     let hash = sha256(&bytes);
@@ -74,7 +73,7 @@ pub(super) fn decode(record: &log::Record) -> Result<Change, JournalError> {
     Ok(Change { offset, hash, entries: read.entries, notices: read.notices })
 }
 
-/// Reads every change from an offset on and hands it over in order.
+/// Reads every change from an offset on and passes it to `take`, in order.
 pub(super) fn read_from<E: From<JournalError>>(
     reader: &log::Reader,
     from: u64,
@@ -97,14 +96,14 @@ pub(super) fn read_from<E: From<JournalError>>(
     Ok(())
 }
 
-/// What the journal says about the record at an offset.
+/// What the journal knows about the record at an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It is there, with this hash.
+    /// The record exists and has this hash.
     Hash([u8; 32]),
-    /// It should be there and cannot be read.
+    /// The record is damaged.
     Damaged,
-    /// The journal does not reach there.
+    /// The journal has no such offset.
     Outside,
 }
 

@@ -1,9 +1,9 @@
-//! The second part of the audit trail: entries that the first part no longer has room for (`audit-kept/`).
+//! The second part of the audit trail (`audit-kept/`): older entries for which the first part has no room.
 //!
-//! The first part, `audit/`, drops whole segments when it is too large, so a tenant that makes many changes could drive
-//! out every other tenant's entries. Before a segment goes, the entries of each tenant that holds less than its share of
-//! the kept ones are copied over, in their order. A tenant that floods the trail thus loses entries of its own.
-//! Everything here is older than everything in `audit/`.
+//! The first part, `audit/`, removes whole segments when it is too large, so a tenant that makes many changes could drive
+//! out the entries of all other tenants. Therefore, before a segment is removed, its entries are copied here, in order,
+//! except those of tenants that already hold their share. So a tenant that floods the trail loses only its own entries.
+//! All entries here are older than those in `audit/`.
 
 use std::collections::HashMap;
 
@@ -14,25 +14,26 @@ use super::owner::StateTask;
 use crate::log::{AppendError, Appender, NewRecord, Options, ReadError, Reader, Record, SegmentRange};
 use crate::model::{AccountId, Id};
 
-/// Records and bytes read in one step.
+/// The most records and bytes of one read.
 const STEP: usize = 256;
 const STEP_BYTES: usize = 1 << 20;
 
-/// How the two parts share the size that the trail may have.
+/// How the two parts divide the size of the trail, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sizes {
-    /// Above this the oldest segment of the first part is copied over and removed.
+    /// The first part's size above which its oldest segment is copied and removed.
     pub(super) first: u64,
-    /// Above this the first part drops its oldest segment unread: when copying is impossible or too slow.
+    /// The first part's size above which its oldest segment is removed without copying. Reached only when copying is
+    /// impossible or too slow.
     pub(super) first_at_most: u64,
-    /// What the kept entries may take.
+    /// The size of the kept entries.
     pub(super) kept: u64,
-    /// A segment of either part.
+    /// The size of a segment of either part.
     pub(super) segment: u64,
 }
 
 impl Sizes {
-    /// The parts of a trail of `total` bytes.
+    /// Divides a trail of `total` bytes.
     pub(super) fn of(total: u64, segment_bytes: u64) -> Self {
         let eighth = total / 8;
         let segment = segment_bytes.min((total / 32).max(16 << 10));
@@ -40,17 +41,17 @@ impl Sizes {
     }
 }
 
-/// Both parts, for the one who moves entries from the first to the second.
+/// Both parts of the trail, for moving entries from the first to the second.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct TrailParts {
     pub(super) first: (Appender, Reader),
     pub(super) kept: (Appender, Reader),
     pub(super) sizes: Sizes,
-    /// Bytes of kept entries that one tenant may hold.
+    /// Bytes of kept entries that one tenant may have.
     pub(super) share: u64,
 }
 
-/// Why a segment could not be copied over.
+/// Why entries could not be copied.
 #[derive(Debug, thiserror::Error)]
 enum KeepError {
     #[error(transparent)]
@@ -62,11 +63,11 @@ enum KeepError {
 }
 
 impl StateTask {
-    /// Copies over what is worth it of the oldest segments, and removes them, until the first part is small enough.
-    pub(super) async fn keep_trail(&self) {
-        while let Some(oldest) = self.keeper.due() {
+    /// Copies entries out of the oldest segments and removes the segments, until the first part is small enough.
+    pub(super) async fn shrink_trail(&self) {
+        while let Some(oldest) = self.trail_parts.due() {
             if let Err(error) = self.keep(oldest).await {
-                tracing::warn!(%error, "old entries of the audit trail were not copied over: {error}");
+                tracing::warn!(%error, "old entries of the audit trail could not be copied: {error}");
                 return;
             }
         }
@@ -74,19 +75,19 @@ impl StateTask {
 
     async fn keep(&self, oldest: SegmentRange) -> Result<(), KeepError> {
         let (first, kept, share) =
-            (self.keeper.first.1.clone(), self.keeper.kept.1.clone(), self.keeper.share);
+            (self.trail_parts.first.1.clone(), self.trail_parts.kept.1.clone(), self.trail_parts.share);
         let read = self.tasks.spawn_blocking(move || worth_keeping(&first, &kept, share, oldest));
         let records = read.await.map_err(|_| KeepError::Ending)??;
         if !records.is_empty() {
-            self.keeper.kept.0.append(records).await?;
+            self.trail_parts.kept.0.append(records).await?;
         }
-        self.keeper.first.0.retain_from(oldest.end).await?;
+        self.trail_parts.first.0.retain_from(oldest.end).await?;
         Ok(())
     }
 }
 
-impl Keeper {
-    /// The oldest segment of the first part, if it has to go.
+impl TrailParts {
+    /// The oldest segment of the first part, if it must be removed.
     fn due(&self) -> Option<SegmentRange> {
         if self.first.1.stats().bytes <= self.sizes.first {
             return None;
@@ -95,12 +96,12 @@ impl Keeper {
     }
 }
 
-/// The options of the log of kept entries; `like` are those of the first part.
+/// The options for the log of kept entries. `like` are the options of the first part.
 pub(super) fn options(like: &Options, sizes: Sizes) -> Options {
     Options { max_bytes: Some(sizes.kept), ..like.clone() }
 }
 
-/// The entries of a segment that stay, as the log of kept entries has them.
+/// The entries of a segment that are kept, as records for the second part.
 fn worth_keeping(
     first: &Reader,
     kept: &Reader,
@@ -108,7 +109,7 @@ fn worth_keeping(
     oldest: SegmentRange,
 ) -> Result<Vec<NewRecord>, ReadError> {
     kept.weigh()?;
-    // A crash may have come between copying and removing.
+    // After a crash between copying and removing, some of the segment's entries have already been copied.
     let mut at = oldest.first.max(next_to_keep(kept)?);
     let mut added: HashMap<AccountId, u64> = HashMap::new();
     let mut records = Vec::new();
@@ -130,7 +131,7 @@ fn worth_keeping(
     Ok(records)
 }
 
-/// The offset in the first part behind the last entry that was copied over.
+/// The offset in the first part after the last entry that was copied.
 fn next_to_keep(kept: &Reader) -> Result<u64, ReadError> {
     let Some(last) = kept.end().checked_sub(1) else { return Ok(0) };
     let last = match kept.get(last) {
@@ -141,12 +142,12 @@ fn next_to_keep(kept: &Reader) -> Result<u64, ReadError> {
     Ok(entry.and_then(|entry| entry.get(WAS)?.as_u64()).map_or(0, |was| was + 1))
 }
 
-/// An entry as it is kept, and the tenant whose share it takes; `None`: it is the operator's. Its tag is the tenant's, so
-/// that the log knows what a tenant holds, whatever accounts it makes and deletes.
+/// An entry as a record for the second part, with the tenant whose share it uses (`None` for the operator). The record
+/// is tagged with the tenant, so the log knows how much a tenant holds, whatever accounts it creates and deletes.
 fn moved(record: &Record) -> Option<(Option<AccountId>, NewRecord)> {
     let mut entry: Map<String, Value> = serde_json::from_slice(&record.payload).ok()?;
     let id = |name: &str| entry.get(name).and_then(Value::as_str).and_then(|id| id.parse::<Id>().ok());
-    // Version 1 did not say it.
+    // Entries of version 1 do not name the tenant.
     let tenant = if entry.contains_key(TENANT) { id(TENANT) } else { id("account_id") };
     entry.insert(WAS.to_owned(), record.offset.into());
     let payload = serde_json::to_vec(&entry).ok()?.into();

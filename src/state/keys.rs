@@ -1,7 +1,7 @@
-//! The index's keys, pure: which entries a document has in the index.
+//! The keys of the index (pure): which entries a document has.
 //!
-//! `d` kind id → the document; `o` kind account id → nothing (what an account owns, in order of id);
-//! `k` SHA-256 of an API key → the key's id; `u` account verifier → the id of the user who logs in with it;
+//! `d` kind id → the document; `o` kind account id → nothing (the documents that an account owns, in order of their ids);
+//! `k` SHA-256 of an API key → the id of the key; `u` account verifier → the id of the user with these credentials;
 //! `m` → how far the journal has been applied.
 
 use serde_json::{Map, Value};
@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 use super::document::{Kind, is_deleted, owner};
 use crate::model::AccountId;
 
-/// Where the index's own mark lies.
+/// The key of the mark.
 pub(super) const MARK: &[u8] = b"m";
 /// The first byte of every document's key.
 pub(super) const DOCUMENTS: &[u8] = b"d";
-/// The fields of a user by which a log-in finds him: KAZOO's two forms of credentials, hashed.
+/// The fields of a user by which a log-in finds the user: KAZOO's two forms of credentials, hashed.
 const VERIFIERS: [&str; 2] = ["pvt_md5_auth", "pvt_sha1_auth"];
 
-/// A document's key.
+/// The key of a document.
 pub(super) fn document(kind: Kind, id: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(id.len() + 2);
     key.extend_from_slice(DOCUMENTS);
@@ -25,7 +25,7 @@ pub(super) fn document(kind: Kind, id: &str) -> Vec<u8> {
     key
 }
 
-/// The kind in a document's key.
+/// The kind of the document that a key belongs to.
 pub(super) fn kind_of(key: &[u8]) -> Option<Kind> {
     match key {
         [b'd', kind, ..] => Kind::from_byte(*kind),
@@ -33,35 +33,35 @@ pub(super) fn kind_of(key: &[u8]) -> Option<Kind> {
     }
 }
 
-/// What the keys of all documents of a kind begin with that an account owns.
+/// The prefix of the keys of an account's documents of a kind.
 pub(super) fn owned(kind: Kind, account: AccountId) -> Vec<u8> {
     let mut key = vec![b'o', kind.byte()];
     key.extend_from_slice(&account.0.to_be_bytes());
     key
 }
 
-/// The key of one of them.
+/// The key of one document that an account owns.
 pub(super) fn one_owned(kind: Kind, account: AccountId, id: &str) -> Vec<u8> {
     [&owned(kind, account)[..], id.as_bytes()].concat()
 }
 
-/// The document's id in a key that begins with `owned`.
+/// The id of the document in a key that begins with `owned`.
 pub(super) fn id_in(key: &[u8]) -> Option<&str> {
     let (_, id) = key.split_at_checked(18)?;
     std::str::from_utf8(id).ok()
 }
 
-/// The key of an API key's hash.
+/// The key for the hash of an API key.
 pub(super) fn api_key(hash: &[u8]) -> Vec<u8> {
     [b"k", hash].concat()
 }
 
-/// The key of what a user of an account logs in with.
+/// The key for the hashed credentials of a user.
 pub(super) fn verifier(account: AccountId, verifier: &str) -> Vec<u8> {
     [b"u", &account.0.to_be_bytes()[..], verifier.as_bytes()].concat()
 }
 
-/// A document's further entries: how else than by its id it is found. A deleted document has none.
+/// Further entries of a document, by which it can be found. A deleted document has none.
 pub(super) fn derived(kind: Kind, id: &str, doc: &Map<String, Value>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let Some(account) = owner(doc).filter(|_| !is_deleted(doc)) else { return Vec::new() };
     let text = |field: &str| doc.get(field).and_then(Value::as_str);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_documents_key_tells_its_kind() {
+    fn the_key_of_a_document_has_its_kind() {
         assert_eq!(kind_of(&document(Kind::Replay, "x")), Some(Kind::Replay));
         assert_eq!(kind_of(b"m"), None);
     }

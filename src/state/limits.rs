@@ -1,7 +1,7 @@
-//! What one account may keep here and how fast it may change it.
+//! The limits of an account: how many and how large documents it may have, and how fast it may change them.
 //!
-//! A document that was stored before a limit came stays, can be read, made smaller, disabled and deleted. What the
-//! program changes by itself is not limited.
+//! A document that exceeds a limit introduced later stays: it can be read, made smaller, disabled and deleted. The program's
+//! own changes are not limited.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::document::{Entry, Kind, is_deleted, owner};
 use crate::model::{AccountId, ByteRate};
 
-/// The limits, each with a name.
+/// The limits. Each corresponds to a key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one document's public fields, as JSON.
@@ -24,14 +24,14 @@ pub struct Limits {
     pub api_keys: usize,
     /// Accounts directly below one account.
     pub children: usize,
-    /// Accounts above an account.
+    /// The number of ancestors of an account.
     pub depth: usize,
-    /// Soft-deleted hooks of one account, and soft-deleted accounts of one tenant, that stay as documents.
+    /// Soft-deleted hooks of one account, and soft-deleted accounts of one tenant, whose documents are kept.
     pub deleted: usize,
-    /// Bytes of all documents of one tenant with all its accounts, soft-deleted ones included; the master account's
-    /// changes are not bound by it.
+    /// Bytes of all documents of a tenant with all its accounts, including soft-deleted ones. Does not apply to changes of
+    /// the master account.
     pub tenant_bytes: u64,
-    /// Bytes of journal and audit trail that the changes of one account may take; the master account has no rate.
+    /// The rate of one account's changes, in bytes of journal and audit trail. The master account has no rate.
     pub changes: ByteRate,
 }
 
@@ -51,7 +51,7 @@ impl Default for Limits {
     }
 }
 
-/// Which limit a change would break. The text names the key of the configuration.
+/// The limit that a change would exceed. The text names the key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// The document would be too large.
@@ -62,7 +62,7 @@ pub enum LimitError {
         /// The limit.
         max: usize,
     },
-    /// The account has as many documents of the kind as it may.
+    /// The account already has the most documents of this kind.
     #[error("account may have at most {max} {what} (limits.max_{what}_per_account)")]
     TooMany {
         /// `hooks`, `users`, `api_keys` or `children`.
@@ -70,17 +70,17 @@ pub enum LimitError {
         /// The limit.
         max: usize,
     },
-    /// The account would have too many accounts above it.
+    /// The account would have too many ancestors.
     #[error(
         "account would have {depth} accounts above it, at most {max} are allowed (limits.max_account_depth)"
     )]
     TooDeep {
-        /// How many.
+        /// The number of ancestors.
         depth: usize,
         /// The limit.
         max: usize,
     },
-    /// The documents of the tenant take as much as they may.
+    /// The documents of the tenant use all of its space.
     #[error(
         "the tenant's documents, with those of all its accounts, would take more than {max} bytes \
          (limits.max_tenant_bytes); delete some: accounts, users, keys, or webhooks with should_soft_delete=false"
@@ -89,16 +89,16 @@ pub enum LimitError {
         /// The limit.
         max: u64,
     },
-    /// The account changes too much at once.
-    #[error("account changes too much at once (limits.change_bytes_per_second)")]
+    /// The account makes changes too fast.
+    #[error("account makes changes too fast (limits.change_bytes_per_second)")]
     TooFast {
-        /// When the same change may be made.
+        /// The time until the same change would be accepted.
         wait: Duration,
     },
 }
 
 impl Limits {
-    /// Refuses a document that is too large, unless it is no larger than it was, or is deleted.
+    /// Refuses a document that is too large, unless it does not grow or is deleted.
     pub(super) fn check_size(
         &self,
         before: Option<&Map<String, Value>>,
@@ -112,7 +112,7 @@ impl Limits {
         Err(LimitError::TooLarge { bytes, max })
     }
 
-    /// Refuses an account that would stand too deep, unless it stands as deep already.
+    /// Refuses an account that would be too deep in the tree, unless it is not deeper than before.
     pub(super) fn check_depth(
         &self,
         before: Option<&Map<String, Value>>,
@@ -128,7 +128,7 @@ impl Limits {
         Err(LimitError::TooDeep { depth, max })
     }
 
-    /// How many documents of a kind an account may have, and what they are called; `None`: they are not counted.
+    /// The name and limit of a kind of document in an account; `None` when documents of the kind are not counted.
     pub(super) fn most(&self, kind: Kind) -> Option<(&'static str, usize)> {
         match kind {
             Kind::Hook => Some(("hooks", self.hooks)),
@@ -140,11 +140,12 @@ impl Limits {
     }
 }
 
-/// The size of what clients may write. Whether a document is enabled does not count: a large one can be disabled.
+/// The size of the fields that clients write. The flag `enabled` does not count, so a document that is too large can be
+/// disabled.
 fn public_bytes(doc: &Map<String, Value>) -> usize {
     let is_public = |name: &str| !name.starts_with('_') && !name.starts_with("pvt_") && name != "enabled";
     let fields = doc.iter().filter(|(name, _)| is_public(name));
-    // Quotes, colon and comma.
+    // 4 bytes for the quotes, the colon and the comma.
     fields.map(|(name, value)| name.len() + 4 + json_bytes(value)).sum()
 }
 
@@ -153,7 +154,7 @@ pub(super) fn json_bytes(value: &Value) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |text| text.len())
 }
 
-/// Whether a change makes room or calms something down: it is made also when the disk is nearly full.
+/// Whether a change frees space or reduces work. Such changes are accepted even when the disk is nearly full.
 pub(super) fn cleans_up(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> bool {
     let Some(after) = after.filter(|doc| !is_deleted(doc)) else { return true };
     let is_on = |doc: &Map<String, Value>| {
@@ -163,7 +164,7 @@ pub(super) fn cleans_up(before: Option<&Map<String, Value>>, after: Option<&Map<
     before.is_some_and(is_on) && !is_on(after)
 }
 
-/// The account that a document counts for: its owner, or an account's parent. Deleted documents do not count.
+/// The account that a document counts for: its owner, or the parent of an account. Deleted documents do not count.
 pub(super) fn holder(kind: Kind, doc: Option<&Map<String, Value>>) -> Option<AccountId> {
     let doc = doc.filter(|doc| !is_deleted(doc))?;
     match kind {
@@ -173,7 +174,7 @@ pub(super) fn holder(kind: Kind, doc: Option<&Map<String, Value>>) -> Option<Acc
     }
 }
 
-/// How many documents of each kind every account has.
+/// The number of documents of each kind in every account.
 #[derive(Debug, Default)]
 pub(super) struct Census {
     of: HashMap<(Kind, String), AccountId>,
@@ -181,7 +182,7 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Notes a document as it is now.
+    /// Counts a document in its present form.
     pub(super) fn note(&mut self, entry: &Entry) {
         let (kind, key) = (entry.kind, (entry.kind, entry.id.clone()));
         let now = holder(kind, entry.doc.as_ref());
@@ -204,7 +205,7 @@ impl Census {
         }
     }
 
-    /// How many there are.
+    /// The number of documents of a kind that an account has.
     pub(super) fn count(&self, kind: Kind, account: AccountId) -> usize {
         self.counts.get(&(kind, account)).copied().unwrap_or(0)
     }
@@ -235,7 +236,11 @@ mod tests {
         assert_eq!(with("custom_data", json!("x".repeat(150))), Ok(()));
         assert_eq!(with("enabled", json!(false)), Ok(()));
         assert_eq!(with("pvt_deleted", json!(true)), Ok(()));
-        assert_eq!(with("pvt_request_id", json!("r".repeat(256))), Ok(()), "is not the client's to write");
+        assert_eq!(
+            with("pvt_request_id", json!("r".repeat(256))),
+            Ok(()),
+            "clients do not write private fields"
+        );
         assert_eq!(limits.check_size(Some(&large), None), Ok(()));
     }
 
@@ -252,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_counted_where_they_are_now() {
+    fn documents_count_for_the_account_that_has_them_now() {
         let mut census = Census::default();
         let mut put = |kind, id: &str, value: Option<Value>| {
             census.note(&Entry { kind, id: id.to_owned(), doc: value.as_ref().map(doc) });

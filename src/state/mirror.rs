@@ -1,8 +1,8 @@
-//! Documents that another system owns: accounts, hooks and users of a KAZOO that are kept here as that KAZOO has them.
+//! Mirrored documents: copies of accounts, hooks and users that a KAZOO owns, kept as they are there.
 //!
-//! A mirrored change is written like every other one, with its entry in the audit trail, but no event tells of it: the
-//! other system has told of it already. The rules of the tree hold at every write, whatever the other system says: an
-//! account stands below its parent, and a realm belongs to one account.
+//! A mirrored change is written like any other and has an entry in the audit trail, but no event announces it, because the
+//! KAZOO has announced it. The rules of the account tree hold whatever the KAZOO sends: the parent of an account must
+//! exist, and a realm belongs to one account.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,33 +20,33 @@ type Document = Map<String, Value>;
 /// The private field that marks a document as mirrored.
 pub const MIRRORED: &str = "pvt_kazoo";
 
-/// A change of one mirrored document: fields that are set and fields that are removed. All others stay.
+/// A change of one mirrored document: fields to set and fields to remove. All other fields stay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mirror {
     /// Account, hook or user.
     pub kind: Kind,
-    /// The document's id, as the other system has it.
+    /// The id of the document, the same as in the KAZOO.
     pub id: String,
-    /// The revision of the document that is changed; `None`: there is none, or it was deleted.
+    /// The revision that must be stored; `None` when the document must be absent or deleted.
     pub rev: Option<String>,
     /// Fields with their new values.
     pub set: Document,
-    /// Fields that go.
+    /// Fields to remove.
     pub unset: Vec<String>,
 }
 
 impl State {
-    /// Makes these changes, all or none. An account's tree must be its parent's with the parent behind it, as the changes
-    /// before it in the same list leave it.
+    /// Makes all changes or none. The `pvt_tree` of an account must be its parent's tree followed by the parent, as earlier
+    /// changes of the list leave it.
     pub async fn mirror(&self, edits: &[Mirror]) -> Result<(), TreeError> {
         let _alone = self.shared.tree.lock().await;
         self.check_trees(edits)?;
         self.check_realms(edits)?;
         let writes = edits.iter().map(|edit| self.mirrored(edit)).collect::<Result<Vec<_>, _>>()?;
-        self.write_untold(writes).await.map(drop).map_err(Into::into)
+        self.write_unannounced(writes).await.map(drop).map_err(Into::into)
     }
 
-    /// Deletes a mirrored document. An account must have none below it; what it has goes with it.
+    /// Deletes a mirrored document. An account must have no descendants; its hooks, keys and users are deleted with it.
     pub async fn mirror_gone(&self, kind: Kind, id: &str) -> Result<(), TreeError> {
         let _alone = self.shared.tree.lock().await;
         let Some(mut doc) = self.get(kind, id)?.filter(|doc| !is_deleted(doc)) else { return Ok(()) };
@@ -65,10 +65,10 @@ impl State {
             doc
         });
         let write = Write { kind, id: id.to_owned(), doc, expect };
-        self.write_untold(vec![write]).await.map(drop).map_err(Into::into)
+        self.write_unannounced(vec![write]).await.map(drop).map_err(Into::into)
     }
 
-    /// The document that an edit makes, and what must be true before.
+    /// The write for an edit, with the condition that the stored document must meet.
     fn mirrored(&self, edit: &Mirror) -> Result<Write, TreeError> {
         let Mirror { kind, id, rev, set, unset } = edit;
         let stored = self.get(*kind, id)?;
@@ -124,7 +124,7 @@ impl State {
         Ok(())
     }
 
-    /// No realm of these changes belongs to an account that keeps it, and no two of them take the same one.
+    /// Refuses a realm that belongs to an account which these changes do not take it from, and a realm taken twice.
     fn check_realms(&self, edits: &[Mirror]) -> Result<(), TreeError> {
         let leaves =
             |edit: &&Mirror| edit.set.contains_key("realm") || edit.unset.iter().any(|f| f == "realm");
@@ -147,7 +147,7 @@ fn expected(doc: &Document) -> Expect {
     revision(doc).map_or(Expect::Any, |rev| Expect::Rev(rev.to_owned()))
 }
 
-/// Whether another system owns a document.
+/// Whether another system owns the document.
 #[must_use]
 pub fn is_mirrored(doc: &Document) -> bool {
     doc.contains_key(MIRRORED)

@@ -1,7 +1,7 @@
-//! Accounts, hooks, keys and settings: documents in a journal, with an index over it.
+//! The state: accounts, hooks, users, keys and settings, as documents in a journal with an index over it.
 //!
-//! A write is answered when it is on disk. What the index holds can always be made again from the journal,
-//! so that no promise rests on it; one module knows the library behind it.
+//! Promise: a write is answered when it is on disk. The index can always be rebuilt from the journal, so no promise
+//! depends on it.
 
 mod accounts;
 mod admit;

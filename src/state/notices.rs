@@ -1,6 +1,6 @@
-//! Notices: what is to be told of changes, as events. A notice stands in the change's own record of the journal, so
-//! that it is on disk when the change is. Whoever tells them follows the journal from a position that is kept in a
-//! file, and moves it when they are told; after a crash that is a little behind, and some are told again.
+//! Notices: events that announce changes of documents. The notice of a change is part of the change's own record in the
+//! journal, so it is on disk if the change is. A task logs notices as events and then moves its position, which is stored
+//! in a file. After a crash the position may be a little behind, and some notices are logged again.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -25,7 +25,7 @@ const READ_BYTES: usize = 1 << 20;
 /// One event to be logged: its body, with a `Msg-ID` that never changes.
 pub type Notice = Map<String, Value>;
 
-/// What is told of a change; none of what is the program's own affair.
+/// The notice of a change; `None` for documents of the program itself.
 pub(super) fn of(entry: &Entry, before: Option<&Map<String, Value>>, node: &str) -> Option<Notice> {
     if !matches!(entry.kind, Kind::Account | Kind::Hook | Kind::User) {
         return None;
@@ -44,12 +44,12 @@ pub(super) fn of(entry: &Entry, before: Option<&Map<String, Value>>, node: &str)
         _ => document::owner(doc)?,
     };
     let is_soft_deleted = after.is_some_and(is_deleted);
-    let told = OwnDocument { action, account, id: &entry.id, doc, is_soft_deleted };
+    let document = OwnDocument { action, account, id: &entry.id, doc, is_soft_deleted };
     let msg_id = random_id().to_string();
-    Some(kazoo::own_document_event(told, Sender { app: "switchhook", node, msg_id: &msg_id }))
+    Some(kazoo::own_document_event(document, Sender { app: "switchhook", node, msg_id: &msg_id }))
 }
 
-/// The notices of a journal, and how far they have been told. Cheap to clone; one task at a time may tell them.
+/// The notices of a journal, and the position up to which they are logged. Cheap to clone; only one task may log them.
 #[derive(Debug, Clone)]
 pub struct Notices {
     shared: Arc<Shared>,
@@ -57,34 +57,35 @@ pub struct Notices {
 }
 
 impl State {
-    /// The notices, and from where on they are to be told. The first time that is the journal's end: what was
-    /// before is not told. From now on compaction keeps what is not told. Blocking.
+    /// The notices, and the position at which logging them begins (blocking). The first time this is the journal's end:
+    /// earlier changes are not announced. From now on, compaction keeps notices that are not logged.
     pub fn notices(&self, data_dir: &Path) -> io::Result<(Notices, u64)> {
         let notices = Notices { shared: Arc::clone(&self.shared), path: data_dir.join(POSITION) };
         let end = *self.shared.applied.borrow();
         let from = match fs::read_to_string(&notices.path) {
             Ok(text) => text.trim().parse().unwrap_or_else(|_| {
-                tracing::warn!(path = %notices.path.display(), "not a position: all changes that are kept are told again");
+                tracing::warn!(path = %notices.path.display(), "the file holds no position: all notices in the journal are logged again");
                 0
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => end,
             Err(error) => return Err(error),
         };
-        // A journal that lost its end goes on with offsets that were told of other changes.
+        // A journal that lost its end uses offsets again, so a position behind its end means nothing.
         let from = end.min(from);
-        notices.told(from)?;
+        notices.set_announced(from)?;
         Ok((notices, from))
     }
 }
 
 impl Notices {
-    /// Before which position there are notices that may be told: whoever is told of a change must find it.
+    /// The journal's offset before which all changes have been applied. Later notices must wait: the receiver of a notice
+    /// must be able to read the changed document.
     #[must_use]
     pub fn ends(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()
     }
 
-    /// Some notices from a position on, in order, and the next position. Blocking.
+    /// The next notices from a position on, in order, and the following position. Blocking.
     pub fn read(&self, from: u64) -> Result<(Vec<Notice>, u64), JournalError> {
         let end = *self.shared.applied.borrow();
         let batch = self.shared.journal.read(from, READ_RECORDS, READ_BYTES)?;
@@ -95,8 +96,8 @@ impl Notices {
         Ok((notices, batch.next.min(end).max(from)))
     }
 
-    /// Remembers, on disk, that everything before a position was told. Blocking.
-    pub fn told(&self, next: u64) -> io::Result<()> {
+    /// Stores on disk that all notices before `next` have been logged. Blocking.
+    pub fn set_announced(&self, next: u64) -> io::Result<()> {
         let new = self.path.with_extension("new");
         let mut file = File::create(&new)?;
         writeln!(file, "{next}")?;
@@ -105,7 +106,7 @@ impl Notices {
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;
         }
-        self.shared.told.store(next, Ordering::Relaxed);
+        self.shared.announced.store(next, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Opening: the journal first, then the index over it, made again when it is not what the journal says.
+//! Opening the state: the journal first, then the index, which is rebuilt when it does not match the journal.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, Known};
-use super::kept::{self, Keeper, Sizes};
+use super::kept::{self, Sizes, TrailParts};
 use super::options::Options;
 use super::orphans::Orphans;
 use super::owner::StateTask;
@@ -25,9 +25,9 @@ use crate::log;
 use crate::model::{AccountId, Clock};
 use crate::tasks::{Stop, Tasks, ThreadError};
 
-/// Orphans that one write removes.
+/// The most orphans that one write removes.
 const REMOVED_AT_ONCE: usize = 64;
-/// A day: retention goes by whole segments.
+/// A day. Retention removes whole segments, so their age limits how exactly `audit_max_age_us` is kept.
 const SEGMENT_AGE_US: u64 = 24 * 3_600_000_000;
 
 /// Why the state cannot be opened.
@@ -36,7 +36,7 @@ pub enum OpenError {
     /// The journal cannot be opened.
     #[error("journal in {dir}: {error}")]
     Journal {
-        /// Where.
+        /// The directory of the journal.
         dir: PathBuf,
         /// Why.
         error: log::OpenError,
@@ -44,7 +44,7 @@ pub enum OpenError {
     /// The audit trail cannot be opened.
     #[error("audit trail in {dir}: {error}")]
     Trail {
-        /// Where.
+        /// The directory of the audit trail.
         dir: PathBuf,
         /// Why.
         error: log::OpenError,
@@ -52,30 +52,30 @@ pub enum OpenError {
     /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] JournalError),
-    /// The index cannot be used even when made anew.
+    /// The index cannot be used even after it was rebuilt.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A writer's thread cannot be had.
+    /// The thread of a writer cannot be started.
     #[error(transparent)]
     Thread(#[from] ThreadError),
     /// A file cannot be written or moved.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
-    /// The first start could not write what it made.
+    /// The documents of the first start could not be written.
     #[error("first start: {0}")]
     FirstStart(#[from] WriteError),
-    /// The stored settings are unreadable.
+    /// The stored settings cannot be read.
     #[error("the program's settings in the journal are unreadable")]
     Settings,
-    /// The data directory has another master account.
+    /// The data directory already has another master account.
     #[error(
-        "accounts.master_id is {asked}, but the master account of this data directory is {stored}: it is made by the \
-         first start and cannot change; leave accounts.master_id out, or name a new data_dir"
+        "accounts.master_id is {asked}, but the master account of this data directory is {stored}: the first start sets it \
+         and it cannot change; leave accounts.master_id out, or use another data_dir"
     )]
     Master {
         /// As configured.
@@ -83,10 +83,10 @@ pub enum OpenError {
         /// As stored.
         stored: AccountId,
     },
-    /// The index speaks of a journal that is not there.
+    /// The index was made from a journal that no longer exists.
     #[error(
-        "{} holds nothing, but the index beside it knows of its records: all accounts, hooks and keys are gone. Put \
-         journal/ back, or restore a backup (switchhook restore), or name another data_dir to begin from nothing",
+        "{} is empty, but the index beside it was made from its records: all accounts, hooks and keys are lost. Put \
+         journal/ back, restore a backup (switchhook restore), or use another data_dir to start without data",
         .0.display()
     )]
     JournalLost(PathBuf),
@@ -100,15 +100,15 @@ pub enum OpenError {
 pub struct Opened {
     /// The handle.
     pub state: State,
-    /// To be run; without it no write is answered.
+    /// The owner task. It must run, otherwise no write is answered.
     pub task: StateTask,
-    /// What changes from now on. It must be drained: a full feed holds up writes.
+    /// The changes from now on. They must be received: a full channel blocks writes.
     pub changes: mpsc::Receiver<Change>,
-    /// The master account's API key, if it was made now: to be shown this once.
+    /// The API key of the master account, if it was created now. It is shown only once.
     pub first_key: Option<FirstKey>,
-    /// Why the index was made again, if it was.
+    /// Why the index was rebuilt, if it was.
     pub rebuilt: Option<String>,
-    /// What the journal's recovery found.
+    /// What the recovery of the journal found.
     pub recovered: log::Recovered,
 }
 
@@ -123,7 +123,7 @@ struct Files {
 }
 
 impl State {
-    /// Opens journal and index, starts the journal's writer, and does what the first start has to do.
+    /// Opens journal and index, starts the writers, and creates the identity on the first start.
     pub async fn open(
         disk: Arc<dyn Disk>,
         options: Options,
@@ -135,13 +135,13 @@ impl State {
         let files = files.await.map_err(|_| OpenError::Interrupted)??;
         let Files { journal, trail, kept, index, view, orphans, rebuilt } = files;
         let log::Opened { writer, appender, reader, recovered } = journal;
-        // The writers end when the owner task, which holds the only appenders, has ended.
+        // The owner task holds the only appenders, so the writers end after it.
         for (name, writer) in
             [("journal", writer), ("audit-trail", trail.writer), ("audit-kept", kept.writer)]
         {
             let written = tasks.thread(name, || Ok(()))?.run(move |()| {
                 if let Err(reason) = writer.run(Stop::new()) {
-                    tracing::error!(%reason, "no more changes: the {name} takes none: {reason}");
+                    tracing::error!(%reason, "the {name} failed; changes are refused from now on: {reason}");
                 }
             });
             drop(written);
@@ -152,7 +152,7 @@ impl State {
         let (commands, asked) = mpsc::channel(options.queue);
         let (feed, changes) = mpsc::channel(options.changes);
         let sizes = Sizes::of(options.audit_max_bytes, options.segment_bytes);
-        let keeper = Keeper {
+        let trail_parts = TrailParts {
             first: (trail.appender.clone(), trail.reader.clone()),
             share: sizes.kept / 100 * options.audit_max_tenant_percent.min(100),
             kept: (kept.appender, kept.reader.clone()),
@@ -162,7 +162,7 @@ impl State {
             commands: asked,
             journal: appender,
             trail: trail.appender,
-            keeper,
+            trail_parts,
             shared: Arc::clone(&shared),
             changes: feed,
             clock,
@@ -203,7 +203,7 @@ impl StateTask {
         if !has_key && self.options.master_api_key.is_none() {
             let (key, write) = first_start::new_api_key(MASTER_KEY, settings.master, Some("master"));
             let dir = self.options.data_dir.clone();
-            // The file first: a key that is stored but written nowhere could never be used.
+            // The file is written first: a key that is stored but written nowhere could never be used.
             first_start::write_key_file(&dir, &key).map_err(|error| OpenError::File { path: dir, error })?;
             self.write_now(vec![write]).await?;
             first_key = Some(FirstKey(key));
@@ -211,17 +211,17 @@ impl StateTask {
         Ok((settings, first_key))
     }
 
-    /// Removes what a deleted account has left, and names what has no account for another reason.
+    /// Removes documents whose account was deleted, and warns of documents whose account is missing.
     async fn settle_orphans(&mut self, orphans: Orphans) -> Result<(), OpenError> {
         for (account, documents) in orphans.missing {
             tracing::warn!(
-                account.id = %account, documents,
-                "{documents} hooks, users or keys name the account {account}, which does not exist; they stay. To have or \
-                 to delete them, let the master account make the account again with this id"
+                account_id = %account, documents,
+                "{documents} hooks, users or keys belong to the account {account}, which does not exist; they stay. To use or \
+                 delete them, create the account again under this id as the master account"
             );
         }
         let found = orphans.removals.len();
-        // Nobody takes changes from the feed yet: they must have room there. The next start goes on.
+        // Nothing receives from the channel of changes yet, so they must fit into it. The next start removes the rest.
         let most = self.options.changes / 2;
         let mut rest = orphans.removals.into_iter().take(most).peekable();
         while rest.peek().is_some() {
@@ -240,7 +240,7 @@ impl StateTask {
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.commit(vec![Command::Write { writes, by: None, told: true, reply }]).await;
+        self.commit(vec![Command::Write { writes, by: None, announced: true, reply }]).await;
         answer.await.map_err(|_| WriteError::Unavailable("no answer".into()))?.map(|_| ())
     }
 }
@@ -252,7 +252,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         segment_age_us: u64::MAX,
         max_age_us: None,
         max_bytes: None,
-        // What lies between this and the reserve for changes is for what cleans up.
+        // Between this and the reserve for changes, only deleting and disabling are possible.
         reserve_bytes: options.reserve_bytes / 8,
         max_record_bytes: options.max_record_bytes,
         queue: 4,
@@ -269,13 +269,13 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         Err(Unusable::Foreign) if journal.reader.end() == 0 => {
             return Err(OpenError::JournalLost(options.data_dir.join("journal")));
         }
-        // Nothing is wrong with it, and another one would find no room either.
+        // The index itself is sound, and a rebuilt one would not fit on the disk either.
         Err(Unusable::Index(error)) if error.is_disk_full() => return Err(error.into()),
         Err(reason) => {
             let reason = reason.to_string();
             let aside = set_aside(&index_dir, now_us)
                 .map_err(|error| OpenError::File { path: index_dir.clone(), error })?;
-            tracing::warn!(%reason, aside = ?aside, "the index is made again from the journal: {reason}");
+            tracing::warn!(%reason, aside = ?aside, "the index is rebuilt from the journal: {reason}");
             let (index, documents) = rebuild(&index_dir, &journal.reader)?;
             (index, documents, Some(reason))
         }
@@ -288,7 +288,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
     Ok(Files { journal, trail, kept, index, view, orphans, rebuilt })
 }
 
-/// Both parts of the audit trail.
+/// Opens both parts of the audit trail.
 fn open_trail(
     disk: &Arc<dyn Disk>,
     options: &Options,
@@ -300,9 +300,10 @@ fn open_trail(
         segment_age_us: SEGMENT_AGE_US,
         max_age_us: Some(options.audit_max_age_us),
         max_bytes: Some(sizes.first_at_most),
-        // Full before the journal is, so that an entry is not written for a change that then has no room.
+        // Larger than the journal's reserve: if the trail has room for the entry of a change, the journal has room for the
+        // change.
         reserve_bytes: options.reserve_bytes / 4,
-        // A document before and after a change.
+        // Three times, because an entry holds the document before and after the change.
         max_record_bytes: options.max_record_bytes.saturating_mul(3),
         queue: 4,
         batch_bytes: 1 << 20,
@@ -330,7 +331,7 @@ enum Unusable {
     Foreign,
 }
 
-/// Opens the index and applies what it has not seen of the journal yet.
+/// Opens the index and applies the records of the journal that it has not seen.
 fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), Unusable> {
     let (index, mark, documents) = Index::open(dir)?;
     if mark == Mark::default() {
@@ -341,7 +342,7 @@ fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), 
     }
     match journal::known_at(journal, mark.next.saturating_sub(1))? {
         Known::Hash(hash) if hash == mark.last => {}
-        // The index is whole and the journal is not: believe the index.
+        // The index is sound but this record of the journal is damaged: trust the index.
         Known::Damaged => {}
         Known::Hash(_) | Known::Outside => return Err(Unusable::Foreign),
     }
@@ -370,7 +371,7 @@ where
     })
 }
 
-/// Moves an unusable index out of the way, under another name; an earlier one that was moved goes.
+/// Moves an unusable index aside under another name, and deletes one that was moved aside earlier.
 fn set_aside(dir: &Path, now_us: u64) -> io::Result<Option<PathBuf>> {
     if !dir.exists() {
         return Ok(None);

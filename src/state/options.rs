@@ -1,4 +1,4 @@
-//! The limits of the state, each with a name.
+//! The settings of the state.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,48 +6,48 @@ use std::time::Duration;
 use super::limits::Limits;
 use crate::model::AccountId;
 
-/// How the state is kept.
+/// The settings of the state.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The data directory; the journal, the index and the first API key lie in it.
+    /// The data directory with the journal, the index and the file of the first API key.
     pub data_dir: PathBuf,
-    /// The id that the first start gives the master account; `None`: a random one. Later starts refuse another one.
+    /// The id of the master account on the first start; random when `None`. Later starts refuse a different id.
     pub master: Option<AccountId>,
-    /// The master account's API key, instead of the one made on the first start (which then does not work).
+    /// An API key of the master account that replaces the one made on the first start.
     pub master_api_key: Option<String>,
-    /// How we name ourselves in what is told of changes: `app@host`.
+    /// The name of this node in the events about documents: `app@host`.
     pub node: String,
-    /// Writes that may wait for the owner task.
+    /// The most writes that may wait for the owner task.
     pub queue: usize,
-    /// Changes that may wait to be taken from the feed; when it is full, writes wait.
+    /// The most changes that may wait in the channel to the queues. When it is full, writes wait.
     pub changes: usize,
-    /// Size of a journal segment.
+    /// The size of a journal segment in bytes.
     pub segment_bytes: u64,
-    /// Free space below which changes are refused, but for the master account's and those that clean up: documents that
-    /// are deleted or disabled.
+    /// The free space on disk, in bytes, below which changes are refused. Deleting and disabling, and all changes of the
+    /// master account, are still accepted.
     pub reserve_bytes: u64,
-    /// What one account may keep and how fast it may change it.
+    /// The limits of accounts and tenants.
     pub limits: Limits,
-    /// Largest change, as JSON text.
+    /// The largest change, in bytes of JSON.
     pub max_record_bytes: u32,
-    /// Age at which entries of the audit trail go, in microseconds, …
+    /// The age at which entries of the audit trail are removed, in microseconds.
     pub audit_max_age_us: u64,
-    /// … and how large it may become; whole segments go.
+    /// The largest size of the audit trail in bytes. Whole segments are removed.
     pub audit_max_bytes: u64,
-    /// Of the older entries that are kept, the part in percent that one tenant with all its accounts may hold.
+    /// The part of the kept older entries, in percent, that one tenant with all its accounts may use.
     pub audit_max_tenant_percent: u64,
-    /// The journal is compacted when it is this many times larger than what it holds …
+    /// Compaction runs when the journal is this many times larger than the stored documents,
     pub compact_factor: u64,
-    /// … and at least this large (several segments: only whole ones are dropped).
+    /// and at least this large in bytes: several segments, because only whole segments are removed.
     pub compact_min_bytes: u64,
-    /// Changes between two checkpoints of the index.
+    /// The number of changes after which the index is synced.
     pub checkpoint_every: u64,
-    /// A checkpoint is made, too, when no change has come for so long.
+    /// The time without a change after which the index is synced.
     pub checkpoint_idle: Duration,
 }
 
 impl Options {
-    /// The usual limits for a data directory.
+    /// Default settings for a data directory.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {

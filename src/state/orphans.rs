@@ -1,9 +1,9 @@
-//! Hooks, users and keys whose account is no more. The present version leaves none behind; earlier ones did.
+//! Orphans: hooks, users and keys whose account no longer exists. Only earlier versions left some behind.
 //!
-//! Of an account that was deleted they are removed at the start, as the deletion should have done; so are hooks that earlier
-//! versions left as soft-deleted documents. Where the account's document
-//! is missing altogether, nothing says that anybody deleted it: the journal may be damaged. Those stay, and the log names
-//! the account. The master account can make it again under its id, and has them back.
+//! Orphans of a deleted account are removed at the start, as the deletion should have done; so are the soft-deleted hooks
+//! that earlier versions left. If the document of the account is missing altogether, nobody may have deleted it: the
+//! journal may be damaged. Those orphans stay, and a warning names the account. When the master account creates the
+//! account again under its id, the account has them back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +11,17 @@ use super::document::{self, Entry, Kind, is_deleted};
 use super::write::{Expect, Write};
 use crate::model::AccountId;
 
-/// What is to become of the orphans.
+/// The orphans that were found.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    /// Removes those whose account was deleted.
+    /// Writes that remove the orphans of deleted accounts.
     pub(super) removals: Vec<Write>,
-    /// Accounts that are missing, with the number of documents that name them.
+    /// Missing accounts, each with the number of its documents.
     pub(super) missing: BTreeMap<AccountId, usize>,
 }
 
 impl Orphans {
-    /// The orphans among all documents.
+    /// Finds the orphans among all documents.
     pub(super) fn among(documents: &[Entry]) -> Self {
         let (mut live, mut deleted) = (BTreeSet::new(), BTreeSet::new());
         for entry in documents.iter().filter(|entry| entry.kind == Kind::Account) {
@@ -49,7 +49,7 @@ impl Orphans {
     }
 }
 
-/// For good, as it goes when its account is deleted.
+/// A write that removes the document, as the deletion of its account would have.
 fn removal(entry: &Entry) -> Option<Write> {
     let before = entry.doc.as_ref()?;
     let expect = document::revision(before).map_or(Expect::Any, |rev| Expect::Rev(rev.to_owned()));

@@ -1,7 +1,7 @@
-//! The owner task: the one place that changes documents.
+//! The owner task, the one place that changes documents.
 //!
-//! Whatever waits is committed together: checked against what is stored, written to the journal with one
-//! sync, applied to the index and the view, told to the feed, and only then answered.
+//! All commands that wait are committed together: checked against the stored documents, entered in the audit trail,
+//! written to the journal with one sync, applied to the index and the view, passed to the queues, and then answered.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::audit;
 use super::document::{self, Entry, Kind, is_deleted};
 use super::index::{Index, IndexError};
-use super::kept::Keeper;
+use super::kept::TrailParts;
 use super::limits::holder;
 use super::options::Options;
 use super::shared::Shared;
@@ -26,21 +26,21 @@ use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
-/// What goes with its account.
+/// Kinds of documents that are deleted with their account.
 const OWNED: [Kind; 4] = [Kind::Hook, Kind::Key, Kind::User, Kind::Link];
-/// Soft-deleted documents that go for good with one change. More are there only if the limit was lowered.
+/// The most soft-deleted documents that one change removes. There are more only after the limit was lowered.
 const FORGOTTEN_AT_ONCE: usize = 16;
 
-/// Documents as the commands before in the same commit leave them.
+/// Documents as earlier commands of the same commit leave them.
 pub(super) type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
 
-/// Applies every change; `State` only asks.
+/// The task that makes every change. `State` sends it commands.
 #[derive(Debug)]
 pub struct StateTask {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) journal: log::Appender,
     pub(super) trail: log::Appender,
-    pub(super) keeper: Keeper,
+    pub(super) trail_parts: TrailParts,
     pub(super) shared: Arc<Shared>,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) clock: Clock,
@@ -50,11 +50,11 @@ pub struct StateTask {
     pub(super) since_checkpoint: u64,
 }
 
-/// What a command changes.
+/// The changes of a checked command.
 #[derive(Default)]
 struct Checked {
     entries: Vec<Entry>,
-    /// What was there before each.
+    /// The stored document before each change.
     before: Vec<Option<Written>>,
     written: Vec<Written>,
 }
@@ -74,7 +74,7 @@ fn deleted_account(entry: &Entry, before: Option<&Written>) -> Option<AccountId>
     (entry.kind == Kind::Account && was_there && is_gone).then(|| entry.id.parse().ok()).flatten()
 }
 
-/// A checked command, ready for the journal.
+/// A command that is ready for the journal.
 struct Prepared {
     entries: Vec<Entry>,
     written: Vec<Written>,
@@ -82,14 +82,14 @@ struct Prepared {
     reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
 }
 
-/// What came of an edit.
+/// The result of an edit.
 enum Edited {
     Same(Written),
     New(Write),
 }
 
 impl StateTask {
-    /// Serves until `stop`, then finishes what was already asked and makes a checkpoint.
+    /// Runs until `stop` is cancelled, then finishes the waiting commands and syncs the index.
     pub async fn run(mut self, stop: Stop) {
         loop {
             let mut batch = Vec::with_capacity(MOST_AT_ONCE);
@@ -113,13 +113,13 @@ impl StateTask {
         self.checkpoint().await;
     }
 
-    /// Commits a batch of commands and answers each.
+    /// Commits a batch of commands and answers each of them.
     pub(super) async fn commit(&mut self, batch: Vec<Command>) {
         let (prepared, records, entries) = self.prepare(batch);
         if prepared.is_empty() {
             return;
         }
-        // The trail first: what is not in it is not done.
+        // The trail comes first, because no change may be made without its entry.
         let traced = self.trail.append(entries).await;
         let written = match traced {
             Ok(_) => self.journal.append(records).await,
@@ -140,16 +140,16 @@ impl StateTask {
         }
     }
 
-    /// The changes to make, with their records for the journal and for the trail.
+    /// Checks the commands. Returns the changes to make, with their records for the journal and for the audit trail.
     fn prepare(&mut self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>, Vec<log::NewRecord>) {
         let mut overlay = Overlay::new();
         let mut prepared = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
         let mut trail = Vec::with_capacity(batch.len());
         for command in batch {
-            let (checked, by, told, reply) = match command {
-                Command::Write { writes, by, told, reply } => {
-                    (self.check(&overlay, writes, &by), by, told, reply)
+            let (checked, by, announced, reply) = match command {
+                Command::Write { writes, by, announced, reply } => {
+                    (self.check(&overlay, writes, &by), by, announced, reply)
                 }
                 Command::Update { kind, id, edit, by, reply } => {
                     match self.edited(&overlay, kind, id, edit) {
@@ -164,13 +164,13 @@ impl StateTask {
             };
             let now_us = self.clock.now_us();
             let encoded = checked.and_then(|checked| {
-                let (payload, hash) = self.encode(&checked, told)?;
+                let (payload, hash) = self.encode(&checked, announced)?;
                 let changes = checked.entries.iter().zip(&checked.before);
                 let record = |(entry, before): (&Entry, &Option<Written>)| {
                     let tenant = self.tenant_charged(&by, entry, before.as_ref());
                     audit::record(entry, before.as_ref(), by.as_deref(), tenant, now_us)
                 };
-                // That a document was deleted is in the trail already when it goes for good.
+                // Removing a soft-deleted document needs no entry, because its deletion already has one.
                 let is_change = |(entry, before): &(&Entry, &Option<Written>)| {
                     entry.doc.is_some() || !before.as_ref().is_some_and(is_deleted)
                 };
@@ -193,7 +193,7 @@ impl StateTask {
         (prepared, records, trail)
     }
 
-    /// The write that an edit asks for; none when it changes nothing.
+    /// The write for an edit, unless the edit changes nothing.
     fn edited(&self, overlay: &Overlay, kind: Kind, id: String, edit: Edit) -> Result<Edited, WriteError> {
         let before = self.current(overlay, kind, &id)?;
         let Some(before) = before else { return Err(WriteError::Missing { id }) };
@@ -205,9 +205,9 @@ impl StateTask {
         Ok(Edited::New(Write { kind, id, doc: Some(doc), expect: Expect::Any }))
     }
 
-    /// A change's record, with what is to be told of it.
-    fn encode(&self, checked: &Checked, told: bool) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
-        let changes = checked.entries.iter().zip(&checked.before).filter(|_| told);
+    /// The journal record of a change, with its notices if the change is `announced`.
+    fn encode(&self, checked: &Checked, announced: bool) -> Result<(bytes::Bytes, [u8; 32]), WriteError> {
+        let changes = checked.entries.iter().zip(&checked.before).filter(|_| announced);
         let notices: Vec<_> = changes
             .filter_map(|(entry, before)| notices::of(entry, before.as_ref(), &self.options.node))
             .collect();
@@ -265,7 +265,7 @@ impl StateTask {
         Ok(checked)
     }
 
-    /// Whether an id that somebody gives collides with another, those of this commit included.
+    /// Whether an id that a client chose collides with another id, including ids in this commit.
     fn is_taken(&self, overlay: &Overlay, kind: Kind, id: &str) -> Result<bool, WriteError> {
         let Ok(given) = id.parse::<Id>() else { return Ok(false) };
         let collides = |(of, other): &(Kind, String)| {
@@ -279,7 +279,7 @@ impl StateTask {
             || self.current(overlay, Kind::Replay, id)?.is_some())
     }
 
-    /// Soft-deleted documents that go for good because another one is soft-deleted now: the oldest beyond the limit.
+    /// The soft-deleted documents to remove because another one is soft-deleted now: the oldest ones above the limit.
     fn forgotten_for(&self, entry: &Entry, before: Option<&Written>) -> Vec<(Kind, String)> {
         let is_deleted_now =
             entry.doc.as_ref().is_some_and(is_deleted) && before.is_some_and(|doc| !is_deleted(doc));
@@ -290,7 +290,7 @@ impl StateTask {
         beyond.into_iter().take(FORGOTTEN_AT_ONCE).map(|id| (entry.kind, id)).collect()
     }
 
-    /// Adds the removal of soft-deleted documents.
+    /// Adds the removal of soft-deleted documents to `checked`.
     fn forget(
         &self,
         overlay: &Overlay,
@@ -298,7 +298,7 @@ impl StateTask {
         checked: &mut Checked,
     ) -> Result<(), WriteError> {
         for (kind, id) in documents {
-            // Another change of this commit may have removed it, or made an account again.
+            // An earlier change of this commit may have removed the document, or restored the account.
             let before = self.current(overlay, kind, &id)?.filter(is_deleted);
             if before.is_some() {
                 checked.push(Entry { kind, id, doc: None }, before);
@@ -307,7 +307,7 @@ impl StateTask {
         Ok(())
     }
 
-    /// Adds the removal of everything that an account has, its soft-deleted hooks included.
+    /// Adds the removal of everything that an account owns, including its soft-deleted hooks.
     fn delete_owned(
         &self,
         overlay: &Overlay,
@@ -334,17 +334,17 @@ impl StateTask {
         let Prepared { entries, written, hash, reply } = prepared;
         let applied = self.shared.index().and_then(|index| index.apply(&entries, offset + 1, hash));
         if let Err(error) = applied {
-            tracing::error!(%error, "the index failed; a restart makes it again from the journal");
+            tracing::error!(%error, "the index failed; a restart rebuilds it from the journal");
             self.shared.give_up(&error);
             return answer(reply, Err(error.into()));
         }
         self.since_checkpoint += 1;
         for change in self.shared.apply_to_view(&entries) {
             if self.changes.send(change).await.is_err() {
-                tracing::debug!("nobody follows the changes any more");
+                tracing::debug!("the receiver of changes has ended");
             }
         }
-        // Only now: whoever is told of a change finds it.
+        // Last, so that everyone who learns of the change through `applied` can read the changed document.
         self.shared.applied.send_replace(offset + 1);
         answer(reply, Ok(written));
     }
@@ -357,9 +357,9 @@ impl StateTask {
             && self.has_room_for(self.shared.index().map_or(u64::MAX, Index::live_bytes))
             && let Err(reason) = compact::run(&self.journal, &self.shared, &self.clock).await
         {
-            tracing::warn!(%reason, "the journal was not compacted");
+            tracing::warn!(%reason, "the journal could not be compacted");
         }
-        self.keep_trail().await;
+        self.shrink_trail().await;
     }
 
     async fn checkpoint(&mut self) {
@@ -370,7 +370,7 @@ impl StateTask {
             Ok(Ok(())) => drop(self.shared.checkpoints.fetch_add(1, Ordering::Relaxed)),
             Ok(Err(IndexError::Failed(_))) | Err(_) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "no checkpoint of the index; the next start takes longer: {error}");
+                tracing::warn!(%error, "the index could not be synced; the next start may take longer: {error}");
             }
         }
     }
@@ -381,6 +381,6 @@ fn answer(
     result: Result<Vec<Written>, WriteError>,
 ) {
     if reply.send(result).is_err() {
-        tracing::debug!("whoever asked for a change has gone; the change stands");
+        tracing::debug!("the requester of a change has gone; the change remains");
     }
 }

@@ -1,4 +1,4 @@
-//! Which tokens are revoked, by account and by the end of their time, so that a revocation reads no other one.
+//! Revoked tokens by account and by expiry, so that adding a revocation does not read all others.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::document::{Entry, Kind, owner};
 use crate::model::AccountId;
 
-/// Revocations, ordered by when their token's time is over (seconds since 1970).
+/// Revocations ordered by the expiry of their token, in seconds since 1970.
 type ByTime = BTreeSet<(u64, String)>;
 
-/// The revocations that are stored.
+/// All stored revocations.
 #[derive(Debug, Default)]
 pub(super) struct Revoked {
     of: HashMap<String, (u64, Option<AccountId>)>,
@@ -19,7 +19,7 @@ pub(super) struct Revoked {
 }
 
 impl Revoked {
-    /// Notes a document as it is now.
+    /// Takes a document in its present form.
     pub(super) fn note(&mut self, entry: &Entry) {
         if entry.kind != Kind::Revocation {
             return;
@@ -46,13 +46,13 @@ impl Revoked {
         self.of.insert(entry.id.clone(), (expiry, owner(doc)));
     }
 
-    /// Revocations of an account whose token would still be good.
+    /// The number of an account's revocations whose tokens have not expired.
     pub(super) fn live(&self, account: AccountId, now_s: u64) -> usize {
         let after = (now_s.saturating_add(1), String::new());
         self.by_account.get(&account).map_or(0, |own| own.range(after..).count())
     }
 
-    /// Some revocations whose token's time is over, the oldest first.
+    /// The ids of at most `most` revocations whose tokens have expired, oldest first.
     pub(super) fn over(&self, now_s: u64, most: usize) -> Vec<String> {
         self.all
             .iter()
@@ -71,7 +71,7 @@ mod tests {
     use crate::model::Id;
 
     #[test]
-    fn revocations_count_for_their_account_until_their_time_is_over() {
+    fn revocations_count_for_their_account_until_their_tokens_expire() {
         let mut revoked = Revoked::default();
         let mut put = |id: &str, account: u128, expiry: Option<u64>| {
             let doc = expiry.map(|exp| json!({"exp": exp, "pvt_account_id": Id(account)}));

@@ -1,4 +1,4 @@
-//! What the owner task and the handles share: the index, the view, and whether they can be trusted.
+//! What the owner task and the handles share: index, view and journal, and whether the index has failed.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -11,21 +11,21 @@ use super::index::{Index, IndexError};
 use super::view::{Change, View};
 use crate::log;
 
-/// Index, view and journal of one state.
+/// The shared parts of one state.
 #[derive(Debug)]
 pub(super) struct Shared {
     index: Index,
     view: RwLock<View>,
     failed: OnceLock<String>,
-    /// Held by whoever changes the tree of accounts, so that its rules hold between look and write.
+    /// Locked by every change of the account tree, so that what was checked still holds when the change is written.
     pub(super) tree: tokio::sync::Mutex<()>,
     pub(super) journal: log::Reader,
     pub(super) allowance: Allowance,
-    /// Changes before this offset of the journal can be read, and the feed has them.
+    /// Changes before this offset of the journal can be read and have been passed to the queues.
     pub(super) applied: watch::Sender<u64>,
-    /// Notices before this offset of the journal have been told; the largest number when nobody tells them.
-    pub(super) told: AtomicU64,
-    /// Checkpoints made since the start.
+    /// Notices before this offset of the journal have been logged as events. The largest number when notices are not used.
+    pub(super) announced: AtomicU64,
+    /// The number of syncs of the index since the start.
     pub(super) checkpoints: AtomicU64,
 }
 
@@ -42,7 +42,7 @@ impl Shared {
             journal,
             allowance,
             applied,
-            told: AtomicU64::new(u64::MAX),
+            announced: AtomicU64::new(u64::MAX),
             checkpoints: AtomicU64::new(0),
         }
     }
@@ -55,12 +55,12 @@ impl Shared {
         }
     }
 
-    /// From now on the index is not used: it no longer follows the journal.
+    /// Stops using the index after a failure, because it no longer follows the journal.
     pub(super) fn give_up(&self, reason: &IndexError) {
         self.failed.get_or_init(|| reason.to_string());
     }
 
-    /// Why the index is not used any more.
+    /// Why the index is no longer used, if so.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failed.get().map(String::as_str)
     }

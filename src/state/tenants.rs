@@ -1,5 +1,4 @@
-//! Which accounts each tenant has, and what their documents take, soft-deleted ones included. A tenant is an account right
-//! below the master account, with all accounts below it.
+//! The accounts of each tenant, and how much space their documents use, including soft-deleted ones.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,57 +7,57 @@ use serde_json::{Map, Value};
 use super::document::{Entry, Kind, is_deleted, owner};
 use crate::model::{AccountId, Id, fields_weight};
 
-/// What a document takes besides its bytes: its entries in the index and in memory.
+/// The space of a document in addition to its JSON: its entries in the index and in memory. In bytes.
 const OVERHEAD: u64 = 1024;
 
-/// A stored document.
+/// What is noted about a stored document.
 #[derive(Debug)]
 struct Held {
     account: AccountId,
     bytes: u64,
-    /// Among which deleted ones it is, and since when.
+    /// For a soft-deleted document: its group, and the time of the deletion.
     deleted: Option<(Group, u64)>,
 }
 
-/// Soft-deleted documents that are counted together: the hooks of an account, the accounts of a tenant.
+/// A group of soft-deleted documents with a common limit: the hooks of an account, or the accounts of a tenant.
 type Group = (Kind, AccountId);
 
-/// Accounts by tenant, and bytes by account and by tenant.
+/// The accounts of each tenant, and the bytes of each account and tenant.
 #[derive(Debug, Default)]
 pub(super) struct Tenants {
-    /// The tenant of each account that has a document, deleted or not.
+    /// The tenant of every account that has a document, including deleted accounts.
     of: HashMap<AccountId, AccountId>,
-    /// The accounts of each tenant that are not deleted.
+    /// The accounts of each tenant, without deleted ones.
     accounts: HashMap<AccountId, BTreeSet<AccountId>>,
     held: HashMap<(Kind, String), Held>,
     by_account: HashMap<AccountId, u64>,
     by_tenant: HashMap<AccountId, u64>,
-    /// The oldest first.
+    /// The soft-deleted documents of each group, oldest first.
     deleted: HashMap<Group, BTreeSet<(u64, String)>>,
 }
 
-/// What a document takes.
+/// The space that a document uses, in bytes.
 pub(super) fn size(doc: Option<&Map<String, Value>>) -> u64 {
     doc.map_or(0, |doc| fields_weight(doc) as u64 + OVERHEAD)
 }
 
-/// The account whose room a document takes; `None`: nobody's.
+/// The account that a document counts for; `None` when it counts for no account.
 pub(super) fn payer(kind: Kind, id: &str, doc: &Map<String, Value>) -> Option<AccountId> {
     match kind {
         Kind::Account => id.parse().ok(),
         Kind::Hook | Kind::User | Kind::Key | Kind::Replay | Kind::Link => owner(doc),
-        // Settings are the program's, and revocations go by themselves.
+        // Settings belong to the program, and revocations are removed when their tokens expire.
         Kind::Setting | Kind::Revocation => None,
     }
 }
 
-/// The tenant that the document of an account names.
+/// The tenant according to the document of an account.
 pub(super) fn tenant_in(id: AccountId, doc: &Map<String, Value>) -> AccountId {
     let tree = doc.get("pvt_tree").and_then(Value::as_array);
     tree.and_then(|tree| tree.get(1)?.as_str()?.parse::<Id>().ok()).unwrap_or(id)
 }
 
-/// Adds to a sum, and forgets one that is 0.
+/// Changes a sum, and removes it when it is 0.
 fn add(sums: &mut HashMap<AccountId, u64>, of: AccountId, more: u64, less: u64) {
     let sum = sums.entry(of).or_default();
     *sum = (*sum + more).saturating_sub(less);
@@ -68,7 +67,7 @@ fn add(sums: &mut HashMap<AccountId, u64>, of: AccountId, more: u64, less: u64) 
 }
 
 impl Tenants {
-    /// Notes a document as it is now.
+    /// Takes a document in its present form.
     pub(super) fn note(&mut self, entry: &Entry) {
         if entry.kind == Kind::Account
             && let Ok(id) = entry.id.parse()
@@ -101,7 +100,7 @@ impl Tenants {
         self.held.insert(key, Held { account, bytes, deleted });
     }
 
-    /// Puts an account where its document says; what it has goes with it.
+    /// Assigns an account to the tenant that its document names. Its bytes move with it.
     fn place(&mut self, id: AccountId, doc: Option<&Map<String, Value>>) {
         let before = self.of(id);
         let now = doc.map_or(id, |doc| tenant_in(id, doc));
@@ -135,28 +134,27 @@ impl Tenants {
         (kind, if kind == Kind::Account { self.of(account) } else { account })
     }
 
-    /// The tenant of an account, also of a deleted one.
+    /// The tenant of an account. Works for deleted accounts too.
     pub(super) fn of(&self, account: AccountId) -> AccountId {
         self.of.get(&account).copied().unwrap_or(account)
     }
 
-    /// The accounts of a tenant that are not deleted.
+    /// The accounts of a tenant, without deleted ones.
     pub(super) fn accounts(&self, tenant: AccountId) -> Vec<AccountId> {
         self.accounts.get(&tenant).into_iter().flatten().copied().collect()
     }
 
-    /// Bytes of all documents of a tenant.
+    /// The bytes of all documents of a tenant.
     pub(super) fn bytes(&self, tenant: AccountId) -> u64 {
         self.by_tenant.get(&tenant).copied().unwrap_or(0)
     }
 
-    /// Bytes of a stored document, 0 without one.
+    /// The bytes of a stored document; 0 if there is none.
     pub(super) fn bytes_of(&self, kind: Kind, id: &str) -> u64 {
         self.held.get(&(kind, id.to_owned())).map_or(0, |held| held.bytes)
     }
 
-    /// Soft-deleted documents beside a document of an account that is being deleted, the oldest first, without the
-    /// `keep` latest.
+    /// The oldest soft-deleted documents in the group of a document, without the `keep` latest.
     pub(super) fn deleted_beyond(&self, kind: Kind, account: AccountId, keep: usize) -> Vec<String> {
         let Some(all) = self.deleted.get(&self.group(kind, account)) else { return Vec::new() };
         all.iter().take(all.len().saturating_sub(keep)).map(|(_, id)| id.clone()).collect()
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_takes_what_it_has_to_another_tenant_and_leaves_nothing_behind() {
+    fn an_account_that_moves_to_another_tenant_takes_its_bytes_along() {
         let mut tenants = Tenants::default();
         let account = |tree: &[u128]| {
             Some(json!({"pvt_tree": tree.iter().map(|id| Id(*id).to_string()).collect::<Vec<_>>()}))
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_documents_take_room_and_the_oldest_of_too_many_are_named() {
+    fn soft_deleted_documents_use_space_and_the_oldest_above_the_limit_are_found() {
         let mut tenants = Tenants::default();
         for id in 10..15 {
             let doc = json!({"pvt_account_id": Id(2), "pvt_deleted": true, "pvt_modified": 100 - id});

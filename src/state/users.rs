@@ -1,4 +1,4 @@
-//! Users: no two of an account have the same name.
+//! Users. The names of an account's users are unique.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use crate::model::AccountId;
 type Document = Map<String, Value>;
 
 impl State {
-    /// Writes a user of an account; answers it as stored. `None`: another user of the account has the name.
+    /// Writes a user of an account and returns it as stored. `None` when another user of the account has the name.
     pub async fn put_user(
         &self,
         account: AccountId,

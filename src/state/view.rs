@@ -1,4 +1,4 @@
-//! What must be quick to find, in memory: the tree of accounts and the hooks in their compiled form.
+//! The view: the account tree and the compiled hooks, in memory for quick lookups.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use super::tenants::Tenants;
 use crate::kazoo;
 use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
 
-/// What changed, for the queues: applied in this order, none left out.
+/// A change of a document that concerns the queues. Changes come in order and none is left out.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A hook is new or has changed.
     HookPut(Arc<Hook>),
     /// A hook was deleted.
     HookGone(HookId, AccountId),
-    /// An account is new, or has changed from what it was.
+    /// An account is new or has changed.
     AccountPut {
-        /// As it is now.
+        /// The account now.
         now: Arc<Account>,
-        /// As it was; `None`: it is new.
+        /// The account before the change; `None` for a new account.
         before: Option<Arc<Account>>,
     },
     /// An account was deleted.
@@ -37,15 +37,15 @@ pub(super) struct View {
     accounts: BTreeMap<AccountId, Arc<Account>>,
     called: Called,
     hooks: HashMap<HookId, Arc<Hook>>,
-    /// How many documents every account has.
+    /// The number of documents of every account.
     pub(super) census: Census,
-    /// What every tenant has.
+    /// The accounts and space of every tenant.
     pub(super) tenants: Tenants,
     pub(super) revoked: Revoked,
 }
 
 impl View {
-    /// Takes over one document; answers what that changed. A hook that cannot be understood is left out.
+    /// Applies one document and returns the change for the queues. A hook whose document is invalid is left out.
     pub(super) fn apply(&mut self, entry: &Entry) -> Option<Change> {
         self.census.note(entry);
         self.tenants.note(entry);
@@ -82,7 +82,7 @@ impl View {
                     return Some(Change::HookPut(hook));
                 }
                 Err(reason) => {
-                    tracing::warn!(hook.id = id, %reason, "hook {id} is not served: its document is not understood");
+                    tracing::warn!(hook_id = id, %reason, "hook {id} is ignored: its document cannot be understood");
                 }
             }
         }
@@ -99,28 +99,28 @@ impl View {
         called::meant(realm, &found)
     }
 
-    /// The accounts with a realm, however it is written.
+    /// The accounts with a realm in any spelling.
     pub(super) fn with_realm(&self, realm: &str) -> Vec<AccountId> {
         self.called.with_realm(realm).collect()
     }
 
-    /// Whether another account has a realm, however it is written.
+    /// Whether an account other than `except` has a realm, in any spelling.
     pub(super) fn has_realm(&self, realm: &str, except: AccountId) -> bool {
         self.called.with_realm(realm).any(|id| id != except)
     }
 
-    /// The accounts with a name, those first that nobody can push back by making others with that name.
+    /// The accounts with a name, ordered so that no account can push back another by creating more of that name.
     pub(super) fn accounts_named(&self, name: &str) -> Vec<Arc<Account>> {
         called::in_turns(self.called.with_name(name).filter_map(|id| self.account(id)).collect())
     }
 
-    /// The account right below the master account that an account is or stands below; for the master account, itself.
+    /// The tenant of an account: the account itself or its ancestor directly below the master account.
     pub(super) fn tenant_of(&self, id: AccountId) -> AccountId {
         self.accounts.get(&id).and_then(|account| account.tree.get(1)).copied().unwrap_or(id)
     }
 
-    /// Whether an id cannot be given to something of a kind: something of another kind has it, or it shares a shortened or
-    /// derived form with an id in use. The same id of the same kind is not looked at.
+    /// Whether an id cannot be used for a new document of a kind: a document of another kind has it, or it shares a shortened
+    /// or derived form with an id in use. A document of the same kind and id is not considered.
     pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
         let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
         self.hooks.keys().any(|other| is_taken(*other, Kind::Hook))
@@ -139,12 +139,12 @@ impl View {
         self.hooks.values().cloned().collect()
     }
 
-    /// Direct children, in order of id.
+    /// Accounts directly below an account, in order of their ids.
     pub(super) fn children(&self, id: AccountId) -> Vec<Arc<Account>> {
         self.accounts.values().filter(|a| a.tree.last() == Some(&id)).cloned().collect()
     }
 
-    /// All accounts below, in order of id.
+    /// All accounts below an account, in order of their ids.
     pub(super) fn descendants(&self, id: AccountId) -> Vec<Arc<Account>> {
         self.accounts.values().filter(|a| a.tree.contains(&id)).cloned().collect()
     }
@@ -153,8 +153,8 @@ impl View {
         ancestor == id || self.accounts.get(&id).is_some_and(|a| a.tree.contains(&ancestor))
     }
 
-    /// Whether the account is there and enabled, and its own failure limits, or else its reseller's, or else those of
-    /// the master account, which hold for all.
+    /// Whether the account exists and is enabled, and its failure limits. Limits that it does not set come from its
+    /// reseller, otherwise from the master account.
     pub(super) fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         let Some(account) = self.accounts.get(&id) else { return (false, FailureLimits::default()) };
         let of = |id: Option<AccountId>| {
@@ -164,7 +164,7 @@ impl View {
         (account.enabled, account.failure_limits.or(reseller).or(master))
     }
 
-    /// The nearest reseller above an account; the root when there is none.
+    /// The nearest reseller above an account; otherwise the master account.
     pub(super) fn reseller_of(&self, id: AccountId) -> Option<AccountId> {
         let tree = &self.accounts.get(&id)?.tree;
         let resells = |a: &&AccountId| self.accounts.get(*a).is_some_and(|a| a.is_reseller);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_realm_names_the_account_that_has_it_now() {
+    fn a_realm_leads_to_the_account_that_has_it_now() {
         let mut view = View::default();
         let mut put = |id: u128, realm: &str| {
             let doc = json!({"_id": Id(id).to_string(), "realm": realm}).as_object().cloned();

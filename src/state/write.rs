@@ -1,4 +1,4 @@
-//! What can be asked of the owner task, and why it may be refused.
+//! Commands of the owner task, and the reasons for refusing them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,76 +12,76 @@ use super::limits::LimitError;
 use crate::log;
 use crate::model::{AccountId, Actor};
 
-/// What must be true of the stored document for a write to be made.
+/// A condition on the stored document. A write that does not meet it is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing.
+    /// No condition.
     Any,
-    /// There is no document of that id (a soft-deleted one counts as one).
+    /// No document with this id exists. A soft-deleted document counts as existing.
     Absent,
-    /// The same for an id that somebody gave; besides, nothing of another kind has the id, and it shares no shortened or
-    /// derived form with an id in use. A soft-deleted account does not count as one.
+    /// Like `Absent`, for an id that a client chose: the id must also not be in use for another kind, and must share no
+    /// shortened or derived form with an id in use. A soft-deleted account does not count as existing.
     Free,
     /// The stored document has this revision.
     Rev(String),
 }
 
-/// One document's write.
+/// A write of one document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {
-    /// Its kind.
+    /// The kind of the document.
     pub kind: Kind,
-    /// Its id.
+    /// The id of the document.
     pub id: String,
-    /// Its new content; `None` removes it.
+    /// The new content; `None` removes the document.
     pub doc: Option<Map<String, Value>>,
-    /// What must be true before.
+    /// The condition.
     pub expect: Expect,
 }
 
-/// Why a write was not made.
+/// Why a write was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The stored document is not what was expected.
+    /// The stored document does not meet the condition.
     #[error("document '{id}' has changed")]
     Conflict {
-        /// Which one.
+        /// The id of the document.
         id: String,
     },
-    /// The id collides with one in use, or with one derived from it.
+    /// The id, or a form derived from it, collides with an id in use.
     #[error("id '{id}' collides with an id in use")]
     IdTaken {
-        /// Which one.
+        /// The id.
         id: String,
     },
-    /// There is no such document.
+    /// The document does not exist.
     #[error("document '{id}' does not exist")]
     Missing {
-        /// Which one.
+        /// The id of the document.
         id: String,
     },
     /// The account that would own the document does not exist or was deleted.
     #[error("account {0} does not exist")]
     NoOwner(AccountId),
-    /// The change is larger than a record may be.
+    /// The change is larger than a record of the journal may be.
     #[error("change is too large: {0}")]
     TooLarge(String),
-    /// The change would break a limit of the account.
+    /// The change would exceed a limit of the account or tenant.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// The disk is below its reserve.
+    /// The disk has less free space than its reserve.
     #[error("no room on disk")]
     Full,
-    /// The journal refuses, or the owner task has ended.
+    /// The journal refuses records, or the owner task has ended.
     #[error("state cannot be written: {0}")]
     Unavailable(String),
-    /// The index failed; what the journal holds is safe, and a restart makes the index again.
+    /// The index failed. The journal is not affected, and a restart rebuilds the index.
     #[error(transparent)]
     Index(#[from] IndexError),
 }
 
 impl WriteError {
-    /// Whether the same write may succeed when it is made again after a fresh read.
+    /// Whether the write may succeed after reading the document again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         match self {
@@ -99,7 +99,7 @@ impl WriteError {
 }
 
 impl WriteError {
-    /// The same refusal for another writer of the same batch.
+    /// A copy of this error, for another command of the same batch.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Conflict { id } => Self::Conflict { id: id.clone() },
@@ -125,22 +125,22 @@ impl From<log::AppendError> for WriteError {
     }
 }
 
-/// A change of a document in place.
+/// An edit of a document, made by the owner task.
 pub(super) type Edit = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 
-/// Who asked; `None`: the program itself.
+/// The actor of a change; `None` for the program itself.
 pub(super) type By = Option<Arc<Actor>>;
 
-/// A document as it was written.
+/// A document as stored.
 pub(super) type Written = Map<String, Value>;
 
-/// Work for the owner task.
+/// A command for the owner task.
 pub(super) enum Command {
     Write {
         writes: Vec<Write>,
         by: By,
-        /// Whether events tell of the changes.
-        told: bool,
+        /// Whether events announce the changes.
+        announced: bool,
         reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
     },
     Update {

@@ -15,8 +15,8 @@ use crate::support::wait::{eventually, eventually_true};
 
 const RELOADED: &str = "configuration reloaded";
 const REFUSED: &str = "configuration cannot be used; nothing has changed";
-const NEXT_START: &str = "these keys take effect with the next start";
-const UNCHANGED: &str = "configuration read anew; it is what the program runs with";
+const NEXT_START: &str = "these keys take effect at the next start";
+const UNCHANGED: &str = "configuration read again; nothing has changed";
 
 /// A program that is configured only by a file.
 struct Program {

@@ -1,4 +1,4 @@
-//! The requests to crossbar: bounded in time and size, without redirects, and never with a token in a URL.
+//! Requests to crossbar: bounded in time and size, without redirects, and never with a token in a URL.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use tokio::sync::Mutex;
 use crate::auth::Role;
 use crate::model::AccountId;
 
-/// The whole of a request.
+/// The time limit for a whole request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest answer that is read.
+/// The largest response that is read, in bytes.
 const MOST: usize = 256 * 1024;
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Crossbar said no, with this status.
+    /// Crossbar refused it with this status.
     No(u16),
-    /// It said nothing that counts.
+    /// Crossbar gave no usable response, for this reason.
     Away(String),
 }
 
-/// A user, as far as it matters.
+/// What a user may do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct User {
     pub(super) role: Role,
@@ -34,7 +34,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     api_key: Option<String>,
-    /// The token that the API key was exchanged for.
+    /// The token that crossbar gave for the API key.
     token: Mutex<Option<String>>,
 }
 
@@ -48,19 +48,19 @@ impl Client {
         Ok(Self { http, base: url.trim_end_matches('/').to_owned(), api_key, token: Mutex::new(None) })
     }
 
-    /// The public key of this id, PEM; read with our own token, or else with the one that is to be verified.
+    /// Reads the public key with this id, as PEM. Uses our own token, or without an API key the token to be verified.
     pub(super) async fn public_key(&self, kid: &str, token: &str) -> Result<String, Refused> {
         let path = format!("/v2/auth/keys/{kid}");
         let data = match &self.api_key {
             None => self.get(&path, token).await?,
             Some(key) => match self.get(&path, &self.own_token(key, false).await?).await {
-                // The token's time is over.
+                // Our own token has expired.
                 Err(Refused::No(401 | 403)) => self.get(&path, &self.own_token(key, true).await?).await?,
                 read => read?,
             },
         };
         let pem = data.get("public_key_pem").and_then(Value::as_str);
-        pem.map(str::to_owned).ok_or_else(|| Refused::Away("its answer has no public_key_pem".to_owned()))
+        pem.map(str::to_owned).ok_or_else(|| Refused::Away("its response has no public_key_pem".to_owned()))
     }
 
     /// Whether crossbar accepts a token now.
@@ -70,7 +70,7 @@ impl Client {
         data(asked.header("content-type", "application/json").body(body)).await.map(|_| true)
     }
 
-    /// A user, read with the token that speaks for it.
+    /// Reads a user with the user's own token.
     pub(super) async fn user(&self, account: AccountId, user: &str, token: &str) -> Result<User, Refused> {
         let user: String = user.bytes().filter(u8::is_ascii_alphanumeric).map(char::from).collect();
         let data = self.get(&format!("/v2/accounts/{account}/users/{user}"), token).await?;
@@ -92,16 +92,17 @@ impl Client {
         let asked = self.http.put(format!("{}/v2/api_auth", self.base));
         let envelope = envelope(asked.header("content-type", "application/json").body(body)).await?;
         let token = envelope.get("auth_token").and_then(Value::as_str);
-        let token = token.ok_or_else(|| Refused::Away("its answer has no auth_token".to_owned()))?.to_owned();
+        let token =
+            token.ok_or_else(|| Refused::Away("its response has no auth_token".to_owned()))?.to_owned();
         Ok(kept.insert(token).clone())
     }
 }
 
-/// `data` of an answer's envelope.
+/// The `data` of a response's envelope.
 async fn data(request: reqwest::RequestBuilder) -> Result<Map<String, Value>, Refused> {
     match envelope(request).await?.remove("data") {
         Some(Value::Object(data)) => Ok(data),
-        _ => Err(Refused::Away("its answer has no data".to_owned())),
+        _ => Err(Refused::Away("its response has no data".to_owned())),
     }
 }
 
@@ -111,17 +112,17 @@ async fn envelope(request: reqwest::RequestBuilder) -> Result<Map<String, Value>
     let status = answer.status().as_u16();
     match status {
         200..300 => {}
-        // Too many requests, and a server that fails, say nothing about the token.
-        429 => return Err(Refused::Away("it has too many requests".to_owned())),
+        // A rate limit or a failing server says nothing about the token.
+        429 => return Err(Refused::Away("it refuses requests because there are too many".to_owned())),
         400..500 => return Err(Refused::No(status)),
-        _ => return Err(Refused::Away(format!("it answered {status}"))),
+        _ => return Err(Refused::Away(format!("it responded with status {status}"))),
     }
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(away)? {
         body.extend_from_slice(&chunk);
         if body.len() > MOST {
-            return Err(Refused::Away("its answer is too large".to_owned()));
+            return Err(Refused::Away("its response is too large".to_owned()));
         }
     }
-    serde_json::from_slice(&body).map_err(|_| Refused::Away("its answer is no JSON object".to_owned()))
+    serde_json::from_slice(&body).map_err(|_| Refused::Away("its response is not a JSON object".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The public keys of a KAZOO, by id: kept until a signature does not fit any more.
+//! A KAZOO's public keys by id. A key is cached until a signature no longer fits it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,9 @@ use jsonwebtoken::{DecodingKey, Header};
 use super::super::foreign::{Claims, signed_claims};
 use crate::model::Clock;
 
-/// Keys that are remembered; a KAZOO has one, sometimes two.
+/// The most cached keys. A KAZOO has one or two.
 const MOST: usize = 32;
-/// Ids that are remembered as asked for: whoever sends invented ones gets no more requests than this out of us.
+/// The most key ids whose last request is remembered. Bounds the requests that a flood of invented ids can cause.
 const MOST_ASKED: usize = 32;
 
 pub(super) struct Keys {
@@ -23,11 +23,11 @@ pub(super) struct Keys {
 #[derive(Default)]
 struct Inner {
     keys: HashMap<String, DecodingKey>,
-    /// When each was asked for last.
+    /// When each key was last requested.
     asked_us: HashMap<String, u64>,
 }
 
-/// Whether a text is made like the id of a key: it becomes part of a path.
+/// Whether a text has the form of a key id. The id becomes part of a URL's path, so other texts are refused.
 pub(super) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -43,18 +43,18 @@ impl Keys {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a token says, if the key of this id has signed it.
+    /// The claims of a token, if it is signed with the cached key of this id.
     pub(super) fn claims(&self, kid: &str, token: &str, header: &Header) -> Option<Claims> {
         let key = self.inner().keys.get(kid).cloned()?;
         signed_claims(token, &key, header)
     }
 
-    /// Whether the key may be asked for now; counts as asked.
+    /// Whether the key may be requested now. If so, the request is noted.
     pub(super) fn may_fetch(&self, kid: &str) -> bool {
         let now_us = self.steady.now_us();
         let mut inner = self.inner();
         inner.asked_us.retain(|_, asked| asked.saturating_add(self.every_us) > now_us);
-        // A flood of invented ids does not keep a key that is in use from being fetched again.
+        // A known key may be requested even during a flood of invented ids.
         let has_room = inner.asked_us.len() < MOST_ASKED || inner.keys.contains_key(kid);
         if inner.asked_us.contains_key(kid) || !has_room {
             return false;
@@ -63,7 +63,7 @@ impl Keys {
         true
     }
 
-    /// Keeps a key in the form in which crossbar shows it, PKCS#1; any other is not kept.
+    /// Caches a key in the format of crossbar (PKCS#1). Other formats are not accepted.
     pub(super) fn keep(&self, kid: &str, pem: &str) {
         match DecodingKey::from_rsa_pem(pem.as_bytes()) {
             Ok(key) => {
@@ -73,7 +73,7 @@ impl Keys {
                 }
                 inner.keys.insert(kid.to_owned(), key);
             }
-            Err(error) => tracing::warn!(kid, %error, "crossbar's public key is no RSA key in PEM"),
+            Err(error) => tracing::warn!(kid, %error, "crossbar's public key is not an RSA key in PEM"),
         }
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_ids_are_sent_crossbar_is_asked_rarely() {
+    fn invented_key_ids_cause_few_requests_to_crossbar() {
         let now = Arc::new(AtomicU64::new(1));
         let told = Arc::clone(&now);
         let keys = Keys::new(Clock::new(move || told.load(Ordering::Relaxed)), Duration::from_secs(10));

@@ -1,8 +1,8 @@
-//! A KAZOO's own word about its tokens: its public keys, whether a token is still good, and what a user may do.
+//! Asks a KAZOO about its tokens: its public keys, whether a token is still valid, and what its user may do.
 //!
-//! Nothing reaches crossbar for a token that it has not signed, except a request for a key that is not known: one for
-//! each key within [`FETCH_EVERY`], whatever is sent here. What crossbar says is kept for a short while. While crossbar
-//! does not answer, what it said last counts for [`STALE`] more; a token that it has said nothing about is not accepted.
+//! Promise: a token that KAZOO has not signed causes no request, except for an unknown key, at most once per key within
+//! [`FETCH_EVERY`]. Crossbar's responses are cached for a short time. While crossbar is down, the last response counts for
+//! [`STALE`] longer, and a token without one is refused.
 
 mod client;
 mod keys;
@@ -21,25 +21,25 @@ use super::foreign::Claims;
 use super::token::TokenError;
 use crate::model::{AccountId, Clock};
 
-/// The shortest time between two requests for one key: a rotation keeps the key's id, so a signature that does not
-/// fit may mean a new key, or a forged token.
+/// The shortest time between two requests for the same key. Rotation keeps the key's id, so a signature that does not
+/// fit means either a new key or a forged token.
 const FETCH_EVERY: Duration = Duration::from_secs(3);
-/// How long crossbar's last word counts while it does not answer.
+/// How long crossbar's last response counts while crossbar is down.
 const STALE: Duration = Duration::from_secs(300);
-/// Requests to crossbar at a time.
+/// The most concurrent requests to crossbar.
 const AT_ONCE: usize = 8;
 
-/// Where crossbar is, and how often it is asked.
+/// Settings for crossbar.
 #[derive(Clone)]
 pub struct CrossbarOptions {
     /// Its address, such as `http://10.0.0.5:8000`.
     pub url: String,
-    /// An API key that may read the public keys, of the master account; `None`: they are read with the token that is to
-    /// be verified, which KAZOO allows to account admins.
+    /// An API key of the master account, with which the public keys are read. When `None`, they are read with the token to
+    /// be verified; KAZOO allows this for tokens of account admins.
     pub api_key: Option<String>,
-    /// How long what crossbar said of a token counts.
+    /// How long crossbar's response about a token is cached.
     pub recheck: Duration,
-    /// What time is counted by; it must not go back.
+    /// The clock for cached responses. It must not go back.
     pub steady: Clock,
 }
 
@@ -49,9 +49,9 @@ impl std::fmt::Debug for CrossbarOptions {
     }
 }
 
-/// Crossbar cannot be asked at all.
+/// The client for crossbar cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for crossbar cannot be made: {0}")]
+#[error("the HTTP client for crossbar cannot be created: {0}")]
 pub struct CrossbarError(#[from] reqwest::Error);
 
 /// A KAZOO's crossbar.
@@ -68,16 +68,16 @@ impl std::fmt::Debug for Crossbar {
     }
 }
 
-/// Whom a token speaks for.
+/// An identity for which a token was issued.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Person<'a> {
     pub(super) account: AccountId,
-    /// The user; without one it is the account.
+    /// The user; without one the token stands for the account.
     pub(super) user: Option<&'a str>,
 }
 
 impl Crossbar {
-    /// Asks nothing yet.
+    /// Creates the client. Sends no request.
     pub fn new(options: CrossbarOptions) -> Result<Self, CrossbarError> {
         let CrossbarOptions { url, api_key, recheck, steady } = options;
         Ok(Self {
@@ -88,7 +88,7 @@ impl Crossbar {
         })
     }
 
-    /// What a token says, if a key of this KAZOO has signed it.
+    /// The claims of a token, if this KAZOO has signed it.
     pub(super) async fn claims(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
         let kid = header.kid.as_deref().filter(|kid| keys::is_id(kid)).ok_or(TokenError::Invalid)?;
         if let Some(claims) = self.keys.claims(kid, token, header) {
@@ -104,7 +104,7 @@ impl Crossbar {
                 tracing::warn!(
                     kid,
                     status,
-                    "crossbar does not give the public key of a token; is auth.kazoo_api_key_file set?"
+                    "crossbar does not provide the public key of a token; is auth.kazoo_api_key_file set?"
                 );
                 return Err(TokenError::Invalid);
             }
@@ -113,8 +113,8 @@ impl Crossbar {
         self.keys.claims(kid, token, header).ok_or(TokenError::Invalid)
     }
 
-    /// What the holder of a token may do, as crossbar says: nothing if it was revoked there. `persons` are all whom it
-    /// speaks for; the least of what they may do counts.
+    /// The role of a token according to crossbar. A revoked token is refused. `persons` are all identities of the token; the
+    /// lowest of their roles counts.
     pub(super) async fn role(
         &self,
         token: &str,
@@ -125,7 +125,7 @@ impl Crossbar {
             return verdict.ok_or(TokenError::Invalid);
         }
         let _turn = self.turn().await?;
-        // Another request may have asked meanwhile.
+        // Another request may have asked crossbar while this one waited.
         let before = match self.verdicts.of(identity) {
             Known::Now(verdict) => return verdict.ok_or(TokenError::Invalid),
             Known::Before(verdict) => Some(verdict),
@@ -137,7 +137,7 @@ impl Crossbar {
                 verdict.ok_or(TokenError::Invalid)
             }
             Err(reason) => {
-                tracing::warn!(reason, "crossbar does not say whether a token is good");
+                tracing::warn!(reason, "crossbar does not answer whether a token is valid");
                 before.ok_or_else(|| away(&reason))?.ok_or(TokenError::Invalid)
             }
         }
@@ -151,7 +151,7 @@ impl Crossbar {
         for person in persons {
             let Some(user) = person.user else { continue };
             let read = match self.client.user(person.account, user, token).await {
-                // A user may not read everybody: whom they cannot read they are not.
+                // A user may read only their own document. If it cannot be read, the token is not an admin's.
                 Err(Refused::No(_)) => None,
                 Ok(read) => Some(read),
                 Err(Refused::Away(reason)) => return Err(reason),
@@ -166,7 +166,7 @@ impl Crossbar {
     }
 
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, TokenError> {
-        self.at_once.acquire().await.map_err(|_| away("it is not asked any more"))
+        self.at_once.acquire().await.map_err(|_| away("the program is ending"))
     }
 }
 

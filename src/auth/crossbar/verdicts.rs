@@ -1,4 +1,4 @@
-//! What crossbar said of tokens lately. A token is known here by a hash of it.
+//! Crossbar's recent responses about tokens, by the hash of each token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use std::time::Duration;
 use crate::auth::Role;
 use crate::model::Clock;
 
-/// Tokens that are remembered.
+/// The most tokens whose response is cached.
 const MOST: usize = 10_000;
 
-/// What is known of a token.
+/// The cached response about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// What its holder may do; `None`: crossbar refuses it.
+    /// A recent response: the role, or `None` when crossbar refuses the token.
     Now(Option<Role>),
-    /// That was so a while ago; crossbar should be asked.
+    /// An old response, to be used only while crossbar is down.
     Before(Option<Role>),
-    /// Nothing.
+    /// No response.
     Nothing,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Verdicts {
     steady: Clock,
     recheck_us: u64,
     stale_us: u64,
-    /// By the token's hash: what was said, and when.
+    /// By the token's hash: the response and its time.
     said: Mutex<HashMap<String, (Option<Role>, u64)>>,
 }
 

@@ -156,7 +156,7 @@ impl ApiError {
     }
 
     /// The reason, for a row about one thing of many.
-    pub(super) fn told(&self) -> Value {
+    pub(super) fn reason(&self) -> Value {
         json!({"message": self.message, "data": self.data})
     }
 
@@ -219,13 +219,13 @@ impl ApiError {
             CommandError::Unknown => return Self::unknown(call_id),
             CommandError::Busy(_) => return Self::too_many(),
             CommandError::NotBridged => {
-                let details = json!({"message": error.told()});
+                let details = json!({"message": error.for_client()});
                 return Self::field("other_leg_call_id", "required", &details);
             }
             _ => tracing::warn!(call_id, reason = %error, "switches are not reached"),
         }
         let status = if matches!(error, CommandError::NoAnswer(_)) { 504 } else { 503 };
-        Self::new(status, "could not reach ecallmgr channels", json!({"message": error.told()}))
+        Self::new(status, "could not reach ecallmgr channels", json!({"message": error.for_client()}))
     }
 
     /// 503; the reason goes to the log, not to the client.

@@ -1,11 +1,11 @@
-//! Whatever happens to the index's files: everything is found again.
+//! Damage to the index's files: all documents are still found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// A data directory with two accounts' worth of documents, closed cleanly; the key that opens it.
+/// A data directory with the documents of two accounts, closed cleanly. Returns the master account's key too.
 pub(super) async fn filled(dir: &Path) -> (AccountId, String) {
     let running = Running::open(dir).await;
     let master = running.state.settings().master;
@@ -43,7 +43,7 @@ pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn an_index_that_is_gone_or_emptied_is_made_again() {
+async fn a_missing_or_emptied_index_is_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     let known = filled(dir.path()).await;
     let index = dir.path().join("state");
@@ -73,9 +73,9 @@ async fn one_changed_byte_anywhere_in_the_index_loses_nothing() {
     let mut made_again = 0;
     for part in 0..12_u64 {
         for path in files(&index) {
-            // A file listed before the index was made again may be gone.
+            // Rebuilding the index may have removed a file of the list.
             let Ok(mut bytes) = fs::read(&path) else { continue };
-            // The used part of the log lies at the file's beginning; the rest is zeros.
+            // The used part of sled's log is at the beginning of the file; the rest is zeros.
             let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             let at = used * usize::try_from(part).unwrap() / 12;
             if let Some(byte) = bytes.get_mut(at) {

@@ -1,4 +1,4 @@
-//! The state's promises, over a real journal and a real index in a directory.
+//! Tests of the state's promises, with a real journal and a real index in a directory.
 
 mod damage;
 mod notices;
@@ -17,7 +17,7 @@ use crate::disk::OsDisk;
 use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
-/// The account that an API key lets in.
+/// The account that an API key gives access to.
 pub(super) fn account_of(state: &State, key: &str) -> Option<AccountId> {
     state.api_key(key).expect("the index works").map(|key| key.account)
 }

@@ -1,4 +1,4 @@
-//! What is told of changes: it stands in the journal with them, and stays there until it is told.
+//! Notices of changes: they are part of the journal and stay there until they are logged.
 
 use super::*;
 use crate::model::HookId;
@@ -8,7 +8,7 @@ fn text(notice: &Notice, field: &str) -> String {
     notice[field].as_str().unwrap().to_owned()
 }
 
-/// Action, type and document of each.
+/// The action, type and document of each notice.
 fn shown(notices: &[Notice]) -> Vec<String> {
     let fields = ["Event-Name", "Type", "ID", "Is-Soft-Deleted", "Rev"];
     let row = |notice: &Notice| fields.map(|field| notice[field].to_string().replace('"', "")).join(" ");
@@ -22,12 +22,12 @@ async fn put(state: &State, kind: Kind, id: u128, doc: Value) {
 }
 
 #[tokio::test]
-async fn every_change_of_an_account_a_hook_or_a_user_is_told_and_nothing_else() {
+async fn every_change_of_an_account_a_hook_or_a_user_has_a_notice_and_nothing_else_has() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let (state, master) = (&running.state, running.state.settings().master);
     let (notices, from) = state.notices(dir.path()).unwrap();
-    assert_eq!(from, state.journal().end(), "what was before the first time is not told");
+    assert_eq!(from, state.journal().end(), "changes before the first start have no notice");
     let own = json!({"pvt_account_id": master, "name": "n", "secret": "s3cret", "pvt_md5_auth": "s3cret"});
     let gone = json!({"pvt_account_id": master, "pvt_deleted": true});
     state.write(vec![hook(master, 5, "a"), hook(master, 6, "b")]).await.unwrap();
@@ -58,25 +58,25 @@ async fn every_change_of_an_account_a_hook_or_a_user_is_told_and_nothing_else() 
     assert_eq!(shown(&told), expected);
     assert_eq!(next, state.journal().end());
     let owners = told.iter().map(|notice| text(notice, "Account-ID")).collect::<Vec<_>>();
-    assert_eq!(owners[3], eight, "an account is its own");
+    assert_eq!(owners[3], eight, "an account belongs to itself");
     assert!(owners.iter().enumerate().all(|(at, owner)| at == 3 || *owner == master.to_string()));
     assert!(!format!("{told:?}").contains("s3cret"));
     let stored = state.get(Kind::Hook, &five).unwrap().unwrap();
     assert_eq!((&told[4]["Rev"], &told[4]["Date-Modified"]), (&stored["_rev"], &stored["pvt_modified"]));
     running.close().await;
 
-    // Not told yet, they are told by the same ids after a restart; told, they are over.
+    // Notices that were not logged come again with the same ids after a restart; logged ones do not.
     let running = Running::open(dir.path()).await;
     let (notices, again) = running.state.notices(dir.path()).unwrap();
     assert_eq!((again, notices.read(again).unwrap().0), (from, told));
-    notices.told(next).unwrap();
+    notices.set_announced(next).unwrap();
     let (_, after) = running.state.notices(dir.path()).unwrap();
     assert_eq!(after, next);
     running.close().await;
 }
 
 #[tokio::test]
-async fn a_position_that_cannot_be_read_tells_again_and_one_beyond_the_journal_is_its_end() {
+async fn a_position_that_cannot_be_read_counts_as_0_and_one_beyond_the_journal_as_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let end = running.state.journal().end();
@@ -88,7 +88,7 @@ async fn a_position_that_cannot_be_read_tells_again_and_one_beyond_the_journal_i
 }
 
 #[tokio::test]
-async fn what_is_not_told_outlives_compaction_and_what_is_told_does_not() {
+async fn notices_survive_compaction_until_they_are_logged() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = Options::new(dir.path());
     (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
@@ -102,7 +102,7 @@ async fn what_is_not_told_outlives_compaction_and_what_is_told_does_not() {
         change(n).await;
     }
     assert_eq!(state.journal().first(), 0);
-    assert_eq!(state.journal().end(), from + 300, "no snapshot that replaces nothing");
+    assert_eq!(state.journal().end(), from + 300, "a snapshot that replaces nothing was written");
     let (mut told, mut next) = (Vec::new(), from);
     while next < state.journal().end() {
         let (some, then) = notices.read(next).unwrap();
@@ -112,7 +112,7 @@ async fn what_is_not_told_outlives_compaction_and_what_is_told_does_not() {
     let revs: Vec<String> =
         told.iter().map(|n| text(n, "Rev").split('-').next().unwrap().to_owned()).collect();
     assert_eq!(revs, (1..=300).map(|n| n.to_string()).collect::<Vec<_>>());
-    notices.told(next).unwrap();
+    notices.set_announced(next).unwrap();
     for n in 0..100 {
         change(n).await;
     }

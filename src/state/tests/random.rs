@@ -1,4 +1,4 @@
-//! Random damage to the index's files: whatever it is, everything is found again.
+//! Random damage to the index's files: all documents are still found.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use super::damage::{all_is_found, copy_all, files, filled};
 use super::*;
 
-/// Hurts a directory of files in one to four ways; what was done.
+/// Damages a directory of files in one to four ways. Returns a description.
 fn hurt(seed: u64, index: &Path, foreign: &Path) -> String {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut done = format!("seed {seed}");
@@ -14,7 +14,7 @@ fn hurt(seed: u64, index: &Path, foreign: &Path) -> String {
         let (own, others) = (files(index), files(foreign));
         let Some(path) = own.get(rng.random_range(0..own.len().max(1))) else { break };
         let mut bytes = std::fs::read(path).expect("readable");
-        // The used part of a file lies at its beginning; the rest is zeros.
+        // The used part of a file is at its beginning; the rest is zeros.
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let at = rng.random_range(0..=used);
         let way = rng.random_range(0..9);
@@ -44,7 +44,7 @@ fn hurt(seed: u64, index: &Path, foreign: &Path) -> String {
     done
 }
 
-/// Once for each seed, each time from the same sound state.
+/// Runs once per seed, each time from the same sound state.
 async fn survives(seeds: std::ops::Range<u64>) {
     let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let known = filled(dir.path()).await;
@@ -58,12 +58,12 @@ async fn survives(seeds: std::ops::Range<u64>) {
 }
 
 #[tokio::test]
-async fn an_index_hurt_at_random_loses_nothing() {
+async fn random_damage_to_the_index_loses_nothing() {
     survives(0..40).await;
 }
 
 #[tokio::test]
 #[ignore = "some minutes: cargo test --lib -- --ignored thousands_of_times"]
-async fn an_index_hurt_at_random_thousands_of_times_loses_nothing() {
+async fn random_damage_to_the_index_loses_nothing_in_thousands_of_runs() {
     survives(40..4000).await;
 }

@@ -1,4 +1,4 @@
-//! Writing: conflicts, atomicity, the feed, the journal's size.
+//! Writes: conflicts, atomicity, the channel of changes, and the journal's size.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::state::{WriteError, new_api_key};
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart() {
+async fn written_documents_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let (master, settings) = (running.state.settings().master, running.state.settings().clone());
@@ -43,7 +43,7 @@ async fn a_write_that_expects_another_revision_is_a_conflict_and_changes_nothing
 }
 
 #[tokio::test]
-async fn updates_at_the_same_time_all_count() {
+async fn concurrent_updates_all_count() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
@@ -87,7 +87,7 @@ async fn a_soft_deleted_hook_stays_as_a_document_and_leaves_everything_else() {
 }
 
 #[tokio::test]
-async fn the_first_key_is_in_a_file_of_its_own_and_a_configured_one_takes_its_place() {
+async fn the_first_key_is_in_its_own_file_and_a_configured_key_replaces_it() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ async fn the_first_key_is_in_a_file_of_its_own_and_a_configured_one_takes_its_pl
 }
 
 #[tokio::test]
-async fn a_journal_of_many_changes_is_kept_small_and_loses_nothing() {
+async fn compaction_keeps_a_journal_of_many_changes_small_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = Options::new(dir.path());
     (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
@@ -138,7 +138,7 @@ async fn a_journal_of_many_changes_is_kept_small_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_larger_than_a_record_may_be_is_refused_alone() {
+async fn a_change_that_is_too_large_is_refused_without_affecting_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = Options::new(dir.path());
     options.max_record_bytes = 64 * 1024;
@@ -152,7 +152,7 @@ async fn a_change_larger_than_a_record_may_be_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn a_hook_is_disabled_once_and_only_the_programs_doing_is_undone() {
+async fn the_program_disables_a_hook_once_and_enables_only_what_it_disabled() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
@@ -172,7 +172,7 @@ async fn a_hook_is_disabled_once_and_only_the_programs_doing_is_undone() {
 }
 
 #[tokio::test]
-async fn what_a_deleted_account_left_behind_is_removed_at_the_start_and_what_has_lost_its_account_stays() {
+async fn orphans_of_a_deleted_account_are_removed_at_the_start_and_orphans_of_a_missing_account_stay() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
@@ -189,7 +189,7 @@ async fn what_a_deleted_account_left_behind_is_removed_at_the_start_and_what_has
         doc: Some(object(&json!({"name": "a", "pvt_tree": [master], "pvt_deleted": true}))),
         expect: Expect::Any,
     };
-    // The program itself may write so; earlier versions did.
+    // The program itself may write such documents; earlier versions did.
     let planted = vec![
         account,
         hook(deleted, 5, "orphan"),
@@ -209,7 +209,7 @@ async fn what_a_deleted_account_left_behind_is_removed_at_the_start_and_what_has
     }
     assert!(running.state.hook(Id(8)).is_some(), "nobody deleted its account");
     assert!(running.state.hook(Id(9)).is_some());
-    // Its account made again under its id has it back.
+    // When the account is created again under its id, the hook belongs to it again.
     let doc = object(&json!({"name": "again", "pvt_enabled": true}));
     running.state.add_account_again(missing, master, doc).await.unwrap();
     assert_eq!(running.state.hooks_of(missing).unwrap().len(), 1);

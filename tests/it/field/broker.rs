@@ -294,7 +294,7 @@ async fn how_old_events_are_when_they_come_is_told_and_what_a_full_queue_dropped
     publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", &bodies).await;
     app.restart(None).await;
     let ready =
-        ready_when(&app, |ready| ready.to_string().contains("what was dropped had been sent between")).await;
+        ready_when(&app, |ready| ready.to_string().contains("the dropped events were sent between")).await;
     let said = ready["notices"].to_string();
     assert!(said.contains("the queue was full") && said.contains("s after they were sent"), "{said}");
 }
