@@ -1,8 +1,8 @@
-//! Checks of the data directory before anything in it is opened: it must be a data directory, no other process may use it,
-//! and nothing may be missing from it.
+//! Checks of the data directory before anything in it is opened: it must be a data directory, no other process may
+//! use it, and nothing may be missing from it.
 //!
-//! Permissions are narrowed (`private`) only in a directory that has passed `check`: a mistyped `data_dir` must not change
-//! the permissions of `/srv` or `/dev/null`.
+//! Permissions are narrowed (`private`) only in a directory that has passed `check`: a mistyped `data_dir` must not
+//! change the permissions of `/srv` or `/dev/null`.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
@@ -133,7 +133,8 @@ fn foreign_directory(dir: &Path) -> Result<Option<String>, DataDirError> {
     Ok(None)
 }
 
-/// Refuses a link to a place where other users could replace files. An operator may put a log on another disk by a link.
+/// Refuses a link to a place where other users could replace files. An operator may put a log on another disk by a
+/// link.
 fn not_exposed(path: &Path) -> Result<(), DataDirError> {
     if !path.is_symlink() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The flow of events in each minute of the last hour, sampled from the counters every ten seconds. Needs a few kilobytes of
-//! memory, whatever the load.
+//! The flow of events in each minute of the last hour, sampled from the counters every ten seconds. Needs a few
+//! kilobytes of memory, whatever the load.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

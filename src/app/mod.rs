@@ -1,8 +1,8 @@
 //! The whole program: built from a configuration, then run until it is stopped.
 //!
 //! `App::build` opens, recovers and binds, and may fail; `App::run` starts without failing. Only here the steps are
-//! connected, through handles and bounded channels. Shutdown follows the way of an event, so that everything accepted is
-//! written.
+//! connected, through handles and bounded channels. Shutdown follows the way of an event, so that everything accepted
+//! is written.
 
 mod broker;
 mod broker_queue;
@@ -175,8 +175,8 @@ impl App {
         &self.events
     }
 
-    /// Runs until `shutdown` resolves or a step fails, then ends every step in order. Returns an error only when storage or
-    /// the queues failed; all other failures are handled while running.
+    /// Runs until `shutdown` resolves or a step fails, then ends every step in order. Returns an error only when
+    /// storage or the queues failed; all other failures are handled while running.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { tasks, stops, grace, queues, steps, reload, .. } = self;
         let failed = Stop::new();
@@ -197,8 +197,8 @@ impl App {
             () = shutdown => tracing::info!("stopping"),
             () = failed.cancelled() => tracing::error!("stopping: a step has failed"),
         }
-        // The grace period is for all steps together. The intake gets half of it, so that a client that sends half a body does
-        // not use up the time of attempts under way.
+        // The grace period is for all steps together. The intake gets half of it, so that a client that sends half a
+        // body does not use up the time of attempts under way.
         let begun = Instant::now();
         stops.intake.cancel();
         for mut task in rest {
@@ -291,8 +291,8 @@ fn start(
     (storage, engine, rest)
 }
 
-/// Runs queues and delivery on one thread. Then an attempt needs no wake-up of another core, which would be more than half
-/// of its CPU time.
+/// Runs queues and delivery on one thread. Then an attempt needs no wake-up of another core, which would be more than
+/// half of its CPU time.
 fn deliver(
     thread: Thread<Runtime>,
     tokens: &Stops,

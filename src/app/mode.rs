@@ -1,9 +1,9 @@
 //! The mode beside a running KAZOO (`kazoo.mode`): stored in the journal, and changed by the configuration or the API.
 //!
 //! The last decision counts. A mode set over the API survives a restart; the value in the configuration counts from the
-//! start or reload at which it differs from its former value. A change sets a border in the log while no event is routed,
-//! and no event after the border is routed before the change is on disk. So whenever a crash happens, each event belongs to
-//! exactly one system.
+//! start or reload at which it differs from its former value. A change sets a border in the log while no event is
+//! routed, and no event after the border is routed before the change is on disk. So whenever a crash happens, each
+//! event belongs to exactly one system.
 
 use std::sync::Arc;
 

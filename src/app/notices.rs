@@ -1,5 +1,5 @@
-//! Announces changed accounts, hooks and users: their notices become events in the log. Notices that a crash delayed are
-//! logged after the next start.
+//! Announces changed accounts, hooks and users: their notices become events in the log. Notices that a crash delayed
+//! are logged after the next start.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! How many files the process may have open. Each websocket session, API client and receiver needs one, and so does each
-//! segment that is read or written.
+//! How many files the process may have open. Each websocket session, API client and receiver needs one, and so does
+//! each segment that is read or written.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -230,8 +230,8 @@ impl http::Events for EventsPort {
                 Err(KeyError::UnderWay) => return Err(HttpSubmitError::KeyUnderWay),
                 Err(KeyError::OtherEvents) => return Err(HttpSubmitError::KeyOfOthers),
             }
-            // A task of its own: a client that disconnects drops this future, but stored events must always be known under their
-            // key.
+            // A task of its own: a client that disconnects drops this future, but stored events must always be known
+            // under their key.
             let port = self.clone();
             let stored = self.tasks.spawn("request with a key", async move {
                 let stored = port.store(events, Some(&request)).await;

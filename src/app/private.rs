@@ -1,5 +1,5 @@
-//! Keeps files private: new files and directories get the modes 0600 and 0700 whatever the umask was, and a data directory
-//! with wider permissions is narrowed before anything in it is opened.
+//! Keeps files private: new files and directories get the modes 0600 and 0700 whatever the umask was, and a data
+//! directory with wider permissions is narrowed before anything in it is opened.
 //!
 //! One exception: the data directory itself may have wider permissions when it belongs to another user. Orchestrators
 //! provide volumes like that (Kubernetes' fsGroup: root, group 1000, mode 2775). Everything in it is still private.

@@ -63,7 +63,8 @@ impl Retention {
         vec![Retained { name: "events", first: events }, Retained { name: "ledger", first: ledger }]
     }
 
-    /// The offset from which the ledger must stay: it keeps what is younger than the oldest event, and its last checkpoint.
+    /// The offset from which the ledger must stay: it keeps what is younger than the oldest event, and its last
+    /// checkpoint.
     fn ledger_floor(&self) -> Result<u64, ReadError> {
         let Some(checkpoint) = last_checkpoint(&self.ledger.1)? else { return Ok(0) };
         let now_us = self.clock.now_us();

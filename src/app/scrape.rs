@@ -1,8 +1,8 @@
 //! The page of metrics, gathered from the counters of each step. `docs/reference/metrics.md` lists the names; a test
 //! compares the two.
 //!
-//! Label values come from short fixed lists, with one exception: the hooks and replays that fail or lag most have their own
-//! series, at most `metrics.hook_series`.
+//! Label values come from short fixed lists, with one exception: the hooks and replays that fail or lag most have
+//! their own series, at most `metrics.hook_series`.
 
 use super::operator::Operator;
 use crate::amqp::BrokerStatus;

@@ -1,6 +1,6 @@
-//! The share of the events log that an account, or a tenant with all its accounts, may use. When the log is nearly full, an
-//! account above its share is refused new events over HTTP. So retention by size does not remove other accounts' events
-//! because of it.
+//! The share of the events log that an account, or a tenant with all its accounts, may use. When the log is nearly
+//! full, an account above its share is refused new events over HTTP. So retention by size does not remove other
+//! accounts' events because of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,8 +34,8 @@ pub(super) struct AccountShare {
 }
 
 impl AccountShare {
-    /// Whether `bytes` more events of the account would be at the cost of others: the account has more than its share, or its
-    /// tenant with all accounts more than four shares.
+    /// Whether `bytes` more events of the account would be at the cost of others: the account has more than its
+    /// share, or its tenant with all accounts more than four shares.
     pub(super) fn is_used_up(&self, account: AccountId, bytes: u64) -> bool {
         let most = self.max_bytes.load(Ordering::Relaxed);
         let used = self.events.stats().bytes.saturating_add(bytes);
@@ -56,8 +56,8 @@ impl AccountShare {
         })
     }
 
-    /// The bytes of all accounts of a tenant in the log. The log knows only tags, so bytes of accounts with the same tag count
-    /// for each of these accounts (once per tenant). Otherwise nobody could be charged for them.
+    /// The bytes of all accounts of a tenant in the log. The log knows only tags, so bytes of accounts with the same
+    /// tag count for each of these accounts (once per tenant). Otherwise nobody could be charged for them.
     fn held<T>(&self, tenant: AccountId, look: impl FnOnce(&mut u64) -> T) -> T {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, held)) = sums.get_mut(&tenant)

@@ -1,5 +1,5 @@
-//! A data directory that no program uses, opened to change its documents: locked, recovered as at a start, and closed with
-//! everything on disk. Events are neither accepted nor delivered.
+//! A data directory that no program uses, opened to change its documents: locked, recovered as at a start, and closed
+//! with everything on disk. Events are neither accepted nor delivered.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use std::thread;
 
 use super::open_files::open_files;
 
-/// Threads in addition to a worker per core: the logs' writers, the queues, signals, log lines, the broker's client, and
-/// some for reads and name lookups.
+/// Threads in addition to a worker per core: the logs' writers, the queues, signals, log lines, the broker's client,
+/// and some for reads and name lookups.
 const BESIDE_WORKERS: usize = 16;
 /// Files that are always open (about 27: logs, index, listeners, event loops), one client and one receiver.
 const LEAST_FILES: u64 = 40;

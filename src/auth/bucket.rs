@@ -37,8 +37,8 @@ impl Rate {
     }
 }
 
-/// A bucket per key. A full bucket need not be stored, because a missing bucket counts as full. When the most buckets are
-/// stored, all new keys share one bucket.
+/// A bucket per key. A full bucket need not be stored, because a missing bucket counts as full. When the most buckets
+/// are stored, all new keys share one bucket.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
     rate: Rate,
@@ -53,8 +53,8 @@ impl<K: Hash + Eq> Buckets<K> {
         Self { rate, most, kept: HashMap::new(), shared: None, swept_us: 0 }
     }
 
-    /// Takes `cost` tokens, or none if there are fewer, and returns how many are left. A cost above a full bucket counts as
-    /// a full bucket.
+    /// Takes `cost` tokens, or none if there are fewer, and returns how many are left. A cost above a full bucket
+    /// counts as a full bucket.
     pub(super) fn take(&mut self, key: K, cost: u32, now_us: u64) -> Result<u32, u32> {
         self.make_room(now_us);
         let has_room = self.kept.len() < self.most || self.kept.contains_key(&key);

@@ -1,9 +1,9 @@
-//! Tokens issued by a KAZOO. They are accepted once KAZOO's public key is known, from a file (RSA, as PEM or JWKS) or from
-//! its crossbar.
+//! Tokens issued by a KAZOO. They are accepted once KAZOO's public key is known, from a file (RSA, as PEM or JWKS) or
+//! from its crossbar.
 //!
-//! With a crossbar (`super::crossbar`), KAZOO is asked whether it still accepts the token and what its user may do. With
-//! only a file, a token that KAZOO has revoked, or whose user KAZOO has restricted, stays valid until it expires, and
-//! every token of an account has the rights of an admin.
+//! With a crossbar (`super::crossbar`), KAZOO is asked whether it still accepts the token and what its user may do.
+//! With only a file, a token that KAZOO has revoked, or whose user KAZOO has restricted, stays valid until it
+//! expires, and every token of an account has the rights of an admin.
 //!
 //! A token whose claim `as` names another account is valid only for that account. The claim never adds rights.
 
@@ -154,7 +154,8 @@ impl Auth {
     /// The expiry of a token, unless it has expired.
     fn end_of(&self, claims: &Claims) -> Result<u64, TokenError> {
         match claims.exp {
-            // KAZOO counts seconds from year 0 in most places. A larger value must be meant so, as no token lasts 1970 years.
+            // KAZOO counts seconds from year 0 in most places. A larger value must be meant so, as no token lasts
+            // 1970 years.
             Some(exp) => Some(exp.checked_sub(GREGORIAN_OFFSET_S).unwrap_or(exp))
                 .filter(|expires_s| *expires_s > self.now_s())
                 .ok_or(TokenError::Expired),
@@ -163,7 +164,8 @@ impl Auth {
         }
     }
 
-    /// Creates an account that KAZOO has and Switchhook lacks, below the master account. A deleted account is not restored.
+    /// Creates an account that KAZOO has and Switchhook lacks, below the master account. A deleted account is not
+    /// restored.
     async fn first_seen(&self, id: AccountId) -> Result<(), TokenError> {
         let doc = json!({"name": id, "pvt_enabled": true, "pvt_reseller": false, "pvt_auto_created": true});
         let doc = doc.as_object().cloned().unwrap_or_default();

@@ -101,8 +101,8 @@ impl Auth {
         if is_log_in { self.options.log_in_cost } else { self.options.request_cost }
     }
 
-    /// Takes the cost of a request from its bucket. `Ok(None)` without a limit; an error has the remaining tokens, which
-    /// are too few.
+    /// Takes the cost of a request from its bucket. `Ok(None)` without a limit; an error has the remaining tokens,
+    /// which are too few.
     pub fn spend(
         &self,
         address: Option<IpAddr>,
@@ -117,8 +117,9 @@ impl Auth {
         }
     }
 
-    /// Whether a password for an account may be checked from this address. Wrong passwords for other accounts do not count.
-    /// Wrong passwords from other addresses count only if nobody has logged in to the account from this address.
+    /// Whether a password for an account may be checked from this address. Wrong passwords for other accounts do not
+    /// count. Wrong passwords from other addresses count only if nobody has logged in to the account from this
+    /// address.
     #[must_use]
     pub fn may_try(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
         let (network, now_us) = (network(address), self.options.steady.now_us());
@@ -138,7 +139,8 @@ impl Auth {
         }
     }
 
-    /// Counts wrong credentials from this address, for the account that they name. Returns false when there were too many.
+    /// Counts wrong credentials from this address, for the account that they name. Returns false when there were too
+    /// many.
     #[must_use]
     pub fn note_wrong(&self, address: Option<IpAddr>, account: Option<AccountId>) -> bool {
         let (network, now_us) = (network(address), self.options.steady.now_us());

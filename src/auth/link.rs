@@ -1,5 +1,6 @@
-//! Links that open the console of an account without a password. An admin's portal creates a link, which can be used once
-//! within a short time. The session it opens ends with the link, with its user, and with the rights of its creator.
+//! Links that open the console of an account without a password. An admin's portal creates a link, which can be used
+//! once within a short time. The session it opens ends with the link, with its user, and with the rights of its
+//! creator.
 
 use serde_json::{Map, Value, json};
 

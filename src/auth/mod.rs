@@ -1,8 +1,8 @@
 //! Authentication for the API and the websockets: issuing, verifying and revoking tokens, checking passwords, and rate
 //! limits.
 //!
-//! A token is valid for one account and all accounts below it. It becomes invalid when it expires, when it is revoked, and
-//! when its account, key or user is deleted, changed or disabled.
+//! A token is valid for one account and all accounts below it. It becomes invalid when it expires, when it is
+//! revoked, and when its account, key or user is deleted, changed or disabled.
 
 mod bucket;
 mod crossbar;

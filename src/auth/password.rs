@@ -1,8 +1,9 @@
-//! Passwords. KAZOO's clients send the MD5 or SHA-1 of `username:password` (`docs/kazoo/webhooks.md#logging-in`) without
-//! the name. An argon2id hash of each of the two is stored, with the account's id as the salt.
+//! Passwords. KAZOO's clients send the MD5 or SHA-1 of `username:password` (`docs/kazoo/webhooks.md#logging-in`)
+//! without the name. An argon2id hash of each of the two is stored, with the account's id as the salt.
 //!
-//! The account's id is a sufficient salt: it is random, and the user's name is part of what is hashed. Since the account is
-//! known before the user is, one hash finds the user; with a salt per user, every user of the account would need a hash.
+//! The account's id is a sufficient salt: it is random, and the user's name is part of what is hashed. Since the
+//! account is known before the user is, one hash finds the user; with a salt per user, every user of the account
+//! would need a hash.
 
 use std::net::IpAddr;
 
@@ -81,8 +82,8 @@ impl Auth {
         Ok(Verifiers { md5: self.hashed(account, md5).await?, sha1: self.hashed(account, sha1).await? })
     }
 
-    /// The enabled user of an account with these credentials. The check takes as long for an account that does not exist.
-    /// Wrong credentials are counted for the address they came from.
+    /// The enabled user of an account with these credentials. The check takes as long for an account that does not
+    /// exist. Wrong credentials are counted for the address they came from.
     pub async fn log_in(
         &self,
         account: Option<AccountId>,
@@ -115,7 +116,8 @@ impl Auth {
     }
 }
 
-/// The hash to store for a hash of a password that another system stored unprotected. Takes some hundredths of a second.
+/// The hash to store for a hash of a password that another system stored unprotected. Takes some hundredths of a
+/// second.
 pub fn verifier(account: AccountId, hash_of_password: &str) -> Result<String, PasswordError> {
     hash(account, &Credentials::from(hash_of_password))
 }

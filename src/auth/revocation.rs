@@ -20,8 +20,8 @@ pub enum RevokeError {
 }
 
 impl Auth {
-    /// Revokes the caller's token and stores that. Removes revocations whose tokens have expired. The number of others is
-    /// bounded per account, so no account can use up the space of another.
+    /// Revokes the caller's token and stores that. Removes revocations whose tokens have expired. The number of
+    /// others is bounded per account, so no account can use up the space of another.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), RevokeError> {
         let now_s = self.now_s();
         if self.state.live_revocations(caller.account, now_s) >= self.options.most_revoked {

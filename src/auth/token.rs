@@ -166,8 +166,9 @@ impl Auth {
         Ok(encode(&Header::new(Algorithm::HS256), claims, &key)?)
     }
 
-    /// The caller's token with a later expiry, once half of its lifetime has passed; at most `most_s` seconds after it was
-    /// first issued. It keeps its unique name, so revoking one revokes both. `None` when the token need not change.
+    /// The caller's token with a later expiry, once half of its lifetime has passed; at most `most_s` seconds after
+    /// it was first issued. It keeps its unique name, so revoking one revokes both. `None` when the token need not
+    /// change.
     #[must_use]
     pub fn prolonged(&self, caller: &Caller, most_s: u64) -> Option<String> {
         let claims = self.claims(&caller.token).ok()?;

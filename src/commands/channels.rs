@@ -1,5 +1,5 @@
-//! Channels of an account: listing, reading and commanding them. The owner of a channel is known from the broker's events
-//! or from the switches, never from the client.
+//! Channels of an account: listing, reading and commanding them. The owner of a channel is known from the broker's
+//! events or from the switches, never from the client.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,8 +73,8 @@ impl Commands {
         Ok(self.find(account, call_id).await?.shown)
     }
 
-    /// Sends a command to one channel in the account's tree. Returns when the broker has the command in a queue. The effect
-    /// shows in the channel's later events.
+    /// Sends a command to one channel in the account's tree. Returns when the broker has the command in a queue. The
+    /// effect shows in the channel's later events.
     pub async fn command(
         &self,
         account: AccountId,

@@ -1,8 +1,8 @@
 //! Channel commands for clients, and questions to the switches with their answers.
 //!
 //! Promises: a command is published at most once and never repeated, because a call must not be transferred twice. The
-//! result says what is known: published and confirmed, nobody listens, or unknown. No account reaches a channel outside its
-//! own tree, whatever a client claims.
+//! result says what is known: published and confirmed, nobody listens, or unknown. No account reaches a channel
+//! outside its own tree, whatever a client claims.
 
 mod channels;
 mod error;

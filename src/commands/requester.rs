@@ -79,8 +79,8 @@ impl Requester {
         }
     }
 
-    /// Asks a question and collects what `read` makes of the answers, until all expected nodes have answered or the time
-    /// limit is reached. An answer that cannot be read is logged and does not count.
+    /// Asks a question and collects what `read` makes of the answers, until all expected nodes have answered or the
+    /// time limit is reached. An answer that cannot be read is logged and does not count.
     pub async fn ask<T>(
         &self,
         message: Message,

@@ -77,8 +77,8 @@ pub(super) struct Session {
     queue: String,
     /// Exchanges that were declared on this connection.
     declared: HashSet<&'static str>,
-    /// The message that is not confirmed. Only one at a time: a returned message carries no delivery tag, so with several
-    /// unconfirmed ones it would be unclear which of them the broker has returned.
+    /// The message that is not confirmed. Only one at a time: a returned message carries no delivery tag, so with
+    /// several unconfirmed ones it would be unclear which of them the broker has returned.
     unconfirmed: Option<Unconfirmed>,
     /// The callers that wait for answers, by `Msg-ID`. May include some that have given up.
     asked: HashMap<String, mpsc::Sender<Heard>>,

@@ -1,5 +1,6 @@
 //! Answers in place of KAZOO's applications. When KAZOO's API asks, it enables hooks again and lists websockets, and it
-//! advertises the applications to the cluster. Each only if the operator has said that KAZOO's own application does not run.
+//! advertises the applications to the cluster. Each only if the operator has said that KAZOO's own application does
+//! not run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +28,8 @@ const MOST_WAITING: usize = 64;
 
 /// The websocket sessions of this program, in the form of KAZOO's listing.
 pub trait Websockets: Send + Sync {
-    /// The sessions of some accounts. With `id`, only that session if it belongs to one of them. If no account is named, any
-    /// session with that id: KAZOO's own API asks then, and has checked the rights.
+    /// The sessions of some accounts. With `id`, only that session if it belongs to one of them. If no account is
+    /// named, any session with that id: KAZOO's own API asks then, and has checked the rights.
     fn find(&self, accounts: &[AccountId], id: Option<&str>) -> Vec<Map<String, Value>>;
 }
 

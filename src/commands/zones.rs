@@ -61,8 +61,8 @@ impl Zones {
         one.unwrap_or(&self.0)
     }
 
-    /// Publishes a message once in its zone, or once in each zone if the zone is unknown. Returns when a broker has it in at
-    /// least one queue.
+    /// Publishes a message once in its zone, or once in each zone if the zone is unknown. Returns when a broker has
+    /// it in at least one queue.
     pub async fn publish(&self, zone: Option<u16>, message: Message) -> Result<(), CommandError> {
         let published = self.of(zone).iter().map(|zone| zone.publish(message.clone()));
         best(join_all(published).await)
@@ -147,8 +147,8 @@ fn best<T>(results: Vec<Result<T, CommandError>>) -> Result<T, CommandError> {
     Err(missed)
 }
 
-/// The more important of two errors for a caller. A command that may have been carried out comes first, then a broker that
-/// is not connected, then a missing listener.
+/// The more important of two errors for a caller. A command that may have been carried out comes first, then a broker
+/// that is not connected, then a missing listener.
 fn worse(one: CommandError, other: CommandError) -> CommandError {
     let weight = |error: &CommandError| match error {
         CommandError::NoBroker => 0,

@@ -1,5 +1,5 @@
-//! Why a configuration is refused. Each error names the key and what a correct value would be, and never shows a value that
-//! may be a secret.
+//! Why a configuration is refused. Each error names the key and what a correct value would be, and never shows a
+//! value that may be a secret.
 
 use std::path::PathBuf;
 

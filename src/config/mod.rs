@@ -1,8 +1,8 @@
 //! The configuration: compiled-in defaults, overridden by a file, the environment and the command line, in this order.
 //!
-//! Defaults exist in one place only, `config/switchhook.toml`, which is compiled in. An unknown key or an invalid value is
-//! refused with its name and the remedy; nothing is corrected silently. A running program can reload some of the keys
-//! (`reload`).
+//! Defaults exist in one place only, `config/switchhook.toml`, which is compiled in. An unknown key or an invalid
+//! value is refused with its name and the remedy; nothing is corrected silently. A running program can reload some of
+//! the keys (`reload`).
 
 mod check;
 mod error;

@@ -1,5 +1,5 @@
-//! `/admin/…`: what only the operator sees, with a token of the master account. KAZOO has nothing like it; the
-//! envelope is the same.
+//! `/admin/…`: endpoints for operators, with a token of the master account. KAZOO has none, but the envelope is the
+//! same.
 
 use serde_json::{Value, json};
 use warp::http::Method;
@@ -57,7 +57,7 @@ fn shown_segment(segment: &SegmentRange) -> Value {
     })
 }
 
-/// `GET /admin/hooks`: every hook; failing ones first, and among these and the others the one furthest behind.
+/// `GET /admin/hooks`: every hook, failing ones first, then by the number of waiting deliveries.
 async fn hooks(call: &Call<'_>) -> Result<Reply, ApiError> {
     let hooks = survey(call).await?.hooks.into_iter().map(|hook| {
         let failing = u8::from(hook.is_failing());
@@ -70,7 +70,7 @@ async fn hooks(call: &Call<'_>) -> Result<Reply, ApiError> {
 
 fn shown_hook(state: &State, surveyed: &SurveyedHook) -> Value {
     let (hook, status) = (&surveyed.hook, &surveyed.status);
-    // A hook that was deleted this moment has no name any more.
+    // A hook that was just deleted may have no document.
     let document = state.get(Kind::Hook, &hook.id.to_string()).ok().flatten().unwrap_or_default();
     json!({
         "id": hook.id, "account_id": hook.account, "name": document.get("name"), "state": status.state,
@@ -83,7 +83,7 @@ fn shown_hook(state: &State, surveyed: &SurveyedHook) -> Value {
     })
 }
 
-/// `GET /admin/config`: every key with what it is set to, without secrets.
+/// `GET /admin/config`: every key of the configuration with its value, without secrets.
 async fn configuration(call: &Call<'_>) -> Reply {
     let settings = call.api.operator.configuration().await.into_iter();
     let rows = settings.map(|Setting { key, value, changed, reloadable }| {
@@ -92,7 +92,7 @@ async fn configuration(call: &Call<'_>) -> Reply {
     Reply::ok(rows.collect::<Vec<_>>())
 }
 
-/// `POST /admin/retention`: what is too old or too much goes now instead of within ten minutes.
+/// `POST /admin/retention`: applies retention now instead of within ten minutes.
 async fn retain(call: &Call<'_>) -> Reply {
     let retained = call.api.operator.retain().await;
     let shown = retained.into_iter().map(|log| {

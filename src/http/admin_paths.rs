@@ -2,7 +2,7 @@
 
 use warp::http::Method;
 
-/// What a path below `/admin` names.
+/// The endpoints below `/admin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admin {
     /// `status`
@@ -38,7 +38,7 @@ pub(super) const ROUTES: [(&str, Admin); 9] = [
     ("config", Admin::Config),
 ];
 
-/// What a path below `/admin` names.
+/// The endpoint of a path below `/admin`.
 pub(super) fn route(rest: &[String]) -> Option<Admin> {
     let [name] = rest else { return None };
     ROUTES.into_iter().find(|(known, _)| known == name).map(|(_, what)| what)

@@ -1,5 +1,5 @@
-//! From a request to its answer, with the checks in KAZOO's order: body, supplied token, method, account id,
-//! missing token, authorisation, content type, then the resource (`docs/kazoo/webhooks.md#order-of-checks`).
+//! From a request to its response, with the checks in KAZOO's order: body, token, method, account id, missing token,
+//! authorisation, content type, then the resource (`docs/kazoo/webhooks.md#order-of-checks`).
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::model::{Account, ReplayState, iso8601, masked};
 use crate::state::random_id;
 
 impl Api {
-    /// Answers a request whose body has been read, or could not be.
+    /// Answers a request whose body has been read or could not be read.
     pub(super) async fn answer(&self, request: Request, body: Result<(), ApiError>) -> Response {
         let segments = request.segments.as_slice();
         if let Some(page) = pages::answer(self, &request).await {
@@ -59,7 +59,7 @@ impl Api {
         })
     }
 
-    /// The response with the room that it takes until it is sent, or a refusal when the tenant has no such room left.
+    /// The response with the memory it uses until it is sent. If the tenant has no memory left, a refusal in its place.
     pub(super) fn sent(
         &self,
         presence: Presence,
@@ -114,7 +114,7 @@ impl Api {
             return Err(ApiError::unsupported_media_type());
         }
         let accepted = negotiate::accepted(request);
-        // Only lists are CSV, and only reading can find out without doing harm.
+        // Only lists have a CSV form. For other methods this must be refused before the resource is called.
         let is_csv = accepted == Accepted::Csv;
         if accepted == Accepted::Nothing || (is_csv && method != Method::GET) {
             return Err(ApiError::not_acceptable());
@@ -127,7 +127,7 @@ impl Api {
             account,
             request_id: &frame.request_id,
         };
-        // Every change that the resource makes is the caller's, without the resource's doing.
+        // The audit trail names the caller for every change that the resource makes.
         let acting = call.actor().map(|actor| self.acting_for(actor));
         if let Some(acting) = &acting {
             call.api = acting;
@@ -151,8 +151,9 @@ impl Api {
         }
     }
 
-    /// The caller, unless they ask too often. A token that is not good is refused, but on a public route a text
-    /// that is no token at all counts as none: KAZOO's browser clients send `X-Auth-Token: undefined` with a log-in.
+    /// The caller, if the rate limit allows the request. An invalid token is refused. But on a public route, a text
+    /// that does not have the form of a token counts as none: KAZOO's browser clients log in with `X-Auth-Token:
+    /// undefined`.
     async fn admit(
         &self,
         request: &Request,
@@ -165,7 +166,7 @@ impl Api {
             None => None,
         };
         let caller = verified.as_ref().and_then(|verified| verified.as_ref().ok());
-        // KAZOO's bucket is for those who manage; events that are handed in have limits of their own.
+        // KAZOO's bucket is for management. Events have their own limits.
         let hands_in = caller.is_some() && hands_in_events(request, known);
         let is_log_in = known.is_some_and(|route| route.resource.is_log_in());
         let cost = if hands_in || request.is_part { 0 } else { self.auth.cost(is_log_in) };
@@ -200,7 +201,7 @@ impl Api {
     }
 }
 
-/// `PUT …/events`: the one resource that takes its `data` as it came, and has limits of its own.
+/// Whether this is `PUT …/events`, the one resource that takes its `data` unparsed and has its own limits.
 fn hands_in_events(request: &Request, known: Option<&Route>) -> bool {
     request.method == Method::PUT && known.is_some_and(|route| route.resource == Resource::Events)
 }
@@ -217,7 +218,7 @@ fn known_route(segments: &[String]) -> Option<Route> {
     }
 }
 
-/// The method that counts: POST may stand for another one, named in the query string or the envelope.
+/// The method in effect. A POST may carry another method in the query string or the envelope.
 fn method_of(request: &Request, envelope: &Envelope, resource: &Resource) -> Result<Method, ApiError> {
     let tunnelled = || request.query("verb").or_else(|| envelope.text("verb")).map(str::to_ascii_uppercase);
     let method = match request.method {
@@ -287,7 +288,7 @@ async fn dispatch(call: &Call<'_>, resource: &Resource, method: &Method) -> Resu
     }
 }
 
-/// What a console shows first: how hooks stand, who changed what, and the links that open it.
+/// Resources for the console's overview: the state of hooks, the audit trail, and links that open the console.
 async fn dispatch_of_overviews(
     call: &Call<'_>,
     resource: &Resource,
@@ -307,7 +308,7 @@ async fn dispatch_of_overviews(
     }
 }
 
-/// Events, those in quarantine included.
+/// Events, including quarantined ones.
 async fn dispatch_of_events(
     call: &Call<'_>,
     resource: &Resource,
@@ -327,7 +328,7 @@ async fn dispatch_of_events(
     }
 }
 
-/// What stands below a hook, its deliveries and its replays.
+/// Resources below a hook: its deliveries and replays.
 async fn dispatch_of_hook(call: &Call<'_>, resource: &Resource, method: &Method) -> Result<Reply, ApiError> {
     match (resource, method.as_str()) {
         (Resource::Delivery(id), _) => dead::again(call, None, id).await,

@@ -1,4 +1,4 @@
-//! What the API works with: the state, the steps behind it, the limits.
+//! What the API uses: the state, the steps behind it, and the limits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::model::{Actor, Clock};
 use crate::state::State;
 
-/// Everything that the API works with. Cheap to clone.
+/// Everything that the API uses. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     pub(super) state: State,
@@ -35,7 +35,7 @@ pub struct Api {
     pub(super) memory: Memory,
     pub(super) tenants: Tenants,
     pub(super) intake: Arc<Intake>,
-    /// As answers name this node.
+    /// The node's name in responses.
     pub(super) node: String,
 }
 
@@ -52,11 +52,11 @@ pub struct Ports {
     pub queues: Arc<dyn Queues>,
     /// The way in for events.
     pub events: Arc<dyn Events>,
-    /// The sender of samples.
+    /// Tests of hooks.
     pub tester: Arc<dyn Tester>,
     /// The program's health.
     pub health: Arc<dyn Health>,
-    /// The program, for its operator.
+    /// The program, for operators.
     pub operator: Arc<dyn Operator>,
     /// Channels and commands for them.
     pub channels: Arc<dyn Channels>,
@@ -71,13 +71,13 @@ impl fmt::Debug for Ports {
 }
 
 impl Api {
-    /// The same, whose changes the audit trail gives this actor.
+    /// The same API, whose changes the audit trail attributes to `actor`.
     pub(super) fn acting_for(&self, actor: Actor) -> Self {
         let state = self.state.acting_for(actor);
         Self { auth: self.auth.over(state.clone()), state, ..self.clone() }
     }
 
-    /// The API over a state and the steps behind it.
+    /// Creates the API over a state and the steps behind it.
     #[must_use]
     pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
         let node = node_id(&options.node);
@@ -106,7 +106,7 @@ impl Api {
     }
 }
 
-/// The name of a node as answers show it: a hash of its name.
+/// The node's name in responses: a hash of its real name.
 fn node_id(name: &str) -> String {
     let digest = digest::digest(&digest::SHA256, name.as_bytes());
     URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default())

@@ -1,5 +1,5 @@
-//! API keys of an account: made and rotated, their text shown that once; read, revoked. A key that is rotated or
-//! revoked takes the tokens with it that were issued for it.
+//! API keys of an account: creating, reading, rotating and revoking. The text of a key is shown only when it is made.
+//! Rotating or revoking a key ends the tokens that were issued for it.
 
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
-/// `POST …/api_keys/{K}/rotate`: a new text; the old one lets nobody in any more.
+/// `POST …/api_keys/{K}/rotate`: replaces the text of the key. The old text is no longer valid.
 pub(super) async fn rotate(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let before = find(call, id)?;
     let name = Some(text(&before, "name")).filter(|name| !name.is_empty());
@@ -52,7 +52,7 @@ pub(super) async fn rotate(call: &Call<'_>, id: &str) -> Result<Reply, ApiError>
     Ok(Reply::ok(with_text(&stored, key)).revision_of(&stored))
 }
 
-/// `DELETE …/api_keys/{K}`: nothing of it is kept.
+/// `DELETE …/api_keys/{K}`: removes the key.
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let stored = find(call, id)?;
     let write = Write { kind: Kind::Key, id: id.to_owned(), doc: None, expect: Expect::Any };

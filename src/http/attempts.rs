@@ -15,10 +15,10 @@ use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{AccountId, AttemptQuery, AttemptRow, GREGORIAN_OFFSET_S, HookId};
 use crate::state::{Kind, owner};
 
-/// Where an event shows its body.
+/// The fields of an event that contain its body.
 const BODY_FIELDS: [&str; 2] = ["body", "body_base64"];
 
-/// A hook that is not there, or not this account's, has no attempts: its listing is empty, as in KAZOO.
+/// Lists attempts. As in KAZOO, the list of a hook that does not exist, or belongs to another account, is empty.
 pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, ApiError> {
     let list = List::of(call)?;
     let (from, to) = range(call)?;
@@ -40,8 +40,8 @@ pub(super) async fn list(call: &Call<'_>, hook: Option<&str>) -> Result<Reply, A
     list.answer(Attempts { queues: Arc::clone(&call.api.queues), query }).await
 }
 
-/// `GET …/webhooks/{H}/attempts/{D}`: one delivery with its event and all of its attempts, the newest first. The id is
-/// the delivery's or its event's.
+/// `GET …/webhooks/{H}/attempts/{D}`: one delivery with its event and all of its attempts, newest first. The id may
+/// be the delivery's or its event's.
 pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply, ApiError> {
     let account = call.account()?.id;
     let unknown = || ApiError::unknown(id);
@@ -56,7 +56,7 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
         attempts.reverse();
     }
     let mut event = call.api.queues.event(offset).await?.map(|row| row.document).unwrap_or_default();
-    // A plain user sees what a request held, as in lists, and no event besides.
+    // A plain user sees the requests that were sent, as in lists, but not the event's body.
     if call.masks_secrets() {
         event.retain(|field, _| !BODY_FIELDS.contains(&field.as_str()));
     }
@@ -65,7 +65,7 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     Ok(Reply::ok(delivery))
 }
 
-/// The attempts of a range, in order of their places in the ledger.
+/// The attempts in a range of time, ordered by their position in the ledger.
 struct Attempts {
     queues: Arc<dyn Queues>,
     query: AttemptQuery,
@@ -88,17 +88,17 @@ impl Source for Attempts {
     }
 }
 
-/// Keys are compared as text.
+/// A key as text. The width is fixed because keys are compared as text.
 pub(super) fn key(position: u64) -> String {
     format!("{position:020}")
 }
 
-/// Whose hook it is; of deleted ones too.
+/// The account that owns a hook. Works for deleted hooks too.
 fn owner_of(call: &Call<'_>, hook: HookId) -> Result<Option<AccountId>, ApiError> {
     Ok(call.api.state.get(Kind::Hook, &hook.to_string())?.as_ref().and_then(owner))
 }
 
-/// First and last second, Gregorian.
+/// The first and last second of the requested range, Gregorian.
 fn range(call: &Call<'_>) -> Result<(u64, u64), ApiError> {
     let most = call.api.options.max_range_s;
     let to = seconds(call, "created_to")?.unwrap_or_else(|| call.now_s());
@@ -123,7 +123,7 @@ pub(super) fn seconds(call: &Call<'_>, name: &str) -> Result<Option<u64>, ApiErr
     seconds.map(Some).ok_or_else(|| ApiError::wrong_type(name, "integer", &value))
 }
 
-/// Microseconds since 1970 of a Gregorian second; times before 1970 count as 1970.
+/// The microseconds since 1970 of a Gregorian second. Times before 1970 count as 1970.
 pub(super) fn unix_us(gregorian_s: u64) -> u64 {
     gregorian_s.saturating_sub(GREGORIAN_OFFSET_S).saturating_mul(1_000_000)
 }

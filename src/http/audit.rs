@@ -1,5 +1,5 @@
-//! `GET /admin/audit` and `GET …/audit`: who changed what, newest first; by account (`account_id`) and time (`created_from`,
-//! `created_to`).
+//! `GET /admin/audit` and `GET …/audit`: the audit trail, newest first, optionally by account (`account_id`) and time
+//! (`created_from`, `created_to`).
 
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     answer(call, account.transpose()?).await
 }
 
-/// `GET …/audit`: changes of what an account owns. Who made a change from above the caller's reach is named by account only.
+/// `GET …/audit`: changes of what an account owns. An actor above the caller's reach is named by account only.
 pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
     answer(call, Some(call.account()?.id)).await
 }
@@ -40,7 +40,7 @@ async fn answer(call: &Call<'_>, account: Option<AccountId>) -> Result<Reply, Ap
     List::of(call)?.answer(Trail { state: call.api.state.clone(), query, own }).await
 }
 
-/// The trail, in order of its places in the log.
+/// The audit trail, ordered by position.
 struct Trail {
     state: State,
     query: AuditQuery,
@@ -49,7 +49,7 @@ struct Trail {
 }
 
 impl Trail {
-    /// The row as the caller may see it: where somebody above them sits is none of their business.
+    /// The row for the caller. Hides details of actors in accounts that the caller may not see.
     fn shown(&self, mut row: Map<String, Value>) -> Value {
         if let Some(Value::Object(by)) = row.get_mut("by") {
             let account: Option<AccountId> =
@@ -84,7 +84,7 @@ impl Source for Trail {
     }
 }
 
-/// Keys are compared as text.
+/// A key as text. The width is fixed because keys are compared as text.
 fn key(position: u64) -> String {
     format!("{position:020}")
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::request::Request;
 
-/// The token of a request: header, query string, envelope, `Authorization`, in KAZOO's order.
+/// The token of a request. In KAZOO's order: header, query string, envelope, `Authorization`.
 pub(super) fn token_of(request: &Request, envelope: Option<&Value>) -> Option<String> {
     let in_envelope = || envelope?.get("auth_token")?.as_str();
     let bearer = || {

@@ -1,6 +1,6 @@
-//! A request's body on its way into memory: bounded in size, in time, and in what all of them take together.
+//! Reads the body of a request: bounded in size, time, and total memory.
 //!
-//! Held: whoever has shown no good token yet can send little, so that strangers leave room for those who are known.
+//! Promise: a client without a valid token can send only a little, so strangers leave memory for known clients.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, pin_mut};
@@ -13,14 +13,13 @@ use super::memory::Held;
 use super::request::Request;
 use super::tenants::Tenant;
 
-/// What may be sent without a good token in a header or in the query string: enough to log in, and for every
-/// document.
+/// The largest body without a valid token in a header or in the query string. Enough to log in, and for every document.
 const STRANGERS_BYTES: usize = 64 << 10;
-/// Of UTF-8.
+/// The byte order mark of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The whole body, and the memory that it and what is made of it take. Refused when it is too large, too slow, or
-/// from a stranger and not small.
+/// Reads the body, together with the memory for it and its parsed values. Refuses a body that is too large or too slow,
+/// and a large body without a valid token.
 pub(super) async fn read(
     api: &Api,
     request: &Request,
@@ -60,7 +59,7 @@ pub(super) async fn read(
             let part = part.copy_to_bytes(part.remaining());
             values.count(&part);
             if values.number > most_values {
-                // Read on, or its sender would never see why it is refused.
+                // Reads to the end without storing, because a client that is still sending would not see the refusal.
                 whole = BytesMut::new();
             } else {
                 whole.extend_from_slice(&part);
@@ -69,7 +68,7 @@ pub(super) async fn read(
         if values.number > most_values {
             return Err(ApiError::too_many_values(most_values));
         }
-        // Some platforms write a mark before UTF-8 that JSON does not have; a reader may pass it by (RFC 8259, 8.1).
+        // Some platforms put a byte order mark before JSON. A reader may ignore it (RFC 8259, 8.1).
         if whole.starts_with(BYTE_ORDER_MARK) {
             whole.advance(BYTE_ORDER_MARK.len());
         }
@@ -80,8 +79,8 @@ pub(super) async fn read(
     Ok((whole, held))
 }
 
-/// How many bytes come, if the head says it. Without a word of a body there is none (RFC 9112, 6.3): such a request waits
-/// for no room.
+/// The number of bytes according to the head. A request without body headers has no body (RFC 9112, 6.3) and needs no
+/// memory.
 fn announced(request: &Request) -> Option<usize> {
     match request.header("content-length") {
         Some(text) => text.parse().ok(),
@@ -90,13 +89,13 @@ fn announced(request: &Request) -> Option<usize> {
     }
 }
 
-/// The tenant whose token is in a header or in the query string.
+/// The tenant of the token in a header or in the query string.
 async fn sender(api: &Api, request: &Request) -> Tenant {
     let caller = api.auth.verify(&token_of(request, None)?).await.ok()?;
     Some(api.state.tenant_of(caller.account))
 }
 
-/// How many values and names a body has at the most, counted while it comes.
+/// Counts an upper bound of the values and names in a body while it arrives.
 struct Values {
     number: usize,
     is_form: bool,
@@ -112,7 +111,7 @@ impl Values {
 
     fn count(&mut self, part: &[u8]) {
         if self.is_form {
-            // Each pair is a name and a text, and a form may also be JSON.
+            // A pair has a name and a text, and the text may be JSON.
             let marks = part.iter().filter(|byte| matches!(byte, b'&' | b',' | b':' | b'[' | b'{'));
             self.number += marks.count() * 2;
             return;
@@ -131,11 +130,11 @@ impl Values {
     }
 }
 
-/// No JSON text or form has more values and names than this counts.
+/// The counted number. No JSON text or form has more values and names than this.
 #[cfg(any(test, fuzzing))]
 pub(super) fn values(text: &[u8], is_form: bool) -> usize {
     let mut values = Values::new(is_form);
-    // In parts, as bodies come.
+    // In pieces, as bodies arrive.
     for part in text.chunks(7) {
         values.count(part);
     }
@@ -148,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Values and names, one by one.
+    /// The exact number of values and names.
     fn counted(value: &Value) -> usize {
         match value {
             Value::Array(items) => 1 + items.iter().map(counted).sum::<usize>(),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_has_more_values_than_are_counted() {
+    fn the_counted_number_is_an_upper_bound() {
         let texts = json!([
             0, [], {}, [[]], [{}], {"a": {}}, [0, 0, 0], {"a": 1, "b": [1, 2]}, {"a,b:[{": "x,y\"],[\\", "c": "\\\""},
             {"data": [{"a": {"b": {"c": [[], [], {}]}}}]},
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_says_nothing_of_a_body_has_a_small_one() {
+    fn a_request_without_body_headers_counts_as_small() {
         let request = |name: &'static str, value| {
             let mut headers = warp::http::HeaderMap::new();
             headers.insert(name, warp::http::HeaderValue::from_static(value));

@@ -1,7 +1,7 @@
-//! `POST …/webhooks/bulk`: one deed for many hooks of an account, with a dry run that says what it would do.
+//! `POST …/webhooks/bulk`: one action for many hooks of an account, with a dry run.
 //!
-//! Each hook is changed as if it had been asked for alone: with the same checks, the same audit entries, and without undoing
-//! the others when one is refused.
+//! Each hook is changed as by a request of its own: with the same checks and the same audit entries. A refused hook
+//! does not undo the changes of the others.
 
 use serde_json::{Map, Value, json};
 
@@ -14,12 +14,12 @@ use super::{pause, webhooks};
 use crate::model::HookId;
 use crate::state::{Kind, is_auto_disabled};
 
-/// Hooks of one request at most.
+/// The most hooks of one request.
 const MOST: usize = 100;
 
 const ACTIONS: [&str; 5] = ["enable", "disable", "pause", "resume", "replay"];
 
-/// What may be done to a hook.
+/// An action for a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deed {
     Enable,
@@ -78,11 +78,11 @@ fn deed(data: &Map<String, Value>) -> Result<Deed, ApiError> {
     })
 }
 
-/// What came of one hook, or would come.
+/// The result for one hook, or in a dry run the expected result.
 struct Done {
-    /// Whether anything is different then.
+    /// Whether the hook changes.
     changes: bool,
-    /// Deliveries, of a replay.
+    /// For a replay, the number of deliveries.
     count: Option<u64>,
     name: Value,
 }
@@ -100,7 +100,7 @@ async fn one(call: &Call<'_>, id: &str, deed: Deed, dry_run: bool) -> Result<Don
     }
     let changes = match deed {
         Deed::Enable => is("enabled", false),
-        // One that the program disabled is left alone by nobody's probe after that.
+        // A hook that the program disabled changes too: it is no longer probed when a person disables it.
         Deed::Disable => !is("enabled", false) || is_auto_disabled(&stored),
         Deed::Pause => !is("pvt_paused", true),
         Deed::Resume | Deed::Replay => is("pvt_paused", true),
@@ -121,7 +121,7 @@ async fn change(call: &Call<'_>, hook: HookId, deed: Deed) -> Result<(), ApiErro
         Deed::Disable => false,
     };
     let stored = call.api.state.get(Kind::Hook, &id)?.unwrap_or_default();
-    // A hook that the program disabled goes on where it stopped.
+    // A hook that the program disabled continues where it stopped.
     if enabled && is_auto_disabled(&stored) {
         call.api.state.enable_hook(hook).await?;
         return Ok(());

@@ -1,4 +1,4 @@
-//! One authorised request, as the resources see it.
+//! One authorised request, as the resources receive it.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::auth::{Caller, Role};
 use crate::model::{Account, AccountId, Actor, HookId, gregorian_seconds};
 use crate::state::{Kind, is_deleted, owner};
 
-/// A request whose caller and account are known and allowed.
+/// A request whose caller and account are known and authorised.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) api: &'a Api,
@@ -35,29 +35,29 @@ impl Call<'_> {
         self.caller.map(|caller| self.api.state.tenant_of(caller.account))
     }
 
-    /// The account that the path is about.
+    /// The account in the path.
     pub(super) fn account(&self) -> Result<&Arc<Account>, ApiError> {
         self.account.as_ref().ok_or_else(ApiError::invalid_credentials)
     }
 
-    /// Whether the caller holds a token of the master account.
+    /// Whether the caller has a token of the master account.
     pub(super) fn is_master(&self) -> bool {
         self.caller.is_some_and(|caller| caller.account == self.api.state.settings().master)
     }
 
-    /// Whether the caller may look after an account.
+    /// Whether the caller may access an account.
     pub(super) fn covers(&self, account: AccountId) -> bool {
         self.caller.is_some_and(|caller| self.api.auth.covers((caller.account, caller.role), account))
     }
 
-    /// Whose changes these are, for the audit trail.
+    /// The actor that the audit trail names for changes of this request.
     pub(super) fn actor(&self) -> Option<Actor> {
         let (request_id, remote) = (self.request_id.to_owned(), self.request.remote);
         let user = self.caller.and_then(|caller| caller.user.clone());
         self.caller.map(|caller| Actor { account: caller.account, user, request_id, remote })
     }
 
-    /// The collection's path with an id behind it.
+    /// The path of a new document: the collection's path and the id.
     pub(super) fn location(&self, id: &str) -> String {
         format!("{}/{id}", self.request.path.trim_end_matches('/'))
     }
@@ -72,7 +72,7 @@ impl Call<'_> {
         gregorian_seconds(self.api.clock.now_us())
     }
 
-    /// A hook of the path's account with its id; another account's is as unknown as one that never was.
+    /// The hook with this id in the path's account. A hook of another account counts as unknown.
     pub(super) fn hook(&self, id: &str) -> Result<(HookId, Map<String, Value>), ApiError> {
         let unknown = || ApiError::unknown(id);
         let hook: HookId = id.parse().map_err(|_| unknown())?;
@@ -83,7 +83,8 @@ impl Call<'_> {
         Ok((hook, doc))
     }
 
-    /// A parameter: from `data`, then the query string, then the envelope (`docs/kazoo/webhooks.md#requests`).
+    /// A parameter: from `data`, otherwise from the query string, otherwise from the envelope
+    /// (`docs/kazoo/webhooks.md#requests`).
     pub(super) fn parameter(&self, name: &str) -> Option<Value> {
         let members = self.envelope.members.as_ref();
         let in_data = members.and_then(|m| m.get("data")).and_then(|data| data.get(name));
@@ -92,7 +93,7 @@ impl Call<'_> {
     }
 }
 
-/// The private fields that tell who wrote a document.
+/// The private fields with the author of a document.
 pub(super) fn signature(call: &Call<'_>, account: AccountId) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("pvt_account_id".into(), account.to_string().into());

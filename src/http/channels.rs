@@ -1,8 +1,8 @@
-//! `…/channels` and `…/channels/{C}`: calls that are up now, and commands for them (`docs/kazoo/amqp.md#channels`,
+//! `…/channels` and `…/channels/{C}`: present calls, and commands for them (`docs/kazoo/amqp.md#channels`,
 //! `docs/kazoo/classic.md#channel-commands`).
 //!
-//! A command is checked first, then whose the channel is, then it is published; 202 says that the broker has
-//! it for somebody. What came of it shows in the channel's events.
+//! A command is checked, then the owner of the channel, then the command is published. 202 means that the broker has it
+//! in a queue. Its effect shows in the channel's events.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::list::List;
 use super::reply::Reply;
 use crate::kazoo::{Action, ActionError, Command, Flow, flow_in};
 
-/// `GET …/channels`: all of them, since KAZOO's list has no pages.
+/// `GET …/channels`: all channels, because KAZOO's list has no pages.
 pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let list = List::of(call)?;
     let account = call.account()?.id;

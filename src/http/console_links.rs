@@ -1,5 +1,5 @@
-//! `…/console_links`: links that open the console for an account without a password, and `PUT console_auth`, which takes
-//! the code of one. For an operator's own portal, whose users are logged in there already.
+//! `…/console_links`: links that open the console for an account without a password, and `PUT console_auth`, which
+//! uses the code of a link. For an operator's own portal, where users have logged in already.
 
 use serde_json::{Value, json};
 
@@ -13,13 +13,13 @@ use crate::kazoo;
 use crate::model::GREGORIAN_OFFSET_S;
 use crate::state::{Expect, Kind, Write, owner};
 
-/// Links of an account at a time.
+/// The most links of an account at a time.
 const MOST: usize = 100;
-/// How long a link can be used unless it is asked for otherwise, and at most; seconds.
+/// How long a link can be used by default and at most, in seconds.
 const VALID_S: u64 = 60;
 const MOST_VALID_S: u64 = 3600;
 
-/// `POST …/console_links`: the code is in this answer and nowhere else.
+/// `POST …/console_links`: creates a link. Its code is only in this response.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?.id;
     let data = call.envelope.object()?;
@@ -63,7 +63,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     List::of(call)?.documents(rows.collect()).await
 }
 
-/// `DELETE …/console_links/{L}`: it opens nothing more, and what it opened ends.
+/// `DELETE …/console_links/{L}`: revokes the link and ends the sessions that it has opened.
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let unknown = || ApiError::unknown(id);
     let stored = call.api.state.get(Kind::Link, id)?.ok_or_else(unknown)?;
@@ -75,7 +75,7 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError>
     Ok(Reply::deleted(kazoo::public_document(&stored)))
 }
 
-/// `PUT console_auth`: a token for the code of a link, once.
+/// `PUT console_auth`: exchanges the code of a link for a token. Works once.
 pub(super) async fn redeem(call: &Call<'_>) -> Result<Reply, ApiError> {
     let data = call.envelope.object()?;
     let mut fields = Fields::of(&data);
@@ -85,7 +85,7 @@ pub(super) async fn redeem(call: &Call<'_>) -> Result<Reply, ApiError> {
     let (account, user, token) = match call.api.auth.redeem_link(code.unwrap_or_default()).await {
         Ok(opened) => opened,
         Err(LinkError::Unknown) => {
-            // Codes are too long to be found by trying; wrong ones are slowed down.
+            // Codes are too long to be guessed. Limiting wrong ones only reduces the load.
             let is_within = call.api.auth.note_wrong(call.request.remote, None);
             return Err(if is_within { ApiError::invalid_credentials() } else { ApiError::too_many() });
         }

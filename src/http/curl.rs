@@ -1,5 +1,5 @@
-//! `GET …/webhooks/{H}/attempts/{D}/curl`: a delivery's request as a command for a shell, with a signature of now, so that
-//! a receiver that verifies takes it. Only for admins: it holds what the hook's headers and its URI hold.
+//! `GET …/webhooks/{H}/attempts/{D}/curl`: the request of a delivery as a shell command, signed now, so that a
+//! receiver that verifies accepts it. Only for admins, because it contains the hook's headers and URI.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::event_filter::delivery_of;
 use super::reply::Reply;
 use crate::model::{DeliveryId, SentRequest};
 
-/// Bytes of a command's argument that every Linux takes, with some room: `MAX_ARG_STRLEN` is 128 KiB.
+/// The largest body in a command. Every Linux accepts an argument of 128 KiB (`MAX_ARG_STRLEN`).
 const MOST_BODY: usize = 100 << 10;
 
 pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply, ApiError> {
@@ -18,7 +18,7 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     let offset = delivery_of(call, hook, id).ok_or_else(unknown)?;
     let state = &call.api.state;
     let compiled = state.hook(hook).ok_or_else(unknown)?;
-    // Only what the hook gets, or got: no other event's body can be read through it.
+    // The hook must have received this event. Otherwise the body of any event could be read here.
     let found = call.api.queues.delivery(compiled.account, hook, offset).await?;
     if found.rows.is_empty() {
         return Err(unknown());
@@ -37,7 +37,7 @@ fn refused(reason: &str) -> ApiError {
     ApiError::field("delivery_id", "error", &json!({"message": reason}))
 }
 
-/// The command. Every word that comes from outside is quoted, so that no shell reads anything in it.
+/// The command. All foreign words are quoted, so that a shell interprets nothing in them.
 fn command(request: &SentRequest) -> String {
     let mut words = vec![
         "curl --include --globoff --http1.1".to_owned(),
@@ -51,14 +51,14 @@ fn command(request: &SentRequest) -> String {
     }
     if !request.body.is_empty() {
         let body = String::from_utf8_lossy(&request.body);
-        // A value that begins with @ would name a file.
+        // With --data-binary, a value that begins with @ would name a file.
         let option = if body.starts_with('@') { "--data-raw" } else { "--data-binary" };
         words.push(format!("{option} {}", quoted(&body)));
     }
     words.join(" \\\n  ")
 }
 
-/// A word in single quotes, in which a shell reads nothing but their end.
+/// A word in single quotes, in which a shell interprets nothing but the closing quote.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

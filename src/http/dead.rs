@@ -1,5 +1,5 @@
-//! Deliveries that were given up: listed, and delivered again, one by one or together. A delivery that is asked
-//! for again is a replay of exactly that: durable when it is answered, tried like any other, the same id.
+//! Dead deliveries: listing them, and delivering them again, singly or together. A repeated delivery is a replay of
+//! exactly that delivery: durable once it is answered, attempted like any other, with the same id.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::model::{
 };
 use crate::state::random_id;
 
-/// Rows made at once, and bytes of rows after which a batch ends.
+/// The rows made at once, and the bytes of rows after which a batch ends.
 const ROWS_AT_ONCE: usize = 8;
 const ROWS_BYTES: usize = 1 << 20;
 
@@ -36,7 +36,7 @@ pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
 struct DeadOfHook {
     queues: Arc<dyn Queues>,
     hook: HookId,
-    /// Found in one pass over the ledger; rows are made of it batch by batch.
+    /// Found in one pass over the ledger. The rows are made batch by batch.
     known: Mutex<Option<DeadList>>,
 }
 
@@ -44,7 +44,7 @@ impl DeadOfHook {
     async fn some(&self, ask: &Ask) -> Result<(Vec<Dead>, Option<u64>), ApiError> {
         let start = ask.start()?;
         let mut known = self.known.lock().await;
-        // What is known from before, unless it ends where this batch begins.
+        // Uses the list of the previous batch, unless it ends where this batch begins.
         let list = match known.take().filter(|list| list.next.is_none() || list.next != start) {
             Some(list) => list,
             None => self.queues.dead(DeadQuery { hook: self.hook, ascending: ask.ascending, start }).await?,
@@ -65,7 +65,7 @@ impl Source for DeadOfHook {
         Box::pin(async move {
             let (dead, mut next) = self.some(&ask).await?;
             let (mut rows, mut bytes) = (Vec::new(), 0);
-            // Each row holds what was sent: a few at a time, until they are many bytes.
+            // Rows contain requests and may be large, so a few are made at a time.
             for some in dead.chunks(ROWS_AT_ONCE) {
                 if bytes >= ROWS_BYTES {
                     next = some.first().map(|dead| dead.offset);
@@ -86,7 +86,7 @@ impl Source for DeadOfHook {
     }
 }
 
-/// `POST …/webhooks/{H}/dead`: all that is dead is delivered again, or what `event_ids` and `delivery_ids` name.
+/// `POST …/webhooks/{H}/dead`: delivers again all dead deliveries, or those in `event_ids` and `delivery_ids`.
 pub(super) async fn redeliver(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     let mut offsets = Vec::new();
@@ -108,8 +108,8 @@ pub(super) async fn redeliver(call: &Call<'_>, hook: &str) -> Result<Reply, ApiE
     started(call, &call.api.queues.replay(wanted).await?)
 }
 
-/// `POST …/webhooks/{H}/attempts/{id}` and `POST …/webhooks/attempts/{id}`: one delivery again, whatever became of
-/// it. The id is the delivery's, or (below a hook) its event's.
+/// `POST …/webhooks/{H}/attempts/{id}` and `POST …/webhooks/attempts/{id}`: delivers one delivery again, whatever its
+/// result. The id is the delivery's, or (below a hook) its event's.
 pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Result<Reply, ApiError> {
     let named: Option<DeliveryId> = id.parse().ok();
     let of_delivery = || named.map(|delivery| delivery.hook.to_string());
@@ -117,7 +117,7 @@ pub(super) async fn again(call: &Call<'_>, hook: Option<&str>, id: &str) -> Resu
     let (hook, _) = call.hook(&of_hook)?;
     let offset = delivery_of(call, hook, id).ok_or_else(|| ApiError::unknown(id))?;
     let again = request(call, hook, (ReplayOnly::Chosen, vec![offset]), &Map::new())?;
-    // An event that is gone, or that this hook does not get, is no delivery of it.
+    // An event that retention has removed, or that this hook does not receive, is no delivery of the hook.
     let counted = call.api.queues.replay(ReplayRequest { dry_run: true, ..again.clone() }).await;
     if !counted.is_ok_and(|counted| counted.matched > 0) {
         return Err(ApiError::unknown(id));

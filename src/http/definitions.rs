@@ -1,4 +1,4 @@
-//! `GET /v2/webhooks`: which events can be asked for, without a token.
+//! `GET /v2/webhooks`: the events that hooks can receive. Needs no token.
 
 use serde_json::Value;
 

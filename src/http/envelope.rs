@@ -1,4 +1,4 @@
-//! KAZOO's envelope of a request: what its body holds (`docs/kazoo/webhooks.md#requests`).
+//! KAZOO's envelope of requests (`docs/kazoo/webhooks.md#requests`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,10 @@ use super::errors::ApiError;
 use super::request::Request;
 use crate::model::MASK;
 
-/// Names of a refused body that are shown, and bytes of each.
+/// The most names of a refused body that are shown, and the longest, in bytes.
 const NAMES: usize = 32;
 const NAME_BYTES: usize = 64;
-/// Media types whose body is read. All others are refused, once the caller is known.
+/// Media types whose body is read. Others are refused after the caller is authenticated.
 const READABLE: [&str; 4] = [
     "application/json",
     "application/x-json",
@@ -23,23 +23,23 @@ const READABLE: [&str; 4] = [
     "application/octet-stream",
 ];
 
-/// The body of a request, taken apart.
+/// The parsed body of a request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Envelope {
-    /// Its top-level members, names in lower case; `None` when there is no body.
+    /// The top-level members, with names in lower case; `None` without a body.
     pub(super) members: Option<Value>,
-    /// Whether the content type is one that is not read.
+    /// Whether the content type is not supported.
     pub(super) unreadable: bool,
 }
 
-/// A body as a refusal shows it, in KAZOO's form: its names, and none of its values, for one may be a password.
+/// A refused body in KAZOO's form: its names without values, because a value may be a password.
 fn outline(body: &Map<String, Value>) -> Value {
     let names = body.keys().filter(|name| name.len() <= NAME_BYTES).take(NAMES);
     names.map(|name| (name.clone(), MASK.into())).collect::<Map<_, _>>().into()
 }
 
 impl Envelope {
-    /// Reads a request's body: 400 when it is no JSON, or an object without `data`.
+    /// Parses the body of a request: 400 if it is not JSON, or an object without `data`.
     pub(super) fn read(request: &Request) -> Result<Self, ApiError> {
         let has_body = [Method::PUT, Method::POST, Method::PATCH, Method::DELETE].contains(&request.method);
         if !has_body || request.body.iter().all(u8::is_ascii_whitespace) {
@@ -71,14 +71,14 @@ impl Envelope {
             None | Some(Value::Object(_) | Value::Array(_)) => {
                 Ok(Self { members: Some(members.into()), unreadable: false })
             }
-            // Not shown again: it may be a password.
+            // The value is not shown, because it may be a password.
             Some(_) => Err(ApiError::wrong_type("data", "object, array", &MASK.into())),
         }
     }
 
-    /// Reads a JSON body whose `data` the resource takes as it came: of `data` only the type stands in the members, as an
-    /// empty object or array. To make values of thousands of events would be most of what handing them in costs. `None`
-    /// for every body that needs a look at it as a whole.
+    /// Parses a JSON body whose `data` the resource takes unparsed. `data` is replaced by an empty object or array of
+    /// its type. The reason: parsing the values of thousands of events would be most of the cost of accepting them.
+    /// `None` for a body that must be parsed as a whole.
     pub(super) fn shallow(request: &Request) -> Option<Self> {
         if request.content_type().is_some_and(|text| text != "application/json") {
             return None;
@@ -99,8 +99,8 @@ impl Envelope {
         members.contains_key("data").then(|| Self { members: Some(members.into()), unreadable: false })
     }
 
-    /// The envelope of events: as little of it is read as can be, and of a body that is not quite JSON no more than its
-    /// structure. Its events are mended one by one when they are taken in.
+    /// Parses the envelope of events with as little work as possible. If the body is only almost JSON, its structure
+    /// alone is read, and each event is repaired when it is accepted.
     pub(super) fn of_events(request: &Request) -> Result<Self, ApiError> {
         if let Some(shallow) = Self::shallow(request) {
             return Ok(shallow);
@@ -128,12 +128,12 @@ impl Envelope {
         members.contains_key("data").then(|| Self { members: Some(members.into()), unreadable: false })
     }
 
-    /// A top-level text.
+    /// A top-level member that is a text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.members.as_ref()?.get(name)?.as_str()
     }
 
-    /// `data` as an object; empty when there was no body, 400 for an array.
+    /// `data` as an object; empty without a body, 400 for an array.
     pub(super) fn object(&self) -> Result<Map<String, Value>, ApiError> {
         match self.members.as_ref().and_then(|m| m.get("data")) {
             None => Ok(Map::new()),
@@ -143,7 +143,7 @@ impl Envelope {
     }
 }
 
-/// The members of an object, none of them looked into.
+/// The members of an object, with unparsed values.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

@@ -1,4 +1,4 @@
-//! A choice of events as clients write it: in `data` of a replay, or in the query string of a search.
+//! Reads an event filter from `data` of a replay or from the query string of a search.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use super::call::Call;
 use super::errors::ApiError;
 use crate::model::{AccountId, DeliveryId, EventFilter, Family, HookId};
 
-/// Values of one part at most.
+/// The most values of one field.
 const MOST: usize = 100;
 
-/// Reads `hook_events`, `event_names`, `subjects`, `msg_ids` and `account_ids`: a list of texts, or one text with
-/// commas between them.
+/// Reads `hook_events`, `event_names`, `subjects`, `msg_ids` and `account_ids`: each a list of texts, or one text with
+/// commas.
 pub(super) fn filter(call: &Call<'_>) -> Result<EventFilter, ApiError> {
     Ok(EventFilter {
         families: each(call, "hook_events", Family::from_id, || {
@@ -28,12 +28,12 @@ pub(super) fn filter(call: &Call<'_>) -> Result<EventFilter, ApiError> {
     })
 }
 
-/// The event that a text names; `None` when it is not one of this log.
+/// The offset of an event by its id; `None` if it is not an id of this log.
 pub(super) fn event_of(call: &Call<'_>, text: &str) -> Option<u64> {
     call.api.state.settings().log_ids.offset_of(text.parse().ok()?)
 }
 
-/// A refusal of a value that is not on a list.
+/// Refuses a value that is not one of the allowed ones.
 pub(super) fn not_listed(field: &str, value: &Value, target: &Value) -> ApiError {
     let message = "Value not found in enumerated list of values";
     ApiError::field(field, "enum", &json!({"message": message, "target": target, "value": value}))
@@ -65,14 +65,14 @@ pub(super) fn texts(call: &Call<'_>, field: &str) -> Result<Vec<String>, ApiErro
         _ => return Err(wrong_type()),
     };
     if texts.len() > MOST {
-        let message = format!("at most {MOST} are taken at once");
+        let message = format!("at most {MOST} values are allowed");
         let details = json!({"message": message, "target": MOST, "value": texts.len()});
         return Err(ApiError::field(field, "maxItems", &details));
     }
     Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
 }
 
-/// The offset of a hook's delivery, by its own id or by its event's.
+/// The offset of a hook's delivery, by the id of the delivery or of its event.
 pub(super) fn delivery_of(call: &Call<'_>, hook: HookId, text: &str) -> Option<u64> {
     match text.parse::<DeliveryId>() {
         Ok(delivery) if delivery.hook == hook => event_of(call, &delivery.event.to_string()),

@@ -1,7 +1,7 @@
-//! `PUT …/events`: events from a client without a broker. All of a request are taken, or none.
+//! `PUT …/events`: events from clients without a broker. A request's events are all accepted, or none.
 //!
-//! An event may name an account only within the tree of the path's account; one that names none is the
-//! path's account's own.
+//! An event may name only accounts in the tree of the path's account. An event without an account belongs to the path's
+//! account.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,10 +16,10 @@ use super::reply::Reply;
 use crate::kazoo;
 use crate::model::{AccountId, EventId, Payer, TraceContext};
 
-/// Bytes of a key at most.
+/// The longest key, in bytes.
 const MOST_KEY: usize = 255;
 
-/// Just enough of the body to find the events' bytes as they came.
+/// The body, parsed only as far as needed to find the bytes of the events.
 #[derive(Deserialize)]
 struct Raw<'a> {
     #[serde(borrow)]
@@ -45,7 +45,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(answer_of(&call.api.events.submit(events, key).await?))
 }
 
-/// The answer to events that were taken.
+/// The response for accepted events.
 pub(super) fn answer_of(ids: &[EventId]) -> Reply {
     let data = json!({
         "offsets": ids.iter().map(|id| id.offset).collect::<Vec<_>>(),
@@ -54,7 +54,7 @@ pub(super) fn answer_of(ids: &[EventId]) -> Reply {
     Reply { status: 201, ..Reply::ok(data) }
 }
 
-/// The events in a body that is not quite JSON, as they came.
+/// The unparsed events of a body that is only almost JSON.
 fn pieces_of(body: &Bytes) -> Option<Vec<Bytes>> {
     let members = pieces::members(body)?;
     let (_, data) = members.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("data"))?;
@@ -64,7 +64,7 @@ fn pieces_of(body: &Bytes) -> Option<Vec<Bytes>> {
     Some(pieces::elements(data)?.into_iter().map(|event| body.slice_ref(event)).collect())
 }
 
-/// The key of the request: `Idempotency-Key`, or with `?idempotency=msg_id` the `Msg-ID` of its one event.
+/// The key of the request: `Idempotency-Key`, or with `?idempotency=msg_id` the `Msg-ID` of its only event.
 fn request_key(
     call: &Call<'_>,
     account: AccountId,
@@ -92,17 +92,17 @@ fn request_key(
                 None => refuse("idempotency", format!("the event has no Msg-ID of 1 to {MOST_KEY} bytes")),
             }
         }
-        Some(other) => refuse("idempotency", format!("'{other}' is not msg_id")),
+        Some(other) => refuse("idempotency", format!("'{other}' is unknown; use msg_id")),
     }
 }
 
-/// Takes the events out of the rate of the account whose token hands them in.
+/// Charges the events to the rate of the caller's account.
 fn take_rate(call: &Call<'_>, bodies: &[Bytes]) -> Result<(), ApiError> {
     let Some(caller) = call.caller.filter(|_| !call.is_master()) else { return Ok(()) };
     let bytes = bodies.iter().map(Bytes::len).sum();
     let payer = Payer { account: caller.account, tenant: call.api.state.tenant_of(caller.account) };
     let taken = call.api.intake.take(payer, bodies.len(), bytes);
-    let message = "account hands in too much at once (ingest.http_bytes_per_second)";
+    let message = "account hands in events too fast (ingest.http_bytes_per_second)";
     taken.map_err(|wait| ApiError::too_fast(message, wait))
 }
 
@@ -116,10 +116,10 @@ fn bodies(call: &Call<'_>) -> Result<Vec<Bytes>, ApiError> {
         return Ok(all.into_iter().map(|one| Bytes::copy_from_slice(one.get().as_bytes())).collect());
     }
     if serde_json::from_slice::<&RawValue>(&call.request.body).is_err() {
-        // Not quite JSON: each event is mended when it is taken in.
+        // The body is only almost JSON, so each event is repaired when it is accepted.
         return Ok(pieces_of(&call.request.body).unwrap_or_default());
     }
-    // The envelope's names in another case: the events are written anew.
+    // The envelope's member names are in another case, so the events are serialised again.
     let data = call.envelope.members.as_ref().and_then(|members| members.get("data"));
     Ok(match data {
         None => Vec::new(),
@@ -128,7 +128,7 @@ fn bodies(call: &Call<'_>) -> Result<Vec<Bytes>, ApiError> {
     })
 }
 
-/// Whether the path's account may hand in this event.
+/// Checks that the path's account may hand in this event.
 pub(super) fn check(call: &Call<'_>, account: AccountId, index: usize, body: &[u8]) -> Result<(), ApiError> {
     let facts = kazoo::reading(body).and_then(|reading| kazoo::facts(&reading.body)).map_err(|reason| {
         let details = json!({"message": reason.to_string(), "target": index});

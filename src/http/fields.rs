@@ -1,11 +1,11 @@
-//! Checks of a document's fields, with KAZOO's rules and texts (`docs/kazoo/webhooks.md#refusals`); all that is wrong
-//! is reported at once, one error for each field.
+//! Checks of a document's fields, with KAZOO's rules and texts (`docs/kazoo/webhooks.md#refusals`). All errors are
+//! reported at once, one per field.
 
 use serde_json::{Map, Value, json};
 
 use super::errors::ApiError;
 
-/// A document under check.
+/// A document being checked.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     data: &'a Map<String, Value>,
@@ -22,12 +22,12 @@ impl<'a> Fields<'a> {
         self.errors.insert(field.to_owned(), json!({rule: details}));
     }
 
-    /// Nothing, or a refusal that names every field.
+    /// Succeeds, or refuses with all noted errors.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         if self.errors.is_empty() { Ok(()) } else { Err(ApiError::fields(self.errors)) }
     }
 
-    /// Notes the fields that are not there.
+    /// Notes each of these fields that is missing.
     pub(super) fn required(&mut self, names: &[&str]) {
         for name in names {
             if self.present(name).is_none() {
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A text of so many characters, if it is there.
+    /// A text of `min` to `max` characters, if the field is present.
     pub(super) fn text(&mut self, name: &str, min: usize, max: usize) -> Option<&'a str> {
         let value = self.present(name)?;
         let Some(text) = value.as_str() else {
@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// One of these texts, if it is there.
+    /// Notes an error unless the field is one of these texts or missing.
     pub(super) fn one_of(&mut self, name: &str, allowed: &[&str]) {
         let Some(value) = self.present(name) else { return };
         if !value.as_str().is_some_and(|text| allowed.contains(&text)) {
@@ -65,7 +65,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A boolean, also one that is written as a text, if it is there.
+    /// A boolean, possibly as a text, if the field is present.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         let value = self.present(name)?;
         let flag = match value {
@@ -80,7 +80,7 @@ impl<'a> Fields<'a> {
         flag
     }
 
-    /// A whole number in a member of an object, if it is there; errors are named `object.member`.
+    /// A whole number in a member of an object, if present. Its errors are named `object.member`.
     pub(super) fn number_in(&mut self, object: &str, member: &str, min: u64, max: u64) {
         let Some(value) = self.present(object) else { return };
         let Some(inner) = value.as_object() else { return self.wrong_type(object, "object", value) };
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_is_wrong_is_told_at_once() {
+    fn all_errors_are_reported_at_once() {
         let data = json!({"a": 1, "b": "", "d": "maybe", "e": {"n": -1, "m": 9}, "f": null});
         let mut fields = Fields::of(data.as_object().unwrap());
         fields.required(&["f", "a"]);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boolean_may_be_written_as_a_text() {
+    fn a_boolean_may_be_a_text() {
         let data = json!({"a": "true", "b": false});
         let mut fields = Fields::of(data.as_object().unwrap());
         assert_eq!((fields.flag("a"), fields.flag("b"), fields.flag("c")), (Some(true), Some(false), None));

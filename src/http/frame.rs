@@ -1,4 +1,4 @@
-//! KAZOO's envelope of an answer (`docs/kazoo/webhooks.md#the-envelope`).
+//! KAZOO's envelope of responses (`docs/kazoo/webhooks.md#the-envelope`).
 
 use serde_json::{Map, Value, json};
 
@@ -6,20 +6,20 @@ use super::errors::ApiError;
 use super::reply::Reply;
 use crate::auth::Tokens;
 
-/// What every answer carries.
+/// What every response has.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Frame {
     pub(super) request_id: String,
     pub(super) node: String,
     pub(super) timestamp: String,
-    /// What the request took from its bucket; `None`: there is no limit.
+    /// The tokens that the request took from its bucket; `None` without a limit.
     pub(super) tokens: Option<Tokens>,
-    /// Of an authenticated caller; shows the version too.
+    /// The token of an authenticated caller. With it the response has the version too.
     pub(super) auth_token: Option<String>,
 }
 
 impl Frame {
-    /// The envelope of a success.
+    /// The envelope of a successful response.
     pub(super) fn success(&self, reply: Reply) -> Map<String, Value> {
         let mut out = Map::new();
         out.insert("data".into(), reply.data);
@@ -39,7 +39,7 @@ impl Frame {
         out
     }
 
-    /// The envelope of a refusal; `None` when it has no body.
+    /// The envelope of a refusal; `None` if the refusal has no body.
     pub(super) fn error(&self, error: ApiError) -> Option<Map<String, Value>> {
         let mut out = Map::new();
         out.insert("data".into(), error.data?);

@@ -1,4 +1,4 @@
-//! Requests as anybody may send them, for the fuzz targets.
+//! Arbitrary requests, for the fuzz targets.
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -18,8 +18,8 @@ use super::request::Request;
 use super::response::{Body, Response};
 use super::route::route;
 
-/// A path, and behind a `?` a query string with page sizes, keys and filters: routed, read and refused without
-/// falling over, and a key of ours reads back.
+/// A path and, after a `?`, a query string with page sizes, keys and filters: it is routed and answered or refused
+/// without a panic, and our keys can be decoded again.
 pub fn query(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (path, query) = text.split_once('?').unwrap_or(("/v2/webhooks", text));
@@ -31,8 +31,8 @@ pub fn query(data: &[u8]) {
     answer(&request, known.as_ref(), ApiError::not_found());
 }
 
-/// A body, behind a byte for its content type and method: read within what was counted before, and alike with or without
-/// a look into its `data`.
+/// A body, after a byte for its content type and method: it has no more values than were counted, and is read the same
+/// with and without parsing its `data`.
 pub fn body(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
     let types = ["application/json", "application/x-www-form-urlencoded", "text/plain", ""];
@@ -60,13 +60,13 @@ pub fn body(data: &[u8]) {
     }
 }
 
-/// A refusal is a whole envelope with a status, whatever was asked.
+/// A refusal is a complete envelope with a status, for every request.
 fn answer(request: &Request, route: Option<&super::route::Route>, refused: ApiError) {
     let status = refused.status;
     let response = Response::of(request, &Frame::default(), route, Err(refused));
     assert!((400..500).contains(&status) && response.status == status);
     let Body::Text(text) = response.body else { return };
-    // A pretty answer ends with a line break.
+    // A pretty-printed response ends with a line break.
     let text = text.trim_end();
     let text = match request.query("jsonp") {
         Some(name) if text.starts_with(&format!("{name}(")) => text
@@ -80,7 +80,7 @@ fn answer(request: &Request, route: Option<&super::route::Route>, refused: ApiEr
     assert_eq!(envelope.get("status"), Some(&"error".into()), "{text}");
 }
 
-/// Values and names, one by one.
+/// The exact number of values and names.
 fn count(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),

@@ -1,4 +1,4 @@
-//! `/health/live` and `/health/ready`: plain JSON. No token is needed; who shows one reads the reasons.
+//! `/health/live` and `/health/ready`: plain JSON without a token. Only callers with the token of metrics see reasons.
 
 use serde_json::json;
 
@@ -7,15 +7,15 @@ use super::operator::Visitor;
 use super::ports::{Fault, Readiness};
 use super::response::Response;
 
-/// What a stranger reads instead of a reason.
-const WITHHELD: &str = "withheld: ask with the token of metrics.token, or see the log";
+/// Shown to strangers instead of a reason.
+const WITHHELD: &str = "withheld: use the token of metrics.token, or see the log";
 
-/// This answers.
+/// Always 200: the listener answers.
 pub(super) fn live() -> Response {
     Response::json(200, &json!({"status": "live"}))
 }
 
-/// All that is wrong now.
+/// All present faults and notices.
 pub(super) async fn readiness(api: &Api) -> Readiness {
     let mut readiness = api.health.readiness().await;
     let journal = api.state.journal().health();
@@ -30,8 +30,8 @@ pub(super) async fn readiness(api: &Api) -> Readiness {
     readiness
 }
 
-/// Everything is at work; 503 with what is wrong otherwise. Reasons name addresses and files: they are not for
-/// strangers.
+/// 200 if everything works, otherwise 503 with the faults. Strangers do not see reasons, which contain addresses and
+/// file names.
 pub(super) async fn ready(api: &Api, to: Visitor) -> Response {
     let mut readiness = readiness(api).await;
     if to == Visitor::Stranger {

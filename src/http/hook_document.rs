@@ -1,5 +1,5 @@
-//! How a change becomes a hook's new document, pure: private fields stay, secrets are kept or rotated, and a
-//! hook that is enabled is no longer disabled by the program.
+//! How a change produces a hook's new document (pure). Private fields stay, secrets are kept or rotated, and a hook
+//! that a person enables or disables is no longer marked as disabled by the program.
 
 use serde_json::{Map, Value, json};
 
@@ -10,17 +10,17 @@ use crate::state::is_auto_disabled;
 
 type Document = Map<String, Value>;
 
-/// Fields that are shown and never stored.
+/// Fields of responses that are not stored.
 const SHOWN_ONLY: [&str; 4] = ["id", "disable_reason", "paused", "secrets"];
 
-/// Former secrets that are valid at a time, at most.
+/// The most former secrets that are valid at a time.
 const MOST_FORMER: usize = 4;
 
-/// How long a former secret goes on signing unless the hook's `secret_overlap_s` says otherwise: a day.
+/// How long a former secret signs by default (`secret_overlap_s`): a day.
 const OVERLAP_S: u64 = 86_400;
 
-/// POST: `data` is all that is public from now on, except for the fields that KAZOO's form does not know: those stay
-/// unless `data` names them, and `null` removes one.
+/// POST: `data` replaces all public fields, except those that KAZOO's form does not have. Those stay unless `data` has
+/// them; `null` removes one.
 pub(super) fn replaced(
     stored: &Document,
     data: &Document,
@@ -38,7 +38,7 @@ pub(super) fn replaced(
     finish(stored, input, now_s, validate)
 }
 
-/// PATCH: `data` is laid over what is there; `null` removes a field.
+/// PATCH: `data` changes the stored fields; `null` removes one.
 pub(super) fn merged(
     stored: &Document,
     data: &Document,
@@ -54,15 +54,15 @@ pub(super) fn merged(
         }
     }
     let mut doc = finish(stored, input, now_s, validate)?;
-    // Said by a person, in so many words: no longer the program's doing, so nothing probes it.
+    // A person has disabled the hook explicitly, so the program must no longer probe it.
     if data.get("enabled").is_some_and(|v| *v == false || v == "false") {
         doc.shift_remove("pvt_disabled_message");
     }
     Ok(doc)
 }
 
-/// A hook that a person disabled begins with the events from now on when it is enabled again, unless its
-/// `resume` is `held`. One that the program disabled goes on where it stopped.
+/// Whether a hook that is enabled skips earlier events. True for one that a person disabled, unless its `resume` is
+/// `held`. A hook that the program disabled continues where it stopped.
 pub(super) fn starts_from_now(stored: &Document, doc: &Document) -> bool {
     let is_off = |doc: &Document| doc.get("enabled").is_some_and(|v| *v == false || *v == "false");
     let held = doc.get("resume").is_some_and(|v| *v == "held");
@@ -105,8 +105,8 @@ fn finish(
     Ok(doc)
 }
 
-/// The former secret signs beside the new one for a while, so that a receiver can change over in its own time;
-/// so do those before it whose time is not over.
+/// The former secrets that are still valid. They sign beside the new one for a while, so that a receiver can change
+/// over at its own time.
 fn former_secrets(old: &Value, doc: &Document, now_s: u64) -> Vec<Value> {
     let overlap_s = doc.get("secret_overlap_s").and_then(Value::as_u64).unwrap_or(OVERLAP_S);
     let until = |entry: &Value| entry.get("until").and_then(Value::as_u64);
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn enabling_forgets_why_the_hook_was_disabled() {
+    fn enabling_removes_the_reason_why_the_hook_was_disabled() {
         let doc = merged(&stored(), &object(&json!({"enabled": true})), 1000, as_is).unwrap();
         assert!(!doc.contains_key("pvt_disabled_message"));
     }
 
     #[test]
-    fn what_a_person_disabled_starts_from_now_unless_it_is_held() {
+    fn a_hook_that_a_person_disabled_skips_earlier_events_unless_it_is_held() {
         let on = object(&json!({"enabled": true}));
         let held = object(&json!({"enabled": true, "resume": "held"}));
         let off = object(&json!({"enabled": false}));

@@ -1,8 +1,8 @@
-//! `GET …/webhooks/status` and `…/descendants/webhooks/status`: hooks with the state of their queues, in one request.
+//! `GET …/webhooks/status` and `…/descendants/webhooks/status`: hooks with the state of their queues.
 //!
-//! Those that need a person come first. `search` looks for a text in what names a hook, `state` for what it does.
-//! Documents are read for no row: the compiled hooks have all that is shown, which is what keeps a page quick with
-//! 10,000 hooks.
+//! Hooks that need attention come first. `search` looks for a text in what identifies a hook, `state` filters by the
+//! state. No documents are read, because the compiled hooks have everything that rows show. This keeps a page fast
+//! with 10,000 hooks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) fn tree(call: &Call<'_>) -> Result<BTreeSet<AccountId>, ApiError> {
     Ok(below.iter().map(|account| account.id).chain([account]).collect())
 }
 
-/// A hook, how it stands and what it did last.
+/// A hook with the state of its queue and its recent activity.
 #[derive(Debug, Clone)]
 pub(super) struct Standings {
     pub(super) hook: Arc<Hook>,
@@ -45,7 +45,7 @@ pub(super) struct Standings {
     pub(super) standing: Standing,
 }
 
-/// The hooks of these accounts that are `wanted`, with their queues.
+/// The `wanted` hooks of these accounts, with their queues.
 pub(super) async fn standings(
     call: &Call<'_>,
     of: impl Fn(AccountId) -> bool,
@@ -57,7 +57,7 @@ pub(super) async fn standings(
     let statuses = api.queues.statuses(&hooks).await?;
     let end = api.events.end();
     let found = hooks.into_iter().zip(statuses).map(|(hook, status)| {
-        // A hook that was made this moment has a queue in the next.
+        // A hook that was just created may have no queue yet.
         let status = status.unwrap_or_else(|| nothing(end, hook.enabled, hook.paused));
         let pulse = api.queues.pulse(hook.id);
         let standing = status.standing(pulse.as_ref());
@@ -80,7 +80,7 @@ async fn list(call: &Call<'_>, of: impl Fn(AccountId) -> bool) -> Result<Reply, 
     list.answer(Rows::new(keyed, move |one: &Standings| Item::from(row(&state, one)))).await
 }
 
-/// Lists begin with the greatest key unless asked otherwise: what needs a person, then what is furthest behind.
+/// The key of a row. Lists begin with the largest key: hooks that need attention, then those furthest behind.
 pub(super) fn key(one: &Standings, by_name: bool) -> String {
     let id = one.hook.id;
     if by_name {
@@ -118,7 +118,7 @@ fn by_name(call: &Call<'_>) -> Result<bool, ApiError> {
     }
 }
 
-/// Whether a text stands in what names a hook: its name, address, id, event or account.
+/// Whether a hook's name, URI, id, event or account contains a text.
 fn is_found(state: &State, hook: &Hook, text: &str) -> bool {
     let account = || state.account(hook.account).map(|account| account.name.clone());
     hook.name.to_lowercase().contains(text)
@@ -128,7 +128,7 @@ fn is_found(state: &State, hook: &Hook, text: &str) -> bool {
         || account().is_some_and(|name| name.to_lowercase().contains(text))
 }
 
-/// What the hook asks for, as its document says it.
+/// The hook's event, as in its document.
 fn event(hook: &Hook) -> &'static str {
     match hook.trigger {
         Trigger::All => "all",

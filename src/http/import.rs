@@ -1,5 +1,5 @@
-//! `/admin/import`: what `switchhook import kazoo --into` asks and tells. GET lists the documents that an import compares,
-//! without secrets; POST makes changes that it has planned, or deletes what is gone.
+//! `/admin/import`, used by `switchhook import kazoo --into`. GET lists the documents that an import compares, without
+//! secrets. POST makes planned changes, or deletes a document.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,12 +13,12 @@ use crate::state::{Kind, Mirror, TreeError, is_deleted};
 
 type Document = Map<String, Value>;
 
-/// What no import needs to see.
+/// Fields that an import does not need.
 const SECRETS: [&str; 5] = ["secret", "pvt_secrets", "pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
-/// Changes of one request.
+/// The most changes of one request.
 const MOST: usize = 1000;
 
-/// What is asked for.
+/// The body of a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -27,7 +27,7 @@ struct Asked {
     gone: Option<Missing>,
 }
 
-/// A document that is gone.
+/// A document that is missing in KAZOO.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Missing {
@@ -59,11 +59,12 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
         ApiError::field(
             "changes",
             "invalid",
-            &json!({"message": format!("not what an import sends: {error}")}),
+            &json!({"message": format!("this is not a request of an import: {error}")}),
         )
     })?;
     if changes.len() > MOST {
-        let details = json!({"message": format!("at most {MOST} changes in one request"), "target": MOST});
+        let details =
+            json!({"message": format!("at most {MOST} changes are allowed in one request"), "target": MOST});
         return Err(ApiError::field("changes", "maxItems", &details));
     }
     let places = Places { events: call.api.events.end(), ledger: call.api.queues.ledger_end() };

@@ -1,4 +1,4 @@
-//! How many bytes of events each account, and each tenant with all its accounts, may hand in.
+//! The rates at which each account, and each tenant with all its accounts, may hand in events.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::model::{ByteMeter, ByteRate, Payer};
 
-/// What an event costs beside its bytes: header, index, routing.
+/// The cost of an event in addition to its bytes: header, index, routing.
 const EVENT_BYTES: u64 = 1024;
 
-/// What accounts have handed in of late.
+/// What accounts have handed in recently.
 #[derive(Debug)]
 pub(super) struct Intake {
     /// A clock that never goes back.
@@ -23,7 +23,7 @@ impl Intake {
         Self { started: Instant::now(), meter: Mutex::new(ByteMeter::new(rate)) }
     }
 
-    /// Takes the bytes of events out of the rates of the account and its tenant; the error says how long to wait.
+    /// Charges events to the rates of the account and its tenant. The error is the time to wait.
     pub(super) fn take(&self, payer: Payer, events: usize, bytes: usize) -> Result<(), Duration> {
         let cost = (events as u64).saturating_mul(EVENT_BYTES).saturating_add(bytes as u64);
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);

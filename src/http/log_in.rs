@@ -1,5 +1,5 @@
-//! Tokens: `PUT api_auth` for an API key, `PUT user_auth` for a person's credentials, and `token_auth` to look at
-//! one and to revoke it (`docs/kazoo/webhooks.md#logging-in`).
+//! Tokens: `PUT api_auth` for an API key, `PUT user_auth` for a user's credentials, and `token_auth` to read and
+//! revoke a token (`docs/kazoo/webhooks.md#logging-in`).
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::model::{Account, AccountId};
 use crate::state::State;
 
 const KEY_LENGTH: usize = 64;
-/// Accounts with one name that a log-in tries: each costs the hash of a password.
+/// The most accounts with the same name that a log-in tries. Each costs the hash of a password.
 const MOST_NAMESAKES: usize = 8;
 
 /// `PUT api_auth`
@@ -31,7 +31,7 @@ pub(super) fn with_key(call: &Call<'_>) -> Result<Reply, ApiError> {
     let key = state.api_key(text)?;
     let found = key.and_then(|key| Some((state.account(key.account)?, key)));
     let Some((account, key)) = found else {
-        // Keys are too long to be found by trying: wrong ones are slowed down, and keep no right one out.
+        // Keys are too long to be guessed. Limiting wrong ones only reduces the load and never refuses a right one.
         let is_within = auth.note_wrong(call.request.remote, None);
         return Err(if is_within { ApiError::unknown_key() } else { ApiError::too_many() });
     };
@@ -47,7 +47,7 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
     let data = call.envelope.object()?;
     let mut fields = Fields::of(&data);
     fields.required(&["credentials"]);
-    // 32 digits of an MD5, 40 of a SHA-1.
+    // An MD5 has 32 digits, a SHA-1 40.
     let credentials = fields.text("credentials", 32, 40);
     fields.one_of("method", &["md5", "sha"]);
     let name = fields.text("account_name", 1, 128);
@@ -58,7 +58,7 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
     fields.finish()?;
     let credentials = Credentials::from(credentials.unwrap_or_default());
     let (account, user) = log_in(call, called(&call.api.state, realm, name), credentials).await?;
-    // Only who knows the password learns that the account is disabled.
+    // Checked last, so that only somebody with the password learns that the account is disabled.
     if !account.enabled {
         return Err(ApiError::account_disabled());
     }
@@ -67,14 +67,14 @@ pub(super) async fn with_password(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply { status: 201, auth_token: Some(token), ..Reply::ok(data) })
 }
 
-/// The first of these accounts with a user whose credentials these are, and the user.
+/// The first of these accounts that has a user with these credentials, and the user.
 async fn log_in(
     call: &Call<'_>,
     accounts: Vec<Arc<Account>>,
     credentials: Credentials,
 ) -> Result<(Arc<Account>, User), ApiError> {
     let (auth, remote) = (&call.api.auth, call.request.remote);
-    // No account: that must not be seen by the time it takes.
+    // Without an account one hash is computed anyway, so that the time does not reveal whether the account exists.
     let candidates: Vec<_> =
         if accounts.is_empty() { vec![None] } else { accounts.into_iter().map(Some).collect() };
     let mut was_tried = false;
@@ -92,7 +92,7 @@ async fn log_in(
     Err(if was_tried { ApiError::invalid_credentials() } else { ApiError::too_many() })
 }
 
-/// `GET token_auth`: whom the token belongs to.
+/// `GET token_auth`: the account and user of the token.
 pub(super) fn check(call: &Call<'_>) -> Result<Reply, ApiError> {
     let caller = call.caller.ok_or_else(ApiError::invalid_credentials)?;
     Ok(Reply::ok(described(call, caller)?))
@@ -106,8 +106,8 @@ fn described(call: &Call<'_>, caller: &Caller) -> Result<Map<String, Value>, Api
     Ok(data)
 }
 
-/// `POST auth/tokeninfo` and `GET auth/tokeninfo?token=`: whom the token in the data belongs to. The token itself is
-/// all that is needed to ask. KAZOO's user interface asks this after each reload.
+/// `POST auth/tokeninfo` and `GET auth/tokeninfo?token=`: the account and user of the token in the data. No other
+/// token is needed. KAZOO's user interface requests this after each reload.
 pub(super) async fn look_at(call: &Call<'_>) -> Result<Reply, ApiError> {
     let given = call.parameter("token").ok_or_else(|| ApiError::missing("token"))?;
     let token = given.as_str().ok_or_else(|| ApiError::wrong_type("token", "string", &given))?;
@@ -115,19 +115,19 @@ pub(super) async fn look_at(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply { auth_token: Some(token.to_owned()), ..Reply::ok(described(call, &caller)?) })
 }
 
-/// `DELETE token_auth`: the token is good no more.
+/// `DELETE token_auth`: revokes the token.
 pub(super) async fn revoke(call: &Call<'_>) -> Result<Reply, ApiError> {
     let caller = call.caller.ok_or_else(ApiError::invalid_credentials)?;
     call.api.auth.revoke(caller).await?;
     Ok(Reply::ok(json!({})))
 }
 
-/// What a log-in counts as, by the account that it names; none for other requests.
+/// The bucket of a log-in, by the account that it names; `None` for other requests.
 pub(super) fn purpose(state: &State, resource: &Resource, envelope: &Envelope) -> Option<Purpose> {
     let data = envelope.members.as_ref().and_then(|members| members.get("data"));
     let text = |field: &str| data.and_then(|data| data.get(field)).and_then(Value::as_str);
     let account = match resource {
-        // Keys are looked at again with the request itself; an index that fails is told of there.
+        // The request itself looks the key up again and reports a failing index.
         Resource::ApiAuth => {
             text("api_key").and_then(|key| state.api_key(key).ok().flatten()).map(|key| key.account)
         }
@@ -140,9 +140,9 @@ pub(super) fn purpose(state: &State, resource: &Resource, envelope: &Envelope) -
     Some(Purpose::LogIn(account))
 }
 
-/// The accounts that a log-in may mean: the one with a realm, or else those with a name. KAZOO compares the letters and
-/// digits of names and lets several accounts have one. So it is the credentials that decide among them, and nobody
-/// breaks a log-in by taking its account's name.
+/// The accounts that a log-in may mean: the one with the realm, otherwise those with the name. As in KAZOO, only
+/// letters and digits of a name count, and several accounts may share one. The credentials decide among them, so
+/// nobody can break a log-in by taking another account's name.
 fn called(state: &State, realm: Option<&str>, name: Option<&str>) -> Vec<Arc<Account>> {
     let Some(realm) = realm else {
         let mut named = name.map(|name| state.accounts_named(name)).unwrap_or_default();
@@ -152,7 +152,7 @@ fn called(state: &State, realm: Option<&str>, name: Option<&str>) -> Vec<Arc<Acc
     state.account_of_realm(realm).and_then(|id| state.account(id)).into_iter().collect()
 }
 
-/// What KAZOO tells whoever has logged in.
+/// KAZOO's response to a log-in.
 fn identity(call: &Call<'_>, account: &Account, user: Option<&User>) -> Map<String, Value> {
     let state = &call.api.state;
     let reseller: AccountId = state.reseller_of(account.id).unwrap_or(account.id);

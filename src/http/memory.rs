@@ -1,31 +1,31 @@
-//! The memory of request bodies: what all bodies that are being received or answered may take together.
+//! The memory for request bodies: a common bound for all bodies that are being received or answered.
 //!
-//! Held: small bodies wait for no large one. A large body has room before it is read and more room before its values are
-//! made, so no two bodies wait for each other.
+//! Promise: small bodies do not wait for large ones. A large body gets memory before it is read, and separate memory
+//! before its values are parsed, so no two bodies wait for each other.
 
 use std::num::NonZero;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of one piece; memory is taken in whole pieces.
+/// Memory is taken in pieces of this many bytes.
 const PIECE: usize = 1 << 10;
-/// What one value of a JSON text may take in memory beside its bytes, in the worst case (`0,0,0,…`).
+/// The most memory that one JSON value needs in addition to its text (in the worst case `0,0,0,…`), in bytes.
 const VALUE_BYTES: usize = 160;
-/// A body with more values than this is heavy: making and checking them takes milliseconds, which all other requests would
-/// wait for in the threads that serve.
+/// A body with more values than this is heavy: parsing and checking it takes milliseconds, for which all other
+/// requests on the serving threads would have to wait.
 const HEAVY: usize = 10_000;
 
 /// The memory of all bodies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
-    /// A third: small bodies and their values.
+    /// A third of the memory: small bodies and their values.
     small: Pool,
-    /// A sixth: large bodies as they came.
+    /// A sixth: large bodies as received.
     large: Pool,
     /// Half: the values of large bodies.
     values: Pool,
-    /// Places for heavy bodies: as many are worked on at once as there are cores.
+    /// Permits for heavy bodies, one per core.
     heavy: Arc<Semaphore>,
 }
 
@@ -36,12 +36,12 @@ struct Pool {
     bytes: usize,
 }
 
-/// One body's part of the memory; given back when dropped.
+/// The memory of one body. Dropping it returns the memory.
 #[derive(Debug)]
 pub(super) struct Held {
     pool: Pool,
     pool_of_values: Pool,
-    /// What a large body takes of its tenant's part.
+    /// The part of its tenant's memory, for a large body.
     of_tenant: Option<OwnedSemaphorePermit>,
     received: Option<OwnedSemaphorePermit>,
     values: Option<OwnedSemaphorePermit>,
@@ -49,7 +49,7 @@ pub(super) struct Held {
 }
 
 impl Memory {
-    /// Memory of this many bytes for all bodies. The values of one body take half of it at most.
+    /// Creates memory of `bytes` for all bodies. The values of one body may use half of it.
     pub(super) fn new(bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -60,7 +60,7 @@ impl Memory {
         }
     }
 
-    /// The part of one more body, which has taken nothing yet.
+    /// The memory of a new body; empty at first.
     pub(super) fn hold(&self, is_small: bool) -> Held {
         let pools = if is_small { (&self.small, &self.small) } else { (&self.large, &self.values) };
         let (pool, pool_of_values) = (pools.0.clone(), pools.1.clone());
@@ -70,7 +70,7 @@ impl Memory {
 
 impl Pool {
     fn new(bytes: usize) -> Self {
-        // Rounded up: the largest body that is allowed must fit.
+        // Rounded up, because the largest allowed body must fit.
         let pieces = bytes.div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(pieces)), bytes: pieces * PIECE }
     }
@@ -78,28 +78,28 @@ impl Pool {
     /// Waits until this many pieces are free.
     async fn take(&self, pieces: usize) -> Option<OwnedSemaphorePermit> {
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        // Nobody closes it.
+        // Fails only if the semaphore is closed, which never happens.
         Arc::clone(&self.free).acquire_many_owned(pieces).await.ok()
     }
 }
 
 impl Held {
-    /// Whether the request is to be answered beside the threads that serve all others.
+    /// Whether the request must be answered on a separate thread.
     pub(super) fn is_heavy(&self) -> bool {
         self.heavy.is_some()
     }
 
-    /// The number of values that fit into memory; a body with more is refused.
+    /// The most values of one body. A body with more is refused.
     pub(super) fn most_values(&self) -> usize {
         self.pool_of_values.bytes / VALUE_BYTES
     }
 
-    /// Keeps what the body takes of its tenant's part until the body is answered.
+    /// Holds the part of the tenant's memory until the body is answered.
     pub(super) fn keep(&mut self, of_tenant: Option<OwnedSemaphorePermit>) {
         self.of_tenant = of_tenant;
     }
 
-    /// Waits until there is room for this many bytes of the body in all.
+    /// Waits until there is memory for this many bytes of the body in total.
     pub(super) async fn grow_to(&mut self, bytes: usize) {
         let had = self.received.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(PIECE).saturating_sub(had);
@@ -113,11 +113,11 @@ impl Held {
         }
     }
 
-    /// Waits until there is room for this many values, and for a place among the heavy bodies if they are many.
+    /// Waits until there is memory for this many values and, for a heavy body, a permit.
     pub(super) async fn take_values(&mut self, memory: &Memory, values: usize) {
         self.values = self.pool_of_values.take((values * VALUE_BYTES).div_ceil(PIECE)).await;
         if values > HEAVY {
-            // Nobody closes it.
+            // Fails only if the semaphore is closed, which never happens.
             self.heavy = Arc::clone(&memory.heavy).acquire_owned().await.ok();
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_wait_for_each_other_and_give_back_what_they_held() {
+    async fn bodies_wait_for_each_other_and_return_their_memory() {
         let memory = Memory::new(30 * PIECE);
         let (mut one, mut other) = (memory.hold(true), memory.hold(true));
         one.grow_to(1).await;
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_largest_body_fits_into_the_least_memory_that_the_configuration_allows() {
+    async fn the_largest_body_fits_into_the_smallest_configurable_memory() {
         for most in [1024, 1025, 8_000_000] {
             let memory = Memory::new(6 * most);
             let mut held = memory.hold(false);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_bodies_wait_for_no_large_one() {
+    async fn small_bodies_do_not_wait_for_large_ones() {
         let memory = Memory::new(30 * PIECE);
         let (mut large, mut small) = (memory.hold(false), memory.hold(true));
         large.grow_to(5 * PIECE).await;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_heavy_bodies_are_worked_on_at_once_as_there_are_cores() {
+    async fn as_many_heavy_bodies_are_answered_at_once_as_there_are_cores() {
         let memory = Memory::new(8 * HEAVY * VALUE_BYTES);
         let cores = memory.heavy.available_permits();
         assert!(cores > 0);

@@ -1,5 +1,5 @@
-//! `/metrics`: the page of a scrape. With `metrics.token` it needs that token. Without one it is open, but says to
-//! strangers nothing of single accounts and hooks; who is a stranger is decided here for `/health/ready` too.
+//! `/metrics`. With `metrics.token` it needs that token. Without one it is open, but strangers see nothing of single
+//! accounts and hooks. The same rule of who is a stranger applies to `/health/ready`.
 
 use serde_json::json;
 
@@ -20,7 +20,8 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Response {
     Response::new(200, headers, api.operator.metrics(visitor(api, request)).await.into())
 }
 
-/// Who asks: a stranger, unless they bring the token, or the operator has opened the listener or keeps it local.
+/// Callers are strangers unless they have the token, the operator has made the metrics public, or the listener is
+/// local.
 pub(super) fn visitor(api: &Api, request: &Request) -> Visitor {
     let options = &api.options;
     let is_open = options.metrics_public || options.listen.ip().is_loopback();
@@ -28,7 +29,7 @@ pub(super) fn visitor(api: &Api, request: &Request) -> Visitor {
     if is_open || has_token { Visitor::Known } else { Visitor::Stranger }
 }
 
-/// Hashes are compared, so that the time it takes tells nothing of the token.
+/// Checks the token. Compares hashes, so that the time reveals nothing about the token.
 fn is_allowed(api: &Api, request: &Request) -> bool {
     let Some(expected) = &api.options.metrics_token_hash else { return true };
     let given = request.header("authorization").and_then(|text| text.split_once(' '));

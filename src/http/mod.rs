@@ -1,7 +1,8 @@
-//! The management API: KAZOO's envelope, errors and shapes over one listener.
+//! The management API: KAZOO's envelope, errors and documents over one listener.
 //!
-//! Every refusal is KAZOO's error body with the right status and names the field; nothing panics. A request
-//! passes `serve` (wire), `answer` (checks, in KAZOO's order), `route`, and one file per resource.
+//! Every refusal has KAZOO's error body with the right status and names the field; nothing panics. A request goes
+//! through
+//! `serve` (wire), `answer` (checks, in KAZOO's order), `route`, and the file of its resource.
 
 mod accounts;
 mod admin;

@@ -1,4 +1,4 @@
-//! `/admin/mode`: what becomes of deliveries beside a running KAZOO, and its change.
+//! `/admin/mode`: the mode of deliveries beside a running KAZOO, and changing it.
 
 use serde_json::{Value, json};
 

@@ -1,23 +1,23 @@
-//! Which form of an answer a client takes: JSON, or CSV for lists (`docs/kazoo/webhooks.md#requests`).
+//! Content negotiation: JSON, or CSV for lists (`docs/kazoo/webhooks.md#requests`).
 
 use super::request::Request;
 
-/// A form of an answer.
+/// The form of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepted {
     Json,
     Csv,
-    /// None that there is.
+    /// None of the supported forms.
     Nothing,
 }
 
-/// Whether a list is asked for as CSV.
+/// Whether CSV is requested.
 pub(super) fn asks_for_csv(request: &Request) -> bool {
     accepted(request) == Accepted::Csv
 }
 
-/// The form that the client likes best: `accept` in the query string, else the header (RFC 9110, 12.5.1); of two
-/// that it likes as well the one it names first.
+/// The client's preferred form: `accept` in the query string, otherwise the header (RFC 9110, 12.5.1). Of equal
+/// preferences, the first one counts.
 pub(super) fn accepted(request: &Request) -> Accepted {
     match request.query("accept") {
         Some("csv" | "text/csv") => return Accepted::Csv,
@@ -41,7 +41,7 @@ pub(super) fn accepted(request: &Request) -> Accepted {
 
 fn form(range: &str) -> Accepted {
     match range {
-        // The scripts are answers with `jsonp`.
+        // A response with `jsonp` is a script.
         "*/*"
         | "application/*"
         | "application/json"
@@ -53,7 +53,7 @@ fn form(range: &str) -> Accepted {
     }
 }
 
-/// Thousandths; what cannot be read counts as full weight.
+/// The weight of a preference in thousandths. An unreadable one counts fully.
 fn weight(text: &str) -> u32 {
     let weight: f32 = text.parse().unwrap_or(1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held between 0 and 1000")]
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_that_a_client_likes_best_is_taken() {
+    fn the_preferred_form_is_chosen() {
         for (header, expected) in [
             ("", Accepted::Json),
             ("*/*", Accepted::Json),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_string_counts_more_than_the_header() {
+    fn the_query_string_takes_precedence_over_the_header() {
         let mut headers = HeaderMap::new();
         headers.insert("accept", HeaderValue::from_static("application/json"));
         for (query, csv) in [("accept=csv", true), ("accept=text/csv", true), ("accept=other", false)] {

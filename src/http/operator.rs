@@ -1,4 +1,4 @@
-//! What the operator endpoints ask of the program, as one small trait.
+//! The port for operators' endpoints.
 
 use serde_json::Value;
 
@@ -13,147 +13,147 @@ use crate::queues::{Survey, UnknownCounts};
 pub struct LogStatus {
     /// `events`, `ledger`, `journal`.
     pub name: &'static str,
-    /// In numbers.
+    /// Its statistics.
     pub stats: LogStats,
 }
 
-/// One of the brokers at one moment.
+/// The state of one broker.
 #[derive(Debug, Clone)]
 pub struct BrokerSeen {
-    /// The name of its zone; empty when zones have none.
+    /// The name of its zone; empty without zones.
     pub zone: String,
     /// Host and port.
     pub broker: String,
-    /// How it stands with it.
+    /// The state of the connection.
     pub status: BrokerStatus,
 }
 
-/// The program at one moment.
+/// The state of the program.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// When it was started, microseconds since 1970.
+    /// When it was started, in microseconds since 1970.
     pub started_us: u64,
     /// Its logs.
     pub logs: Vec<LogStatus>,
-    /// Where they lie.
+    /// The directory of the logs.
     pub data_dir: String,
-    /// Free bytes there; `None` when the file system does not say.
+    /// Free bytes on its disk; `None` if the file system does not report them.
     pub free_bytes: Option<u64>,
     /// The brokers, in the order of the configuration.
     pub brokers: Vec<BrokerSeen>,
-    /// Events of accounts that are not known.
+    /// Events of unknown accounts.
     pub unknown: UnknownCounts,
 }
 
-/// What an order to apply retention came to.
+/// The result of applying retention to a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retained {
     /// The log.
     pub name: &'static str,
-    /// Its oldest offset before and after; or why nothing was dropped.
+    /// Its oldest offset before and after, or the reason of a failure.
     pub first: Result<(u64, u64), String>,
 }
 
-/// Which event is the first of the system that takes over.
+/// The first event of the system that takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModeStart {
-    /// The next one; in a handover, the first that waits.
+    /// The next event; in a handover, the first one that waits.
     Here,
-    /// The one at this offset.
+    /// The event at this offset.
     Offset(u64),
-    /// The first one received at this time or later, microseconds since 1970.
+    /// The first event received at this time or later, in microseconds since 1970.
     TimeUs(u64),
 }
 
-/// Why the mode is as it was.
+/// Why the mode was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModeRefusal {
-    /// It cannot follow the one before; the text says what can.
+    /// The new mode cannot follow the present one. The text says which can.
     #[error("{0}")]
     Impossible(String),
-    /// It could not be changed just now.
+    /// The change failed.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// The mode at one moment.
+/// The present mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModeStatus {
     /// The mode.
     pub mode: Mode,
-    /// What the configuration says.
+    /// The mode in the configuration.
     pub configured: Mode,
-    /// When it was changed last, microseconds since 1970; `None`: never.
+    /// When the mode was last changed, in microseconds since 1970; `None`: never.
     pub since_us: Option<u64>,
-    /// Whose events are from which offset on.
+    /// The offsets at which the owner of events changes.
     pub borders: Vec<Border>,
-    /// The first event that waits until it is said whose it is, and how many wait.
+    /// In a handover, the first event that waits for a decision, and the number of them.
     pub held: Option<(u64, u64)>,
 }
 
-/// What went through the program within one minute.
+/// The flow of one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flow {
-    /// When it began, microseconds since 1970.
+    /// The start of the minute, in microseconds since 1970.
     pub at_us: u64,
-    /// Events that came in.
+    /// Events received.
     pub received: u64,
-    /// Deliveries that were made.
+    /// Successful deliveries.
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
 }
 
-/// What went through the program within the last hour.
+/// The flow of the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hour {
-    /// Its minutes, oldest first; none before the program was started.
+    /// Its minutes, oldest first, without those before the program's start.
     pub minutes: Vec<Flow>,
     /// The last 60 seconds.
     pub last: Flow,
 }
 
-/// One key of the configuration in force.
+/// One key of the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     /// `key` or `section.key`.
     pub key: String,
-    /// Its value without secrets; null where nothing is set.
+    /// Its value without secrets; null if it is not set.
     pub value: Value,
     /// Whether it differs from the default.
     pub changed: bool,
-    /// Whether a running program takes a new value.
+    /// Whether a running program can reload it.
     pub reloadable: bool,
 }
 
-/// Who asks for a page that needs no token of an account.
+/// The visitor of a page that needs no account's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visitor {
-    /// The operator's tools: they see which accounts, hooks and addresses a number or a reason is about.
+    /// An operator's tool: it sees accounts, hooks, addresses and reasons.
     Known,
-    /// Anybody: they see totals, and that something is wrong.
+    /// Anybody else: they see totals, and names of faults.
     Stranger,
 }
 
-/// The program, for its operator.
+/// The program, for operators.
 pub trait Operator: Send + Sync {
-    /// The page of a scrape.
+    /// The page of metrics.
     fn metrics(&self, to: Visitor) -> Answer<'_, String>;
-    /// Everything but queues and health; quick.
+    /// The state without queues and health. Fast.
     fn status(&self) -> Answer<'_, Status>;
-    /// All queues; the error is for the log.
+    /// The state of all queues. The error is for the log.
     fn survey(&self) -> Answer<'_, Result<Survey, String>>;
-    /// What went through the program within the last hour.
+    /// The flow of the last hour.
     fn hour(&self) -> Hour;
-    /// The segments of a log, oldest first; `None`: there is no such log.
+    /// The segments of a log, oldest first; `None` for an unknown log.
     fn segments(&self, log: &str) -> Option<Vec<SegmentRange>>;
-    /// The configuration in force, every key, without secrets.
+    /// The present configuration, every key, without secrets.
     fn configuration(&self) -> Answer<'_, Vec<Setting>>;
-    /// Applies retention to every log that has some.
+    /// Applies retention to every log that has it.
     fn retain(&self) -> Answer<'_, Vec<Retained>>;
-    /// What becomes of deliveries beside a running KAZOO.
+    /// The mode of deliveries beside a running KAZOO.
     fn mode(&self) -> Answer<'_, ModeStatus>;
-    /// Changes that, durably; it holds when this is answered.
+    /// Changes the mode. The change is durable and in effect when this returns.
     fn change_mode(
         &self,
         to: Mode,

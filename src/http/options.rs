@@ -1,4 +1,4 @@
-//! The limits of the API, each with a name.
+//! The settings of the API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,49 +8,49 @@ use ipnet::IpNet;
 use crate::listen::Limits;
 use crate::model::ByteRate;
 
-/// Which generation of KAZOO the websocket listings look like.
+/// The KAZOO version whose websocket listings are imitated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// 4.0.
+    /// KAZOO 4.0.
     Classic,
-    /// 5.
+    /// KAZOO 5.
     Current,
 }
 
-/// How the API is served.
+/// Settings of the API.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Largest request body.
+    /// The largest request body in bytes.
     pub max_body_bytes: usize,
-    /// Memory for all bodies that are being received or answered; others wait, for `body_timeout` at most.
+    /// Memory for all bodies under way, in bytes. Requests wait for it, at most `body_timeout`.
     pub body_memory_bytes: usize,
-    /// What clients may take of the listener.
+    /// The connection limits of the listener.
     pub connections: Limits,
-    /// How long a client may take to send a body.
+    /// The time in which a client must send a body.
     pub body_timeout: Duration,
-    /// How long open connections may take to finish on shutdown.
+    /// The time for open requests to finish on shutdown.
     pub grace: Duration,
-    /// This node's name; answers carry its hash.
+    /// This node's name. Responses carry its hash.
     pub node: String,
-    /// Rows of a page unless `page_size` says otherwise.
+    /// Rows of a page unless the request has `page_size`.
     pub page_size: usize,
-    /// Rows of a page at most, and of a listing that is not paged.
+    /// The most rows of a page, and of a list without pages.
     pub max_page_size: usize,
-    /// Bytes of a page's rows at most, unless one row alone is larger; the next page goes on.
+    /// The most bytes of rows in a page, unless a single row is larger.
     pub max_page_bytes: usize,
-    /// Events that one account may hand in, as bytes; the master account has no rate.
+    /// The rate at which one account may hand in events. The master account has no rate.
     pub events: ByteRate,
-    /// Events that are looked at for one page of a search; a page that is not full by then says where to go on.
+    /// The most events that one page of a search examines.
     pub max_searched_events: usize,
-    /// Longest range of an attempts listing, in seconds.
+    /// The longest range of a list of attempts, in seconds.
     pub max_range_s: u64,
-    /// Hash of the token that a scrape must bring; `None`: none is needed.
+    /// The hash of the token for /metrics; `None` if no token is needed.
     pub metrics_token_hash: Option<String>,
-    /// Whether strangers may read what names accounts, hooks and addresses.
+    /// Whether strangers see accounts, hooks, addresses and reasons.
     pub metrics_public: bool,
-    /// How the websocket listings look.
+    /// The KAZOO version whose websocket listings are imitated.
     pub profile: Profile,
     /// Special addresses that hooks may name (`delivery.allow_addresses`).
     pub allow_addresses: Vec<IpNet>,

@@ -1,5 +1,5 @@
-//! `GET …/webhooks/overview`, `…/descendants/webhooks/overview` and `/admin/overview`: how things stand, in one request.
-//! What went through in each minute of the last hour, hooks by state, what waits, and what needs a person.
+//! `GET …/webhooks/overview`, `…/descendants/webhooks/overview` and `/admin/overview`: the flow of the last hour by
+//! minutes, hooks by state, what waits, and hooks that need attention, in one request.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::reply::Reply;
 use super::status;
 use crate::model::{AccountId, Minute, Standing, gregorian_seconds};
 
-/// Hooks in need that are shown; `…/webhooks/status` lists all.
+/// The most hooks in need of attention that are shown. `…/webhooks/status` lists all.
 const SHOWN: usize = 10;
 const MINUTE_US: u64 = 60_000_000;
 
@@ -53,7 +53,7 @@ async fn of(call: &Call<'_>, accounts: impl Fn(AccountId) -> bool) -> Result<Rep
     Ok(Reply::ok(out))
 }
 
-/// `GET /admin/overview`: all accounts, and the program.
+/// `GET /admin/overview`: all accounts, and the state of the program.
 pub(super) async fn of_program(call: &Call<'_>) -> Result<Reply, ApiError> {
     let mut out = hooks(call, standings(call, |_| true, |_| true).await?);
     let Hour { minutes, last } = call.api.operator.hour();
@@ -101,7 +101,7 @@ fn hooks(call: &Call<'_>, mut found: Vec<Standings>) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Whether nothing gets through, or something was lost.
+/// Whether a hook receives nothing, or has lost something.
 fn needs_a_person(one: &Standings) -> bool {
     matches!(one.standing, Standing::AutoDisabled | Standing::Failing) || one.status.gap.is_some()
 }

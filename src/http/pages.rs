@@ -1,5 +1,5 @@
-//! What is answered beside the API, without envelope and token: `/health/…`, `/metrics`, `/openapi.json`, `/docs`.
-//! Each knows GET, with HEAD, and OPTIONS.
+//! Pages beside the API, without envelope and token: `/health/…`, `/metrics`, `/openapi.json`, `/docs`. Each answers
+//! GET, HEAD and OPTIONS.
 
 use serde_json::json;
 use warp::http::Method;
@@ -9,18 +9,18 @@ use super::request::Request;
 use super::response::{Body, Response};
 use super::{health, metrics, openapi};
 
-/// They may load nothing but their own style and script, may ask this origin alone, and stand in no frame.
+/// The pages may load only their own style and script, connect only to this origin, and must not be framed.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What a path outside of the API names.
+/// A path outside of the API.
 #[derive(Debug, Clone, Copy)]
 enum Page {
     Live,
     Ready,
     Metrics,
     OpenApi,
-    /// A file that is part of the program: media type and text.
+    /// An embedded file: media type and text.
     Embedded(&'static str, &'static str),
 }
 
@@ -34,7 +34,7 @@ const PAGES: &[(&str, Page)] = &[
     ("/docs/script.js", Page::Embedded("text/javascript; charset=utf-8", include_str!("docs/script.js"))),
 ];
 
-/// The paths of all pages.
+/// The methods of all pages.
 #[cfg(test)]
 pub(super) fn paths() -> impl Iterator<Item = &'static str> {
     PAGES.iter().map(|(path, _)| *path)
@@ -42,7 +42,7 @@ pub(super) fn paths() -> impl Iterator<Item = &'static str> {
 
 const ALLOWED: &str = "OPTIONS, GET, HEAD";
 
-/// The answer, if the path names one of these.
+/// The response, if the path is one of these pages.
 pub(super) async fn answer(api: &Api, request: &Request) -> Option<Response> {
     let path = format!("/{}", request.segments.join("/"));
     let page = PAGES.iter().find(|(known, _)| *known == path)?.1;
@@ -64,7 +64,7 @@ pub(super) async fn answer(api: &Api, request: &Request) -> Option<Response> {
     })
 }
 
-/// To be asked for again each time, so that a new version shows at once.
+/// A file that browsers must revalidate, so that a new version shows at once.
 fn file(content_type: &str, text: &'static str) -> Response {
     let headers = [
         ("content-type", content_type),

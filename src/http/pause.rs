@@ -1,5 +1,5 @@
-//! `POST …/webhooks/{H}/pause` and `…/resume`: a hook is held back without being disabled. Nothing of it is
-//! attempted, everything is kept, and the fields that KAZOO's clients write are not touched.
+//! `POST …/webhooks/{H}/pause` and `…/resume`: pauses a hook without disabling it. Nothing is attempted, all events
+//! are kept, and the fields that KAZOO's clients write do not change.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use super::reply::Reply;
 use crate::kazoo;
 use crate::state::Kind;
 
-/// `POST …/webhooks/{H}/probe`: the probe of a hook that failures disabled is made now; 409 for any other hook.
+/// `POST …/webhooks/{H}/probe`: probes a hook now that was disabled because of failures; 409 for any other hook.
 pub(super) async fn probe(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, stored) = call.hook(hook)?;
     if !call.api.queues.probe(hook).await {
@@ -18,7 +18,7 @@ pub(super) async fn probe(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError
     Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
-/// Durable when this answers; attempts under way come to their end.
+/// Pauses or resumes a hook. Durable when this returns. Attempts under way are finished.
 pub(super) async fn set(call: &Call<'_>, hook: &str, paused: bool) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     let mark = move |doc: &mut Map<String, Value>| {

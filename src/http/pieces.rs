@@ -1,10 +1,10 @@
-//! Where the events of a request begin and end, in a body that is not quite JSON. Pure.
+//! Finds the events in a request whose body is only almost JSON (pure).
 //!
-//! A PBX writes Latin-1 bytes and raw control characters into texts. Such an event is mended when it is taken in, as
-//! one from the broker is; to get there, it has to be found in its request. Only the structure is read here: quotes,
-//! brackets, commas. Whether a piece is an event is for its reader to say.
+//! Some PBXs write Latin-1 bytes and raw control characters into texts. Such an event is repaired when it is
+//! accepted, like one from the broker, but first it must be found in the request. Therefore only the structure is
+//! parsed here: quotes, brackets, commas. A later step decides whether a piece is an event.
 
-/// The members of an object: names, and values as they came. `None`: no object.
+/// The members of an object: names, and unparsed values. `None` if it is not an object.
 pub(super) fn members(body: &[u8]) -> Option<Vec<(String, &[u8])>> {
     let mut rest = Rest(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
     rest.take(b'{')?;
@@ -23,7 +23,7 @@ pub(super) fn members(body: &[u8]) -> Option<Vec<(String, &[u8])>> {
     }
 }
 
-/// The elements of an array, as they came. `None`: no array.
+/// The unparsed elements of an array. `None` if it is not an array.
 pub(super) fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
     let mut rest = Rest(array);
     rest.take(b'[')?;
@@ -40,11 +40,11 @@ pub(super) fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
     }
 }
 
-/// What has not been read yet.
+/// The part that has not been read.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    /// Takes one byte of the structure, if it is the next.
+    /// Takes the byte `wanted` if it is the next one.
     fn take(&mut self, wanted: u8) -> Option<()> {
         self.0 = self.0.trim_ascii_start().strip_prefix(&[wanted])?;
         Some(())
@@ -54,7 +54,7 @@ impl<'a> Rest<'a> {
         self.0.trim_ascii_start().is_empty()
     }
 
-    /// Takes one value: a text, a number or word, or all from a bracket to the one that closes it.
+    /// Takes one value: a text, a number or word, or everything from a bracket to its closing one.
     fn value(&mut self) -> Option<&'a [u8]> {
         let bytes = self.0.trim_ascii_start();
         let (mut at, mut depth) = (0, 0_usize);
@@ -85,7 +85,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// The place behind the text that begins at `start`.
+/// The position after the text that begins at `start`.
 fn text_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_found_among_bytes_that_are_no_json() {
+    fn events_are_found_among_bytes_that_are_not_json() {
         let body =
             b" {\"auth_token\":\"t\", \"data\" : [{\"a\":\"Zo\xeb]}\"}, {\"b\":[\"\\\"}\x07\",1e999]}] } ";
         let found = members(body).unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_structure_is_nothing() {
+    fn bytes_without_a_structure_give_nothing() {
         for bad in [
             "",
             "{",
@@ -137,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_is_taken_apart_as_its_own_reader_does(texts in prop::collection::vec(".*", 0..5), n: u64) {
+        fn json_is_split_as_a_json_parser_does(texts in prop::collection::vec(".*", 0..5), n: u64) {
             let all: Vec<Value> =
                 texts.iter().map(|text| serde_json::json!({"t": text, "n": [n, {text: null}]})).collect();
             let written = serde_json::to_string_pretty(&all).unwrap();
@@ -147,7 +147,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_fall_over(bytes: Vec<u8>) {
+        fn no_bytes_cause_a_panic(bytes: Vec<u8>) {
             drop(members(&bytes));
             drop(elements(&bytes));
         }

@@ -1,4 +1,4 @@
-//! What the API asks of the rest of the program, as small traits: the API can be tested without it.
+//! Ports: the traits through which the API reaches the rest of the program. So the API can be tested alone.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,83 +17,83 @@ use crate::model::{
 };
 use crate::state::LimitError;
 
-/// An answer that may take its time.
+/// A boxed future.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Why a replay was not started.
+/// Why a replay was not started or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// No queue for that hook.
+    /// The hook has no queue.
     #[error("hook has no queue")]
     NoHook,
-    /// Too many replays of this hook, or in total.
+    /// There are too many replays of this hook or in total.
     #[error("{0} replays are running, the most allowed")]
     TooMany(usize),
-    /// The replay's document would break a limit of the account.
+    /// The replay's document would exceed a limit of the account.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// Too many readings of the account wait already.
-    #[error("too many readings of the account wait already")]
+    /// Too many reads of the account are waiting.
+    #[error("too many reads of the account are waiting")]
     Busy,
     /// The range ends before it starts.
     #[error("range is empty: it ends at offset {until} and starts at {from}")]
     EmptyRange {
-        /// First offset.
+        /// The first offset.
         from: u64,
-        /// End of the range.
+        /// The end of the range.
         until: u64,
     },
-    /// The engine is ending or its storage fails.
+    /// The engine is ending, or its storage fails.
     #[error("queues are not available: {0}")]
     Unavailable(String),
 }
 
-/// Why what the logs hold could not be told.
+/// Why the logs could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptsError {
-    /// Too many readings of the account wait already.
-    #[error("too many readings of the account wait already")]
+    /// Too many reads of the account are waiting.
+    #[error("too many reads of the account are waiting")]
     Busy,
     /// The ledger or the log cannot be read.
     #[error("logs cannot be read: {0}")]
     Unavailable(String),
-    /// What was asked for is damaged; everything else can be read.
+    /// The requested record is damaged. Everything else can be read.
     #[error("{0}")]
     Damaged(String),
 }
 
 /// The queues of all hooks.
 pub trait Queues: Send + Sync {
-    /// The ledger's end: what a hook created now is sent is recorded behind it.
+    /// The end of the ledger. Everything sent to a hook created now is recorded after it.
     fn ledger_end(&self) -> u64;
-    /// The first event of an account that came before the account was known, if that was a short while ago: a hook made
-    /// now begins there.
+    /// The first event of an account that waits for the account to become known, if it arrived recently. A hook
+    /// created now begins there.
     fn first_waiting(&self, _account: AccountId) -> Option<u64> {
         None
     }
-    /// A hook's queue now; `None` when it has none.
+    /// The state of a hook's queue; `None` if it has none.
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>>;
-    /// The queues of these hooks, in their order; `None`: the hook has none yet.
+    /// The states of these hooks' queues, in order; `None` for a hook without a queue.
     fn statuses<'a>(
         &'a self,
         hooks: &'a [Arc<Hook>],
     ) -> Answer<'a, Result<Vec<Option<QueueStatus>>, AttemptsError>>;
-    /// What a hook's queue did last; `None`: nothing since the program started.
+    /// The recent activity of a hook's queue; `None` if there was none since the start.
     fn pulse(&self, hook: HookId) -> Option<Pulse>;
-    /// The minutes of the last hour in which a hook's queue made attempts.
+    /// The minutes of the last hour in which the queue made attempts.
     fn hour(&self, hook: HookId) -> Vec<Minute>;
-    /// Starts a replay (or counts, for a dry run) and answers its first status.
+    /// Starts a replay (a dry run only counts) and returns its first status.
     fn replay(&self, request: ReplayRequest) -> Answer<'_, Result<ReplayStatus, ReplayError>>;
-    /// The replays of a hook, running and recently ended, newest first.
+    /// The running and recently ended replays of a hook, newest first.
     fn replays(&self, hook: HookId) -> Answer<'_, Vec<ReplayStatus>>;
-    /// Ends a replay of that hook, durably; `None` when none of that id is under way.
+    /// Ends a replay of the hook, durably; `None` if no such replay runs.
     fn cancel(
         &self,
         hook: HookId,
         replay: Id,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
-    /// Holds a replay back (`Paused`) or lets it go on (`Running`), durably; `None` when there is none of that id.
+    /// Pauses (`Paused`) or continues (`Running`) a replay, durably; `None` if there is no such replay.
     fn hold(
         &self,
         hook: HookId,
@@ -101,63 +101,63 @@ pub trait Queues: Send + Sync {
         state: ReplayState,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
-    /// An event's record as the log has it; `None`: it is not in the log.
+    /// The record of an event; `None` if it is not in the log.
     fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>>;
-    /// Makes the probe of a hook that failures disabled now instead of when it is due; false: it has none.
+    /// Probes now a hook that was disabled because of failures; false if it has no probe.
     fn probe(&self, hook: HookId) -> Answer<'_, bool>;
-    /// A page of events: as many as are found among a bounded number that is looked at.
+    /// A page of events that were found among a bounded number of examined ones.
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>>;
     /// One event with its body; `None` when it is not in the log.
     fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>>;
-    /// What became of an event at the account's own hooks.
+    /// The deliveries of an event to the account's own hooks.
     fn deliveries(
         &self,
         account: AccountId,
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
-    /// What became of an event at one hook of the account.
+    /// The delivery of an event to one hook of the account.
     fn delivery(
         &self,
         account: AccountId,
         hook: HookId,
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
-    /// A hook's dead deliveries, as many as are held at a time.
+    /// A part of a hook's dead deliveries.
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>>;
-    /// Dead deliveries of a hook, ready to be shown.
+    /// Rows for dead deliveries of a hook.
     fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Answer<'_, Result<Vec<AttemptRow>, AttemptsError>>;
     /// A page of attempts.
     fn attempts(&self, query: AttemptQuery) -> Answer<'_, Result<AttemptPage, AttemptsError>>;
 }
 
-/// An event handed in by a client.
+/// An event that a client hands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Whose it is when it names no account itself. It names none outside this account's tree: never take
-    /// its account from anywhere else, such as earlier events of the same call.
+    /// The account of an event that names none. The event names no account outside the tree of this one. The account
+    /// must not come from anywhere else, such as earlier events of the same call.
     pub account: AccountId,
     /// The event as KAZOO would publish it: JSON text.
     pub body: Bytes,
-    /// The span that the client handed it in.
+    /// The span of the client's request.
     pub trace: Option<TraceContext>,
 }
 
-/// Why events were not taken; none of them was.
+/// Why events were refused. None of them was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The disk is below its reserve.
+    /// The disk has less free space than its reserve.
     #[error("no room on disk")]
     Full,
-    /// The log is nearly full, and the account holds more of it than its part.
-    #[error("account holds more than its part of the events log (retention.max_account_percent)")]
+    /// The log is nearly full, and the account uses more than its share.
+    #[error("account uses more than its share of the events log (retention.max_account_percent)")]
     OverShare,
-    /// More is waiting than the configuration allows.
+    /// More events wait than the configuration allows.
     #[error("too many events are waiting to be stored")]
     Busy,
-    /// One event is larger than a record may be.
+    /// An event is larger than a record may be.
     #[error("event {index} has {bytes} bytes, at most {max} are allowed")]
     TooLarge {
-        /// Its place in the request.
+        /// Its index in the request.
         index: usize,
         /// Its size.
         bytes: usize,
@@ -170,35 +170,34 @@ pub enum SubmitError {
     /// The key was used for other events.
     #[error("this Idempotency-Key was used for other events")]
     KeyOfOthers,
-    /// The log refuses: it is poisoned or closed.
+    /// The log refuses records after a failure, or is closed.
     #[error("events cannot be stored: {0}")]
     Unavailable(String),
 }
 
-/// The request of a client that names a key: a second one with the same key gets the first one's answer.
+/// The key of a client's request. A repeated request with the same key gets the first one's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestKey {
-    /// The account whose key it is.
+    /// The account of the key.
     pub account: AccountId,
-    /// As the client chose it.
+    /// The key as the client sent it.
     pub key: String,
 }
 
-/// The way in for events.
+/// Accepting events.
 pub trait Events: Send + Sync {
-    /// Stores events in order; answers their ids once they are on disk. With a key that was used before nothing is
-    /// stored, and the ids are those of then.
+    /// Stores events in order and returns their ids once they are on disk. If the key was used before, nothing is
+    /// stored, and the ids of the first request are returned.
     fn submit(
         &self,
         events: Vec<NewEvent>,
         key: Option<RequestKey>,
     ) -> Answer<'_, Result<Vec<EventId>, SubmitError>>;
-    /// The durable end of the event log: the first offset that a new hook may get.
+    /// The end of the events log on disk: the first offset that a new hook may receive.
     fn end(&self) -> u64;
 }
 
-/// The channels that are up now, and commands for them. Whatever is asked, an account gets at channels of its own
-/// tree only.
+/// The present channels, and commands for them. An account reaches only channels in its own tree.
 pub trait Channels: Send + Sync {
     /// The channels of one account.
     fn list(&self, account: AccountId) -> Answer<'_, Result<Vec<Map<String, Value>>, CommandError>>;
@@ -208,7 +207,7 @@ pub trait Channels: Send + Sync {
         account: AccountId,
         call_id: &'a str,
     ) -> Answer<'a, Result<Map<String, Value>, CommandError>>;
-    /// Commands one channel; answers when the broker has the command for somebody.
+    /// Sends a command to one channel. Returns when the broker has the command in a queue.
     fn command<'a>(
         &'a self,
         account: AccountId,
@@ -217,35 +216,34 @@ pub trait Channels: Send + Sync {
     ) -> Answer<'a, Result<(), CommandError>>;
 }
 
-/// Sends samples to hooks' receivers, beside the queues.
+/// Sends tests to hooks' receivers, beside the queues.
 pub trait Tester: Send + Sync {
-    /// Sends an event (its log record) to the hook's receiver now; `None` when as many tests as may be are
-    /// under way.
+    /// Sends an event (its log record) to the hook's receiver now; `None` when the most tests are under way.
     fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>>;
-    /// The request that a delivery would have now, its signature included; or why there is none.
+    /// The request that a delivery would have now, with its signature; or the reason why there is none.
     fn compose(&self, hook: Arc<Hook>, delivery: DeliveryId, record: &[u8]) -> Result<SentRequest, String>;
 }
 
-/// One thing that is wrong.
+/// One fault or notice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// A stable word: `broker`, `events_log`, `ledger`, `journal`, `index`, `disk_full`, `damage`, ….
     pub what: String,
-    /// Why, for a person.
+    /// The reason, as text.
     pub reason: String,
 }
 
-/// Whether the program does all of its work.
+/// The health of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Readiness {
-    /// What keeps it from its work; empty: ready.
+    /// What keeps the program from its work. Empty when it is ready.
     pub faults: Vec<Fault>,
-    /// What a person should look at, though work goes on (damage found and skipped).
+    /// What needs attention although work continues, for example damage that was found and skipped.
     pub notices: Vec<Fault>,
 }
 
 /// The program's health.
 pub trait Health: Send + Sync {
-    /// What is wrong now, but for the state (the API adds that); quick, asked by load balancers.
+    /// The present health without that of the state, which the API adds. Fast, because load balancers ask often.
     fn readiness(&self) -> Answer<'_, Readiness>;
 }

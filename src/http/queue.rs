@@ -1,4 +1,4 @@
-//! `GET …/webhooks/{H}/queue`: what a hook still has to get, and what keeps it.
+//! `GET …/webhooks/{H}/queue`: what a hook still has to receive, and why it waits.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::model::{Hook, HookId, LastAttempt, Pulse, QueueState, QueueStatus, gr
 
 pub(super) async fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
-    // A hook that was made this moment has a queue in the next.
+    // A hook that was just created may have no queue yet.
     let status = call.api.queues.status(hook).await;
     let status = status.unwrap_or_else(|| empty(call, hook));
     let pulse = call.api.queues.pulse(hook);
@@ -27,7 +27,7 @@ fn empty(call: &Call<'_>, hook: HookId) -> QueueStatus {
     nothing(call.api.events.end(), enabled, paused)
 }
 
-/// The queue of a hook that has got nothing yet.
+/// The queue of a hook that has received nothing yet.
 pub(super) fn nothing(end: u64, enabled: bool, paused: bool) -> QueueStatus {
     QueueStatus {
         state: match (enabled, paused) {
@@ -63,7 +63,7 @@ fn shown(status: &QueueStatus, pulse: Option<&Pulse>) -> Value {
     })
 }
 
-/// A queue's last attempt.
+/// The last attempt of a queue.
 pub(super) fn last_attempt(last: &LastAttempt) -> Value {
     json!({
         "at": moment(last.ended_us), "at_ms": last.ended_us / 1000, "delivered": last.delivered,
@@ -71,12 +71,12 @@ pub(super) fn last_attempt(last: &LastAttempt) -> Value {
     })
 }
 
-/// A moment as the API shows it: Gregorian seconds.
+/// A time in the form of the API: Gregorian seconds.
 pub(super) fn moment(unix_us: u64) -> u64 {
     gregorian_seconds(unix_us)
 }
 
-/// When the hook was disabled: its last change, as nothing else is told of it.
+/// When the hook was disabled: the time of its last change, as there is no better record.
 pub(super) fn disabled_at(hook: &Hook) -> Option<u64> {
     (!hook.enabled && hook.modified_s > 0).then_some(hook.modified_s)
 }

@@ -1,6 +1,6 @@
-//! Bulk re-enable: every hook that the program disabled is enabled again (`docs/kazoo/webhooks.md#enabling-again`).
+//! Re-enabling in bulk: enables all hooks that the program disabled (`docs/kazoo/webhooks.md#enabling-again`).
 //!
-//! Hooks that a person disabled are left alone.
+//! Hooks that a person disabled stay disabled.
 
 use serde_json::json;
 

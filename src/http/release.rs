@@ -1,5 +1,5 @@
-//! `POST …/quarantine/{id}`: an event that could not be understood is handed in again, as it came or as the request
-//! has it. Twice is once: the second answer is the first's.
+//! `POST …/quarantine/{id}`: releases a quarantined event: it is handed in again, as received or as the request has
+//! it. A second release does nothing and gets the response of the first.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,13 +14,13 @@ use super::reply::Reply;
 use super::search::{quarantined_row, quarantined_row_of};
 use crate::kazoo;
 
-/// `POST …/quarantine/{id}`: of an event that names the account.
+/// `POST …/quarantine/{id}`: releases an event that names the account.
 pub(super) async fn release_of(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let row = quarantined_row_of(call, id).await?;
     release(call, id, &row.document).await
 }
 
-/// `POST /v2/quarantine/{id}`: of any event, for the master account.
+/// `POST /v2/quarantine/{id}`: releases any event, for the master account.
 pub(super) async fn release_any(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let row = quarantined_row(call, id).await?;
     release(call, id, &row.document).await

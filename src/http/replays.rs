@@ -1,4 +1,4 @@
-//! Replays of a hook: a part of the log delivered again, watched and ended.
+//! Replays of a hook: a part of the log is delivered again. They are started, read, paused and ended here.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use super::reply::Reply;
 use crate::model::{HookId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 use crate::state::random_id;
 
-/// `POST …/webhooks/{H}/replay`: from an offset, a time or one event on.
+/// `POST …/webhooks/{H}/replay`: starts a replay from an offset, a time or an event on.
 pub(super) async fn create(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (hook, _) = call.hook(hook)?;
     let request = request(call, hook, ReplayOnly::All)?;
@@ -21,10 +21,10 @@ pub(super) async fn create(call: &Call<'_>, hook: &str) -> Result<Reply, ApiErro
     Ok(if is_dry { Reply::ok(status) } else { Reply::created(status, call.location(&id)) })
 }
 
-/// One of many replays that a request asks for: what failed unless it says otherwise.
+/// Starts one of several replays of a bulk request. By default, of what failed.
 pub(super) async fn replay(call: &Call<'_>, hook: HookId, dry_run: bool) -> Result<ReplayStatus, ApiError> {
     let request = ReplayRequest { dry_run, ..request(call, hook, ReplayOnly::Failed)? };
-    // What matches nothing is not begun.
+    // A replay without events is not started.
     let counted = call.api.queues.replay(ReplayRequest { dry_run: true, ..request.clone() }).await?;
     if dry_run || counted.matched == 0 {
         return Ok(counted);
@@ -57,7 +57,7 @@ pub(super) async fn cancel(call: &Call<'_>, hook: &str, id: &str) -> Result<Repl
     cancelled.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
 }
 
-/// `POST …/webhooks/{H}/replay/{id}/pause` and `…/resume`. A replay that has ended is shown as it is.
+/// `POST …/webhooks/{H}/replay/{id}/pause` and `…/resume`. A replay that has ended does not change.
 pub(super) async fn hold(
     call: &Call<'_>,
     hook: &str,
@@ -98,12 +98,12 @@ fn request(call: &Call<'_>, hook: HookId, default: ReplayOnly) -> Result<ReplayR
     })
 }
 
-/// Whether only to count.
+/// Whether the request only counts.
 pub(super) fn dry_run(call: &Call<'_>) -> bool {
     call.parameter("dry_run").is_some_and(|v| v == true || v == "true")
 }
 
-/// Deliveries a second at most; `None`: no bound of its own.
+/// The most deliveries per second; `None` for no limit.
 pub(super) fn rate(data: &Map<String, Value>) -> Result<Option<u32>, ApiError> {
     Ok(number(data, "rate")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n > 0))
 }
@@ -131,7 +131,7 @@ fn range(
         return Err(ApiError::field("created_from", "date_range", &details));
     }
     let from = from_offset.map(ReplayPoint::Offset).or(from_s.map(|s| ReplayPoint::TimeUs(unix_us(s))));
-    // What failed can be asked for without a range; everything there ever was cannot.
+    // Failed deliveries can be requested without a range; all events cannot.
     let from = match (from, only) {
         (Some(from), _) => from,
         (None, ReplayOnly::Failed | ReplayOnly::Dead) => ReplayPoint::Offset(0),
@@ -155,7 +155,7 @@ fn number(data: &Map<String, Value>, field: &str) -> Result<Option<u64>, ApiErro
     }
 }
 
-/// A replay as the API shows it.
+/// A replay in the form of the API.
 pub(super) fn shown(replay: &ReplayStatus) -> Value {
     json!({
         "id": replay.id, "hook_id": replay.hook_id, "state": replay.state, "dry_run": replay.dry_run,

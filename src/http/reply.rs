@@ -1,4 +1,4 @@
-//! What a resource answers, before the envelope is put around it.
+//! The response of a resource, before it is put into the envelope.
 
 use std::fmt::Debug;
 use std::io;
@@ -10,21 +10,21 @@ use serde_json::{Map, Value, json};
 
 use super::request::Request;
 
-/// The `Expires` header of every answer: none is to be kept.
+/// The `Expires` header of every response: none may be cached.
 pub(super) const EXPIRES: &str = "Fri, 01 Jan 1999 00:00:00 GMT";
 
-/// A body that is made while it is sent; an error cuts it off.
+/// A body that is produced while it is sent. An error cuts it off.
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
-/// Makes the envelope around a list, with the paging keys of what was written.
+/// Makes the envelope around a list, with the paging keys of the rows that were written.
 pub(super) type Close = Box<dyn FnOnce(Option<Page>) -> Map<String, Value> + Send>;
 
 /// A list that is written while it is read.
 pub(super) trait Written: Debug + Send {
-    /// The headers that say what the body is.
+    /// The headers of the body.
     fn headers(&self, request: &Request) -> Vec<(&'static str, String)>;
 
-    /// The body, piece by piece; `close` makes what stands behind the rows.
+    /// The body, piece by piece. `close` makes the part after the rows.
     fn body(self: Box<Self>, close: Close) -> Pieces;
 }
 
@@ -33,14 +33,14 @@ pub(super) trait Written: Debug + Send {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) data: Value,
-    /// A list that is written while it is read; stands for `data`.
+    /// A list that is written while it is read. Takes the place of `data`.
     pub(super) stream: Option<Box<dyn Written>>,
-    /// Of a document, or a hash of a list.
+    /// The revision of a document, or a hash of a list.
     pub(super) revision: Option<String>,
     pub(super) page: Option<Page>,
-    /// Path of what was created.
+    /// The path of a new document.
     pub(super) location: Option<String>,
-    /// A new token, shown instead of the caller's.
+    /// A new token, which the response shows instead of the caller's.
     pub(super) auth_token: Option<String>,
 }
 
@@ -71,18 +71,18 @@ impl Reply {
         Self { stream: Some(Box::new(list)), ..Self::ok(Value::Null) }
     }
 
-    /// 201 with data and where it is found from now on.
+    /// 201 with data and the path of the new document.
     pub(super) fn created(data: impl Into<Value>, location: String) -> Self {
         Self { status: 201, location: Some(location), ..Self::ok(data) }
     }
 
-    /// 200 with what was deleted, marked as such in KAZOO's way.
+    /// 200 with the deleted document, marked as deleted in KAZOO's way.
     pub(super) fn deleted(mut shown: Map<String, Value>) -> Self {
         shown.insert("_read_only".into(), json!({"deleted": true}));
         Self::ok(shown)
     }
 
-    /// The same with the revision of the stored document.
+    /// Adds the revision of the stored document.
     pub(super) fn revision_of(mut self, stored: &Map<String, Value>) -> Self {
         self.revision = stored.get("_rev").and_then(Value::as_str).map(str::to_owned);
         self

@@ -1,4 +1,4 @@
-//! A request as the API sees it: plain values, taken from warp once.
+//! A request as the API sees it: plain values, taken from warp.
 
 use std::net::IpAddr;
 
@@ -9,15 +9,15 @@ use warp::http::{HeaderMap, Method};
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
-    /// The path's segments, percent-decoded; empty ones are left out, but for a missing account id.
+    /// The segments of the path, percent-decoded, without empty ones (except for a missing account id).
     pub(super) segments: Vec<String>,
-    /// The path as it came.
+    /// The path as received.
     pub(super) path: String,
     query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) remote: Option<IpAddr>,
-    /// Whether it is one of several that a page asks: the first one is charged for all.
+    /// Whether it is one of several requests of a console page. Only the first one is charged.
     pub(super) is_part: bool,
 }
 
@@ -49,17 +49,17 @@ impl Request {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// All parameters of the query string, in their order.
+    /// All parameters of the query string in order.
     pub(super) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether a parameter of the query string says yes.
+    /// Whether a parameter of the query string is true.
     pub(super) fn flag(&self, name: &str) -> bool {
         matches!(self.query(name), Some("true" | "yes" | "1"))
     }
 
-    /// A header's text.
+    /// A header as text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -72,7 +72,7 @@ impl Request {
 }
 
 fn decode(segment: &str) -> String {
-    // A plus is a plus in a path.
+    // In a path, a plus stands for itself.
     let escaped = segment.replace('+', "%2B");
     let text = format!("={escaped}");
     url::form_urlencoded::parse(text.replace('&', "%26").as_bytes())

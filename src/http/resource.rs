@@ -1,11 +1,11 @@
-//! What paths name: the resources, which methods each knows, and who needs no admin's role for them.
+//! The resources: the methods of each, and which of them need no admin.
 
 use warp::http::Method;
 
 use super::admin_paths::Admin;
 use super::interface::Asked;
 
-/// What a path names.
+/// A resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Resource {
     /// `api_auth`
@@ -14,13 +14,13 @@ pub(super) enum Resource {
     UserAuth,
     /// `token_auth`
     TokenAuth,
-    /// `auth/tokeninfo`: what a token says, which is sent as data.
+    /// `auth/tokeninfo`: the holder of the token in the data.
     TokenInfo,
-    /// What KAZOO's user interface asks for besides, each at a path of its own.
+    /// Resources that only KAZOO's user interface requests.
     Interface(Asked),
-    /// `webhooks`, without an account: what can be asked for.
+    /// `webhooks` without an account: the events that hooks can receive.
     Definitions,
-    /// `accounts`, without an id.
+    /// `accounts` without an id.
     Accounts,
     /// `accounts/{A}`
     Account,
@@ -120,7 +120,7 @@ pub(super) enum Resource {
     Quarantine,
     /// `quarantine/{E}`
     Quarantined(String),
-    /// `websockets`, without an account: what can be bound to.
+    /// `websockets` without an account: the possible bindings.
     Bindings,
     /// `…/websockets`
     Sessions,
@@ -131,7 +131,7 @@ pub(super) enum Resource {
 }
 
 impl Resource {
-    /// The methods it knows; HEAD goes with GET.
+    /// The methods of the resource. HEAD goes with GET.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
             Self::ApiAuth | Self::UserAuth | Self::ConsoleAuth | Self::Accounts => &[Method::PUT],
@@ -191,8 +191,8 @@ impl Resource {
 }
 
 impl Resource {
-    /// Whether a token of a user without the role of an admin is enough: to look at hooks and at what became of
-    /// their deliveries, and to end his own token. Whatever is not named here is an admin's.
+    /// Whether a token of a plain user is enough: for reading hooks and the results of their deliveries, and for
+    /// revoking the user's own token. Everything else needs an admin.
     pub(super) fn is_open_to_users(&self, method: &Method) -> bool {
         match self {
             Self::TokenAuth => true,
@@ -215,13 +215,13 @@ impl Resource {
         }
     }
 
-    /// Whether this is the document of that user, who may read and change it (`users` keeps the role as it is).
+    /// Whether this is the user's own document, which they may read and change (`users` prevents changing the role).
     pub(super) fn is_user(&self, user: Option<&str>, method: &Method) -> bool {
         let may = [Method::GET, Method::POST, Method::PATCH].contains(method);
         matches!(self, Self::User(id) if may && user == Some(id.as_str()))
     }
 
-    /// Whether a request takes the cost of a log-in from its bucket of tokens.
+    /// Whether a request costs as much as a log-in.
     pub(super) fn is_log_in(&self) -> bool {
         matches!(self, Self::ApiAuth | Self::UserAuth | Self::ConsoleAuth)
     }

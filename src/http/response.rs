@@ -1,4 +1,4 @@
-//! The answer on the wire: envelope, headers, pretty print, CORS.
+//! The response on the wire: envelope, headers, pretty printing, CORS.
 
 use std::fmt;
 
@@ -24,22 +24,22 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Body,
-    /// What it holds until it is sent.
+    /// The memory that it uses until it is sent.
     pub(super) room: Option<Room>,
 }
 
-/// What follows the headers.
+/// The body of a response.
 pub(super) enum Body {
-    /// At hand.
+    /// Made for this response.
     Text(String),
-    /// A part of the program.
+    /// Part of the program.
     Fixed(&'static str),
-    /// Made while it is sent; an error cuts it off.
+    /// Produced while it is sent. An error cuts it off.
     Stream(Pieces),
 }
 
 impl Body {
-    /// The bytes that an answer holds in memory until they are sent; `None` when it is made while it is sent.
+    /// The bytes in memory until the response is sent; `None` for a body that is produced while it is sent.
     pub(super) fn bytes(&self) -> Option<usize> {
         match self {
             Self::Stream(_) => None,
@@ -66,7 +66,7 @@ impl fmt::Debug for Body {
 }
 
 impl Response {
-    /// It holds nothing yet.
+    /// A response that holds no memory yet.
     pub(super) fn new(status: u16, headers: Vec<(&'static str, String)>, body: Body) -> Self {
         Self { status, headers, body, room: None }
     }
@@ -77,14 +77,14 @@ impl Response {
         Self::new(status, headers, body.to_string().into())
     }
 
-    /// The answer to OPTIONS, which needs no token.
+    /// The response to OPTIONS, which needs no token.
     pub(super) fn options(frame: &Frame, route: Option<&Route>) -> Self {
         let mut headers = vec![("x-request-id", frame.request_id.clone()), ("allow", methods(route))];
         headers.extend(cors(route));
         Self::new(200, headers, String::new().into())
     }
 
-    /// A resource's answer or refusal in its envelope.
+    /// A resource's response or refusal in its envelope.
     pub(super) fn of(
         request: &Request,
         frame: &Frame,
@@ -134,7 +134,7 @@ fn render(request: &Request, envelope: Map<String, Value>) -> (&'static str, Str
     let envelope = Value::Object(envelope);
     let is_pretty = request.header("x-pretty-print") == Some("true") || request.flag("pretty_print");
     let text = if is_pretty { format!("{envelope:#}") } else { envelope.to_string() };
-    // A terminal shows its prompt on the next line.
+    // The line break puts a terminal's prompt on the next line.
     let end = if is_pretty { "\n" } else { "" };
     match request.query("jsonp").filter(|name| is_function_name(name)) {
         Some(function) => ("application/javascript", format!("{function}({text});{end}")),
@@ -142,8 +142,8 @@ fn render(request: &Request, envelope: Map<String, Value>) -> (&'static str, Str
     }
 }
 
-/// Whether the client says, in `If-None-Match`, that it has what this `ETag` names. Tags are compared weakly
-/// (RFC 9110, 13.1.2): an envelope's request id and time are no part of what is tagged.
+/// Whether the client already has the content of this `ETag`, according to `If-None-Match`. Tags are compared weakly
+/// (RFC 9110, 13.1.2), because the request id and time in the envelope are not part of the tagged content.
 fn has_already(request: &Request, etag: &str) -> bool {
     let reads = matches!(request.method, Method::GET | Method::HEAD);
     let named = request.headers.get_all("if-none-match").iter().filter_map(|value| value.to_str().ok());

@@ -1,36 +1,36 @@
-//! The table of routes: which resource a path names, and whose it is.
+//! The table of routes: the resource of each path, and the account that it belongs to.
 
 use warp::http::Method;
 
 use super::interface::Asked;
 pub(super) use super::resource::Resource;
 
-/// Which account a path is about.
+/// The account of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
     /// None.
     Nobody,
-    /// `account`: the caller's.
+    /// `account`: the caller's account.
     Caller,
-    /// `accounts/{A}`, as it stands in the path.
+    /// `accounts/{A}`, with the id as in the path.
     Named(String),
 }
 
-/// A path that is known.
+/// A known path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) resource: Resource,
     pub(super) owner: Owner,
 }
 
-/// The segments of a path that stand where a pattern has a name in braces.
+/// The segments of a path at the names in a pattern's braces.
 type Ids<'a> = std::vec::IntoIter<&'a str>;
 
-/// Makes the resource of what stands in the path.
+/// Makes the resource from these segments.
 type Make = fn(Ids<'_>) -> Resource;
 
-/// Every route: whose resource it is, the pattern of its path below `/v2` (for an account's, below the account),
-/// and the resource. The first that fits counts, so fixed words stand before names.
+/// Every route: whose resource it is, the pattern of its path below `/v2` (or below the account), and the resource. The
+/// first pattern that fits counts, so fixed words come before names.
 const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Nobodys, "api_auth", |_| Resource::ApiAuth),
     (Whose::Nobodys, "user_auth", |_| Resource::UserAuth),
@@ -115,16 +115,16 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "websockets/{S}", |ids| Resource::Session(next(ids))),
 ];
 
-/// Whose resource a route names.
+/// Whose resource a route is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     Nobodys,
     Callers,
-    /// The account's that stands before it: `accounts/{A}`, or `account` for the caller's.
+    /// An account's, after `accounts/{A}`, or `account` for the caller's.
     Accounts,
 }
 
-/// The table's patterns, for tests that go through all of it.
+/// The patterns of the table, for tests of all routes.
 #[cfg(test)]
 pub(super) fn patterns() -> impl Iterator<Item = (Whose, &'static str)> {
     ROUTES.iter().map(|(whose, pattern, _)| (*whose, *pattern))
@@ -154,7 +154,7 @@ pub(super) fn route(segments: &[String]) -> Option<Route> {
     Some(Route { resource: resource(ids.into_iter()), owner })
 }
 
-/// What stands where the pattern has names, if the segments fit it.
+/// The segments at the names of a pattern, if the path fits it.
 fn ids<'a>(pattern: &str, segments: &[&'a str]) -> Option<Vec<&'a str>> {
     let words = pattern.split('/').filter(|word| !word.is_empty());
     if words.clone().count() != segments.len() {

@@ -1,4 +1,4 @@
-//! Which paths name what, and which name nothing.
+//! Tests of which paths have which resource.
 
 use super::route::{Resource, route};
 
@@ -8,7 +8,7 @@ fn of(path: &str) -> Option<Resource> {
 }
 
 #[test]
-fn attempts_of_an_account_are_no_hook() {
+fn attempts_of_an_account_are_not_taken_for_a_hook() {
     assert_eq!(of("accounts/a/webhooks/attempts"), Some(Resource::Attempts));
     assert_eq!(of("account/webhooks/h/attempts"), Some(Resource::HookAttempts("h".into())));
     assert_eq!(of("accounts/a/webhooks/h"), Some(Resource::Hook("h".into())));

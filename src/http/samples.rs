@@ -1,4 +1,4 @@
-//! `webhooks/samples`: what a hook of each family is sent, without a token
+//! `webhooks/samples`: examples of what a hook of each family receives. Needs no token
 //! (`docs/kazoo/webhooks.md#definitions-and-samples`).
 
 use serde_json::Value;
@@ -10,10 +10,10 @@ use super::reply::{Page, Reply};
 use crate::kazoo;
 use crate::model::Family;
 
-/// What a family's id follows in the id of its samples.
+/// The prefix of samples' ids; the family's id follows.
 const PREFIX: &str = "webhooks_";
 
-/// `GET …/webhooks/samples`: the ids, in their order.
+/// `GET …/webhooks/samples`: the ids in order.
 pub(super) fn list() -> Reply {
     let mut ids: Vec<_> = Family::ALL.iter().map(|family| format!("{PREFIX}{}", family.id())).collect();
     ids.sort_unstable();

@@ -1,8 +1,8 @@
-//! Events looked for (`GET …/events`), one event with what became of it (`GET …/events/{id}`), and what could not
-//! be understood (`GET /v2/quarantine` for the master account, `GET …/quarantine` for the account that it names).
+//! Searching events (`GET …/events`), one event with its deliveries (`GET …/events/{id}`), and quarantined events
+//! (`GET /v2/quarantine` for the master account, `GET …/quarantine` for the account that they name).
 //!
-//! An account finds its own events. An event of a descendant is shown by its id too, with its deliveries to the
-//! hooks of the account that asks.
+//! An account finds its own events. By its id, an event of a descendant can be read too, with its deliveries to the
+//! hooks of the requesting account.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use super::ports::{Answer, Queues};
 use super::reply::Reply;
 use crate::model::{EventQuery, EventRow, EventScope};
 
-/// The fields of a row, in their order.
+/// The fields of a row in order.
 const FIELDS: [&str; 15] = [
     "id",
     "timestamp",
@@ -48,7 +48,7 @@ pub(super) async fn quarantine(call: &Call<'_>) -> Result<Reply, ApiError> {
     search(call, EventScope::Quarantine).await
 }
 
-/// `GET …/quarantine`: what names the account and could not be understood.
+/// `GET …/quarantine`: quarantined events that name the account.
 pub(super) async fn quarantine_of(call: &Call<'_>) -> Result<Reply, ApiError> {
     search(call, EventScope::QuarantineOf(call.account()?.id)).await
 }
@@ -94,12 +94,12 @@ pub(super) async fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     Ok(Reply::ok(document))
 }
 
-/// `GET /v2/quarantine/{id}`: with the body as it came.
+/// `GET /v2/quarantine/{id}`: with the body as received.
 pub(super) async fn quarantined(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     quarantined_row(call, id).await.map(|row| Reply::ok(row.document))
 }
 
-/// `GET …/quarantine/{id}`: with the body as it came.
+/// `GET …/quarantine/{id}`: with the body as received.
 pub(super) async fn quarantined_of(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     quarantined_row_of(call, id).await.map(|row| Reply::ok(row.document))
 }
@@ -125,12 +125,12 @@ fn must_be_master(call: &Call<'_>) -> Result<(), ApiError> {
     if call.is_master() { Ok(()) } else { Err(ApiError::forbidden()) }
 }
 
-/// Events as they are found.
+/// The source of found events.
 struct Found {
     queues: Arc<dyn Queues>,
     query: EventQuery,
     looked_at: AtomicUsize,
-    /// Events that one page looks at.
+    /// The most events that one page examines.
     most: usize,
 }
 

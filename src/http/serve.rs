@@ -1,4 +1,4 @@
-//! The listener: one warp filter that takes every request, reads its body within bounds, and hands both over.
+//! The listener: one warp filter that takes every request, reads its body within bounds, and passes both on.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,7 +29,7 @@ use crate::listen::{self, Busy, Peer};
 use crate::live::{self, Asked};
 use crate::tasks::Stop;
 
-/// The API on its socket, not yet answering.
+/// The API with a bound socket, before it runs.
 pub struct Server {
     api: Api,
     site: Option<Arc<dyn Site>>,
@@ -41,9 +41,9 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[error("http.listen = \"{address}\" cannot be bound: {error}")]
 pub struct BindError {
-    /// Where it was to listen.
+    /// The address.
     pub address: SocketAddr,
-    /// Why it cannot.
+    /// The error.
     pub error: io::Error,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Binds `options.listen`. Connections wait until `run`. What the site does not answer is the API's.
+    /// Binds `options.listen`. Connections wait until `run`. The API answers what the site does not.
     pub fn bind(api: Api, site: Option<Arc<dyn Site>>) -> Result<Self, BindError> {
         let asked = api.options.listen;
         let failed = |error| BindError { address: asked, error };
@@ -63,13 +63,13 @@ impl Server {
         Ok(Self { api, site, listener, address })
     }
 
-    /// The address that was really bound.
+    /// The bound address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until `stop`, then lets open requests finish, for `options.grace` at most.
+    /// Answers requests until `stop`, then waits for open ones, at most `options.grace`.
     pub async fn run(self, stop: Stop) {
         let grace = self.api.options.grace;
         let (stopped, over) = (stop.clone(), stop);
@@ -156,23 +156,23 @@ async fn answer(
     }
 }
 
-/// Makes an answer in a thread of its own, also when its client goes away meanwhile. Only a defect makes none.
+/// Answers on a separate thread, even if the client disconnects. `None` only after a panic.
 async fn beside(answering: impl Future<Output = Response> + Send + 'static) -> Option<Response> {
     let runtime = Handle::current();
     spawn_blocking(move || runtime.block_on(answering)).await.ok()
 }
 
-/// The answer to a client that asks for a websocket, on whatever path.
+/// Accepts a websocket, on any path.
 fn enter(api: &Api, asked: &Asked<'_>, remote: SocketAddr) -> Option<warp::reply::Response> {
     asked.wants_websocket().then(|| live::answer(api.live.enter(asked, remote)).into_response())
 }
 
-/// The connection stays busy until the last piece of a body that is made while it is sent.
+/// Sends the response. The connection counts as busy until the last piece of a streamed body.
 fn on_the_wire(response: Response, busy: Busy) -> warp::reply::Response {
     let Response { status, headers, body, room } = response;
     let mut builder = HttpResponse::builder().status(status);
     for (name, value) in headers {
-        // A request id or a path may hold what no header may.
+        // A request id or a path may contain characters that a header must not.
         if let Ok(value) = warp::http::HeaderValue::from_str(&value) {
             builder = builder.header(name, value);
         }
@@ -193,7 +193,7 @@ fn failed() -> warp::reply::Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-/// A stream that only its owner touches, which warp wants to see written down as `Sync`.
+/// A stream with a single owner, in the `Sync` form that warp requires.
 struct Alone<S> {
     pieces: Mutex<S>,
     _busy: Busy,

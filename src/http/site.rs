@@ -1,7 +1,7 @@
-//! A site of pages that the listener serves beside the API, and the way in which such a site asks the API.
+//! Sites: pages that the listener serves beside the API, and how a site sends requests to the API.
 //!
-//! Promise: a site learns and changes nothing that the token it shows may not. What it asks passes the same checks,
-//! limits and audit trail as any client's request.
+//! Promise: a site can do nothing that its visitor's token may not. Its requests pass the same checks, limits and audit
+//! trail as any client's.
 
 use std::net::IpAddr;
 
@@ -20,39 +20,39 @@ use crate::auth::{Caller, TokenError};
 
 /// Pages beside the API.
 pub trait Site: Send + Sync {
-    /// The answer to a request; `None` when the path is none of the site's.
+    /// The response to a request; `None` if the path does not belong to the site.
     fn answer<'a>(&'a self, api: &'a Api, visit: Visit) -> Answer<'a, Option<Page>>;
 }
 
 /// A request for a page, with its whole body.
 #[derive(Debug, Clone)]
 pub struct Visit {
-    /// As it came.
+    /// The method.
     pub method: Method,
     /// The path's segments, percent-decoded.
     pub segments: Vec<String>,
-    /// The path as it came.
+    /// The path as received.
     pub path: String,
-    /// Parameters of the query string, in their order.
+    /// Parameters of the query string in order.
     pub query: Vec<(String, String)>,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body, within the API's bounds.
+    /// The body, within the bounds of the API.
     pub body: Bytes,
     /// The client's address.
     pub remote: Option<IpAddr>,
 }
 
-/// A page on its way to the client.
+/// A page to be sent.
 #[derive(Debug)]
 pub struct Page {
     /// HTTP status.
     pub status: u16,
-    /// Headers; a name may come more than once.
+    /// Headers. A name may occur several times.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub content: Content,
-    /// Whose page it is: a large one takes its room from this caller's tenant.
+    /// The caller whose tenant is charged for the memory of a large page.
     pub caller: Option<Caller>,
 }
 
@@ -65,36 +65,36 @@ pub enum Content {
     Fixed(&'static str),
 }
 
-/// A question to the API.
+/// A request to the API.
 #[derive(Debug, Clone)]
 pub struct Ask<'a> {
-    /// What to do.
+    /// The method.
     pub method: Method,
     /// The path's segments, not encoded: `["v2", "accounts", …]`.
     pub path: &'a [&'a str],
     /// Parameters of the query string.
     pub query: &'a [(&'a str, &'a str)],
-    /// What goes into the envelope as `data`.
+    /// The `data` of the envelope.
     pub data: Option<Value>,
     /// The token of the caller.
     pub token: Option<&'a str>,
-    /// Where the question comes from.
+    /// The client's address.
     pub remote: Option<IpAddr>,
-    /// Whether it belongs to a request of which another question was charged already.
+    /// Whether an earlier request for the same page was charged already.
     pub is_part: bool,
 }
 
-/// The API's answer.
+/// The response of the API.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Told {
     /// HTTP status.
     pub status: u16,
-    /// The whole envelope; null when there is no body.
+    /// The envelope; null if there is no body.
     pub envelope: Value,
 }
 
 impl Api {
-    /// Asks as a client would.
+    /// Sends a request as a client would.
     pub async fn ask(&self, ask: Ask<'_>) -> Told {
         let encoded = |segment: &&str| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string();
         let path: Vec<String> = ask.path.iter().map(encoded).collect();
@@ -119,8 +119,8 @@ impl Api {
         self.auth.verify(token).await
     }
 
-    /// The same token with more time, within `most_s` seconds of when it was first issued; `None` when there is no more
-    /// time to be had.
+    /// The token with a later expiry, at most `most_s` seconds after it was first issued; `None` if it need not or
+    /// cannot be prolonged.
     #[must_use]
     pub fn prolonged(&self, caller: &Caller, most_s: u64) -> Option<String> {
         self.auth.prolonged(caller, most_s)
@@ -132,7 +132,7 @@ impl Api {
         self.clock.now_us()
     }
 
-    /// The page of a site, if the path is one of its.
+    /// The site's page, if the path belongs to the site.
     pub(super) async fn page_of(&self, site: &dyn Site, request: &Request) -> Option<Response> {
         let visit = Visit {
             method: request.method.clone(),
@@ -158,7 +158,7 @@ impl Api {
     }
 }
 
-/// A body as JSON; a list that is cut off is no answer.
+/// A body as JSON; null if a list was cut off.
 async fn value_of(body: Body) -> Value {
     match body {
         Body::Text(text) => serde_json::from_str(&text).unwrap_or_default(),

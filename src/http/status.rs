@@ -1,4 +1,4 @@
-//! The program at one moment, as `/admin/status` and `/admin/overview` show it.
+//! The state of the program for `/admin/status` and `/admin/overview`.
 
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ pub(super) async fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(out))
 }
 
-/// The program but for its health and its queues.
+/// The state of the program without its health and queues.
 pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
     let api = call.api;
     let Status { started_us, logs, data_dir, free_bytes, brokers, unknown } = api.operator.status().await;
@@ -50,7 +50,7 @@ pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// All queues at this moment; 503 when the engine does not answer.
+/// The state of all queues; 503 when the engine does not answer.
 pub(super) async fn survey(call: &Call<'_>) -> Result<Survey, ApiError> {
     call.api.operator.survey().await.map_err(|reason| ApiError::unavailable(&reason))
 }

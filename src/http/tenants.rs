@@ -1,7 +1,7 @@
-//! What one tenant may hold of the API at once: requests that are being answered, readings of lists, memory of answers on
-//! their way, and memory of large bodies. Strangers together count as one tenant.
+//! The share of one tenant in the API: requests under way, concurrent reads of lists, memory of responses being sent,
+//! and memory of large bodies. Strangers together count as one tenant.
 //!
-//! Held: whatever one tenant asks for, and however slowly they read, another tenant's requests are answered.
+//! Promise: whatever one tenant requests, and however slowly it reads, other tenants' requests are answered.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::model::AccountId;
 use crate::shares::Shares;
 
-/// Bytes of one piece of memory; memory is taken in whole pieces.
+/// Memory is taken in pieces of this many bytes.
 const PIECE: usize = 1 << 10;
-/// Bytes of the largest answer that is not counted: the number of connections bounds what such answers take.
+/// The largest response whose memory is not counted. Such responses are bounded by the number of connections.
 const SMALL: usize = 64 << 10;
-/// Of all connections, the part that one tenant's requests may keep busy.
+/// The part of all connections that one tenant's requests may keep busy: one in this many.
 const BUSY_PART: usize = 4;
-/// Requests that one tenant may have under way on a listener with few connections.
+/// The least number of requests under way for one tenant, for a listener with few connections.
 const BUSY_LEAST: usize = 32;
-/// Requests of each tenant that take nothing of what all tenants share, and the part of the connections that all further
-/// requests share: tenants that keep many connections busy together leave the rest to the others.
+/// The number of requests that each tenant may always have, apart from the shared ones. All further requests share a
+/// part of the connections, so tenants that together keep many connections busy leave these to the others.
 const FEW: usize = 4;
 const SHARED: (usize, usize) = (3, 4);
-/// Chunks of lists that are read for one tenant at once.
+/// The concurrent reads of lists for one tenant.
 const LISTS_AT_ONCE: usize = 2;
 
-/// A tenant; `None` for callers without a good token.
+/// A tenant; `None` for callers without a valid token.
 pub(super) type Tenant = Option<AccountId>;
 
-/// The parts of all tenants. Cheap to clone.
+/// The shares of all tenants. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Tenants(Arc<Inner>);
 
@@ -44,30 +44,30 @@ struct Inner {
     large_bodies: Shares<Tenant>,
 }
 
-/// What a request holds while it is answered: who asked, and one of the requests that they may have under way.
+/// The tenant of a request, and its permit for one request under way.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     pub(super) tenant: Tenant,
     place: Option<Place>,
 }
 
-/// A request under way: one of its tenant's, and one of the few or of the shared ones.
+/// A permit for a request under way: of its tenant, and either one of the few or a shared one.
 #[derive(Debug)]
 struct Place {
     _own: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
-/// What an answer holds until it is sent.
+/// The memory of a response until it is sent.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// One of the tenant's part, then of the whole.
+    /// A permit of the tenant's part, and one of the whole.
     _memory: Option<[OwnedSemaphorePermit; 2]>,
-    /// A streamed list is under way until its last row is written.
+    /// A streamed list counts as under way until its last row is written.
     _place: Option<Place>,
 }
 
-/// An answer's text with what it holds, both dropped when the text is sent.
+/// The text of a response with its memory; both are dropped when the text is sent.
 struct Kept {
     text: String,
     _room: Option<Room>,
@@ -80,18 +80,19 @@ impl AsRef<[u8]> for Kept {
 }
 
 impl Presence {
-    /// A tenant whose request holds no place.
+    /// A request that needs no permit.
     pub(super) fn of(tenant: Tenant) -> Self {
         Self { tenant, place: None }
     }
 }
 
 impl Tenants {
-    /// Parts of this number of connections, and of these bytes for bodies, of which one may have `most_body` bytes. Answers
-    /// get a third as much memory besides.
+    /// Divides the connections and the memory of bodies; one body may have `most_body` bytes. Responses get another
+    /// third of that memory.
     pub(super) fn new(connections: usize, body_memory: usize, most_body: usize) -> Self {
         let answers = (body_memory / 3 / PIECE).clamp(2, Semaphore::MAX_PERMITS);
-        // Large bodies have a sixth of the memory; half of that is a tenant's, and the largest body fits.
+        // Large bodies have a sixth of the memory. A tenant gets half of that, but at least enough for the largest
+        // body.
         let large = (body_memory / 12).max(most_body).div_ceil(PIECE);
         Self(Arc::new(Inner {
             busy: Shares::new((connections / BUSY_PART).max(BUSY_LEAST)),
@@ -106,8 +107,8 @@ impl Tenants {
         }))
     }
 
-    /// One more request of a tenant; `None` when the tenant has as many under way as it may have, or has some and all tenants
-    /// together have as many as they share.
+    /// Begins a request of a tenant. `None` when the tenant has its most requests under way, or when it has its few
+    /// and all shared ones are taken.
     pub(super) fn enter(&self, tenant: Tenant) -> Option<Presence> {
         let own = self.0.busy.try_one(tenant)?;
         let few = self.0.few.try_one(tenant);
@@ -115,32 +116,32 @@ impl Tenants {
         Some(Presence { tenant, place: Some(Place { _own: own, _of_all: of_all }) })
     }
 
-    /// A request of the operator's own account, which may have any number under way.
+    /// A request of the master account, whose number is not limited.
     pub(super) fn operator(tenant: Tenant) -> Presence {
         Presence { tenant, place: None }
     }
 
-    /// The readings of lists of a tenant.
+    /// The concurrent reads of lists of a tenant.
     pub(super) fn lists(&self, tenant: Tenant) -> Arc<Semaphore> {
         self.0.lists.of(tenant)
     }
 
-    /// Waits until these bytes of a large body are within the tenant's part as well.
+    /// Waits until a large body fits into the tenant's part.
     pub(super) async fn large_body(&self, tenant: Tenant, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let pieces = bytes.div_ceil(PIECE).min(self.0.large_bodies.each());
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        // Nobody closes it.
+        // Fails only if the semaphore is closed, which never happens.
         self.0.large_bodies.of(tenant).acquire_many_owned(pieces).await.ok()
     }
 
-    /// Room for an answer of this many bytes on its way, or for a list that is made while it is sent; `None` when the tenant, or all together, have as much on their way as they may.
+    /// Memory for a response of `bytes`, or for a streamed list. `None` when the tenant's part or the whole is used up.
     pub(super) fn room(&self, presence: Presence, bytes: Option<usize>) -> Option<Room> {
         let Presence { tenant, place } = presence;
         let Some(bytes) = bytes else { return Some(Room { _memory: None, _place: place }) };
         if bytes <= SMALL {
             return Some(Room { _memory: None, _place: None });
         }
-        // One answer always fits.
+        // A single response always fits.
         let pieces = u32::try_from(bytes.div_ceil(PIECE).min(self.0.answers_of.each())).unwrap_or(u32::MAX);
         let own = self.0.answers_of.of(tenant).try_acquire_many_owned(pieces).ok()?;
         let all = Arc::clone(&self.0.answers).try_acquire_many_owned(pieces).ok()?;
@@ -148,7 +149,7 @@ impl Tenants {
     }
 }
 
-/// The bytes of an answer, which hold its room until they are sent.
+/// The bytes of a response. They hold its memory until they are sent.
 pub(super) fn keeping(text: String, room: Option<Room>) -> Bytes {
     Bytes::from_owner(Kept { text, _room: room })
 }
@@ -162,7 +163,7 @@ mod tests {
     const OTHER: Tenant = Some(Id(2));
 
     #[test]
-    fn a_tenant_keeps_a_quarter_of_the_connections_busy_and_no_more() {
+    fn a_tenant_keeps_at_most_a_quarter_of_the_connections_busy() {
         let tenants = Tenants::new(160, 1 << 20, 1 << 10);
         let held: Vec<_> = (0..40).map_while(|_| tenants.enter(ONE)).collect();
         assert!(held.len() == 40 && tenants.enter(ONE).is_none());
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn many_tenants_together_leave_every_other_one_a_few_requests() {
+    fn many_tenants_together_leave_every_other_tenant_a_few_requests() {
         let tenants = Tenants::new(160, 1 << 20, 1 << 10);
         let mut held = Vec::new();
         for tenant in 10..14 {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_not_sent_take_half_of_the_memory_for_one_tenant() {
+    fn unsent_responses_of_one_tenant_take_at_most_half_of_the_memory() {
         let tenants = Tenants::new(8, 3 << 20, 1 << 10);
         let room = |tenant, bytes| tenants.room(Presence { tenant, place: None }, Some(bytes));
         let first = room(ONE, 300 << 10);
@@ -194,11 +195,11 @@ mod tests {
         let bytes = keeping("text".to_owned(), first);
         assert!(room(ONE, 300 << 10).is_none(), "until it is sent");
         drop(bytes);
-        assert!(room(ONE, 8 << 20).is_some(), "one answer always fits");
+        assert!(room(ONE, 8 << 20).is_some(), "a single response always fits");
     }
 
     #[tokio::test]
-    async fn large_bodies_of_one_tenant_leave_another_room() {
+    async fn large_bodies_of_one_tenant_leave_room_for_another() {
         let tenants = Tenants::new(8, 12 << 10, 2 << 10);
         let held = tenants.large_body(ONE, 2 << 10).await;
         assert!(held.is_some());

@@ -1,5 +1,5 @@
-//! `POST …/webhooks/{H}/test`: a sample sent now, beside the queue. Whether hook or account are enabled or paused
-//! does not matter, and nothing follows from the outcome.
+//! `POST …/webhooks/{H}/test`: sends a sample now, beside the queue. It does not matter whether hook or account are
+//! enabled or paused, and the result has no effect on them.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::kazoo;
 use crate::model::{AttemptResult, Hook, Tested};
 use crate::queues::{Class, classify};
 
-/// 200 with request, answer and time, whatever the receiver made of it; 429 when too many tests are under way.
+/// 200 with request, response and time, whatever the receiver answered; 429 when too many tests are under way.
 pub(super) async fn send(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {
     let (_, doc) = call.hook(hook)?;
     let hook = kazoo::hook_from_document(&doc).map_err(|_| ApiError::unknown(hook))?;
-    // The sample goes out whatever the hook would leave out of it.
+    // The sample is sent even if the hook's modifiers would exclude it.
     let hook = Arc::new(Hook { modifiers: None, ..hook });
     let record = kazoo::sample_record(&hook).unwrap_or_default();
     let tested = call.api.tester.test(hook.clone(), record.into()).await;
@@ -48,7 +48,7 @@ fn shown(hook: &Hook, tested: &Tested) -> Value {
     })
 }
 
-/// Headers of one name are joined, as HTTP allows.
+/// Joins headers of the same name, as HTTP allows.
 fn headers(all: &[(String, String)]) -> Map<String, Value> {
     let mut out = Map::new();
     for (name, value) in all {

@@ -1,4 +1,4 @@
-//! Users of an account: people who log in with `user_auth`. A password is taken and never shown.
+//! Users of an account, who log in with `user_auth`. A password is accepted and never shown.
 
 use serde_json::{Map, Value, json};
 
@@ -16,12 +16,12 @@ type Document = Map<String, Value>;
 
 /// The fields of a user in a list.
 const SUMMARY: [&str; 7] = ["id", "username", "first_name", "last_name", "email", "priv_level", "enabled"];
-/// What only an admin may change.
+/// Fields that only an admin may change.
 const DECIDED: [&str; 2] = ["priv_level", "enabled"];
-/// What is kept of a password.
+/// The stored hashes of a password, and its stamp.
 const SECRETS: [&str; 3] = ["pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
 
-/// How a change makes a new document of what is stored and what is sent.
+/// How a request changes the stored document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Replace,
@@ -53,12 +53,12 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
-/// `POST …/users/{U}`: all public fields are replaced; the password stays unless one is sent.
+/// `POST …/users/{U}`: replaces all public fields. The password stays unless one is sent.
 pub(super) async fn replace(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     change(call, id, How::Replace).await
 }
 
-/// `PATCH …/users/{U}`: top-level fields are overlaid, `null` removes one.
+/// `PATCH …/users/{U}`: changes top-level fields; `null` removes one.
 pub(super) async fn merge(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     change(call, id, How::Merge).await
 }
@@ -69,7 +69,7 @@ async fn change(call: &Call<'_>, id: &str, how: How) -> Result<Reply, ApiError> 
     Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
-/// `DELETE …/users/{U}`: nothing of him is kept, and his tokens end.
+/// `DELETE …/users/{U}`: removes the user and ends their tokens.
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let stored = find(call, id)?;
     let write = Write { kind: Kind::User, id: id.to_owned(), doc: None, expect: Expect::Any };
@@ -123,8 +123,8 @@ fn own((key, value): (&String, &Value)) -> (String, Value) {
     (key.clone(), value.clone())
 }
 
-/// Refuses what is wrong; answers whether the user is enabled. KAZOO's clients rely on both names, so they are
-/// required; a user who was stored without them can still be changed.
+/// Checks the fields, and returns whether the user is enabled. Both names are required, because KAZOO's clients rely on
+/// them; a user who was stored without them can still be changed.
 fn check(doc: &Document, before: Option<&Document>, how: How) -> Result<bool, ApiError> {
     let mut fields = Fields::of(doc);
     fields.required(&["username"]);
@@ -141,7 +141,7 @@ fn check(doc: &Document, before: Option<&Document>, how: How) -> Result<bool, Ap
     fields.text("password", 8, 256);
     fields.one_of("priv_level", &["admin", "user"]);
     let enabled = fields.flag("enabled").unwrap_or(true);
-    // The name is part of what is kept of the password.
+    // The stored hashes include the name, so a new name needs the password.
     let same = |before: &Document| text(before, "username").eq_ignore_ascii_case(text(doc, "username"));
     if !before.is_some_and(same) {
         fields.required(&["password"]);

@@ -1,6 +1,6 @@
-//! `GET …/webhooks/{H}/verify`: how a receiver finds out that a request is genuine, as code that works as it stands.
+//! `GET …/webhooks/{H}/verify`: how a receiver verifies requests, as code that works without changes.
 //!
-//! The code reads the secret from its environment: the secret itself is shown once, when it is made, and never here.
+//! The code reads the secret from its environment. The secret itself is shown once, when it is made, and never here.
 //! `tests/it/console/verify.rs` runs the Python and JavaScript code against real deliveries.
 
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
 
-/// By language; what each needs stands in its first lines.
+/// The code by language. Its first lines say what it needs.
 const CODE: [(&str, &str); 5] = [
     ("python", include_str!("verify/python.py")),
     ("javascript", include_str!("verify/javascript.mjs")),

@@ -1,4 +1,4 @@
-//! Hooks: listed, created, read, replaced, merged, deleted (`docs/kazoo/webhooks.md#hooks-over-the-api`).
+//! Hooks: listing, creating, reading, replacing, merging, deleting (`docs/kazoo/webhooks.md#hooks-over-the-api`).
 
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ use crate::state::{Expect, Kind, State, Write};
 /// The fields of a hook in a list.
 const SUMMARY: [&str; 7] = ["id", "name", "hook", "uri", "enabled", "group", "disable_reason"];
 
-/// How often a change is made again on what somebody else wrote meanwhile.
+/// How often a change is attempted again after a conflict with another change.
 const TRIES: usize = 8;
 
 /// `GET …/webhooks`
@@ -35,7 +35,7 @@ struct HooksOf {
 impl HooksOf {
     fn read(&self, ask: &Ask) -> Result<Batch, ApiError> {
         let from = ask.start()?;
-        // One more tells where the next batch starts.
+        // One more than requested gives the start of the next batch.
         let mut docs = self.state.hooks_from(self.account, from, ask.ascending, ask.most + 1)?;
         let id =
             |doc: &Map<String, Value>| doc.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -66,7 +66,7 @@ fn item(stored: Map<String, Value>) -> Item {
     Item::of(stored, row.into())
 }
 
-/// `PUT …/webhooks`. The hook gets the events from now on, and those that came before its account was known.
+/// `PUT …/webhooks`. The hook receives events from now on, and those that waited for its account to become known.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let mut data = call.envelope.object()?;
@@ -93,19 +93,19 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     Ok(Reply::ok(kazoo::public_document(&stored)).revision_of(&stored))
 }
 
-/// `POST …/webhooks/{H}`: all public fields are replaced.
+/// `POST …/webhooks/{H}`: replaces all public fields.
 pub(super) async fn replace(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let data = call.envelope.object()?;
     change(call, id, |call, stored| replaced(stored, &data, call.unix_s(), |input| validated(call, input)))
         .await
 }
 
-/// `PATCH …/webhooks/{H}`: top-level fields are overlaid, `null` removes one.
+/// `PATCH …/webhooks/{H}`: changes top-level fields; `null` removes one.
 pub(super) async fn merge(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     merge_fields(call, id, &call.envelope.object()?).await
 }
 
-/// The same with these fields.
+/// Changes these fields.
 pub(super) async fn merge_fields(
     call: &Call<'_>,
     id: &str,

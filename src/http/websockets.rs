@@ -1,7 +1,7 @@
-//! The listings of websocket bindings and sessions, as `api.profile` wants them: in the shape of KAZOO 4.0, or
-//! of 5 (`docs/kazoo/websockets.md#listings-over-http`, `docs/kazoo/classic.md#listings-of-websockets`).
+//! Lists of websocket bindings and sessions, in the form of KAZOO 4.0 or 5 according to `api.profile`
+//! (`docs/kazoo/websockets.md#listings-over-http`, `docs/kazoo/classic.md#listings-of-websockets`).
 //!
-//! A session is shown to its own account and to those above it, never with more of its token than 8 characters.
+//! A session is shown to its own account and to those above it, with at most 8 characters of its token.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use crate::kazoo::{
 use crate::live::SessionView;
 use crate::model::AccountId;
 
-/// Call events in the order of KAZOO 4.0's listing; later ones behind.
+/// Call events in the order of KAZOO 4.0's listing; newer ones follow.
 const CLASSIC_CALL_EVENTS: [&str; 9] = [
     "CHANNEL_CREATE",
     "CHANNEL_ANSWER",
@@ -28,7 +28,7 @@ const CLASSIC_CALL_EVENTS: [&str; 9] = [
     "PARK_ABANDONED",
 ];
 
-/// `GET websockets`: what can be bound to, without a token.
+/// `GET websockets`: the possible bindings. Needs no token.
 pub(super) fn bindings(call: &Call<'_>) -> Reply {
     Reply::ok(match call.api.options.profile {
         Profile::Classic => classic_bindings(),
@@ -71,7 +71,7 @@ fn current_bindings() -> Value {
     })
 }
 
-/// All types, and any.
+/// All types of notifications, and any.
 fn notifications() -> impl Iterator<Item = &'static str> {
     std::iter::once("*").chain(notification_types())
 }
@@ -84,7 +84,7 @@ fn objects() -> impl Iterator<Item = (&'static str, &'static str)> {
     OBJECT_ACTIONS.into_iter().flat_map(|action| object_types().map(move |type_| (action, type_)))
 }
 
-/// `GET …/websockets`: the sessions of the account, and of the caller's own (as KAZOO shows them).
+/// `GET …/websockets`: the sessions of the account and, as in KAZOO, of the caller's own account.
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let sessions = call.api.live.sessions().of(&accounts(call)?);
     let rows = sessions.into_iter().map(|session| match call.api.options.profile {
@@ -94,7 +94,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(rows.collect::<Vec<Value>>()))
 }
 
-/// `GET …/websockets/{S}`: one session; an unknown one is an empty answer, as in KAZOO.
+/// `GET …/websockets/{S}`: one session. As in KAZOO, an unknown one gives an empty response.
 pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let session = call.api.live.sessions().find(&accounts(call)?, id);
     Ok(Reply::ok(match call.api.options.profile {
@@ -103,11 +103,11 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     }))
 }
 
-/// `DELETE …/websockets/{S}`: ends a session; its client sees 1000.
+/// `DELETE …/websockets/{S}`: closes a session with code 1000.
 pub(super) fn close(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let closed = call.api.live.sessions().close(&accounts(call)?, id);
     let session = closed.ok_or_else(|| ApiError::unknown(id))?;
-    tracing::info!(session = id, account = %session.account, "session closed by an operator");
+    tracing::info!(session = id, account_id = %session.account, "session closed over the API");
     Ok(Reply::ok(session.row()))
 }
 

@@ -1,5 +1,5 @@
-//! `switchhook import kazoo`: reads a KAZOO, shows what would change, and imports it, either into a data directory that no
-//! program uses, or over the API into a running program.
+//! `switchhook import kazoo`: reads a KAZOO, shows what would change, and imports it, either into a data directory
+//! that no program uses, or over the API into a running program.
 //!
 //! Credentials come only from files and from the environment, and no message contains one.
 

@@ -82,8 +82,8 @@ impl Requests {
         Self { keys: Mutex::default(), clock, tenants }
     }
 
-    /// Begins a request. Returns the offsets of the first request with this key, or `None` when this request is the first;
-    /// then the caller must call [`Self::end`].
+    /// Begins a request. Returns the offsets of the first request with this key, or `None` when this request is the
+    /// first; then the caller must call [`Self::end`].
     pub fn begin(&self, request: &RequestKey) -> Result<Option<Range<u64>>, KeyError> {
         let tenant = self.tenants.of(request.account);
         self.keys().begin(tenant, request, self.clock.now_us())
@@ -126,8 +126,8 @@ struct OfTenant {
 }
 
 impl Keys {
-    /// Begins a request. Returns the offsets of an earlier request with this key, or `None` when this request is the first;
-    /// then [`Self::done`] or [`Self::given_up`] must follow.
+    /// Begins a request. Returns the offsets of an earlier request with this key, or `None` when this request is the
+    /// first; then [`Self::done`] or [`Self::given_up`] must follow.
     fn begin(
         &mut self,
         tenant: AccountId,

@@ -40,8 +40,8 @@ pub(super) fn incoming(delivery: Delivery, origin: Option<Origin>) -> Incoming {
     }
 }
 
-/// When a message was sent, in microseconds since 1970: from the property `timestamp`, otherwise from the time that KAZOO
-/// writes into most events. Both are in whole seconds. `None` when neither is present and plausible.
+/// When a message was sent, in microseconds since 1970: from the property `timestamp`, otherwise from the time that
+/// KAZOO writes into most events. Both are in whole seconds. `None` when neither is present and plausible.
 pub(super) fn sent_us(delivery: &Delivery) -> Option<u64> {
     let stamped = delivery.properties.timestamp().filter(|seconds| *seconds > 0);
     let seconds = stamped.or_else(|| {

@@ -1,7 +1,7 @@
 //! One connection to the broker: gather the messages that have arrived, append them, acknowledge after the sync.
 //!
-//! Several batches may wait for the disk at once. They are acknowledged in order, each with one `ack multiple`. When the
-//! connection is lost, the session waits for the appends under way before the next connection begins; so their
+//! Several batches may wait for the disk at once. They are acknowledged in order, each with one `ack multiple`. When
+//! the connection is lost, the session waits for the appends under way before the next connection begins; so their
 //! messages are recognised when the broker hands them out again.
 
 use std::collections::VecDeque;
@@ -174,7 +174,8 @@ struct Session<'a> {
     backlog: Backlog,
     /// When the age of an arriving event was last noted.
     aged: Option<Instant>,
-    /// Set when the queue was full: the time of the last event stored before the gap. The first event to arrive ends the gap.
+    /// Set when the queue was full: the time of the last event stored before the gap. The first event to arrive ends
+    /// the gap.
     gap_from_us: Option<u64>,
 }
 
@@ -199,7 +200,8 @@ impl Session<'_> {
         self.status.looked(|queue| queue.event_age_ms = Some(age_us / 1000));
     }
 
-    /// Reports a backlog that had reached a bound of the queue. The broker does not reveal how many messages it dropped.
+    /// Reports a backlog that had reached a bound of the queue. The broker does not reveal how many messages it
+    /// dropped.
     fn backlog_was_full(&mut self, amount: u64, most: u64) {
         if most == 0 || amount < most - most / 50 {
             return;

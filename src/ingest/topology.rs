@@ -1,7 +1,7 @@
 //! Declares the exchanges exactly as KAZOO's nodes do, and our one queue, and binds the queue to the exchanges.
 //!
-//! Repeated on every connection, and every minute on a living one, so a broker that lost exchanges or bindings gets them
-//! back. Every refusal of the broker is reported with its remedy.
+//! Repeated on every connection, and every minute on a living one, so a broker that lost exchanges or bindings gets
+//! them back. Every refusal of the broker is reported with its remedy.
 
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::AMQPSoftError;
@@ -103,7 +103,8 @@ pub(super) async fn open(
     Ok(Opened { channel, waiting, notice })
 }
 
-/// Declares what may have vanished on a living connection, on a separate channel. Returns the number of waiting messages.
+/// Declares what may have vanished on a living connection, on a separate channel. Returns the number of waiting
+/// messages.
 pub(super) async fn renew(connection: &Connection, queue: &str) -> Result<u64, SetupError> {
     let channel = channel(connection).await?;
     let declared = async {

@@ -23,8 +23,8 @@ const TAIL_BYTES: usize = 1024 * 1024;
 pub(super) struct Windows {
     /// Messages from all brokers that are in the log or on their way there.
     pub(super) seen: Window<Seen>,
-    /// Recent calls and conferences, learned from the broker's events alone. Events of HTTP clients neither write nor read
-    /// it, so no client can learn or claim another tenant's call by naming its id.
+    /// Recent calls and conferences, learned from the broker's events alone. Events of HTTP clients neither write nor
+    /// read it, so no client can learn or claim another tenant's call by naming its id.
     pub(super) calls: Window<KnownCall>,
     /// When the last event from the broker was stored.
     pub(super) from_broker_us: Option<u64>,
@@ -44,8 +44,8 @@ pub(super) struct Seen {
 pub struct KnownCall {
     /// The account that the latest event named.
     pub account: AccountId,
-    /// Whether all events named the same account and the call has not ended. Phones choose call ids, so two tenants may use
-    /// the same id.
+    /// Whether all events named the same account and the call has not ended. Phones choose call ids, so two tenants
+    /// may use the same id.
     pub certain: bool,
     /// The zone of the broker that sent its last event; `None` with a single broker, and after a restart.
     pub zone: Option<u16>,
@@ -112,8 +112,8 @@ impl Windows {
         (!msg_id.is_empty()).then(|| self.seen.key((msg_id, name, subject)))
     }
 
-    /// Whether a message is a copy of one that is in the log or on its way there. There are two causes: a broker may hand a
-    /// message out again, and with several brokers each may hand out its own copy.
+    /// Whether a message is a copy of one that is in the log or on its way there. There are two causes: a broker may
+    /// hand a message out again, and with several brokers each may hand out its own copy.
     pub(super) fn is_copy(&mut self, key: u64, incoming: &Incoming, several_brokers: bool) -> bool {
         let Some(seen) = self.seen.get(key) else {
             self.seen.put(key, Seen { origin: incoming.origin, stored: false });

@@ -16,7 +16,8 @@ use crate::cli::{ModeArgs, Ours, ReportArgs, ShadowCommand};
 use crate::config::ConfigError;
 use crate::model::{Clock, GREGORIAN_OFFSET_S, iso8601};
 
-/// Environment variables for keys when no file is given. Other users of the machine can see a command line, but not this.
+/// Environment variables for keys when no file is given. Other users of the machine can see a command line, but not
+/// this.
 const KAZOO_KEY: &str = "SWITCHHOOK_KAZOO_API_KEY";
 const OUR_KEY: &str = "SWITCHHOOK_API_KEY";
 /// The default length of the compared range, in seconds.

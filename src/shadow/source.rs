@@ -1,7 +1,7 @@
 //! Requests to one of the two systems. Both have KAZOO's API, so the same requests work.
 //!
-//! Promise: responses are bounded in size and number, a busy system is asked again a few times, and no error contains the
-//! key or the token.
+//! Promise: responses are bounded in size and number, a busy system is asked again a few times, and no error contains
+//! the key or the token.
 
 use std::time::Duration;
 

@@ -62,8 +62,8 @@ impl State {
         self.add(id, parent, doc, Expect::Absent).await
     }
 
-    /// Adds an account under an id that the caller chose. The id must not share a shortened or derived form with another
-    /// id. The id of a deleted account may be used again; what was deleted with that account stays deleted.
+    /// Adds an account under an id that the caller chose. The id must not share a shortened or derived form with
+    /// another id. The id of a deleted account may be used again; what was deleted with that account stays deleted.
     pub async fn add_account_again(
         &self,
         id: AccountId,
@@ -147,7 +147,8 @@ impl State {
         self.put(vec![over(id, doc)]).await
     }
 
-    /// Refuses a move that would break a limit (depth, size or rate), using figures in memory. The owner task checks again.
+    /// Refuses a move that would break a limit (depth, size or rate), using figures in memory. The owner task checks
+    /// again.
     fn check_move(&self, branch: &[Arc<Account>], depth: usize) -> Result<(), WriteError> {
         let allowance = &self.shared.allowance;
         let Some(first) = branch.first() else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! The checks of a change that a client requests: the limits of its account and tenant, and the room on disk.
 //!
-//! Promise: the program's own changes are always accepted, and the master account can always clean up. The master account
-//! has no rate, and the disk's reserve for changes does not apply to it.
+//! Promise: the program's own changes are always accepted, and the master account can always clean up. The master
+//! account has no rate, and the disk's reserve for changes does not apply to it.
 
 use super::audit;
 use super::document::{Entry, Kind, is_deleted};
@@ -12,8 +12,8 @@ use super::write::{By, WriteError, Written};
 use crate::model::{AccountId, Actor, Payer};
 
 impl StateTask {
-    /// Whether `bytes` can be written without touching the reserve for changes. A file system that does not report its free
-    /// space counts as having room.
+    /// Whether `bytes` can be written without touching the reserve for changes. A file system that does not report
+    /// its free space counts as having room.
     pub(super) fn has_room_for(&self, bytes: u64) -> bool {
         let needed = self.options.reserve_bytes.saturating_add(bytes);
         let free = || self.disk.free_bytes(&self.options.data_dir);
@@ -115,8 +115,8 @@ impl StateTask {
         Ok(self.shared.allowance.charge(payer, bytes as u64)?)
     }
 
-    /// The tenant whose share of the audit trail a change uses; `None` for the operator. A change that the program makes
-    /// itself counts for the tenant of the document, because the tenant can cause such changes.
+    /// The tenant whose share of the audit trail a change uses; `None` for the operator. A change that the program
+    /// makes itself counts for the tenant of the document, because the tenant can cause such changes.
     pub(super) fn tenant_charged(
         &self,
         by: &By,

@@ -1,5 +1,5 @@
-//! The limits of changes, and how much of its rate each account has used. The handle shares this with the owner task, so
-//! that a request can be refused before any document is read.
+//! The limits of changes, and how much of its rate each account has used. The handle shares this with the owner task,
+//! so that a request can be refused before any document is read.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

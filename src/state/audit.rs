@@ -3,8 +3,8 @@
 //! Promise: no change is made before its entry is on disk. So an entry may describe a change that a crash or a failing
 //! disk prevented right then, but every change has an entry.
 //!
-//! The trail has two parts, read in this order: older entries that were copied (`kept`), then the trail itself. A position
-//! below `FIRST_PART` belongs to a kept entry.
+//! The trail has two parts, read in this order: older entries that were copied (`kept`), then the trail itself. A
+//! position below `FIRST_PART` belongs to a kept entry.
 
 use serde_json::{Map, Value, json};
 

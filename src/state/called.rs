@@ -1,7 +1,8 @@
 //! Lookup of accounts by realm and by name.
 //!
-//! Names are not unique, and data of earlier versions may have one realm in two spellings. So a realm leads to an account
-//! only when it is unambiguous, and accounts of the same name are ordered such that no account can push back another.
+//! Names are not unique, and data of earlier versions may have one realm in two spellings. So a realm leads to an
+//! account only when it is unambiguous, and accounts of the same name are ordered such that no account can push back
+//! another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -67,9 +68,9 @@ pub(super) fn meant(realm: &str, found: &[Arc<Account>]) -> Option<AccountId> {
     }
 }
 
-/// Orders accounts fairly for every branch of the tree: an account comes before its descendants, and the branches below an
-/// account take turns. If somebody creates thousands of accounts with the name of another account, only one of them comes
-/// before that account.
+/// Orders accounts fairly for every branch of the tree: an account comes before its descendants, and the branches
+/// below an account take turns. If somebody creates thousands of accounts with the name of another account, only one
+/// of them comes before that account.
 pub(super) fn in_turns(accounts: Vec<Arc<Account>>) -> Vec<Arc<Account>> {
     turns(accounts, 0)
 }

@@ -67,8 +67,8 @@ fn log_ids(doc: &Map<String, Value>) -> Option<LogIds> {
 }
 
 impl State {
-    /// Gives the events from `offset` on a new log id, after the next start. Used for a data directory that was restored from
-    /// a backup: events accepted after the backup were lost, and their ids must not be used again.
+    /// Gives the events from `offset` on a new log id, after the next start. Used for a data directory that was
+    /// restored from a backup: events accepted after the backup were lost, and their ids must not be used again.
     pub async fn renumber_from(&self, offset: u64) -> Result<(), WriteError> {
         let next = self.settings.log_ids.last().wrapping_add(1 + rand::rng().next_u32() % NEXT_LOG);
         let edit = move |doc: &mut Map<String, Value>| {

@@ -199,8 +199,8 @@ impl State {
         self.shared.view().is_ancestor_or_self(ancestor, id)
     }
 
-    /// Whether an account exists and is enabled, and its failure limits. Limits that the account does not set come from its
-    /// reseller, otherwise from the master account.
+    /// Whether an account exists and is enabled, and its failure limits. Limits that the account does not set come
+    /// from its reseller, otherwise from the master account.
     #[must_use]
     pub fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         self.shared.view().standing(id)

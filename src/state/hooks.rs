@@ -1,5 +1,5 @@
-//! The two changes of a hook that the program makes itself: disabling it with a reason, and enabling it again. People can
-//! enable hooks in bulk.
+//! The two changes of a hook that the program makes itself: disabling it with a reason, and enabling it again. People
+//! can enable hooks in bulk.
 
 use serde_json::{Map, Value};
 

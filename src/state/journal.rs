@@ -1,7 +1,8 @@
 //! The journal: every change of a document, in order, synced before the change is answered.
 //!
-//! A record holds all entries of one change, so a change is applied whole or not at all. Applying records again gives the
-//! same documents. Therefore a snapshot can be read together with older records that compaction has not removed yet.
+//! A record holds all entries of one change, so a change is applied whole or not at all. Applying records again gives
+//! the same documents. Therefore a snapshot can be read together with older records that compaction has not removed
+//! yet.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

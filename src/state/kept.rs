@@ -1,9 +1,9 @@
 //! The second part of the audit trail (`audit-kept/`): older entries for which the first part has no room.
 //!
-//! The first part, `audit/`, removes whole segments when it is too large, so a tenant that makes many changes could drive
-//! out the entries of all other tenants. Therefore, before a segment is removed, its entries are copied here, in order,
-//! except those of tenants that already hold their share. So a tenant that floods the trail loses only its own entries.
-//! All entries here are older than those in `audit/`.
+//! The first part, `audit/`, removes whole segments when it is too large, so a tenant that makes many changes could
+//! drive out the entries of all other tenants. Therefore, before a segment is removed, its entries are copied here,
+//! in order, except those of tenants that already hold their share. So a tenant that floods the trail loses only its
+//! own entries. All entries here are older than those in `audit/`.
 
 use std::collections::HashMap;
 

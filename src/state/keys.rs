@@ -1,6 +1,7 @@
 //! The keys of the index (pure): which entries a document has.
 //!
-//! `d` kind id → the document; `o` kind account id → nothing (the documents that an account owns, in order of their ids);
+//! `d` kind id → the document; `o` kind account id → nothing (the documents that an account owns, in order of their
+//! ids);
 //! `k` SHA-256 of an API key → the id of the key; `u` account verifier → the id of the user with these credentials;
 //! `m` → how far the journal has been applied.
 

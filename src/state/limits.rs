@@ -1,7 +1,7 @@
 //! The limits of an account: how many and how large documents it may have, and how fast it may change them.
 //!
-//! A document that exceeds a limit introduced later stays: it can be read, made smaller, disabled and deleted. The program's
-//! own changes are not limited.
+//! A document that exceeds a limit introduced later stays: it can be read, made smaller, disabled and deleted. The
+//! program's own changes are not limited.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub struct Limits {
     pub depth: usize,
     /// Soft-deleted hooks of one account, and soft-deleted accounts of one tenant, whose documents are kept.
     pub deleted: usize,
-    /// Bytes of all documents of a tenant with all its accounts, including soft-deleted ones. Does not apply to changes of
-    /// the master account.
+    /// Bytes of all documents of a tenant with all its accounts, including soft-deleted ones. Does not apply to
+    /// changes of the master account.
     pub tenant_bytes: u64,
     /// The rate of one account's changes, in bytes of journal and audit trail. The master account has no rate.
     pub changes: ByteRate,

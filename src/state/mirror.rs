@@ -1,8 +1,8 @@
 //! Mirrored documents: copies of accounts, hooks and users that a KAZOO owns, kept as they are there.
 //!
-//! A mirrored change is written like any other and has an entry in the audit trail, but no event announces it, because the
-//! KAZOO has announced it. The rules of the account tree hold whatever the KAZOO sends: the parent of an account must
-//! exist, and a realm belongs to one account.
+//! A mirrored change is written like any other and has an entry in the audit trail, but no event announces it,
+//! because the KAZOO has announced it. The rules of the account tree hold whatever the KAZOO sends: the parent of an
+//! account must exist, and a realm belongs to one account.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,8 +36,8 @@ pub struct Mirror {
 }
 
 impl State {
-    /// Makes all changes or none. The `pvt_tree` of an account must be its parent's tree followed by the parent, as earlier
-    /// changes of the list leave it.
+    /// Makes all changes or none. The `pvt_tree` of an account must be its parent's tree followed by the parent, as
+    /// earlier changes of the list leave it.
     pub async fn mirror(&self, edits: &[Mirror]) -> Result<(), TreeError> {
         let _alone = self.shared.tree.lock().await;
         self.check_trees(edits)?;

@@ -1,6 +1,6 @@
 //! Notices: events that announce changes of documents. The notice of a change is part of the change's own record in the
-//! journal, so it is on disk if the change is. A task logs notices as events and then moves its position, which is stored
-//! in a file. After a crash the position may be a little behind, and some notices are logged again.
+//! journal, so it is on disk if the change is. A task logs notices as events and then moves its position, which is
+//! stored in a file. After a crash the position may be a little behind, and some notices are logged again.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -78,8 +78,8 @@ impl State {
 }
 
 impl Notices {
-    /// The journal's offset before which all changes have been applied. Later notices must wait: the receiver of a notice
-    /// must be able to read the changed document.
+    /// The journal's offset before which all changes have been applied. Later notices must wait: the receiver of a
+    /// notice must be able to read the changed document.
     #[must_use]
     pub fn ends(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()

@@ -300,8 +300,8 @@ fn open_trail(
         segment_age_us: SEGMENT_AGE_US,
         max_age_us: Some(options.audit_max_age_us),
         max_bytes: Some(sizes.first_at_most),
-        // Larger than the journal's reserve: if the trail has room for the entry of a change, the journal has room for the
-        // change.
+        // Larger than the journal's reserve: if the trail has room for the entry of a change, the journal has room
+        // for the change.
         reserve_bytes: options.reserve_bytes / 4,
         // Three times, because an entry holds the document before and after the change.
         max_record_bytes: options.max_record_bytes.saturating_mul(3),

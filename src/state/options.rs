@@ -23,8 +23,8 @@ pub struct Options {
     pub changes: usize,
     /// The size of a journal segment in bytes.
     pub segment_bytes: u64,
-    /// The free space on disk, in bytes, below which changes are refused. Deleting and disabling, and all changes of the
-    /// master account, are still accepted.
+    /// The free space on disk, in bytes, below which changes are refused. Deleting and disabling, and all changes of
+    /// the master account, are still accepted.
     pub reserve_bytes: u64,
     /// The limits of accounts and tenants.
     pub limits: Limits,

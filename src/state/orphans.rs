@@ -1,9 +1,9 @@
 //! Orphans: hooks, users and keys whose account no longer exists. Only earlier versions left some behind.
 //!
-//! Orphans of a deleted account are removed at the start, as the deletion should have done; so are the soft-deleted hooks
-//! that earlier versions left. If the document of the account is missing altogether, nobody may have deleted it: the
-//! journal may be damaged. Those orphans stay, and a warning names the account. When the master account creates the
-//! account again under its id, the account has them back.
+//! Orphans of a deleted account are removed at the start, as the deletion should have done; so are the soft-deleted
+//! hooks that earlier versions left. If the document of the account is missing altogether, nobody may have deleted
+//! it: the journal may be damaged. Those orphans stay, and a warning names the account. When the master account
+//! creates the account again under its id, the account has them back.
 
 use std::collections::{BTreeMap, BTreeSet};
 

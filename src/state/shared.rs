@@ -23,7 +23,8 @@ pub(super) struct Shared {
     pub(super) allowance: Allowance,
     /// Changes before this offset of the journal can be read and have been passed to the queues.
     pub(super) applied: watch::Sender<u64>,
-    /// Notices before this offset of the journal have been logged as events. The largest number when notices are not used.
+    /// Notices before this offset of the journal have been logged as events. The largest number when notices are not
+    /// used.
     pub(super) announced: AtomicU64,
     /// The number of syncs of the index since the start.
     pub(super) checkpoints: AtomicU64,

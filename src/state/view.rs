@@ -119,8 +119,8 @@ impl View {
         self.accounts.get(&id).and_then(|account| account.tree.get(1)).copied().unwrap_or(id)
     }
 
-    /// Whether an id cannot be used for a new document of a kind: a document of another kind has it, or it shares a shortened
-    /// or derived form with an id in use. A document of the same kind and id is not considered.
+    /// Whether an id cannot be used for a new document of a kind: a document of another kind has it, or it shares a
+    /// shortened or derived form with an id in use. A document of the same kind and id is not considered.
     pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
         let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
         self.hooks.keys().any(|other| is_taken(*other, Kind::Hook))

@@ -1,7 +1,8 @@
 //! Asks a KAZOO about its tokens: its public keys, whether a token is still valid, and what its user may do.
 //!
 //! Promise: a token that KAZOO has not signed causes no request, except for an unknown key, at most once per key within
-//! [`FETCH_EVERY`]. Crossbar's responses are cached for a short time. While crossbar is down, the last response counts for
+//! [`FETCH_EVERY`]. Crossbar's responses are cached for a short time. While crossbar is down, the last response
+//! counts for
 //! [`STALE`] longer, and a token without one is refused.
 
 mod client;
@@ -34,8 +35,8 @@ const AT_ONCE: usize = 8;
 pub struct CrossbarOptions {
     /// Its address, such as `http://10.0.0.5:8000`.
     pub url: String,
-    /// An API key of the master account, with which the public keys are read. When `None`, they are read with the token to
-    /// be verified; KAZOO allows this for tokens of account admins.
+    /// An API key of the master account, with which the public keys are read. When `None`, they are read with the
+    /// token to be verified; KAZOO allows this for tokens of account admins.
     pub api_key: Option<String>,
     /// How long crossbar's response about a token is cached.
     pub recheck: Duration,
@@ -113,8 +114,8 @@ impl Crossbar {
         self.keys.claims(kid, token, header).ok_or(TokenError::Invalid)
     }
 
-    /// The role of a token according to crossbar. A revoked token is refused. `persons` are all identities of the token; the
-    /// lowest of their roles counts.
+    /// The role of a token according to crossbar. A revoked token is refused. `persons` are all identities of the
+    /// token; the lowest of their roles counts.
     pub(super) async fn role(
         &self,
         token: &str,

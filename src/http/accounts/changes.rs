@@ -1,8 +1,8 @@
-//! An account is replaced, merged, moved and deleted.
+//! Changes of an account: replace, merge, move, delete.
 //!
-//! Whether it is enabled, where it stands and whether it goes on is for an account above it to say, never for
-//! itself; so the master account can be neither disabled, nor moved, nor deleted. An account does not choose its own
-//! realm either: log-ins and presence events find their account by it.
+//! Only an account above may decide whether an account is enabled, where it is in the tree, and whether it is
+//! deleted. So the master account can be neither disabled, nor moved, nor deleted. An account cannot choose its own
+//! realm either, because log-ins and presence events find their account by the realm.
 
 use serde_json::{Map, Value, json};
 
@@ -16,15 +16,15 @@ use crate::state::TreeError;
 
 type Document = Map<String, Value>;
 
-/// How often a change is made again on what somebody else wrote meanwhile.
+/// How often a change is attempted again after a conflict with another change.
 const TRIES: usize = 8;
 
-/// `POST …/accounts/{A}`: all public fields are replaced.
+/// `POST …/accounts/{A}`: replaces all public fields.
 pub(in crate::http) async fn replace(call: &Call<'_>) -> Result<Reply, ApiError> {
     change(call, replaced).await
 }
 
-/// `PATCH …/accounts/{A}`: top-level fields are overlaid, `null` removes one.
+/// `PATCH …/accounts/{A}`: changes top-level fields; `null` removes one.
 pub(in crate::http) async fn merge(call: &Call<'_>) -> Result<Reply, ApiError> {
     change(call, merged).await
 }
@@ -40,7 +40,7 @@ async fn change(
         let before = stored(call)?;
         let mut data = sent.clone();
         if is_own && let Some(realm) = before.get("realm") {
-            // An account's own POST that leaves the realm out does not remove it.
+            // An account's own POST without a realm does not remove the realm.
             data.entry("realm").or_insert_with(|| realm.clone());
         }
         let mut doc = new(&before, &data)?;
@@ -48,7 +48,7 @@ async fn change(
             from_above(call, id)?;
         }
         if is_own && before.get("realm") != doc.get("realm") {
-            let message = "the realm is decided by an account above this one; ask its administrator";
+            let message = "only an account above this one can change the realm; ask its administrator";
             return Err(ApiError::field("realm", "forbidden", &json!({"message": message})));
         }
         doc.extend(signature(call, id));
@@ -61,7 +61,7 @@ async fn change(
     Err(ApiError::conflict())
 }
 
-/// `POST …/accounts/{A}/move`: below the account `to`, with everything below it.
+/// `POST …/accounts/{A}/move`: moves the account, with everything below it, below the account `to`.
 pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiError> {
     let id = call.account()?.id;
     from_above(call, id)?;
@@ -80,7 +80,7 @@ pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiErr
     Ok(Reply::ok(shown(call, &stored)).revision_of(&stored))
 }
 
-/// `DELETE …/accounts/{A}`: refused while accounts stand below it; its hooks, keys and users go with it.
+/// `DELETE …/accounts/{A}`: deletes the account with its hooks, keys and users. Refused while it has child accounts.
 pub(in crate::http) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
     let id = call.account()?.id;
     from_above(call, id)?;

@@ -1,6 +1,6 @@
-//! What an account's document may hold, and how a change makes a new one of it; pure.
+//! The rules of an account's document, and how a change produces a new document (pure).
 //!
-//! `enabled` and `is_reseller` are an ancestor's to decide: they are kept as private fields, as KAZOO does it.
+//! An account above decides `enabled` and `is_reseller`. Like KAZOO, they are stored as private fields.
 
 use serde_json::{Map, Value, json};
 
@@ -10,17 +10,17 @@ use crate::http::fields::is_private;
 
 type Document = Map<String, Value>;
 
-/// What is shown and said, and not stored under that name.
+/// Fields of a response that are not stored under that name.
 const NOT_STORED: [&str; 7] =
     ["id", "enabled", "is_reseller", "superduper_admin", "created", "reseller_id", "tree"];
-/// What an ancestor decides, and where it is stored.
+/// Fields that an account above decides, with the private fields that store them.
 const DECIDED: [(&str, &str); 2] = [("enabled", "pvt_enabled"), ("is_reseller", "pvt_reseller")];
-/// No failure count may be larger (KAZOO knows no bound).
+/// The largest failure count. (KAZOO has no limit.)
 const MOST_FAILURES: u64 = 100_000;
-/// No window of failures may be longer: a day.
+/// The longest window of failures: a day.
 const LONGEST_WINDOW_MS: u64 = 86_400_000;
 
-/// A new account's document.
+/// The document of a new account.
 pub(super) fn created(data: &Document) -> Result<Document, ApiError> {
     let mut before = Document::new();
     before.insert("pvt_enabled".into(), true.into());
@@ -28,14 +28,14 @@ pub(super) fn created(data: &Document) -> Result<Document, ApiError> {
     replaced(&before, data)
 }
 
-/// POST: `data` is all that is public from now on. What an ancestor decides stays unless it is said.
+/// POST: `data` replaces all public fields. Fields that an account above decides stay unless `data` has them.
 pub(super) fn replaced(stored: &Document, data: &Document) -> Result<Document, ApiError> {
     let mut input = data.clone();
     input.retain(|key, value| !is_private(key) && !value.is_null());
     finish(stored, input)
 }
 
-/// PATCH: `data` is laid over what is there; `null` removes a field.
+/// PATCH: `data` changes the stored fields; `null` removes one.
 pub(super) fn merged(stored: &Document, data: &Document) -> Result<Document, ApiError> {
     let mut input = stored.clone();
     input.retain(|key, _| !is_private(key));
@@ -49,7 +49,7 @@ pub(super) fn merged(stored: &Document, data: &Document) -> Result<Document, Api
     finish(stored, input)
 }
 
-/// Whether a change touches what only an ancestor may decide.
+/// Whether a change includes fields that only an account above may change.
 pub(super) fn needs_ancestor(stored: &Document, doc: &Document) -> bool {
     DECIDED.into_iter().any(|(_, private)| stored.get(private) != doc.get(private))
 }
@@ -80,8 +80,8 @@ fn finish(stored: &Document, mut input: Document) -> Result<Document, ApiError> 
     Ok(input)
 }
 
-/// Whether a realm is written in the one way that a host name has, apart from its case. So no two realms look the
-/// same and compare as different: no trailing dot, no blank, no invisible sign.
+/// Whether a realm is spelled like a host name: no trailing dot, no blank, no invisible character. So two realms that
+/// look the same are the same, apart from upper and lower case.
 fn is_host_name(realm: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn private_fields_come_from_the_store_alone() {
+    fn private_fields_come_only_from_the_stored_document() {
         let stored = json!({"name": "a", "x": 1, "_rev": "1-a", "pvt_tree": ["t"], "pvt_enabled": true});
         let data = json!({"name": "b", "pvt_tree": [], "_rev": "9-z", "id": "i", "created": 1});
         let replaced = replaced(object(&stored), object(&data)).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn to_disable_needs_an_ancestor_and_to_say_nothing_does_not() {
+    fn disabling_needs_an_account_above_and_leaving_the_field_out_does_not() {
         let stored = json!({"name": "a", "pvt_enabled": true, "pvt_reseller": false});
         let stored = object(&stored);
         let after = |data: Value| merged(stored, object(&data)).unwrap();

@@ -1,4 +1,4 @@
-//! Accounts: created below an account, read, listed, changed, moved and deleted.
+//! Accounts: creating, reading, listing, changing, moving and deleting.
 
 mod changes;
 mod document;
@@ -18,9 +18,9 @@ use crate::state::{Expect, Kind, State, random_id};
 
 pub(super) use changes::{delete, merge, move_below, replace};
 
-/// `PUT /v2/accounts/{parent}` and `PUT /v2/accounts`: a child. The master account may give an `id`, since
-/// a mirror of another system has to keep its ids. An account that was deleted may be made again: it is
-/// a new account with the same id and its events, and without its former hooks, users and keys.
+/// `PUT /v2/accounts/{parent}` and `PUT /v2/accounts`: creates a child account. The master account may choose the
+/// `id`, so that it can mirror another system. The id of a deleted account may be used again: the new account has the
+/// events of the old one, but not its hooks, users and keys.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let parent = call.account()?.id;
     let mut data = call.envelope.object()?;
@@ -53,7 +53,7 @@ pub(super) async fn descendants(call: &Call<'_>) -> Result<Reply, ApiError> {
     list(call, call.api.state.descendants(call.account()?.id)).await
 }
 
-/// `GET …/siblings`: the accounts with the same parent, this one included, as far as the caller may see them.
+/// `GET …/siblings`: the accounts with the same parent, including this one, as far as the caller may see them.
 pub(super) async fn siblings(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let parent = account.tree.last().filter(|parent| call.covers(**parent));
@@ -63,8 +63,8 @@ pub(super) async fn siblings(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
 }
 
-/// Accounts side by side, all of them `top` or below it. As in KAZOO, such a row tells also how many accounts stand
-/// below the account.
+/// A list of accounts that are `top` itself or below it. As in KAZOO, each row has the number of the account's
+/// descendants.
 async fn beside(call: &Call<'_>, accounts: Vec<Arc<Account>>, top: AccountId) -> Result<Reply, ApiError> {
     let mut below: HashMap<AccountId, usize> = HashMap::new();
     for account in call.api.state.descendants(top) {
@@ -81,12 +81,12 @@ async fn beside(call: &Call<'_>, accounts: Vec<Arc<Account>>, top: AccountId) ->
     List::of(call)?.answer(Rows::new(rows, counted)).await
 }
 
-/// `GET …/tree`: the accounts above, the caller's first.
+/// `GET …/tree`: the accounts above, from the caller's account down.
 pub(super) async fn tree(call: &Call<'_>) -> Result<Reply, ApiError> {
     let state = &call.api.state;
     let above = call.account()?.tree.iter().filter(|id| call.covers(**id));
     let rows = above.filter_map(|id| state.account(*id)).enumerate();
-    // The order of the list falls; the root has the fewest above it.
+    // Lists are in falling order of their keys, so the root gets the largest key.
     let rows = rows.map(|(depth, account)| (format!("{:08}", u32::MAX as usize - depth), account)).collect();
     List::of(call)?.answer(Rows::new(rows, summary_in(&call.api.state))).await
 }
@@ -95,17 +95,17 @@ async fn list(call: &Call<'_>, accounts: Vec<Arc<Account>>) -> Result<Reply, Api
     List::of(call)?.answer(Rows::new(keyed(accounts), summary_in(&call.api.state))).await
 }
 
-/// In the order of their names.
+/// Orders accounts by name.
 fn keyed(accounts: Vec<Arc<Account>>) -> Vec<(String, Arc<Account>)> {
     let key = |account: &Account| format!("{}\u{0}{}", account.name, account.id);
     accounts.into_iter().map(|account| (key(&account), account)).collect()
 }
 
-/// How an account becomes an item: filters see its document too.
+/// The row of an account. Filters see its document too.
 fn summary_in(state: &State) -> impl Fn(&Arc<Account>) -> Item + use<> {
     let state = state.clone();
     move |account| {
-        // One that was deleted this moment has no document any more.
+        // An account that was just deleted may have no document.
         let stored = state.get(Kind::Account, &account.id.to_string()).ok().flatten();
         let stored = stored.unwrap_or_default();
         let mut row = summary(account);
@@ -150,8 +150,8 @@ fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
     out
 }
 
-/// A new id, or the one in the data, which is taken out. Only the master account's token may give an id: a chosen
-/// id could collide with an id of another account. The write must expect what `expected` says.
+/// Takes the id out of the data, or draws a new one. Only the master account may choose an id, because a chosen id
+/// could collide with one of another account. The write must use the condition `expected`.
 pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<Id, ApiError> {
     match data.shift_remove("id") {
         None | Some(Value::Null) => Ok(random_id()),
@@ -166,7 +166,7 @@ pub(super) fn take_id(call: &Call<'_>, data: &mut Map<String, Value>) -> Result<
     }
 }
 
-/// What must be true of the id of something new: one that may have been given collides with no other.
+/// The condition for writing a new document: an id that may have been chosen must not collide with any other.
 pub(super) fn expected(call: &Call<'_>) -> Expect {
     if call.is_master() { Expect::Free } else { Expect::Absent }
 }

@@ -1,4 +1,4 @@
-//! Every refusal of the API, in one place: KAZOO's codes, short names and details (`docs/kazoo/webhooks.md#refusals`).
+//! Every refusal of the API: KAZOO's codes, short names and details (`docs/kazoo/webhooks.md#refusals`).
 
 mod of_steps;
 
@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::commands::CommandError;
 use crate::model::{MASK, masked};
 
-/// A refusal: status, short name, details.
+/// A refusal: status, short name and details.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ApiError {
     pub(super) status: u16,
     pub(super) message: &'static str,
-    /// `None`: no body at all (content negotiation).
+    /// The details; `None` for a response without a body (content negotiation).
     pub(super) data: Option<Value>,
-    /// Seconds until it is worth asking again; with 429 alone.
+    /// Seconds until a retry makes sense. Only with 429.
     pub(super) retry_after_s: Option<u64>,
 }
 
@@ -25,7 +25,7 @@ impl ApiError {
         Self { status, message, data: Some(data), retry_after_s: None }
     }
 
-    /// 400 with errors by field. A refused value is shown as it came unless it is a secret, or may hold one.
+    /// 400 with errors by field. Shows refused values, except those that are or may contain secrets.
     pub(super) fn fields(errors: Map<String, Value>) -> Self {
         Self::new(400, "validation error", Value::Object(without_values_that_are_secret(errors)))
     }
@@ -40,13 +40,13 @@ impl ApiError {
         Self::field(field, "required", &json!({"message": message, "value": field}))
     }
 
-    /// 400 for a body without `data`; `body` is what is shown of it.
+    /// 400 for a body without `data`. `body` is shown in the details.
     pub(super) fn without_data(body: &Value) -> Self {
         let message = "Field is required but missing";
         Self::field("data", "required", &json!({"message": message, "value": body}))
     }
 
-    /// 400 for a value of a type that the field does not take.
+    /// 400 for a value of the wrong type.
     pub(super) fn wrong_type(field: &str, expected: &str, value: &Value) -> Self {
         let message = format!("Value did not match type(s): {expected}");
         Self::field(field, "type", &json!({"message": message, "target": expected, "value": value}))
@@ -57,17 +57,17 @@ impl ApiError {
         Self::field("json", "invalid", &json!({"message": message, "target": "body"}))
     }
 
-    /// 401 for no token, or one that nobody issued.
+    /// 401 for a missing or unknown token.
     pub(super) fn invalid_credentials() -> Self {
         Self::new(401, "invalid_credentials", json!({"message": "invalid credentials"}))
     }
 
-    /// 401 for a token whose time is over.
+    /// 401 for an expired token.
     pub(super) fn expired() -> Self {
         Self::new(401, "invalid credentials", json!({}))
     }
 
-    /// 423 for the right credentials of an account that is disabled.
+    /// 423 for correct credentials of a disabled account.
     pub(super) fn account_disabled() -> Self {
         Self::new(423, "locked", json!({"account": {"disabled": {"message": "account disabled"}}}))
     }
@@ -76,9 +76,13 @@ impl ApiError {
         Self::new(403, "forbidden", json!({"message": "forbidden"}))
     }
 
-    /// 403 for what belongs to a KAZOO and is not kept here.
+    /// 403 for data that only a KAZOO has.
     pub(super) fn not_kept() -> Self {
-        Self::new(403, "forbidden", json!({"message": "Switchhook routes no calls and does not keep this"}))
+        Self::new(
+            403,
+            "forbidden",
+            json!({"message": "Switchhook does not route calls and does not store this"}),
+        )
     }
 
     /// 403 for one event of several.
@@ -87,17 +91,17 @@ impl ApiError {
         Self::new(403, "forbidden", json!({"message": message, "index": index, "cause": account}))
     }
 
-    /// 404 for a document that is not there, or not the caller's to see.
+    /// 404 for a document that does not exist, or that the caller may not see.
     pub(super) fn unknown(id: &str) -> Self {
         Self::new(404, "bad_identifier", json!({"message": "bad identifier", "cause": id}))
     }
 
-    /// 404 for an identifier that names nothing.
+    /// 404 for an unknown identifier.
     pub(super) fn unknown_name(name: &str) -> Self {
         Self::new(404, "bad identifier", json!([name]))
     }
 
-    /// 404 for an API key that is nobody's. KAZOO shows it again; it may be a good key with one wrong letter.
+    /// 404 for an unknown API key. KAZOO repeats the key; here it is masked, because it may be a valid key with a typo.
     pub(super) fn unknown_key() -> Self {
         Self::new(404, "bad identifier", json!([MASK]))
     }
@@ -126,7 +130,7 @@ impl ApiError {
         Self { status: 406, message: "", data: None, retry_after_s: None }
     }
 
-    /// 415 for a body that is compressed.
+    /// 415 for a compressed body.
     pub(super) fn unsupported_encoding() -> Self {
         let message = "the body has a Content-Encoding; send it as plain JSON, without this header";
         Self::new(415, "unsupported_content_encoding", json!({"message": message}))
@@ -149,20 +153,20 @@ impl ApiError {
         Self::new(409, "datastore_conflict", json!({"message": "conflicting documents"}))
     }
 
-    /// 409 for a hook that has no probe.
+    /// 409 for a hook without a probe.
     pub(super) fn nothing_to_probe() -> Self {
-        let message = "only a hook that failures disabled is probed; enable this one instead";
+        let message = "only a hook that was disabled because of failures is probed; enable this hook instead";
         Self::new(409, "no_probe", json!({"message": message}))
     }
 
-    /// The reason, for a row about one thing of many.
+    /// The reason, for a row about one of several things.
     pub(super) fn reason(&self) -> Value {
         json!({"message": self.message, "data": self.data})
     }
 
-    /// 409 for an account that others stand below.
+    /// 409 for an account with child accounts.
     pub(super) fn has_descendants(id: &str) -> Self {
-        let data = json!({"message": "move or delete the accounts below it first", "cause": id});
+        let data = json!({"message": "move or delete its child accounts first", "cause": id});
         Self::new(409, "account_has_descendants", data)
     }
 
@@ -170,7 +174,7 @@ impl ApiError {
         Self::new(410, "gone", json!({"message": "this version of the API is no longer served"}))
     }
 
-    /// 410 for one thing whose record is damaged: asking again does not help, and all else can be read.
+    /// 410 for a damaged record. Retrying does not help; everything else can be read.
     pub(super) fn damaged() -> Self {
         let message = "the record of this event in the log is damaged and cannot be read";
         Self::new(410, "gone", json!({"message": message}))
@@ -183,7 +187,7 @@ impl ApiError {
         Self::new(413, "validation error", data)
     }
 
-    /// 413 for a body that would take too much memory once it is read.
+    /// 413 for a body whose parsed values would take too much memory.
     pub(super) fn too_many_values(max: usize) -> Self {
         let message = format!("at most {max} values are allowed");
         let data = json!({"file": {"maxItems": {"message": message, "target": max}}});
@@ -198,7 +202,7 @@ impl ApiError {
         Self::new(429, "too_many_requests", json!({"message": "too many requests"}))
     }
 
-    /// 429 for an account that uses more than its rate, with the reason.
+    /// 429 for an account that exceeds its rate, with the reason.
     pub(super) fn too_fast(message: &str, wait: Duration) -> Self {
         let retry_after_s = Some(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
         Self { retry_after_s, ..Self::new(429, "too_many_requests", json!({"message": message})) }
@@ -208,12 +212,12 @@ impl ApiError {
         Self::new(507, "insufficient storage", json!({"message": "no room on disk"}))
     }
 
-    /// 400 for an action that is none.
+    /// 400 for an unknown action.
     pub(super) fn invalid_data(errors: Map<String, Value>) -> Self {
         Self::new(400, "invalid data", Value::Object(without_values_that_are_secret(errors)))
     }
 
-    /// What became of a question to the switches, or of a command, for the call of that id.
+    /// The refusal for a failed question or command about the call `call_id`.
     pub(super) fn command(error: &CommandError, call_id: &str) -> Self {
         match error {
             CommandError::Unknown => return Self::unknown(call_id),
@@ -222,20 +226,20 @@ impl ApiError {
                 let details = json!({"message": error.for_client()});
                 return Self::field("other_leg_call_id", "required", &details);
             }
-            _ => tracing::warn!(call_id, reason = %error, "switches are not reached"),
+            _ => tracing::warn!(call_id, reason = %error, "switches could not be reached"),
         }
         let status = if matches!(error, CommandError::NoAnswer(_)) { 504 } else { 503 };
         Self::new(status, "could not reach ecallmgr channels", json!({"message": error.for_client()}))
     }
 
-    /// 503; the reason goes to the log, not to the client.
+    /// 503. The reason is logged but not shown to the client.
     pub(super) fn unavailable(reason: &dyn std::fmt::Display) -> Self {
         tracing::error!(%reason, "a request failed: {reason}");
         Self::new(503, "datastore_fault", json!({"message": "datastore fatal error"}))
     }
 }
 
-/// Errors by field and rule, whose details show the refused value under `value` or `cause`.
+/// Masks refused values that are or may contain secrets. They are in `value` or `cause`.
 fn without_values_that_are_secret(errors: Map<String, Value>) -> Map<String, Value> {
     let of_field = |(field, mut rules): (String, Value)| {
         for details in rules.as_object_mut().into_iter().flat_map(Map::values_mut) {

@@ -1,4 +1,4 @@
-//! What the steps' own errors mean for a client: one refusal for each.
+//! Translates errors of the steps into refusals.
 
 use serde_json::json;
 
@@ -102,7 +102,7 @@ impl From<TreeError> for ApiError {
             }
             TreeError::HasDescendants(id) => Self::has_descendants(&id.to_string()),
             TreeError::Circle(id) => {
-                let message = "an account cannot stand below itself";
+                let message = "an account cannot be moved below itself";
                 Self::field("to", "error", &json!({"message": message, "cause": id}))
             }
             TreeError::Root => Self::forbidden(),
@@ -117,7 +117,7 @@ impl From<AttemptsError> for ApiError {
             AttemptsError::Busy => Self::too_many(),
             AttemptsError::Unavailable(reason) => Self::unavailable(&reason),
             AttemptsError::Damaged(reason) => {
-                tracing::warn!(reason, "a damaged record was asked for");
+                tracing::warn!(reason, "a client requested a damaged record");
                 Self::damaged()
             }
         }

@@ -1,11 +1,11 @@
-//! The apps of Monster UI that run without a KAZOO. The interface asks for them right after a log-in, and without any
-//! it logs out again.
+//! The apps of Monster UI that work without a KAZOO. The interface requests them right after a log-in, and logs out
+//! again if there is none.
 
 use serde_json::{Value, json};
 
-/// An app as the list shows it.
+/// An app as a row of the list.
 struct App {
-    /// 32 hexadecimal digits, as a KAZOO gives them. The same for every account and in every version.
+    /// 32 hex digits, as in KAZOO. The same for every account and in every version.
     id: &'static str,
     name: &'static str,
     label: &'static str,

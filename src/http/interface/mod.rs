@@ -1,9 +1,9 @@
-//! What KAZOO's user interface, Monster UI, asks a KAZOO for besides accounts, users and hooks.
+//! Further resources that KAZOO's user interface, Monster UI, requests besides accounts, users and hooks.
 //!
-//! Its pages wait for these answers and stop at a refusal. Each answer is what a KAZOO says of an account that has
-//! nothing of the kind, which is the truth here: Switchhook has no calls to route, no numbers and no bills. Nothing can
-//! be written to these paths; the interface is told so where it tries. Its wizard for a new account makes a flow for
-//! numbers that nobody has; every account has that one, so the wizard is shown it.
+//! Its pages wait for these responses and stop at a refusal. Each response is what a KAZOO answers for an account
+//! without such data, which is true here: Switchhook has no calls to route, no numbers and no bills. Writing is
+//! refused with a reason. One exception: the wizard for a new account creates a call flow for unassigned numbers.
+//! Every account has that flow here, so creating it succeeds.
 
 mod apps;
 
@@ -15,10 +15,10 @@ use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::reply::Reply;
 
-/// What is asked for.
+/// The requested resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// `…/apps_store`: the apps that run without a KAZOO.
+    /// `…/apps_store`: the apps that work without a KAZOO.
     Apps,
     /// `…/apps_store/blacklist`: apps that the account must not see.
     Blacklist,
@@ -40,21 +40,21 @@ pub(super) enum Asked {
     Classifiers,
     /// `…/security`: how log-ins are checked.
     Security,
-    /// `whitelabel/{D}` and what is below it: the look of the log-in page at this host name.
+    /// `whitelabel/{D}` and below: the design of the log-in page at this host name.
     Look,
 }
 
-/// The id of the one call flow. The interface does not open an account without a flow for numbers that nobody has.
+/// The id of the only call flow. The interface does not open an account without a flow for unassigned numbers.
 const NO_MATCH: &str = "7377697463686f6f6b0000000000000a";
 
-/// A call flow that does nothing: calls are not routed here.
+/// A call flow that does nothing, because calls are not routed here.
 fn unrouted() -> Value {
     let flow = json!({"module": "none", "data": {}, "children": {}});
     json!({"id": NO_MATCH, "numbers": ["no_match"], "flow": flow})
 }
 
 impl Asked {
-    /// The methods that are answered. Those beside GET are the interface's attempts to write, and are refused.
+    /// The answered methods. Those other than GET are attempts to write, and are refused.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
             Self::Callflows => &[Method::GET, Method::PUT],
@@ -64,16 +64,16 @@ impl Asked {
     }
 }
 
-/// Whether a flow is the one for numbers that nobody has.
+/// Whether a flow is the one for unassigned numbers.
 fn is_no_match(envelope: &Envelope) -> bool {
     envelope.object().is_ok_and(|flow| flow.get("numbers") == Some(&json!(["no_match"])))
 }
 
-/// The answer.
+/// Answers the request.
 ///
 /// # Errors
-/// 403 for whatever would write, but for a flow that every account has. 404 for the look of a log-in page, of which there is none, so that the interface shows
-/// its own, and for any call flow but the one.
+/// 403 for all writes except the flow that every account has. 404 for the design of a log-in page, so that the interface
+/// shows its own, and for all other call flows.
 pub(super) fn answer(call: &Call<'_>, asked: &Asked, method: &Method) -> Result<Reply, ApiError> {
     if *asked == Asked::Callflows && method == Method::PUT && is_no_match(call.envelope) {
         return Ok(Reply::created(unrouted(), call.location(NO_MATCH)));

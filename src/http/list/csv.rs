@@ -1,4 +1,4 @@
-//! Rows as CSV (RFC 4180): a header line with the columns, then a line per row. What is no text stands as JSON.
+//! Rows as CSV (RFC 4180): a header line with the columns, then a line per row. Values that are not texts are JSON.
 
 use csv::{Terminator, Writer, WriterBuilder};
 use serde_json::Value;
@@ -8,7 +8,7 @@ pub(super) fn header(columns: &[String]) -> Vec<u8> {
     lines(|writer| writer.write_record(columns))
 }
 
-/// One line per row; a field that no column names is left out, one that is absent or null is empty.
+/// One line per row. A field without a column is left out; a missing or null field is empty.
 pub(super) fn rows(columns: &[String], rows: &[Value]) -> Vec<u8> {
     lines(|writer| {
         rows.iter()
@@ -19,7 +19,7 @@ pub(super) fn rows(columns: &[String], rows: &[Value]) -> Vec<u8> {
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        // A spreadsheet takes such a text for a formula; after an apostrophe it is a text.
+        // A spreadsheet would run such a text as a formula. The apostrophe makes it a text.
         Some(Value::String(text)) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
@@ -28,7 +28,7 @@ fn cell(value: Option<&Value>) -> String {
 
 fn lines(write: impl FnOnce(&mut Writer<Vec<u8>>) -> csv::Result<()>) -> Vec<u8> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
-    // Writing to memory, with as many cells as columns, does not fail.
+    // Writing to memory with as many cells as columns cannot fail.
     let written = write(&mut writer);
     written.ok().and_then(|()| writer.into_inner().ok()).unwrap_or_default()
 }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn written_rows_read_back() {
         let columns: Vec<String> = ["id", "name", "data"].map(str::to_owned).into();
         let given = [
             json!({"id": "1", "name": "a,b \"c\"\r\nd", "data": {"k": [1, true]}}),

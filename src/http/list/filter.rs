@@ -11,7 +11,7 @@ use super::source::Item;
 use crate::http::errors::ApiError;
 use crate::http::request::Request;
 
-/// What an item must be like to be shown.
+/// The conditions on an item.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Filters(Vec<Filter>);
 
@@ -29,14 +29,14 @@ enum Filter {
 
 type Path = Vec<String>;
 
-/// Fields that tell a time, the first that is there.
+/// Fields with a time. The first one that exists counts.
 type Moment = &'static [&'static str];
 
 const CREATED: Moment = &["pvt_created", "created", "started", "timestamp"];
 const MODIFIED: Moment = &["pvt_modified", "modified", "pvt_created", "created", "started", "timestamp"];
 
 impl Filters {
-    /// The filters of a query string; 400 for a time that is none.
+    /// Parses the filters of a query string: 400 for an invalid time.
     pub(super) fn of(request: &Request) -> Result<Self, ApiError> {
         let mut filters = Vec::new();
         for (name, value) in request.parameters() {
@@ -45,19 +45,19 @@ impl Filters {
         Ok(Self(filters))
     }
 
-    /// Whether everything is shown.
+    /// Whether all items pass.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an item is shown.
+    /// Whether an item passes.
     pub(super) fn match_item(&self, item: &Item) -> bool {
         self.0.iter().all(|filter| filter.matches(item))
     }
 }
 
 fn filter(name: &str, value: &str) -> Result<Option<Filter>, ApiError> {
-    // The longer prefix first.
+    // Checked first, because `filter_` is a prefix of `filter_not_`.
     if let Some(field) = name.strip_prefix("filter_not_") {
         return Ok(Some(Filter::IsNot(path(field), any_of(value))));
     }
@@ -113,7 +113,7 @@ impl Filter {
     }
 }
 
-/// What stands at a path: in the stored document, else in the row. Null is nothing.
+/// The value at a path: in the stored document, otherwise in the row. Null counts as missing.
 fn find<'i>(item: &'i Item, path: &[String]) -> Option<&'i Value> {
     let row = || within(item.row.as_object()?, path);
     within(&item.seen, path).or_else(row)

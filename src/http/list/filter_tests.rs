@@ -24,7 +24,7 @@ fn shows(query: &str) -> bool {
 }
 
 #[test]
-fn every_filter_lets_through_what_it_names_and_nothing_else() {
+fn every_filter_passes_exactly_the_items_that_it_names() {
     for (query, shown) in [
         ("filter_name=Door+bell", true),
         ("filter_name=door+bell", false),
@@ -82,7 +82,7 @@ fn keys_and_values_are_told_apart() {
 }
 
 #[test]
-fn secrets_and_what_proves_them_are_never_seen() {
+fn filters_never_see_secrets_or_their_hashes() {
     let hidden = ["secret", "pvt_secrets", "pvt_key_hash", "pvt_md5_auth", "pvt_sha1_auth", "pvt_stamp"];
     let seen = ["pvt_auth_account_id", "pvt_is_authenticated", "pvt_created", "secretary"];
     let stored = hidden.iter().chain(&seen).map(|field| ((*field).to_owned(), json!("x"))).collect();
@@ -106,11 +106,11 @@ fn ranges_of_time_include_both_ends() {
         assert_eq!(shows(query), shown, "{query}");
     }
     let bare = Item::from(json!({"name": "n"}));
-    assert!(!filters("created_from=0").unwrap().match_item(&bare), "without a time it is in no range");
+    assert!(!filters("created_from=0").unwrap().match_item(&bare), "an item without a time is in no range");
 }
 
 #[test]
-fn a_time_that_is_none_is_refused_by_its_name() {
+fn an_invalid_time_is_refused_by_its_name() {
     for name in ["created_from", "created_to", "modified_from", "modified_to"] {
         let refused = filters(&format!("{name}=soon")).unwrap_err();
         assert_eq!(refused, ApiError::wrong_type(name, "integer", &json!("soon")));
@@ -118,9 +118,9 @@ fn a_time_that_is_none_is_refused_by_its_name() {
 }
 
 #[test]
-fn all_filters_must_hold_and_other_parameters_are_none() {
+fn all_filters_must_hold_and_other_parameters_are_not_filters() {
     assert!(shows("filter_enabled=true&filter_retries=3&has_key=name"));
     assert!(!shows("filter_enabled=true&filter_retries=4"));
-    assert!(!shows("filter_retries=3&filter_retries=4"), "also of one field");
+    assert!(!shows("filter_retries=3&filter_retries=4"), "two filters of one field must both hold");
     assert!(filters("page_size=3&start_key=x&filtername=y").unwrap().is_empty());
 }

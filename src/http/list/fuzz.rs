@@ -6,7 +6,7 @@ use super::paging::{Paging, decode_key, encode_key};
 use crate::http::options::Options;
 use crate::http::request::Request;
 
-/// Whatever is asked for, a page and what is read at a time are bounded.
+/// Whatever the parameters are, a page and a batch are bounded.
 pub(in crate::http) fn paging(request: &Request, options: &Options) {
     for form in [Form::Page, Form::Chunked, Form::Csv] {
         if let Ok(paging) = Paging::of(request, options, form) {
@@ -18,7 +18,7 @@ pub(in crate::http) fn paging(request: &Request, options: &Options) {
     drop(Filters::of(request));
 }
 
-/// A key reads back, and any text is a key.
+/// A key can be decoded again, and every text is a valid key.
 pub(in crate::http) fn key(text: &str) {
     assert!(decode_key(text).len() <= text.len());
     assert_eq!(decode_key(&encode_key(text)), text);

@@ -1,17 +1,17 @@
-//! Lists: each list of the API is filtered, ordered, paged, streamed or turned into CSV here and nowhere else, so
-//! that all of them answer alike (`docs/kazoo/webhooks.md#lists`). No item is missed or shown twice while others come
-//! and go, and no list is held in memory as a whole.
+//! Lists. Every list of the API is filtered, ordered, paged, streamed or turned into CSV here, so all lists behave
+//! alike (`docs/kazoo/webhooks.md#lists`). No item is missed or shown twice while others come and go, and no list is
+//! held in memory as a whole.
 //!
-//! How a resource uses it:
+//! How a resource makes a list:
 //!
-//! - What is at hand and small: `List::of(call)?.rows(rows).await`, with `(key, row)` pairs in any order.
-//! - What is at hand and may be large: `List::of(call)?.answer(Rows::new(things, shape)).await`; the rows are made
-//!   as they are asked for.
-//! - Documents that are at hand: `List::of(call)?.documents(pairs).await`, with what is stored and the row of each.
-//! - What is on disk: a [`Source`] of its own that reads a batch at a time (`webhooks.rs`, `attempts.rs`).
+//! - From a few items in memory: `List::of(call)?.rows(rows).await`, with `(key, row)` pairs in any order.
+//! - From many items in memory: `List::of(call)?.answer(Rows::new(things, shape)).await`; rows are made when they are
+//!   needed.
+//! - From documents in memory: `List::of(call)?.documents(pairs).await`, with each stored document and its row.
+//! - From disk: its own [`Source`] that reads a batch at a time (`webhooks.rs`, `attempts.rs`).
 //!
-//! A key is what the list is ordered by (as text) and what `start_key` carries; no two items share one. Filters see
-//! the stored document of [`Item::of`], then the row. A resource in `route::Resource` needs nothing else to be a list.
+//! A key is a text that orders the list and that `start_key` carries; no two items share one. Filters see the stored
+//! document of [`Item::of`], then the row. A resource in `route::Resource` needs nothing else to be a list.
 
 mod csv;
 mod filter;
@@ -43,20 +43,20 @@ pub(super) use self::source::{Ask, Batch, Item, Rows, Source};
 use self::stream::Streamed;
 use self::walk::Walk;
 
-/// A list as it was asked for.
+/// A requested list.
 #[derive(Debug)]
 pub(super) struct List {
     filters: Filters,
     paging: Paging,
     form: Form,
-    /// Neither rows nor filters know secrets.
+    /// Whether secrets are hidden from rows and filters.
     masks_secrets: bool,
-    /// The readings that the caller's tenant may have under way.
+    /// The concurrent reads that the caller's tenant may make.
     turns: Arc<Semaphore>,
 }
 
 impl List {
-    /// Reads the query string: 404 `faulty_request` for paging that makes no sense, 400 for times that are none.
+    /// Parses the query string: 404 `faulty_request` for invalid paging, 400 for invalid times.
     pub(super) fn of(call: &Call<'_>) -> Result<Self, ApiError> {
         let request = call.request;
         let form = form(request);
@@ -66,12 +66,12 @@ impl List {
         Ok(Self { filters: Filters::of(request)?, paging, form, masks_secrets, turns })
     }
 
-    /// Answers rows with their keys, in any order.
+    /// Answers with rows and their keys, in any order.
     pub(super) async fn rows(self, rows: Vec<(String, Value)>) -> Result<Reply, ApiError> {
         self.answer(Rows::new(rows, |row: &Value| Item::from(row.clone()))).await
     }
 
-    /// Answers stored documents with the rows made of them, by their ids.
+    /// Answers with rows made from stored documents, ordered by their ids.
     pub(super) async fn documents(
         self,
         documents: Vec<(Map<String, Value>, Value)>,
@@ -83,13 +83,13 @@ impl List {
         self.answer(Rows::new(items.collect(), Item::clone)).await
     }
 
-    /// The rows that pass the filters, of a list that keeps its own order and has no pages.
+    /// The rows that pass the filters, for a list with its own order and without pages.
     pub(super) fn filtered(&self, rows: Vec<Value>) -> Vec<Value> {
         let matching = rows.into_iter().map(Item::from).filter(|item| self.filters.match_item(item));
         matching.map(|item| item.row).collect()
     }
 
-    /// Answers what a source holds.
+    /// Answers with the items of a source.
     pub(super) async fn answer(self, source: impl Source + 'static) -> Result<Reply, ApiError> {
         let Self { filters, paging, form, masks_secrets, turns } = self;
         let source: Box<dyn Source> =
@@ -97,14 +97,14 @@ impl List {
         let columns = if form == Form::Csv { source.columns() } else { Vec::new() };
         let mut walk = Walk::new(source, filters, &paging, turns);
         if form != Form::Page {
-            // What is wrong at the beginning is still answered with its status.
+            // An error at the beginning can still be answered with its status.
             let first = walk.next().await?.unwrap_or_default();
             return Ok(Reply::streamed(Streamed { form, columns, first, walk }));
         }
         let mut rows = Vec::new();
         while let Some(more) = walk.next().await? {
             rows.extend(more);
-            // A page ends before it is too large; what is asked for as a whole is refused.
+            // A page ends before it is too large. A list that was requested as a whole is refused instead.
             let is_whole = paging.size.is_none();
             if rows.len() > paging.most
                 || is_whole && paging.most_bytes.is_some_and(|most| walk.bytes() > most)

@@ -11,42 +11,42 @@ use crate::http::reply::Page;
 use crate::http::request::Request;
 use crate::state::hex;
 
-/// Rows that are read at a time, unless `chunk_size` says otherwise: KAZOO's `load_view_chunk_size`.
+/// Rows that are read at a time by default: KAZOO's `load_view_chunk_size`.
 const CHUNK: usize = 50;
 
-/// And at most: each may be as large as a document.
+/// The most rows that are read at a time. Each may be as large as a document.
 const MOST_CHUNK: usize = 500;
 
-/// Tells our keys from plain text that happens to be base64url.
+/// Distinguishes our keys from plain text that happens to be base64url.
 const KEY_MARK: u8 = 1;
 
-/// How a list is put into an answer.
+/// The form in which a list is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// One envelope around a page.
     Page,
-    /// The same, written row by row (`is_chunked=true`).
+    /// A page in one envelope, written row by row (`is_chunked=true`).
     Chunked,
     /// A download (`Accept: text/csv`).
     Csv,
 }
 
-/// How a list is cut and ordered.
+/// The page of a list and its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Paging {
-    /// Rows of the page; `None`: all.
+    /// Rows of the page; `None` for all.
     pub(super) size: Option<usize>,
-    /// The plain key at which the page starts.
+    /// The plain key at which the page begins.
     pub(super) start: Option<String>,
-    /// The plain key behind which it ends.
+    /// The plain key after which the page ends.
     pub(super) end: Option<String>,
-    /// By rising keys. KAZOO's documents say `descending=false` for it, its code `ascending=true`: both count.
+    /// By rising keys. KAZOO's documents use `descending=false` for it, its code `ascending=true`; both work.
     pub(super) ascending: bool,
     /// Rows read at a time.
     pub(super) chunk: usize,
-    /// Rows of one envelope at most.
+    /// The most rows of one envelope.
     pub(super) most: usize,
-    /// Bytes of one envelope's rows at most, unless one row alone is larger; `None`: it is written as it is read.
+    /// The most bytes of rows in one envelope, unless a single row is larger; `None` for a list that is streamed.
     pub(super) most_bytes: Option<usize>,
 }
 
@@ -55,7 +55,7 @@ impl Paging {
         let most = options.max_page_size;
         let asked = number(request, "page_size", "invalid page size", "page size must be at least 1")?;
         let chunk = number(request, "chunk_size", "invalid chunk size", "chunk size must be at least 1")?;
-        // A download has no place for the next page's key: it is whole unless a part is asked for.
+        // A download has no place for the key of the next page, so it is complete unless a part is requested.
         let all = request.query("paginate") == Some("false") || (form == Form::Csv && asked.is_none());
         let key = |name| request.query(name).filter(|key| !key.is_empty()).map(decode_key);
         Ok(Self {
@@ -84,7 +84,7 @@ fn number(
     }
 }
 
-/// What tells one page from another: its rows, and whether more rows follow.
+/// A hash that distinguishes pages by their rows and by whether more rows follow.
 pub(super) fn hash(rows: &[Value], page: Option<&Page>) -> String {
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(&serde_json::to_vec(rows).unwrap_or_default());
@@ -92,12 +92,12 @@ pub(super) fn hash(rows: &[Value], page: Option<&Page>) -> String {
     hex(digest.finish().as_ref().get(..16).unwrap_or_default())
 }
 
-/// A key as clients carry it: opaque.
+/// The opaque form of a key for clients.
 pub(super) fn encode_key(key: &str) -> String {
     URL_SAFE_NO_PAD.encode([&[KEY_MARK], key.as_bytes()].concat())
 }
 
-/// The plain key; one that is none of ours counts as it stands, as in KAZOO.
+/// The plain key. As in KAZOO, a text that is not one of our keys is used as it is.
 pub(super) fn decode_key(text: &str) -> String {
     let decoded = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
     let ours = decoded.and_then(|bytes| {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_are_none_are_refused_by_name() {
+    fn invalid_sizes_are_refused_by_name() {
         for (query, message) in [
             ("page_size=0", "page size must be at least 1"),
             ("page_size=-7", "page size must be at least 1"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_descending_unless_either_of_kazoos_spellings_turns_it() {
+    fn the_order_is_descending_unless_either_of_kazoos_spellings_reverses_it() {
         for (query, ascending) in [
             ("", false),
             ("descending=true", false),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_ours_reads_back_and_any_other_text_stands_for_itself() {
+    fn our_keys_can_be_decoded_and_other_texts_are_used_as_they_are() {
         for key in ["", "k", "name\u{0}id", "ü", "9d1e7c3a5b804f6e92c4a7d0b3f8e651"] {
             assert_eq!(decode_key(&encode_key(key)), key);
         }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_page_is_cut_to_the_largest_one() {
+    fn a_page_that_is_too_large_is_cut_to_the_limit() {
         let most = Options::default().max_page_size;
         assert_eq!(ask("page_size=9223372036854775807").unwrap().size, Some(most));
         assert_eq!(ask("page_size=99999999999999999999").unwrap_err().status, 404);

@@ -1,4 +1,4 @@
-//! What holds for every list, whatever its keys, its pages and what changes meanwhile.
+//! Properties of every list, whatever its keys, its pages, and the changes meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use super::*;
 use crate::http::options::Options;
 use crate::http::ports::Answer;
 
-/// A list without an end, and how many items have been asked for.
+/// A list without an end, with the number of items that were requested.
 #[derive(Clone, Default)]
 struct Endless(Arc<Mutex<usize>>);
 
@@ -92,7 +92,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
-/// All of a page; its keys and the next page's.
+/// One page: its keys and the key of the next page.
 async fn page(source: Changing, query: &str) -> (Vec<String>, Option<String>) {
     let mut walk = walk(source, query);
     let mut seen = Vec::new();
@@ -106,7 +106,7 @@ fn change(source: &Changing, (add, key): (bool, u16)) {
     if add { source.put(key) } else { source.remove(key) }
 }
 
-/// No key twice, in order, and none missed that was there all along.
+/// Checks that no key comes twice, keys are in order, and no item that was always there is missing.
 fn check(
     seen: &[String],
     before: &BTreeSet<u16>,
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_at_hand_answers_as_any_other_source(
+    fn items_in_memory_are_listed_like_those_of_any_source(
         items in btree_set(0_u16..60, 0..40),
         from in proptest::option::of(0_u16..60),
         ascending in any::<bool>(),
@@ -204,7 +204,7 @@ proptest! {
 }
 
 #[test]
-fn a_streamed_list_is_read_no_further_than_it_is_taken() {
+fn a_streamed_list_reads_no_further_than_the_client_does() {
     let source = Endless::default();
     let mut walk = walk(source.clone(), "paginate=false&chunk_size=7&ascending=true");
     for taken in 1..=100 {

@@ -1,4 +1,4 @@
-//! Where a list's items come from: read a batch at a time, in order of their keys.
+//! Sources of list items, read a batch at a time in the order of their keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,21 +12,21 @@ use crate::model::{masked, without_secrets};
 /// One item of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::http) struct Item {
-    /// The stored document, which filters look at first.
+    /// The stored document, which filters check first.
     pub(super) seen: Map<String, Value>,
-    /// What is shown.
+    /// The row that clients get.
     pub(super) row: Value,
 }
 
 impl Item {
-    /// A row made of a stored document. Filters see all of that, but for secrets and their hashes: nobody finds one
-    /// out by asking whether it is this one.
+    /// A row made from a stored document. Filters see the whole document except secrets and their hashes; otherwise a
+    /// client could find out a secret by guessing.
     pub(in crate::http) fn of(mut stored: Map<String, Value>, row: Value) -> Self {
         stored.retain(|field, _| !is_secret(field));
         Self { seen: stored, row }
     }
 
-    /// The same with one more field in its row.
+    /// The same item with one more field in its row.
     pub(in crate::http) fn with(mut self, field: &str, value: Value) -> Self {
         if let Value::Object(row) = &mut self.row {
             row.insert(field.to_owned(), value);
@@ -47,48 +47,47 @@ impl From<Value> for Item {
     }
 }
 
-/// Which items are asked for.
+/// A request for a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::http) struct Ask {
-    /// The key to begin with, whether or not an item has it; `None`: the beginning of the order.
+    /// The first key, whether or not an item has it; `None` for the beginning of the order.
     pub(in crate::http) from: Option<String>,
-    /// By rising keys; else by falling ones.
+    /// By rising keys; otherwise by falling ones.
     pub(in crate::http) ascending: bool,
-    /// Items at most.
+    /// The most items.
     pub(in crate::http) most: usize,
 }
 
 impl Ask {
-    /// The key to begin with, of a list whose keys are of one kind.
+    /// The first key, parsed as the type of the list's keys.
     pub(in crate::http) fn start<T: FromStr>(&self) -> Result<Option<T>, ApiError> {
         let parsed = self.from.as_deref().map(str::parse).transpose();
         parsed.map_err(|_| ApiError::faulty_request("invalid start key"))
     }
 }
 
-/// Some items in the order asked for.
+/// A batch of items in the requested order.
 #[derive(Debug, Clone, Default)]
 pub(in crate::http) struct Batch {
-    /// With their keys.
+    /// The items with their keys.
     pub(in crate::http) items: Vec<(String, Item)>,
-    /// Where to go on; `None`: there is nothing more.
+    /// The key at which to continue; `None` at the end of the list.
     pub(in crate::http) next: Option<String>,
 }
 
-/// What a list is read from.
+/// The source of a list.
 pub(in crate::http) trait Source: Send + Sync {
-    /// Items from a key on. A batch may be empty and still have a `next`, but every `next` is further on.
+    /// Reads items from a key on. A batch may be empty and have a `next`, but every `next` must be further on.
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>>;
-    /// Whether so much has been read for this page that it ends here, full or not; `next_start_key` goes on.
+    /// Whether the page must end here because enough was read for it. `next_start_key` then continues the list.
     fn is_spent(&self) -> bool {
         false
     }
-    /// The columns of its CSV: top-level fields of its rows.
+    /// The columns of its CSV form: top-level fields of its rows.
     fn columns(&self) -> Vec<String>;
 }
 
-/// A source whose items have their secrets masked before a filter can see them: nobody finds one out by asking
-/// whether it is this one.
+/// A source whose secrets are masked before filters see them. Otherwise a client could find out a secret by guessing.
 pub(super) struct WithoutSecrets<S>(pub(super) S);
 
 impl<S: Source> Source for WithoutSecrets<S> {
@@ -112,15 +111,15 @@ impl<S: Source> Source for WithoutSecrets<S> {
     }
 }
 
-/// A source over what is at hand; its items are made as they are asked for.
+/// A source of things in memory. Its items are made when they are requested.
 pub(in crate::http) struct Rows<T, F> {
-    /// By rising keys.
+    /// The things, by rising keys.
     things: Vec<(String, T)>,
     shape: F,
 }
 
 impl<T, F: Fn(&T) -> Item> Rows<T, F> {
-    /// Things with their keys, in any order, and how one becomes an item.
+    /// Takes things with their keys, in any order, and a function that makes an item of one.
     pub(in crate::http) fn new(mut things: Vec<(String, T)>, shape: F) -> Self {
         things.sort_by(|a, b| a.0.cmp(&b.0));
         Self { things, shape }
@@ -152,7 +151,7 @@ impl<T: Send + Sync, F: Fn(&T) -> Item + Send + Sync> Source for Rows<T, F> {
         Box::pin(std::future::ready(Ok(batch)))
     }
 
-    /// All fields of all rows, in order of their first appearance.
+    /// All fields of all rows, in the order of their first appearance.
     fn columns(&self) -> Vec<String> {
         let mut columns = Map::new();
         for (_, thing) in &self.things {

@@ -1,7 +1,7 @@
-//! A list on its way to the client while it is read: as an envelope written in pieces, or as CSV.
+//! Streams a list to the client while it is read: as an envelope in pieces, or as CSV.
 //!
-//! What goes wrong once the first piece is out ends the connection in the midst of the body, so that the client
-//! cannot take a part for the whole.
+//! An error after the first piece cuts the connection in the middle of the body, so that the client cannot mistake a
+//! part for the whole.
 
 use std::io;
 
@@ -15,18 +15,18 @@ use super::walk::Walk;
 use crate::http::reply::{Close, EXPIRES, Pieces, Written};
 use crate::http::request::Request;
 
-/// A list to be written as it is read.
+/// A list to be streamed.
 #[derive(Debug)]
 pub(super) struct Streamed {
     pub(super) form: Form,
-    /// Of CSV.
+    /// The columns of CSV.
     pub(super) columns: Vec<String>,
-    /// Rows that were read already.
+    /// Rows that have already been read.
     pub(super) first: Vec<Value>,
     pub(super) walk: Walk,
 }
 
-/// Where the writing stands.
+/// The state of writing.
 enum Step {
     Opening(Streamed, Close),
     Rows { list: Streamed, close: Close, is_first: bool },
@@ -34,7 +34,7 @@ enum Step {
 }
 
 impl Written for Streamed {
-    /// `file_name` or `x-file-name` names a download.
+    /// The headers. `file_name` or `x-file-name` sets the name of a download.
     fn headers(&self, request: &Request) -> Vec<(&'static str, String)> {
         let mut headers = vec![("expires", EXPIRES.to_owned())];
         if self.form != Form::Csv {
@@ -58,14 +58,14 @@ impl Written for Streamed {
     }
 }
 
-/// A name that is safe within quotes and names no folder.
+/// A file name that is safe within quotes and names no directory.
 fn file_name(name: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
     name.chars().map(|c| if is_safe(c) { c } else { '_' }).take(120).collect()
 }
 
 impl Step {
-    /// The next piece and what comes after it.
+    /// The next piece, and the state after it.
     async fn next(self) -> Option<(io::Result<Vec<u8>>, Self)> {
         let (mut list, close, is_first) = match self {
             Self::Opening(mut list, close) => {
@@ -116,7 +116,7 @@ impl Streamed {
         }
         let page = self.walk.is_paged().then(|| self.walk.page());
         let envelope = close(page);
-        // As in KAZOO, whatever stands behind the rows is text.
+        // As in KAZOO, all values after the rows are texts.
         let trailer: Map<String, Value> = envelope
             .into_iter()
             .filter(|(name, _)| name != "data")
@@ -141,7 +141,7 @@ mod tests {
     use crate::http::options::Options;
     use crate::http::ports::Answer;
 
-    /// Two items, then what it reads from is broken.
+    /// A source that fails after two items.
     struct Broken;
 
     impl Source for Broken {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_that_breaks_off_is_cut_in_the_midst_and_never_closed() {
+    async fn a_list_that_fails_is_cut_in_the_middle_and_never_closed() {
         let (text, error) = pieces(Form::Chunked).await;
         assert_eq!((text.as_str(), error.is_some()), ("{\"data\":[{\"n\":1},{\"n\":2}", true));
         let (text, error) = pieces(Form::Csv).await;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_name_is_safe_within_quotes_and_names_no_folder() {
+    fn a_file_name_is_safe_within_quotes_and_names_no_directory() {
         assert_eq!(file_name("../a \"b\"\r\nü.csv"), ".._a _b____.csv");
         assert_eq!(file_name(&"x".repeat(500)).len(), 120);
     }

@@ -1,4 +1,4 @@
-//! The way through a source: batch after batch, filtered, until the page is full or the list over.
+//! Reads a source batch by batch and filters it, until the page is full or the list ends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::http::errors::ApiError;
 use crate::http::reply::Page;
 use crate::model::json_weight;
 
-/// Bytes of rows after which what is read at a time ends.
+/// The bytes of rows after which a chunk ends.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A list under way. At most two chunks of rows are in memory.
+/// A list being read. At most two chunks of rows are in memory.
 pub(in crate::http) struct Walk {
     source: Box<dyn Source>,
     filters: Filters,
     paging: Paging,
-    /// Readings that the caller's tenant may have under way.
+    /// The concurrent reads that the caller's tenant may make.
     turns: Arc<Semaphore>,
-    /// The key to go on with; `None`: the beginning.
+    /// The key at which to continue; `None` at the beginning.
     at: Option<String>,
     is_over: bool,
     served: usize,
-    /// Bytes of the rows that were served.
+    /// The bytes of the rows returned so far.
     bytes: usize,
     first: Option<String>,
     next: Option<String>,
@@ -55,10 +55,10 @@ impl Walk {
         }
     }
 
-    /// The next rows; `None` when the page is full or the list over.
+    /// The next rows; `None` when the page is full or the list has ended.
     pub(in crate::http) async fn next(&mut self) -> Result<Option<Vec<Value>>, ApiError> {
         let mut rows = Vec::new();
-        // Nobody closes it.
+        // Fails only if the semaphore is closed, which never happens.
         let _turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         let enough = self.bytes.saturating_add(CHUNK_BYTES);
         while !self.is_over && rows.len() < self.paging.chunk && self.bytes < enough {
@@ -87,26 +87,26 @@ impl Walk {
             if !self.is_over && self.paging.size.is_some() && self.source.is_spent() {
                 (self.is_over, self.next) = (true, self.at.take());
             }
-            // A filter that lets little through reads much: others have their turn in between.
+            // A selective filter reads much, so other tasks get a turn in between.
             tokio::task::yield_now().await;
         }
         Ok((!rows.is_empty()).then_some(rows))
     }
 
-    /// What a batch needs at most: one more than the page tells where the next one starts.
+    /// The size of the next batch. One more row than the page needs gives the start of the next page.
     fn most(&self) -> usize {
         let missing = self.paging.size.map(|size| size.saturating_sub(self.served).saturating_add(1));
         let chunk = self.paging.chunk;
         missing.filter(|_| self.filters.is_empty()).map_or(chunk, |missing| missing.min(chunk))
     }
 
-    /// Whether a row of this many bytes is too much for a page that has rows already.
+    /// Whether a row of this size is too much for a page that already has rows.
     fn is_heavy(&self, weight: usize) -> bool {
         let over = |most: usize| self.bytes.saturating_add(weight) > most;
         self.served > 0 && self.paging.size.is_some() && self.paging.most_bytes.is_some_and(over)
     }
 
-    /// Bytes of the rows so far.
+    /// The bytes of the rows so far.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -116,7 +116,7 @@ impl Walk {
         end.is_some_and(|end| if self.paging.ascending { key > end } else { key < end })
     }
 
-    /// The paging keys of what has been walked.
+    /// The paging keys of what has been read.
     pub(super) fn page(&self) -> Page {
         Page {
             size: self.served,
@@ -125,7 +125,7 @@ impl Walk {
         }
     }
 
-    /// Whether the answer shows paging keys.
+    /// Whether the response has paging keys.
     pub(super) fn is_paged(&self) -> bool {
         self.paging.size.is_some()
     }

@@ -1,7 +1,7 @@
-//! `/openapi.json`: the API told to machines (OpenAPI 3.1), put together from what each resource says of itself.
+//! `/openapi.json`: the description of the API for machines (OpenAPI 3.1), assembled from a description per resource.
 //!
-//! `base.json` holds what all share; each file of `paths/` holds one resource in short form, which
-//! [`operation`] writes out. Unit tests hold it against the table of routes,
+//! `base.json` has the shared parts; each file of `paths/` describes one resource in a short form, which [`operation`]
+//! expands. Unit tests compare it with the table of routes, and `tests/it/openapi.rs` executes its examples.
 //! `tests/it/openapi.rs` executes its examples.
 
 mod operation;
@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 
 use self::operation::Operation;
 
-/// What all resources share: parameters, refusals, the envelope.
+/// The shared parts: parameters, refusals, the envelope.
 const BASE: &str = include_str!("base.json");
 
-/// What is to be said before any resource.
+/// The introduction.
 const ABOUT: &str = include_str!("about.md");
 
 /// The resources, in the order of the document.
@@ -41,30 +41,30 @@ const RESOURCES: &[&str] = &[
     include_str!("paths/pages.json"),
 ];
 
-/// Made once and never changed. The unit tests make it too, so what is embedded can be read.
+/// Built once. The unit tests build it too, so the embedded files are valid.
 static TEXT: LazyLock<String> =
     LazyLock::new(|| document().map(|document| document.to_string()).unwrap_or_default());
 
-/// The document as it is answered.
+/// The document as it is sent.
 pub(super) fn text() -> &'static str {
     &TEXT
 }
 
-/// What a file of `paths/` holds.
+/// The content of a file of `paths/`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resource {
-    /// Name and description.
+    /// The name and description.
     tag: Map<String, Value>,
-    /// By name; they join those that all share.
+    /// Schemas by name, in addition to the shared ones.
     #[serde(default)]
     schemas: Map<String, Value>,
-    /// By path and method, each an [`Operation`].
+    /// Operations by path and method, each an [`Operation`].
     #[serde(default)]
     paths: Map<String, Value>,
 }
 
-/// The whole document.
+/// Assembles the document.
 fn document() -> Result<Value, serde_json::Error> {
     let mut document: Value = serde_json::from_str(BASE)?;
     let (mut tags, mut schemas, mut paths) = (Vec::<Value>::new(), Map::new(), Map::new());

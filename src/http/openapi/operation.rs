@@ -1,13 +1,13 @@
-//! One operation in short form, and how it is written out: the envelope around what goes in and comes out, the
-//! parameters of path and list, and the refusals that follow from what the operation is. Pure.
+//! An operation in short form, and its expansion (pure): the envelope around request and response, the parameters of
+//! the path and of lists, and the refusals that follow from the kind of operation.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What every list takes in the query string.
+/// The query parameters of every list.
 const OF_LISTS: [&str; 6] = ["page_size", "start_key", "end_key", "ascending", "paginate", "is_chunked"];
 
-/// What `paths/*.json` says of an operation.
+/// An operation in `paths/*.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Operation {
@@ -15,33 +15,33 @@ pub(super) struct Operation {
     id: String,
     summary: String,
     description: Option<String>,
-    /// Needs no token.
+    /// Whether no token is needed.
     #[serde(default)]
     public: bool,
-    /// Parameters of the query string, beside those of lists.
+    /// Query parameters, in addition to those of lists.
     #[serde(default)]
     query: Vec<Value>,
-    /// Schema of `data` in the request; a text names a shared one.
+    /// The schema of `data` in the request. A text names a shared one.
     takes: Option<Value>,
-    /// Whether the request may do without a body.
+    /// Whether the body of the request is optional.
     #[serde(default)]
     body_is_optional: bool,
-    /// Of `data` in the request; the tests send it.
+    /// An example of `data` in the request, which the tests send.
     example: Option<Value>,
-    /// Schema of a row, when the answer is a list.
+    /// The schema of a row, for a list.
     lists: Option<Value>,
-    /// Schemas of `data` by status; the example is answered with the first.
+    /// Schemas of `data` in the response, by status. The example is answered with the first one.
     #[serde(default)]
     gives: Map<String, Value>,
-    /// Statuses of refusals beside those that follow from the rest.
+    /// Statuses of further refusals.
     #[serde(default)]
     refuses: Vec<u16>,
-    /// Answers without an envelope, by status, as OpenAPI has them.
+    /// Responses without an envelope, by status, in the form of OpenAPI.
     #[serde(default)]
     bare: Map<String, Value>,
 }
 
-/// The parameters of a path, by the names in its braces.
+/// The parameters in the braces of a path.
 pub(super) fn parameters_of(path: &str) -> Map<String, Value> {
     let named = |word: &str| Some(word.strip_prefix('{')?.strip_suffix('}')?.to_owned());
     let parameters: Vec<Value> =
@@ -54,7 +54,7 @@ pub(super) fn parameters_of(path: &str) -> Map<String, Value> {
 }
 
 impl Operation {
-    /// As OpenAPI has it.
+    /// The operation in the form of OpenAPI.
     pub(super) fn write_out(self, tag: &str, path: &str) -> Value {
         let mut out = Map::new();
         out.insert("operationId".into(), self.id.clone().into());
@@ -127,7 +127,7 @@ impl Operation {
     }
 }
 
-/// A schema, or the name of a shared one.
+/// A schema, or a reference to a shared one.
 fn schema(given: &Value) -> Value {
     given.as_str().map_or_else(|| given.clone(), |name| refer("schemas", name))
 }
@@ -136,7 +136,7 @@ fn refer(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
-/// An answer in the envelope.
+/// A response in the envelope.
 fn answer(description: &str, data: &Value) -> Value {
     let schema = json!({
         "allOf": [refer("schemas", "Envelope")],

@@ -1,4 +1,4 @@
-//! The document against the program: every route is described, and nothing else is.
+//! Compares the document with the program: every route is described, and nothing else is.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::document;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
-/// What the document describes, names in paths left out: `GET /v2/accounts/{}`.
+/// The described operations, without names in paths: `GET /v2/accounts/{}`.
 fn described() -> BTreeSet<String> {
     let document = document().unwrap();
     let paths = document["paths"].as_object().unwrap();
@@ -23,7 +23,7 @@ fn described() -> BTreeSet<String> {
     paths.iter().flat_map(of).collect()
 }
 
-/// What the program answers, in the same form.
+/// The operations that the program answers, in the same form.
 fn answered() -> BTreeSet<String> {
     let of_api = route::patterns().flat_map(|(whose, pattern)| {
         let below =
@@ -59,7 +59,7 @@ fn every_operation_has_a_route() {
 }
 
 #[test]
-fn operations_have_names_of_their_own_and_tags_that_are_told() {
+fn operations_have_unique_names_and_described_tags() {
     let document = document().unwrap();
     let tags: BTreeSet<_> =
         document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].clone().to_string()).collect();
@@ -67,13 +67,13 @@ fn operations_have_names_of_their_own_and_tags_that_are_told() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in METHODS.iter().filter_map(|method| item.get(*method)) {
             let name = method["operationId"].as_str().unwrap();
-            assert!(names.insert(name.to_owned()), "{name} stands twice");
+            assert!(names.insert(name.to_owned()), "{name} is used twice");
             assert!(tags.contains(&method["tags"][0].to_string()), "{path}");
         }
     }
 }
 
-/// Every `$ref` of a value.
+/// Collects every `$ref` in a value.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -86,7 +86,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_nothing_shared_is_unused() {
+fn every_reference_exists_and_every_shared_schema_is_used() {
     let document = document().unwrap();
     let mut found = BTreeSet::new();
     references(&document, &mut found);

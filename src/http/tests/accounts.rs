@@ -81,7 +81,7 @@ async fn account_stands_for_the_callers_own() {
     assert_eq!(test.raw("GET", "/v2/account/webhooks", "", &[]).await.status, 401);
 }
 
-/// Master, reseller below it, customer below that, and tokens of both.
+/// Two accounts, a reseller below the master account and a customer below that, with a token of each.
 async fn branch(test: &TestApi) -> [(String, String); 2] {
     let reseller = test.account("reseller").await;
     let path = format!("/v2/accounts/{}", reseller.0);
@@ -130,7 +130,7 @@ async fn only_an_ancestor_disables_promotes_moves_or_deletes_an_account() {
     let to = json!({"to": test.master});
     assert_eq!(test.call_as(&own, "POST", &format!("{path}/move"), to.clone()).await.status, 403);
     assert_eq!(test.call_as(&own, "DELETE", &path, Value::Null).await.status, 403);
-    // Not out of one's own tree either.
+    // Not out of the caller's own tree either.
     assert_eq!(test.call_as(&above, "POST", &format!("{path}/move"), to).await.status, 403);
     let disabled = test.call_as(&above, "PATCH", &path, json!({"enabled": "false"})).await;
     assert_eq!((disabled.status, &disabled.body["data"]["enabled"]), (200, &json!(false)));
@@ -197,7 +197,7 @@ async fn an_account_is_deleted_from_the_bottom_up_and_only_the_master_makes_it_a
 }
 
 #[tokio::test]
-async fn the_accounts_above_and_beside_are_shown_as_far_as_the_token_reaches() {
+async fn accounts_above_and_beside_are_shown_as_far_as_the_token_reaches() {
     let test = TestApi::start().await;
     let [(reseller, above), (customer, own)] = branch(&test).await;
     let names = async |token: &str, path: &str| {

@@ -1,4 +1,4 @@
-//! The operator's endpoints: who may see them and what they show.
+//! The operators' endpoints: who may use them and what they show.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ async fn hooks_come_failing_first_and_then_by_what_waits_page_by_page() {
 }
 
 #[tokio::test]
-async fn the_status_says_how_long_it_runs_and_what_is_wrong() {
+async fn the_status_has_the_uptime_and_the_faults() {
     let test = TestApi::start().await;
     let data = test.get("/admin/status").await.body["data"].clone();
     assert_eq!(
@@ -88,7 +88,7 @@ async fn the_status_says_how_long_it_runs_and_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn segments_are_listed_of_the_log_that_is_named() {
+async fn the_segments_of_the_named_log_are_listed() {
     let test = TestApi::start().await;
     let listed = test.get("/admin/log?page_size=2&ascending=true").await.body;
     assert_eq!(listed["data"][0]["first_offset"], 0);
@@ -102,14 +102,14 @@ async fn segments_are_listed_of_the_log_that_is_named() {
 }
 
 #[tokio::test]
-async fn an_order_to_retain_answers_what_went_and_what_could_not() {
+async fn a_request_for_retention_answers_what_was_removed_and_what_failed() {
     let test = TestApi::start().await;
     let data = test.call("POST", "/admin/retention", Value::Null).await.body["data"].clone();
     assert_eq!(data, json!({"events": {"first_offset": 10, "dropped": 7}, "ledger": {"error": "closed"}}));
 }
 
 #[tokio::test]
-async fn a_scrape_needs_the_token_once_there_is_one() {
+async fn metrics_need_the_token_once_it_is_configured() {
     let open = TestApi::start().await;
     let page = open.raw("GET", "/metrics", "", &[]).await;
     assert_eq!(

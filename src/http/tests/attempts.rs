@@ -56,7 +56,7 @@ async fn bad_paging_is_a_faulty_request() {
 }
 
 #[tokio::test]
-async fn a_hook_that_is_not_there_has_an_empty_list() {
+async fn a_hook_that_does_not_exist_has_an_empty_list() {
     let test = TestApi::start().await;
     *test.recorded.ledger.lock().unwrap() = 5;
     let (a, _) = test.account("a").await;
@@ -71,7 +71,7 @@ async fn a_hook_that_is_not_there_has_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_cannot_be_read_is_a_fault_of_the_store_and_says_no_more() {
+async fn an_unreadable_ledger_is_a_fault_of_the_store_without_details() {
     let test = TestApi::start().await;
     *test.recorded.broken.lock().unwrap() = true;
     for query in ["", "?is_chunked=true", "?accept=csv"] {

@@ -1,4 +1,4 @@
-//! Channels and commands at the height of the API: what is accepted, what is said, and each refusal.
+//! Channels and commands at the level of the API: what is accepted, the responses, and each refusal.
 
 use super::*;
 use crate::commands::CommandError;
@@ -56,7 +56,7 @@ async fn a_metaflow_is_accepted_in_each_of_its_forms() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_command_is_named_and_nothing_is_sent() {
+async fn errors_of_a_command_are_named_and_nothing_is_sent() {
     let test = TestApi::start().await;
     for (verb, data, message, field, rule) in [
         ("POST", json!({"action": "dance"}), "invalid data", "action", "enum"),
@@ -73,7 +73,7 @@ async fn what_is_wrong_with_a_command_is_named_and_nothing_is_sent() {
         assert_eq!((status, said), (400, message), "{data}");
         assert!(details[field].get(rule).is_some(), "{data}: {details}");
     }
-    // The example of the talk of 2016 as its slides print it (`docs/kazoo/classic.md#flows`): no JSON.
+    // The example in the slides of the talk of 2016 (`docs/kazoo/classic.md#flows`), which is not JSON.
     let literal = r#"{"data": {"action": "metaflow", "data": { "module", "hangup" }}"#;
     let answer = test.raw("PUT", PATH, literal, &[("x-auth-token", &test.token)]).await;
     assert_eq!((answer.status, answer.refusal().1), (400, "validation error"));
@@ -81,7 +81,7 @@ async fn what_is_wrong_with_a_command_is_named_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn what_became_of_a_command_has_its_status_and_tells_nothing_of_the_broker() {
+async fn the_result_of_a_command_has_its_status_and_reveals_nothing_about_the_broker() {
     let test = TestApi::start().await;
     let reached = "could not reach ecallmgr channels";
     for (error, status, message, text) in [

@@ -48,7 +48,7 @@ async fn a_bad_token_counts_before_the_method_and_a_missing_one_after_the_accoun
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_its_account_and_all_below_it_only() {
+async fn a_token_is_valid_only_for_its_account_and_all_below_it() {
     let test = TestApi::start().await;
     let (a, token_a) = test.account("a").await;
     let (b, _) = test.account("b").await;
@@ -65,7 +65,7 @@ async fn a_token_is_good_for_its_account_and_all_below_it_only() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_told_from_a_forged_one() {
+async fn an_expired_token_is_distinguished_from_a_forged_one() {
     let test = TestApi::start().await;
     let api = &test.api;
     let hour_ago = Clock::new(|| (NOW_S - 3600) * 1_000_000);
@@ -93,7 +93,7 @@ async fn content_types_are_checked_after_the_caller() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_old_versions_are_told_apart() {
+async fn unknown_paths_and_old_versions_are_distinguished() {
     let test = TestApi::start().await;
     assert_eq!(test.get("/v2/nothing").await.refusal(), (404, "not_found", &json!({"message": "not found"})));
     let path = format!("/v2/accounts/{}/webhooks/a/b", test.master);

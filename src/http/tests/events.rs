@@ -13,7 +13,7 @@ fn event(account: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn one_event_or_many_are_taken_with_their_bytes_as_they_came() {
+async fn one_or_many_events_are_stored_with_their_bytes_as_received() {
     let test = TestApi::start().await;
     let path = format!("/v2/accounts/{}/events", test.master);
     let bytes = r#"{"Event-Category":"call_event",  "Event-Name":"CHANNEL_CREATE","x":1.50}"#;
@@ -41,7 +41,7 @@ async fn one_event_of_another_account_refuses_all_and_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_refused_and_named() {
+async fn what_is_not_an_event_is_refused_and_named() {
     let test = TestApi::start().await;
     let path = format!("/v2/accounts/{}/events", test.master);
     let refused = test.call("PUT", &path, json!([event(None), {"Event-Category": "x"}, 7])).await;
@@ -53,7 +53,7 @@ async fn what_is_no_event_is_refused_and_named() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_take_more_says_so() {
+async fn a_store_that_is_full_is_reported() {
     let test = TestApi::start().await;
     let path = format!("/v2/accounts/{}/events", test.master);
     let too_large = SubmitError::TooLarge { index: 0, bytes: 9, max: 8 };
@@ -69,7 +69,7 @@ async fn a_store_that_cannot_take_more_says_so() {
 }
 
 #[tokio::test]
-async fn however_the_envelope_is_written_its_other_members_count() {
+async fn the_envelopes_other_members_count_however_the_envelope_is_spelled() {
     let test = TestApi::start().await;
     let path = format!("/v2/accounts/{}/events", test.master);
     let (event, token) = (event(None), json!(test.token));

@@ -16,7 +16,7 @@ use crate::model::GREGORIAN_OFFSET_S;
 
 const ACCOUNT: &str = "4f2c1a9be0d34c7f8a6b5d2e1c0f9a83";
 
-/// A KAZOO as far as tokens go.
+/// The part of a KAZOO that issues tokens.
 struct Kazoo {
     private: EncodingKey,
     public_pem: String,
@@ -53,7 +53,7 @@ fn pem(what: &str, der: &[u8]) -> String {
     format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
 }
 
-/// A file in a directory of its own.
+/// A file in its own directory.
 fn file(text: &str) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys");
@@ -73,11 +73,11 @@ async fn get(test: &TestApi, token: &str) -> Answered {
 }
 
 #[tokio::test]
-async fn a_token_of_a_kazoo_whose_key_is_known_is_good_for_its_account() {
+async fn a_token_of_a_kazoo_with_a_known_key_is_valid_for_its_account() {
     let (kazoo, other) = (Kazoo::new(), Kazoo::new());
     let test = knows(&kazoo.public_pem, false).await;
     let token = kazoo.token(Some("any"), NOW_S + 60);
-    assert_eq!(get(&test, &token).await.status, 401, "the account is not known");
+    assert_eq!(get(&test, &token).await.status, 401, "the account is unknown");
     let made = test.call("PUT", "/v2/accounts", json!({"id": ACCOUNT, "name": "mirrored"})).await;
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(get(&test, &token).await.body["data"]["id"], ACCOUNT);
@@ -89,7 +89,7 @@ async fn a_token_of_a_kazoo_whose_key_is_known_is_good_for_its_account() {
     }
     let forged = get(&test, &other.token(None, NOW_S + 60)).await;
     assert_eq!((forged.status, &forged.body["message"]), (401, &json!("invalid_credentials")));
-    // The public key is no secret: nobody signs with it.
+    // A token signed with the public key as an HMAC secret must not be accepted.
     let claims = json!({"account_id": ACCOUNT, "exp": NOW_S + 60});
     let key = EncodingKey::from_secret(kazoo.public_pem.as_bytes());
     let confused = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
@@ -99,14 +99,14 @@ async fn a_token_of_a_kazoo_whose_key_is_known_is_good_for_its_account() {
 }
 
 #[tokio::test]
-async fn without_a_key_no_foreign_token_is_good() {
+async fn without_a_key_no_foreign_token_is_valid() {
     let test = TestApi::start().await;
     test.call("PUT", "/v2/accounts", json!({"id": ACCOUNT, "name": "mirrored"})).await;
     assert_eq!(get(&test, &Kazoo::new().token(None, NOW_S + 60)).await.status, 401);
 }
 
 #[tokio::test]
-async fn an_account_that_only_a_token_knows_is_made_when_it_is_first_seen_and_not_when_it_was_deleted() {
+async fn an_unknown_account_of_a_token_is_created_unless_it_was_deleted_before() {
     let kazoo = Kazoo::new();
     let test = knows(&kazoo.public_pem, true).await;
     let token = kazoo.token(None, NOW_S + 60);
@@ -137,7 +137,7 @@ async fn a_set_of_keys_is_searched_by_the_token_s_key_id() {
 }
 
 #[test]
-fn a_file_without_a_public_key_is_refused_by_its_name() {
+fn a_file_without_a_public_key_is_refused_by_its_path() {
     for text in ["", "{}", "{\"keys\":[]}", "-----BEGIN PUBLIC KEY-----\nxx\n-----END PUBLIC KEY-----\n"] {
         let (_dir, path) = file(text);
         let refused = ForeignKeys::load(&path).unwrap_err().to_string();

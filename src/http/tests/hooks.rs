@@ -32,7 +32,7 @@ async fn a_hook_is_created_with_defaults_and_found_again() {
 }
 
 #[tokio::test]
-async fn private_fields_of_a_client_are_left_out_and_a_new_hook_starts_at_the_logs_end() {
+async fn private_fields_of_a_client_are_ignored_and_a_new_hook_begins_at_the_logs_end() {
     let test = TestApi::start().await;
     let events = format!("/v2/accounts/{}/events", test.master);
     let event = json!({"Event-Category": "call_event", "Event-Name": "CHANNEL_CREATE", "Call-ID": "c"});
@@ -68,7 +68,7 @@ async fn every_error_of_a_hook_is_named_with_kazoos_texts() {
 }
 
 #[tokio::test]
-async fn another_accounts_hook_is_as_unknown_as_one_that_never_was() {
+async fn another_accounts_hook_counts_as_unknown() {
     let test = TestApi::start().await;
     let (a, token) = test.account("a").await;
     let id = test.hook(&test.master, "masters").await;
@@ -99,7 +99,7 @@ async fn a_deleted_hook_is_gone_from_every_listing() {
 }
 
 #[tokio::test]
-async fn why_a_hook_is_disabled_is_shown_until_it_is_enabled_and_never_stored() {
+async fn the_reason_of_a_disabled_hook_is_shown_until_it_is_enabled_and_never_stored_publicly() {
     let test = TestApi::start().await;
     let id = test.hook(&test.master, "h").await;
     let path = format!("/v2/accounts/{}/webhooks", test.master);
@@ -135,7 +135,7 @@ async fn a_secret_is_never_shown_and_survives_being_posted_back() {
 }
 
 #[tokio::test]
-async fn bulk_reenable_takes_hooks_of_the_program_and_leaves_those_of_people() {
+async fn bulk_reenable_enables_hooks_that_the_program_disabled_and_no_others() {
     let test = TestApi::start().await;
     let (a, _) = test.account("a").await;
     let (mine, below) = (test.hook(&test.master, "mine").await, test.hook(&a, "below").await);
@@ -158,7 +158,7 @@ async fn bulk_reenable_takes_hooks_of_the_program_and_leaves_those_of_people() {
 }
 
 #[tokio::test]
-async fn patches_at_the_same_time_all_count() {
+async fn concurrent_patches_all_count() {
     let test = TestApi::start().await;
     let id = test.hook(&test.master, "h").await;
     let path = format!("/v2/accounts/{}/webhooks/{id}", test.master);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::Options;
 
-/// A master account with hooks of these names; their list's path, and their ids in order.
+/// A master account with hooks of these names. Returns the path of their list, and their ids in order.
 async fn hooks(test: &TestApi, names: &[&str]) -> (String, Vec<String>) {
     let mut ids = Vec::new();
     for name in names {
@@ -25,7 +25,7 @@ fn names(rows: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn hooks_stand_from_the_last_id_to_the_first_unless_turned() {
+async fn hooks_are_listed_from_the_last_id_to_the_first_unless_reversed() {
     let test = TestApi::start().await;
     let (path, mut expected) = hooks(&test, &["a", "b", "c"]).await;
     assert_eq!(ids(&test.get(&format!("{path}?ascending=true")).await.body["data"]), expected);
@@ -44,7 +44,7 @@ async fn pages_of_hooks_stay_right_while_hooks_come_and_go() {
     let (path, all) = hooks(&test, &["a", "b", "c", "d", "e"]).await;
     let first = test.get(&format!("{path}?page_size=2")).await;
     assert_eq!(ids(&first.body["data"]), [all[4].clone(), all[3].clone()]);
-    // The hook that the next page was to begin with goes; another comes where the list was shown already.
+    // The hook at which the next page would begin is deleted, and one is added in the part that was shown already.
     test.call("DELETE", &format!("{path}/{}", all[2]), Value::Null).await;
     let mut late = hook("late");
     late["id"] = "f".repeat(32).into();
@@ -91,7 +91,7 @@ async fn filters_see_the_whole_document_but_no_secret() {
 }
 
 #[tokio::test]
-async fn filtered_pages_are_full_and_the_last_one_names_no_other() {
+async fn filtered_pages_are_full_and_the_last_one_has_no_next_key() {
     let test = TestApi::start().await;
     let (path, _) = hooks(&test, &["x", "y", "x", "y", "x", "x"]).await;
     let query = "filter_name=x&page_size=2&chunk_size=1";
@@ -129,7 +129,7 @@ async fn every_list_is_filtered() {
 }
 
 #[tokio::test]
-async fn a_list_in_pieces_is_the_same_list_with_texts_behind_it() {
+async fn a_streamed_list_is_the_same_list_with_texts_after_the_rows() {
     let test = TestApi::start().await;
     let (path, _) = hooks(&test, &["a", "b", "c", "d", "e"]).await;
     for query in ["page_size=3", "page_size=100", "paginate=false", "filter_name=none", "filter_name=c"] {
@@ -154,7 +154,7 @@ async fn a_list_in_pieces_is_the_same_list_with_texts_behind_it() {
 }
 
 #[tokio::test]
-async fn a_list_too_large_for_one_envelope_is_refused_unless_it_comes_in_pieces() {
+async fn a_list_too_large_for_one_envelope_is_refused_unless_it_is_streamed() {
     let test = TestApi::start_with(Options { max_page_size: 3, ..Options::default() }).await;
     let (path, _) = hooks(&test, &["a", "b", "c", "d"]).await;
     let refused = test.get(&format!("{path}?paginate=false")).await;
@@ -192,7 +192,7 @@ async fn a_list_can_be_downloaded_as_csv_whole_or_in_part() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_is_not_to_be_had_as_csv_and_nothing_is_done_to_find_out() {
+async fn csv_of_something_else_than_a_list_is_refused_before_anything_is_done() {
     let test = TestApi::start().await;
     let (path, ids) = hooks(&test, &["a"]).await;
     let one = test.get(&format!("{path}/{}?accept=csv", ids[0])).await;

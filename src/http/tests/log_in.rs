@@ -1,18 +1,18 @@
-//! Who gets in: users and their passwords, tokens checked and revoked, keys rotated and revoked.
+//! Authentication: users and their passwords, reading and revoking tokens, rotating and revoking keys.
 
 use super::*;
 use crate::auth::Rate;
 
 /// MD5 of `alice:correct horse`.
 const MD5: &str = "23faea553e61d105a779b78a1f289030";
-/// SHA-1 of the same.
+/// SHA-1 of `alice:correct horse`.
 const SHA1: &str = "b1780086516c97daa30ec357bb97d488f7942493";
 
 async fn log_in(test: &TestApi, data: Value) -> Answered {
     test.raw("PUT", "/v2/user_auth", &json!({"data": data}).to_string(), &[]).await
 }
 
-/// An account with the realm `a.example.com` and a user Alice in it; answers their paths.
+/// An account with the realm `a.example.com` and a user Alice. Returns the paths of both.
 async fn alice(test: &TestApi, priv_level: &str) -> (String, String) {
     let (id, _) = test.account("Company A").await;
     let account = format!("/v2/accounts/{id}");
@@ -63,7 +63,7 @@ async fn a_user_logs_in_with_either_form_of_kazoo_s_credentials() {
 }
 
 #[tokio::test]
-async fn a_password_is_neither_shown_nor_kept() {
+async fn a_password_is_neither_shown_nor_stored() {
     let test = TestApi::start().await;
     let (account, user) = alice(&test, "user").await;
     let (shown, listed) = (test.get(&user).await, test.get(&format!("{account}/users")).await);
@@ -79,7 +79,7 @@ async fn a_password_is_neither_shown_nor_kept() {
 }
 
 #[tokio::test]
-async fn a_user_without_the_role_of_an_admin_looks_at_hooks_and_changes_nothing() {
+async fn a_user_who_is_no_admin_reads_hooks_and_changes_nothing() {
     let test = TestApi::start().await;
     let (account, user) = alice(&test, "user").await;
     let id = account.rsplit('/').next().unwrap().to_owned();
@@ -108,7 +108,7 @@ async fn a_user_without_the_role_of_an_admin_looks_at_hooks_and_changes_nothing(
 }
 
 #[tokio::test]
-async fn a_user_s_tokens_end_with_his_password_his_being_disabled_and_his_being_deleted() {
+async fn a_users_tokens_end_when_the_password_changes_or_the_user_is_disabled_or_deleted() {
     let test = TestApi::start().await;
     let (_, user) = alice(&test, "admin").await;
     let works =
@@ -117,7 +117,7 @@ async fn a_user_s_tokens_end_with_his_password_his_being_disabled_and_his_being_
     assert_eq!(test.call("PATCH", &user, json!({"first_name": "A"})).await.status, 200);
     assert!(works(&before).await);
     assert_eq!(test.call("PATCH", &user, json!({"password": "correct horse"})).await.status, 200);
-    assert!(!works(&before).await, "the same password, set again");
+    assert!(!works(&before).await, "setting the same password again ends tokens too");
     let again = token(&test).await;
     assert_eq!(test.call("PATCH", &user, json!({"enabled": "false"})).await.status, 200);
     assert!(!works(&again).await);
@@ -131,7 +131,7 @@ async fn a_user_s_tokens_end_with_his_password_his_being_disabled_and_his_being_
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_user_is_named() {
+async fn errors_of_a_user_are_named() {
     let test = TestApi::start().await;
     let (account, user) = alice(&test, "admin").await;
     let users = format!("{account}/users");
@@ -170,7 +170,7 @@ async fn the_audit_trail_names_the_user_who_changed_something() {
 }
 
 #[tokio::test]
-async fn a_token_is_looked_at_and_revoked() {
+async fn a_token_is_read_and_revoked() {
     let test = TestApi::start().await;
     let (id, token) = test.account("a").await;
     let other = test.key_of(&id).await;
@@ -186,7 +186,7 @@ async fn a_token_is_looked_at_and_revoked() {
 }
 
 #[tokio::test]
-async fn only_so_many_revoked_tokens_are_remembered_and_those_that_are_over_are_forgotten() {
+async fn the_number_of_revoked_tokens_is_bounded_and_expired_ones_are_removed() {
     let rules = auth::Options { most_revoked: 2, ..auth::Options::default() };
     let test = TestApi::guarded(Options::default(), rules).await;
     let (id, _) = test.account("a").await;
@@ -202,7 +202,7 @@ async fn only_so_many_revoked_tokens_are_remembered_and_those_that_are_over_are_
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_and_revoked_with_the_tokens_it_gave() {
+async fn rotating_and_revoking_a_key_ends_its_tokens() {
     let test = TestApi::start().await;
     let (id, _) = test.account("a").await;
     let keys = format!("/v2/accounts/{id}/api_keys");
@@ -233,7 +233,7 @@ async fn a_key_is_rotated_and_revoked_with_the_tokens_it_gave() {
 async fn requests_take_tokens_from_a_bucket_until_it_is_empty() {
     let requests = Some(Rate { burst: 100, per_minute: 600 });
     let rules = auth::Options { requests, log_in_cost: 35, ..auth::Options::default() };
-    // The test's own log-in takes 35 of nobody's bucket; time stands still.
+    // The test's own log-in takes 35 tokens of the bucket for strangers. Time stands still.
     let test = TestApi::guarded(Options::default(), rules).await;
     let first = test.get("/v2/account").await;
     assert_eq!(first.body["tokens"], json!({"consumed": 1, "remaining": 99}));
@@ -250,7 +250,7 @@ async fn requests_take_tokens_from_a_bucket_until_it_is_empty() {
 }
 
 #[tokio::test]
-async fn whoever_sends_wrong_credentials_again_and_again_is_not_listened_to() {
+async fn repeated_wrong_credentials_are_refused_without_being_checked() {
     let wrong_credentials = Some(Rate { burst: 3, per_minute: 6 });
     let rules = auth::Options { wrong_credentials, ..auth::Options::default() };
     let test = TestApi::guarded(Options::default(), rules).await;
@@ -264,13 +264,13 @@ async fn whoever_sends_wrong_credentials_again_and_again_is_not_listened_to() {
         assert_eq!(log_in(&test, wrong).await.status, 401);
     }
     let right = json!({"credentials": MD5, "account_realm": "a.example.com"});
-    assert_eq!(log_in(&test, right).await.status, 429, "of this account from this address");
+    assert_eq!(log_in(&test, right).await.status, 429, "the limit of this account and address");
     let elsewhere = json!({"credentials": "0".repeat(32), "account_realm": "b.example.com"});
-    assert_eq!(log_in(&test, elsewhere).await.status, 401, "other log-ins are looked at");
+    assert_eq!(log_in(&test, elsewhere).await.status, 401, "other log-ins are checked");
     assert_eq!(with_key(&"f".repeat(64)).await, 404);
     assert_eq!(with_key(&"e".repeat(64)).await, 429);
-    assert_eq!(with_key(KEY).await, 201, "no wrong key keeps a right one out");
-    assert_eq!(test.get("/v2/account").await.status, 200, "tokens are listened to");
+    assert_eq!(with_key(KEY).await, 201, "wrong keys never exclude a right one");
+    assert_eq!(test.get("/v2/account").await.status, 200, "tokens are accepted");
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn ten_thousand_revocations_of_one_tenant_block_nobody_else_s() {
     }
     let revoke =
         async |token: &str| test.call_as(token, "DELETE", "/v2/token_auth", Value::Null).await.status;
-    assert_eq!(revoke(&noisy_token).await, 429, "as many as are remembered of one account");
+    assert_eq!(revoke(&noisy_token).await, 429, "the most revocations of one account");
     assert_eq!(revoke(&victim_token).await, 200);
     assert_eq!(test.call_as(&victim_token, "GET", "/v2/account", Value::Null).await.status, 401);
 }

@@ -1,4 +1,4 @@
-//! The API over a real state, at the height of the router; one test goes through the socket.
+//! The API over a real state, called at the router; one test uses the socket.
 
 mod accounts;
 mod admin;
@@ -56,7 +56,7 @@ pub(super) struct TestApi {
     _task: JoinHandle<()>,
 }
 
-/// An answer, taken apart.
+/// A parsed response.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status: u16,
@@ -69,7 +69,7 @@ impl Answered {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Status, short name and details of a refusal.
+    /// The status, short name and details of a refusal.
     pub(super) fn refusal(&self) -> (u16, &str, &Value) {
         (self.status, self.body["message"].as_str().unwrap_or_default(), &self.body["data"])
     }
@@ -94,7 +94,7 @@ impl TestApi {
         Self::guarded(options, auth::Options::default()).await
     }
 
-    /// With rules of its own for who gets in.
+    /// With other settings of authentication.
     pub(super) async fn guarded(mut options: Options, auth: auth::Options) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the state");
         let stop = Stop::new();
@@ -170,7 +170,7 @@ impl TestApi {
         Answered { status, body, headers }
     }
 
-    /// A child of the master account, and a token of its own.
+    /// A child of the master account, with a token.
     pub(super) async fn account(&self, name: &str) -> (String, String) {
         let created = self.call("PUT", "/v2/accounts", json!({"name": name})).await;
         assert_eq!(created.status, 201, "{created:?}");
@@ -179,13 +179,13 @@ impl TestApi {
         (id, token)
     }
 
-    /// A token of a new key of an account.
+    /// A token for a new key of an account.
     pub(super) async fn key_of(&self, account: &str) -> String {
         let key = self.call("PUT", &format!("/v2/accounts/{account}/api_keys"), json!({"name": "k"})).await;
         self.login(key.body["data"]["api_key"].as_str().expect("a key")).await
     }
 
-    /// A hook of an account; answers its id.
+    /// A hook of an account. Returns its id.
     pub(super) async fn hook(&self, account: &str, name: &str) -> String {
         let path = format!("/v2/accounts/{account}/webhooks");
         let created = self.call("PUT", &path, hook(name)).await;
@@ -200,7 +200,7 @@ impl Drop for TestApi {
     }
 }
 
-/// A body to its end.
+/// Reads a body to its end.
 pub(super) async fn text(body: Body) -> String {
     let pieces = match body {
         Body::Text(text) => return text,
@@ -212,7 +212,7 @@ pub(super) async fn text(body: Body) -> String {
     String::from_utf8(pieces).expect("text")
 }
 
-/// The data of a hook that is fine.
+/// The data of a valid hook.
 pub(super) fn hook(name: &str) -> Value {
     json!({"name": name, "uri": "https://example.com/hook", "hook": "channel_create"})
 }

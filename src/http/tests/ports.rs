@@ -1,4 +1,4 @@
-//! The steps behind the API, as far as its tests need them: what was asked is recorded, answers are canned.
+//! Test doubles of the ports: requests are recorded, responses are canned.
 
 use std::sync::{Arc, Mutex};
 
@@ -33,11 +33,11 @@ pub(in crate::http) struct Recorded {
     pub(super) survey: Mutex<Survey>,
     /// Whether the ledger cannot be read.
     pub(super) broken: Mutex<bool>,
-    /// Commands for channels, with the account and the call that they were for.
+    /// Commands for channels, with the account and the call.
     pub(super) commands: Mutex<Vec<(AccountId, String, Command)>>,
-    /// What becomes of everything about channels, instead of success.
+    /// The error of all requests about channels, if any.
     pub(super) no_channels: Mutex<Option<CommandError>>,
-    /// Attempts in the ledger, at positions 0 to this.
+    /// The number of attempts in the ledger, at positions from 0.
     pub(super) ledger: Mutex<u64>,
 }
 

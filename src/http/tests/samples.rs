@@ -1,9 +1,9 @@
-//! What can be asked for without a token: definitions and samples (`docs/kazoo/webhooks.md#definitions-and-samples`).
+//! Definitions and samples, which need no token (`docs/kazoo/webhooks.md#definitions-and-samples`).
 
 use super::*;
 
 #[tokio::test]
-async fn samples_need_no_token_and_every_hook_on_offer_has_some() {
+async fn samples_need_no_token_and_every_offered_hook_has_some() {
     let test = TestApi::start().await;
     let answer = test.raw("GET", "/v2/webhooks/samples", "", &[]).await;
     assert_eq!(answer.status, 200);
@@ -60,7 +60,7 @@ async fn below_an_account_samples_are_the_same_and_need_its_token() {
 }
 
 #[tokio::test]
-async fn a_sample_that_is_not_there_is_named_and_none_can_be_written() {
+async fn an_unknown_sample_is_named_and_samples_cannot_be_written() {
     let test = TestApi::start().await;
     for id in ["webhooks_foo", "object", "webhook_object", "webhooks_"] {
         let answer = test.raw("GET", &format!("/v2/webhooks/samples/{id}"), "", &[]).await;

@@ -1,4 +1,4 @@
-//! Whatever is sent: an answer in the envelope, and never a panic.
+//! Arbitrary requests: every response is an envelope, and nothing panics.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Tenants apart: every route of the table, with every method, asked with the tokens of others.
+//! Tenants apart: every route of the table, with every method, with the tokens of others.
 
 use warp::http::Method;
 
@@ -8,7 +8,7 @@ use crate::http::admin_paths;
 use crate::http::route::{Whose, patterns, route};
 use crate::state::Kind;
 
-/// Master, parent, own account, its sibling and its child; the ids of what the own account has.
+/// The master account, the own account, its parent, sibling and child, and the ids of the own account's things.
 struct Family {
     test: TestApi,
     own: String,
@@ -44,7 +44,7 @@ impl Family {
         Self { own: own.clone(), sibling, child, parent, hook, key, user, test }
     }
 
-    /// A path below an account with the own account's ids in it.
+    /// A path below an account, with ids of the own account.
     fn path(&self, account: &str, pattern: &str) -> String {
         let words = pattern.split('/').map(|word| match word {
             "{H}" => &self.hook,
@@ -62,7 +62,7 @@ impl Family {
         self.test.call_as(token, method.as_str(), path, data).await
     }
 
-    /// A token of the own account's key whose time is over.
+    /// An expired token of the own account's key.
     fn expired(&self) -> String {
         let hour_ago = Clock::new(|| (NOW_S - 3600) * 1_000_000);
         let state = self.test.api.state.clone();
@@ -71,7 +71,7 @@ impl Family {
         auth.issue(&Holder::Key(key)).unwrap()
     }
 
-    /// Tokens that nobody issued: changed, without a signature, and no token at all.
+    /// Tokens that nobody issued: modified, unsigned, and not a token at all.
     async fn forged(&self) -> [String; 3] {
         let good = self.test.key_of(&self.own).await;
         let (head, signature) = good.rsplit_once('.').unwrap();
@@ -86,7 +86,7 @@ impl Family {
     }
 }
 
-/// The account's routes with their methods; an account is deleted last.
+/// The account's routes with their methods. Deleting the account comes last.
 fn of_accounts() -> Vec<(&'static str, Method)> {
     let patterns = patterns().filter(|(whose, _)| *whose == Whose::Accounts);
     let mut all: Vec<_> = patterns
@@ -99,7 +99,7 @@ fn of_accounts() -> Vec<(&'static str, Method)> {
         })
         .collect();
     all.sort_by_key(|(pattern, method)| pattern.is_empty() && *method == Method::DELETE);
-    assert!(all.len() > 40, "the table is not what this test takes it for: {all:?}");
+    assert!(all.len() > 40, "the table is smaller than expected: {all:?}");
     all
 }
 
@@ -117,7 +117,7 @@ async fn no_route_of_an_account_is_open_to_its_siblings_or_children_and_every_on
             assert_eq!(answer.refusal().1, "forbidden");
         }
         let answer = family.ask(&parent, &method, &path).await;
-        // What only a KAZOO keeps is refused with its own reason, whoever asks.
+        // Resources that only a KAZOO has are refused with their own reason, whoever the caller is.
         let is_kept = !answer.body["data"]["message"].as_str().is_some_and(|m| m.contains("does not keep"));
         assert!(
             !is_kept || ![401, 403, 405].contains(&answer.status),
@@ -178,7 +178,7 @@ async fn under_its_own_path_an_account_finds_nothing_of_another() {
         }
         let path = family.path(&family.sibling, pattern);
         let answer = family.ask(&sibling, &method, &path).await;
-        // As with KAZOO, attempts of a hook that is not there are none.
+        // As in KAZOO, the list of attempts of an unknown hook is empty.
         let is_empty = answer.status == 200 && answer.body["data"] == json!([]);
         assert!(answer.status == 404 || is_empty, "{method} {path}: {answer:?}");
     }
@@ -187,7 +187,7 @@ async fn under_its_own_path_an_account_finds_nothing_of_another() {
 }
 
 #[tokio::test]
-async fn the_operators_endpoints_are_open_to_the_master_account_alone() {
+async fn the_operators_endpoints_are_open_only_to_the_master_account() {
     let family = Family::new().await;
     let parent = family.test.key_of(&family.parent).await;
     for (name, what) in admin_paths::ROUTES {

@@ -1,4 +1,4 @@
-//! The listings of bindings, in both shapes; those of sessions need clients (`tests/it/websocket_listing.rs`).
+//! Lists of bindings, in both forms. Lists of sessions need clients (`tests/it/websocket_listing.rs`).
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::http::Profile;
 
 #[tokio::test]
-async fn the_bindings_are_listed_without_a_token_in_the_shape_of_the_profile() {
+async fn the_bindings_are_listed_without_a_token_in_the_form_of_the_profile() {
     let classic = TestApi::start().await.raw("GET", "/v2/websockets", "", &[]).await;
     assert_eq!((classic.status, &classic.body["status"]), (200, &json!("success")));
     let data = &classic.body["data"];
@@ -46,7 +46,7 @@ async fn every_listed_binding_can_be_subscribed_to() {
 }
 
 #[tokio::test]
-async fn an_unknown_session_is_nothing_and_cannot_be_closed() {
+async fn an_unknown_session_gives_an_empty_response_and_cannot_be_closed() {
     let test = TestApi::start().await;
     let path = format!("/v2/accounts/{}/websockets", test.master);
     assert_eq!(test.get(&path).await.body["data"], json!([]));

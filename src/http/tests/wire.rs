@@ -1,4 +1,4 @@
-//! Through the socket: sizes, endings.
+//! Tests through the socket: sizes, endings.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn exchange(address: std::net::SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the listener accepts");
     stream.write_all(request).await.expect("the request is taken");
     let mut answer = Vec::new();
-    // A refused upload may be answered with a reset behind the answer.
+    // A refused upload may be followed by a reset of the connection.
     drop(stream.read_to_end(&mut answer).await);
     String::from_utf8_lossy(&answer).into_owned()
 }
