@@ -148,7 +148,10 @@ fn zones_come_from_every_source_and_a_wrong_zone_is_refused_without_its_password
         ["amqp://me:s3cr3t@a/%2f", "amqp://me:s3cr3t@b:5673/%2f"]
     );
     for (settings, rule) in [
-        (vec![two.clone(), "amqp.uri=amqp://me:s3cr3t@a".to_owned()], "must not be set beside amqp.zones"),
+        (
+            vec![two.clone(), "amqp.uri=amqp://me:s3cr3t@a".to_owned()],
+            "must not be set together with amqp.zones",
+        ),
         (vec![set(&[zone("ams", "a"), zone("ams", "b")])], "every zone needs its own name"),
         (vec![set(&[zone("ams", "a"), zone("fra", "a")])], "must not name a broker twice"),
         (vec![set(&[zone("", "a")])], "the name of a zone must have"),

@@ -43,9 +43,9 @@ async fn a_mistyped_data_directory_keeps_its_permissions() {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
 
-    refused(&file, &["is no directory"]).await;
+    refused(&file, &["is not a directory"]).await;
     assert_eq!((mode(&file), fs::read_to_string(&file).unwrap().as_str()), (0o644, "precious"));
-    refused(&shared, &["is no data directory", "'www'", "new or empty"]).await;
+    refused(&shared, &["is not a data directory", "'www'", "new or empty"]).await;
     for path in [&shared, page.parent().unwrap(), &page] {
         assert_eq!(mode(path), 0o755, "{}", path.display());
     }
@@ -162,11 +162,11 @@ async fn a_directory_that_has_lost_its_ledger_says_that_events_come_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     process.api().await.publish(&events_of("call", 0..3)).await;
-    assert_eq!(process.said("ledger/ is gone"), 0);
+    assert_eq!(process.said("ledger/ is missing"), 0);
     process.kill();
     fs::remove_dir_all(dir.path().join("ledger")).unwrap();
     let process = Process::serve(dir.path(), &[]).await;
-    assert_eq!(process.said("ledger/ is gone"), 1, "{}", process.stderr());
+    assert_eq!(process.said("ledger/ is missing"), 1, "{}", process.stderr());
 }
 
 #[tokio::test]
@@ -230,11 +230,11 @@ async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_c
 async fn a_directory_that_has_lost_its_audit_trail_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
-    assert_eq!(process.said("audit/ is gone"), 0, "{}", process.stderr());
+    assert_eq!(process.said("audit/ is missing"), 0, "{}", process.stderr());
     process.kill();
     fs::remove_dir_all(dir.path().join("audit")).unwrap();
     let process = Process::serve(dir.path(), &[]).await;
-    assert_eq!(process.said("audit/ is gone"), 1, "{}", process.stderr());
+    assert_eq!(process.said("audit/ is missing"), 1, "{}", process.stderr());
 }
 
 #[tokio::test]
