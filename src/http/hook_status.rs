@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::errors::ApiError;
 use super::list::{Item, List, Rows};
-use super::queue::{disabled_at, last_attempt, moment, nothing};
+use super::queue::{moment, nothing};
 use super::reply::Reply;
-use crate::model::{AccountId, Hook, Pulse, QueueStatus, Standing, Trigger};
+use crate::model::{AccountId, Hook, Pulse, QueueStatus, Standing, Trigger, last_attempt_row};
 use crate::state::State;
 
 /// `GET …/webhooks/status`
@@ -147,8 +147,8 @@ pub(super) fn row(state: &State, one: &Standings) -> Value {
         "in_flight": status.in_flight, "dead": status.dead, "recent_failures": status.recent_failures,
         "oldest_waiting_age_ms": status.oldest_waiting_age_ms,
         "next_try_at": status.next_try_at_us.map(moment), "disable_reason": status.disable_reason,
-        "disabled_at": disabled_at(hook),
-        "gap": status.gap, "last_attempt": pulse.map(|pulse| last_attempt(&pulse.last)),
+        "disabled_at": hook.disabled_at_s,
+        "gap": status.gap, "last_attempt": pulse.map(|pulse| last_attempt_row(&pulse.last)),
         "rate_per_min": pulse.map_or(0, |pulse| pulse.per_minute),
         "failed_per_min": pulse.map_or(0, |pulse| pulse.failed_per_minute),
     })

@@ -52,7 +52,7 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         id,
         account,
         revision: text(doc, "_rev").or_empty().into(),
-        modified_s: doc.get("pvt_modified").and_then(Value::as_u64).unwrap_or(0),
+        disabled_at_s: disabled_at_s(doc).filter(|_| !enabled),
         name: text(doc, "name").or_empty().to_owned(),
         trigger,
         uri,
@@ -84,6 +84,11 @@ pub fn hook_from_document(doc: &Object) -> Result<Hook, DocumentError> {
         },
         one_shot: false,
     })
+}
+
+/// When the hook was disabled. Documents of earlier versions do not say it: the last change must have been that or later.
+fn disabled_at_s(doc: &Object) -> Option<u64> {
+    ["pvt_disabled_at", "pvt_modified"].into_iter().find_map(|name| doc.get(name)?.as_u64())
 }
 
 pub(super) fn text<'d>(doc: &'d Object, key: &str) -> Text<'d> {

@@ -122,8 +122,8 @@ pub struct Hook {
     pub account: AccountId,
     /// The document's `_rev`, which changes with every write; empty without a document.
     pub revision: Box<str>,
-    /// When the document was written last, in Gregorian seconds; 0: there is no document.
-    pub modified_s: u64,
+    /// When the hook was disabled, in Gregorian seconds; `None` while it is enabled.
+    pub disabled_at_s: Option<u64>,
     /// Name, as shown.
     pub name: String,
     /// The events the hook asks for.
@@ -186,7 +186,7 @@ impl Hook {
             id,
             account,
             revision: Box::default(),
-            modified_s: 0,
+            disabled_at_s: None,
             name: String::new(),
             trigger,
             uri,

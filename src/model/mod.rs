@@ -17,6 +17,7 @@ mod mode;
 mod origin;
 mod phases;
 mod queue;
+mod queue_row;
 mod replay;
 mod search;
 mod secrets;
@@ -44,9 +45,10 @@ pub use mode::{Border, Duty, Mode, ModeError, Ownership, UnknownMode};
 pub use origin::Origin;
 pub use phases::Phases;
 pub use queue::{
-    AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap, LastAttempt, Minute, Pulse,
-    QueueState, QueueStatus, Standing,
+    AttemptNews, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, Gap,
+    LastAttempt, Minute, Pulse, QueueState, QueueStatus, Standing,
 };
+pub use queue_row::{last_attempt_row, queue_row};
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
 pub use secrets::{MASK, masked, masked_uri, without_secrets};

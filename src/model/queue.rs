@@ -246,6 +246,26 @@ pub struct AttemptPage {
     pub next: Option<u64>,
 }
 
+/// An attempt that was just recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptNews {
+    /// The hook's owner.
+    pub account: AccountId,
+    /// The hook.
+    pub hook: HookId,
+    /// The attempt as the API lists it, without headers and bodies.
+    pub document: Map<String, Value>,
+}
+
+/// Attempts in the order of the ledger.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AttemptNewsPage {
+    /// The attempts.
+    pub news: Vec<AttemptNews>,
+    /// The first offset of the ledger that was not read.
+    pub next: u64,
+}
+
 /// A query for the dead deliveries of one hook, in the order of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadQuery {

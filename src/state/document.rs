@@ -98,6 +98,9 @@ pub(super) fn stamp(
     doc.insert("_id".into(), id.into());
     doc.insert("pvt_type".into(), kind.pvt_type().into());
     doc.insert("pvt_created".into(), created);
+    if kind == Kind::Hook {
+        note_disabled(doc, before, &now);
+    }
     doc.insert("pvt_modified".into(), now);
     doc.shift_remove("_rev");
     let generation = before.and_then(revision).map_or(0, generation) + 1;
@@ -105,6 +108,22 @@ pub(super) fn stamp(
     let rev = format!("{generation}-{}", hex(sha256(&text).get(..16).unwrap_or_default()));
     doc.insert("_rev".into(), rev.clone().into());
     rev
+}
+
+/// Keeps with a hook since when it is disabled, whatever else of it changes meanwhile.
+fn note_disabled(doc: &mut Map<String, Value>, before: Option<&Map<String, Value>>, now: &Value) {
+    if is_enabled(doc) {
+        doc.shift_remove("pvt_disabled_at");
+        return;
+    }
+    let since = before.filter(|before| !is_enabled(before));
+    let since = since.and_then(|before| before.get("pvt_disabled_at").or_else(|| before.get("pvt_modified")));
+    doc.insert("pvt_disabled_at".into(), since.unwrap_or(now).clone());
+}
+
+/// Whether a hook is enabled: it is unless it says otherwise. Documents of KAZOO may say it as a text.
+pub(super) fn is_enabled(doc: &Map<String, Value>) -> bool {
+    !doc.get("enabled").is_some_and(|value| *value == false || *value == "false")
 }
 
 /// A document's revision.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{Kind, is_deleted};
+use super::document::{Kind, is_deleted, is_enabled};
 use super::handle::State;
 use super::write::WriteError;
 use crate::model::{AccountId, HookId};
@@ -63,9 +63,4 @@ fn enable(doc: &mut Map<String, Value>) {
 #[must_use]
 pub fn is_auto_disabled(doc: &Map<String, Value>) -> bool {
     !is_deleted(doc) && !is_enabled(doc) && doc.contains_key("pvt_disabled_message")
-}
-
-/// Whether the hook is on, which is the default. Legacy documents may have the flag as a text.
-fn is_enabled(doc: &Map<String, Value>) -> bool {
-    !doc.get("enabled").is_some_and(|v| *v == false || *v == "false")
 }
