@@ -47,7 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // A KAZOO's accounts and hooks are read, compared and taken over.
     ("onboarding", &["model", "kazoo", "log", "state", "auth", "tasks"]),
     // Websocket sessions over the same log.
-    ("live", &["model", "kazoo", "log", "state", "auth", "listen", "tasks"]),
+    ("live", &["model", "kazoo", "log", "state", "auth", "listen", "tasks", "shares"]),
     // Channel commands, published to the broker for a client.
     ("commands", &["model", "kazoo", "log", "state", "amqp", "ingest", "tasks", "shares"]),
     // The management API: asks and tells the steps through their handles, never an attempt.

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::broker::{Brokers, StandingIn, node_name};
 use super::data_dir;
 use super::flow::Flows;
+use super::hook_source::HooksOfQueues;
 use super::keeper::Keeper;
 use super::live;
 use super::mode::{Beginning, ModeParts, Modes};
@@ -209,7 +210,14 @@ impl App {
         let mut brokers = Brokers::new(&config, &ingest, &clock)?;
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let channels = channels(&config, &brokers, &ingest, &state);
-        let live = live::build(&config, (&state, &auth, channels.clone()), &events.reader, &clock, &tasks)?;
+        let queues = middle.handle.clone();
+        let parts = crate::live::Parts {
+            state: state.clone(),
+            auth: auth.clone(),
+            commander: Arc::new(channels.clone()),
+            hooks: Arc::new(HooksOfQueues { queues, history: middle.history.clone(), state: state.clone() }),
+        };
+        let live = live::build(&config, parts, &events.reader, &clock, &tasks)?;
         let standing =
             StandingIn { state: &state, sessions: live.handle.sessions(), clock: &clock, duty: &middle.duty };
         brokers.stand_in(&config, standing);

@@ -1,18 +1,14 @@
 //! Builds the websocket sessions from the configuration.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::host_name;
 use super::open_files::open_files;
-use super::ports::ChannelsPort;
-use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
 use crate::listen::Limits;
-use crate::live::{self, Commander, Listener, Live, LiveTask};
+use crate::live::{self, Listener, Live, LiveTask};
 use crate::log::Reader;
 use crate::model::Clock;
-use crate::state::State;
 use crate::tasks::Tasks;
 
 /// The handle, the task, and the listener on KAZOO's port.
@@ -25,13 +21,11 @@ pub(super) struct Built {
 /// Binds the port. No client is served before the tasks run.
 pub(super) fn build(
     config: &Config,
-    parts: (&State, &Auth, ChannelsPort),
+    parts: live::Parts,
     events: &Reader,
     clock: &Clock,
     tasks: &Tasks,
 ) -> Result<Built, live::BindError> {
-    let (state, auth, commander) = parts;
-    let parts: (_, _, Arc<dyn Commander>) = (state.clone(), auth.clone(), Arc::new(commander));
     let (handle, task) = Live::new(parts, events.clone(), clock.clone(), tasks.clone(), options(config));
     let listener = Listener::bind(handle.clone())?;
     Ok(Built { handle, task, listener })

@@ -9,6 +9,7 @@ mod broker_queue;
 mod build;
 mod data_dir;
 mod flow;
+mod hook_source;
 mod keeper;
 mod live;
 mod mode;

@@ -22,7 +22,9 @@ pub(super) fn page(view: &View, session: Option<&Session<'_>>, theme: Theme) -> 
                 link rel="stylesheet" href=(assets::STYLE.path());
                 script type="module" src=(assets::MODULE.path()) {}
             }
-            body data-live=[view.live_ms] {
+            body data-live=[view.live.as_ref().map(|live| live.every_ms)]
+                data-told=[view.live.as_ref().map(|live| live.told_ms)]
+                data-watch=[view.live.as_ref().map(|live| live.watch.join(" "))] {
                 a.skip href="#main" { "Skip to content" }
                 @if let Some(session) = session {
                     div.frame {
@@ -149,7 +151,7 @@ pub(super) fn problem(problem: &Problem) -> View {
         here: "",
         account: None,
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             div.problem role="alert" {
                 p { (problem.text) }

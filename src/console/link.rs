@@ -49,7 +49,7 @@ fn shown(visit: &Visit) -> Page {
         here: "",
         account: None,
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             div.login {
                 h1 { "Open the console" }

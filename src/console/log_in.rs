@@ -135,7 +135,7 @@ fn shown(status: u16, typed: &Typed, fault: Option<&str>, visit: &Visit) -> Page
         here: "",
         account: None,
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: form(typed, fault),
     };
     reply::html(status, layout::page(&view, None, theme))

@@ -22,11 +22,14 @@ mod route;
 mod sentence;
 mod session;
 
-use warp::http::Method;
+use warp::http::{HeaderMap, Method};
 
 use self::forms::Forms;
 use self::reply::Outcome;
-use crate::http::{Answer, Api, Page, Site, Visit};
+use crate::http::{Answer, Api, Page, Site, Socket, Visit};
+
+/// Where open pages are told of news, by websocket.
+const LIVE: &str = "/console/live";
 
 /// How the console behaves.
 #[derive(Debug, Clone)]
@@ -80,6 +83,17 @@ impl Console {
 }
 
 impl Site for Console {
+    fn socket(&self, path: &str, headers: &HeaderMap) -> Socket {
+        if path != LIVE {
+            return Socket::Plain;
+        }
+        // A page of another site could open a websocket in the name of whoever looks at it.
+        match cookies::session(headers).filter(|_| origin::is_own(headers)) {
+            Some(token) => Socket::With(token.to_owned()),
+            None => Socket::Refused,
+        }
+    }
+
     fn answer<'a>(&'a self, api: &'a Api, visit: Visit) -> Answer<'a, Option<Page>> {
         Box::pin(async move {
             let segments: Vec<&str> = visit.segments.iter().map(String::as_str).collect();

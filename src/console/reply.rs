@@ -35,9 +35,33 @@ pub(super) struct View {
     pub(super) account: Option<(String, String)>,
     /// What leads to this page: names and addresses.
     pub(super) trail: Vec<(String, String)>,
-    /// How often it asks for news, in milliseconds.
-    pub(super) live_ms: Option<u32>,
+    /// How it stays up to date.
+    pub(super) live: Option<Live>,
     pub(super) body: Markup,
+}
+
+/// How an open page stays up to date: it is told by websocket when something that it shows has changed, and asks by
+/// itself while no websocket is connected.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Live {
+    /// How often it asks while nobody tells it, in milliseconds.
+    pub(super) every_ms: u32,
+    /// How often it asks although it is told: for what changes with time alone, and for what no binding covers.
+    pub(super) told_ms: u32,
+    /// What it is told of: `ACCOUNT_ID/BINDING`.
+    pub(super) watch: Vec<String>,
+}
+
+impl Live {
+    /// Watches these, and asks seldom besides.
+    pub(super) fn watching(watch: impl IntoIterator<Item = String>) -> Self {
+        Self { every_ms: 700, told_ms: 10_000, watch: watch.into_iter().collect() }
+    }
+
+    /// Only asks.
+    pub(super) fn asking(every_ms: u32) -> Self {
+        Self { every_ms, told_ms: every_ms, watch: Vec::new() }
+    }
 }
 
 /// Why something was not done.

@@ -115,18 +115,7 @@ impl HistoryReader {
         let event_id = self.logs.state.settings().log_ids.event_id(attempt.offset);
         let delivery_id = DeliveryId { event: event_id, hook: hook.id }.to_string();
         let event_id = event_id.to_string();
-        let result = match attempt.ending.clone() {
-            Ending::Answered(response) => AttemptResult::Answered(response),
-            Ending::Failed(failure) => AttemptResult::Failed(failure),
-            Ending::Ours(fault) => AttemptResult::Ours(fault),
-            Ending::Unsendable(reason) => AttemptResult::Unsendable(reason),
-            Ending::NotSent => AttemptResult::Shadow(None),
-        };
-        let result = match result {
-            AttemptResult::Shadow(_) => result,
-            met if attempt.outcome == Outcome::Shadow => AttemptResult::Shadow(Some(Box::new(met))),
-            met => met,
-        };
+        let result = result_of(attempt);
         let as_sent = revisions.as_sent(&self.logs.ledger, hook, attempt, record);
         let was_made = attempt.sent.is_some() || attempt.generation.is_none();
         let made = as_sent.as_ref().zip(event.as_ref()).filter(|_| was_made);
@@ -169,5 +158,21 @@ impl HistoryReader {
         let cluster_id = self.logs.state.settings().cluster_id.clone();
         let payload = kazoo::payload(event, &sent.hook, &Extras { cluster_id: &cluster_id, reseller_id });
         payload.ok().flatten().and_then(|payload| kazoo::wire_request(&sent.hook, &payload).ok())
+    }
+}
+
+/// How an attempt ended, as its record says.
+pub(super) fn result_of(attempt: &AttemptRecord) -> AttemptResult {
+    let result = match attempt.ending.clone() {
+        Ending::Answered(response) => AttemptResult::Answered(response),
+        Ending::Failed(failure) => AttemptResult::Failed(failure),
+        Ending::Ours(fault) => AttemptResult::Ours(fault),
+        Ending::Unsendable(reason) => AttemptResult::Unsendable(reason),
+        Ending::NotSent => AttemptResult::Shadow(None),
+    };
+    match result {
+        AttemptResult::Shadow(_) => result,
+        met if attempt.outcome == Outcome::Shadow => AttemptResult::Shadow(Some(Box::new(met))),
+        met => met,
     }
 }

@@ -1,12 +1,13 @@
 //! What others hold of the history: every question of the API about events and deliveries, each read beside the tasks.
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::reader::HistoryReader;
 use crate::log::ReadError;
 use crate::model::{
-    AccountId, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, EventDeliveries, EventPage,
-    EventQuery, EventRow, EventScope, HookId,
+    AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery,
+    EventDeliveries, EventPage, EventQuery, EventRow, EventScope, HookId,
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
@@ -36,6 +37,21 @@ impl History {
     pub async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, ReadingError> {
         let _place = self.readings.place(query.account).await?;
         self.blocking(move |reader| reader.page(&query)).await
+    }
+
+    /// Attempts of watched hooks from an offset of the ledger on: as many as a bounded reading finds.
+    pub async fn attempts_since(
+        &self,
+        from: u64,
+        watched: impl Fn(AccountId, HookId) -> bool + Send + Sync + 'static,
+    ) -> Result<AttemptNewsPage, ReadingError> {
+        self.blocking(move |reader| reader.news(from, &watched)).await
+    }
+
+    /// The end of the ledger, as it grows.
+    #[must_use]
+    pub fn ledger_grows(&self) -> watch::Receiver<u64> {
+        self.reader.logs.ledger.subscribe()
     }
 
     /// A page of events.

@@ -7,6 +7,7 @@ mod damaged;
 mod dead;
 mod deliveries;
 mod handle;
+mod news;
 mod reader;
 mod revisions;
 mod search;

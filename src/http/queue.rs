@@ -50,4 +50,3 @@ pub(super) fn nothing(end: u64, enabled: bool, paused: bool) -> QueueStatus {
 pub(super) fn moment(unix_us: u64) -> u64 {
     gregorian_seconds(unix_us)
 }
-

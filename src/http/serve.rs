@@ -23,10 +23,10 @@ use super::errors::ApiError;
 use super::memory::Held;
 use super::request::Request;
 use super::response::{Body, Response};
-use super::site::Site;
+use super::site::{Site, Socket};
 use super::tenants::{Room, keeping};
 use crate::listen::{self, Busy, Peer};
-use crate::live::{self, Asked};
+use crate::live::{self, Asked, Refused};
 use crate::tasks::Stop;
 
 /// The API with a bound socket, before it runs.
@@ -107,8 +107,8 @@ fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply
                   upgrade: Option<OnUpgrade>,
                   body| {
                 let (api, site) = (api.clone(), site.clone());
-                let entered =
-                    enter(&api, &Asked { method: &method, headers: &headers, upgrade }, peer.address);
+                let asked = Asked { method: &method, headers: &headers, upgrade };
+                let entered = enter(&api, site.as_deref(), (path.as_str(), &asked), peer.address);
                 let client = api.live.client(peer.address.ip(), &headers);
                 let mut request = Request::new(method, path.as_str(), &query, headers);
                 request.remote = Some(client);
@@ -162,9 +162,21 @@ async fn beside(answering: impl Future<Output = Response> + Send + 'static) -> O
     spawn_blocking(move || runtime.block_on(answering)).await.ok()
 }
 
-/// Accepts a websocket, on any path.
-fn enter(api: &Api, asked: &Asked<'_>, remote: SocketAddr) -> Option<warp::reply::Response> {
-    asked.wants_websocket().then(|| live::answer(api.live.enter(asked, remote)).into_response())
+/// Accepts a websocket, on any path; on that of the site, with the token of the site's session.
+fn enter(
+    api: &Api,
+    site: Option<&dyn Site>,
+    (path, asked): (&str, &Asked<'_>),
+    remote: SocketAddr,
+) -> Option<warp::reply::Response> {
+    asked.wants_websocket().then(|| {
+        let entered = match site.map_or(Socket::Plain, |site| site.socket(path, asked.headers)) {
+            Socket::Plain => api.live.enter(asked, remote),
+            Socket::With(token) => api.live.enter_with(asked, remote, Some(token)),
+            Socket::Refused => Err(Refused(StatusCode::FORBIDDEN)),
+        };
+        live::answer(entered).into_response()
+    })
 }
 
 /// Sends the response. The connection counts as busy until the last piece of a streamed body.

@@ -22,6 +22,19 @@ use crate::auth::{Caller, TokenError};
 pub trait Site: Send + Sync {
     /// The response to a request; `None` if the path does not belong to the site.
     fn answer<'a>(&'a self, api: &'a Api, visit: Visit) -> Answer<'a, Option<Page>>;
+    /// How a websocket on this path begins.
+    fn socket(&self, path: &str, headers: &HeaderMap) -> Socket;
+}
+
+/// How a websocket begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Socket {
+    /// As any client's: its frames bring the token.
+    Plain,
+    /// With the token of the site's session.
+    With(String),
+    /// Not at all: the request comes from no page of the site, or without a session.
+    Refused,
 }
 
 /// A request for a page, with its whole body.

@@ -11,6 +11,7 @@ use warp::http::header::HeaderMap;
 use super::command::{Commander, Wanted};
 use super::feed::{Feed, Shared};
 use super::follower::Source;
+use super::hooks::{HookSource, Seen, Watch, WatchTask};
 use super::options::Options;
 use super::protocol::{Accounts, Caller};
 use super::session::Session;
@@ -37,6 +38,7 @@ struct Inner {
     clock: Clock,
     options: Options,
     source: Source,
+    watch: Arc<Watch>,
     sessions: Sessions,
     commander: Arc<dyn Commander>,
     /// Ends every session.
@@ -47,25 +49,41 @@ struct Inner {
 #[derive(Debug)]
 pub struct LiveTask {
     feed: Feed,
+    watch: WatchTask,
     pulse: Pulse,
     stop: Stop,
 }
 
+/// What the service stands on.
+#[derive(Debug)]
+pub struct Parts {
+    /// Accounts and hooks.
+    pub state: State,
+    /// Who may do what.
+    pub auth: Auth,
+    /// Executes the clients' commands.
+    pub commander: Arc<dyn Commander>,
+    /// Says what webhooks do.
+    pub hooks: Arc<dyn HookSource>,
+}
+
 impl Live {
-    /// Creates the service over an events log; `commander` executes the clients' commands. Sessions get no events
-    /// before the task runs.
+    /// Creates the service over an events log. Sessions get no events before the task runs.
     #[must_use]
-    pub fn new(
-        (state, auth, commander): (State, Auth, Arc<dyn Commander>),
-        log: Reader,
-        clock: Clock,
-        tasks: Tasks,
-        options: Options,
-    ) -> (Self, LiveTask) {
+    pub fn new(parts: Parts, log: Reader, clock: Clock, tasks: Tasks, options: Options) -> (Self, LiveTask) {
+        let Parts { state, auth, commander, hooks } = parts;
         let (pulse, beat) = pulse();
         let shared = Arc::new(Shared::new(options.shared_bytes, log.end()));
         let feed = Feed { shared: Arc::clone(&shared), log: log.clone(), tasks: tasks.clone(), beat };
         let stop = Stop::new();
+        let watch = Arc::new(Watch::new());
+        let watching = WatchTask {
+            watch: Arc::clone(&watch),
+            source: hooks,
+            events: log.subscribe(),
+            documents: state.applied(),
+            seen: Seen::default(),
+        };
         let source = Source {
             shared,
             log,
@@ -75,8 +93,9 @@ impl Live {
             window_bytes: options.window_bytes,
         };
         let sessions = Sessions::new(&options);
-        let inner = Inner { state, auth, clock, options, source, sessions, commander, stop: stop.clone() };
-        (Self(Arc::new(inner)), LiveTask { feed, pulse, stop })
+        let inner =
+            Inner { state, auth, clock, options, source, watch, sessions, commander, stop: stop.clone() };
+        (Self(Arc::new(inner)), LiveTask { feed, watch: watching, pulse, stop })
     }
 
     /// The present sessions.
@@ -93,6 +112,16 @@ impl Live {
 
     /// Accepts an upgrade request and returns the headers of the 101. The session begins once they are sent.
     pub fn enter(&self, asked: &Asked<'_>, remote: SocketAddr) -> Result<HeaderMap, Refused> {
+        self.enter_with(asked, remote, None)
+    }
+
+    /// The same for a client whose token is known already: it stands for the one that frames leave out.
+    pub fn enter_with(
+        &self,
+        asked: &Asked<'_>,
+        remote: SocketAddr,
+        token: Option<String>,
+    ) -> Result<HeaderMap, Refused> {
         if asked.names_protocol() {
             return Err(Refused(StatusCode::BAD_REQUEST));
         }
@@ -110,7 +139,7 @@ impl Live {
             if let Some(Ok(upgraded)) = upgraded
                 && let Some(socket) = Socket::new(upgraded, live.options().max_frame_bytes).await
             {
-                Session::new(live, seat, socket, new_id).run(stop).await;
+                Session::new(live, seat, socket, new_id).with_token(token).run(stop).await;
             }
         };
         drop(self.0.source.tasks.spawn("session", serving));
@@ -130,6 +159,10 @@ impl Live {
 
     pub(super) fn source(&self) -> &Source {
         &self.0.source
+    }
+
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.0.watch
     }
 
     pub(super) fn now_s(&self) -> u64 {
@@ -187,7 +220,7 @@ impl LiveTask {
 
     /// Follows the log until `stop`, then closes every session with 1001.
     pub async fn run(self, stop: Stop) {
-        self.feed.run(stop).await;
+        tokio::join!(self.feed.run(stop.clone()), self.watch.run(stop));
         self.stop.cancel();
     }
 }

@@ -13,6 +13,7 @@ mod follower;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod handle;
+mod hooks;
 mod interest;
 mod listener;
 mod options;
@@ -27,7 +28,8 @@ mod subscriptions;
 mod upgrade;
 
 pub use command::{Commander, Wanted};
-pub use handle::{Live, LiveTask};
+pub use handle::{Live, LiveTask, Parts};
+pub use hooks::{HookQueue, HookSource, Scopes};
 pub use listener::{BindError, Listener, answer};
 pub use options::{Options, TokenExpiry};
 pub use sessions::{SessionView, Sessions};

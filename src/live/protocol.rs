@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 use super::bucket::Bucket;
 use super::command::Wanted;
 use super::options::{Options, TokenExpiry};
-use super::request::{Action, Request, Target};
+use super::request::{Action, Binding, Request, Target};
 use super::start::{Start, StartError};
 use super::subscriptions::{Reach, StartPosition, Subscriptions};
 use crate::auth::Role;
-use crate::kazoo::{Pattern, PatternError};
+use crate::kazoo::PatternError;
 use crate::model::{AccountId, LogIds};
 
 /// Members of a frame that a client may set for listings of its session.
@@ -83,8 +83,15 @@ pub(super) enum Denied {
 pub(super) struct Unlocated {
     request: Request,
     reach: Reach,
-    bindings: Vec<(String, Pattern)>,
+    bindings: Vec<(String, Binding)>,
     pub(super) start: Start,
+}
+
+impl Unlocated {
+    /// Whether it asks for what webhooks do.
+    pub(super) fn watches_hooks(&self) -> bool {
+        self.bindings.iter().any(|(_, binding)| matches!(binding, Binding::Hooks(_)))
+    }
 }
 
 /// A command whose outcome is not known yet.
@@ -108,6 +115,8 @@ pub(super) struct Protocol {
     bucket: Bucket,
     new_id: fn() -> String,
     caller: Option<Caller>,
+    /// Stands for the token that frames leave out; from the request that opened the session.
+    offered: Option<String>,
     pub(super) subscriptions: Subscriptions,
     pub(super) name: Option<Value>,
     pub(super) metadata: Option<Value>,
@@ -131,10 +140,16 @@ impl Protocol {
             bucket: Bucket::new(options.frame_burst, options.frames_per_second, 0),
             new_id,
             caller: None,
+            offered: None,
             subscriptions: Subscriptions::default(),
             name: None,
             metadata: None,
         }
+    }
+
+    /// Takes a token for frames that bring none. It is checked like theirs.
+    pub(super) fn offer(&mut self, token: Option<String>) {
+        self.offered = token;
     }
 
     /// The client's identity, once a token was accepted.
@@ -167,7 +182,8 @@ impl Protocol {
             return self.proceed(request, accounts);
         }
         let known = self.caller.as_ref().map(|caller| caller.token.as_str());
-        match request.token().or(known.filter(|_| request.action == Action::Command)).map(str::to_owned) {
+        let known = known.filter(|_| request.action == Action::Command).or(self.offered.as_deref());
+        match request.token().or(known).map(str::to_owned) {
             Some(token) => Effect::Verify(Unverified { request, token }),
             None => refuse(&request.id, "authentication token required"),
         }
@@ -216,7 +232,7 @@ impl Protocol {
         let Some(caller) = &mut self.caller else { return false };
         caller.role = role;
         // Only these bindings end. The others keep their positions, so the client misses nothing.
-        let mut lost = self.subscriptions.reaches();
+        let mut lost = self.subscriptions.all_reaches();
         lost.retain(|reach| !may_reach(*reach, caller, accounts));
         if !lost.is_empty() {
             self.subscriptions.remove(|reach, _| lost.contains(&reach));
@@ -276,12 +292,12 @@ impl Protocol {
         };
         // KAZOO reports an unknown binding only after it has checked the account.
         let bindings: Result<Vec<_>, PatternError> =
-            target.bindings.into_iter().map(|(text, pattern)| Ok((text, pattern?))).collect();
+            target.bindings.into_iter().map(|(text, binding)| Ok((text, binding?))).collect();
         let bindings = match bindings {
             Ok(bindings) => bindings,
             Err(error) => return refuse(&request.id, &error.to_string()),
         };
-        if let Some((text, _)) = bindings.iter().find(|(_, pattern)| pattern.is_for_admins())
+        if let Some((text, _)) = bindings.iter().find(|(_, binding)| binding.is_for_admins())
             && caller.role != Role::Admin
         {
             return refuse(&request.id, &format!("binding {text} is for admins of the account only"));
@@ -304,8 +320,13 @@ impl Protocol {
             Ok(position) => position,
             Err(error) => return refuse(&request.id, &error.to_string()),
         };
-        for binding in bindings {
-            self.subscriptions.add(reach, binding, position, start != Start::Now);
+        for (text, binding) in bindings {
+            match binding {
+                Binding::Events(pattern) => {
+                    self.subscriptions.add(reach, (text, pattern), position, start != Start::Now);
+                }
+                Binding::Hooks(of) => self.subscriptions.hooks.add(reach, text, of),
+            }
         }
         let mut data = Map::new();
         data.insert("subscribed".into(), self.subscriptions.bindings().into());
@@ -322,7 +343,7 @@ impl Protocol {
             Err(error) => return refuse(&request.id, &error.to_string()),
         };
         let Target { account, bindings, .. } = target;
-        if let Some(error) = bindings.iter().find_map(|(_, pattern)| pattern.as_ref().err()) {
+        if let Some(error) = bindings.iter().find_map(|(_, binding)| binding.as_ref().err()) {
             return refuse(&request.id, &error.to_string());
         }
         let named: Vec<String> = bindings.into_iter().map(|(binding, _)| binding).collect();

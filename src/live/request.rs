@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::hooks::HookBinding;
 use super::start::{Start, StartError};
 use crate::kazoo::{Pattern, PatternError};
 
@@ -26,13 +27,36 @@ pub(super) struct Request {
     members: Map<String, Value>,
 }
 
+/// What a binding asks for.
+#[derive(Debug)]
+pub(super) enum Binding {
+    /// Events of the log.
+    Events(Pattern),
+    /// What webhooks do.
+    Hooks(HookBinding),
+}
+
+impl Binding {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        match HookBinding::parse(text) {
+            Some(of_hooks) => of_hooks.map(Self::Hooks),
+            None => Pattern::parse(text).map(Self::Events),
+        }
+    }
+
+    /// Whether only admins may subscribe.
+    pub(super) fn is_for_admins(&self) -> bool {
+        matches!(self, Self::Events(pattern) if pattern.is_for_admins())
+    }
+}
+
 /// The target of a subscription, as the client gave it.
 #[derive(Debug)]
 pub(super) struct Target {
     /// `None`: unsubscribe from all accounts.
     pub(super) account: Option<Value>,
-    /// The client's spelling and the parsed pattern. Empty: unsubscribe from all bindings.
-    pub(super) bindings: Vec<(String, Result<Pattern, PatternError>)>,
+    /// The client's spelling and what it means. Empty: unsubscribe from all bindings.
+    pub(super) bindings: Vec<(String, Result<Binding, PatternError>)>,
     pub(super) start: Start,
 }
 
@@ -95,11 +119,11 @@ impl Request {
         }
         let mut bindings = Vec::new();
         for binding in named(members).ok_or(TargetError::Missing("binding"))? {
-            let pattern = Pattern::parse(binding);
-            if let Err(error @ PatternError::Invalid(_)) = pattern {
+            let parsed = Binding::parse(binding);
+            if let Err(error @ PatternError::Invalid(_)) = parsed {
                 return Err(TargetError::Pattern(error));
             }
-            bindings.push((binding.to_owned(), pattern));
+            bindings.push((binding.to_owned(), parsed));
         }
         let account = members.get("account_id").filter(|account| !account.is_null()).cloned();
         Ok(Target { account, bindings, start: Start::of(members)? })

@@ -14,7 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::follower::{FollowError, Follower, Source};
 use super::handle::Live;
-use super::protocol::{Caller, Denied, Effect, Protocol, Uncommanded, Unverified};
+use super::hooks::Watcher;
+use super::protocol::{Caller, Denied, Effect, Protocol, Uncommanded, Unlocated, Unverified};
 use super::sessions::{Seat, session_id};
 use super::socket::{Socket, Step};
 use super::start::{Start, StartError};
@@ -44,6 +45,7 @@ pub(super) struct Session {
     socket: Socket,
     protocol: Protocol,
     follower: Follower,
+    watcher: Watcher,
     /// Commands under way; the protocol bounds their number. They are dropped with the session, but a command that
     /// was published stays published.
     commands: FuturesUnordered<UnderWay>,
@@ -64,6 +66,7 @@ impl Session {
         let id = session_id(seat.address());
         let protocol = Protocol::new(id, Arc::clone(&live.source().log_ids), live.options(), new_id);
         let follower = Follower::new(live.source().clone());
+        let watcher = Watcher::new(Arc::clone(live.watch()));
         let now = Instant::now();
         Self {
             changes: live.changes(),
@@ -72,6 +75,7 @@ impl Session {
             socket,
             protocol,
             follower,
+            watcher,
             commands: FuturesUnordered::new(),
             standing: None,
             review_at: None,
@@ -81,13 +85,19 @@ impl Session {
         }
     }
 
+    /// A token for frames that bring none.
+    pub(super) fn with_token(mut self, token: Option<String>) -> Self {
+        self.protocol.offer(token);
+        self
+    }
+
     /// Serves the client until one of the two sides ends the session.
     pub(super) async fn run(mut self, stop: Stop) {
         let end = self.serve(&stop).await;
         let within = self.live.options().close_timeout;
-        let Self { seat, socket, follower, .. } = self;
+        let Self { seat, socket, follower, watcher, .. } = self;
         // Withdraws the session's interest before the closing handshake, which may take a while.
-        drop(follower);
+        drop((follower, watcher));
         if let Some((code, reason)) = end {
             tracing::debug!(session = %session_id(seat.address()), code = u16::from(code), reason, "session closed");
             socket.close(code, reason, within).await;
@@ -120,7 +130,7 @@ impl Session {
                     self.review_at = Some(Instant::now() + REVIEW_AFTER);
                 }
                 () = sleep_until(self.review_at.unwrap_or_else(Instant::now)), if self.review_at.is_some() => {
-                    if let Some(end) = self.review() { return end }
+                    if let Some(end) = self.review().await { return end }
                 }
                 _ = ticks.tick() => if let Some(end) = self.tick() { return end },
                 Some((asked, outcome)) = self.commands.next(), if !self.commands.is_empty() => {
@@ -130,7 +140,7 @@ impl Session {
                 step = self.socket.step(reads) => match step {
                     Step::Text(text) => {
                         // A right that has ended must not grant anything, not even until the next review.
-                        if let Some(end) = self.review_if_changed() { return end }
+                        if let Some(end) = self.review_if_changed().await { return end }
                         self.hear(&text).await;
                     }
                     Step::Other { is_own } => self.heard(is_own),
@@ -142,6 +152,9 @@ impl Session {
                         Ok(frames) => frames.into_iter().for_each(|frame| self.socket.send(frame)),
                         Err(error) => return Some(reason(&error)),
                     }
+                }
+                frames = self.watcher.next(), if wants_events => {
+                    frames.into_iter().for_each(|frame| self.socket.send(frame));
                 }
             }
         }
@@ -182,7 +195,10 @@ impl Session {
                     effect
                 }
                 Effect::Locate(unlocated) => {
-                    let position = locate(self.live.source(), unlocated.start).await;
+                    let position = match self.seat_to_watch(&unlocated) {
+                        Ok(()) => locate(self.live.source(), unlocated.start).await,
+                        Err(most) => Err(StartError::TooManyWatch(most)),
+                    };
                     self.protocol.located(unlocated, position)
                 }
                 Effect::Command(wanted, asked) => {
@@ -193,9 +209,17 @@ impl Session {
             };
         };
         self.follower.follow(&self.protocol.subscriptions);
+        self.watcher.follow(&self.protocol.subscriptions.hooks).await;
         self.seat.show(&self.protocol);
         if let Some(reply) = reply {
             self.socket.send(reply);
+        }
+    }
+
+    fn seat_to_watch(&mut self, unlocated: &Unlocated) -> Result<(), usize> {
+        match self.protocol.caller().filter(|_| unlocated.watches_hooks()) {
+            Some(caller) => self.watcher.enter(self.live.tenant_of(caller.account)),
+            None => Ok(()),
         }
     }
 
@@ -210,13 +234,13 @@ impl Session {
         if is_free { (Ok(caller), Some(standing)) } else { (Err(Denied::TooOften), None) }
     }
 
-    fn review_if_changed(&mut self) -> Option<End> {
+    async fn review_if_changed(&mut self) -> Option<End> {
         let has_changed = self.review_at.is_some() || self.changes.has_changed().unwrap_or(false);
-        if has_changed { self.review() } else { None }
+        if has_changed { self.review().await } else { None }
     }
 
     /// Reviews the client's rights. Without any right the session ends; with fewer rights, some bindings end.
-    fn review(&mut self) -> Option<End> {
+    async fn review(&mut self) -> Option<End> {
         self.review_at = None;
         self.changes.mark_unchanged();
         let standing = self.standing.as_ref()?;
@@ -226,6 +250,7 @@ impl Session {
                 self.follower.note_position(&mut self.protocol.subscriptions);
                 if self.protocol.narrow(role, &self.live) {
                     self.follower.follow(&self.protocol.subscriptions);
+                    self.watcher.follow(&self.protocol.subscriptions.hooks).await;
                     self.seat.show(&self.protocol);
                 }
             }

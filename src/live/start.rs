@@ -30,6 +30,8 @@ pub(super) enum StartError {
     Dropped(EventId),
     #[error("event log cannot be read")]
     Read(#[from] ReadError),
+    #[error("too many sessions watch webhooks : at most {0}")]
+    TooManyWatch(usize),
     #[error("shutting down")]
     Ending,
 }

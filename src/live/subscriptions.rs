@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::{LiveEvent, Subscriber};
+use super::hooks::HookBindings;
 use crate::kazoo::Pattern;
 use crate::model::{AccountId, LogIds};
 
@@ -66,17 +67,20 @@ pub(super) struct Behind {
     pub(super) reaches: BTreeSet<Reach>,
 }
 
-/// All bindings of a session, oldest first.
+/// All bindings of a session, oldest first; those for webhooks behind those for events.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     bound: Vec<Bound>,
+    /// Bindings for what webhooks do: they have no position in the log.
+    pub(super) hooks: HookBindings,
     changes: u64,
 }
 
 impl Subscriptions {
     /// All bindings as the client spelled them.
     pub(super) fn bindings(&self) -> Vec<String> {
-        self.bound.iter().map(|bound| bound.binding.clone()).collect()
+        let of_events = self.bound.iter().map(|bound| bound.binding.clone());
+        of_events.chain(self.hooks.all().iter().map(|bound| bound.text.clone())).collect()
     }
 
     /// Number of changes so far: additions, removals and restarts.
@@ -85,11 +89,12 @@ impl Subscriptions {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bound.len()
+        self.bound.len() + self.hooks.all().len()
     }
 
     pub(super) fn contains(&self, reach: Reach, binding: &str) -> bool {
         self.bound.iter().any(|bound| bound.reach == reach && bound.binding == binding)
+            || self.hooks.contains(reach, binding)
     }
 
     /// Adds a binding at a position. An existing binding keeps its position, unless it `resumes`.
@@ -116,10 +121,18 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, mut leaves: impl FnMut(Reach, &str) -> bool) -> Vec<String> {
         self.changes += 1;
         let gone = self.bound.extract_if(.., |bound| leaves(bound.reach, &bound.binding));
-        gone.map(|bound| bound.binding).collect()
+        let mut gone: Vec<String> = gone.map(|bound| bound.binding).collect();
+        gone.extend(self.hooks.remove(leaves));
+        gone
     }
 
-    /// The accounts that the bindings cover.
+    /// The accounts that any binding covers.
+    pub(super) fn all_reaches(&self) -> BTreeSet<Reach> {
+        let of_hooks = self.hooks.all().iter().map(|bound| bound.reach);
+        self.bound.iter().map(|bound| bound.reach).chain(of_hooks).collect()
+    }
+
+    /// The accounts whose events the bindings cover.
     pub(super) fn reaches(&self) -> BTreeSet<Reach> {
         self.bound.iter().map(|bound| bound.reach).collect()
     }

@@ -90,9 +90,16 @@ async function follow(table, page) {
   while (table.children.length > MOST_ROWS) table.lastElementChild.remove();
 }
 
-// A page that says how often it changes is asked for again, and what differs is put in its place.
+// A page that changes is asked for again, and what differs is put in its place. Websocket frames tell when; while there is
+// no websocket, the page asks by itself.
 const every = Number(document.body.dataset.live || 0);
+const told = Number(document.body.dataset.told || every);
+const SOONEST = 250;
 let paused = false;
+let listening = false;
+let timer = 0;
+let running = false;
+let again = false;
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { 'x-console-live': '1' }, redirect: 'manual' });
@@ -109,10 +116,17 @@ async function refresh() {
     const fresh = page.querySelector('input[type=hidden][name=form]');
     if (fresh) input.value = fresh.value;
   }
+  if (page.body.dataset.watch !== document.body.dataset.watch) {
+    document.body.dataset.watch = page.body.dataset.watch ?? '';
+    watch();
+  }
   tellTimes(document);
 }
 
 async function live() {
+  clearTimeout(timer);
+  if (running) { again = true; return; }
+  running = true;
   if (!document.hidden && !paused) {
     try {
       await refresh();
@@ -121,12 +135,67 @@ async function live() {
       offline.hidden = false;
     }
   }
-  setTimeout(live, every);
+  running = false;
+  clearTimeout(timer);
+  timer = setTimeout(live, again ? SOONEST : listening ? told : every);
+  again = false;
+}
+
+// Many frames may tell of one change: the page is asked for once.
+let due = false;
+function news() {
+  if (running) { again = true; return; }
+  if (due) return;
+  due = true;
+  clearTimeout(timer);
+  timer = setTimeout(() => { due = false; live(); }, SOONEST / 5);
+}
+
+let socket = null;
+let wait = 1000;
+const watched = new Set();
+
+// Subscribes to what the page watches and was not subscribed to yet.
+function watch() {
+  if (socket?.readyState !== WebSocket.OPEN) return;
+  const byAccount = new Map();
+  for (const each of (document.body.dataset.watch || '').split(' ')) {
+    if (!each || watched.has(each)) continue;
+    watched.add(each);
+    const [account, binding] = each.split('/');
+    byAccount.set(account, [...(byAccount.get(account) ?? []), binding]);
+  }
+  for (const [account, bindings] of byAccount) {
+    socket.send(JSON.stringify({ action: 'subscribe', data: { account_id: account, bindings } }));
+  }
+}
+
+function listen() {
+  socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/console/live`);
+  watched.clear();
+  socket.addEventListener('open', watch);
+  socket.addEventListener('message', ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.action === 'event') news();
+    else if (frame.status === 'success') {
+      // What changed before the subscription is asked for once.
+      if (!listening) news();
+      [listening, wait] = [true, 1000];
+    }
+  });
+  socket.addEventListener('close', () => {
+    const was = listening;
+    listening = false;
+    if (was) news();
+    setTimeout(listen, wait);
+    wait = Math.min(wait * 2, 30000);
+  });
 }
 
 if (every > 0 && offline) {
-  setTimeout(live, every);
-  document.addEventListener('visibilitychange', () => { if (!document.hidden && !paused) refresh().catch(() => {}); });
+  timer = setTimeout(live, every);
+  document.addEventListener('visibilitychange', () => { if (!document.hidden && !paused) live(); });
+  if (document.body.dataset.watch && 'WebSocket' in window) listen();
 }
 for (const button of document.querySelectorAll('[data-pause]')) {
   button.hidden = false;

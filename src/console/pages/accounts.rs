@@ -43,7 +43,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
         here: "accounts",
         account: Some(named),
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             (above)
             div.tools {
@@ -148,7 +148,7 @@ fn one_page(session: &Session<'_>, account: &str, told: &Told, above: &Markup) -
         here: "accounts",
         account: Some((account.to_owned(), text(data, "name").to_owned())),
         trail: vec![("Accounts".into(), format!("/console/accounts/{}/below", session.account))],
-        live_ms: None,
+        live: None,
         body: html! {
             (above)
             section.card {

@@ -32,7 +32,7 @@ pub(in crate::console) async fn show(
         here: "hooks",
         account: Some(named),
         trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks")), (name, path.clone())],
-        live_ms: None,
+        live: None,
         body: html! {
             (summary(session, account, &path, &attempt))
             (others(&path, delivery, rows, &attempt))

@@ -66,7 +66,7 @@ async fn page(
         },
         account,
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
     })
 }
 

@@ -62,7 +62,7 @@ pub(in crate::console) async fn act(
         here: "hooks",
         account: Some(account_of(session, account).await?),
         trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
-        live_ms: None,
+        live: None,
         body,
     }))
 }

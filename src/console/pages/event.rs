@@ -9,7 +9,7 @@ use crate::console::charts::outcome;
 use crate::console::format::{bytes, moment};
 use crate::console::json::{flag, items, number, text};
 use crate::console::parts;
-use crate::console::reply::{Problem, View};
+use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
 
 /// `accounts/{A}/events/{E}`
@@ -26,7 +26,7 @@ pub(in crate::console) async fn show(
         here: "events",
         account: Some(account_of(session, account).await?),
         trail: vec![("Events".into(), format!("/console/accounts/{account}/events"))],
-        live_ms: Some(2000),
+        live: Some(Live { every_ms: 2000, ..Live::watching([format!("{account}/webhook.attempt.*")]) }),
         body: html! {
             section.card { (facts(session, account, event)) }
             section #deliveries {

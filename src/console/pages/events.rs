@@ -8,7 +8,7 @@ use crate::console::format::{bytes, moment};
 use crate::console::json::{number, text};
 use crate::console::parts;
 use crate::console::range::{self, Range};
-use crate::console::reply::{Problem, View};
+use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
 use crate::http::Told;
 use crate::kazoo;
@@ -34,7 +34,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
         here: "events",
         account: Some(account_of(session, account).await?),
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             (tools(session, &path))
             @if told.rows().is_empty() && told.next().is_none() { (nothing(session, &path)) } @else {
@@ -121,6 +121,13 @@ pub(super) fn call_path(account: &str, subject: &str) -> String {
     format!("/console/accounts/{account}/call?subject={subject}")
 }
 
+/// Bindings of events that tell an open tail to look. Kinds of events that have none are found by asking.
+fn tail_bindings(account: &str) -> impl Iterator<Item = String> {
+    ["call.*.*", "fax.status.*", "object.*.*", "notification.*", "sms.*.*", "mms.*.*", "webhook.queue.*"]
+        .into_iter()
+        .map(move |binding| format!("{account}/{binding}"))
+}
+
 /// `accounts/{A}/events/tail`
 pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let mut asked = vec![("page_size", "50")];
@@ -134,7 +141,7 @@ pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Re
         here: "events",
         account: Some(account_of(session, account).await?),
         trail: vec![("Events".into(), path.clone())],
-        live_ms: Some(1000),
+        live: Some(Live { every_ms: 1000, told_ms: 3000, ..Live::watching(tail_bindings(account)) }),
         body: html! {
             div.tools {
                 p.dim { "New events appear on top. None is left out, also when the connection was lost for a while." }
@@ -161,7 +168,7 @@ pub(in crate::console) async fn timeline(session: &Session<'_>, account: &str) -
         here: "events",
         account: Some(account_of(session, account).await?),
         trail: vec![("Events".into(), path)],
-        live_ms: None,
+        live: None,
         body: html! {
             @if told.rows().is_empty() { (parts::empty("No event of this subject is in the log.", &html! {})) } @else {
                 ol.timeline {

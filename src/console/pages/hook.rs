@@ -8,7 +8,7 @@ use crate::console::charts;
 use crate::console::format::{count, span};
 use crate::console::json::{flag, number, text};
 use crate::console::parts;
-use crate::console::reply::{Problem, View};
+use crate::console::reply::{Live, Problem, View};
 use crate::console::sentence;
 use crate::console::session::Session;
 use crate::http::Told;
@@ -69,7 +69,7 @@ pub(in crate::console) async fn show(
         here: "hooks",
         account: Some(named),
         trail: vec![("Hooks".into(), format!("/console/accounts/{account}/hooks"))],
-        live_ms: Some(700),
+        live: Some(Live::watching(["queue", "attempt"].map(|kind| format!("{account}/webhook.{kind}.{id}")))),
         body,
     })
 }

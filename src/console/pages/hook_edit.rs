@@ -118,7 +118,7 @@ async fn page(editor: &Editor<'_>) -> Result<View, Problem> {
         here: "hooks",
         account: Some(named),
         trail,
-        live_ms: None,
+        live: None,
         body: html! {
             @if !faults.is_empty() {
                 div.problem role="alert" { p { "Nothing was saved. Mend these fields and send the form again:" } (parts::faults(faults)) }
@@ -203,7 +203,7 @@ async fn with_secret(
         here: "hooks",
         account: Some(account_of(session, account).await?),
         trail: vec![("Hooks".into(), hooks)],
-        live_ms: None,
+        live: None,
         body: html! {
             section.card {
                 h2 { "The hook's secret" }
@@ -239,7 +239,7 @@ pub(in crate::console) async fn test(
         here: "hooks",
         account: Some(account_of(session, account).await?),
         trail: vec![("Hooks".into(), hooks), (name, path.clone())],
-        live_ms: None,
+        live: None,
         body: html! {
             section.card {
                 p.sentence {

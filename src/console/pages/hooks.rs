@@ -9,7 +9,7 @@ use crate::console::charts::outcome;
 use crate::console::format::{count, moment, span};
 use crate::console::json::{flag, number, text};
 use crate::console::parts;
-use crate::console::reply::{Problem, View};
+use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
 use crate::http::Told;
 
@@ -47,7 +47,7 @@ async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> 
         here: "hooks",
         account: Some(named),
         trail: Vec::new(),
-        live_ms: Some(2000),
+        live: Some(live(account, &told, below)),
         body: html! {
             (tools(session, account, path, below))
             @if session.is_admin && !told.rows().is_empty() {
@@ -60,6 +60,21 @@ async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> 
             (parts::pager(path, &parameters(session), &told, session.query("start_key").is_empty()))
         },
     })
+}
+
+/// All hooks of one account are watched together; of many accounts those that are shown.
+fn live(account: &str, told: &Told, below: bool) -> Live {
+    let watch = if below {
+        told.rows().iter().map(watched).collect()
+    } else {
+        vec![format!("{account}/webhook.queue.*")]
+    };
+    Live { every_ms: 2000, ..Live::watching(watch) }
+}
+
+/// What tells of a row's hook.
+pub(super) fn watched(row: &Value) -> String {
+    format!("{}/webhook.queue.{}", text(row, "account_id"), text(row, "id"))
 }
 
 /// The parameters that the page goes on with.

@@ -21,7 +21,7 @@ const LOGS: [(&str, &str); 5] = [
 ];
 
 fn view(title: &str, here: &'static str, body: Markup) -> View {
-    View { title: title.into(), here, account: None, trail: Vec::new(), live_ms: None, body }
+    View { title: title.into(), here, account: None, trail: Vec::new(), live: None, body }
 }
 
 /// `admin/hooks`

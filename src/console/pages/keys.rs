@@ -29,7 +29,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
         here: "keys",
         account: Some(account_of(session, account).await?),
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             (above)
             @if told.rows().is_empty() {

@@ -9,7 +9,7 @@ use crate::console::charts::sparkline;
 use crate::console::format::{bytes, count, counted, moment, span};
 use crate::console::json::{flag, items, number, text};
 use crate::console::parts;
-use crate::console::reply::{Problem, View};
+use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
 
 /// `/console/`
@@ -32,7 +32,7 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
         here: "overview",
         account: None,
         trail: Vec::new(),
-        live_ms: Some(2000),
+        live: Some(live(session, all)),
         body: html! {
             div #faults { (faults(all)) }
             section #attention { (attention(session, all, &list)) }
@@ -41,6 +41,14 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
             @if session.is_master { section #installation { (installation(all, session.now_us())) } }
         },
     })
+}
+
+/// Figures of each minute change with time, so the page asks now and then although it is told of what hooks do.
+fn live(session: &Session<'_>, all: &Value) -> Live {
+    let own = if session.is_master { "*" } else { session.account.as_str() };
+    let shown = items(all, "in_need_first").iter().filter(|_| !session.is_master);
+    let watch = shown.map(hooks::watched).chain([format!("{own}/webhook.queue.*")]);
+    Live { every_ms: 2000, told_ms: 5000, ..Live::watching(watch) }
 }
 
 fn faults(all: &Value) -> Markup {

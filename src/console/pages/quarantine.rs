@@ -62,7 +62,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, of: Of<'_>) -> Resul
         here: of.here(),
         account: of.named(session).await?,
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             p.hint { "Events that came in and could not be understood. They are kept as they came; nothing was delivered of them." }
             @if told.rows().is_empty() && told.next().is_none() { (parts::empty("Nothing is in quarantine.", &html! {})) } @else {
@@ -101,7 +101,7 @@ pub(in crate::console) async fn one(session: &Session<'_>, of: Of<'_>, id: &str)
         here: of.here(),
         account: of.named(session).await?,
         trail: vec![("Quarantine".into(), path.clone())],
-        live_ms: None,
+        live: None,
         body: html! {
             section.card {
                 dl.fields {

@@ -158,7 +158,7 @@ async fn page(
         here: "hooks",
         account: Some(account_of(session, account).await?),
         trail: vec![("Hooks".into(), hooks), (text(named.data(), "name").to_owned(), path.clone())],
-        live_ms: None,
+        live: None,
         body: html! {
             (above)
             form.narrow method="post" action={ (path) "/replay" } {

@@ -8,7 +8,7 @@ use super::account_of;
 use crate::console::format::moment;
 use crate::console::json::{items, number, text};
 use crate::console::parts;
-use crate::console::reply::{Outcome, Problem, View};
+use crate::console::reply::{Live, Outcome, Problem, View};
 use crate::console::session::Session;
 
 /// Sessions that are shown.
@@ -35,7 +35,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
         here: "sessions",
         account: Some(account_of(session, account).await?),
         trail: Vec::new(),
-        live_ms: Some(5000),
+        live: Some(Live::asking(5000)),
         body: html! {
             section #sessions {
                 @if rows.is_empty() { (parts::empty("Nobody listens by websocket now.", &html! {})) } @else {

@@ -33,7 +33,7 @@ async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup)
         here: "users",
         account: Some(account_of(session, account).await?),
         trail: Vec::new(),
-        live_ms: None,
+        live: None,
         body: html! {
             (above)
             form.search.tools method="get" action=(path) role="search" {
@@ -132,7 +132,7 @@ async fn one_page(session: &Session<'_>, account: &str, id: &str, above: &Markup
         here: "users",
         account: Some(account_of(session, account).await?),
         trail: vec![("Users".into(), users)],
-        live_ms: None,
+        live: None,
         body: html! {
             (above)
             section.card {

@@ -105,8 +105,9 @@ impl TestApi {
         let clock = Clock::new(|| NOW_S * 1_000_000);
         let auth = auth::Options { steady: clock.clone(), ..auth };
         let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
-        let commander: Arc<dyn live::Commander> = recorded.clone();
-        let (parts, log) = ((state.clone(), auth.clone(), commander), state.journal().clone());
+        let (commander, hooks) = (recorded.clone(), recorded.clone());
+        let parts = live::Parts { state: state.clone(), auth: auth.clone(), commander, hooks };
+        let log = state.journal().clone();
         let (live, _) = Live::new(parts, log, clock.clone(), Tasks::new(), live::Options::default());
         let ports = Ports {
             queues: recorded.clone(),

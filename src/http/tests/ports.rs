@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use serde_json::{Map, Value, json};
 
@@ -14,12 +15,13 @@ use crate::http::{
     Tester, Visitor,
 };
 use crate::kazoo::Command;
-use crate::live::{Commander, Wanted};
+use crate::live::{Commander, HookQueue, HookSource, Scopes, Wanted};
 use crate::log::SegmentRange;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList, DeadQuery, DeliveryId,
-    EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Mode, Pulse,
-    QueueState, QueueStatus, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
+    AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList,
+    DeadQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id,
+    Minute, Mode, Pulse, QueueState, QueueStatus, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
+    SentRequest, Tested,
 };
 use crate::queues::Survey;
 
@@ -76,6 +78,20 @@ impl Commander for Recorded {
     fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
         self.commands.lock().expect("not poisoned").push((wanted.account, wanted.call_id, wanted.command));
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl HookSource for Recorded {
+    fn ledger(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn attempts(&self, from: u64, _: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
+        Box::pin(std::future::ready(Ok(AttemptNewsPage { news: Vec::new(), next: from })))
+    }
+
+    fn queues(&self, _: Arc<Scopes>) -> BoxFuture<'_, Result<Vec<HookQueue>, String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }
 

@@ -11,3 +11,4 @@ mod pages;
 mod session;
 mod status;
 mod verify;
+mod watching;

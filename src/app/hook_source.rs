@@ -1,0 +1,56 @@
+//! What webhooks do, as the websockets ask for it: from the queues, the history and the state.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::history::History;
+use crate::live::{HookQueue, HookSource, Scopes};
+use crate::model::{AttemptNewsPage, Hook};
+use crate::queues::Queues;
+use crate::state::State;
+
+/// The queues and the state, for websocket clients.
+#[derive(Debug, Clone)]
+pub(super) struct HooksOfQueues {
+    pub(super) queues: Queues,
+    pub(super) history: History,
+    pub(super) state: State,
+}
+
+impl HooksOfQueues {
+    fn hooks(&self, of: &Scopes) -> Vec<Arc<Hook>> {
+        let hooks = match of.named() {
+            Some(ids) => ids.into_iter().filter_map(|id| self.state.hook(id)).collect(),
+            None => self.state.all_hooks(),
+        };
+        hooks.into_iter().filter(|hook| of.covers(hook.account, hook.id)).collect()
+    }
+}
+
+impl HookSource for HooksOfQueues {
+    fn ledger(&self) -> watch::Receiver<u64> {
+        self.history.ledger_grows()
+    }
+
+    fn attempts(&self, from: u64, of: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
+        Box::pin(async move {
+            let watched = move |account, hook| of.covers(account, hook);
+            self.history.attempts_since(from, watched).await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn queues(&self, of: Arc<Scopes>) -> BoxFuture<'_, Result<Vec<HookQueue>, String>> {
+        Box::pin(async move {
+            let hooks = self.hooks(&of);
+            let statuses = self.queues.statuses(&hooks).await.map_err(|error| error.to_string())?;
+            let found = hooks.into_iter().zip(statuses).filter_map(|(hook, status)| {
+                // A hook that was made this moment has a queue in the next look.
+                let pulse = self.queues.pulse(hook.id);
+                Some(HookQueue { hook, status: status?, pulse })
+            });
+            Ok(found.collect())
+        })
+    }
+}

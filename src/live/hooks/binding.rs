@@ -1,0 +1,183 @@
+//! The bindings themselves. No KAZOO has any that begin with `webhook.`, so these cannot be mistaken for one of its own.
+
+use serde_json::{Map, Value, json};
+
+use super::scopes::{Kind, Scope};
+use crate::kazoo::PatternError;
+use crate::live::subscriptions::Reach;
+use crate::model::{AccountId, HookId};
+
+/// `webhook.attempt.*`, `webhook.queue.HOOK_ID` and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::live) struct HookBinding {
+    kind: Kind,
+    /// `None`: all hooks of the account.
+    hook: Option<HookId>,
+}
+
+impl HookBinding {
+    /// Parses a client's binding; `None` when it is not one for webhooks.
+    pub(in crate::live) fn parse(binding: &str) -> Option<Result<Self, PatternError>> {
+        let segments: Vec<&str> = binding.split('.').collect();
+        let ["webhook", rest @ ..] = segments.as_slice() else { return None };
+        let malformed = || {
+            let text = format!("invalid format for webhook subscription : {}", rest.join(", "));
+            Err(PatternError::Invalid(text))
+        };
+        let [kind, hook] = *rest else { return Some(malformed()) };
+        let kind = match kind {
+            "attempt" => Kind::Attempt,
+            "queue" => Kind::Queue,
+            other => return Some(Err(PatternError::Invalid(format!("event {other} not supported")))),
+        };
+        Some(match hook {
+            "*" | "#" => Ok(Self { kind, hook: None }),
+            id => id.parse().map_or_else(|_| malformed(), |hook| Ok(Self { kind, hook: Some(hook) })),
+        })
+    }
+}
+
+/// A binding of a session.
+#[derive(Debug, Clone)]
+pub(in crate::live) struct Bound {
+    /// As the client spelled it.
+    pub(in crate::live) text: String,
+    pub(in crate::live) reach: Reach,
+    of: HookBinding,
+}
+
+impl Bound {
+    pub(super) fn scope(&self) -> Scope {
+        Scope { kind: self.of.kind, account: self.reach.account(), hook: self.of.hook }
+    }
+
+    /// The frame of something that happened to a hook of the binding.
+    pub(super) fn frame(&self, news: &News) -> String {
+        let News { kind, account, hook, ref data } = *news;
+        let key = |account: &str, hook: &str| format!("webhook.{}.{account}.{hook}", kind.id());
+        let any = |id: Option<String>| id.unwrap_or_else(|| "*".to_owned());
+        let asked = key(
+            &any(self.reach.account().map(|account| account.to_string())),
+            &any(self.of.hook.map(|hook| hook.to_string())),
+        );
+        let frame = json!({
+            "action": "event", "subscribed_key": self.text, "subscription_key": asked, "name": kind.id(),
+            "routing_key": key(&account.to_string(), &hook.to_string()), "data": data,
+        });
+        frame.to_string()
+    }
+
+    /// The frame that says that something was left out.
+    pub(super) fn missed(&self) -> String {
+        json!({"action": "event", "subscribed_key": self.text, "name": "missed", "data": {}}).to_string()
+    }
+}
+
+/// The bindings for webhooks of one session, oldest first.
+#[derive(Debug, Default)]
+pub(in crate::live) struct HookBindings {
+    bound: Vec<Bound>,
+}
+
+impl HookBindings {
+    pub(in crate::live) fn add(&mut self, reach: Reach, text: String, of: HookBinding) {
+        if !self.contains(reach, &text) {
+            self.bound.push(Bound { text, reach, of });
+        }
+    }
+
+    pub(in crate::live) fn contains(&self, reach: Reach, text: &str) -> bool {
+        self.bound.iter().any(|bound| bound.reach == reach && bound.text == text)
+    }
+
+    pub(in crate::live) fn all(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// Removes bindings and returns them as the client spelled them.
+    pub(in crate::live) fn remove(&mut self, mut leaves: impl FnMut(Reach, &str) -> bool) -> Vec<String> {
+        self.bound.extract_if(.., |bound| leaves(bound.reach, &bound.text)).map(|bound| bound.text).collect()
+    }
+}
+
+/// Something that happened to a hook.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct News {
+    pub(super) kind: Kind,
+    pub(super) account: AccountId,
+    pub(super) hook: HookId,
+    pub(super) data: Map<String, Value>,
+}
+
+impl News {
+    /// The scopes that cover it.
+    pub(super) fn scopes(&self) -> [Scope; 4] {
+        let Self { kind, account, hook, .. } = *self;
+        let scope = |account, hook| Scope { kind, account, hook };
+        [
+            scope(Some(account), Some(hook)),
+            scope(Some(account), None),
+            scope(None, Some(hook)),
+            scope(None, None),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    fn parsed(text: &str) -> Option<Result<HookBinding, String>> {
+        HookBinding::parse(text).map(|parsed| parsed.map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn only_what_begins_with_webhook_is_a_binding_for_webhooks() {
+        let hook = Id(7);
+        assert_eq!(parsed("webhook.attempt.*"), Some(Ok(HookBinding { kind: Kind::Attempt, hook: None })));
+        assert_eq!(
+            parsed(&format!("webhook.queue.{hook}")),
+            Some(Ok(HookBinding { kind: Kind::Queue, hook: Some(hook) }))
+        );
+        for text in ["call.*.*", "object.*.webhook", "*.*.webhook.*", "webhooks.queue.*", "", "*"] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+        for (text, error) in [
+            ("webhook", "invalid format for webhook subscription : "),
+            ("webhook.queue", "invalid format for webhook subscription : queue"),
+            ("webhook.queue.x", "invalid format for webhook subscription : queue, x"),
+            ("webhook.queue.*.*", "invalid format for webhook subscription : queue, *, *"),
+            ("webhook.dead.*", "event dead not supported"),
+        ] {
+            assert_eq!(parsed(text), Some(Err(error.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_binding_gets_what_is_of_its_account_and_hook_alone() {
+        let news = |account: u128, hook: u128| News {
+            kind: Kind::Queue,
+            account: Id(account),
+            hook: Id(hook),
+            data: Map::new(),
+        };
+        let bound = |reach: Reach, text: &str| Bound {
+            text: text.to_owned(),
+            reach,
+            of: HookBinding::parse(text).unwrap().unwrap(),
+        };
+        let of_hook = format!("webhook.queue.{}", Id(5));
+        for (reach, text, gets) in [
+            (Reach::One(Id(1)), "webhook.queue.*", [true, true, false]),
+            (Reach::One(Id(1)), of_hook.as_str(), [true, false, false]),
+            (Reach::All, "webhook.queue.*", [true, true, true]),
+            (Reach::All, of_hook.as_str(), [true, false, true]),
+            (Reach::One(Id(1)), "webhook.attempt.*", [false; 3]),
+        ] {
+            let got = [news(1, 5), news(1, 6), news(2, 5)]
+                .map(|news| news.scopes().contains(&bound(reach, text).scope()));
+            assert_eq!(got, gets, "{reach:?} {text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Which hooks somebody watches, and for what.
+
+use std::collections::BTreeSet;
+
+use crate::model::{AccountId, HookId};
+
+/// What of a hook is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::live) enum Kind {
+    /// Its attempts.
+    Attempt,
+    /// Changes of its queue's state.
+    Queue,
+}
+
+impl Kind {
+    pub(super) fn id(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// What one binding covers; `None` is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Scope {
+    pub(super) kind: Kind,
+    pub(super) account: Option<AccountId>,
+    pub(super) hook: Option<HookId>,
+}
+
+/// Everything that is watched of one kind, by all sessions together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scopes {
+    of: BTreeSet<(Option<AccountId>, Option<HookId>)>,
+}
+
+impl Scopes {
+    pub(super) fn of(kind: Kind, all: impl Iterator<Item = Scope>) -> Self {
+        let of_kind = all.filter(|scope| scope.kind == kind).map(|scope| (scope.account, scope.hook));
+        Self { of: of_kind.collect() }
+    }
+
+    /// Whether nobody watches anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// Whether somebody watches this hook.
+    #[must_use]
+    pub fn covers(&self, account: AccountId, hook: HookId) -> bool {
+        [(Some(account), Some(hook)), (Some(account), None), (None, Some(hook)), (None, None)]
+            .iter()
+            .any(|scope| self.of.contains(scope))
+    }
+
+    /// The hooks that are watched, when each is named; `None` when all of some account are.
+    #[must_use]
+    pub fn named(&self) -> Option<Vec<HookId>> {
+        self.of.iter().map(|(_, hook)| *hook).collect()
+    }
+}
