@@ -1,4 +1,4 @@
-//! The program: reads the command line, runs what it asks for, answers with an exit code.
+//! The program: reads the command line, runs the command, and ends with an exit code.
 
 use std::future::Future;
 use std::io::Write;
@@ -21,11 +21,11 @@ use switchhook::shadow::{self, Verdict};
 use switchhook::{app, demo, import, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A third of a delivery's work is memory of one or two kilobytes, which the system's allocator is slow at.
+/// A third of a delivery's work is allocating memory of one or two kilobytes, at which the system's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How long a line for the parent process may take; a pipe that is read takes it at once.
+/// The time limit for printing a line for the parent process. A pipe that is read takes it at once.
 const PRINT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(&settings),
         Command::Demo(args) => run(async move {
             let (ended, mut closed) = (shutdown_signal()?, signal(SignalKind::hangup())?);
-            // When its terminal is closed nobody is left to end it.
+            // When the terminal is closed, nobody could end the demo.
             let ended = async move {
                 tokio::select! { () = ended => {}, _ = closed.recv() => {} }
             };
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Compares with a KAZOO: whether the two differ is in the exit code.
+/// Runs a command beside a KAZOO. The exit code shows whether the two systems differ.
 fn beside_kazoo(command: &ShadowCommand) -> ExitCode {
     let mut verdict = Verdict::Fine;
     let ended = run(async {
@@ -73,7 +73,7 @@ fn beside_kazoo(command: &ShadowCommand) -> ExitCode {
     if verdict == Verdict::Differs { ExitCode::from(DIFFERS) } else { ended }
 }
 
-/// Takes over a KAZOO's accounts and hooks.
+/// Imports a KAZOO's accounts and hooks.
 fn import(args: KazooArgs) -> ExitCode {
     let config = match args.settings.load() {
         Ok(config) => config,
@@ -90,26 +90,26 @@ fn import(args: KazooArgs) -> ExitCode {
     })
 }
 
-/// What libraries look for once, in the environment, before any of our code runs. Who sets one of them keeps it.
+/// Variables that libraries read once, before any of our code runs. A variable that the user sets keeps its value.
 const ENVIRONMENT: [(&str, &str); 2] = [
-    // The stack of a thread. The broker's client parses a message's headers by recursion in a thread of its own: with
-    // the usual 2 MiB, tables nested a thousand deep (7 KB) would end the process, again and again. Only what is used
-    // of a stack takes memory.
+    // The stack size of threads. The broker's client parses message headers recursively on its own thread. With the
+    // default of 2 MiB, tables nested a thousand deep (7 KB) would end the process, and again at each restart. Unused
+    // stack takes no memory.
     ("RUST_MIN_STACK", "67108864"),
-    // The allocator's pools: one thread does most of the work, and what a burst took is given back soon.
+    // The allocator's pools. One thread does most of the work, and memory of a burst is returned soon.
     ("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0"),
 ];
 
-/// Takes SIGHUP from here on: a reload that is asked for too early must not end a program that starts. It is remembered in
-/// what is returned.
+/// Receives SIGHUP from now on, because a reload that is requested too early must not end the starting program. The
+/// returned signal remembers it.
 fn take_hangups() -> std::io::Result<Signal> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _entered = runtime.enter();
-    // The handler, and what it wakes, outlive this runtime: any other one that runs passes signals on.
+    // The handler outlives this runtime: any other running runtime passes signals on.
     signal(SignalKind::hangup())
 }
 
-/// Begins anew with this environment, as the same process.
+/// Restarts the program with this environment, in the same process.
 fn with_environment() {
     let missing = || ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
     if missing().next().is_none() {
@@ -125,7 +125,7 @@ fn with_environment() {
     });
     let error = program.unwrap_or_else(|error| error);
     let names: Vec<String> = missing().map(|(name, value)| format!("{name}={value}")).collect();
-    report(&format!("cannot begin anew, set {}: {error}", names.join(" ")));
+    report(&format!("cannot restart with a new environment, set {}: {error}", names.join(" ")));
 }
 
 fn serve(settings: &Settings) -> ExitCode {
@@ -149,7 +149,7 @@ fn serve(settings: &Settings) -> ExitCode {
     run(serve_until_signalled(config, settings, logging.lost_lines(), hangup))
 }
 
-/// Narrows the permissions of what is a data directory.
+/// Narrows the permissions of the data directory.
 fn make_private(dir: &Path) -> anyhow::Result<()> {
     let owner = check_data_dir(dir)?;
     let Narrowed { found, left } = narrow(dir)?;
@@ -158,7 +158,7 @@ fn make_private(dir: &Path) -> anyhow::Result<()> {
         tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
     }
     if let Some(owner) = owner {
-        tracing::warn!(%dir, owner, "the data directory belongs to another user, who can replace what is in it");
+        tracing::warn!(%dir, owner, "the data directory belongs to another user, who can replace its files");
     }
     if let Some(mode) = left {
         let mode = format!("{mode:04o}");
@@ -177,15 +177,15 @@ async fn serve_until_signalled(
     lost: telemetry::LostLines,
     hangup: Signal,
 ) -> anyhow::Result<()> {
-    // SIGHUP is remembered until the program is ready, and comes to nothing when it is stopping.
+    // A SIGHUP is remembered until the program is ready. While it stops, a SIGHUP does nothing.
     let ended = shutdown_signal()?;
     make_private(&config.data_dir)?;
     let key_file = config.data_dir.join("master.key");
     let app = App::build_with(config, Clock::system(), lost).await?;
     if let Some(key) = app.first_key() {
-        // For a person at a terminal, past the log: log lines go to places where no secret belongs.
+        // Printed on the terminal and not logged, because no secret belongs in a log.
         let (key, file) = (key.reveal(), key_file.display());
-        report(&format!("the master account's API key, shown this once and kept in {file}: {key}"));
+        report(&format!("the master account's API key, shown only once and stored in {file}: {key}"));
     }
     let ready = serde_json::json!({
         "ready": true,
@@ -193,7 +193,7 @@ async fn serve_until_signalled(
         "websocket": app.websocket_addr().to_string(),
         "pid": std::process::id(),
     });
-    // The parent process may not read, or be gone: that ends nothing.
+    // The parent process may not read the line, or may have ended. Neither ends this program.
     print_within(PRINT, move || writeln!(std::io::stdout(), "{ready}"));
     let reloading = Box::pin(reload_at(hangup, app.reload().clone(), settings));
     app.run(async {
@@ -202,7 +202,7 @@ async fn serve_until_signalled(
     .await
 }
 
-/// Reads the configuration anew at every SIGHUP; never ends.
+/// Reloads the configuration at every SIGHUP. Never ends.
 async fn reload_at(mut hangup: Signal, reload: Reload, settings: &Settings) {
     while hangup.recv().await.is_some() {
         let settings = settings.clone();
@@ -217,8 +217,8 @@ async fn reload_at(mut hangup: Signal, reload: Reload, settings: &Settings) {
     std::future::pending::<()>().await;
 }
 
-/// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once, whatever the rest is doing:
-/// signals have a thread of their own.
+/// Resolves at the first SIGTERM or SIGINT. A second one ends the process at once, whatever the program is doing,
+/// because signals have their own thread.
 fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let (listening, listens) = std::sync::mpsc::channel();
     let (first, ended) = tokio::sync::oneshot::channel();
@@ -264,7 +264,7 @@ fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let result = runtime.block_on(work);
-    // Blocking reads that outlive their step must not hold the process back.
+    // Blocking reads that outlive their step must not delay the end of the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -289,7 +289,7 @@ fn restore(from: &Path, data_dir: &Path) -> ExitCode {
     copied(runtime.block_on(backup::restore(from, data_dir, &Clock::system())))
 }
 
-/// One line a log; damage that was copied along is a failure, as with `log verify`.
+/// Prints one line per log. Damage that was copied is a failure, as for `log verify`.
 fn copied(made: Result<Vec<Copied>, BackupError>) -> ExitCode {
     let logs = match made {
         Ok(logs) => logs,
@@ -312,12 +312,12 @@ fn refuse(error: &dyn std::error::Error) -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some errors end with their cause's words already.
+        // The text of some errors already ends with their cause.
         if !message.ends_with(&cause) {
             message = format!("{message}: {cause}");
         }
     }
-    // Libraries keep only the words.
+    // Libraries keep only the text of an error.
     if message.contains(&std::io::Error::from(rustix::io::Errno::NOSPC).to_string()) {
         message.push_str("; free some space on that disk and try again");
     }
@@ -325,19 +325,19 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// One line, whatever text a value or a file brought into the message.
+/// Prints a message on one line, even if a value in it contains line breaks.
 fn report(message: &str) {
     let message = message.replace(|c: char| c.is_control(), " ");
-    // When even stderr is gone, the exit code still tells.
+    // If stderr is closed, the exit code still tells the result.
     print_within(PRINT, move || writeln!(std::io::stderr(), "switchhook: {message}"));
 }
 
-/// Prints beside the caller, who waits no longer than this: a pipe that nobody reads holds up nothing.
+/// Prints on a separate thread and waits for it no longer than `within`, so that an unread pipe blocks nothing.
 fn print_within(within: Duration, print: impl Fn() -> std::io::Result<()> + Clone + Send + 'static) {
     let (done, printed) = std::sync::mpsc::sync_channel(1);
     let beside = print.clone();
     let printing = std::thread::Builder::new().name("print".to_owned()).spawn(move || {
-        // A pipe without a reader, or a caller that has gone on.
+        // Fails without a reader, or when the caller has stopped waiting.
         drop(beside());
         let _waits = done.send(());
     });
@@ -345,7 +345,7 @@ fn print_within(within: Duration, print: impl Fn() -> std::io::Result<()> + Clon
         Ok(_) => {
             let _printed = printed.recv_timeout(within);
         }
-        // No thread is left for it: that is what has to be told.
+        // No thread can be started, so the message is printed here.
         Err(_) => drop(print()),
     }
 }

@@ -1,4 +1,4 @@
-//! `switchhook log …`: looking into a data directory while nothing runs on it. Nothing is changed.
+//! `switchhook log …`: inspects a data directory while no program uses it. Changes nothing.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use crate::log::inspect::{cat, stat, verify};
 use crate::model::{Event, iso8601};
 use crate::queues::LedgerRecord;
 
-/// Does what was asked, on `out`; false when damage was found.
+/// Writes the result of an inspection to `out`. Returns false when damage was found.
 pub fn inspect(command: &LogCommand, out: &mut impl Write) -> anyhow::Result<bool> {
     match command {
         LogCommand::Stat(args) => print_stat(args, out),
@@ -82,7 +82,7 @@ fn shown(log: &str, record: &Record) -> Value {
         ),
         "audit" | "audit-kept" => serde_json::from_slice(&record.payload)
             .unwrap_or_else(|error| json!({ "unreadable": error.to_string() })),
-        // The journal holds secrets' hashes and hooks' signing secrets: only that a record is there is shown.
+        // The journal contains hashes and signing secrets, so only the size of a record is shown.
         _ => json!({ "bytes": record.payload.len() }),
     };
     json!({ "offset": record.offset, "time": iso8601(record.time_us), "record": content })

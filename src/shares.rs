@@ -1,7 +1,7 @@
-//! What tenants share: each holds a part of it at most, so that none can hold all of it.
+//! Shares of resources that tenants use together: each tenant gets at most its share, so none can take everything.
 //!
-//! A tenant's part is a semaphore. Whoever takes from the whole takes from the tenant's part first, so what waits for
-//! the whole is bounded for each tenant, too.
+//! A tenant's share is a semaphore. A request takes a permit of the share before one of the whole, so the number of
+//! requests that wait for the whole is bounded per tenant, too.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,29 +10,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Above this number, parts without a user are removed.
+/// Above this number, unused shares are removed.
 const TIDY_ABOVE: usize = 1024;
 
-/// The parts of all holders, all of one size.
+/// The shares of all holders, each of the same size.
 pub struct Shares<K> {
     each: usize,
     parts: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
 impl<K: Eq + Hash> Shares<K> {
-    /// Every holder gets at most `each`, at least one.
+    /// Creates shares of size `each`, or one if that is 0.
     #[must_use]
     pub fn new(each: usize) -> Self {
         Self { each: each.clamp(1, Semaphore::MAX_PERMITS), parts: Mutex::default() }
     }
 
-    /// How much a holder gets at most.
+    /// The size of a share.
     #[must_use]
     pub fn each(&self) -> usize {
         self.each
     }
 
-    /// The part of a holder.
+    /// The share of a holder.
     #[must_use]
     pub fn of(&self, holder: K) -> Arc<Semaphore> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl<K: Eq + Hash> Shares<K> {
         Arc::clone(parts.entry(holder).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
 
-    /// One of a holder's part, if there is one left.
+    /// Takes one permit of a holder's share, if one is left.
     #[must_use]
     pub fn try_one(&self, holder: K) -> Option<OwnedSemaphorePermit> {
         self.of(holder).try_acquire_owned().ok()
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_gets_its_part_and_leaves_others_theirs() {
+    fn a_holder_gets_its_share_and_leaves_others_theirs() {
         let shares = Shares::new(2);
         let held = [shares.try_one(1), shares.try_one(1)];
         assert!(held.iter().all(Option::is_some) && shares.try_one(1).is_none());
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_nobody_uses_are_forgotten_and_used_ones_are_not() {
+    fn unused_shares_are_removed_and_used_ones_are_not() {
         let shares = Shares::new(1);
         let held = shares.try_one(0);
         for holder in 1..3000 {

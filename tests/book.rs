@@ -1,4 +1,5 @@
-//! The documents against the program: no link leads nowhere, nothing is named that does not exist, nothing is left out.
+//! Compares the documents with the program: every link leads somewhere, everything that is named exists, and nothing is
+//! missing.
 //!
 //! `SWITCHHOOK_BOOK=write cargo test --test book` writes the generated page (`docs/reference/routes.md`) again.
 
@@ -299,7 +300,7 @@ fn every_command_is_in_the_book_and_every_command_of_the_book_exists() {
             else {
                 continue;
             };
-            // Only what is called: a command stands first, or behind `sudo -u NAME` and the like.
+            // Only commands that are run: a command comes first, or after something like `sudo -u NAME`.
             let is_word = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase());
             let (Some(first), second) =
                 (words.get(at + 1).filter(is_word), words.get(at + 2).filter(is_word))

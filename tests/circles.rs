@@ -161,7 +161,8 @@ impl Room {
     }
 }
 
-/// Takes away, again and again, what knows nobody and what nobody knows; what is left stands in circles or between them.
+/// Repeatedly removes files that use no other file and files that no other file uses. The rest is in circles or
+/// between them.
 fn circles(mut arrows: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Module, BTreeSet<Module>> {
     loop {
         let before = arrows.len();

@@ -1,7 +1,7 @@
-//! The architecture, as a table that every build checks: who may know whom.
+//! The architecture as a table, checked by every test run: which room may use which.
 //!
-//! Arrows point one way, along the way of an event. A step knows what came before it, never what comes after;
-//! steps meet only in the rooms that wire them. Read `LAYERS` from top to bottom to learn the house.
+//! Dependencies point one way, along the way of an event. A step uses earlier steps and never later ones; steps meet
+//! only in the rooms that connect them. Read `LAYERS` from top to bottom to learn the architecture.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     // What tenants share, in parts.
     ("shares", &[]),
-    // The file system as the log needs it; tests put a disk beneath that loses power.
+    // The file system as the log needs it. Tests replace it with a disk that loses power.
     ("disk", &[]),
     // The connections of a listener, bounded in number and time.
     ("listen", &["tasks"]),
@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("history", &["model", "kazoo", "log", "state", "queues"]),
     // One attempt: encode, sign, guard, send. Knows no queues: jobs come in, results go out.
     ("delivery", &["model", "kazoo", "log", "state", "tasks", "shares"]),
-    // Who is asking, and for which accounts: the API and the websockets let nobody in without it.
+    // Authentication: the API and the websockets let nobody in without it.
     ("auth", &["model", "state", "tasks"]),
     // A KAZOO's accounts and hooks are read, compared and taken over.
     ("onboarding", &["model", "kazoo", "log", "state", "auth", "tasks"]),
@@ -50,7 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("live", &["model", "kazoo", "log", "state", "auth", "listen", "tasks", "shares"]),
     // Channel commands, published to the broker for a client.
     ("commands", &["model", "kazoo", "log", "state", "amqp", "ingest", "tasks", "shares"]),
-    // The management API: asks and tells the steps through their handles, never an attempt.
+    // The management API. It uses the steps through their handles and makes no attempts.
     (
         "http",
         &[
@@ -75,7 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("console", &["model", "kazoo", "auth", "http"]),
 ];
 
-/// The rooms that wire the others together; they may name all, and nobody may name them.
+/// The rooms that connect the others: they may use all rooms, and no room may use them.
 const WIRING: &[&str] = &[
     "main",
     "lib",

@@ -1,4 +1,4 @@
-//! Calls that nobody made: each is created, answered, bridged and ended, several at once.
+//! Invented calls: each is created, answered, bridged and ended, several at the same time.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::model::AccountId;
 const STEPS: [&str; 4] = ["CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_DESTROY"];
 const PACE: Duration = Duration::from_millis(350);
 
-/// Publishes one event after the other, for ever; each is on disk before the next is made.
+/// Publishes events one after the other, without end. Each is on disk before the next one is made.
 pub(super) async fn make(ingest: &Ingest, account: AccountId, lines: &Lines) -> anyhow::Result<()> {
     for round in 0_u64.. {
-        // Three calls at once, each one step further than the next.
+        // Three calls at the same time, each one step ahead of the next.
         for lag in 0..3 {
             let Some(number) = round.checked_sub(lag) else { continue };
             let (call, step) = (number / 4, number % 4);
@@ -27,7 +27,7 @@ pub(super) async fn make(ingest: &Ingest, account: AccountId, lines: &Lines) -> 
                 "Callee-ID-Number": "2000", "Hangup-Cause": "NORMAL_CLEARING",
                 "Custom-Channel-Vars": { "Account-ID": account },
             });
-            // Whoever takes the event says so after this line, however quick they are.
+            // The lock makes sure that lines about this event come after this one.
             let line = lines.lock().await;
             let offsets = ingest.submit(vec![event.to_string().into()], account).await?;
             say("event", &format!("{name} call-{call} is on disk at offset {}", offsets.start));

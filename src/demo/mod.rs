@@ -1,6 +1,6 @@
-//! `switchhook demo`: the whole product in one process on loopback, with nothing else installed. Calls are made
-//! up, three hooks deliver to a built-in receiver (healthy, flaky, down for a while), and everything that
-//! happens is printed as it happens.
+//! `switchhook demo`: the whole product in one process on loopback. Nothing else needs to be installed. Calls are
+//! invented, three hooks deliver to a built-in receiver (healthy, unreliable, down for a while), and everything is
+//! printed as it happens.
 
 mod calls;
 mod receiver;
@@ -21,10 +21,10 @@ use crate::model::Clock;
 use crate::state::{Expect, Kind, State, Write as Change, random_id};
 use crate::tasks::{Stop, Tasks};
 
-/// The demo's API key; the data is gone with the demo.
+/// The demo's API key. The demo's data is deleted at its end.
 const KEY: &str = "demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo";
 
-/// Held by whoever prints a line that others come after.
+/// Locked while a line is printed that must come before others.
 type Lines = Arc<Mutex<()>>;
 
 /// Runs for `seconds` (0: until `ended`) on a temporary data directory, which is removed at the end.
@@ -76,7 +76,7 @@ async fn run_in(dir: &std::path::Path, seconds: u64, ended: impl Future<Output =
     result
 }
 
-/// Small numbers, so that a person sees retries, a disabled hook and its recovery within a minute.
+/// Short times, so that a person sees retries, a disabled hook and its recovery within a minute.
 fn config(dir: &std::path::Path) -> anyhow::Result<Config> {
     let set = [
         format!("data_dir={}", dir.display()),
@@ -130,8 +130,8 @@ Ctrl-C ends it.
     Ok(())
 }
 
-/// Prints one line of what happens.
+/// Prints one line.
 fn say(who: &str, what: &str) {
-    // A closed terminal is no reason to stop.
+    // A closed terminal is not a reason to stop.
     let _closed = writeln!(std::io::stdout().lock(), "{who:>9}  {what}");
 }

@@ -1,4 +1,4 @@
-//! The demo's receiver: three paths with three moods, on loopback.
+//! The demo's receiver: three paths that behave differently, on loopback.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use warp::http::{HeaderMap, StatusCode};
 use super::{Lines, say};
 use crate::tasks::Stop;
 
-/// How long `/down` answers nothing but 503.
+/// How long `/down` answers 503.
 const DOWN_FOR: Duration = Duration::from_secs(25);
 
 /// A bound receiver.

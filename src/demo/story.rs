@@ -1,4 +1,4 @@
-//! Tells what the queues do: a hook disabled, probed, enabled again, caught up.
+//! Prints what the queues do: a hook is disabled, probed, enabled again, and catches up.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Events from a broker or client, and everything that is made of them.
+//! Events from a broker or client, and everything that is made from them.
 
 use std::sync::OnceLock;
 
@@ -90,7 +90,7 @@ fn leaves(key: &str, value: &Value, is_top: bool, out: &mut Vec<String>) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match value {
         Value::Null => {}
-        // There are no brackets without a name.
+        // A form has no brackets without a name before them.
         Value::Object(_) if is_top && key.is_empty() => out.push(value.to_string()),
         Value::Object(map) => map.iter().for_each(|(key, value)| leaves(key, value, false, out)),
         Value::Array(items) => out.extend(items.iter().filter(|item| !item.is_null()).map(text)),

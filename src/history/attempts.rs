@@ -1,4 +1,4 @@
-//! Attempts as the API shows them: rows read back from the ledger, with requests rebuilt from the events log.
+//! Attempts in the form of the API: rows read from the ledger, with requests rebuilt from the events log.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::queues::{AttemptRecord, Ending, Filed, LedgerRecord, Outcome};
 
 const READ: usize = 256;
 const READ_BYTES: usize = 1 << 20;
-/// Records that one call looks at; others have their turn before the next.
+/// The most records that one call examines. Other reads get a turn before the next call.
 const LOOKED_AT: usize = 4096;
 
 impl HistoryReader {
-    /// A page, newest first unless asked otherwise.
+    /// A page of attempts, newest first unless the query asks for oldest first.
     pub(super) fn page(&self, query: &AttemptQuery) -> Result<AttemptPage, ReadError> {
         let mut filed = self.logs.filed(self.hooks(query));
         let mut revisions = Revisions::default();
@@ -68,7 +68,7 @@ impl HistoryReader {
         }
     }
 
-    /// What is shown of a record; `None`: nothing. Of one that is damaged nobody knows whether it was an attempt.
+    /// The row of a record; `None` if it has none. A damaged record has a row, because it may have been an attempt.
     fn document(
         &self,
         filed: &mut Filed,
@@ -100,7 +100,7 @@ impl HistoryReader {
         }
     }
 
-    /// An attempt as it is shown. When its event cannot be read, the row says so and has all the rest.
+    /// The row of an attempt. If its event cannot be read, the row has an error and all the rest.
     pub(super) fn row(
         &self,
         revisions: &mut Revisions,

@@ -1,15 +1,15 @@
-//! Records that cannot be read: what is wrong with one is shown in its place, and nothing else is missing.
+//! Unreadable records: an error is shown in place of each, and nothing else is missing.
 
 use serde_json::{Map, Value};
 
 use crate::log::{Batch, ReadError, Record};
 
-/// The `error` of an event that is damaged.
+/// The `error` of a damaged event.
 pub(super) const EVENT_DAMAGED: &str = "event cannot be read: its record in the log is damaged";
-/// The `error` of an attempt that is damaged.
+/// The `error` of a damaged attempt.
 pub(super) const LEDGER_DAMAGED: &str = "attempt cannot be read: its record in the ledger is damaged";
 
-/// A record in its place, or the damage there.
+/// A record, or the damage in its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Found<'a> {
     Record(&'a Record),
@@ -26,7 +26,7 @@ impl Found<'_> {
     }
 }
 
-/// All of a batch in the order in which it was read.
+/// The records and the damage of a batch, in reading order.
 pub(super) fn found(batch: &Batch, ascending: bool) -> impl Iterator<Item = Found<'_>> {
     let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone()).map(Found::Damaged);
     let mut all: Vec<Found<'_>> = batch.records.iter().map(Found::Record).chain(damaged).collect();
@@ -37,13 +37,13 @@ pub(super) fn found(batch: &Batch, ascending: bool) -> impl Iterator<Item = Foun
     all.into_iter()
 }
 
-/// What is shown of a record of which nothing is known.
+/// The row of an unreadable record.
 pub(super) fn unreadable(error: &str) -> Map<String, Value> {
     Map::from_iter([("error".to_owned(), error.into())])
 }
 
-/// Why an event is not shown, without the places and files that are the operator's business: those are in the log
-/// and in the notices of `/health/ready`.
+/// The error of an event, without positions and file names, which only operators need. They are in the log and in the
+/// notices of `/health/ready`.
 pub(super) fn error_of_event(error: &ReadError) -> &'static str {
     match error {
         ReadError::Damaged(_) => EVENT_DAMAGED,

@@ -1,7 +1,7 @@
-//! Dead deliveries, read back from the ledger: given up, and not delivered since.
+//! Dead deliveries, read from the ledger: given up, and not delivered since.
 //!
-//! One pass over the hook's records finds them. Its memory is bounded: of more than `KEPT` failing deliveries
-//! only those at the front of the order asked for are held, and the list says where to go on.
+//! One pass over the hook's records finds them. Its memory is bounded: of more than `KEPT` failing deliveries, only
+//! those at the front of the requested order are held, and the list says where to continue.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,20 @@ use crate::log::{ReadError, Record};
 use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregorian_seconds};
 use crate::queues::{LastWord, LedgerRecord};
 
-/// Failing deliveries held at a time.
+/// The most failing deliveries in memory.
 const KEPT: usize = 1 << 16;
 
 /// A failing delivery.
 #[derive(Debug, Clone, Copy, Default)]
 struct Failing {
-    /// Where the ledger has its last attempt.
+    /// The ledger's offset of its last attempt.
     attempt: Option<u64>,
-    /// When it was given up, if it was.
+    /// When it was given up; `None` if it was not.
     died_us: Option<u64>,
 }
 
 impl HistoryReader {
-    /// A hook's dead deliveries in one order, as many as are held at a time.
+    /// A hook's dead deliveries in one order, up to the most that are held in memory.
     pub(super) fn dead(&self, query: &DeadQuery) -> Result<DeadList, ReadError> {
         let mut held = Held { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
         let first = self.logs.events.first();
@@ -45,8 +45,8 @@ impl HistoryReader {
         Ok(DeadList { dead, next: held.left_out })
     }
 
-    /// Dead deliveries of a hook as the API shows them: the last attempt, and what the event was. One of which
-    /// retention has taken something meanwhile is left out; one of which something cannot be read says so.
+    /// The rows of dead deliveries: the last attempt, and the event's header. Leaves out deliveries that retention has
+    /// removed meanwhile. A row with something unreadable has an error.
     pub(super) fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Result<Vec<AttemptRow>, ReadError> {
         let Some(hook) = self.logs.state.hook(hook) else { return Ok(Vec::new()) };
         let (mut filed, mut revisions) = (self.logs.filed([hook]), Revisions::default());
@@ -87,7 +87,7 @@ impl HistoryReader {
 struct Held {
     failing: BTreeMap<u64, Failing>,
     ascending: bool,
-    /// The first offset in the order of which nothing more is known here.
+    /// The first offset in the order that is not held.
     left_out: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What became of one event at the hooks of one account, read back from the ledger.
+//! The deliveries of one event to the hooks of one account, read from the ledger.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::queues::{Fate, Filed, LedgerRecord, in_reach};
 
 const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
-/// Ledger records that are looked at for one event.
+/// The most ledger records that are read for one event.
 const LOOKED_AT: usize = 200_000;
-/// Attempts shown of one delivery; the newest.
+/// The most attempts of one delivery that are shown, the newest ones.
 const SHOWN: usize = 100;
-/// A clock that was set back puts an attempt before its event; so much of that is looked for.
+/// How far before its event an attempt is searched for, in microseconds. A clock that was set back causes this.
 const BACK_US: u64 = 60_000_000;
 
 /// One hook's delivery.
 struct Course {
     hook: Arc<Hook>,
-    /// What the ledger said last.
+    /// The latest state in the ledger.
     state: Option<&'static str>,
     attempts: Vec<Map<String, Value>>,
     revisions: Revisions,
@@ -37,13 +37,13 @@ impl Course {
 }
 
 impl HistoryReader {
-    /// The event's deliveries to an account's own hooks: those that the ledger knows, and those still to come.
+    /// The event's deliveries to an account's own hooks, including those that are still to be made.
     pub(super) fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
         let hooks = self.logs.state.all_hooks().into_iter().filter(|hook| hook.account == account);
         self.deliveries_of(hooks, offset)
     }
 
-    /// The event's delivery to one hook, also to one that was deleted.
+    /// The event's delivery to one hook. The hook may have been deleted.
     pub(super) fn delivery(&self, hook: HookId, offset: u64) -> Result<EventDeliveries, ReadError> {
         self.deliveries_of(self.logs.hook(hook), offset)
     }
@@ -73,7 +73,7 @@ impl HistoryReader {
         Ok(EventDeliveries { rows: rows.collect(), complete })
     }
 
-    /// False when the ledger goes on behind what was looked at.
+    /// Returns false if the ledger has more records than were read.
     fn look_up(
         &self,
         event: &Record,
@@ -102,8 +102,8 @@ impl HistoryReader {
         Ok(true)
     }
 
-    /// A time that no attempt of an event is earlier than, whatever the clock said when the event was logged: it
-    /// may have been ahead, and set right before the first attempt.
+    /// A time before which no attempt of an event can be. The clock may have been ahead when the event was logged, and
+    /// corrected before the first attempt.
     fn tried_since(&self, event: &Record) -> Result<u64, ReadError> {
         let before = self.logs.events.time_near(event.offset.saturating_sub(1))?;
         let behind = self.logs.events.earliest_from(event.offset)?;

@@ -1,4 +1,4 @@
-//! What others hold of the history: every question of the API about events and deliveries, each read beside the tasks.
+//! The handle of the history: all reads of the API about events and deliveries, each in a blocking task.
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
-/// A cheap handle of the history. An account's long readings wait for that account's other readings, and for nobody else's.
+/// A cheap handle. Long reads of an account wait for that account's other reads, but not for other accounts'.
 #[derive(Debug, Clone)]
 pub struct History {
     reader: HistoryReader,
@@ -19,7 +19,7 @@ pub struct History {
 }
 
 impl History {
-    /// The history in these logs; `shows_successes`: successful attempts are listed, too.
+    /// The history in these logs. `shows_successes`: whether successful attempts are listed.
     #[must_use]
     pub fn new(logs: Logs, readings: Readings, shows_successes: bool) -> Self {
         Self { reader: HistoryReader { logs, shows_successes }, readings }
@@ -70,18 +70,18 @@ impl History {
         self.blocking(move |reader| reader.event(offset)).await
     }
 
-    /// What became of an event at an account's hooks.
+    /// The deliveries of an event to an account's hooks.
     pub async fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadingError> {
         let _place = self.readings.place(account).await?;
         self.blocking(move |reader| reader.deliveries(account, offset)).await
     }
 
-    /// An event's record as the log has it.
+    /// The record of an event.
     pub async fn record(&self, offset: u64) -> Result<Option<Bytes>, ReadingError> {
         self.blocking(move |reader| Ok(reader.logs.events.get(offset)?.map(|record| record.payload))).await
     }
 
-    /// What became of an event at one hook.
+    /// The delivery of an event to one hook.
     pub async fn delivery(
         &self,
         account: AccountId,
@@ -101,7 +101,7 @@ impl History {
         self.blocking(move |reader| reader.dead(&query)).await
     }
 
-    /// Dead deliveries of a hook as the API shows them.
+    /// Rows for dead deliveries of a hook.
     pub async fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Result<Vec<AttemptRow>, ReadingError> {
         self.blocking(move |reader| reader.dead_rows(hook, &dead)).await
     }

@@ -1,6 +1,7 @@
-//! The history: what has become of events and deliveries, read back from both logs for the API.
+//! The history of events and deliveries, read from both logs for the API.
 //!
-//! Reads only. The queues decide and write; this room shows what they wrote, and no promise of theirs rests on it.
+//! Only reads. The queues decide and write; this room shows what they have written, and no promise of the queues
+//! depends on it.
 
 mod attempts;
 mod damaged;

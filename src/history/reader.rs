@@ -1,11 +1,11 @@
-//! Blocking reads of the logs for the API. The other files of this room add one kind of question each.
+//! Blocking reads of the logs for the API. Each other file of this room adds one kind of query.
 
 use crate::queues::Logs;
 
-/// Bytes of rows after which a page ends: a row holds what was sent.
+/// The bytes of rows after which a page ends. Rows contain requests, so they can be large.
 pub(super) const ROWS_BYTES: usize = 1 << 20;
 
-/// Answers questions from the logs. Every method blocks on the disk.
+/// Reads the logs. Every method blocks on the disk.
 #[derive(Debug, Clone)]
 pub(super) struct HistoryReader {
     pub(super) logs: Logs,

@@ -1,7 +1,7 @@
-//! The request of an old attempt: which revision of its hook it was made with, read back from the ledger.
+//! The request of an old attempt, rebuilt from the hook's revision at that time, which the ledger has.
 //!
-//! `queues` writes revisions (`queues/ledger/revisions.rs`). An attempt whose revision is gone is shown without its request,
-//! never with the request that the hook would make now.
+//! `queues` writes revisions (`queues/ledger/revisions.rs`). An attempt whose revision is gone is shown without its
+//! request, and never with the request that the hook would make now.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::log::{Reader, Record};
 use crate::model::{Hook, HookId};
 use crate::queues::{AttemptRecord, LedgerRecord, revision_tag};
 
-/// Revisions read at a time, newest first, and how often at most: a hook that is changed more often than this within
-/// an hour has older attempts without their request.
+/// The most revisions that one read examines, newest first. A hook that changes more often than this within an hour has
+/// older attempts without their request.
 const READ: usize = 64;
 const READS: usize = 16;
 
-/// Revisions that one reading has looked up.
+/// The revisions that one query has looked up.
 #[derive(Debug, Default)]
 pub(super) struct Revisions(HashMap<(HookId, u64), Option<Arc<AsSent>>>);
 
 impl Revisions {
-    /// The hook as it was when an attempt was made. `None`: that is not known any more.
+    /// The hook as it was when an attempt was made; `None` if that is no longer known.
     pub(super) fn as_sent(
         &mut self,
         ledger: &Reader,
@@ -31,7 +31,7 @@ impl Revisions {
     ) -> Option<Arc<AsSent>> {
         let current = hook.generation();
         let Some(generation) = attempt.generation else {
-            // A record of the first version. A hook that was written only once is still the same.
+            // Records of the first version have no revision. If the hook was never changed, it is still the same.
             return (current == 1).then(|| Arc::new(AsSent::of(hook)));
         };
         let found = self.0.entry((hook.id, generation)).or_insert_with(|| {
@@ -42,7 +42,7 @@ impl Revisions {
     }
 }
 
-/// Looks a revision up among the records before `before`, newest first.
+/// Looks up a revision among the records before `before`, newest first.
 fn revision(ledger: &Reader, hook: &Hook, generation: u64, before: u64) -> Option<AsSent> {
     let mut before = before;
     for _ in 0..READS {

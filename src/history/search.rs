@@ -1,5 +1,5 @@
-//! Events looked for in the log: header by header through the tag index. Each call looks at a bounded number of
-//! them and says where to go on.
+//! Searching events in the log, header by header through the tag index. Each call examines a bounded number of events
+//! and says where to continue.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,14 +13,14 @@ use crate::model::{
     Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, fields_weight, gregorian_seconds,
 };
 
-/// Records of one read; they may be large.
+/// The records of one read. They may be large.
 const READ: usize = 32;
 const READ_BYTES: usize = 1 << 20;
-/// Events that one call looks at.
+/// The most events that one call examines.
 const LOOKED_AT: usize = 128;
 
 impl HistoryReader {
-    /// A page of events, newest first unless asked otherwise.
+    /// A page of events, newest first unless the query asks for oldest first.
     pub(super) fn search(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
         let tag = match query.scope {
             EventScope::Account(account) => account.tag(),
@@ -79,7 +79,7 @@ impl HistoryReader {
         chosen.then(|| self.event_row(record, &event))
     }
 
-    /// The row of an event that is damaged. Nobody knows whether it fits a filter; without one, it is in its place.
+    /// The row of a damaged event. Left out with a filter, because it is unknown whether the event would pass.
     fn damaged(&self, offset: u64, query: &EventQuery) -> Option<EventRow> {
         let EventScope::Account(account) = query.scope else { return None };
         let is_asked_for = query.filter == EventFilter::default();
@@ -89,7 +89,7 @@ impl HistoryReader {
         is_asked_for.then_some(EventRow { offset, account: Some(account), document })
     }
 
-    /// One event with its body; `None` when it is not kept any more or not there yet.
+    /// One event with its body; `None` if it was removed or does not exist yet.
     pub(super) fn event(&self, offset: u64) -> Result<Option<EventRow>, ReadError> {
         let Some(record) = self.logs.events.get(offset)? else { return Ok(None) };
         let Ok(event) = Event::decode(&record.payload) else { return Ok(None) };
@@ -140,7 +140,7 @@ impl HistoryReader {
     }
 }
 
-/// The body as JSON; as text, or in base64, when it is none. Of what was not understood exactly what came.
+/// The body as JSON, otherwise as text or in base64. The body of a quarantined event is shown exactly as received.
 fn body(event: &Event<'_>) -> Map<String, Value> {
     let text = if event.quarantine.is_none() { kazoo::stored_text(event).ok() } else { None };
     let bytes = text.as_deref().unwrap_or(event.body);

@@ -1,7 +1,7 @@
 //! `GET …/webhooks/{H}/verify`: how a receiver verifies requests, as code that works without changes.
 //!
 //! The code reads the secret from its environment. The secret itself is shown once, when it is made, and never here.
-//! `tests/it/console/verify.rs` runs the Python and JavaScript code against real deliveries.
+//! The code is that of the receivers in `examples/receivers/`, which `tests/it/examples.rs` runs.
 
 use serde_json::{Map, Value, json};
 
@@ -9,13 +9,13 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::reply::Reply;
 
-/// The code by language. Its first lines say what it needs.
+/// The code by language. The first lines of each say what it needs.
 const CODE: [(&str, &str); 5] = [
-    ("python", include_str!("verify/python.py")),
-    ("javascript", include_str!("verify/javascript.mjs")),
-    ("php", include_str!("verify/php.php")),
-    ("go", include_str!("verify/go.go.txt")),
-    ("rust", include_str!("verify/rust.rs.txt")),
+    ("python", include_str!("../../examples/receivers/python/verify.py")),
+    ("javascript", include_str!("../../examples/receivers/javascript/verify.mjs")),
+    ("php", include_str!("../../examples/receivers/php/verify.php")),
+    ("go", include_str!("../../examples/receivers/go/webhook/verify.go")),
+    ("rust", include_str!("../../examples/receivers/rust/verify.rs")),
 ];
 
 pub(super) fn read(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError> {

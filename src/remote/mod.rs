@@ -1,5 +1,5 @@
-//! The API of a program that runs, for commands that an operator gives on the same machine or another one. The key comes
-//! from a file or the environment, never from the command line.
+//! A client of a running program's API, for an operator's commands. The key comes from a file or the environment,
+//! never from the command line.
 
 use std::path::Path;
 
@@ -10,18 +10,19 @@ use serde_json::{Value, json};
 use crate::model::AccountId;
 use crate::onboarding::source::{Answer, Ask, Client, Manner};
 
-/// A program that runs, and a token of an account there.
+/// A running program, and a token of an account there.
 #[derive(Debug)]
 pub struct Remote {
     client: Client,
-    /// A change is asked for once: whether a broken connection came before or after it cannot be told.
+    /// The client for changes. Changes are not retried, because a broken connection does not show whether they were
+    /// made.
     changes: Client,
     token: Token,
     /// The account of the key.
     pub account: AccountId,
 }
 
-/// A token: prints as `***`.
+/// A token. It prints as `***`.
 struct Token(String);
 
 impl std::fmt::Debug for Token {
@@ -30,7 +31,7 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// The API key: of a file, of `SWITCHHOOK_API_KEY`, or the one that the first start wrote into the data directory.
+/// The API key: from a file, from `SWITCHHOOK_API_KEY`, or the one that the first start wrote into the data directory.
 pub fn key(file: Option<&Path>, data_dir: &Path) -> anyhow::Result<String> {
     if let Some(key) = crate::import::secret(file, "SWITCHHOOK_API_KEY")? {
         return Ok(key);
@@ -57,25 +58,25 @@ impl Remote {
         let token = answer.body.get("auth_token").and_then(Value::as_str);
         let account = answer.body.get("data").and_then(|data| data.get("account_id")?.as_str()?.parse().ok());
         let (Some(token), Some(account)) = (token, account) else {
-            bail!("{address}: the API key is not known there");
+            bail!("{address}: the API key is unknown there");
         };
         Ok(Self { client, changes, token: Token(token.to_owned()), account })
     }
 
-    /// What a resource shows.
+    /// Reads a resource.
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let ask = Ask { token: Some(&self.token.0), ..Ask::get(path, query) };
         data(path, self.client.ask(ask).await?)
     }
 
-    /// Changes something; `data` of the answer.
+    /// Makes a change and returns the `data` of the response.
     pub async fn change(&self, method: Method, path: &str, data: Option<&Value>) -> anyhow::Result<Value> {
         let body = json!({"data": data.unwrap_or(&json!({}))});
         let ask = Ask { method, body: Some(&body), token: Some(&self.token.0), ..Ask::get(path, &[]) };
         self::data(path, self.changes.ask(ask).await?)
     }
 
-    /// A POST.
+    /// Makes a change with POST.
     pub async fn post(&self, path: &str, data: &Value) -> anyhow::Result<Value> {
         self.change(Method::POST, path, Some(data)).await
     }

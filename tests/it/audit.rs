@@ -13,7 +13,7 @@ use crate::support::wait::eventually;
 const SECRET: &str = "whsec_c3dpdGNoaG9vay10ZXN0LXNlY3JldC0wMDAx";
 const PASSWORD: &str = "correct-horse-battery";
 
-/// All entries that the query asks for, newest first, page by page.
+/// All entries of a query, newest first, read page by page.
 async fn trail(api: &Api, query: &str) -> Vec<Value> {
     let (mut entries, mut start) = (Vec::new(), String::new());
     loop {

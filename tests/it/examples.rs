@@ -1,8 +1,9 @@
-//! The examples do what they claim; each is run as its reader would run it.
+//! Runs the examples, and the commands on pages of the book, as a reader would.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::support::app::{MASTER_KEY, TestApp, call_event};
 use super::support::broker::free_port;
 use super::support::look::{LONG, settled};
 use super::support::process::Process;
+use super::support::receiver::Receiver;
 use super::support::wait::eventually;
 
 /// A program that ends with the test.
@@ -44,20 +46,19 @@ fn built(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_switchhook")).parent().unwrap().join("examples").join(name)
 }
 
-#[tokio::test]
-async fn the_receiver_in_python_accepts_only_genuine_and_new_requests() {
-    let secret = "whsec_c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2g=";
-    let command = Command::new("python3")
-        .arg(example("receiver.py"))
-        .arg("0")
-        .env("SECRET", secret)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut receiver = Running(command);
-    let (lines, uri) = next(lines(&mut receiver)).await;
+/// The secret of the receivers' hooks.
+const SECRET: &str = "whsec_c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2g=";
+
+/// Starts a receiver, which listens on `port`, and checks that it accepts exactly the genuine and new requests.
+async fn verifies(mut command: Command, port: u16) {
+    let started = command.env("WEBHOOK_SECRET", SECRET).stdout(Stdio::piped()).spawn();
+    let mut receiver = Running(started.unwrap());
+    let lines = lines(&mut receiver);
+    let address = format!("127.0.0.1:{port}");
+    eventually("the receiver listens", LONG, async || std::net::TcpStream::connect(&address).ok()).await;
+    let uri = format!("http://{address}/");
     let mut app = TestApp::start().await;
-    let hook = app.api.hook(json!({"uri": uri, "format": "json", "secret": secret})).await;
+    let hook = app.api.hook(json!({"uri": uri, "format": "json", "secret": SECRET})).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "call-1", 1)]).await;
     let (lines, line) = next(lines).await;
     assert!(line.ends_with(&format!("_{hook} channel_create")), "{line}");
@@ -70,18 +71,74 @@ async fn the_receiver_in_python_accepts_only_genuine_and_new_requests() {
     let (_lines, other) = next(lines).await;
     assert_ne!(line, other);
 
-    // A forged request is refused.
-    let forged = reqwest::Client::new()
-        .post(&uri)
-        .header("webhook-id", "dlv_1")
-        .header("webhook-timestamp", app.api.base().len().to_string())
-        .header("webhook-signature", "v1,AAAA")
-        .body("{}")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(forged.status(), 401);
+    // A forged request is refused, and so is one with a timestamp of 2023, whatever its signature.
+    for timestamp in [unix_s(), 1_700_000_000] {
+        let forged = reqwest::Client::new()
+            .post(&uri)
+            .header("webhook-id", "dlv_1")
+            .header("webhook-timestamp", timestamp.to_string())
+            .header("webhook-signature", "v1,AAAA")
+            .body("{}")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(forged.status(), 401);
+    }
     app.stop().await;
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[tokio::test]
+async fn the_receiver_in_python_accepts_only_genuine_and_new_requests() {
+    let port = free_port();
+    let mut command = Command::new("python3");
+    command.arg(example("receivers/python/receiver.py")).arg(port.to_string());
+    // No cache beside the sources.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    verifies(command, port).await;
+}
+
+#[tokio::test]
+async fn the_receiver_in_javascript_accepts_only_genuine_and_new_requests() {
+    let port = free_port();
+    let mut command = Command::new("node");
+    command.arg(example("receivers/javascript/receiver.mjs")).arg(port.to_string());
+    verifies(command, port).await;
+}
+
+#[tokio::test]
+async fn the_receiver_in_php_accepts_only_genuine_and_new_requests() {
+    let (port, seen) = (free_port(), tempfile::tempdir().unwrap());
+    let mut command = Command::new("php");
+    command.args(["-S", &format!("127.0.0.1:{port}")]).arg(example("receivers/php/receiver.php"));
+    command.env("SEEN", seen.path()).stderr(Stdio::null());
+    verifies(command, port).await;
+}
+
+#[tokio::test]
+async fn the_receiver_in_go_accepts_only_genuine_and_new_requests() {
+    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+    let program = dir.path().join("receiver");
+    let mut build = Command::new("go");
+    build.args(["build", "-o"]).arg(&program).current_dir(example("receivers/go"));
+    // Kept beside cargo's files, because compiling the standard library takes a while.
+    build.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go")).env("GOFLAGS", "-buildvcs=false");
+    let built = tokio::task::spawn_blocking(move || build.output().unwrap()).await.unwrap();
+    assert!(built.status.success(), "{built:?}");
+    let mut command = Command::new(program);
+    command.arg(port.to_string());
+    verifies(command, port).await;
+}
+
+#[tokio::test]
+async fn the_receiver_in_rust_accepts_only_genuine_and_new_requests() {
+    let port = free_port();
+    let mut command = Command::new(built("receiver"));
+    command.arg(port.to_string());
+    verifies(command, port).await;
 }
 
 #[tokio::test]
@@ -153,11 +210,42 @@ async fn the_websocket_client_resumes_where_it_stopped() {
     app.stop().await;
 }
 
-/// The code blocks of a page for the shell.
+/// The shell commands of a page, block by block. A block below an HTML comment (`<!-- needs … -->`) is left out.
 fn shell_blocks(page: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
-    let blocks = text.split("```sh\n").skip(1);
-    blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    let parts: Vec<&str> = text.split("```sh\n").collect();
+    let blocks = parts.windows(2).filter(|pair| !pair[0].ends_with("-->\n"));
+    blocks.map(|pair| pair[1].split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_command_on_the_pages_of_the_api_and_of_the_operator_succeeds() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "call-1", 1)]).await;
+    settled(&app.api, &hook).await;
+    let blocks = [shell_blocks("docs/reference/api.md"), shell_blocks("docs/operating/admin.md")].concat();
+    assert!(blocks.len() >= 10, "{blocks:?}");
+    let commands = blocks.join("\n").replace("http://127.0.0.1:8000", app.api.base());
+    // A status of 400 or above fails the script.
+    let script = format!(
+        "curl() {{ echo \"$@\" >&2; command curl --fail-with-body --show-error \"$@\"; }}\n{commands}"
+    );
+    let run = tokio::task::spawn_blocking(move || {
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", &script]).env("API_KEY", MASTER_KEY).env("HOOK", hook);
+        bash.output().unwrap()
+    });
+    let run = run.await.unwrap();
+    let shown = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{shown}");
+    assert_eq!(
+        shown.matches("\"status\":\"success\"").count(),
+        shown.matches("x-auth-token").count(),
+        "{shown}"
+    );
+    app.stop().await;
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn verb_and_format_are_the_hooks_and_custom_data_is_part_of_the_payload() 
 }
 
 #[tokio::test]
-async fn a_hook_with_a_secret_signs_what_it_sends() {
+async fn a_hook_with_a_secret_signs_its_requests() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let key = b"0123456789abcdef0123456789abcdef";

@@ -1,4 +1,4 @@
-//! Logs of format version 2 stay readable for ever.
+//! Logs of format version 2 stay readable.
 
 use std::fs;
 use std::path::PathBuf;

@@ -61,7 +61,7 @@ impl Operation<'_> {
         // Requests of Monster UI to KAZOO for data that is not stored here.
         let is_kept_elsewhere =
             ["/callflows", "/limits", "/blacklist"].iter().any(|word| self.path.contains(word));
-        // The example of a new call flow is the one that is taken: Monster UI's wizard asks for it.
+        // The example of a new call flow is the only accepted one, which Monster UI's wizard sends.
         let is_the_known_flow = self.path.ends_with("/callflows") && self.method == "PUT";
         if is_kept_elsewhere && self.method != "GET" && !is_the_known_flow {
             return 403;

@@ -195,7 +195,7 @@ async fn retries_is_the_total_of_tries() {
 }
 
 #[tokio::test]
-async fn a_delivery_out_of_tries_is_dead_when_the_hook_works_and_its_lane_goes_on() {
+async fn a_delivery_out_of_tries_is_dead_when_the_hook_works_and_its_lane_continues() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|r| if number(r) == 2 { Mood::status(500) } else { Mood::Ok }));
     let mut app = TestApp::start().await;

@@ -107,7 +107,7 @@ async fn a_lowered_number_of_failures_disables_a_hook_at_work_and_leaves_an_acco
 }
 
 /// A delivery waits for a permit that another one holds for ever. Only the reload can start it.
-async fn a_raised_limit_starts_what_waits(key: &str, before: u32) {
+async fn a_raised_limit_starts_waiting_attempts(key: &str, before: u32) {
     let receiver = half_stuck().await;
     let setting = format!("{key}={before}");
     let mut program = Program::start(&[&setting, "delivery.request_timeout_ms=600000"]).await;
@@ -128,22 +128,22 @@ async fn a_raised_limit_starts_what_waits(key: &str, before: u32) {
 
 #[tokio::test]
 async fn a_raised_limit_of_a_hook_starts_waiting_attempts() {
-    a_raised_limit_starts_what_waits("delivery.per_hook_in_flight", 1).await;
+    a_raised_limit_starts_waiting_attempts("delivery.per_hook_in_flight", 1).await;
 }
 
 #[tokio::test]
 async fn a_raised_limit_of_a_host_starts_waiting_attempts() {
-    a_raised_limit_starts_what_waits("delivery.per_host_in_flight", 1).await;
+    a_raised_limit_starts_waiting_attempts("delivery.per_host_in_flight", 1).await;
 }
 
 #[tokio::test]
 async fn a_raised_total_starts_waiting_attempts() {
-    a_raised_limit_starts_what_waits("delivery.max_in_flight", 1).await;
+    a_raised_limit_starts_waiting_attempts("delivery.max_in_flight", 1).await;
 }
 
 #[tokio::test]
 async fn a_raised_total_starts_attempts_that_wait_for_their_hooks_share() {
-    a_raised_limit_starts_what_waits("delivery.max_in_flight", 2).await;
+    a_raised_limit_starts_waiting_attempts("delivery.max_in_flight", 2).await;
 }
 
 #[tokio::test]

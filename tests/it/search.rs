@@ -136,7 +136,7 @@ async fn one_event_is_shown_with_its_body_its_deliveries_and_their_attempts() {
 }
 
 #[tokio::test]
-async fn an_event_is_seen_by_its_account_and_those_above_and_nobody_else() {
+async fn an_event_is_seen_only_by_its_account_and_the_accounts_above() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let master = app.api.account.clone();

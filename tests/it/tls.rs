@@ -78,7 +78,7 @@ async fn trusting(tls: &Terminator) -> (tempfile::TempDir, Process) {
 }
 
 #[tokio::test]
-async fn a_receiver_whose_certificate_the_system_trusts_gets_its_events_over_one_connection() {
+async fn a_receiver_with_a_trusted_certificate_gets_its_events_over_one_connection() {
     let receiver = Receiver::start().await;
     let tls = terminator(receiver.address()).await;
     let (_dir, process) = trusting(&tls).await;

@@ -170,7 +170,7 @@ async fn strange_frames_end_at_most_their_own_session() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_silent_too_long_is_closed_and_one_that_is_gone_forgotten() {
+async fn a_client_that_is_silent_too_long_is_closed_and_a_lost_one_is_removed() {
     let mut app = TestApp::with(&["websocket.idle_timeout_ms=300", "websocket.ping_interval_ms=100"]).await;
     // Pongs do not count as activity.
     assert_eq!(app.connect().await.ended().await, End::Code(1000));

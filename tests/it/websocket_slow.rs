@@ -94,7 +94,7 @@ async fn read_slowly(mut clients: Vec<Slow>, done: Stop) -> Vec<Slow> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_that_read_a_byte_a_second_delay_nobody_among_two_thousand_and_cost_a_window_each() {
+async fn sessions_that_read_a_byte_a_second_delay_no_other_of_two_thousand_and_use_one_window_each() {
     raise_open_files();
     let dir = tempfile::tempdir().unwrap();
     // Fewer files than sessions, unless the program raises the limit.

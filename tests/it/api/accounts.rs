@@ -1,5 +1,4 @@
-//! What accounts decide for the deliveries of their hooks: disabled and enabled, limits of their own, moved and
-//! deleted.
+//! Accounts and the deliveries of their hooks: disabling, enabling, failure limits, moving and deleting.
 
 use serde_json::{Value, json};
 

@@ -104,7 +104,7 @@ async fn the_range_has_kazoos_rules() {
 }
 
 #[tokio::test]
-async fn what_a_deleted_hook_was_sent_can_still_be_looked_up() {
+async fn attempts_of_a_deleted_hook_can_still_be_read() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
     let (api, a, _) = refused(&app, &receiver).await;

@@ -1,4 +1,4 @@
-//! What KAZOO does wrong here (`docs/kazoo/webhooks.md#defects-that-clients-find-mended`) and clients find mended.
+//! Defects of KAZOO (`docs/kazoo/webhooks.md#defects-that-clients-find-mended`) that Switchhook does not have.
 
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ async fn no_way_of_writing_an_address_gets_past_the_guard() {
             uri.split_once('@').map_or_else(|| uri.to_owned(), |(_, host)| format!("http://***@{host}"));
         let said = (answer.status, &error["message"], &error["value"]);
         assert_eq!(said, (400, &json!("invalid client URL"), &json!(shown)), "{uri}");
-        // Who typed it correctly must be told why it is refused all the same.
+        // Even if it was typed correctly, the refusal must name the reason.
         let cause = error["cause"].as_str().unwrap_or_default();
         assert_eq!(cause.contains("delivery.allow_addresses"), uri.starts_with("http://"), "{uri}: {cause}");
     }

@@ -17,7 +17,7 @@ fn keys(answer: &Raw) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_a_hook_goes_through_has_kazoos_statuses_headers_and_members() {
+async fn every_step_in_a_hooks_life_has_kazoos_statuses_headers_and_members() {
     let mut app = TestApp::start().await;
     let api = app.api.clone();
     let hooks = format!("/v2/accounts/{}/webhooks", api.account);

@@ -42,7 +42,7 @@ async fn check(api: &Api, row: &Value, ids: &[(&str, String)]) {
 }
 
 #[tokio::test]
-async fn every_refusal_is_kazoos_and_names_what_is_wrong() {
+async fn every_refusal_is_kazoos_and_names_the_error() {
     let settings = ["http.max_body_bytes=2000", "http.max_page_size=2", "http.page_size=2"];
     let mut app = TestApp::with(&settings).await;
     let api = app.api.clone();
@@ -64,7 +64,7 @@ async fn every_refusal_is_kazoos_and_names_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn who_asks_is_refused_before_what_is_asked() {
+async fn the_caller_is_refused_before_the_request_is_examined() {
     let mut app = TestApp::start().await;
     let api = app.api.clone();
     let hooks = format!("/v2/accounts/{}/webhooks", api.account);
@@ -101,7 +101,7 @@ async fn who_asks_is_refused_before_what_is_asked() {
 }
 
 #[tokio::test]
-async fn a_token_whose_time_is_over_is_told_from_a_wrong_one() {
+async fn an_expired_token_is_distinguished_from_a_wrong_one() {
     let mut app = TestApp::with(&["auth.token_expiry_s=1"]).await;
     let path = format!("/v2/accounts/{}", app.api.account);
     let refused = eventually("the token expires", LONG, || async {

@@ -1,4 +1,4 @@
-//! Users, tokens and their end, over restarts.
+//! Users and tokens, and how tokens end, also over restarts.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! Hook documents as they are accepted, converted and refused: every row of `tests/fixtures/hook_validation.json`.
+//! Hook documents are accepted, converted and refused as every row of `tests/fixtures/hook_validation.json` says.
 //!
-//! A row: what it shows, the fields beside a name, a hook and a URI that are fine (`null` takes one away), and
-//! either the fields as they are stored or the errors.
+//! A row has a description, fields to add to a valid document (`null` removes a field), and either the stored fields or
+//! the errors.
 
 use serde_json::{Map, Value, json};
 
@@ -42,7 +42,7 @@ async fn every_document_is_stored_or_refused_as_the_table_says() {
         if let Some(stored) = row.get("stored") {
             assert_eq!(answer.status, 201, "{what}: {answer:?}");
             assert_eq!(&of(answer.data(), stored), stored, "{what}");
-            // What was answered is what is stored, and goes through once more unchanged.
+            // The response equals the stored document, and is accepted again unchanged.
             let one = format!("{path}/{}", answer.data()["id"].as_str().unwrap());
             let again = api.call("POST", &one, Some(json!({"data": answer.data()}))).await;
             assert_eq!((again.status, again.data()), (200, answer.data()), "{what}");

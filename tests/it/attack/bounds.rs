@@ -114,7 +114,7 @@ async fn an_account_has_as_many_documents_as_configured() {
 }
 
 #[tokio::test]
-async fn changes_of_one_account_take_little_disk_memory_and_trail_and_delay_nobody_else_s() {
+async fn changes_of_one_account_use_little_disk_memory_and_trail_and_do_not_delay_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &["audit.max_bytes=1048576".to_owned()]).await;
     let master = process.api().await;

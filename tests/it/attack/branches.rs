@@ -1,4 +1,4 @@
-//! What a tenant can multiply through accounts below its own: documents, deleted ones, levels, and what they cost.
+//! What a tenant can multiply through accounts below its own: documents, deleted ones, levels, and their cost.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_
         400,
         "counted again at a start"
     );
-    // What was there may still be changed, and what is deleted for good makes room.
+    // Existing documents may still be changed, and removing one makes room.
     let first = format!("/v2/accounts/{}/webhooks", children[0]);
     let hooks = noisy.call("GET", &first, None).await;
     let hook = format!("{first}/{}", hooks.data()[0]["id"].as_str().unwrap());
@@ -187,7 +187,7 @@ async fn plant_orphans(dir: &std::path::Path) -> Id {
 }
 
 #[tokio::test]
-async fn what_a_deleted_account_left_behind_is_gone_after_a_start_of_the_program() {
+async fn orphans_of_a_deleted_account_are_removed_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let deleted = plant_orphans(dir.path()).await;
     let mut process = Process::serve(dir.path(), &[]).await;

@@ -1,4 +1,4 @@
-//! What others with rights at the broker do: floods of bad messages, a queue of our name made in their own way.
+//! Others with rights at the broker: floods of malformed messages, and a queue of our name with other arguments.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn a_queue_that_a_restart_of_the_broker_would_lose_is_named_by_readiness()
 }
 
 #[tokio::test]
-async fn a_port_where_no_broker_listens_is_told_as_that() {
+async fn a_port_without_a_broker_is_reported_as_such() {
     let web = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = web.local_addr().unwrap().port();
     let answering = Tasks::new();

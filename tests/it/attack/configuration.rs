@@ -1,4 +1,4 @@
-//! The configuration: every key can be set in every way, and what stands behind a key works in the built program.
+//! The configuration: every key can be set in every way, and takes effect in the built program.
 
 use std::path::Path;
 use std::sync::Arc;

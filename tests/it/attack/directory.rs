@@ -1,5 +1,4 @@
-//! What a user of the machine, or a hasty operator, does to the data directory: before the first start, while the program
-//! runs, and between two starts.
+//! Mistakes and attacks on the data directory: before the first start, while the program runs, and between two starts.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -106,7 +105,7 @@ async fn a_log_is_not_kept_where_a_link_leads_to_a_directory_of_everybody() {
 }
 
 #[tokio::test]
-async fn an_event_is_not_acknowledged_into_a_file_that_was_deleted_beneath_the_program() {
+async fn no_event_is_acknowledged_after_its_log_file_was_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[]).await;
     let api = process.api().await;
@@ -170,7 +169,7 @@ async fn a_directory_that_has_lost_its_ledger_says_that_events_come_again() {
 }
 
 #[tokio::test]
-async fn a_backup_is_not_made_inside_of_what_it_saves() {
+async fn a_backup_inside_the_data_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
     drop(Process::serve(&data, &[]).await);

@@ -1,4 +1,4 @@
-//! The doors: what strangers and tenants hold of them, and whom they can shut out.
+//! Log-ins and connections: what strangers and tenants can occupy, and whom they can exclude.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +10,7 @@ use crate::support::wait::eventually;
 use crate::support::websocket::{Client, End};
 
 #[tokio::test]
-async fn sessions_that_never_show_a_token_are_few_and_short_and_keep_nobody_out() {
+async fn sessions_without_a_token_are_few_and_short_and_exclude_nobody() {
     let settings = [
         "websocket.max_sessions=8",
         "websocket.max_sessions_without_token=3",

@@ -1,4 +1,4 @@
-//! However many receivers one tenant names, their connections leave files for everything else.
+//! However many receivers one tenant has, their connections leave files for everything else.
 
 use std::net::Ipv4Addr;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Lookups of host names are bounded for each account: names that nobody answers for keep no other tenant waiting.
+//! Lookups of host names are bounded per account: names without an answer do not delay other tenants.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What one tenant holds of the listener: slow readers and senders, streamed lists, tests of hooks, sessions. Another
-//! tenant is answered all the same.
+//! One tenant's share of the listener: slow readers and senders, streamed lists, tests of hooks, sessions. Another
+//! tenant is still answered.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::switch::{self, Switch};
 use crate::support::wait::eventually;
 use crate::support::websocket::Client;
 
-/// A request that is sent and whose answer is not read, but for its status.
+/// Sends a request and reads only the status of the response.
 async fn asked(address: SocketAddr, request: &str) -> (u16, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

@@ -1,5 +1,5 @@
-//! Secrets: no other user of the machine reads what the program keeps, no plain user of an account reads what its admins
-//! have set, no refusal repeats what was sent, and strangers learn nothing of single accounts.
+//! Secrets: other users of the machine cannot read the program's files, plain users of an account cannot read what
+//! its admins have set, refusals repeat nothing that was sent, and strangers learn nothing about single accounts.
 
 use std::fs::{Permissions, create_dir, metadata, read_dir, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +52,7 @@ fn under(umask: &str, program: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whatever_the_umask_nothing_that_is_written_is_readable_by_others() {
+async fn no_written_file_is_readable_by_others_whatever_the_umask() {
     for umask in ["022", "000"] {
         let dir = tempfile::tempdir().unwrap();
         let [data, copy, restored] = ["data", "copy", "restored"].map(|name| dir.path().join(name));
@@ -93,7 +93,7 @@ fn of_root(mode: u32) -> Option<tempfile::TempDir> {
 }
 
 #[tokio::test]
-async fn a_volume_that_an_orchestrator_hands_to_the_group_is_used_and_what_is_written_is_the_users_own() {
+async fn a_volume_that_belongs_to_a_group_is_used_and_its_new_files_are_private() {
     for mode in [0o2775, 0o770] {
         let Some(dir) = of_root(mode) else { return };
         let data = dir.path().join("data");

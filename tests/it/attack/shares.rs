@@ -1,4 +1,4 @@
-//! What one account takes from all: bytes of events, the log, readings of it.
+//! One account's share of common resources: bytes of events, the log, and reads of the log.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn large_event(call: &str, number: u64, bytes: usize) -> Value {
 }
 
 #[tokio::test]
-async fn an_account_hands_in_events_at_its_rate_and_delays_nobody_else_s() {
+async fn an_account_hands_in_events_at_its_rate_without_delaying_others() {
     let mut app =
         TestApp::with(&["ingest.http_burst_bytes=1048576", "ingest.http_bytes_per_second=1024"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
@@ -88,7 +88,7 @@ async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others
 }
 
 #[tokio::test]
-async fn an_account_that_holds_more_than_its_part_of_the_log_drives_out_nobody_else_s_events() {
+async fn an_account_above_its_share_of_the_log_drives_out_no_other_accounts_events() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["log.segment_bytes=65536", "retention.max_bytes=1048576"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);

@@ -1,4 +1,4 @@
-//! No tenant drives another one's entries out of the audit trail.
+//! A tenant cannot drive other tenants' entries out of the audit trail.
 
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ async fn flood(tenant: &Api, count: usize) {
 }
 
 #[tokio::test]
-async fn a_tenant_that_floods_the_trail_loses_its_own_entries_and_nobody_else_s() {
+async fn a_tenant_that_floods_the_trail_loses_only_its_own_entries() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &settings()).await;
     let master = process.api().await;

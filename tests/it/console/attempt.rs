@@ -35,10 +35,10 @@ async fn a_delivery_shows_its_event_and_every_attempt_with_the_time_of_its_phase
     assert!(rows[1]["timings"]["connect_us"].as_u64() > Some(0), "the first connects: {}", rows[1]);
     assert_eq!(rows[1]["resp_status_code"], "503");
 
-    // What is told is on disk.
+    // The history is on disk.
     app.restart(None).await;
     assert_eq!(delivery(&app.api, &hook, &rows[0]["delivery_id"]).await.data(), &data);
-    // A hook that is gone keeps its history.
+    // A deleted hook keeps its history.
     assert_eq!(app.api.own("DELETE", &format!("/webhooks/{hook}"), None).await.status, 200);
     assert_eq!(delivery(&app.api, &hook, &rows[0]["delivery_id"]).await.data(), &data);
     app.stop().await;

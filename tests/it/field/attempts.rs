@@ -1,4 +1,4 @@
-//! Rows of attempts: what was sent, of which event, by which revision of the hook. Not what would be sent now.
+//! Rows of attempts show the request that was sent, with the hook's revision of that time, not the request of now.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn row_of(api: &Api, hook: &str, n: usize, call: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_row_shows_what_was_sent_whatever_became_of_the_hook_since() {
+async fn a_row_shows_the_request_that_was_sent_even_after_the_hook_changed() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let id = app.api.hook(hook(&receiver)).await;
@@ -60,7 +60,7 @@ async fn a_row_shows_what_was_sent_whatever_became_of_the_hook_since() {
     let after = row_of(&app.api, &id, 1, "call-1").await;
     assert_eq!(after, before, "a row is not made from the hook as it is now");
 
-    // The ledger alone knows it after a restart, and the next revision is told apart.
+    // After a restart only the ledger knows the revision, and the next one is distinguished from it.
     app.restart(None).await;
     app.api.publish(&[call_event("CHANNEL_ANSWER", "call-2", 2)]).await;
     let requests = receiver.wait_for(2, LONG).await;
@@ -79,7 +79,7 @@ async fn a_row_shows_what_was_sent_whatever_became_of_the_hook_since() {
 }
 
 #[tokio::test]
-async fn a_thousand_attempts_of_a_hook_hold_what_it_sends_once() {
+async fn a_thousand_attempts_of_a_hook_store_its_revision_once() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let long = "v".repeat(1000);

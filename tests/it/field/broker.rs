@@ -1,4 +1,4 @@
-//! The broker as operators leave it: bindings that vanish, a queue that nobody reads, an installation that has ended.
+//! The broker in real operation: bindings that vanish, an unread queue, an installation that has ended.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -62,7 +62,7 @@ async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bind
 }
 
 #[tokio::test]
-async fn a_queue_that_nobody_reads_keeps_its_bound_and_the_broker_is_told_to_drop_the_oldest() {
+async fn an_unread_queue_keeps_its_bound_by_dropping_the_oldest_messages() {
     let broker = Broker::start().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[&uri, "amqp.queue_max_messages=10"]).await;
@@ -259,7 +259,7 @@ async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_an
 }
 
 #[tokio::test]
-async fn an_alarm_of_the_broker_is_told_by_readiness_and_metrics() {
+async fn an_alarm_of_the_broker_is_in_readiness_and_metrics() {
     // Less memory than it takes to run.
     let broker = Broker::start_with("vm_memory_high_watermark.absolute = 1MB\n").await;
     let uri = format!("amqp.uri={}", broker.uri());
@@ -271,7 +271,7 @@ async fn an_alarm_of_the_broker_is_told_by_readiness_and_metrics() {
 }
 
 #[tokio::test]
-async fn how_old_events_are_when_they_come_is_told_and_what_a_full_queue_dropped_has_its_times() {
+async fn the_age_of_arriving_events_and_the_times_of_dropped_ones_are_reported() {
     let broker = Broker::start().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let settings = [uri.as_str(), "amqp.queue_max_messages=50", "amqp.check_interval_ms=200"];

@@ -133,7 +133,7 @@ async fn a_log_in_names_its_account_by_realm_too_and_a_disabled_one_is_423() {
 }
 
 #[tokio::test]
-async fn a_log_in_costs_what_the_configuration_says_and_one_token_by_default() {
+async fn a_log_in_costs_one_token_by_default_or_as_many_as_configured() {
     for (settings, cost) in
         [(vec![], 1), (vec!["rate_limit.log_in_cost=35", "rate_limit.request_cost=2"], 35)]
     {
@@ -218,7 +218,7 @@ async fn a_post_of_kazoo_s_form_keeps_the_fields_that_the_form_does_not_know() {
 }
 
 #[tokio::test]
-async fn a_reload_of_the_user_interface_finds_out_whose_its_token_is() {
+async fn the_user_interface_learns_the_holder_of_its_token_after_a_reload() {
     let mut app = TestApp::start().await;
     let (account, id) = alice(&app, "a.example.com", "user").await;
     let user = as_alice(&app, "a.example.com").await;
@@ -262,7 +262,7 @@ async fn the_user_interface_finds_the_apps_that_run_without_a_kazoo() {
 }
 
 #[tokio::test]
-async fn the_user_interface_is_answered_whatever_it_asks_of_an_account_without_a_kazoo() {
+async fn every_request_of_the_user_interface_for_an_account_is_answered_without_a_kazoo() {
     let mut app = TestApp::start().await;
     let (account, _) = alice(&app, "a.example.com", "user").await;
     let user = as_alice(&app, "a.example.com").await;
@@ -283,7 +283,7 @@ async fn the_user_interface_is_answered_whatever_it_asks_of_an_account_without_a
         let elsewhere = format!("/v2/accounts/{}/{below}", app.api.account);
         assert_eq!(user.call("GET", &elsewhere, None).await.status, 403, "{below}");
     }
-    // The accounts app opens no account without a flow for numbers that nobody has.
+    // The accounts app does not open an account without a flow for unassigned numbers.
     let flows = user.call("GET", &path("callflows?filter_numbers=no_match"), None).await;
     assert_eq!(flows.data()[0]["numbers"], json!(["no_match"]));
     let flow = path(&format!("callflows/{}", flows.data()[0]["id"].as_str().unwrap()));
@@ -312,7 +312,7 @@ async fn what_only_a_kazoo_keeps_is_refused_and_not_swallowed() {
 }
 
 #[tokio::test]
-async fn a_log_in_page_that_asks_for_its_look_is_told_that_there_is_none() {
+async fn a_log_in_page_that_requests_its_design_gets_404() {
     let mut app = TestApp::start().await;
     for below in ["", "/icon", "/logo", "/welcome"] {
         let answer = app.anonymous().call("GET", &format!("/v2/whitelabel/127.0.0.1{below}"), None).await;

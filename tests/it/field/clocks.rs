@@ -1,4 +1,4 @@
-//! A clock that was ahead, or behind, for one record and was set right: nothing of what came after is hidden.
+//! A clock that was wrong for one record: no later record is hidden.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +13,7 @@ use crate::support::receiver::{Mood, Receiver};
 const S: i64 = 1_000_000;
 const DAY: i64 = 86_400 * S;
 
-/// The machine's clock, off by what the test says.
+/// The machine's clock with an offset that the test sets.
 #[derive(Clone, Default)]
 struct WrongClock(Arc<AtomicI64>);
 
@@ -35,7 +35,7 @@ async fn rows(api: &Api, path: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_comes_after_a_record_of_a_wrong_time_is_found_by_time() {
+async fn records_after_one_with_a_wrong_time_are_found_by_time() {
     for off in [3600 * S, 400 * DAY, -3600 * S, -400 * DAY] {
         found_by_time(off).await;
     }
@@ -90,7 +90,7 @@ async fn found_by_time(off: i64) {
     let one = api.own("GET", &format!("/events/{}", found[0]["id"].as_str().unwrap()), None).await;
     assert_eq!(one.data()["deliveries"][0]["attempts"].as_array().unwrap().len(), 1, "{off} {one:?}");
 
-    // A replay by time takes what was logged in that time, and nothing else.
+    // A replay by time takes exactly the events logged in that time.
     let replay = async |from: u64, until: u64| {
         let data = json!({"data": {"created_from": from, "created_to": until, "dry_run": true}});
         let counted = api.own("POST", &format!("/webhooks/{hook}/replay"), Some(data)).await;
@@ -102,7 +102,7 @@ async fn found_by_time(off: i64) {
 }
 
 #[tokio::test]
-async fn an_event_that_was_logged_while_the_clock_was_ahead_shows_what_was_tried_after() {
+async fn an_event_logged_while_the_clock_was_ahead_shows_its_later_attempts() {
     let clock = WrongClock::default();
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));

@@ -1,4 +1,4 @@
-//! Disks that fail in the middle of the work.
+//! Disks that fail while the program works.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::support::look::LONG;
 use crate::support::process::Process;
 use crate::support::receiver::Receiver;
 
-/// A shell that lets no file of the program grow beyond 8 MiB: a write beyond fails, as it does on a disk with an error, and
-/// is not a full disk. Without the trap the signal would end the program first.
+/// A shell that lets no file of the program grow beyond 8 MiB: a write beyond fails, as it does on a disk with an
+/// error, and is not a full disk. Without the trap the signal would end the program first.
 fn with_short_files() -> Vec<String> {
     ["sh", "-c", "trap '' XFSZ; ulimit -f 16384; exec \"$@\"", "sh"].map(str::to_owned).into()
 }

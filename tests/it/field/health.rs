@@ -1,4 +1,4 @@
-//! Too little to work with, and steps that do not work: the program says so instead of being ready.
+//! Shortages and stuck steps: readiness names them.
 
 use std::path::Path;
 

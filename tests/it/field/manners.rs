@@ -1,4 +1,4 @@
-//! What clients, browsers and terminals expect of an answer beside its data.
+//! What clients, browsers and terminals expect of a response in addition to its data.
 
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +77,7 @@ async fn a_page_with_the_same_rows_and_more_behind_them_is_another_page() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_asking_too_often_says_when_to_ask_again() {
+async fn a_refusal_because_of_a_rate_says_when_to_retry() {
     let mut app = TestApp::with(&["rate_limit.burst=40", "rate_limit.per_second=1"]).await;
     let path = format!("/v2/accounts/{}/webhooks", app.api.account);
     let mut refused = send_as(&app.api, "GET", &path, &[], "").await;
@@ -104,7 +104,7 @@ async fn a_pretty_answer_ends_with_a_newline() {
 }
 
 #[tokio::test]
-async fn what_the_ledger_holds_is_printed_as_data() {
+async fn ledger_records_are_printed_as_data() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
     receiver.mood_at("/bad", Mood::status(500));

@@ -1,6 +1,6 @@
-//! What the field sends: events, receivers, clients and machines as they really are, through the built program.
+//! Inputs from the field: events, receivers, clients and machines as they really are, through the built program.
 //!
-//! Each test keeps the smallest input of a public report or of a client that was run unmodified.
+//! Each test has the smallest input of a public report, or of a client that was run unmodified.
 
 mod attempts;
 mod broker;

@@ -1,4 +1,4 @@
-//! What the platform notifies of reaches websockets: notifications, messages and parking, in KAZOO's frames.
+//! Notifications, messages and parking events reach websockets in KAZOO's frames.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Pipes that nobody reads, pipes without a reader, and clients that never finish: none of them holds anything up.
+//! Unread pipes, pipes without a reader, and clients that never finish: none of them blocks the program.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
@@ -18,7 +18,7 @@ use crate::support::process::Process;
 use crate::support::receiver::Receiver;
 use crate::support::wait::{eventually, eventually_true};
 
-/// The program with a stderr that is read by nobody else.
+/// The program with a stderr that only the test reads.
 struct Piped(Child);
 
 impl Piped {
@@ -99,7 +99,7 @@ async fn works(api: &Api, receiver: &Receiver, hooks: u64, events: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deliveries_go_on_and_a_stop_ends_while_nobody_reads_stderr() {
+async fn deliveries_continue_and_a_stop_ends_while_stderr_is_not_read() {
     let (dir, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let mut program = Piped::serve(dir.path(), &talkative());
     let api = Api::log_in(program.ready()).await;
@@ -109,7 +109,7 @@ async fn deliveries_go_on_and_a_stop_ends_while_nobody_reads_stderr() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_it_at_once_while_nobody_reads_stderr() {
+async fn a_second_signal_ends_the_program_at_once_while_stderr_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
     let more = [talkative(), vec!["shutdown_grace_ms=600000".to_owned()]].concat();
     let mut program = Piped::serve(dir.path(), &more);
@@ -124,7 +124,7 @@ async fn a_second_signal_ends_it_at_once_while_nobody_reads_stderr() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_that_were_lost_are_told_once_somebody_reads_again() {
+async fn lost_lines_are_reported_once_stderr_is_read_again() {
     let (dir, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let mut program = Piped::serve(dir.path(), &talkative());
     let api = Api::log_in(program.ready()).await;

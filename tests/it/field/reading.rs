@@ -1,4 +1,4 @@
-//! One reading: what is taken is read by every later step, hooks in either format, sockets and searches.
+//! Every accepted event can be read by all later steps: hooks of both formats, websockets and searches.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn put(app: &TestApp, event: &[u8]) -> (u16, Value) {
     (answer.status, answer.body())
 }
 
-/// Members of an event, and what is mended in them.
+/// Members of an event, and the repairs in them.
 fn inputs() -> Vec<(String, Value)> {
     let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     vec![
@@ -53,7 +53,7 @@ fn inputs() -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn what_is_taken_reaches_hooks_sockets_and_searches_alike() {
+async fn accepted_events_reach_hooks_websockets_and_searches_alike() {
     let app = TestApp::start().await;
     let (json_format, form_format) = (Receiver::start().await, Receiver::start().await);
     let hooks = [
@@ -107,7 +107,7 @@ async fn what_is_taken_reaches_hooks_sockets_and_searches_alike() {
 }
 
 #[tokio::test]
-async fn what_a_pbx_sends_the_broker_beside_json_is_mended_and_delivered() {
+async fn bodies_from_the_broker_that_are_almost_json_are_repaired_and_delivered() {
     let broker = Broker::start().await;
     let app = TestApp::with(&[&format!("amqp.uri={}", broker.uri())]).await;
     let receiver = Receiver::start().await;
@@ -174,7 +174,7 @@ async fn what_a_pbx_sends_the_broker_beside_json_is_mended_and_delivered() {
 }
 
 #[tokio::test]
-async fn what_a_pbx_sends_over_http_beside_json_is_mended_event_by_event() {
+async fn bodies_over_http_that_are_almost_json_are_repaired_event_by_event() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.api.hook(json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json"})).await;

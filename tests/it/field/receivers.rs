@@ -1,4 +1,4 @@
-//! Receivers as they are: what is wrong with one is said so that a person can mend it, and what is usual is no failure.
+//! Real receivers: an error is reported so that a person can correct it, and common behaviour is not a failure.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -69,7 +69,7 @@ fn assert_says(said: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_http_is_shown_as_what_it_is() {
+async fn the_beginning_of_a_response_that_is_not_http_is_shown() {
     let app = TestApp::start().await;
     let php = saying(b"PHP Warning:  Undefined \"x\"\r\nHTTP/1.1 200 OK\r\n\r\n").await;
     let said = client_error(&app.api, &format!("http://{}/", php.0)).await;
@@ -86,7 +86,7 @@ async fn an_answer_that_is_no_http_is_shown_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_name_is_told_apart() {
+async fn failures_of_a_name_lookup_are_distinguished() {
     let names = NameServer::start(|name| match name {
         "none.example" => Says::Code(3),
         "failing.example" => Says::Code(2),
@@ -172,8 +172,8 @@ async fn a_receiver_that_closes_kept_connections_under_requests_has_not_failed()
     }
 }
 
-/// A receiver behind TLS, with a certificate of its own, that answers each request so and closes the TCP connection without
-/// ending TLS (no `close_notify`). Its port and certificate.
+/// A receiver behind TLS, with a certificate of its own, that answers each request so and closes the TCP connection
+/// without ending TLS (no `close_notify`). Its port and certificate.
 async fn ending_without_a_word(answer: &'static [u8]) -> (Listening, String) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -188,7 +188,7 @@ async fn ending_without_a_word(answer: &'static [u8]) -> (Listening, String) {
             drop(inside.read(&mut [0; 16384]).await);
             drop(inside.write_all(answer).await);
             drop(inside.flush().await);
-            // The stream beneath is closed, and TLS is told nothing.
+            // The TCP stream is closed without closing TLS.
             let (mut tcp, _) = inside.into_inner();
             drop(tcp.shutdown().await);
         }
@@ -219,7 +219,7 @@ async fn a_whole_answer_counts_though_tls_ends_without_a_word_and_half_of_one_do
 }
 
 #[tokio::test]
-async fn an_answer_with_too_many_headers_is_told_as_that() {
+async fn a_response_with_too_many_headers_is_reported_as_such() {
     let app = TestApp::start().await;
     let mut answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n".to_vec();
     for number in 0..150 {

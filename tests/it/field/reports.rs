@@ -71,7 +71,7 @@ async fn an_answer_that_says_200_in_an_unusual_way_is_a_delivery() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_end_is_not_sure_is_refused_with_its_reason() {
+async fn a_response_whose_end_is_uncertain_is_refused_with_its_reason() {
     let mut app = TestApp::start().await;
     for (answer, said) in [
         (&b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 20\r\n\r\nok"[..], "content-length"),
@@ -104,7 +104,7 @@ async fn a_byte_order_mark_before_a_request_is_passed_by() {
 }
 
 #[tokio::test]
-async fn a_compressed_request_is_told_that_it_must_not_be() {
+async fn a_compressed_request_is_refused_with_the_reason() {
     let mut app = TestApp::start().await;
     let path = format!("/v2/accounts/{}/events", app.api.account);
     let headers = [
@@ -119,7 +119,7 @@ async fn a_compressed_request_is_told_that_it_must_not_be() {
 }
 
 #[tokio::test]
-async fn what_comes_behind_an_answer_is_never_taken_for_the_next_one() {
+async fn bytes_after_a_response_are_never_taken_for_the_next_one() {
     let mut app = TestApp::start().await;
     for answer in [
         &b"HTTP/1.1 204 No Content\r\n\r\noops"[..],

@@ -1,4 +1,4 @@
-//! One damaged record: what is wrong with it is shown in its row, and no other row is missing.
+//! One damaged record: its row shows the error, and no other row is missing.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

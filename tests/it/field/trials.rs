@@ -1,4 +1,5 @@
-//! A receiver that asks for time gets it, and one that is still down is asked once, not by the whole backlog.
+//! A receiver that asks for time gets it, and one that is still down gets a single attempt instead of the whole
+//! backlog.
 
 use serde_json::json;
 
@@ -56,7 +57,7 @@ async fn six_429_without_retry_after_disable_the_hook() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_time_for_ever_comes_to_an_end_by_the_tries() {
+async fn a_delivery_to_a_receiver_that_always_asks_for_time_ends_with_its_tries() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::answer(503, &[("Retry-After", "1")], ""));
     let mut app = TestApp::with(&[NO_PROBE, "disable.window_ms=1000"]).await;

@@ -1,4 +1,4 @@
-//! URIs to which no request could ever be made are refused when they are written, and with their reason.
+//! URIs that no request could ever use are refused when they are written, with the reason.
 
 use serde_json::{Value, json};
 

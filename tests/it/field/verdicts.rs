@@ -1,4 +1,4 @@
-//! What an attempt's end means: for the event, for the hook's other calls, and for whether the hook stays enabled.
+//! The consequences of an attempt's result for the event, for the hook's other calls, and for the hook's state.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::look::{LONG, attempts_when, queue_when};
 use crate::support::receiver::Receiver;
 
 #[tokio::test]
-async fn an_event_too_long_for_a_get_hook_is_dead_at_once_and_the_hook_goes_on() {
+async fn an_event_too_long_for_a_get_hook_is_dead_at_once_and_the_hook_continues() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "http_verb": "get", "ordering": "hook"})).await;

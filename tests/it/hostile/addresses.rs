@@ -1,4 +1,4 @@
-//! Every form of a forbidden address: refused when a hook is written, and never connected to when it was written
+//! Every form of a forbidden address is refused when a hook is written, and is never connected to if it was written
 //! while it was allowed.
 
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ async fn no_spelling_of_a_forbidden_address_is_stored_or_ever_connected_to() {
     }
     assert_eq!(*connections.borrow(), 0);
 
-    // The listener does count: what is allowed arrives.
+    // The listener does count: allowed requests arrive.
     app.restart(Some(&[&more[..], &["delivery.allow_addresses=[\"127.0.0.0/8\"]"]].concat())).await;
     app.api.hook(document(&format!("http://0x7f.1:{port}/"))).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "c", 2)]).await;
@@ -123,7 +123,7 @@ async fn no_spelling_of_a_forbidden_address_is_stored_or_ever_connected_to() {
 }
 
 #[tokio::test]
-async fn what_is_no_uri_of_a_host_is_refused_whatever_is_allowed() {
+async fn an_invalid_uri_is_refused_whatever_addresses_are_allowed() {
     let (port, connections, _listening) = counting().await;
     let mut app = TestApp::with(&[ALL]).await;
     for uri in NEVER.split(' ').filter(|uri| !uri.is_empty()) {

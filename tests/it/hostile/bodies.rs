@@ -1,4 +1,4 @@
-//! Bodies and heads that are too slow, too large, too deep or too many: refused, and nobody else notices.
+//! Bodies and heads that are too slow, too large, too deep or too many are refused without affecting others.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn a_body_that_comes_byte_by_byte_is_refused_in_time() {
 }
 
 #[tokio::test]
-async fn bodies_that_do_not_come_keep_nobody_else_waiting() {
+async fn unfinished_bodies_do_not_delay_other_requests() {
     let mut app = TestApp::start().await;
     let head = b"PUT /v2/api_auth HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n{\"data\":";
     let mut crowd = Vec::new();
@@ -134,7 +134,7 @@ async fn texts_nested_without_end_are_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn events_that_grow_when_they_are_encoded_hold_nobody_up() {
+async fn events_that_grow_when_encoded_do_not_delay_others() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     // What is deduplicated name by name, and what repeats a long name for every text below it.
@@ -177,7 +177,7 @@ async fn heads_with_too_many_or_too_long_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn a_session_keeps_no_more_than_a_little_of_what_a_client_leaves_with_it() {
+async fn a_session_keeps_only_a_little_of_an_unfinished_message() {
     let mut app = TestApp::start().await;
     let mut client = app.connect().await;
     for name in ["name", "metadata"] {

@@ -1,4 +1,4 @@
-//! Messages that are bombs: each becomes a record of the log or of the quarantine, and the next one is taken.
+//! Messages that are bombs: each becomes a record of the log or of the quarantine, and the next one is consumed.
 
 use std::io::Write;
 
@@ -43,7 +43,7 @@ fn nested_headers(depth: usize) -> FieldTable {
     table
 }
 
-/// Every bomb, of about so many megabytes.
+/// Every bomb, of about this many megabytes.
 pub(super) fn bombs(megabytes: usize) -> Vec<Bomb> {
     let bytes = megabytes << 20;
     let gzip = || json_of().with_content_encoding("gzip".into());

@@ -1,5 +1,5 @@
 //! Hostile clients, receivers and publishers against the real program, many at once: its memory stays bounded, and
-//! the requests and deliveries of others go on. Prints what it took.
+//! other requests and deliveries continue. Prints the measurements.
 #![expect(clippy::print_stdout, reason = "the table is what the campaign is run for")]
 
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
 use crate::support::websocket::Client;
 
-/// How long each attack goes on once it is under way.
+/// How long each attack lasts.
 const WHILE: Duration = Duration::from_secs(8);
 /// The most that the process may ever take, in MiB.
 const MOST: u64 = 1024;
@@ -65,7 +65,7 @@ impl Attacked {
         (requests, slowest)
     }
 
-    /// Works while an attack goes on; a line of the table.
+    /// Works during an attack. Returns a line of the table.
     async fn during<T>(&self, what: &str, attack: impl Future<Output = T>) -> T {
         let _ = self.memory();
         let attackers = attack.await;
@@ -97,7 +97,7 @@ async fn crowd(address: SocketAddr, number: usize, bytes: Vec<u8>, drip: &'stati
     stop.drop_guard()
 }
 
-/// The same request over and over, so many at a time.
+/// Repeats a request, `at_once` at a time.
 fn flood(number: usize, request: impl Fn() -> reqwest::RequestBuilder) -> impl Drop {
     let stop = Stop::new();
     for _ in 0..number {
@@ -118,7 +118,7 @@ fn flood(number: usize, request: impl Fn() -> reqwest::RequestBuilder) -> impl D
     stop.drop_guard()
 }
 
-/// Clients that ask for a long list and read nothing.
+/// Clients that request a long list and read nothing.
 async fn never_read(address: SocketAddr, number: usize, path: &str, token: &str) -> Vec<TcpStream> {
     let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-auth-token: {token}\r\n\r\n");
     let mut streams = Vec::new();
@@ -212,7 +212,7 @@ async fn sessions(attacked: &Attacked) {
     drop(attacked.during("500 sessions that read nothing of 10 MB", never_read).await);
 }
 
-/// An event for nobody's hook but the sessions'.
+/// An event that only the sessions receive.
 fn padded(call: &str, bytes: usize) -> Value {
     let mut event = call_event("CHANNEL_HOLD", call, 1);
     event["Padding"] = "x".repeat(bytes).into();

@@ -1,4 +1,4 @@
-//! Clients that hold connections: they are let go in time, and keep nobody else out meanwhile.
+//! Clients that hold connections are disconnected in time, and exclude nobody meanwhile.
 
 use std::net::SocketAddr;
 
@@ -63,7 +63,7 @@ async fn a_head_that_comes_byte_by_byte_is_waited_for_so_long_and_no_longer() {
 }
 
 #[tokio::test]
-async fn idle_connections_give_way_to_those_that_ask() {
+async fn idle_connections_make_room_for_requests() {
     let mut app = TestApp::with(&["http.max_connections=20"]).await;
     for address in [app.address(), app.websocket()] {
         let mut crowd = Vec::new();

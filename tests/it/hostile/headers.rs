@@ -1,4 +1,4 @@
-//! A message whose headers are tables within tables: no more than a message.
+//! A message whose headers are deeply nested tables is handled like any other message.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

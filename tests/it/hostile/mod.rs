@@ -1,4 +1,4 @@
-//! What a hostile receiver, client or publisher can do: nothing that reaches further than itself.
+//! Hostile receivers, clients and publishers affect only themselves.
 
 mod addresses;
 mod bodies;

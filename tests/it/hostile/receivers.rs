@@ -1,4 +1,4 @@
-//! Receivers that answer without end, byte by byte or with more than fits: an attempt ends in time all the same.
+//! Receivers that answer without end, byte by byte, or with too much: each attempt still ends in time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -91,7 +91,7 @@ async fn an_attempt_ends_whatever_the_receiver_answers_and_others_get_theirs() {
     healthy.wait_for(1, LONG).await;
     for (answer, hook) in &hooks {
         let row = attempts_when(&app.api, hook, 1).await.remove(0);
-        // A body is read to its bound; what is no head at all is a failure.
+        // A body is read up to its bound. A response without a valid head is a failure.
         let is_body =
             matches!(answer, Answer::Flood(start, _) if start.contains("\r\n\r\n") && !start.ends_with(';'));
         assert_eq!(row["result"], if is_body { "success" } else { "failure" }, "{answer:?}: {row}");

@@ -10,7 +10,7 @@ use crate::support::app::{Api, MASTER_KEY, credentials, settings};
 use crate::support::kazoo::{ACCOUNT_SECRET, Data, Fault, KAZOO_KEY, Kazoo, READER, Version};
 use crate::support::process::{Ended, Process, run};
 
-/// A tree with a reseller, customers and hooks; what it made.
+/// Creates a tree with a reseller, customers and hooks. Returns what it made.
 struct Made {
     reseller: String,
     customer: String,
@@ -138,7 +138,7 @@ async fn accounts_and_hooks_come_over_whole_without_secrets_and_a_second_import_
         (&off["enabled"], &off["disable_reason"]),
         (&json!(false), &json!("too many failed attempts"))
     );
-    // KAZOO has told of all of this already: nothing is told again.
+    // KAZOO has announced all of this, so nothing is announced again.
     let events = api.call("GET", &format!("/v2/accounts/{}/events", api.account), None).await;
     assert_eq!(events.data().as_array().map(Vec::len), Some(0), "{events:?}");
 }
@@ -167,7 +167,7 @@ async fn database_api_and_file_lead_to_the_same_and_a_changed_kazoo_to_what_chan
         assert!(!std::fs::read_to_string(saved).unwrap().contains(ACCOUNT_SECRET));
         assert_eq!(changes(&imported(&data, &["--file", saved]).await), Vec::<String>::new());
 
-        // A fresh data directory by the API has what the database has.
+        // An import over the API into a new data directory has the same content as one from the database.
         let (_other, elsewhere) = data_dir();
         imported(&elsewhere, &api).await;
         assert_eq!(changes(&imported(&elsewhere, &couch).await), Vec::<String>::new());
@@ -263,11 +263,11 @@ async fn a_busy_a_breaking_and_a_stingy_server_are_read_to_the_end() {
     let uri = kazoo.uri();
     let first = imported(&data, &["--couch", &uri]).await;
     assert_eq!(first["counts"]["account"]["new"], expected, "{first}");
-    // A server that goes on refusing is an error, and changes nothing.
+    // A server that keeps refusing is an error, and nothing changes.
     kazoo.fault("webhooks/_all_docs", Fault::Status(403), 1);
     let refused = import(&data, &["--couch", &uri]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("403"), "{refused:?}");
-    // A list that comes empty makes nothing gone: each is asked for alone, and is there.
+    // An empty list deletes nothing: each document is requested by itself, and exists.
     kazoo.fault("webhooks/_all_docs", Fault::Empty, 1);
     let lied_to = imported(&data, &["--couch", &uri]).await;
     assert_eq!(
@@ -288,7 +288,7 @@ async fn a_busy_a_breaking_and_a_stingy_server_are_read_to_the_end() {
 }
 
 #[tokio::test]
-async fn what_is_odd_is_named_and_the_rest_comes_over() {
+async fn odd_documents_are_named_and_all_others_are_imported() {
     let kazoo = Kazoo::start(Version::V50).await;
     let (made, ids) = kazoo.with(|data| {
         let made = fill(data);

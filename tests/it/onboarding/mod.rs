@@ -1,4 +1,4 @@
-//! A KAZOO that runs already moves in: its accounts, its zones, its tokens, and the run beside it up to the cut-over and back.
+//! Moving from a running KAZOO: its accounts, its zones, its tokens, and running beside it up to the cut-over and back.
 
 mod import;
 mod shadow;

@@ -1,5 +1,5 @@
-//! The shadow run: everything is made and nothing leaves, and every event belongs to one of the two systems, there and
-//! back, whatever happens on the way.
+//! The shadow run: every delivery is prepared and none is sent, and every event belongs to one of the two systems at
+//! all times, there and back, whatever happens meanwhile.
 
 use serde_json::{Value, json};
 
@@ -62,7 +62,8 @@ async fn in_shadow_nothing_leaves_whatever_would_be_sent() {
         [&settings[..], &["retry.initial_ms=400", "retry.max_ms=400", "metrics.public=true"]].concat();
     let mut app = TestApp::with(&settings).await;
     let api = &app.api;
-    // From the time before: a delivery that is given up, some that are to be retried, a hook that is disabled and probed.
+    // From the time before: a delivery that is given up, some that are to be retried, a hook that is disabled and
+    // probed.
     let dead =
         json!({"uri": receiver.uri("/down"), "format": "json", "retries": 1, "hook": "channel_answer"});
     let dead = api.hook(dead).await;
@@ -99,7 +100,7 @@ async fn in_shadow_nothing_leaves_whatever_would_be_sent() {
     assert!(row["req_body"].as_str().unwrap().contains("\"call_id\":\"new\""), "{row}");
     assert!(row["req_headers"]["webhook-signature"].is_string() && row["client_error"].is_null(), "{row}");
     results(api, &get, "shadow", 20).await;
-    // A replay, a redelivery of what is dead or suspected, and a hook that a person enables.
+    // A replay, a redelivery of dead and suspect deliveries, and a hook that a person enables.
     let replay = json!({"data": {"from_offset": 0}});
     let replayed = api.own("POST", &format!("/webhooks/{plain}/replay"), Some(replay)).await;
     assert_eq!(replayed.status, 201, "{replayed:?}");
@@ -158,7 +159,7 @@ async fn live_begins_from_now_and_keeps_the_order_of_a_call_at_the_border() {
     let first = 60 - sent.len() as u64;
     assert_eq!(sent, (first..60).collect::<Vec<_>>(), "what is sent is the end of the call, in order");
     assert_eq!((first, shadow), (60 - (end - border), first), "each event belongs to one of the two systems");
-    // What was settled in shadow is delivered again only when a person asks for it.
+    // Deliveries settled in shadow are made again only on request.
     receiver.forget();
     let dry = json!({"data": {"from_offset": 0, "until_offset": border, "dry_run": true}});
     let dry = api.own("POST", &format!("/webhooks/{hook}/replay"), Some(dry)).await;
@@ -198,7 +199,7 @@ async fn a_handover_names_one_system_for_each_event_there_and_back() {
     assert_eq!(got(&receiver), [4, 5]);
     results(&api, &hook, "shadow", 4).await;
 
-    // Back: what is not delivered yet still is, and what comes waits.
+    // Back: undelivered events are still delivered, and new ones wait.
     receiver.mood(Mood::status(500));
     api.publish(&events_of("c", 6..7)).await;
     receiver.wait_for(3, LONG).await;

@@ -1,4 +1,4 @@
-//! `switchhook shadow report`: what this program would have delivered against the lists of a KAZOO, over HTTP, with each
+//! `switchhook shadow report`: compares this program's shadow deliveries with the lists of a KAZOO over HTTP, with each
 //! class of difference.
 
 use std::path::PathBuf;
@@ -170,7 +170,8 @@ async fn a_report_names_what_differs_between_the_two_systems() {
     let text = same.stdout.join("\n");
     assert!(text.lines().any(|line| line.starts_with("same  ") && line.ends_with(" 10")), "{text}");
 
-    // One is not at KAZOO, one is only there, one has another caller, one was tried twice, and one is of a hook of its own.
+    // One is not at KAZOO, one is only there, one has another caller, one was tried twice, and one is of a hook of
+    // its own.
     rows.remove(9);
     rows.push(with(at_kazoo(&json_rows[0], 20), "call-4", "call-x"));
     rows[1] =
@@ -196,7 +197,7 @@ async fn a_report_names_what_differs_between_the_two_systems() {
     assert_eq!(example("different_body")["fields"], json!(["caller_id_number"]));
     assert!(example("different_body")["here"].is_string() && example("different_body")["there"].is_string());
 
-    // A field can be left out; without successes in KAZOO's list, what is missing there says nothing.
+    // A field can be left out. Without successes in KAZOO's list, deliveries missing there mean nothing.
     rows.truncate(9);
     for row in &mut rows {
         row["result"] = "failure".into();

@@ -1,5 +1,5 @@
-//! Tokens of a KAZOO that runs: its crossbar says which keys are its own, which tokens it still accepts, and what a user
-//! may do. The crossbar here answers over real HTTP, with the answers of KAZOO's.
+//! Tokens of a running KAZOO: its crossbar provides its keys, and reports which tokens are valid and what a user may
+//! do. The crossbar here answers over real HTTP with KAZOO's responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -193,7 +193,7 @@ async fn a_token_is_good_by_crossbars_key_until_kazoo_revokes_it_and_a_new_key_i
 }
 
 #[tokio::test]
-async fn what_a_token_may_do_follows_its_user_and_whom_it_acts_as() {
+async fn the_rights_of_a_token_follow_its_user_and_the_user_it_acts_as() {
     let key = Key::new();
     let crossbar = Crossbar::start(&key).await;
     let (app, _dir) = app(&crossbar, &[]).await;

@@ -1,4 +1,4 @@
-//! Events that come before their account is known: they wait, and go to the hooks in their order.
+//! Events that arrive before their account is known: they wait, and then go to the hooks in order.
 
 use std::time::Duration;
 
@@ -130,7 +130,7 @@ async fn events_that_wait_outlast_a_restart_and_a_full_window_and_are_delivered_
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_and_what_is_given_up_is_counted_and_named() {
+async fn waiting_events_are_bounded_and_those_given_up_are_counted_and_named() {
     let app = TestApp::with(&["accounts.unknown_wait_bytes=4000", "accounts.unknown_wait_s=1"]).await;
     app.hand_in(&[event(OTHER, "kept", 0)]).await;
     let flood: Vec<Value> = (0..50).map(|n| event(NEW, "flood", n)).collect();

@@ -1,4 +1,5 @@
-//! A KAZOO with a broker in each zone: every event once, no zone waits for another, commands go where the call is.
+//! A KAZOO with a broker in each zone: every event counts once, zones do not wait for each other, and commands go to
+//! the zone of the call.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ fn numbers(requests: &[Request]) -> Vec<u64> {
         .collect()
 }
 
-/// What `/health/ready` says once it says what is wanted.
+/// The response of `/health/ready` once it matches.
 async fn ready_when(app: &TestApp, wanted: impl Fn(&Value) -> bool) -> Value {
     eventually("readiness says what is wanted", SOON, || async {
         let text = app.api.raw("GET", "/health/ready", &[]).await;
@@ -48,7 +49,7 @@ async fn hook(app: &TestApp, receiver: &Receiver) {
     app.api.hook(json!({"uri": receiver.uri("/"), "http_verb": "post", "format": "json"})).await;
 }
 
-/// A queue that hears the commands for one call, as the call's switch has it.
+/// A queue that receives the commands for one call, like the call's switch.
 async fn listen_for_commands<'a>(publisher: &'a Publisher, call: &str) -> &'a Channel {
     publisher.declare("metaflow").await;
     let channel = publisher.channel();
@@ -99,7 +100,7 @@ async fn every_event_of_two_zones_comes_once_and_a_zone_that_is_away_delays_no_o
     got.sort_unstable();
     assert_eq!(got, [1, 2, 3, 4]);
 
-    // The call is in fra, so nobody in ams hears the command for it.
+    // The call is in fra, so its command is not published in ams.
     let (ams_switch, fra_switch) =
         tokio::join!(listen_for_commands(&in_ams, "fra"), listen_for_commands(&in_fra, "fra"));
     let hung_up = app.api.own("POST", "/channels/fra", Some(json!({"data": {"action": "hangup"}}))).await;

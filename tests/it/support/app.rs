@@ -291,7 +291,7 @@ impl Api {
         &self.token
     }
 
-    /// The body of what is no envelope.
+    /// The body of a response that is not an envelope.
     pub async fn text(&self, path: &str) -> String {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{path}");

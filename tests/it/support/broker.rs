@@ -1,8 +1,7 @@
-//! A RabbitMQ of one's own: unprivileged, in a temporary directory, on free ports of 127.0.0.1.
+//! A private RabbitMQ: unprivileged, in a temporary directory, on free ports of 127.0.0.1.
 //!
-//! It can be killed as a power failure would (`kill -9`) and started again over the same data and port.
-//! Both of its processes die with the thread that started them (`setpriv --pdeathsig`), so a test that is
-//! killed leaves nothing behind.
+//! It can be killed as by a power failure (`kill -9`) and started again with the same data and port. Both of its
+//! processes die with the thread that started them (`setpriv --pdeathsig`), so a killed test leaves nothing behind.
 
 use std::net::TcpListener;
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! A configuration file, made of settings as `--set` takes them, that can be written anew while the program runs.
+//! A configuration file made of settings as for `--set`. A test can rewrite it while the program runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::app::settings;
 
-/// The file and what it says.
+/// The file and its settings.
 pub struct ConfigFile {
     path: PathBuf,
     keys: BTreeMap<String, String>,

@@ -52,7 +52,7 @@ impl NameServer {
         Self { address, asked, serving }
     }
 
-    /// The setting that makes the program ask it.
+    /// The setting that makes the program use this name server.
     pub fn setting(&self) -> String {
         format!("delivery.nameservers=[\"{}\"]", self.address)
     }

@@ -1,4 +1,4 @@
-//! The machine's file system with a gate before every sync, and with as much free space as a test wishes.
+//! The machine's file system with a gate before every sync, and with configurable free space.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use switchhook::disk::{Disk, Entry, File, OsDisk};
 
-/// A disk whose syncs can be held up and that can be full.
+/// A disk whose syncs can be delayed, and that can be full.
 #[derive(Debug, Clone, Default)]
 pub struct GateDisk(Arc<Gate>);
 

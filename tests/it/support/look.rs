@@ -1,4 +1,4 @@
-//! Looking at what a receiver got and at what the program says of a hook.
+//! Reads what a receiver got and what the program reports about a hook.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! What the tests stand on: the program itself, a private RabbitMQ, an HTTP receiver with moods, a publisher
-//! that behaves as KAZOO does, and waiting without sleeping.
+//! Test tools: the program, a private RabbitMQ, an HTTP receiver with changing behaviour, a publisher that behaves as
+//! KAZOO does, and waiting without sleeping.
 //!
-//! Everything cleans up when dropped, uses free ports of 127.0.0.1 only, and may run many times at once.
+//! Everything cleans up when dropped, uses only free ports of 127.0.0.1, and may run many times at once.
 
 pub mod app;
 pub mod broker;

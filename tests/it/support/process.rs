@@ -145,7 +145,7 @@ impl Process {
         Self { child, stdout, stderr, readers: vec![read_out, read_err], address: None, websocket: None }
     }
 
-    /// Waits for the ready line; what it says.
+    /// Waits for the ready line and returns it.
     pub async fn ready(&mut self) -> Value {
         let line = eventually("the program is ready", START_WITHIN, || {
             std::future::ready(match self.stdout.try_recv() {
@@ -203,7 +203,7 @@ impl Process {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// `kill -9`, and waits for the end.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -241,7 +241,7 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until it is gone; what it printed stays unread.
+    /// Waits for the end without reading the output.
     pub async fn gone(&mut self, within: Duration) {
         eventually("the process ends", within, || std::future::ready(self.child.try_wait().unwrap())).await;
     }

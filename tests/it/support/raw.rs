@@ -1,4 +1,4 @@
-//! Requests as they are, without a token or a content type of their own, and all of the answer.
+//! Raw requests, without an added token or content type, and complete responses.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;

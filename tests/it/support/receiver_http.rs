@@ -63,7 +63,7 @@ async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
     (read > 0).then_some(())
 }
 
-/// Does what the mood says.
+/// Answers according to the mood.
 pub async fn answer(stream: &mut TcpStream, mood: Mood, request: &Request) -> Ending {
     match mood {
         Mood::Ok => {

@@ -1,5 +1,5 @@
-//! Whether a value fits a schema of `/openapi.json`. Knows what that document uses of JSON Schema 2020-12, but for
-//! patterns, lengths and formats, which `tests/schemathesis.sh` looks at.
+//! Checks whether a value matches a schema of `/openapi.json`. Supports the parts of JSON Schema 2020-12 that this
+//! document uses, except patterns, lengths and formats, which `tests/schemathesis.sh` checks.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! A small switch: answers questions about its channels as KAZOO's do, and keeps the commands that it gets.
+//! A simulated switch: answers questions about its channels as KAZOO's switches do, and records commands.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Switch {
         .await
     }
 
-    /// Whether a command has come that nobody has looked at.
+    /// Whether an unread command has arrived.
     pub fn has_command(&self) -> bool {
         !self.got.lock().unwrap().is_empty()
     }

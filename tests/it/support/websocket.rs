@@ -1,4 +1,4 @@
-//! A websocket client, as a page or console would be one: frames out, frames in, and nothing kept secret.
+//! A websocket client: sends frames and returns received ones.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// The same client, whose frames bring a token.
+    /// The same client, whose frames have a token.
     pub fn with_token(mut self, token: &str) -> Self {
         token.clone_into(&mut self.token);
         self

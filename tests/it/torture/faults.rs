@@ -1,4 +1,4 @@
-//! What is done to the program, its broker, its receiver, its disk and its clock.
+//! The faults: of the program, its broker, its receiver, its disk and its clock.
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ impl Scene {
             format!("delivery.request_timeout_ms={}", random.random_range(TIMEOUT_MS / 2..=TIMEOUT_MS)),
             format!("delivery.response_read_bytes={}", random.random_range(1024..65536_u32)),
             format!("retry.initial_ms={}", random.random_range(5..50_u32)),
-            // A receiver that is gone must not use up all tries of a hook that is never disabled.
+            // A missing receiver must not use up all tries of a hook that is never disabled.
             format!("retry.max_ms={}", random.random_range(150..400_u32)),
             format!("disable.failure_count={}", random.random_range(0..10_u32)),
             format!("disable.probe_initial_ms={probe}"),
@@ -165,7 +165,7 @@ impl Scene {
         eventually_true(until, Duration::from_secs(60), || self.process.said(until) > before).await;
     }
 
-    /// With nothing left the program may end, since it cannot write what it has to; then it is started again.
+    /// On a completely full disk the program may end because it cannot write. Then it is started again.
     async fn disk_is_full(&mut self, moment: Duration, random: &mut StdRng) {
         let left = if random.random_bool(0.5) { 0 } else { RESERVE / 2 };
         if !self.disk.fill(left) {

@@ -1,5 +1,5 @@
-//! The program under a clock that the torture moves: this test binary, started once more as a process of its own,
-//! builds the same `App` as the real binary and hands it a clock that is off by what a file says.
+//! The program under a clock that the test moves. This test binary starts itself again as a child process, which builds
+//! the same `App` as the real binary, with a clock offset read from a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn the_program_under_a_clock_that_jumps() {
     });
 }
 
-/// The machine's clock, off by what the file says at any time.
+/// The machine's clock with the present offset in the file.
 fn jumping(file: std::path::PathBuf) -> Clock {
     let read = move || std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
     let ahead_us = Arc::new(AtomicI64::new(read().unwrap_or(0)));

@@ -1,4 +1,4 @@
-//! Publishes numbered events with confirms, through every end of the broker.
+//! Publishes numbered events with confirms, and continues after every restart of the broker.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const AHEAD: usize = 400;
 pub struct Published {
     /// The broker has them in our queue.
     pub confirmed: Vec<u64>,
-    /// Nobody was bound (the broker had just started) or nobody knows.
+    /// No queue was bound (the broker had just started), or it is unknown.
     pub uncertain: u64,
 }
 

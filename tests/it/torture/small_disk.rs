@@ -1,4 +1,4 @@
-//! A disk that can be filled: a file system in memory of its own, where this process may mount one.
+//! A small disk that can be filled: a file system in memory, if this process may mount one.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 /// More than a run writes.
 const SIZE_MB: u64 = 768;
-/// The file that takes what is free.
+/// The file that fills the disk.
 const BALLAST: &str = "ballast";
 
 /// A data directory, on a small disk if there may be one.

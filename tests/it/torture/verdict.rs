@@ -1,4 +1,4 @@
-//! What each hook's receiver accepted, and whether the promises were kept.
+//! Checks the promises against what each hook's receiver has accepted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::support::look::number;
 use crate::support::receiver::Request;
 
 const CALLS: u64 = 8;
-/// What a fault may make come twice, for each hook: what was in flight and what the ledger had not on disk.
+/// The deliveries that a fault may repeat, per hook: those in flight and those not yet on the ledger's disk.
 const REPEATS: usize = 40;
 
 pub fn call(number: u64) -> String {

@@ -143,7 +143,7 @@ fn descendants(data: &Data, account: &str, request: &Request, most: usize) -> An
     (status, answer)
 }
 
-/// An account's limits, else its direct reseller's, with the system's for what the document lacks.
+/// An account's limits, otherwise its direct reseller's; limits that the document lacks are the system's.
 fn merged_limits(data: &Data, account: &str) -> Value {
     let own = |id: &str| data.doc(&account_database(id), "configs_webhooks").cloned();
     let tree = data.tree(account);

@@ -1,4 +1,4 @@
-//! What a KAZOO has in its databases, and the changes that operators and customers make, with the messages that they
+//! The content of a simulated KAZOO's databases, and changes of operators and customers, with the messages they
 //! cause. A document's revision counts up; a hard deletion leaves a tombstone.
 
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl Data {
         for database in ["accounts", "webhooks", "system_config"] {
             data.databases.insert(database.to_owned(), BTreeMap::new());
         }
-        // What every such database has besides, and no import wants.
+        // Further documents that every such database has, and that are not imported.
         data.put("accounts", "_design/accounts", json!({"language": "erlang", "views": {}}));
         let master = data.account_below(None, "master", "master.example");
         data.master.clone_from(&master);
@@ -136,7 +136,7 @@ impl Data {
         }
     }
 
-    /// Removes a document for good: a tombstone with its type when the deleter knew it.
+    /// Hard-deletes a document. The tombstone has its type if the deleter knew it.
     pub fn remove(&mut self, database: &str, id: &str, is_typed: bool) {
         let mut tombstone = json!({"_deleted": true});
         if is_typed {
@@ -213,7 +213,7 @@ impl Data {
         self.edit_account(account, |doc| drop(doc.insert("pvt_reseller".into(), reseller.into())));
     }
 
-    /// Writes the moved account only: what a reader sees in the middle of a move.
+    /// Writes only the moved account, as a reader sees it in the middle of a move.
     pub fn begin_move(&mut self, account: &str, to: &str) {
         let mut tree = self.tree(to);
         tree.push(to.to_owned());

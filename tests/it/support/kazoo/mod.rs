@@ -1,5 +1,5 @@
-//! A KAZOO to be read: its CouchDB and its API over one HTTP port, over a tree of accounts that changes, with faults on
-//! demand. What it publishes on the broker is kept for the test to hand on, to lose or to repeat.
+//! A simulated KAZOO: its CouchDB and its API on one HTTP port, over a changing tree of accounts, with faults on
+//! demand. The messages that it would publish are kept, so that a test can pass on, lose or repeat them.
 
 #![expect(clippy::needless_pass_by_value, reason = "documents and answers are handed over, as over the wire")]
 
@@ -33,13 +33,13 @@ pub enum Fault {
     Broken,
     /// The answer comes late.
     Slow(Duration),
-    /// A list has at most so many rows, whatever was asked for.
+    /// The most rows of a list, whatever was requested.
     Short(usize),
     /// A list without rows.
     Empty,
 }
 
-/// A fault for requests whose path has a text, for the next so many of them.
+/// A fault for the next requests whose path contains a text.
 struct Armed {
     path: String,
     fault: Fault,
@@ -49,7 +49,7 @@ struct Armed {
 struct Inner {
     data: Mutex<Data>,
     faults: Mutex<Vec<Armed>>,
-    /// Whether CouchDB asks for credentials.
+    /// Whether CouchDB requires credentials.
     is_closed: bool,
 }
 
@@ -65,7 +65,7 @@ impl Kazoo {
         Self::start_with(version, false).await
     }
 
-    /// The same, whose CouchDB wants to know the reader.
+    /// The same, with a CouchDB that requires credentials.
     pub async fn start_closed(version: Version) -> Self {
         Self::start_with(version, true).await
     }
@@ -85,12 +85,12 @@ impl Kazoo {
         self.receiver.uri("").trim_end_matches('/').to_owned()
     }
 
-    /// Looks at or changes what it has.
+    /// Reads or changes its data.
     pub fn with<T>(&self, change: impl FnOnce(&mut Data) -> T) -> T {
         change(&mut self.inner.data.lock().unwrap())
     }
 
-    /// The next requests whose path has this text meet a fault.
+    /// Makes the next requests fail whose path contains this text.
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.inner.faults.lock().unwrap().push(Armed { path: path.to_owned(), fault, times });
     }

@@ -1,5 +1,5 @@
 // Package webhook verifies webhooks of Switchhook (Standard Webhooks). Nothing to install.
-// WEBHOOK_SECRET holds the hook's secret: whsec_ and base64 text.
+// WEBHOOK_SECRET is the hook's secret: whsec_ and base64 text.
 package webhook
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Verify tells whether Switchhook sent this request; body holds its bytes as they came.
+// Verify reports whether Switchhook sent this request. body has its bytes as received.
 func Verify(headers http.Header, body []byte, tolerance time.Duration) bool {
 	secret, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Getenv("WEBHOOK_SECRET"), "whsec_"))
 	if err != nil {
@@ -22,7 +22,7 @@ func Verify(headers http.Header, body []byte, tolerance time.Duration) bool {
 	id, timestamp := headers.Get("webhook-id"), headers.Get("webhook-timestamp")
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil || time.Since(time.Unix(seconds, 0)).Abs() > tolerance {
-		return false // too old, or from the future: perhaps a request that somebody recorded
+		return false // too old or from the future: somebody may have recorded and repeated it
 	}
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(id + "." + timestamp + "."))
