@@ -22,6 +22,7 @@ use crate::model::{
 use crate::state::State;
 
 /// Everything that attempts need.
+#[derive(Clone)]
 pub(super) struct Maker {
     pub(super) transport: Transport,
     /// Receives the spans of attempts whose trace is recorded.
@@ -35,7 +36,7 @@ pub(super) struct Maker {
     pub(super) state: State,
     pub(super) cluster_id: Arc<str>,
     pub(super) log_ids: LogIds,
-    pub(super) room: Room,
+    pub(super) room: Arc<Room>,
 }
 
 /// The outcome of an attempt.

@@ -80,13 +80,26 @@ impl Delivery {
         let transport = Transport::new(options.limits, guard)?;
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
-        let room = Room::new(options.body_memory_bytes);
+        let room = Arc::new(Room::new(options.body_memory_bytes));
         let Options { spans, duty, sink, .. } = options;
         let maker = Maker { transport, spans, duty, sink, clock, events, state, cluster_id, log_ids, room };
         let (pulse, beat) = pulse();
         let maker = Arc::new(maker);
         let (targets, shortages) = (HashMap::new(), Shortages::default());
         Ok(Self { jobs, results, maker, names, targets, pulse, beat, shortages })
+    }
+
+    /// Another pool for other jobs, in a thread of its own. Both share the answers of name servers, the memory for
+    /// large events and what they know of shortages; each has its own connections.
+    pub fn beside(
+        &self,
+        (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
+    ) -> Result<Self, BuildError> {
+        let transport = Transport::new(self.maker.transport.current().limits, self.maker.transport.guard.clone())?;
+        let maker = Arc::new(Maker { transport, ..(*self.maker).clone() });
+        let (pulse, beat) = pulse();
+        let (names, shortages) = (self.names.clone(), self.shortages.clone());
+        Ok(Self { jobs, results, maker, names, targets: HashMap::new(), pulse, beat, shortages })
     }
 
     /// The transport of the attempts.

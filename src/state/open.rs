@@ -164,7 +164,7 @@ impl State {
             trail: trail.appender,
             trail_parts,
             shared: Arc::clone(&shared),
-            changes: feed,
+            feeds: vec![feed],
             clock,
             disk,
             options,

@@ -42,12 +42,23 @@ pub struct StateTask {
     pub(super) trail: log::Appender,
     pub(super) trail_parts: TrailParts,
     pub(super) shared: Arc<Shared>,
-    pub(super) changes: mpsc::Sender<Change>,
+    /// Followers of the changes; each has a feed of its own.
+    pub(super) feeds: Vec<mpsc::Sender<Change>>,
     pub(super) clock: Clock,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: Options,
     pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
+}
+
+impl StateTask {
+    /// One more feed of all changes that are made from now on. It must be drained: a full feed holds up writes.
+    #[must_use]
+    pub fn follow(&mut self) -> mpsc::Receiver<Change> {
+        let (feed, changes) = mpsc::channel(self.options.changes);
+        self.feeds.push(feed);
+        changes
+    }
 }
 
 /// The changes of a checked command.
@@ -340,8 +351,10 @@ impl StateTask {
         }
         self.since_checkpoint += 1;
         for change in self.shared.apply_to_view(&entries) {
-            if self.changes.send(change).await.is_err() {
-                tracing::debug!("the receiver of changes has ended");
+            for feed in &self.feeds {
+                if feed.send(change.clone()).await.is_err() {
+                    tracing::debug!("a follower of the changes has ended");
+                }
             }
         }
         // Last, so that everyone who learns of the change through `applied` can read the changed document.
