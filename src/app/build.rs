@@ -36,8 +36,11 @@ use crate::history::History;
 use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::Ingest;
 use crate::log::{self, Opened};
-use crate::model::{AttemptSpan, Clock, Duty};
-use crate::queues::{self, Action, Engine, Logs, Parts, Queues, Readings, Recovered};
+use crate::model::{AttemptSpan, Clock, Duty, Id};
+use crate::queues::{
+    self, Action, Budget, Directory, Engine, Logs, Partitions, Parts, Permits, Pushed, Queues, Readings,
+    Recovered,
+};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
@@ -54,7 +57,7 @@ struct Storage {
     changes: mpsc::Receiver<Change>,
     events: Opened,
     ledger: Opened,
-    recovered: Recovered,
+    recovered: Arc<Recovered>,
     ingest: Ingest,
 }
 
@@ -66,7 +69,8 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
         tracing::warn!(reason, "the state's index was rebuilt from the journal");
     }
     let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
-    let recovered = queues::recover(&ledger.reader).context("ledger")?;
+    let is_replay = |id: Id| state.hook_of_replay(id).is_some();
+    let recovered = Arc::new(queues::recover(&ledger.reader, is_replay).context("ledger")?);
     if recovered.unreadable > 0 {
         tracing::error!(
             records = recovered.unreadable,
@@ -92,7 +96,7 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
 
 impl Storage {
     /// Takes out the parts that only the queues need.
-    fn handed_over(&mut self) -> (mpsc::Receiver<Change>, Recovered) {
+    fn handed_over(&mut self) -> (mpsc::Receiver<Change>, Arc<Recovered>) {
         let (_, nothing) = mpsc::channel(1);
         (std::mem::replace(&mut self.changes, nothing), std::mem::take(&mut self.recovered))
     }
@@ -114,6 +118,9 @@ struct Middle {
 
 fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) -> anyhow::Result<Middle> {
     let options = queue_options(config);
+    let mut permits = Permits::shared(options.max_in_flight, options.per_host_in_flight, 1);
+    let permits = permits.remove(0);
+    let budget = Budget::new(options.keep_bytes);
     // Room for every permit that a reload may allow, so that handing out an attempt never waits.
     let places = queues::MOST_IN_FLIGHT + 64;
     let ((jobs_tx, jobs), (results_tx, results)) = (mpsc::channel(places), mpsc::channel(places));
@@ -142,7 +149,11 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
         ledger: ledger.appender.clone(),
         tally: handle.counts(),
         unknown: handle.unknown(),
+        partitions: Partitions::ALL,
         recovered,
+        pushed: Pushed::default(),
+        permits,
+        budget,
         state: Arc::new(state.clone()),
         hooks: state.all_hooks(),
         changes,

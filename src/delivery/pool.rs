@@ -95,7 +95,8 @@ impl Delivery {
         &self,
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
-        let transport = Transport::new(self.maker.transport.current().limits, self.maker.transport.guard.clone())?;
+        let transport =
+            Transport::new(self.maker.transport.current().limits, self.maker.transport.guard.clone())?;
         let maker = Arc::new(Maker { transport, ..(*self.maker).clone() });
         let (pulse, beat) = pulse();
         let (names, shortages) = (self.names.clone(), self.shortages.clone());

@@ -15,6 +15,7 @@ pub use engine::command::{Command, RawStatus};
 pub use engine::directory::Directory;
 pub use engine::keeper::{Action, keep};
 pub use engine::options::{MOST_IN_FLIGHT, Options, UnknownLimits};
+pub use engine::permits::Permits;
 pub use engine::shadow::Stance;
 pub use engine::survey::{Survey, SurveyedHook};
 pub use engine::unknown::{Unknown, UnknownCounts};
@@ -29,15 +30,16 @@ pub use ledger::record::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
     Settlement,
 };
-pub use ledger::recover::{Recovered, RecoveredQueue, last_checkpoint, recover};
+pub use ledger::recover::{Recovered, RecoveredQueue, last_checkpoint, recover, recover_some};
 pub use ledger::revisions::revision_tag;
 pub use ledger::tally::Tally;
-pub use ledger::writer::LedgerError;
+pub use ledger::writer::{LedgerError, Pushed};
 pub use queue::Queue;
 pub use queue::entry::{Entry, EntryState, Limits, Past, Start, Taken};
 pub use queue::kept::Budget;
 pub use queue::lane::LaneKey;
 pub use rules::fate::{Fate, Totals};
+pub use rules::partitions::{Partition, Partitions};
 pub use rules::policy::{
     Class, Health, Policy, RECEIVER_GONE, TOO_MANY_FAILURES, classify, probe_delay_ms, retry_delay_ms,
 };

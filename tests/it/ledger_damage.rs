@@ -13,8 +13,8 @@ use std::sync::Arc;
 use switchhook::log::{NewRecord, Options};
 use switchhook::model::{Id, TransportError};
 use switchhook::queues::{
-    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, QueueImage, Recovered,
-    Settlement, recover,
+    AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, Partition, Partitions,
+    QueueImage, Recovered, Settlement, recover,
 };
 
 use crate::cut_disk::{CutDisk, Tear};
@@ -57,7 +57,13 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
         }
         batches.push((records, settled.clone()));
         if offset % 7 == 6 {
-            batches.push((checkpoint(offset, &settled), settled.clone()));
+            // Now of all partitions, now of some: as programs with one shard and with two leave it.
+            let covers = match offset / 7 {
+                0 => Partitions::ALL,
+                1 | 3 => first_queue(),
+                _ => Partitions::ALL.without(first_queue()),
+            };
+            batches.push((checkpoint(offset, covers, &settled), settled.clone()));
         }
     }
     batches
@@ -80,17 +86,28 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
     })
 }
 
-fn checkpoint(offset: u64, settled: &Settled) -> Vec<NewRecord> {
-    let mut records =
-        vec![(CHECKPOINT_TAG, LedgerRecord::CheckpointBegin { router: offset + 1, held: Vec::new() })];
-    for queue in (1..=QUEUES).map(|n| Id(n.into())) {
+fn first_queue() -> Partitions {
+    [Partition::of(Id(1))].into_iter().collect()
+}
+
+fn checkpoint(offset: u64, covers: Partitions, settled: &Settled) -> Vec<NewRecord> {
+    let begin = LedgerRecord::CheckpointBegin { router: offset + 1, covers, held: Vec::new() };
+    let mut records = vec![(CHECKPOINT_TAG, begin)];
+    let queues = (1..=QUEUES).map(|n| Id(n.into())).filter(|queue| covers.contains(Partition::of(*queue)));
+    for queue in queues {
         let own = (0..=offset).filter(|o| Id(1 + u128::from(o % QUEUES)) == queue);
         let open = own.filter(|o| !settled.contains(&(queue, *o)));
         let entries = open.map(|o| (o, 7, switchhook::queues::Past::default())).collect();
-        let image = QueueImage { queue, next: offset + 1, entries, ..QueueImage::default() };
+        let image = QueueImage {
+            queue,
+            partition: Some(Partition::of(queue)),
+            next: offset + 1,
+            entries,
+            ..QueueImage::default()
+        };
         records.push((CHECKPOINT_TAG, LedgerRecord::CheckpointQueue(Box::new(image))));
     }
-    records.push((CHECKPOINT_END_TAG, LedgerRecord::CheckpointEnd { back: QUEUES + 1 }));
+    records.push((CHECKPOINT_END_TAG, LedgerRecord::CheckpointEnd { back: records.len() as u64 }));
     let record = |(tag, record): (u64, LedgerRecord)| NewRecord {
         tag,
         flags: 0,
@@ -103,7 +120,7 @@ fn checkpoint(offset: u64, settled: &Settled) -> Vec<NewRecord> {
 /// The events that a restarted program would not deliver again.
 fn settled_by(recovered: &Recovered) -> Settled {
     let is_settled = |queue: Id, offset: u64| {
-        let routed = recovered.has_checkpoint && offset < recovered.router;
+        let routed = recovered.routed(Partition::of(queue)).is_some_and(|routed| offset < routed);
         let Some(known) = recovered.queues.get(&queue) else { return routed };
         let waits = known.image.entries.iter().any(|(o, _, _)| *o == offset);
         let seen = if known.placed { offset < known.image.next } else { routed };
@@ -144,7 +161,7 @@ fn an_acknowledged_settlement_survives_a_power_cut_at_every_operation() {
             drop(opened);
             disk.power_on(tear);
             let log = OpenLog::new(&disk, &options);
-            let known = settled_by(&recover(&log.reader).unwrap());
+            let known = settled_by(&recover(&log.reader, |_| false).unwrap());
             let least = acknowledged.checked_sub(1).map(|batch| script[batch].1.clone()).unwrap_or_default();
             assert!(known.is_superset(&least), "cut {cut} {tear:?}: {:?} repeat", least.difference(&known));
             assert!(known.is_subset(last), "cut {cut} {tear:?}: {:?} are lost", known.difference(last));
@@ -175,7 +192,7 @@ fn judge(clean: &CutDisk, names: &[PathBuf], hurt: (&Path, &[u8]), what: &str) {
         disk.put(name, bytes);
     }
     let log = OpenLog::new(&disk, &options(1 << 20));
-    let recovered = recover(&log.reader).expect("the ledger is read");
+    let recovered = recover(&log.reader, |_| false).expect("the ledger is read");
     let known = settled_by(&recovered);
     let script = script();
     let last = &script.last().unwrap().1;

@@ -11,8 +11,9 @@ use super::Engine;
 use super::directory::Directory;
 use super::unknown::Unknown;
 use crate::log::{ReadError, Record};
-use crate::model::{Account, AccountId, Event, FailureLimits, Family, Id};
+use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, Id};
 use crate::queues::queue::entry::Taken;
+use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::router::subject_hash;
 
 const READ_RECORDS: usize = 512;
@@ -41,6 +42,14 @@ impl Directory for AsRouted {
 
     fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         self.accounts.standing(id)
+    }
+
+    fn hooks(&self) -> Vec<Arc<Hook>> {
+        self.accounts.hooks()
+    }
+
+    fn hook_of_replay(&self, id: Id) -> Option<HookId> {
+        self.accounts.hook_of_replay(id)
     }
 
     fn runs_replay(&self, id: Id) -> bool {
@@ -77,22 +86,25 @@ impl Engine {
         }
         let Some(account) = self.state.account(id) else { return Ok(()) };
         let (now, wall) = self.times();
-        let offsets = self.unknown.take(id, self.options.unknown, now);
-        let (Some(first), Some(last)) = (offsets.first().copied(), offsets.last().copied()) else {
-            return Ok(());
-        };
+        let events = self.unknown.take(id, self.options.unknown, now);
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
+        let (first, last) = (first.offset, last.offset);
         let (mut at, mut routed) = (first, 0);
         while at <= last {
             let batch = self.events.read_tags(&[id.tag()], at, last + 1, READ_RECORDS, READ_BYTES)?;
-            for record in batch.records.iter().filter(|r| offsets.binary_search(&r.offset).is_ok()) {
-                routed += u64::from(self.route_late(&account, record));
+            for record in &batch.records {
+                if let Ok(place) = events.binary_search_by_key(&record.offset, |event| event.offset)
+                    && let Some(event) = events.get(place)
+                {
+                    routed += u64::from(self.route_late(&account, record, event.awaited_by));
+                }
             }
             if batch.next <= at {
                 break;
             }
             at = batch.next;
         }
-        let gone = (offsets.len() as u64).saturating_sub(routed);
+        let gone = (events.len() as u64).saturating_sub(routed);
         self.unknown.taken(id, (routed, gone), wall);
         tracing::info!(account_id = %id, events = routed, "routed the events that had waited for this account");
         if gone > 0 {
@@ -101,18 +113,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Offers an event that waited to every hook that wants it. False when it is not an event of this account: two
-    /// accounts may share a tag.
-    fn route_late(&mut self, account: &Arc<Account>, record: &Record) -> bool {
+    /// Offers an event that waited to every hook of these partitions that wants it. False when it is not an event of this
+    /// account: two accounts may share a tag.
+    fn route_late(&mut self, account: &Arc<Account>, record: &Record, awaited_by: Partitions) -> bool {
         let Ok(event) = Event::decode(&record.payload) else { return false };
         if event.account != Some(account.id) || event.quarantine.is_some() {
             return false;
         }
-        let slots = if event.family == Some(Family::Callflow) {
+        let is_awaiting = |hook: HookId| awaited_by.contains(Partition::of(hook));
+        let mut slots = if event.family != Some(Family::Callflow) {
+            self.wanting(account, &event)
+        } else if is_awaiting(account.id.one_shot()) {
             vec![self.one_shot_slot(account.id, record.offset)]
         } else {
-            self.wanting(account, &event)
+            Vec::new()
         };
+        let hook_of = |at: &usize| Some(self.slots.get(*at)?.as_ref()?.hook.id);
+        slots.retain(|at| hook_of(at).is_some_and(is_awaiting));
         for at in slots {
             self.offer_late(at, record, &event);
         }

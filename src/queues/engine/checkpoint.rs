@@ -2,15 +2,38 @@
 
 use super::Engine;
 use super::slot::{Line, Slot};
-use crate::queues::ledger::record::QueueImage;
+use crate::queues::ledger::record::{HeldEvent, QueueImage};
 use crate::queues::ledger::recover::RecoveredQueue;
+use crate::queues::ledger::writer::Checkpoint;
 use crate::queues::rules::fate::Totals;
+use crate::queues::rules::partitions::{Partition, Partitions};
 
 impl Engine {
     /// Forgets the replays that have ended in their documents too.
     pub(super) fn forget_ended_replays(&mut self) {
         let state = &self.state;
         self.ended_replays.retain(|image| state.runs_replay(image.queue));
+    }
+
+    /// Writes down where the queues of some partitions stand: one checkpoint for all whose events have been routed equally
+    /// far.
+    pub(super) fn checkpoint(&mut self, partitions: Partitions) {
+        self.forget_ended_replays();
+        let time_us = self.clock.now_us();
+        let (held, mut rest) = (self.unknown.image(), self.images());
+        for (router, of_place) in self.owned.by_place(self.routed) {
+            let covers = of_place.within(partitions);
+            if covers.is_empty() {
+                continue;
+            }
+            let is_covered = |image: &QueueImage| image.partition.is_some_and(|of| covers.contains(of));
+            let images = rest.extract_if(.., |image| is_covered(image)).collect();
+            let held = held.iter().filter_map(|event| {
+                let awaited_by = event.awaited_by.within(covers);
+                (!awaited_by.is_empty()).then_some(HeldEvent { awaited_by, ..*event })
+            });
+            self.ledger.checkpoint(Checkpoint { covers, router, held: held.collect(), images }, time_us);
+        }
     }
 
     /// One image for each queue that a restart could not place by itself.
@@ -43,7 +66,7 @@ impl Engine {
             return Some(image.clone());
         }
         let account = self.state.account(image.queue.one_shot())?;
-        let router = self.recovered.router;
+        let router = self.recovered.routed(Partition::of(image.queue)).unwrap_or(0);
         Some(QueueImage {
             one_shot: Some(account.id),
             next: router,
@@ -57,8 +80,9 @@ impl Engine {
         let queue = &line.queue;
         let mut image = QueueImage {
             queue: line.key.id(),
+            partition: Some(Partition::of(slot.hook.id)),
             one_shot: slot.hook.one_shot.then_some(slot.hook.account),
-            next: if line.live { queue.next().max(self.routed) } else { queue.next() },
+            next: if line.live { queue.next().max(self.routed_to(slot.hook.id)) } else { queue.next() },
             waiting: line.waiting,
             uncounted_until: line.uncounted_until,
             totals: line.totals,

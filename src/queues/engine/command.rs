@@ -10,7 +10,9 @@ use super::options::Options;
 use super::shadow::Stance;
 use super::survey::Survey;
 use crate::model::{Gap, HookId, Id, QueueKey, QueueState, QueueStatus, ReplayState, ReplayStatus};
+use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::fate::Totals;
+use crate::queues::rules::partitions::Partitions;
 use crate::queues::rules::replay::{ReplayJob, ReplayRun};
 
 /// A question or an order; answers go back through its channel.
@@ -38,6 +40,10 @@ pub enum Command {
     Stance(Stance, oneshot::Sender<()>),
     /// Makes a disabled hook's probe now; whether it has one.
     Probe(HookId, oneshot::Sender<bool>),
+    /// Give partitions up; answered when a checkpoint of them is on disk and nothing of them is left.
+    Lose(Partitions, oneshot::Sender<()>),
+    /// Take partitions that nobody owns, as the ledger has them.
+    Gain(Partitions, Arc<Recovered>, oneshot::Sender<()>),
     /// Other limits and policies; they hold when this is answered.
     Reload(Box<Options>, oneshot::Sender<()>),
 }
@@ -78,6 +84,14 @@ impl Engine {
                 self.stance = stance;
                 answer.send(()).is_err()
             }
+            Command::Lose(partitions, answer) => {
+                self.lose(partitions, answer);
+                false
+            }
+            Command::Gain(partitions, recovered, answer) => {
+                self.gain(partitions, &recovered);
+                answer.send(()).is_err()
+            }
             Command::Probe(hook, answer) => answer.send(self.probe_now(hook)).is_err(),
             Command::Reload(options, answer) => {
                 self.reload(*options);
@@ -114,14 +128,18 @@ impl Engine {
             (true, _) if slot.claim.held() == 0 && next_try_at_us.is_some() => QueueState::Retrying,
             (true, _) => QueueState::Active,
         };
-        let cursor =
-            if line.live { line.queue.cursor().max(self.live_cursor(line)) } else { line.queue.cursor() };
+        let cursor = if line.live {
+            line.queue.cursor().max(self.live_cursor(hook, line))
+        } else {
+            line.queue.cursor()
+        };
         // Unsettled deliveries whose events retention has dropped, before anybody has tried to read them.
         let first = self.events.first();
         let lowest = line.queue.oldest().map_or(line.queue.next(), |(offset, _)| offset);
         let dropped = (waiting > 0 && lowest < first).then_some((lowest, first));
         let gap = dropped.or(line.gap);
-        let is_counted = self.routed >= self.events.end() && line.uncounted_until <= line.queue.next();
+        let is_counted =
+            self.routed_to(hook) >= self.events.end() && line.uncounted_until <= line.queue.next();
         let status = QueueStatus {
             state,
             paused: slot.hook.paused,
@@ -142,8 +160,8 @@ impl Engine {
         Some(RawStatus { status, oldest })
     }
 
-    fn live_cursor(&self, line: &super::slot::Line) -> u64 {
-        if line.queue.is_empty() && !line.queue.has_spilled() { self.routed } else { 0 }
+    fn live_cursor(&self, hook: HookId, line: &super::slot::Line) -> u64 {
+        if line.queue.is_empty() && !line.queue.has_spilled() { self.routed_to(hook) } else { 0 }
     }
 
     pub(super) fn replays(&self, hook: HookId) -> Vec<ReplayStatus> {

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::model::{Account, AccountId, FailureLimits, Id};
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Kind, State};
 
@@ -17,6 +17,10 @@ pub trait Directory: Send + Sync + Debug {
     fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool;
     /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's.
     fn standing(&self, id: AccountId) -> (bool, FailureLimits);
+    /// All hooks.
+    fn hooks(&self) -> Vec<Arc<Hook>>;
+    /// The hook of a replay, by the replay's document.
+    fn hook_of_replay(&self, id: Id) -> Option<HookId>;
     /// Whether a replay of this id is under way by its document; false only when it is known that none is.
     fn runs_replay(&self, id: Id) -> bool;
 }
@@ -36,6 +40,15 @@ impl Directory for State {
 
     fn standing(&self, id: AccountId) -> (bool, FailureLimits) {
         self.standing(id)
+    }
+
+    fn hooks(&self) -> Vec<Arc<Hook>> {
+        self.all_hooks()
+    }
+
+    fn hook_of_replay(&self, id: Id) -> Option<HookId> {
+        let document = self.get(Kind::Replay, &id.to_string()).ok().flatten()?;
+        Some(ReplayJob::from_document(document)?.hook)
     }
 
     fn runs_replay(&self, id: Id) -> bool {

@@ -33,6 +33,7 @@ impl Engine {
     /// Starts attempts as far as permits go, one hook after the other.
     pub(super) fn pump(&mut self) {
         if self.ledger.stalled() {
+            self.permits.decline();
             return;
         }
         while let Some(at) = self.permits.next() {

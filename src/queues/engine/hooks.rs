@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::slot::{Line, Probe, Slot};
-use crate::model::{AccountId, Birth, Family, Hook, Ordering, QueueKey, Trigger};
+use crate::model::{AccountId, Birth, Family, Hook, HookId, Ordering, QueueKey, Trigger};
 use crate::queues::ledger::recover::RecoveredQueue;
 use crate::queues::ledger::revisions::Written;
 use crate::queues::queue::Queue;
 use crate::queues::rules::pace::Pace;
+use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::permits::{Claim, Places};
 use crate::queues::rules::policy::{Health, TOO_MANY_FAILURES};
 use crate::queues::rules::replay::ReplayRun;
@@ -19,6 +20,7 @@ impl Engine {
     /// Takes one change of the state.
     pub(super) fn change(&mut self, change: Change) {
         match change {
+            Change::HookPut(hook) if !self.owned.contains(Partition::of(hook.id)) => {}
             Change::HookPut(hook) => match self.owner.get(&QueueKey::Hook(hook.id)).copied() {
                 Some(at) if self.is_gone(at) => self.make_again(at, &hook),
                 Some(at) => self.change_hook(at, &hook),
@@ -63,6 +65,7 @@ impl Engine {
             timer: None,
             turn: 0,
             gone: false,
+            leaving: self.is_leaving(Partition::of(hook.id)),
             hook: hook.clone(),
         };
         let at = self.free.pop().unwrap_or_else(|| {
@@ -88,26 +91,26 @@ impl Engine {
 
     fn live_line(&mut self, hook: &Hook) -> Line {
         let recovered = self.recovered_of(hook);
-        let start = match &self.recovered {
-            recovered if recovered.has_checkpoint => recovered.router,
+        let start = match self.recovered.routed(Partition::of(hook.id)) {
+            Some(routed) => routed,
             // What retention has dropped since then is reported as a gap when the queue is read on.
-            recovered if recovered.is_whole && !hook.one_shot => 0,
-            _ => self.events.first(),
+            None if self.recovered.is_whole && !hook.one_shot => 0,
+            None => self.events.first(),
         };
         let mut line = restored(self.limits(), hook, QueueKey::of(hook), recovered, start);
         line.queue.raise_floor(hook.start_offset);
         line.uncounted_until = line.uncounted_until.max(hook.start_offset);
         if !recovered.is_some_and(|r| r.placed) {
             // Routed already, or about to be: count when read what the router does not count any more.
-            line.uncounted_until = self.routed.max(line.queue.next());
+            line.uncounted_until = self.routed_to(hook.id).max(line.queue.next());
         }
         line
     }
 
     /// A queue that has looked at all that was routed is live; any other reads on from the log.
     pub(super) fn catch_up(&mut self, at: usize) {
-        let routed = self.routed;
         if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
+            let routed = self.owned.routed(Partition::of(slot.hook.id), self.routed);
             let ordering = slot.hook.ordering;
             slot.shrink();
             for line in &mut slot.lines {
@@ -125,7 +128,7 @@ impl Engine {
 
     fn change_hook(&mut self, at: usize, hook: &Arc<Hook>) {
         let places = self.places_of(hook);
-        let routed = self.routed;
+        let routed = self.routed_to(hook.id);
         let first_probe = self.first_probe_us();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let old = std::mem::replace(&mut slot.hook, hook.clone());
@@ -242,10 +245,13 @@ impl Engine {
         }
     }
 
-    /// One-shot queues that the checkpoint names.
-    pub(super) fn restore_one_shots(&mut self) {
-        let accounts: Vec<AccountId> =
-            self.recovered.queues.values().filter_map(|q| q.image.one_shot).collect();
+    /// How far events have been routed to a hook's queue.
+    pub(super) fn routed_to(&self, hook: HookId) -> u64 {
+        self.owned.routed(Partition::of(hook), self.routed)
+    }
+
+    /// One-shot queues that checkpoints name.
+    pub(super) fn restore_one_shots(&mut self, accounts: Vec<AccountId>) {
         // One whose account is gone meanwhile would stand there for ever.
         for account in accounts.into_iter().filter(|id| self.state.account(*id).is_some()).collect::<Vec<_>>()
         {

@@ -13,7 +13,10 @@ pub(in crate::queues) mod directory;
 mod dispatch;
 mod hooks;
 pub(in crate::queues) mod keeper;
+mod moving;
 pub(in crate::queues) mod options;
+mod owned;
+pub(in crate::queues) mod permits;
 mod refill;
 mod reload;
 mod results;
@@ -39,17 +42,20 @@ use crate::model::{Attempt, Clock, Hook, Job, QueueKey};
 use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::ledger::tally::Tally;
-use crate::queues::ledger::writer::{Ledger, LedgerError, Routed};
+use crate::queues::ledger::writer::{Ledger, LedgerError, Pushed};
 use crate::queues::queue::entry::Limits;
 use crate::queues::queue::kept::Budget;
-use crate::queues::rules::permits::Permits;
+use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::router::Router;
 use crate::state::Change;
 use crate::tasks::{Stop, Tasks};
 use command::Command;
 use directory::Directory;
 use keeper::Action;
+use moving::Leaving;
 use options::Options;
+use owned::Owned;
+use permits::Permits;
 use refill::{ReadDone, ReadRequest};
 use shadow::Stance;
 use slot::Slot;
@@ -89,11 +95,19 @@ pub struct Parts {
     pub tally: Arc<Tally>,
     /// Where events wait whose account is not known yet.
     pub unknown: Arc<Unknown>,
-    /// What the ledger says of the time before this start.
-    pub recovered: Recovered,
+    /// The partitions that it owns at first.
+    pub partitions: Partitions,
+    /// What the ledger says of the time before this start; of other partitions too.
+    pub recovered: Arc<Recovered>,
+    /// How much all shards have written into the ledger.
+    pub pushed: Pushed,
+    /// Its end of the permits that all shards share.
+    pub permits: Permits,
+    /// Memory for records, which all shards share.
+    pub budget: Budget,
     /// Accounts.
     pub state: Arc<dyn Directory>,
-    /// The hooks as of the moment from which `changes` follow.
+    /// The hooks as of the moment from which `changes` follow; of other partitions too.
     pub hooks: Vec<Arc<Hook>>,
     /// Every later change.
     pub changes: mpsc::Receiver<Change>,
@@ -128,6 +142,9 @@ pub struct Engine {
     actions: mpsc::Sender<Action>,
     pending_actions: VecDeque<Action>,
     tasks: Tasks,
+    /// The partitions that it owns, and those of them that it gives up.
+    owned: Owned,
+    leaving: Vec<Leaving>,
     recovered: Recovered,
     /// Replays that have ended while their documents say that they run: after a restart they would begin once more.
     ended_replays: Vec<QueueImage>,
@@ -136,7 +153,7 @@ pub struct Engine {
     /// Which slot a queue (a hook's or a replay's) belongs to.
     owner: HashMap<QueueKey, usize>,
     router: Router<usize>,
-    /// Everything below has been routed.
+    /// Everything below has been routed, to partitions that begin later (`Owned`) as well.
     routed: u64,
     /// What holds beside a KAZOO.
     stance: Stance,
@@ -161,21 +178,20 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let (reads_tx, reads_rx) = mpsc::channel(64);
         let started_us = parts.clock.now_us().saturating_sub(parts.steady.now_us());
-        let recovered = parts.recovered;
-        let routed = if recovered.has_checkpoint {
-            recovered.router.max(parts.events.first())
-        } else {
-            parts.events.first()
-        };
+        let recovered = parts.recovered.of(parts.partitions, |id| parts.state.hook_of_replay(id));
+        let first = parts.events.first();
+        let owned =
+            Owned::new(parts.partitions, |partition| recovered.routed(partition).unwrap_or(first).max(first));
+        let routed = owned.earliest().unwrap_or(first);
         let mut engine = Self {
-            budget: Budget::new(parts.options.keep_bytes),
-            permits: Permits::new(parts.options.max_in_flight, parts.options.per_host_in_flight),
+            budget: parts.budget,
+            permits: parts.permits,
             options: parts.options,
             clock: parts.clock,
             steady: parts.steady,
             random: SmallRng::seed_from_u64(parts.seed),
             events: parts.events,
-            ledger: Ledger::new(parts.ledger, parts.tally),
+            ledger: Ledger::new(parts.ledger, parts.tally, parts.pushed),
             state: parts.state,
             unknown: parts.unknown,
             adopt_due: true,
@@ -186,6 +202,8 @@ impl Engine {
             actions: parts.actions,
             pending_actions: VecDeque::new(),
             tasks: parts.tasks,
+            owned,
+            leaving: Vec::new(),
             recovered,
             ended_replays: Vec::new(),
             slots: Vec::new(),
@@ -204,13 +222,13 @@ impl Engine {
             started_us,
         };
         let (limits, times) = (engine.options.unknown, engine.times());
-        for event in std::mem::take(&mut engine.recovered.held) {
+        for event in std::mem::take(&mut engine.recovered.held).into_values() {
             engine.unknown.hold(event, limits, times);
         }
-        for hook in parts.hooks {
-            engine.add_hook(&hook);
+        for hook in parts.hooks.iter().filter(|hook| parts.partitions.contains(Partition::of(hook.id))) {
+            engine.add_hook(hook);
         }
-        engine.restore_one_shots();
+        engine.restore_one_shots(engine.recovered.one_shots());
         engine.ledger.checkpoint_every(engine.options.checkpoint_records);
         engine
     }
@@ -240,6 +258,7 @@ impl Engine {
                 Some(done) = self.reads_rx.recv() => self.read_done(done),
                 Some(change) = self.changes.recv() => self.change(change),
                 Some(command) = self.commands.recv() => self.command(command),
+                () = self.permits.offered() => {}
                 changed = end.changed(), if !more => if changed.is_err() { break },
                 () = tokio::time::sleep(due) => {}
                 () = std::future::ready(()), if more => {}
@@ -267,7 +286,8 @@ impl Engine {
 
     /// How long the loop may sleep when nothing comes in.
     fn until_next_timer(&self) -> Duration {
-        let idle = Duration::from_secs(1);
+        // The ledger's answer wakes nobody.
+        let idle = if self.leaving.is_empty() { Duration::from_secs(1) } else { Duration::from_millis(5) };
         let due = self.timers.first().map(|(due, _)| due.saturating_sub(self.now_us()));
         let due = due.map_or(idle, |us| Duration::from_micros(us).min(idle));
         self.ledger.due(self.now_us()).map_or(due, |flush| due.min(flush))
@@ -327,11 +347,9 @@ impl Engine {
     /// True when the ledger had no room and has some again: attempts may be started.
     async fn flush(&mut self, last: bool) -> Result<bool, LedgerError> {
         if last || self.ledger.checkpoint_due() {
-            self.forget_ended_replays();
-            let images = self.images();
-            let routed = Routed { router: self.routed, held: self.unknown.image() };
-            self.ledger.checkpoint(routed, images, self.clock.now_us());
+            self.checkpoint(self.owned.set());
         }
+        self.leave();
         let (now, was_stalled) = (self.now_us(), self.ledger.stalled());
         self.ledger.flush(now, last).await?;
         Ok(was_stalled && !self.ledger.stalled())

@@ -16,6 +16,7 @@ use crate::queues::queue::Queue;
 use crate::queues::queue::entry::Taken;
 use crate::queues::queue::kept::{Budget, Kept};
 use crate::queues::queue::lane::LaneKey;
+use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::replay::ReplayRun;
 use crate::queues::rules::router::{in_reach, subject_hash};
 
@@ -92,8 +93,9 @@ impl Reads {
 impl Engine {
     /// Asks for a read if a queue of the slot has room and is behind.
     pub(super) fn want_read(&mut self, at: usize) {
-        let (routed, scarce) = (self.routed, self.budget.is_scarce());
+        let scarce = self.budget.is_scarce();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let routed = self.owned.routed(Partition::of(slot.hook.id), self.routed);
         if slot.gone || !(slot.open() || slot.probes()) {
             return;
         }
@@ -137,9 +139,10 @@ impl Engine {
     /// Puts what was read into its queue.
     pub(super) fn read_done(&mut self, done: ReadDone) {
         self.reading = self.reading.saturating_sub(usize::from(done.last));
-        let routed = self.routed;
         let (first, time) = (self.events.first(), self.clock.now_us());
         let Some(at) = self.owner.get(&done.queue).copied() else { return };
+        let slot = self.slots.get(at).and_then(Option::as_ref);
+        let routed = slot.map_or(self.routed, |slot| self.routed_to(slot.hook.id));
         let Some((slot, index)) = self.line_of(done.queue) else { return };
         let tag = slot.hook.id.tag();
         let is_of_former = slot.is_of_former(done.queue, done.from);

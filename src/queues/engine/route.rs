@@ -9,6 +9,7 @@ use crate::log::{ReadError, Record};
 use crate::model::{Account, Event, Family};
 use crate::queues::ledger::record::HeldEvent;
 use crate::queues::queue::entry::Taken;
+use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::router::subject_hash;
 
 const READ_BYTES: usize = 1 << 20;
@@ -39,16 +40,17 @@ impl Engine {
 
     /// Retention has dropped what was to be routed next: the queues read on from where they are, and report the gap.
     fn fall_behind(&mut self) {
-        let routed = self.routed;
-        self.routed = self.events.first();
+        let before = std::mem::replace(&mut self.routed, self.events.first());
         for at in 0..self.slots.len() {
-            if let Some(line) =
-                self.slots.get_mut(at).and_then(Option::as_mut).and_then(|s| s.lines.first_mut())
+            if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
+                && let partition = Partition::of(slot.hook.id)
+                && let Some(line) = slot.lines.first_mut()
                 && line.live
             {
-                line.queue.skip_to(routed);
-                line.live = line.queue.next() >= self.routed;
-                line.uncounted_until = line.uncounted_until.max(self.routed);
+                let routed = self.owned.routed(partition, self.routed);
+                line.queue.skip_to(self.owned.routed(partition, before));
+                line.live = line.queue.next() >= routed;
+                line.uncounted_until = line.uncounted_until.max(routed);
             }
             self.want_read(at);
         }
@@ -63,16 +65,23 @@ impl Engine {
         if event.quarantine.is_some() {
             return Ok(());
         }
+        let awaited_by = self.owned.awaiting(record.offset);
+        if awaited_by.is_empty() {
+            return Ok(());
+        }
         let Some(account) = self.state.account(id) else {
-            let event = HeldEvent { account: id, offset: record.offset, bytes: record.payload.len() as u64 };
+            let (offset, bytes) = (record.offset, record.payload.len() as u64);
+            let event = HeldEvent { account: id, offset, bytes, awaited_by };
             self.unknown.hold(event, self.options.unknown, self.times());
             return Ok(());
         };
         // Earlier events of the account go first.
         self.adopt(id)?;
         if family == Family::Callflow {
-            let slot = self.one_shot_slot(account.id, record.offset);
-            self.offer(slot, record, &event);
+            if awaited_by.contains(Partition::of(account.id.one_shot())) {
+                let slot = self.one_shot_slot(account.id, record.offset);
+                self.offer(slot, record, &event);
+            }
             return Ok(());
         }
         for slot in self.wanting(&account, &event) {
@@ -95,7 +104,7 @@ impl Engine {
 
     fn offer(&mut self, at: usize, record: &Record, event: &Event<'_>) {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if record.offset < slot.hook.start_offset {
+        if record.offset < slot.hook.start_offset.max(self.owned.begin(Partition::of(slot.hook.id))) {
             return;
         }
         let open = slot.open();

@@ -121,6 +121,8 @@ pub(super) struct Slot {
     pub(super) turn: usize,
     /// The hook was deleted; the slot goes when nothing of it is under way.
     pub(super) gone: bool,
+    /// Its partition is being given up: nothing is started any more.
+    pub(super) leaving: bool,
 }
 
 impl Slot {
@@ -136,7 +138,7 @@ impl Slot {
 
     /// Whether deliveries are made.
     pub(super) fn open(&self) -> bool {
-        self.serves() && !self.hook.paused
+        self.serves() && !self.hook.paused && !self.leaving
     }
 
     /// How many more deliveries a queue of this slot may take into memory.
@@ -157,7 +159,8 @@ impl Slot {
 
     /// Whether its recovery is tried for.
     pub(super) fn probes(&self) -> bool {
-        !self.hook.enabled && self.account_enabled && !self.hook.paused && self.probe.due_us.is_some()
+        let may = self.account_enabled && !self.hook.paused && !self.leaving;
+        may && !self.hook.enabled && self.probe.due_us.is_some()
     }
 
     /// Whether its failures disabled it: such a hook is probed.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::options::UnknownLimits;
 use crate::model::AccountId;
 use crate::queues::ledger::record::HeldEvent;
+use crate::queues::rules::partitions::Partitions;
 
 /// What one event costs beside its record: its place in the list.
 const OVERHEAD: u64 = 64;
@@ -20,6 +21,7 @@ struct Held {
     offset: u64,
     bytes: u64,
     since_us: u64,
+    awaited_by: Partitions,
 }
 
 #[derive(Debug, Default)]
@@ -117,9 +119,9 @@ impl Unknown {
         if limits.is_off() {
             return;
         }
-        let HeldEvent { account, offset, bytes } = event;
+        let HeldEvent { account, offset, bytes, awaited_by } = event;
         let mut inner = self.inner();
-        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since_us: now_us });
+        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since_us: now_us, awaited_by });
         while inner.bytes > limits.bytes
             && let Some((_, largest)) = inner.by_bytes.last().copied()
         {
@@ -149,7 +151,7 @@ impl Unknown {
 
     /// The account is known now: takes its events off the list, in order. For `limits.wait` more, a new hook of the
     /// account begins at the first of them.
-    pub(super) fn take(&self, account: AccountId, limits: UnknownLimits, now_us: u64) -> Vec<u64> {
+    pub(super) fn take(&self, account: AccountId, limits: UnknownLimits, now_us: u64) -> Vec<HeldEvent> {
         let mut inner = self.inner();
         let Some(of) = inner.accounts.remove(&account) else { return Vec::new() };
         inner.by_bytes.remove(&(of.bytes, account));
@@ -157,7 +159,7 @@ impl Unknown {
         if let Some(first) = of.events.front() {
             inner.became_known.insert(account, (first.offset, now_us.saturating_add(limits.wait_us())));
         }
-        of.events.into_iter().map(|held| held.offset).collect()
+        of.events.into_iter().map(|held| held.event(account)).collect()
     }
 
     /// Of the events that [`Self::take`] handed out, `routed` were offered to hooks; the log no longer had `gone`.
@@ -170,25 +172,55 @@ impl Unknown {
         }
     }
 
+    /// Nothing waits for these partitions any more.
+    pub(super) fn lose(&self, partitions: Partitions) {
+        let mut inner = self.inner();
+        let Inner { accounts, by_bytes, bytes, .. } = &mut *inner;
+        accounts.retain(|account, of| {
+            by_bytes.remove(&(of.bytes, *account));
+            for held in &mut of.events {
+                held.awaited_by = held.awaited_by.without(partitions);
+            }
+            of.events.retain(|held| !held.awaited_by.is_empty());
+            let left = of.events.iter().map(|held| held.bytes).sum();
+            *bytes -= of.bytes - left;
+            of.bytes = left;
+            if !of.events.is_empty() {
+                by_bytes.insert((left, *account));
+            }
+            !of.events.is_empty()
+        });
+    }
+
     /// Everything that waits, for a checkpoint, in the order of the log.
     pub(super) fn image(&self) -> Vec<HeldEvent> {
         let inner = self.inner();
         let mut image = BTreeMap::new();
         for (account, of) in &inner.accounts {
-            for held in &of.events {
-                let bytes = held.bytes.saturating_sub(OVERHEAD);
-                image.insert(held.offset, HeldEvent { account: *account, offset: held.offset, bytes });
-            }
+            image.extend(of.events.iter().map(|held| (held.offset, held.event(*account))));
         }
         image.into_values().collect()
+    }
+}
+
+impl Held {
+    fn event(&self, account: AccountId) -> HeldEvent {
+        let Self { offset, bytes, awaited_by, .. } = *self;
+        HeldEvent { account, offset, bytes: bytes.saturating_sub(OVERHEAD), awaited_by }
     }
 }
 
 impl Inner {
     fn put(&mut self, account: AccountId, held: Held) {
         let of = self.accounts.entry(account).or_default();
+        let place = of.events.partition_point(|other| other.offset < held.offset);
+        // It may be held for other partitions already.
+        if let Some(known) = of.events.get_mut(place).filter(|known| known.offset == held.offset) {
+            known.awaited_by = known.awaited_by.with(held.awaited_by);
+            return;
+        }
         self.by_bytes.remove(&(of.bytes, account));
-        of.events.push_back(held);
+        of.events.insert(place, held);
         of.bytes += held.bytes;
         self.bytes += held.bytes;
         self.by_bytes.insert((of.bytes, account));
@@ -219,7 +251,11 @@ mod tests {
     const LIMITS: UnknownLimits = UnknownLimits { wait: Duration::from_secs(10), bytes: 10 * 164 };
 
     fn event(account: u128, offset: u64) -> HeldEvent {
-        HeldEvent { account: Id(account), offset, bytes: 100 }
+        HeldEvent { account: Id(account), offset, bytes: 100, awaited_by: Partitions::ALL }
+    }
+
+    fn taken(unknown: &Unknown, account: u128, now_us: u64) -> Vec<u64> {
+        unknown.take(Id(account), LIMITS, now_us).iter().map(|event| event.offset).collect()
     }
 
     fn at(seconds: u64) -> (u64, u64) {
@@ -233,8 +269,8 @@ mod tests {
         for offset in 1..100 {
             unknown.hold(event(2, offset), LIMITS, at(1));
         }
-        assert_eq!(unknown.take(Id(1), LIMITS, 0), [0], "a noisy account drives out nobody else's events");
-        assert_eq!(unknown.take(Id(2), LIMITS, 0), (91..100).collect::<Vec<_>>());
+        assert_eq!(taken(&unknown, 1, 0), [0], "a noisy account drives out nobody else's events");
+        assert_eq!(taken(&unknown, 2, 0), (91..100).collect::<Vec<_>>());
         let counts = unknown.counts();
         assert_eq!((counts.no_room, counts.waiting, counts.bytes), (90, 0, 0));
         assert_eq!(counts.last_given_up, Some((1_000_000, Id(2))));
@@ -254,10 +290,25 @@ mod tests {
     fn a_hook_made_soon_after_its_account_begins_at_the_first_event_that_waited() {
         let unknown = Unknown::default();
         unknown.hold(event(1, 5), LIMITS, at(0));
-        assert_eq!(unknown.take(Id(1), LIMITS, at(3).0), [5]);
+        assert_eq!(taken(&unknown, 1, at(3).0), [5]);
         assert_eq!(unknown.first_waiting(Id(1)), Some(5));
         unknown.expire(LIMITS, at(13));
         assert_eq!(unknown.first_waiting(Id(1)), None);
+    }
+
+    #[test]
+    fn an_event_waits_once_whatever_partitions_it_waits_for() {
+        let unknown = Unknown::default();
+        let (one, other) = (Partitions::share(0, 2), Partitions::share(1, 2));
+        unknown.hold(HeldEvent { awaited_by: one, ..event(1, 7) }, LIMITS, at(0));
+        unknown.hold(HeldEvent { awaited_by: other, ..event(1, 5) }, LIMITS, at(0));
+        unknown.hold(HeldEvent { awaited_by: other, ..event(1, 7) }, LIMITS, at(0));
+        assert_eq!((unknown.counts().waiting, unknown.counts().bytes), (2, 328));
+        unknown.lose(other);
+        assert_eq!(unknown.image(), [HeldEvent { awaited_by: one, ..event(1, 7) }]);
+        assert_eq!(unknown.counts().bytes, 164);
+        unknown.lose(one);
+        assert_eq!((unknown.is_empty(), unknown.counts().bytes), (true, 0));
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl<'a> Fields<'a> {
         Ok(u64::from_be_bytes(*bytes))
     }
 
+    pub(in crate::queues) fn thirty_two(&mut self) -> Result<[u8; 32], DecodeRecordError> {
+        let (bytes, rest) = self.0.split_first_chunk::<32>().ok_or(DecodeRecordError::Short)?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
     pub(in crate::queues) fn bytes(&mut self) -> Result<&'a [u8], DecodeRecordError> {
         let len = usize::try_from(self.number()?).map_err(|_| DecodeRecordError::Short)?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(DecodeRecordError::Short)?;

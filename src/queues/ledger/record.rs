@@ -12,6 +12,7 @@ use crate::model::{AccountId, HookId, Id};
 use crate::queues::queue::entry::Past;
 use crate::queues::queue::lane::LaneKey;
 use crate::queues::rules::fate::{Fate, Totals};
+use crate::queues::rules::partitions::{Partition, Partitions};
 
 /// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
 pub const CHECKPOINT_TAG: u64 = 0;
@@ -48,6 +49,8 @@ impl Settlement {
 pub struct QueueImage {
     /// The queue.
     pub queue: Id,
+    /// Its partition; `None` in checkpoints of earlier versions, which do not say it.
+    pub partition: Option<Partition>,
     /// The account of a one-shot queue, which no document names.
     pub one_shot: Option<Id>,
     /// First offset not looked at.
@@ -79,6 +82,8 @@ pub struct HeldEvent {
     pub offset: u64,
     /// Its record's bytes.
     pub bytes: u64,
+    /// The partitions whose queues have not been offered it.
+    pub awaited_by: Partitions,
 }
 
 /// A ledger record.
@@ -119,10 +124,13 @@ pub enum LedgerRecord {
         /// What it sends, as `kazoo::sent_document` makes it.
         sends: Map<String, Value>,
     },
-    /// A checkpoint begins; events below `router` have been routed, but for those that are held.
+    /// A checkpoint of some partitions begins; events below `router` have been offered to their queues, but for those
+    /// that are held.
     CheckpointBegin {
         /// The router's position.
         router: u64,
+        /// The partitions: a queue of theirs that the checkpoint does not name has nothing left to do below `router`.
+        covers: Partitions,
         /// Events below it that wait for an account that is not known, in the order of the log.
         held: Vec<HeldEvent>,
     },
@@ -173,13 +181,12 @@ impl LedgerRecord {
                 put_number(&mut out, *generation);
                 out.extend_from_slice(&serde_json::to_vec(sends).unwrap_or_default());
             }
-            Self::CheckpointBegin { router, held } => {
-                out.push(4);
+            Self::CheckpointBegin { router, covers, held } => {
+                out.push(11);
                 put_number(&mut out, *router);
+                put_partitions(&mut out, covers);
                 for event in held {
-                    put_id(&mut out, event.account);
-                    put_number(&mut out, event.offset);
-                    put_number(&mut out, event.bytes);
+                    put_held(&mut out, event, covers);
                 }
             }
             Self::CheckpointQueue(image) => encode_image(&mut out, image),
@@ -218,11 +225,23 @@ impl LedgerRecord {
                 let (router, mut held) = (f.number()?, Vec::new());
                 // Earlier versions wrote nothing here, and do not read what is here.
                 while !f.0.is_empty() {
-                    held.push(HeldEvent { account: f.id()?, offset: f.number()?, bytes: f.number()? });
+                    let (account, offset, bytes) = (f.id()?, f.number()?, f.number()?);
+                    held.push(HeldEvent { account, offset, bytes, awaited_by: Partitions::ALL });
                 }
-                Self::CheckpointBegin { router, held }
+                Self::CheckpointBegin { router, covers: Partitions::ALL, held }
             }
-            5 => Self::CheckpointQueue(Box::new(decode_image(&mut f)?)),
+            11 => {
+                let (router, covers, mut held) = (f.number()?, decode_partitions(&mut f)?, Vec::new());
+                while !f.0.is_empty() {
+                    held.push(decode_held(&mut f, covers)?);
+                }
+                Self::CheckpointBegin { router, covers, held }
+            }
+            5 => Self::CheckpointQueue(Box::new(decode_image(&mut f, None)?)),
+            12 => {
+                let partition = Partition::numbered(f.byte()?);
+                Self::CheckpointQueue(Box::new(decode_image(&mut f, Some(partition))?))
+            }
             6 => Self::CheckpointEnd { back: f.number()? },
             7 => Self::Refreshed { queue: f.id()? },
             _ => return Err(DecodeRecordError::Unknown("type")),
@@ -230,8 +249,45 @@ impl LedgerRecord {
     }
 }
 
+/// The sets of partitions by which events are held: a checkpoint's own needs no more than this byte.
+const BY_ALL: u8 = 0;
+const BY_SOME: u8 = 1;
+
+fn put_partitions(out: &mut Vec<u8>, partitions: &Partitions) {
+    out.extend_from_slice(&partitions.to_bytes());
+}
+
+fn decode_partitions(f: &mut Fields<'_>) -> Result<Partitions, DecodeRecordError> {
+    Ok(Partitions::from_bytes(&f.thirty_two()?))
+}
+
+fn put_held(out: &mut Vec<u8>, event: &HeldEvent, covers: &Partitions) {
+    put_id(out, event.account);
+    put_number(out, event.offset);
+    put_number(out, event.bytes);
+    if event.awaited_by == *covers {
+        out.push(BY_ALL);
+    } else {
+        out.push(BY_SOME);
+        put_partitions(out, &event.awaited_by);
+    }
+}
+
+fn decode_held(f: &mut Fields<'_>, covers: Partitions) -> Result<HeldEvent, DecodeRecordError> {
+    let (account, offset, bytes) = (f.id()?, f.number()?, f.number()?);
+    let awaited_by = match f.byte()? {
+        BY_ALL => covers,
+        BY_SOME => decode_partitions(f)?,
+        _ => return Err(DecodeRecordError::Unknown("set of partitions")),
+    };
+    Ok(HeldEvent { account, offset, bytes, awaited_by })
+}
+
 fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
-    out.push(5);
+    match image.partition {
+        Some(partition) => out.extend_from_slice(&[12, partition.number()]),
+        None => out.push(5),
+    }
     put_id(out, image.queue);
     put_id(out, image.one_shot.unwrap_or_default());
     for n in [image.next, image.waiting.cast_unsigned(), image.uncounted_until]
@@ -275,8 +331,8 @@ fn decode_past(f: &mut Fields<'_>) -> Result<Past, DecodeRecordError> {
     Ok(Past { attempts, tries, due_us, first_failed_us })
 }
 
-fn decode_image(f: &mut Fields<'_>) -> Result<QueueImage, DecodeRecordError> {
-    let mut image = QueueImage { queue: f.id()?, ..QueueImage::default() };
+fn decode_image(f: &mut Fields<'_>, partition: Option<Partition>) -> Result<QueueImage, DecodeRecordError> {
+    let mut image = QueueImage { queue: f.id()?, partition, ..QueueImage::default() };
     let account = f.id()?;
     image.one_shot = (account != Id::default()).then_some(account);
     (image.next, image.waiting, image.uncounted_until) =

@@ -1,6 +1,8 @@
-//! What the ledger says of every queue at start: the last complete checkpoint, and what was written after it.
+//! What the ledger says of every queue at start: for each partition the last complete checkpoint that covers it, and what
+//! was written after that one.
 //!
-//! Only the ledger is read: nothing here rests on the index of the state.
+//! Several shards write checkpoints of their own partitions into one ledger. Whatever their number was then, each
+//! partition is put together from what covers it. Only the ledger is read.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,9 +10,10 @@ use super::record::{
     AttemptRecord, CHECKPOINT_END_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
 };
 use crate::log::{ReadError, Reader};
-use crate::model::Id;
+use crate::model::{AccountId, Id};
 use crate::queues::queue::entry::Past;
 use crate::queues::rules::fate::Fate;
+use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 use crate::queues::rules::policy::time_asked_for;
 
 const BATCH_RECORDS: usize = 4096;
@@ -21,23 +24,22 @@ const BATCH_BYTES: usize = 1 << 20;
 pub struct RecoveredQueue {
     /// The checkpoint's image, brought up to date.
     pub image: QueueImage,
-    /// Whether a checkpoint named this queue; otherwise `image.next` means nothing.
+    /// Whether a checkpoint named this queue; otherwise `image.next` means nothing. `image.partition` is `None` only when
+    /// nothing but a checkpoint of an earlier version names it.
     pub placed: bool,
     past: BTreeMap<u64, Past>,
     settled: HashSet<u64>,
 }
 
 /// Every queue, as of the ledger's end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Recovered {
-    /// The router had routed everything below this offset at the last checkpoint.
-    pub router: u64,
-    /// Whether there was a checkpoint at all.
-    pub has_checkpoint: bool,
+    /// By partition: everything below this offset had been routed at its last checkpoint. `None`: there is none.
+    routed: [Option<u64>; COUNT],
     /// Whether the ledger was read from its very beginning, so that nothing was settled that it does not name.
     pub is_whole: bool,
-    /// Events below `router` that waited for their account then.
-    pub held: Vec<HeldEvent>,
+    /// Events below those offsets that waited for their account then, in the order of the log.
+    pub held: BTreeMap<u64, HeldEvent>,
     /// By queue, in an order that is the same in every start.
     pub queues: BTreeMap<Id, RecoveredQueue>,
     /// Records read.
@@ -46,10 +48,28 @@ pub struct Recovered {
     pub unreadable: u64,
 }
 
-/// The ledger offset at which the last complete checkpoint begins. One with a damaged record is passed by: a queue
-/// that it does not name would count as one that has nothing left to do.
+impl Default for Recovered {
+    fn default() -> Self {
+        Self {
+            routed: [None; COUNT],
+            is_whole: false,
+            held: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            records: 0,
+            unreadable: 0,
+        }
+    }
+}
+
+/// The ledger offset from which on every partition has a complete checkpoint; `None` when one of them has none. One with
+/// a damaged record is passed by: a queue that it does not name would count as one that has nothing left to do.
 pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
-    let mut before = ledger.end();
+    checkpoint_of(ledger, Partitions::ALL)
+}
+
+/// The same for some partitions.
+fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<Option<u64>, ReadError> {
+    let (mut before, mut missing) = (ledger.end(), partitions);
     loop {
         let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], before, 1)?;
         before = last.next;
@@ -62,15 +82,35 @@ pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
         };
         let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload) else { continue };
         let begin = last.offset.saturating_sub(back);
-        if is_whole(ledger, begin, last.offset)? {
-            return Ok(Some(begin));
+        // Without its first record nobody knows what it covers: what it may cover is looked for further back.
+        let covers = covered(ledger, begin)?;
+        if covers.is_some_and(|covers| covers.within(missing).is_empty()) {
+            continue;
         }
-        tracing::error!(
-            begin,
-            end = last.offset,
-            "a checkpoint of the ledger is damaged; an earlier one is used"
-        );
+        match covers {
+            Some(covers) if is_whole(ledger, begin, last.offset)? => {
+                missing = missing.without(covers);
+                if missing.is_empty() {
+                    return Ok(Some(begin));
+                }
+            }
+            _ => tracing::error!(
+                begin,
+                end = last.offset,
+                "a checkpoint of the ledger is damaged; an earlier one is used"
+            ),
+        }
     }
+}
+
+/// What the checkpoint that begins here covers; `None` when its first record is damaged or something else.
+fn covered(ledger: &Reader, begin: u64) -> Result<Option<Partitions>, ReadError> {
+    let batch = ledger.read(begin, 1, BATCH_BYTES)?;
+    let first = batch.records.first().filter(|record| record.offset == begin);
+    Ok(match first.map(|record| LedgerRecord::decode(&record.payload)) {
+        Some(Ok(LedgerRecord::CheckpointBegin { covers, .. })) => Some(covers),
+        _ => None,
+    })
 }
 
 /// Whether every record of a checkpoint before its last one is there and is what it should be.
@@ -96,19 +136,29 @@ fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
     Ok(true)
 }
 
-/// Reads the ledger from its last complete checkpoint to its end.
-pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
+/// Reads the ledger from the last complete checkpoints to its end. `is_replay` tells the replays of checkpoints of
+/// earlier versions, which do not say to which partition they belong.
+pub fn recover(ledger: &Reader, is_replay: impl Fn(Id) -> bool) -> Result<Recovered, ReadError> {
+    recover_some(ledger, Partitions::ALL, is_replay)
+}
+
+/// The same for some partitions only.
+pub fn recover_some(
+    ledger: &Reader,
+    partitions: Partitions,
+    is_replay: impl Fn(Id) -> bool,
+) -> Result<Recovered, ReadError> {
     let end = ledger.end();
-    let mut from = last_checkpoint(ledger)?.unwrap_or(0).max(ledger.first());
+    let mut from = checkpoint_of(ledger, partitions)?.unwrap_or(0).max(ledger.first());
     let mut recovered = Recovered { is_whole: from == 0, ..Recovered::default() };
-    let mut checkpoint: Option<Checkpoint> = None;
+    let mut reading = Reading { partitions, is_replay, checkpoint: None };
     while from < end {
         let batch = ledger.read(from, BATCH_RECORDS, BATCH_BYTES)?;
         recovered.unreadable += batch.damaged.iter().map(|d| d.offsets.end - d.offsets.start).sum::<u64>();
         for record in &batch.records {
             recovered.records += 1;
             match LedgerRecord::decode(&record.payload) {
-                Ok(decoded) => recovered.apply(decoded, record.time_us, &mut checkpoint),
+                Ok(decoded) => recovered.apply(decoded, (record.tag, record.time_us), &mut reading),
                 Err(_) => recovered.unreadable += 1,
             }
         }
@@ -125,14 +175,80 @@ pub fn recover(ledger: &Reader) -> Result<Recovered, ReadError> {
     Ok(recovered)
 }
 
+/// What is known while the ledger is read.
+struct Reading<R> {
+    partitions: Partitions,
+    is_replay: R,
+    /// The checkpoint that has begun. Its records follow each other, so there is one at a time.
+    checkpoint: Option<Checkpoint>,
+}
+
 #[derive(Debug)]
 struct Checkpoint {
     router: u64,
+    covers: Partitions,
     held: Vec<HeldEvent>,
     images: Vec<QueueImage>,
 }
 
 impl Recovered {
+    /// Below this offset everything had been routed to the queues of a partition at its last checkpoint; `None`: it has
+    /// none.
+    #[must_use]
+    pub fn routed(&self, partition: Partition) -> Option<u64> {
+        self.routed.get(partition.index()).copied().flatten()
+    }
+
+    /// What is of these partitions. `hook_of` tells the hooks of replays of which nothing else is known.
+    #[must_use]
+    pub(in crate::queues) fn of(&self, partitions: Partitions, hook_of: impl Fn(Id) -> Option<Id>) -> Self {
+        let mut own = Self { is_whole: self.is_whole, ..Self::default() };
+        for partition in partitions.iter() {
+            own.set_routed(partition, self.routed(partition));
+        }
+        for (id, queue) in &self.queues {
+            let of = || Partition::of(hook_of(*id).unwrap_or(*id));
+            let partition = queue.image.partition.unwrap_or_else(of);
+            if partitions.contains(partition) {
+                let mut queue = queue.clone();
+                queue.image.partition = Some(partition);
+                own.queues.insert(*id, queue);
+            }
+        }
+        for (offset, event) in &self.held {
+            let awaited_by = event.awaited_by.within(partitions);
+            if !awaited_by.is_empty() {
+                own.held.insert(*offset, HeldEvent { awaited_by, ..*event });
+            }
+        }
+        own
+    }
+
+    fn set_routed(&mut self, partition: Partition, routed: Option<u64>) {
+        if let Some(place) = self.routed.get_mut(partition.index()) {
+            *place = routed;
+        }
+    }
+
+    /// The accounts whose callflow webhooks have a queue, as far as checkpoints name them.
+    pub(in crate::queues) fn one_shots(&self) -> Vec<AccountId> {
+        self.queues.values().filter_map(|queue| queue.image.one_shot).collect()
+    }
+
+    /// Takes what is known of further partitions.
+    pub(in crate::queues) fn extend(&mut self, partitions: Partitions, other: Self) {
+        for partition in partitions.iter() {
+            self.set_routed(partition, other.routed(partition));
+        }
+        self.is_whole &= other.is_whole;
+        self.queues.extend(other.queues);
+    }
+
+    /// Forgets what is known of some partitions.
+    pub(in crate::queues) fn forget(&mut self, partitions: Partitions) {
+        self.queues.retain(|_, queue| !queue.image.partition.is_some_and(|of| partitions.contains(of)));
+    }
+
     /// Every event that the ledger knows of has an offset below this.
     #[must_use]
     pub fn known_end(&self) -> u64 {
@@ -142,45 +258,83 @@ impl Recovered {
             let known = entries.chain(past).chain(queue.image.settled.iter().copied());
             known.map(|offset| offset.saturating_add(1)).max().unwrap_or(0).max(queue.image.next)
         };
-        self.queues.values().map(of_queue).max().unwrap_or(0).max(self.router)
+        let routed = self.routed.iter().flatten().copied().max().unwrap_or(0);
+        self.queues.values().map(of_queue).max().unwrap_or(0).max(routed)
     }
 
-    fn apply(&mut self, record: LedgerRecord, time_us: u64, checkpoint: &mut Option<Checkpoint>) {
+    fn apply<R: Fn(Id) -> bool>(
+        &mut self,
+        record: LedgerRecord,
+        (tag, time_us): (u64, u64),
+        reading: &mut Reading<R>,
+    ) {
+        let partition = Partition::of_tag(tag);
+        let is_asked_for = reading.partitions.contains(partition);
         match record {
-            LedgerRecord::Attempt(attempt) => self.queue(attempt.queue).attempted(&attempt, time_us),
-            LedgerRecord::Settled { queue, offset, how } => {
-                self.queue(queue).settle(offset, how.fate());
+            LedgerRecord::Attempt(attempt) if is_asked_for => {
+                self.queue(attempt.queue, partition).attempted(&attempt, time_us);
             }
-            LedgerRecord::Gap { queue, to, .. } => self.queue(queue).gap(to),
-            LedgerRecord::Refreshed { queue } => self.queue(queue).refresh(),
-            // Only read for rows of attempts.
-            LedgerRecord::HookRevision { .. } => {}
-            LedgerRecord::CheckpointBegin { router, held } => {
-                *checkpoint = Some(Checkpoint { router, held, images: Vec::new() });
+            LedgerRecord::Settled { queue, offset, how } if is_asked_for => {
+                self.queue(queue, partition).settle(offset, how.fate());
+            }
+            LedgerRecord::Gap { queue, to, .. } if is_asked_for => self.queue(queue, partition).gap(to),
+            LedgerRecord::Refreshed { queue } if is_asked_for => self.queue(queue, partition).refresh(),
+            LedgerRecord::CheckpointBegin { router, covers, held } => {
+                reading.checkpoint = Some(Checkpoint { router, covers, held, images: Vec::new() });
             }
             LedgerRecord::CheckpointQueue(image) => {
-                if let Some(checkpoint) = checkpoint {
+                if let Some(checkpoint) = &mut reading.checkpoint {
                     checkpoint.images.push(*image);
                 }
             }
             LedgerRecord::CheckpointEnd { back } => {
                 let is_whole = |c: &Checkpoint| c.images.len() as u64 + 1 == back;
-                if let Some(done) = checkpoint.take().filter(is_whole) {
-                    self.router = done.router;
-                    self.held = done.held;
-                    self.has_checkpoint = true;
-                    self.queues =
-                        done.images.into_iter().map(|i| (i.queue, RecoveredQueue::placed(i))).collect();
+                if let Some(done) = reading.checkpoint.take().filter(is_whole) {
+                    self.take(done, reading);
                 }
             }
+            // Other partitions' records, and what is only read for rows of attempts.
+            LedgerRecord::Attempt(_)
+            | LedgerRecord::Settled { .. }
+            | LedgerRecord::Gap { .. }
+            | LedgerRecord::Refreshed { .. }
+            | LedgerRecord::HookRevision { .. } => {}
         }
     }
 
-    fn queue(&mut self, id: Id) -> &mut RecoveredQueue {
-        self.queues.entry(id).or_insert_with(|| RecoveredQueue {
+    /// What a checkpoint says of its partitions takes the place of all that was known of them.
+    fn take<R: Fn(Id) -> bool>(&mut self, done: Checkpoint, reading: &Reading<R>) {
+        let covers = done.covers.within(reading.partitions);
+        let is_all = done.covers == Partitions::ALL;
+        self.queues.retain(|id, queue| match queue.image.partition {
+            Some(of) => !covers.contains(of),
+            None => !is_all && ((reading.is_replay)(*id) || !covers.contains(Partition::of(*id))),
+        });
+        for partition in covers.iter() {
+            self.set_routed(partition, Some(done.router));
+        }
+        for event in self.held.values_mut() {
+            event.awaited_by = event.awaited_by.without(covers);
+        }
+        for event in done.held {
+            let awaited_by = event.awaited_by.within(covers);
+            let known = self.held.entry(event.offset);
+            let known = known.or_insert(HeldEvent { awaited_by: Partitions::NONE, ..event });
+            known.awaited_by = known.awaited_by.with(awaited_by);
+        }
+        self.held.retain(|_, event| !event.awaited_by.is_empty());
+        let is_of_them = |of: Partition| covers.contains(of);
+        let images = done.images.into_iter().filter(|image| image.partition.is_none_or(is_of_them));
+        self.queues.extend(images.map(|image| (image.queue, RecoveredQueue::placed(image))));
+    }
+
+    fn queue(&mut self, id: Id, partition: Partition) -> &mut RecoveredQueue {
+        let queue = self.queues.entry(id).or_insert_with(|| RecoveredQueue {
             image: QueueImage { queue: id, ..QueueImage::default() },
             ..RecoveredQueue::default()
-        })
+        });
+        queue.image.partition = Some(partition);
+        queue
     }
 }
 
@@ -287,7 +441,8 @@ mod tests {
         let mut recovered = Recovered::default();
         for (time_us, record) in (1..).zip(records) {
             let written = LedgerRecord::decode(&record.encode()).unwrap();
-            recovered.apply(written, time_us, &mut None);
+            let mut reading = Reading { partitions: Partitions::ALL, is_replay: |_| false, checkpoint: None };
+            recovered.apply(written, (Id(1).tag(), time_us), &mut reading);
         }
         recovered.queues.remove(&Id(1)).unwrap()
     }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, HeldEvent, LedgerRecord, QueueImage};
 use super::tally::Tally;
 use crate::log::{AppendError, Appender, NewRecord};
+use crate::queues::rules::partitions::Partitions;
 
 const MAX_WAITING: usize = 64;
 /// Few records wait so long before they are handed to the log together: whoever looks next finds them there.
@@ -45,25 +47,39 @@ pub(in crate::queues) struct Ledger {
     refused: VecDeque<Vec<NewRecord>>,
     /// When they are offered again.
     again_us: u64,
-    since_checkpoint: u64,
+    /// Records that all shards have pushed, and how many these were at the last checkpoint: what a start reads of the
+    /// ledger begins with the oldest checkpoint that a partition needs.
+    pushed: Pushed,
+    checkpoint_at: u64,
     every: u64,
+    /// Records that were pushed here, those of checkpoints included.
+    taken: u64,
     stalled: bool,
     /// When the first record of the batch was pushed; 0: it is empty.
     since_us: u64,
     tally: Arc<Tally>,
 }
 
-/// How far the router is, as a checkpoint says it.
+/// A checkpoint of some partitions.
 #[derive(Debug)]
-pub(in crate::queues) struct Routed {
-    /// Everything below has been routed …
+pub(in crate::queues) struct Checkpoint {
+    /// The partitions.
+    pub(in crate::queues) covers: Partitions,
+    /// Everything below has been offered to their queues …
     pub(in crate::queues) router: u64,
-    /// … but for these, which wait for their accounts.
+    /// … but for these events, which wait for their accounts.
     pub(in crate::queues) held: Vec<HeldEvent>,
+    /// Where their queues stand.
+    pub(in crate::queues) images: Vec<QueueImage>,
 }
 
+/// How much has been pushed into the ledger, by all shards together. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Pushed(Arc<AtomicU64>);
+
 impl Ledger {
-    pub(in crate::queues) fn new(appender: Appender, tally: Arc<Tally>) -> Self {
+    pub(in crate::queues) fn new(appender: Appender, tally: Arc<Tally>, pushed: Pushed) -> Self {
+        let checkpoint_at = pushed.0.load(Ordering::Relaxed);
         Self {
             appender,
             batch: Vec::new(),
@@ -71,7 +87,9 @@ impl Ledger {
             waiting: VecDeque::new(),
             refused: VecDeque::new(),
             again_us: 0,
-            since_checkpoint: 0,
+            pushed,
+            checkpoint_at,
+            taken: 0,
             every: u64::MAX,
             stalled: false,
             since_us: 0,
@@ -89,7 +107,7 @@ impl Ledger {
     }
 
     pub(in crate::queues) fn push(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
-        self.since_checkpoint += 1;
+        self.pushed.0.fetch_add(1, Ordering::Relaxed);
         self.tally.note(time_us, record);
         self.put(tag, time_us, record);
     }
@@ -102,6 +120,7 @@ impl Ledger {
         self.memory.extend_from_slice(&encoded);
         let payload = self.memory.split().freeze();
         self.batch.push(NewRecord { tag, flags: 0, time_us, payload });
+        self.taken += 1;
     }
 
     /// When records are handed to the log next, if nothing else happens before: what is gathered, or what was refused.
@@ -120,21 +139,31 @@ impl Ledger {
         if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
     }
 
-    pub(in crate::queues) fn checkpoint_due(&self) -> bool {
-        self.since_checkpoint >= self.every && !self.stalled
+    /// A mark behind all records that have been pushed so far.
+    pub(in crate::queues) fn mark(&self) -> u64 {
+        self.taken
     }
 
-    /// Writes where every queue stands; the next start reads the ledger from here.
-    pub(in crate::queues) fn checkpoint(&mut self, routed: Routed, images: Vec<QueueImage>, time_us: u64) {
+    /// Whether all records before a mark are on disk.
+    pub(in crate::queues) fn has_synced(&self, mark: u64) -> bool {
+        let waiting: usize = self.waiting.iter().map(|(batch, _)| batch.len()).sum();
+        self.refused.is_empty() && mark + (self.batch.len() + waiting) as u64 <= self.taken
+    }
+
+    pub(in crate::queues) fn checkpoint_due(&self) -> bool {
+        let since = self.pushed.0.load(Ordering::Relaxed).saturating_sub(self.checkpoint_at);
+        since >= self.every && !self.stalled
+    }
+
+    /// Writes where the queues of some partitions stand. Its records follow each other in the log, whatever other shards
+    /// write: a batch is written as a whole.
+    pub(in crate::queues) fn checkpoint(&mut self, checkpoint: Checkpoint, time_us: u64) {
+        let Checkpoint { covers, router, held, images } = checkpoint;
         let count = images.len() as u64;
         // Longer after a large one, so that checkpoints stay a small part of what is written.
         self.every = self.every.max(count * 4);
-        self.since_checkpoint = 0;
-        self.put(
-            CHECKPOINT_TAG,
-            time_us,
-            &LedgerRecord::CheckpointBegin { router: routed.router, held: routed.held },
-        );
+        self.checkpoint_at = self.pushed.0.load(Ordering::Relaxed);
+        self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointBegin { router, covers, held });
         for image in images {
             self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointQueue(Box::new(image)));
         }

@@ -3,6 +3,7 @@
 
 pub(in crate::queues) mod fate;
 pub(in crate::queues) mod pace;
+pub(in crate::queues) mod partitions;
 pub(in crate::queues) mod permits;
 pub(in crate::queues) mod policy;
 pub(in crate::queues) mod replay;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Engine;
 use super::super::slot::{Line, Slot};
 use super::hold;
 use super::oracle::{Ended, Oracle, Unsynced};
 use super::permits::would_start;
 use super::world::World;
 use crate::model::{Id, Job, Ordering, QueueKey};
-use crate::queues::{Directory, EntryState, Outcome};
+use crate::queues::{Directory, EntryState, Outcome, Partitions};
 
 /// Deliveries in memory of a hook that gets nothing.
 const CLOSED: usize = 4;
@@ -67,9 +68,7 @@ impl World {
     /// A hook that is disabled or paused, or whose account is disabled, gets nothing but its probe.
     fn check_open(&self, job: &Job) -> bool {
         let what = || format!("{:?}", job.key);
-        let engine = &self.life.engine;
-        let slot = engine.owner.get(&job.key.queue).and_then(|at| engine.slots.get(*at)?.as_ref());
-        let Some(slot) = slot else { return false };
+        let Some((engine, slot)) = self.life.slot_with(job.key.queue) else { return false };
         let probe = slot.probe.under_way == Some(job.key.offset) && !slot.hook.enabled && !job.replay;
         let others = self.flights.iter().filter(|flight| flight.key.queue == job.key.queue);
         hold(job.hook.enabled || probe, "a disabled hook gets nothing but its probe", what);
@@ -85,9 +84,8 @@ impl World {
 
     /// A probe that is under way is the one that its slot knows: the next one waits for its result.
     fn check_probes(&mut self) {
-        let engine = &self.life.engine;
         for flight in self.flights.iter_mut().filter(|flight| flight.probe) {
-            let slot = engine.owner.get(&flight.key.queue).and_then(|at| engine.slots.get(*at)?.as_ref());
+            let slot = self.life.slot_with(flight.key.queue).map(|(_, slot)| slot);
             // Once its hook is enabled, or another one has its id, it is an attempt like any other.
             let Some(slot) = slot.filter(|slot| !slot.gone && !slot.hook.enabled) else {
                 flight.probe = false;
@@ -150,8 +148,7 @@ impl World {
 
     /// How a queue's deliveries are ordered, and from which offset on that can be told.
     fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
-        let engine = &self.life.engine;
-        let slot = engine.slots.get(*engine.owner.get(&queue)?)?.as_ref()?;
+        let (_, slot) = self.life.slot_with(queue)?;
         let now = slot.lines.iter().find(|line| line.key == queue)?.queue.ordering();
         let end = self.life.events.reader.end();
         let known = self.order.get(&queue.id()).filter(|(known, _)| *known == now).copied();
@@ -168,51 +165,69 @@ impl World {
 
     /// Every permit that is counted is held by an attempt under way, and none is free while something may use it.
     fn check_permits(&self) {
-        let engine = &self.life.engine;
-        let counted = engine.permits.in_flight();
+        let counted: usize = self.life.engines().map(|engine| engine.permits.in_flight()).sum();
         hold(counted == self.flights.len(), "every permit is held by an attempt under way", || {
             format!("{counted} counted, {} under way", self.flights.len())
         });
-        let mut held: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut held: BTreeMap<(usize, usize), u32> = BTreeMap::new();
         for flight in &self.flights {
-            if let Some(at) = engine.owner.get(&flight.key.queue) {
-                *held.entry(*at).or_default() += 1;
+            let shard = self.life.shard_with(flight.key.queue);
+            let at = shard.and_then(|shard| self.life.shards[shard].engine.owner.get(&flight.key.queue));
+            if let (Some(shard), Some(at)) = (shard, at) {
+                *held.entry((shard, *at)).or_default() += 1;
             }
         }
         let (mut tenants, mut accounts, mut hosts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let slots = || engine.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?)));
-        for (at, slot) in slots() {
+        let slots = || {
+            self.life.engines().enumerate().flat_map(|(shard, engine)| {
+                let slots = engine.slots.iter().enumerate();
+                slots.filter_map(move |(at, slot)| Some((engine, (shard, at), slot.as_ref()?)))
+            })
+        };
+        for (engine, at, slot) in slots() {
             let (count, places) = (held.get(&at).copied().unwrap_or(0), slot.claim.places());
             hold(slot.claim.held() == count, "every permit is held by an attempt under way", || {
-                format!("slot {at}: {} counted, {count} under way", slot.claim.held())
+                format!("slot {at:?}: {} counted, {count} under way", slot.claim.held())
             });
             *tenants.entry(places.tenant).or_insert(0) += count;
             *accounts.entry(places.account).or_insert(0) += count;
             *hosts.entry(places.on_host.host).or_insert(0) += count.saturating_sub(1);
             let free = would_start(engine, slot);
             hold(free.is_none(), "no permit is free while something may use it", || {
-                format!("slot {at}: {free:?}, {:?}", slot.claim)
+                format!("slot {at:?}: {free:?}, {:?}", slot.claim)
             });
             hold(
                 count > 0 || !slot.claim.waits_for_host(),
                 "no hook waits for its first permit of a host",
-                || format!("slot {at}: {:?}", slot.claim),
+                || format!("slot {at:?}: {:?}", slot.claim),
             );
         }
-        for (at, slot) in slots() {
+        for (engine, at, slot) in slots() {
             let places = slot.claim.places();
             let of = |all: &BTreeMap<usize, u32>, place| all.get(&place).copied().unwrap_or(0);
             let count =
                 (of(&tenants, places.tenant), of(&accounts, places.account), of(&hosts, places.on_host.host));
             let counted = engine.permits.held_at(places);
             hold(counted == count, "the permits of a tenant, an account and a host add up", || {
-                format!("slot {at}: {counted:?} counted, {count:?} held")
+                format!("slot {at:?}: {counted:?} counted, {count:?} held")
             });
         }
     }
 
     fn check_slots(&self) {
-        let engine = &self.life.engine;
+        let mut owned = Partitions::NONE;
+        for engine in self.life.engines() {
+            let twice = owned.within(engine.owned.set());
+            hold(twice.is_empty(), "a partition has one owner at a time", || twice.to_string());
+            owned = owned.with(engine.owned.set());
+        }
+        let moves = self.moves.iter().fold(Partitions::NONE, |all, moving| all.with(moving.set));
+        let lost = Partitions::ALL.without(owned).without(moves);
+        hold(lost.is_empty(), "every partition has an owner or moves", || lost.to_string());
+        self.life.engines().for_each(|engine| self.check_slots_of(engine));
+    }
+
+    fn check_slots_of(&self, engine: &Engine) {
         let budget = &engine.budget;
         hold(
             budget.used() <= engine.options.keep_bytes,
@@ -222,7 +237,7 @@ impl World {
         for (at, slot) in engine.slots.iter().enumerate() {
             let Some(slot) = slot else { continue };
             for line in &slot.lines {
-                self.check_line(at, slot, line);
+                self.check_line(engine, at, slot, line);
             }
             let due = slot.next_due();
             // One that waits for a permit comes back with it; a timer that is too early does no harm.
@@ -234,8 +249,8 @@ impl World {
         }
     }
 
-    fn check_line(&self, at: usize, slot: &Slot, line: &Line) {
-        let (engine, queue) = (&self.life.engine, &line.queue);
+    fn check_line(&self, engine: &Engine, at: usize, slot: &Slot, line: &Line) {
+        let queue = &line.queue;
         let what = || format!("slot {at}, queue {}", line.key.id());
         let broken = queue.broken();
         hold(broken.is_none(), "a queue's parts agree", || format!("{}: {broken:?}", what()));
@@ -249,11 +264,16 @@ impl World {
         hold(flying == under_way, "a queue knows what is under way", || {
             format!("{}: {flying}, {under_way}", what())
         });
-        if !slot.open() && !line.reading && slot.claim.held() == 0 && engine.changes.is_empty() {
+        if !slot.open()
+            && !slot.leaving
+            && !line.reading
+            && slot.claim.held() == 0
+            && engine.changes.is_empty()
+        {
             let kept = queue.can_be_given_up(line.uncounted_until);
             hold(kept <= CLOSED, "a hook that gets nothing holds little", || format!("{}: {kept}", what()));
         }
-        let until = line.replay.as_ref().map_or(engine.routed, |replay| replay.job.until);
+        let until = line.replay.as_ref().map_or(engine.routed_to(slot.hook.id), |replay| replay.job.until);
         let behind = !line.live && queue.next() < until && queue.wants_more() && slot.room(queue) > 0;
         let ended = line.replay.as_ref().is_some_and(|replay| replay.job.has_ended());
         let wants = slot.open() && !slot.gone && !ended && !engine.budget.is_scarce();
@@ -267,10 +287,11 @@ impl World {
 
     /// A cursor never goes back, and nothing below it is unsettled.
     fn check_cursors(&mut self) {
-        let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
+        let unsynced = self.life.unsynced();
         let first = self.life.events.reader.first();
         for hook in self.hooks.keys() {
-            let Some(raw) = self.life.engine.status(*hook) else { continue };
+            let status = self.life.engines().find_map(|engine| engine.status(*hook));
+            let Some(raw) = status else { continue };
             let cursor = raw.status.cursor;
             let before = self.cursors.insert(*hook, cursor).unwrap_or(0);
             hold(cursor >= before, "a cursor never goes back", || {
@@ -311,9 +332,11 @@ impl World {
 
     /// Where every queue stands, to be shown.
     pub(super) fn standing(&self) -> String {
-        let lines = self.life.engine.slots.iter().enumerate().flat_map(|(at, slot)| {
-            slot.iter().flat_map(move |slot| slot.lines.iter().map(move |line| (at, slot, line)))
+        let lines = self.life.engines().flat_map(|engine| {
+            let slots = engine.slots.iter().enumerate();
+            slots.flat_map(|(at, slot)| slot.iter().map(move |slot| (at, slot)))
         });
+        let lines = lines.flat_map(|(at, slot)| slot.lines.iter().map(move |line| (at, slot, line)));
         let line = |(at, slot, line): (usize, &Slot, &Line)| {
             let queue = &line.queue;
             let entries: Vec<_> =
@@ -333,10 +356,8 @@ impl World {
         };
         let unclaimed: Vec<_> = self
             .life
-            .engine
-            .recovered
-            .queues
-            .values()
+            .engines()
+            .flat_map(|engine| engine.recovered.queues.values())
             .map(|queue| {
                 format!(
                     "\n              unclaimed {} placed {} next {} entries {:?} settled {:?}",

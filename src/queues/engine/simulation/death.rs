@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cut_disk::Tear;
 use super::hold;
 use super::life::{Died, Life};
+use super::setup::shards;
 use super::world::World;
 use crate::model::{Hook, Id};
 use crate::queues::ReplayJob;
@@ -17,6 +18,7 @@ impl World {
         self.flights.clear();
         self.reads.clear();
         self.brought.clear();
+        self.moves.clear();
         self.offered.clear();
         self.cursors.clear();
         loop {
@@ -27,6 +29,7 @@ impl World {
             if self.random.percent(20) {
                 self.setup.disk.cut_at(self.random.below(12));
             }
+            self.setup.shards = shards(&mut self.random);
             let hooks: Vec<Arc<Hook>> = self.hooks.values().cloned().collect();
             match Life::open(&self.setup, hooks) {
                 Ok(life) => {

@@ -1,4 +1,4 @@
-//! One life of the process: both logs and the engine, from opening them to their death. Nothing runs by itself: the
+//! One life of the process: both logs and the engines of all shards, from opening them to their death. Nothing runs by itself: the
 //! world decides when a writer writes, a read is made and the engine looks at what has come in.
 
 use std::path::Path;
@@ -9,11 +9,16 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::refill::Reads;
+use super::super::slot::Slot;
 use super::cut_disk::CutDisk;
+use super::oracle::Unsynced;
 use super::tenants::Tenants;
 use crate::log::{self, Appender, NewRecord, Opened, Reader, Synced, Writer};
-use crate::model::{Attempt, Clock, Hook, Job};
-use crate::queues::{Action, Command, Engine, Options, Parts, recover};
+use crate::model::{Attempt, Clock, Hook, Id, Job, QueueKey};
+use crate::queues::{
+    Action, Budget, Command, Directory, Engine, Options, Partition, Partitions, Parts, Permits, Pushed,
+    recover,
+};
 use crate::state::Change;
 use crate::tasks::Tasks;
 
@@ -81,71 +86,118 @@ pub(super) struct Setup {
     pub(super) ledger: log::Options,
     pub(super) tenants: Tenants,
     pub(super) seed: u64,
+    /// How many engines share the queues in the next life.
+    pub(super) shards: usize,
 }
 
-/// One life.
-pub(super) struct Life {
+/// One engine with the ends that others hold of it.
+pub(super) struct Shard {
     pub(super) engine: Engine,
-    pub(super) events: SimLog,
-    pub(super) ledger: SimLog,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) jobs: mpsc::Receiver<Job>,
-    pub(super) actions: mpsc::Receiver<Action>,
     /// Only so that the engine's ends stay open.
     _ends: (mpsc::Sender<Command>, mpsc::Sender<Vec<Attempt>>),
 }
 
+/// One life.
+pub(super) struct Life {
+    pub(super) shards: Vec<Shard>,
+    pub(super) events: SimLog,
+    pub(super) ledger: SimLog,
+    pub(super) actions: mpsc::Receiver<Action>,
+}
+
 impl Life {
-    /// Opens both logs, recovers, and makes the engine, as the program does it.
+    /// Opens both logs, recovers, and makes the engines, as the program does it.
     pub(super) fn open(setup: &Setup, hooks: Vec<Arc<Hook>>) -> Result<Self, Died> {
         let Setup { disk, clock, options, tenants, .. } = setup;
         let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
-        let recovered = recover(&ledger.reader).map_err(|error| Died::of(&error))?;
+        let is_replay = |id| tenants.hook_of_replay(id).is_some();
+        let recovered = recover(&ledger.reader, is_replay).map_err(|error| Died::of(&error))?;
         let at_least = log::Options { at_least: recovered.known_end(), ..setup.events.clone() };
         let events = SimLog::open(disk, "/events", at_least, clock)?;
-        let ((changes, feed), (jobs_to, jobs)) = (mpsc::channel(64), mpsc::channel(1024));
-        let ((commands, asked), (results, made)) = (mpsc::channel(1), mpsc::channel(1));
         let (actions_to, actions) = mpsc::channel(4);
-        let engine = Engine::new(Parts {
-            options: options.clone(),
-            clock: clock.clone(),
-            steady: clock.clone(),
-            seed: setup.seed,
-            events: events.reader.clone(),
-            ledger: ledger.appender.clone(),
-            tally: Arc::default(),
-            unknown: Arc::default(),
-            recovered,
-            state: Arc::new(tenants.clone()),
-            hooks,
-            changes: feed,
-            commands: asked,
-            jobs: jobs_to,
-            results: made,
-            actions: actions_to,
-            tasks: Tasks::new(),
+        let (recovered, pushed) = (Arc::new(recovered), Pushed::default());
+        let budget = Budget::new(options.keep_bytes);
+        let permits = Permits::shared(options.max_in_flight, options.per_host_in_flight, setup.shards);
+        let shards = permits.into_iter().enumerate().map(|(at, permits)| {
+            let ((changes, feed), (jobs_to, jobs)) = (mpsc::channel(64), mpsc::channel(1024));
+            let ((commands, asked), (results, made)) = (mpsc::channel(1), mpsc::channel(1));
+            let engine = Engine::new(Parts {
+                options: options.clone(),
+                clock: clock.clone(),
+                steady: clock.clone(),
+                seed: setup.seed,
+                events: events.reader.clone(),
+                ledger: ledger.appender.clone(),
+                tally: Arc::default(),
+                unknown: Arc::default(),
+                partitions: Partitions::share(at, setup.shards),
+                recovered: Arc::clone(&recovered),
+                pushed: pushed.clone(),
+                permits,
+                budget: budget.clone(),
+                state: Arc::new(tenants.clone()),
+                hooks: hooks.clone(),
+                changes: feed,
+                commands: asked,
+                jobs: jobs_to,
+                results: made,
+                actions: actions_to.clone(),
+                tasks: Tasks::new(),
+            });
+            Shard { engine, changes, jobs, _ends: (commands, results) }
         });
-        Ok(Self { engine, events, ledger, changes, jobs, actions, _ends: (commands, results) })
+        let shards = shards.collect();
+        Ok(Self { shards, events, ledger, actions })
     }
 
-    /// One turn of the engine's loop, until it would wait for something. The reads that it asks for are added to `reads`.
-    pub(super) fn turn(&mut self, last: bool, reads: &mut Vec<Reads>) -> Result<(), Died> {
+    /// All engines.
+    pub(super) fn engines(&self) -> impl Iterator<Item = &Engine> {
+        self.shards.iter().map(|shard| &shard.engine)
+    }
+
+    /// The shard that has a queue.
+    pub(super) fn shard_with(&self, queue: QueueKey) -> Option<usize> {
+        self.engines().position(|engine| engine.owner.contains_key(&queue))
+    }
+
+    /// The engine that has a queue, and the queue's slot.
+    pub(super) fn slot_with(&self, queue: QueueKey) -> Option<(&Engine, &Slot)> {
+        let engine = self.engines().find(|engine| engine.owner.contains_key(&queue))?;
+        let slot = engine.slots.get(*engine.owner.get(&queue)?)?.as_ref()?;
+        Some((engine, slot))
+    }
+
+    /// The shard that owns a hook; `None` while its partition moves.
+    pub(super) fn shard_of(&self, hook: Id) -> Option<usize> {
+        self.engines().position(|engine| engine.owned.contains(Partition::of(hook)))
+    }
+
+    /// Records that nobody knows to be on disk yet.
+    pub(super) fn unsynced(&self) -> Unsynced {
+        Unsynced::of(self.engines().flat_map(|engine| engine.ledger.unsynced()))
+    }
+
+    /// One turn of an engine's loop, until it would wait for something. The reads that it asks for are added to `reads`.
+    pub(super) fn turn(&mut self, shard: usize, reads: &mut Vec<(usize, Reads)>) -> Result<(), Died> {
         loop {
-            let mut more = self.engine.turn().map_err(|error| Died::of(&error))?;
-            while let Some(more) = self.engine.next_reads() {
-                reads.push(more);
+            let engine = &mut self.shards[shard].engine;
+            let mut more = engine.turn().map_err(|error| Died::of(&error))?;
+            while let Some(more) = engine.next_reads() {
+                reads.push((shard, more));
             }
-            more |= self.flush(last)?;
+            more |= self.flush(shard, false)?;
             if !more {
                 return Ok(());
             }
         }
     }
 
-    /// Hands the ledger's records on; the writer works only when the engine waits for it.
-    pub(super) fn flush(&mut self, last: bool) -> Result<bool, Died> {
-        let Self { engine, ledger, .. } = self;
-        let mut flush = pin!(engine.flush(last));
+    /// Hands the ledger's records of a shard on; the writer works only when the engine waits for it.
+    pub(super) fn flush(&mut self, shard: usize, last: bool) -> Result<bool, Died> {
+        let Self { shards, ledger, .. } = self;
+        let mut flush = pin!(shards[shard].engine.flush(last));
         loop {
             if let Poll::Ready(done) = flush.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 return done.map_err(|error| Died::of(&error));
@@ -156,10 +208,14 @@ impl Life {
         }
     }
 
-    /// Asks the engine something and takes its answer.
-    pub(super) fn ask<T>(&mut self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    /// Asks an engine something and takes its answer.
+    pub(super) fn ask<T>(
+        &mut self,
+        shard: usize,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
         let (answer, mut answered) = oneshot::channel();
-        self.engine.command(command(answer));
+        self.shards[shard].engine.command(command(answer));
         answered.try_recv().ok()
     }
 }

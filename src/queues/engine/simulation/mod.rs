@@ -10,6 +10,7 @@ mod check;
 mod cut_disk;
 mod death;
 mod life;
+mod moving;
 mod operator;
 mod oracle;
 mod permits;
@@ -27,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
 
 /// Seeds of the normal test.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 /// Things that happen in one simulation.
 const STEPS: usize = 120;
 

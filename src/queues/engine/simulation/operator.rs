@@ -35,7 +35,16 @@ impl World {
         let new = Options { window, lane, keep_bytes, checkpoint_records, max_reads, ..new };
         self.say(|_| format!("reload {new:?}"));
         self.setup.options = new.clone();
-        self.ask(|answer| Command::Reload(Box::new(new), answer));
+        for shard in 0..self.life.shards.len() {
+            self.life.ask(shard, |answer| Command::Reload(Box::new(new.clone()), answer));
+        }
+    }
+
+    fn flush_all(&mut self, last: bool) -> Result<(), Died> {
+        for shard in 0..self.life.shards.len() {
+            self.life.flush(shard, last)?;
+        }
+        Ok(())
     }
 
     /// The operator stops the program: what is under way comes home for a while, and everything is written down.
@@ -48,12 +57,12 @@ impl World {
             self.pass_time(flight.done_us.saturating_sub(self.now_us()));
             let now = self.now_us();
             self.finish_one(flight, now);
-            self.life.flush(false)?;
+            self.flush_all(false)?;
         }
-        self.life.flush(true)?;
+        self.flush_all(true)?;
         self.oracle.follow(&self.life.ledger.reader);
         loop {
-            self.life.engine.act();
+            self.life.shards.iter_mut().for_each(|shard| shard.engine.act());
             let Ok(action) = self.life.actions.try_recv() else { break };
             self.carry_out(action);
         }

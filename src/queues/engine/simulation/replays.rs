@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::oracle::Unsynced;
 use super::world::World;
 use crate::model::{EventFilter, Id, QueueKey, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState};
 use crate::queues::{Command, Directory, ReplayJob};
@@ -13,8 +12,8 @@ impl World {
         let Some(hook) = self.any_hook() else { return };
         let events = &self.life.events.reader;
         let (first, end) = (events.first(), events.end());
-        let may = self.ask(|answer| Command::OneMoreReplay(hook.id, answer));
-        if first >= end || may.is_err() || !self.to_resume.is_empty() {
+        let may = self.ask(hook.id, |answer| Command::OneMoreReplay(hook.id, answer));
+        if first >= end || !matches!(may, Some(Ok(()))) || !self.to_resume.is_empty() {
             return;
         }
         let from = self.random.between(first, end - 1);
@@ -36,7 +35,7 @@ impl World {
         };
         let job = ReplayJob::new(request, from, until, self.now_us());
         self.say(|_| format!("replay {} of {} over {from}..{until} {only:?}", job.id, hook.id));
-        self.tenants.note_replay(job.id, true);
+        self.tenants.note_replay(&job, true);
         let tenants = self.tenants.clone();
         self.oracle.replay(&job, &hook, |id| tenants.account(id));
         let job = Arc::new(job);
@@ -44,18 +43,19 @@ impl World {
         self.hand_over(&job);
     }
 
-    fn hand_over(&mut self, job: &Arc<ReplayJob>) {
+    pub(super) fn hand_over(&mut self, job: &Arc<ReplayJob>) {
         let chosen = (job.only == ReplayOnly::Chosen)
             .then(|| Arc::new(job.offsets.iter().copied().collect::<BTreeSet<u64>>()));
-        let begun = self.ask(|answer| Command::Replay(job.clone(), chosen, answer));
-        if !begun {
+        let begun = self.ask(job.hook, |answer| Command::Replay(job.clone(), chosen, answer));
+        // One whose hook moves is begun when the hook has moved.
+        if begun == Some(false) {
             self.forget_replay(job.id);
         }
     }
 
     pub(super) fn forget_replay(&mut self, id: Id) {
         self.replays.remove(&id);
-        self.tenants.note_replay(id, false);
+        self.tenants.forget_replay(id);
         self.oracle.queue_gone(id);
     }
 
@@ -75,10 +75,10 @@ impl World {
         let running: Vec<_> = self.replays.values().filter(|job| !job.has_ended()).cloned().collect();
         let Some(job) = self.random.pick(&running) else { return };
         if self.random.percent(40) {
-            let ended = self.ask(|answer| Command::Cancel(job.hook, job.id, answer));
+            let ended = self.ask(job.hook, |answer| Command::Cancel(job.hook, job.id, answer)).flatten();
             self.say(|_| format!("replay {} is cancelled", job.id));
             if let Some((_, job)) = ended {
-                self.tenants.note_replay(job.id, false);
+                self.tenants.note_replay(&job, false);
                 self.oracle.queue_gone(job.id);
                 self.replays.insert(job.id, job);
             }
@@ -93,13 +93,13 @@ impl World {
         self.say(|_| format!("replay {} is {state:?}", job.id));
         let job = Arc::new(ReplayJob { state, ..job.clone() });
         self.replays.insert(job.id, job.clone());
-        self.ask(|answer| Command::Hold(job, answer));
+        self.ask(job.hook, |answer| Command::Hold(Arc::clone(&job), answer));
     }
 
     /// The engine says that a replay is over; its document is to say so.
     pub(super) fn replay_ended(&mut self, job: &Arc<ReplayJob>) {
         if job.state == ReplayState::Done {
-            let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
+            let unsynced = self.life.unsynced();
             self.check_settled(
                 QueueKey::Replay(job.id).id(),
                 &unsynced,
@@ -107,7 +107,7 @@ impl World {
             );
         }
         self.oracle.queue_gone(job.id);
-        self.tenants.note_replay(job.id, false);
+        self.tenants.note_replay(job, false);
         if let Some(kept) = self.replays.get_mut(&job.id) {
             *kept = job.clone();
         }

@@ -5,7 +5,7 @@ use super::life::Died;
 use super::oracle::Unsynced;
 use super::world::World;
 use crate::model::{Id, ReplayState};
-use crate::queues::Directory;
+use crate::queues::{Directory, Engine};
 
 /// Turns within which everything has to be settled.
 const MOST_TURNS: usize = 5_000;
@@ -69,17 +69,20 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        let engine = &self.life.engine;
-        let quiet = self.flights.is_empty() && self.offered.is_empty() && engine.changes.is_empty();
-        let is_routed = engine.routed >= self.life.events.reader.end();
-        let no_records = is_routed && engine.ledger.unsynced().next().is_none();
-        quiet && no_records && self.replays.values().all(|job| job.has_ended()) && self.left().is_empty()
+        let end = self.life.events.reader.end();
+        let is_done = |engine: &Engine| engine.routed >= end && engine.ledger.unsynced().next().is_none();
+        let quiet = self.flights.is_empty() && self.offered.is_empty() && !self.has_changes();
+        quiet
+            && self.moves.is_empty()
+            && self.life.engines().all(is_done)
+            && self.replays.values().all(|job| job.has_ended())
+            && self.left().is_empty()
     }
 
     /// What is unsettled.
     fn left(&self) -> String {
         let mut left = Vec::new();
-        for slot in self.life.engine.slots.iter().flatten() {
+        for slot in self.life.engines().flat_map(|engine| engine.slots.iter().flatten()) {
             for line in &slot.lines {
                 let behind = line.replay.is_none() && !line.live;
                 if !line.queue.is_empty() || line.queue.has_spilled() || behind {
@@ -100,7 +103,7 @@ impl World {
             }
         }
         for hook in self.hooks.values() {
-            let Some(raw) = self.life.engine.status(hook.id) else { continue };
+            let Some(raw) = self.life.engines().find_map(|engine| engine.status(hook.id)) else { continue };
             let (waiting, in_flight) = (raw.status.waiting, raw.status.in_flight);
             hold((waiting, in_flight) == (0, 0), "nothing waits when everything is settled", || {
                 format!("hook {}: {waiting} waiting, {in_flight} under way", hook.id)

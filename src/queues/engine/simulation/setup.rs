@@ -45,6 +45,11 @@ pub(super) fn options(random: &mut Random) -> Options {
     }
 }
 
+/// How many shards a life has.
+pub(super) fn shards(random: &mut Random) -> usize {
+    random.pick(&[1, 2, 2, 5]).unwrap_or(1)
+}
+
 /// Everything that each life is opened with.
 pub(super) fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenants: &Tenants) -> Setup {
     let clock = Clock::new({
@@ -60,6 +65,7 @@ pub(super) fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenant
         ledger: log(random.between(600, 4000), None),
         tenants: tenants.clone(),
         seed,
+        shards: shards(random),
     }
 }
 

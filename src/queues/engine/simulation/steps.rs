@@ -54,6 +54,7 @@ impl World {
                 self.say(|_| format!("{free:?} bytes are free"));
                 self.setup.disk.set_free(free);
             }
+            93..=96 => self.begin_to_move(),
             _ => self.resume_replays(),
         }
         Ok(())
@@ -122,8 +123,10 @@ impl World {
     }
 
     fn tell(&mut self, change: &Change) {
-        while self.life.changes.try_send(change.clone()).is_err() {
-            self.take_change();
+        for shard in 0..self.life.shards.len() {
+            while self.life.shards[shard].changes.try_send(change.clone()).is_err() {
+                self.take_change(shard);
+            }
         }
     }
 
@@ -131,6 +134,7 @@ impl World {
         let hook = Arc::new(hook);
         let before = self.hooks.insert(hook.id, hook.clone());
         let tenants = self.tenants.clone();
+        tenants.put_hook(&hook);
         self.oracle.hook_put(&hook, |id| tenants.account(id));
         if before.is_some_and(|before| before.ordering != hook.ordering) {
             self.forget_order(&hook);
@@ -240,6 +244,7 @@ impl World {
 
     fn hook_gone(&mut self, hook: &Hook) {
         self.hooks.remove(&hook.id);
+        self.tenants.remove_hook(hook.id);
         self.oracle.queue_gone(hook.id);
         for job in self.replays.values().filter(|job| job.hook == hook.id) {
             self.oracle.queue_gone(job.id);

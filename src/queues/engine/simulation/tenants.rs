@@ -1,10 +1,10 @@
 //! The accounts and documents of a simulation: durable as soon as they are changed, and told to the engine by its feed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::model::{Account, AccountId, FailureLimits, Id};
-use crate::queues::Directory;
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
+use crate::queues::{Directory, ReplayJob};
 
 /// Accounts by id, and which replays run by their documents. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +13,9 @@ pub(super) struct Tenants(Arc<Mutex<Documents>>);
 #[derive(Debug, Default)]
 struct Documents {
     accounts: BTreeMap<AccountId, Arc<Account>>,
-    replays: BTreeSet<Id>,
+    hooks: BTreeMap<HookId, Arc<Hook>>,
+    /// The hook of each replay, and whether it runs.
+    replays: BTreeMap<Id, (HookId, bool)>,
 }
 
 impl Tenants {
@@ -37,13 +39,23 @@ impl Tenants {
     }
 
     /// Notes what a replay's document says now.
-    pub(super) fn note_replay(&self, id: Id, runs: bool) {
-        let replays = &mut self.documents().replays;
-        if runs {
-            replays.insert(id);
-        } else {
-            replays.remove(&id);
-        }
+    pub(super) fn note_replay(&self, job: &ReplayJob, runs: bool) {
+        self.documents().replays.insert(job.id, (job.hook, runs));
+    }
+
+    /// Forgets a replay's document.
+    pub(super) fn forget_replay(&self, id: Id) {
+        self.documents().replays.remove(&id);
+    }
+
+    /// Writes a hook.
+    pub(super) fn put_hook(&self, hook: &Arc<Hook>) {
+        self.documents().hooks.insert(hook.id, Arc::clone(hook));
+    }
+
+    /// Deletes a hook.
+    pub(super) fn remove_hook(&self, id: HookId) {
+        self.documents().hooks.remove(&id);
     }
 }
 
@@ -70,7 +82,15 @@ impl Directory for Tenants {
         (account.enabled, account.failure_limits.or(further_up))
     }
 
+    fn hooks(&self) -> Vec<Arc<Hook>> {
+        self.documents().hooks.values().cloned().collect()
+    }
+
+    fn hook_of_replay(&self, id: Id) -> Option<HookId> {
+        self.documents().replays.get(&id).map(|(hook, _)| *hook)
+    }
+
     fn runs_replay(&self, id: Id) -> bool {
-        self.documents().replays.contains(&id)
+        self.documents().replays.get(&id).is_some_and(|(_, runs)| *runs)
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
 use super::super::refill::{ReadDone, Reads};
 use super::life::{Died, Life, Setup};
-use super::oracle::{Oracle, Unsynced};
+use super::moving::Moving;
+use super::oracle::Oracle;
 use super::random::Random;
 use super::receivers::Receivers;
 use super::setup::{START_US, setup, tree};
@@ -14,7 +15,7 @@ use super::tenants::Tenants;
 use super::{Summary, hold};
 use crate::log::Synced;
 use crate::model::{Attempt, AttemptResult, Hook, Id, Job, JobKey, Ordering};
-use crate::queues::{Action, Command, Directory, ReplayJob};
+use crate::queues::{Action, Command, Directory, Engine, ReplayJob};
 
 /// Turns of the engine in which no time passes.
 const MOST_TURNS: usize = 20;
@@ -46,8 +47,9 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     pub(super) life: Life,
     pub(super) flights: Vec<Flight>,
-    pub(super) reads: Vec<(u64, Reads)>,
-    pub(super) brought: VecDeque<ReadDone>,
+    pub(super) reads: Vec<(u64, usize, Reads)>,
+    pub(super) brought: VecDeque<(usize, ReadDone)>,
+    pub(super) moves: Vec<Moving>,
     pub(super) offered: Vec<Offered>,
     /// Replays to begin again after a start.
     pub(super) to_resume: Vec<Id>,
@@ -83,6 +85,7 @@ impl World {
             flights: Vec::new(),
             reads: Vec::new(),
             brought: VecDeque::new(),
+            moves: Vec::new(),
             offered: Vec::new(),
             to_resume: Vec::new(),
             received: BTreeSet::new(),
@@ -115,17 +118,18 @@ impl World {
         }
     }
 
-    /// A turn of the engine's loop: something comes in, or time passes, and the engine does what it can.
+    /// A turn of the engines' loops: something comes in, or time passes, and each engine does what it can.
     pub(super) fn pass(&mut self) -> Result<(), Died> {
         self.wait();
         self.write()?;
         self.come_in();
+        self.go_on_moving()?;
         let mut reads = Vec::new();
         let turned = self.turn(&mut reads);
         let now = self.now_us();
-        for reads in reads {
+        for (shard, reads) in reads {
             let after = if self.random.percent(60) { 0 } else { self.random.between(0, 30_000) };
-            self.reads.push((now + after, reads));
+            self.reads.push((now + after, shard, reads));
         }
         turned?;
         self.oracle.follow(&self.life.ledger.reader);
@@ -133,16 +137,22 @@ impl World {
         Ok(())
     }
 
-    /// The engine does what can be done without any time passing.
-    fn turn(&mut self, reads: &mut Vec<Reads>) -> Result<(), Died> {
+    /// The engines do what can be done without any time passing.
+    pub(super) fn turn(&mut self, reads: &mut Vec<(usize, Reads)>) -> Result<(), Died> {
+        let count = self.life.shards.len();
+        let first = if count > 1 { self.random.count(0, count as u64 - 1) } else { 0 };
         for _ in 0..MOST_TURNS {
-            self.life.engine.wake();
-            self.life.turn(false, reads)?;
-            if !self.life.engine.until_next_timer().is_zero() {
+            for shard in (0..count).map(|at| (first + at) % count) {
+                self.life.shards[shard].engine.wake();
+                self.life.turn(shard, reads)?;
+            }
+            let rests =
+                |engine: &Engine| !engine.until_next_timer().is_zero() && !engine.permits.has_offers();
+            if self.life.engines().all(rests) {
                 return Ok(());
             }
         }
-        hold(false, "the engine comes to rest", || format!("{:?}", self.life.engine.timers.first()));
+        hold(false, "the engines come to rest", String::new);
         Ok(())
     }
 
@@ -150,10 +160,11 @@ impl World {
     fn wait(&mut self) {
         let now = self.now_us();
         let flights = self.flights.iter().map(|flight| flight.done_us);
-        let reads = self.reads.iter().map(|(at, _)| *at);
-        let engine = u64::try_from(self.life.engine.until_next_timer().as_micros()).unwrap_or(u64::MAX);
-        let next = flights.chain(reads).chain([now + engine]).min().unwrap_or(now);
-        if !self.brought.is_empty() || !self.life.engine.changes.is_empty() {
+        let reads = self.reads.iter().map(|(at, _, _)| *at);
+        let timers = self.life.engines().map(|engine| engine.until_next_timer().as_micros());
+        let timers = timers.map(|us| now + u64::try_from(us).unwrap_or(u64::MAX));
+        let next = flights.chain(reads).chain(timers).min().unwrap_or(now);
+        if !self.brought.is_empty() || self.has_changes() {
             return;
         }
         let late = if self.random.percent(20) { self.random.between(0, 3_000) } else { 0 };
@@ -213,18 +224,26 @@ impl World {
                 0 => self.finish(now),
                 1 => self.take_reads(now),
                 _ => {
-                    while self.random.percent(60) && !self.life.engine.changes.is_empty() {
-                        self.take_change();
+                    for shard in 0..self.life.shards.len() {
+                        while self.random.percent(60) && !self.life.shards[shard].engine.changes.is_empty() {
+                            self.take_change(shard);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// The engine takes one change of the state.
-    pub(super) fn take_change(&mut self) {
-        if let Ok(change) = self.life.engine.changes.try_recv() {
-            self.life.engine.change(change);
+    /// Whether an engine has not taken all changes yet.
+    pub(super) fn has_changes(&self) -> bool {
+        self.life.engines().any(|engine| !engine.changes.is_empty())
+    }
+
+    /// An engine takes one change of the state.
+    pub(super) fn take_change(&mut self, shard: usize) {
+        let engine = &mut self.life.shards[shard].engine;
+        if let Ok(change) = engine.changes.try_recv() {
+            engine.change(change);
         }
     }
 
@@ -240,8 +259,13 @@ impl World {
 
     pub(super) fn finish_one(&mut self, flight: Flight, now: u64) {
         let Flight { key, result, began_us, .. } = flight;
-        let place = self.life.engine.owner.get(&key.queue).copied();
-        self.say(|_| format!("  result {key:?} {result:?} at slot {place:?}"));
+        let shard = self.life.shard_with(key.queue);
+        self.say(|_| format!("  result {key:?} {result:?} at shard {shard:?}"));
+        let Some(shard) = shard else {
+            return hold(false, "a queue stays where it is while something of it is under way", || {
+                format!("{key:?}")
+            });
+        };
         let (queue, offset, skipped) =
             (key.queue.id(), key.offset, matches!(result, AttemptResult::NothingToSend));
         let attempt = Attempt {
@@ -254,27 +278,29 @@ impl World {
             phases: crate::model::Phases::default(),
             ended_us: now,
         };
-        self.life.engine.finish(attempt, now);
-        let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
+        let is_former =
+            self.life.slot_with(key.queue).is_none_or(|(_, slot)| slot.is_of_former(key.queue, offset));
+        self.life.shards[shard].engine.finish(attempt, now);
+        let unsynced = self.life.unsynced();
         let is_told =
             unsynced.last.contains_key(&(queue, offset)) || unsynced.ended.contains_key(&(queue, offset));
-        hold(is_told || place.is_none() || skipped, "every result is in the ledger", || {
+        hold(is_told || is_former || skipped, "every result is in the ledger", || {
             format!("queue {queue}, offset {offset}")
         });
     }
 
     fn take_reads(&mut self, now: u64) {
-        while let Some(at) = self.reads.iter().position(|(at, _)| *at <= now) {
-            let (_, reads) = self.reads.swap_remove(at);
+        while let Some(at) = self.reads.iter().position(|(at, _, _)| *at <= now) {
+            let (_, shard, reads) = self.reads.swap_remove(at);
             let brought = &mut self.brought;
             reads.make(|done| {
-                brought.push_back(done);
+                brought.push_back((shard, done));
                 true
             });
         }
         while !self.brought.is_empty() && self.random.percent(80) {
-            if let Some(done) = self.brought.pop_front() {
-                self.life.engine.read_done(done);
+            if let Some((shard, done)) = self.brought.pop_front() {
+                self.life.shards[shard].engine.read_done(done);
             }
         }
     }
@@ -311,11 +337,11 @@ impl World {
     }
 
     fn take_jobs(&mut self) {
-        if self.life.jobs.is_empty() {
+        if self.life.shards.iter().all(|shard| shard.jobs.is_empty()) {
             return;
         }
-        let unsynced = Unsynced::of(self.life.engine.ledger.unsynced());
-        while let Ok(job) = self.life.jobs.try_recv() {
+        let unsynced = self.life.unsynced();
+        while let Some(job) = self.life.shards.iter_mut().find_map(|shard| shard.jobs.try_recv().ok()) {
             let probe = self.check_job(&job, &unsynced);
             let now = self.now_us();
             let (result, after) = self.meet(&job);
@@ -343,8 +369,13 @@ impl World {
         self.receivers.attempt(&uri, &mut self.random)
     }
 
-    /// Asks the engine something.
-    pub(super) fn ask<T>(&mut self, command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Command) -> T {
-        self.life.ask(command).unwrap()
+    /// Asks the engine that owns a hook something; `None` while the hook's partition moves.
+    pub(super) fn ask<T>(
+        &mut self,
+        hook: Id,
+        command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let shard = self.life.shard_of(hook)?;
+        Some(self.life.ask(shard, command).unwrap())
     }
 }

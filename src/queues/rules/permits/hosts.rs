@@ -90,8 +90,18 @@ impl Hosts {
 
     /// A host may have a permit for a slot that waits for one.
     pub(super) fn free_up(&mut self, at: OnHost) {
-        if self.all.get(at.host).is_some_and(|host| host.tenants.has_parked()) {
-            self.freed.push(at.host);
+        self.look_again(at.host);
+    }
+
+    /// A host is looked at again only when it is told so.
+    pub(super) fn look_later(&mut self, host: usize) {
+        self.freed.retain(|freed| *freed != host);
+    }
+
+    /// A host may have a permit for a slot that waits for one.
+    pub(super) fn look_again(&mut self, host: usize) {
+        if self.all.get(host).is_some_and(|host| host.tenants.has_parked()) {
+            self.freed.push(host);
         }
     }
 
@@ -109,12 +119,12 @@ impl Hosts {
         }
     }
 
-    /// A slot that waited for a permit of a host that has one for it now.
-    pub(super) fn unpark(&mut self) -> Option<usize> {
-        while let Some(at) = self.freed.last() {
-            let free = self.all.get(*at).map_or(0, |host| self.free(host));
-            if let Some(slot) = self.all.get_mut(*at).and_then(|host| host.tenants.unpark(free)) {
-                return Some(slot);
+    /// A slot that waited for a permit of a host that has one for it now, and the host.
+    pub(super) fn unpark(&mut self) -> Option<(usize, usize)> {
+        while let Some(at) = self.freed.last().copied() {
+            let free = self.all.get(at).map_or(0, |host| self.free(host));
+            if let Some(slot) = self.all.get_mut(at).and_then(|host| host.tenants.unpark(free)) {
+                return Some((slot, at));
             }
             self.freed.pop();
         }

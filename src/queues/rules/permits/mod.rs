@@ -8,6 +8,10 @@
 //! some permits stay free for the others, and on one host no hook waits for its first.
 //!
 //! What is free is offered until a slot takes it: one that cannot use a permit lets the next one try.
+//!
+//! All shards take permits from here, so that everything above holds over all of them together. A slot is named by its
+//! place in its shard and its shard (`Permits::named`). When a permit comes back for a slot of another shard, that shard is
+//! offered it and woken; until it has had its turn, the permit counts as taken to everybody else.
 
 mod hosts;
 mod occupancy;
@@ -102,12 +106,33 @@ impl Claim {
     }
 }
 
+/// The part of one shard.
+#[derive(Debug, Default)]
+struct OfShard {
+    in_flight: u32,
+    ready: VecDeque<usize>,
+    /// Slots for which another shard found a permit.
+    offered: VecDeque<Back>,
+}
+
+/// A slot that may have the permit now that it waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Back {
+    slot: usize,
+    /// The host, when it waited for a permit of its host.
+    host: Option<usize>,
+}
+
 /// All permits.
 #[derive(Debug)]
 pub(in crate::queues) struct Permits {
     total: u32,
     in_flight: u32,
-    ready: VecDeque<usize>,
+    shards: Vec<OfShard>,
+    /// Permits that are free and offered to slots whose turn is still to come.
+    promised: u32,
+    /// Shards to which something was offered since they were last asked for.
+    woken: Vec<usize>,
     /// Slots that hold their share of their account's permits.
     over_share: OverShare,
     /// Permits of each tenant: an account right below the master account, with all accounts below it.
@@ -117,12 +142,14 @@ pub(in crate::queues) struct Permits {
 }
 
 impl Permits {
-    /// The limit in total, and the limit of one hook alone on its host.
-    pub(in crate::queues) fn new(total: usize, per_host: u32) -> Self {
+    /// The limit in total, the limit of one hook alone on its host, and the number of shards.
+    pub(in crate::queues) fn new(total: usize, per_host: u32, shards: usize) -> Self {
         Self {
             total: u32::try_from(total).unwrap_or(u32::MAX),
             in_flight: 0,
-            ready: VecDeque::new(),
+            shards: (0..shards.max(1)).map(|_| OfShard::default()).collect(),
+            promised: 0,
+            woken: Vec::new(),
             over_share: OverShare::default(),
             tenants: Tier::new(TENANT_MULTIPLE),
             accounts: Tier::new(ACCOUNT_MULTIPLE),
@@ -136,9 +163,35 @@ impl Permits {
         self.hosts.limit_to(per_host);
     }
 
+    /// The name of the slot at this place of a shard.
+    pub(in crate::queues) fn named(&self, shard: usize, at: usize) -> usize {
+        at * self.shards.len() + shard
+    }
+
+    /// The place of a slot in its shard.
+    pub(in crate::queues) fn place_of(&self, slot: usize) -> usize {
+        slot / self.shards.len()
+    }
+
+    fn of_shard(&mut self, slot: usize) -> Option<&mut OfShard> {
+        let shard = slot % self.shards.len();
+        self.shards.get_mut(shard)
+    }
+
     /// Attempts under way.
+    #[cfg(test)]
     pub(in crate::queues) fn in_flight(&self) -> usize {
         self.in_flight as usize
+    }
+
+    /// Attempts under way of one shard.
+    pub(in crate::queues) fn in_flight_of(&self, shard: usize) -> usize {
+        self.shards.get(shard).map_or(0, |of| of.in_flight as usize)
+    }
+
+    /// Permits of the total that nobody holds and that are offered to nobody.
+    fn unpromised(&self) -> u32 {
+        self.free().saturating_sub(self.promised)
     }
 
     /// Permits of the total that nobody holds.
@@ -164,7 +217,7 @@ impl Permits {
     pub(in crate::queues) fn list(&mut self, at: usize, claim: &mut Claim) {
         if claim.wait.is_none() {
             claim.wait = Some(Wait::Ready);
-            self.ready.push_back(at);
+            self.push_ready(at);
         }
     }
 
@@ -183,7 +236,11 @@ impl Permits {
             match refusal {
                 Refusal::Tenant => self.tenants.leave(tenant, parked),
                 Refusal::Account => self.accounts.leave(account, parked),
-                Refusal::Host => self.hosts.leave(on_host, parked),
+                Refusal::Host => {
+                    self.hosts.leave(on_host, parked);
+                    // It may have been offered a permit, and the slots behind it wait for its turn.
+                    self.hosts.free_up(on_host);
+                }
                 Refusal::OverShare => {
                     let of_account = self.accounts.held(account);
                     self.over_share.remove(account, of_account, (claim.held, parked.slot));
@@ -192,14 +249,92 @@ impl Permits {
         }
     }
 
-    /// The slot whose turn it is: first one that waited for a permit that is free for it now, last one that holds its
-    /// share already. It has to be given to `turn_of` before anything else.
-    pub(in crate::queues) fn next(&mut self) -> Option<usize> {
-        let free = self.free();
-        let waited = self.tenants.unpark(free).or_else(|| self.accounts.unpark(free));
+    fn push_ready(&mut self, slot: usize) {
+        if let Some(of) = self.of_shard(slot) {
+            of.ready.push_back(slot);
+        }
+    }
+
+    /// The slot of a shard whose turn it is: first one that waited for a permit that is free for it now, last one that
+    /// holds its share already. It has to be given to `turn_of` before anything else. Slots of other shards that come
+    /// first are offered to these (`woken`).
+    pub(in crate::queues) fn next(&mut self, shard: usize) -> Option<usize> {
+        if let Some(Back { slot, .. }) = self.shards.get_mut(shard)?.offered.pop_front() {
+            self.promised = self.promised.saturating_sub(1);
+            return Some(slot);
+        }
         // What waited for a host's permit goes before the slot that gave it back.
-        let first = waited.or_else(|| self.hosts.unpark()).or_else(|| self.ready.pop_front());
-        first.or_else(|| self.over_share.pop(free, &self.accounts))
+        let first =
+            self.first_of(shard, Self::back).or_else(|| self.shards.get_mut(shard)?.ready.pop_front());
+        first.or_else(|| self.first_of(shard, Self::back_over_share))
+    }
+
+    /// Goes through the slots that come back until one is of this shard.
+    fn first_of(&mut self, shard: usize, come_back: impl Fn(&mut Self) -> Option<Back>) -> Option<usize> {
+        while let Some(back) = come_back(self) {
+            if back.slot % self.shards.len() == shard {
+                return Some(back.slot);
+            }
+            self.offer(back);
+        }
+        None
+    }
+
+    fn back(&mut self) -> Option<Back> {
+        let free = self.unpromised();
+        let waited = self.tenants.unpark(free).or_else(|| self.accounts.unpark(free));
+        let waited = waited.map(|slot| Back { slot, host: None });
+        waited.or_else(|| self.hosts.unpark().map(|(slot, host)| Back { slot, host: Some(host) }))
+    }
+
+    fn back_over_share(&mut self) -> Option<Back> {
+        let slot = self.over_share.pop(self.unpromised(), &self.accounts)?;
+        Some(Back { slot, host: None })
+    }
+
+    /// Another shard's slot may have a permit. Its host is looked at again after its turn, as after every turn (`pass_on`).
+    fn offer(&mut self, back: Back) {
+        if let Some(host) = back.host {
+            self.hosts.look_later(host);
+        }
+        self.promised += 1;
+        let shard = back.slot % self.shards.len();
+        if let Some(of) = self.shards.get_mut(shard) {
+            of.offered.push_back(back);
+        }
+        if !self.woken.contains(&shard) {
+            self.woken.push(shard);
+        }
+    }
+
+    /// The shards to be woken, because something was offered to them.
+    pub(in crate::queues) fn woken(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Whether a shard has been offered something that it has not taken yet.
+    #[cfg(test)]
+    pub(in crate::queues) fn has_offers(&self, shard: usize) -> bool {
+        self.shards.get(shard).is_some_and(|of| !of.offered.is_empty())
+    }
+
+    /// A shard starts nothing at present: what was offered to it is free for the others, and what they wait for is
+    /// offered to them.
+    pub(in crate::queues) fn decline(&mut self, shard: usize) {
+        let offered =
+            self.shards.get_mut(shard).map(|of| std::mem::take(&mut of.offered)).unwrap_or_default();
+        for Back { slot, host } in offered {
+            self.promised = self.promised.saturating_sub(1);
+            self.push_ready(slot);
+            if let Some(host) = host {
+                self.hosts.look_again(host);
+            }
+        }
+        for come_back in [Self::back, Self::back_over_share] {
+            while let Some(slot) = self.first_of(shard, come_back) {
+                self.push_ready(slot);
+            }
+        }
     }
 
     /// A slot's turn has come: it waits for nothing now.
@@ -238,7 +373,7 @@ impl Permits {
 
     /// Whether a slot may take a permit. `own_targets`: each of its deliveries has a host of its own.
     pub(in crate::queues) fn admit(&self, claim: &Claim, own_targets: bool) -> Result<(), Refusal> {
-        let (free, Places { tenant, account, on_host }) = (self.free(), claim.places);
+        let (free, Places { tenant, account, on_host }) = (self.unpromised(), claim.places);
         let leaves = claim.occupancy.leaves(self.total);
         let of_host = claim.occupancy.leaves(self.hosts.shared());
         if !self.tenants.admits(tenant, leaves, free) {
@@ -258,6 +393,9 @@ impl Permits {
     pub(in crate::queues) fn take(&mut self, at: usize, claim: &mut Claim, now_us: u64) {
         claim.occupancy.note(claim.held, now_us);
         self.in_flight = self.in_flight.saturating_add(1);
+        if let Some(of) = self.of_shard(at) {
+            of.in_flight = of.in_flight.saturating_add(1);
+        }
         self.hold(at, claim, claim.held.saturating_add(1));
     }
 
@@ -265,7 +403,7 @@ impl Permits {
     pub(in crate::queues) fn give_back(&mut self, at: usize, claim: &mut Claim, now_us: u64, took_us: u64) {
         claim.occupancy.note(claim.held, now_us);
         claim.occupancy.ended(took_us);
-        self.give_back_lost();
+        self.give_back_lost(at % self.shards.len());
         self.hold(at, claim, claim.held.saturating_sub(1));
         if claim.held == 0
             && let Some(places) = claim.next_places.take()
@@ -274,9 +412,12 @@ impl Permits {
         }
     }
 
-    /// A permit comes back whose slot is gone.
-    pub(in crate::queues) fn give_back_lost(&mut self) {
+    /// A permit comes back of a shard's slot that is gone.
+    pub(in crate::queues) fn give_back_lost(&mut self, shard: usize) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(of) = self.shards.get_mut(shard) {
+            of.in_flight = of.in_flight.saturating_sub(1);
+        }
     }
 
     /// A slot's hook has other places: its permits are counted there from now on, those of attempts under way too, and

@@ -13,6 +13,8 @@ const OWN: u32 = 5;
 /// Slots that want permits, and what they have got.
 struct World {
     permits: Permits,
+    /// A slot's name is its place here: the remainder is its shard.
+    shards: usize,
     claims: Vec<Claim>,
     /// Attempts that a slot would still begin.
     wants: Vec<u32>,
@@ -26,15 +28,15 @@ fn hook(account: u128, host: u64) -> Hook {
 }
 
 impl World {
-    fn new(total: usize, per_host: u32) -> Self {
-        let mut permits = Permits::new(total, per_host);
+    fn new(total: usize, per_host: u32, shards: usize) -> Self {
+        let mut permits = Permits::new(total, per_host, shards);
         let claims = (0..SLOTS as u64)
             .map(|n| {
                 let account = u128::from(n % 4);
                 Claim::new(permits.places_of(&hook(account, n % 3), Id(account % 2)))
             })
             .collect();
-        Self { permits, claims, wants: vec![0; SLOTS], now_us: 1_760_000_000_000_000 }
+        Self { permits, shards, claims, wants: vec![0; SLOTS], now_us: 1_760_000_000_000_000 }
     }
 
     fn may_begin(&self, at: usize) -> bool {
@@ -46,12 +48,22 @@ impl World {
         self.pump();
     }
 
-    /// What the engine does.
+    /// What the engines do: first one of them, then those to which it offers something.
     fn pump(&mut self) {
+        for shard in 0..self.shards {
+            self.pump_shard(shard);
+        }
+        while let Some(shard) = (0..self.shards).find(|shard| self.permits.has_offers(*shard)) {
+            self.pump_shard(shard);
+        }
+    }
+
+    fn pump_shard(&mut self, shard: usize) {
         let mut turns = 0;
-        while let Some(at) = self.permits.next() {
+        while let Some(at) = self.permits.next(shard) {
             turns += 1;
             assert!(turns < 1_000, "it comes to rest");
+            assert_eq!(at % self.shards, shard, "a shard is given its own slots only");
             self.permits.turn_of(&mut self.claims[at]);
             if !self.may_begin(at) {
                 self.permits.pass_on(&self.claims[at]);
@@ -83,6 +95,8 @@ impl World {
     fn check(&self) {
         let held: u32 = self.claims.iter().map(Claim::held).sum();
         assert_eq!(self.permits.in_flight(), held as usize);
+        let of_shards: usize = (0..self.shards).map(|shard| self.permits.in_flight_of(shard)).sum();
+        assert_eq!(of_shards, held as usize);
         for (at, claim) in self.claims.iter().enumerate() {
             let unused = self.may_begin(at) && self.permits.admit(claim, false).is_ok();
             assert!(!unused, "a permit is free that slot {at} could use: {claim:?}");
@@ -106,6 +120,8 @@ enum Step {
     End(usize, u64),
     Limit(usize, u32),
     Move(usize, u128, u64),
+    /// A shard has no room in its ledger and starts nothing; then it has.
+    Decline(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -113,6 +129,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..SLOTS, 1..6_u32).prop_map(|(at, count)| Step::Want(at, count)),
         6 => (0..SLOTS, prop_oneof![Just(2_000_u64), Just(9_000_000)]).prop_map(|(at, took)| Step::End(at, took)),
         1 => (1..40_usize, 1..12_u32).prop_map(|(total, per_host)| Step::Limit(total, per_host)),
+        1 => (0..3_usize).prop_map(Step::Decline),
         1 => (0..SLOTS, 0..4_u128, 0..3_u64).prop_map(|(at, account, host)| Step::Move(at, account, host)),
     ]
 }
@@ -124,9 +141,10 @@ proptest! {
     fn no_permit_is_left_unused_and_all_are_counted(
         total in 1..40_usize,
         per_host in 1..12_u32,
+        shards in 1..4_usize,
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let mut world = World::new(total, per_host);
+        let mut world = World::new(total, per_host, shards);
         for step in steps {
             match step {
                 Step::Want(at, count) => {
@@ -140,6 +158,10 @@ proptest! {
                         world.permits.ask_again(at, &mut world.claims[at]);
                         world.permits.list(at, &mut world.claims[at]);
                     }
+                    world.pump();
+                }
+                Step::Decline(shard) => {
+                    world.permits.decline(shard % shards);
                     world.pump();
                 }
                 Step::Move(at, account, host) => {
@@ -161,7 +183,7 @@ proptest! {
 
 /// Hooks of one account on one host.
 fn neighbours(count: u64, total: usize, per_host: u32) -> World {
-    let mut world = World { permits: Permits::new(total, per_host), ..World::new(total, per_host) };
+    let mut world = World { permits: Permits::new(total, per_host, 2), ..World::new(total, per_host, 2) };
     world.claims = (0..count).map(|_| Claim::new(world.permits.places_of(&hook(1, 1), Id(1)))).collect();
     world.wants = vec![0; world.claims.len()];
     world

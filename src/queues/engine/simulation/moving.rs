@@ -1,0 +1,58 @@
+//! Partitions move from one shard to another while everything goes on, as the program's handle moves them.
+
+use tokio::sync::oneshot;
+
+use super::life::Died;
+use super::world::World;
+use crate::queues::{Command, Directory, Partition, Partitions, recover_some};
+
+/// Partitions on their way.
+#[derive(Debug)]
+pub(super) struct Moving {
+    pub(super) set: Partitions,
+    to: usize,
+    given_up: oneshot::Receiver<()>,
+}
+
+impl World {
+    /// A shard gives up about half of what it has, for another one.
+    pub(super) fn begin_to_move(&mut self) {
+        let count = self.life.shards.len();
+        if count < 2 || !self.moves.is_empty() {
+            return;
+        }
+        let most = count as u64 - 1;
+        let (from, next) = (self.random.count(0, most), self.random.count(1, most));
+        let to = (from + next) % count;
+        let owned = self.life.shards[from].engine.owned.set();
+        let set: Partitions = owned.iter().filter(|_| self.random.percent(50)).collect();
+        self.say(|_| format!("partitions {set} move from shard {from} to {to}"));
+        let (answer, given_up) = oneshot::channel();
+        self.life.shards[from].engine.command(Command::Lose(set, answer));
+        self.moves.push(Moving { set, to, given_up });
+    }
+
+    /// What has been given up is taken, sooner or later.
+    pub(super) fn go_on_moving(&mut self) -> Result<(), Died> {
+        for mut moving in std::mem::take(&mut self.moves) {
+            if !self.random.percent(50) || moving.given_up.try_recv().is_err() {
+                self.moves.push(moving);
+                continue;
+            }
+            let Moving { set, to, .. } = moving;
+            let is_replay = |id| self.tenants.hook_of_replay(id).is_some();
+            let recovered = recover_some(&self.life.ledger.reader, set, is_replay);
+            let recovered = recovered.map_err(|error| Died(error.to_string()))?.into();
+            self.say(|_| format!("partitions {set} are taken by shard {to}"));
+            self.life.ask(to, |answer| Command::Gain(set, recovered, answer));
+            let running = self.replays.values().filter(|job| !job.has_ended());
+            let moved = running.filter(|job| set.contains(Partition::of(job.hook)));
+            for job in moved.cloned().collect::<Vec<_>>() {
+                if !self.to_resume.contains(&job.id) {
+                    self.hand_over(&job);
+                }
+            }
+        }
+        Ok(())
+    }
+}
