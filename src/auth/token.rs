@@ -64,6 +64,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether another system vouches for the token, and may cease to do so without telling.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.origin, Origin::Foreign { .. })
+    }
+
     /// The unique name of the token. A prolonged token keeps it.
     #[must_use]
     pub fn identity(&self) -> &str {

@@ -18,7 +18,7 @@ use super::session::Session;
 use super::sessions::{NoSeat, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Asked, Refused, switching};
-use crate::auth::{self, Auth, Purpose, Role, Standing};
+use crate::auth::{self, Auth, Purpose, Role, Standing, TokenError};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::state::{IndexError, State, random_id};
@@ -177,6 +177,18 @@ impl Live {
         Some((Caller { account, role, token, expires_s }, standing))
     }
 
+    /// Asks again about a token that another system vouches for.
+    pub(super) fn recheck(&self, token: String) -> BoxFuture<'static, Rechecked> {
+        let auth = self.0.auth.clone();
+        Box::pin(async move {
+            match auth.verify(&token).await {
+                Ok(caller) => Rechecked::Good(caller.standing().clone()),
+                Err(TokenError::Unavailable(_)) => Rechecked::Unknown,
+                Err(_) => Rechecked::Ended,
+            }
+        })
+    }
+
     /// The present role of a token's holder; `None` when the rights have ended.
     pub(super) fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
         self.0.auth.role_of(standing)
@@ -195,6 +207,17 @@ impl Live {
     pub(super) fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
         self.0.commander.command(wanted)
     }
+}
+
+/// What became of a token that another system vouches for.
+#[derive(Debug)]
+pub(super) enum Rechecked {
+    /// It is good, with these rights.
+    Good(Standing),
+    /// It is not.
+    Ended,
+    /// The other system does not answer.
+    Unknown,
 }
 
 impl Accounts for Live {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::follower::{FollowError, Follower, Source};
-use super::handle::Live;
+use super::handle::{Live, Rechecked};
 use super::hooks::Watcher;
 use super::protocol::{Caller, Denied, Effect, Protocol, Uncommanded, Unlocated, Unverified};
 use super::sessions::{Seat, session_id};
@@ -51,6 +51,8 @@ pub(super) struct Session {
     commands: FuturesUnordered<UnderWay>,
     /// What the client's rights depend on, once a token was accepted.
     standing: Option<Standing>,
+    /// The question whether another system still vouches for the token; at most one at a time.
+    rechecks: FuturesUnordered<BoxFuture<'static, Rechecked>>,
     /// Changes of documents, on which rights may depend.
     changes: watch::Receiver<u64>,
     /// The time of the next review of the rights, after a change.
@@ -78,6 +80,7 @@ impl Session {
             watcher,
             commands: FuturesUnordered::new(),
             standing: None,
+            rechecks: FuturesUnordered::new(),
             review_at: None,
             began: now,
             heard: now,
@@ -133,6 +136,9 @@ impl Session {
                     if let Some(end) = self.review().await { return end }
                 }
                 _ = ticks.tick() => if let Some(end) = self.tick() { return end },
+                Some(rechecked) = self.rechecks.next(), if !self.rechecks.is_empty() => {
+                    if let Some(end) = self.rechecked(rechecked).await { return end }
+                }
                 Some((asked, outcome)) = self.commands.next(), if !self.commands.is_empty() => {
                     let effect = self.protocol.commanded(&asked, outcome);
                     self.go_on(effect).await;
@@ -262,7 +268,23 @@ impl Session {
         None
     }
 
-    /// Checks the connection once per ping interval.
+    /// Takes the word of the system that vouches for the token.
+    async fn rechecked(&mut self, rechecked: Rechecked) -> Option<End> {
+        match rechecked {
+            Rechecked::Good(standing) => {
+                // Unless the client has shown another token meanwhile.
+                if self.standing.as_ref().is_some_and(|present| present.identity() == standing.identity()) {
+                    self.standing = Some(standing);
+                    return self.review().await;
+                }
+                None
+            }
+            Rechecked::Ended => Some(Some((CloseCode::Policy, "the token's rights have ended"))),
+            Rechecked::Unknown => None,
+        }
+    }
+
+    /// Checks the connection once per ping interval, and asks whether a foreign token is still good.
     fn tick(&mut self) -> Option<End> {
         self.follower.note_position(&mut self.protocol.subscriptions);
         let options = self.live.options();
@@ -279,6 +301,10 @@ impl Session {
         }
         if self.socket.waiting() == 0 {
             self.socket.ping();
+        }
+        let is_foreign = self.standing.as_ref().is_some_and(Standing::is_foreign);
+        if let Some(caller) = self.protocol.caller().filter(|_| is_foreign && self.rechecks.is_empty()) {
+            self.rechecks.push(self.live.recheck(caller.token.clone()));
         }
         None
     }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::{DecodingKey, Header};
+use tokio::sync::watch;
 
 use super::super::foreign::{Claims, signed_claims};
 use crate::model::Clock;
@@ -23,8 +24,20 @@ pub(super) struct Keys {
 #[derive(Default)]
 struct Inner {
     keys: HashMap<String, DecodingKey>,
-    /// When each key was last requested.
-    asked_us: HashMap<String, u64>,
+    /// When each was asked for last, and what becomes of it.
+    asked: HashMap<String, (u64, watch::Receiver<bool>)>,
+}
+
+/// What to do about a key that is not known, or does not fit.
+pub(super) enum Turn {
+    /// Ask for it, and then say so here.
+    Fetch(watch::Sender<bool>),
+    /// Another request is asking for it; `true` when it has an answer, closed when there was none.
+    UnderWay(watch::Receiver<bool>),
+    /// It was asked for a moment ago, and there was an answer.
+    Later,
+    /// It was asked for a moment ago, and there was none.
+    Unanswered,
 }
 
 /// Whether a text has the form of a key id. The id becomes part of a URL's path, so other texts are refused.
@@ -49,18 +62,26 @@ impl Keys {
         signed_claims(token, &key, header)
     }
 
-    /// Whether the key may be requested now. If so, the request is noted.
-    pub(super) fn may_fetch(&self, kid: &str) -> bool {
+    /// Whether the key is to be asked for now; if so, it counts as asked.
+    pub(super) fn turn(&self, kid: &str) -> Turn {
         let now_us = self.steady.now_us();
         let mut inner = self.inner();
-        inner.asked_us.retain(|_, asked| asked.saturating_add(self.every_us) > now_us);
-        // A known key may be requested even during a flood of invented ids.
-        let has_room = inner.asked_us.len() < MOST_ASKED || inner.keys.contains_key(kid);
-        if inner.asked_us.contains_key(kid) || !has_room {
-            return false;
+        inner.asked.retain(|_, (asked, _)| asked.saturating_add(self.every_us) > now_us);
+        if let Some((_, answered)) = inner.asked.get(kid) {
+            let (is_answered, is_over) = (*answered.borrow(), answered.has_changed().is_err());
+            return match (is_answered, is_over) {
+                (true, _) => Turn::Later,
+                (false, true) => Turn::Unanswered,
+                (false, false) => Turn::UnderWay(answered.clone()),
+            };
         }
-        inner.asked_us.insert(kid.to_owned(), now_us);
-        true
+        // A known key may be requested even during a flood of invented ids.
+        if inner.asked.len() >= MOST_ASKED && !inner.keys.contains_key(kid) {
+            return Turn::Later;
+        }
+        let (tell, answered) = watch::channel(false);
+        inner.asked.insert(kid.to_owned(), (now_us, answered));
+        Turn::Fetch(tell)
     }
 
     /// Caches a key in the format of crossbar (PKCS#1). Other formats are not accepted.
@@ -90,11 +111,15 @@ mod tests {
         let now = Arc::new(AtomicU64::new(1));
         let told = Arc::clone(&now);
         let keys = Keys::new(Clock::new(move || told.load(Ordering::Relaxed)), Duration::from_secs(10));
-        assert!(keys.may_fetch("a") && !keys.may_fetch("a"));
-        let asked = (0..1000).filter(|n| keys.may_fetch(&format!("invented{n}"))).count();
+        let may_fetch = |kid: &str| matches!(keys.turn(kid), Turn::Fetch(_));
+        let Turn::Fetch(under_way) = keys.turn("a") else { panic!("the first one") };
+        assert!(matches!(keys.turn("a"), Turn::UnderWay(_)));
+        under_way.send(true).unwrap();
+        assert!(matches!(keys.turn("a"), Turn::Later));
+        let asked = (0..1000).filter(|n| may_fetch(&format!("invented{n}"))).count();
         assert_eq!(asked, MOST_ASKED - 1);
         now.store(10_000_001, Ordering::Relaxed);
-        assert!(keys.may_fetch("a"));
+        assert!(may_fetch("a"));
         assert!(!is_id("../../accounts") && !is_id("") && is_id("8f2c1a9be0d34c7f8a6b5d2e1c0f9a83"));
     }
 }

@@ -15,7 +15,7 @@ use jsonwebtoken::Header;
 use tokio::sync::Semaphore;
 
 use self::client::{Client, Refused};
-use self::keys::Keys;
+use self::keys::{Keys, Turn};
 use self::verdicts::{Known, Verdicts};
 use super::Role;
 use super::foreign::Claims;
@@ -95,13 +95,25 @@ impl Crossbar {
         if let Some(claims) = self.keys.claims(kid, token, header) {
             return Ok(claims);
         }
-        if !self.keys.may_fetch(kid) {
-            return Err(TokenError::Invalid);
-        }
+        let answered = match self.keys.turn(kid) {
+            Turn::Fetch(answered) => answered,
+            Turn::Later => return Err(TokenError::Invalid),
+            Turn::Unanswered => return Err(away("it did not give the public key")),
+            Turn::UnderWay(mut answered) => {
+                // A browser's first requests come together; none of them may be refused for that.
+                let is_answered = answered.wait_for(|answered| *answered).await.is_ok();
+                let claims = self.keys.claims(kid, token, header);
+                return match claims {
+                    None if !is_answered => Err(away("it did not give the public key")),
+                    claims => claims.ok_or(TokenError::Invalid),
+                };
+            }
+        };
         let _turn = self.turn().await?;
         match self.client.public_key(kid, token).await {
             Ok(pem) => self.keys.keep(kid, &pem),
             Err(Refused::No(status)) => {
+                answered.send_replace(true);
                 tracing::warn!(
                     kid,
                     status,
@@ -111,6 +123,8 @@ impl Crossbar {
             }
             Err(Refused::Away(reason)) => return Err(away(&reason)),
         }
+        // Those who wait may have gone.
+        answered.send_replace(true);
         self.keys.claims(kid, token, header).ok_or(TokenError::Invalid)
     }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::super::support::app::{Api, TestApp};
 use super::super::support::receiver::{Mood, Receiver, Request};
 use super::super::support::wait::eventually;
+use super::super::support::websocket::{Client, End};
 
 const SOON: Duration = Duration::from_secs(20);
 const KID: &str = "9b1d3c5e7f90a2b4c6d8e0f1a3b5c7d9";
@@ -246,4 +247,51 @@ async fn a_token_without_an_end_needs_the_switch_and_crossbars_absence_lets_nobo
     assert_eq!(status(&app, &new, &own).await, 503);
     crossbar.change(|known| known.is_away = false);
     assert_eq!(status(&app, &new, &own).await, 200);
+}
+
+#[tokio::test]
+async fn an_open_session_ends_when_kazoo_revokes_its_token() {
+    let key = Key::new();
+    let crossbar = Crossbar::start(&key).await;
+    let settings = ["auth.kazoo_recheck_s=0", "websocket.ping_interval_ms=100"];
+    let (mut app, _dir) = app(&crossbar, &settings).await;
+    let claims = json!({"iss": "kazoo", "account_id": RESELLER, "owner_id": "admin", "exp": LATER});
+    let token = key.token(&claims);
+    let other = key.token(&json!({"iss": "kazoo", "account_id": RESELLER, "exp": LATER}));
+    let mut client = Client::connect(app.websocket(), &token).await;
+    let mut stays = Client::connect(app.websocket(), &other).await;
+    for client in [&mut client, &mut stays] {
+        client.subscribe(RESELLER, "call.CHANNEL_CREATE.*", Value::Null).await;
+    }
+    // While crossbar does not answer, nothing is known against the token.
+    crossbar.change(|known| known.is_away = true);
+    let asked = crossbar.asked("/v2/auth/tokeninfo");
+    eventually("crossbar was asked in vain", SOON, async || {
+        (crossbar.asked("/v2/auth/tokeninfo") > asked + 2).then_some(())
+    })
+    .await;
+    crossbar.change(|known| {
+        known.is_away = false;
+        known.revoked.insert(token.clone());
+    });
+    assert_eq!(client.ended().await, End::Code(1008));
+    stays.subscribe(RESELLER, "call.CHANNEL_ANSWER.*", Value::Null).await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_come_together_before_the_key_is_known_are_all_answered() {
+    let key = Key::new();
+    let crossbar = Crossbar::start(&key).await;
+    let (mut app, _dir) = app(&crossbar, &[]).await;
+    let token =
+        key.token(&json!({"iss": "kazoo", "account_id": RESELLER, "owner_id": "admin", "exp": LATER}));
+    let client = app.anonymous().with_token(&token);
+    let asked = (0..16).map(|_| {
+        let client = client.clone();
+        async move { client.call("GET", &format!("/v2/accounts/{RESELLER}/webhooks"), None).await.status }
+    });
+    assert_eq!(futures_util::future::join_all(asked).await, [200; 16]);
+    assert_eq!(crossbar.asked("/v2/auth/keys"), 1);
+    app.stop().await;
 }
