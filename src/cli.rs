@@ -1,6 +1,8 @@
 //! The command line and the exit codes: 0; 1 for failures; 2 if `shadow report` has found differences; 64 for a bad
 //! command line or configuration.
 
+mod manage;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +10,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Overlay, load};
 use crate::model::{Mode, seconds_of};
+
+pub use manage::{
+    EnableArgs, HooksCommand, HooksListArgs, ResetArgs, Scope, Sessions, SessionsCloseArgs, SessionsCommand,
+    SessionsListArgs,
+};
 
 /// Exit code for a bad command line or configuration (`EX_USAGE`).
 pub const USAGE: u8 = 64;
@@ -56,6 +63,18 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: ShadowCommand,
+    },
+    /// The hooks of a running program, of all accounts
+    Hooks {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: HooksCommand,
+    },
+    /// The websocket sessions of a running program, of all accounts
+    Sessions {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: SessionsCommand,
     },
     /// Import the accounts and hooks of another system
     Import {

@@ -26,6 +26,7 @@ pub mod kazoo;
 pub mod listen;
 pub mod live;
 pub mod log;
+pub mod manage;
 pub mod metrics;
 pub mod model;
 pub mod offline;

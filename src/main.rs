@@ -18,7 +18,7 @@ use switchhook::cli::{
 use switchhook::config::Config;
 use switchhook::model::Clock;
 use switchhook::shadow::{self, Verdict};
-use switchhook::{app, demo, import, offline, telemetry};
+use switchhook::{app, demo, import, manage, offline, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A third of a delivery's work is allocating memory of one or two kilobytes, at which the system's allocator is slow.
@@ -55,6 +55,8 @@ fn main() -> ExitCode {
             Err(error) => refuse(&error),
         },
         Command::Shadow { command } => beside_kazoo(&command),
+        Command::Hooks { command } => run(async move { manage::hooks(&command).await }),
+        Command::Sessions { command } => run(async move { manage::sessions(&command).await }),
         Command::Import { command: ImportCommand::Kazoo(args) } => import(*args),
         Command::Log { command } => inspect(&command),
     }

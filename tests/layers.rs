@@ -89,6 +89,7 @@ const WIRING: &[&str] = &[
     "fuzz",
     "import",
     "remote",
+    "manage",
     "shadow",
 ];
 
@@ -96,7 +97,7 @@ const WIRING: &[&str] = &[
 const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["state/index"]),
     ("hyper_rustls", &["delivery/connect"]),
-    ("reqwest", &["auth/crossbar", "telemetry/otlp", "onboarding/source", "shadow"]),
+    ("reqwest", &["auth/crossbar", "telemetry/otlp", "onboarding/source"]),
     ("lapin", &["amqp", "ingest", "commands"]),
     ("prometheus_client", &["metrics/page"]),
     ("maud", &["console"]),

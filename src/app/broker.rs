@@ -101,9 +101,9 @@ impl Brokers {
     }
 
     /// The task that announces disabled hooks to the cluster. Without a broker it only logs the event.
-    pub(super) fn announcer(&self, ingest: &Ingest, clock: Clock, duty: Duty) -> Announcer {
+    pub(super) fn announcer(&self, ingest: &Ingest, duty: Duty) -> Announcer {
         let zones = (!self.watched.is_empty()).then(|| self.zones.clone());
-        Announcer { zones, ingest: ingest.clone(), node: node_name(), clock, duty }
+        Announcer { zones, ingest: ingest.clone(), node: node_name(), duty }
     }
 
     /// Answers in place of those KAZOO applications that the configuration names.
@@ -116,6 +116,7 @@ impl Brokers {
         let stand_in = StandIn {
             webhooks: config.kazoo.replace_webhooks,
             blackhole: config.kazoo.replace_blackhole.then(websockets),
+            zone: own_zone(config),
             duty: duty.clone(),
         };
         let made = StandInTask::new(stand_in, self.zones.clone(), state.clone(), clock.clone());
@@ -123,6 +124,12 @@ impl Brokers {
         self.tasks.requesters.iter_mut().for_each(|requester| requester.listen(listener.clone()));
         self.tasks.stand_in = Some(task);
     }
+}
+
+/// The zone that others are told: the first that has a name, or else KAZOO's name for the only one.
+fn own_zone(config: &Config) -> String {
+    let named = config.amqp.zones.iter().map(|zone| &zone.name).find(|name| !name.is_empty());
+    named.cloned().unwrap_or_else(|| "local".to_owned())
 }
 
 /// The brokers of each zone, with the zone's name. Reads the files of certificates.

@@ -24,6 +24,7 @@ use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort}
 use super::reload::{Reload, Reloaded, Running};
 use super::retention::Retention;
 use super::share::AccountShare;
+use super::sync;
 use super::watch::{StepsAtWork, StorageHealth};
 use super::{App, Steps, Stops, Threads};
 use crate::auth::Auth;
@@ -37,6 +38,7 @@ use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::Ingest;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock, Duty, Id};
+use crate::onboarding::sync::SyncWatch;
 use crate::queues::{
     self, Action, Budget, Directory, Engine, Logs, Partitions, Parts, Permits, Pushed, Queues, Readings,
     Recovered,
@@ -232,6 +234,8 @@ impl App {
         let standing =
             StandingIn { state: &state, sessions: live.handle.sessions(), clock: &clock, duty: &middle.duty };
         brokers.stand_in(&config, standing);
+        let handles = (&state, &events.reader, &middle.handle);
+        let (sync, synced) = sync::build(&config, handles, &clock, &tasks)?.unzip();
         let reloaded = middle.reloaded(retention(&config, &events, &ledger, &clock), &state, &tasks);
         let running = Arc::new(Mutex::new(config.clone()));
         let ports = ports(Meeting {
@@ -246,10 +250,11 @@ impl App {
             live: &live,
             channels,
             tasks: &tasks,
+            synced,
         });
         let api = Api::new(state.clone(), auth, ports, clock.clone(), http_options(&config));
         let server = Server::bind(api, site(&config))?;
-        let announcer = brokers.announcer(&ingest, clock, middle.duty);
+        let announcer = brokers.announcer(&ingest, middle.duty);
         let keeper = Keeper { state: state.clone(), actions: middle.actions, announcer };
         Ok(Self {
             grace: Duration::from_millis(config.shutdown_grace_ms),
@@ -272,6 +277,7 @@ impl App {
                 flows: middle.flows,
                 retention: reloaded.retention.clone(),
                 state: task,
+                sync,
                 writers: vec![("events log", events.writer), ("ledger", ledger.writer)],
                 threads,
             },
@@ -321,6 +327,8 @@ struct Meeting<'a> {
     live: &'a live::Built,
     channels: ChannelsPort,
     tasks: &'a Tasks,
+    /// The state of the sync with a KAZOO, if there is one.
+    synced: Option<SyncWatch>,
 }
 
 /// The ports through which the API reaches the steps.
@@ -346,6 +354,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
         clock: retention.clock.clone(),
         steps,
         duty: modes.duty().clone(),
+        synced: meeting.synced.clone(),
     };
     let log_ids = state.settings().log_ids.clone();
     let share = share(config, state, retention);
@@ -393,6 +402,7 @@ fn operator(meeting: &Meeting<'_>) -> Operator {
         ("audit-kept", state.kept_trail()),
     ];
     Operator {
+        synced: meeting.synced.clone(),
         data_dir: Arc::new(config.data_dir.clone()),
         started_us: retention.clock.now_us(),
         logs: logs.map(|(name, log)| (name, log.clone())).to_vec(),

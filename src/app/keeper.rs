@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use crate::commands::Zones;
 use crate::ingest::Ingest;
 use crate::kazoo::{self, Sender};
-use crate::model::{Clock, Duty, Hook};
+use crate::model::{Duty, Hook};
 use crate::queues::{self, Action};
-use crate::state::State;
+use crate::state::{State, random_id};
 
 /// The keeper, which stores decisions, and the announcer of disabled hooks.
 pub(super) struct Keeper {
@@ -31,7 +31,6 @@ pub(super) struct Announcer {
     pub(super) zones: Option<Zones>,
     pub(super) ingest: Ingest,
     pub(super) node: String,
-    pub(super) clock: Clock,
     /// Whether this node may publish now.
     pub(super) duty: Duty,
 }
@@ -42,7 +41,7 @@ impl Announcer {
             if self.duty.now().is_quiet() {
                 continue;
             }
-            let msg_id = self.clock.now_us().to_string();
+            let msg_id = random_id().to_string();
             let sender = Sender { app: "webhooks", node: &self.node, msg_id: &msg_id };
             let message = kazoo::webhook_disabled(hook.account, hook.id, sender);
             if let Some(zones) = &self.zones {

@@ -24,6 +24,7 @@ mod retention;
 mod scrape;
 mod share;
 mod stopped;
+mod sync;
 mod threads;
 mod watch;
 
@@ -48,6 +49,7 @@ use crate::http::Server;
 use crate::ingest::Ingest;
 use crate::live::{Listener, Live, LiveTask};
 use crate::log::Writer;
+use crate::onboarding::sync::Sync;
 use crate::queues::{Engine, Queues};
 use crate::state::{FirstKey, State, StateTask};
 use crate::tasks::{Stop, Tasks, Thread, ThreadError};
@@ -99,6 +101,7 @@ struct Steps {
     flows: flow::Flows,
     retention: retention::Retention,
     state: StateTask,
+    sync: Option<Sync>,
     writers: Vec<(&'static str, Writer)>,
     threads: Threads,
 }
@@ -287,6 +290,9 @@ fn start(
     }
     rest.extend(requesters.into_iter().map(|task| tasks.spawn("requester", task.run(tokens.intake.clone()))));
     rest.extend(stand_in.map(|task| tasks.spawn("stand-in", task.run(tokens.intake.clone()))));
+    if let Some(sync) = steps.sync {
+        rest.push(tasks.spawn("kazoo-sync", sync.run(tokens.intake.clone())));
+    }
     let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));
     (storage, engine, rest)

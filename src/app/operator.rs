@@ -18,6 +18,7 @@ use crate::ingest::Ingest;
 use crate::live::Sessions;
 use crate::log::{Reader, SegmentRange};
 use crate::model::{Actor, Mode};
+use crate::onboarding::sync::SyncWatch;
 use crate::queues::{Queues, Survey};
 use crate::telemetry::LostLines;
 
@@ -39,6 +40,7 @@ pub(super) struct Operator {
     pub(super) lost_lines: LostLines,
     pub(super) modes: Modes,
     pub(super) running: Running,
+    pub(super) synced: Option<SyncWatch>,
 }
 
 impl Operator {
@@ -55,6 +57,7 @@ impl Operator {
             free_bytes: self.free_bytes(),
             brokers: self.brokers.iter().map(Watched::seen).collect(),
             unknown: self.queues.unknown().counts(),
+            sync: self.synced.as_ref().map(SyncWatch::now),
         }
     }
 }

@@ -145,8 +145,16 @@ pub(super) fn http_options(config: &Config) -> http::Options {
             Profile::Current => http::Profile::Current,
         },
         allow_addresses: config.delivery.allow_addresses.clone(),
+        kazoo_owns: kazoo_owns(config),
         ..http::Options::default()
     }
+}
+
+/// With a sync, what was imported is changed in KAZOO.
+fn kazoo_owns(config: &Config) -> http::KazooOwns {
+    let sync = &config.kazoo.sync;
+    let is_on = sync.couch.is_some() || sync.crossbar.is_some();
+    http::KazooOwns { accounts: is_on, hooks: is_on && sync.hooks == config::HooksOf::Follow }
 }
 
 pub(super) fn delivery_options(config: &Config) -> delivery::Options {

@@ -157,6 +157,10 @@ impl http::Queues for QueuesPort {
         Box::pin(async move { self.history.record(offset).await.map_err(|error| unread(&error)) })
     }
 
+    fn reset_failures(&self, hooks: Vec<HookId>) -> Answer<'_, usize> {
+        Box::pin(async move { self.queues.reset_failures(hooks).await.unwrap_or(0) })
+    }
+
     fn probe(&self, hook: HookId) -> Answer<'_, bool> {
         Box::pin(async move { self.queues.probe(hook).await.unwrap_or(false) })
     }

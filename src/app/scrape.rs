@@ -9,6 +9,7 @@ use crate::amqp::BrokerStatus;
 use crate::http::{BrokerSeen, Visitor};
 use crate::metrics::{Family, Page, labels};
 use crate::model::{Mode, QueueState};
+use crate::onboarding::sync::{Doing, SyncWatch};
 use crate::queues::Survey;
 
 pub(super) fn page(from: &Operator, survey: Option<Survey>, to: Visitor) -> Page {
@@ -18,6 +19,7 @@ pub(super) fn page(from: &Operator, survey: Option<Survey>, to: Visitor) -> Page
     alarm(&mut page, from);
     logs(&mut page, from);
     unknown(&mut page, from);
+    sync(&mut page, from);
     deliveries(&mut page, from);
     if let Some(survey) = survey {
         queues(&mut page, from, &survey);
@@ -67,6 +69,27 @@ fn alarm(page: &mut Page, from: &Operator) {
 /// Whether there is one broker in a zone without a name. Then its series need no labels.
 fn is_only(from: &Operator) -> bool {
     matches!(from.brokers.as_slice(), [only] if only.zone.is_empty())
+}
+
+fn sync(page: &mut Page, from: &Operator) {
+    let Some(status) = from.synced.as_ref().map(SyncWatch::now) else { return };
+    let current =
+        Family::gauge("kazoo_sync_current", "Whether the last attempt to follow the KAZOO succeeded");
+    page.add(current.with(&[], u64::from(status.state == Doing::Current)));
+    let last = Family::gauge(
+        "kazoo_sync_last_full_reading_seconds",
+        "When all of it was read last, since 1970; 0: never",
+    );
+    page.add(last.with(&[], status.last_full_reading_s.unwrap_or(0)));
+    let pending = Family::gauge("kazoo_sync_pending", "Accounts and hooks that are to be read again");
+    page.add(pending.with(&[], status.pending as u64));
+    let mut changes =
+        Family::counter("kazoo_sync_changes", "Accounts and hooks that were changed or deleted");
+    changes.put(&[("change", &"written")], status.changes);
+    changes.put(&[("change", &"deleted")], status.deleted);
+    page.add(changes);
+    let failures = Family::counter("kazoo_sync_failures", "Attempts to read the KAZOO that failed");
+    page.add(failures.with(&[], status.failures));
 }
 
 fn ingest(page: &mut Page, from: &Operator) {

@@ -12,6 +12,7 @@ use crate::amqp::BrokerStatus;
 use crate::delivery::{Shortage, Shortages};
 use crate::log::{Appender, Reader};
 use crate::model::{Clock, Duty, Mode, OwnFault};
+use crate::onboarding::sync::SyncWatch;
 use crate::queues::Queues;
 use crate::state::State;
 use crate::tasks::Pulse;
@@ -26,6 +27,8 @@ pub(super) struct StorageHealth {
     pub(super) clock: Clock,
     pub(super) steps: StepsAtWork,
     pub(super) duty: Duty,
+    /// The sync with a KAZOO, if there is one.
+    pub(super) synced: Option<SyncWatch>,
 }
 
 /// The steps that are asked for a sign of life.
@@ -105,6 +108,8 @@ impl StorageHealth {
         for broker in &self.brokers {
             self.look_at(broker, &mut faults, &mut notices);
         }
+        let said = self.synced.iter().flat_map(SyncWatch::notices);
+        notices.extend(said.map(|notice| ("kazoo_sync", notice)));
         for (what, log) in [("events_log", &self.events), ("ledger", &self.ledger)] {
             let health = log.health();
             if let Some(reason) = health.poisoned {

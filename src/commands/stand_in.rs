@@ -13,7 +13,9 @@ use tokio::time::MissedTickBehavior;
 use super::error::CommandError;
 use super::session::Listener;
 use super::zones::Zones;
-use crate::kazoo::{self, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED};
+use crate::kazoo::{
+    self, Advertised, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED,
+};
 use crate::model::{AccountId, Clock, Duty};
 use crate::state::{State, random_id};
 use crate::tasks::Stop;
@@ -40,6 +42,8 @@ pub struct StandIn {
     pub webhooks: bool,
     /// Answers for `blackhole` with these websockets.
     pub blackhole: Option<Arc<dyn Websockets>>,
+    /// The zone that it tells the cluster it is in.
+    pub zone: String,
     /// Silences the answers while KAZOO's own applications run.
     pub duty: Duty,
 }
@@ -99,7 +103,9 @@ impl StandInTask {
         let msg_id = random_id().to_string();
         let sender = Sender { app: "switchhook", node: self.zones.node(), msg_id: &msg_id };
         let expires_ms = u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX);
-        self.send(None, kazoo::advertise(&self.stand_in.apps(), started_us, expires_ms, sender)).await;
+        let StandIn { zone, .. } = &self.stand_in;
+        let told = Advertised { apps: &self.stand_in.apps(), zone, started_us, expires_ms };
+        self.send(None, kazoo::advertise(&told, sender)).await;
     }
 
     async fn answer(&self, zone: u16, body: &[u8]) {

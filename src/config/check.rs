@@ -49,6 +49,35 @@ impl super::Auth {
     }
 }
 
+impl super::KazooSync {
+    /// The addresses hold no credentials, and an API that is read has its key.
+    fn check(&self) -> Result<(), ConfigError> {
+        for (key, address) in [("kazoo.sync.couch", &self.couch), ("kazoo.sync.crossbar", &self.crossbar)] {
+            if address.as_deref().is_some_and(|address| !is_address(address)) {
+                let rule =
+                    "must be an http:// or https:// URL without a password, such as http://10.0.0.5:8000";
+                return Err(refuse(key, &"***", rule));
+            }
+        }
+        if self.couch.is_none() && self.crossbar.is_some() && self.api_key_file.is_none() {
+            let rule = "must name a file with an API key of the KAZOO's master account when kazoo.sync.crossbar is set";
+            return Err(refuse("kazoo.sync.api_key_file", &"nothing", rule));
+        }
+        Ok(())
+    }
+
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 6] {
+        [
+            ("kazoo.sync.interval_ms", self.interval_ms, 100, 86_400_000),
+            ("kazoo.sync.settle_ms", self.settle_ms, 1, 60_000),
+            ("kazoo.sync.timeout_ms", self.timeout_ms, 100, 3_600_000),
+            ("kazoo.sync.max_gone_percent", self.max_gone_percent as u64, 0, 100),
+            ("kazoo.sync.max_accounts", self.max_accounts as u64, 1, 10_000_000),
+            ("kazoo.sync.max_hooks", self.max_hooks as u64, 1, 10_000_000),
+        ]
+    }
+}
+
 impl super::RateLimit {
     fn ranges(&self) -> [(&'static str, u64, u64, u64); 3] {
         [
@@ -211,6 +240,7 @@ impl Config {
             .chain(self.rate_limit.ranges())
             .chain(self.auth.ranges())
             .chain(self.amqp.ranges())
+            .chain(self.kazoo.sync.ranges())
             .chain(self.delivery.ranges());
         for (key, value, min, max) in ranges.into_iter().chain(sections) {
             within(key, value, min, max)?;
@@ -248,13 +278,8 @@ impl Config {
             let rule = "must be an http:// or https:// URL such as http://127.0.0.1:4318";
             return Err(refuse("telemetry.otlp_endpoint", endpoint, rule));
         }
-        if let Some(crossbar) = &self.auth.kazoo_crossbar
-            && !url::Url::parse(crossbar).is_ok_and(|url| {
-                matches!(url.scheme(), "http" | "https")
-                    && url.username().is_empty()
-                    && url.password().is_none()
-            })
-        {
+        self.kazoo.sync.check()?;
+        if self.auth.kazoo_crossbar.as_deref().is_some_and(|crossbar| !is_address(crossbar)) {
             let rule = "must be an http:// or https:// URL without a password, such as http://10.0.0.5:8000";
             return Err(refuse("auth.kazoo_crossbar", &"***", rule));
         }
@@ -265,4 +290,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether it is the address of an HTTP server, without credentials in it.
+fn is_address(text: &str) -> bool {
+    let is_plain = |url: &url::Url| url.username().is_empty() && url.password().is_none();
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && is_plain(&url))
 }

@@ -92,7 +92,15 @@ fn known(table: &Table, origin: &str) -> Result<(), ConfigError> {
     for (name, value) in table {
         let named: Vec<String> = match value {
             Value::Table(inner) if has_section(name) => {
-                inner.keys().map(|key| format!("{name}.{key}")).collect()
+                let nested = |key: &String| format!("{name}.{key}");
+                let is_section = |key: &str| keys.iter().any(|known| known.starts_with(&format!("{key}.")));
+                let all = inner.iter().flat_map(|(key, value)| match value {
+                    Value::Table(deeper) if is_section(&nested(key)) => {
+                        deeper.keys().map(|last| format!("{}.{last}", nested(key))).collect()
+                    }
+                    _ => vec![nested(key)],
+                });
+                all.filter(|key| !is_section(key)).collect()
             }
             // A section of another type is reported when types are checked.
             _ if has_section(name) => Vec::new(),
@@ -122,8 +130,10 @@ fn set(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<(), Con
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned() });
     }
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let place =
-        if section.is_empty() { Some(table) } else { table.get_mut(section).and_then(Value::as_table_mut) };
+    let mut place = Some(table);
+    for part in section.split('.').filter(|part| !part.is_empty()) {
+        place = place.and_then(|table| table.get_mut(part)).and_then(Value::as_table_mut);
+    }
     let Some(place) = place else {
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned() });
     };
@@ -163,17 +173,37 @@ fn culprit(table: &Table) -> Option<String> {
             }
             return Some(section.clone());
         };
-        for (name, value) in keys {
+        for (path, value) in leaves(keys) {
             let mut tried = defaults.clone();
-            if let Some(place) = tried.get_mut(section).and_then(Value::as_table_mut) {
-                place.insert(name.clone(), value.clone());
+            let Some((name, sections)) = path.split_last() else { continue };
+            let mut place = tried.get_mut(section).and_then(Value::as_table_mut);
+            for nested in sections {
+                place = place.and_then(|table| table.get_mut(*nested)).and_then(Value::as_table_mut);
+            }
+            if let Some(place) = place {
+                place.insert((*name).to_owned(), value.clone());
             }
             if !is_readable(tried) {
-                return Some(format!("{section}.{name}"));
+                return Some(format!("{section}.{}", path.join(".")));
             }
         }
     }
     None
+}
+
+/// The keys of a section with those of sections within it, each with its path.
+fn leaves(table: &Table) -> Vec<(Vec<&str>, &Value)> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) => {
+                let deeper = leaves(inner).into_iter();
+                all.extend(deeper.map(|(path, value)| ([vec![name.as_str()], path].concat(), value)));
+            }
+            value => all.push((vec![name.as_str()], value)),
+        }
+    }
+    all
 }
 
 /// The default configuration.

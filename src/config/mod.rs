@@ -37,7 +37,7 @@ macro_rules! config {
             pub fn keys() -> Vec<String> {
                 let mut keys = vec![$(stringify!($key).to_owned()),*];
                 $(keys.extend(<$keys>::KEYS.iter().map(|key| format!("{}.{key}", stringify!($section))));)*
-                keys
+                with_nested(keys)
             }
 
             /// The names of all keys whose values differ.
@@ -47,6 +47,10 @@ macro_rules! config {
                 $(for key in self.$section.differing(&other.$section) {
                     keys.push(format!("{}.{key}", stringify!($section)));
                 })*
+                if let Some(at) = keys.iter().position(|key| key == "kazoo.sync") {
+                    let nested = self.kazoo.sync.differing(&other.kazoo.sync).into_iter();
+                    keys.splice(at..=at, nested.map(|key| format!("kazoo.sync.{key}")));
+                }
                 keys
             }
         }
@@ -84,7 +88,7 @@ config! {
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Deserialize, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         #[expect(missing_docs, reason = "every key is documented in config/switchhook.toml")]
         pub struct $name { $(pub $field: $type),* }
@@ -192,7 +196,30 @@ section!(
 );
 section!(
     /// `[kazoo]`
-    Kazoo { mode: Mode, shadow_sink: Option<Masked>, replace_webhooks: bool, replace_blackhole: bool }
+    Kazoo {
+        mode: Mode,
+        shadow_sink: Option<Masked>,
+        replace_webhooks: bool,
+        replace_blackhole: bool,
+        sync: KazooSync,
+    }
+);
+section!(
+    /// `[kazoo.sync]`
+    KazooSync {
+        couch: Option<String>,
+        couch_credentials_file: Option<PathBuf>,
+        crossbar: Option<String>,
+        api_key_file: Option<PathBuf>,
+        version: KazooVersion,
+        hooks: HooksOf,
+        interval_ms: u64,
+        settle_ms: u64,
+        timeout_ms: u64,
+        max_gone_percent: usize,
+        max_accounts: usize,
+        max_hooks: usize,
+    }
 );
 section!(
     /// `[ingest]`
@@ -310,6 +337,36 @@ pub enum QueueType {
     Classic,
     /// Replicated, and kept when a broker stops.
     Quorum,
+}
+
+/// The keys, with those of a section that lies within another in its place.
+fn with_nested(keys: Vec<String>) -> Vec<String> {
+    let spread = |key: String| match key.as_str() {
+        "kazoo.sync" => KazooSync::KEYS.iter().map(|name| format!("{key}.{name}")).collect(),
+        _ => vec![key],
+    };
+    keys.into_iter().flat_map(spread).collect()
+}
+
+/// Which KAZOO is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum KazooVersion {
+    /// 4.3.
+    #[serde(rename = "4.3")]
+    Classic,
+    /// 5.
+    #[serde(rename = "5")]
+    Current,
+}
+
+/// Where imported hooks live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HooksOf {
+    /// In KAZOO.
+    Follow,
+    /// Here, after they have been imported.
+    Once,
 }
 
 /// The KAZOO version whose listings the API imitates.

@@ -15,6 +15,7 @@ use super::operator::Setting;
 use super::overview;
 use super::reply::Reply;
 use super::status::{self, survey};
+use super::websockets;
 use crate::log::SegmentRange;
 use crate::model::gregorian_seconds;
 use crate::queues::SurveyedHook;
@@ -35,6 +36,7 @@ pub(super) async fn answer(call: &Call<'_>, what: Admin, method: &Method) -> Res
         Admin::Mode => mode::read(call).await,
         Admin::Import => import(call, method).await,
         Admin::Config => Ok(configuration(call).await),
+        Admin::Websockets => websockets::everybodys(call).await,
     }
 }
 

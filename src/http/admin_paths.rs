@@ -23,10 +23,12 @@ pub(super) enum Admin {
     Import,
     /// `config`
     Config,
+    /// `websockets`
+    Websockets,
 }
 
 /// Every path below `/admin`.
-pub(super) const ROUTES: [(&str, Admin); 9] = [
+pub(super) const ROUTES: [(&str, Admin); 10] = [
     ("status", Admin::Status),
     ("overview", Admin::Overview),
     ("log", Admin::Log),
@@ -36,6 +38,7 @@ pub(super) const ROUTES: [(&str, Admin); 9] = [
     ("mode", Admin::Mode),
     ("import", Admin::Import),
     ("config", Admin::Config),
+    ("websockets", Admin::Websockets),
 ];
 
 /// The endpoint of a path below `/admin`.
@@ -47,9 +50,13 @@ pub(super) fn route(rest: &[String]) -> Option<Admin> {
 impl Admin {
     pub(super) fn methods(self) -> &'static [Method] {
         match self {
-            Self::Status | Self::Overview | Self::Log | Self::Hooks | Self::Audit | Self::Config => {
-                &[Method::GET]
-            }
+            Self::Status
+            | Self::Overview
+            | Self::Log
+            | Self::Hooks
+            | Self::Audit
+            | Self::Config
+            | Self::Websockets => &[Method::GET],
             Self::Retention => &[Method::POST],
             Self::Mode | Self::Import => &[Method::GET, Method::POST],
         }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::errors::ApiError;
 use super::fields::is_private;
 use crate::kazoo::{MASKED_SECRET, OWN_FIELDS};
-use crate::state::is_auto_disabled;
+use crate::state::{MIRRORED, is_auto_disabled};
 
 type Document = Map<String, Value>;
 
@@ -67,6 +67,16 @@ pub(super) fn starts_from_now(stored: &Document, doc: &Document) -> bool {
     let is_off = |doc: &Document| doc.get("enabled").is_some_and(|v| *v == false || *v == "false");
     let held = doc.get("resume").is_some_and(|v| *v == "held");
     is_off(stored) && !is_auto_disabled(stored) && !is_off(doc) && !held
+}
+
+/// Whether a change of an imported hook touches a field that KAZOO has, too. Fields of ours, and a hook that this program
+/// disabled and that KAZOO has enabled, may be changed here.
+pub(super) fn touches_what_is_kazoos(stored: &Document, doc: &Document) -> bool {
+    let Some(said) = stored.get(MIRRORED) else { return false };
+    let is_reenabled = is_auto_disabled(stored) && said.get("enabled") == Some(&Value::Bool(true));
+    let counts = |field: &str| !OWN_FIELDS.contains(&field) && !(is_reenabled && field == "enabled");
+    let (before, after) = (public(stored), public(doc));
+    before.keys().chain(after.keys()).any(|field| counts(field) && before.get(field) != after.get(field))
 }
 
 fn public(doc: &Document) -> Document {

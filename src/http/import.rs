@@ -4,12 +4,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::api::Api;
 use super::call::Call;
 use super::errors::ApiError;
 use super::list::{Item, List, Rows};
 use super::reply::Reply;
-use crate::onboarding::{Odd, OddKind, Outcome, Places, put_from};
-use crate::state::{Kind, Mirror, TreeError, is_deleted};
+use crate::model::AccountId;
+use crate::onboarding::{Begin, Odd, OddKind, Outcome, Places, put};
+use crate::state::{Kind, Mirror, MirroredBy, TreeError, is_deleted};
 
 type Document = Map<String, Value>;
 
@@ -25,6 +27,21 @@ struct Asked {
     #[serde(default)]
     changes: Vec<Mirror>,
     gone: Option<Missing>,
+}
+
+/// Where new hooks of an import begin.
+struct Beginning<'a> {
+    api: &'a Api,
+}
+
+impl Begin for Beginning<'_> {
+    fn places(&self) -> Places {
+        Places { events: self.api.events.end(), ledger: self.api.queues.ledger_end() }
+    }
+
+    fn first_waiting(&self, account: AccountId) -> Option<u64> {
+        self.api.queues.first_waiting(account)
+    }
 }
 
 /// A document that is missing in KAZOO.
@@ -67,10 +84,8 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
             json!({"message": format!("at most {MOST} changes are allowed in one request"), "target": MOST});
         return Err(ApiError::field("changes", "maxItems", &details));
     }
-    let places = Places { events: call.api.events.end(), ledger: call.api.queues.ledger_end() };
-    let state = &call.api.state;
-    let first_waiting = |account| call.api.queues.first_waiting(account);
-    let mut outcome = put_from(state, changes, places, first_waiting).await?;
+    let begin = Beginning { api: call.api };
+    let mut outcome = put(&call.api.state, MirroredBy::Import, changes, &begin).await?;
     if let Some(Missing { kind, id }) = gone {
         outcome = delete(call, kind, &id, outcome).await?;
     }
@@ -81,7 +96,7 @@ async fn delete(call: &Call<'_>, kind: Kind, id: &str, mut outcome: Outcome) -> 
     if !matches!(kind, Kind::Account | Kind::Hook | Kind::User) {
         return Err(ApiError::unknown(id));
     }
-    match call.api.state.mirror_gone(kind, id).await {
+    match call.api.state.mirror_gone(kind, id, MirroredBy::Import).await {
         Ok(()) => outcome.made += 1,
         Err(TreeError::HasDescendants(_)) => {
             outcome.refused.push(Odd::new(OddKind::Kept, id, "it has child accounts here"));

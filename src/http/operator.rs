@@ -6,6 +6,7 @@ use super::ports::Answer;
 use crate::amqp::BrokerStatus;
 use crate::log::{LogStats, SegmentRange};
 use crate::model::{Actor, Border, Mode};
+use crate::onboarding::sync::SyncStatus;
 use crate::queues::{Survey, UnknownCounts};
 
 /// One of the program's logs.
@@ -43,6 +44,8 @@ pub struct Status {
     pub brokers: Vec<BrokerSeen>,
     /// Events of unknown accounts.
     pub unknown: UnknownCounts,
+    /// The sync with a KAZOO, if there is one.
+    pub sync: Option<SyncStatus>,
 }
 
 /// The result of applying retention to a log.

@@ -54,6 +54,17 @@ pub struct Options {
     pub profile: Profile,
     /// Special addresses that hooks may name (`delivery.allow_addresses`).
     pub allow_addresses: Vec<IpNet>,
+    /// Whether a KAZOO decides on the accounts that were imported from it, and whether on the hooks.
+    pub kazoo_owns: KazooOwns,
+}
+
+/// What a KAZOO decides on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KazooOwns {
+    /// Imported accounts.
+    pub accounts: bool,
+    /// Imported hooks.
+    pub hooks: bool,
 }
 
 impl Default for Options {
@@ -76,6 +87,7 @@ impl Default for Options {
             metrics_public: false,
             profile: Profile::Classic,
             allow_addresses: Vec::new(),
+            kazoo_owns: KazooOwns::default(),
         }
     }
 }

@@ -105,6 +105,8 @@ pub trait Queues: Send + Sync {
     fn record(&self, offset: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>>;
     /// Probes now a hook that was disabled because of failures; false if it has no probe.
     fn probe(&self, hook: HookId) -> Answer<'_, bool>;
+    /// Forgets the recent failures of these hooks, which count towards disabling them; how many had some.
+    fn reset_failures(&self, hooks: Vec<HookId>) -> Answer<'_, usize>;
     /// A page of events that were found among a bounded number of examined ones.
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>>;
     /// One event with its body; `None` when it is not in the log.

@@ -31,7 +31,8 @@ pub(super) async fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
 /// The state of the program without its health and queues.
 pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
     let api = call.api;
-    let Status { started_us, logs, data_dir, free_bytes, brokers, unknown } = api.operator.status().await;
+    let Status { started_us, logs, data_dir, free_bytes, brokers, unknown, sync } =
+        api.operator.status().await;
     let logs: Map<_, _> = logs.iter().map(|log| (log.name.to_owned(), shown_log(log))).collect();
     let mode = api.operator.mode().await.mode.id();
     let fields = [
@@ -46,6 +47,7 @@ pub(super) async fn program(call: &Call<'_>) -> Map<String, Value> {
         ("broker", shown_broker(brokers.first().map_or(&BrokerStatus::Disabled, |seen| &seen.status))),
         ("brokers", brokers.iter().map(shown_seen).collect::<Vec<_>>().into()),
         ("unknown_accounts", shown_unknown(&unknown)),
+        ("kazoo_sync", json!(sync)),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -6,13 +6,13 @@ use super::accounts::{expected, take_id};
 use super::call::{Call, signature};
 use super::errors::ApiError;
 use super::fields::is_private;
-use super::hook_document::{merged, replaced, starts_from_now};
+use super::hook_document::{merged, replaced, starts_from_now, touches_what_is_kazoos};
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::Answer;
 use super::reply::Reply;
 use crate::kazoo;
 use crate::model::AccountId;
-use crate::state::{Expect, Kind, State, Write};
+use crate::state::{Expect, Kind, State, Write, is_mirrored};
 
 /// The fields of a hook in a list.
 const SUMMARY: [&str; 7] = ["id", "name", "hook", "uri", "enabled", "group", "disable_reason"];
@@ -123,6 +123,9 @@ async fn change(
     for _ in 0..TRIES {
         let (hook, stored) = call.hook(id)?;
         let mut doc = new(call, &stored)?;
+        if call.api.options.kazoo_owns.hooks && touches_what_is_kazoos(&stored, &doc) {
+            return Err(ApiError::kazoos("hook"));
+        }
         doc.extend(signature(call, account));
         if starts_from_now(&stored, &doc) {
             doc.insert("pvt_start_offset".into(), call.api.events.end().into());
@@ -145,6 +148,9 @@ async fn change(
 /// `DELETE …/webhooks/{H}`: the document stays unless `should_soft_delete=false`.
 pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let (hook, stored) = call.hook(id)?;
+    if call.api.options.kazoo_owns.hooks && is_mirrored(&stored) {
+        return Err(ApiError::kazoos("hook"));
+    }
     let shown = kazoo::public_document(&stored);
     let state = &call.api.state;
     let is_hard = call.parameter("should_soft_delete").is_some_and(|v| v == false || v == "false");

@@ -3,10 +3,13 @@
 //!
 //! A session is shown to its own account and to those above it, with at most 8 characters of its token.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::list::List;
 use super::options::Profile;
 use super::reply::Reply;
 use crate::kazoo::{
@@ -92,6 +95,41 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         Profile::Current => session.row().into(),
     });
     Ok(Reply::ok(rows.collect::<Vec<Value>>()))
+}
+
+/// `GET /admin/websockets`: the sessions of all accounts, or of those that `account_id`, `below` (an account with all below it)
+/// and `address` leave.
+pub(super) async fn everybodys(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let (account, below) = (asked_account(call, "account_id")?, asked_account(call, "below")?);
+    let address = call.request.query("address").filter(|text| !text.is_empty());
+    let address: Option<IpAddr> = address
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|_| ApiError::field("address", "type", &json!({"message": "must be an IP address"})))?;
+    let state = call.api.state.clone();
+    let is_below = |owner: AccountId, top: AccountId| {
+        owner == top || state.account(owner).is_some_and(|account| account.tree.contains(&top))
+    };
+    let is_asked_for = |session: &SessionView| {
+        account.is_none_or(|account| session.account == account)
+            && below.is_none_or(|top| is_below(session.account, top))
+            && address.is_none_or(|address| session.source.to_canonical() == address.to_canonical())
+    };
+    let sessions = call.api.live.sessions().all().into_iter().filter(is_asked_for);
+    let rows = sessions.map(|session| {
+        let mut row = session.row();
+        let name = state.account(session.account).map(|account| account.name.clone());
+        row.insert("account_id".into(), session.account.to_string().into());
+        row.insert("account_name".into(), name.into());
+        (format!("{:020}{}", session.since_us, session.id), Value::Object(row))
+    });
+    List::of(call)?.rows(rows.collect()).await
+}
+
+fn asked_account(call: &Call<'_>, name: &str) -> Result<Option<AccountId>, ApiError> {
+    let text = call.request.query(name).filter(|text| !text.is_empty());
+    let details = json!({"message": "must be an account's id of 32 hex digits"});
+    text.map(|text| text.parse().map_err(|_| ApiError::field(name, "type", &details))).transpose()
 }
 
 /// `GET …/websockets/{S}`: one session. As in KAZOO, an unknown one gives an empty response.

@@ -31,7 +31,7 @@ const CHUNK: usize = 500;
 
 /// Carries out the command.
 pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
-    let (reading, asked, name) = read(args).await?;
+    let (reading, asked, name) = read(args, config).await?;
     if let Some(path) = &args.save {
         source::save(path, &reading)?;
         return report::saved(path, &reading, args.json);
@@ -47,7 +47,7 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
     }
     let target = match &args.into {
         Some(address) => {
-            let key = remote::key(args.key_file.as_deref(), &config.data_dir)?;
+            let key = remote::key(args.key_file.as_deref(), config)?;
             Target::remote(address, &key).await?
         }
         None => Target::stopped(config, master).await?,
@@ -156,9 +156,11 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// The content of the KAZOO, the source to ask again, and the source's name for messages.
-async fn read(args: &KazooArgs) -> anyhow::Result<(Reading, Option<Source>, String)> {
+async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<(Reading, Option<Source>, String)> {
     let profile = if args.kazoo == "4.3" { Profile::Classic } else { Profile::Current };
-    let (manner, bounds) = (Manner::default(), Bounds { most_accounts: 1_000_000, most_hooks: 1_000_000 });
+    let sync = &config.kazoo.sync;
+    let bounds = Bounds { most_accounts: sync.max_accounts, most_hooks: sync.max_hooks };
+    let manner = Manner::default();
     if let Some(path) = &args.file {
         let path = path.clone();
         let name = path.display().to_string();

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::model::{AccountId, Clock};
 use crate::onboarding::{self, Here as _, Outcome, Places, Plan, Reading, Rules, Shown};
 use crate::remote::Remote;
-use crate::state::{Kind, Mirror, TreeError};
+use crate::state::{Kind, Mirror, MirroredBy, TreeError};
 
 /// The target that documents are compared with and written to.
 pub(super) enum Target {
@@ -70,7 +70,7 @@ impl Target {
         match self {
             Self::Stopped(stopped) => {
                 let places = Places { events: stopped.events_end, ledger: stopped.ledger_end };
-                Ok(onboarding::put(&stopped.state, changes, places).await?)
+                Ok(onboarding::put(&stopped.state, MirroredBy::Import, changes, &places).await?)
             }
             Self::Running(remote, _) => {
                 let answer = remote.post("admin/import", &json!({"changes": changes})).await?;
@@ -82,7 +82,7 @@ impl Target {
     /// Deletes a document. Returns the reason if it stays.
     pub(super) async fn delete(&self, kind: Kind, id: &str) -> anyhow::Result<Option<String>> {
         match self {
-            Self::Stopped(stopped) => match stopped.state.mirror_gone(kind, id).await {
+            Self::Stopped(stopped) => match stopped.state.mirror_gone(kind, id, MirroredBy::Import).await {
                 Ok(()) => Ok(None),
                 Err(TreeError::HasDescendants(_)) => Ok(Some("it has child accounts here".to_owned())),
                 Err(error) => Err(error.into()),

@@ -22,7 +22,7 @@ pub const OWN_FIELDS: [&str; 10] = [
     "secret_overlap_s",
 ];
 
-/// KAZOO 5.4's name for `headers`, in its hook form and in its callflow action.
+/// The name for `headers` in Monster UI's hook form, and in its form of a callflow's webhook action.
 const KAZOO_HEADERS: &str = "custom_request_headers";
 
 const MAX_HEADERS: usize = 20;

@@ -65,7 +65,7 @@ pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
 pub use sent::{AsSent, RequestParts, USER_AGENT, request_headers, sent_document};
 pub use stand_in::{
-    Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
+    Advertised, Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
     enabling_answer, websockets_answer,
 };
 pub use topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};

@@ -111,15 +111,29 @@ pub fn enabling_answer(asked: &EnablingAsked, sender: Sender<'_>) -> Message {
     reply(&asked.reply_to, message::body(("configuration", "doc_type_updated"), sender, fields))
 }
 
+/// What a node tells of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Advertised<'a> {
+    /// Its applications.
+    pub apps: &'a [&'a str],
+    /// Its zone.
+    pub zone: &'a str,
+    /// When it started, in microseconds since 1970.
+    pub started_us: u64,
+    /// How long this holds.
+    pub expires_ms: u64,
+}
+
 /// The advertisement that these applications run here, valid for a number of milliseconds.
 #[must_use]
-pub fn advertise(apps: &[&str], started_us: u64, expires_ms: u64, sender: Sender<'_>) -> Message {
-    let startup = json!({"Startup": gregorian_seconds(started_us)});
-    let apps: Object = apps.iter().map(|app| ((*app).to_owned(), startup.clone())).collect();
+pub fn advertise(told: &Advertised<'_>, sender: Sender<'_>) -> Message {
+    let startup = json!({"Startup": gregorian_seconds(told.started_us)});
+    let apps: Object = told.apps.iter().map(|app| ((*app).to_owned(), startup.clone())).collect();
     let fields = [
-        ("Expires", expires_ms.into()),
+        ("Expires", told.expires_ms.into()),
         ("Version", env!("CARGO_PKG_VERSION").into()),
         ("WhApps", apps.into()),
+        ("Zone", told.zone.into()),
     ];
     Message::new("nodes", String::new(), message::body(("nodes", "advertise"), sender, fields))
 }
@@ -219,7 +233,13 @@ mod tests {
 
     #[test]
     fn our_advertisement_reads_as_that_of_a_node_without_switches() {
-        let message = advertise(&["blackhole", "webhooks"], 1_760_000_000_000_000, 10_000, US);
+        let told = Advertised {
+            apps: &["blackhole", "webhooks"],
+            zone: "ams",
+            started_us: 1_760_000_000_000_000,
+            expires_ms: 10_000,
+        };
+        let message = advertise(&told, US);
         assert_eq!((message.exchange, message.routing_key.as_str()), ("nodes", ""));
         let startup = json!({"Startup": 63_927_219_200_u64});
         assert_eq!(message.body["WhApps"], json!({"blackhole": startup, "webhooks": startup}));

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::odd::{Odd, OddKind};
 use crate::model::AccountId;
-use crate::state::{Kind, Mirror, State, TreeError, WriteError};
+use crate::state::{Kind, Mirror, MirroredBy, State, TreeError, WriteError};
 
 /// Changes of one write.
 const BATCH: usize = 128;
@@ -43,19 +43,34 @@ pub struct Outcome {
     pub refused: Vec<Odd>,
 }
 
-/// Makes changes in their order. An error means that the state takes no changes at all; what was made stays.
-pub async fn put(state: &State, changes: Vec<Mirror>, places: Places) -> Result<Outcome, WriteError> {
-    put_from(state, changes, places, |_| None).await
+/// Where new hooks begin.
+pub trait Begin: Send + Sync {
+    /// The ends of the logs now.
+    fn places(&self) -> Places;
+
+    /// The first event of an account that came before the account was known, if a new hook of the account begins there.
+    fn first_waiting(&self, account: AccountId) -> Option<u64>;
 }
 
-/// As [`put`]; `first_waiting` says for an account at which of its events a new hook begins, when some of them came before
-/// the account was known.
-pub async fn put_from(
+/// Where no program runs, no event waits.
+impl Begin for Places {
+    fn places(&self) -> Places {
+        *self
+    }
+
+    fn first_waiting(&self, _account: AccountId) -> Option<u64> {
+        None
+    }
+}
+
+/// Makes changes in their order. An error means that the state takes no changes at all; what was made stays.
+pub async fn put(
     state: &State,
+    by: MirroredBy,
     mut changes: Vec<Mirror>,
-    places: Places,
-    first_waiting: impl Fn(AccountId) -> Option<u64>,
+    begin: &dyn Begin,
 ) -> Result<Outcome, WriteError> {
+    let places = begin.places();
     let mut outcome = Outcome::default();
     changes.retain(|change| {
         let refusal = refused_field(change);
@@ -64,7 +79,7 @@ pub async fn put_from(
     });
     for change in changes.iter_mut().filter(|change| change.kind == Kind::Hook && change.rev.is_none()) {
         let account = change.set.get("pvt_account_id").and_then(Value::as_str);
-        let waiting = account.and_then(|id| id.parse().ok()).and_then(&first_waiting);
+        let waiting = account.and_then(|id| id.parse().ok()).and_then(|id| begin.first_waiting(id));
         let events = waiting.unwrap_or(places.events);
         for (field, place) in
             [("pvt_start_offset", events), ("pvt_birth_events", events), ("pvt_birth_ledger", places.ledger)]
@@ -73,20 +88,25 @@ pub async fn put_from(
         }
     }
     for batch in batches(&changes) {
-        match state.mirror(batch).await {
+        match state.mirror(batch, by).await {
             Ok(()) => outcome.made += batch.len(),
             Err(error) => {
                 fatal(error)?;
-                one_by_one(state, batch, &mut outcome).await?;
+                one_by_one(state, by, batch, &mut outcome).await?;
             }
         }
     }
     Ok(outcome)
 }
 
-async fn one_by_one(state: &State, batch: &[Mirror], outcome: &mut Outcome) -> Result<(), WriteError> {
+async fn one_by_one(
+    state: &State,
+    by: MirroredBy,
+    batch: &[Mirror],
+    outcome: &mut Outcome,
+) -> Result<(), WriteError> {
     for change in batch {
-        match state.mirror(std::slice::from_ref(change)).await {
+        match state.mirror(std::slice::from_ref(change), by).await {
             Ok(()) => outcome.made += 1,
             Err(error) => {
                 let text = error.to_string();

@@ -12,9 +12,10 @@ mod odd;
 mod plan;
 mod reading;
 pub mod source;
+pub mod sync;
 mod tree;
 
-pub use apply::{Outcome, Places, put, put_from};
+pub use apply::{Begin, Outcome, Places, put};
 pub use here::{Here, Shown};
 pub use odd::{Odd, OddKind};
 pub use plan::{Counts, Plan, Rules, UserChange, plan};

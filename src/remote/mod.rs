@@ -1,14 +1,21 @@
-//! A client of a running program's API, for an operator's commands. The key comes from a file or the environment,
-//! never from the command line.
+//! The API of a program that runs: Switchhook, for commands that an operator gives on the same machine or another one, or a
+//! KAZOO, whose API answers the same questions. Keys come from files or the environment, never from the command line.
 
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::cli::Ours;
+use crate::config::{Config, ConfigError};
 use crate::model::AccountId;
-use crate::onboarding::source::{Answer, Ask, Client, Manner};
+use crate::onboarding::source::{Answer, Ask, Client, Manner, SourceError};
+
+/// Rows that are asked for at once.
+const PAGE: usize = 500;
+/// Rows of one list.
+const MOST_ROWS: usize = 200_000;
 
 /// A running program, and a token of an account there.
 #[derive(Debug)]
@@ -31,24 +38,73 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// The API key: from a file, from `SWITCHHOOK_API_KEY`, or the one that the first start wrote into the data directory.
-pub fn key(file: Option<&Path>, data_dir: &Path) -> anyhow::Result<String> {
-    if let Some(key) = crate::import::secret(file, "SWITCHHOOK_API_KEY")? {
-        return Ok(key);
+/// Why the running program cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The configuration does not say where it is.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key file cannot be read.
+    #[error("{path}: {error}")]
+    KeyFile {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A key file is empty.
+    #[error("{0} holds no key")]
+    NoKey(PathBuf),
+    /// It does not answer as it should.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// The environment's key: other users of the machine see a command line, not an environment.
+const KEY: &str = "SWITCHHOOK_API_KEY";
+
+/// An API key in a file.
+pub fn key_in(path: &Path) -> Result<String, RemoteError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| RemoteError::KeyFile { path: path.to_owned(), error })?;
+    let key = text.trim();
+    if key.is_empty() { Err(RemoteError::NoKey(path.to_owned())) } else { Ok(key.to_owned()) }
+}
+
+/// An API key of the running program: of a file, of `SWITCHHOOK_API_KEY`, of the configuration, or the one that the first
+/// start wrote into the data directory.
+pub fn key(file: Option<&Path>, config: &Config) -> Result<String, RemoteError> {
+    let of_environment = std::env::var(KEY).ok().filter(|key| !key.trim().is_empty());
+    match (file, of_environment, &config.auth.master_api_key) {
+        (Some(file), ..) => key_in(file),
+        (None, Some(key), _) => Ok(key.trim().to_owned()),
+        (None, None, Some(key)) => Ok(key.reveal().to_owned()),
+        (None, None, None) => key_in(&config.data_dir.join("master.key")),
     }
-    let path = data_dir.join("master.key");
-    let key = std::fs::read_to_string(&path).map(|key| key.trim().to_owned());
-    key.with_context(|| {
-        format!(
-            "no API key: give --key-file FILE, or SWITCHHOOK_API_KEY in the environment ({} cannot be read)",
-            path.display()
-        )
-    })
+}
+
+/// Where the program's listener is reached from this machine.
+fn local(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
 }
 
 impl Remote {
-    /// Logs in with an API key.
-    pub async fn log_in(address: &str, api_key: &str) -> anyhow::Result<Self> {
+    /// This program, where the command line or its configuration say that it runs.
+    pub async fn of(ours: &Ours) -> Result<Self, RemoteError> {
+        let config = ours.settings.load()?;
+        let address = ours.url.clone().unwrap_or_else(|| local(config.http.listen));
+        let key = key(ours.key_file.as_deref(), &config)?;
+        Ok(Self::log_in(&address, &key).await?)
+    }
+
+    /// Logs in with an API key, at an address with or without `/v2`.
+    pub async fn log_in(address: &str, api_key: &str) -> Result<Self, SourceError> {
+        let address = address.trim_end_matches('/').trim_end_matches("/v2");
         let manner = Manner { tries: 3, ..Manner::default() };
         let client = Client::new(address, None, manner.clone())?;
         let changes = Client::new(address, None, Manner { tries: 1, ..manner })?;
@@ -58,35 +114,92 @@ impl Remote {
         let token = answer.body.get("auth_token").and_then(Value::as_str);
         let account = answer.body.get("data").and_then(|data| data.get("account_id")?.as_str()?.parse().ok());
         let (Some(token), Some(account)) = (token, account) else {
-            bail!("{address}: the API key is unknown there");
+            return Err(strange(address, "no token comes for the API key; is this the address of the API?"));
         };
         Ok(Self { client, changes, token: Token(token.to_owned()), account })
     }
 
     /// Reads a resource.
-    pub async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+    pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, SourceError> {
+        let mut answer = self.ask(path, query).await?;
+        Ok(answer.get_mut("data").map(Value::take).unwrap_or_default())
+    }
+
+    /// All rows of a list, page by page.
+    pub async fn rows(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Vec<Map<String, Value>>, SourceError> {
+        let mut rows = Vec::new();
+        let (mut start, mut size) = (None::<String>, PAGE);
+        loop {
+            let mut query: Vec<(&str, String)> = query.to_vec();
+            query.push(("page_size", size.to_string()));
+            query.extend(start.clone().map(|key| ("start_key", key)));
+            let answer = match self.ask(path, &query).await {
+                Err(SourceError::TooLarge { .. }) if size > 1 => {
+                    size /= 2;
+                    continue;
+                }
+                answer => answer?,
+            };
+            let Some(Value::Array(page)) = answer.get("data") else { return Err(strange(path, "no list")) };
+            rows.extend(page.iter().filter_map(Value::as_object).cloned());
+            if rows.len() > MOST_ROWS {
+                let reason =
+                    format!("more than {MOST_ROWS} rows; ask for less, for example for a shorter time");
+                return Err(strange(path, reason));
+            }
+            let next = match answer.get("next_start_key") {
+                Some(Value::String(key)) if !key.is_empty() => key.clone(),
+                None | Some(Value::Null | Value::String(_)) => return Ok(rows),
+                Some(other) => other.to_string(),
+            };
+            // More rows than a page have the same key: only a larger page gets past them.
+            if start.as_ref() == Some(&next) {
+                if size > MOST_ROWS {
+                    return Err(strange(path, "its pages do not go on"));
+                }
+                size *= 4;
+            }
+            start = Some(next);
+        }
+    }
+
+    async fn ask(&self, path: &str, query: &[(&str, String)]) -> Result<Value, SourceError> {
         let ask = Ask { token: Some(&self.token.0), ..Ask::get(path, query) };
-        data(path, self.client.ask(ask).await?)
+        found(path, self.client.ask(ask).await?)
     }
 
     /// Makes a change and returns the `data` of the response.
-    pub async fn change(&self, method: Method, path: &str, data: Option<&Value>) -> anyhow::Result<Value> {
+    pub async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        data: Option<&Value>,
+    ) -> Result<Value, SourceError> {
         let body = json!({"data": data.unwrap_or(&json!({}))});
         let ask = Ask { method, body: Some(&body), token: Some(&self.token.0), ..Ask::get(path, &[]) };
-        self::data(path, self.changes.ask(ask).await?)
+        let mut answer = found(path, self.changes.ask(ask).await?)?;
+        Ok(answer.get_mut("data").map(Value::take).unwrap_or_default())
     }
 
     /// Makes a change with POST.
-    pub async fn post(&self, path: &str, data: &Value) -> anyhow::Result<Value> {
+    pub async fn post(&self, path: &str, data: &Value) -> Result<Value, SourceError> {
         self.change(Method::POST, path, Some(data)).await
     }
 }
 
-fn data(path: &str, answer: Answer) -> anyhow::Result<Value> {
-    let Answer { status, mut body } = answer;
+fn found(path: &str, answer: Answer) -> Result<Value, SourceError> {
+    let Answer { status, body } = answer;
     if status == 404 {
-        let why = body.get("message").and_then(Value::as_str).unwrap_or("not found").to_owned();
-        bail!("{path} answers 404: {why}");
+        let reason = body.get("message").and_then(Value::as_str).unwrap_or("not found").to_owned();
+        return Err(SourceError::Refused { url: path.to_owned(), status, reason });
     }
-    Ok(body.get_mut("data").map(Value::take).unwrap_or_default())
+    Ok(body)
+}
+
+fn strange(url: &str, reason: impl Into<String>) -> SourceError {
+    SourceError::Strange { url: url.to_owned(), reason: reason.into() }
 }

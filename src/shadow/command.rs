@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -11,15 +10,14 @@ use super::compare::{Rules, compare};
 use super::replay::replay;
 use super::report::Report;
 use super::seen::deliveries;
-use super::source::{Source, SourceError};
 use crate::cli::{ModeArgs, Ours, ReportArgs, ShadowCommand};
-use crate::config::ConfigError;
 use crate::model::{Clock, GREGORIAN_OFFSET_S, iso8601};
+use crate::onboarding::source::SourceError;
+use crate::remote::{self, Remote, RemoteError};
 
 /// Environment variables for keys when no file is given. Other users of the machine can see a command line, but not
 /// this.
 const KAZOO_KEY: &str = "SWITCHHOOK_KAZOO_API_KEY";
-const OUR_KEY: &str = "SWITCHHOOK_API_KEY";
 /// The default length of the compared range, in seconds.
 const SPAN_S: u64 = 3600;
 /// The default end of the range is this long ago, in seconds, because later attempts may still be under way.
@@ -30,22 +28,14 @@ const MOST_SPAN_S: u64 = 31 * 86_400;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShadowError {
-    /// The configuration with this program's address is invalid.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A key file cannot be read.
-    #[error("{path}: {error}")]
-    KeyFile {
-        /// The path of the file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A key file is empty.
-    #[error("{0} contains no key")]
-    NoKey(PathBuf),
-    /// No API key for KAZOO was given.
-    #[error("--api-key-file or {KAZOO_KEY} must provide an API key of KAZOO's master account")]
+    /// A key cannot be read, or this program cannot be asked.
+    #[error("Switchhook: {0}")]
+    Ours(#[from] RemoteError),
+    /// The file with KAZOO's key cannot be read.
+    #[error("{0}")]
+    KazooKey(RemoteError),
+    /// Nothing says which key KAZOO takes.
+    #[error("--api-key-file or {KAZOO_KEY} must name an API key of KAZOO's master account")]
     NoKazooKey,
     /// The requested range cannot be compared.
     #[error("{0}")]
@@ -89,10 +79,12 @@ pub async fn run(command: &ShadowCommand, clock: &Clock) -> Result<Verdict, Shad
 
 async fn mode(args: &ModeArgs) -> Result<Verdict, ShadowError> {
     let ours = log_in(&args.ours).await?;
-    let method = if args.mode.is_some() { reqwest::Method::POST } else { reqwest::Method::GET };
     let from = args.from.map(|second| second + GREGORIAN_OFFSET_S);
-    let body = args.mode.map(|mode| json!({"data": {"mode": mode.id(), "from": from}}));
-    let answer = ours.data(method, "admin/mode", body.as_ref()).await.map_err(of("Switchhook"))?;
+    let answer = match args.mode {
+        None => ours.get("admin/mode", &[]).await,
+        Some(mode) => ours.post("admin/mode", &json!({"mode": mode.id(), "from": from})).await,
+    };
+    let answer = answer.map_err(of("Switchhook"))?;
     writeln!(std::io::stdout(), "{answer:#}")?;
     Ok(Verdict::Fine)
 }
@@ -104,7 +96,7 @@ async fn report(args: &ReportArgs, clock: &Clock) -> Result<Verdict, ShadowError
         ignored: args.ignore.iter().cloned().collect(),
         range: (from, to),
     };
-    let kazoo = Source::log_in(&args.crossbar, &kazoo_key(args.api_key_file.as_deref())?)
+    let kazoo = Remote::log_in(&args.crossbar, &kazoo_key(args.api_key_file.as_deref())?)
         .await
         .map_err(of("KAZOO"))?;
     let ours = log_in(&args.ours).await?;
@@ -155,7 +147,7 @@ fn range(args: &ReportArgs, now_s: u64) -> Result<(u64, u64), ShadowError> {
 }
 
 /// All accounts that have hooks here, with the ids of their hooks.
-pub(super) async fn accounts(ours: &Source) -> Result<BTreeMap<String, BTreeSet<String>>, ShadowError> {
+pub(super) async fn accounts(ours: &Remote) -> Result<BTreeMap<String, BTreeSet<String>>, ShadowError> {
     let rows = ours.rows("admin/hooks", &[]).await.map_err(of("Switchhook"))?;
     let mut accounts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let text =
@@ -168,39 +160,14 @@ pub(super) async fn accounts(ours: &Source) -> Result<BTreeMap<String, BTreeSet<
     Ok(accounts)
 }
 
-/// Logs in to this program, at the address from the command line or the configuration.
-pub(super) async fn log_in(ours: &Ours) -> Result<Source, ShadowError> {
-    let config = ours.settings.load()?;
-    let url = ours.url.clone().unwrap_or_else(|| local(config.http.listen));
-    let key = match (&ours.key_file, std::env::var(OUR_KEY), &config.auth.master_api_key) {
-        (Some(file), ..) => key_in(file)?,
-        (None, Ok(key), _) => key,
-        (None, Err(_), Some(key)) => key.reveal().to_owned(),
-        (None, Err(_), None) => key_in(&config.data_dir.join("master.key"))?,
-    };
-    Source::log_in(&url, &key).await.map_err(of("Switchhook"))
-}
-
-/// The URL of the program's listener from this machine.
-fn local(listen: SocketAddr) -> String {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, listen.port()))
+/// This program, as the command line or its configuration say where it is.
+pub(super) async fn log_in(ours: &Ours) -> Result<Remote, ShadowError> {
+    Ok(Remote::of(ours).await?)
 }
 
 fn kazoo_key(file: Option<&Path>) -> Result<String, ShadowError> {
     match file {
-        Some(file) => key_in(file),
+        Some(file) => remote::key_in(file).map_err(ShadowError::KazooKey),
         None => std::env::var(KAZOO_KEY).map_err(|_| ShadowError::NoKazooKey),
     }
-}
-
-fn key_in(path: &Path) -> Result<String, ShadowError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ShadowError::KeyFile { path: path.to_owned(), error })?;
-    let key = text.trim();
-    if key.is_empty() { Err(ShadowError::NoKey(path.to_owned())) } else { Ok(key.to_owned()) }
 }

@@ -3,7 +3,6 @@
 
 use std::io::Write as _;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::command::{ShadowError, Verdict, accounts, log_in, of};
@@ -16,7 +15,7 @@ pub(super) async fn replay(args: &ReplayArgs) -> Result<Verdict, ShadowError> {
         return Err(ShadowError::Range("--from must not be later than --to".to_owned()));
     }
     let ours = log_in(&args.ours).await?;
-    let mode = ours.data(Method::GET, "admin/mode", None).await.map_err(of("Switchhook"))?;
+    let mode = ours.get("admin/mode", &[]).await.map_err(of("Switchhook"))?;
     if mode.get("mode").and_then(Value::as_str) == Some("shadow") {
         return Err(ShadowError::Range(
             "the mode is shadow: a replay would deliver nothing; change the mode to live first".to_owned(),
@@ -27,19 +26,19 @@ pub(super) async fn replay(args: &ReplayArgs) -> Result<Verdict, ShadowError> {
         for hook in ids {
             let path = format!("v2/accounts/{account}/webhooks/{hook}/replay");
             let ask = |dry_run: bool| {
-                json!({"data": {
+                json!({
                     "created_from": args.from + GREGORIAN_OFFSET_S, "created_to": args.to + GREGORIAN_OFFSET_S,
                     "dry_run": dry_run,
-                }})
+                })
             };
-            let counted = ours.data(Method::POST, &path, Some(&ask(true))).await;
+            let counted = ours.post(&path, &ask(true)).await;
             let counted = counted.map_err(of("Switchhook"))?;
             let matched = counted.get("matched").and_then(Value::as_u64).unwrap_or(0);
             if matched == 0 {
                 continue;
             }
             if args.yes {
-                ours.data(Method::POST, &path, Some(&ask(false))).await.map_err(of("Switchhook"))?;
+                ours.post(&path, &ask(false)).await.map_err(of("Switchhook"))?;
             }
             (hooks, deliveries) = (hooks + 1, deliveries + matched);
             writeln!(std::io::stdout(), "{account} {hook} {matched}")?;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{self, Entry, Kind};
 use super::limits::json_bytes;
+use super::write::MirroredBy;
 use crate::log::{Batch, NewRecord, ReadError, Reader, Record};
 use crate::model::{AccountId, Actor, MASK, gregorian_seconds, masked};
 
@@ -69,21 +70,12 @@ pub struct AuditPage {
 pub(super) fn record(
     entry: &Entry,
     before: Option<&Map<String, Value>>,
-    by: Option<&Actor>,
+    by: &Value,
     tenant: Option<AccountId>,
     now_us: u64,
 ) -> NewRecord {
     let (kind, after) = (entry.kind, entry.doc.as_ref());
     let owner = owner(entry, before);
-    let by = by.map_or_else(
-        || json!({"kind": "program"}),
-        |by| {
-            json!({
-                "kind": "api", "account_id": by.account, "owner_id": by.user, "request_id": by.request_id,
-                "remote": by.remote.map(|address| address.to_string()),
-            })
-        },
-    );
     let changed = changed(before, after);
     let side = |doc| short(shown(kind, doc), &changed);
     let entry = json!({
@@ -93,6 +85,21 @@ pub(super) fn record(
     });
     let payload = entry.to_string().into();
     NewRecord { tag: owner.map_or(0, AccountId::tag), flags: 0, time_us: now_us, payload }
+}
+
+/// Who makes a change, as the trail shows it: the sender of a request, the program itself, or an import or sync of another
+/// system's documents (an import through the API with the sender of its request).
+pub(super) fn who(by: Option<&Actor>, mirrored: Option<MirroredBy>) -> Value {
+    let kind = mirrored.map(MirroredBy::id);
+    by.map_or_else(
+        || json!({"kind": kind.unwrap_or("program")}),
+        |by| {
+            json!({
+                "kind": kind.unwrap_or("api"), "account_id": by.account, "owner_id": by.user,
+                "request_id": by.request_id, "remote": by.remote.map(|address| address.to_string()),
+            })
+        },
+    )
 }
 
 /// The account that the entry's document belongs to. An account belongs to itself.
@@ -320,7 +327,8 @@ mod tests {
             request_id: "r".to_owned(),
             remote: Some([192, 0, 2, 1].into()),
         };
-        let record = record(&entry, before.map(doc).as_ref(), Some(&by), Some(Id(7)), 5_000_000);
+        let by = who(Some(&by), None);
+        let record = record(&entry, before.map(doc).as_ref(), &by, Some(Id(7)), 5_000_000);
         assert_eq!(record.time_us, 5_000_000);
         serde_json::from_slice(&record.payload).unwrap()
     }

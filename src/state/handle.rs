@@ -12,7 +12,7 @@ use super::first_start::Settings;
 use super::index::IndexError;
 use super::keys;
 use super::shared::Shared;
-use super::write::{By, Command, Write, WriteError};
+use super::write::{By, Command, MirroredBy, Write, WriteError};
 use crate::log;
 use crate::model::{Account, AccountId, Actor, FailureLimits, Hook, HookId};
 
@@ -90,13 +90,18 @@ impl State {
     /// Writes all documents or none. Returns them as stored, in order, once they are durable.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: self.by.clone(), announced: true, reply }, answer).await
+        self.ask(Command::Write { writes, by: self.by.clone(), mirrored: None, reply }, answer).await
     }
 
-    /// Writes like [`Self::write`] as the program, without an event: the source of these documents has announced them.
-    pub(super) async fn write_unannounced(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
+    /// Writes documents of another system, as [`State::write`] does, but without an event: the other system has told of the
+    /// changes already.
+    pub(super) async fn write_mirrored(
+        &self,
+        writes: Vec<Write>,
+        by: MirroredBy,
+    ) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: None, announced: false, reply }, answer).await
+        self.ask(Command::Write { writes, by: self.by.clone(), mirrored: Some(by), reply }, answer).await
     }
 
     /// Changes one document atomically and returns it as stored.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::accounts::TreeError;
 use super::document::{Kind, is_deleted, owner, revision};
 use super::handle::State;
-use super::write::{Expect, Write, WriteError};
+use super::write::{Expect, MirroredBy, Write, WriteError};
 use crate::model::{AccountId, Id};
 
 type Document = Map<String, Value>;
@@ -38,18 +38,19 @@ pub struct Mirror {
 impl State {
     /// Makes all changes or none. The `pvt_tree` of an account must be its parent's tree followed by the parent, as
     /// earlier changes of the list leave it.
-    pub async fn mirror(&self, edits: &[Mirror]) -> Result<(), TreeError> {
+    pub async fn mirror(&self, edits: &[Mirror], by: MirroredBy) -> Result<(), TreeError> {
         let _alone = self.shared.tree.lock().await;
         self.check_trees(edits)?;
         self.check_realms(edits)?;
         let writes = edits.iter().map(|edit| self.mirrored(edit)).collect::<Result<Vec<_>, _>>()?;
-        self.write_unannounced(writes).await.map(drop).map_err(Into::into)
+        self.write_mirrored(writes, by).await.map(drop).map_err(Into::into)
     }
 
-    /// Deletes a mirrored document. An account must have no descendants; its hooks, keys and users are deleted with it.
-    pub async fn mirror_gone(&self, kind: Kind, id: &str) -> Result<(), TreeError> {
+    /// Deletes a mirrored document; one that is ours stays. An account must have none below it; what it has goes with it.
+    pub async fn mirror_gone(&self, kind: Kind, id: &str, by: MirroredBy) -> Result<(), TreeError> {
         let _alone = self.shared.tree.lock().await;
-        let Some(mut doc) = self.get(kind, id)?.filter(|doc| !is_deleted(doc)) else { return Ok(()) };
+        let is_theirs = |doc: &Document| is_mirrored(doc) && !is_deleted(doc);
+        let Some(mut doc) = self.get(kind, id)?.filter(is_theirs) else { return Ok(()) };
         if kind == Kind::Account {
             let account = id.parse().map_err(|_| WriteError::Missing { id: id.to_owned() })?;
             if account == self.settings().master {
@@ -65,7 +66,7 @@ impl State {
             doc
         });
         let write = Write { kind, id: id.to_owned(), doc, expect };
-        self.write_unannounced(vec![write]).await.map(drop).map_err(Into::into)
+        self.write_mirrored(vec![write], by).await.map(drop).map_err(Into::into)
     }
 
     /// The write for an edit, with the condition that the stored document must meet.

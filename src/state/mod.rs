@@ -51,4 +51,4 @@ pub use open::{OpenError, Opened};
 pub use options::Options;
 pub use owner::StateTask;
 pub use view::Change;
-pub use write::{Expect, Write, WriteError};
+pub use write::{Expect, MirroredBy, Write, WriteError};

@@ -240,7 +240,7 @@ impl StateTask {
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.commit(vec![Command::Write { writes, by: None, announced: true, reply }]).await;
+        self.commit(vec![Command::Write { writes, by: None, mirrored: None, reply }]).await;
         answer.await.map_err(|_| WriteError::Unavailable("no answer".into()))?.map(|_| ())
     }
 }

@@ -158,9 +158,10 @@ impl StateTask {
         let mut records = Vec::with_capacity(batch.len());
         let mut trail = Vec::with_capacity(batch.len());
         for command in batch {
-            let (checked, by, announced, reply) = match command {
-                Command::Write { writes, by, announced, reply } => {
-                    (self.check(&overlay, writes, &by), by, announced, reply)
+            let (checked, by, mirrored, reply) = match command {
+                Command::Write { writes, by, mirrored, reply } => {
+                    let limited = if mirrored.is_none() { &by } else { &None };
+                    (self.check(&overlay, writes, limited), by, mirrored, reply)
                 }
                 Command::Update { kind, id, edit, by, reply } => {
                     match self.edited(&overlay, kind, id, edit) {
@@ -168,18 +169,20 @@ impl StateTask {
                             answer(reply, Ok(vec![doc]));
                             continue;
                         }
-                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write], &by), by, true, reply),
-                        Err(error) => (Err(error), by, true, reply),
+                        Ok(Edited::New(write)) => (self.check(&overlay, vec![write], &by), by, None, reply),
+                        Err(error) => (Err(error), by, None, reply),
                     }
                 }
             };
             let now_us = self.clock.now_us();
             let encoded = checked.and_then(|checked| {
-                let (payload, hash) = self.encode(&checked, announced)?;
+                let (payload, hash) = self.encode(&checked, mirrored.is_none())?;
+                let charged = if mirrored.is_none() { &by } else { &None };
                 let changes = checked.entries.iter().zip(&checked.before);
                 let record = |(entry, before): (&Entry, &Option<Written>)| {
-                    let tenant = self.tenant_charged(&by, entry, before.as_ref());
-                    audit::record(entry, before.as_ref(), by.as_deref(), tenant, now_us)
+                    let tenant = self.tenant_charged(charged, entry, before.as_ref());
+                    let who = audit::who(by.as_deref(), mirrored);
+                    audit::record(entry, before.as_ref(), &who, tenant, now_us)
                 };
                 // Removing a soft-deleted document needs no entry, because its deletion already has one.
                 let is_change = |(entry, before): &(&Entry, &Option<Written>)| {
@@ -187,7 +190,7 @@ impl StateTask {
                 };
                 let traces: Vec<log::NewRecord> = changes.filter(is_change).map(record).collect();
                 let traced: usize = traces.iter().map(|record| record.payload.len()).sum();
-                self.charge(&by, payload.len() + traced)?;
+                self.charge(charged, payload.len() + traced)?;
                 Ok((checked, payload, hash, traces))
             });
             match encoded {

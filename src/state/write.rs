@@ -131,6 +131,26 @@ pub(super) type Edit = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 /// The actor of a change; `None` for the program itself.
 pub(super) type By = Option<Arc<Actor>>;
 
+/// What brings changes of documents that another system owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirroredBy {
+    /// An import that a person has started.
+    Import,
+    /// The sync that follows the other system.
+    Sync,
+}
+
+impl MirroredBy {
+    /// The word for it in the audit trail.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Sync => "sync",
+        }
+    }
+}
+
 /// A document as stored.
 pub(super) type Written = Map<String, Value>;
 
@@ -139,8 +159,9 @@ pub(super) enum Command {
     Write {
         writes: Vec<Write>,
         by: By,
-        /// Whether events announce the changes.
-        announced: bool,
+        /// What brings the changes of another system's documents. No event tells of them, and no limit of accounts holds
+        /// for them. `None`: the documents are ours.
+        mirrored: Option<MirroredBy>,
         reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
     },
     Update {

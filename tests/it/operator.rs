@@ -119,6 +119,10 @@ async fn every_name_of_a_scrape_is_documented_and_every_documented_name_is_shown
     ] {
         shown.insert(format!("switchhook_{name}"));
     }
+    // Shown while a KAZOO is followed.
+    for name in ["current", "last_full_reading_seconds", "pending", "changes_total", "failures_total"] {
+        shown.insert(format!("switchhook_kazoo_sync_{name}"));
+    }
     assert_eq!(shown, documented());
     app.stop().await;
 }

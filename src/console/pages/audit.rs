@@ -101,6 +101,8 @@ fn by(by: &Value) -> Markup {
     let (user, account, remote) = (text(by, "owner_id"), text(by, "account_id"), text(by, "remote"));
     html! {
         @if text(by, "kind") == "program" { "Switchhook" }
+        @else if text(by, "kind") == "sync" { "KAZOO, followed by the sync" }
+        @else if text(by, "kind") == "import" { "an import from KAZOO" }
         @else if text(by, "kind") == "above" { "somebody of an account above" }
         @else {
             @if user.is_empty() { "API key" } @else { "user " code { (user) } }

@@ -12,12 +12,15 @@ use crate::http::call::{Call, signature};
 use crate::http::errors::ApiError;
 use crate::http::reply::Reply;
 use crate::model::AccountId;
-use crate::state::TreeError;
+use crate::state::{TreeError, is_mirrored};
 
 type Document = Map<String, Value>;
 
 /// How often a change is attempted again after a conflict with another change.
 const TRIES: usize = 8;
+
+/// What a KAZOO decides of an account that was imported from it. Other fields are ours.
+const KAZOOS: [&str; 6] = ["name", "realm", "flags", "webhooks", "pvt_enabled", "pvt_reseller"];
 
 /// `POST …/accounts/{A}`: replaces all public fields.
 pub(in crate::http) async fn replace(call: &Call<'_>) -> Result<Reply, ApiError> {
@@ -43,7 +46,18 @@ async fn change(
             // An account's own POST without a realm does not remove the realm.
             data.entry("realm").or_insert_with(|| realm.clone());
         }
+        if call.api.options.kazoo_owns.accounts && is_mirrored(&before) {
+            // A POST that leaves out what is KAZOO's does not remove it: Monster UI posts the account as KAZOO shows it.
+            for field in KAZOOS {
+                if let Some(value) = before.get(field) {
+                    data.entry(field).or_insert_with(|| value.clone());
+                }
+            }
+        }
         let mut doc = new(&before, &data)?;
+        if KAZOOS.iter().any(|field| before.get(*field) != doc.get(*field)) {
+            not_kazoos(call, &before)?;
+        }
         if needs_ancestor(&before, &doc) {
             from_above(call, id)?;
         }
@@ -65,6 +79,7 @@ async fn change(
 pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiError> {
     let id = call.account()?.id;
     from_above(call, id)?;
+    not_kazoos(call, &stored(call)?)?;
     let data = call.envelope.object()?;
     let to = data.get("to").ok_or_else(|| ApiError::missing("to"))?;
     let text = to.as_str().unwrap_or_default();
@@ -84,9 +99,17 @@ pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiErr
 pub(in crate::http) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
     let id = call.account()?.id;
     from_above(call, id)?;
-    let out = shown(call, &stored(call)?);
+    let before = stored(call)?;
+    not_kazoos(call, &before)?;
+    let out = shown(call, &before);
     let stored = call.api.state.delete_account(id).await?;
     Ok(Reply::deleted(out).revision_of(&stored))
+}
+
+/// Refuses to change an account that a KAZOO decides on.
+fn not_kazoos(call: &Call<'_>, stored: &Document) -> Result<(), ApiError> {
+    let is_kazoos = call.api.options.kazoo_owns.accounts && is_mirrored(stored);
+    if is_kazoos { Err(ApiError::kazoos("account")) } else { Ok(()) }
 }
 
 fn from_above(call: &Call<'_>, id: AccountId) -> Result<(), ApiError> {

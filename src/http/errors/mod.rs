@@ -164,6 +164,14 @@ impl ApiError {
         json!({"message": self.message, "data": self.data})
     }
 
+    /// 409 for what was imported from a KAZOO that is followed.
+    pub(super) fn kazoos(what: &str) -> Self {
+        let message = format!(
+            "this {what} was imported from KAZOO, which is followed (kazoo.sync): change it there, and the change comes here"
+        );
+        Self::new(409, "read_only", json!({"message": message}))
+    }
+
     /// 409 for an account with child accounts.
     pub(super) fn has_descendants(id: &str) -> Self {
         let data = json!({"message": "move or delete its child accounts first", "cause": id});

@@ -141,6 +141,7 @@ impl Operator for Recorded {
             free_bytes: Some(7),
             brokers: Vec::new(),
             unknown: crate::queues::UnknownCounts::default(),
+            sync: None,
         })
     }
 
@@ -290,6 +291,10 @@ impl Queues for Recorded {
 
     fn record(&self, _: u64) -> Answer<'_, Result<Option<Bytes>, AttemptsError>> {
         now(Ok(None))
+    }
+
+    fn reset_failures(&self, hooks: Vec<HookId>) -> Answer<'_, usize> {
+        Box::pin(async move { hooks.len() })
     }
 
     fn probe(&self, _: HookId) -> Answer<'_, bool> {

@@ -8,8 +8,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
-/// Bytes of one answer.
-const MOST_BYTES: usize = 256 << 20;
+/// Bytes of one answer. Read into values it takes up to twenty times as much, so this is what bounds the memory of a reading
+/// from a server that lies. Lists that are longer are read in pages.
+const MOST_BYTES: usize = 16 << 20;
 /// The longest wait that a server can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -260,6 +261,9 @@ impl Client {
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+        if response.content_length().is_some_and(|length| length > MOST_BYTES as u64) {
+            return Err((SourceError::TooLarge { url }, None));
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if bytes.len() + chunk.len() > MOST_BYTES {
@@ -282,9 +286,15 @@ impl Client {
     }
 }
 
-/// What an error answer says, without what it may quote of the request.
+/// What an error answer says, without what it may quote of the request: the reason of a field if there is one.
 fn short(body: &Value) -> String {
-    let text = ["reason", "message", "error"].iter().find_map(|field| body.get(field)?.as_str());
+    let of_field = body.get("data").and_then(Value::as_object).and_then(|fields| {
+        let (_, rules) = fields.iter().next()?;
+        let (_, details) = rules.as_object()?.iter().next()?;
+        details.get("message")?.as_str()
+    });
+    let text = of_field
+        .or_else(|| ["reason", "message", "error"].iter().find_map(|field| body.get(field)?.as_str()));
     text.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Ask, Client, Credentials, Manner, SourceError};
 use super::couch_feed::{reason, strange};
-use super::{Bounds, Progress, Stage};
+use super::{ACCOUNTS, Bounds, HOOKS, Progress, Stage, too_many};
 use crate::kazoo::account_database;
 use crate::model::{AccountId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
@@ -22,7 +22,6 @@ type Document = Map<String, Value>;
 const PAGE: usize = 500;
 /// Documents that are asked for by their ids at once.
 const KEYS: usize = 200;
-pub(super) const ACCOUNTS: &str = "accounts";
 pub(super) const WEBHOOKS: &str = "webhooks";
 
 /// A CouchDB.
@@ -203,12 +202,7 @@ impl Couch {
                 }
                 seen += 1;
                 if seen > most {
-                    let (what, key) = if database == ACCOUNTS {
-                        ("accounts", "kazoo.sync.max_accounts")
-                    } else {
-                        ("hooks", "kazoo.sync.max_hooks")
-                    };
-                    return Err(SourceError::TooMany { what, most, key });
+                    return Err(too_many(if database == ACCOUNTS { ACCOUNTS } else { HOOKS }, most));
                 }
                 is_end = false;
                 last = Some(id.to_owned());

@@ -1,21 +1,21 @@
 //! What CouchDB says beside its documents: whether one is deleted, and what has changed since a place in a feed.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::ACCOUNTS;
 use super::Gone;
 use super::client::{Ask, SourceError};
-use super::couch::{ACCOUNTS, Couch, WEBHOOKS};
+use super::couch::{Couch, WEBHOOKS};
 use crate::kazoo::account_database;
 use crate::state::Kind;
 
 /// What has changed since a place in the feeds of `accounts` and `webhooks`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
-    /// Ids of documents.
-    pub ids: Vec<String>,
+    /// Ids of documents, with their revisions.
+    pub documents: Vec<(String, Option<String>)>,
     /// The next place.
     pub next: Value,
 }
@@ -71,8 +71,11 @@ impl Couch {
         let (Some(results), Some(next)) = (results, next) else {
             return Err(strange(&path, format!("no feed: {}", reason(&answer.body))));
         };
-        let ids: BTreeSet<_> = results.iter().filter_map(|row| row.get("id")?.as_str()).collect();
-        Ok(Changes { ids: ids.into_iter().map(str::to_owned).collect(), next: next.clone() })
+        let document = |row: &Value| {
+            let rev = row.get("changes").and_then(|changes| changes.get(0)?.get("rev")?.as_str());
+            Some((row.get("id")?.as_str()?.to_owned(), rev.map(str::to_owned)))
+        };
+        Ok(Changes { documents: results.iter().filter_map(document).collect(), next: next.clone() })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::client::SourceError;
 use super::crossbar_api::{Crossbar, strange};
-use super::{Gone, Progress, Stage};
+use super::{ACCOUNTS, Gone, HOOKS, Progress, Stage, too_many};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits, Profile, Reading};
@@ -58,7 +58,7 @@ impl Crossbar {
         progress: &dyn Progress,
     ) -> Result<(), SourceError> {
         let path = format!("v2/accounts/{master}/descendants");
-        let most = self.bounds.most_accounts;
+        let most = (ACCOUNTS, self.bounds.most_accounts);
         let rows = self.rows(&path, &[], most).await?;
         progress.at(Stage::Accounts, rows.len(), Some(rows.len()));
         let ids = |rows: Vec<Document>| rows.iter().filter_map(id_of).collect::<BTreeSet<AccountId>>();
@@ -125,8 +125,7 @@ impl Crossbar {
                 found.push((account, id, reason));
             }
             if found.len() > self.bounds.most_hooks {
-                let most = self.bounds.most_hooks;
-                return Err(SourceError::TooMany { what: "hooks", most, key: "kazoo.sync.max_hooks" });
+                return Err(too_many(HOOKS, self.bounds.most_hooks));
             }
         }
         let all = found.len();
@@ -147,7 +146,7 @@ impl Crossbar {
     /// The rows of an account's list of hooks; `None`: the account is not there.
     async fn hook_rows(&self, account: AccountId) -> Result<Option<Vec<Document>>, SourceError> {
         let path = format!("v2/accounts/{account}/webhooks");
-        match self.rows(&path, &[], self.bounds.most_hooks).await {
+        match self.rows(&path, &[], (HOOKS, self.bounds.most_hooks)).await {
             Err(SourceError::Strange { .. })
                 if self.document(&format!("v2/accounts/{account}")).await?.is_none() =>
             {

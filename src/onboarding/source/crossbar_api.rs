@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use super::Bounds;
 use super::client::{Answer, Ask, Client, Manner, SourceError};
+use super::{Bounds, too_many};
 use crate::model::AccountId;
 use crate::onboarding::reading::Profile;
 
@@ -116,23 +116,31 @@ impl Crossbar {
         &self,
         path: &str,
         filters: &[(&str, &str)],
-        most: usize,
+        (what, most): (&'static str, usize),
     ) -> Result<Vec<Document>, SourceError> {
         let filters: Vec<_> = filters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let whole: Vec<_> = filters.iter().cloned().chain([("paginate", "false".to_owned())]).collect();
         let mut answer = match self.get(path, &whole).await {
             Err(error) if error.status() == Some(416) => None,
+            Err(SourceError::TooLarge { .. }) => None,
             other => Some(other?),
         };
         let (mut rows, mut seen, mut start) = (Vec::new(), BTreeSet::new(), None::<String>);
+        let mut size = PAGE;
         loop {
             let page = if let Some(answer) = answer.take() {
                 answer
             } else {
                 let mut query = filters.clone();
-                query.push(("page_size", PAGE.to_string()));
+                query.push(("page_size", size.to_string()));
                 query.extend(start.iter().map(|start| ("start_key", start.clone())));
-                self.get(path, &query).await?
+                match self.get(path, &query).await {
+                    Err(SourceError::TooLarge { .. }) if size > 1 => {
+                        size /= 2;
+                        continue;
+                    }
+                    page => page?,
+                }
             };
             let Some(Value::Array(data)) = page.body.get("data").filter(|_| page.status == 200) else {
                 return Err(strange(path, "no list"));
@@ -146,7 +154,7 @@ impl Crossbar {
                 }
             }
             if rows.len() > most {
-                return Err(SourceError::TooMany { what: "accounts", most, key: "kazoo.sync.max_accounts" });
+                return Err(too_many(what, most));
             }
             let next = page.body.get("next_start_key").filter(|next| !next.is_null());
             let next = next.map(|next| next.as_str().map_or_else(|| next.to_string(), str::to_owned));

@@ -86,17 +86,7 @@ pub fn load(path: &Path, bounds: Bounds) -> Result<Reading, SourceError> {
                 ended = accounts == reading.accounts.len() && hooks == reading.hooks.len();
             }
         }
-        if reading.accounts.len() > bounds.most_accounts {
-            let most = bounds.most_accounts;
-            return Err(SourceError::TooMany { what: "accounts", most, key: "kazoo.sync.max_accounts" });
-        }
-        if reading.hooks.len() > bounds.most_hooks {
-            return Err(SourceError::TooMany {
-                what: "hooks",
-                most: bounds.most_hooks,
-                key: "kazoo.sync.max_hooks",
-            });
-        }
+        bounds.check(reading.accounts.len(), reading.hooks.len())?;
     }
     if ended {
         Ok(reading)

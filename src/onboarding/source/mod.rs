@@ -39,6 +39,29 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// Whether a KAZOO with so many accounts and hooks is read.
+    pub fn check(self, accounts: usize, hooks: usize) -> Result<(), SourceError> {
+        if accounts > self.most_accounts {
+            return Err(too_many(ACCOUNTS, self.most_accounts));
+        }
+        if hooks > self.most_hooks {
+            return Err(too_many(HOOKS, self.most_hooks));
+        }
+        Ok(())
+    }
+}
+
+/// What is counted.
+const ACCOUNTS: &str = "accounts";
+const HOOKS: &str = "hooks";
+
+/// The error for more accounts or hooks than may be read.
+fn too_many(what: &'static str, most: usize) -> SourceError {
+    let key = if what == HOOKS { "kazoo.sync.max_hooks" } else { "kazoo.sync.max_accounts" };
+    SourceError::TooMany { what, most, key }
+}
+
 /// What a reading is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -134,7 +157,7 @@ impl Source {
             }
             Self::Crossbar(_) => {
                 tokio::time::sleep(wait).await;
-                Ok(Changes { ids: Vec::new(), next: since.clone() })
+                Ok(Changes { documents: Vec::new(), next: since.clone() })
             }
         }
     }

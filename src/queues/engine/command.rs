@@ -44,6 +44,8 @@ pub enum Command {
     Lose(Partitions, oneshot::Sender<()>),
     /// Take partitions that nobody owns, as the ledger has them.
     Gain(Partitions, Arc<Recovered>, oneshot::Sender<()>),
+    /// Forget the recent failures of hooks; how many had some.
+    ResetFailures(Vec<HookId>, oneshot::Sender<usize>),
     /// Other limits and policies; they hold when this is answered.
     Reload(Box<Options>, oneshot::Sender<()>),
 }
@@ -93,11 +95,27 @@ impl Engine {
                 answer.send(()).is_err()
             }
             Command::Probe(hook, answer) => answer.send(self.probe_now(hook)).is_err(),
+            Command::ResetFailures(hooks, answer) => answer.send(self.reset_failures(&hooks)).is_err(),
             Command::Reload(options, answer) => {
                 self.reload(*options);
                 answer.send(()).is_err()
             }
         };
+    }
+
+    /// A crash brings the failures back that are younger than the window: only the ledger has them.
+    fn reset_failures(&mut self, hooks: &[HookId]) -> usize {
+        let now = self.now_us();
+        let mut count = 0;
+        for hook in hooks {
+            let at = self.owner.get(&QueueKey::Hook(*hook)).copied();
+            let slot = at.and_then(|at| self.slots.get_mut(at)).and_then(Option::as_mut);
+            if let Some(slot) = slot.filter(|slot| slot.health.recent(&slot.policy, now) > 0) {
+                slot.health.reset();
+                count += 1;
+            }
+        }
+        count
     }
 
     fn probe_now(&mut self, hook: HookId) -> bool {

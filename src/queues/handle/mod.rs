@@ -224,6 +224,11 @@ impl Queues {
         &self.tally
     }
 
+    /// Forgets the recent failures of these hooks; how many had some.
+    pub async fn reset_failures(&self, hooks: Vec<HookId>) -> Result<usize, AskError> {
+        self.ask(|answer| Command::ResetFailures(hooks, answer)).await
+    }
+
     /// Makes the probe of a hook that failures disabled now. False: it has none.
     pub async fn probe(&self, hook: HookId) -> Result<bool, AskError> {
         self.ask(|answer| Command::Probe(hook, answer)).await

@@ -1,8 +1,12 @@
 //! Moving from a running KAZOO: its accounts, its zones, its tokens, and running beside it up to the cut-over and back.
 
+mod guide;
 mod import;
+mod load;
 mod shadow;
 mod shadow_report;
+mod sup;
+mod sync;
 mod tokens;
 mod unknown_accounts;
 mod zones;

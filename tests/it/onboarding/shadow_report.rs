@@ -47,7 +47,8 @@ fn answer(request: &Request, rows: &[Value]) -> Mood {
         if request.method != "PUT" || body["data"]["api_key"] != KAZOO_KEY {
             return json(401, json!({"status": "error", "message": "invalid_credentials", "data": {}}));
         }
-        return json(201, json!({"auth_token": "token", "data": {}}));
+        let data = json!({"account_id": "0a7be1c24d9f4e35b86c1f20d3947a5e"});
+        return json(201, json!({"auth_token": "token", "data": data}));
     }
     // It is busy at first.
     if request.number_at_path == 1 {
@@ -225,7 +226,7 @@ async fn a_report_that_cannot_be_made_says_which_system_is_at_fault_and_shows_no
     std::fs::write(beside.key("kazoo"), KAZOO_KEY).unwrap();
     beside.crossbar.receiver.mood(Mood::answer(200, &[], "<html>"));
     let strange = beside.report(&[]).await;
-    assert!(strange.code == Some(1) && strange.stderr.contains("not understood"), "{strange:?}");
+    assert!(strange.code == Some(1) && strange.stderr.contains("no JSON"), "{strange:?}");
     let with_password = beside.crossbar.receiver.uri("").replace("http://", "http://me:pa55@");
     let refused = run(&["shadow", "report", "--crossbar", &with_password]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("SWITCHHOOK_KAZOO_API_KEY"), "{refused:?}");

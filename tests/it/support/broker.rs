@@ -77,6 +77,14 @@ impl Broker {
         }
     }
 
+    /// Ends it as an operator would, and waits until it has ended.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        if let Some(mut server) = self.server.take() {
+            server.wait().unwrap();
+        }
+    }
+
     /// Sends it a signal: `STOP`, `CONT`, ….
     pub fn signal(&self, name: &str) {
         let pid = self.server.as_ref().expect("the broker runs").id().to_string();

@@ -64,18 +64,24 @@ async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Answers according to the mood.
-pub async fn answer(stream: &mut TcpStream, mood: Mood, request: &Request) -> Ending {
+pub async fn answer(stream: &mut TcpStream, mut mood: Mood, request: &Request) -> Ending {
+    // Not by recursion: one that says "look again later" may say so for as long as a client waits.
+    loop {
+        mood = match mood {
+            Mood::After(delay, then) => {
+                tokio::time::sleep(delay).await;
+                *then
+            }
+            Mood::By(decide) => decide(request),
+            _ => break,
+        };
+    }
     match mood {
         Mood::Ok => {
             write_answer(stream, &Answer { status: 200, headers: Vec::new(), body: Vec::new() }).await
         }
         Mood::Answer(answer) => write_answer(stream, &answer).await,
-        Mood::After(delay, then) => {
-            tokio::time::sleep(delay).await;
-            Box::pin(answer(stream, *then, request)).await
-        }
-        Mood::By(decide) => Box::pin(answer(stream, decide(request), request)).await,
-        Mood::Hang => {
+        Mood::Hang | Mood::After(..) | Mood::By(_) => {
             until_gone(stream).await;
             Ending::Done
         }

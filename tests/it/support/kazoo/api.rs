@@ -67,6 +67,13 @@ fn of_account(data: &Data, account: &str, rest: &[&str], request: &Request, most
             let rows: Vec<_> = own.take(most).map(|hook| summary(data, &hook)).collect();
             envelope(rows.into())
         }
+        ["webhooks", "attempts"] => {
+            let time = |name: &str| parameter(request, name).map(|text| text.parse::<u64>().unwrap());
+            let (from, to) = (time("created_from").unwrap_or(0), time("created_to").unwrap_or(u64::MAX));
+            let own = data.attempts.iter().filter(|(owner, _)| owner == account).map(|(_, row)| row);
+            let of_time = |row: &&Value| (from..=to).contains(&row["timestamp"].as_u64().unwrap());
+            envelope(own.rev().filter(of_time).cloned().collect::<Vec<_>>().into())
+        }
         ["webhooks", hook] => match data.doc("webhooks", hook) {
             Some(doc) if doc.get("pvt_deleted").is_none() => {
                 let mut shown = public(doc);

@@ -31,6 +31,8 @@ pub struct Data {
     pub databases: BTreeMap<String, BTreeMap<String, Document>>,
     pub feed: Vec<Changed>,
     pub published: Vec<(String, Value)>,
+    /// KAZOO's own attempts, with the account of each, oldest first.
+    pub attempts: Vec<(String, Value)>,
     number: u128,
     seq: u64,
     messages: u64,
@@ -49,6 +51,7 @@ impl Data {
             databases: BTreeMap::new(),
             feed: Vec::new(),
             published: Vec::new(),
+            attempts: Vec::new(),
             number: 0x0a7b_e1c2_4d9f_4e35_b86c_1f20_d394_7a5e,
             seq: 0,
             messages: 0,

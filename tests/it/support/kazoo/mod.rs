@@ -37,6 +37,14 @@ pub enum Fault {
     Short(usize),
     /// A list without rows.
     Empty,
+    /// No answer.
+    Hang,
+    /// The data changes before the answer is made.
+    Meanwhile(Arc<dyn Fn(&mut Data) + Send + Sync>),
+    /// An answer that is not the stand-in's.
+    Lie(u16, Value),
+    /// An answer without end.
+    Endless,
 }
 
 /// A fault for the next requests whose path contains a text.
@@ -94,6 +102,26 @@ impl Kazoo {
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.inner.faults.lock().unwrap().push(Armed { path: path.to_owned(), fault, times });
     }
+
+    /// No request meets a fault any more.
+    pub fn mend(&self) {
+        self.inner.faults.lock().unwrap().clear();
+    }
+
+    /// Nobody reaches it any more.
+    pub async fn vanish(&mut self) {
+        self.receiver.refuse().await;
+    }
+
+    /// It is there again, at the same address.
+    pub fn come_back(&mut self) {
+        self.receiver.accept_again();
+    }
+
+    /// The messages that its changes have caused since this was asked last, with their routing keys.
+    pub fn published(&self) -> Vec<(String, Value)> {
+        self.with(|data| std::mem::take(&mut data.published))
+    }
 }
 
 impl Inner {
@@ -119,6 +147,10 @@ impl Inner {
             Some(Fault::Slow(delay)) => late = Some(delay),
             Some(Fault::Short(rows)) => most = rows,
             Some(Fault::Empty) => most = 0,
+            Some(Fault::Hang) => return Mood::Hang,
+            Some(Fault::Endless) => return Mood::Endless,
+            Some(Fault::Lie(status, body)) => return json_answer(status, &body),
+            Some(Fault::Meanwhile(change)) => change(&mut self.data.lock().unwrap()),
         }
         let answer = self.answer(request, most);
         match (answer, late) {

@@ -1,0 +1,62 @@
+//! How many accounts and hooks may be deleted here because they are missing in KAZOO. Pure.
+
+use crate::state::Kind;
+
+/// So many accounts, and so many hooks, may be deleted within the time, whatever percentage of all they are.
+const ALWAYS: usize = 10;
+/// The time in which deletions are counted together, seconds.
+const WITHIN_S: u64 = 3600;
+
+/// The deletions of the last hour.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    since_s: u64,
+    accounts: usize,
+    hooks: usize,
+}
+
+impl Allowance {
+    /// Whether `count` more may be deleted now, of `all` that were imported; the limit if they may not.
+    pub(super) fn check(
+        &mut self,
+        kind: Kind,
+        count: usize,
+        (all, percent): (usize, usize),
+        now_s: u64,
+    ) -> Result<(), usize> {
+        if now_s.saturating_sub(self.since_s) >= WITHIN_S {
+            *self = Self { since_s: now_s, ..Self::default() };
+        }
+        let deleted = *self.of(kind);
+        // What was deleted already is part of all.
+        let most = ((all + deleted) * percent / 100).max(ALWAYS);
+        if deleted + count > most { Err(most) } else { Ok(()) }
+    }
+
+    /// Counts a deletion.
+    pub(super) fn count(&mut self, kind: Kind) {
+        *self.of(kind) += 1;
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut usize {
+        if kind == Kind::Hook { &mut self.hooks } else { &mut self.accounts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_of_an_hour_are_counted_together() {
+        let mut allowance = Allowance::default();
+        assert_eq!(allowance.check(Kind::Hook, 51, (500, 10), 10_000), Err(50));
+        for _ in 0..5 {
+            assert_eq!(allowance.check(Kind::Hook, 10, (500, 10), 10_000), Ok(()));
+            (0..10).for_each(|_| allowance.count(Kind::Hook));
+        }
+        assert_eq!(allowance.check(Kind::Hook, 1, (450, 10), 10_060), Err(50));
+        assert_eq!(allowance.check(Kind::Account, 10, (20, 10), 10_060), Ok(()), "a few always may");
+        assert_eq!(allowance.check(Kind::Hook, 45, (450, 10), 14_000), Ok(()), "an hour later");
+    }
+}

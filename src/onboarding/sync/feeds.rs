@@ -1,0 +1,85 @@
+//! Where hints come from: KAZOO's messages, as the events log has them, and CouchDB's feeds of changes.
+//!
+//! Held: a feed that fails, lies or answers at once with nothing is asked again at a bounded rate, and what a feed may have
+//! missed is found by a full reading.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::hints::{Hint, Hints, hint_of, hint_of_change};
+use crate::log;
+use crate::model::Event;
+use crate::onboarding::source::Source;
+use crate::tasks::Tasks;
+
+/// How long a feed of changes is listened to at a time.
+const LISTEN: Duration = Duration::from_secs(30);
+/// The longest wait after a feed has failed.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Records of the events log that are read in one step, and their bytes.
+const RECORDS: usize = 1024;
+const BYTES: usize = 1 << 20;
+
+/// KAZOO's messages from an offset on.
+pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>, tasks: Tasks) {
+    let mut ends = events.subscribe();
+    while ends.wait_for(|end| *end > next).await.is_ok() {
+        let reader = events.clone();
+        let read = tasks.spawn_blocking(move || reader.read(next, RECORDS, BYTES)).await;
+        let Ok(Ok(batch)) = read else {
+            // What cannot be read may have been a hint.
+            hints.add(Hint::All);
+            next = events.end();
+            continue;
+        };
+        for record in &batch.records {
+            let hint = Event::decode(&record.payload).ok().and_then(|event| hint_of(&event));
+            hint.into_iter().for_each(|hint| hints.add(hint));
+        }
+        next = batch.next.max(next + 1);
+    }
+}
+
+/// A feed of changes (0: accounts, 1: hooks) from a place on. Between two answers `pause` goes by. `tell` learns why the feed
+/// cannot be read, or that it can.
+pub(super) async fn listen(
+    feed: usize,
+    mut place: Option<Value>,
+    source: Source,
+    hints: Arc<Hints>,
+    (pause, tell): (Duration, impl Fn(Option<String>)),
+) {
+    // Whether the feed has told something since its place was asked for.
+    let (mut wait, mut has_told) = (pause, false);
+    loop {
+        let heard = match &place {
+            None => source.places().await.map(|places| {
+                place = places.and_then(|places| places.get(feed).cloned());
+                // What changed meanwhile is found by a full reading.
+                if std::mem::take(&mut has_told) {
+                    hints.add(Hint::All);
+                }
+            }),
+            Some(since) => source.changes(feed, since, LISTEN).await.map(|changes| {
+                for (id, rev) in &changes.documents {
+                    let hint = hint_of_change(feed == 0, id, rev.as_deref());
+                    hint.into_iter().for_each(|hint| hints.add(hint));
+                }
+                place = Some(changes.next);
+                (wait, has_told) = (pause, true);
+                tell(None);
+            }),
+        };
+        if let Err(error) = heard {
+            wait = (wait * 2).min(LONGEST_WAIT).max(pause);
+            // A place that the server does not know is asked for again.
+            if matches!(error.status(), Some(400 | 404)) {
+                place = None;
+            }
+            tell(Some(error.to_string()));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,215 @@
+//! Hints: which accounts and hooks may have changed in a KAZOO. They come from its messages and from feeds of changes, in any
+//! order, repeated or not at all. A hint says that something is to be read again, and at most from which revision on.
+//!
+//! Held: any number of hints takes bounded memory. Of more than are kept apart, everything is read.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+use tokio::sync::Notify;
+
+use super::revisions::Generation;
+use crate::kazoo::database_account;
+use crate::model::{AccountId, Event, HookId, Source};
+
+/// Hints that are kept apart.
+const MOST: usize = 5000;
+
+/// Something that may have changed, and the revision that it has had since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// An account, or its failure limits.
+    Account(AccountId, Option<Generation>),
+    /// A hook, and its account if that is known.
+    Hook(HookId, Option<AccountId>, Option<Generation>),
+    /// The failure limits of the system, or so much that it is easier to read everything.
+    All,
+}
+
+/// What a message of KAZOO's says about accounts and hooks. Only messages of the broker count: what clients submit is theirs.
+pub(super) fn hint_of(event: &Event<'_>) -> Option<Hint> {
+    if event.source != Source::Amqp || event.exchange != "configuration" || !event.name.starts_with("doc_") {
+        return None;
+    }
+    let mut parts = event.routing_key.split('.').skip(1);
+    let (database, kind) = (parts.next()?, parts.next()?);
+    hint(database, kind, event.subject, event.account, generation(event.body))
+}
+
+/// The revision that a message names.
+fn generation(body: &[u8]) -> Option<Generation> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(rename = "Rev")]
+        rev: String,
+    }
+    Generation::of(&serde_json::from_slice::<Named>(body).ok()?.rev)
+}
+
+fn hint(
+    database: &str,
+    kind: &str,
+    id: &str,
+    account: Option<AccountId>,
+    generation: Option<Generation>,
+) -> Option<Hint> {
+    match (database, kind) {
+        ("accounts", _) => Some(Hint::Account(id.parse().ok()?, generation)),
+        // The type is missing when the deletion of an account takes its hooks along.
+        ("webhooks", "webhook" | "undefined") => Some(Hint::Hook(id.parse().ok()?, account, generation)),
+        ("system_config", _) => matches!(id, "webhooks" | "accounts").then_some(Hint::All),
+        // The copy in the account's own database has revisions of its own.
+        (database, "account" | "account_config") => {
+            let is_ours = kind == "account" || id == "configs_webhooks";
+            let account = database_account(database).filter(|_| is_ours)?;
+            Some(Hint::Account(account, None))
+        }
+        _ => None,
+    }
+}
+
+/// What a line of a feed of changes says.
+pub(super) fn hint_of_change(is_account: bool, id: &str, rev: Option<&str>) -> Option<Hint> {
+    let database = if is_account { "accounts" } else { "webhooks" };
+    hint(database, "undefined", id, None, rev.and_then(Generation::of))
+}
+
+/// A hook that is to be read again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct PendingHook {
+    /// Its account, if that is known.
+    pub(super) account: Option<AccountId>,
+    /// The revision that it has at least.
+    pub(super) generation: Option<Generation>,
+}
+
+/// The hints that wait.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pending {
+    /// Accounts to read again, with the revision that each has at least.
+    pub(super) accounts: BTreeMap<AccountId, Option<Generation>>,
+    /// Hooks to read again.
+    pub(super) hooks: BTreeMap<HookId, PendingHook>,
+    /// Everything is to be read.
+    pub(super) all: bool,
+}
+
+impl Pending {
+    /// Takes a hint.
+    pub(super) fn add(&mut self, hint: Hint) {
+        match hint {
+            Hint::Account(id, generation) => {
+                let known = self.accounts.entry(id).or_default();
+                *known = generation.max(*known);
+            }
+            Hint::Hook(id, account, generation) => {
+                let known = self.hooks.entry(id).or_default();
+                known.account = account.or(known.account);
+                known.generation = generation.max(known.generation);
+            }
+            Hint::All => self.all = true,
+        }
+        if self.count() > MOST {
+            *self = Self { all: true, ..Self::default() };
+        }
+    }
+
+    /// How many accounts and hooks there are.
+    pub(super) fn count(&self) -> usize {
+        self.accounts.len() + self.hooks.len()
+    }
+}
+
+/// Where hints are gathered until they are taken.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    pending: Mutex<Pending>,
+    ring: Notify,
+}
+
+impl Hints {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a hint.
+    pub(super) fn add(&self, hint: Hint) {
+        self.pending().add(hint);
+        self.ring.notify_one();
+    }
+
+    /// Waits for a hint.
+    pub(super) async fn rung(&self) {
+        self.ring.notified().await;
+    }
+
+    /// Hands out all hints.
+    pub(super) fn take(&self) -> Pending {
+        std::mem::take(&mut *self.pending())
+    }
+
+    /// Takes back hints that could not be followed.
+    pub(super) fn put_back(&self, pending: Pending) {
+        let mut now = self.pending();
+        for (id, generation) in pending.accounts {
+            now.add(Hint::Account(id, generation));
+        }
+        for (id, PendingHook { account, generation }) in pending.hooks {
+            now.add(Hint::Hook(id, account, generation));
+        }
+        now.all |= pending.all;
+    }
+
+    /// How many accounts and hooks wait.
+    pub(super) fn count(&self) -> usize {
+        self.pending().count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Id;
+
+    #[test]
+    fn messages_name_what_is_to_be_read_again() {
+        let (account, hook) = (Id(7), Id(9));
+        let own = crate::kazoo::account_database(account);
+        let third = Generation::of("3-ab");
+        let cases = [
+            ("accounts", "account", account.to_string(), Some(Hint::Account(account, third))),
+            (&own, "account", account.to_string(), Some(Hint::Account(account, None))),
+            (&own, "account_config", "configs_webhooks".to_owned(), Some(Hint::Account(account, None))),
+            (&own, "account_config", "configs_callflow".to_owned(), None),
+            (&own, "user", hook.to_string(), None),
+            ("webhooks", "webhook", hook.to_string(), Some(Hint::Hook(hook, Some(account), third))),
+            ("webhooks", "undefined", hook.to_string(), Some(Hint::Hook(hook, Some(account), third))),
+            ("webhooks", "webhook", "no-id".to_owned(), None),
+            ("system_config", "config", "webhooks".to_owned(), Some(Hint::All)),
+            ("system_config", "config", "ecallmgr".to_owned(), None),
+        ];
+        for (database, kind, id, expected) in cases {
+            assert_eq!(hint(database, kind, &id, Some(account), third), expected, "{database} {kind} {id}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_hints_takes_bounded_memory_and_everything_is_read() {
+        let mut pending = Pending::default();
+        for number in 0..=MOST as u128 {
+            pending.add(Hint::Account(Id(number), None));
+        }
+        assert_eq!(pending, Pending { all: true, ..Pending::default() });
+    }
+
+    #[test]
+    fn a_hint_that_knows_less_takes_nothing_away() {
+        let mut pending = Pending::default();
+        let (second, third) = (Generation::of("2-ab"), Generation::of("3-ab"));
+        pending.add(Hint::Hook(Id(1), Some(Id(2)), third));
+        pending.add(Hint::Hook(Id(1), None, second));
+        let known = PendingHook { account: Some(Id(2)), generation: third };
+        assert_eq!(pending.hooks.get(&Id(1)), Some(&known));
+    }
+}

@@ -1,0 +1,84 @@
+//! Which revision of each document was applied last, so that a copy of a database that lags behind does not undo a change.
+//! Pure.
+//!
+//! Held: a reading older than one before, or than a hint says, is not believed at first. When the same older revision comes
+//! again and again it counts: a database that was restored from a backup has older revisions for good.
+
+use std::collections::HashMap;
+
+use crate::model::Id;
+use crate::state::Kind;
+
+/// How often an older revision is not believed.
+const MOST_DOUBTS: u8 = 3;
+
+/// The number of a CouchDB revision: `7` of `7-41c0aa`. It rises with each change of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Generation(u64);
+
+impl Generation {
+    /// The generation of a revision; `None`: it is none of CouchDB's.
+    pub(super) fn of(rev: &str) -> Option<Self> {
+        rev.split_once('-')?.0.parse().ok().map(Self)
+    }
+}
+
+struct Known {
+    generation: Generation,
+    doubts: u8,
+}
+
+/// The revisions that were applied.
+#[derive(Default)]
+pub(super) struct Revisions(HashMap<(Kind, Id), Known>);
+
+impl Revisions {
+    /// Whether a document that was read counts. `hinted` is the revision that a hint said it has.
+    pub(super) fn accept(
+        &mut self,
+        key: (Kind, Id),
+        read: Option<Generation>,
+        hinted: Option<Generation>,
+    ) -> bool {
+        let Some(read) = read else { return true };
+        let known = self.0.entry(key).or_insert(Known { generation: read, doubts: 0 });
+        if Some(read) >= hinted.max(Some(known.generation)) || known.doubts >= MOST_DOUBTS {
+            *known = Known { generation: read, doubts: 0 };
+            return true;
+        }
+        known.doubts += 1;
+        false
+    }
+
+    /// Forgets a document that is deleted.
+    pub(super) fn forget(&mut self, key: (Kind, Id)) {
+        self.0.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_revision_counts_only_when_it_comes_again_and_again() {
+        let (mut revisions, key) = (Revisions::default(), (Kind::Hook, Id(1)));
+        let of = Generation::of;
+        assert!(revisions.accept(key, of("2-a"), None));
+        assert!(!revisions.accept(key, of("2-a"), of("3-b")), "the hint knows of a later one");
+        assert!(revisions.accept(key, of("3-b"), of("3-b")));
+        assert!((0..MOST_DOUBTS).all(|_| !revisions.accept(key, of("2-a"), None)));
+        assert!(revisions.accept(key, of("2-a"), None), "restored from a backup");
+        assert!(revisions.accept(key, of("3-c"), None));
+        assert!(revisions.accept(key, None, of("9-x")), "the API names no revisions");
+        revisions.forget(key);
+        assert!(revisions.accept(key, of("1-a"), None));
+    }
+
+    #[test]
+    fn a_revision_begins_with_its_number() {
+        assert_eq!(Generation::of("12-ab"), Some(Generation(12)));
+        assert!(Generation::of("10-a") > Generation::of("9-f"));
+        assert_eq!((Generation::of(""), Generation::of("x-1")), (None, None));
+    }
+}
