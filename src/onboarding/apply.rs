@@ -1,4 +1,5 @@
-//! Writing a plan: in batches, each of them all or nothing; what a batch cannot have is found and named alone.
+//! Writes the changes of a plan in batches. A batch is written whole or not at all; if one change makes a batch fail,
+//! the batch is written again without it, and the change is reported by name.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,7 +26,7 @@ const PRIVATE: [&str; 10] = [
     "pvt_stamp",
 ];
 
-/// From where on a new hook gets events, and where the records of its deliveries begin.
+/// The positions at which a new hook starts to get events, and at which the records of its deliveries start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Places {
     /// End of the events log.
@@ -34,25 +35,26 @@ pub struct Places {
     pub ledger: u64,
 }
 
-/// What came of some changes.
+/// The result of writing changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// How many were made.
+    /// Number of changes written.
     pub made: usize,
-    /// Those that were refused, and why.
+    /// The refused changes, each with the reason.
     pub refused: Vec<Odd>,
 }
 
-/// Where new hooks begin.
+/// Finds the positions at which new hooks start.
 pub trait Begin: Send + Sync {
     /// The ends of the logs now.
     fn places(&self) -> Places;
 
-    /// The first event of an account that came before the account was known, if a new hook of the account begins there.
+    /// The first event that waits for an account that was unknown when the event arrived. A new hook of the
+    /// account starts there; `None`: it starts at the end.
     fn first_waiting(&self, account: AccountId) -> Option<u64>;
 }
 
-/// Where no program runs, no event waits.
+/// For a data directory without a running program: no event waits there.
 impl Begin for Places {
     fn places(&self) -> Places {
         *self
@@ -63,7 +65,7 @@ impl Begin for Places {
     }
 }
 
-/// Makes changes in their order. An error means that the state takes no changes at all; what was made stays.
+/// Writes changes in their order. An error means that the state refuses all changes; the changes written so far stay.
 pub async fn put(
     state: &State,
     by: MirroredBy,
@@ -118,7 +120,7 @@ async fn one_by_one(
     Ok(())
 }
 
-/// An error that every further change would meet, too.
+/// Returns an error that every further change would meet too.
 fn fatal(error: TreeError) -> Result<(), WriteError> {
     match error {
         TreeError::Write(error @ (WriteError::Full | WriteError::Unavailable(_) | WriteError::Index(_))) => {
@@ -140,12 +142,12 @@ fn refused_field(change: &Mirror) -> Option<String> {
     let owner = change.set.get("pvt_account_id").map_or(Some(""), Value::as_str);
     match fields.into_iter().find(is_refused) {
         Some(field) => Some(format!("an import does not set {field}")),
-        None if owner.is_none() => Some("its account is no id".to_owned()),
+        None if owner.is_none() => Some("the id of its account is invalid".to_owned()),
         None => None,
     }
 }
 
-/// The changes in pieces that fit into one write.
+/// Splits the changes into pieces that each fit into one write.
 fn batches(changes: &[Mirror]) -> Vec<&[Mirror]> {
     let (mut out, mut rest) = (Vec::new(), changes);
     while !rest.is_empty() {

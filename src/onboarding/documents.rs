@@ -1,4 +1,4 @@
-//! How an account, a hook or a user of a KAZOO becomes a document here, and what of a document here would change. Pure.
+//! Makes our document of a KAZOO's account, hook or user, and compares it with the stored one. Pure.
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ type Document = Map<String, Value>;
 /// Longest name of an account.
 const LONGEST_NAME: usize = 128;
 
-/// Whether a realm is written as host names are, apart from its case.
+/// Whether a realm has the form of a host name; upper and lower case are both accepted.
 pub(super) fn is_host_name(realm: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -22,18 +22,18 @@ pub(super) fn is_host_name(realm: &str) -> bool {
     (4..=253).contains(&realm.len()) && realm.split('.').all(is_label)
 }
 
-/// How an account stands here.
+/// What the plan has decided about an account.
 pub(super) struct Standing<'a> {
     pub(super) tree: &'a [AccountId],
-    /// Its realm, if it may have it here.
+    /// Its realm, if the account may have it here.
     pub(super) realm: Option<&'a str>,
-    /// The limits to store; `None`: those that are here stay.
+    /// The limits to store; `None`: the stored limits stay.
     pub(super) limits: Option<Limits>,
-    /// Whether it is the master account, which nothing disables.
+    /// Whether it is the master account, which cannot be disabled.
     pub(super) is_master: bool,
 }
 
-/// The fields of an account's document that KAZOO decides.
+/// The fields of an account's document that KAZOO determines.
 pub(super) fn account(account: &KazooAccount, standing: &Standing<'_>) -> Wanted {
     let mut wanted = Wanted::default();
     let name = account.name.as_deref().map(|name| name.chars().take(LONGEST_NAME).collect::<String>());
@@ -62,7 +62,8 @@ pub(super) fn account(account: &KazooAccount, standing: &Standing<'_>) -> Wanted
     wanted
 }
 
-/// What a hook's document gets besides its fields, once: from where on it gets events. The writer knows the places.
+/// The fields of a hook's document that KAZOO determines. The positions at which the hook starts are not among them;
+/// the writer adds these once, when the hook is new.
 pub(super) fn hook(
     hook: &KazooHook,
     here: Option<&Document>,
@@ -92,7 +93,7 @@ pub(super) fn hook(
     for (field, value) in public.into_iter().filter(|(field, _)| field != "enabled") {
         wanted.set(&field, value);
     }
-    // What is ours alone stays, unless KAZOO's document says it as well.
+    // A field that only our API has keeps its stored value, unless KAZOO's document has the field as well.
     let here_only = here.into_iter().flatten().map(|(field, _)| field.as_str()).filter(|field| {
         let is_public = !field.starts_with('_') && !field.starts_with("pvt_") && *field != "enabled";
         is_public && !OWN_FIELDS.contains(field) && !wanted.set.contains_key(*field)
@@ -104,7 +105,8 @@ pub(super) fn hook(
     Some(wanted)
 }
 
-/// Whether the hook is enabled. This program disables hooks, too: so what KAZOO said last is kept, and only when KAZOO says
+/// Decides whether the hook is enabled. This program disables hooks too, so its own decision must survive the next
+/// reading: the document remembers KAZOO's last value, and only a change of that value overrides the decision.
 /// something else does it count.
 fn state_of(hook: &KazooHook, here: Option<&Document>, wanted: &mut Wanted) {
     let reason = hook.disabled_message.as_ref().filter(|_| !hook.enabled());
@@ -121,16 +123,16 @@ fn refused(hook: &KazooHook, errors: &Document, allow: &[IpNet]) -> Odd {
         let uri = hook.doc.get("uri").and_then(Value::as_str).unwrap_or_default();
         let why = kazoo::why_refused(uri, allow).map(|why| why.to_string()).unwrap_or_default();
         let text = format!(
-            "its URI is refused: {why}; it is imported, and its deliveries fail until that is mended"
+            "its URI is refused: {why}; it is imported, and its deliveries fail until the URI is corrected"
         );
         return Odd::new(OddKind::UriRefused, hook.id, text);
     }
     let fields: Vec<_> = errors.keys().map(String::as_str).take(8).collect();
-    let text = format!("the API would refuse its {}; it is imported as it is", fields.join(", "));
+    let text = format!("the API would refuse its {}; it is imported unchanged", fields.join(", "));
     Odd::new(OddKind::HookOdd, hook.id, text)
 }
 
-/// A user's document without what is kept of the password, which takes time to make.
+/// A user's document without the password's verifier, which takes time to compute.
 pub(super) fn user(user: &KazooUser) -> Wanted {
     let mut wanted = Wanted::default();
     wanted.set("username", user.username.clone());
@@ -141,7 +143,7 @@ pub(super) fn user(user: &KazooUser) -> Wanted {
     wanted
 }
 
-/// The fields that a document is to have, and those that it is not to have.
+/// The fields that a document must have, and the fields that it must not have.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     set: Document,
@@ -160,7 +162,7 @@ impl Wanted {
         }
     }
 
-    /// The change that makes a document so; `None`: it is so.
+    /// The change that the stored document needs; `None`: it needs none.
     pub(super) fn over(self, kind: Kind, id: String, here: Option<&Document>) -> Option<Mirror> {
         let Self { mut set, mut unset } = self;
         if let Some(here) = here {

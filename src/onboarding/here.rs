@@ -1,4 +1,4 @@
-//! What is here already, as a plan has to know it.
+//! The part of this installation's state that a plan needs to know.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::state::{IndexError, Kind, State, is_deleted, is_mirrored};
 
 type Document = Map<String, Value>;
 
-/// The documents of this installation.
+/// Gives access to the documents of this installation.
 pub trait Here {
-    /// The root of the tree here.
+    /// The root of the account tree here.
     fn master(&self) -> AccountId;
     /// A document, also a deleted one.
     fn get(&self, kind: Kind, id: &str) -> Result<Option<Document>, IndexError>;
@@ -54,7 +54,7 @@ impl Here for State {
     }
 }
 
-/// An installation as its API showed it, or none at all.
+/// An installation as its API showed it, or an empty one.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
     /// The root of the tree.

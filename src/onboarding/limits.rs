@@ -1,18 +1,18 @@
-//! Failure limits, so that those that count here are those that count in KAZOO. Pure.
+//! Translates failure limits, so that each hook has the same limits here as in KAZOO. Pure.
 //!
-//! KAZOO: an account's document if there is one, with the system's values for what it lacks; else the document of the
-//! account's reseller likewise; else the system's. Here: each limit is looked for at the account, at its reseller, at the
-//! master account, in this order. So only what would come out differently is stored.
+//! KAZOO takes the whole document: the account's, else its reseller's, else the system's. A value that the chosen
+//! document lacks is the system's. We search each value separately: at the account, at its reseller, at the master
+//! account. So an account gets values of its own only where the two rules give different results.
 
 use std::collections::BTreeMap;
 
 use super::reading::{KazooAccount, Limits, OwnLimits};
 use crate::model::AccountId;
 
-/// What KAZOO takes when nobody says anything.
+/// The values that KAZOO uses without any document.
 const DEFAULTS: Limits = Limits { count: Some(6), window_ms: Some(60_000) };
 
-/// The limits to store with each account whose own are known.
+/// The limits to store with each account whose own limits are known.
 #[must_use]
 pub(super) fn to_store(
     accounts: &BTreeMap<AccountId, KazooAccount>,
@@ -34,7 +34,8 @@ pub(super) fn to_store(
         document.map_or(system, |document| or(document, system))
     };
     let of_master = effective(master);
-    // A reseller's own are needed before those of its customers, and resellers have none above but the master account.
+    // A customer's values depend on its reseller's stored values, so resellers go first. Above a reseller there
+    // is only the master account.
     let mut stored: BTreeMap<AccountId, Limits> = BTreeMap::from([(master, of_master)]);
     let mut order: Vec<_> = trees.iter().map(|(id, tree)| (tree.len(), *id)).collect();
     order.sort_unstable();
@@ -86,7 +87,7 @@ mod tests {
         }
     }
 
-    /// What comes out here for an account: its own, else its reseller's, else the master account's.
+    /// The limits of an account by our rule: its own, else its reseller's, else the master account's.
     fn here(stored: &BTreeMap<AccountId, Limits>, chain: &[u128]) -> Limits {
         let found = chain.iter().map(|id| stored.get(&Id(*id)).copied().unwrap_or_default());
         or(found.fold(Limits::default(), or), DEFAULTS)
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(here(&stored, &[4, 2, 1]), limits(Some(20), Some(300_000)));
         assert_eq!(here(&stored, &[5, 1]), limits(Some(10), Some(60_000)));
         assert_eq!(here(&stored, &[6, 2, 1]), limits(Some(20), Some(60_000)));
-        assert_eq!(stored.get(&Id(4)), Some(&Limits::default()), "only what differs is stored");
-        assert_eq!(stored.get(&Id(7)), None, "what is not known is left alone");
+        assert_eq!(stored.get(&Id(4)), Some(&Limits::default()), "only differences are stored");
+        assert_eq!(stored.get(&Id(7)), None, "an account with unknown limits is not changed");
     }
 }

@@ -1,8 +1,10 @@
-//! A KAZOO moves in: its accounts, hooks and failure limits, on request its users, are read, compared with what is here,
-//! and taken over. `source` reads (CouchDB, crossbar, a file), `plan` compares and is pure, `apply` writes.
+//! Moves a KAZOO in: reads its accounts, hooks and failure limits (on request its users), compares them with the stored
+//! documents, and writes the differences. `source` reads (CouchDB, crossbar, a file), `plan` compares and is pure,
+//! `apply` writes.
 //!
-//! Held: what KAZOO says decides nothing unchecked. Secrets of its documents are dropped as they are read, nothing is
-//! deleted on the strength of a reading that failed or was short, and what does not fit is named, not fatal.
+//! Promise: data from KAZOO is checked before it has any effect. Secrets in its documents are removed while they are
+//! read, a reading that failed or was incomplete deletes nothing, and a document that cannot be imported is reported,
+//! and does not stop the import.
 
 mod apply;
 mod documents;

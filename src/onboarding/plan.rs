@@ -1,6 +1,7 @@
-//! The plan of an import: what is in a KAZOO, what is here, what would change, what is odd. Pure.
+//! The plan of an import compares a KAZOO with this installation: the changes, and what is odd. Pure.
 //!
-//! Held: a plan deletes nothing. It names what is missing in KAZOO; the code that carries the plan out asks KAZOO once more for each.
+//! Promise: a plan deletes nothing. It names documents that are missing in KAZOO; the code that carries the plan out
+//! asks KAZOO again about each of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,32 +24,33 @@ type Document = Map<String, Value>;
 /// How a plan is made.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Special addresses that hooks may name.
+    /// Addresses that hooks may name although they are special (`delivery.allow_addresses`).
     pub allow: Vec<IpNet>,
-    /// Hooks of one account that the configuration allows.
+    /// The largest number of hooks of one account (`limits.max_hooks_per_account`).
     pub most_hooks: usize,
-    /// Bytes of a document that the configuration allows.
+    /// The largest document, in bytes (`limits.max_document_bytes`).
     pub most_bytes: usize,
-    /// Hooks that were imported once are left alone from then on.
+    /// Import a hook once, and leave it alone afterwards.
     pub hooks_once: bool,
-    /// Accounts whose tree is only half moved stay where they are here.
+    /// Do not move an account while KAZOO has moved only a part of its tree.
     pub half_moved_wait: bool,
-    /// Only these accounts and those below them; `None`: all, and only then something can be missing.
+    /// Only these accounts and their descendants; `None`: all accounts. Only a plan for all accounts can find
+    /// missing documents.
     pub only: Option<BTreeSet<AccountId>>,
 }
 
-/// A user to be written: what is kept of the password takes time to make.
+/// A change of a user whose password still has to be converted, which takes time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserChange {
-    /// The change without the password.
+    /// The change without the password's verifier.
     pub change: Mirror,
-    /// The user with the hashes.
+    /// The user, with KAZOO's password hashes.
     pub user: KazooUser,
 }
 
 impl UserChange {
-    /// The whole change. Takes a tenth of a second: of the hashes, which are as good as passwords, only what cannot be
-    /// used to log in is kept.
+    /// The complete change. This takes a tenth of a second: KAZOO's hashes are as good as passwords, so we store
+    /// only a verifier that cannot be used to log in.
     pub fn finished(self) -> Result<Mirror, PasswordError> {
         let Self { mut change, user } = self;
         for (field, hash) in [("pvt_md5_auth", &user.md5), ("pvt_sha1_auth", &user.sha1)] {
@@ -60,31 +62,31 @@ impl UserChange {
                 None => change.unset.push(field.to_owned()),
             }
         }
-        // Tokens that were issued before end.
+        // A new stamp ends the tokens that were issued before.
         change.set.insert("pvt_stamp".to_owned(), random_id().to_string().into());
         Ok(change)
     }
 }
 
-/// How many documents of a kind there are of each sort.
+/// The number of documents of one kind, by what happens to them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// They are not here yet.
+    /// Not stored here yet.
     pub new: usize,
-    /// They are different here.
+    /// Stored here with other fields.
     pub changed: usize,
-    /// They are missing in KAZOO.
+    /// Missing in KAZOO.
     pub gone: usize,
-    /// They are the same.
+    /// Unchanged.
     pub same: usize,
-    /// They are left out; what is odd says why.
+    /// Left out; `Plan::odd` has the reasons.
     pub left_out: usize,
 }
 
-/// What would be done.
+/// The changes that an import would make.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// Changes of accounts, parents before those below them.
+    /// Changes of accounts, parents before their descendants.
     pub accounts: Vec<Mirror>,
     /// Changes of hooks.
     pub hooks: Vec<Mirror>,
@@ -92,25 +94,25 @@ pub struct Plan {
     pub users: Vec<UserChange>,
     /// Accounts and hooks that are missing in KAZOO; accounts before those that they stand below.
     pub gone: Vec<(Kind, Id)>,
-    /// What is odd.
+    /// What needs an operator's attention.
     pub odd: Vec<Odd>,
-    /// Accounts whose tree is only half moved, and that wait.
+    /// Number of accounts that wait because KAZOO has moved only a part of their tree.
     pub waiting: usize,
-    /// In numbers, by kind.
+    /// The numbers of documents by kind.
     pub counts: BTreeMap<Kind, Counts>,
-    /// The owner of each hook that changes or is gone, and the name of each account: for a report.
+    /// The owner of each hook that changes or is missing, and the name of each account, for a report.
     pub names: BTreeMap<String, String>,
 }
 
 impl Plan {
-    /// Whether nothing would change.
+    /// Whether the plan changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.hooks.is_empty() && self.users.is_empty() && self.gone.is_empty()
     }
 }
 
-/// Compares a KAZOO with what is here.
+/// Compares a KAZOO with this installation.
 pub fn plan(reading: &Reading, here: &impl Here, rules: &Rules) -> Result<Plan, IndexError> {
     let mut planner = Planner { reading, here, rules, plan: Plan::default() };
     planner.plan.odd.extend(reading.odd.iter().cloned());
@@ -143,7 +145,7 @@ impl<'a, H: Here> Planner<'a, H> {
         self.plan.counts.entry(kind).or_default()
     }
 
-    /// Notes a change, if it is one.
+    /// Counts a change, and keeps it if the document differs.
     fn note(&mut self, kind: Kind, change: Option<&Mirror>) {
         let counts = self.count(kind);
         match change {
@@ -179,7 +181,7 @@ impl<'a, H: Here> Planner<'a, H> {
                 self.plan.odd.push(Odd::new(
                     OddKind::NoName,
                     id,
-                    "the account has no name; its id stands for it",
+                    "the account has no name; its id is used as the name",
                 ));
             }
             self.plan.names.insert(id.to_string(), account.name.clone().unwrap_or_default());
@@ -204,7 +206,7 @@ impl<'a, H: Here> Planner<'a, H> {
             .is_none_or(|only| only.contains(&id) || tree.iter().any(|above| only.contains(above)))
     }
 
-    /// Where accounts stand while branches that are only half moved stay where they are here.
+    /// The trees with every half-moved branch at its stored place.
     fn held(&mut self, trees: Trees, half_moved: &BTreeSet<AccountId>) -> Result<Trees, IndexError> {
         let mut held: BTreeMap<AccountId, Vec<AccountId>> = BTreeMap::new();
         for id in half_moved {
@@ -236,8 +238,8 @@ impl<'a, H: Here> Planner<'a, H> {
         Ok(tree.map(|tree| tree.iter().filter_map(|id| id.as_str()?.parse().ok()).collect()))
     }
 
-    /// The realms that accounts may have here. Of several with one realm it stays with the one that has it here, or goes
-    /// to the oldest.
+    /// The realms that accounts may have here. If several accounts have the same realm, it stays with the account
+    /// that has it here; if none has it, the oldest account gets it.
     fn realms(&mut self, trees: &Trees) -> HashMap<AccountId, &'a str> {
         let reading = self.reading;
         let mut by_realm: BTreeMap<String, Vec<AccountId>> = BTreeMap::new();
@@ -248,8 +250,10 @@ impl<'a, H: Here> Planner<'a, H> {
             if is_host_name(realm) {
                 by_realm.entry(realm.to_ascii_lowercase()).or_default().push(*id);
             } else {
-                let text =
-                    format!("its realm '{}' is no host name; it is imported without", realm.escape_debug());
+                let text = format!(
+                    "its realm '{}' is not a host name; the account is imported without a realm",
+                    realm.escape_debug()
+                );
                 self.plan.odd.push(Odd::new(OddKind::RealmOdd, id, text));
             }
         }
@@ -258,15 +262,16 @@ impl<'a, H: Here> Planner<'a, H> {
             let holder = self.here.with_realm(&realm);
             let created = |id: &AccountId| reading.accounts.get(id).and_then(|account| account.created);
             ids.sort_by_key(|id| (Some(*id) != holder, created(id).unwrap_or(u64::MAX), *id));
-            // One that nobody in KAZOO has any more keeps its realm here, when it is not a mirrored one.
+            // An account that was created here, and that KAZOO does not know, keeps its realm.
             let is_of_others = holder
                 .is_some_and(|holder| !reading.accounts.contains_key(&holder) && !self.is_mirrored(holder));
             let mut ids = ids.into_iter();
             let first = if is_of_others { None } else { ids.next() };
             let has = first.or(holder).map(|id| id.to_string()).unwrap_or_default();
             for id in ids {
-                let text =
-                    format!("the account {has} has the realm '{realm}', too; this one is imported without");
+                let text = format!(
+                    "the account {has} also has the realm '{realm}'; this account is imported without a realm"
+                );
                 self.plan.odd.push(Odd::new(OddKind::RealmTwice, id, text));
             }
             let own = first.and_then(|id| Some((id, reading.accounts.get(&id)?.realm.as_deref()?)));
@@ -285,7 +290,7 @@ impl<'a, H: Here> Planner<'a, H> {
         let mut of_account: HashMap<AccountId, usize> = HashMap::new();
         for (id, hook) in &reading.hooks {
             if !trees.contains_key(&hook.account) {
-                let text = format!("its account {} is not there; the hook is left out", hook.account);
+                let text = format!("its account {} does not exist; the hook is left out", hook.account);
                 self.leave_out(Kind::Hook, Odd::new(OddKind::HookOfGone, id, text));
                 continue;
             }
@@ -294,7 +299,7 @@ impl<'a, H: Here> Planner<'a, H> {
             if bytes > self.rules.most_bytes {
                 let most = self.rules.most_bytes;
                 let text =
-                    format!("it has {bytes} bytes, at most {most} are allowed (limits.max_document_bytes)");
+                    format!("it has {bytes} bytes; at most {most} are allowed (limits.max_document_bytes)");
                 self.leave_out(Kind::Hook, Odd::new(OddKind::TooLarge, id, text));
                 continue;
             }
@@ -306,8 +311,10 @@ impl<'a, H: Here> Planner<'a, H> {
             let here = stored.filter(|doc| !is_deleted(doc));
             let owner = here.as_ref().and_then(|doc| doc.get("pvt_account_id")).and_then(Value::as_str);
             if owner.is_some_and(|owner| owner != hook.account.to_string()) {
-                let text =
-                    format!("it belongs to the account {} in KAZOO, and to another one here", hook.account);
+                let text = format!(
+                    "it belongs to the account {} in KAZOO, and to another account here",
+                    hook.account
+                );
                 self.leave_out(Kind::Hook, Odd::new(OddKind::OwnerChanged, id, text));
                 continue;
             }
@@ -326,7 +333,7 @@ impl<'a, H: Here> Planner<'a, H> {
         for (account, count) in of_account.into_iter().filter(|(_, count)| *count > self.rules.most_hooks) {
             let most = self.rules.most_hooks;
             let text = format!(
-                "it has {count} hooks, more than {most} (limits.max_hooks_per_account); all are imported"
+                "it has {count} hooks, more than {most} (limits.max_hooks_per_account); all of them are imported"
             );
             self.plan.odd.push(Odd::new(OddKind::OverLimit, account, text));
         }
@@ -343,7 +350,8 @@ impl<'a, H: Here> Planner<'a, H> {
         for user in reading.users.iter().filter(|user| trees.contains_key(&user.account)) {
             let here = self.live(Kind::User, &user.id)?;
             let rev = here.as_ref().and_then(|doc| doc.get(crate::state::MIRRORED)?.get("rev")?.as_str());
-            // The revision says whether the password is the same: to compare it would take as long as to store it.
+            // The document's revision shows whether the password has changed. Comparing the password
+            // itself takes as long as storing it.
             let change = if rev == Some(user.rev.as_str()) {
                 None
             } else {
@@ -371,7 +379,7 @@ impl<'a, H: Here> Planner<'a, H> {
             for id in self.here.mirrored(Kind::Hook)? {
                 let Ok(hook) = id.parse::<Id>() else { continue };
                 let owner = self.live(Kind::Hook, &id)?.as_ref().and_then(crate::state::owner);
-                // Those of an account that is gone go with it.
+                // Deleting an account deletes its hooks too.
                 let goes_along = owner.is_some_and(|owner| gone_accounts.contains(&owner));
                 if !reading.hooks.contains_key(&hook) && !goes_along {
                     self.plan.names.insert(id, owner.unwrap_or_default().to_string());

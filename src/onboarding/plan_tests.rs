@@ -1,4 +1,4 @@
-//! Plans over made-up KAZOOs and installations.
+//! Plans over invented KAZOOs and installations.
 
 use serde_json::json;
 
@@ -50,7 +50,7 @@ fn nothing() -> Shown {
     Shown { master: Id(MASTER), documents: BTreeMap::from([(key, doc.as_object().cloned().unwrap())]) }
 }
 
-/// The installation after a plan has been carried out.
+/// The installation after the plan was carried out.
 fn applied(mut here: Shown, plan: &Plan) -> Shown {
     for change in plan.accounts.iter().chain(&plan.hooks) {
         let key = (change.kind, change.id.clone());
@@ -86,19 +86,19 @@ fn a_second_import_changes_nothing() {
 }
 
 #[test]
-fn parents_come_before_those_below_them_and_what_is_gone_in_the_other_order() {
+fn accounts_are_added_from_the_root_downwards_and_removed_upwards() {
     let kazoo =
         reading(vec![account(9, &[1]), account(3, &[1, 9]), account(2, &[1, 9, 3])], vec![hook(10, 2)]);
     let first = plan(&kazoo, &nothing(), &rules()).unwrap();
     let order: Vec<_> = first.accounts.iter().map(|change| change.id.clone()).collect();
     assert_eq!(order, [Id(9), Id(3), Id(2)].map(|id| id.to_string()));
     let gone = plan(&reading(vec![account(1, &[])], vec![]), &applied(nothing(), &first), &rules()).unwrap();
-    // The hook goes with its account.
+    // The account's deletion deletes the hook too.
     assert_eq!(gone.gone, [2, 3, 9].map(|id| (Kind::Account, Id(id))));
 }
 
 #[test]
-fn a_reading_that_is_not_complete_makes_nothing_gone() {
+fn an_incomplete_reading_removes_nothing() {
     let here = applied(
         nothing(),
         &plan(&reading(vec![account(2, &[1])], vec![hook(10, 2)]), &nothing(), &rules()).unwrap(),
@@ -109,7 +109,7 @@ fn a_reading_that_is_not_complete_makes_nothing_gone() {
 }
 
 #[test]
-fn a_realm_stays_with_the_account_that_has_it_and_else_goes_to_the_oldest() {
+fn a_realm_stays_with_its_holder_here_or_goes_to_the_oldest_account() {
     let (mut young, mut old) = (account(3, &[1]), account(2, &[1]));
     young.realm = Some("Same.example".into());
     old.realm = Some("same.example".into());
@@ -123,7 +123,7 @@ fn a_realm_stays_with_the_account_that_has_it_and_else_goes_to_the_oldest() {
 }
 
 #[test]
-fn hooks_that_cannot_come_along_are_named() {
+fn hooks_that_cannot_be_imported_are_named() {
     let mut large = hook(12, 2);
     large.doc.insert("custom_data".into(), json!({"x": "y".repeat(2000)}));
     let hooks = vec![hook(10, 7), large, hook(13, 2), hook(14, 2), hook(15, 2)];
@@ -134,7 +134,7 @@ fn hooks_that_cannot_come_along_are_named() {
 }
 
 #[test]
-fn a_branch_that_is_half_moved_waits_and_goes_when_its_trees_agree() {
+fn a_half_moved_branch_waits_until_its_trees_agree() {
     let before = reading(
         vec![account(2, &[1]), account(3, &[1]), account(4, &[1, 2]), account(5, &[1, 2, 4])],
         vec![],
@@ -146,7 +146,7 @@ fn a_branch_that_is_half_moved_waits_and_goes_when_its_trees_agree() {
     let waiting = plan(&moving, &here, &Rules { half_moved_wait: true, ..rules() }).unwrap();
     let then = applied(here.clone(), &waiting);
     assert_eq!((waiting.waiting, parent(&then, 4), parent(&then, 6)), (1, json!(Id(2)), json!(Id(4))));
-    // An import by hand, or a move that never ends, follows the parents.
+    // An import by hand does not wait: it follows the parents. So does a sync after a move that never ends.
     let placed = applied(here, &plan(&moving, &then, &rules()).unwrap());
     assert_eq!((parent(&placed, 4), parent(&placed, 5)), (json!(Id(3)), json!(Id(4))));
     moving.accounts.insert(Id(5), account(5, &[1, 3, 4]));
@@ -155,13 +155,13 @@ fn a_branch_that_is_half_moved_waits_and_goes_when_its_trees_agree() {
 }
 
 #[test]
-fn hooks_that_live_here_after_the_import_are_left_alone() {
+fn hooks_that_were_imported_once_are_left_alone() {
     let once = Rules { hooks_once: true, ..rules() };
     let mut kazoo = reading(vec![account(2, &[1])], vec![hook(10, 2)]);
     let mut here = applied(nothing(), &plan(&kazoo, &nothing(), &once).unwrap());
     kazoo.hooks.get_mut(&Id(10)).unwrap().doc.insert("name".into(), "other".into());
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
-    // Deleted here: it does not come back.
+    // A hook that was deleted here does not return.
     here.documents
         .get_mut(&(Kind::Hook, Id(10).to_string()))
         .unwrap()
@@ -172,7 +172,7 @@ fn hooks_that_live_here_after_the_import_are_left_alone() {
 }
 
 #[test]
-fn the_master_account_keeps_its_place_and_has_the_limits_of_the_system() {
+fn the_master_account_stays_the_root_and_has_the_limits_of_the_system() {
     let mut kazoo = reading(vec![account(1, &[])], vec![]);
     kazoo.system = Limits { count: Some(12), window_ms: None };
     let made = plan(&kazoo, &nothing(), &rules()).unwrap();
@@ -182,7 +182,7 @@ fn the_master_account_keeps_its_place_and_has_the_limits_of_the_system() {
 }
 
 #[test]
-fn a_part_of_the_tree_can_be_looked_at_alone() {
+fn a_plan_for_a_part_of_the_tree_changes_only_that_part() {
     let before = reading(vec![account(2, &[1]), account(3, &[1, 2]), account(4, &[1])], vec![]);
     let here = applied(nothing(), &plan(&before, &nothing(), &rules()).unwrap());
     let mut after = before.clone();

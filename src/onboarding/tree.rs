@@ -1,8 +1,8 @@
-//! Where accounts stand: the tree that follows from each account's parent, whatever else the documents say. Pure.
+//! Builds the account tree from each account's parent; the rest of each stored tree is ignored. Pure.
 //!
-//! A move in KAZOO writes the moved account first and then each one below it. Of all of them only the moved account's
-//! parent changes, so the chain of parents leads to where the tree will be when the move is over; the rest of a stored
-//! tree is a copy that may be old.
+//! KAZOO moves a branch by writing the moved account first and then each descendant, so meanwhile the stored trees
+//! disagree. But only the moved account gets a new parent. The chain of parents therefore already gives the tree as
+//! it will be after the move, while the rest of a stored tree may be an old copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,21 +10,21 @@ use super::odd::{Odd, OddKind};
 use super::reading::KazooAccount;
 use crate::model::AccountId;
 
-/// The accounts that have a place, and what is odd about the others.
+/// The accounts that have a place in the tree, and what is odd about the others.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Placed {
     /// The ancestors of each account, the master account first.
     pub trees: BTreeMap<AccountId, Vec<AccountId>>,
-    /// Accounts whose stored tree is not where they stand.
+    /// Accounts whose stored tree differs from the chain of parents.
     pub half_moved: BTreeSet<AccountId>,
-    /// What is odd.
+    /// What needs an operator's attention.
     pub odd: Vec<Odd>,
 }
 
-/// Deeper trees are taken for circles.
+/// A tree deeper than this is taken for a circle.
 const DEEPEST: usize = 1000;
 
-/// Finds the place of each account below a master account.
+/// Finds the place of each account below the master account.
 #[must_use]
 pub(super) fn place(accounts: &BTreeMap<AccountId, KazooAccount>, master: AccountId) -> Placed {
     let mut placed = Placed::default();
@@ -47,7 +47,7 @@ fn tree_of(
     known: &mut HashMap<AccountId, Option<Vec<AccountId>>>,
     odd: &mut Vec<Odd>,
 ) -> Option<Vec<AccountId>> {
-    // Upwards until something is known, then down again.
+    // Go up until an ancestor with a known place is found, then down again.
     let (mut path, mut at) = (Vec::new(), account);
     let mut top = loop {
         if let Some(found) = known.get(&at.id) {
@@ -67,7 +67,7 @@ fn tree_of(
         }
         path.push(at.id);
         let Some(parent) = at.tree.last() else {
-            let text = "the account stands below nobody, and is not the master account; it is left out, with all \
+            let text = "the account has no parent and is not the master account; it is left out, with all \
                         accounts below it";
             odd.push(Odd::new(OddKind::SecondRoot, at.id, text));
             break None;
@@ -80,7 +80,7 @@ fn tree_of(
                 tree
             });
         } else {
-            let text = format!("its parent {parent} is not there; it is left out until it is");
+            let text = format!("its parent {parent} does not exist; the account is left out until it does");
             odd.push(Odd::new(OddKind::Orphan, at.id, text));
             break None;
         }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_stands_below_its_parent_whatever_the_rest_of_its_tree_says() {
+    fn the_chain_of_parents_decides_the_place_of_an_account() {
         let found =
             placed(&[account(1, &[]), account(2, &[1]), account(4, &[1, 3, 2]), account(5, &[1, 3, 2, 4])]);
         assert_eq!(tree(&found, 4), Some(vec![1, 2]));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_its_parent_is_left_out_with_all_below_it_and_named_once() {
+    fn an_account_without_its_parent_is_left_out_with_its_descendants_and_named_once() {
         let found = placed(&[account(1, &[]), account(3, &[1, 2]), account(4, &[1, 2, 3])]);
         assert_eq!((tree(&found, 3), tree(&found, 4), tree(&found, 1)), (None, None, Some(vec![])));
         let named: Vec<_> = found.odd.iter().map(|odd| (odd.what, odd.id.clone())).collect();

@@ -1,10 +1,10 @@
-//! How many accounts and hooks may be deleted here because they are missing in KAZOO. Pure.
+//! Limits how many accounts and hooks the sync may delete because they are missing in KAZOO. Pure.
 
 use crate::state::Kind;
 
-/// So many accounts, and so many hooks, may be deleted within the time, whatever percentage of all they are.
+/// This many accounts, and this many hooks, may always be deleted within the time, whatever the percentage is.
 const ALWAYS: usize = 10;
-/// The time in which deletions are counted together, seconds.
+/// Deletions within this many seconds are counted together.
 const WITHIN_S: u64 = 3600;
 
 /// The deletions of the last hour.
@@ -16,7 +16,9 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Whether `count` more may be deleted now, of `all` that were imported; the limit if they may not.
+    /// Whether `count` more may be deleted now. `all` is the number of imported documents, without those deleted
+    /// already;
+    /// `Err` has the limit.
     pub(super) fn check(
         &mut self,
         kind: Kind,
@@ -28,7 +30,7 @@ impl Allowance {
             *self = Self { since_s: now_s, ..Self::default() };
         }
         let deleted = *self.of(kind);
-        // What was deleted already is part of all.
+        // The percentage is of all documents at the start of the hour, so those deleted since then count too.
         let most = ((all + deleted) * percent / 100).max(ALWAYS);
         if deleted + count > most { Err(most) } else { Ok(()) }
     }
@@ -56,7 +58,7 @@ mod tests {
             (0..10).for_each(|_| allowance.count(Kind::Hook));
         }
         assert_eq!(allowance.check(Kind::Hook, 1, (450, 10), 10_060), Err(50));
-        assert_eq!(allowance.check(Kind::Account, 10, (20, 10), 10_060), Ok(()), "a few always may");
+        assert_eq!(allowance.check(Kind::Account, 10, (20, 10), 10_060), Ok(()), "ten are always allowed");
         assert_eq!(allowance.check(Kind::Hook, 45, (450, 10), 14_000), Ok(()), "an hour later");
     }
 }

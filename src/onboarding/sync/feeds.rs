@@ -1,7 +1,7 @@
-//! Where hints come from: KAZOO's messages, as the events log has them, and CouchDB's feeds of changes.
+//! The sources of hints: KAZOO's messages in the events log, and CouchDB's feeds of changes.
 //!
-//! Held: a feed that fails, lies or answers at once with nothing is asked again at a bounded rate, and what a feed may have
-//! missed is found by a full reading.
+//! Promise: a feed that fails, lies, or answers at once without changes is asked again at a bounded rate. A full
+//! reading finds the changes that a feed may have missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +22,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const RECORDS: usize = 1024;
 const BYTES: usize = 1 << 20;
 
-/// KAZOO's messages from an offset on.
+/// Turns KAZOO's messages from an offset on into hints.
 pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>, tasks: Tasks) {
     let mut ends = events.subscribe();
     while ends.wait_for(|end| *end > next).await.is_ok() {
         let reader = events.clone();
         let read = tasks.spawn_blocking(move || reader.read(next, RECORDS, BYTES)).await;
         let Ok(Ok(batch)) = read else {
-            // What cannot be read may have been a hint.
+            // An event that cannot be read may have been a hint.
             hints.add(Hint::All);
             next = events.end();
             continue;
@@ -42,8 +42,8 @@ pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>
     }
 }
 
-/// A feed of changes (0: accounts, 1: hooks) from a place on. Between two answers `pause` goes by. `tell` learns why the feed
-/// cannot be read, or that it can.
+/// Reads a feed of changes (0: accounts, 1: hooks) from a position on, and waits `pause` between two answers. `tell`
+/// gets the reason when the feed cannot be read, and `None` when it can.
 pub(super) async fn listen(
     feed: usize,
     mut place: Option<Value>,
@@ -51,13 +51,13 @@ pub(super) async fn listen(
     hints: Arc<Hints>,
     (pause, tell): (Duration, impl Fn(Option<String>)),
 ) {
-    // Whether the feed has told something since its place was asked for.
+    // Whether the feed has answered since its position was asked for.
     let (mut wait, mut has_told) = (pause, false);
     loop {
         let heard = match &place {
             None => source.places().await.map(|places| {
                 place = places.and_then(|places| places.get(feed).cloned());
-                // What changed meanwhile is found by a full reading.
+                // Only a full reading finds the changes between the two positions.
                 if std::mem::take(&mut has_told) {
                     hints.add(Hint::All);
                 }
@@ -74,7 +74,7 @@ pub(super) async fn listen(
         };
         if let Err(error) = heard {
             wait = (wait * 2).min(LONGEST_WAIT).max(pause);
-            // A place that the server does not know is asked for again.
+            // The server does not know the position, so it must name a new one.
             if matches!(error.status(), Some(400 | 404)) {
                 place = None;
             }

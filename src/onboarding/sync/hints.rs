@@ -1,7 +1,8 @@
-//! Hints: which accounts and hooks may have changed in a KAZOO. They come from its messages and from feeds of changes, in any
-//! order, repeated or not at all. A hint says that something is to be read again, and at most from which revision on.
+//! Hints name accounts and hooks that may have changed in a KAZOO. They come from its messages and from feeds of
+//! changes, in any order, repeated or lost. A hint makes the sync read a document again; it may also name the least
+//! revision to expect.
 //!
-//! Held: any number of hints takes bounded memory. Of more than are kept apart, everything is read.
+//! Promise: hints take bounded memory. When more hints wait than are kept apart, the sync reads everything instead.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,21 +14,22 @@ use super::revisions::Generation;
 use crate::kazoo::database_account;
 use crate::model::{AccountId, Event, HookId, Source};
 
-/// Hints that are kept apart.
+/// The largest number of accounts and hooks that wait by name.
 const MOST: usize = 5000;
 
-/// Something that may have changed, and the revision that it has had since.
+/// A document that may have changed, with the revision that it has at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hint {
     /// An account, or its failure limits.
     Account(AccountId, Option<Generation>),
     /// A hook, and its account if that is known.
     Hook(HookId, Option<AccountId>, Option<Generation>),
-    /// The failure limits of the system, or so much that it is easier to read everything.
+    /// The failure limits of the system, or a change so large that reading everything is simpler.
     All,
 }
 
-/// What a message of KAZOO's says about accounts and hooks. Only messages of the broker count: what clients submit is theirs.
+/// The hint in a message from KAZOO's broker. A client could submit the same message, so messages from clients give
+/// no hint.
 pub(super) fn hint_of(event: &Event<'_>) -> Option<Hint> {
     if event.source != Source::Amqp || event.exchange != "configuration" || !event.name.starts_with("doc_") {
         return None;
@@ -37,7 +39,7 @@ pub(super) fn hint_of(event: &Event<'_>) -> Option<Hint> {
     hint(database, kind, event.subject, event.account, generation(event.body))
 }
 
-/// The revision that a message names.
+/// The revision in a message.
 fn generation(body: &[u8]) -> Option<Generation> {
     #[derive(Deserialize)]
     struct Named {
@@ -56,10 +58,11 @@ fn hint(
 ) -> Option<Hint> {
     match (database, kind) {
         ("accounts", _) => Some(Hint::Account(id.parse().ok()?, generation)),
-        // The type is missing when the deletion of an account takes its hooks along.
+        // KAZOO omits the type when it deletes a hook because the hook's account is deleted.
         ("webhooks", "webhook" | "undefined") => Some(Hint::Hook(id.parse().ok()?, account, generation)),
         ("system_config", _) => matches!(id, "webhooks" | "accounts").then_some(Hint::All),
-        // The copy in the account's own database has revisions of its own.
+        // The account's own database has a copy with revisions of its own, which cannot be compared with the
+        // aggregate's.
         (database, "account" | "account_config") => {
             let is_ours = kind == "account" || id == "configs_webhooks";
             let account = database_account(database).filter(|_| is_ours)?;
@@ -69,13 +72,13 @@ fn hint(
     }
 }
 
-/// What a line of a feed of changes says.
+/// The hint in a line of a feed of changes.
 pub(super) fn hint_of_change(is_account: bool, id: &str, rev: Option<&str>) -> Option<Hint> {
     let database = if is_account { "accounts" } else { "webhooks" };
     hint(database, "undefined", id, None, rev.and_then(Generation::of))
 }
 
-/// A hook that is to be read again.
+/// A hook to read again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct PendingHook {
     /// Its account, if that is known.
@@ -91,12 +94,12 @@ pub(super) struct Pending {
     pub(super) accounts: BTreeMap<AccountId, Option<Generation>>,
     /// Hooks to read again.
     pub(super) hooks: BTreeMap<HookId, PendingHook>,
-    /// Everything is to be read.
+    /// Read everything.
     pub(super) all: bool,
 }
 
 impl Pending {
-    /// Takes a hint.
+    /// Adds a hint.
     pub(super) fn add(&mut self, hint: Hint) {
         match hint {
             Hint::Account(id, generation) => {
@@ -115,13 +118,13 @@ impl Pending {
         }
     }
 
-    /// How many accounts and hooks there are.
+    /// The number of accounts and hooks that wait.
     pub(super) fn count(&self) -> usize {
         self.accounts.len() + self.hooks.len()
     }
 }
 
-/// Where hints are gathered until they are taken.
+/// Collects hints until a round takes them.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     pending: Mutex<Pending>,
@@ -133,7 +136,7 @@ impl Hints {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a hint.
+    /// Adds a hint.
     pub(super) fn add(&self, hint: Hint) {
         self.pending().add(hint);
         self.ring.notify_one();
@@ -144,12 +147,12 @@ impl Hints {
         self.ring.notified().await;
     }
 
-    /// Hands out all hints.
+    /// Takes all hints.
     pub(super) fn take(&self) -> Pending {
         std::mem::take(&mut *self.pending())
     }
 
-    /// Takes back hints that could not be followed.
+    /// Returns hints whose documents could not be read.
     pub(super) fn put_back(&self, pending: Pending) {
         let mut now = self.pending();
         for (id, generation) in pending.accounts {
@@ -161,7 +164,7 @@ impl Hints {
         now.all |= pending.all;
     }
 
-    /// How many accounts and hooks wait.
+    /// The number of accounts and hooks that wait.
     pub(super) fn count(&self) -> usize {
         self.pending().count()
     }
@@ -173,7 +176,7 @@ mod tests {
     use crate::model::Id;
 
     #[test]
-    fn messages_name_what_is_to_be_read_again() {
+    fn messages_name_the_documents_to_read_again() {
         let (account, hook) = (Id(7), Id(9));
         let own = crate::kazoo::account_database(account);
         let third = Generation::of("3-ab");
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_that_knows_less_takes_nothing_away() {
+    fn a_hint_without_a_revision_does_not_erase_a_known_one() {
         let mut pending = Pending::default();
         let (second, third) = (Generation::of("2-ab"), Generation::of("3-ab"));
         pending.add(Hint::Hook(Id(1), Some(Id(2)), third));

@@ -1,10 +1,12 @@
-//! The accounts and hooks of a KAZOO are followed while the program runs.
+//! Follows the accounts and hooks of a KAZOO while the program runs.
 //!
-//! Messages and feeds are hints: what they name is read again. The truth is a full reading, made at an interval.
+//! Messages and feeds are only hints: the sync reads the documents that they name. The authority is a full reading,
+//! made at an interval.
 //!
-//! Held: losing, repeating and reordering hints changes nothing but how soon a change is here. A reading that fails or is
-//! short deletes nothing, and neither does one that lies: each deletion is confirmed alone, and an hour has a limit of them.
-//! Memory is bounded by the limits of a reading. What is here stays while a KAZOO cannot be read.
+//! Promise: lost, repeated or reordered hints only change how soon a change arrives here. A reading that fails, is
+//! incomplete or lies deletes nothing: KAZOO must confirm each deletion separately, and the number of deletions
+//! within an hour is limited. Memory is bounded by the limits of a reading. While a KAZOO cannot be read, its
+//! accounts and hooks stay here.
 
 mod allowance;
 mod feeds;
@@ -31,18 +33,19 @@ use crate::tasks::Tasks;
 
 pub use status::{Doing, SyncStatus, SyncWatch};
 
-/// How a KAZOO is followed.
+/// The settings of the sync.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Between two full readings.
+    /// The time between two full readings.
     pub interval: Duration,
-    /// How long hints are gathered before what they name is read.
+    /// The time for which hints are collected before the sync reads the documents that they name.
     pub settle: Duration,
-    /// Percent of the accounts, or hooks, that may be deleted within an hour; ten of each always may.
+    /// The percentage of accounts, or of hooks, that may be deleted within an hour. Ten of each may always be
+    /// deleted.
     pub max_gone_percent: usize,
-    /// Accounts and hooks that a KAZOO may have.
+    /// The largest numbers of accounts and hooks of a KAZOO.
     pub bounds: Bounds,
-    /// How documents are compared.
+    /// The rules for comparing documents.
     pub rules: Rules,
 }
 
@@ -65,19 +68,19 @@ impl fmt::Debug for Sync {
     }
 }
 
-/// What the sync works with.
+/// The parts of the program that the sync uses.
 pub struct Parts {
     /// The KAZOO.
     pub source: Source,
-    /// The documents here.
+    /// The documents of this installation.
     pub state: State,
-    /// The log that KAZOO's messages are in.
+    /// The log with KAZOO's messages.
     pub events: log::Reader,
-    /// Where new hooks begin.
+    /// Finds the positions at which new hooks start.
     pub begin: Arc<dyn Begin>,
-    /// The time.
+    /// The source of the time.
     pub clock: Clock,
-    /// Where tasks are started.
+    /// Starts tasks.
     pub tasks: Tasks,
 }
 
@@ -88,7 +91,7 @@ impl fmt::Debug for Parts {
 }
 
 impl Sync {
-    /// A task that is not yet running, and a look at its state.
+    /// A sync that does not run yet, and a view of its status.
     #[must_use]
     pub fn new(parts: Parts, options: Options) -> (Self, SyncWatch) {
         let Parts { source, state, events, begin, clock, tasks } = parts;

@@ -1,23 +1,24 @@
-//! Which revision of each document was applied last, so that a copy of a database that lags behind does not undo a change.
-//! Pure.
+//! Remembers the last applied revision of each document, so that a database replica that lags behind does not undo a
+//! change. Pure.
 //!
-//! Held: a reading older than one before, or than a hint says, is not believed at first. When the same older revision comes
-//! again and again it counts: a database that was restored from a backup has older revisions for good.
+//! Promise: a document older than the last applied one, or older than a hint says, is not applied at first. If the
+//! same older revision is read repeatedly, it is applied: a database that was restored from a backup keeps its older
+//! revisions.
 
 use std::collections::HashMap;
 
 use crate::model::Id;
 use crate::state::Kind;
 
-/// How often an older revision is not believed.
+/// The number of times for which an older revision is not applied.
 const MOST_DOUBTS: u8 = 3;
 
-/// The number of a CouchDB revision: `7` of `7-41c0aa`. It rises with each change of the document.
+/// The number in a CouchDB revision: `7` of `7-41c0aa`. Each change of the document raises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Generation(u64);
 
 impl Generation {
-    /// The generation of a revision; `None`: it is none of CouchDB's.
+    /// The generation of a revision; `None`: it does not have CouchDB's form.
     pub(super) fn of(rev: &str) -> Option<Self> {
         rev.split_once('-')?.0.parse().ok().map(Self)
     }
@@ -28,12 +29,12 @@ struct Known {
     doubts: u8,
 }
 
-/// The revisions that were applied.
+/// The last applied revision of each document.
 #[derive(Default)]
 pub(super) struct Revisions(HashMap<(Kind, Id), Known>);
 
 impl Revisions {
-    /// Whether a document that was read counts. `hinted` is the revision that a hint said it has.
+    /// Whether to apply a document that was read. `hinted` is the revision in a hint.
     pub(super) fn accept(
         &mut self,
         key: (Kind, Id),
@@ -50,7 +51,7 @@ impl Revisions {
         false
     }
 
-    /// Forgets a document that is deleted.
+    /// Forgets a deleted document.
     pub(super) fn forget(&mut self, key: (Kind, Id)) {
         self.0.remove(&key);
     }
@@ -61,11 +62,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_revision_counts_only_when_it_comes_again_and_again() {
+    fn an_older_revision_counts_only_after_several_readings() {
         let (mut revisions, key) = (Revisions::default(), (Kind::Hook, Id(1)));
         let of = Generation::of;
         assert!(revisions.accept(key, of("2-a"), None));
-        assert!(!revisions.accept(key, of("2-a"), of("3-b")), "the hint knows of a later one");
+        assert!(!revisions.accept(key, of("2-a"), of("3-b")), "the hint has a later revision");
         assert!(revisions.accept(key, of("3-b"), of("3-b")));
         assert!((0..MOST_DOUBTS).all(|_| !revisions.accept(key, of("2-a"), None)));
         assert!(revisions.accept(key, of("2-a"), None), "restored from a backup");

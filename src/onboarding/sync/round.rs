@@ -1,4 +1,4 @@
-//! One round of the sync: everything, or what hints have named, is read, compared and written.
+//! A round of the sync: reads everything, or the documents named by hints, compares, and writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,22 +22,22 @@ use crate::tasks::Tasks;
 
 type Document = Map<String, Value>;
 
-/// How often accounts that nobody named, but others stand below, are asked for in one round.
+/// The number of times that one round reads the missing ancestors and owners of what it has read.
 const UPWARDS: usize = 4;
 
-/// Why a round did not come to its end. For a person; holds no secret.
+/// Why a round failed. For a person; contains no secret.
 pub(super) type Failed = String;
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
-    /// What was read is here.
+    /// All changes are written.
     Whole,
-    /// Something waits: a move, a change that was refused, a copy that lags behind.
+    /// A part waits: a move, a refused change, a replica that lags behind.
     InPart,
 }
 
-/// What KAZOO had when it was last looked at.
+/// KAZOO's accounts and hooks as they were last read.
 #[derive(Default)]
 struct World {
     accounts: BTreeMap<AccountId, KazooAccount>,
@@ -48,7 +48,7 @@ struct World {
     half_moved: BTreeSet<AccountId>,
 }
 
-/// Everything that rounds work with.
+/// Everything that a round uses.
 pub(super) struct Round {
     source: Source,
     state: State,
@@ -72,7 +72,7 @@ impl Round {
         Self { source, state, begin, options, tasks, hints, world, allowance, status }
     }
 
-    /// Reads and compares everything. `pending` is what hints have named meanwhile.
+    /// Reads everything. `pending` has the hints that arrived before.
     pub(super) async fn all(&mut self, pending: &Pending, now_s: u64) -> Result<Came, Failed> {
         let mut reading = self.source.read(false, &()).await.map_err(text)?;
         let (master, here) = (reading.master().unwrap_or_default(), self.state.settings().master);
@@ -88,7 +88,8 @@ impl Round {
         let (mut made, mut reading) = self.plan(reading, waiting).await?;
         let is_half_moved = made.odd.iter().filter(|odd| odd.what == OddKind::HalfMoved);
         let half_moved: BTreeSet<AccountId> = is_half_moved.filter_map(|odd| odd.id.parse().ok()).collect();
-        // A move that has not gone on since the last full reading was interrupted.
+        // If the same branches are half moved as at the last full reading, the move has been interrupted.
+        // Waiting longer would not help.
         if made.waiting > 0 && half_moved == self.world.half_moved {
             (made, reading) = self.plan(reading, self.options.rules.clone()).await?;
         }
@@ -111,7 +112,7 @@ impl Round {
         Ok(self.came(is_whole))
     }
 
-    /// Reads and compares what hints have named.
+    /// Reads the documents that hints have named.
     pub(super) async fn some(&mut self, pending: &Pending, now_s: u64) -> Result<Came, Failed> {
         if pending.count() == 0 {
             return Ok(Came::Whole);
@@ -123,7 +124,7 @@ impl Round {
             .map(|(id, hook)| (*id, hook.account.or_else(|| self.owner_here(*id))))
             .collect();
         let mut reading = self.reread(&accounts, &hooks).await?;
-        // Accounts that nobody has named come first: those that others stand below, and the owners of hooks.
+        // No hint names the ancestors of a new account, or the owner of a new hook; both must exist here first.
         for _ in 0..UPWARDS {
             let above = reading.accounts.values().flat_map(|account| account.tree.iter().copied());
             let named = above.chain(reading.hooks.values().map(|hook| hook.account));
@@ -150,11 +151,11 @@ impl Round {
         self.world.accounts.append(&mut reading.accounts);
         self.world.hooks.extend(reading.hooks.keys());
         self.options.bounds.check(self.world.accounts.len(), self.world.hooks.len()).map_err(text)?;
-        // The whole tree is looked at, and only what has changed is written.
+        // The plan needs the whole tree to find places and realms, but writes only the changed accounts.
         let rules = Rules { half_moved_wait: true, only: Some(changed), ..self.options.rules.clone() };
         reading.master = Some(master);
         reading.system = self.world.system;
-        // Lent; after a failure everything is read again.
+        // The plan borrows the accounts. If it fails, they are lost, and the next round reads everything.
         reading.accounts = std::mem::take(&mut self.world.accounts);
         let (mut made, reading) = self.plan(reading, rules).await?;
         self.world.accounts = reading.accounts;
@@ -177,7 +178,7 @@ impl Round {
         if is_whole { Came::Whole } else { Came::InPart }
     }
 
-    /// What was read too early is read again.
+    /// Puts the hints of doubtful documents back, so that the next round reads them again.
     fn again(&self, doubtful: &BTreeSet<(Kind, Id)>, pending: &Pending) {
         for (kind, id) in doubtful {
             match kind {
@@ -213,7 +214,7 @@ impl Round {
         self.here(kind, id).is_some_and(|doc| is_mirrored(&doc))
     }
 
-    /// Compares, on a thread of its own: with many accounts it takes a while.
+    /// Makes the plan on a blocking thread, because many accounts take long.
     async fn plan(&self, reading: Reading, rules: Rules) -> Result<(Plan, Reading), Failed> {
         let state = self.state.clone();
         let planning = self.tasks.spawn_blocking(move || (plan(&reading, &state, &rules), reading));
@@ -221,7 +222,7 @@ impl Round {
         Ok((made.map_err(text)?, reading))
     }
 
-    /// Writes the changes; how many were refused.
+    /// Writes the changes; returns how many were refused.
     async fn write(&self, plan: &mut Plan, now_s: u64) -> Result<usize, Failed> {
         let mut changes = std::mem::take(&mut plan.accounts);
         changes.append(&mut plan.hooks);
@@ -231,7 +232,7 @@ impl Round {
         let put = put(&self.state, MirroredBy::Sync, changes, self.begin.as_ref()).await;
         let Outcome { made, refused } = put.map_err(text)?;
         for odd in &refused {
-            tracing::warn!(id = %odd.id, reason = %odd.text, "a change of KAZOO's was refused here");
+            tracing::warn!(id = %odd.id, reason = %odd.text, "refused a change of KAZOO's");
         }
         self.changed(|status| status.changes += made as u64, now_s);
         Ok(refused.len())
@@ -244,7 +245,7 @@ impl Round {
         });
     }
 
-    /// Deletes what is gone, each after KAZOO has said so about it alone; why something was kept.
+    /// Deletes missing documents after KAZOO has confirmed each one separately. Returns why a document was kept.
     async fn delete(&mut self, gone: Vec<(Kind, Id)>, now_s: u64) -> Result<Option<String>, Failed> {
         let mut kept = None;
         for kind in [Kind::Hook, Kind::Account] {
@@ -265,7 +266,7 @@ impl Round {
                 ));
                 continue;
             }
-            // Those below others first.
+            // Descendants first: an account with descendants cannot be deleted.
             ids.sort_by_key(|id| {
                 std::cmp::Reverse(self.state.account(*id).map_or(0, |account| account.tree.len()))
             });
@@ -312,7 +313,8 @@ impl Round {
 }
 
 impl World {
-    /// Takes out of a reading what is older than what was known before, or than hints say; what was taken out.
+    /// Replaces doubtful documents of a reading by the known ones: those older than the last applied revision, or
+    /// older than a hint says. Returns the doubtful documents.
     fn sift(&mut self, reading: &mut Reading, pending: &Pending) -> BTreeSet<(Kind, Id)> {
         let mut doubtful = BTreeSet::new();
         let generation = |rev: &Option<String>| rev.as_deref().and_then(Generation::of);

@@ -1,4 +1,5 @@
-//! The loop of the sync: when everything is read, when only what hints name, and how long it waits after a failure.
+//! The loop of the sync: when to read everything, when only the documents named by hints, and how long to wait after
+//! a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,9 @@ use super::status::{Doing, SyncStatus};
 use crate::onboarding::source::Source;
 use crate::tasks::{Stop, Tasks};
 
-/// The first wait after a failure; it doubles.
+/// The first wait after a failure; it doubles after each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait after a failure: so long it takes at most until a KAZOO that is back is followed again.
+/// The longest wait after a failure. A KAZOO that works again is followed after at most this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Sync {
@@ -24,7 +25,7 @@ impl Sync {
         let following = follow(self.events.clone(), self.events.end(), Arc::clone(&hints), tasks.clone());
         spawn(&tasks, "kazoo-hints", stop.clone(), following);
         if matches!(self.source, Source::Couch(_)) {
-            // Taken before the first reading, so that nothing falls between the two.
+            // The positions are read before the first full reading, so that no change falls between the two.
             let places = stop.run_until_cancelled(self.source.places()).await;
             let places =
                 places.and_then(Result::ok).flatten().map_or([None, None], |places| places.map(Some));
@@ -66,7 +67,7 @@ impl Sync {
                     Ok(came) => pace.came(came, is_full, started),
                     Err(error) => {
                         hints.put_back(pending);
-                        tracing::warn!(%error, "KAZOO could not be followed; another attempt will be made: {error}");
+                        tracing::warn!(%error, "could not follow KAZOO; trying again: {error}");
                         failed(&status, error);
                         pace.failed();
                     }
@@ -90,16 +91,16 @@ fn failed(status: &tokio::sync::watch::Sender<SyncStatus>, error: String) {
     });
 }
 
-/// When the next full reading is due.
+/// Decides when the next full reading is due.
 struct Pace {
     settle: Duration,
     interval: Duration,
     due: Instant,
-    /// Full readings take at most half of the time, whatever asks for them.
+    /// Full readings take at most half of the time, whatever the cause.
     earliest: Instant,
-    /// After a failure: the next wait.
+    /// The next wait after a failure.
     wait: Option<Duration>,
-    /// Readings in a row that left something undone.
+    /// The number of readings in a row that left a part waiting.
     unfinished: u32,
 }
 
@@ -130,13 +131,13 @@ impl Pace {
             self.unfinished = if came == Came::Whole { 0 } else { self.unfinished + 1 };
         }
         if came == Came::InPart {
-            // What was left undone is looked at again soon, then less and less often.
+            // The rest is tried again soon, and then at growing intervals.
             let again = (self.settle * 10).saturating_mul(1 << self.unfinished.min(16));
             self.due = self.due.min((now + again.min(self.interval)).max(self.earliest));
         }
     }
 
-    /// A failure: the next attempt reads everything.
+    /// Notes a failure; the next attempt reads everything.
     fn failed(&mut self) {
         let wait = self.wait.map_or(FIRST_WAIT, |wait| wait * 2).min(LONGEST_WAIT).min(self.interval);
         self.wait = Some(wait);

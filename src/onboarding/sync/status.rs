@@ -1,75 +1,75 @@
-//! What the sync tells of itself: to `/admin/status`, to `/health/ready` and to `/metrics`.
+//! The status of the sync, for `/admin/status`, `/health/ready` and `/metrics`.
 
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// What the sync does.
+/// The state of the sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doing {
-    /// It has read nothing yet.
+    /// It has not read anything yet.
     #[default]
     Starting,
-    /// What was read last is here.
+    /// All documents of the last reading are here.
     Current,
-    /// The last attempt failed; another one will be made.
+    /// The last attempt failed; the sync tries again.
     Failing,
 }
 
-/// The state of the sync.
+/// The status of the sync.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SyncStatus {
-    /// What it does.
+    /// The state.
     pub state: Doing,
-    /// When everything was read last, in seconds since 1970.
+    /// The time of the last full reading, in seconds since 1970.
     pub last_full_reading_s: Option<u64>,
-    /// When something was changed here last, in seconds since 1970.
+    /// The time of the last change made here, in seconds since 1970.
     pub last_change_s: Option<u64>,
-    /// Accounts that KAZOO has.
+    /// Number of KAZOO's accounts.
     pub accounts: usize,
-    /// Hooks that KAZOO has.
+    /// Number of KAZOO's hooks.
     pub hooks: usize,
-    /// Accounts and hooks that are to be read again.
+    /// Number of accounts and hooks to read again.
     pub pending: usize,
-    /// Accounts that wait because they are being moved.
+    /// Number of accounts that wait because they are being moved.
     pub half_moved: usize,
-    /// What is odd, as of the last full reading.
+    /// Number of oddities at the last full reading.
     pub odd: usize,
-    /// Changes that were refused here at the last full reading.
+    /// Number of changes that were refused here at the last full reading.
     pub refused: usize,
-    /// Changes that were made since the start.
+    /// Number of changes since the start.
     pub changes: u64,
-    /// Accounts and hooks that were deleted since the start.
+    /// Number of accounts and hooks deleted since the start.
     pub deleted: u64,
-    /// Full readings since the start.
+    /// Number of full readings since the start.
     pub full_readings: u64,
-    /// Attempts that failed since the start.
+    /// Number of failed attempts since the start.
     pub failures: u64,
-    /// What is missing in KAZOO and was not deleted, with the reason.
+    /// Why documents that are missing in KAZOO were not deleted.
     pub kept: Option<String>,
-    /// Why the last attempt failed; `None`: it did not.
+    /// Why the last attempt failed; `None`: it succeeded.
     pub last_error: Option<String>,
-    /// Why CouchDB's feeds of changes (of accounts, of hooks) cannot be read, if they cannot.
+    /// Why CouchDB's feeds of changes (of accounts, of hooks) cannot be read; `None`: they can.
     pub feed_errors: [Option<String>; 2],
 }
 
-/// A look at the state; cheap to clone.
+/// A view of the status; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SyncWatch(pub(super) watch::Receiver<SyncStatus>);
 
 impl SyncWatch {
-    /// The state now.
+    /// The present status.
     #[must_use]
     pub fn now(&self) -> SyncStatus {
         self.0.borrow().clone()
     }
 
-    /// What a person should look at.
+    /// Conditions that need an operator's attention.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
         let status = self.0.borrow();
         let failing = status.last_error.iter().map(|error| format!("KAZOO cannot be read: {error}"));
-        // While nothing can be read, that says enough.
+        // If nothing can be read, one notice is enough.
         let feed = status.feed_errors.iter().flatten().take(usize::from(status.last_error.is_none()));
         let feed = feed.map(|error| {
             format!(
