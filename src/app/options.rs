@@ -58,6 +58,7 @@ pub(super) fn events_options(config: &Config) -> log::Options {
         max_age_us: Some(max_age_us),
         max_bytes: Some(max_bytes),
         reserve_bytes: config.log.reserve_bytes,
+        gather: Duration::from_micros(config.log.gather_us),
         max_record_bytes: u32::try_from(ingest::RECORD_OVERHEAD)
             .unwrap_or(u32::MAX)
             .saturating_add(config.ingest.max_event_bytes),

@@ -214,6 +214,7 @@ impl Config {
             ("ingest.http_bytes_per_second", self.ingest.http_bytes_per_second, 1024, 1 << 40),
             ("log.segment_bytes", self.log.segment_bytes, 64 << 10, 1 << 30),
             ("log.segment_age_hours", self.log.segment_age_hours, 1, 100_000),
+            ("log.gather_us", self.log.gather_us, 0, 1_000_000),
             ("ledger.segment_bytes", self.ledger.segment_bytes, 64 << 10, 1 << 30),
             ("ledger.checkpoint_records", self.ledger.checkpoint_records, 1, 100_000_000),
             ("retention.max_age_hours", self.retention.max_age_hours, 1, 1_000_000),

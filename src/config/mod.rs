@@ -247,7 +247,7 @@ section!(
 );
 section!(
     /// `[log]`
-    Log { segment_bytes: u64, segment_age_hours: u64, reserve_bytes: u64 }
+    Log { segment_bytes: u64, segment_age_hours: u64, reserve_bytes: u64, gather_us: u64 }
 );
 section!(
     /// `[ledger]`

@@ -115,6 +115,12 @@ impl Appender {
         Ok(synced)
     }
 
+    /// Requests that the writer has not taken yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
+    }
+
     /// Returns once the writer has served all earlier requests; shows that the writer is alive.
     pub async fn ping(&self) -> Result<(), AppendError> {
         self.control(Control::Ping).await.map(drop)

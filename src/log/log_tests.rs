@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -201,5 +202,26 @@ fn records_larger_than_every_buffer_are_read_whole_in_every_way() {
         assert_eq!(log.reader.read(n, 10, 100).unwrap().records[0].payload, payload);
         assert_eq!(log.reader.read_tags(&[n % 2], n, 10, 1, 100).unwrap().records[0].payload, payload);
     }
+    log.close();
+}
+
+#[test]
+fn appends_that_follow_each_other_closely_share_a_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let log =
+        Running::open(dir.path(), &Options { gather: Duration::from_millis(100), ..Options::default() });
+    // A writer that has not gone to sleep yet serves the first at once; so this is tried more than once.
+    let shared = (0..20).any(|round| {
+        let before = log.reader.syncs().count;
+        let first = run(log.appender.submit(records(2 * round, 1))).unwrap();
+        // Once the writer has taken the first, only its wait keeps the second from a sync of its own.
+        while log.appender.waiting() > 0 {
+            std::thread::yield_now();
+        }
+        let second = run(log.appender.submit(records(2 * round + 1, 1))).unwrap();
+        assert!(run(first).unwrap().is_ok() && run(second).unwrap().is_ok());
+        log.reader.syncs().count == before + 1
+    });
+    assert!(shared);
     log.close();
 }

@@ -1,5 +1,7 @@
 //! The options of a log, the records that go in and the records that come out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// Sizes and limits of one log.
@@ -21,6 +23,9 @@ pub struct Options {
     pub queue: usize,
     /// The writer combines waiting requests into one sync until they reach this size. Default: 1 MiB.
     pub batch_bytes: usize,
+    /// A request that finds the writer idle waits this long for others, so that one sync serves them all. A busy writer
+    /// gathers what comes during a sync and never waits. Default: 0.
+    pub gather: Duration,
     /// Another log refers to offsets up to this one, so they must not be reused. When this log ends earlier, it
     /// starts a segment here and reports the missing offsets as damage. Default: 0.
     pub at_least: u64,
@@ -39,6 +44,7 @@ impl Default for Options {
             max_record_bytes: 8 << 20,
             queue: 256,
             batch_bytes: 1 << 20,
+            gather: Duration::ZERO,
             at_least: 0,
             cache_bytes: 8 << 20,
         }

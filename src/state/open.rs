@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -259,6 +260,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
         batch_bytes: options.max_record_bytes as usize,
         at_least: 0,
         cache_bytes: 256 << 10,
+        gather: Duration::ZERO,
     };
     let now_us = clock.now_us();
     let (trail, kept) = open_trail(&disk, options, &clock)?;
@@ -309,6 +311,7 @@ fn open_trail(
         batch_bytes: 1 << 20,
         at_least: 0,
         cache_bytes: 1 << 20,
+        gather: Duration::ZERO,
     };
     let open = |name: &str, limits: log::Options| {
         let dir = options.data_dir.join(name);

@@ -1,8 +1,10 @@
 //! The operator's view of a running program: the page of metrics and the endpoints below `/admin`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::app::TestApp;
 use crate::support::look::{LONG, events_of, queue_when, settled};
@@ -197,5 +199,18 @@ async fn retention_on_request_removes_the_excess() {
     .await;
     let status = app.api.call("GET", "/admin/status", None).await;
     assert!(status.data()["logs"]["events"]["bytes"].as_u64() <= Some(1 << 20), "{status:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_comes_alone_waits_for_others_as_long_as_the_configuration_says() {
+    let mut app = TestApp::with(&["log.gather_us=200000"]).await;
+    let events: Vec<Value> = events_of("one", 0..3);
+    for event in &events {
+        let began = Instant::now();
+        app.api.publish(std::slice::from_ref(event)).await;
+        // No upper bound: the machine may be busy.
+        assert!(began.elapsed() >= Duration::from_millis(200));
+    }
     app.stop().await;
 }
