@@ -154,7 +154,7 @@ fn body_maker() -> impl Fn() -> Bytes + Clone + Send + 'static {
     }
 }
 
-fn body() -> Bytes {
+pub(crate) fn body() -> Bytes {
     body_maker()()
 }
 

@@ -21,6 +21,7 @@ mod drain;
 mod encode;
 mod fan_out;
 mod figures;
+mod https;
 mod ingest;
 mod isolation;
 mod latency;
@@ -30,6 +31,7 @@ mod receiver;
 mod replay;
 mod route;
 mod scrape;
+mod steady;
 mod waiting;
 
 /// What the tests have for starting a broker.
@@ -89,18 +91,21 @@ fn main() {
     // What is measured is this process; receivers and clients are this same program in another.
     match asked.first().map(String::as_str) {
         Some("receiver") => return receiver::serve(),
+        Some("https-receiver") => return https::serve(&asked[1..]),
         Some("websocket-clients") => return fan_out::clients::serve(&asked[1..]),
         _ => {}
     }
-    let benches: [(&str, fn()); 12] = [
+    let benches: [(&str, fn()); 14] = [
         ("append", append::run),
         ("encode", encode::run),
         ("route", route::run),
         ("scrape", scrape::run),
         ("drain", drain::run),
+        ("https", https::run),
         ("fan-out", fan_out::run),
         ("ingest", ingest::run),
         ("latency", latency::run),
+        ("steady", steady::run),
         ("isolation", isolation::run),
         ("bytes", bytes_on_disk::run),
         ("replay", replay::run),

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -10,10 +10,15 @@ use serde_json::Value;
 
 /// CPU time, user and system, that a process (an id, or `self`) has had, in seconds (clock ticks of 10 ms).
 pub(crate) fn cpu_of(process: &str) -> f64 {
+    let (user, system) = user_and_system(process);
+    user + system
+}
+
+fn user_and_system(process: &str) -> (f64, f64) {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
+    let seconds = |at: usize| fields[at].parse::<f64>().unwrap() / 100.0;
+    (seconds(11), seconds(12))
 }
 
 /// A running one; killed when dropped.
@@ -26,11 +31,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it over a directory and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
+        Self::start_in(dir, &[], None)
+    }
+
+    /// The same with further settings, and with a variable in its environment.
+    pub(crate) fn start_in(dir: &Path, more: &[String], variable: Option<(&str, PathBuf)>) -> Self {
         let began = Instant::now();
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchhook"));
-        command.arg("serve").stdout(Stdio::piped()).stderr(Stdio::null());
-        for setting in crate::program::settings(dir) {
-            command.args(["--set", &setting]);
+        command.arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).envs(variable);
+        for setting in crate::program::settings(dir).iter().chain(more) {
+            command.args(["--set", setting]);
         }
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -43,6 +53,24 @@ impl Process {
     /// CPU time that it has had, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
         cpu_of(&self.child.id().to_string())
+    }
+
+    /// User and system time that it has had, in seconds.
+    pub(crate) fn user_and_system(&self) -> (f64, f64) {
+        user_and_system(&self.child.id().to_string())
+    }
+
+    /// How often its threads were switched, of their own will or not.
+    pub(crate) fn switches(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // A thread may end while it is looked at.
+        let texts =
+            tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
+        let of = |text: String| -> f64 {
+            let counts = text.lines().filter(|line| line.contains("ctxt_switches"));
+            counts.map(|line| line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()).sum()
+        };
+        texts.map(of).sum()
     }
 
     /// Megabytes that it has in memory now, and that it had at the most.
