@@ -1,7 +1,7 @@
 //! The program: reads the command line, runs the command, and ends with an exit code.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -185,9 +185,13 @@ async fn serve_until_signalled(
     let key_file = config.data_dir.join("master.key");
     let app = App::build_with(config, Clock::system(), lost).await?;
     if let Some(key) = app.first_key() {
-        // Printed on the terminal and not logged, because no secret belongs in a log.
-        let (key, file) = (key.reveal(), key_file.display());
-        report(&format!("the master account's API key, shown only once and stored in {file}: {key}"));
+        // The key is printed on a terminal only: as a service, stderr is a log, and no secret belongs in a log.
+        let shown = if std::io::stderr().is_terminal() {
+            format!(", shown only once: {}", key.reveal())
+        } else {
+            String::new()
+        };
+        report(&format!("stored the master account's API key in {}{shown}", key_file.display()));
     }
     let ready = serde_json::json!({
         "ready": true,
