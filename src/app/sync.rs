@@ -77,7 +77,8 @@ fn source(config: &Config) -> anyhow::Result<Option<Source>> {
         KazooVersion::Current => Profile::Current,
     };
     let bounds = bounds(config);
-    let manner = Manner { timeout: Duration::from_millis(sync.timeout_ms), ..Manner::default() };
+    // A reading that fails is made again anyway.
+    let manner = Manner { timeout: Duration::from_millis(sync.timeout_ms), tries: 3, ..Manner::default() };
     if let Some(address) = &sync.couch {
         let text = sync.couch_credentials_file.as_deref().map(|path| secret("couch_credentials_file", path));
         let credentials = text.transpose()?.map(|text| {

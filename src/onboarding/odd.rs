@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Characters of an id or a text that are kept.
+const LONGEST: usize = 400;
+
 /// A kind of oddity, by a stable word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +71,8 @@ pub struct Odd {
 impl Odd {
     /// An oddity of a document.
     pub fn new(what: OddKind, id: impl std::fmt::Display, text: impl Into<String>) -> Self {
-        Self { what, id: id.to_string(), text: text.into() }
+        // What is no id may be of any length.
+        let id = id.to_string().chars().take(LONGEST).collect();
+        Self { what, id, text: text.into().chars().take(LONGEST).collect() }
     }
 }

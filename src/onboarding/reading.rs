@@ -154,6 +154,10 @@ fn ids(tree: &[Value]) -> Option<Vec<AccountId>> {
     tree.iter().map(|id| id.as_str()?.parse().ok()).collect()
 }
 
+fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(0, |text| text.len())
+}
+
 /// A flag, or a text that says one.
 fn flag_of(value: &Value) -> Option<bool> {
     match value {
@@ -305,9 +309,25 @@ pub struct Reading {
     pub odd: Vec<Odd>,
     /// Whether all of it was read: only then something can be missing there.
     pub is_complete: bool,
+    /// Bytes of text that the accounts and hooks hold, at least.
+    pub bytes: usize,
 }
 
 impl Reading {
+    /// Takes in an account.
+    pub fn add_account(&mut self, account: KazooAccount) {
+        let texts = [&account.name, &account.realm].map(|text| text.as_ref().map_or(0, String::len));
+        let ids = account.tree.len() * size_of::<AccountId>();
+        self.bytes += texts.iter().sum::<usize>() + ids + json_bytes(&account.flags);
+        self.accounts.insert(account.id, account);
+    }
+
+    /// Takes in a hook.
+    pub fn add_hook(&mut self, hook: KazooHook) {
+        self.bytes += json_bytes(&hook.doc);
+        self.hooks.insert(hook.id, hook);
+    }
+
     /// The master account: the configured one, or else the oldest of those that stand below nobody, as KAZOO chooses it.
     #[must_use]
     pub fn master(&self) -> Option<AccountId> {

@@ -67,6 +67,9 @@ pub enum SourceError {
         /// Its name.
         key: &'static str,
     },
+    /// What was read holds more text than is kept.
+    #[error("the accounts and hooks hold more than {0} bytes; such a KAZOO is not read")]
+    TooMuch(usize),
     /// A file cannot be read or written.
     #[error("{path}: {reason}")]
     File {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Ask, Client, Credentials, Manner, SourceError};
 use super::couch_feed::{reason, strange};
-use super::{ACCOUNTS, Bounds, HOOKS, Progress, Stage, too_many};
+use super::{ACCOUNTS, Bounds, HOOKS, Progress, Stage, fits, too_many};
 use crate::kazoo::account_database;
 use crate::model::{AccountId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
@@ -71,16 +71,18 @@ impl Couch {
         self.pages(ACCOUNTS, self.bounds.most_accounts, |doc| {
             self.take_account(&doc, &mut reading, &mut stubs);
             progress.at(Stage::Accounts, reading.accounts.len(), None);
+            fits(reading.bytes)
         })
         .await?;
         self.repair(stubs, &mut reading).await?;
         self.pages(WEBHOOKS, self.bounds.most_hooks, |doc| {
             if let Some(hook) = KazooHook::of_document(&doc) {
-                reading.hooks.insert(hook.id, hook);
+                reading.add_hook(hook);
                 progress.at(Stage::Hooks, reading.hooks.len(), None);
             } else {
                 note_bad_hook(&doc, &mut reading.odd);
             }
+            fits(reading.bytes)
         })
         .await?;
         let ids: Vec<_> = reading.accounts.keys().copied().collect();
@@ -124,7 +126,7 @@ impl Couch {
                     reading.odd.push(Odd::new(OddKind::EnabledContradicts, account.id, text));
                 }
                 note_conflicts(doc, &account.id.to_string(), &mut reading.odd);
-                reading.accounts.insert(account.id, *account);
+                reading.add_account(*account);
             }
             Found::Deleted(id) => drop(reading.deleted.insert(id)),
             Found::Stub(id) => stubs.push(id),
@@ -151,7 +153,7 @@ impl Couch {
             };
             let rest = match found {
                 Some(Found::Account(account)) => {
-                    reading.accounts.insert(id, *account);
+                    reading.add_account(*account);
                     "the account's own database has the whole of it, which is taken"
                 }
                 _ => "the account's own database has no more; it is left out",
@@ -168,7 +170,7 @@ impl Couch {
         &self,
         database: &str,
         most: usize,
-        mut take: impl FnMut(Document),
+        mut take: impl FnMut(Document) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let path = format!("{database}/_all_docs");
         let (mut last, mut size, mut seen): (Option<String>, usize, usize) = (None, PAGE, 0);
@@ -207,7 +209,7 @@ impl Couch {
                 is_end = false;
                 last = Some(id.to_owned());
                 if let Some(Value::Object(doc)) = row.get("doc").filter(|_| !id.starts_with("_design/")) {
-                    take(doc.clone());
+                    take(doc.clone())?;
                 }
             }
             // Only an empty page is the end: a server may give fewer rows than were asked for.
@@ -274,7 +276,7 @@ impl Couch {
         self.repair(stubs, &mut reading).await?;
         for doc in self.keyed(WEBHOOKS, hooks).await? {
             if let Some(hook) = KazooHook::of_document(&doc) {
-                reading.hooks.insert(hook.id, hook);
+                reading.add_hook(hook);
             }
         }
         let ids: Vec<_> = reading.accounts.keys().copied().collect();

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::client::SourceError;
 use super::crossbar_api::{Crossbar, strange};
-use super::{ACCOUNTS, Gone, HOOKS, Progress, Stage, too_many};
+use super::{ACCOUNTS, Gone, HOOKS, Progress, Stage, fits, too_many};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits, Profile, Reading};
@@ -29,7 +29,7 @@ impl Crossbar {
         }
         let own = self.document(&format!("v2/accounts/{master}")).await?;
         let own = own.ok_or_else(|| strange("v2/accounts", "the account of the API key is not there"))?;
-        reading.accounts.insert(master, account_of(master, &own, Vec::new()));
+        reading.add_account(account_of(master, &own, Vec::new()));
         self.descendants(master, &mut reading, progress).await?;
         self.hooks(&mut reading, progress).await?;
         self.limits(&mut reading, progress).await?;
@@ -81,7 +81,7 @@ impl Crossbar {
             let mut account = account_of(id, &row, tree);
             account.enabled = !off.contains(&id);
             account.reseller = resellers.contains(&id);
-            reading.accounts.insert(id, account);
+            reading.add_account(account);
         }
         // A server that does not know the filter answers with everything.
         if all > 1 && (off.len() >= all || resellers.len() >= all) {
@@ -137,7 +137,8 @@ impl Crossbar {
             let Some(doc) = doc? else { continue };
             let mut hook = KazooHook::of_public(id, account, &doc);
             hook.disabled_message = reason;
-            reading.hooks.insert(id, hook);
+            reading.add_hook(hook);
+            fits(reading.bytes)?;
             progress.at(Stage::Hooks, reading.hooks.len(), Some(all));
         }
         Ok(())
@@ -195,14 +196,20 @@ impl Crossbar {
     ) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
         let master = self.session(false).await?.account;
-        for id in accounts {
-            let Some(doc) = self.document(&format!("v2/accounts/{id}")).await? else { continue };
-            let tree = if *id == master { Vec::new() } else { self.tree(*id).await? };
-            let mut account = account_of(*id, &doc, tree);
+        let read = async |id: AccountId| -> Result<Option<KazooAccount>, SourceError> {
+            let Some(doc) = self.document(&format!("v2/accounts/{id}")).await? else { return Ok(None) };
+            let tree = if id == master { Vec::new() } else { self.tree(id).await? };
+            let mut account = account_of(id, &doc, tree);
             take_flags(&mut account, &doc);
-            account.limits = self.own_limits(*id).await?;
-            reading.accounts.insert(*id, account);
+            account.limits = self.own_limits(id).await?;
+            Ok(Some(account))
+        };
+        let mut reads =
+            stream::iter(accounts.to_vec()).map(read).buffer_unordered(self.client.manner.at_once);
+        while let Some(account) = reads.next().await {
+            account?.into_iter().for_each(|account| reading.add_account(account));
         }
+        drop(reads);
         let by_account: BTreeMap<_, Vec<_>> = hooks.iter().fold(BTreeMap::new(), |mut all, (id, account)| {
             all.entry(account.unwrap_or(master)).or_default().push(*id);
             all
@@ -214,7 +221,7 @@ impl Crossbar {
                 let (Some(row), Some(doc)) = (row, self.hook(account, id).await?) else { continue };
                 let mut hook = KazooHook::of_public(id, account, &doc);
                 hook.disabled_message = row.get("disable_reason").and_then(Value::as_str).map(str::to_owned);
-                reading.hooks.insert(id, hook);
+                reading.add_hook(hook);
             }
         }
         Ok(reading)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use super::client::{Answer, Ask, Client, Manner, SourceError};
-use super::{Bounds, too_many};
+use super::{Bounds, fits, too_many};
 use crate::model::AccountId;
 use crate::onboarding::reading::Profile;
 
@@ -126,7 +126,7 @@ impl Crossbar {
             other => Some(other?),
         };
         let (mut rows, mut seen, mut start) = (Vec::new(), BTreeSet::new(), None::<String>);
-        let mut size = PAGE;
+        let (mut size, mut bytes) = (PAGE, 0);
         loop {
             let page = if let Some(answer) = answer.take() {
                 answer
@@ -149,6 +149,8 @@ impl Crossbar {
             for row in data {
                 let Some(row) = row.as_object() else { return Err(strange(path, "a row that is no object")) };
                 let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                bytes += serde_json::to_vec(row).map_or(0, |text| text.len());
+                fits(bytes)?;
                 if seen.insert(id) {
                     rows.push(row.clone());
                 }

@@ -78,9 +78,9 @@ pub fn load(path: &Path, bounds: Bounds) -> Result<Reading, SourceError> {
                 reading.master = master;
                 reading.system = system;
             }
-            Line::Account(account) => drop(reading.accounts.insert(account.id, account)),
+            Line::Account(account) => reading.add_account(account),
             Line::Deleted(id) => drop(reading.deleted.insert(id)),
-            Line::Hook(hook) => drop(reading.hooks.insert(hook.id, hook)),
+            Line::Hook(hook) => reading.add_hook(hook),
             Line::Odd(odd) => reading.odd.push(odd),
             Line::End { accounts, hooks } => {
                 ended = accounts == reading.accounts.len() && hooks == reading.hooks.len();
@@ -110,7 +110,7 @@ mod tests {
         let hook =
             KazooHook { id: Id(7), account: Id(1), rev: Some("1-a".into()), doc, disabled_message: None };
         let mut reading = Reading { master: Some(Id(1)), is_complete: true, ..Reading::default() };
-        reading.hooks.insert(hook.id, hook);
+        reading.add_hook(hook);
         reading.deleted.insert(Id(3));
         save(&path, &reading).unwrap();
         let loaded = load(&path, Bounds::default()).unwrap();

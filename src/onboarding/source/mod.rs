@@ -52,6 +52,14 @@ impl Bounds {
     }
 }
 
+/// Bytes of text that the accounts and hooks of a reading may hold. 100,000 accounts with a hook each hold about 50 MiB.
+const MOST_KEPT: usize = 128 << 20;
+
+/// Whether a reading may go on.
+fn fits(bytes: usize) -> Result<(), SourceError> {
+    if bytes > MOST_KEPT { Err(SourceError::TooMuch(MOST_KEPT)) } else { Ok(()) }
+}
+
 /// What is counted.
 const ACCOUNTS: &str = "accounts";
 const HOOKS: &str = "hooks";

@@ -72,6 +72,11 @@ impl Round {
         Self { source, state, begin, options, tasks, hints, world, allowance, status }
     }
 
+    /// How many accounts and hooks are known.
+    pub(super) fn known(&self) -> usize {
+        self.world.accounts.len() + self.world.hooks.len()
+    }
+
     /// Reads everything. `pending` has the hints that arrived before.
     pub(super) async fn all(&mut self, pending: &Pending, now_s: u64) -> Result<Came, Failed> {
         let mut reading = self.source.read(false, &()).await.map_err(text)?;

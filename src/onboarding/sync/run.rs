@@ -18,6 +18,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait after a failure. A KAZOO that works again is followed after at most this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// Hints that are always followed one by one.
+const MANY: usize = 100;
+
 impl Sync {
     /// Follows the KAZOO until `stop`.
     pub async fn run(self, stop: Stop) {
@@ -53,8 +56,15 @@ impl Sync {
                     () = hints.rung(), if !pace.is_failing() => tokio::time::sleep(settle).await,
                 }
                 let pending = hints.take();
-                if pending.all {
+                // To read more than there is one by one takes longer than to read everything.
+                let is_many = pending.count() > round.known().max(MANY);
+                if pending.all || is_many {
                     pace.full_is_wanted();
+                }
+                if is_many && !pace.full_is_due() {
+                    hints.put_back(pending);
+                    tokio::time::sleep_until(pace.due).await;
+                    continue;
                 }
                 let (started, is_full) = (Instant::now(), pace.full_is_due());
                 let now_s = clock.now_us() / 1_000_000;

@@ -1,56 +1,19 @@
 //! A real browser as the client: the requests of a web interface for KAZOO, from another origin, against the built
 //! program. Headers that a browser adds, preflights that it makes and answers that it withholds are all real.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::app::{call_event, credentials};
+use crate::support::browser::Browser;
 use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver, Request};
 
-const CHROMIUM: &str = "/usr/bin/chromium";
 /// What the browser does; it says there what each step is.
 const PAGE: &str = include_str!("../../clients/browser.html");
 /// A first start of the browser takes some seconds, and minutes on a busy machine.
 const WITHIN: Duration = Duration::from_secs(180);
-
-/// A browser without a window, which ends with the test.
-struct Browser {
-    child: Child,
-    _profile: TempDir,
-}
-
-impl Browser {
-    fn open(uri: &str) -> Self {
-        assert!(Path::new(CHROMIUM).exists(), "{CHROMIUM} is missing: `./test` installs chromium");
-        let profile = TempDir::with_prefix("switchhook-browser-").unwrap();
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", CHROMIUM])
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .arg("--disable-dev-shm-usage")
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(uri)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("setpriv starts");
-        Self { child, _profile: profile }
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 #[tokio::test]
 async fn a_browser_client_of_kazoo_runs_on_switchhook_alone() {

@@ -83,7 +83,7 @@ async fn hook(api: &Api, account: &str, id: &str) -> Value {
 }
 
 /// Whether a text is in any file below a directory.
-fn is_in_files(dir: &Path, text: &str) -> bool {
+pub(super) fn is_in_files(dir: &Path, text: &str) -> bool {
     std::fs::read_dir(dir).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {

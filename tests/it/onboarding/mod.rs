@@ -3,6 +3,7 @@
 mod guide;
 mod import;
 mod load;
+mod monster_ui;
 mod shadow;
 mod shadow_report;
 mod sup;

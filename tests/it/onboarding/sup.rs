@@ -31,7 +31,7 @@ fn table(fill: &impl Fn(&str) -> String) -> Vec<Row> {
     let (_, rest) = PAGE.split_once("| With KAZOO | Command here | API |").unwrap();
     let lines = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
     let row = |line: &str| {
-        let cells: Vec<_> = line.trim_matches('|').split(" | ").collect();
+        let cells: Vec<_> = line.trim_matches('|').split('|').collect();
         let [_, commands, calls] = cells.as_slice() else { panic!("{line}") };
         let commands = code(commands).into_iter().filter(|text| text.starts_with("switchhook "));
         let mut calls = code(calls).into_iter();

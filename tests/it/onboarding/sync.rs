@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::import::is_in_files;
+
 use crate::support::app::{Api, TestApp};
 use crate::support::broker::Broker;
-use crate::support::kazoo::{Data, Fault, KAZOO_KEY, Kazoo, Version};
+use crate::support::kazoo::{ACCOUNT_SECRET, Data, Fault, KAZOO_KEY, Kazoo, READER, Version};
+use crate::support::process::{Process, run};
 use crate::support::publisher::Publisher;
 use crate::support::wait::eventually;
 
@@ -139,7 +142,7 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
             data.hook(&account, json!({}));
         }
     });
-    let settings = ["kazoo.sync.interval_ms=300", "kazoo.sync.timeout_ms=300"];
+    let settings = ["kazoo.sync.interval_ms=300", "kazoo.sync.timeout_ms=150"];
     let app = start(&follow(&kazoo, &settings)).await;
     equal(&kazoo, &app.api).await;
     let all = here(&app.api).await;
@@ -163,6 +166,19 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
     assert_eq!(here(&app.api).await, all);
     kazoo.mend();
     kazoo.come_back();
+    // Another KAZOO at the same address.
+    let other = json!({"_id": "accounts", "default": {"master_account_id": "5".repeat(32)}});
+    kazoo.fault("system_config/accounts", Fault::Lie(200, other), usize::MAX);
+    // Or one that says the same thing without end.
+    let row = json!({"id": "1".repeat(32), "doc": {"_id": "1".repeat(32), "pvt_type": "account", "name": "x".repeat(1 << 20)}});
+    kazoo.fault("accounts/_all_docs", Fault::Lie(200, json!({"rows": vec![row; 8]})), 40);
+    eventually("the other master account is named", LONG, async || {
+        let error = status(&app.api).await["last_error"].to_string();
+        error.contains(&format!("the master account of the KAZOO is {}", "5".repeat(32))).then_some(())
+    })
+    .await;
+    assert_eq!(here(&app.api).await, all);
+    kazoo.mend();
     kazoo.with(|data| {
         let first = data.accounts().remove(0);
         data.delete_account(&first);
@@ -480,4 +496,47 @@ async fn a_copy_of_the_database_that_lags_behind_undoes_nothing() {
     let shown = status(&app.api).await;
     assert_eq!((&shown["changes"], &shown["deleted"]), (&json!(4), &json!(0)), "{shown}");
     app.stop().await;
+}
+
+#[tokio::test]
+async fn secrets_of_a_kazoo_are_in_no_log_in_no_file_and_on_no_command_line() {
+    let kazoo = Kazoo::start_closed(Version::V50).await;
+    let customer = kazoo.with(|data| data.account(&data.master.clone(), "Customer"));
+    let dir = tempfile::tempdir().unwrap();
+    let (data, reader) = (dir.path().join("data"), dir.path().join("reader"));
+    std::fs::write(&reader, READER).unwrap();
+    let mut settings = follow(&kazoo, &["kazoo.sync.interval_ms=100", "telemetry.filter=trace"]);
+    settings.push(format!("kazoo.sync.couch_credentials_file={}", reader.display()));
+    let process = Process::serve(&data, &settings).await;
+    let api = process.api().await;
+    equal(&kazoo, &api).await;
+    // Every kind of failure is logged.
+    for fault in [Fault::Status(401), Fault::Broken, Fault::Lie(200, json!({"rows": 1})), Fault::Status(500)]
+    {
+        let failures = status(&api).await["failures"].as_u64().unwrap();
+        kazoo.fault("_all_docs", fault, 12);
+        eventually("it failed", LONG, async || {
+            (status(&api).await["failures"].as_u64().unwrap() > failures).then_some(())
+        })
+        .await;
+        kazoo.mend();
+    }
+    kazoo.with(|data| data.enable(&customer, false));
+    equal(&kazoo, &api).await;
+    let mut shown = process.stderr();
+    for path in ["/admin/status", "/admin/config", "/admin/audit", "/admin/import"] {
+        shown.push_str(&api.call("GET", path, None).await.body.to_string());
+    }
+    for file in ["cmdline", "environ"] {
+        let text = std::fs::read(format!("/proc/{}/{file}", process.pid())).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&text));
+    }
+    for secret in [ACCOUNT_SECRET, KAZOO_KEY, "s3cret-reader", "cmVhZGVyOnMzY3JldC1yZWFkZXI"] {
+        assert!(!shown.contains(secret) && !is_in_files(&data, secret), "{secret}");
+    }
+    // In an address they are refused, and not repeated.
+    let uri = kazoo.uri().replace("http://", "http://reader:s3cret-reader@");
+    let refused = run(&["serve", "--set", &format!("kazoo.sync.couch={uri}")]).await;
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+    assert!(refused.stderr.contains("kazoo.sync.couch") && !refused.stderr.contains("s3cret"), "{refused:?}");
 }

@@ -23,25 +23,25 @@ const KID: &str = "9b1d3c5e7f90a2b4c6d8e0f1a3b5c7d9";
 const RESELLER: &str = "4f2c1a9be0d34c7f8a6b5d2e1c0f9a83";
 const CUSTOMER: &str = "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71";
 const STRANGER: &str = "c24fd1e2a7c94d5f8e0a6c3d9b2f4e72";
-const API_KEY: &str = "1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e";
+pub(super) const API_KEY: &str = "1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e5d7c9b1f3e";
 /// Far in the future, seconds since 1970.
-const LATER: u64 = 4_000_000_000;
+pub(super) const LATER: u64 = 4_000_000_000;
 
 /// A signing key, with its public half as crossbar shows it.
-struct Key {
+pub(super) struct Key {
     private: EncodingKey,
     public_pem: String,
 }
 
 impl Key {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let private = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap();
         Self { private, public_pem: pem("RSA PUBLIC KEY", pair.public_key().as_ref()) }
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub(super) fn token(&self, claims: &Value) -> String {
         let header = Header { kid: Some(KID.to_owned()), ..Header::new(Algorithm::RS256) };
         encode(&header, claims, &self.private).unwrap()
     }
@@ -64,13 +64,13 @@ struct Known {
 }
 
 /// A crossbar as far as tokens go.
-struct Crossbar {
-    server: Receiver,
+pub(super) struct Crossbar {
+    pub(super) server: Receiver,
     known: Arc<Mutex<Known>>,
 }
 
 impl Crossbar {
-    async fn start(key: &Key) -> Self {
+    pub(super) async fn start(key: &Key) -> Self {
         let known = Known {
             public_pem: key.public_pem.clone(),
             users: BTreeMap::from(

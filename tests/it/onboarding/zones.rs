@@ -9,10 +9,11 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 use super::super::support::app::{TestApp, call_event};
-use super::super::support::broker::Broker;
+use super::super::support::broker::{Broker, free_port};
 use super::super::support::publisher::Publisher;
 use super::super::support::receiver::{Receiver, Request};
 use super::super::support::wait::eventually;
@@ -161,10 +162,82 @@ async fn die_with(broker: &Broker, count: usize) {
 }
 
 #[tokio::test]
-async fn a_quorum_queue_outlasts_the_deaths_of_its_consumer_and_is_bound_again_when_exchanges_go() {
-    let (broker, receiver) = tokio::join!(Broker::start(), Receiver::start());
+#[ignore = "a quorum queue takes up to half a minute to come back: cargo nextest run --test it --run-ignored only -E 'test(onboarding::zones)'"]
+async fn a_quorum_queue_keeps_what_is_not_persistent_over_a_stop_of_the_broker() {
+    let (mut broker, receiver) = tokio::join!(Broker::start(), Receiver::start());
     let uri = format!("amqp.uri={}", broker.uri());
-    let settings = [uri.as_str(), "amqp.queue_type=quorum", "amqp.check_interval_ms=100"];
+    let mut app = TestApp::with(&[&uri, "amqp.queue_type=quorum"]).await;
+    ready_when(&app, |ready| ready["ready"] == true).await;
+    hook(&app, &receiver).await;
+    let account = app.api.account.clone();
+    app.stop().await;
+    let publisher = Publisher::connect(&broker.uri()).await;
+    for number in 0..20 {
+        publish(&publisher, &account, "call", number, "ecallmgr@ams").await;
+    }
+    broker.stop();
+    broker.start_again().await;
+    die_with(&broker, 20).await;
+    app.restart(None).await;
+    assert_eq!(numbers(&receiver.wait_for(20, SOON).await), (0..20).collect::<Vec<_>>());
+}
+
+/// A certificate authority, and what it has signed.
+struct Authority {
+    dir: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(dir.path().join("ca.pem"), certificate.pem()).unwrap();
+        Self { dir, issuer: Issuer::new(params, key) }
+    }
+
+    fn sign(&self, name: &str) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(self.dir.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_zone_over_tls_has_a_quorum_queue_that_outlasts_deaths_of_its_consumer_and_lost_exchanges() {
+    let (authority, port) = (Authority::new(), free_port());
+    for name in ["localhost", "switchhook"] {
+        authority.sign(name);
+    }
+    let (ca, certificate, key) =
+        (authority.file("ca.pem"), authority.file("localhost.pem"), authority.file("localhost.key"));
+    let config = format!(
+        "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {ca}\nssl_options.certfile = {certificate}\n\
+         ssl_options.keyfile = {key}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+    );
+    let (broker, receiver) = tokio::join!(Broker::start_with(&config), Receiver::start());
+    let zone = |more: &str| {
+        format!(r#"amqp.zones=[{{name="ams",uris=["amqps://guest:guest@localhost:{port}"]{more}}}]"#)
+    };
+    let own = format!(
+        r#",certificate_file="{}",key_file="{}""#,
+        authority.file("switchhook.pem"),
+        authority.file("switchhook.key")
+    );
+    let trusting = format!(r#",ca_file="{ca}""#);
+    let whole = zone(&format!("{trusting}{own}"));
+    let settings = [whole.as_str(), "amqp.queue_type=quorum", "amqp.check_interval_ms=100"];
     let mut app = TestApp::with(&settings).await;
     ready_when(&app, |ready| ready["ready"] == true).await;
     hook(&app, &receiver).await;
@@ -195,28 +268,18 @@ async fn a_quorum_queue_outlasts_the_deaths_of_its_consumer_and_is_bound_again_w
     .await;
 
     // A queue keeps its type, and the operator reads how to change it.
-    app.restart(Some(&[&uri, "amqp.queue_type=classic"])).await;
+    app.restart(Some(&[&whole, "amqp.queue_type=classic"])).await;
     let ready = ready_when(&app, |ready| ready["notices"].to_string().contains("amqp.queue_type")).await;
     assert!(ready["ready"] == true && ready.to_string().contains("switchhook amqp renew"), "{ready}");
-}
 
-#[tokio::test]
-#[ignore = "a quorum queue takes up to half a minute to come back: cargo nextest run --test it --run-ignored only -E 'test(onboarding::zones)'"]
-async fn a_quorum_queue_keeps_what_is_not_persistent_over_a_stop_of_the_broker() {
-    let (mut broker, receiver) = tokio::join!(Broker::start(), Receiver::start());
-    let uri = format!("amqp.uri={}", broker.uri());
-    let mut app = TestApp::with(&[&uri, "amqp.queue_type=quorum"]).await;
-    ready_when(&app, |ready| ready["ready"] == true).await;
-    hook(&app, &receiver).await;
-    let account = app.api.account.clone();
-    app.stop().await;
-    let publisher = Publisher::connect(&broker.uri()).await;
-    for number in 0..20 {
-        publish(&publisher, &account, "call", number, "ecallmgr@ams").await;
+    // A broker that nobody vouches for, and a broker that does not know who we are.
+    for more in [&own, &trusting] {
+        app.restart(Some(&[&zone(more), "amqp.reconnect_max_ms=200"])).await;
+        let ready = ready_when(&app, |ready| ready["faults"].to_string().contains("ertificate")).await;
+        assert_eq!(ready["faults"][0]["what"], "broker", "{ready}");
+        assert!(
+            ready["faults"][0]["reason"].as_str().unwrap().starts_with("zone ams, localhost:"),
+            "{ready}"
+        );
     }
-    broker.stop();
-    broker.start_again().await;
-    die_with(&broker, 20).await;
-    app.restart(None).await;
-    assert_eq!(numbers(&receiver.wait_for(20, SOON).await), (0..20).collect::<Vec<_>>());
 }

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod broker;
+pub mod browser;
 pub mod config_file;
 pub mod dns;
 pub mod gate;
