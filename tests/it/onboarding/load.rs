@@ -1,5 +1,5 @@
 //! A KAZOO of a size that no test of the suite waits for: how long an import takes, and how much memory a program that follows
-//! it needs. Run by hand (`benches/README.md`, "Moving in").
+//! it needs. Run by hand (`benches/README.md`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
