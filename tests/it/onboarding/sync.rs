@@ -170,8 +170,8 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
     let other = json!({"_id": "accounts", "default": {"master_account_id": "5".repeat(32)}});
     kazoo.fault("system_config/accounts", Fault::Lie(200, other), usize::MAX);
     // Or one that says the same thing without end.
-    let row = json!({"id": "1".repeat(32), "doc": {"_id": "1".repeat(32), "pvt_type": "account", "name": "x".repeat(1 << 20)}});
-    kazoo.fault("accounts/_all_docs", Fault::Lie(200, json!({"rows": vec![row; 8]})), 40);
+    let row = json!({"id": "1".repeat(32), "doc": {"_id": "1".repeat(32), "pvt_type": "account", "name": "x".repeat(1 << 12)}});
+    kazoo.fault("accounts/_all_docs", Fault::Lie(200, json!({"rows": vec![row; 8]})), 4);
     eventually("the other master account is named", LONG, async || {
         let error = status(&app.api).await["last_error"].to_string();
         error.contains(&format!("the master account of the KAZOO is {}", "5".repeat(32))).then_some(())

@@ -274,7 +274,7 @@ async fn a_zone_over_tls_has_a_quorum_queue_that_outlasts_deaths_of_its_consumer
 
     // A broker that nobody vouches for, and a broker that does not know who we are.
     for more in [&own, &trusting] {
-        app.restart(Some(&[&zone(more), "amqp.reconnect_max_ms=200"])).await;
+        app.restart(Some(&[&zone(more), "amqp.reconnect_max_ms=500"])).await;
         let ready = ready_when(&app, |ready| ready["faults"].to_string().contains("ertificate")).await;
         assert_eq!(ready["faults"][0]["what"], "broker", "{ready}");
         assert!(
