@@ -18,11 +18,12 @@ use super::notices::NoticeLogger;
 use super::operator::Operator;
 use super::options::{
     auth_options, delivery_options, events_options, http_options, ingest_options, ledger_options,
-    queue_options, retention_limits, state_options,
+    queue_options, retention_limits, shards, state_options,
 };
 use super::ports::{ChannelsPort, EventsPort, HealthPort, QueuesPort, TesterPort};
 use super::reload::{Reload, Reloaded, Running};
 use super::retention::Retention;
+use super::shards::{Common, Shards, feeds};
 use super::share::AccountShare;
 use super::sync;
 use super::watch::{StepsAtWork, StorageHealth};
@@ -31,7 +32,7 @@ use crate::auth::Auth;
 use crate::commands::{self, Commands};
 use crate::config::Config;
 use crate::console::{self, Console};
-use crate::delivery::{self, Delivery, Sink, Tester};
+use crate::delivery::{self, Sink, Tester, Transport};
 use crate::disk::OsDisk;
 use crate::history::History;
 use crate::http::{Api, Ports, Server, Site};
@@ -39,10 +40,7 @@ use crate::ingest::Ingest;
 use crate::log::{self, Opened};
 use crate::model::{AttemptSpan, Clock, Duty, Id};
 use crate::onboarding::sync::SyncWatch;
-use crate::queues::{
-    self, Action, Budget, Directory, Engine, Logs, Partitions, Parts, Permits, Pushed, Queues, Readings,
-    Recovered,
-};
+use crate::queues::{self, Action, Directory, Logs, Queues, Readings, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
 use crate::tasks::Tasks;
 use crate::telemetry::Exporter;
@@ -59,7 +57,7 @@ struct Storage {
     changes: mpsc::Receiver<Change>,
     events: Opened,
     ledger: Opened,
-    recovered: Arc<Recovered>,
+    recovered: Recovered,
     ingest: Ingest,
 }
 
@@ -72,7 +70,7 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     }
     let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
     let is_replay = |id: Id| state.hook_of_replay(id).is_some();
-    let recovered = Arc::new(queues::recover(&ledger.reader, is_replay).context("ledger")?);
+    let recovered = queues::recover(&ledger.reader, is_replay).context("ledger")?;
     if recovered.unreadable > 0 {
         tracing::error!(
             records = recovered.unreadable,
@@ -96,18 +94,11 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     })
 }
 
-impl Storage {
-    /// Takes out the parts that only the queues need.
-    fn handed_over(&mut self) -> (mpsc::Receiver<Change>, Arc<Recovered>) {
-        let (_, nothing) = mpsc::channel(1);
-        (std::mem::replace(&mut self.changes, nothing), std::mem::take(&mut self.recovered))
-    }
-}
-
-/// The queues and the delivery, connected by channels.
+/// The queues with their deliveries, and the channels to them.
 struct Middle {
-    engine: Engine,
-    delivery: Delivery,
+    shards: Shards,
+    /// For what is sent and is no attempt.
+    transport: Transport,
     handle: Queues,
     history: History,
     actions: mpsc::Receiver<Action>,
@@ -119,60 +110,40 @@ struct Middle {
 }
 
 fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) -> anyhow::Result<Middle> {
-    let options = queue_options(config);
-    let mut permits = Permits::shared(options.max_in_flight, options.per_host_in_flight, 1);
-    let permits = permits.remove(0);
-    let budget = Budget::new(options.keep_bytes);
-    // Room for every permit that a reload may allow, so that handing out an attempt never waits.
-    let places = queues::MOST_IN_FLIGHT + 64;
-    let ((jobs_tx, jobs), (results_tx, results)) = (mpsc::channel(places), mpsc::channel(places));
-    let ((commands_tx, commands), (actions_tx, actions)) = (mpsc::channel(256), mpsc::channel(1024));
-    let (changes, recovered) = storage.handed_over();
+    let (actions_tx, actions) = mpsc::channel(1024);
+    let feeds = feeds(&mut storage.changes, &mut storage.task, shards(config));
+    let recovered = std::mem::take(&mut storage.recovered);
     let (events, ledger, state) = (&storage.events, &storage.ledger, &storage.state);
-    let ends = (jobs, results_tx);
-    let reader = events.reader.clone();
     let (exporter, spans) = exporter(config)?;
     let end = events.reader.end();
     let beginning = Beginning::read(state, config.kazoo.mode, end, clock.now_us())?;
     let (duty, stance) = (beginning.duty(), beginning.stance(end));
-    let options_of_delivery = delivery::Options { spans, duty: duty.clone(), ..delivery_options(config) };
-    let sink = options_of_delivery.sink.clone();
-    let delivery = Delivery::new(options_of_delivery, clock.clone(), reader.clone(), state.clone(), ends)?;
-    let logs = Logs { events: reader, ledger: ledger.reader.clone(), state: state.clone() };
+    let delivery = delivery::Options { spans, duty: duty.clone(), ..delivery_options(config) };
+    let sink = delivery.sink.clone();
+    let logs = Logs { events: events.reader.clone(), ledger: ledger.reader.clone(), state: state.clone() };
     let readings = Readings::new(tasks.clone());
-    let handle = Queues::new(commands_tx, logs.clone(), clock.clone(), readings.clone());
-    let history = History::new(logs, readings, config.attempts.log_successful);
-    let engine = Engine::new(Parts {
-        options,
+    let history = History::new(logs.clone(), readings.clone(), config.attempts.log_successful);
+    let common = Common {
+        options: queue_options(config),
+        delivery,
         clock: clock.clone(),
-        steady: Clock::steady(),
-        seed: rand::random(),
+        tasks: tasks.clone(),
         events: events.reader.clone(),
         ledger: ledger.appender.clone(),
-        tally: handle.counts(),
-        unknown: handle.unknown(),
-        partitions: Partitions::ALL,
-        recovered,
-        pushed: Pushed::default(),
-        permits,
-        budget,
-        state: Arc::new(state.clone()),
-        hooks: state.all_hooks(),
-        changes,
-        commands,
-        jobs: jobs_tx,
-        results,
+        state: state.clone(),
+        stance,
         actions: actions_tx,
-        tasks: tasks.clone(),
-    });
+    };
+    let handle = |commands| Queues::new(commands, logs, clock.clone(), readings);
+    let (shards, handle) = Shards::build(&common, recovered, feeds, handle)?;
+    let transport = shards.transports().into_iter().next().context("queues.shards: there is none")?;
     let flows = Flows::new(storage.ingest.clone(), handle.clone(), clock.clone());
-    let engine = engine.with_stance(stance);
-    Ok(Middle { engine, delivery, handle, history, actions, exporter, flows, beginning, duty, sink })
+    Ok(Middle { shards, transport, handle, history, actions, exporter, flows, beginning, duty, sink })
 }
 
 impl Middle {
     fn reloaded(&self, retention: Retention, state: &State, tasks: &Tasks) -> Reloaded {
-        let (transport, queues) = (self.delivery.transport().clone(), self.handle.clone());
+        let (transports, queues) = (self.shards.transports(), self.handle.clone());
         let modes = Modes::new(ModeParts {
             beginning: self.beginning.clone(),
             duty: self.duty.clone(),
@@ -182,7 +153,7 @@ impl Middle {
             clock: retention.clock.clone(),
             tasks: tasks.clone(),
         });
-        Reloaded { transport, queues, retention, modes, sink: self.sink.clone() }
+        Reloaded { transports, queues, retention, modes, sink: self.sink.clone() }
     }
 }
 
@@ -216,7 +187,7 @@ impl App {
     #[expect(clippy::too_many_lines, reason = "the list of all parts, a line each; half of it names fields")]
     pub async fn build_with(config: Config, clock: Clock, lost_lines: LostLines) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
-        let (threads, lock) = (Threads::start(&tasks)?, data_dir::lock(&config.data_dir)?);
+        let (threads, lock) = (Threads::start(&tasks, shards(&config))?, data_dir::lock(&config.data_dir)?);
         let mut storage = open_storage(&config, &clock, &tasks).await?;
         let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;
@@ -269,8 +240,7 @@ impl App {
                 server,
                 websocket: live.listener,
                 live: live.task,
-                engine: middle.engine,
-                delivery: middle.delivery,
+                shards: middle.shards,
                 keeper,
                 notice_logger: notice_logger(&config, &state, &ingest, &tasks)?,
                 exporter: middle.exporter,
@@ -334,16 +304,16 @@ struct Meeting<'a> {
 /// The ports through which the API reaches the steps.
 fn ports(meeting: Meeting<'_>) -> Ports {
     let Meeting { config, brokers, ingest, state, reloaded, middle, live, tasks, .. } = meeting;
-    let delivery = &middle.delivery;
-    let Reloaded { transport, queues, retention, modes, .. } = reloaded;
+    let shards = &middle.shards;
+    let Reloaded { queues, retention, modes, .. } = reloaded;
     let steps = StepsAtWork {
         events: retention.events.0.clone(),
         ledger: retention.ledger.0.clone(),
         state: state.clone(),
         queues: queues.clone(),
-        delivery: delivery.pulse(),
+        delivery: shards.pulses(),
         live: live.task.pulse(),
-        shortages: delivery.shortages(),
+        shortages: shards.shortages(),
     };
     let live = &live.handle;
     let (events, ledger) = (&retention.events.1, &retention.ledger.1);
@@ -359,7 +329,7 @@ fn ports(meeting: Meeting<'_>) -> Ports {
     let log_ids = state.settings().log_ids.clone();
     let share = share(config, state, retention);
     let (clock, at_once) = (retention.clock.clone(), config.delivery.max_tests);
-    let tester = Tester::new(transport.clone(), at_once, clock, state.clone());
+    let tester = Tester::new(middle.transport.clone(), at_once, clock, state.clone());
     Ports {
         queues: Arc::new(QueuesPort { queues: queues.clone(), history: middle.history.clone() }),
         events: Arc::new(EventsPort {

@@ -22,6 +22,7 @@ mod private;
 mod reload;
 mod retention;
 mod scrape;
+mod shards;
 mod share;
 mod stopped;
 mod sync;
@@ -42,15 +43,15 @@ pub use self::data_dir::{DataDirError, check as check_data_dir};
 pub use self::open_files::raise_open_files;
 pub use self::private::{Narrowed, PrivateError, keep_private, narrow};
 pub use self::reload::Reload;
+use self::shards::{Running, Shards};
 pub use self::stopped::{Stopped, has_data};
 pub use self::threads::{TooLittle, check_limits};
-use crate::delivery::Delivery;
 use crate::http::Server;
 use crate::ingest::Ingest;
 use crate::live::{Listener, Live, LiveTask};
 use crate::log::Writer;
 use crate::onboarding::sync::Sync;
-use crate::queues::{Engine, Queues};
+use crate::queues::Queues;
 use crate::state::{FirstKey, State, StateTask};
 use crate::tasks::{Stop, Tasks, Thread, ThreadError};
 use crate::telemetry::Exporter;
@@ -93,8 +94,7 @@ struct Steps {
     server: Server,
     websocket: Listener,
     live: LiveTask,
-    engine: Engine,
-    delivery: Delivery,
+    shards: Shards,
     keeper: keeper::Keeper,
     notice_logger: notices::NoticeLogger,
     exporter: Option<Exporter>,
@@ -110,16 +110,17 @@ struct Steps {
 struct Threads {
     /// One thread for each of `Steps::writers`.
     writers: Vec<Thread<()>>,
-    queues: Thread<Runtime>,
+    /// One for each shard of the queues.
+    queues: Vec<Thread<Runtime>>,
 }
 
 impl Threads {
-    fn start(tasks: &Tasks) -> Result<Self, ThreadError> {
+    fn start(tasks: &Tasks, shards: usize) -> Result<Self, ThreadError> {
         let writer = |name| tasks.thread(name, || Ok(()));
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             writers: vec![writer("events-log")?, writer("ledger")?],
-            queues: tasks.thread("queues", runtime)?,
+            queues: (0..shards).map(|_| tasks.thread("queues", runtime)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -212,7 +213,7 @@ impl App {
             }
         }
         stops.engine.cancel();
-        let mut engine = engine;
+        let mut engine = Box::pin(engine.ended());
         let mut ended = tokio::time::timeout_at(begun + grace, &mut engine).await;
         if ended.is_err() {
             // Attempts that are still under way are abandoned, and the queues end without their results.
@@ -222,8 +223,7 @@ impl App {
         stops.abandon.cancel();
         stops.storage.cancel();
         let mut result = match ended {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(anyhow::anyhow!("the queues were ended by a defect")),
+            Ok(result) => result,
             Err(_) => {
                 Err(anyhow::anyhow!("the queues did not end in time; attempts under way will be repeated"))
             }
@@ -253,7 +253,7 @@ fn start(
     tokens: &Stops,
     failed: &Stop,
     steps: Steps,
-) -> (Vec<Task>, Task, Vec<JoinHandle<()>>) {
+) -> (Vec<Task>, Running, Vec<JoinHandle<()>>) {
     let mut storage = Vec::new();
     let Threads { writers, queues } = steps.threads;
     for ((name, writer), thread) in steps.writers.into_iter().zip(writers) {
@@ -266,7 +266,7 @@ fn start(
         }));
     }
     drop(tasks.spawn("state", steps.state.run(tokens.storage.clone())));
-    let engine = deliver(queues, tokens, failed, steps.engine, steps.delivery);
+    let engine = steps.shards.start(queues, tokens, failed);
     drop(tasks.spawn("keeper", steps.keeper.run()));
     // Stopped with the storage, so that changes during the shutdown are announced too if there is time.
     drop(tasks.spawn("notices", steps.notice_logger.run(tokens.storage.clone())));
@@ -296,33 +296,4 @@ fn start(
     let (server, stop) = (steps.server, tokens.intake.clone());
     rest.push(tasks.spawn("http", async move { server.run(stop).await }));
     (storage, engine, rest)
-}
-
-/// Runs queues and delivery on one thread. Then an attempt needs no wake-up of another core, which would be more than
-/// half of its CPU time.
-fn deliver(
-    thread: Thread<Runtime>,
-    tokens: &Stops,
-    failed: &Stop,
-    engine: Engine,
-    delivery: Delivery,
-) -> Task {
-    let (stop, abandon, failed) = (tokens.engine.clone(), tokens.abandon.clone(), failed.clone());
-    // The guard cancels `failed` even when the thread panics.
-    let failing = failed.drop_guard();
-    thread.run(move |runtime| {
-        let _failing = failing;
-        let ended = runtime.block_on(async {
-            let queues = async {
-                let ended = engine.run(stop).await;
-                // Nobody receives the results of attempts that are still under way.
-                abandon.cancel();
-                ended
-            };
-            tokio::join!(queues, delivery.run(abandon.clone())).0
-        });
-        // Does not wait for blocking reads.
-        runtime.shutdown_background();
-        Ok(ended?)
-    })
 }

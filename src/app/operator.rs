@@ -56,7 +56,7 @@ impl Operator {
             data_dir: self.data_dir.display().to_string(),
             free_bytes: self.free_bytes(),
             brokers: self.brokers.iter().map(Watched::seen).collect(),
-            unknown: self.queues.unknown().counts(),
+            unknown: self.queues.unknown_counts(),
             sync: self.synced.as_ref().map(SyncWatch::now),
         }
     }

@@ -179,7 +179,7 @@ pub(super) fn delivery_limits(config: &Config) -> delivery::Limits {
         response_read_bytes: d.response_read_bytes,
         response_keep_bytes: d.response_keep_bytes,
         idle: delivery::IdleLimits {
-            total: open_files::share(d.max_idle_connections, 16),
+            total: open_files::share(d.max_idle_connections, 16).div_ceil(shards(config)),
             per_origin: d.per_host_in_flight as usize,
             timeout: Duration::from_secs(30),
             max_age: Duration::from_secs(d.keep_alive_max_s),
@@ -200,6 +200,20 @@ fn most_in_flight(asked: usize) -> usize {
     most
 }
 
+/// Reads of the log at once for queues that are behind, of all shards together, but one for each.
+const MAX_READS: usize = 4;
+/// Shards on a machine with more cores than this, if not more are asked for.
+const MOST_SHARDS: usize = 16;
+
+/// How many shards there are.
+pub(super) fn shards(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    match config.queues.shards {
+        0 => cores().clamp(1, MOST_SHARDS),
+        asked => asked,
+    }
+}
+
 pub(super) fn queue_options(config: &Config) -> queues::Options {
     let d = &config.delivery;
     queues::Options {
@@ -210,7 +224,7 @@ pub(super) fn queue_options(config: &Config) -> queues::Options {
         lane: config.queues.lane,
         keep_bytes: config.queues.keep_bytes,
         checkpoint_records: config.ledger.checkpoint_records,
-        max_reads: 4,
+        max_reads: (MAX_READS / shards(config)).max(1),
         max_replays: config.queues.max_replays,
         unknown: queues::UnknownLimits {
             wait: Duration::from_secs(config.accounts.unknown_wait_s),

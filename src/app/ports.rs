@@ -92,7 +92,7 @@ impl http::Queues for QueuesPort {
     }
 
     fn first_waiting(&self, account: AccountId) -> Option<u64> {
-        self.queues.unknown().first_waiting(account)
+        self.queues.first_waiting(account)
     }
 
     fn status(&self, hook: HookId) -> Answer<'_, Option<QueueStatus>> {

@@ -49,7 +49,8 @@ pub struct Reload {
 /// The steps that use reloadable keys.
 #[derive(Clone)]
 pub(super) struct Reloaded {
-    pub(super) transport: Transport,
+    /// One for each shard.
+    pub(super) transports: Vec<Transport>,
     pub(super) queues: Queues,
     pub(super) retention: Retention,
     pub(super) modes: Modes,
@@ -108,7 +109,9 @@ impl Reload {
 impl Reloaded {
     /// Applies the steps that can fail first, so that a failure changes nothing.
     async fn take(&self, config: &Config) -> Result<(), ReloadError> {
-        self.transport.limit(delivery_limits(config))?;
+        for transport in &self.transports {
+            transport.limit(delivery_limits(config))?;
+        }
         self.sink.set(config.kazoo.shadow_sink.as_ref().map(Masked::reveal));
         self.modes.configure(config.kazoo.mode).await?;
         self.queues.reload(queue_options(config)).await?;

@@ -147,7 +147,7 @@ fn logs(page: &mut Page, from: &Operator) {
 }
 
 fn unknown(page: &mut Page, from: &Operator) {
-    let counts = from.queues.unknown().counts();
+    let counts = from.queues.unknown_counts();
     let waiting = Family::gauge("unknown_account_waiting_events", "Events that wait for their account");
     page.add(waiting.with(&[], counts.waiting));
     let bytes =

@@ -28,7 +28,7 @@ impl Begin for Beginning {
     }
 
     fn first_waiting(&self, account: AccountId) -> Option<u64> {
-        self.queues.unknown().first_waiting(account)
+        self.queues.first_waiting(account)
     }
 }
 

@@ -38,7 +38,8 @@ pub(super) struct StepsAtWork {
     pub(super) ledger: Appender,
     pub(super) state: State,
     pub(super) queues: Queues,
-    pub(super) delivery: Pulse,
+    /// One for each shard.
+    pub(super) delivery: Vec<Pulse>,
     pub(super) live: Pulse,
     pub(super) shortages: Shortages,
 }
@@ -63,7 +64,7 @@ impl StepsAtWork {
             writes(&self.ledger),
             self.state.is_alive(WITHIN),
             self.queues.is_alive(WITHIN),
-            self.delivery.is_felt(WITHIN),
+            join_all(self.delivery.iter().map(|shard| shard.is_felt(WITHIN))),
             self.live.is_felt(WITHIN),
             silent_of(brokers),
         );
@@ -72,7 +73,7 @@ impl StepsAtWork {
             ("ledger", ledger),
             ("state", state),
             ("queues", queues),
-            ("delivery", delivery),
+            ("delivery", delivery.into_iter().all(|is_felt| is_felt)),
             ("live", live),
         ];
         let silent = steps.into_iter().filter(|(_, is_alive)| !is_alive);
@@ -176,7 +177,7 @@ impl StorageHealth {
 
     /// A notice when events of unknown accounts were given up in the last hour.
     fn unknown_accounts(&self) -> Option<(&'static str, String)> {
-        let counts = self.steps.queues.unknown().counts();
+        let counts = self.steps.queues.unknown_counts();
         let (at_us, account) = counts.last_given_up?;
         let is_recent = at_us.saturating_add(GIVEN_UP_SHOWN_US) > self.clock.now_us();
         is_recent.then(|| {

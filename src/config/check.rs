@@ -220,6 +220,7 @@ impl Config {
             ("retention.max_age_hours", self.retention.max_age_hours, 1, 1_000_000),
             ("retention.max_bytes", self.retention.max_bytes, 1 << 20, u64::MAX),
             ("retention.max_account_percent", self.retention.max_account_percent, 1, 100),
+            ("queues.shards", q.shards as u64, 0, 16),
             ("queues.window", q.window as u64, 1, 1_000_000),
             ("queues.lane", q.lane as u64, 1, 1_000_000),
             ("queues.max_replays", q.max_replays as u64, 1, 1000),

@@ -259,7 +259,7 @@ section!(
 );
 section!(
     /// `[queues]`
-    Queues { window: usize, lane: usize, keep_bytes: usize, max_replays: usize }
+    Queues { shards: usize, window: usize, lane: usize, keep_bytes: usize, max_replays: usize }
 );
 section!(
     /// `[delivery]`

@@ -22,6 +22,7 @@ pub use engine::unknown::{Unknown, UnknownCounts};
 pub use engine::{Engine, Parts, RunError};
 pub use handle::readings::{ReadingError, Readings};
 pub use handle::{AskError, Queues};
+pub use ledger::checkpoints::last_checkpoint;
 pub use ledger::codec::DecodeRecordError;
 pub use ledger::failing::LastWord;
 pub use ledger::filed::Filed;
@@ -30,7 +31,7 @@ pub use ledger::record::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
     Settlement,
 };
-pub use ledger::recover::{Recovered, RecoveredQueue, last_checkpoint, recover, recover_some};
+pub use ledger::recover::{Recovered, RecoveredQueue, recover, recover_some};
 pub use ledger::revisions::revision_tag;
 pub use ledger::tally::Tally;
 pub use ledger::writer::{LedgerError, Pushed};

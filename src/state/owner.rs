@@ -42,7 +42,6 @@ pub struct StateTask {
     pub(super) trail: log::Appender,
     pub(super) trail_parts: TrailParts,
     pub(super) shared: Arc<Shared>,
-    /// Followers of the changes; each has a feed of its own.
     pub(super) feeds: Vec<mpsc::Sender<Change>>,
     pub(super) clock: Clock,
     pub(super) disk: Arc<dyn Disk>,
@@ -355,9 +354,8 @@ impl StateTask {
         self.since_checkpoint += 1;
         for change in self.shared.apply_to_view(&entries) {
             for feed in &self.feeds {
-                if feed.send(change.clone()).await.is_err() {
-                    tracing::debug!("a follower of the changes has ended");
-                }
+                // An error: its follower has ended.
+                let _ended = feed.send(change.clone()).await.is_err();
             }
         }
         // Last, so that everyone who learns of the change through `applied` can read the changed document.

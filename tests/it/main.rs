@@ -52,6 +52,7 @@ mod process;
 mod reload;
 mod replay;
 mod search;
+mod shards;
 mod support;
 mod support_works;
 mod tenancy;

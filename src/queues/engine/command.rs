@@ -43,7 +43,7 @@ pub enum Command {
     /// Give partitions up; answered when a checkpoint of them is on disk and nothing of them is left.
     Lose(Partitions, oneshot::Sender<()>),
     /// Take partitions that nobody owns, as the ledger has them.
-    Gain(Partitions, Arc<Recovered>, oneshot::Sender<()>),
+    Gain(Partitions, Box<Recovered>, oneshot::Sender<()>),
     /// Forget the recent failures of hooks; how many had some.
     ResetFailures(Vec<HookId>, oneshot::Sender<usize>),
     /// Other limits and policies; they hold when this is answered.
@@ -71,7 +71,8 @@ impl Engine {
             Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
                 let at = self.owner.get(&QueueKey::Hook(job.hook)).copied();
-                if let Some(at) = at {
+                // One that is here already goes on as it is.
+                if let Some(at) = at.filter(|_| !self.owner.contains_key(&QueueKey::Replay(job.id))) {
                     self.add_replay(at, ReplayRun::new(job.clone(), failed));
                     self.end_replay_if_done(at, QueueKey::Replay(job.id));
                 }
@@ -91,7 +92,7 @@ impl Engine {
                 false
             }
             Command::Gain(partitions, recovered, answer) => {
-                self.gain(partitions, &recovered);
+                self.gain(partitions, *recovered);
                 answer.send(()).is_err()
             }
             Command::Probe(hook, answer) => answer.send(self.probe_now(hook)).is_err(),

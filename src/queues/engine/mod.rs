@@ -97,8 +97,8 @@ pub struct Parts {
     pub unknown: Arc<Unknown>,
     /// The partitions that it owns at first.
     pub partitions: Partitions,
-    /// What the ledger says of the time before this start; of other partitions too.
-    pub recovered: Arc<Recovered>,
+    /// What the ledger says of them, of the time before this start.
+    pub recovered: Recovered,
     /// How much all shards have written into the ledger.
     pub pushed: Pushed,
     /// Its end of the permits that all shards share.
@@ -178,7 +178,7 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let (reads_tx, reads_rx) = mpsc::channel(64);
         let started_us = parts.clock.now_us().saturating_sub(parts.steady.now_us());
-        let recovered = parts.recovered.of(parts.partitions, |id| parts.state.hook_of_replay(id));
+        let recovered = parts.recovered;
         let first = parts.events.first();
         let owned =
             Owned::new(parts.partitions, |partition| recovered.routed(partition).unwrap_or(first).max(first));

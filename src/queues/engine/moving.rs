@@ -91,13 +91,13 @@ impl Engine {
 
     /// Takes partitions that nobody owns, with what the ledger says of them up to its end. Their replays are begun by the
     /// caller, as at a start.
-    pub(super) fn gain(&mut self, set: Partitions, recovered: &Recovered) {
+    pub(super) fn gain(&mut self, set: Partitions, mut recovered: Recovered) {
         let set = set.without(self.owned.set());
         // Older changes than what the state is read with below would undo it.
         while let Ok(change) = self.changes.try_recv() {
             self.change(change);
         }
-        let recovered = recovered.of(set, |id| self.state.hook_of_replay(id));
+        let recovered = recovered.take_out(set, |id| self.state.hook_of_replay(id));
         let first = self.events.first();
         let begin = |partition| recovered.routed(partition).unwrap_or(first).max(first);
         self.owned.gain(set, self.routed, begin);

@@ -5,9 +5,7 @@
 //! had been delivered: no retry, no failure, no disabling. They learn nothing of the receiver, so nothing is enabled either.
 
 use super::Engine;
-use super::command::Command;
 use crate::model::Ownership;
-use crate::queues::handle::{AskError, Queues};
 
 /// How often a disabled hook is looked at while nothing may leave, µs.
 pub(super) const QUIET_PROBE_US: u64 = 5_000_000;
@@ -47,17 +45,5 @@ impl Engine {
         let end = self.events.end();
         self.stance.hold_from = Some(self.stance.end(end));
         end
-    }
-}
-
-impl Queues {
-    /// Has the engine route no event that comes after this, until it is given a stance; answers the log's end.
-    pub async fn hold_events(&self) -> Result<u64, AskError> {
-        self.ask(Command::HoldEvents).await
-    }
-
-    /// Tells the engine what holds beside a KAZOO; it does when this is answered.
-    pub async fn stand(&self, stance: Stance) -> Result<(), AskError> {
-        self.ask(|answer| Command::Stance(stance, answer)).await
     }
 }

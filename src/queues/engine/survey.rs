@@ -34,6 +34,20 @@ pub struct SurveyedHook {
 }
 
 impl Survey {
+    /// What all shards say, as if they were one.
+    #[must_use]
+    pub fn of_all(shards: Vec<Self>) -> Self {
+        let mut all = Self { routed: u64::MAX, ..Self::default() };
+        for shard in shards {
+            all.in_flight += shard.in_flight;
+            all.routed = all.routed.min(shard.routed);
+            all.one_shots_waiting += shard.one_shots_waiting;
+            all.hooks.extend(shard.hooks);
+            all.replays.extend(shard.replays);
+        }
+        all
+    }
+
     /// Deliveries that are not settled.
     #[must_use]
     pub fn waiting(&self) -> u64 {

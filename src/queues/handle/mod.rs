@@ -3,6 +3,7 @@
 mod places;
 pub(in crate::queues) mod readings;
 mod replays;
+mod shards;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::log::ReadError;
-use crate::model::{Clock, Hook, HookId, Minute, Pulse, QueueStatus};
+use crate::model::{AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus};
 use crate::queues::engine::command::{Command, RawStatus};
 use crate::queues::engine::options::Options;
+use crate::queues::engine::shadow::Stance;
 use crate::queues::engine::survey::Survey;
-use crate::queues::engine::unknown::Unknown;
+use crate::queues::engine::unknown::{Unknown, UnknownCounts};
 use crate::queues::ledger::logs::Logs;
+use crate::queues::ledger::recover::recover_some;
 use crate::queues::ledger::tally::Tally;
+use crate::queues::rules::partitions::Partitions;
 use crate::state::{LimitError, WriteError};
 use readings::{ReadingError, Readings};
+use shards::Shards;
 
 /// Hooks whose queues the engine is asked about at a time, so that nobody else waits for long: half a millisecond.
 const STATUSES: usize = 512;
@@ -72,19 +77,22 @@ impl From<WriteError> for AskError {
 /// A cheap handle of the queues.
 #[derive(Debug, Clone)]
 pub struct Queues {
-    commands: mpsc::Sender<Command>,
+    shards: Shards,
     logs: Logs,
     clock: Clock,
     readings: Readings,
     tally: Arc<Tally>,
-    unknown: Arc<Unknown>,
+    /// By shard: the events that wait for their accounts.
+    unknown: Arc<[Arc<Unknown>]>,
 }
 
 impl Queues {
-    /// A handle that sends to the engine's command channel.
+    /// A handle that sends to the command channels of the engines, one for each shard.
     #[must_use]
-    pub fn new(commands: mpsc::Sender<Command>, logs: Logs, clock: Clock, readings: Readings) -> Self {
-        Self { commands, logs, clock, readings, tally: Arc::default(), unknown: Arc::default() }
+    pub fn new(commands: Vec<mpsc::Sender<Command>>, logs: Logs, clock: Clock, readings: Readings) -> Self {
+        let unknown = commands.iter().map(|_| Arc::default()).collect();
+        let shards = Shards::new(commands);
+        Self { shards, logs, clock, readings, tally: Arc::default(), unknown }
     }
 
     /// What the engine is to count with.
@@ -93,25 +101,28 @@ impl Queues {
         Arc::clone(&self.tally)
     }
 
-    /// Events that wait for their accounts to become known.
+    /// By shard: where its engine keeps the events that wait for their accounts to become known. Each has all of them.
     #[must_use]
-    pub fn unknown(&self) -> Arc<Unknown> {
-        Arc::clone(&self.unknown)
+    pub fn waiting_lists(&self) -> &[Arc<Unknown>] {
+        &self.unknown
+    }
+
+    /// How many events wait for their accounts to become known, and what became of others.
+    #[must_use]
+    pub fn unknown_counts(&self) -> UnknownCounts {
+        self.unknown.first().map(|unknown| unknown.counts()).unwrap_or_default()
+    }
+
+    /// Where a hook that is made now for `account` should begin, if events of the account came before the account was known.
+    #[must_use]
+    pub fn first_waiting(&self, account: AccountId) -> Option<u64> {
+        self.unknown.iter().filter_map(|unknown| unknown.first_waiting(account)).min()
     }
 
     /// The ledger's end.
     #[must_use]
     pub fn ledger_end(&self) -> u64 {
         self.logs.ledger.end()
-    }
-
-    pub(in crate::queues) async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Result<T, AskError> {
-        let (answer, asked) = oneshot::channel();
-        self.commands.send(command(answer)).await.map_err(|_| AskError::Ended)?;
-        asked.await.map_err(|_| AskError::Ended)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -122,25 +133,24 @@ impl Queues {
         Ok(self.readings.blocking(move || work(logs)).await?)
     }
 
-    /// Whether the engine answers within this time.
+    /// Whether every engine answers within this time.
     pub async fn is_alive(&self, within: Duration) -> bool {
         // No hook has this id: the question costs nothing.
-        let asked = self.ask(|answer| Command::Status(HookId::default(), answer));
+        let asked = self.shards.ask_all(|answer| Command::Status(HookId::default(), answer));
         tokio::time::timeout(within, asked).await.is_ok_and(|answered| answered.is_ok())
     }
 
     /// Other limits and policies. When this answers they hold for every attempt that begins; nothing that is under
     /// way is ended. What queues are made with (windows, memory, grace) has to be as before.
     pub async fn reload(&self, options: Options) -> Result<(), AskError> {
-        self.ask(|answer| Command::Reload(Box::new(options), answer)).await
+        let reload = |answer| Command::Reload(Box::new(options.clone()), answer);
+        self.shards.ask_all(reload).await.map(drop)
     }
 
     /// A hook's queue now.
     pub async fn status(&self, hook: HookId) -> Result<Option<QueueStatus>, AskError> {
-        let Some(RawStatus { mut status, oldest }) = self.ask(|answer| Command::Status(hook, answer)).await?
-        else {
-            return Ok(None);
-        };
+        let asked = self.shards.ask(hook, |answer| Command::Status(hook, answer)).await?;
+        let Some(RawStatus { mut status, oldest }) = asked else { return Ok(None) };
         if let Some(oldest) = oldest.filter(|_| status.waiting > 0) {
             // One that is damaged has an age, too, from the index.
             let exact = move |logs: &Logs| logs.events.get(oldest).ok().flatten();
@@ -159,8 +169,8 @@ impl Queues {
     pub async fn statuses(&self, hooks: &[Arc<Hook>]) -> Result<Vec<Option<QueueStatus>>, AskError> {
         let mut asked = Vec::with_capacity(hooks.len());
         for some in hooks.chunks(STATUSES) {
-            let ids = some.iter().map(|hook| hook.id).collect();
-            asked.extend(self.ask(|answer| Command::Statuses(ids, answer)).await?);
+            let ids: Vec<HookId> = some.iter().map(|hook| hook.id).collect();
+            asked.extend(self.shards.statuses(&ids).await?);
         }
         let waits = |raw: &RawStatus| raw.oldest.filter(|_| raw.status.waiting > 0);
         let waiting = asked.iter().enumerate().filter_map(|(at, raw)| Some((waits(raw.as_ref()?)?, at)));
@@ -203,7 +213,7 @@ impl Queues {
 
     /// All queues now. The ages are read from the log's index, which is right to within a few kilobytes.
     pub async fn survey(&self) -> Result<Survey, AskError> {
-        let mut survey = self.ask(Command::Survey).await?;
+        let mut survey = Survey::of_all(self.shards.ask_all(Command::Survey).await?);
         let now = self.clock.now_us();
         self.blocking(move |logs| {
             // In the order of the log: each part of its index is looked at once.
@@ -226,11 +236,41 @@ impl Queues {
 
     /// Forgets the recent failures of these hooks; how many had some.
     pub async fn reset_failures(&self, hooks: Vec<HookId>) -> Result<usize, AskError> {
-        self.ask(|answer| Command::ResetFailures(hooks, answer)).await
+        let counts = self.shards.ask_all(|answer| Command::ResetFailures(hooks.clone(), answer)).await?;
+        Ok(counts.into_iter().sum())
     }
 
     /// Makes the probe of a hook that failures disabled now. False: it has none.
     pub async fn probe(&self, hook: HookId) -> Result<bool, AskError> {
-        self.ask(|answer| Command::Probe(hook, answer)).await
+        self.shards.ask(hook, |answer| Command::Probe(hook, answer)).await
+    }
+
+    /// Has the engines route no event that comes after this, until they are given a stance; answers an offset below which
+    /// all of them may have routed events.
+    pub async fn hold_events(&self) -> Result<u64, AskError> {
+        let ends = self.shards.ask_all(Command::HoldEvents).await?;
+        Ok(ends.into_iter().max().unwrap_or(0))
+    }
+
+    /// Tells the engines what holds beside a KAZOO; it does when this is answered.
+    pub async fn stand(&self, stance: Stance) -> Result<(), AskError> {
+        self.shards.ask_all(|answer| Command::Stance(stance, answer)).await.map(drop)
+    }
+
+    /// Moves partitions to a shard while everything goes on. Each delivery is made by one shard at a time, and nothing that
+    /// is under way is repeated. For tests: nothing else moves them yet.
+    pub async fn move_partitions(&self, set: Partitions, to: usize) -> Result<(), AskError> {
+        if to >= self.shards.count() {
+            return Err(AskError::Ended);
+        }
+        let taken = async |set| {
+            let is_replay = |logs: &Logs, id| logs.replay_of(id).is_some();
+            let read = move |logs: Logs| recover_some(&logs.ledger, set, |id| is_replay(&logs, id));
+            let recovered = Box::new(self.blocking(read).await?);
+            let (answer, taken) = oneshot::channel();
+            Ok((Command::Gain(set, recovered, answer), taken))
+        };
+        let moved = self.shards.move_to(set, to, taken).await?;
+        self.resume_replays_of(moved).await.map(drop)
     }
 }

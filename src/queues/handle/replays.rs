@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::queues::engine::command::Command;
 use crate::queues::ledger::logs::Logs;
+use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Expect, Kind, State, Write};
 
@@ -25,7 +26,8 @@ impl Queues {
     /// Starts a replay, durably; a dry run only counts.
     pub async fn replay(&self, request: ReplayRequest) -> Result<ReplayStatus, AskError> {
         if !request.dry_run {
-            let may = self.ask(|answer| Command::OneMoreReplay(request.hook, answer)).await?;
+            let may =
+                self.shards.ask(request.hook, |answer| Command::OneMoreReplay(request.hook, answer)).await?;
             may.map_err(AskError::TooMany)?;
         }
         let place = self.readings.place(request.account).await?;
@@ -59,7 +61,7 @@ impl Queues {
     pub async fn begin(&self, job: Arc<ReplayJob>) -> Result<ReplayStatus, AskError> {
         let chosen = self.chosen(&job).await?;
         let status = job.status(job.from, [0; 3]);
-        if self.ask(|answer| Command::Replay(job, chosen, answer)).await? {
+        if self.shards.ask(job.hook, |answer| Command::Replay(job, chosen, answer)).await? {
             Ok(status)
         } else {
             Err(AskError::NoHook)
@@ -98,7 +100,7 @@ impl Queues {
 
     /// The replays of a hook, newest first: running ones with their progress, then ended ones.
     pub async fn replays(&self, hook: HookId) -> Result<Vec<ReplayStatus>, AskError> {
-        let mut found = self.ask(|answer| Command::Replays(hook, answer)).await?;
+        let mut found = self.shards.ask(hook, |answer| Command::Replays(hook, answer)).await?;
         // One that has come to its end, but whose end is not written yet, is shown as it began.
         let kept = self.jobs()?.into_iter().filter(|job| job.hook == hook);
         found.extend(
@@ -116,7 +118,9 @@ impl Queues {
         replay: Id,
         by: Option<Actor>,
     ) -> Result<Option<ReplayStatus>, AskError> {
-        let Some((status, job)) = self.ask(|answer| Command::Cancel(hook, replay, answer)).await? else {
+        let Some((status, job)) =
+            self.shards.ask(hook, |answer| Command::Cancel(hook, replay, answer)).await?
+        else {
             return Ok(None);
         };
         let doc = job.document();
@@ -143,7 +147,7 @@ impl Queues {
         let kept = self.edit(replay, by, edited).await?;
         let job = ReplayJob::from_document(kept).unwrap_or(job);
         let at_rest = job.status(job.until, job.totals);
-        let held = self.ask(|answer| Command::Hold(Arc::new(job), answer)).await?;
+        let held = self.shards.ask(hook, |answer| Command::Hold(Arc::new(job), answer)).await?;
         Ok(Some(held.unwrap_or(at_rest)))
     }
 
@@ -193,6 +197,17 @@ impl Queues {
         if !orphans.is_empty() {
             self.write(None, orphans.into_iter().map(|job| put(job.id, None)).collect()).await?;
         }
+        self.begin_again(jobs).await
+    }
+
+    /// Begins again what runs of some partitions, which another shard has now.
+    pub(super) async fn resume_replays_of(&self, partitions: Partitions) -> Result<usize, AskError> {
+        let mut jobs = self.jobs()?;
+        jobs.retain(|job| partitions.contains(Partition::of(job.hook)));
+        self.begin_again(jobs).await
+    }
+
+    async fn begin_again(&self, jobs: Vec<ReplayJob>) -> Result<usize, AskError> {
         let running: Vec<ReplayJob> = jobs.into_iter().filter(|job| !job.has_ended()).collect();
         let count = running.len();
         for job in running {

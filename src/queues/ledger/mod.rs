@@ -1,6 +1,7 @@
 //! The ledger: the records of attempts, settlements and checkpoints, how they are written, counted and recovered from.
 
 pub(in crate::queues) mod attempt_record;
+pub(in crate::queues) mod checkpoints;
 pub(in crate::queues) mod codec;
 pub(in crate::queues) mod failing;
 pub(in crate::queues) mod filed;

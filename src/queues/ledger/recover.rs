@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::record::{
-    AttemptRecord, CHECKPOINT_END_TAG, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage,
-};
+use super::checkpoints::checkpoint_of;
+use super::record::{AttemptRecord, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage};
 use crate::log::{ReadError, Reader};
 use crate::model::{AccountId, Id};
 use crate::queues::queue::entry::Past;
@@ -59,81 +58,6 @@ impl Default for Recovered {
             unreadable: 0,
         }
     }
-}
-
-/// The ledger offset from which on every partition has a complete checkpoint; `None` when one of them has none. One with
-/// a damaged record is passed by: a queue that it does not name would count as one that has nothing left to do.
-pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
-    checkpoint_of(ledger, Partitions::ALL)
-}
-
-/// The same for some partitions.
-fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<Option<u64>, ReadError> {
-    let (mut before, mut missing) = (ledger.end(), partitions);
-    loop {
-        let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], before, 1)?;
-        before = last.next;
-        let Some(last) = last.records.first() else {
-            if last.damaged.is_empty() {
-                return Ok(None);
-            }
-            // One that is damaged is passed by, too.
-            continue;
-        };
-        let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload) else { continue };
-        let begin = last.offset.saturating_sub(back);
-        // Without its first record nobody knows what it covers: what it may cover is looked for further back.
-        let covers = covered(ledger, begin)?;
-        if covers.is_some_and(|covers| covers.within(missing).is_empty()) {
-            continue;
-        }
-        match covers {
-            Some(covers) if is_whole(ledger, begin, last.offset)? => {
-                missing = missing.without(covers);
-                if missing.is_empty() {
-                    return Ok(Some(begin));
-                }
-            }
-            _ => tracing::error!(
-                begin,
-                end = last.offset,
-                "a checkpoint of the ledger is damaged; an earlier one is used"
-            ),
-        }
-    }
-}
-
-/// What the checkpoint that begins here covers; `None` when its first record is damaged or something else.
-fn covered(ledger: &Reader, begin: u64) -> Result<Option<Partitions>, ReadError> {
-    let batch = ledger.read(begin, 1, BATCH_BYTES)?;
-    let first = batch.records.first().filter(|record| record.offset == begin);
-    Ok(match first.map(|record| LedgerRecord::decode(&record.payload)) {
-        Some(Ok(LedgerRecord::CheckpointBegin { covers, .. })) => Some(covers),
-        _ => None,
-    })
-}
-
-/// Whether every record of a checkpoint before its last one is there and is what it should be.
-fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
-    let mut at = begin;
-    while at < end {
-        let batch = ledger.read(at, BATCH_RECORDS, BATCH_BYTES)?;
-        for record in batch.records.iter().take_while(|record| record.offset < end) {
-            let is_part = match LedgerRecord::decode(&record.payload) {
-                Ok(LedgerRecord::CheckpointBegin { .. }) => record.offset == begin,
-                Ok(LedgerRecord::CheckpointQueue(_)) => record.offset > begin,
-                _ => false,
-            };
-            if !is_part || record.offset != at {
-                return Ok(false);
-            }
-            at += 1;
-        }
-        if at < end && (batch.next != at || batch.records.is_empty()) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Reads the ledger from the last complete checkpoints to its end. `is_replay` tells the replays of checkpoints of
@@ -199,21 +123,19 @@ impl Recovered {
         self.routed.get(partition.index()).copied().flatten()
     }
 
-    /// What is of these partitions. `hook_of` tells the hooks of replays of which nothing else is known.
+    /// Takes out what is of these partitions. `hook_of` tells the hooks of replays of which nothing else is known.
     #[must_use]
-    pub(in crate::queues) fn of(&self, partitions: Partitions, hook_of: impl Fn(Id) -> Option<Id>) -> Self {
+    pub fn take_out(&mut self, partitions: Partitions, hook_of: impl Fn(Id) -> Option<Id>) -> Self {
         let mut own = Self { is_whole: self.is_whole, ..Self::default() };
         for partition in partitions.iter() {
             own.set_routed(partition, self.routed(partition));
         }
-        for (id, queue) in &self.queues {
-            let of = || Partition::of(hook_of(*id).unwrap_or(*id));
+        for (id, mut queue) in std::mem::take(&mut self.queues) {
+            let of = || Partition::of(hook_of(id).unwrap_or(id));
             let partition = queue.image.partition.unwrap_or_else(of);
-            if partitions.contains(partition) {
-                let mut queue = queue.clone();
-                queue.image.partition = Some(partition);
-                own.queues.insert(*id, queue);
-            }
+            queue.image.partition = Some(partition);
+            let of = if partitions.contains(partition) { &mut own } else { &mut *self };
+            of.queues.insert(id, queue);
         }
         for (offset, event) in &self.held {
             let awaited_by = event.awaited_by.within(partitions);
@@ -416,55 +338,5 @@ impl RecoveredQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{OwnFault, Response, TransportError};
-
-    fn failed(offset: u64, tries: u16) -> LedgerRecord {
-        LedgerRecord::Attempt(AttemptRecord {
-            queue: Id(1),
-            offset,
-            attempt: tries,
-            tries,
-            tries_left: 1,
-            outcome: Outcome::Retry,
-            ending: Ending::Failed(TransportError::Refused.into()),
-            duration_us: 1,
-            due_us: 99,
-            generation: Some(1),
-            sent: None,
-            phases: crate::model::Phases::default(),
-        })
-    }
-
-    fn recovered(records: impl IntoIterator<Item = LedgerRecord>) -> RecoveredQueue {
-        let mut recovered = Recovered::default();
-        for (time_us, record) in (1..).zip(records) {
-            let written = LedgerRecord::decode(&record.encode()).unwrap();
-            let mut reading = Reading { partitions: Partitions::ALL, is_replay: |_| false, checkpoint: None };
-            recovered.apply(written, (Id(1).tag(), time_us), &mut reading);
-        }
-        recovered.queues.remove(&Id(1)).unwrap()
-    }
-
-    #[test]
-    fn neither_our_own_faults_nor_a_receiver_that_asks_for_time_count_after_a_restart() {
-        let busy = Response { status: 429, retry_after_ms: Some(1_000), ..Response::default() };
-        let with = |ending| match failed(5, 1) {
-            LedgerRecord::Attempt(attempt) => LedgerRecord::Attempt(AttemptRecord { ending, ..attempt }),
-            other => other,
-        };
-        let queue =
-            recovered([with(Ending::Ours(OwnFault::NoFile)), with(Ending::Answered(busy)), failed(6, 1)]);
-        assert_eq!(queue.image.failures, [3]);
-    }
-
-    #[test]
-    fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_restart() {
-        let queue =
-            recovered([failed(5, 1), failed(6, 1), LedgerRecord::Refreshed { queue: Id(1) }, failed(6, 1)]);
-        assert_eq!(queue.image.failures, [4]);
-        assert_eq!(queue.past[&5], Past { attempts: 1, ..Past::default() });
-        assert_eq!((queue.past[&6].tries, queue.past[&6].due_us), (1, 99));
-    }
-}
+#[path = "recover_tests.rs"]
+mod tests;

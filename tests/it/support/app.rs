@@ -12,6 +12,7 @@ use switchhook::app::App;
 use switchhook::config::{Config, Overlay, load};
 use switchhook::ingest::Ingest;
 use switchhook::model::Clock;
+use switchhook::queues::Queues;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ pub struct TestApp {
     address: SocketAddr,
     websocket: SocketAddr,
     ingest: Ingest,
+    queues: Queues,
     dir: Arc<TempDir>,
     settings: Vec<String>,
     clock: Clock,
@@ -50,6 +52,8 @@ pub fn settings(dir: &Path, settings: &[String]) -> Vec<String> {
         "log.reserve_bytes=0".to_owned(),
         "ledger.reserve_bytes=0".to_owned(),
     ];
+    // The whole suite with another number of shards: no test may notice.
+    set.extend(std::env::var("SWITCHHOOK_TEST_SHARDS").map(|shards| format!("queues.shards={shards}")));
     set.extend_from_slice(settings);
     set
 }
@@ -81,7 +85,7 @@ impl TestApp {
     async fn over(dir: Arc<TempDir>, settings: Vec<String>, clock: Clock) -> Self {
         let app = App::build(config(dir.path(), &settings), clock.clone()).await.unwrap();
         let (address, websocket) = (app.http_addr(), app.websocket_addr());
-        let ingest = app.ingest().clone();
+        let (ingest, queues) = (app.ingest().clone(), app.queues().clone());
         let (stop, stopped) = oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the test is the one that waits for it")]
         let running = tokio::spawn(app.run(async move {
@@ -94,12 +98,18 @@ impl TestApp {
             address,
             websocket,
             ingest,
+            queues,
             dir,
             settings,
             clock,
             stop: Some(stop),
             running: Some(running),
         }
+    }
+
+    /// The queues inside of the program, for what no API asks of them.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
     }
 
     /// A client with the token of another API key.

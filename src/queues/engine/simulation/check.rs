@@ -9,7 +9,7 @@ use super::oracle::{Ended, Oracle, Unsynced};
 use super::permits::would_start;
 use super::world::World;
 use crate::model::{Id, Job, Ordering, QueueKey};
-use crate::queues::{Directory, EntryState, Outcome, Partitions};
+use crate::queues::{Directory, EntryState, Outcome};
 
 /// Deliveries in memory of a hook that gets nothing.
 const CLOSED: usize = 4;
@@ -215,15 +215,7 @@ impl World {
     }
 
     fn check_slots(&self) {
-        let mut owned = Partitions::NONE;
-        for engine in self.life.engines() {
-            let twice = owned.within(engine.owned.set());
-            hold(twice.is_empty(), "a partition has one owner at a time", || twice.to_string());
-            owned = owned.with(engine.owned.set());
-        }
-        let moves = self.moves.iter().fold(Partitions::NONE, |all, moving| all.with(moving.set));
-        let lost = Partitions::ALL.without(owned).without(moves);
-        hold(lost.is_empty(), "every partition has an owner or moves", || lost.to_string());
+        self.check_owners();
         self.life.engines().for_each(|engine| self.check_slots_of(engine));
     }
 

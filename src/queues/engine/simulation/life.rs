@@ -113,11 +113,11 @@ impl Life {
         let Setup { disk, clock, options, tenants, .. } = setup;
         let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
         let is_replay = |id| tenants.hook_of_replay(id).is_some();
-        let recovered = recover(&ledger.reader, is_replay).map_err(|error| Died::of(&error))?;
+        let mut recovered = recover(&ledger.reader, is_replay).map_err(|error| Died::of(&error))?;
         let at_least = log::Options { at_least: recovered.known_end(), ..setup.events.clone() };
         let events = SimLog::open(disk, "/events", at_least, clock)?;
         let (actions_to, actions) = mpsc::channel(4);
-        let (recovered, pushed) = (Arc::new(recovered), Pushed::default());
+        let pushed = Pushed::default();
         let budget = Budget::new(options.keep_bytes);
         let permits = Permits::shared(options.max_in_flight, options.per_host_in_flight, setup.shards);
         let shards = permits.into_iter().enumerate().map(|(at, permits)| {
@@ -133,7 +133,8 @@ impl Life {
                 tally: Arc::default(),
                 unknown: Arc::default(),
                 partitions: Partitions::share(at, setup.shards),
-                recovered: Arc::clone(&recovered),
+                recovered: recovered
+                    .take_out(Partitions::share(at, setup.shards), |id| tenants.hook_of_replay(id)),
                 pushed: pushed.clone(),
                 permits,
                 budget: budget.clone(),

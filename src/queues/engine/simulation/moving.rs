@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::hold;
 use super::life::Died;
 use super::world::World;
 use crate::queues::{Command, Directory, Partition, Partitions, recover_some};
@@ -42,7 +43,7 @@ impl World {
             let Moving { set, to, .. } = moving;
             let is_replay = |id| self.tenants.hook_of_replay(id).is_some();
             let recovered = recover_some(&self.life.ledger.reader, set, is_replay);
-            let recovered = recovered.map_err(|error| Died(error.to_string()))?.into();
+            let recovered = Box::new(recovered.map_err(|error| Died(error.to_string()))?);
             self.say(|_| format!("partitions {set} are taken by shard {to}"));
             self.life.ask(to, |answer| Command::Gain(set, recovered, answer));
             let running = self.replays.values().filter(|job| !job.has_ended());
@@ -54,5 +55,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Every partition has one owner, or is on its way.
+    pub(super) fn check_owners(&self) {
+        let mut owned = Partitions::NONE;
+        for engine in self.life.engines() {
+            let twice = owned.within(engine.owned.set());
+            hold(twice.is_empty(), "a partition has one owner at a time", || twice.to_string());
+            owned = owned.with(engine.owned.set());
+        }
+        let moves = self.moves.iter().fold(Partitions::NONE, |all, moving| all.with(moving.set));
+        let lost = Partitions::ALL.without(owned).without(moves);
+        hold(lost.is_empty(), "every partition has an owner or moves", || lost.to_string());
     }
 }
