@@ -1,5 +1,5 @@
-//! The files that pages load: style, module and icon, part of the program. Their addresses carry a hash of their content,
-//! so browsers keep them for good and a new version shows at once.
+//! The files that pages load (style, module, icon) are parts of the program. Their addresses contain a hash of their
+//! content, so browsers may keep them forever, and a new version is used at once.
 
 use std::sync::LazyLock;
 
@@ -34,13 +34,13 @@ pub(super) static ICON: Asset = Asset {
 };
 
 impl Asset {
-    /// The address of this very content.
+    /// The address for the present content.
     pub(super) fn path(&self) -> String {
         format!("/console/assets/{}?{}", self.name, *self.hash)
     }
 }
 
-/// The file of a name.
+/// Answers the file with a name.
 pub(super) fn answer(name: &str, visit: &Visit) -> Page {
     let Some(asset) = [&STYLE, &MODULE, &ICON].into_iter().find(|asset| asset.name == name) else {
         return reply::plain(404, "no such file");

@@ -1,4 +1,4 @@
-//! Charts as inline SVG, made on the server. Each has its numbers as text for those who do not see it.
+//! Charts as inline SVG, made on the server. Each chart also has its numbers as text, for people who cannot see it.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 const WIDTH: u64 = 240;
 const HEIGHT: u64 = 36;
 
-/// A line over values, oldest first, with what it shows as its title.
+/// A line through values, oldest first. The label is the chart's title.
 pub(super) fn sparkline(values: &[u64], label: &str, class: &str) -> Markup {
     let most = values.iter().copied().max().unwrap_or(0).max(1);
     let steps = u64::try_from(values.len().saturating_sub(1)).unwrap_or(1).max(1);
@@ -31,7 +31,7 @@ pub(super) fn sparkline(values: &[u64], label: &str, class: &str) -> Markup {
     }
 }
 
-/// The last attempts as marks, oldest first. Failed ones are taller and have a notch, whatever their colour.
+/// The last attempts as marks, oldest first. Failed ones are taller and have a notch, so that colour is not needed.
 pub(super) fn strip(attempts: &[Value], now_us: u64, path: impl Fn(&Value) -> String) -> Markup {
     html! {
         ol.strip {
@@ -60,7 +60,7 @@ fn said(attempt: &Value, now_us: u64) -> String {
     format!("{result}: {}, {took}, {when}", outcome(attempt))
 }
 
-/// What the receiver answered, or why there was no answer.
+/// The receiver's answer, or why there was no answer.
 pub(super) fn outcome(attempt: &Value) -> String {
     let (status, detail, error) = (
         text(attempt, "resp_status_code"),
@@ -76,7 +76,7 @@ pub(super) fn outcome(attempt: &Value) -> String {
     }
 }
 
-/// How long the last attempts took, oldest first, with the middle and the longest.
+/// The durations of the last attempts, oldest first, with the median and the longest.
 pub(super) fn latency(attempts: &[Value]) -> Markup {
     let times: Vec<u64> =
         attempts.iter().rev().filter_map(|attempt| number(attempt, "duration_ms")).collect();
@@ -88,7 +88,7 @@ pub(super) fn latency(attempts: &[Value]) -> Markup {
     html! { (sparkline(&times, &format!("Time per attempt: {label}"), "time")) p.dim { (label) } }
 }
 
-/// Lengths of time one after another, as bars on one scale with their numbers beside them.
+/// Consecutive phases as bars on one scale, with their durations.
 pub(super) fn phases(known: &[(&str, u64)]) -> Markup {
     let total: u64 = known.iter().map(|(_, us)| *us).sum::<u64>().max(1);
     let mut from = 0;

@@ -1,12 +1,12 @@
-//! The console's two cookies: the session, which holds a token of the API and is out of reach for scripts, and the theme
-//! that a person chose.
+//! The console's two cookies: the session with its API token, which scripts cannot read, and the theme that the
+//! person chose.
 
 use warp::http::HeaderMap;
 
 const SESSION: &str = "switchhook_console";
 const THEME: &str = "switchhook_theme";
 
-/// Light, dark, or what the browser prefers.
+/// Light, dark, or the browser's preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Theme {
     System,
@@ -15,7 +15,7 @@ pub(super) enum Theme {
 }
 
 impl Theme {
-    /// As the cookie and the page name it.
+    /// The name in the cookie and in the page.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -24,7 +24,7 @@ impl Theme {
         }
     }
 
-    /// What a cookie or a form says.
+    /// The theme with a name.
     pub(super) fn named(name: &str) -> Self {
         match name {
             "light" => Self::Light,
@@ -44,7 +44,7 @@ pub(super) fn theme(headers: &HeaderMap) -> Theme {
     Theme::named(value(headers, THEME).unwrap_or_default())
 }
 
-/// `Set-Cookie` for a token. The browser forgets it when it is closed.
+/// `Set-Cookie` for a token. The browser deletes it when it is closed.
 pub(super) fn set_session(token: &str, is_https: bool) -> String {
     format!("{SESSION}={token}; Path=/console; HttpOnly; SameSite=Strict{}", secure(is_https))
 }

@@ -1,4 +1,4 @@
-//! Numbers and times as people read them. Pure: the present is an argument.
+//! Formats numbers and times for people. Pure: the present time is an argument.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ pub(super) fn unix_s(gregorian_s: u64) -> u64 {
     gregorian_s.saturating_sub(GREGORIAN_OFFSET_S)
 }
 
-/// A length of time in its largest whole unit: `43 s`, `12 min`, `3 h`, `5 d`.
+/// A duration in its largest whole unit: `43 s`, `12 min`, `3 h`, `5 d`.
 pub(super) fn span(seconds: u64) -> String {
     match seconds {
         0..=99 => format!("{seconds} s"),
@@ -19,7 +19,7 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// A moment from the present: `12 min ago`, `in 43 s`, `now`.
+/// A time relative to the present: `12 min ago`, `in 43 s`, `now`.
 pub(super) fn relative(at_s: u64, now_s: u64) -> String {
     match (now_s.checked_sub(at_s), at_s.saturating_sub(now_s)) {
         (Some(0), _) => "now".to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn relative(at_s: u64, now_s: u64) -> String {
     }
 }
 
-/// A moment, relative, with the absolute time on hover; the module puts that into the visitor's zone.
+/// A relative time, with the absolute time on hover. The module converts that to the visitor's time zone.
 pub(super) fn moment(gregorian_s: Option<u64>, now_us: u64) -> Markup {
     let Some(at_s) = gregorian_s.map(unix_s) else { return html! { span.dim { "–" } } };
     let text = iso8601(at_s.saturating_mul(1_000_000));
@@ -39,7 +39,7 @@ pub(super) fn moment(gregorian_s: Option<u64>, now_us: u64) -> Markup {
     }
 }
 
-/// A number with thin spaces between its thousands.
+/// A number with thin spaces between groups of three digits.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -52,7 +52,7 @@ pub(super) fn count(number: u64) -> String {
     out
 }
 
-/// Bytes in the unit that leaves a short number.
+/// A number of bytes in the unit that makes it short.
 pub(super) fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut whole = number;
@@ -77,7 +77,7 @@ pub(super) fn fine(us: u64) -> String {
     if us < 10_000 { format!("{}.{} ms", us / 1000, us % 1000 / 100) } else { duration(us / 1000) }
 }
 
-/// A noun with its number: `1 event`, `5 events`.
+/// A number with its noun: `1 event`, `5 events`.
 pub(super) fn counted(number: u64, noun: &str) -> String {
     let number_text = count(number);
     match noun.strip_suffix('y') {

@@ -1,8 +1,9 @@
-//! The tokens that forms carry: made for one session, good for one sending within some hours, and only while the
-//! program that made them runs.
+//! Tokens in forms. A token belongs to one session, can be sent once within some hours, and becomes invalid when the
+//! program restarts.
 //!
-//! Promise: a form that was made for another session, changed, sent before, or made by an earlier run is refused.
-//! What is remembered of forms that were sent is bounded; what is forgotten is refused as too old.
+//! Promise: a form is refused if it was made for another session, was changed, was sent before, or was made by an
+//! earlier run. Only a bounded number of sent forms is remembered. Forms older than the oldest remembered one are
+//! refused as too old.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -14,15 +15,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// How long a form may stay open, in microseconds.
 const OPEN_US: u64 = 12 * 3_600_000_000;
-/// Forms of one session that are remembered.
+/// The number of remembered forms per session.
 const MOST_USED: usize = 256;
-/// Sessions that are remembered.
+/// The number of remembered sessions.
 const MOST_SESSIONS: usize = 10_000;
 
-/// Why a form is not taken.
+/// Why a form is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FormError {
-    /// Not made here for this session.
+    /// It was not made for this session.
     #[error("the form was not made for this session")]
     Foreign,
     /// It was open for too long.
@@ -33,26 +34,26 @@ pub(super) enum FormError {
     Used,
 }
 
-/// Makes tokens and takes each once.
+/// Makes tokens, and accepts each one once.
 pub(super) struct Forms {
     key: hmac::Key,
     used: Mutex<Used>,
 }
 
-/// Tells one token from another: when it was made, and a random number.
+/// The identity of a token: the time at which it was made, and a random number.
 type Mark = (u64, u128);
 
 #[derive(Default)]
 struct Used {
     sessions: HashMap<String, OfSession>,
-    /// Forms made up to then are too old, whichever session they are of.
+    /// Forms made until this time are too old, in every session.
     floor_us: u64,
 }
 
 #[derive(Default)]
 struct OfSession {
     marks: BTreeSet<Mark>,
-    /// Forms of this session made up to then are too old.
+    /// Forms of this session made until this time are too old.
     floor_us: u64,
 }
 
@@ -63,20 +64,20 @@ impl fmt::Debug for Forms {
 }
 
 impl Forms {
-    /// With a key that only this run of the program knows.
+    /// Uses a key that only this run of the program knows.
     pub(super) fn new() -> Self {
         let secret: [u8; 32] = rand::random();
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), used: Mutex::default() }
     }
 
-    /// A token for a form of a session.
+    /// Makes a token for a form of a session.
     pub(super) fn issue(&self, session: &str, now_us: u64, number: u128) -> String {
         let mark = format!("{now_us:x}.{number:x}");
         let tag = hmac::sign(&self.key, signed(session, &mark).as_bytes());
         format!("{mark}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
     }
 
-    /// Takes a token; a second time it is refused.
+    /// Accepts a token once.
     pub(super) fn take(&self, session: &str, token: &str, now_us: u64) -> Result<(), FormError> {
         let (mark, tag) = token.rsplit_once('.').ok_or(FormError::Foreign)?;
         let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| FormError::Foreign)?;
@@ -117,7 +118,8 @@ impl Used {
     }
 }
 
-/// A session's identity has no line feed.
+/// Joins session and mark for the signature. A session's identity contains no line feed, so the parts cannot be
+/// confused.
 fn signed(session: &str, mark: &str) -> String {
     format!("{session}\n{mark}")
 }
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_taken_once_by_its_own_session() {
+    fn a_form_is_accepted_once_and_only_in_its_own_session() {
         let (forms, other_run) = (Forms::new(), Forms::new());
         let token = forms.issue("anna", 1000, 7);
         assert_eq!(forms.take("berta", &token, 2000), Err(FormError::Foreign));
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_refused() {
+    fn forms_older_than_the_remembered_ones_are_refused() {
         let forms = Forms::new();
         let first = forms.issue("anna", 1, 0);
         assert_eq!(forms.take("anna", &first, 2), Ok(()));

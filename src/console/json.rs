@@ -1,15 +1,15 @@
-//! Answers of the API, read leniently: what is missing is empty.
+//! Reads answers of the API leniently: a missing value is empty.
 
 use serde_json::Value;
 
 use crate::http::Told;
 
-/// A text, or nothing.
+/// A string; empty if it is missing.
 pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A number, also one that is written as text.
+/// A number, or a string with a number.
 pub(super) fn number(value: &Value, key: &str) -> Option<u64> {
     let value = value.get(key)?;
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
@@ -31,7 +31,7 @@ pub(super) fn list(value: &Value) -> &[Value] {
 }
 
 impl Told {
-    /// What was asked for.
+    /// The answer's `data`.
     pub(super) fn data(&self) -> &Value {
         self.envelope.get("data").unwrap_or(&Value::Null)
     }
@@ -41,7 +41,7 @@ impl Told {
         list(self.data())
     }
 
-    /// Where the next page of a list starts.
+    /// The key at which the next page of a list starts.
     pub(super) fn next(&self) -> Option<&str> {
         self.envelope.get("next_start_key")?.as_str().filter(|key| !key.is_empty())
     }

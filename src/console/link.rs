@@ -1,7 +1,7 @@
-//! A one-time link with which somebody's own portal opens the console without a password.
+//! Opens the console with a one-time link from the person's own portal, without a password.
 //!
-//! Opening the link changes nothing, because programs that look at links before people do open them too: it is taken when
-//! the person presses the button.
+//! Opening the link changes nothing, because mail scanners and other programs open links before people do. The link
+//! is used up when the person presses the button.
 
 use maud::html;
 use serde_json::json;

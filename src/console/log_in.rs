@@ -1,5 +1,5 @@
-//! Logging in with an API key, or with account, user and password. What is typed goes through the API's own log-in,
-//! hashed here as KAZOO's clients do it, so its limits hold.
+//! Logs in with an API key, or with account, user and password. The input goes through the API's own log-in, hashed
+//! here as KAZOO's clients do it, so the API's limits hold.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use maud::{Markup, html};
@@ -12,7 +12,7 @@ use super::reply::{self, Problem, View, own_path};
 use super::{Console, assets, cookies, json};
 use crate::http::{Api, Ask, Page, Told, Visit};
 
-/// What was typed.
+/// The input.
 #[derive(Debug, Default)]
 struct Typed {
     account: String,
@@ -35,7 +35,7 @@ pub(super) async fn answer(_: &Console, api: &Api, visit: &Visit) -> Page {
         Err(text) => return shown(400, &typed, Some(text), visit),
     };
     let mut told = ask(api, visit, path, data).await;
-    // What looks like a realm may be a name with a dot in it.
+    // A name with a dot looks like a realm, so it is tried as a name too.
     if told.status == 401 && path == "user_auth" && is_realm(&typed.account) {
         told = ask(api, visit, path, credentials(&typed, "account_name")).await;
     }
@@ -71,7 +71,7 @@ fn read(visit: &Visit) -> Typed {
     typed
 }
 
-/// The path of the API, and what is asked.
+/// The API's path, with the data for it.
 fn question(typed: &Typed) -> Result<(&'static str, Value), &'static str> {
     if !typed.api_key.is_empty() {
         return Ok(("api_auth", json!({"api_key": typed.api_key})));
@@ -83,12 +83,12 @@ fn question(typed: &Typed) -> Result<(&'static str, Value), &'static str> {
     Ok(("user_auth", credentials(typed, field)))
 }
 
-/// Realms have dots and no spaces.
+/// A realm contains a dot and no space.
 fn is_realm(account: &str) -> bool {
     account.contains('.') && !account.contains(' ')
 }
 
-/// What KAZOO's clients send of a name and a password. The name counts in lower case.
+/// The hash of name and password that KAZOO's clients send. The name is in lower case.
 fn credentials(typed: &Typed, field: &str) -> Value {
     let text = format!("{}:{}", typed.username.to_lowercase(), typed.password);
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
@@ -109,8 +109,8 @@ async fn ask(api: &Api, visit: &Visit, path: &str, data: Value) -> Told {
     .await
 }
 
-/// Sends somebody who is not logged in to the log-in. A page that was opened from another site is asked for once more,
-/// because browsers leave out the cookie the first time.
+/// Redirects a person without a session to the log-in. A page that was opened from another site is first loaded
+/// again, because browsers do not send the cookie with the first request.
 pub(super) fn send_there(visit: &Visit) -> Page {
     let has_cookie = cookies::session(&visit.headers).is_some();
     if visit.method == Method::GET && !has_cookie && came_from_elsewhere(&visit.headers) {
@@ -177,7 +177,7 @@ fn form(typed: &Typed, fault: Option<&str>) -> Markup {
     }
 }
 
-/// What the page says when a form arrives after its session has ended.
+/// The text for a form that cannot be accepted.
 pub(super) fn form_problem(error: super::forms::FormError) -> Problem {
     use super::forms::FormError;
     let (title, text) = match error {

@@ -1,8 +1,8 @@
-//! The console: pages for people, made on the server. It keeps no truth of its own: what it shows and changes goes
+//! The console: pages for people, made on the server. It has no data of its own: it reads and changes everything
 //! through the API, with the token of the person's session.
 //!
-//! Promise: a page shows nothing that the API would not answer to the same person. Nothing changes without a form that
-//! this program made for this session and that was not sent before. Text from outside stays text.
+//! Promise: a page shows only what the API answers to the same person. A change needs a form that this program made
+//! for this session, and that was not sent before. Text from outside is always escaped.
 
 mod assets;
 mod charts;
@@ -28,13 +28,13 @@ use self::forms::Forms;
 use self::reply::Outcome;
 use crate::http::{Answer, Api, Page, Site, Socket, Visit};
 
-/// Where open pages are told of news, by websocket.
+/// The websocket over which open pages learn about changes.
 const LIVE: &str = "/console/live";
 
-/// How the console behaves.
+/// The settings of the console.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a person stays logged in while they use the console, in seconds.
+    /// The longest time of a session in use, in seconds.
     pub session_s: u64,
 }
 
@@ -46,7 +46,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Forms made before this moment are not taken.
+    /// The console. Forms from before this moment are refused.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self { forms: Forms::new(), options }
@@ -71,7 +71,7 @@ impl Console {
         }
     }
 
-    /// A page that only somebody who is logged in may see.
+    /// A page that needs a session.
     async fn for_a_person(&self, api: &Api, visit: &Visit, rest: &[&str]) -> Page {
         let Some(session) = session::of(self, api, visit).await else {
             return log_in::send_there(visit);
@@ -87,7 +87,7 @@ impl Site for Console {
         if path != LIVE {
             return Socket::Plain;
         }
-        // A page of another site could open a websocket in the name of whoever looks at it.
+        // Another site's page could open a websocket in the name of the person who visits it.
         match cookies::session(headers).filter(|_| origin::is_own(headers)) {
             Some(token) => Socket::With(token.to_owned()),
             None => Socket::Refused,

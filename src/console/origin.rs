@@ -1,11 +1,11 @@
-//! Where a request comes from: whether a form was sent by a page of this console, and whether a browser asks.
+//! The origin of a request: whether a page of this console sent a form, and whether the client is a browser.
 
 use warp::http::{HeaderMap, Method};
 
 use crate::http::Visit;
 
-/// Whether a page of this origin sent the request. Browsers say so in `Sec-Fetch-Site`; those that do not, because the
-/// connection is not encrypted, send `Origin`, which must then name the host that was asked. Without either, no.
+/// Whether a page of this origin sent the request. Browsers say so in `Sec-Fetch-Site`. On an unencrypted connection
+/// they send only `Origin`, which must then name the requested host. Without either header the answer is no.
 pub(super) fn is_own(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     match (text("sec-fetch-site"), text("origin"), text("host")) {
@@ -18,20 +18,20 @@ pub(super) fn is_own(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the page was opened from another site, so that the browser left out the session's cookie.
+/// Whether a link on another site opened the page, so that the browser did not send the session's cookie.
 pub(super) fn came_from_elsewhere(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
-/// Whether the client would show a page of HTML.
+/// Whether the client accepts HTML.
 pub(super) fn is_browser(visit: &Visit) -> bool {
     let accepted = visit.headers.get_all("accept").iter().filter_map(|value| value.to_str().ok());
     let reads = visit.method == Method::GET || visit.method == Method::HEAD;
     reads && accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("text/html"))
 }
 
-/// Whether the browser's connection is encrypted, as far as the browser or a proxy says. Whoever lies here only changes
-/// how their own cookie is kept.
+/// Whether the browser's connection is encrypted, as the browser or a proxy says. A client that lies here only
+/// changes the attributes of its own cookie.
 pub(super) fn is_https(headers: &HeaderMap) -> bool {
     let starts = |name: &str, with: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(with))

@@ -1,11 +1,11 @@
-//! A range of time as people choose it: the last while, or from one moment to another in UTC. Pure.
+//! A range of time as people choose it: the last hours or days, or from one time to another in UTC. Pure.
 
 use maud::{Markup, html};
 
 use super::session::Session;
 use crate::model::GREGORIAN_OFFSET_S;
 
-/// The last while, as the address has it, with the words for people and its seconds.
+/// The lengths of time that can be chosen, as in the address, with words for people and in seconds.
 const SPANS: [(&str, &str, u64); 5] = [
     ("15m", "Last 15 min", 900),
     ("1h", "Last hour", 3_600),
@@ -14,7 +14,7 @@ const SPANS: [(&str, &str, u64); 5] = [
     ("all", "All that is kept", 0),
 ];
 
-/// First and last second, Gregorian, as the API takes them; empty where there is no bound.
+/// The first and last second, in Gregorian seconds, as the API accepts them; empty without a bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) from: String,
@@ -22,7 +22,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// What was chosen: `since` a while, unless `from` or `to` say otherwise.
+    /// The chosen range: `since` a length of time ago, unless `from` or `to` is given.
     pub(super) fn of(since: &str, from: &str, to: &str, now_us: u64) -> Self {
         let bound = |text: &str| unix_of(text).map(gregorian).unwrap_or_default();
         if !from.is_empty() || !to.is_empty() {
@@ -56,7 +56,7 @@ fn unix_of(text: &str) -> Option<u64> {
     days.checked_sub(719_468).map(|days| ((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// The fields of a form that choose a range.
+/// The form fields that choose a range.
 pub(super) fn fields(session: &Session<'_>, usual: &str) -> Markup {
     let since = session.query("since");
     let since = if since.is_empty() { usual } else { since };
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_counts_more_than_a_while() {
+    fn a_given_time_takes_precedence_over_a_length() {
         let now_us = 10_000_000_000;
         let last = Range::of("15m", "", "", now_us);
         assert_eq!(last, Range { from: gregorian(9_100), to: String::new() });

@@ -1,4 +1,4 @@
-//! What a request for a page comes to: a page, another address, or a refusal of the API in words for people.
+//! The answer to a request for a page: a page, another address, or a refusal of the API in words for people.
 
 use maud::Markup;
 use serde_json::Value;
@@ -10,55 +10,54 @@ use super::origin::is_https;
 use super::session::Session;
 use crate::http::{Content, Page, Told, Visit};
 
-/// A page may load only what this program serves, run no script but its module, send forms to this origin alone, and stand
-/// in no frame.
+/// A page may load only files of this program, run only the module's script, send forms only to this origin, and is
+/// shown in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// What a person gets.
+/// The result for the person.
 pub(super) enum Outcome {
     /// A page.
     View(View),
     /// Something was done; the browser goes on there.
     See(String),
-    /// A page that says why not.
+    /// A page with the reason why nothing was done.
     Problem(Problem),
 }
 
-/// A page's content, before the frame is put around it.
+/// The content of a page, before the layout is added.
 pub(super) struct View {
-    /// For the title and the heading.
+    /// The title and the heading.
     pub(super) title: String,
-    /// Which entry of the navigation it belongs to.
+    /// The entry of the navigation to which the page belongs.
     pub(super) here: &'static str,
-    /// The account that it is about, with its name where it is known.
+    /// The account of the page, with its name if that is known.
     pub(super) account: Option<(String, String)>,
-    /// What leads to this page: names and addresses.
+    /// The names and addresses of the pages above this one.
     pub(super) trail: Vec<(String, String)>,
     /// How it stays up to date.
     pub(super) live: Option<Live>,
     pub(super) body: Markup,
 }
 
-/// How an open page stays up to date: it is told by websocket when something that it shows has changed, and asks by
-/// itself while no websocket is connected.
+/// How an open page follows changes. A websocket announces changes; without a connected websocket the page polls.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Live {
-    /// How often it asks while nobody tells it, in milliseconds.
+    /// The interval of polling without a websocket, in milliseconds.
     pub(super) every_ms: u32,
-    /// How often it asks although it is told: for what changes with time alone, and for what no binding covers.
+    /// The interval of polling with a websocket, for changes by time alone, and changes without a binding.
     pub(super) told_ms: u32,
-    /// What it is told of: `ACCOUNT_ID/BINDING`.
+    /// The bindings to watch: `ACCOUNT_ID/BINDING`.
     pub(super) watch: Vec<String>,
 }
 
 impl Live {
-    /// Watches these, and asks seldom besides.
+    /// Watches bindings, and polls rarely.
     pub(super) fn watching(watch: impl IntoIterator<Item = String>) -> Self {
         Self { every_ms: 700, told_ms: 10_000, watch: watch.into_iter().collect() }
     }
 
-    /// Only asks.
+    /// Only polls.
     pub(super) fn asking(every_ms: u32) -> Self {
         Self { every_ms, told_ms: every_ms, watch: Vec::new() }
     }
@@ -69,9 +68,9 @@ impl Live {
 pub(super) struct Problem {
     pub(super) status: u16,
     pub(super) title: String,
-    /// What happened, and what to do now.
+    /// The reason, and what the person can do.
     pub(super) text: String,
-    /// What is wrong, by field.
+    /// The errors by field.
     pub(super) fields: Vec<(String, String)>,
 }
 
@@ -79,17 +78,17 @@ pub(super) struct Problem {
 pub(super) type Refusal = Problem;
 
 impl Problem {
-    /// With a sentence that says what to do.
+    /// A problem with a text that says what to do.
     pub(super) fn new(status: u16, title: &str, text: &str) -> Self {
         Self { status, title: title.to_owned(), text: text.to_owned(), fields: Vec::new() }
     }
 
-    /// What this session may not do.
+    /// The session has no right to do this.
     pub(super) fn forbidden() -> Self {
         Self::of(&Told { status: 403, envelope: Value::Null })
     }
 
-    /// A path that names nothing.
+    /// The path names nothing.
     pub(super) fn not_found() -> Self {
         Self::new(
             404,
@@ -98,13 +97,13 @@ impl Problem {
         )
     }
 
-    /// The answer, unless the API refused.
+    /// The API's answer, or a problem if the API refused.
     pub(super) fn unless_done(told: Told) -> Result<Told, Self> {
         if (200..300).contains(&told.status) { Ok(told) } else { Err(Self::of(&told)) }
     }
 
     fn of(told: &Told) -> Self {
-        // A path that names nothing may name something else without its last part.
+        // 405: without its last part, the path would name something. For a person, the page just does not exist.
         let status = if told.status == 405 { 404 } else { told.status };
         let (title, text) = match status {
             400 => ("Not taken", "Some of what you entered cannot be used."),
@@ -153,7 +152,7 @@ fn fields(data: &Value) -> Vec<(String, String)> {
     found
 }
 
-/// The outcome as it goes to the client.
+/// Makes the answer for the client.
 pub(super) fn finish(outcome: Outcome, visit: &Visit, session: Option<&Session<'_>>) -> Page {
     let theme = cookies::theme(&visit.headers);
     let (status, markup) = match outcome {
@@ -215,14 +214,14 @@ pub(super) fn theme(visit: &Visit) -> Page {
     page
 }
 
-/// A path of the console that a form or an address names, or else its first page.
+/// A path of the console in a form or an address; otherwise the first page.
 pub(super) fn own_path(text: &str) -> &str {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if text.starts_with("/console/") && is_plain && !text.contains("//") { text } else { "/console/" }
 }
 
 impl Page {
-    /// The same, with the session's cookie set to another token.
+    /// The same page, with another token in the session's cookie.
     pub(super) fn with_session(mut self, token: Option<&str>, visit: &Visit) -> Self {
         if let Some(token) = token {
             self.headers.push(("set-cookie", cookies::set_session(token, is_https(&visit.headers))));
@@ -230,7 +229,7 @@ impl Page {
         self
     }
 
-    /// The same, with the session's cookie removed.
+    /// The same page, without the session's cookie.
     pub(super) fn without_session(mut self, visit: &Visit) -> Self {
         self.headers.push(("set-cookie", cookies::end_session(is_https(&visit.headers))));
         self
@@ -244,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_of_the_console_are_gone_back_to() {
+    fn only_paths_of_the_console_are_redirect_targets() {
         for (given, path) in [
             ("/console/accounts/a/hooks?q=x", "/console/accounts/a/hooks?q=x"),
             ("https://evil.example/console/", "/console/"),

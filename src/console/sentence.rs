@@ -1,4 +1,5 @@
-//! A hook's state in a sentence: what it does, why it waits, how much waits since when, and what comes next. Pure.
+//! Describes a hook's state in a sentence: what it does, why it waits, how much waits since when, and what happens
+//! next. Pure.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use super::charts::outcome;
 use super::format::{counted, moment, span};
 use super::json::{flag, number, text};
 
-/// What a hook's queue does, with the attempts that were made last, newest first.
+/// The state of a hook's queue. `attempts` has the last attempts, newest first.
 pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
     let waiting = number(queue, "waiting").unwrap_or(0);
     let state = text(queue, "state");
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentence_names_cause_count_age_and_what_comes_next() {
+    fn the_sentence_names_cause_count_age_and_the_next_event() {
         let now_us = 1_000_000_000;
         let at = crate::model::gregorian_seconds(now_us);
         let queue = json!({

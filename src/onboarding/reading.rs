@@ -1,7 +1,7 @@
-//! What a KAZOO has, as far as it matters here: accounts, hooks, users, failure limits. Pure.
+//! Reads accounts, hooks, users and failure limits from KAZOO's documents. Pure.
 //!
-//! Documents are reduced to these fields as they are read. Held: no secret of an account's document (API key, signature
-//! secret, tokens) gets past this file.
+//! Documents are reduced to the fields that we use while they are read. Promise: no secret of an account's document
+//! (API key, signature secret, tokens) leaves this file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,13 @@ use crate::model::{AccountId, FailureLimits, HookId};
 
 type Document = Map<String, Value>;
 
-/// How a KAZOO says whether an account is enabled.
+/// How a version of KAZOO stores whether an account is enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Profile {
     /// KAZOO 5: `pvt_enabled` alone decides.
     #[default]
     Current,
-    /// KAZOO 4.3: `enabled` and `pvt_enabled` both do.
+    /// KAZOO 4.3: `enabled` and `pvt_enabled` both decide.
     Classic,
 }
 
@@ -27,28 +27,28 @@ pub enum Profile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OwnLimits {
-    /// They could not be read: whatever is here stays.
+    /// They could not be read: the stored limits stay.
     #[default]
     Unknown,
     /// The account has none.
     Absent,
-    /// Its document; what it lacks is the system's.
+    /// Its document; the system decides the values that the document lacks.
     Own(Limits),
 }
 
-/// Failure limits; what is absent is decided further up.
+/// Failure limits. An ancestor decides an absent value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
-    /// Failures.
+    /// The number of failures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    /// Within this time, in milliseconds.
+    /// The time within which they are counted, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_ms: Option<u64>,
 }
 
 impl Limits {
-    /// Those of a document `configs_webhooks`, or of a section of the system's `webhooks`.
+    /// The limits in a document `configs_webhooks`, or in a section of the system's `webhooks`.
     #[must_use]
     pub fn of(doc: &Document) -> Self {
         let number = |field: &str| doc.get(field).and_then(Value::as_u64);
@@ -58,7 +58,7 @@ impl Limits {
         }
     }
 
-    /// As the way of an event knows them.
+    /// The limits in the form that the router uses.
     #[must_use]
     pub fn model(self) -> FailureLimits {
         FailureLimits { count: self.count, window_ms: self.window_ms }
@@ -96,21 +96,21 @@ pub struct KazooAccount {
     pub limits: OwnLimits,
 }
 
-/// What a document of the database `accounts` is.
+/// A document of the database `accounts`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// An account.
     Account(Box<KazooAccount>),
-    /// An account that was deleted and whose document stays.
+    /// A deleted account whose document still exists.
     Deleted(AccountId),
-    /// A part of an account's document: the account's own database has the whole of it.
+    /// A part of an account's document; the account's own database has the complete document.
     Stub(AccountId),
     /// Something else.
     Other,
 }
 
 impl KazooAccount {
-    /// The account of a document, whichever database it is from.
+    /// Reads the account of a document from either database.
     #[must_use]
     pub fn found(doc: &Document, profile: Profile) -> Found {
         let text = |field: &str| doc.get(field).and_then(Value::as_str);
@@ -141,7 +141,7 @@ impl KazooAccount {
         }))
     }
 
-    /// Whether the two fields that say whether an account is enabled contradict each other.
+    /// Whether the two fields for whether an account is enabled contradict each other.
     #[must_use]
     pub fn contradicts(doc: &Document) -> bool {
         let flag = |field: &str| doc.get(field).and_then(flag_of).unwrap_or(true);
@@ -149,7 +149,7 @@ impl KazooAccount {
     }
 }
 
-/// The ids of a tree; `None` when one of them is none.
+/// The ids of a tree; `None`: one of them is invalid.
 fn ids(tree: &[Value]) -> Option<Vec<AccountId>> {
     tree.iter().map(|id| id.as_str()?.parse().ok()).collect()
 }
@@ -158,7 +158,7 @@ fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(0, |text| text.len())
 }
 
-/// A flag, or a text that says one.
+/// A boolean, or a string with the text of one.
 fn flag_of(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(flag) => Some(*flag),
@@ -184,11 +184,11 @@ pub struct KazooHook {
     pub disabled_message: Option<String>,
 }
 
-/// Fields that KAZOO shows, or once stored by mistake, and that are no part of a hook.
+/// Fields that KAZOO only shows, or once stored by mistake. They are not part of a hook.
 const SHOWN_ONLY: [&str; 4] = ["id", "disable_reason", "paused", "secrets"];
 
 impl KazooHook {
-    /// The hook of a stored document; `None`: it is none, or it is deleted.
+    /// The hook in a stored document; `None`: the document is not a hook, or is deleted.
     #[must_use]
     pub fn of_document(doc: &Document) -> Option<Self> {
         let text = |field: &str| doc.get(field).and_then(Value::as_str);
@@ -203,7 +203,7 @@ impl KazooHook {
         Some(hook)
     }
 
-    /// The hook of a document as KAZOO's API shows it.
+    /// The hook in a document as KAZOO's API shows it.
     #[must_use]
     pub fn of_public(id: HookId, account: AccountId, doc: &Document) -> Self {
         let is_public =
@@ -213,7 +213,7 @@ impl KazooHook {
         Self { id, account, rev: None, doc, disabled_message: None }
     }
 
-    /// Whether it is enabled: it is unless it says otherwise.
+    /// Whether the hook is enabled. The default is true.
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.doc.get("enabled").and_then(flag_of).unwrap_or(true)
@@ -260,7 +260,7 @@ pub struct KazooUser {
 }
 
 impl KazooUser {
-    /// The user of a document of an account's database; `None`: nobody can log in with it.
+    /// The user in a document of an account's database; `None`: it has no name or no password to log in with.
     #[must_use]
     pub fn of_document(account: AccountId, doc: &Document) -> Option<Self> {
         let text = |field: &str| doc.get(field).and_then(Value::as_str);
@@ -282,7 +282,7 @@ impl KazooUser {
             rev: text("_rev").unwrap_or_default().to_owned(),
             username: username.to_lowercase(),
             is_admin: text("priv_level") == Some("admin"),
-            // KAZOO's views find only those who say so.
+            // KAZOO's views find only users with an explicit `enabled`.
             enabled: doc.get("enabled").and_then(flag_of) == Some(true),
             md5,
             sha1,
@@ -290,31 +290,31 @@ impl KazooUser {
     }
 }
 
-/// Everything that was read of a KAZOO.
+/// The content of a KAZOO, as far as it was read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reading {
-    /// Its master account, if the KAZOO says which one it is.
+    /// Its master account, if the KAZOO names it.
     pub master: Option<AccountId>,
     /// The failure limits of the system; absent: KAZOO's defaults.
     pub system: Limits,
     /// Accounts by id.
     pub accounts: BTreeMap<AccountId, KazooAccount>,
-    /// Accounts that are deleted and whose documents say so.
+    /// Deleted accounts whose documents still exist.
     pub deleted: BTreeSet<AccountId>,
     /// Hooks by id.
     pub hooks: BTreeMap<HookId, KazooHook>,
-    /// Users, if they were asked for.
+    /// Users, if they were requested.
     pub users: Vec<KazooUser>,
-    /// What was odd in reading.
+    /// Oddities that were found while reading.
     pub odd: Vec<Odd>,
-    /// Whether all of it was read: only then something can be missing there.
+    /// Whether everything was read. Only then can a document be missing in KAZOO.
     pub is_complete: bool,
-    /// Bytes of text that the accounts and hooks hold, at least.
+    /// The least number of bytes in the texts of accounts and hooks.
     pub bytes: usize,
 }
 
 impl Reading {
-    /// Takes in an account.
+    /// Adds an account.
     pub fn add_account(&mut self, account: KazooAccount) {
         let texts = [&account.name, &account.realm].map(|text| text.as_ref().map_or(0, String::len));
         let ids = account.tree.len() * size_of::<AccountId>();
@@ -322,13 +322,13 @@ impl Reading {
         self.accounts.insert(account.id, account);
     }
 
-    /// Takes in a hook.
+    /// Adds a hook.
     pub fn add_hook(&mut self, hook: KazooHook) {
         self.bytes += json_bytes(&hook.doc);
         self.hooks.insert(hook.id, hook);
     }
 
-    /// The master account: the configured one, or else the oldest of those that stand below nobody, as KAZOO chooses it.
+    /// The master account: the configured one. Otherwise the oldest account without a parent, as KAZOO chooses it.
     #[must_use]
     pub fn master(&self) -> Option<AccountId> {
         let oldest = || {

@@ -1,4 +1,4 @@
-//! What is taken of documents, and what is dropped.
+//! Which parts of documents are kept, and which are removed.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ fn document() -> Value {
 }
 
 #[test]
-fn secrets_of_an_account_are_dropped_as_it_is_read() {
+fn secrets_of_an_account_are_removed_while_it_is_read() {
     let Found::Account(account) = found(&document(), Profile::Current) else { panic!("an account") };
     let text = serde_json::to_string(&account).unwrap() + &format!("{account:?}");
     assert!(text.contains("Bakker"), "{text}");
@@ -27,7 +27,7 @@ fn secrets_of_an_account_are_dropped_as_it_is_read() {
 }
 
 #[test]
-fn what_decides_whether_an_account_is_enabled_depends_on_the_version() {
+fn the_fields_that_enable_an_account_depend_on_the_version() {
     let enabled = |public: Value, private: Value, profile| {
         let mut doc = document();
         doc["enabled"] = public;
@@ -42,7 +42,7 @@ fn what_decides_whether_an_account_is_enabled_depends_on_the_version() {
 }
 
 #[test]
-fn stubs_deleted_accounts_and_other_documents_are_told_apart() {
+fn partial_deleted_and_other_documents_are_distinguished() {
     let mut doc = document();
     doc["pvt_deleted"] = true.into();
     assert!(matches!(found(&doc, Profile::Current), Found::Deleted(_)));
@@ -55,7 +55,7 @@ fn stubs_deleted_accounts_and_other_documents_are_told_apart() {
 }
 
 #[test]
-fn a_hook_keeps_its_public_fields_and_why_it_is_disabled() {
+fn a_hook_keeps_its_public_fields_and_the_reason_why_it_is_disabled() {
     let doc = json!({
         "_id": "9d1e7c3a5b804f6e92c4a7d0b3f8e651", "_rev": "4-77ab", "name": "CRM", "hook": "all", "uri": "https://x",
         "enabled": "false", "disable_reason": "stuck", "pvt_disabled_message": "too many failed attempts",

@@ -1,4 +1,5 @@
-//! One attempt: the request and the answer as they went over the wire, where the time went, and the way to make it again.
+//! Shows one attempt: the request and the answer as they were sent, the duration of each phase, and a button to
+//! repeat it.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -92,7 +93,7 @@ fn others(path: &str, delivery: &str, rows: &[Value], shown: &Value) -> Markup {
     }
 }
 
-/// The phases of an attempt, as the API names them, with the words for people.
+/// The phases of an attempt by the API's names, with words for people.
 const PHASES: [(&str, &str); 4] = [
     ("name_us", "Looking up the name"),
     ("connect_us", "Connecting"),
@@ -145,7 +146,7 @@ pub(super) fn message(title: &str, first: &str, of: &Value, headers: &str, body:
     }
 }
 
-/// JSON with line breaks; any other text as it is.
+/// JSON with line breaks; other text unchanged.
 pub(super) fn readable(text: &str) -> String {
     serde_json::from_str::<Value>(text)
         .ok()

@@ -1,4 +1,4 @@
-//! Who changed what: of an account, or of all.
+//! Shows who changed what, in an account or in all accounts.
 
 use maud::{Markup, html};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! One event: its body as it came, and what became of it at each hook.
+//! Shows an event: its body, and its result at each hook.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -106,7 +106,7 @@ fn number_of(attempt: &Value) -> Option<u64> {
     number(attempt, "timestamp")
 }
 
-/// What became of a delivery, as a sign and a word.
+/// The result of a delivery, as a sign and a word.
 fn settled(state: &str) -> Markup {
     let (class, sign) = match state {
         "delivered" => ("ok", "●"),

@@ -1,4 +1,4 @@
-//! Events of an account: searched, one call's events in a line of time, and the newest as they come.
+//! Events of an account: a search, the events of one call on a timeline, and the newest events as they arrive.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::console::session::Session;
 use crate::http::Told;
 use crate::kazoo;
 
-/// What the page is asked for by, with the API's names.
+/// The parameters of the search, with the API's names.
 const SEARCHED: [(&str, &str); 4] =
     [("event", "hook_events"), ("name", "event_names"), ("subject", "subjects"), ("msg", "msg_ids")];
 
@@ -115,13 +115,13 @@ fn name(row: &Value) -> &str {
     if name.is_empty() { text(row, "hook_event") } else { name }
 }
 
-/// The page of a call's events, or of any other subject's.
+/// The path of the page with a call's events, or another subject's.
 pub(super) fn call_path(account: &str, subject: &str) -> String {
     let subject: String = url::form_urlencoded::byte_serialize(subject.as_bytes()).collect();
     format!("/console/accounts/{account}/call?subject={subject}")
 }
 
-/// Bindings of events that tell an open tail to look. Kinds of events that have none are found by asking.
+/// Bindings whose events make an open page load the newest events. Events without a binding are found by polling.
 fn tail_bindings(account: &str) -> impl Iterator<Item = String> {
     ["call.*.*", "fax.status.*", "object.*.*", "notification.*", "sms.*.*", "mms.*.*", "webhook.queue.*"]
         .into_iter()
@@ -153,7 +153,7 @@ pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Re
     })
 }
 
-/// `accounts/{A}/call?subject=`: the events of a call in their order.
+/// `accounts/{A}/call?subject=`: the events of a call in order.
 pub(in crate::console) async fn timeline(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let subject = session.query("subject");
     let mut asked = vec![("page_size", "100"), ("ascending", "true"), ("subjects", subject)];

@@ -1,4 +1,4 @@
-//! One hook on one screen: its state in a sentence, what can be done, its last attempts, and everything else in tabs.
+//! Shows a hook on one screen: its state in a sentence, the possible actions, its last attempts, and tabs for the rest.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -13,10 +13,10 @@ use crate::console::sentence;
 use crate::console::session::Session;
 use crate::http::Told;
 
-/// Attempts that the strip shows.
+/// The number of attempts in the strip.
 const STRIP: &str = "50";
 
-/// A hook with what its page always shows.
+/// A hook, with the data that every tab of its page needs.
 pub(super) struct Shown<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) account: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// The path of the hook's page, or of something below it.
+    /// The path of the hook's page, or of a page below it.
     pub(super) fn path(&self, below: &str) -> String {
         format!("/console/accounts/{}/hooks/{}{below}", self.account, self.id)
     }
@@ -107,7 +107,7 @@ fn head(shown: &Shown<'_>) -> Markup {
     }
 }
 
-/// A number with its name.
+/// A number with a label.
 pub(super) fn figure(name: &str, value: &Markup) -> Markup {
     html! { div.figure { span.name { (name) } span.value { (value) } } }
 }

@@ -1,4 +1,4 @@
-//! What the forms of a hook's page do, each by one call of the API.
+//! The actions of the forms on a hook's page. Each is one call of the API.
 
 use serde_json::json;
 use warp::http::Method;
@@ -47,7 +47,7 @@ pub(in crate::console) async fn act(
     }
 }
 
-/// `POST accounts/{A}/hooks/{H}/attempts/{D}/again`: the delivery once more, with the same id.
+/// `POST accounts/{A}/hooks/{H}/attempts/{D}/again`: repeats the delivery with the same id.
 pub(in crate::console) async fn again(
     session: &Session<'_>,
     account: &str,

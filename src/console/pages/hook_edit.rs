@@ -1,5 +1,5 @@
-//! Making and changing a hook: the form with its explanations, what an event would look like, the secret that is shown
-//! once, and the answer to a test.
+//! Creates and changes a hook: the form with its explanations, a sample of an event, the secret that is shown once,
+//! and the answer to a test.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,11 +16,11 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 use crate::kazoo;
 
-/// What the form is for.
+/// The purpose of the form.
 struct Editor<'a> {
     session: &'a Session<'a>,
     account: &'a str,
-    /// The hook that is changed; `None`: a new one.
+    /// The hook to change; `None`: a new hook.
     hook: Option<&'a str>,
     values: Value,
     faults: Vec<(String, String)>,
@@ -95,7 +95,7 @@ pub(in crate::console) async fn save(
     }
 }
 
-/// A new secret when one is asked for: 32 random bytes as Standard Webhooks writes them.
+/// Makes a new secret if one was requested: 32 random bytes in the form of Standard Webhooks.
 fn secret(choice: &str) -> Option<String> {
     let bytes: [u8; 32] = rand::random();
     (choice == "make").then(|| format!("whsec_{}", STANDARD.encode(bytes)))
@@ -222,7 +222,7 @@ async fn with_secret(
     })
 }
 
-/// `POST accounts/{A}/hooks/{H}/test`: sends a sample and shows what came back.
+/// `POST accounts/{A}/hooks/{H}/test`: sends a sample and shows the answer.
 pub(in crate::console) async fn test(
     session: &Session<'_>,
     account: &str,

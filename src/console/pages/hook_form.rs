@@ -1,5 +1,5 @@
-//! The form of a hook: every field with what it does and what holds without it, and how what was typed becomes a
-//! document. Pure.
+//! The form of a hook: each field with its meaning and its default, and the conversion of the input into a document.
+//! Pure.
 
 use maud::{Markup, html};
 use serde_json::{Map, Value};
@@ -7,18 +7,18 @@ use serde_json::{Map, Value};
 use super::Sent;
 use crate::kazoo;
 
-/// How a field is typed.
+/// The kind of an input field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
     Number,
-    /// One of these, with words for people.
+    /// A choice of values, with words for people.
     Choice(&'static [(&'static str, &'static str)]),
-    /// The events that a hook may ask for.
+    /// The event types that a hook may ask for.
     Event,
-    /// On or off; what it is when nobody says.
+    /// On or off, with the default.
     Switch(bool),
-    /// Lines of names and values, with what stands between them.
+    /// Lines of names and values, with the separator between them.
     Pairs(&'static str),
 }
 
@@ -146,13 +146,13 @@ const GROUPS: &[(&str, &[Field])] = &[
     ),
 ];
 
-/// What a hook is when nobody has typed anything.
+/// The values of a new hook before any input.
 pub(super) fn fresh() -> Value {
     serde_json::json!({"hook": "channel_create", "http_verb": "post", "format": "json", "retries": 2,
         "include_internal_legs": true, "include_subaccounts": false})
 }
 
-/// The document that was typed: what is empty is null.
+/// The document of an input; an empty field is null.
 pub(super) fn document(sent: &Sent) -> Map<String, Value> {
     let mut out = Map::new();
     for Field { name, kind, .. } in GROUPS.iter().flat_map(|(_, fields)| fields.iter()) {
@@ -160,7 +160,7 @@ pub(super) fn document(sent: &Sent) -> Map<String, Value> {
         let value = match kind {
             Kind::Switch(_) => (text == "true").into(),
             _ if text.is_empty() => Value::Null,
-            // What is no number goes to the API as it is, which says what is wrong with it.
+            // A text that is not a number goes to the API unchanged, which then explains the error.
             Kind::Number => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
             Kind::Pairs(between) => pairs(text, between),
             _ => text.into(),
@@ -170,7 +170,7 @@ pub(super) fn document(sent: &Sent) -> Map<String, Value> {
     out
 }
 
-/// Lines of names and values as an object. A line without a value has an empty one.
+/// Lines of names and values as an object. In a line without a separator the value is empty.
 fn pairs(text: &str, between: &str) -> Value {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let pair = |line: &str| {
@@ -180,7 +180,7 @@ fn pairs(text: &str, between: &str) -> Value {
     Value::Object(lines.map(pair).collect())
 }
 
-/// The fields, with what they hold and what is wrong with them.
+/// The fields, with their values and errors.
 pub(super) fn fields(values: &Value, faults: &[(String, String)]) -> Markup {
     html! {
         @for (title, fields) in GROUPS {
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_typed_becomes_a_document_and_the_same_form_again() {
+    fn an_input_becomes_a_document_and_the_same_form_again() {
         let sent = Sent::of_text(
             "name=a&hook=all&uri=http%3A%2F%2Fx%2F&retries=3&timeout_ms=soon&headers=X-A%3A+1%0D%0AX-B%3A2&include_internal_legs=true",
         );

@@ -1,4 +1,4 @@
-//! What only the operator sees: all hooks, the logs with their segments, the configuration in force.
+//! The operator's pages: all hooks, the logs with their segments, the present configuration.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! API keys of an account: made and rotated, shown that once; revoked.
+//! API keys of an account: created and rotated (a key is shown only then), and revoked.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -63,7 +63,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
     })
 }
 
-/// A button that asks once more, where the module runs.
+/// A button that asks for a confirmation, if the module runs.
 fn ask(session: &Session<'_>, path: &str, label: &str, question: &str) -> Markup {
     html! {
         form.inline method="post" action=(path) data-ask=(question) { (parts::token(session)) button { (label) } }

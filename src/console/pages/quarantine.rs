@@ -1,4 +1,4 @@
-//! Events that could not be understood: of an account, or of all; read as they came, and handed in again.
+//! Events that could not be understood, in an account or in all accounts: shown as they arrived, and handed in again.
 
 use maud::html;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 
-/// Whose quarantine a page shows.
+/// The account of a page; or all accounts.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::console) enum Of<'a> {
     Account(&'a str),

@@ -14,7 +14,7 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 use crate::http::Told;
 
-/// What can be replayed, as the API names it, with words for people.
+/// The kinds of replays by the API's names, with words for people.
 const WHICH: [(&str, &str); 3] = [
     ("dead", "What is dead: deliveries that used up their tries"),
     ("failed", "What failed: deliveries whose attempts failed, also when a later one succeeded"),
@@ -37,7 +37,7 @@ pub(in crate::console) async fn show(
     page(session, account, hook, &Sent::nothing(), &html! {}).await
 }
 
-/// `POST accounts/{A}/hooks/{H}/replay`: counts, or starts.
+/// `POST accounts/{A}/hooks/{H}/replay`: counts, or starts a replay.
 pub(in crate::console) async fn send(
     session: &Session<'_>,
     account: &str,
@@ -64,7 +64,7 @@ pub(in crate::console) async fn send(
     Ok(Outcome::View(page(session, account, hook, sent, &counted).await?))
 }
 
-/// What the API is asked for.
+/// The data for the API.
 fn request(sent: &Sent, now_us: u64, is_dry: bool) -> Value {
     let which = sent.text("only");
     let mut data = Map::new();
@@ -76,7 +76,7 @@ fn request(sent: &Sent, now_us: u64, is_dry: bool) -> Value {
             data.insert(name.into(), bound.into());
         }
     }
-    // Everything needs a beginning.
+    // A replay of everything needs a start.
     if which == "all" && !data.contains_key("created_from") {
         data.insert("from_offset".into(), 0.into());
     }
@@ -88,7 +88,7 @@ fn request(sent: &Sent, now_us: u64, is_dry: bool) -> Value {
     data.into()
 }
 
-/// Some of the events that fit range and filters. Whether the hook gets them is in the count alone.
+/// Some of the events that match range and filters. Only the count says whether the hook gets them.
 async fn samples(session: &Session<'_>, account: &str, sent: &Sent) -> Option<Told> {
     let range = Range::of(sent.text("since"), sent.text("from"), sent.text("to"), session.now_us());
     let mut asked = vec![
@@ -192,7 +192,7 @@ async fn page(
     })
 }
 
-/// The replays of a hook, with what can be done about those that run.
+/// The replays of a hook, with the possible actions for running ones.
 pub(super) async fn list(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "replay"];
     let told = shown.session.get(&path, &[("page_size", "25")]).await?;

@@ -1,4 +1,4 @@
-//! Websocket sessions of an account: who listens, to what, and the way to end one.
+//! Websocket sessions of an account, with their bindings, and a button to end each.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::console::parts;
 use crate::console::reply::{Live, Outcome, Problem, View};
 use crate::console::session::Session;
 
-/// Sessions that are shown.
+/// The number of sessions on the page.
 const MOST: usize = 50;
 
 /// `accounts/{A}/sessions`
@@ -21,7 +21,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
     let mut rows = Vec::new();
     for row in told.rows().iter().take(MOST) {
         match row.as_str() {
-            // KAZOO 4's list has the ids alone.
+            // KAZOO 4's list has only ids.
             Some(id) => {
                 let one = session.get(&[&of[..], &[id]].concat(), &[]).await?;
                 rows.push(one.rows().first().unwrap_or(one.data()).clone());

@@ -1,4 +1,4 @@
-//! Users of an account: who may log in, and what they may do.
+//! Users of an account, and their rights.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};

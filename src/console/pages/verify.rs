@@ -1,4 +1,4 @@
-//! How a receiver tells that a request is genuine: what is sent, and code that does the check, by language.
+//! Shows how a receiver verifies a request: the headers, and code in several languages.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::console::json::{flag, items, number, text};
 use crate::console::reply::Problem;
 use serde_json::Value;
 
-/// Languages as the API names them, with their names for people.
+/// The languages by the API's names, with their names for people.
 const LANGUAGES: [(&str, &str); 5] =
     [("python", "Python"), ("javascript", "JavaScript"), ("php", "PHP"), ("go", "Go"), ("rust", "Rust")];
 

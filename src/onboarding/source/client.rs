@@ -1,4 +1,5 @@
-//! One HTTP client for CouchDB and crossbar: bounded in time and bytes, patient with a server that is busy or breaks off.
+//! The HTTP client for CouchDB and crossbar. It bounds time and bytes, and repeats requests to a server that is busy
+//! or fails.
 
 use std::time::Duration;
 
@@ -8,80 +9,80 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
-/// Bytes of one answer. Read into values it takes up to twenty times as much, so this is what bounds the memory of a reading
-/// from a server that lies. Lists that are longer are read in pages.
+/// The largest answer, in bytes. Parsed, an answer takes up to twenty times as much memory, so this bounds the memory
+/// of a reading from a server that lies. Longer lists are read in pages.
 const MOST_BYTES: usize = 16 << 20;
-/// The longest wait that a server can ask for.
+/// The longest wait that a server can request.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Why a KAZOO could not be read. Holds no credentials.
+/// Why a KAZOO could not be read. Contains no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// The address is none.
-    #[error("'{0}' is no http:// or https:// address")]
+    /// The address is invalid.
+    #[error("'{0}' is not an http:// or https:// address")]
     Address(String),
-    /// Credentials stand in the address, where other users of the machine can read them.
+    /// The address contains credentials, which other users of the machine can read.
     #[error(
         "the address holds credentials, which other users of this machine can read; put them into a file or the environment"
     )]
     Credentials,
-    /// The server cannot be reached, or breaks off.
+    /// The server cannot be reached, or breaks the connection.
     #[error("{url}: {reason}")]
     Unreachable {
-        /// What was asked for.
+        /// The URL of the request.
         url: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The server refuses.
+    /// The server refuses the request.
     #[error("{url} answers {status}: {reason}")]
     Refused {
-        /// What was asked for.
+        /// The URL of the request.
         url: String,
         /// The answer's status.
         status: u16,
-        /// What it says, in short.
+        /// The server's text, shortened.
         reason: String,
     },
-    /// The answer is not what such a server answers.
+    /// Such a server does not send this answer.
     #[error("{url}: {reason}")]
     Strange {
-        /// What was asked for.
+        /// The URL of the request.
         url: String,
         /// What is strange.
         reason: String,
     },
-    /// The answer is larger than an answer may be.
+    /// The answer is too large.
     #[error("{url}: the answer is larger than {MOST_BYTES} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The URL of the request.
         url: String,
     },
-    /// There is more than may be read.
+    /// There are more documents than the limit allows.
     #[error("there are more than {most} {what}; raise {key}")]
     TooMany {
         /// `accounts` or `hooks`.
         what: &'static str,
         /// The limit.
         most: usize,
-        /// Its name.
+        /// The limit's key in the configuration.
         key: &'static str,
     },
-    /// What was read holds more text than is kept.
+    /// The accounts and hooks have more text than this program keeps in memory.
     #[error("the accounts and hooks hold more than {0} bytes; such a KAZOO is not read")]
     TooMuch(usize),
     /// A file cannot be read or written.
     #[error("{path}: {reason}")]
     File {
-        /// Which.
+        /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl SourceError {
-    /// Whether the server says that this reader may not have it, or that it is not there.
+    /// The status of a refusal.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -100,16 +101,16 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// How a server is asked.
+/// How requests are made.
 #[derive(Debug, Clone)]
 pub struct Manner {
-    /// How long one request may take.
+    /// The longest time of a request.
     pub timeout: Duration,
-    /// How often a request is made at most before it has failed.
+    /// The number of tries of a request.
     pub tries: u32,
     /// The first wait before another try; it doubles.
     pub first_wait: Duration,
-    /// Requests at once.
+    /// The largest number of simultaneous requests.
     pub at_once: usize,
 }
 
@@ -124,7 +125,7 @@ impl Default for Manner {
     }
 }
 
-/// A server and how it is asked.
+/// A server, with the way to make requests.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -147,7 +148,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Of a text `name:password`; `None`: it is no such text.
+    /// Parses `name:password`; `None`: the text does not have this form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, password) = text.trim().split_once(':')?;
@@ -155,12 +156,12 @@ impl Credentials {
     }
 }
 
-/// What is asked.
+/// A request.
 #[derive(Debug)]
 pub struct Ask<'a> {
     /// The method.
     pub method: Method,
-    /// The path, without a slash before it.
+    /// The path, without a leading slash.
     pub path: &'a str,
     /// The query string.
     pub query: &'a [(&'a str, String)],
@@ -168,7 +169,7 @@ pub struct Ask<'a> {
     pub body: Option<&'a Value>,
     /// A token of crossbar's kind.
     pub token: Option<&'a str>,
-    /// How much longer than usual it may take, for an answer that waits for something to happen.
+    /// Extra time for an answer that waits until something changes.
     pub within: Option<Duration>,
 }
 
@@ -183,7 +184,7 @@ impl<'a> Ask<'a> {
 impl Client {
     /// A client of a server at an address without credentials in it.
     pub fn new(base: &str, credentials: Option<Credentials>, manner: Manner) -> Result<Self, SourceError> {
-        // What is no address may hold a password all the same.
+        // Even an invalid address may contain a password.
         let refused = || SourceError::Address(base.rsplit('@').next().unwrap_or_default().to_owned());
         let base = Url::parse(base).map_err(|_| refused())?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
@@ -203,13 +204,13 @@ impl Client {
         Ok(Self { http, base, manner, credentials })
     }
 
-    /// The path as it is named in errors: without its query, and without a host's credentials.
+    /// The URL in error texts: without the query, and without credentials.
     fn url(&self, path: &str) -> String {
         format!("{}/{path}", self.base.as_str().trim_end_matches('/'))
     }
 
-    /// Asks until there is an answer that is worth something: 429, 5xx, broken and silent connections are tried again.
-    /// A refusal is an error but for 404, which callers want to read.
+    /// Makes a request, and repeats it after 429, 5xx, and broken or silent connections. Returns an error for a
+    /// refusal, but not for 404, because callers examine the body of a 404.
     pub async fn ask(&self, ask: Ask<'_>) -> Result<Answer, SourceError> {
         let mut waits = ExponentialBackoff {
             initial_interval: self.manner.first_wait,
@@ -278,9 +279,9 @@ impl Client {
         if status.is_success() || status == StatusCode::NOT_FOUND {
             return match body {
                 Ok(body) => Ok(Answer { status: status.as_u16(), body }),
-                // A proxy's page, or half of an answer.
+                // A proxy's page, or an incomplete answer.
                 Err(_) => {
-                    Err((SourceError::Unreachable { url, reason: "the answer is no JSON".to_owned() }, None))
+                    Err((SourceError::Unreachable { url, reason: "the answer is not JSON".to_owned() }, None))
                 }
             };
         }
@@ -289,7 +290,7 @@ impl Client {
     }
 }
 
-/// What an error answer says, without what it may quote of the request: the reason of a field if there is one.
+/// The text of an error answer: the reason of a field if there is one. Leaves out quotations of the request.
 fn short(body: &Value) -> String {
     let of_field = body.get("data").and_then(Value::as_object).and_then(|fields| {
         let (_, rules) = fields.iter().next()?;
@@ -301,7 +302,7 @@ fn short(body: &Value) -> String {
     text.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-/// The innermost cause: the outer ones repeat the address with its query.
+/// The innermost cause. The outer ones repeat the URL with its query.
 fn said(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();

@@ -1,5 +1,5 @@
-//! A KAZOO's CouchDB as a source: the databases `accounts`, `webhooks` and `system_config`, and of an account's own
-//! database its failure limits and users. Only ever read.
+//! Reads a KAZOO from its CouchDB: the databases `accounts`, `webhooks` and `system_config`, and from each account's
+//! own database the failure limits and users. Never writes.
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -18,9 +18,9 @@ use crate::onboarding::reading::{
 
 type Document = Map<String, Value>;
 
-/// Documents of one page.
+/// The number of documents in a page.
 const PAGE: usize = 500;
-/// Documents that are asked for by their ids at once.
+/// The number of documents that one request reads by their ids.
 const KEYS: usize = 200;
 pub(super) const WEBHOOKS: &str = "webhooks";
 
@@ -48,15 +48,15 @@ impl Couch {
         match answer.body {
             Value::Object(doc) if answer.status == 200 => Ok(Some(doc)),
             Value::Object(error) if answer.status == 404 && error.contains_key("error") => Ok(None),
-            _ => Err(strange(path, "not an answer of CouchDB")),
+            _ => Err(strange(path, "the answer is not CouchDB's")),
         }
     }
 
-    /// A document that this reader may be refused.
+    /// A document that the reader may have no permission for.
     async fn get_if_allowed(&self, path: &str, odd: &mut Vec<Odd>) -> Result<Option<Document>, SourceError> {
         match self.get(path).await {
             Err(error) if matches!(error.status(), Some(401 | 403)) => {
-                odd.push(Odd::new(OddKind::NotRead, path, format!("the reader may not read it: {error}")));
+                odd.push(Odd::new(OddKind::NotRead, path, format!("the reader has no permission: {error}")));
                 Ok(None)
             }
             other => other,
@@ -109,7 +109,7 @@ impl Couch {
                 if name == "default" {
                     reading.system = limits;
                 } else if limits != Limits::default() {
-                    let text = "the limits of this zone or node differ; those of 'default' count here";
+                    let text = "the limits of this zone or node differ; those of 'default' are used here";
                     reading.odd.push(Odd::new(OddKind::LimitsDiffer, name, text));
                 }
             }
@@ -133,14 +133,14 @@ impl Couch {
             Found::Other => {
                 let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default();
                 if doc.get("pvt_type").and_then(Value::as_str) == Some("account") {
-                    let text = "the id is none of 32 hex digits; the account is left out";
+                    let text = "the id does not have 32 hex digits; the account is left out";
                     reading.odd.push(Odd::new(OddKind::IdRefused, id, text));
                 }
             }
         }
     }
 
-    /// The account's own database decides what a stub leaves open.
+    /// Reads the accounts of which `accounts` has only a part from their own databases.
     async fn repair(&self, stubs: Vec<AccountId>, reading: &mut Reading) -> Result<(), SourceError> {
         let mut reads = stream::iter(stubs)
             .map(async |id| (id, self.get(&format!("{}/{id}", account_database(id))).await))
@@ -154,9 +154,9 @@ impl Couch {
             let rest = match found {
                 Some(Found::Account(account)) => {
                     reading.add_account(*account);
-                    "the account's own database has the whole of it, which is taken"
+                    "the account's own database has the complete document, which is used"
                 }
-                _ => "the account's own database has no more; it is left out",
+                _ => "the account's own database does not have it either; the account is left out",
             };
             let text = format!("the database 'accounts' has only a part of the account; {rest}");
             reading.odd.push(Odd::new(OddKind::Stub, id, text));
@@ -164,8 +164,8 @@ impl Couch {
         Ok(())
     }
 
-    /// All documents of a database, page by page. A page is read again until it comes whole; a database that has more
-    /// than `most` documents, or pages that lead nowhere, is an error.
+    /// Reads all documents of a database, page by page. A page that failed is read again. More than `most`
+    /// documents are an error, and so are pages that make no progress.
     async fn pages(
         &self,
         database: &str,
@@ -198,7 +198,7 @@ impl Couch {
                 let Some(id) = row.get("id").and_then(Value::as_str) else {
                     return Err(strange(&path, "a row without an id"));
                 };
-                // The first row of a further page is the last one of the page before.
+                // A page begins with the last row of the previous page.
                 if last.as_deref() == Some(id) {
                     continue;
                 }
@@ -212,7 +212,7 @@ impl Couch {
                     take(doc.clone())?;
                 }
             }
-            // Only an empty page is the end: a server may give fewer rows than were asked for.
+            // Only an empty page is the end, because a server may send fewer rows than requested.
             if is_end {
                 return Ok(());
             }
@@ -266,7 +266,7 @@ impl Couch {
         Ok(users)
     }
 
-    /// Reads some accounts and hooks again. What is missing is in no list of the answer.
+    /// Reads some accounts and hooks again. The answer does not contain missing ones.
     pub async fn reread(&self, accounts: &[AccountId], hooks: &[HookId]) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
         let mut stubs = Vec::new();
@@ -309,7 +309,7 @@ impl Couch {
 
 fn note_conflicts(doc: &Document, id: &str, odd: &mut Vec<Odd>) {
     if doc.get("_conflicts").and_then(Value::as_array).is_some_and(|revs| !revs.is_empty()) {
-        let text = "CouchDB has conflicting revisions of the document; the winning one is taken";
+        let text = "CouchDB has conflicting revisions of the document; the winning one is used";
         odd.push(Odd::new(OddKind::Conflicts, id, text));
     }
 }
@@ -322,7 +322,7 @@ fn note_bad_hook(doc: &Document, odd: &mut Vec<Odd>) {
         odd.push(Odd::new(
             OddKind::IdRefused,
             id,
-            "its id or its account's is none of 32 hex digits; the hook is left out",
+            "its id or its account's id does not have 32 hex digits; the hook is left out",
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! What CouchDB says beside its documents: whether one is deleted, and what has changed since a place in a feed.
+//! Asks CouchDB whether a document is deleted, and what has changed since a position in a feed.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::couch::{Couch, WEBHOOKS};
 use crate::kazoo::account_database;
 use crate::state::Kind;
 
-/// What has changed since a place in the feeds of `accounts` and `webhooks`.
+/// The changes in a feed of `accounts` or `webhooks` since a position.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
     /// Ids of documents, with their revisions.
     pub documents: Vec<(String, Option<String>)>,
-    /// The next place.
+    /// The next position.
     pub next: Value,
 }
 
 impl Couch {
-    /// Asks once more whether something is gone.
+    /// Asks whether a document is really gone.
     pub async fn gone(&self, kind: Kind, id: crate::model::Id) -> Result<Gone, SourceError> {
         let database = if kind == Kind::Account { ACCOUNTS } else { WEBHOOKS };
         let path = format!("{database}/{id}");
@@ -33,7 +33,8 @@ impl Couch {
         }
         match (answer.body.get("reason").and_then(Value::as_str), kind) {
             (Some("deleted"), _) | (Some("missing"), Kind::Hook) => Ok(Gone::Yes),
-            // Without a tombstone the copy may be missing by accident: the account's own database decides.
+            // Without a tombstone, the copy in `accounts` may be missing by accident. The account's own
+            // database decides.
             (Some("missing"), _) => match self.get(&format!("{}/{id}", account_database(id))).await {
                 Ok(Some(_)) => Ok(Gone::OnlyHalf),
                 Ok(None) => Ok(Gone::Yes),
@@ -44,13 +45,13 @@ impl Couch {
         }
     }
 
-    /// The present place in a feed of changes.
+    /// The present position in a feed of changes.
     pub async fn place(&self, database: &str) -> Result<Value, SourceError> {
         let info = self.get(database).await?.unwrap_or_default();
         info.get("update_seq").cloned().ok_or_else(|| strange(database, "no update_seq"))
     }
 
-    /// What has changed since a place, at the latest after `wait`.
+    /// The changes since a position; the answer comes after at most `wait`.
     pub async fn changes(
         &self,
         database: &str,

@@ -1,5 +1,6 @@
-//! A KAZOO's API as a source, with an API key of its master account. Lists of accounts do not tell who is enabled or a
-//! reseller; filters on private fields do, and where a server does not know them each account is read by itself.
+//! Reads a KAZOO from its API, with an API key of its master account. Rows of accounts do not show which accounts are
+//! enabled or resellers. Filters on private fields show it; if a server does not know the filters, each account is
+//! read separately.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,7 @@ use crate::state::Kind;
 type Document = Map<String, Value>;
 
 impl Crossbar {
-    /// Reads everything but users, whose hashes the API does not show.
+    /// Reads everything except users, because the API does not show their hashes.
     pub async fn read(&self, progress: &dyn Progress) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
         let master = self.session(false).await?.account;
@@ -28,7 +29,7 @@ impl Crossbar {
                 doc.get("default").and_then(Value::as_object).map(Limits::of).unwrap_or_default();
         }
         let own = self.document(&format!("v2/accounts/{master}")).await?;
-        let own = own.ok_or_else(|| strange("v2/accounts", "the account of the API key is not there"))?;
+        let own = own.ok_or_else(|| strange("v2/accounts", "the account of the API key does not exist"))?;
         reading.add_account(account_of(master, &own, Vec::new()));
         self.descendants(master, &mut reading, progress).await?;
         self.hooks(&mut reading, progress).await?;
@@ -74,7 +75,7 @@ impl Crossbar {
                 reading.odd.push(Odd::new(
                     OddKind::IdRefused,
                     id,
-                    "its id or tree is no list of ids; the account is left out",
+                    "its id or tree has an invalid id; the account is left out",
                 ));
                 continue;
             };
@@ -83,14 +84,14 @@ impl Crossbar {
             account.reseller = resellers.contains(&id);
             reading.add_account(account);
         }
-        // A server that does not know the filter answers with everything.
+        // A server that does not know the filter returns all accounts.
         if all > 1 && (off.len() >= all || resellers.len() >= all) {
             self.each_account(reading, progress).await?;
         }
         Ok(())
     }
 
-    /// Reads each account's document for what lists do not tell.
+    /// Reads each account's document, for the fields that rows do not have.
     async fn each_account(&self, reading: &mut Reading, progress: &dyn Progress) -> Result<(), SourceError> {
         let ids: Vec<_> = reading.accounts.keys().copied().collect();
         let mut reads = stream::iter(ids.clone())
@@ -133,7 +134,7 @@ impl Crossbar {
             .map(async |(account, id, reason)| (account, id, reason, self.hook(account, id).await))
             .buffer_unordered(self.client.manner.at_once);
         while let Some((account, id, reason, doc)) = reads.next().await {
-            // One that was deleted since the list was read.
+            // `None`: the hook was deleted after the list was read.
             let Some(doc) = doc? else { continue };
             let mut hook = KazooHook::of_public(id, account, &doc);
             hook.disabled_message = reason;
@@ -144,7 +145,7 @@ impl Crossbar {
         Ok(())
     }
 
-    /// The rows of an account's list of hooks; `None`: the account is not there.
+    /// The rows of an account's list of hooks; `None`: the account does not exist.
     async fn hook_rows(&self, account: AccountId) -> Result<Option<Vec<Document>>, SourceError> {
         let path = format!("v2/accounts/{account}/webhooks");
         match self.rows(&path, &[], (HOOKS, self.bounds.most_hooks)).await {
@@ -177,7 +178,7 @@ impl Crossbar {
         Ok(())
     }
 
-    /// The limits that count for an account, wherever KAZOO stores them.
+    /// The failure limits that KAZOO uses for an account, wherever it stores them.
     async fn own_limits(&self, account: AccountId) -> Result<OwnLimits, SourceError> {
         match self.document(&format!("v2/accounts/{account}/configs/webhooks")).await {
             Ok(Some(doc)) if Limits::of(&doc) != Limits::default() => Ok(OwnLimits::Own(Limits::of(&doc))),
@@ -188,7 +189,8 @@ impl Crossbar {
         }
     }
 
-    /// Reads some accounts and hooks again. A single account's document has no tree, so its ancestors are asked for.
+    /// Reads some accounts and hooks again. An account's document has no tree here, so its ancestors are read as
+    /// well.
     pub async fn reread(
         &self,
         accounts: &[AccountId],
@@ -234,10 +236,10 @@ impl Crossbar {
         let rows =
             answer.body.get("data").and_then(Value::as_array).ok_or_else(|| strange(&path, "no list"))?;
         let ids = rows.iter().map(|row| row.as_object().and_then(id_of));
-        ids.collect::<Option<Vec<_>>>().ok_or_else(|| strange(&path, "a row without an id"))
+        ids.collect::<Option<Vec<_>>>().ok_or_else(|| strange(&path, "a row has no id"))
     }
 
-    /// Asks once more whether something is gone.
+    /// Asks whether a document is really gone.
     pub async fn gone(&self, kind: Kind, id: Id, owner: Option<AccountId>) -> Result<Gone, SourceError> {
         let path = match (kind, owner) {
             (Kind::Account, _) => format!("v2/accounts/{id}"),
@@ -247,7 +249,7 @@ impl Crossbar {
         match self.document(&path).await {
             Ok(None) => Ok(Gone::Yes),
             Ok(Some(_)) => Ok(Gone::No),
-            // It may have moved out of the reader's reach.
+            // The account may have moved out of the reader's reach.
             Err(error) if error.status() == Some(403) => Ok(Gone::No),
             Err(error) => Err(error),
         }
@@ -280,7 +282,7 @@ fn account_of(id: AccountId, doc: &Document, tree: Vec<AccountId>) -> KazooAccou
     account
 }
 
-/// Takes over what a whole document tells and a row does not.
+/// Adds the fields that a document has and a row does not.
 fn take_flags(account: &mut KazooAccount, doc: &Document) {
     let flag = |field: &str| doc.get(field).and_then(Value::as_bool);
     account.enabled = flag("enabled").unwrap_or(account.enabled);

@@ -1,4 +1,4 @@
-//! How crossbar is asked: a token for an API key, documents, and lists with or without pages.
+//! Requests to crossbar: a token for an API key, documents, and lists with or without pages.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::onboarding::reading::Profile;
 
 type Document = Map<String, Value>;
 
-/// Rows of a page, where a whole list is refused.
+/// The number of rows in a page, if the server refuses to send a list whole.
 const PAGE: usize = 1000;
 
 /// A crossbar.
@@ -37,7 +37,7 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
-/// A token and whose it is.
+/// A token, with the account that it belongs to.
 #[derive(Clone)]
 pub(super) struct Session {
     token: String,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Session {
 }
 
 impl Crossbar {
-    /// A crossbar at an address, up to the part before `/v2`.
+    /// A crossbar at an address, without `/v2`.
     pub fn new(
         address: &str,
         api_key: &str,
@@ -76,14 +76,14 @@ impl Crossbar {
         let (Some(token), Some(account)) =
             (answer.body.get("auth_token").and_then(Value::as_str), account.and_then(|id| id.parse().ok()))
         else {
-            return Err(strange(path, "no token: the API key is not known there"));
+            return Err(strange(path, "no token: the API key is unknown there"));
         };
         let session = Session { token: token.to_owned(), account };
         *kept = Some(session.clone());
         Ok(session)
     }
 
-    /// One request with a token; a token whose time is over is renewed once.
+    /// Makes a request with a token. An expired token is renewed once.
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Answer, SourceError> {
         let session = self.session(false).await?;
         match self.client.ask(Ask { token: Some(&session.token), ..Ask::get(path, query) }).await {
@@ -95,14 +95,14 @@ impl Crossbar {
         }
     }
 
-    /// A document; `None`: it is not there.
+    /// A document; `None`: it does not exist.
     pub(super) async fn document(&self, path: &str) -> Result<Option<Document>, SourceError> {
         let answer = self.get(path, &[]).await?;
         if answer.status == 404 {
             return if is_bad_identifier(&answer.body) {
                 Ok(None)
             } else {
-                Err(strange(path, "404, and not from crossbar"))
+                Err(strange(path, "a 404 that is not crossbar's"))
             };
         }
         match answer.body.get("data") {
@@ -111,7 +111,7 @@ impl Crossbar {
         }
     }
 
-    /// All rows of a list: at once, or in pages where the server refuses that. A row that comes twice counts once.
+    /// All rows of a list: at once, or in pages if the server refuses that. A repeated row counts once.
     pub(super) async fn rows(
         &self,
         path: &str,
@@ -147,7 +147,7 @@ impl Crossbar {
             };
             let before = rows.len();
             for row in data {
-                let Some(row) = row.as_object() else { return Err(strange(path, "a row that is no object")) };
+                let Some(row) = row.as_object() else { return Err(strange(path, "a row is not an object")) };
                 let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
                 bytes += serde_json::to_vec(row).map_or(0, |text| text.len());
                 fits(bytes)?;
@@ -162,8 +162,8 @@ impl Crossbar {
             let next = next.map(|next| next.as_str().map_or_else(|| next.to_string(), str::to_owned));
             match next {
                 None => return Ok(rows),
-                // The same rows again and again lead nowhere.
-                Some(_) if rows.len() == before => return Err(strange(path, "its pages do not go on")),
+                // A page with only known rows shows that further pages make no progress.
+                Some(_) if rows.len() == before => return Err(strange(path, "its pages make no progress")),
                 Some(next) => start = Some(next),
             }
         }

@@ -1,6 +1,7 @@
-//! A reading in a file, one JSON object a line: what `--save` writes and `--file` reads. Users are never in it.
+//! A reading in a file, with one JSON object per line. `--save` writes it and `--file` reads it. It never contains
+//! users.
 //!
-//! The last line counts the others, so that a file that was cut short is known as such.
+//! The last line has the number of the other lines, so that a truncated file is detected.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -14,9 +15,9 @@ use crate::model::AccountId;
 use crate::onboarding::odd::Odd;
 use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, Reading};
 
-/// The version of the form.
+/// The version of the format.
 const VERSION: u32 = 1;
-/// Bytes of the longest line.
+/// The longest line, in bytes.
 const LONGEST_LINE: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +52,7 @@ pub fn save(path: &Path, reading: &Reading) -> Result<(), SourceError> {
     file.sync_all().map_err(|error| failed(error.to_string()))
 }
 
-/// Reads a file back. It confirms no deletion, so nothing in it can be missing.
+/// Reads a file. A file cannot confirm deletions, so an import from it treats nothing as missing.
 pub fn load(path: &Path, bounds: Bounds) -> Result<Reading, SourceError> {
     let failed = |reason: String| SourceError::File { path: path.display().to_string(), reason };
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
@@ -66,12 +67,12 @@ pub fn load(path: &Path, bounds: Bounds) -> Result<Reading, SourceError> {
         }
         number += 1;
         let parsed: Line = serde_json::from_slice(&line)
-            // The error's text could quote the line.
-            .map_err(|_| failed(format!("line {number} is not of the form that --save writes")))?;
+            // The parser's error text could quote the line.
+            .map_err(|_| failed(format!("line {number} does not have the format that --save writes")))?;
         match parsed {
             Line::SwitchhookKazoo { version, .. } if version != VERSION => {
                 return Err(failed(format!(
-                    "it has the form of version {version}; this program knows {VERSION}"
+                    "it has the format version {version}; this program knows {VERSION}"
                 )));
             }
             Line::SwitchhookKazoo { master, system, .. } => {
@@ -103,7 +104,7 @@ mod tests {
     use crate::model::Id;
 
     #[test]
-    fn what_was_saved_is_read_back_and_a_file_that_was_cut_is_refused() {
+    fn a_saved_reading_is_read_back_and_a_truncated_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kazoo.jsonl");
         let doc = json!({"name": "n", "uri": "https://x.example/"}).as_object().cloned().unwrap();
@@ -115,7 +116,7 @@ mod tests {
         save(&path, &reading).unwrap();
         let loaded = load(&path, Bounds::default()).unwrap();
         assert_eq!(loaded, Reading { is_complete: false, ..reading });
-        assert!(save(&path, &loaded).is_err(), "an existing file stays");
+        assert!(save(&path, &loaded).is_err(), "an existing file is not overwritten");
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.lines().take(2).collect::<Vec<_>>().join("\n")).unwrap();
         assert!(load(&path, Bounds::default()).unwrap_err().to_string().contains("ends early"));

@@ -1,7 +1,7 @@
-//! Where a KAZOO is read from: its CouchDB, its API (crossbar), or a file that holds an earlier reading.
+//! The sources of a reading: KAZOO's CouchDB, its API (crossbar), or a file with an earlier reading.
 //!
-//! Held: a reading comes whole or is an error. Nothing is ever written to a KAZOO, and no answer makes this program take
-//! more memory than its bounds say.
+//! Promise: a reading is complete or an error. This program never writes to a KAZOO, and no answer makes it take more
+//! memory than its bounds allow.
 
 mod client;
 mod couch;
@@ -24,7 +24,7 @@ use super::reading::Reading;
 use crate::model::{AccountId, HookId, Id};
 use crate::state::Kind;
 
-/// How much is read at most.
+/// The limits of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Documents of the database of accounts, or rows of a list of accounts.
@@ -40,7 +40,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Whether a KAZOO with so many accounts and hooks is read.
+    /// Checks the numbers of accounts and hooks.
     pub fn check(self, accounts: usize, hooks: usize) -> Result<(), SourceError> {
         if accounts > self.most_accounts {
             return Err(too_many(ACCOUNTS, self.most_accounts));
@@ -52,25 +52,26 @@ impl Bounds {
     }
 }
 
-/// Bytes of text that the accounts and hooks of a reading may hold. 100,000 accounts with a hook each hold about 50 MiB.
+/// The largest text of all accounts and hooks of a reading, in bytes. 100,000 accounts with a hook each have about 50
+/// MiB.
 const MOST_KEPT: usize = 128 << 20;
 
-/// Whether a reading may go on.
+/// Checks the size of a reading.
 fn fits(bytes: usize) -> Result<(), SourceError> {
     if bytes > MOST_KEPT { Err(SourceError::TooMuch(MOST_KEPT)) } else { Ok(()) }
 }
 
-/// What is counted.
+/// The names of the two limits.
 const ACCOUNTS: &str = "accounts";
 const HOOKS: &str = "hooks";
 
-/// The error for more accounts or hooks than may be read.
+/// The error for more accounts or hooks than the limits allow.
 fn too_many(what: &'static str, most: usize) -> SourceError {
     let key = if what == HOOKS { "kazoo.sync.max_hooks" } else { "kazoo.sync.max_accounts" };
     SourceError::TooMany { what, most, key }
 }
 
-/// What a reading is at.
+/// The present step of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Accounts.
@@ -85,29 +86,29 @@ pub enum Stage {
     Writing,
 }
 
-/// Is told how far a reading is.
+/// Gets the progress of a reading.
 pub trait Progress: Send + Sync {
-    /// `done` of `of` (if it is known how many there are).
+    /// `done` of `of` documents; `of` is `None` if the total is unknown.
     fn at(&self, stage: Stage, done: usize, of: Option<usize>);
 }
 
-/// Nobody is told.
+/// Ignores the progress.
 impl Progress for () {
     fn at(&self, _stage: Stage, _done: usize, _of: Option<usize>) {}
 }
 
-/// Whether something that a reading did not have is gone.
+/// Whether a document that a reading did not have is really gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
-    /// It is: the KAZOO says so about it alone.
+    /// KAZOO has confirmed it for this document.
     Yes,
-    /// It is there, or the reader may not know.
+    /// The document exists, or the reader may not know.
     No,
-    /// The account's copy in `accounts` is missing, and its database is there.
+    /// The account's copy in `accounts` is missing, but its database exists.
     OnlyHalf,
 }
 
-/// A KAZOO that can be asked.
+/// A KAZOO to read from.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// Its database.
@@ -125,8 +126,8 @@ impl Source {
         }
     }
 
-    /// Reads some accounts and hooks again; of a hook the account may be known. What is missing is in no list of the
-    /// answer.
+    /// Reads some accounts and hooks again; the caller may name a hook's account. The answer does not contain
+    /// missing ones.
     pub async fn reread(
         &self,
         accounts: &[AccountId],
@@ -141,7 +142,7 @@ impl Source {
         }
     }
 
-    /// Asks once more whether an account or a hook (of an account) is gone.
+    /// Asks whether an account, or a hook of an account, is really gone.
     pub async fn gone(&self, kind: Kind, id: Id, owner: Option<AccountId>) -> Result<Gone, SourceError> {
         match self {
             Self::Couch(couch) => couch.gone(kind, id).await,
@@ -149,7 +150,7 @@ impl Source {
         }
     }
 
-    /// The present places in the feeds of changes of accounts and hooks; `None`: the source has no such feeds.
+    /// The present positions in the feeds of changes of accounts and hooks; `None`: the source has no feeds.
     pub async fn places(&self) -> Result<Option<[Value; 2]>, SourceError> {
         match self {
             Self::Couch(couch) => Ok(Some([couch.place("accounts").await?, couch.place("webhooks").await?])),
@@ -157,7 +158,7 @@ impl Source {
         }
     }
 
-    /// What has changed in a feed (0: accounts, 1: hooks) since a place, at the latest after `wait`.
+    /// The changes in a feed (0: accounts, 1: hooks) since a position; the answer comes after at most `wait`.
     pub async fn changes(&self, feed: usize, since: &Value, wait: Duration) -> Result<Changes, SourceError> {
         match self {
             Self::Couch(couch) => {

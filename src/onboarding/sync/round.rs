@@ -22,7 +22,7 @@ use crate::tasks::Tasks;
 
 type Document = Map<String, Value>;
 
-/// The number of times that one round reads the missing ancestors and owners of what it has read.
+/// The number of times that one round reads the missing ancestors and owners of the documents that it has read.
 const UPWARDS: usize = 4;
 
 /// Why a round failed. For a person; contains no secret.

@@ -106,7 +106,7 @@ struct Pace {
     settle: Duration,
     interval: Duration,
     due: Instant,
-    /// Full readings take at most half of the time, whatever the cause.
+    /// Full readings take at most half of the time.
     earliest: Instant,
     /// The next wait after a failure.
     wait: Option<Duration>,

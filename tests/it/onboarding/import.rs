@@ -340,7 +340,7 @@ async fn odd_documents_are_named_and_all_others_are_imported() {
     assert_eq!(
         account(&api, &ids[1]).await["name"],
         "odd 1",
-        "the account's own database has the whole of it"
+        "the account's own database has the complete document"
     );
     let realms = [&ids[3], &ids[4]].map(async |id| account(&api, id).await.get("realm").is_some());
     let [first, second] = realms;

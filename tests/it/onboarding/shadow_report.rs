@@ -226,7 +226,7 @@ async fn a_report_that_cannot_be_made_says_which_system_is_at_fault_and_shows_no
     std::fs::write(beside.key("kazoo"), KAZOO_KEY).unwrap();
     beside.crossbar.receiver.mood(Mood::answer(200, &[], "<html>"));
     let strange = beside.report(&[]).await;
-    assert!(strange.code == Some(1) && strange.stderr.contains("no JSON"), "{strange:?}");
+    assert!(strange.code == Some(1) && strange.stderr.contains("not JSON"), "{strange:?}");
     let with_password = beside.crossbar.receiver.uri("").replace("http://", "http://me:pa55@");
     let refused = run(&["shadow", "report", "--crossbar", &with_password]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("SWITCHHOOK_KAZOO_API_KEY"), "{refused:?}");
