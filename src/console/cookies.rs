@@ -39,7 +39,7 @@ pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
     value(headers, SESSION).filter(|token| !token.is_empty())
 }
 
-/// The theme that was chosen.
+/// The chosen theme.
 pub(super) fn theme(headers: &HeaderMap) -> Theme {
     Theme::named(value(headers, THEME).unwrap_or_default())
 }

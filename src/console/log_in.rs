@@ -169,7 +169,7 @@ fn form(typed: &Typed, fault: Option<&str>) -> Markup {
                     button { "Log in with the key" }
                 }
                 p.dim {
-                    "The first start of Switchhook prints the operator's key. "
+                    "The operator's key is in the file master.key of the data directory. "
                     code { "auth.master_api_key" } " sets it."
                 }
             }

@@ -19,7 +19,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) enum Outcome {
     /// A page.
     View(View),
-    /// Something was done; the browser goes on there.
+    /// Something was done; the browser loads this address.
     See(String),
     /// A page with the reason why nothing was done.
     Problem(Problem),
