@@ -214,7 +214,7 @@ async fn whoever_follows_the_page_moves_there_and_back_without_loss() {
 
     // Day 0.
     operator.follow("Configure").await;
-    let seen = operator.follow("See what would come over").await;
+    let seen = operator.follow("See what would be imported").await;
     assert!(seen[0].stdout.join("\n").contains("Nothing was changed"), "{seen:?}");
     assert!(!operator.dir.path().join("data").exists());
     let imported = operator.follow("Import").await;
