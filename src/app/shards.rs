@@ -145,7 +145,7 @@ impl Shard {
             let _failing = failing;
             let ended = runtime.block_on(async {
                 let queues = async {
-                    let ended = engine.run(stop).await;
+                    let ended = Box::pin(engine.run(stop)).await;
                     // What is still under way has nobody to tell its result to.
                     abandon.cancel();
                     ended

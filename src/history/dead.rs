@@ -47,8 +47,8 @@ impl HistoryReader {
 
     /// The rows of dead deliveries: the last attempt, and the event's header. Leaves out deliveries that retention has
     /// removed meanwhile. A row with something unreadable has an error.
-    pub(super) fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Result<Vec<AttemptRow>, ReadError> {
-        let Some(hook) = self.logs.state.hook(hook) else { return Ok(Vec::new()) };
+    pub(super) fn dead_rows(&self, hook: HookId, dead: &[Dead]) -> Vec<AttemptRow> {
+        let Some(hook) = self.logs.state.hook(hook) else { return Vec::new() };
         let (mut filed, mut revisions) = (self.logs.filed([hook]), Revisions::default());
         let mut rows = Vec::with_capacity(dead.len());
         for Dead { offset, attempt, died_us } in dead {
@@ -79,7 +79,7 @@ impl HistoryReader {
             document.insert("died".into(), gregorian_seconds(*died_us).into());
             rows.push(AttemptRow { position: *offset, document });
         }
-        Ok(rows)
+        rows
     }
 }
 

@@ -103,6 +103,6 @@ impl History {
 
     /// Rows for dead deliveries of a hook.
     pub async fn dead_rows(&self, hook: HookId, dead: Vec<Dead>) -> Result<Vec<AttemptRow>, ReadingError> {
-        self.blocking(move |reader| reader.dead_rows(hook, &dead)).await
+        self.blocking(move |reader| Ok(reader.dead_rows(hook, &dead))).await
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn starts_from_now(stored: &Document, doc: &Document) -> bool {
 pub(super) fn touches_what_is_kazoos(stored: &Document, doc: &Document) -> bool {
     let Some(said) = stored.get(MIRRORED) else { return false };
     let is_reenabled = is_auto_disabled(stored) && said.get("enabled") == Some(&Value::Bool(true));
-    let counts = |field: &str| !OWN_FIELDS.contains(&field) && !(is_reenabled && field == "enabled");
+    let counts = |field: &str| !(OWN_FIELDS.contains(&field) || is_reenabled && field == "enabled");
     let (before, after) = (public(stored), public(doc));
     before.keys().chain(after.keys()).any(|field| counts(field) && before.get(field) != after.get(field))
 }

@@ -103,7 +103,7 @@ pub(super) async fn everybodys(call: &Call<'_>) -> Result<Reply, ApiError> {
     let (account, below) = (asked_account(call, "account_id")?, asked_account(call, "below")?);
     let address = call.request.query("address").filter(|text| !text.is_empty());
     let address: Option<IpAddr> = address
-        .map(|text| text.parse())
+        .map(str::parse)
         .transpose()
         .map_err(|_| ApiError::field("address", "type", &json!({"message": "must be an IP address"})))?;
     let state = call.api.state.clone();

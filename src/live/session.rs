@@ -160,7 +160,9 @@ impl Session {
                     }
                 }
                 frames = self.watcher.next(), if wants_events => {
-                    frames.into_iter().for_each(|frame| self.socket.send(frame));
+                    for frame in frames {
+                        self.socket.send(frame);
+                    }
                 }
             }
         }

@@ -42,10 +42,10 @@ pub(super) async fn list(args: &HooksListArgs) -> anyhow::Result<()> {
 pub(super) async fn reset_failures(args: &ResetArgs) -> anyhow::Result<()> {
     let ours = Remote::of(&args.ours).await?;
     let path = hooks_of(&args.scope, &ours);
-    let mut data = json!({"reset-failures": true});
-    if !args.hook.is_empty() {
-        data["ids"] = json!(args.hook);
-    }
+    let data = match args.hook.as_slice() {
+        [] => json!({"reset-failures": true}),
+        hooks => json!({"reset-failures": true, "ids": hooks}),
+    };
     let answer = patch(&ours, &path, &data).await?;
     let count = answer.get("reset").cloned().unwrap_or_default();
     writeln!(std::io::stdout(), "failures of {count} hooks forgotten")?;

@@ -3,9 +3,9 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use switchhook::model::Clock;
 
 use super::support::app::{MASTER_KEY, TestApp, call_event};
 use super::support::broker::free_port;
@@ -88,7 +88,7 @@ async fn verifies(mut command: Command, port: u16) {
 }
 
 fn unix_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+    Clock::system().now_us() / 1_000_000
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@
 //!
 //! Prints one line for each delivery that is genuine and new.
 
-#![expect(clippy::print_stdout, reason = "a program of the command line")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "an example of the command line stands alone: it has neither the program's clock nor its bounds"
+)]
 
 #[expect(unreachable_pub, reason = "the file is for other projects, too")]
 mod verify;

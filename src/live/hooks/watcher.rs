@@ -115,8 +115,9 @@ mod tests {
         watcher
     }
 
-    fn attempt(account: AccountId) -> Batch {
-        Some([News { kind: Kind::Attempt, account, hook: Id(5), data: Map::new() }].into())
+    fn attempt(account: AccountId) -> Arc<[News]> {
+        let news = News { kind: Kind::Attempt, account, hook: Id(5), data: Map::new() };
+        [news].into()
     }
 
     async fn names(watcher: &mut Watcher) -> Vec<String> {
@@ -133,7 +134,7 @@ mod tests {
         let watch = Arc::new(Watch::new());
         let (mut slow, mut quick) = (watcher(&watch).await, watcher(&watch).await);
         for _ in 0..=RING {
-            watch.tell(attempt(ACCOUNT));
+            watch.tell(Some(attempt(ACCOUNT)));
             assert_eq!(names(&mut quick).await, ["attempt"]);
         }
         assert_eq!(names(&mut slow).await, ["missed"]);
@@ -144,8 +145,8 @@ mod tests {
     async fn news_of_other_accounts_make_no_frame() {
         let watch = Arc::new(Watch::new());
         let mut session = watcher(&watch).await;
-        watch.tell(attempt(Id(2)));
-        watch.tell(attempt(ACCOUNT));
+        watch.tell(Some(attempt(Id(2))));
+        watch.tell(Some(attempt(ACCOUNT)));
         watch.tell(None);
         assert_eq!(names(&mut session).await, ["attempt"]);
         assert_eq!(names(&mut session).await, ["missed"], "more was left out than a session can ask for");

@@ -36,7 +36,9 @@ pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>
         };
         for record in &batch.records {
             let hint = Event::decode(&record.payload).ok().and_then(|event| hint_of(&event));
-            hint.into_iter().for_each(|hint| hints.add(hint));
+            if let Some(hint) = hint {
+                hints.add(hint);
+            }
         }
         next = batch.next.max(next + 1);
     }
@@ -65,7 +67,9 @@ pub(super) async fn listen(
             Some(since) => source.changes(feed, since, LISTEN).await.map(|changes| {
                 for (id, rev) in &changes.documents {
                     let hint = hint_of_change(feed == 0, id, rev.as_deref());
-                    hint.into_iter().for_each(|hint| hints.add(hint));
+                    if let Some(hint) = hint {
+                        hints.add(hint);
+                    }
                 }
                 place = Some(changes.next);
                 (wait, has_told) = (pause, true);

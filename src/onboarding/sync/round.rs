@@ -111,7 +111,7 @@ impl Round {
             status.last_full_reading_s = Some(now_s);
             status.full_readings += 1;
             (status.odd, status.half_moved, status.refused) = (odd, waiting, refused);
-            status.kept = kept.clone();
+            status.kept.clone_from(&kept);
         });
         let is_whole = waiting == 0 && refused == 0 && kept.is_none() && doubtful.is_empty();
         Ok(self.came(is_whole))
@@ -186,14 +186,11 @@ impl Round {
     /// Puts the hints of doubtful documents back, so that the next round reads them again.
     fn again(&self, doubtful: &BTreeSet<(Kind, Id)>, pending: &Pending) {
         for (kind, id) in doubtful {
-            match kind {
-                Kind::Account => {
-                    self.hints.add(Hint::Account(*id, pending.accounts.get(id).copied().flatten()));
-                }
-                _ => {
-                    let hook = pending.hooks.get(id).copied().unwrap_or_default();
-                    self.hints.add(Hint::Hook(*id, hook.account, hook.generation));
-                }
+            if *kind == Kind::Account {
+                self.hints.add(Hint::Account(*id, pending.accounts.get(id).copied().flatten()));
+            } else {
+                let hook = pending.hooks.get(id).copied().unwrap_or_default();
+                self.hints.add(Hint::Hook(*id, hook.account, hook.generation));
             }
         }
     }

@@ -28,23 +28,7 @@ impl Sync {
         let following = follow(self.events.clone(), self.events.end(), Arc::clone(&hints), tasks.clone());
         spawn(&tasks, "kazoo-hints", stop.clone(), following);
         if matches!(self.source, Source::Couch(_)) {
-            // The positions are read before the first full reading, so that no change falls between the two.
-            let places = stop.run_until_cancelled(self.source.places()).await;
-            let places =
-                places.and_then(Result::ok).flatten().map_or([None, None], |places| places.map(Some));
-            for (feed, place) in places.into_iter().enumerate() {
-                let status = status.clone();
-                let tell = move |error: Option<String>| {
-                    status.send_if_modified(|status| {
-                        let is_new = status.feed_errors.get(feed) != Some(&error);
-                        status.feed_errors.get_mut(feed).into_iter().for_each(|told| told.clone_from(&error));
-                        is_new
-                    });
-                };
-                let pause = (self.options.settle, tell);
-                let listening = listen(feed, place, self.source.clone(), Arc::clone(&hints), pause);
-                spawn(&tasks, "kazoo-feed", stop.clone(), listening);
-            }
+            self.follow_feeds(&stop).await;
         }
         let (settle, clock) = (self.options.settle, self.clock.clone());
         let mut pace = Pace::new(settle, self.options.interval);
@@ -86,6 +70,26 @@ impl Sync {
             }
         };
         stop.run_until_cancelled(working).await;
+    }
+
+    /// Follows the feeds of changes of accounts and of hooks, each in a task of its own.
+    async fn follow_feeds(&self, stop: &Stop) {
+        // The positions are read before the first full reading, so that no change falls between the two.
+        let places = stop.run_until_cancelled(self.source.places()).await;
+        let places = places.and_then(Result::ok).flatten().map_or([None, None], |places| places.map(Some));
+        for (feed, place) in places.into_iter().enumerate() {
+            let status = self.status.clone();
+            let tell = move |error: Option<String>| {
+                status.send_if_modified(|status| {
+                    let is_new = status.feed_errors.get(feed) != Some(&error);
+                    status.feed_errors.get_mut(feed).into_iter().for_each(|told| told.clone_from(&error));
+                    is_new
+                });
+            };
+            let pause = (self.options.settle, tell);
+            let listening = listen(feed, place, self.source.clone(), Arc::clone(&self.hints), pause);
+            spawn(&self.tasks, "kazoo-feed", stop.clone(), listening);
+        }
     }
 }
 

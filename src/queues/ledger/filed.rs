@@ -35,6 +35,7 @@ impl Filed {
     }
 
     /// The tags to read.
+    #[must_use]
     pub fn tags(&self) -> Vec<u64> {
         self.only.keys().copied().collect()
     }

@@ -2,10 +2,10 @@
 //! RabbitMQ and the built program. What it promises on the way holds, there and back.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchhook::model::GREGORIAN_OFFSET_S;
+use switchhook::model::{Clock, GREGORIAN_OFFSET_S};
 use tempfile::TempDir;
 
 use crate::support::app::{Api, call_event};
@@ -159,10 +159,9 @@ impl Operator {
 
 /// Waits until the second changes; the new one.
 async fn next_second() -> u64 {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let before = now();
-    tokio::time::sleep(Duration::from_secs(before.as_secs() + 1) - before + Duration::from_millis(1)).await;
-    now().as_secs()
+    let now_us = Clock::system().now_us();
+    tokio::time::sleep(Duration::from_micros(1_001_000 - now_us % 1_000_000)).await;
+    Clock::system().now_us() / 1_000_000
 }
 
 fn is_private(dir: &Path) -> bool {
@@ -179,7 +178,7 @@ async fn call(operator: &Operator, publisher: &Publisher, (account, hook): (&str
     if operator.sup.ends_with("stop webhooks") {
         return;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + GREGORIAN_OFFSET_S;
+    let now = Clock::system().now_us() / 1_000_000 + GREGORIAN_OFFSET_S;
     operator.kazoo.with(|data| {
         data.attempts.push((account.to_owned(), json!({
             "hook_id": hook, "event_id": format!("{n:032x}"), "hook_event": "CHANNEL_CREATE", "method": "post", "result": "success", "timestamp": now,

@@ -2,9 +2,10 @@
 //! it needs. Run by hand (`benches/README.md`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::app::settings;
 use crate::support::kazoo::{Data, Kazoo, Version};

@@ -17,6 +17,16 @@ const PAGE: &str = include_str!("../../clients/webhooks_app.html");
 /// A first start of the browser takes some seconds, and minutes on a busy machine.
 const WITHIN: Duration = Duration::from_secs(180);
 
+/// The page with its settings, and the paths that it asks.
+fn serve_page(server: &Receiver, settings: &Value) {
+    let page = PAGE.replace("/*SETTINGS*/ {}", &settings.to_string());
+    assert_ne!(page, PAGE);
+    server.mood_at("/page", Mood::answer(200, &[("content-type", "text/html; charset=utf-8")], &page));
+    server.mood_at("/ready", Mood::Ok);
+    server.mood_at("/result", Mood::Ok);
+    server.mood_at("/delivered", Mood::status(503));
+}
+
 #[tokio::test]
 async fn monster_uis_webhooks_app_works_here_with_kazoos_token_while_all_else_stays_with_kazoo() {
     let (kazoo, receiver) = (Kazoo::start(Version::V50).await, Receiver::start().await);
@@ -56,14 +66,7 @@ async fn monster_uis_webhooks_app_works_here_with_kazoos_token_while_all_else_st
         "hooks": format!("http://{}", process.address()), "account": account, "document": document,
         "receiver": receiver.uri("/in"),
     });
-    let page = PAGE.replace("/*SETTINGS*/ {}", &settings.to_string());
-    assert_ne!(page, PAGE);
-    crossbar
-        .server
-        .mood_at("/page", Mood::answer(200, &[("content-type", "text/html; charset=utf-8")], &page));
-    crossbar.server.mood_at("/ready", Mood::Ok);
-    crossbar.server.mood_at("/result", Mood::Ok);
-    crossbar.server.mood_at("/delivered", Mood::status(503));
+    serve_page(&crossbar.server, &settings);
     let _browser = Browser::open(&crossbar.server.uri("/page"));
 
     let is_told = |told: &[Request], path: &str| told.iter().any(|request| request.path == path);

@@ -31,7 +31,7 @@ impl World {
             }
             self.setup.shards = shards(&mut self.random);
             let hooks: Vec<Arc<Hook>> = self.hooks.values().cloned().collect();
-            match Life::open(&self.setup, hooks) {
+            match Life::open(&self.setup, &hooks) {
                 Ok(life) => {
                     self.life = life;
                     break;

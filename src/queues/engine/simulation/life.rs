@@ -109,7 +109,7 @@ pub(super) struct Life {
 
 impl Life {
     /// Opens both logs, recovers, and makes the engines, as the program does it.
-    pub(super) fn open(setup: &Setup, hooks: Vec<Arc<Hook>>) -> Result<Self, Died> {
+    pub(super) fn open(setup: &Setup, hooks: &[Arc<Hook>]) -> Result<Self, Died> {
         let Setup { disk, clock, options, tenants, .. } = setup;
         let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
         let is_replay = |id| tenants.hook_of_replay(id).is_some();
@@ -139,7 +139,7 @@ impl Life {
                 permits,
                 budget: budget.clone(),
                 state: Arc::new(tenants.clone()),
-                hooks: hooks.clone(),
+                hooks: hooks.to_vec(),
                 changes: feed,
                 commands: asked,
                 jobs: jobs_to,

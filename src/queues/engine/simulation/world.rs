@@ -70,7 +70,7 @@ impl World {
         let (now, tenants) = (Arc::new(AtomicU64::new(START_US)), Tenants::default());
         tree(&tenants);
         let setup = setup(seed, &mut random, &now, &tenants);
-        let life = Life::open(&setup, Vec::new()).unwrap();
+        let life = Life::open(&setup, &[]).unwrap();
         let receivers = Receivers::new(&mut random);
         let mut world = Self {
             random,
