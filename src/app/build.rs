@@ -194,13 +194,8 @@ impl App {
         let mut brokers = Brokers::new(&config, &ingest, &clock)?;
         let auth = Auth::new(state.clone(), clock.clone(), tasks.clone(), auth_options(&config)?);
         let channels = channels(&config, &brokers, &ingest, &state);
-        let queues = middle.handle.clone();
-        let parts = crate::live::Parts {
-            state: state.clone(),
-            auth: auth.clone(),
-            commander: Arc::new(channels.clone()),
-            hooks: Arc::new(HooksOfQueues { queues, history: middle.history.clone(), state: state.clone() }),
-        };
+        let hooks = HooksOfQueues::new(&middle.handle, &middle.history, &state);
+        let parts = live::parts(&state, &auth, channels.clone(), hooks);
         let live = live::build(&config, parts, &events.reader, &clock, &tasks)?;
         let standing =
             StandingIn { state: &state, sessions: live.handle.sessions(), clock: &clock, duty: &middle.duty };

@@ -14,12 +14,16 @@ use crate::state::State;
 /// The queues and the state, for websocket clients.
 #[derive(Debug, Clone)]
 pub(super) struct HooksOfQueues {
-    pub(super) queues: Queues,
-    pub(super) history: History,
-    pub(super) state: State,
+    queues: Queues,
+    history: History,
+    state: State,
 }
 
 impl HooksOfQueues {
+    pub(super) fn new(queues: &Queues, history: &History, state: &State) -> Self {
+        Self { queues: queues.clone(), history: history.clone(), state: state.clone() }
+    }
+
     fn hooks(&self, of: &Scopes) -> Vec<Arc<Hook>> {
         let hooks = match of.named() {
             Some(ids) => ids.into_iter().filter_map(|id| self.state.hook(id)).collect(),

@@ -1,14 +1,19 @@
 //! Builds the websocket sessions from the configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::host_name;
+use super::hook_source::HooksOfQueues;
 use super::open_files::open_files;
+use super::ports::ChannelsPort;
+use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
 use crate::listen::Limits;
 use crate::live::{self, Listener, Live, LiveTask};
 use crate::log::Reader;
 use crate::model::Clock;
+use crate::state::State;
 use crate::tasks::Tasks;
 
 /// The handle, the task, and the listener on KAZOO's port.
@@ -29,6 +34,12 @@ pub(super) fn build(
     let (handle, task) = Live::new(parts, events.clone(), clock.clone(), tasks.clone(), options(config));
     let listener = Listener::bind(handle.clone())?;
     Ok(Built { handle, task, listener })
+}
+
+/// What the websockets stand on.
+pub(super) fn parts(state: &State, auth: &Auth, channels: ChannelsPort, hooks: HooksOfQueues) -> live::Parts {
+    let (commander, hooks) = (Arc::new(channels), Arc::new(hooks));
+    live::Parts { state: state.clone(), auth: auth.clone(), commander, hooks }
 }
 
 /// The configured number of sessions, but at most half of the files that this process may have open. The logs, the API

@@ -165,6 +165,7 @@ pub(super) fn delivery_options(config: &Config) -> delivery::Options {
         nameservers: config.delivery.nameservers.clone(),
         max_lookups: open_files::share(256, 16),
         body_memory_bytes: config.delivery.body_memory_bytes,
+        inbox: config.delivery.inbox,
         spans: None,
         duty: Duty::default(),
         sink: delivery::Sink::new(config.kazoo.shadow_sink.as_ref().map(config::Masked::reveal)),
@@ -178,6 +179,7 @@ pub(super) fn delivery_limits(config: &Config) -> delivery::Limits {
         request_timeout: Duration::from_millis(d.request_timeout_ms),
         response_read_bytes: d.response_read_bytes,
         response_keep_bytes: d.response_keep_bytes,
+        success_keep_bytes: d.success_keep_bytes,
         idle: delivery::IdleLimits {
             total: open_files::share(d.max_idle_connections, 16).div_ceil(shards(config)),
             per_origin: d.per_host_in_flight as usize,

@@ -21,7 +21,7 @@ use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
     EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Minute,
-    Pulse, QueueStatus, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
+    Pulse, QueueStatus, Received, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::{AskError, Queues, ReadingError};
 use crate::tasks::Tasks;
@@ -194,6 +194,17 @@ impl http::Queues for QueuesPort {
         )
     }
 
+    fn hook_at(
+        &self,
+        hook: HookId,
+        offset: u64,
+        attempt: Option<u16>,
+    ) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
+        Box::pin(
+            async move { self.history.hook_at(hook, offset, attempt).await.map_err(|error| unread(&error)) },
+        )
+    }
+
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {
         Box::pin(async move { self.history.dead(query).await.map_err(|error| unread(&error)) })
     }
@@ -212,7 +223,16 @@ impl http::Tester for TesterPort {
         Box::pin(self.0.test(hook, record))
     }
 
-    fn compose(&self, hook: Arc<Hook>, delivery: DeliveryId, record: &[u8]) -> Result<SentRequest, String> {
+    fn received(&self, account: AccountId, hook: HookId) -> Vec<Received> {
+        self.0.received(account, hook)
+    }
+
+    fn compose(
+        &self,
+        hook: Arc<Hook>,
+        delivery: (DeliveryId, u16),
+        record: &[u8],
+    ) -> Result<SentRequest, String> {
         self.0.compose(hook, delivery, record)
     }
 }

@@ -89,7 +89,7 @@ impl super::RateLimit {
 }
 
 impl super::Delivery {
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
         let d = self;
         [
             ("delivery.max_in_flight", d.max_in_flight as u64, 1, queues::MOST_IN_FLIGHT as u64),
@@ -98,6 +98,7 @@ impl super::Delivery {
             ("delivery.connect_timeout_ms", d.connect_timeout_ms, 1, 600_000),
             ("delivery.request_timeout_ms", d.request_timeout_ms, 1, 600_000),
             ("delivery.response_read_bytes", d.response_read_bytes as u64, 1, 1 << 30),
+            ("delivery.success_keep_bytes", d.success_keep_bytes as u64, 0, 1 << 20),
             ("delivery.body_memory_bytes", d.body_memory_bytes as u64, 1 << 20, 1 << 40),
             ("delivery.max_idle_connections", d.max_idle_connections as u64, 0, 1_000_000),
             ("delivery.keep_alive_max_s", d.keep_alive_max_s, 1, 86_400),

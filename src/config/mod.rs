@@ -275,8 +275,10 @@ section!(
         keep_alive_max_s: u64,
         response_read_bytes: usize,
         response_keep_bytes: usize,
+        success_keep_bytes: usize,
         body_memory_bytes: usize,
         max_tests: usize,
+        inbox: bool,
     }
 );
 section!(

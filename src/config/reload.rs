@@ -26,7 +26,7 @@ reloadable! {
     accounts: unknown_wait_s, unknown_wait_bytes;
     delivery: max_in_flight, per_hook_in_flight, per_host_in_flight;
     delivery: connect_timeout_ms, request_timeout_ms;
-    delivery: response_read_bytes, response_keep_bytes;
+    delivery: response_read_bytes, response_keep_bytes, success_keep_bytes;
     retry: initial_ms, max_ms;
     disable: failure_count, window_ms, probe_initial_ms, probe_max_ms;
 }

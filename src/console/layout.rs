@@ -85,6 +85,7 @@ fn side(view: &View, session: &Session<'_>, theme: Theme) -> Markup {
                         (link("accounts", of("below"), "Accounts"))
                         (link("users", of("users"), "Users"))
                         (link("keys", of("keys"), "API keys"))
+                        (link("links", of("links"), "Links"))
                         (link("sessions", of("sessions"), "Websockets"))
                         (link("quarantine", of("quarantine"), "Quarantine"))
                         (link("audit", of("audit"), "Audit"))

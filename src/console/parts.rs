@@ -107,6 +107,8 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
         "bulk" => "Done for the hooks that were listed.",
         "closed" => "The websocket session was closed.",
         "retained" => "Retention was applied.",
+        "first" => "Made. Send a test to see what arrives.",
+        "revoked" => "The link was revoked. What it opened has ended.",
         "released" => "The event was handed in again.",
         _ => return None,
     })

@@ -58,7 +58,7 @@ async fn show(session: &Session<'_>, rest: &[&str]) -> Shown {
 
 async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Shown {
     // A form that the API would refuse is not shown.
-    if let ["hooks", "new"] | ["hooks", _, "edit" | "replay"] = below
+    if let ["first"] | ["hooks", "new"] | ["hooks", _, "edit" | "replay"] = below
         && !session.is_admin
     {
         return Err(Problem::forbidden());
@@ -79,6 +79,8 @@ async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Sho
         ["users"] => pages::users::show(session, account).await,
         ["users", user] => pages::users::one(session, account, user).await,
         ["keys"] => pages::keys::show(session, account).await,
+        ["links"] => pages::links::show(session, account).await,
+        ["first"] => pages::first::show(session, account).await,
         ["sessions"] => pages::sockets::show(session, account).await,
         ["audit"] => pages::audit::of_account(session, account).await,
         ["quarantine"] => pages::quarantine::show(session, Of::Account(account)).await,
@@ -105,6 +107,7 @@ async fn act_on_hook(session: &Session<'_>, account: &str, below: &[&str], sent:
         ["new"] => pages::hook_edit::save(session, account, None, sent).await,
         [hook, "edit"] => pages::hook_edit::save(session, account, Some(hook), sent).await,
         [hook, "test"] => pages::hook_edit::test(session, account, hook).await,
+        [hook, "inbox"] => pages::first::test(session, account, hook).await,
         [hook, "replay"] => pages::replay::send(session, account, hook, sent).await,
         [hook, "replays", replay, action] => {
             pages::replay::act(session, account, (hook, replay, action)).await
@@ -124,6 +127,9 @@ async fn act_on_account(session: &Session<'_>, account: &str, below: &[&str], se
         ["account", action] => pages::accounts::act(session, account, action, sent).await,
         ["users"] => pages::users::create(session, account, sent).await,
         ["users", user, action] => pages::users::act(session, account, (user, action), sent).await,
+        ["first"] => pages::first::make(session, account, sent).await,
+        ["links"] => pages::links::create(session, account, sent).await,
+        ["links", link, "revoke"] => pages::links::revoke(session, account, link).await,
         ["keys"] => pages::keys::create(session, account, sent).await,
         ["keys", key, action] => pages::keys::act(session, account, (key, action)).await,
         ["sessions", id, "close"] => pages::sockets::close(session, account, id).await,

@@ -92,6 +92,13 @@ impl Session<'_> {
         self.api.now_us()
     }
 
+    /// A whole address of this program, as the browser named it.
+    pub(super) fn address(&self, path: &str) -> String {
+        let host = self.visit.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let scheme = if super::origin::is_https(&self.visit.headers) { "https" } else { "http" };
+        format!("{scheme}://{host}{path}")
+    }
+
     /// A parameter of the query string.
     pub(super) fn query(&self, name: &str) -> &str {
         let found = self.visit.query.iter().find(|(known, _)| known == name);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::client::Outgoing;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
 use super::room::{LARGE, Room, Taken};
-use super::send::{Caps, Exchange, send};
+use super::send::{Caps, Exchange, Sender};
 use super::shadow::{Sink, Unsent, shadow};
 use super::spans::Tracing;
 use super::transport::Transport;
@@ -155,7 +155,8 @@ impl Maker {
         let sending = self.transport.current();
         let caps = Caps::of(&sending.limits);
         let Exchange { result, phases } = if is_sent {
-            send(&sending.client, request, caps, now_us).await
+            let sender = Sender { client: &sending.client, inbox: &self.transport.inbox, caps };
+            sender.send(request, now_us).await
         } else {
             let unsent = Unsent { guard: &self.transport.guard, client: &sending.client, caps, now_us };
             // Boxed, to keep the future of an attempt small.

@@ -20,7 +20,7 @@ use super::idle::{Idle, Open};
 use super::stopwatch::{Phase, Stopwatch};
 use super::transport::Limits;
 use crate::kazoo::RequestUri;
-use crate::model::AccountId;
+use crate::model::{AccountId, HookId};
 
 /// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +178,8 @@ impl Address {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
-    /// The hook's account.
+    /// The hook that sends it, and its account.
+    pub(super) hook: HookId,
     pub(super) account: AccountId,
     pub(super) address: Arc<Address>,
     pub(super) headers: HeaderMap,

@@ -53,12 +53,14 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         request_timeout: Duration::from_secs(10),
         response_read_bytes: 1024,
         response_keep_bytes: 1024,
+        success_keep_bytes: 0,
         idle: IdleLimits { total: 0, per_origin: 0, timeout: Duration::ZERO, max_age: Duration::ZERO },
     };
     let client = Client::new(&limits, guard).expect("a client");
     let url = format!("http://rebound.example:{port}/").parse().expect("a URL");
     let request = Outgoing {
         method: http::Method::GET,
+        hook: AccountId::default(),
         account: AccountId::default(),
         address: Arc::new(Address::new(url).expect("an address")),
         headers: http::HeaderMap::new(),
@@ -66,7 +68,7 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
         timeout: None,
         span_id: None,
     };
-    send(&client, request, Caps { read: 1024, keep: 0, always: false }, 0).await.result
+    send(&client, request, Caps { read: 1024, keep: 0, keep_success: 0, always: false }, 0).await.result
 }
 
 fn is_delivered(result: &AttemptResult) -> bool {

@@ -53,6 +53,7 @@ fn client(per_origin: usize, timeout: Duration) -> Client {
         request_timeout: Duration::from_secs(10),
         response_read_bytes: 1024,
         response_keep_bytes: 1024,
+        success_keep_bytes: 0,
         idle,
     };
     Client::new(
@@ -68,6 +69,7 @@ fn client(per_origin: usize, timeout: Duration) -> Client {
 async fn get(client: &Client, url: &str) -> AttemptResult {
     let request = Outgoing {
         method: http::Method::GET,
+        hook: crate::model::HookId::default(),
         account: crate::model::AccountId::default(),
         address: Arc::new(Address::new(url.parse().unwrap()).unwrap()),
         headers: http::HeaderMap::new(),
@@ -75,7 +77,7 @@ async fn get(client: &Client, url: &str) -> AttemptResult {
         timeout: None,
         span_id: None,
     };
-    send(client, request, Caps { read: 1024, keep: 0, always: false }, 0).await.result
+    send(client, request, Caps { read: 1024, keep: 0, keep_success: 0, always: false }, 0).await.result
 }
 
 fn is_delivered(result: &AttemptResult) -> bool {

@@ -7,6 +7,7 @@ mod connect;
 mod fault;
 mod guard;
 mod idle;
+mod inbox;
 mod names;
 mod pool;
 mod request;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::attempt::{Fetched, Maker, fetch};
 use super::client::BuildError;
 use super::guard::Guard;
+use super::inbox::Inbox;
 use super::names::Names;
 use super::request::Target;
 use super::room::Room;
@@ -44,6 +45,8 @@ pub struct Options {
     pub max_lookups: usize,
     /// Most bytes that all attempts at large events may use together.
     pub body_memory_bytes: usize,
+    /// Whether the built-in receiver takes what hooks send to it.
+    pub inbox: bool,
     /// Receives the spans of attempts whose trace is recorded.
     pub spans: Option<mpsc::Sender<AttemptSpan>>,
     /// Decides which deliveries are sent.
@@ -77,7 +80,8 @@ impl Delivery {
         let tenant_of = move |account| tenants.tenant_of(account);
         let names = Names::new(&options.nameservers, options.max_lookups, Arc::new(tenant_of));
         let guard = Guard::new(&options.allow_addresses, names.clone());
-        let transport = Transport::new(options.limits, guard)?;
+        let inbox = Inbox::new(options.inbox, state.clone());
+        let transport = Transport::new(options.limits, guard, inbox)?;
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
         let room = Arc::new(Room::new(options.body_memory_bytes));
@@ -95,8 +99,7 @@ impl Delivery {
         &self,
         (jobs, results): (mpsc::Receiver<Job>, mpsc::Sender<Vec<Attempt>>),
     ) -> Result<Self, BuildError> {
-        let transport =
-            Transport::new(self.maker.transport.current().limits, self.maker.transport.guard.clone())?;
+        let transport = self.maker.transport.beside()?;
         let maker = Arc::new(Maker { transport, ..(*self.maker).clone() });
         let (pulse, beat) = pulse();
         let (names, shortages) = (self.names.clone(), self.shortages.clone());

@@ -161,9 +161,15 @@ impl Target {
         }
         let timeout = self.hook.timeout_ms.map(Duration::from_millis);
         let body = if wire.verb == Verb::Get { Bytes::new() } else { wire.body.into() };
-        let (method, account) = (self.method.clone(), self.hook.account);
-        Ok(Outgoing { method, account, address, headers, body, timeout, span_id })
+        let (method, hook, account) = (self.method.clone(), self.hook.id, self.hook.account);
+        Ok(Outgoing { method, hook, account, address, headers, body, timeout, span_id })
     }
+}
+
+/// Headers as people see them.
+pub(super) fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 /// Adds the attempt's own span in the event's trace.

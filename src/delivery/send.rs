@@ -6,11 +6,13 @@ use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
+use http::response::Parts;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
 use super::client::{Client, Outgoing};
 use super::fault::{of_body, verdict};
+use super::inbox::Inbox;
 use super::stopwatch::Stopwatch;
 use super::transport::Limits;
 use crate::model::{AttemptResult, Phases, Response, TransportError};
@@ -25,14 +27,52 @@ pub(super) struct Caps {
     pub(super) read: usize,
     /// Bytes of a failure's body to keep.
     pub(super) keep: usize,
-    /// Whether headers and body of a success are kept too.
+    /// Bytes of a success's headers and body to keep.
+    pub(super) keep_success: usize,
+    /// Whether as much is kept of a success as of a failure.
     pub(super) always: bool,
 }
 
 impl Caps {
-    /// Bounds for a delivery: of a success only the status is kept.
+    /// Bounds for a delivery.
     pub(super) fn of(limits: &Limits) -> Self {
-        Self { read: limits.response_read_bytes, keep: limits.response_keep_bytes, always: false }
+        Self {
+            read: limits.response_read_bytes,
+            keep: limits.response_keep_bytes,
+            keep_success: limits.success_keep_bytes,
+            always: false,
+        }
+    }
+
+    /// The headers of an answer to keep, and the bytes of its body.
+    fn kept(&self, head: &Parts, now_us: u64) -> (Response, usize) {
+        let mut response = Response { status: head.status.as_u16(), ..Response::default() };
+        if self.always || !head.status.is_success() {
+            response.retry_after_ms = retry_after_ms(&head.headers, now_us);
+            response.headers = headers(&head.headers, usize::MAX);
+            return (response, self.keep);
+        }
+        response.headers = headers(&head.headers, self.keep_success);
+        let used: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        (response, self.keep_success.saturating_sub(used))
+    }
+}
+
+/// Sends requests: over a connection, or to the built-in receiver.
+pub(super) struct Sender<'a> {
+    pub(super) client: &'a Client,
+    pub(super) inbox: &'a Inbox,
+    pub(super) caps: Caps,
+}
+
+impl Sender<'_> {
+    pub(super) async fn send(&self, request: Outgoing, now_us: u64) -> Exchange {
+        match self.inbox.take(&request, now_us) {
+            Some(response) => {
+                Exchange { result: AttemptResult::Answered(response), phases: Phases::default() }
+            }
+            None => send(self.client, request, self.caps, now_us).await,
+        }
     }
 }
 
@@ -73,12 +113,7 @@ async fn answer(
     watch.end();
     let (response, mut open) = asked.map_err(|error| verdict(&error))?;
     let (head, mut body) = response.into_parts();
-    let kept_too = caps.always || !head.status.is_success();
-    let mut response = Response { status: head.status.as_u16(), ..Response::default() };
-    if kept_too {
-        response.retry_after_ms = retry_after_ms(&head.headers, now_us);
-        response.headers = headers(&head.headers);
-    }
+    let (mut response, most) = caps.kept(&head, now_us);
     let mut kept = BytesMut::new();
     let (mut read, mut whole) = (0, true);
     let ends = Ends::of(&head.headers);
@@ -94,8 +129,8 @@ async fn answer(
         };
         let Some(chunk) = frame.data_ref() else { continue };
         read += chunk.len();
-        let room = caps.keep.saturating_sub(kept.len());
-        if kept_too && room > 0 {
+        let room = most.saturating_sub(kept.len());
+        if room > 0 {
             kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
         }
         if read >= caps.read {
@@ -144,12 +179,18 @@ impl Ends {
     }
 }
 
-fn headers(map: &HeaderMap) -> Vec<(String, String)> {
+/// The first headers, as long as they have no more than `most` bytes together.
+fn headers(map: &HeaderMap, most: usize) -> Vec<(String, String)> {
     let text = |value: &[u8]| {
         let cut = value.get(..value.len().min(MAX_HEADER_BYTES)).unwrap_or_default();
         String::from_utf8_lossy(cut).into_owned()
     };
-    map.iter().take(MAX_HEADERS).map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+    let mut left = most;
+    let fits = map.iter().take(MAX_HEADERS).map_while(|(name, value)| {
+        left = left.checked_sub(name.as_str().len() + value.len())?;
+        Some((name.to_string(), text(value.as_bytes())))
+    });
+    fits.collect()
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), in milliseconds from now.

@@ -148,6 +148,7 @@ mod tests {
         let url = Url::parse("https://r.example/a?key=k3y&call_id=c").unwrap();
         let request = Outgoing {
             method: Method::GET,
+            hook: hook.id,
             account: hook.account,
             address: Arc::new(Address::new(url).unwrap()),
             headers,

@@ -9,12 +9,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::client::Outgoing;
-use super::request::{NoRequest, Surroundings, Target};
-use super::send::{Caps, Exchange, send};
+use super::request::{NoRequest, Surroundings, Target, shown_headers};
+use super::send::{Caps, Exchange, Sender};
 use super::transport::Transport;
 use crate::model::{
-    AccountId, AttemptResult, Clock, DeliveryId, EventId, Hook, Job, JobKey, Phases, QueueKey, SentRequest,
-    Tested, TransportError,
+    AccountId, AttemptResult, Clock, DeliveryId, EventId, Hook, HookId, Job, JobKey, Phases, QueueKey,
+    Received, SentRequest, Tested, TransportError,
 };
 use crate::shares::Shares;
 use crate::state::State;
@@ -53,15 +53,21 @@ impl Tester {
         Some(self.0.test(hook, &record).await)
     }
 
-    /// The request that a delivery would have now, signed for this moment; or why there is none.
+    /// What a hook of an account sent to the built-in receiver, newest first.
+    #[must_use]
+    pub fn received(&self, account: AccountId, hook: HookId) -> Vec<Received> {
+        self.0.transport.inbox.of(account, hook)
+    }
+
+    /// The request that an attempt of a delivery (the number says which) would have now, signed for this moment; or why there is none.
     pub fn compose(
         &self,
         hook: Arc<Hook>,
-        delivery: DeliveryId,
+        (delivery, attempt): (DeliveryId, u16),
         record: &[u8],
     ) -> Result<SentRequest, String> {
         let key = JobKey { queue: QueueKey::Hook(hook.id), offset: delivery.event.offset };
-        let job = Job { key, hook: hook.clone(), record: None, attempt: 1, replay: false };
+        let job = Job { key, hook: hook.clone(), record: None, attempt, replay: false };
         let request = self.0.request(&Target::new(hook), &job, delivery, record);
         request.map(|request| shown(&request)).map_err(|reason| reason.to_string())
     }
@@ -114,18 +120,18 @@ impl Inner {
         let sending = self.transport.current();
         let caps = Caps { always: true, ..Caps::of(&sending.limits) };
         let started = Instant::now();
-        let Exchange { result, phases } = send(&sending.unpooled, request, caps, now_us).await;
+        let sender = Sender { client: &sending.unpooled, inbox: &self.transport.inbox, caps };
+        let Exchange { result, phases } = sender.send(request, now_us).await;
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Tested { phases, ..tested(Some(shown), result, duration_us) }
     }
 }
 
 fn shown(request: &Outgoing) -> SentRequest {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     SentRequest {
         method: request.method.to_string(),
         uri: request.address.url.to_string(),
-        headers: request.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        headers: shown_headers(&request.headers),
         body: request.body.clone(),
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::client::{BuildError, Client};
 use super::guard::Guard;
 use super::idle::IdleLimits;
+use super::inbox::Inbox;
 
 /// The bounds of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Limits {
     pub response_read_bytes: usize,
     /// Bytes of a failure's body to keep.
     pub response_keep_bytes: usize,
+    /// Bytes of a success's headers and body to keep; 0: only its status.
+    pub success_keep_bytes: usize,
     /// Limits of idle connections.
     pub idle: IdleLimits,
 }
@@ -31,6 +34,7 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Transport {
     pub(super) guard: Guard,
+    pub(super) inbox: Inbox,
     current: Arc<watch::Sender<Arc<Sending>>>,
 }
 
@@ -45,9 +49,14 @@ pub(super) struct Sending {
 }
 
 impl Transport {
-    pub(super) fn new(limits: Limits, guard: Guard) -> Result<Self, BuildError> {
+    pub(super) fn new(limits: Limits, guard: Guard, inbox: Inbox) -> Result<Self, BuildError> {
         let sending = Sending::new(limits, &guard)?;
-        Ok(Self { guard, current: Arc::new(watch::Sender::new(Arc::new(sending))) })
+        Ok(Self { guard, inbox, current: Arc::new(watch::Sender::new(Arc::new(sending))) })
+    }
+
+    /// Another transport with the same limits, guard and built-in receiver, and connections of its own.
+    pub(super) fn beside(&self) -> Result<Self, BuildError> {
+        Self::new(self.current().limits, self.guard.clone(), self.inbox.clone())
     }
 
     /// The clients and bounds for an attempt that starts now.

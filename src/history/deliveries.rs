@@ -81,8 +81,7 @@ impl HistoryReader {
         fates: &mut HashMap<HookId, Course>,
     ) -> Result<bool, ReadError> {
         let tags = filed.tags();
-        let since = self.tried_since(event)?;
-        let mut at = self.logs.ledger.offset_at_time(since.saturating_sub(BACK_US))?;
+        let mut at = self.first_try(event)?;
         let (end, mut looked_at) = (self.logs.ledger.end(), 0);
         while at < end && !tags.is_empty() {
             let batch = self.logs.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
@@ -100,6 +99,12 @@ impl HistoryReader {
             at = batch.next;
         }
         Ok(true)
+    }
+
+    /// An offset of the ledger before which no attempt of an event can be.
+    pub(super) fn first_try(&self, event: &Record) -> Result<u64, ReadError> {
+        let since = self.tried_since(event)?;
+        self.logs.ledger.offset_at_time(since.saturating_sub(BACK_US))
     }
 
     /// A time before which no attempt of an event can be. The clock may have been ahead when the event was logged, and

@@ -7,7 +7,7 @@ use super::reader::HistoryReader;
 use crate::log::ReadError;
 use crate::model::{
     AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery,
-    EventDeliveries, EventPage, EventQuery, EventRow, EventScope, HookId,
+    EventDeliveries, EventPage, EventQuery, EventRow, EventScope, Hook, HookId,
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
@@ -52,6 +52,17 @@ impl History {
     #[must_use]
     pub fn ledger_grows(&self) -> watch::Receiver<u64> {
         self.reader.logs.ledger.subscribe()
+    }
+
+    /// The hook as it was at an attempt of a delivery (the last one without a number), without secrets. `None`: that is not
+    /// known any more.
+    pub async fn hook_at(
+        &self,
+        hook: HookId,
+        offset: u64,
+        attempt: Option<u16>,
+    ) -> Result<Option<Hook>, ReadingError> {
+        self.blocking(move |reader| reader.hook_at(hook, offset, attempt)).await
     }
 
     /// A page of events.

@@ -12,5 +12,6 @@ mod news;
 mod reader;
 mod revisions;
 mod search;
+mod sent;
 
 pub use handle::History;

@@ -1,12 +1,15 @@
 //! `GET …/webhooks/{H}/attempts/{D}/curl`: the request of a delivery as a shell command, signed now, so that a
 //! receiver that verifies accepts it. Only for admins, because it contains the hook's headers and URI.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::call::Call;
 use super::errors::ApiError;
 use super::event_filter::delivery_of;
 use super::reply::Reply;
+use crate::kazoo;
 use crate::model::{DeliveryId, SentRequest};
 
 /// The largest body in a command. Every Linux accepts an argument of 128 KiB (`MAX_ARG_STRLEN`).
@@ -16,21 +19,37 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     let unknown = || ApiError::unknown(id);
     let (hook, _) = call.hook(hook)?;
     let offset = delivery_of(call, hook, id).ok_or_else(unknown)?;
+    let attempt = number(call)?;
     let state = &call.api.state;
-    let compiled = state.hook(hook).ok_or_else(unknown)?;
-    // The hook must have received this event. Otherwise the body of any event could be read here.
-    let found = call.api.queues.delivery(compiled.account, hook, offset).await?;
+    let now = state.hook(hook).ok_or_else(unknown)?;
+    // Only what the hook gets, or got: no other event's body can be read through it.
+    let found = call.api.queues.delivery(now.account, hook, offset).await?;
     if found.rows.is_empty() {
         return Err(unknown());
     }
     let record = call.api.queues.record(offset).await?.ok_or_else(unknown)?;
     let delivery = DeliveryId { event: state.settings().log_ids.event_id(offset), hook };
-    let request = call.api.tester.compose(compiled, delivery, &record);
+    let then = call.api.queues.hook_at(hook, offset, attempt).await?;
+    let (sender, is_complete) = match &then {
+        Some(then) => kazoo::with_secrets_of(then, &now),
+        None => ((*now).clone(), true),
+    };
+    let request = call.api.tester.compose(Arc::new(sender), (delivery, attempt.unwrap_or(1)), &record);
     let request = request.map_err(|reason| refused(&reason))?;
     if request.body.len() > MOST_BODY {
         return Err(refused("the body is too large for a command's argument"));
     }
-    Ok(Reply::ok(json!({"delivery_id": delivery.to_string(), "command": command(&request)})))
+    Ok(Reply::ok(json!({
+        "delivery_id": delivery.to_string(), "command": command(&request),
+        "hook_revision": then.map_or(now.revision.clone(), |then| then.revision), "is_complete": is_complete,
+    })))
+}
+
+/// The number of the attempt; `None`: the last one.
+fn number(call: &Call<'_>) -> Result<Option<u16>, ApiError> {
+    let Some(text) = call.request.query("attempt").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.map(Some).ok_or_else(|| ApiError::wrong_type("attempt", "integer", &text.into()))
 }
 
 fn refused(reason: &str) -> ApiError {

@@ -33,6 +33,7 @@ mod health;
 mod hook_document;
 mod hook_status;
 mod import;
+mod inbox;
 mod intake;
 mod interface;
 mod list;

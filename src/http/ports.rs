@@ -13,7 +13,7 @@ use crate::kazoo::Command;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
     EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueStatus,
-    ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, TraceContext,
+    Received, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, TraceContext,
 };
 use crate::state::LimitError;
 
@@ -124,6 +124,14 @@ pub trait Queues: Send + Sync {
         hook: HookId,
         offset: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
+    /// The hook as it was at an attempt of a delivery (the last one without a number), without secrets; `None`: that is not
+    /// known any more.
+    fn hook_at(
+        &self,
+        hook: HookId,
+        offset: u64,
+        attempt: Option<u16>,
+    ) -> Answer<'_, Result<Option<Hook>, AttemptsError>>;
     /// A part of a hook's dead deliveries.
     fn dead(&self, query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>>;
     /// Rows for dead deliveries of a hook.
@@ -222,8 +230,15 @@ pub trait Channels: Send + Sync {
 pub trait Tester: Send + Sync {
     /// Sends an event (its log record) to the hook's receiver now; `None` when the most tests are under way.
     fn test(&self, hook: Arc<Hook>, record: Bytes) -> Answer<'_, Option<Tested>>;
-    /// The request that a delivery would have now, with its signature; or the reason why there is none.
-    fn compose(&self, hook: Arc<Hook>, delivery: DeliveryId, record: &[u8]) -> Result<SentRequest, String>;
+    /// What a hook of an account sent to the built-in receiver, newest first.
+    fn received(&self, account: AccountId, hook: HookId) -> Vec<Received>;
+    /// The request that a delivery's attempt would have now, with its signature; or the reason why there is none.
+    fn compose(
+        &self,
+        hook: Arc<Hook>,
+        delivery: (DeliveryId, u16),
+        record: &[u8],
+    ) -> Result<SentRequest, String>;
 }
 
 /// One fault or notice.

@@ -66,6 +66,8 @@ pub(super) enum Resource {
     Bulk,
     /// `…/audit`
     Audit,
+    /// `…/webhooks/{H}/inbox`
+    Inbox(String),
     /// `…/webhooks/{H}/verify`
     Verify(String),
     /// `…/webhooks/{H}/probe`
@@ -145,6 +147,7 @@ impl Resource {
             | Self::HookStatus
             | Self::HookStatusBelow
             | Self::Audit
+            | Self::Inbox(_)
             | Self::Verify(_)
             | Self::Curl(..)
             | Self::Overview

@@ -78,6 +78,7 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "console_links/{L}", |ids| Resource::ConsoleLink(next(ids))),
     (Whose::Accounts, "webhooks/bulk", |_| Resource::Bulk),
     (Whose::Accounts, "webhooks/{H}/verify", |ids| Resource::Verify(next(ids))),
+    (Whose::Accounts, "webhooks/{H}/inbox", |ids| Resource::Inbox(next(ids))),
     (Whose::Accounts, "webhooks/{H}/probe", |ids| Resource::Probe(next(ids))),
     (Whose::Accounts, "webhooks/{H}/attempts/{D}/curl", |mut ids| Resource::Curl(next(&mut ids), next(ids))),
     (Whose::Accounts, "descendants/webhooks/overview", |_| Resource::OverviewBelow),

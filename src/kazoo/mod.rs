@@ -63,7 +63,7 @@ pub use payload::{Extras, MAX_BODY_BYTES, PayloadError, gunzip, payload, stored_
 pub use reading::{MOST_DEPTH, Reading, account_before_break, reading};
 pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
-pub use sent::{AsSent, RequestParts, USER_AGENT, request_headers, sent_document};
+pub use sent::{AsSent, RequestParts, USER_AGENT, request_headers, sent_document, with_secrets_of};
 pub use stand_in::{
     Advertised, Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
     enabling_answer, websockets_answer,

@@ -55,6 +55,29 @@ impl AsSent {
     }
 }
 
+/// A former revision of a hook with the secrets that the hook has now, so that its request can be made again: the former one
+/// is kept without them. False: something of then has no present counterpart and stays masked.
+#[must_use]
+pub fn with_secrets_of(then: &Hook, now: &Hook) -> (Hook, bool) {
+    if then.revision == now.revision {
+        return (now.clone(), true);
+    }
+    let mut hook = then.clone();
+    hook.secrets = if then.secrets.is_empty() { Vec::new() } else { now.secrets.clone() };
+    if masked_uri(&now.uri) == then.uri {
+        hook.uri.clone_from(&now.uri);
+    }
+    for (name, value) in hook.headers.iter_mut().filter(|(_, value)| value.contains(MASK)) {
+        let same =
+            now.headers.iter().find(|(present, shown)| present == name && shown_value(name, shown) == *value);
+        if let Some((_, present)) = same {
+            value.clone_from(present);
+        }
+    }
+    let is_masked = hook.uri.contains(MASK) || hook.headers.iter().any(|(_, value)| value.contains(MASK));
+    (hook, !is_masked)
+}
+
 /// The document for the ledger.
 #[must_use]
 pub fn sent_document(hook: &Hook) -> Object {
@@ -204,6 +227,25 @@ mod tests {
         let headers =
             [("X-Api-Key".to_owned(), MASK.to_owned()), ("Accept".to_owned(), "text/plain".to_owned())];
         assert_eq!(again.hook.headers, headers);
+    }
+
+    #[test]
+    fn a_former_revision_gets_the_secrets_that_are_still_the_same() {
+        let now = hook();
+        let document = sent_document(&now);
+        let changed = Hook { revision: "8-def".into(), verb: Verb::Post, ..now.clone() };
+        let then = AsSent::read(&changed, document.clone()).unwrap().hook;
+        let (again, is_complete) = with_secrets_of(&then, &changed);
+        assert!(is_complete);
+        assert_eq!((again.verb, &again.uri, &again.headers), (Verb::Put, &now.uri, &now.headers));
+        assert_eq!(again.secrets, now.secrets);
+        let moved = Hook { uri: "https://u:pa55@other.example/".to_owned(), ..changed };
+        let then = AsSent::read(&moved, document).unwrap().hook;
+        let (again, is_complete) = with_secrets_of(&then, &moved);
+        assert!(
+            !is_complete && again.uri == "https://***@r.example/a?b=***",
+            "no secret goes to another address"
+        );
     }
 
     #[test]

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::effect::Effect;
 use super::options::Options;
-use super::protocol::{Accounts, Caller, Effect, Protocol};
+use super::protocol::{Accounts, Caller, Protocol};
 use super::subscriptions::StartPosition;
 use crate::auth::Role;
 use crate::model::{AccountId, Id, LogIds};

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod command;
+mod effect;
 mod event;
 mod feed;
 mod follower;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bucket::Bucket;
 use super::command::Wanted;
+use super::effect::{Denied, Effect, Uncommanded, Unlocated, Unverified};
 use super::options::{Options, TokenExpiry};
 use super::request::{Action, Binding, Request, Target};
 use super::start::{Start, StartError};
@@ -37,68 +38,6 @@ pub(super) trait Accounts {
     fn covers(&self, caller: &Caller, account: AccountId) -> bool;
     /// Whether a caller may see the events of all accounts.
     fn is_master(&self, caller: &Caller) -> bool;
-}
-
-/// What the session must do next. The outcome of `Verify` and `Locate` goes back to the protocol before the next
-/// frame is read; the outcome of `Command` may come later.
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// Send this frame as the reply.
-    Reply(String),
-    /// Check a token, then call [`Protocol::verified`].
-    Verify(Unverified),
-    /// Find a position in the log, then call [`Protocol::located`].
-    Locate(Unlocated),
-    /// Execute a command in the background, then call [`Protocol::commanded`].
-    Command(Wanted, Uncommanded),
-}
-
-/// A frame whose token has not been checked yet.
-#[derive(Debug)]
-pub(super) struct Unverified {
-    request: Request,
-    pub(super) token: String,
-}
-
-impl Unverified {
-    /// Whether the frame is a command, which is charged like an API request.
-    pub(super) fn is_command(&self) -> bool {
-        self.request.action == Action::Command
-    }
-}
-
-/// Why a client's token is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Denied {
-    /// The token is invalid.
-    Token,
-    /// The account has the largest number of sessions allowed, which is this.
-    TooMany(usize),
-    /// The account sends too many requests from this address.
-    TooOften,
-}
-
-/// A subscription whose position in the log is not known yet.
-#[derive(Debug)]
-pub(super) struct Unlocated {
-    request: Request,
-    reach: Reach,
-    bindings: Vec<(String, Binding)>,
-    pub(super) start: Start,
-}
-
-impl Unlocated {
-    /// Whether it asks for what webhooks do.
-    pub(super) fn watches_hooks(&self) -> bool {
-        self.bindings.iter().any(|(_, binding)| matches!(binding, Binding::Hooks(_)))
-    }
-}
-
-/// A command whose outcome is not known yet.
-#[derive(Debug)]
-pub(super) struct Uncommanded {
-    request: Request,
-    said: String,
 }
 
 /// The state of one session's protocol.
@@ -178,6 +117,11 @@ impl Protocol {
         let Some(request) = request else {
             return refuse(&(self.new_id)().into(), "invalid JSON");
         };
+        // Whoever came with the request's own token, such as a page with its cookie, only listens: nothing is changed by a
+        // frame that a browser could be made to send.
+        if self.offered.is_some() && request.action == Action::Command {
+            return refuse(&request.id, "forbidden");
+        }
         if !self.needs_token(&request, now_s) {
             return self.proceed(request, accounts);
         }

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::effect::{Denied, Effect, Uncommanded, Unlocated, Unverified};
 use super::follower::{FollowError, Follower, Source};
 use super::handle::{Live, Rechecked};
 use super::hooks::Watcher;
-use super::protocol::{Caller, Denied, Effect, Protocol, Uncommanded, Unlocated, Unverified};
+use super::protocol::{Caller, Protocol};
 use super::sessions::{Seat, session_id};
 use super::socket::{Socket, Step};
 use super::start::{Start, StartError};

@@ -1,11 +1,14 @@
 // What the browser tests stand on: the built program on free ports with a data directory of its own, a receiver with moods,
 // and Debian's Chromium. Everything ends with the test process.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer as listen } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import amqp from 'amqplib';
 import { chromium } from 'playwright-core';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -30,13 +33,31 @@ export async function until(what, look, within = LONG) {
 
 /** The program. It can be killed and started again over the same data and port. */
 export class Program {
-  static async start(more = []) {
+  /** With `prepare`, something is done to the data directory before the first start. */
+  static async start(more = [], prepare = async () => {}) {
     const program = new Program();
     program.dir = await mkdtemp(join(tmpdir(), 'switchhook-console-'));
     program.settings = more;
+    await prepare(program);
     await program.#spawn('127.0.0.1:0');
     await program.#logIn();
     return program;
+  }
+
+  /** Puts these accounts (`id`, `name`, `tree`) and hooks (`id`, `account`, `doc`) into the data directory. */
+  async import(accounts, hooks) {
+    const file = join(this.dir, '..', `${basename(this.dir)}.jsonl`);
+    const lines = [
+      { switchhook_kazoo: { version: 1, master: accounts[0].id, system: {} } },
+      ...accounts.map((account) => ({ account: { enabled: true, reseller: false, ...account } })),
+      ...hooks.map((hook) => ({ hook })),
+      { end: { accounts: accounts.length, hooks: hooks.length } },
+    ];
+    await writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''), { mode: 0o600 });
+    const settings = [`data_dir=${this.dir}`, `auth.master_api_key=${MASTER_KEY}`, 'log.reserve_bytes=0', 'ledger.reserve_bytes=0'];
+    const words = ['import', 'kazoo', '--file', file, '--json', ...settings.flatMap((one) => ['--set', one])];
+    await promisify(execFile)(BINARY, words, { maxBuffer: 1 << 28 });
+    await rm(file);
   }
 
   async #spawn(listen) {
@@ -110,6 +131,65 @@ export class Program {
   async stop() {
     if (this.child.exitCode === null && this.child.signalCode === null) await this.kill();
     await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** A port that was free a moment ago. */
+async function freePort() {
+  const server = listen().listen(0, '127.0.0.1');
+  await new Promise((go) => { server.once('listening', go); });
+  const { port } = server.address();
+  await new Promise((go) => { server.close(go); });
+  return port;
+}
+
+/** A RabbitMQ of one's own, as `tests/it/support/broker.rs` starts it. */
+export class Broker {
+  static async start() {
+    const broker = new Broker();
+    broker.dir = await mkdtemp(join(tmpdir(), 'switchhook-broker-'));
+    [broker.port, broker.dist, broker.epmd] = await Promise.all([freePort(), freePort(), freePort()]);
+    broker.uri = `amqp://guest:guest@127.0.0.1:${broker.port}`;
+    const dies = ['--pdeathsig', 'KILL', '--'];
+    broker.names = spawn('setpriv', [...dies, 'epmd', '-port', String(broker.epmd), '-address', '127.0.0.1'], { stdio: 'ignore' });
+    await writeFile(join(broker.dir, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${broker.port}\n`);
+    await writeFile(join(broker.dir, 'enabled_plugins'), '[].\n');
+    broker.server = spawn('setpriv', [...dies, '/usr/lib/rabbitmq/bin/rabbitmq-server'], {
+      stdio: ['ignore', 'ignore', 'ignore'],
+      env: {
+        ...process.env, HOME: broker.dir, RABBITMQ_HOME: '/usr/lib/rabbitmq', RABBITMQ_CONF_ENV_FILE: join(broker.dir, 'none'),
+        RABBITMQ_CONFIG_FILE: join(broker.dir, 'rabbitmq.conf'), RABBITMQ_ENABLED_PLUGINS_FILE: join(broker.dir, 'enabled_plugins'),
+        RABBITMQ_NODENAME: `console${process.pid}@localhost`, RABBITMQ_DIST_PORT: String(broker.dist),
+        ERL_EPMD_PORT: String(broker.epmd), ERL_EPMD_ADDRESS: '127.0.0.1', RABBITMQ_MNESIA_BASE: join(broker.dir, 'data'),
+        RABBITMQ_LOG_BASE: join(broker.dir, 'log'), RABBITMQ_PID_FILE: join(broker.dir, 'pid'),
+        RABBITMQ_FEATURE_FLAGS_FILE: join(broker.dir, 'feature_flags'), RABBITMQ_ALLOW_INPUT: '1',
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+          '-noinput +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
+      },
+    });
+    broker.connection = await until('the broker accepts a connection', () => amqp.connect(broker.uri).catch(() => null), 120_000);
+    broker.channel = await broker.connection.createConfirmChannel();
+    return broker;
+  }
+
+  /** Publishes an event as a switch of KAZOO does; resolves when the broker has it. */
+  async publish(exchange, key, event) {
+    const body = Buffer.from(JSON.stringify(event));
+    this.channel.publish(exchange, key, body, { contentType: 'application/json' });
+    await this.channel.waitForConfirms();
+  }
+
+  /** As a power failure would. */
+  kill() {
+    this.connection?.on('error', () => {});
+    this.channel?.on('error', () => {});
+    this.server.kill('SIGKILL');
+    this.names.kill('SIGKILL');
+  }
+
+  async stop() {
+    this.kill();
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

@@ -53,6 +53,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                     button { "Search" }
                 }
                 a.button href={ "/console/accounts/" (account) "/account" } { "This account" }
+                a.button href={ "/console/accounts/" (account) "/hooks?below=true" } { "Hooks of all these accounts" }
             }
             (table(session, &found))
             @if found.len() > ROWS { p.hint { "The first " (ROWS) " of " (found.len()) ". Search for more of the name." } }

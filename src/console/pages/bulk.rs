@@ -1,4 +1,5 @@
-//! One action for several hooks: said first what it would do to each, then done one by one, each like a single change.
+//! One action for several hooks, marked ones or all that fit a search: said first what it would do to each, then done one by
+//! one, each like a single change.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -43,6 +44,9 @@ pub(in crate::console) async fn act(
     let Some((_, words)) = ACTIONS.iter().find(|(known, _)| *known == action) else {
         return Err(Problem::new(400, "Nothing chosen", "Choose what to do with the hooks."));
     };
+    if sent.text("which") == "all" {
+        return super::bulk_all::act(session, account, (action, words), sent).await;
+    }
     let hooks: Vec<(&str, &str)> =
         sent.all("hook").filter_map(|text| text.split_once('/')).take(MOST).collect();
     if hooks.is_empty() {

@@ -20,15 +20,18 @@ pub(super) enum Tab {
     Replays,
     Settings,
     Verify,
+    Inbox,
 }
 
-const TABS: [(Tab, &str, &str, bool); 6] = [
+const TABS: [(Tab, &str, &str, bool); 7] = [
     (Tab::Attempts, "attempts", "Attempts", false),
     (Tab::Waiting, "waiting", "Waiting", true),
     (Tab::Dead, "dead", "Dead", true),
     (Tab::Replays, "replays", "Replays", false),
     (Tab::Settings, "settings", "Settings", false),
     (Tab::Verify, "verify", "How to verify", false),
+    // Only a hook of the built-in receiver has it.
+    (Tab::Inbox, "inbox", "Built-in receiver", true),
 ];
 
 impl Tab {
@@ -44,7 +47,8 @@ pub(super) fn bar(shown: &Shown<'_>, here: Tab) -> Markup {
     html! {
         nav.tabs aria-label="Parts of this hook" {
             @for (tab, name, label, for_admins) in TABS {
-                @if shown.session.is_admin || !for_admins {
+                @let is_there = tab != Tab::Inbox || super::first::is_inbox(&shown.hook);
+                @if is_there && (shown.session.is_admin || !for_admins) {
                     a href=(shown.path(&format!("?tab={name}"))) aria-current=[(tab == here).then_some("page")] { (label) }
                 }
             }
@@ -61,6 +65,7 @@ pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem>
         Tab::Replays => super::replay::list(shown).await,
         Tab::Settings => Ok(settings(shown)),
         Tab::Verify => super::verify::show(shown).await,
+        Tab::Inbox => super::first::tab(shown).await,
     }
 }
 

@@ -53,10 +53,10 @@ async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> 
             @if session.is_admin && !told.rows().is_empty() {
                 form method="post" action={ "/console/accounts/" (account) "/bulk" } {
                     (parts::token(session))
-                    div #hooks { (list(session, &told, below)) }
-                    (actions())
+                    div #hooks { (list(session, account, &told, below)) }
+                    (actions(session, below))
                 }
-            } @else { div #hooks { (list(session, &told, below)) } }
+            } @else { div #hooks { (list(session, account, &told, below)) } }
             (parts::pager(path, &parameters(session), &told, session.query("start_key").is_empty()))
         },
     })
@@ -122,7 +122,7 @@ fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Marku
     }
 }
 
-fn list(session: &Session<'_>, told: &Told, with_account: bool) -> Markup {
+fn list(session: &Session<'_>, account: &str, told: &Told, with_account: bool) -> Markup {
     if told.rows().is_empty() {
         let is_search = ["q", "state", "start_key"].iter().any(|name| !session.query(name).is_empty());
         return if is_search {
@@ -130,19 +130,26 @@ fn list(session: &Session<'_>, told: &Told, with_account: bool) -> Markup {
         } else {
             parts::empty(
                 "This account has no hook yet. A hook sends every event of a kind to an address of yours.",
-                &html! { @if session.is_admin { a.button.main href={ (session.visit.path) "/new" } { "Make the first hook" } } },
+                &html! { @if session.is_admin { (super::first::link(account)) } },
             )
         };
     }
     table(session, told.rows(), with_account, session.is_admin)
 }
 
-/// What can be done with the hooks that are marked.
-fn actions() -> Markup {
+/// What can be done with the hooks that are marked, or with all that fit the search.
+fn actions(session: &Session<'_>, below: bool) -> Markup {
     html! {
         div.bulk {
-            label for="action" { "With the marked hooks:" }
+            label for="which" { "With" }
+            select #which name="which" {
+                option value="marked" { "the marked hooks" }
+                option value="all" { "all hooks of this list, on every page" }
+            }
+            label for="action" { "do:" }
             select #action name="action" { @for (name, words) in ACTIONS { option value=(name) { (words) } } }
+            @for name in ["q", "state"] { input type="hidden" name=(name) value=(session.query(name)); }
+            @if below { input type="hidden" name="below" value="true"; }
             button name="do" value="check" { "Check what it would do" }
         }
     }

@@ -65,7 +65,7 @@ fn attention(session: &Session<'_>, all: &Value, list: &str) -> Markup {
     let rows = items(all, "in_need_first");
     let in_need = number(all, "in_need").unwrap_or(0);
     if number(all, "hooks") == Some(0) {
-        let new = html! { @if session.is_admin { a.button.main href={ "/console/accounts/" (session.account) "/hooks/new" } { "Make the first hook" } } };
+        let new = html! { @if session.is_admin { (super::first::link(&session.account)) } };
         return parts::empty(
             "There is no hook yet. A hook sends every event of a kind to an address of yours.",
             &new,

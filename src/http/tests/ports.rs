@@ -20,8 +20,8 @@ use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList,
     DeadQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id,
-    Minute, Mode, Pulse, QueueState, QueueStatus, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
-    SentRequest, Tested,
+    Minute, Mode, Pulse, QueueState, QueueStatus, Received, ReplayPoint, ReplayRequest, ReplayState,
+    ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::Survey;
 
@@ -195,7 +195,11 @@ impl Tester for Recorded {
         now(None)
     }
 
-    fn compose(&self, _: Arc<Hook>, _: DeliveryId, _: &[u8]) -> Result<SentRequest, String> {
+    fn received(&self, _: AccountId, _: HookId) -> Vec<Received> {
+        Vec::new()
+    }
+
+    fn compose(&self, _: Arc<Hook>, _: (DeliveryId, u16), _: &[u8]) -> Result<SentRequest, String> {
         Err("nothing to send".to_owned())
     }
 }
@@ -320,6 +324,10 @@ impl Queues for Recorded {
         _: u64,
     ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
         now(Ok(EventDeliveries::default()))
+    }
+
+    fn hook_at(&self, _: HookId, _: u64, _: Option<u16>) -> Answer<'_, Result<Option<Hook>, AttemptsError>> {
+        now(Ok(None))
     }
 
     fn dead(&self, _query: DeadQuery) -> Answer<'_, Result<DeadList, AttemptsError>> {

@@ -159,3 +159,19 @@ fn commands_under_way_are_limited() {
     talk.outcome(Ok(()));
     talk.wanted(&hangup);
 }
+
+#[test]
+fn a_session_that_came_with_a_token_listens_with_it_and_commands_nothing() {
+    let mut talk = Talk::begin();
+    talk.protocol.offer(Some(GOOD.to_owned()));
+    let subscribe = json!({"action": "subscribe", "data": {"account_id": OWN, "binding": "webhook.queue.*"}});
+    assert_eq!(talk.data(&subscribe)["subscribed"], json!(["webhook.queue.*"]));
+    for token in [None, Some(GOOD)] {
+        let mut frame = command(&json!({"action": "hangup"}));
+        frame["auth_token"] = json!(token);
+        assert_eq!(talk.error(&frame), "forbidden");
+    }
+    let mut revoked = Talk::begin();
+    revoked.protocol.offer(Some("revoked".to_owned()));
+    assert!(revoked.error(&subscribe).starts_with("failed to authenticate token"));
+}

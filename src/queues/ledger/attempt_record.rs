@@ -1,5 +1,6 @@
 //! An attempt as the ledger keeps it. There are three versions: the first, type 1, lacks the hook's generation and what
-//! only the request had; the second, type 8, lacks the phases.
+//! only the request had; the second, type 8, lacks the phases. Type 13 is the third, type 10, with headers and body of an
+//! answer that was a success.
 //!
 //! A successful attempt on an open connection is 34 bytes of payload; request and event are not repeated. They are made again from
 //! the events log and from the hook's revision, which is a record of its own (`revisions.rs`).
@@ -44,8 +45,8 @@ impl Outcome {
         }
     }
 
-    /// Whether only the status of an answer is kept.
-    pub(in crate::queues) fn keeps_status_only(self) -> bool {
+    /// Whether the answer was what was hoped for, so that often only its status is kept.
+    pub(in crate::queues) fn is_answered(self) -> bool {
         matches!(self, Self::Delivered | Self::Shadow)
     }
 }
@@ -57,7 +58,7 @@ const NOT_SENT: u8 = 128;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// An HTTP answer; headers and body only for failures.
+    /// An HTTP answer; of a success, headers and body only as far as the configuration asks for them.
     Answered(Response),
     /// None.
     #[serde(serialize_with = "failure")]
@@ -68,6 +69,13 @@ pub enum Ending {
     Unsendable(Unsendable),
     /// Nothing was sent, and nothing was to be.
     NotSent,
+}
+
+impl Ending {
+    /// Whether there is more of an answer than its status.
+    fn has_answer(&self) -> bool {
+        matches!(self, Self::Answered(response) if !response.headers.is_empty() || !response.body.is_empty())
+    }
 }
 
 /// One attempt.
@@ -100,8 +108,10 @@ pub struct AttemptRecord {
 }
 
 pub(in crate::queues) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
-    // 1 and 8 are the versions before.
-    out.extend_from_slice(&[10, a.outcome as u8]);
+    // 1 and 8 are the versions before. 13 is 10 with the whole answer of a success.
+    let is_status_only = a.outcome.is_answered() && !a.ending.has_answer();
+    let kind = if is_status_only || !a.outcome.is_answered() { 10 } else { 13 };
+    out.extend_from_slice(&[kind, a.outcome as u8]);
     put_id(out, a.queue);
     for n in
         [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us]
@@ -124,7 +134,7 @@ pub(in crate::queues) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
         Ending::NotSent => out.extend_from_slice(&[0, NOT_SENT]),
         Ending::Answered(response) => {
             put_number(out, u64::from(response.status));
-            if !a.outcome.keeps_status_only() {
+            if !is_status_only {
                 put_number(out, response.retry_after_ms.map_or(0, |ms| ms.saturating_add(1)));
                 put_number(out, response.headers.len() as u64);
                 for (name, value) in &response.headers {
@@ -145,6 +155,8 @@ pub(in crate::queues) enum Version {
     WithRequest,
     /// With the phases, too.
     WithPhases,
+    /// With headers and body of any answer, too.
+    WithAnswer,
 }
 
 /// 0: nothing. Else one more than twice the seconds, odd or even by whether eight bytes of a span follow.
@@ -200,9 +212,15 @@ pub(in crate::queues) fn decode_attempt(
     let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
     let (generation, sent) = match version {
         Version::First => (None, None),
-        Version::WithRequest | Version::WithPhases => (Some(f.number()?), decode_sent(f)?),
+        Version::WithRequest | Version::WithPhases | Version::WithAnswer => {
+            (Some(f.number()?), decode_sent(f)?)
+        }
     };
-    let phases = if version == Version::WithPhases { decode_phases(f)? } else { Phases::default() };
+    let phases = if matches!(version, Version::WithPhases | Version::WithAnswer) {
+        decode_phases(f)?
+    } else {
+        Phases::default()
+    };
     let ending = match f.small()? {
         0 => {
             let byte = f.byte()?;
@@ -214,7 +232,10 @@ pub(in crate::queues) fn decode_attempt(
                 None => Ending::Failed(decode_failure(f, byte)?),
             }
         }
-        status => Ending::Answered(decode_response(f, status, outcome)?),
+        status => {
+            let is_whole = version == Version::WithAnswer || !outcome.is_answered();
+            Ending::Answered(decode_response(f, status, is_whole)?)
+        }
     };
     Ok(AttemptRecord {
         queue,
@@ -249,9 +270,9 @@ fn failure<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&format!("{}{detail}", failure.error.text()))
 }
 
-fn decode_response(f: &mut Fields<'_>, status: u16, outcome: Outcome) -> Result<Response, DecodeRecordError> {
+fn decode_response(f: &mut Fields<'_>, status: u16, is_whole: bool) -> Result<Response, DecodeRecordError> {
     let mut response = Response { status, ..Response::default() };
-    if !outcome.keeps_status_only() {
+    if is_whole {
         response.retry_after_ms = f.number()?.checked_sub(1);
         for _ in 0..f.number()? {
             response.headers.push((f.text()?, f.text()?));
@@ -309,6 +330,22 @@ mod tests {
         for ending in [Ending::NotSent, Ending::Answered(answered), failed] {
             let sent = Some(Sent { ago_s: 1, span_id: None });
             let record = AttemptRecord { outcome: Outcome::Shadow, ..record(sent, ending) };
+            let record = LedgerRecord::Attempt(record);
+            assert_eq!(LedgerRecord::decode(&record.encode()).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn the_answer_of_a_success_is_read_as_it_was_written() {
+        let answer = Response {
+            status: 200,
+            headers: vec![("content-type".into(), "text/plain".into())],
+            body: "ok".into(),
+            ..Response::default()
+        };
+        for outcome in [Outcome::Delivered, Outcome::Shadow, Outcome::Dead] {
+            let sent = Some(Sent { ago_s: 1, span_id: None });
+            let record = AttemptRecord { outcome, ..record(sent, Ending::Answered(answer.clone())) };
             let record = LedgerRecord::Attempt(record);
             assert_eq!(LedgerRecord::decode(&record.encode()).unwrap(), record);
         }

@@ -205,6 +205,7 @@ impl LedgerRecord {
             1 => Self::Attempt(decode_attempt(&mut f, Version::First)?),
             8 => Self::Attempt(decode_attempt(&mut f, Version::WithRequest)?),
             10 => Self::Attempt(decode_attempt(&mut f, Version::WithPhases)?),
+            13 => Self::Attempt(decode_attempt(&mut f, Version::WithAnswer)?),
             9 => Self::HookRevision {
                 hook: f.id()?,
                 generation: f.number()?,

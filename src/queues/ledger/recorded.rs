@@ -17,7 +17,7 @@ pub(in crate::queues) struct Course {
     pub(in crate::queues) due_us: Option<u64>,
 }
 
-/// The ledger's record of an attempt; a success keeps no headers and no body.
+/// The ledger's record of an attempt.
 pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> AttemptRecord {
     let Course { attempts, tries, tries_left, outcome, due_us } = course;
     let result = match attempt.result {
@@ -26,9 +26,7 @@ pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> Att
     };
     let ending = match result {
         AttemptResult::Answered(mut response) => {
-            if outcome.keeps_status_only() {
-                response.headers = Vec::new();
-                response.body = bytes::Bytes::new();
+            if outcome.is_answered() {
                 response.retry_after_ms = None;
             }
             Ending::Answered(response)

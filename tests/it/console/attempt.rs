@@ -1,9 +1,13 @@
 //! One attempt in full: what was sent and received, for which event, and how long each phase took.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
+use switchhook::model::Clock;
 
 use crate::support::app::{Api, TestApp, call_event};
-use crate::support::look::{attempts_when, events_of, settled};
+use crate::support::look::{attempts_when, events_of, patch, settled};
 use crate::support::receiver::{Mood, Receiver};
 
 async fn delivery(api: &Api, hook: &str, id: &Value) -> crate::support::app::Answer {
@@ -82,5 +86,47 @@ async fn nobody_reads_a_delivery_that_is_not_theirs_and_a_plain_user_no_event() 
     assert_eq!(shown.status, 200, "{shown:?}");
     assert!(shown.data()["event"].get("body").is_none(), "{shown:?}");
     assert!(!shown.body.to_string().contains("s3cret"), "{shown:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_answer_of_a_success_is_kept_within_its_bound_and_over_a_restart() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::answer(200, &[("x-handled-by", "worker-7")], &"a".repeat(5000)));
+    let mut app = TestApp::with(&["delivery.success_keep_bytes=300"]).await;
+    let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
+    app.api.publish(&events_of("one", 0..1)).await;
+    let row = attempts_when(&app.api, &hook, 1).await.remove(0);
+    assert_eq!(
+        (&row["result"], &row["resp_headers"]["x-handled-by"]),
+        (&json!("success"), &json!("worker-7"))
+    );
+    let (headers, body) = (&row["resp_headers"], row["resp_body"].as_str().unwrap());
+    let bytes: usize =
+        headers.as_object().unwrap().iter().map(|(n, v)| n.len() + v.as_str().unwrap().len()).sum();
+    assert!(!body.is_empty() && bytes + body.len() <= 300, "{row}");
+    app.restart(Some(&["delivery.success_keep_bytes=0"])).await;
+    assert_eq!(attempts_when(&app.api, &hook, 1).await[0], row);
+    app.api.publish(&events_of("two", 0..1)).await;
+    let newest = attempts_when(&app.api, &hook, 2).await.remove(0);
+    assert_eq!((&newest["resp_headers"], &newest["resp_body"]), (&json!({}), &json!("")), "only the status");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_stays_disabled_since_when_it_was_disabled_whatever_else_changes() {
+    let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
+    let shown = Arc::clone(&now_us);
+    let mut app = TestApp::with_clock(&[], Clock::new(move || shown.load(Ordering::Relaxed))).await;
+    let hook = app.api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
+    assert_eq!(app.api.queue(&hook).await["disabled_at"], Value::Null);
+    patch(&app.api, &hook, json!({"enabled": false})).await;
+    let since = app.api.queue(&hook).await["disabled_at"].clone();
+    assert_eq!(since, 1_800_000_000_u64 + 62_167_219_200);
+    now_us.fetch_add(60_000_000, Ordering::Relaxed);
+    patch(&app.api, &hook, json!({"name": "renamed"})).await;
+    assert_eq!(app.api.queue(&hook).await["disabled_at"], since);
+    patch(&app.api, &hook, json!({"enabled": true})).await;
+    assert_eq!(app.api.queue(&hook).await["disabled_at"], Value::Null);
     app.stop().await;
 }

@@ -5,6 +5,7 @@ mod browser;
 mod bulk;
 mod demo;
 mod hooks;
+mod inbox;
 mod links;
 mod overview;
 mod pages;

@@ -129,3 +129,39 @@ async fn the_copied_command_sends_the_delivery_again_and_its_signature_is_good()
     assert_eq!(other.own("GET", &path, None).await.status, 404);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn the_command_of_an_old_attempt_sends_what_was_sent_then() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let document = json!({
+        "uri": receiver.uri("/then?key=s3cret"), "format": "json", "secret": SECRET, "http_verb": "put", "success": "2xx",
+        "custom_data": {"of": "then"}, "headers": {"X-Api-Key": "k3y"},
+    });
+    let hook = app.api.hook(document).await;
+    app.api.publish(&[call_event("CHANNEL_CREATE", "call-1", 1)]).await;
+    let first = receiver.wait_for(1, LONG).await.remove(0);
+    let row = attempts_when(&app.api, &hook, 1).await.remove(0);
+    let path = format!("/webhooks/{hook}/attempts/{}/curl", row["delivery_id"].as_str().unwrap());
+    let changed = json!({"http_verb": "post", "format": "form-data", "custom_data": {"of": "now"}});
+    crate::support::look::patch(&app.api, &hook, changed).await;
+    let told = app.api.own("GET", &format!("{path}?attempt=1"), None).await.data().clone();
+    assert_eq!((&told["hook_revision"], &told["is_complete"]), (&row["hook_revision"], &json!(true)));
+    let command = told["command"].as_str().unwrap().to_owned();
+    let run = tokio::task::spawn_blocking(move || {
+        Command::new("sh").arg("-c").arg(format!("{command} --silent --noproxy '*'")).output().unwrap()
+    });
+    assert!(run.await.unwrap().status.success());
+    let second = receiver.wait_for(2, LONG).await.remove(1);
+    assert_eq!((&second.body, &second.path, &second.method), (&first.body, &first.path, &first.method));
+    let key = |request: &Request| request.headers.iter().find(|(name, _)| name == "x-api-key").cloned();
+    assert_eq!(key(&second), key(&first), "the secret header is still the same");
+    // The address of then is gone, and with it the secret in it: no secret of now goes there.
+    crate::support::look::patch(&app.api, &hook, json!({"uri": receiver.uri("/now?key=other")})).await;
+    let told = app.api.own("GET", &path, None).await.data().clone();
+    assert_eq!(told["is_complete"], false);
+    let command = told["command"].as_str().unwrap();
+    assert!(!command.contains("s3cret") && !command.contains("other"), "{command}");
+    assert_eq!(app.api.own("GET", &format!("{path}?attempt=x"), None).await.status, 400);
+    app.stop().await;
+}

@@ -1,0 +1,202 @@
+//! One action for all hooks that fit a search, however many pages they fill: counted first, then done in parts, each by one
+//! call of the API.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+use warp::http::Method;
+
+use super::{Sent, account_of};
+use crate::console::format::counted;
+use crate::console::json::{items, number, text};
+use crate::console::parts;
+use crate::console::reply::{Outcome, Problem, View};
+use crate::console::session::Session;
+
+/// Hooks of one call of the API.
+const AT_ONCE: usize = 100;
+/// Hooks that are listed at a time.
+const LISTED: &str = "500";
+/// How long one request goes on; then a person says whether it goes on.
+const MOST_TIME: Duration = Duration::from_secs(3);
+/// Hooks that are named on the page.
+const NAMED: usize = 20;
+
+/// Which hooks, as the list of hooks found them.
+struct Search<'a> {
+    account: &'a str,
+    below: bool,
+    q: &'a str,
+    state: &'a str,
+}
+
+/// What became of the hooks so far, or would.
+#[derive(Default)]
+struct Sum {
+    changed: u64,
+    unchanged: u64,
+    refused: u64,
+    matched: u64,
+    /// The first hooks that change, and those that were refused.
+    named: Vec<(String, String, String)>,
+    /// Where it goes on, when the time was not enough.
+    next: Option<String>,
+}
+
+/// Tells what would be done, or does it.
+pub(super) async fn act(
+    session: &Session<'_>,
+    account: &str,
+    (action, words): (&str, &str),
+    sent: &Sent,
+) -> Result<Outcome, Problem> {
+    let below = sent.text("below") == "true" && session.is_admin;
+    let search = Search { account, below, q: sent.text("q"), state: sent.text("state") };
+    let is_dry = sent.text("do") != "apply";
+    let mut sum = walk(session, &search, action, is_dry, sent.text("start")).await?;
+    let before = sent.text("done").parse().unwrap_or(0);
+    sum.changed = sum.changed.saturating_add(before);
+    let hooks = format!("/console/accounts/{account}/hooks");
+    Ok(Outcome::View(View {
+        title: format!("{words}: all hooks found"),
+        here: "hooks",
+        account: Some(account_of(session, account).await?),
+        trail: vec![("Hooks".into(), hooks.clone())],
+        live: None,
+        body: html! {
+            section.card #counted {
+                p.sentence role="status" { (sentence(&sum, action, is_dry)) }
+                (named(&sum))
+                (further(session, &search, action, is_dry, &sum))
+                div.actions { a.button href=(hooks) { @if is_dry { "Cancel" } @else { "To the hooks" } } }
+            }
+        },
+    }))
+}
+
+async fn walk(
+    session: &Session<'_>,
+    search: &Search<'_>,
+    action: &str,
+    is_dry: bool,
+    start: &str,
+) -> Result<Sum, Problem> {
+    let tree = ["v2", "accounts", search.account, "descendants", "webhooks", "status"];
+    let own = ["v2", "accounts", search.account, "webhooks", "status"];
+    let path: &[&str] = if search.below { &tree } else { &own };
+    let (mut sum, mut start, began) = (Sum::default(), start.to_owned(), Instant::now());
+    loop {
+        // By name: what an action changes does not move a hook in this order.
+        let asked = [
+            ("page_size", LISTED),
+            ("sort", "name"),
+            ("ascending", "true"),
+            ("search", search.q),
+            ("state", search.state),
+            ("start_key", start.as_str()),
+        ];
+        let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let told = session.get(path, &asked).await?;
+        let mut by_account: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for row in told.rows() {
+            by_account.entry(text(row, "account_id")).or_default().push(text(row, "id"));
+        }
+        for (account, ids) in by_account {
+            for ids in ids.chunks(AT_ONCE) {
+                let data = json!({"action": action, "only": "dead", "dry_run": is_dry, "ids": ids});
+                let told = session
+                    .send(Method::POST, &["v2", "accounts", account, "webhooks", "bulk"], data)
+                    .await?;
+                sum.add(account, told.data());
+            }
+        }
+        match told.next() {
+            Some(next) if began.elapsed() < MOST_TIME => next.clone_into(&mut start),
+            next => {
+                sum.next = next.map(str::to_owned);
+                return Ok(sum);
+            }
+        }
+    }
+}
+
+impl Sum {
+    fn add(&mut self, account: &str, told: &Value) {
+        for (sum, field) in [
+            (&mut self.changed, "changed"),
+            (&mut self.unchanged, "unchanged"),
+            (&mut self.refused, "refused"),
+            (&mut self.matched, "matched"),
+        ] {
+            *sum += number(told, field).unwrap_or(0);
+        }
+        for hook in items(told, "hooks").iter().filter(|hook| text(hook, "result") != "unchanged") {
+            if self.named.len() < NAMED {
+                let name = match text(hook, "name") {
+                    "" => text(hook, "id"),
+                    name => name,
+                };
+                let what = format!("{} {}", name, text(hook, "reason"));
+                self.named.push((account.to_owned(), text(hook, "id").to_owned(), what));
+            }
+        }
+    }
+}
+
+fn sentence(sum: &Sum, action: &str, is_dry: bool) -> Markup {
+    let at_least = if is_dry && sum.next.is_some() { "At least " } else { "" };
+    html! {
+        @if is_dry {
+            @if sum.changed == 0 && sum.next.is_none() { "Nothing would change." } @else {
+                (at_least) strong { (counted(sum.changed, "hook")) } " of " (sum.changed + sum.unchanged + sum.refused) " would change"
+                @if action == "replay" { ", " strong { (sum.matched) " deliveries" } " would be made" }
+                ". Nothing was done yet."
+            }
+        } @else {
+            "Done for " strong { (counted(sum.changed, "hook")) } "."
+            @if sum.unchanged > 0 { " " (sum.unchanged) " had nothing to change." }
+            @if sum.next.is_some() { " There are more." }
+        }
+        @if sum.refused > 0 { " " (sum.refused) (if is_dry { " would be refused." } else { " were refused." }) }
+    }
+}
+
+fn named(sum: &Sum) -> Markup {
+    let more = (sum.changed + sum.refused).saturating_sub(u64::try_from(sum.named.len()).unwrap_or(0));
+    html! {
+        ul.list { @for (account, id, what) in &sum.named {
+            li { a href={ "/console/accounts/" (account) "/hooks/" (id) } { (what) } }
+        } }
+        @if more > 0 && !sum.named.is_empty() { p.hint { "And " (more) " more." } }
+    }
+}
+
+/// The form that does what was counted, or goes on with it.
+fn further(session: &Session<'_>, search: &Search<'_>, action: &str, is_dry: bool, sum: &Sum) -> Markup {
+    let goes_on = !is_dry && sum.next.is_some();
+    if !goes_on && (!is_dry || (sum.changed == 0 && sum.next.is_none())) {
+        return html! {};
+    }
+    let start = if goes_on { sum.next.as_deref().unwrap_or_default() } else { "" };
+    html! {
+        form method="post" action={ "/console/accounts/" (search.account) "/bulk" } {
+            (parts::token(session))
+            input type="hidden" name="which" value="all";
+            input type="hidden" name="action" value=(action);
+            input type="hidden" name="q" value=(search.q);
+            input type="hidden" name="state" value=(search.state);
+            @if search.below { input type="hidden" name="below" value="true"; }
+            @if goes_on {
+                input type="hidden" name="start" value=(start);
+                input type="hidden" name="done" value=(sum.changed);
+            }
+            button.main name="do" value="apply" {
+                @if goes_on { "Go on with the rest" } @else if sum.next.is_some() { "Do it for all of them" } @else {
+                    "Do it for " (counted(sum.changed, "hook"))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// The console over a real RabbitMQ: events of a switch are seen and delivered, and the console says when the broker is away.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Broker, Program, Receiver, browser, call, until, visitor } from './rig.mjs';
+
+let broker;
+let chrome;
+let program;
+let receiver;
+
+before(async () => {
+  [broker, chrome, receiver] = await Promise.all([Broker.start(), browser(), Receiver.start()]);
+  program = await Program.start([`amqp.uri=${broker.uri}`]);
+});
+
+after(async () => {
+  await chrome?.close();
+  receiver?.stop();
+  await program?.stop();
+  await broker?.stop();
+});
+
+test('events from RabbitMQ come to the live tail and to hooks, and the overview says when the broker is gone', async () => {
+  const { account } = program;
+  const hook = await program.hook({ name: 'From the broker', uri: `${receiver.base}/` });
+  const page = await visitor(chrome, program);
+  await page.goto(`${program.base}/console/accounts/${account}/events/tail`);
+  const event = (id) => ({ ...call(id, 1), 'Custom-Channel-Vars': { 'Account-ID': account } });
+  // What is published before the queue is bound is nobody's, as with every consumer.
+  let n = 0;
+  await until('an event comes through', async () => {
+    n += 1;
+    await broker.publish('callevt', `call.CHANNEL_CREATE.broker-${n}`, event(`broker-${n}`));
+    return receiver.requests.length > 0;
+  });
+  await page.waitForSelector('[data-tail] tr:has-text("broker-")');
+  await until('the hook has all', async () => (await program.queue(hook)).waiting === 0);
+  await page.goto(`${program.base}/console/`);
+  assert.match(await page.textContent('#installation'), /Broker\s*connected/);
+  broker.kill();
+  await page.waitForFunction(() => !/Broker\s*connected/.test(document.querySelector('#installation')?.textContent ?? ''));
+  await page.waitForFunction(() => /broker/i.test(document.querySelector('#faults')?.textContent ?? ''));
+  assert.deepEqual(page.errors, []);
+  await page.context().close();
+});

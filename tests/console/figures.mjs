@@ -1,0 +1,130 @@
+// How long the server takes for each page of the console, with 10,000 hooks and 1,000,000 attempts (or as many as asked for).
+//
+//   cargo build --release && cd tests/console && npm ci
+//   SWITCHHOOK_BIN=../../target/release/switchhook npm run figures -- [--hooks=10000] [--attempts=1000000] [--rounds=20]
+//
+// The hooks send to the built-in receiver, so nothing else is needed. One tenant has half of the hooks, a hundred others
+// have the rest; one hook in twenty fails. Prints a row for each page: median and slowest, in milliseconds.
+import { Agent, request } from 'node:http';
+import { MASTER_KEY, Program, call, until } from './rig.mjs';
+
+const INBOX = 'http://inbox.switchhook.invalid/';
+const option = (name, usual) => {
+  const given = process.argv.find((word) => word.startsWith(`--${name}=`));
+  return given ? Number(given.split('=')[1]) : usual;
+};
+const HOOKS = option('hooks', 10_000);
+const ATTEMPTS = option('attempts', 1_000_000);
+const ROUNDS = option('rounds', 20);
+const OTHERS = Math.min(100, Math.max(1, Math.floor(HOOKS / 100)));
+const MOST = 100;
+
+const agent = new Agent({ keepAlive: true });
+
+/** One request over an open connection: status, body and milliseconds until the last byte. */
+function ask(address, method, path, headers = {}, body = undefined) {
+  const [host, port] = address.split(':');
+  return new Promise((go, fail) => {
+    const began = process.hrtime.bigint();
+    const asked = request({ agent, host, port, method, path, headers }, (answer) => {
+      const parts = [];
+      answer.on('data', (part) => parts.push(part));
+      answer.on('end', () => go({
+        status: answer.statusCode, headers: answer.headers, text: Buffer.concat(parts).toString(),
+        ms: Number(process.hrtime.bigint() - began) / 1e6,
+      }));
+    });
+    asked.on('error', fail);
+    asked.end(body);
+  });
+}
+
+async function several(jobs, at_once = 16) {
+  const left = [...jobs].reverse();
+  await Promise.all(Array.from({ length: at_once }, async () => {
+    for (let job = left.pop(); job; job = left.pop()) await job();
+  }));
+}
+
+/** The data set: accounts, hooks, and events until there are as many attempts. */
+async function fill(program) {
+  const large = await program.below('Large tenant');
+  const others = [];
+  for (let n = 0; n < OTHERS; n += 1) others.push(await program.below(`Tenant ${n}`));
+  const hooks = [];
+  const make = (account, n) => async () => {
+    const uri = n % 20 === 0 ? `${INBOX}503` : INBOX;
+    const retry = { max_attempts: 1 };
+    hooks.push([account, await program.hook({ name: `Hook ${n}`, uri, hook: n % 2 ? 'all' : 'channel_create', retry }, account)]);
+  };
+  const owner = (n) => (n < HOOKS / 2 ? large : others[n % OTHERS]);
+  await several(Array.from({ length: HOOKS }, (_, n) => make(owner(n), n)));
+  // Each event of an account is delivered to all of its hooks.
+  let sent = 0;
+  const of = new Map([[large, HOOKS / 2], ...others.map((account) => [account, HOOKS / 2 / OTHERS])]);
+  while (sent < ATTEMPTS) {
+    for (const [account, number] of of) {
+      const events = Math.max(1, Math.min(MOST, Math.round((ATTEMPTS * number) / HOOKS / number / 4)));
+      await program.publish(Array.from({ length: events }, (_, n) => call(`call-${sent}-${n % 10}`, n)), account);
+      sent += events * number;
+    }
+    process.stderr.write(`handed in ${Math.min(sent, ATTEMPTS)} of ${ATTEMPTS} deliveries\n`);
+  }
+  await until('all is delivered', async () => {
+    const { waiting } = (await program.call('GET', '/admin/overview')).data;
+    return waiting <= HOOKS * 20;
+  }, 3_600_000);
+  return { large, hooks };
+}
+
+const program = await Program.start(['delivery.per_hook_in_flight=64', 'limits.max_hooks_per_account=100000', 'disable.failure_count=5']);
+try {
+  const began = Date.now();
+  const { large, hooks } = await fill(program);
+  process.stderr.write(`the data set is there after ${Math.round((Date.now() - began) / 1000)} s\n`);
+  const { address } = program;
+  const login = await ask(address, 'POST', '/console/login', {
+    'content-type': 'application/x-www-form-urlencoded', origin: `http://${address}`,
+  }, new URLSearchParams({ api_key: MASTER_KEY }).toString());
+  const cookie = login.headers['set-cookie'][0].split(';')[0];
+  const [account, hook] = hooks.find(([owner]) => owner === large);
+  const attempts = (await program.call('GET', `/v2/accounts/${account}/webhooks/${hook}/attempts?page_size=1`)).data;
+  const [attempt] = attempts;
+  const of = (below) => `/console/accounts/${large}/${below}`;
+  const pages = [
+    ['Overview', '/console/'],
+    ['All hooks', '/console/admin/hooks'],
+    ['All hooks, those that fail', '/console/admin/hooks?state=auto_disabled,failing'],
+    ['All hooks, searched', '/console/admin/hooks?q=Hook+77'],
+    ['Hooks of an account', of('hooks')],
+    ['Hooks of an account, by name', of('hooks?sort=name')],
+    ['One hook', of(`hooks/${hook}`)],
+    ['One hook, what waits', of(`hooks/${hook}?tab=waiting`)],
+    ['One hook, what is dead', of(`hooks/${hook}?tab=dead`)],
+    ['One attempt', of(`hooks/${hook}/attempts/${attempt.delivery_id}`)],
+    ['Events', of('events')],
+    ['Events, searched by subject', of('events?subject=call-0-1')],
+    ['Live events', of('events/tail')],
+    ['One event', of(`events/${attempt.event_id}`)],
+    ['A call', of('call?subject=call-0-1')],
+    ['New hook', of('hooks/new')],
+    ['Edit a hook', of(`hooks/${hook}/edit`)],
+    ['Replay', of(`hooks/${hook}/replay`)],
+    ['Accounts', `/console/accounts/${program.account}/below`],
+    ['Users', of('users')], ['API keys', of('keys')], ['Links', of('links')], ['Websockets', of('sessions')],
+    ['Audit of an account', of('audit')], ['All audit', '/console/admin/audit'],
+    ['Quarantine', '/console/admin/quarantine'], ['Logs and disk', '/console/admin/log'], ['Configuration', '/console/admin/config'],
+  ];
+  console.log('| Page | median ms | slowest ms | KB |\n| --- | --- | --- | --- |');
+  for (const [name, path] of pages) {
+    const seen = [];
+    for (let n = 0; n < ROUNDS; n += 1) seen.push(await ask(address, 'GET', path, { cookie, accept: 'text/html' }));
+    if (seen[0].status !== 200) throw new Error(`${name}: ${seen[0].status} ${seen[0].text.slice(0, 500)}`);
+    const ms = seen.map((one) => one.ms).sort((a, b) => a - b);
+    const kb = Math.round(seen[0].text.length / 1024);
+    console.log(`| ${name} | ${ms[Math.floor(ROUNDS / 2)].toFixed(1)} | ${ms[ROUNDS - 1].toFixed(1)} | ${kb} |`);
+  }
+} finally {
+  agent.destroy();
+  await program.stop();
+}
