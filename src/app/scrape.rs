@@ -180,6 +180,8 @@ fn deliveries(page: &mut Page, from: &Operator) {
     page.add(attempts);
     page.add(retries.with(&[], tally.retries()));
     page.add(durations.with(&[], tally.durations()));
+    let defects = Family::counter("queue_defects", "Defects of the program that the queues have met");
+    page.add(defects.with(&[], tally.defects()));
 }
 
 fn queues(page: &mut Page, from: &Operator, survey: &Survey) {

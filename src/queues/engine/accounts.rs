@@ -4,8 +4,8 @@
 //! they go on where they stopped.
 
 use super::Engine;
+use super::slot::{Slot, Standing};
 use crate::model::{Account, AccountId};
-use crate::queues::rules::policy::Policy;
 use crate::queues::rules::trial::{After, Trial};
 
 impl Engine {
@@ -14,25 +14,22 @@ impl Engine {
         let Some(before) = before.filter(|before| *before != now) else { return };
         // Whoever stands below a reseller has its limits, and a place elsewhere in the tree may mean another.
         let below = now.failure_limits != before.failure_limits || now.is_reseller != before.is_reseller;
-        for at in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(at).and_then(Option::as_ref) else { continue };
-            let account = slot.hook.account;
-            if account == now.id || (below && self.state.is_ancestor_or_self(now.id, account)) {
-                self.follow_account(at, account);
-            }
+        let state = &self.state;
+        let concerns = |account| account == now.id || (below && state.is_ancestor_or_self(now.id, account));
+        for id in self.slots.which(|slot| concerns(slot.hook.account)) {
+            self.touch(id, Self::follow_account);
         }
     }
 
     /// Whether an account's hooks get anything now, and what follows from their failures.
-    pub(super) fn standing(&self, account: AccountId) -> (bool, Policy) {
+    pub(super) fn standing(&self, account: AccountId) -> Standing {
         let (enabled, limits) = self.state.standing(account);
-        (enabled, self.options.policy.with(limits))
+        Standing { enabled, policy: self.options.policy.with(limits) }
     }
 
     /// What follows from failures of a slot's hook, and whether it gets anything, as the account has it now.
-    pub(super) fn follow_account(&mut self, at: usize, account: AccountId) {
-        let (enabled, policy) = self.standing(account);
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+    pub(super) fn follow_account(&mut self, slot: &mut Slot) {
+        let Standing { enabled, policy } = self.standing(slot.hook.account);
         slot.policy = policy;
         if slot.account_enabled == enabled {
             return;
@@ -42,12 +39,12 @@ impl Engine {
             if slot.waiting() > 0 {
                 slot.trial = Trial::Due(After::Disabled);
             }
-            self.resume(at);
+            self.resume(slot);
         } else {
-            for line in &mut slot.lines {
+            for line in slot.lines_mut() {
                 line.queue.release_suspects();
             }
-            self.catch_up(at);
+            slot.catch_up(self.routed_to(slot.hook.id));
         }
     }
 }

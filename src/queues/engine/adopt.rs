@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::directory::Directory;
+use super::slot::Slot;
 use super::unknown::Unknown;
 use crate::log::{ReadError, Record};
 use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, Id};
@@ -128,39 +129,35 @@ impl Engine {
         } else {
             Vec::new()
         };
-        let hook_of = |at: &usize| Some(self.slots.get(*at)?.as_ref()?.hook.id);
-        slots.retain(|at| hook_of(at).is_some_and(is_awaiting));
-        for at in slots {
-            self.offer_late(at, record, &event);
+        slots.retain(|id| self.slots.get(*id).is_some_and(|slot| is_awaiting(slot.hook.id)));
+        let (offset, subject) = (record.offset, subject_hash(&event));
+        for id in slots {
+            self.touch(id, |_, slot| offer_late(slot, offset, subject));
         }
         true
     }
+}
 
-    /// Offers an event that all queues have had the chance to pass by.
-    fn offer_late(&mut self, at: usize, record: &Record, event: &Event<'_>) {
-        let offset = record.offset;
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if offset < slot.hook.start_offset {
-            return;
+/// Offers an event to a hook's live queue that all queues have had the chance to pass by.
+fn offer_late(slot: &mut Slot, offset: u64, subject: u64) {
+    if offset < slot.hook.start_offset {
+        return;
+    }
+    let open = slot.open();
+    let line = &mut slot.live_line;
+    let has_room = Slot::room_when(open, &line.queue) > 0;
+    line.void_read = line.reading;
+    let is_passed = offset < line.queue.next();
+    if is_passed || offset >= line.uncounted_until {
+        line.waiting += 1;
+    }
+    // A queue that is neither past the event nor live reads on from the log, and knows the account by now.
+    if is_passed {
+        line.queue.take_late(offset, subject, has_room);
+    } else if line.live {
+        line.queue.skip_to(offset);
+        if !has_room || line.queue.take(offset, subject, None) == Taken::Full {
+            line.live = false;
         }
-        let has_room = slot.lines.first().is_some_and(|line| slot.room(&line.queue) > 0);
-        let Some(line) = slot.lines.first_mut() else { return };
-        line.void_read = line.reading;
-        let is_passed = offset < line.queue.next();
-        if is_passed || offset >= line.uncounted_until {
-            line.waiting += 1;
-        }
-        if is_passed {
-            line.queue.take_late(offset, subject_hash(event), has_room);
-        } else if line.live {
-            line.queue.skip_to(offset);
-            if !has_room || line.queue.take(offset, subject_hash(event), None) == Taken::Full {
-                line.live = false;
-            }
-        }
-        // What is not passed and not live reads on from the log, and knows the account by now.
-        self.list(at);
-        self.want_read(at);
-        self.schedule(at);
     }
 }

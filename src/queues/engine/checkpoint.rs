@@ -38,13 +38,14 @@ impl Engine {
 
     /// One image for each queue that a restart could not place by itself.
     pub(super) fn images(&self) -> Vec<QueueImage> {
-        let slots = self.slots.iter().flatten().filter(|slot| !slot.gone);
+        let slots = self.slots.iter().map(|(_, slot)| slot).filter(|slot| !slot.gone);
         let known = slots.flat_map(|slot| {
-            slot.lines.iter().enumerate().filter_map(move |(at, line)| {
-                let needed = at > 0 || !line.live || !line.queue.is_empty() || line.queue.has_spilled();
+            slot.lines().filter_map(move |line| {
+                let queue = &line.queue;
+                let is_behind = line.replay.is_some() || !line.live || queue.has_spilled();
                 let counted = line.totals != Totals::default() || slot.health.failures().len() > 0;
-                let tried = line.queue.past().next().is_some();
-                (needed || counted || tried).then(|| self.image(slot, at, line))
+                let tried = queue.past().next().is_some();
+                (is_behind || !queue.is_empty() || counted || tried).then(|| self.image(slot, line))
             })
         });
         // Queues whose hooks have not come back yet (one-shot queues, replays of the time before).
@@ -75,8 +76,8 @@ impl Engine {
         })
     }
 
-    /// A line as a checkpoint holds it; `at` is its place in its slot.
-    pub(super) fn image(&self, slot: &Slot, at: usize, line: &Line) -> QueueImage {
+    /// A line of a slot as a checkpoint holds it.
+    pub(super) fn image(&self, slot: &Slot, line: &Line) -> QueueImage {
         let queue = &line.queue;
         let mut image = QueueImage {
             queue: line.key.id(),
@@ -92,7 +93,7 @@ impl Engine {
         image.spilled = queue.spilled_lanes().collect();
         image.past = queue.past().collect();
         image.settled = queue.settled().collect();
-        if at == 0 {
+        if line.replay.is_none() {
             image.failures = slot.health.failures().collect();
         }
         image

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::slot::{Line, Probe, Slot};
+use super::slots::SlotId;
 use crate::model::{AccountId, Birth, Family, Hook, HookId, Ordering, QueueKey, Trigger};
 use crate::queues::ledger::recover::RecoveredQueue;
-use crate::queues::ledger::revisions::Written;
 use crate::queues::queue::Queue;
 use crate::queues::rules::pace::Pace;
 use crate::queues::rules::partitions::Partition;
@@ -21,9 +21,16 @@ impl Engine {
     pub(super) fn change(&mut self, change: Change) {
         match change {
             Change::HookPut(hook) if !self.owned.contains(Partition::of(hook.id)) => {}
-            Change::HookPut(hook) => match self.owner.get(&QueueKey::Hook(hook.id)).copied() {
-                Some(at) if self.is_gone(at) => self.make_again(at, &hook),
-                Some(at) => self.change_hook(at, &hook),
+            Change::HookPut(hook) => match self.slots.owner(QueueKey::Hook(hook.id)) {
+                Some(id) => {
+                    self.touch(id, |engine, slot| {
+                        if slot.gone {
+                            engine.make_again(id, slot, &hook);
+                        } else {
+                            engine.change_hook(id, slot, &hook);
+                        }
+                    });
+                }
                 None => {
                     self.add_hook(&hook);
                 }
@@ -39,7 +46,7 @@ impl Engine {
     }
 
     /// A hook's slot, with its queue where the ledger left it, else at the hook's own start.
-    pub(super) fn add_hook(&mut self, hook: &Arc<Hook>) -> usize {
+    pub(super) fn add_hook(&mut self, hook: &Arc<Hook>) -> SlotId {
         let line = self.live_line(hook);
         let mut health = Health::default();
         if self.recovered_of(hook).is_some()
@@ -49,38 +56,16 @@ impl Engine {
         }
         let has_failed = hook.disable_reason.as_deref() == Some(TOO_MANY_FAILURES);
         let due_us = self.first_probe_us().filter(|_| has_failed);
-        let (account_enabled, policy) = self.standing(hook.account);
-        let places = self.places_of(hook);
-        let slot = Slot {
-            account_enabled,
-            policy,
-            claim: Claim::new(places),
-            lines: vec![line],
-            health,
-            probe: Probe { due_us, ..Probe::default() },
-            pace: Pace::new(hook.rate_limit_per_s),
-            trial: Trial::default(),
-            asked_until_us: None,
-            revision: Written::default(),
-            timer: None,
-            turn: 0,
-            gone: false,
-            leaving: self.is_leaving(Partition::of(hook.id)),
-            hook: hook.clone(),
-        };
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        if let Some(place) = self.slots.get_mut(at) {
-            *place = Some(slot);
-        }
-        self.owner.insert(QueueKey::of(hook), at);
+        let (standing, places) = (self.standing(hook.account), self.places_of(hook));
+        let mut slot = Slot::new(Arc::clone(hook), Claim::new(places), line, standing);
+        (slot.health, slot.probe.due_us) = (health, due_us);
+        slot.leaving = self.is_leaving(Partition::of(hook.id));
+        let id = self.slots.insert(slot);
         if !hook.one_shot {
-            self.router.insert(hook, at);
+            self.router.insert(hook, id);
         }
-        self.catch_up(at);
-        at
+        self.touch(id, |engine, slot| slot.catch_up(engine.routed_to(slot.hook.id)));
+        id
     }
 
     /// What the ledger says of a hook's queue. A queue of callflow webhooks is no hook's, whatever the ids are.
@@ -107,42 +92,21 @@ impl Engine {
         line
     }
 
-    /// A queue that has looked at all that was routed is live; any other reads on from the log.
-    pub(super) fn catch_up(&mut self, at: usize) {
-        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
-            let routed = self.owned.routed(Partition::of(slot.hook.id), self.routed);
-            let ordering = slot.hook.ordering;
-            slot.shrink();
-            for line in &mut slot.lines {
-                if line.queue.ordering() != ordering {
-                    // When a lane has spilled this waits until it has drained.
-                    line.queue.reorder(ordering);
-                }
-                line.live = line.replay.is_none() && (line.live || line.queue.next() >= routed);
-            }
-        }
-        self.list(at);
-        self.want_read(at);
-        self.schedule(at);
-    }
-
-    fn change_hook(&mut self, at: usize, hook: &Arc<Hook>) {
+    fn change_hook(&mut self, id: SlotId, slot: &mut Slot, hook: &Arc<Hook>) {
         let places = self.places_of(hook);
         let routed = self.routed_to(hook.id);
         let first_probe = self.first_probe_us();
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let old = std::mem::replace(&mut slot.hook, hook.clone());
-        self.router.remove(&old, at);
-        self.router.insert(hook, at);
+        self.router.remove(&old, id);
+        self.router.insert(hook, id);
         if hook.rate_limit_per_s != old.rate_limit_per_s {
             slot.pace = Pace::new(hook.rate_limit_per_s);
         }
         if hook.uri != old.uri {
             slot.asked_until_us = None;
         }
-        let floor_raised = hook.start_offset > old.start_offset;
-        let Some(line) = slot.lines.first_mut() else { return };
-        if floor_raised {
+        if hook.start_offset > old.start_offset {
+            let line = &mut slot.live_line;
             // A person enabled the hook and asked to start from now.
             line.queue.raise_floor(hook.start_offset);
             line.waiting = i64::try_from(line.queue.len()).unwrap_or(0);
@@ -153,34 +117,33 @@ impl Engine {
         if becomes_enabled && slot.waiting() > 0 {
             slot.trial = Trial::Due(After::Disabled);
         }
-        self.permits.move_to(at, &mut slot.claim, places);
+        self.permits.move_to(id.number(), &mut slot.claim, places);
         if becomes_enabled {
-            self.resume(at);
+            self.resume(slot);
         } else if !hook.enabled {
             slot.probe.due_us = match hook.disable_reason.as_deref() {
                 Some(TOO_MANY_FAILURES) => slot.probe.due_us.or(first_probe),
                 Some(_) => slot.probe.due_us,
                 None => None,
             };
-            for line in &mut slot.lines {
+            for line in slot.lines_mut() {
                 line.queue.release_suspects();
             }
         }
-        self.catch_up(at);
+        slot.catch_up(routed);
     }
 
     fn remove_hook(&mut self, queue: QueueKey) {
-        let Some(at) = self.owner.get(&queue).copied() else { return };
-        self.end_replays(at);
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        self.router.remove(&slot.hook, at);
-        let mut hook = (*slot.hook).clone();
-        hook.enabled = false;
-        slot.hook = Arc::new(hook);
-        slot.probe = Probe::default();
-        slot.gone = true;
-        self.schedule(at);
-        self.drop_if_gone(at);
+        let Some(id) = self.slots.owner(queue) else { return };
+        self.touch(id, |engine, slot| {
+            engine.end_replays(slot);
+            engine.router.remove(&slot.hook, id);
+            let mut hook = (*slot.hook).clone();
+            hook.enabled = false;
+            slot.hook = Arc::new(hook);
+            slot.probe = Probe::default();
+            slot.gone = true;
+        });
     }
 
     /// Where the permits of a hook's slot are counted.
@@ -189,60 +152,35 @@ impl Engine {
         self.permits.places_of(hook, tenant)
     }
 
-    fn is_gone(&self, at: usize) -> bool {
-        self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| slot.gone)
-    }
-
     /// A hook was deleted and is made again under its id, while something of the deleted one is under way: the slot is the
     /// new hook's from now on. What is under way keeps its permits, and nothing else comes of it (`is_of_former`).
-    fn make_again(&mut self, at: usize, hook: &Arc<Hook>) {
+    fn make_again(&mut self, id: SlotId, slot: &mut Slot, hook: &Arc<Hook>) {
         let mut line = self.live_line(hook);
-        let (account_enabled, policy) = self.standing(hook.account);
+        let standing = self.standing(hook.account);
         let places = self.places_of(hook);
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if let Some(former) = slot.lines.first_mut() {
-            line.reading = former.reading;
-            *former = line;
-        }
-        self.permits.hand_over(at, &mut slot.claim, places);
+        let former = &mut slot.live_line;
+        line.reading = former.reading;
+        *former = line;
+        self.permits.hand_over(id.number(), &mut slot.claim, places);
         slot.hook = Arc::clone(hook);
-        (slot.account_enabled, slot.policy) = (account_enabled, policy);
+        (slot.account_enabled, slot.policy) = (standing.enabled, standing.policy);
         (slot.health, slot.probe) = (Health::default(), Probe::default());
         slot.pace = Pace::new(hook.rate_limit_per_s);
         slot.gone = false;
         if !hook.one_shot {
-            self.router.insert(hook, at);
+            self.router.insert(hook, id);
         }
-        self.catch_up(at);
-    }
-
-    /// Forgets a deleted hook's slot once nothing of it is under way.
-    pub(super) fn drop_if_gone(&mut self, at: usize) {
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        if slot.as_ref().is_some_and(|s| s.gone && s.claim.held() == 0 && !s.lines.iter().any(|l| l.reading))
-            && let Some(mut slot) = slot.take()
-        {
-            self.permits.forget(&mut slot.claim);
-            for line in &slot.lines {
-                self.owner.remove(&line.key);
-            }
-            if let Some(due) = slot.timer {
-                self.timers.remove(&(due, at));
-            }
-            self.free.push(at);
-        }
+        slot.catch_up(self.routed_to(hook.id));
     }
 
     /// The slot of an account's one-shot hooks, made when the first such event is routed.
-    pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: u64) -> usize {
-        match self.owner.get(&QueueKey::OneShot(account)).copied() {
-            Some(at) if self.is_gone(at) => {
-                self.make_again(at, &Arc::new(one_shot_hook(account, offset)));
-                at
-            }
-            Some(at) => at,
-            None => self.add_hook(&Arc::new(one_shot_hook(account, offset))),
+    pub(super) fn one_shot_slot(&mut self, account: AccountId, offset: u64) -> SlotId {
+        let made = || Arc::new(one_shot_hook(account, offset));
+        let Some(id) = self.slots.owner(QueueKey::OneShot(account)) else { return self.add_hook(&made()) };
+        if self.slots.get(id).is_some_and(|slot| slot.gone) {
+            self.touch(id, |engine, slot| engine.make_again(id, slot, &made()));
         }
+        id
     }
 
     /// How far events have been routed to a hook's queue.
@@ -260,21 +198,16 @@ impl Engine {
     }
 
     /// A replay's line, beside the hook's live one.
-    pub(super) fn add_replay(&mut self, at: usize, run: ReplayRun) {
+    pub(super) fn add_replay(&mut self, id: SlotId, slot: &mut Slot, run: ReplayRun) {
         let limits = self.limits();
-        let (id, key) = (run.job.id, QueueKey::Replay(run.job.id));
-        let recovered = self.recovered.queues.remove(&id);
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+        let key = QueueKey::Replay(run.job.id);
+        let recovered = self.recovered.queues.remove(&run.job.id);
         let mut line = restored(limits, &slot.hook, key, recovered.as_ref(), run.job.from);
         line.queue.skip_to(run.job.from);
         line.uncounted_until = run.job.until;
         line.replay = Some(run);
-        slot.lines.push(line);
-        self.owner.insert(key, at);
-        self.want_read(at);
-        // After a restart all of it may be in the window already: no read brings it to the dispatcher.
-        self.list(at);
-        self.schedule(at);
+        slot.replays.push(line);
+        self.slots.own(key, id);
     }
 }
 

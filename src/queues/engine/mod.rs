@@ -7,28 +7,37 @@
 
 mod accounts;
 mod adopt;
+mod answers;
 mod checkpoint;
 pub(in crate::queues) mod command;
+mod defect;
 pub(in crate::queues) mod directory;
 mod dispatch;
 mod hooks;
 pub(in crate::queues) mod keeper;
+mod leaving;
+mod log_read;
 mod moving;
 pub(in crate::queues) mod options;
 mod owned;
 pub(in crate::queues) mod permits;
+mod reads;
 mod refill;
 mod reload;
+mod replaying;
 mod results;
 mod route;
 pub(in crate::queues) mod shadow;
 #[cfg(test)]
 mod simulation;
 mod slot;
+mod slots;
 pub(in crate::queues) mod survey;
+mod timers;
+mod touch;
 pub(in crate::queues) mod unknown;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +47,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::log::{Appender, Reader};
-use crate::model::{Attempt, Clock, Hook, Job, QueueKey};
+use crate::model::{Attempt, Clock, Hook, Job};
 use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::ledger::tally::Tally;
@@ -50,15 +59,18 @@ use crate::queues::rules::router::Router;
 use crate::state::Change;
 use crate::tasks::{Stop, Tasks};
 use command::Command;
+use defect::defect;
 use directory::Directory;
 use keeper::Action;
-use moving::Leaving;
+use leaving::Leaving;
+use log_read::ReadDone;
 use options::Options;
 use owned::Owned;
 use permits::Permits;
-use refill::{ReadDone, ReadRequest};
+use reads::Reads;
 use shadow::Stance;
-use slot::Slot;
+use slots::{SlotId, Slots};
+use timers::Timers;
 use unknown::Unknown;
 
 /// Most events that one turn of the loop takes.
@@ -131,6 +143,7 @@ pub struct Engine {
     random: SmallRng,
     events: Reader,
     ledger: Ledger,
+    tally: Arc<Tally>,
     state: Arc<dyn Directory>,
     unknown: Arc<Unknown>,
     /// Whether accounts with waiting events are to be looked up once more.
@@ -148,23 +161,16 @@ pub struct Engine {
     recovered: Recovered,
     /// Replays that have ended while their documents say that they run: after a restart they would begin once more.
     ended_replays: Vec<QueueImage>,
-    slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
-    /// Which slot a queue (a hook's or a replay's) belongs to.
-    owner: HashMap<QueueKey, usize>,
-    router: Router<usize>,
+    slots: Slots,
+    router: Router<SlotId>,
     /// Everything below has been routed, to partitions that begin later (`Owned`) as well.
     routed: u64,
     /// What holds beside a KAZOO.
     stance: Stance,
     budget: Budget,
     permits: Permits,
-    timers: BTreeSet<(u64, usize)>,
-    wants_read: VecDeque<ReadRequest>,
-    /// Threads that read.
-    reading: usize,
-    /// Slots whose last read failed; they try again with the next tick.
-    read_again: Vec<usize>,
+    timers: Timers,
+    reads: Reads,
     next_tick_us: u64,
     reads_tx: mpsc::Sender<ReadDone>,
     reads_rx: mpsc::Receiver<ReadDone>,
@@ -191,7 +197,7 @@ impl Engine {
             steady: parts.steady,
             random: SmallRng::seed_from_u64(parts.seed),
             events: parts.events,
-            ledger: Ledger::new(parts.ledger, parts.tally, parts.pushed),
+            ledger: Ledger::new(parts.ledger, Arc::clone(&parts.tally), parts.pushed),
             state: parts.state,
             unknown: parts.unknown,
             adopt_due: true,
@@ -206,16 +212,13 @@ impl Engine {
             leaving: Vec::new(),
             recovered,
             ended_replays: Vec::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            owner: HashMap::new(),
+            slots: Slots::new(Arc::clone(&parts.tally)),
+            tally: parts.tally,
             router: Router::new(),
             routed,
             stance: Stance::default(),
-            timers: BTreeSet::new(),
-            wants_read: VecDeque::new(),
-            reading: 0,
-            read_again: Vec::new(),
+            timers: Timers::default(),
+            reads: Reads::default(),
             next_tick_us: 0,
             reads_tx,
             reads_rx,
@@ -288,7 +291,7 @@ impl Engine {
     fn until_next_timer(&self) -> Duration {
         // The ledger's answer wakes nobody.
         let idle = if self.leaving.is_empty() { Duration::from_secs(1) } else { Duration::from_millis(5) };
-        let due = self.timers.first().map(|(due, _)| due.saturating_sub(self.now_us()));
+        let due = self.timers.next_us().map(|due| due.saturating_sub(self.now_us()));
         let due = due.map_or(idle, |us| Duration::from_micros(us).min(idle));
         self.ledger.due(self.now_us()).map_or(due, |flush| due.min(flush))
     }
@@ -296,39 +299,23 @@ impl Engine {
     /// Takes note of the time: what has come due by now is ready.
     fn wake(&mut self) {
         let now = self.now_us();
-        while let Some((due, slot)) = self.timers.first().copied() {
-            if due > now {
-                break;
-            }
-            self.timers.pop_first();
-            if let Some(slot) = self.slots.get_mut(slot).and_then(Option::as_mut) {
-                slot.timer = None;
-            }
-            self.slot_due(slot, now);
+        while let Some(id) = self.timers.pop(now) {
+            self.touch(id, |engine, slot| engine.slot_due(id, slot, now));
         }
         if now >= self.next_tick_us {
             self.next_tick_us = now + 1_000_000;
             self.unknown.expire(self.options.unknown, self.times());
             self.adopt_due = !self.unknown.is_empty();
-            for at in std::mem::take(&mut self.read_again) {
-                self.want_read(at);
+            for id in self.reads.take_failed() {
+                // What follows from any change asks for the read once more.
+                self.touch_if_there(id, |_, _| {});
             }
         }
     }
 
-    /// Registers the slot's next due time.
-    fn schedule(&mut self, at: usize) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        let due = slot.next_due();
-        if due == slot.timer {
-            return;
-        }
-        if let Some(old) = std::mem::replace(&mut slot.timer, due) {
-            self.timers.remove(&(old, at));
-        }
-        if let Some(due) = due {
-            self.timers.insert((due, at));
-        }
+    /// Reports that something is not as it must be.
+    fn defect(&self, what: &str, found: impl std::fmt::Debug) {
+        defect(&self.tally, what, found);
     }
 
     /// Hands pending changes of hooks to the keeper, as far as its channel has room.

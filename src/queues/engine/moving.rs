@@ -10,27 +10,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Engine;
+use super::leaving::Leaving;
+use super::slots::SlotId;
 use crate::model::{Hook, QueueKey};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::{Partition, Partitions};
-
-/// Partitions that are given up.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    set: Partitions,
-    answer: oneshot::Sender<()>,
-    /// The ledger's records that have to be on disk, once their checkpoint has been written.
-    written: Option<u64>,
-}
 
 impl Engine {
     /// Begins to give partitions up; answered when a checkpoint of them is on disk and nothing of them is left here.
     pub(super) fn lose(&mut self, set: Partitions, answer: oneshot::Sender<()>) {
         let set = set.within(self.owned.set());
-        for at in self.slots_of(set) {
-            if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
-                slot.leaving = true;
-            }
+        for id in self.slots_of(set) {
+            self.touch(id, |_, slot| slot.leaving = true);
         }
         self.leaving.push(Leaving { set, answer, written: None });
     }
@@ -60,20 +51,17 @@ impl Engine {
 
     /// Whether nothing of these partitions is under way.
     fn is_idle(&self, set: Partitions) -> bool {
-        self.slots_of(set).into_iter().all(|at| {
-            let slot = self.slots.get(at).and_then(Option::as_ref);
-            slot.is_none_or(|slot| slot.claim.held() == 0 && !slot.lines.iter().any(|line| line.reading))
-        })
+        let mut of_set = self.slots.iter().filter(|(_, slot)| set.contains(Partition::of(slot.hook.id)));
+        of_set.all(|(_, slot)| slot.is_idle())
     }
 
     /// Forgets all queues of these partitions.
     fn drop_all(&mut self, set: Partitions) {
-        for at in self.slots_of(set) {
-            if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) {
-                self.router.remove(&slot.hook, at);
+        for id in self.slots_of(set) {
+            self.touch(id, |engine, slot| {
+                engine.router.remove(&slot.hook, id);
                 slot.gone = true;
-            }
-            self.drop_if_gone(at);
+            });
         }
         self.owned.lose(set);
         self.recovered.forget(set);
@@ -81,12 +69,8 @@ impl Engine {
         self.unknown.lose(set);
     }
 
-    fn slots_of(&self, set: Partitions) -> Vec<usize> {
-        let of_set = |(at, slot): (usize, &Option<super::slot::Slot>)| {
-            let partition = Partition::of(slot.as_ref()?.hook.id);
-            set.contains(partition).then_some(at)
-        };
-        self.slots.iter().enumerate().filter_map(of_set).collect()
+    fn slots_of(&self, set: Partitions) -> Vec<SlotId> {
+        self.slots.which(|slot| set.contains(Partition::of(slot.hook.id)))
     }
 
     /// Takes partitions that nobody owns, with what the ledger says of them up to its end. Their replays are begun by the
@@ -113,7 +97,7 @@ impl Engine {
         self.recovered.extend(set, recovered);
         let mut hooks: Vec<Arc<Hook>> = self.state.hooks();
         hooks.retain(|hook| {
-            set.contains(Partition::of(hook.id)) && !self.owner.contains_key(&QueueKey::of(hook))
+            set.contains(Partition::of(hook.id)) && self.slots.owner(QueueKey::of(hook)).is_none()
         });
         for hook in &hooks {
             self.add_hook(hook);

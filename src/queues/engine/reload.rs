@@ -11,17 +11,12 @@ impl Engine {
         self.permits.limit_to(options.max_in_flight, options.per_host_in_flight);
         self.options = options;
         let first_probe = self.first_probe_us();
-        for at in 0..self.slots.len() {
-            let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut).filter(|slot| !slot.gone) else {
-                continue;
-            };
-            slot.follow_probing(first_probe);
-            self.permits.ask_again(at, &mut slot.claim);
-            let account = slot.hook.account;
-            self.follow_account(at, account);
-            // A slot that stood at its own limit is on no list: only this brings it back.
-            self.list(at);
-            self.schedule(at);
+        for id in self.slots.which(|slot| !slot.gone) {
+            self.touch(id, |engine, slot| {
+                slot.follow_probing(first_probe);
+                engine.permits.ask_again(id.number(), &mut slot.claim);
+                engine.follow_account(slot);
+            });
         }
     }
 }

@@ -5,8 +5,9 @@ use rand::Rng;
 use super::Engine;
 use super::keeper::Action;
 use super::shadow::QUIET_PROBE_US;
-use super::slot::{Line, Slot};
-use crate::model::{Attempt, JobKey, QueueKey};
+use super::slot::Slot;
+use super::slots::SlotId;
+use crate::model::{Attempt, QueueKey};
 use crate::queues::ledger::record::{LedgerRecord, Outcome, Settlement};
 use crate::queues::ledger::recorded::{Course, attempt_record};
 use crate::queues::queue::entry::Tried;
@@ -97,57 +98,35 @@ fn judge(slot: &mut Slot, attempt: &Attempt, now_us: u64, random: f64) -> Option
     Some(Judged { class, verdict, is_probe, attempts, tries, tries_left: max_tries.saturating_sub(tries) })
 }
 
-/// What cannot happen has happened: debug builds, and so the simulation, stop; a running program says so and goes on.
-fn defect(what: &str, key: JobKey) {
-    debug_assert!(false, "{what}: {key:?}");
-    tracing::error!(?key, "{what}; this is a defect of the program");
-}
-
 impl Engine {
     /// Takes one result.
     pub(super) fn finish(&mut self, attempt: Attempt, now: u64) {
         let key = attempt.key;
-        let Some(at) = self.owner.get(&key.queue).copied() else {
+        let Some(id) = self.slots.owner(key.queue) else {
             // A slot stays until all that it has under way has ended.
-            defect("an attempt has ended whose queue is gone", key);
-            self.permits.give_back_lost();
-            return;
+            self.defect("an attempt has ended whose queue is gone", key);
+            return self.permits.give_back_lost();
         };
-        self.release(at, now, attempt.duration_us);
-        let random = self.random.random();
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if slot.is_of_former(key.queue, key.offset) {
-            self.list(at);
-            self.schedule(at);
-            self.drop_if_gone(at);
-            return;
-        }
-        match judge(slot, &attempt, now, random) {
-            Some(judged) => self.carry_out(at, attempt, now, judged),
-            None => defect("an attempt has ended whose delivery is gone", key),
-        }
-        self.shrink_if_idle(at);
-        self.end_replay_if_done(at, key.queue);
-        self.want_read(at);
-        self.list(at);
-        self.schedule(at);
-        self.drop_if_gone(at);
-    }
-
-    /// What was under way when a hook was disabled has ended: only now its memory can be given up.
-    fn shrink_if_idle(&mut self, at: usize) {
-        if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
-            && slot.claim.held() == 0
-        {
-            slot.shrink();
-        }
+        self.touch(id, |engine, slot| {
+            engine.permits.give_back(id.number(), &mut slot.claim, now, attempt.duration_us);
+            let random = engine.random.random();
+            // An attempt of a hook that was deleted says nothing of the hook that has its id now.
+            if slot.is_of_former(key.queue, key.offset) {
+                return;
+            }
+            match judge(slot, &attempt, now, random) {
+                Some(judged) => engine.carry_out(slot, attempt, now, judged),
+                None => engine.defect("an attempt has ended whose delivery is gone", key),
+            }
+        });
     }
 
     /// Does with the delivery what was judged, and tells the ledger; then what follows for its hook.
-    fn carry_out(&mut self, at: usize, attempt: Attempt, now: u64, judged: Judged) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+    fn carry_out(&mut self, slot: &mut Slot, attempt: Attempt, now: u64, judged: Judged) {
         let (tag, ended_us, key) = (slot.hook.id.tag(), attempt.ended_us, attempt.key);
-        let Some(line) = slot.line(key.queue) else { return };
+        let Some(line) = slot.line(key.queue) else {
+            return self.defect("an attempt was judged whose queue its slot does not have", key);
+        };
         let settled = |offset, how| LedgerRecord::Settled { queue: key.queue.id(), offset, how };
         let record = |attempt| LedgerRecord::Attempt(attempt_record(attempt, judged.course()));
         match judged.verdict {
@@ -175,23 +154,22 @@ impl Engine {
         };
         self.ledger.push(tag, ended_us, &told);
         match judged.verdict {
-            Verdict::Disable(reason) => self.disable(at, reason),
-            _ if judged.is_probe => self.probe_ended(at, now, judged.class),
+            Verdict::Disable(reason) => self.disable(slot, reason),
+            _ if judged.is_probe => self.probe_ended(slot, now, judged.class),
             _ => {}
         }
         if let Class::Busy { retry_after_ms } = judged.class {
-            self.wait_as_asked(at, now, retry_after_ms);
+            wait_as_asked(slot, now, retry_after_ms);
         }
     }
 
     /// A recovery probe has ended: the hook works, or the next probe has its time.
-    fn probe_ended(&mut self, at: usize, now: u64, class: Class) {
+    fn probe_ended(&mut self, slot: &mut Slot, now: u64, class: Class) {
         let policy = self.options.policy;
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let retry_after_ms = match class {
             Class::Delivered => {
                 tracing::info!(hook_id = %slot.hook.id, "recovery probe delivered; the hook is enabled again");
-                return self.enable(at);
+                return self.enable(slot);
             }
             Class::Ours => {
                 slot.probe.due_us = Some(now + 1000 * OWN_FAULT_PROBE_MS);
@@ -213,29 +191,16 @@ impl Engine {
         }
     }
 
-    /// The receiver asked for time: nothing is sent to it until then, and one delivery goes first after that.
-    fn wait_as_asked(&mut self, at: usize, now: u64, retry_after_ms: u64) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if slot.hook.one_shot || !slot.serves() {
-            return;
-        }
-        slot.asked_until_us = slot.asked_until_us.max(Some(now + 1000 * retry_after_ms));
-        if slot.trial == Trial::Off {
-            slot.trial = Trial::Due(After::AskedForTime);
-        }
-    }
-
     /// Stops deliveries to a hook and keeps its place: in memory now, in the journal through the keeper.
-    fn disable(&mut self, at: usize, reason: DisableReason) {
+    fn disable(&mut self, slot: &mut Slot, reason: DisableReason) {
         let reason = reason.text();
         let first_probe = self.first_probe_us();
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         let mut hook = (*slot.hook).clone();
         hook.enabled = false;
         hook.disable_reason = Some(reason.to_owned());
         slot.hook = std::sync::Arc::new(hook);
         slot.health.reset();
-        for line in &mut slot.lines {
+        for line in slot.lines_mut() {
             line.queue.release_suspects();
         }
         slot.trial = Trial::Off;
@@ -248,31 +213,26 @@ impl Engine {
     }
 
     /// Deliveries of a hook go on where they stopped, with fresh tries.
-    pub(super) fn enable(&mut self, at: usize) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+    fn enable(&mut self, slot: &mut Slot) {
         let mut hook = (*slot.hook).clone();
         hook.enabled = true;
         hook.disable_reason = None;
         slot.hook = std::sync::Arc::new(hook);
         let hook = slot.hook.clone();
-        self.resume(at);
+        self.resume(slot);
         self.pending_actions.push_back(Action::Enable { hook });
     }
 
     /// The slot's hook is enabled: everything that waited is ready.
-    pub(super) fn resume(&mut self, at: usize) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+    pub(super) fn resume(&mut self, slot: &mut Slot) {
         slot.health.reset();
         slot.asked_until_us = None;
         slot.probe = super::slot::Probe::default();
         let (tag, time) = (slot.hook.id.tag(), self.clock.now_us());
-        for line in &mut slot.lines {
+        for line in slot.lines_mut() {
             line.queue.refresh();
             self.ledger.push(tag, time, &LedgerRecord::Refreshed { queue: line.key.id() });
         }
-        self.list(at);
-        self.want_read(at);
-        self.schedule(at);
     }
 
     /// When a hook that is disabled now for its failures is probed first. `None`: it is not.
@@ -282,42 +242,25 @@ impl Engine {
     }
 
     /// Something of a slot is due: retries, suspects' ends, its probe.
-    pub(super) fn slot_due(&mut self, at: usize, now: u64) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        let mut dead = Vec::new();
-        let open = slot.open();
+    pub(super) fn slot_due(&mut self, id: SlotId, slot: &mut Slot, now: u64) {
+        let (open, tag, time) = (slot.open(), slot.hook.id.tag(), self.clock.now_us());
         slot.asked_until_us = slot.asked_until_us.filter(|until| *until > now);
         slot.pace.wake(now);
-        for line in slot.lines.iter_mut().filter(|_| open) {
+        for line in slot.lines_mut().filter(|_| open) {
             line.queue.wake(now);
             if let Some(replay) = &mut line.replay {
                 replay.pace.wake(now);
             }
-            let late = line.queue.suspects_until(now);
-            for offset in &late {
-                line.settled(*offset, Fate::Dead);
+            for offset in line.queue.suspects_until(now) {
+                line.settled(offset, Fate::Dead);
+                let how = Settlement::Dead;
+                self.ledger.push(tag, time, &LedgerRecord::Settled { queue: line.key.id(), offset, how });
             }
-            dead.extend(late.into_iter().map(|offset| (line.key, offset)));
         }
-        let tag = slot.hook.id.tag();
-        let time = self.clock.now_us();
-        for (queue, offset) in dead {
-            self.ledger.push(
-                tag,
-                time,
-                &LedgerRecord::Settled { queue: queue.id(), offset, how: Settlement::Dead },
-            );
-            self.end_replay_if_done(at, queue);
-            // Its place in the window is free.
-            self.want_read(at);
-        }
-        self.start_probe(at, now);
-        self.list(at);
-        self.schedule(at);
+        self.start_probe(id, slot, now);
     }
 
-    fn start_probe(&mut self, at: usize, now: u64) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
+    fn start_probe(&mut self, id: SlotId, slot: &mut Slot, now: u64) {
         let probe = slot.probe;
         if !slot.probes() || probe.due_us.is_none_or(|due| due > now) || probe.under_way.is_some() {
             return;
@@ -330,26 +273,26 @@ impl Engine {
             slot.probe.due_us = Some(now + 1_000_000);
             return;
         }
-        let Some(start) = slot.lines.first_mut().and_then(|l| l.queue.start_oldest()) else {
+        let Some(start) = slot.live_line.queue.start_oldest() else {
             // Nothing waits in memory: look again when something has been read, a little later at the latest.
             slot.probe.due_us = Some(now + 1_000_000);
-            self.want_read(at);
             return;
         };
         slot.probe.under_way = Some(start.offset);
         let hook_id = slot.hook.id;
         tracing::info!(%hook_id, offset = start.offset, "recovery probe");
         let job = super::dispatch::job(slot, QueueKey::of(&slot.hook), start, false);
-        self.send(at, job);
+        self.send(id, slot, job);
     }
 }
 
-impl Engine {
-    /// The line of a queue, wherever it is.
-    pub(super) fn line_of(&mut self, queue: QueueKey) -> Option<(&mut Slot, usize)> {
-        let at = self.owner.get(&queue).copied()?;
-        let slot = self.slots.get_mut(at).and_then(Option::as_mut)?;
-        let line = slot.lines.iter().position(|l: &Line| l.key == queue)?;
-        Some((slot, line))
+/// The receiver asked for time: nothing is sent to it until then, and one delivery goes first after that.
+fn wait_as_asked(slot: &mut Slot, now: u64, retry_after_ms: u64) {
+    if slot.hook.one_shot || !slot.serves() {
+        return;
+    }
+    slot.asked_until_us = slot.asked_until_us.max(Some(now + 1000 * retry_after_ms));
+    if slot.trial == Trial::Off {
+        slot.trial = Trial::Due(After::AskedForTime);
     }
 }

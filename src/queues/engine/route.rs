@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::refill::keeps;
+use super::slot::Slot;
+use super::slots::SlotId;
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{Account, Event, Family};
@@ -41,18 +43,15 @@ impl Engine {
     /// Retention has dropped what was to be routed next: the queues read on from where they are, and report the gap.
     fn fall_behind(&mut self) {
         let before = std::mem::replace(&mut self.routed, self.events.first());
-        for at in 0..self.slots.len() {
-            if let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut)
-                && let partition = Partition::of(slot.hook.id)
-                && let Some(line) = slot.lines.first_mut()
-                && line.live
-            {
-                let routed = self.owned.routed(partition, self.routed);
-                line.queue.skip_to(self.owned.routed(partition, before));
+        for id in self.slots.which(|slot| slot.live_line.live) {
+            self.touch(id, |engine, slot| {
+                let partition = Partition::of(slot.hook.id);
+                let routed = engine.owned.routed(partition, engine.routed);
+                let line = &mut slot.live_line;
+                line.queue.skip_to(engine.owned.routed(partition, before));
                 line.live = line.queue.next() >= routed;
                 line.uncounted_until = line.uncounted_until.max(routed);
-            }
-            self.want_read(at);
+            });
         }
     }
 
@@ -90,43 +89,39 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<usize> {
+    pub(super) fn wanting(&self, account: &Arc<Account>, event: &Event<'_>) -> Vec<SlotId> {
         let mut found = Vec::new();
         let families = kazoo::families_of(event);
-        self.router.candidates(account, families, |at| {
-            let slot = self.slots.get(at).and_then(Option::as_ref);
-            if slot.is_some_and(|slot| kazoo::wanted(&slot.hook, event)) {
-                found.push(at);
+        self.router.candidates(account, families, |id| {
+            if self.slots.get(id).is_some_and(|slot| kazoo::wanted(&slot.hook, event)) {
+                found.push(id);
             }
         });
         found
     }
 
-    fn offer(&mut self, at: usize, record: &Record, event: &Event<'_>) {
-        let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
-        if record.offset < slot.hook.start_offset.max(self.owned.begin(Partition::of(slot.hook.id))) {
-            return;
-        }
-        let open = slot.open();
-        let has_room = slot.lines.first().is_some_and(|line| slot.room(&line.queue) > 0);
-        let Some(line) = slot.lines.first_mut() else { return };
-        if record.offset >= line.uncounted_until {
-            line.waiting += 1;
-        }
-        if !line.live {
-            return;
-        }
-        line.queue.skip_to(record.offset);
-        if !has_room {
-            line.live = false;
-            return;
-        }
-        let keep = open && keeps(line, self.budget.is_scarce());
-        let kept = if keep { self.budget.keep(&record.payload) } else { None };
-        match line.queue.take(record.offset, subject_hash(event), kept) {
-            Taken::Full => line.live = false,
-            Taken::Settled | Taken::Spilled => {}
-            Taken::Waiting => self.list(at),
-        }
+    fn offer(&mut self, id: SlotId, record: &Record, event: &Event<'_>) {
+        self.touch(id, |engine, slot| {
+            let open = slot.open();
+            if record.offset < slot.hook.start_offset.max(engine.owned.begin(Partition::of(slot.hook.id))) {
+                return;
+            }
+            let line = &mut slot.live_line;
+            if record.offset >= line.uncounted_until {
+                line.waiting += 1;
+            }
+            if !line.live {
+                return;
+            }
+            line.queue.skip_to(record.offset);
+            if Slot::room_when(open, &line.queue) == 0 {
+                line.live = false;
+                return;
+            }
+            let keep = open && keeps(line, engine.budget.is_scarce());
+            let kept = if keep { engine.budget.keep(&record.payload) } else { None };
+            let taken = line.queue.take(record.offset, subject_hash(event), kept);
+            line.live = taken != Taken::Full;
+        });
     }
 }

@@ -4,7 +4,6 @@
 //! Whether a delivery is sent is decided where it is made (`delivery/`), by the event's offset. The queues go on as if it
 //! had been delivered: no retry, no failure, no disabling. They learn nothing of the receiver, so nothing is enabled either.
 
-use super::Engine;
 use crate::model::Ownership;
 
 /// How often a disabled hook is looked at while nothing may leave, µs.
@@ -29,21 +28,5 @@ impl Stance {
     /// The end of what may be routed of a log that ends at `end`.
     pub(super) fn end(self, end: u64) -> u64 {
         self.hold_from.map_or(end, |hold| hold.min(end))
-    }
-}
-
-impl Engine {
-    /// The same with what holds at the start.
-    #[must_use]
-    pub fn with_stance(mut self, stance: Stance) -> Self {
-        self.stance = stance;
-        self
-    }
-
-    /// Routes nothing that comes after this until the next stance; the log's end as of now.
-    pub(super) fn hold_events(&mut self) -> u64 {
-        let end = self.events.end();
-        self.stance.hold_from = Some(self.stance.end(end));
-        end
     }
 }

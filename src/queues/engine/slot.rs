@@ -93,6 +93,15 @@ pub(super) struct Probe {
     pub(super) under_way: Option<u64>,
 }
 
+/// How it stands with a hook's account.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// Whether the account is there and enabled.
+    pub(super) enabled: bool,
+    /// The system's policy with the limits that the account has.
+    pub(super) policy: Policy,
+}
+
 /// One hook at work.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -101,8 +110,10 @@ pub(super) struct Slot {
     pub(super) account_enabled: bool,
     /// What follows from failures: the system's policy with the account's limits.
     pub(super) policy: Policy,
-    /// First the live line, then replays.
-    pub(super) lines: Vec<Line>,
+    /// The hook's own queue.
+    pub(super) live_line: Line,
+    /// The queues of its replays.
+    pub(super) replays: Vec<Line>,
     pub(super) health: Health,
     pub(super) probe: Probe,
     /// Whether one delivery goes first.
@@ -115,8 +126,6 @@ pub(super) struct Slot {
     pub(super) claim: Claim,
     /// The revision of the hook that the ledger has.
     pub(super) revision: Written,
-    /// The timer registered for it.
-    pub(super) timer: Option<u64>,
     /// Which line goes first next time.
     pub(super) turn: usize,
     /// The hook was deleted; the slot goes when nothing of it is under way.
@@ -126,6 +135,27 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// A hook that has done nothing yet, with its live queue.
+    pub(super) fn new(hook: Arc<Hook>, claim: Claim, live: Line, standing: Standing) -> Self {
+        Self {
+            account_enabled: standing.enabled,
+            policy: standing.policy,
+            live_line: live,
+            replays: Vec::new(),
+            health: Health::default(),
+            probe: Probe::default(),
+            trial: Trial::default(),
+            asked_until_us: None,
+            pace: Pace::new(hook.rate_limit_per_s),
+            claim,
+            revision: Written::default(),
+            turn: 0,
+            gone: false,
+            leaving: false,
+            hook,
+        }
+    }
+
     /// Whether an offset of a queue can only come from a deleted hook that had the same id: this one was made after it.
     pub(super) fn is_of_former(&self, queue: QueueKey, offset: u64) -> bool {
         !matches!(queue, QueueKey::Replay(_)) && offset < self.hook.birth.events
@@ -143,14 +173,51 @@ impl Slot {
 
     /// How many more deliveries a queue of this slot may take into memory.
     pub(super) fn room(&self, queue: &Queue) -> usize {
+        Self::room_when(self.open(), queue)
+    }
+
+    /// The same for a slot that makes deliveries (`open`), or makes none.
+    pub(super) fn room_when(open: bool, queue: &Queue) -> usize {
         let closed = CLOSED_WINDOW.saturating_sub(queue.len());
-        if self.open() { queue.room() } else { queue.room().min(closed) }
+        if open { queue.room() } else { queue.room().min(closed) }
+    }
+
+    /// Whether a delivery could be started if permits, pace and trial allow it.
+    pub(super) fn has_ready(&self) -> bool {
+        self.open() && self.lines().any(|line| line.queue.has_ready())
+    }
+
+    /// Whether nothing of it is under way: no attempt, and no read of the log.
+    pub(super) fn is_idle(&self) -> bool {
+        self.claim.held() == 0 && !self.lines().any(|line| line.reading)
+    }
+
+    /// Whether the hook was deleted and nothing of it is under way: the slot goes.
+    pub(super) fn is_over(&self) -> bool {
+        self.gone && self.is_idle()
+    }
+
+    /// Gives every queue the hook's ordering. One with the rest of a lane in the log keeps its own until that has been read.
+    pub(super) fn follow_ordering(&mut self) {
+        let ordering = self.hook.ordering;
+        for line in self.lines_mut().filter(|line| line.queue.ordering() != ordering) {
+            line.queue.reorder(ordering);
+        }
+    }
+
+    /// A queue that has looked at all that was routed is live from now on; any other reads on from the log.
+    pub(super) fn catch_up(&mut self, routed: u64) {
+        self.shrink();
+        self.follow_ordering();
+        for line in self.lines_mut() {
+            line.live = line.replay.is_none() && (line.live || line.queue.next() >= routed);
+        }
     }
 
     /// Gives up what a hook that gets nothing now has in memory; a read that is under way counts on it.
     pub(super) fn shrink(&mut self) {
         let is_open = self.open();
-        for line in self.lines.iter_mut().filter(|line| !is_open && !line.reading) {
+        for line in self.lines_mut().filter(|line| !is_open && !line.reading) {
             if line.queue.shrink(CLOSED_WINDOW, line.uncounted_until) {
                 line.live = false;
             }
@@ -176,31 +243,62 @@ impl Slot {
         }
     }
 
-    /// Whether a change of ordering could be made now that had to wait for a spilled lane.
-    pub(super) fn queue_waits_for_order(&self) -> bool {
-        self.lines.iter().any(|l| l.queue.ordering() != self.hook.ordering && !l.queue.has_spilled())
+    /// The live line, then those of the replays.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+        std::iter::once(&self.live_line).chain(&self.replays)
     }
 
-    /// The live line and its queue.
+    /// The same, to be changed.
+    pub(super) fn lines_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+        std::iter::once(&mut self.live_line).chain(&mut self.replays)
+    }
+
+    /// The line whose turn it is: 0 is the live one, then those of the replays.
+    pub(super) fn line_at(&mut self, turn: usize) -> Option<&mut Line> {
+        match turn.checked_sub(1) {
+            None => Some(&mut self.live_line),
+            Some(at) => self.replays.get_mut(at),
+        }
+    }
+
+    /// The line of a queue.
     pub(super) fn line(&mut self, key: QueueKey) -> Option<&mut Line> {
-        self.lines.iter_mut().find(|l| l.key == key)
+        self.lines_mut().find(|l| l.key == key)
     }
 
     /// How many deliveries wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
-        self.lines.iter().map(Line::waiting).sum()
+        self.lines().map(Line::waiting).sum()
     }
 
     /// Earliest time at which something is due.
     pub(super) fn next_due(&self) -> Option<u64> {
         let probe = self.probe.due_us.filter(|_| self.probes() && self.probe.under_way.is_none());
-        let lines = self.lines.iter().filter_map(|l| l.queue.next_due());
-        let paces = self.lines.iter().filter_map(|l| l.replay.as_ref()?.pace.due());
+        let lines = self.lines().filter_map(|l| l.queue.next_due());
+        let paces = self.lines().filter_map(|l| l.replay.as_ref()?.pace.due());
         let open = if self.open() {
             lines.chain(paces).chain(self.pace.due()).chain(self.asked_until_us).min()
         } else {
             None
         };
         probe.into_iter().chain(open).min()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::model::{AccountId, Ordering};
+    use crate::queues::queue::entry::Limits;
+    use crate::queues::rules::permits::Permits;
+    use crate::queues::testing::{POLICY, hook};
+
+    /// The slot of a plain hook whose queue is empty.
+    pub(in super::super) fn slot(id: u128) -> Slot {
+        let hook = Arc::new(hook(id));
+        let places = Permits::new(8, 8, 1).places_of(&hook, AccountId::default());
+        let queue = Queue::new(Limits { window: 8, lane: 8 }, Ordering::Subject, 0);
+        let line = Line::new(QueueKey::of(&hook), queue, None);
+        Slot::new(hook, Claim::new(places), line, Standing { enabled: true, policy: POLICY })
     }
 }

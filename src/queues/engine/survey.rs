@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Engine;
-use super::command::RawStatus;
-use super::slot::Line;
 use crate::model::{AccountId, Hook, QueueState, QueueStatus, ReplayStatus};
 
 /// All queues at one moment. Making it takes the engine about a microsecond for each hook.
@@ -72,29 +69,5 @@ impl SurveyedHook {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.status.recent_failures > 0 || self.status.disable_reason.is_some()
-    }
-}
-
-impl Engine {
-    pub(super) fn survey(&self) -> Survey {
-        let mut survey = Survey {
-            in_flight: self.permits.in_flight(),
-            routed: self.routed,
-            hooks: Vec::with_capacity(self.owner.len()),
-            ..Survey::default()
-        };
-        for slot in self.slots.iter().flatten().filter(|slot| !slot.gone) {
-            if slot.hook.one_shot {
-                survey.one_shots_waiting += slot.lines.first().map_or(0, Line::waiting);
-                continue;
-            }
-            let Some(RawStatus { status, oldest }) = self.status(slot.hook.id) else { continue };
-            survey.hooks.push(SurveyedHook { hook: slot.hook.clone(), status, oldest });
-            if slot.lines.len() > 1 {
-                let running = self.replays(slot.hook.id).into_iter();
-                survey.replays.extend(running.map(|replay| (slot.hook.account, replay)));
-            }
-        }
-        survey
     }
 }

@@ -53,6 +53,7 @@ pub struct Tally {
     attempts: [Counter; RESULTS.len()],
     retries: Counter,
     durations: Histogram,
+    defects: Counter,
     /// Attempts by queue.
     pub(in crate::queues) recent: Recent,
 }
@@ -64,6 +65,7 @@ impl Default for Tally {
             attempts: Default::default(),
             retries: Counter::default(),
             durations: Histogram::new(DURATIONS_US),
+            defects: Counter::default(),
             recent: Recent::default(),
         }
     }
@@ -88,6 +90,16 @@ impl Tally {
     /// How long attempts took.
     pub fn durations(&self) -> Observed {
         self.durations.observed()
+    }
+
+    /// Defects of the program that the queues have met.
+    pub fn defects(&self) -> u64 {
+        self.defects.get()
+    }
+
+    /// A defect was met.
+    pub(in crate::queues) fn note_defect(&self) {
+        self.defects.one();
     }
 
     /// Counts what the ledger is told; the record is of `time_us`.

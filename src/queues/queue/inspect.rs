@@ -1,6 +1,7 @@
 //! What the simulation looks at in a queue, beside what the engine sees of it. Only for tests.
 
 use super::Queue;
+use super::entry::EntryState;
 use super::lane::Lane;
 
 impl Queue {
@@ -15,9 +16,11 @@ impl Queue {
         self.lanes.values().map(|lane| lane.order.len()).max().unwrap_or(0)
     }
 
-    /// The deliveries in the window that `shrink` may give up above `floor`.
+    /// The deliveries in the window that `shrink` may give up above `floor`: the newest ones that wait. A suspect stays, and so
+    /// does what is before it.
     pub(in crate::queues) fn can_be_given_up(&self, floor: u64) -> usize {
         let spilled = self.spilled_lanes().map(|(_, from)| from + 1).max().unwrap_or(0);
-        self.entries.range(floor.max(self.touched).max(spilled)..).count()
+        let newest = self.entries.range(floor.max(self.touched).max(spilled)..).rev();
+        newest.take_while(|(_, entry)| entry.state == EntryState::Waiting).count()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::Engine;
 use super::super::slot::{Line, Slot};
+use super::super::slots::SlotId;
 use super::hold;
 use super::oracle::{Ended, Oracle, Unsynced};
 use super::permits::would_start;
@@ -149,7 +150,7 @@ impl World {
     /// How a queue's deliveries are ordered, and from which offset on that can be told.
     fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
         let (_, slot) = self.life.slot_with(queue)?;
-        let now = slot.lines.iter().find(|line| line.key == queue)?.queue.ordering();
+        let now = slot.lines().find(|line| line.key == queue)?.queue.ordering();
         let end = self.life.events.reader.end();
         let known = self.order.get(&queue.id()).filter(|(known, _)| *known == now).copied();
         // The first that is seen of a queue has always been so; a change can be told only from new events on.
@@ -169,37 +170,36 @@ impl World {
         hold(counted == self.flights.len(), "every permit is held by an attempt under way", || {
             format!("{counted} counted, {} under way", self.flights.len())
         });
-        let mut held: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        let mut held: BTreeMap<(usize, SlotId), u32> = BTreeMap::new();
         for flight in &self.flights {
             let shard = self.life.shard_with(flight.key.queue);
-            let at = shard.and_then(|shard| self.life.shards[shard].engine.owner.get(&flight.key.queue));
+            let at = shard.and_then(|shard| self.life.shards[shard].engine.slots.owner(flight.key.queue));
             if let (Some(shard), Some(at)) = (shard, at) {
-                *held.entry((shard, *at)).or_default() += 1;
+                *held.entry((shard, at)).or_default() += 1;
             }
         }
         let (mut tenants, mut accounts, mut hosts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let slots = || {
             self.life.engines().enumerate().flat_map(|(shard, engine)| {
-                let slots = engine.slots.iter().enumerate();
-                slots.filter_map(move |(at, slot)| Some((engine, (shard, at), slot.as_ref()?)))
+                engine.slots.iter().map(move |(at, slot)| (engine, (shard, at), slot))
             })
         };
         for (engine, at, slot) in slots() {
             let (count, places) = (held.get(&at).copied().unwrap_or(0), slot.claim.places());
             hold(slot.claim.held() == count, "every permit is held by an attempt under way", || {
-                format!("slot {at:?}: {} counted, {count} under way", slot.claim.held())
+                format!("{at:?}: {} counted, {count} under way", slot.claim.held())
             });
             *tenants.entry(places.tenant).or_insert(0) += count;
             *accounts.entry(places.account).or_insert(0) += count;
             *hosts.entry(places.on_host.host).or_insert(0) += count.saturating_sub(1);
             let free = would_start(engine, slot);
             hold(free.is_none(), "no permit is free while something may use it", || {
-                format!("slot {at:?}: {free:?}, {:?}", slot.claim)
+                format!("{at:?}: {free:?}, {:?}", slot.claim)
             });
             hold(
                 count > 0 || !slot.claim.waits_for_host(),
                 "no hook waits for its first permit of a host",
-                || format!("slot {at:?}: {:?}", slot.claim),
+                || format!("{at:?}: {:?}", slot.claim),
             );
         }
         for (engine, at, slot) in slots() {
@@ -209,7 +209,7 @@ impl World {
                 (of(&tenants, places.tenant), of(&accounts, places.account), of(&hosts, places.on_host.host));
             let counted = engine.permits.held_at(places);
             hold(counted == count, "the permits of a tenant, an account and a host add up", || {
-                format!("slot {at:?}: {counted:?} counted, {count:?} held")
+                format!("{at:?}: {counted:?} counted, {count:?} held")
             });
         }
     }
@@ -226,24 +226,24 @@ impl World {
             "records in memory are within their budget",
             String::new,
         );
-        for (at, slot) in engine.slots.iter().enumerate() {
-            let Some(slot) = slot else { continue };
-            for line in &slot.lines {
+        for (at, slot) in engine.slots.iter() {
+            for line in slot.lines() {
                 self.check_line(engine, at, slot, line);
             }
             let due = slot.next_due();
             // One that waits for a permit comes back with it; a timer that is too early does no harm.
             let waits = slot.gone || (slot.claim.waits() && slot.open());
-            let on_clock = due.is_none_or(|due| slot.timer.is_some_and(|timer| timer <= due));
+            let timer = engine.timers.of(at);
+            let on_clock = due.is_none_or(|due| timer.is_some_and(|timer| timer <= due));
             hold(waits || on_clock, "what is due is on the clock", || {
-                format!("slot {at}: {:?}, due {due:?}", slot.timer)
+                format!("{at:?}: {timer:?}, due {due:?}")
             });
         }
     }
 
-    fn check_line(&self, engine: &Engine, at: usize, slot: &Slot, line: &Line) {
+    fn check_line(&self, engine: &Engine, at: SlotId, slot: &Slot, line: &Line) {
         let queue = &line.queue;
-        let what = || format!("slot {at}, queue {}", line.key.id());
+        let what = || format!("{at:?}, queue {}", line.key.id());
         let broken = queue.broken();
         hold(broken.is_none(), "a queue's parts agree", || format!("{}: {broken:?}", what()));
         hold(queue.len() <= engine.options.window, "a queue is within its window", what);
@@ -266,10 +266,11 @@ impl World {
             hold(kept <= CLOSED, "a hook that gets nothing holds little", || format!("{}: {kept}", what()));
         }
         let until = line.replay.as_ref().map_or(engine.routed_to(slot.hook.id), |replay| replay.job.until);
-        let behind = !line.live && queue.next() < until && queue.wants_more() && slot.room(queue) > 0;
+        let behind =
+            !line.live && queue.next() < until && queue.wants_more() && Slot::room(slot.open(), queue) > 0;
         let ended = line.replay.as_ref().is_some_and(|replay| replay.job.has_ended());
         let wants = slot.open() && !slot.gone && !ended && !engine.budget.is_scarce();
-        let waits = line.reading || engine.read_again.contains(&at);
+        let waits = line.reading || engine.reads.has_failed(at);
         hold(
             waits || !wants || !(behind || queue.drained_lane().is_some()),
             "a queue that is behind is read for",
@@ -324,18 +325,15 @@ impl World {
 
     /// Where every queue stands, to be shown.
     pub(super) fn standing(&self) -> String {
-        let lines = self.life.engines().flat_map(|engine| {
-            let slots = engine.slots.iter().enumerate();
-            slots.flat_map(|(at, slot)| slot.iter().map(move |slot| (at, slot)))
-        });
-        let lines = lines.flat_map(|(at, slot)| slot.lines.iter().map(move |line| (at, slot, line)));
-        let line = |(at, slot, line): (usize, &Slot, &Line)| {
+        let slots = self.life.engines().flat_map(|engine| engine.slots.iter());
+        let lines = slots.flat_map(|(at, slot)| slot.lines().map(move |line| (at, slot, line)));
+        let line = |(at, slot, line): (SlotId, &Slot, &Line)| {
             let queue = &line.queue;
             let entries: Vec<_> =
                 queue.entries().map(|(o, e)| format!("{o}:{}{}", e.tries, state(e.state))).collect();
             let spilled: Vec<_> = queue.spilled_lanes().map(|(_, from)| from).collect();
             format!(
-                "\n              {at} {} open {} live {} reading {} next {} entries {} spilled {spilled:?} settled {:?} past {:?}",
+                "\n              {at:?} {} open {} live {} reading {} next {} entries {} spilled {spilled:?} settled {:?} past {:?}",
                 line.key.id(),
                 slot.open(),
                 line.live,

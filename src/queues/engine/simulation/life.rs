@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::refill::Reads;
+use super::super::log_read::ReadRun;
 use super::super::slot::Slot;
 use super::cut_disk::CutDisk;
 use super::oracle::Unsynced;
@@ -160,14 +160,12 @@ impl Life {
 
     /// The shard that has a queue.
     pub(super) fn shard_with(&self, queue: QueueKey) -> Option<usize> {
-        self.engines().position(|engine| engine.owner.contains_key(&queue))
+        self.engines().position(|engine| engine.slots.owner(queue).is_some())
     }
 
     /// The engine that has a queue, and the queue's slot.
     pub(super) fn slot_with(&self, queue: QueueKey) -> Option<(&Engine, &Slot)> {
-        let engine = self.engines().find(|engine| engine.owner.contains_key(&queue))?;
-        let slot = engine.slots.get(*engine.owner.get(&queue)?)?.as_ref()?;
-        Some((engine, slot))
+        self.engines().find_map(|engine| Some((engine, engine.slots.of(queue)?)))
     }
 
     /// The shard that owns a hook; `None` while its partition moves.
@@ -181,7 +179,7 @@ impl Life {
     }
 
     /// One turn of an engine's loop, until it would wait for something. The reads that it asks for are added to `reads`.
-    pub(super) fn turn(&mut self, shard: usize, reads: &mut Vec<(usize, Reads)>) -> Result<(), Died> {
+    pub(super) fn turn(&mut self, shard: usize, reads: &mut Vec<(usize, ReadRun)>) -> Result<(), Died> {
         loop {
             let engine = &mut self.shards[shard].engine;
             let mut more = engine.turn().map_err(|error| Died::of(&error))?;

@@ -17,8 +17,8 @@ pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64
         return None;
     }
     let admitted = engine.permits.admit(&slot.claim, slot.hook.one_shot).is_ok();
-    let replaying: u32 = slot.lines.iter().skip(1).map(|line| line.queue.in_flight()).sum();
-    let eligible = slot.lines.iter().filter(|line| {
+    let replaying: u32 = slot.replays.iter().map(|line| line.queue.in_flight()).sum();
+    let eligible = slot.lines().filter(|line| {
         line.replay
             .as_ref()
             .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))

@@ -82,8 +82,8 @@ impl World {
     /// What is unsettled.
     fn left(&self) -> String {
         let mut left = Vec::new();
-        for slot in self.life.engines().flat_map(|engine| engine.slots.iter().flatten()) {
-            for line in &slot.lines {
+        for (_, slot) in self.life.engines().flat_map(|engine| engine.slots.iter()) {
+            for line in slot.lines() {
                 let behind = line.replay.is_none() && !line.live;
                 if !line.queue.is_empty() || line.queue.has_spilled() || behind {
                     let queue = &line.queue;

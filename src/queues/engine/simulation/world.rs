@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
-use super::super::refill::{ReadDone, Reads};
+use super::super::log_read::{ReadDone, ReadRun};
 use super::life::{Died, Life, Setup};
 use super::moving::Moving;
 use super::oracle::Oracle;
@@ -47,7 +47,7 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     pub(super) life: Life,
     pub(super) flights: Vec<Flight>,
-    pub(super) reads: Vec<(u64, usize, Reads)>,
+    pub(super) reads: Vec<(u64, usize, ReadRun)>,
     pub(super) brought: VecDeque<(usize, ReadDone)>,
     pub(super) moves: Vec<Moving>,
     pub(super) offered: Vec<Offered>,
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// The engines do what can be done without any time passing.
-    pub(super) fn turn(&mut self, reads: &mut Vec<(usize, Reads)>) -> Result<(), Died> {
+    pub(super) fn turn(&mut self, reads: &mut Vec<(usize, ReadRun)>) -> Result<(), Died> {
         let count = self.life.shards.len();
         let first = if count > 1 { self.random.count(0, count as u64 - 1) } else { 0 };
         for _ in 0..MOST_TURNS {

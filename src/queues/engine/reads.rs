@@ -1,0 +1,116 @@
+//! The reads of the log that queues wait for: in turn, and in a bounded number of threads at a time.
+
+use std::collections::VecDeque;
+
+use super::log_read::ReadRequest;
+use super::slots::SlotId;
+
+/// Reads that one thread makes in a row when many wait: to wake one costs as much as to read some records.
+const IN_A_ROW: usize = 8;
+
+/// Reads that wait, and threads that read.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    wanted: VecDeque<ReadRequest>,
+    threads: usize,
+    /// Slots with a read that failed. They ask again when some time has passed.
+    failed: Vec<SlotId>,
+}
+
+impl Reads {
+    /// A read is to be made, after those that wait already.
+    pub(super) fn want(&mut self, request: ReadRequest) {
+        self.wanted.push_back(request);
+    }
+
+    /// The reads that one more thread is to make, when there may be `most` threads; its end is noted with [`Self::ended`].
+    /// `None`: nothing waits, or there are as many threads as there may be.
+    pub(super) fn next(&mut self, most: usize) -> Option<Vec<ReadRequest>> {
+        if self.threads >= most || self.wanted.is_empty() {
+            return None;
+        }
+        let share = self.wanted.len().div_ceil(most).min(IN_A_ROW);
+        self.threads += 1;
+        Some(self.wanted.drain(..share).collect())
+    }
+
+    /// A thread has made its last read.
+    pub(super) fn ended(&mut self) {
+        self.threads = self.threads.saturating_sub(1);
+    }
+
+    /// A read for a slot has failed: nothing is read for it until [`Self::take_failed`] gives it out.
+    pub(super) fn failed(&mut self, id: SlotId) {
+        if !self.has_failed(id) {
+            self.failed.push(id);
+        }
+    }
+
+    /// Whether nothing is read for a slot because a read has just failed.
+    pub(super) fn has_failed(&self, id: SlotId) -> bool {
+        self.failed.contains(&id)
+    }
+
+    /// The slots with failed reads, to let them ask again. They may be gone.
+    pub(super) fn take_failed(&mut self) -> Vec<SlotId> {
+        std::mem::take(&mut self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Id, Ordering, QueueKey};
+    use crate::queues::testing::hook;
+
+    fn request(id: u128) -> ReadRequest {
+        ReadRequest {
+            queue: QueueKey::Hook(Id(id)),
+            lane: None,
+            from: 0,
+            until: 9,
+            max: 9,
+            hook: Arc::new(hook(id)),
+            replay: None,
+            ordering: Ordering::Subject,
+            keep: true,
+        }
+    }
+
+    fn reads(count: u128) -> Reads {
+        let mut reads = Reads::default();
+        (0..count).for_each(|id| reads.want(request(id)));
+        reads
+    }
+
+    fn ids(run: Option<Vec<ReadRequest>>) -> Option<Vec<u128>> {
+        Some(run?.iter().map(|request| request.queue.id().0).collect())
+    }
+
+    #[test]
+    fn as_many_threads_read_as_may_and_each_has_a_share_of_what_waits() {
+        let mut reads = reads(6);
+        assert_eq!(ids(reads.next(3)), Some(vec![0, 1]));
+        assert_eq!((ids(reads.next(3)), ids(reads.next(3))), (Some(vec![2, 3]), Some(vec![4])));
+        assert_eq!(ids(reads.next(3)), None, "three threads read");
+        reads.ended();
+        assert_eq!((ids(reads.next(3)), ids(reads.next(3))), (Some(vec![5]), None));
+    }
+
+    #[test]
+    fn one_thread_makes_a_few_reads_of_very_many() {
+        assert_eq!(reads(100).next(2).map(|run| run.len()), Some(IN_A_ROW));
+    }
+
+    #[test]
+    fn a_slot_with_a_failed_read_asks_again_once() {
+        let (mut reads, slot) = (Reads::default(), SlotId::numbered(3));
+        reads.failed(slot);
+        reads.failed(slot);
+        assert!(reads.has_failed(slot));
+        assert_eq!(reads.take_failed(), [slot]);
+        assert!(!reads.has_failed(slot) && reads.take_failed().is_empty());
+    }
+}
