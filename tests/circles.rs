@@ -63,8 +63,11 @@ impl<'ast> Visit<'ast> for Names {
     /// `pub(super)` names nothing that the file stands on.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
+    /// A name by itself is a value or was imported; a file may well be called like a local variable.
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        self.used.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        if path.segments.len() > 1 {
+            self.used.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        }
         visit::visit_path(self, path);
     }
 }

@@ -145,7 +145,7 @@ fn offer_late(slot: &mut Slot, offset: u64, subject: u64) {
     }
     let open = slot.open();
     let line = &mut slot.live_line;
-    let has_room = Slot::room_when(open, &line.queue) > 0;
+    let has_room = Slot::room(open, &line.queue) > 0;
     line.void_read = line.reading;
     let is_passed = offset < line.queue.next();
     if is_passed || offset >= line.uncounted_until {

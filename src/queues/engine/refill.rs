@@ -38,7 +38,7 @@ impl Engine {
         let (routed, scarce) = (self.routed_to(slot.hook.id), self.budget.is_scarce());
         let Slot { live_line, replays, hook, .. } = slot;
         for line in std::iter::once(live_line).chain(replays) {
-            let room = Slot::room_when(open, &line.queue);
+            let room = Slot::room(open, &line.queue);
             if line.reading || room == 0 || (scarce && line.queue.is_stocked(STOCK)) {
                 continue;
             }

@@ -114,7 +114,7 @@ impl Engine {
                 return;
             }
             line.queue.skip_to(record.offset);
-            if Slot::room_when(open, &line.queue) == 0 {
+            if Slot::room(open, &line.queue) == 0 {
                 line.live = false;
                 return;
             }

@@ -171,13 +171,8 @@ impl Slot {
         self.serves() && !self.hook.paused && !self.leaving
     }
 
-    /// How many more deliveries a queue of this slot may take into memory.
-    pub(super) fn room(&self, queue: &Queue) -> usize {
-        Self::room_when(self.open(), queue)
-    }
-
-    /// The same for a slot that makes deliveries (`open`), or makes none.
-    pub(super) fn room_when(open: bool, queue: &Queue) -> usize {
+    /// How many more deliveries a queue may take into memory, when its slot makes deliveries (`open`) or makes none.
+    pub(super) fn room(open: bool, queue: &Queue) -> usize {
         let closed = CLOSED_WINDOW.saturating_sub(queue.len());
         if open { queue.room() } else { queue.room().min(closed) }
     }

@@ -12,7 +12,7 @@ use crate::model::{
     Account, AccountId, Encoding, Event, FailureLimits, Family, Format, Hook, Id, Mended, Ordering, Source,
     Trigger,
 };
-use crate::queues::Directory;
+use crate::queues::{Command, Directory};
 use crate::state::Change;
 
 const MOST_HOOKS: usize = 6;
@@ -54,7 +54,8 @@ impl World {
                 self.say(|_| format!("{free:?} bytes are free"));
                 self.setup.disk.set_free(free);
             }
-            93..=96 => self.begin_to_move(),
+            93..=95 => self.begin_to_move(),
+            96..=98 => self.intervene(),
             _ => self.resume_replays(),
         }
         Ok(())
@@ -138,6 +139,12 @@ impl World {
         self.oracle.hook_put(&hook, |id| tenants.account(id));
         if before.is_some_and(|before| before.ordering != hook.ordering) {
             self.forget_order(&hook);
+        }
+        // A probe that is under way when its hook is enabled is an attempt like any other from then on.
+        for flight in
+            self.flights.iter_mut().filter(|flight| hook.enabled && flight.key.queue.id() == hook.id)
+        {
+            flight.probe = false;
         }
         let running: Vec<Id> =
             self.replays.values().filter(|job| job.hook == hook.id).map(|job| job.id).collect();
@@ -234,6 +241,23 @@ impl World {
             hook.enabled ^= true;
             hook.disable_reason = None;
         });
+    }
+
+    /// A person helps a hook that has attempts under way: they switch it off and on again, or have it probed now.
+    fn intervene(&mut self) {
+        let queues = self.flights.iter().map(|flight| flight.key.queue.id());
+        let hooks: Vec<Id> = queues.filter(|id| self.hooks.contains_key(id)).collect();
+        let Some(hook) = self.random.pick(&hooks) else { return };
+        if self.random.percent(60) {
+            self.edit(hook, |hook| hook.enabled = false);
+            self.edit(hook, |hook| {
+                hook.enabled = true;
+                hook.disable_reason = None;
+            });
+        } else {
+            let probed = self.ask(hook, |answer| Command::Probe(hook, answer));
+            self.say(|_| format!("probe {hook} now: {probed:?}"));
+        }
     }
 
     fn delete_hook(&mut self) {
