@@ -81,7 +81,7 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
         outcome,
         ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,
-        due_us: 0,
+        due_us: None,
         phases: switchhook::model::Phases::default(),
     })
 }

@@ -19,10 +19,8 @@ impl Engine {
             }
             Command::Survey(answer) => answer.send(self.survey()).is_err(),
             Command::Replay(job, failed, answer) => {
-                let run = ReplayRun::new(job.clone(), failed);
-                let id = self.slots.owner(QueueKey::Hook(job.hook));
-                let begun = id.and_then(|id| self.touch(id, |engine, slot| engine.add_replay(id, slot, run)));
-                answer.send(begun.is_some()).is_err()
+                let begun = self.begin_replay(job.hook, ReplayRun::new(job, failed));
+                answer.send(begun).is_err()
             }
             Command::Replays(hook, answer) => answer.send(self.replays(hook)).is_err(),
             Command::OneMoreReplay(hook, answer) => answer.send(self.one_more_replay(hook)).is_err(),

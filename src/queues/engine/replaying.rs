@@ -7,7 +7,7 @@ use super::keeper::Action;
 use super::slot::{Line, Slot};
 use crate::model::{HookId, Id, QueueKey, ReplayState, ReplayStatus};
 use crate::queues::rules::fate::Totals;
-use crate::queues::rules::replay::ReplayJob;
+use crate::queues::rules::replay::{ReplayJob, ReplayRun};
 
 impl Slot {
     /// How the replays that are under way stand.
@@ -25,6 +25,18 @@ impl Engine {
     pub(super) fn one_more_replay(&self, hook: HookId) -> Result<(), usize> {
         let running = self.slots.of(QueueKey::Hook(hook)).map_or(0, |slot| slot.replays.len());
         if running < self.options.max_replays { Ok(()) } else { Err(running) }
+    }
+
+    /// Begins a replay. False: there is no such hook, or it is going and only waits for its last attempts.
+    pub(super) fn begin_replay(&mut self, hook: HookId, run: ReplayRun) -> bool {
+        let Some(id) = self.slots.owner(QueueKey::Hook(hook)) else { return false };
+        let begun = self.touch(id, |engine, slot| {
+            if !slot.gone {
+                engine.add_replay(id, slot, run);
+            }
+            !slot.gone
+        });
+        begun.unwrap_or(false)
     }
 
     /// Ends a replay of a hook before its range is settled.

@@ -273,14 +273,4 @@ impl Queues {
         let moved = self.shards.move_to(set, to, taken).await?;
         self.resume_replays_of(moved).await.map(drop)
     }
-
-    /// Has the engine route no event that comes after this, until it is given a stance; answers the log's end.
-    pub async fn hold_events(&self) -> Result<u64, AskError> {
-        self.ask(Command::HoldEvents).await
-    }
-
-    /// Tells the engine what holds beside a KAZOO; it does when this is answered.
-    pub async fn stand(&self, stance: Stance) -> Result<(), AskError> {
-        self.ask(|answer| Command::Stance(stance, answer)).await
-    }
 }

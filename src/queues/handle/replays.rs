@@ -12,6 +12,7 @@ use crate::model::{
     Actor, Event, HookId, Id, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
 };
 use crate::queues::engine::command::Command;
+use crate::queues::ledger::failing::Failures;
 use crate::queues::ledger::logs::Logs;
 use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::replay::ReplayJob;
@@ -70,14 +71,14 @@ impl Queues {
 
     /// The offsets that a replay is about, if not all of its range.
     async fn chosen(&self, job: &ReplayJob) -> Result<Option<Arc<BTreeSet<u64>>>, AskError> {
-        let failing = match job.only {
+        let which = match job.only {
             ReplayOnly::All => return Ok(None),
             ReplayOnly::Chosen => return Ok(Some(Arc::new(job.offsets.iter().copied().collect()))),
-            ReplayOnly::Failed => true,
-            ReplayOnly::Dead => false,
+            ReplayOnly::Failed => Failures::All,
+            ReplayOnly::Dead => Failures::Dead,
         };
-        let (hook, range) = (job.hook, (job.from, job.until));
-        let found = self.blocking(move |logs| logs.failed(hook, range, failing)).await?;
+        let (hook, range) = (job.hook, job.from..job.until);
+        let found = self.blocking(move |logs| logs.failed(hook, &range, which)).await?;
         Ok(Some(Arc::new(found)))
     }
 

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::codec::{DecodeRecordError, Fields, put_bytes, put_id, put_number};
 use crate::model::{Failure, Id, OwnFault, Phases, Response, Sent, TransportError, Unsendable};
+use crate::queues::queue::entry::as_number;
 use crate::queues::rules::fate::Fate;
 
 /// Bytes of a failure's sentence that are kept at most.
@@ -97,8 +98,9 @@ pub struct AttemptRecord {
     pub ending: Ending,
     /// How long it took.
     pub duration_us: u64,
-    /// When the next try is due (µs since 1970); 0: none.
-    pub due_us: u64,
+    /// When the next try is due (µs since 1970). `None`: there is none.
+    #[serde(serialize_with = "as_number")]
+    pub due_us: Option<u64>,
     /// The hook's generation when the request was made. `None`: a record of the first version, which has none.
     pub generation: Option<u64>,
     /// `None`: there was no request, or the record is of the first version.
@@ -113,9 +115,14 @@ pub(in crate::queues) fn encode_attempt(out: &mut Vec<u8>, a: &AttemptRecord) {
     let kind = if is_status_only || !a.outcome.is_answered() { 10 } else { 13 };
     out.extend_from_slice(&[kind, a.outcome as u8]);
     put_id(out, a.queue);
-    for n in
-        [a.offset, u64::from(a.attempt), u64::from(a.tries), u64::from(a.tries_left), a.duration_us, a.due_us]
-    {
+    for n in [
+        a.offset,
+        u64::from(a.attempt),
+        u64::from(a.tries),
+        u64::from(a.tries_left),
+        a.duration_us,
+        a.due_us.unwrap_or(0),
+    ] {
         put_number(out, n);
     }
     put_number(out, a.generation.unwrap_or(0));
@@ -209,7 +216,7 @@ pub(in crate::queues) fn decode_attempt(
         _ => return Err(DecodeRecordError::Unknown("outcome")),
     };
     let (queue, offset, attempt) = (f.id()?, f.number()?, f.small()?);
-    let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+    let (tries, tries_left, duration_us, due_us) = (f.small()?, f.small()?, f.number()?, f.time()?);
     let (generation, sent) = match version {
         Version::First => (None, None),
         Version::WithRequest | Version::WithPhases | Version::WithAnswer => {
@@ -297,7 +304,7 @@ mod tests {
             outcome: Outcome::Retry,
             ending,
             duration_us: 5,
-            due_us: 9,
+            due_us: Some(9),
             generation: Some(12),
             sent,
             phases: Phases::default(),
@@ -383,7 +390,7 @@ mod tests {
             tries_left: 0,
             outcome: Outcome::Delivered,
             duration_us: 12_000,
-            due_us: 0,
+            due_us: None,
             phases: Phases { first_byte_us: Some(12_000), ..Phases::default() },
             ..record(Some(Sent { ago_s: 0, span_id: None }), ending)
         };

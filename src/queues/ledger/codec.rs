@@ -58,6 +58,11 @@ impl<'a> Fields<'a> {
         Err(DecodeRecordError::Unknown("number"))
     }
 
+    /// A time (µs) that may be missing, which is stored as 0.
+    pub(in crate::queues) fn time(&mut self) -> Result<Option<u64>, DecodeRecordError> {
+        Ok(Some(self.number()?).filter(|time_us| *time_us > 0))
+    }
+
     /// A number that must fit 16 bits; larger ones are taken as the largest.
     pub(in crate::queues) fn small(&mut self) -> Result<u16, DecodeRecordError> {
         Ok(u16::try_from(self.number()?).unwrap_or(u16::MAX))

@@ -1,6 +1,7 @@
 //! Which deliveries of a hook have failed, read from the ledger: what a replay of failed or dead deliveries sends again.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::logs::Logs;
 use super::record::{LedgerRecord, Outcome, Settlement};
@@ -25,22 +26,34 @@ pub enum LastWord {
     Expired,
 }
 
+/// Which failures are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::queues) enum Failures {
+    /// Deliveries that were given up.
+    Dead,
+    /// All whose last attempt failed.
+    All,
+}
+
 impl Logs {
-    /// The offsets in a range that are dead, or (with `failing`) whose last known outcome is any failure.
+    /// The offsets in a range whose deliveries to a hook have failed, as far as the ledger knows.
     pub(in crate::queues) fn failed(
         &self,
         hook: HookId,
-        (from, until): (u64, u64),
-        failing: bool,
+        range: &Range<u64>,
+        which: Failures,
     ) -> Result<BTreeSet<u64>, ReadError> {
         let mut found = BTreeSet::new();
-        self.each_outcome(hook, |_, offset, word| match word {
-            LastWord::Fine | LastWord::Expired => drop(found.remove(&offset)),
-            LastWord::Failed if !failing => {}
-            LastWord::Failed | LastWord::LastFailed | LastWord::GivenUp => {
-                if (from..until).contains(&offset) {
-                    found.insert(offset);
-                }
+        self.each_outcome(hook, |_, offset, word| {
+            let has_failed = match word {
+                LastWord::Fine | LastWord::Expired => false,
+                LastWord::Failed if which == Failures::Dead => return,
+                LastWord::Failed | LastWord::LastFailed | LastWord::GivenUp => range.contains(&offset),
+            };
+            if has_failed {
+                found.insert(offset);
+            } else {
+                found.remove(&offset);
             }
         })?;
         Ok(found)

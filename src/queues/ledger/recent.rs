@@ -121,7 +121,7 @@ mod tests {
             outcome,
             ending,
             duration_us: 5,
-            due_us: 0,
+            due_us: None,
             generation: Some(1),
             sent: None,
             phases: crate::model::Phases::default(),

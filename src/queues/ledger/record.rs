@@ -322,13 +322,18 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
 }
 
 fn put_past(out: &mut Vec<u8>, past: &Past) {
-    for n in [u64::from(past.attempts), u64::from(past.tries), past.due_us, past.first_failed_us] {
+    for n in [
+        u64::from(past.attempts),
+        u64::from(past.tries),
+        past.due_us.unwrap_or(0),
+        past.first_failed_us.unwrap_or(0),
+    ] {
         put_number(out, n);
     }
 }
 
 fn decode_past(f: &mut Fields<'_>) -> Result<Past, DecodeRecordError> {
-    let (attempts, tries, due_us, first_failed_us) = (f.small()?, f.small()?, f.number()?, f.number()?);
+    let (attempts, tries, due_us, first_failed_us) = (f.small()?, f.small()?, f.time()?, f.time()?);
     Ok(Past { attempts, tries, due_us, first_failed_us })
 }
 

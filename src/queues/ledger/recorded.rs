@@ -48,7 +48,7 @@ pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> Att
         outcome,
         ending,
         duration_us: attempt.duration_us,
-        due_us: due_us.unwrap_or(0),
+        due_us,
         generation: Some(attempt.generation),
         sent: attempt.sent,
         phases: attempt.phases,

@@ -305,9 +305,7 @@ impl RecoveredQueue {
             Outcome::Suspect => attempt.tries.saturating_sub(1),
             _ => attempt.tries,
         };
-        if past.first_failed_us == 0 {
-            past.first_failed_us = time_us;
-        }
+        past.first_failed_us = past.first_failed_us.or(Some(time_us));
     }
 
     fn settle(&mut self, offset: u64, fate: Fate) {

@@ -13,7 +13,7 @@ fn failed(offset: u64, tries: u16) -> LedgerRecord {
         outcome: Outcome::Retry,
         ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,
-        due_us: 99,
+        due_us: Some(99),
         generation: Some(1),
         sent: None,
         phases: crate::model::Phases::default(),
@@ -147,5 +147,5 @@ fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_restart() 
         recovered([failed(5, 1), failed(6, 1), LedgerRecord::Refreshed { queue: Id(1) }, failed(6, 1)]);
     assert_eq!(queue.image.failures, [4]);
     assert_eq!(queue.past[&5], Past { attempts: 1, ..Past::default() });
-    assert_eq!((queue.past[&6].tries, queue.past[&6].due_us), (1, 99));
+    assert_eq!((queue.past[&6].tries, queue.past[&6].due_us), (1, Some(99)));
 }

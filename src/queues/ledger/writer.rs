@@ -52,8 +52,8 @@ pub(in crate::queues) struct Ledger {
     /// Records that were pushed here, those of checkpoints included.
     taken: u64,
     stalled: bool,
-    /// When the first record of the batch was pushed; 0: it is empty.
-    since_us: u64,
+    /// When the batch was first looked at with a record in it. `None`: it is empty.
+    since_us: Option<u64>,
     tally: Arc<Tally>,
 }
 
@@ -89,7 +89,7 @@ impl Ledger {
             taken: 0,
             every: u64::MAX,
             stalled: false,
-            since_us: 0,
+            since_us: None,
             tally,
         }
     }
@@ -170,15 +170,12 @@ impl Ledger {
                 self.submit(batch).await?;
             }
         }
-        if self.batch.is_empty() {
-            self.since_us = 0;
-        } else if self.since_us == 0 {
-            self.since_us = now_us;
-        }
-        let gathered = u128::from(now_us.saturating_sub(self.since_us)) >= GATHER.as_micros();
+        self.since_us = self.since_us.or(Some(now_us)).filter(|_| !self.batch.is_empty());
+        let since_us = self.since_us.unwrap_or(now_us);
+        let gathered = u128::from(now_us.saturating_sub(since_us)) >= GATHER.as_micros();
         let due = wait || (!self.stalled && (gathered || self.batch.len() >= GATHER_RECORDS));
         if !self.batch.is_empty() && due {
-            self.since_us = 0;
+            self.since_us = None;
             let batch = std::mem::take(&mut self.batch);
             self.submit(batch).await?;
         }

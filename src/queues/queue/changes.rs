@@ -28,7 +28,7 @@ impl Queue {
         for entry in self.entries.values_mut() {
             if entry.state == EntryState::Waiting {
                 entry.tries = 0;
-                entry.first_failed_us = 0;
+                entry.first_failed_us = None;
             }
         }
         for past in self.past.values_mut() {

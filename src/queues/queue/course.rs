@@ -174,9 +174,7 @@ impl Queue {
     ) -> Option<Tried> {
         let entry = self.entries.get_mut(&offset)?;
         entry.tries = entry.tries.saturating_add(u16::from(is_try));
-        if entry.first_failed_us == 0 {
-            entry.first_failed_us = failed_us.unwrap_or(0);
-        }
+        entry.first_failed_us = entry.first_failed_us.or(failed_us);
         let Entry { tries, attempts, first_failed_us, .. } = *entry;
         Some(Tried { attempts, tries, first_failed_us })
     }

@@ -1,6 +1,6 @@
 //! What a queue holds of each delivery, and what it answers.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::kept::Kept;
 use super::lane::LaneKey;
@@ -38,8 +38,8 @@ pub struct Entry {
     pub tries: u16,
     /// All attempts so far.
     pub attempts: u16,
-    /// When its first try of this run failed; 0 before.
-    pub first_failed_us: u64,
+    /// When its first try since it last got a fresh start failed (µs). `None`: none has.
+    pub first_failed_us: Option<u64>,
     /// What it is doing.
     pub state: EntryState,
     /// The event's record, if memory allowed to keep it.
@@ -53,10 +53,20 @@ pub struct Past {
     pub attempts: u16,
     /// Tries counted against the bound.
     pub tries: u16,
-    /// Not before (µs since 1970); 0: at once.
-    pub due_us: u64,
-    /// When its first try failed.
-    pub first_failed_us: u64,
+    /// Not before this time (µs since 1970). `None`: at once.
+    #[serde(serialize_with = "as_number")]
+    pub due_us: Option<u64>,
+    /// When its first try failed (µs since 1970). `None`: none has.
+    #[serde(serialize_with = "as_number")]
+    pub first_failed_us: Option<u64>,
+}
+
+/// A time that may be missing, shown as the ledger stores it: 0 when there is none.
+pub(in crate::queues) fn as_number<S: Serializer>(
+    time_us: &Option<u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time_us.unwrap_or(0))
 }
 
 /// What is known of a delivery whose attempt has just ended.
@@ -66,8 +76,8 @@ pub(in crate::queues) struct Tried {
     pub(in crate::queues) attempts: u16,
     /// Tries that count against its bound, this one included if it counts.
     pub(in crate::queues) tries: u16,
-    /// When its first try of this run failed; 0: none has.
-    pub(in crate::queues) first_failed_us: u64,
+    /// When its first try since it last got a fresh start failed (µs).
+    pub(in crate::queues) first_failed_us: Option<u64>,
 }
 
 /// What `take` did with an event.

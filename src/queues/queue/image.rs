@@ -45,7 +45,7 @@ impl Queue {
         Past {
             attempts: entry.attempts,
             tries: entry.tries.saturating_sub(again),
-            due_us: lane.and_then(|lane| lane.due).unwrap_or(0),
+            due_us: lane.and_then(|lane| lane.due),
             first_failed_us: entry.first_failed_us,
         }
     }

@@ -138,9 +138,11 @@ impl Queue {
         self.entries.insert(offset, entry);
         let lane = self.lanes.entry(key).or_default();
         lane.order.push_back(offset);
-        if lane.head() == Some(offset) && past.due_us > 0 {
-            lane.due = Some(past.due_us);
-            self.timers.insert((past.due_us, key));
+        if lane.head() == Some(offset)
+            && let Some(due_us) = past.due_us
+        {
+            lane.due = Some(due_us);
+            self.timers.insert((due_us, key));
         }
         self.advance(key);
     }

@@ -47,6 +47,6 @@ impl Queue {
         }
         self.drop_if_empty(entry.lane);
         let Entry { tries, attempts, first_failed_us, .. } = *entry;
-        Past { attempts, tries, due_us: due.unwrap_or(0), first_failed_us }
+        Past { attempts, tries, due_us: due, first_failed_us }
     }
 }

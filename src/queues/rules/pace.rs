@@ -6,8 +6,8 @@ const MADE_UP_US: u64 = 10_000;
 /// When the next start may be made. Forgotten in a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::queues) struct Pace {
-    /// Between two starts; 0: no pace.
-    interval_us: u64,
+    /// Between two starts. `None`: as fast as they come.
+    interval_us: Option<u64>,
     /// When the next start would be due if all came evenly.
     next_us: u64,
     /// Whether a start was refused and waits for `next_us`.
@@ -17,7 +17,7 @@ pub(in crate::queues) struct Pace {
 impl Pace {
     /// A pace of so many starts a second; `None`: as fast as they come.
     pub(in crate::queues) fn new(per_second: Option<u32>) -> Self {
-        let interval_us = per_second.map_or(0, |rate| 1_000_000 / u64::from(rate.max(1)));
+        let interval_us = per_second.map(|rate| 1_000_000 / u64::from(rate.max(1)));
         Self { interval_us, ..Self::default() }
     }
 
@@ -29,8 +29,8 @@ impl Pace {
 
     /// A start is made now: the next one is due an interval later.
     pub(in crate::queues) fn started(&mut self, now_us: u64) {
-        if self.interval_us > 0 {
-            self.next_us = self.next_us.max(now_us.saturating_sub(MADE_UP_US)) + self.interval_us;
+        if let Some(interval_us) = self.interval_us {
+            self.next_us = self.next_us.max(now_us.saturating_sub(MADE_UP_US)) + interval_us;
         }
     }
 

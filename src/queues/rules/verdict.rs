@@ -38,7 +38,7 @@ pub(in crate::queues) struct Facts<'a> {
     /// The bound.
     pub(in crate::queues) max_tries: u16,
     /// When this delivery first failed since it last got fresh tries (µs); with this attempt, if that failed.
-    pub(in crate::queues) first_failed_us: u64,
+    pub(in crate::queues) first_failed_us: Option<u64>,
     /// When anything was last delivered to the hook since the start (µs).
     pub(in crate::queues) last_success_us: Option<u64>,
     /// Whether no delivery of its lane stands before it.
@@ -116,7 +116,9 @@ impl Facts<'_> {
 
     /// Whether the hook is known to work, so that this delivery alone is at fault: it is given up at once.
     fn works(&self) -> bool {
-        let has_since = self.last_success_us.is_some_and(|success| success >= self.first_failed_us);
+        let has_since = self
+            .last_success_us
+            .is_some_and(|success| self.first_failed_us.is_none_or(|failed| success >= failed));
         self.hook.one_shot || has_since || self.policy.failure_count == 0
     }
 }
@@ -149,7 +151,7 @@ mod tests {
             attempts: 1,
             tries: 1,
             max_tries: 3,
-            first_failed_us: NOW_US,
+            first_failed_us: Some(NOW_US),
             last_success_us: None,
             is_head: true,
         }

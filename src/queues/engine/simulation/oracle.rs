@@ -276,7 +276,7 @@ fn outcome_of(record: &LedgerRecord) -> Option<(Id, u64, Option<Outcome>, Option
 /// When an attempt's record says that the next one is due.
 fn due_of(record: &LedgerRecord) -> Option<u64> {
     match record {
-        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => Some(attempt.due_us),
+        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => attempt.due_us,
         _ => None,
     }
 }
