@@ -3,7 +3,7 @@
 use super::Engine;
 use super::command::{Command, RawStatus};
 use super::shadow::Stance;
-use super::slot::{Line, Slot};
+use super::slot::Slot;
 use super::survey::{Survey, SurveyedHook};
 use crate::model::{Gap, HookId, QueueKey, QueueState, QueueStatus};
 use crate::queues::rules::replay::ReplayRun;
