@@ -62,6 +62,7 @@ pub struct Past {
 }
 
 /// A time that may be missing, shown as the ledger stores it: 0 when there is none.
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
 pub(in crate::queues) fn as_number<S: Serializer>(
     time_us: &Option<u64>,
     serializer: S,
