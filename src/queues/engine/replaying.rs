@@ -31,7 +31,9 @@ impl Engine {
     pub(super) fn begin_replay(&mut self, hook: HookId, run: ReplayRun) -> bool {
         let Some(id) = self.slots.owner(QueueKey::Hook(hook)) else { return false };
         let begun = self.touch(id, |engine, slot| {
-            if !slot.gone {
+            let is_here = slot.line(QueueKey::Replay(run.job.id)).is_some();
+            // One that is here already goes on as it is.
+            if !slot.gone && !is_here {
                 engine.add_replay(id, slot, run);
             }
             !slot.gone
