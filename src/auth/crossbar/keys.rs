@@ -1,4 +1,4 @@
-//! A KAZOO's public keys by id. A key is cached until a signature no longer fits it.
+//! A KAZOO's public keys by id. A key is cached until it no longer verifies a signature.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,19 +24,19 @@ pub(super) struct Keys {
 #[derive(Default)]
 struct Inner {
     keys: HashMap<String, DecodingKey>,
-    /// When each was asked for last, and what becomes of it.
+    /// For each key id, the time of the last request, and whether it has been answered.
     asked: HashMap<String, (u64, watch::Receiver<bool>)>,
 }
 
-/// What to do about a key that is not known, or does not fit.
+/// What to do about a key that is unknown, or does not verify a signature.
 pub(super) enum Turn {
-    /// Ask for it, and then say so here.
+    /// Request the key, and send the result here.
     Fetch(watch::Sender<bool>),
-    /// Another request is asking for it; `true` when it has an answer, closed when there was none.
+    /// Another request is in progress. The channel gets `true` when it is answered, and closes if it is not.
     UnderWay(watch::Receiver<bool>),
-    /// It was asked for a moment ago, and there was an answer.
+    /// The key was requested a moment ago, and the request was answered.
     Later,
-    /// It was asked for a moment ago, and there was none.
+    /// The key was requested a moment ago, and the request was not answered.
     Unanswered,
 }
 
@@ -62,7 +62,7 @@ impl Keys {
         signed_claims(token, &key, header)
     }
 
-    /// Whether the key is to be asked for now; if so, it counts as asked.
+    /// Decides whether to request the key now; if so, notes the request.
     pub(super) fn turn(&self, kid: &str) -> Turn {
         let now_us = self.steady.now_us();
         let mut inner = self.inner();

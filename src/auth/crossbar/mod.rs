@@ -1,8 +1,8 @@
 //! Asks a KAZOO about its tokens: its public keys, whether a token is still valid, and what its user may do.
 //!
 //! Promise: a token that KAZOO has not signed causes no request, except for an unknown key, at most once per key within
-//! [`FETCH_EVERY`]. Crossbar's responses are cached for a short time. While crossbar is down, the last response
-//! counts for
+//! [`FETCH_EVERY`]. Crossbar's responses are cached for a short time. While crossbar is down, the last response is
+//! used for
 //! [`STALE`] longer, and a token without one is refused.
 
 mod client;
@@ -100,7 +100,8 @@ impl Crossbar {
             Turn::Later => return Err(TokenError::Invalid),
             Turn::Unanswered => return Err(away("it did not give the public key")),
             Turn::UnderWay(mut answered) => {
-                // A browser's first requests come together; none of them may be refused for that.
+                // A browser sends its first requests together, and none of them may be refused for
+                // waiting.
                 let is_answered = answered.wait_for(|answered| *answered).await.is_ok();
                 let claims = self.keys.claims(kid, token, header);
                 return match claims {
@@ -123,7 +124,7 @@ impl Crossbar {
             }
             Err(Refused::Away(reason)) => return Err(away(&reason)),
         }
-        // Those who wait may have gone.
+        // An error means that nobody waits any more.
         answered.send_replace(true);
         self.keys.claims(kid, token, header).ok_or(TokenError::Invalid)
     }

@@ -1,4 +1,4 @@
-//! The bindings themselves. No KAZOO has any that begin with `webhook.`, so these cannot be mistaken for one of its own.
+//! The bindings for webhooks. No binding of a KAZOO starts with `webhook.`, so the two kinds cannot be confused.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub(in crate::live) struct HookBinding {
 }
 
 impl HookBinding {
-    /// Parses a client's binding; `None` when it is not one for webhooks.
+    /// Parses a client's binding; `None`: it is not a binding for webhooks.
     pub(in crate::live) fn parse(binding: &str) -> Option<Result<Self, PatternError>> {
         let segments: Vec<&str> = binding.split('.').collect();
         let ["webhook", rest @ ..] = segments.as_slice() else { return None };
@@ -40,7 +40,7 @@ impl HookBinding {
 /// A binding of a session.
 #[derive(Debug, Clone)]
 pub(in crate::live) struct Bound {
-    /// As the client spelled it.
+    /// The client's spelling.
     pub(in crate::live) text: String,
     pub(in crate::live) reach: Reach,
     of: HookBinding,
@@ -51,7 +51,7 @@ impl Bound {
         Scope { kind: self.of.kind, account: self.reach.account(), hook: self.of.hook }
     }
 
-    /// The frame of something that happened to a hook of the binding.
+    /// The frame for news of a hook that the binding covers.
     pub(super) fn frame(&self, news: &News) -> String {
         let News { kind, account, hook, ref data } = *news;
         let key = |account: &str, hook: &str| format!("webhook.{}.{account}.{hook}", kind.id());
@@ -67,7 +67,7 @@ impl Bound {
         frame.to_string()
     }
 
-    /// The frame that says that something was left out.
+    /// The frame that says that news were lost.
     pub(super) fn missed(&self) -> String {
         json!({"action": "event", "subscribed_key": self.text, "name": "missed", "data": {}}).to_string()
     }
@@ -94,13 +94,13 @@ impl HookBindings {
         &self.bound
     }
 
-    /// Removes bindings and returns them as the client spelled them.
+    /// Removes bindings, and returns them in the client's spelling.
     pub(in crate::live) fn remove(&mut self, mut leaves: impl FnMut(Reach, &str) -> bool) -> Vec<String> {
         self.bound.extract_if(.., |bound| leaves(bound.reach, &bound.text)).map(|bound| bound.text).collect()
     }
 }
 
-/// Something that happened to a hook.
+/// News of a hook.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct News {
     pub(super) kind: Kind,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_begins_with_webhook_is_a_binding_for_webhooks() {
+    fn a_text_that_starts_with_webhook_is_a_binding_for_webhooks() {
         let hook = Id(7);
         assert_eq!(parsed("webhook.attempt.*"), Some(Ok(HookBinding { kind: Kind::Attempt, hook: None })));
         assert_eq!(
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_gets_what_is_of_its_account_and_hook_alone() {
+    fn a_binding_gets_only_news_of_its_account_and_hook() {
         let news = |account: u128, hook: u128| News {
             kind: Kind::Queue,
             account: Id(account),

@@ -1,8 +1,8 @@
-//! What webhooks do, for clients that watch them: the bindings `webhook.attempt.*` and `webhook.queue.*`.
+//! Shows clients what webhooks do: the bindings `webhook.attempt.*` and `webhook.queue.*`.
 //!
-//! Unlike events these are not positions in a log: a client is told what changes from its subscription on, and asks the
-//! API for the rest. One task looks for all sessions together and only while somebody watches. A client that reads too
-//! slowly is told that it missed something; nothing waits for it.
+//! Unlike events, news have no position in a log: a client gets the changes from its subscription on, and reads the
+//! state before them from the API. One task looks for changes for all sessions, and only while a session watches. A
+//! client that reads too slowly gets a frame saying that it missed news; nothing waits for it.
 
 mod binding;
 mod scopes;

@@ -1,10 +1,10 @@
-//! Which hooks somebody watches, and for what.
+//! The hooks that sessions watch, and what they watch of them.
 
 use std::collections::BTreeSet;
 
 use crate::model::{AccountId, HookId};
 
-/// What of a hook is watched.
+/// A kind of news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::live) enum Kind {
     /// Its attempts.
@@ -22,7 +22,7 @@ impl Kind {
     }
 }
 
-/// What one binding covers; `None` is any.
+/// The hooks that a binding covers; `None` means any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Scope {
     pub(super) kind: Kind,
@@ -30,7 +30,7 @@ pub(super) struct Scope {
     pub(super) hook: Option<HookId>,
 }
 
-/// Everything that is watched of one kind, by all sessions together.
+/// The hooks that all sessions together watch for one kind of news.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scopes {
     of: BTreeSet<(Option<AccountId>, Option<HookId>)>,
@@ -42,13 +42,13 @@ impl Scopes {
         Self { of: of_kind.collect() }
     }
 
-    /// Whether nobody watches anything.
+    /// Whether no session watches anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.of.is_empty()
     }
 
-    /// Whether somebody watches this hook.
+    /// Whether a session watches this hook.
     #[must_use]
     pub fn covers(&self, account: AccountId, hook: HookId) -> bool {
         [(Some(account), Some(hook)), (Some(account), None), (None, Some(hook)), (None, None)]
@@ -56,7 +56,7 @@ impl Scopes {
             .any(|scope| self.of.contains(scope))
     }
 
-    /// The hooks that are watched, when each is named; `None` when all of some account are.
+    /// The watched hooks, if each is named; `None` if a session watches all hooks of an account.
     #[must_use]
     pub fn named(&self) -> Option<Vec<HookId>> {
         self.of.iter().map(|(_, hook)| *hook).collect()

@@ -1,9 +1,9 @@
-//! Looks for all sessions together at what watched hooks do: reads new attempts from the ledger, and compares the state of
-//! queues with what it was.
+//! The task that looks for news of watched hooks, for all sessions: it reads new attempts from the ledger, and
+//! compares the state of each queue with the state before.
 //!
-//! Bounds: it looks only while somebody watches, rests after each look at least four times as long as the look took, and
-//! keeps one number for each watched hook. News wait in one ring for all sessions; a session that falls behind it is told
-//! so. A limited number of sessions may watch, and each tenant has a part of that number.
+//! Bounds: the task looks only while a session watches, rests after each look at least four times as long as the look
+//! took, and keeps one number per watched hook. News wait in one ring for all sessions; a session that falls behind
+//! the ring gets a frame that says so. The number of sessions that watch is limited, in total and for each tenant.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
@@ -22,42 +22,43 @@ use crate::model::{AccountId, HookId, queue_row};
 use crate::shares::Shares;
 use crate::tasks::Stop;
 
-/// Batches of news in the ring, and pieces of news of a batch; each has at most about a kilobyte.
+/// The number of batches in the ring, and of news in a batch. One piece of news has at most about a kilobyte.
 pub(super) const RING: usize = 64;
 const BATCH: usize = 64;
-/// Sessions that may watch at a time, and those of one tenant.
+/// The largest number of sessions that watch, in total and of one tenant.
 const MOST_WATCHING: usize = 1024;
 const MOST_OF_TENANT: usize = 256;
-/// Batches that are sent at once; then readers get a moment.
+/// The number of batches that are sent at once. Then the task pauses, so that sessions can read them.
 const AT_ONCE: usize = 16;
 const MOMENT: Duration = Duration::from_millis(5);
-/// Records of the ledger after which a reader that is behind goes on at the end.
+/// If more records of the ledger than this are unread, the task continues at the end.
 const MOST_BEHIND: u64 = 16_384;
-/// Time between two looks while something happens.
+/// The time between two looks while something happens.
 const PACE: Duration = Duration::from_millis(200);
-/// Time between two looks while nothing seems to happen: some states change with time alone.
+/// The time between two looks while nothing seems to happen. Looks are needed because some states change with time
+/// alone.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A look that takes this many times its own time to rest.
+/// After a look, the task rests for this many times the duration of the look.
 const REST: u32 = 4;
 
-/// A batch of news; `None`: something was left out.
+/// A batch of news; `None`: news were lost.
 pub(super) type Batch = Option<Arc<[News]>>;
 
-/// What sessions and the task share.
+/// The data that sessions and the task share.
 #[derive(Debug)]
 pub(in crate::live) struct Watch {
-    /// How many bindings of all sessions have each scope.
+    /// The number of bindings of each scope, in all sessions.
     asked: Mutex<BTreeMap<Scope, usize>>,
     /// Counts changes of `asked`.
     changes: watch::Sender<u64>,
-    /// The last change from which on the task tells everything.
+    /// The last change from which on the task sends all news.
     covered: watch::Sender<u64>,
     news: broadcast::Sender<Batch>,
     seats: Arc<Semaphore>,
     parts: Shares<Option<AccountId>>,
 }
 
-/// The right of one session to watch.
+/// A session's right to watch.
 #[derive(Debug)]
 pub(super) struct Seat {
     _of_all: OwnedSemaphorePermit,
@@ -76,7 +77,8 @@ impl Watch {
         }
     }
 
-    /// A seat for one more session of a tenant (`None`: of the master account). The error is the limit that is reached.
+    /// Gives a seat to a session of a tenant (`None`: of the master account). The error is the limit that was
+    /// reached.
     pub(super) fn seat(&self, tenant: Option<AccountId>) -> Result<Seat, usize> {
         let of_tenant = self.parts.try_one(tenant).ok_or(MOST_OF_TENANT)?;
         let of_all = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| MOST_WATCHING)?;
@@ -87,9 +89,9 @@ impl Watch {
         self.news.subscribe()
     }
 
-    /// Puts a batch into the ring. It never waits for readers: one that does not read would hold up all others.
+    /// Puts a batch into the ring. Never waits for readers, because one slow reader would delay all others.
     pub(super) fn tell(&self, batch: Batch) {
-        // An error: nobody listens any more.
+        // An error means that no session receives news any more.
         let _listeners = self.news.send(batch);
     }
 
@@ -97,7 +99,7 @@ impl Watch {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces what a session watches.
+    /// Replaces the scopes that a session watches.
     pub(super) fn change(&self, from: &[Scope], to: &[Scope]) {
         let mut asked = self.asked();
         for scope in to {
@@ -114,14 +116,14 @@ impl Watch {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Waits until everything that is watched now is told from then on; no longer than a slow look may take.
+    /// Waits until the task sends all news of the scopes watched now, but no longer than a slow look takes.
     pub(super) async fn covered(&self) {
         let change = *self.changes.borrow();
         let mut covered = self.covered.subscribe();
         let _in_time = timeout(HEARTBEAT, covered.wait_for(|covered| *covered >= change)).await;
     }
 
-    /// Says that everything is told that was watched at this change.
+    /// Notes that the task sends all news of the scopes that were watched at this change.
     pub(super) fn cover(&self, change: u64) {
         self.covered.send_replace(change);
     }
@@ -133,26 +135,26 @@ impl Watch {
     }
 }
 
-/// The task that looks.
+/// The task that looks for news.
 #[derive(Debug)]
 pub(in crate::live) struct WatchTask {
     pub(in crate::live) watch: Arc<Watch>,
     pub(in crate::live) source: Arc<dyn HookSource>,
-    /// The end of the events log: what comes in may wait somewhere.
+    /// The end of the events log. It grows when an event arrives, which may then wait in a queue.
     pub(in crate::live) events: watch::Receiver<u64>,
-    /// Changes of documents.
+    /// Changes when a document changes.
     pub(in crate::live) documents: watch::Receiver<u64>,
     pub(in crate::live) seen: Seen,
 }
 
-/// What the task has told already.
+/// What the task has looked at.
 #[derive(Debug, Default)]
 pub(in crate::live) struct Seen {
-    /// The first record of the ledger that was not looked at.
+    /// The first unread record of the ledger.
     ledger: Option<u64>,
-    /// What was watched in the last look.
+    /// The scopes of queues at the last look.
     scopes: Arc<Scopes>,
-    /// The state of each watched hook, as a number, and its account.
+    /// For each watched hook, its account and a hash of its state.
     queues: HashMap<HookId, (AccountId, u64)>,
 }
 
@@ -180,10 +182,11 @@ impl WatchTask {
                     continue;
                 }
                 sleep(began.elapsed() * REST).await;
-                // Somebody who begins to watch is not kept waiting.
+                // A session that starts to watch ends the pause.
                 let left = PACE.saturating_sub(began.elapsed());
                 let _new = timeout(left, changes.changed()).await;
-                // After something has happened there is a second look: an attempt may have begun.
+                // After a change the next look comes soon, because the change may have started an
+                // attempt.
                 let most = if was_busy { PACE } else { HEARTBEAT };
                 was_busy = tokio::select! {
                     _ = changes.changed() => false,
@@ -199,10 +202,10 @@ impl WatchTask {
 
     async fn look(&mut self, attempts: Arc<Scopes>, queues: Arc<Scopes>) {
         if let Err(error) = self.attempts(attempts).await {
-            tracing::warn!(error, "attempts cannot be told to websocket clients: {error}");
+            tracing::warn!(error, "cannot send attempts to websocket clients: {error}");
         }
         if let Err(error) = self.queues(queues).await {
-            tracing::warn!(error, "states of queues cannot be told to websocket clients: {error}");
+            tracing::warn!(error, "cannot send states of queues to websocket clients: {error}");
         }
     }
 
@@ -246,7 +249,8 @@ impl WatchTask {
             let mark = mark(&one);
             let is_new = match self.seen.queues.remove(&hook) {
                 Some((_, before)) => before != mark,
-                // Made since the last look; or watched only now, and then its state is known to those who ask for it.
+                // Either the hook is new, which is news; or it is watched only now, and the client
+                // reads its state from the API.
                 None => self.seen.scopes.covers(account, hook),
             };
             seen.insert(hook, (account, mark));
@@ -254,7 +258,7 @@ impl WatchTask {
                 news.push(News { kind: Kind::Queue, account, hook, data: told(&one) });
             }
         }
-        // What is left was there before.
+        // The remaining hooks existed at the last look, and do not exist any more.
         let gone = std::mem::replace(&mut self.seen.queues, seen);
         let gone = gone.into_iter().filter(|(hook, (account, _))| of.covers(*account, *hook));
         news.extend(gone.map(|(hook, (account, _))| {
@@ -282,7 +286,7 @@ fn names(account: AccountId, hook: HookId) -> Map<String, Value> {
     names.into_iter().map(|(name, id)| (name.to_owned(), id.into())).collect()
 }
 
-/// What is told of a queue.
+/// The news of a queue.
 fn told(one: &HookQueue) -> Map<String, Value> {
     let mut data = names(one.hook.account, one.hook.id);
     data.insert("name".into(), one.hook.name.clone().into());
@@ -292,7 +296,7 @@ fn told(one: &HookQueue) -> Map<String, Value> {
     data
 }
 
-/// A number that changes with what is worth telling: not with ages, and not with the log's end.
+/// A hash of the state. It leaves out ages and the log's end, which change all the time.
 fn mark(one: &HookQueue) -> u64 {
     let HookQueue { hook, status, pulse } = one;
     let mut hasher = DefaultHasher::new();

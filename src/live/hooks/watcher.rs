@@ -1,4 +1,4 @@
-//! What one session watches of webhooks, and the frames that it gets.
+//! The bindings for webhooks of one session, and the frames that it gets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::scopes::Scope;
 use super::watch::{Batch, Seat, Watch};
 use crate::model::AccountId;
 
-/// The receiving end of one session. Nothing is received before something is watched.
+/// The receiver of one session. It receives nothing until the session watches something.
 #[derive(Debug)]
 pub(in crate::live) struct Watcher {
     watch: Arc<Watch>,
     seat: Option<Seat>,
     scopes: Vec<Scope>,
-    /// The bindings of each scope, so that news cost the same however many bindings there are.
+    /// The bindings of each scope, so that the cost of a piece of news does not depend on the number of bindings.
     bound: BTreeMap<Scope, Vec<Bound>>,
     news: Option<Receiver<Batch>>,
 }
@@ -28,7 +28,7 @@ impl Watcher {
         Self { watch, seat: None, scopes: Vec::new(), bound: BTreeMap::new(), news: None }
     }
 
-    /// Takes a seat, unless the session has one. The error is the limit that is reached.
+    /// Takes a seat unless the session has one. The error is the limit that was reached.
     pub(in crate::live) fn enter(&mut self, tenant: Option<AccountId>) -> Result<(), usize> {
         if self.seat.is_none() {
             self.seat = Some(self.watch.seat(tenant)?);
@@ -36,7 +36,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Takes note of changed bindings. When it resolves, everything that happens from then on is told.
+    /// Follows changed bindings. When it returns, the session gets all news from then on.
     pub(in crate::live) async fn follow(&mut self, bindings: &HookBindings) {
         let scopes: Vec<Scope> = bindings.all().iter().map(Bound::scope).collect();
         if scopes == self.scopes {
