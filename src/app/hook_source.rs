@@ -1,4 +1,4 @@
-//! What webhooks do, as the websockets ask for it: from the queues, the history and the state.
+//! What webhooks do, for websocket clients: from the queues, the history and the state.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl HookSource for HooksOfQueues {
             let hooks = self.hooks(&of);
             let statuses = self.queues.statuses(&hooks).await.map_err(|error| error.to_string())?;
             let found = hooks.into_iter().zip(statuses).filter_map(|(hook, status)| {
-                // A hook that was made this moment has a queue in the next look.
+                // A hook that was created just now gets a queue before the next look.
                 let pulse = self.queues.pulse(hook.id);
                 Some(HookQueue { hook, status: status?, pulse })
             });

@@ -1,4 +1,4 @@
-//! The frame of every page: head, navigation, what was just done, and help for the keyboard.
+//! The layout of every page: head, navigation, a notice of the last action, and help for the keyboard.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -114,7 +114,7 @@ fn side(view: &View, session: &Session<'_>, theme: Theme) -> Markup {
     }
 }
 
-/// The switch of themes; works without the module.
+/// The switch between themes; works without the module.
 fn themes(theme: Theme, back: &str) -> Markup {
     html! {
         form.themes method="post" action="/console/theme" {
@@ -145,7 +145,7 @@ fn help() -> Markup {
     }
 }
 
-/// A page that says why something was not done.
+/// A page with the reason why nothing was done.
 pub(super) fn problem(problem: &Problem) -> View {
     View {
         title: problem.title.clone(),
@@ -163,7 +163,7 @@ pub(super) fn problem(problem: &Problem) -> View {
     }
 }
 
-/// The refusal of a form that another site may have sent.
+/// The refusal of a form that may come from another site.
 pub(super) fn foreign_form() -> Problem {
     Problem::new(
         403,

@@ -1,16 +1,16 @@
-//! Small pieces that many pages have: badges, tokens of forms, pages of lists, what is wrong, what was done.
+//! Small parts of many pages: badges, tokens of forms, pages of lists, errors, notices.
 
 use maud::{Markup, html};
 
 use super::session::Session;
 use crate::http::Told;
 
-/// The hidden field that lets a form be sent once.
+/// The hidden field with a token, so that the form can be sent once.
 pub(super) fn token(session: &Session<'_>) -> Markup {
     html! { input type="hidden" name="form" value=(session.form); }
 }
 
-/// The form that deletes a thing, once the box beside `sure` is ticked.
+/// The form that deletes something after the person has ticked the box beside `sure`.
 pub(super) fn deletion(session: &Session<'_>, path: &str, title: &str, sure: &str) -> Markup {
     html! {
         form.card.delete method="post" action=(path) {
@@ -22,7 +22,7 @@ pub(super) fn deletion(session: &Session<'_>, path: &str, title: &str, sure: &st
     }
 }
 
-/// A button that does one thing.
+/// A button for one action.
 pub(super) fn button(session: &Session<'_>, path: &str, text: &str, class: &str) -> Markup {
     html! {
         form.inline method="post" action=(path) {
@@ -49,7 +49,7 @@ pub(super) fn state(state: &str) -> Markup {
     html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
-/// How an attempt ended, as a sign and a word.
+/// The result of an attempt, as a sign and a word.
 pub(super) fn result(result: &str) -> Markup {
     let (class, sign, word) = match result {
         "success" => ("ok", "●", "delivered"),
@@ -59,7 +59,7 @@ pub(super) fn result(result: &str) -> Markup {
     html! { span.badge.(class) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
-/// Where a list goes on. `query` has the other parameters of the page.
+/// The links to the other pages of a list. `query` has the page's other parameters.
 pub(super) fn pager(path: &str, query: &[(&str, &str)], told: &Told, is_first: bool) -> Markup {
     let with = |more: Option<(&str, &str)>| {
         let kept = query.iter().filter(|(name, value)| !value.is_empty() && *name != "start_key");
@@ -81,7 +81,7 @@ pub(super) fn pager(path: &str, query: &[(&str, &str)], told: &Told, is_first: b
     }
 }
 
-/// What is wrong with which field.
+/// The errors by field.
 pub(super) fn faults(fields: &[(String, String)]) -> Markup {
     html! {
         @if !fields.is_empty() {
@@ -90,7 +90,7 @@ pub(super) fn faults(fields: &[(String, String)]) -> Markup {
     }
 }
 
-/// What was just done, by the word that the address has for it.
+/// The text for the last action, which the address names.
 pub(super) fn notice(word: &str) -> Option<&'static str> {
     Some(match word {
         "enabled" => "Enabled. One delivery is tried first; when it succeeds, the rest follows.",
@@ -114,7 +114,7 @@ pub(super) fn notice(word: &str) -> Option<&'static str> {
     })
 }
 
-/// A page that has nothing to show yet, and what to do next.
+/// A page without content yet, with the next step.
 pub(super) fn empty(text: &str, next: &Markup) -> Markup {
     html! { div.empty { p { (text) } (next) } }
 }

@@ -1,4 +1,4 @@
-//! Which page a path names, and which form may be sent to it.
+//! Finds the page for a path, and the action for a form.
 
 use warp::http::Method;
 
@@ -11,7 +11,7 @@ use super::session::Session;
 type Shown = Result<View, Problem>;
 type Done = Result<Outcome, Problem>;
 
-/// The page, or what came of the form.
+/// The page, or the result of the form.
 pub(super) async fn answer(session: &Session<'_>, rest: &[&str]) -> Outcome {
     if session.visit.method == Method::POST {
         let sent = Sent::of(session.visit);
@@ -31,7 +31,7 @@ pub(super) async fn answer(session: &Session<'_>, rest: &[&str]) -> Outcome {
 
 fn elsewhere(session: &Session<'_>, rest: &[&str]) -> Option<String> {
     match rest {
-        // An id that was typed in.
+        // A person has typed in an id.
         ["accounts", account, "events", "find"] => {
             let id: String =
                 url::form_urlencoded::byte_serialize(session.query("id").trim().as_bytes()).collect();

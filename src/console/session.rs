@@ -1,4 +1,4 @@
-//! Somebody who is logged in, and how a page asks the API for them.
+//! The session of a person, and its requests to the API.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ use super::{Console, json};
 use crate::auth::{Caller, Role};
 use crate::http::{Api, Ask, Told, Visit};
 
-/// A request of somebody who is logged in.
+/// A request in a session.
 pub(super) struct Session<'a> {
     api: &'a Api,
     forms: &'a Forms,
@@ -22,16 +22,16 @@ pub(super) struct Session<'a> {
     pub(super) account: String,
     /// That account's name.
     pub(super) account_name: String,
-    /// Whether that is the operator's account.
+    /// Whether that account is the operator's.
     pub(super) is_master: bool,
-    /// Whether they may change what the account has.
+    /// Whether the person may change the account.
     pub(super) is_admin: bool,
     /// The token of the forms on this page.
     pub(super) form: String,
     is_charged: AtomicBool,
 }
 
-/// The session of a request; `None` when there is none, or its rights have ended.
+/// The session of a request; `None`: there is none, or its rights have ended.
 pub(super) async fn of<'a>(console: &'a Console, api: &'a Api, visit: &'a Visit) -> Option<Session<'a>> {
     let token = cookies::session(&visit.headers)?;
     let caller = api.holder(token).await.ok()?;
@@ -48,7 +48,7 @@ pub(super) async fn of<'a>(console: &'a Console, api: &'a Api, visit: &'a Visit)
         is_charged: AtomicBool::new(false),
         caller,
     };
-    // A limit that is used up is told by the page itself.
+    // If a limit is used up, the page itself says so.
     let me = session.ask(Method::GET, &["v2", "token_auth"], &[], None).await;
     json::text(me.data(), "account_name").clone_into(&mut session.account_name);
     session.is_master = json::flag(me.data(), "is_master_account");
@@ -67,22 +67,22 @@ impl Session<'_> {
         told
     }
 
-    /// Reads something.
+    /// Reads from the API.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Told, Refusal> {
         Refusal::unless_done(self.ask(Method::GET, path, query, None).await)
     }
 
-    /// Changes something.
+    /// Makes a change through the API.
     pub(super) async fn send(&self, method: Method, path: &[&str], data: Value) -> Result<Told, Refusal> {
         Refusal::unless_done(self.ask(method, path, &[], Some(data)).await)
     }
 
-    /// Takes the token of the form that was sent.
+    /// Accepts the token of the form.
     pub(super) fn take_form(&self, token: &str) -> Result<(), FormError> {
         self.forms.take(self.caller.standing().identity(), token, self.api.now_us())
     }
 
-    /// The session's token with more time, when it is time for that.
+    /// A new token for the session, if the present one expires soon.
     pub(super) fn renewed(&self, most_s: u64) -> Option<String> {
         self.api.prolonged(&self.caller, most_s)
     }
@@ -92,7 +92,7 @@ impl Session<'_> {
         self.api.now_us()
     }
 
-    /// A whole address of this program, as the browser named it.
+    /// A complete address of this program, with the host that the browser requested.
     pub(super) fn address(&self, path: &str) -> String {
         let host = self.visit.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
         let scheme = if super::origin::is_https(&self.visit.headers) { "https" } else { "http" };

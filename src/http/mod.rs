@@ -1,8 +1,7 @@
 //! The management API: KAZOO's envelope, errors and documents over one listener.
 //!
 //! Every refusal has KAZOO's error body with the right status and names the field; nothing panics. A request goes
-//! through
-//! `serve` (wire), `answer` (checks, in KAZOO's order), `route`, and the file of its resource.
+//! through `serve` (wire), `answer` (checks, in KAZOO's order), `route`, and the file of its resource.
 
 mod accounts;
 mod admin;

@@ -1,4 +1,4 @@
-//! Accounts below an account: looked through and found by name, made, enabled and disabled.
+//! Accounts below an account: search by name, create, enable and disable.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 use crate::http::Told;
 
-/// Rows of a page.
+/// The number of rows in a page.
 const ROWS: usize = 50;
 
 /// `accounts/{A}/below`
@@ -102,7 +102,7 @@ fn creation(session: &Session<'_>, path: &str) -> Markup {
     }
 }
 
-/// `POST accounts/{A}/below`: makes an account.
+/// `POST accounts/{A}/below`: creates an account.
 pub(in crate::console) async fn create(
     session: &Session<'_>,
     account: &str,
@@ -121,7 +121,7 @@ pub(in crate::console) async fn create(
     }
 }
 
-/// The page once more, with what is wrong on top; other refusals stay refusals.
+/// The page again, with the errors of its form on top. Other refusals are returned.
 pub(super) async fn again(
     problem: Problem,
     page: impl AsyncFnOnce(Markup) -> Result<View, Problem>,

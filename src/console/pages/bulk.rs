@@ -1,5 +1,5 @@
-//! One action for several hooks, marked ones or all that fit a search: said first what it would do to each, then done one by
-//! one, each like a single change.
+//! One action for several hooks: selected ones, or all that a search finds. The page first shows what the action
+//! would do to each hook; then the hooks are changed one by one.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -12,10 +12,10 @@ use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 
-/// Hooks of one action at most: those of a page.
+/// The largest number of hooks of an action: those of a page.
 const MOST: usize = 50;
 
-/// What can be done, as the form names it, with words for people.
+/// The actions by the form's names, with words for people.
 pub(super) const ACTIONS: [(&str, &str); 5] = [
     ("enable", "Enable"),
     ("disable", "Disable"),
@@ -24,17 +24,17 @@ pub(super) const ACTIONS: [(&str, &str); 5] = [
     ("replay", "Send again what is dead"),
 ];
 
-/// A hook that was chosen, and what would become of it.
+/// A selected hook, with what the action does to it.
 struct Chosen<'a> {
     account: &'a str,
     id: &'a str,
     name: String,
     what: String,
-    /// Whether anything would change.
+    /// Whether the action changes a hook.
     counts: bool,
 }
 
-/// `POST accounts/{A}/bulk`: tells what would be done, or does it.
+/// `POST accounts/{A}/bulk`: shows what would be done, or does it.
 pub(in crate::console) async fn act(
     session: &Session<'_>,
     account: &str,
@@ -126,7 +126,7 @@ async fn checked(
     })
 }
 
-/// The form that does what was counted, for the hooks that would change.
+/// The form that carries out the action for the hooks that it would change.
 fn form_to_apply(session: &Session<'_>, account: &str, action: &str, chosen: &[Chosen<'_>]) -> Markup {
     let changing = chosen.iter().filter(|hook| hook.counts).count();
     html! {

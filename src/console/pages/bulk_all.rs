@@ -1,5 +1,5 @@
-//! One action for all hooks that fit a search, however many pages they fill: counted first, then done in parts, each by one
-//! call of the API.
+//! One action for all hooks that a search finds, on any number of pages: counted first, then carried out in parts,
+//! each by one call of the API.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 
-/// Hooks of one call of the API.
+/// The number of hooks in one call of the API.
 const AT_ONCE: usize = 100;
-/// Hooks that are listed at a time.
+/// The number of hooks in one part of the list.
 const LISTED: &str = "500";
-/// How long one request goes on; then a person says whether it goes on.
+/// The longest time of one request. After it, the person decides whether to continue.
 const MOST_TIME: Duration = Duration::from_secs(3);
-/// Hooks that are named on the page.
+/// The number of hooks that the page names.
 const NAMED: usize = 20;
 
-/// Which hooks, as the list of hooks found them.
+/// The search that found the hooks.
 struct Search<'a> {
     account: &'a str,
     below: bool,
@@ -32,20 +32,20 @@ struct Search<'a> {
     state: &'a str,
 }
 
-/// What became of the hooks so far, or would.
+/// The results so far, or those of the dry run.
 #[derive(Default)]
 struct Sum {
     changed: u64,
     unchanged: u64,
     refused: u64,
     matched: u64,
-    /// The first hooks that change, and those that were refused.
+    /// The first hooks that are changed, and the refused ones.
     named: Vec<(String, String, String)>,
-    /// Where it goes on, when the time was not enough.
+    /// The position at which to continue, if the time was not enough.
     next: Option<String>,
 }
 
-/// Tells what would be done, or does it.
+/// Shows what would be done, or does it.
 pub(super) async fn act(
     session: &Session<'_>,
     account: &str,
@@ -88,7 +88,7 @@ async fn walk(
     let path: &[&str] = if search.below { &tree } else { &own };
     let (mut sum, mut start, began) = (Sum::default(), start.to_owned(), Instant::now());
     loop {
-        // By name: what an action changes does not move a hook in this order.
+        // In the order of names, because an action does not change a hook's position in it.
         let asked = [
             ("page_size", LISTED),
             ("sort", "name"),
@@ -173,7 +173,7 @@ fn named(sum: &Sum) -> Markup {
     }
 }
 
-/// The form that does what was counted, or goes on with it.
+/// The form that carries out the counted action, or continues it.
 fn further(session: &Session<'_>, search: &Search<'_>, action: &str, is_dry: bool, sum: &Sum) -> Markup {
     let goes_on = !is_dry && sum.next.is_some();
     if !goes_on && (!is_dry || (sum.changed == 0 && sum.next.is_none())) {

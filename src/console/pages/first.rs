@@ -1,4 +1,5 @@
-//! The first hook: made against the built-in receiver, tried, and seen to arrive, before anybody has set up a receiver.
+//! The first hook: created for the built-in receiver, tested, and seen to arrive, before a person has set up a
+//! receiver.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 use crate::model::INBOX_HOST;
 
-/// Events that a first hook is likely to be for, with words for people.
+/// Event types that suit a first hook, with words for people.
 const KINDS: [(&str, &str); 4] = [
     ("all", "Everything that happens in the account"),
     ("channel_create", "Calls that begin"),
@@ -27,7 +28,7 @@ pub(super) fn is_inbox(hook: &Value) -> bool {
     url::Url::parse(text(hook, "uri")).is_ok_and(|url| crate::model::inbox_status(&url).is_some())
 }
 
-/// The button that leads here.
+/// The button for this page.
 pub(super) fn link(account: &str) -> Markup {
     html! {
         a.button.main href={ "/console/accounts/" (account) "/first" } { "Try it with the built-in receiver" }
@@ -80,7 +81,7 @@ pub(in crate::console) async fn make(
     Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{id}?tab=inbox&done=first")))
 }
 
-/// `POST accounts/{A}/hooks/{H}/inbox`: sends a test and goes back to what arrived.
+/// `POST accounts/{A}/hooks/{H}/inbox`: sends a test and returns to the received requests.
 pub(in crate::console) async fn test(
     session: &Session<'_>,
     account: &str,
@@ -91,7 +92,7 @@ pub(in crate::console) async fn test(
     Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{hook}?tab=inbox")))
 }
 
-/// The tab of a hook that sends to the built-in receiver: what arrived.
+/// The tab of a hook that sends to the built-in receiver: the received requests.
 pub(super) async fn tab(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "inbox"];
     let told = shown.session.get(&path, &[]).await?;

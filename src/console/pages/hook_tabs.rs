@@ -30,12 +30,12 @@ const TABS: [(Tab, &str, &str, bool); 7] = [
     (Tab::Replays, "replays", "Replays", false),
     (Tab::Settings, "settings", "Settings", false),
     (Tab::Verify, "verify", "How to verify", false),
-    // Only a hook of the built-in receiver has it.
+    // Only a hook with the built-in receiver has this tab.
     (Tab::Inbox, "inbox", "Built-in receiver", true),
 ];
 
 impl Tab {
-    /// The tab of a name; the first when there is none, or when only an admin may see it.
+    /// The tab with a name. Otherwise the first one; also if only an admin may see the tab.
     pub(super) fn named(name: &str, is_admin: bool) -> Self {
         let found = TABS.iter().find(|(_, known, _, for_admins)| *known == name && (is_admin || !for_admins));
         found.map_or(Self::Attempts, |(tab, ..)| *tab)
@@ -56,7 +56,7 @@ pub(super) fn bar(shown: &Shown<'_>, here: Tab) -> Markup {
     }
 }
 
-/// What the tab shows.
+/// The content of the tab.
 pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem> {
     match tab {
         Tab::Attempts => attempts(shown).await,
@@ -73,7 +73,7 @@ async fn attempts(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let start = shown.session.query("start_key");
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "attempts"];
     let further;
-    // The first page is what the strip shows.
+    // The strip has already read the first page.
     let told = if start.is_empty() {
         &shown.last
     } else {
@@ -111,7 +111,7 @@ fn table(shown: &Shown<'_>, rows: &[Value]) -> Markup {
     }
 }
 
-/// The events since the oldest one that waits.
+/// The events from the oldest waiting one on.
 async fn waiting(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let (queue, start) = (&shown.queue, shown.session.query("start_key"));
     let Some(age_ms) = number(queue, "oldest_waiting_age_ms") else {

@@ -1,4 +1,4 @@
-//! The hooks of an account, or of it and all accounts below it: what each does, found by text and state.
+//! The hooks of an account, or of an account and its descendants, with their states; search by text and state.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -13,9 +13,9 @@ use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
 use crate::http::Told;
 
-/// Rows of a page.
+/// The number of rows in a page.
 const ROWS: &str = "50";
-/// States that can be asked for, as the API names them, with the words for people.
+/// The states to search for by the API's names, with words for people.
 const STATES: [(&str, &str); 9] = [
     ("", "Any state"),
     ("auto_disabled", "Failed, disabled"),
@@ -34,7 +34,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
     page(session, account, &format!("/console/accounts/{account}/hooks"), below).await
 }
 
-/// The hooks of an account and all accounts below it, under an address of their own.
+/// The hooks of an account and its descendants, at a separate address.
 pub(super) async fn of_tree(session: &Session<'_>, account: &str, path: &str) -> Result<View, Problem> {
     page(session, account, path, true).await
 }
@@ -62,7 +62,7 @@ async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> 
     })
 }
 
-/// All hooks of one account are watched together; of many accounts those that are shown.
+/// The bindings to watch: all hooks of one account, but of several accounts only the hooks on the page.
 fn live(account: &str, told: &Told, below: bool) -> Live {
     let watch = if below {
         told.rows().iter().map(watched).collect()
@@ -72,12 +72,12 @@ fn live(account: &str, told: &Told, below: bool) -> Live {
     Live { every_ms: 2000, ..Live::watching(watch) }
 }
 
-/// What tells of a row's hook.
+/// The bindings for the hook of a row.
 pub(super) fn watched(row: &Value) -> String {
     format!("{}/webhook.queue.{}", text(row, "account_id"), text(row, "id"))
 }
 
-/// The parameters that the page goes on with.
+/// The parameters for the next page.
 fn parameters<'a>(session: &'a Session<'_>) -> [(&'a str, &'a str); 4] {
     ["q", "state", "below", "sort"].map(|name| (name, session.query(name)))
 }
@@ -137,7 +137,7 @@ fn list(session: &Session<'_>, account: &str, told: &Told, with_account: bool) -
     table(session, told.rows(), with_account, session.is_admin)
 }
 
-/// What can be done with the hooks that are marked, or with all that fit the search.
+/// The actions for the selected hooks, or for all that the search finds.
 fn actions(session: &Session<'_>, below: bool) -> Markup {
     html! {
         div.bulk {
@@ -200,7 +200,7 @@ fn line(row: &Value, with_account: bool, with_marks: bool, now_us: u64) -> Marku
     }
 }
 
-/// What the last attempt of a hook met, as the list of hooks tells it.
+/// The result of a hook's last attempt, from the list of hooks.
 fn answer(last: &Value) -> Markup {
     let said = match number(last, "status") {
         Some(status) => status.to_string(),

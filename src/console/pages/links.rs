@@ -1,4 +1,4 @@
-//! One-time links to the console: made, shown that once, listed, revoked.
+//! One-time links to the console: created (a link is shown only then), listed, revoked.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
 
-/// How long a link can be used, in seconds, with words for people.
+/// The lifetimes of links, in seconds, with words for people.
 const TIMES: [(&str, &str); 3] = [("60", "One minute"), ("600", "Ten minutes"), ("3600", "One hour")];
 
 /// `accounts/{A}/links`

@@ -1,4 +1,4 @@
-//! The pages, one file each, and what their forms send.
+//! The pages, one file each, and the content of their forms.
 
 pub(super) mod accounts;
 pub(super) mod attempt;
@@ -31,17 +31,17 @@ use super::reply::{Outcome, Problem};
 use super::session::Session;
 use crate::http::Visit;
 
-/// What a form sent.
+/// The content of a form.
 #[derive(Debug)]
 pub(super) struct Sent(Vec<(String, String)>);
 
 impl Sent {
-    /// The fields of a form, in their order.
+    /// The fields of a form, in order.
     pub(super) fn of(visit: &Visit) -> Self {
         Self(url::form_urlencoded::parse(&visit.body).into_owned().collect())
     }
 
-    /// Nothing was sent yet.
+    /// No form was sent.
     pub(super) fn nothing() -> Self {
         Self(Vec::new())
     }
@@ -52,24 +52,24 @@ impl Sent {
         Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
-    /// All that was sent under a name.
+    /// All values that were sent under a name.
     pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A field's text; empty when it was not sent.
+    /// A field's value; empty if it was not sent.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 }
 
-/// Ends the session: its token is good no more.
+/// Ends the session and its token.
 pub(super) async fn log_out(session: &Session<'_>) -> Result<Outcome, Problem> {
     session.send(Method::DELETE, &["v2", "token_auth"], json!({})).await?;
     Ok(Outcome::See("/console/login".into()))
 }
 
-/// The account that a page is about, with its name, for the navigation.
+/// The account of a page with its name, for the navigation.
 pub(super) async fn account_of(session: &Session<'_>, account: &str) -> Result<(String, String), Problem> {
     if account == session.account {
         return Ok((account.to_owned(), session.account_name.clone()));

@@ -1,4 +1,4 @@
-//! The first page: what needs a person, then how everything goes.
+//! The first page: the hooks that need attention, then the state of everything.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
     })
 }
 
-/// Figures of each minute change with time, so the page asks now and then although it is told of what hooks do.
+/// The figures of each minute change with time, so the page polls in addition to watching hooks.
 fn live(session: &Session<'_>, all: &Value) -> Live {
     let own = if session.is_master { "*" } else { session.account.as_str() };
     let shown = items(all, "in_need_first").iter().filter(|_| !session.is_master);
