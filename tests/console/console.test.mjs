@@ -20,6 +20,7 @@ let program;
 let receiver;
 let works;
 let fails;
+let kept;
 
 before(async () => {
   [chrome, program, receiver] = await Promise.all([
@@ -28,6 +29,7 @@ before(async () => {
   receiver.mood = (request) => (request.url.startsWith('/fails') ? 500 : 200);
   works = await program.hook({ name: 'Billing', uri: `${receiver.base}/works`, secret: SECRET });
   fails = await program.hook({ name: 'CRM', uri: `${receiver.base}/fails`, retry: { max_attempts: 20 } });
+  kept = await program.hook({ name: 'Kept here', uri: 'http://inbox.switchhook.invalid/', format: 'json' });
   await program.publish(Array.from({ length: 8 }, (_, n) => call(`call-${n % 2}`, n)));
   await until('the failing hook is disabled', async () => (await program.queue(fails)).state === 'auto_disabled');
   await until('the other has all', async () => (await program.queue(works)).waiting === 0);
@@ -65,6 +67,8 @@ async function pages() {
     ['events', at(`accounts/${program.account}/events`)], ['event', at(`accounts/${program.account}/events/${row.event_id}`)],
     ['tail', at(`accounts/${program.account}/events/tail`)], ['call', at(`accounts/${program.account}/call?subject=call-0`)],
     ['users', at(`accounts/${program.account}/users`)], ['keys', at(`accounts/${program.account}/keys`)],
+    ['links', at(`accounts/${program.account}/links`)], ['first', at(`accounts/${program.account}/first`)],
+    ['inbox', hooks(`/${kept}?tab=inbox`)], ['verify', hooks(`/${kept}?tab=verify`)],
     ['sessions', at(`accounts/${program.account}/sessions`)], ['below', at(`accounts/${program.account}/below`)],
     ['quarantine', at(`accounts/${program.account}/quarantine`)], ['all-hooks', at('admin/hooks')], ['log', at('admin/log')],
     ['config', at('admin/config')], ['audit', at(`accounts/${program.account}/audit`)], ['all-audit', at('admin/audit')],
@@ -74,6 +78,7 @@ async function pages() {
 
 for (const theme of ['light', 'dark']) {
   test(`every page opens in the ${theme} theme, says nothing wrong, and axe finds nothing`, async () => {
+    await until('the built-in receiver has all', async () => (await program.queue(kept)).waiting === 0);
     const page = await visitor(chrome, program, { theme });
     const shots = process.env.SWITCHHOOK_SCREENSHOTS ? join(ROOT, 'docs/images') : null;
     if (shots) await mkdir(shots, { recursive: true });
