@@ -305,12 +305,17 @@ fn a_data_directory_from_before_there_were_shards_opens_with_any_number() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let receiver = runtime.block_on(Receiver::start());
     receiver.mood_at("/away", Mood::status(503));
-    let tight = ["ledger.checkpoint_records=10", "disable.failure_count=0"];
+    let tight = [
+        "ledger.checkpoint_records=10",
+        "disable.failure_count=0",
+        "retry.initial_ms=2000",
+        "retry.max_ms=2000",
+    ];
     let (mut app, hooks) = runtime.block_on(async {
         let app = TestApp::with(&tight).await;
         let mut hooks = Vec::new();
         for path in ["/a", "/b", "/c", "/away"] {
-            let retry = json!({"max_attempts": 1000});
+            let retry = json!({"max_attempts": 100});
             hooks.push(
                 app.api.hook(json!({"uri": receiver.uri(path), "format": "json", "retry": retry})).await,
             );
@@ -326,7 +331,7 @@ fn a_data_directory_from_before_there_were_shards_opens_with_any_number() {
     for shards in [5, 1] {
         let with = format!("queues.shards={shards}");
         runtime.block_on(async {
-            app.restart(Some(&[&with, tight[0], tight[1]])).await;
+            app.restart(Some(&[&[with.as_str()], &tight[..]].concat())).await;
             for hook in &hooks[..3] {
                 settled(&app.api, hook).await;
             }
