@@ -8,7 +8,7 @@ use super::pages::{self, Sent};
 use super::reply::{Outcome, Problem, View};
 use super::session::Session;
 
-type Shown = Result<View, Problem>;
+type Rendered = Result<View, Problem>;
 type Done = Result<Outcome, Problem>;
 
 /// The page, or the result of the form.
@@ -42,7 +42,7 @@ fn elsewhere(session: &Session<'_>, rest: &[&str]) -> Option<String> {
     }
 }
 
-async fn show(session: &Session<'_>, rest: &[&str]) -> Shown {
+async fn show(session: &Session<'_>, rest: &[&str]) -> Rendered {
     match rest {
         [] => pages::overview::show(session).await,
         ["accounts", account, below @ ..] => Box::pin(of_account(session, account, below)).await,
@@ -56,7 +56,7 @@ async fn show(session: &Session<'_>, rest: &[&str]) -> Shown {
     }
 }
 
-async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Shown {
+async fn of_account(session: &Session<'_>, account: &str, below: &[&str]) -> Rendered {
     // A form that the API would refuse is not shown.
     if let ["first"] | ["hooks", "new"] | ["hooks", _, "edit" | "replay"] = below
         && !session.is_admin

@@ -48,12 +48,12 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     pub(super) tenant: Tenant,
-    place: Option<Place>,
+    place: Option<BusyPermit>,
 }
 
 /// A permit for a request under way: of its tenant, and either one of the few or a shared one.
 #[derive(Debug)]
-struct Place {
+struct BusyPermit {
     _own: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
@@ -64,16 +64,16 @@ pub(super) struct Room {
     /// A permit of the tenant's part, and one of the whole.
     _memory: Option<[OwnedSemaphorePermit; 2]>,
     /// A streamed list counts as under way until its last row is written.
-    _place: Option<Place>,
+    _place: Option<BusyPermit>,
 }
 
 /// The text of a response with its memory; both are dropped when the text is sent.
-struct Kept {
+struct TextInMemory {
     text: String,
     _room: Option<Room>,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for TextInMemory {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
     }
@@ -113,7 +113,7 @@ impl Tenants {
         let own = self.0.busy.try_one(tenant)?;
         let few = self.0.few.try_one(tenant);
         let of_all = few.or_else(|| Arc::clone(&self.0.shared).try_acquire_owned().ok())?;
-        Some(Presence { tenant, place: Some(Place { _own: own, _of_all: of_all }) })
+        Some(Presence { tenant, place: Some(BusyPermit { _own: own, _of_all: of_all }) })
     }
 
     /// A request of the master account, whose number is not limited.
@@ -151,7 +151,7 @@ impl Tenants {
 
 /// The bytes of a response. They hold its memory until they are sent.
 pub(super) fn keeping(text: String, room: Option<Room>) -> Bytes {
-    Bytes::from_owner(Kept { text, _room: room })
+    Bytes::from_owner(TextInMemory { text, _room: room })
 }
 
 #[cfg(test)]

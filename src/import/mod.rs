@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::onboarding::source::{
     self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Source, Stage,
 };
-use crate::onboarding::{self, Odd, OddKind, Plan, Profile, Reading, Rules, Shown};
+use crate::onboarding::{self, Odd, OddKind, Plan, Profile, Reading, Rules, Snapshot};
 use crate::remote;
 use crate::state::Kind;
 
@@ -41,7 +41,7 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
     };
     let rules = rules(config);
     if args.dry_run && args.into.is_none() && !has_data(&config.data_dir) {
-        let nothing = Shown { master, ..Shown::default() };
+        let nothing = Snapshot { master, ..Snapshot::default() };
         let plan = onboarding::plan(&reading, &nothing, &rules)?;
         return Report::of(&name, master, plan, true).print(args.json);
     }

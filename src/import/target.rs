@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::app::Stopped;
 use crate::config::Config;
 use crate::model::{AccountId, Clock};
-use crate::onboarding::{self, Here as _, Outcome, Places, Plan, Reading, Rules, Shown};
+use crate::onboarding::{self, Here as _, Outcome, Places, Plan, Reading, Rules, Snapshot};
 use crate::remote::Remote;
 use crate::state::{Kind, Mirror, MirroredBy, TreeError};
 
@@ -15,7 +15,7 @@ pub(super) enum Target {
     /// A data directory.
     Stopped(Box<Stopped>),
     /// The API of a running program, and the documents that it had at the beginning.
-    Running(Box<Remote>, Shown),
+    Running(Box<Remote>, Snapshot),
 }
 
 impl Target {
@@ -29,7 +29,7 @@ impl Target {
 
     pub(super) async fn remote(address: &str, key: &str) -> anyhow::Result<Self> {
         let remote = Remote::log_in(address, key).await?;
-        let mut shown = Shown { master: remote.account, ..Shown::default() };
+        let mut shown = Snapshot { master: remote.account, ..Snapshot::default() };
         let query = [("paginate", "false".to_owned()), ("is_chunked", "true".to_owned())];
         let answer = remote.get("admin/import", &query).await?;
         for row in answer.as_array().into_iter().flatten() {

@@ -56,14 +56,14 @@ impl Here for State {
 
 /// An installation as its API showed it, or an empty one.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub struct Snapshot {
     /// The root of the tree.
     pub master: AccountId,
     /// Documents by kind and id.
     pub documents: BTreeMap<(Kind, String), Document>,
 }
 
-impl Here for Shown {
+impl Here for Snapshot {
     fn master(&self) -> AccountId {
         self.master
     }

@@ -18,7 +18,7 @@ pub mod sync;
 mod tree;
 
 pub use apply::{Begin, Outcome, Places, put};
-pub use here::{Here, Shown};
+pub use here::{Here, Snapshot};
 pub use odd::{Odd, OddKind};
 pub use plan::{Counts, Plan, Rules, UserChange, plan};
 pub use reading::{

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::Id;
-use crate::onboarding::here::Shown;
+use crate::onboarding::here::Snapshot;
 use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits};
 
 const MASTER: u128 = 1;
@@ -44,14 +44,14 @@ fn rules() -> Rules {
     Rules { most_hooks: 2, most_bytes: 1000, ..Rules::default() }
 }
 
-fn nothing() -> Shown {
+fn nothing() -> Snapshot {
     let doc = json!({"_id": Id(MASTER), "_rev": "1-a", "name": "master", "pvt_tree": []});
     let key = (Kind::Account, Id(MASTER).to_string());
-    Shown { master: Id(MASTER), documents: BTreeMap::from([(key, doc.as_object().cloned().unwrap())]) }
+    Snapshot { master: Id(MASTER), documents: BTreeMap::from([(key, doc.as_object().cloned().unwrap())]) }
 }
 
 /// The installation after the plan was carried out.
-fn applied(mut here: Shown, plan: &Plan) -> Shown {
+fn applied(mut here: Snapshot, plan: &Plan) -> Snapshot {
     for change in plan.accounts.iter().chain(&plan.hooks) {
         let key = (change.kind, change.id.clone());
         let doc = here.documents.entry(key).or_default();
@@ -69,7 +69,7 @@ fn kinds(plan: &Plan) -> Vec<OddKind> {
     plan.odd.iter().map(|odd| odd.what).collect()
 }
 
-fn parent(here: &Shown, id: u128) -> Value {
+fn parent(here: &Snapshot, id: u128) -> Value {
     let doc = &here.documents[&(Kind::Account, Id(id).to_string())];
     doc["pvt_tree"].as_array().unwrap().last().cloned().unwrap_or_default()
 }

@@ -59,30 +59,30 @@ impl LostLines {
 
 /// The lines that each call site has written recently.
 #[derive(Debug)]
-struct Places {
+struct CallSites {
     clock: Clock,
     /// Bounded by the number of call sites.
-    by_place: Mutex<HashMap<Identifier, Place>>,
+    by_site: Mutex<HashMap<Identifier, CallSite>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct CallSite {
     /// Module and line.
     name: String,
     ration: Ration,
 }
 
-impl Places {
+impl CallSites {
     fn may_write(&self, meta: &Metadata<'_>) -> bool {
         if *meta.level() > Level::INFO {
             return true;
         }
-        let mut places = self.by_place.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = places.entry(meta.callsite()).or_insert_with(|| Place {
+        let mut sites = self.by_site.lock().unwrap_or_else(PoisonError::into_inner);
+        let site = sites.entry(meta.callsite()).or_insert_with(|| CallSite {
             name: format!("{}:{}", meta.target(), meta.line().unwrap_or_default()),
             ration: Ration::default(),
         });
-        place.ration.take(self.clock.now_us())
+        site.ration.take(self.clock.now_us())
     }
 }
 
@@ -91,7 +91,7 @@ impl Places {
 pub(super) struct Lines {
     to: SyncSender<Message>,
     counts: Arc<Counts>,
-    places: Arc<Places>,
+    sites: Arc<CallSites>,
 }
 
 /// The destination of a line, or none when the line is withheld.
@@ -123,17 +123,11 @@ impl Lines {
     ) -> io::Result<Self> {
         let (to, lines) = sync_channel(LINES);
         let counts = Arc::<Counts>::default();
-        let places = Arc::new(Places { clock, by_place: Mutex::default() });
-        let writer = Writer {
-            lines,
-            counts: Arc::clone(&counts),
-            places: Arc::clone(&places),
-            out,
-            format,
-            told_us: 0,
-        };
+        let sites = Arc::new(CallSites { clock, by_site: Mutex::default() });
+        let writer =
+            Writer { lines, counts: Arc::clone(&counts), sites: Arc::clone(&sites), out, format, told_us: 0 };
         std::thread::Builder::new().name("log-lines".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { to, counts, places })
+        Ok(Self { to, counts, sites })
     }
 
     /// Waits until all lines so far are written: at most `within` until the buffer has room for the request, and at
@@ -187,7 +181,7 @@ impl MakeWriter<'_> for Lines {
     }
 
     fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
-        Line { lines: self.clone(), is_withheld: !self.places.may_write(meta) }
+        Line { lines: self.clone(), is_withheld: !self.sites.may_write(meta) }
     }
 }
 
@@ -195,7 +189,7 @@ impl MakeWriter<'_> for Lines {
 struct Writer<W> {
     lines: Receiver<Message>,
     counts: Arc<Counts>,
-    places: Arc<Places>,
+    sites: Arc<CallSites>,
     out: W,
     format: LogFormat,
     /// Time of the last report of withheld lines.
@@ -233,23 +227,23 @@ impl<W: Write> Writer<W> {
 
     /// Reports withheld lines, once a period or `at_once`.
     fn tell_withheld(&mut self, at_once: bool) {
-        let now_us = self.places.clock.now_us();
+        let now_us = self.sites.clock.now_us();
         if !at_once && now_us.abs_diff(self.told_us) < PERIOD_US {
             return;
         }
         self.told_us = now_us;
         let withheld: Vec<(String, u64)> = {
-            let mut places = self.places.by_place.lock().unwrap_or_else(PoisonError::into_inner);
-            let told = places.values_mut().map(|place| (place.name.clone(), place.ration.withheld()));
+            let mut sites = self.sites.by_site.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = sites.values_mut().map(|site| (site.name.clone(), site.ration.withheld()));
             told.filter(|(_, withheld)| *withheld > 0).collect()
         };
-        for (place, withheld) in withheld {
-            self.tell(&format!("more log lines like those of {place} were left out"), "withheld", withheld);
+        for (site, withheld) in withheld {
+            self.tell(&format!("more log lines like those of {site} were left out"), "withheld", withheld);
         }
     }
 
     fn tell(&mut self, message: &str, name: &str, number: u64) {
-        let time = iso8601(self.places.clock.now_us());
+        let time = iso8601(self.sites.clock.now_us());
         let line = match self.format {
             LogFormat::Text => format!("{time}  WARN {}: {message} {name}={number}", module_path!()),
             LogFormat::Json => serde_json::json!({
@@ -314,7 +308,7 @@ mod tests {
             for n in 0..3000 {
                 tracing::warn!(n, "an outsider's doing");
             }
-            tracing::info!("another place");
+            tracing::info!("another site");
             for n in 0..1000 {
                 tracing::debug!(n, "asked for");
             }
@@ -325,7 +319,7 @@ mod tests {
         let told = text.lines().filter_map(|line| line.split("withheld=").nth(1)?.parse::<usize>().ok());
         assert!(written("outsider") <= 600, "{}", written("outsider"));
         assert_eq!(written("outsider") + told.sum::<usize>(), 3000);
-        assert_eq!((written("another place"), written("asked for")), (1, 1000));
+        assert_eq!((written("another site"), written("asked for")), (1, 1000));
     }
 
     #[test]
