@@ -151,7 +151,7 @@ pub(super) fn http_options(config: &Config) -> http::Options {
     }
 }
 
-/// With a sync, what was imported is changed in KAZOO.
+/// With a sync, imported documents can be changed only in KAZOO.
 fn kazoo_owns(config: &Config) -> http::KazooOwns {
     let sync = &config.kazoo.sync;
     let is_on = sync.couch.is_some() || sync.crossbar.is_some();
@@ -202,12 +202,13 @@ fn most_in_flight(asked: usize) -> usize {
     most
 }
 
-/// Reads of the log at once for queues that are behind, of all shards together, but one for each.
+/// The number of simultaneous reads of the log for queues that are behind, in all shards together; each shard has at
+/// least one.
 const MAX_READS: usize = 4;
-/// Shards on a machine with more cores than this, if not more are asked for.
+/// The default number of shards on a machine with more cores than this.
 const MOST_SHARDS: usize = 16;
 
-/// How many shards there are.
+/// The number of shards.
 pub(super) fn shards(config: &Config) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     match config.queues.shards {
