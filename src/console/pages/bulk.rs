@@ -45,7 +45,7 @@ pub(in crate::console) async fn act(
         return Err(Problem::new(400, "Nothing chosen", "Choose what to do with the hooks."));
     };
     if sent.text("which") == "all" {
-        return super::bulk_all::act(session, account, (action, words), sent).await;
+        return Box::pin(super::bulk_all::act(session, account, (action, words), sent)).await;
     }
     let hooks: Vec<(&str, &str)> =
         sent.all("hook").filter_map(|text| text.split_once('/')).take(MOST).collect();

@@ -55,7 +55,7 @@ pub(super) async fn act(
     let below = sent.text("below") == "true" && session.is_admin;
     let search = Search { account, below, q: sent.text("q"), state: sent.text("state") };
     let is_dry = sent.text("do") != "apply";
-    let mut sum = walk(session, &search, action, is_dry, sent.text("start")).await?;
+    let mut sum = Box::pin(walk(session, &search, action, is_dry, sent.text("start"))).await?;
     let before = sent.text("done").parse().unwrap_or(0);
     sum.changed = sum.changed.saturating_add(before);
     let hooks = format!("/console/accounts/{account}/hooks");
