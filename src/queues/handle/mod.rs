@@ -21,49 +21,14 @@ use crate::queues::ledger::logs::Logs;
 use crate::queues::ledger::recover::recover_some;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::rules::partitions::Partitions;
-use crate::state::{LimitError, WriteError};
-use readings::{ReadingError, Readings};
+use crate::state::WriteError;
+use readings::Readings;
 use shards::Shards;
+
+pub use shards::AskError;
 
 /// Hooks whose queues the engine is asked about at a time, so that nobody else waits for long: half a millisecond.
 const STATUSES: usize = 512;
-
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// There is no such hook.
-    #[error("hook has no queue")]
-    NoHook,
-    /// The hook has as many replays as it may.
-    #[error("{0} replays are running, the most allowed")]
-    TooMany(usize),
-    /// The range has no offsets in it.
-    #[error("range is empty: it starts at offset {from} and ends at {until}")]
-    EmptyRange {
-        /// First offset.
-        from: u64,
-        /// End of the range.
-        until: u64,
-    },
-    /// The queues have ended.
-    #[error("queues have ended")]
-    Ended,
-    /// The logs cannot be read.
-    #[error(transparent)]
-    Reading(#[from] ReadingError),
-    /// The replay's document would break a limit of its account.
-    #[error(transparent)]
-    Limit(LimitError),
-    /// The state cannot keep the replay.
-    #[error("replay cannot be kept: {0}")]
-    State(String),
-}
-
-impl From<ReadError> for AskError {
-    fn from(error: ReadError) -> Self {
-        Self::Reading(error.into())
-    }
-}
 
 impl From<WriteError> for AskError {
     fn from(error: WriteError) -> Self {

@@ -6,10 +6,49 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot};
 
-use super::AskError;
+use super::readings::ReadingError;
+use crate::log::ReadError;
 use crate::model::HookId;
 use crate::queues::engine::command::{Command, RawStatus};
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
+use crate::state::LimitError;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is no such hook.
+    #[error("hook has no queue")]
+    NoHook,
+    /// The hook has as many replays as it may.
+    #[error("{0} replays are running, the most allowed")]
+    TooMany(usize),
+    /// The range has no offsets in it.
+    #[error("range is empty: it starts at offset {from} and ends at {until}")]
+    EmptyRange {
+        /// First offset.
+        from: u64,
+        /// End of the range.
+        until: u64,
+    },
+    /// The queues have ended.
+    #[error("queues have ended")]
+    Ended,
+    /// The logs cannot be read.
+    #[error(transparent)]
+    Reading(#[from] ReadingError),
+    /// The replay's document would break a limit of its account.
+    #[error(transparent)]
+    Limit(LimitError),
+    /// The state cannot keep the replay.
+    #[error("replay cannot be kept: {0}")]
+    State(String),
+}
+
+impl From<ReadError> for AskError {
+    fn from(error: ReadError) -> Self {
+        Self::Reading(error.into())
+    }
+}
 
 /// The command channels of all engines, and which of them owns which partitions.
 #[derive(Debug, Clone)]

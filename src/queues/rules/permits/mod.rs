@@ -15,6 +15,7 @@
 
 mod hosts;
 mod occupancy;
+mod of_shard;
 mod offers;
 mod over_share;
 #[cfg(test)]
@@ -24,7 +25,7 @@ mod tier;
 use crate::model::{AccountId, Hook};
 use hosts::{Hosts, OnHost};
 use occupancy::Occupancy;
-use offers::OfShard;
+use of_shard::OfShard;
 use over_share::OverShare;
 use tier::{Parked, Tier};
 

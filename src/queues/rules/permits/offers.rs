@@ -1,26 +1,8 @@
 //! Whose turn it is, among the slots of all shards: a shard takes its own slots, and offers to the others what is free for
 //! theirs.
 
-use std::collections::VecDeque;
-
 use super::Permits;
-
-/// The part of one shard.
-#[derive(Debug, Default)]
-pub(super) struct OfShard {
-    pub(super) in_flight: u32,
-    pub(super) ready: VecDeque<usize>,
-    /// Slots for which another shard found a permit.
-    offered: VecDeque<Back>,
-}
-
-/// A slot that may have the permit now that it waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Back {
-    slot: usize,
-    /// The host, when it waited for a permit of its host.
-    host: Option<usize>,
-}
+use super::of_shard::Back;
 
 impl Permits {
     /// The slot of a shard whose turn it is: first one that waited for a permit that is free for it now, last one that
