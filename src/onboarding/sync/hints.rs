@@ -173,7 +173,7 @@ impl Hints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use crate::model::{Encoding, Id, Mended};
 
     #[test]
     fn messages_name_the_documents_to_read_again() {
@@ -195,6 +195,36 @@ mod tests {
         for (database, kind, id, expected) in cases {
             assert_eq!(hint(database, kind, &id, Some(account), third), expected, "{database} {kind} {id}");
         }
+    }
+
+    #[test]
+    fn only_messages_of_the_broker_count_and_not_what_clients_submit() {
+        let (id, key) = (Id(7).to_string(), "doc_edited.accounts.account.x");
+        let event = |source, exchange| Event {
+            source,
+            encoding: Encoding::Plain,
+            family: None,
+            account: Some(Id(7)),
+            internal_leg: false,
+            mended: Mended::default(),
+            quarantine: None,
+            category: "configuration",
+            name: "doc_edited",
+            subject: &id,
+            msg_id: "m",
+            detail: "account",
+            exchange,
+            routing_key: key,
+            trace: None,
+            trace_state: "",
+            handed_in: None,
+            body: br#"{"Rev": "3-ab"}"#,
+        };
+        let third = Generation::of("3-ab");
+        assert_eq!(hint_of(&event(Source::Amqp, "configuration")), Some(Hint::Account(Id(7), third)));
+        assert_eq!(hint_of(&event(Source::Amqp, "callevt")), None);
+        assert_eq!(hint_of(&event(Source::Http, "")), None);
+        assert_eq!(hint_of(&event(Source::Internal, "configuration")), None);
     }
 
     #[test]
