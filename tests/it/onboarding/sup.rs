@@ -70,14 +70,37 @@ async fn failures(api: &Api, account: &str) -> u64 {
     listed.data()[0]["recent_failures"].as_u64().unwrap()
 }
 
+/// `sessions close --below` ends this session, too.
+async fn all_below_are_closed((address, key): (SocketAddr, &str), account: &str, mut client: Client) {
+    client.subscribe(account, "call.CHANNEL_CREATE.*", Value::Null).await;
+    let closed = switchhook(&format!("switchhook sessions close --below {account}"), address, key).await;
+    assert!(closed.code == Some(0) && closed.stdout[0].ends_with("sessions closed"), "{closed:?}");
+    assert_eq!(client.ended().await, End::Code(1000));
+}
+
+/// What each word of the page's table stands for.
+fn meanings(api: &Api, account: &str, to: &str, hook: &str, session: &str) -> [(&'static str, String); 8] {
+    [
+        ("A", account.to_owned()),
+        ("TO", to.to_owned()),
+        ("H", hook.to_owned()),
+        ("M", api.account.clone()),
+        ("N", "40".to_owned()),
+        ("MS", "30000".to_owned()),
+        ("IP", "127.0.0.1".to_owned()),
+        ("IP:PORT", session.to_owned()),
+    ]
+}
+
 async fn sessions(api: &Api, account: &str) -> Vec<String> {
-    let listed =
-        api.call("GET", &format!("/admin/websockets?account_id={account}&paginate=false"), None).await;
+    let path = format!("/admin/websockets?account_id={account}&paginate=false");
+    let listed = api.call("GET", &path, None).await;
     let rows = listed.data().as_array().unwrap_or_else(|| panic!("{listed:?}"));
     rows.iter().map(|row| row["websocket_session_id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table, row by row")]
 async fn what_sup_does_is_done_by_the_commands_and_calls_that_the_page_names() {
     let dir = tempfile::tempdir().unwrap();
     let settings = ["retry.initial_ms=3600000", "retry.max_ms=3600000"].map(str::to_owned);
@@ -100,31 +123,18 @@ async fn what_sup_does_is_done_by_the_commands_and_calls_that_the_page_names() {
     fail("first@1").await;
 
     let shown = switchhook("switchhook hooks list", address, &key).await.stdout.join("\n");
-    assert!(
-        shown.contains(&receiver.uri("/in")) && shown.contains(&hook) && shown.contains("failing"),
-        "{shown}"
-    );
-    let reset =
-        switchhook(&format!("switchhook hooks reset-failures --below {account}"), address, &key).await;
+    let words = [receiver.uri("/in"), hook.clone(), "failing".to_owned()];
+    assert!(words.iter().all(|word| shown.contains(word)), "{shown}");
+    let reset = format!("switchhook hooks reset-failures --below {account}");
+    let reset = switchhook(&reset, address, &key).await;
     assert_eq!(reset.stdout, ["failures of 1 hooks forgotten"], "{reset:?}");
     assert_eq!(failures(&api, &account).await, 0);
     fail("second@1").await;
 
     let token = tenant.token();
     let mut open = Vec::new();
-    let words = |session: String| {
-        [
-            ("A", account.clone()),
-            ("TO", to.clone()),
-            ("H", hook.clone()),
-            ("M", api.account.clone()),
-            ("N", "40".to_owned()),
-            ("MS", "30000".to_owned()),
-            ("IP", "127.0.0.1".to_owned()),
-            ("IP:PORT", session),
-        ]
-    };
-    let rows = table(&|text| filled(text, &words(String::new()))).len();
+    let words = |session: &str| meanings(&api, &account, &to, &hook, session);
+    let rows = table(&|text| filled(text, &words(""))).len();
     assert!(rows > 12, "the table is there: {rows}");
     for at in 0..rows {
         // A session for each row: some end it.
@@ -133,7 +143,7 @@ async fn what_sup_does_is_done_by_the_commands_and_calls_that_the_page_names() {
         client.subscribe(&account, "call.CHANNEL_CREATE.*", Value::Null).await;
         let session = sessions(&api, &account).await.into_iter().find(|id| !before.contains(id)).unwrap();
         open.push(client);
-        let words = words(session);
+        let words = words(&session);
         let Row { commands, call: (call, data) } = table(&|text| filled(text, &words)).remove(at);
         let is_ending = call.starts_with("DELETE");
         for command in &commands {
@@ -142,15 +152,8 @@ async fn what_sup_does_is_done_by_the_commands_and_calls_that_the_page_names() {
             assert!(!ended.stdout.is_empty(), "{command}: {ended:?}");
         }
         if is_ending {
-            let last = open.last_mut().unwrap();
-            assert_eq!(last.ended().await, End::Code(1000), "{commands:?}");
-            open.pop();
-            let mut client = Client::connect(websocket, token).await;
-            client.subscribe(&account, "call.CHANNEL_CREATE.*", Value::Null).await;
-            let closed =
-                switchhook(&format!("switchhook sessions close --below {account}"), address, &key).await;
-            assert!(closed.code == Some(0) && closed.stdout[0].ends_with("sessions closed"), "{closed:?}");
-            assert_eq!(client.ended().await, End::Code(1000));
+            assert_eq!(open.pop().unwrap().ended().await, End::Code(1000), "{commands:?}");
+            all_below_are_closed((address, &key), &account, Client::connect(websocket, token).await).await;
             continue;
         }
         let (method, path) = call.split_once(' ').unwrap();
