@@ -69,10 +69,10 @@ async function fill(program) {
     }
     process.stderr.write(`handed in ${Math.min(sent, ATTEMPTS)} of ${ATTEMPTS} deliveries\n`);
   }
-  await until('all is delivered, but what waits for disabled hooks', async () => {
+  await until('all is delivered but what the failing hooks wait for', async () => {
     await new Promise((go) => { setTimeout(go, 1000); });
     const { hooks_by_state: of_state } = (await program.call('GET', '/admin/overview')).data;
-    return of_state.delivering + of_state.waiting + of_state.failing === 0;
+    return of_state.delivering + of_state.waiting === 0;
   }, 3_600_000);
 }
 
