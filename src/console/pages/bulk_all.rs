@@ -2,10 +2,11 @@
 //! each by one call of the API.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use warp::http::Method;
 
 use super::{Sent, account_of};
