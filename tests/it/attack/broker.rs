@@ -40,7 +40,7 @@ async fn a_flood_of_bad_messages_fills_no_log_and_keeps_no_event_back() {
     event["Custom-Channel-Vars"] = json!({"Account-ID": api.account});
     publisher.publish("callevt", "call.CHANNEL_CREATE.c", event.to_string().as_bytes()).await;
     receiver.wait_for(1, SOON).await;
-    let told = process.said("is not understood");
+    let told = process.said("cannot be understood");
     // Two hundred in ten seconds; on a busy machine this may take longer than that.
     assert!((1..FLOOD / 2).contains(&told), "{told} lines");
     eventually("what was left out is told", SOON, async || (process.said("withheld=") > 0).then_some(()))

@@ -64,6 +64,9 @@ fn others(key: &str, value: &Value) -> Vec<Value> {
                 "auth.kazoo_crossbar" => "http://127.0.0.1:8000",
                 "auth.master_api_key" => MASTER_KEY,
                 "kazoo.mode" => "shadow",
+                "kazoo.sync.couch" | "kazoo.sync.crossbar" => "http://127.0.0.1:5984",
+                "kazoo.sync.hooks" => "once",
+                "kazoo.sync.version" => "4.3",
                 "http.listen" | "websocket.listen" => "127.0.0.2:9999",
                 "websocket.token_expiry" => "close",
                 "api.profile" => "current",
@@ -79,6 +82,11 @@ fn others(key: &str, value: &Value) -> Vec<Value> {
     }
 }
 
+/// Another key that has to be set with this one.
+fn beside(key: &str) -> Option<&'static str> {
+    (key == "kazoo.sync.crossbar").then_some("kazoo.sync.api_key_file=key")
+}
+
 /// The value as it is given to `--set` and in the environment.
 fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -87,7 +95,11 @@ fn as_text(value: &Value) -> String {
 fn in_file(path: &Path, key: &str, value: &Value) -> Overlay {
     let line = format!("{key} = {value}\n");
     std::fs::write(path, line).unwrap();
-    Overlay { file: Some(path.to_owned()), ..Overlay::default() }
+    Overlay { file: Some(path.to_owned()), set: set_beside(key), ..Overlay::default() }
+}
+
+fn set_beside(key: &str) -> Vec<String> {
+    beside(key).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
@@ -109,12 +121,17 @@ fn every_documented_key_arrives_from_a_file_the_environment_and_the_command_line
             .unwrap_or_else(|| panic!("{key} cannot be set by a file"));
         let text = as_text(&other);
         let name = format!("SWITCHHOOK__{}", key.to_uppercase().replace('.', "__"));
-        let by_env = load(&Overlay { env: vec![(name, text.clone())], ..Overlay::default() })
-            .unwrap_or_else(|error| panic!("by the environment: {error}"));
-        let by_set = load(&Overlay { set: vec![format!("{key}={text}")], ..Overlay::default() })
-            .unwrap_or_else(|error| panic!("by --set: {error}"));
+        let by_env =
+            load(&Overlay { env: vec![(name, text.clone())], set: set_beside(&key), ..Overlay::default() })
+                .unwrap_or_else(|error| panic!("by the environment: {error}"));
+        let by_set = load(&Overlay {
+            set: [set_beside(&key), vec![format!("{key}={text}")]].concat(),
+            ..Overlay::default()
+        })
+        .unwrap_or_else(|error| panic!("by --set: {error}"));
         for loaded in [&by_file, &by_env, &by_set] {
-            let difference = Config::default().difference(loaded);
+            let before = load(&Overlay { set: set_beside(&key), ..Overlay::default() }).unwrap();
+            let difference = before.difference(loaded);
             let changed: Vec<_> = difference.reloadable.iter().chain(&difference.at_next_start).collect();
             assert_eq!(changed, [&key], "nothing else changes");
             assert_eq!(loaded.difference(&by_file), switchhook::config::Difference::default(), "{key}");
@@ -123,6 +140,7 @@ fn every_documented_key_arrives_from_a_file_the_environment_and_the_command_line
                 Value::Integer(_) | Value::Boolean(_) => shown.contains(&format!("{name}: {text}")),
                 // A secret is not shown; words of an enum are shown by their names in the program.
                 _ if shown.contains("***") => true,
+                _ if key == "kazoo.sync.version" => shown.contains("version: Classic"),
                 Value::Array(_) => shown.contains(item_of(&key)),
                 _ => shown.to_lowercase().contains(&text.to_lowercase()),
             };

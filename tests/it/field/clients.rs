@@ -306,7 +306,7 @@ async fn what_only_a_kazoo_keeps_is_refused_and_not_swallowed() {
     {
         let refused = app.api.own(method, &format!("/{below}"), Some(json!({"data": {}}))).await;
         assert_eq!(refused.status, 403, "{below}: {refused:?}");
-        assert!(refused.data()["message"].as_str().unwrap().contains("does not keep"), "{refused:?}");
+        assert!(refused.data()["message"].as_str().unwrap().contains("does not route calls"), "{refused:?}");
     }
     app.stop().await;
 }

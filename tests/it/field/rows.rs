@@ -173,6 +173,7 @@ async fn the_attempts_of_a_parent_show_a_damaged_event_of_a_child_in_its_row() {
         .await;
     child.publish(&events_of("c", 0..10)).await;
     settled(&parent, &hook).await;
+    attempts_when(&parent, &hook, 10).await;
     flip(&segment(dir.path(), "events"), "c-CHANNEL_CREATE-7");
     for list in [format!("/webhooks/{hook}/attempts"), "/webhooks/attempts".to_owned()] {
         for order in ["", "&ascending=true", "&is_chunked=true"] {
