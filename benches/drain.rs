@@ -3,8 +3,6 @@
 //! first. Each event goes to one hook. CPU is this process's, user and system; the receiver is another process. The
 //! figures are medians over the rounds.
 
-use std::io::{BufRead, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,37 +17,12 @@ use tokio::task::JoinSet;
 use crate::figures::{line, median};
 use crate::process::cpu_of;
 use crate::program::Program;
-use crate::receiver::{GO_ON, HOLD};
+use crate::receiver::{Apart, GO_ON, HOLD};
 
 const IN_FLIGHT: u64 = 64;
 /// Events of a call, as many as a call may have: one with more than `queues.lane` is read twice.
 const OF_A_CALL: u64 = 20;
 const ROUNDS: usize = 3;
-
-struct Receiver(Child, u16);
-
-impl Receiver {
-    /// Tells it when to answer.
-    fn tell(&mut self, what: &[u8]) {
-        self.0.stdin.as_mut().unwrap().write_all(what).unwrap();
-    }
-
-    fn start() -> Self {
-        let this = std::env::current_exe().unwrap();
-        let mut child =
-            Command::new(this).arg("receiver").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self(child, line.trim().parse().unwrap())
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// CPU time of this process so far, in seconds.
 pub(crate) fn cpu() -> f64 {
@@ -73,15 +46,15 @@ impl Run {
 
 pub(crate) fn run() {
     let events = super::asked_number("events").unwrap_or(100_000);
-    let mut receiver = Receiver::start();
+    let mut receiver = Apart::start(&["receiver".as_ref()]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let crowds = super::asked_number("hooks").map_or(vec![1, 10, 1000, 10_000], |hooks| vec![hooks]);
     // Two of a kind are never compared across rounds: the machine is another one a minute later.
     let rounds: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let same = body();
-            let bare_alone = bare(events, receiver.1, move || same.clone());
-            let mut runs = vec![bare(events, receiver.1, body_maker())];
+            let bare_alone = bare(events, receiver.port, move || same.clone());
+            let mut runs = vec![bare(events, receiver.port, body_maker())];
             let drain = |hooks: &u64| runtime.block_on(drain(events, *hooks, &mut receiver));
             runs.extend(crowds.iter().map(drain));
             (bare_alone, runs)
@@ -166,8 +139,8 @@ fn document(hook: u64, uri: &str) -> serde_json::Value {
     })
 }
 
-async fn drain(events: u64, hooks: u64, receiver: &mut Receiver) -> Run {
-    let port = receiver.1;
+async fn drain(events: u64, hooks: u64, receiver: &mut Apart) -> Run {
+    let port = receiver.port;
     let dir = tempfile::tempdir().unwrap();
     let per_host = format!("delivery.per_host_in_flight={IN_FLIGHT}");
     let program = Program::start(dir.path(), &[&per_host]).await;

@@ -2,9 +2,8 @@
 //! over a new connection for each. In turn with a bare loop of reqwest that posts the same bodies with the same number in
 //! flight. The program and the receiver are processes of their own; CPU is the program's, or the bare loop's.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use crate::api::Api;
 use crate::drain::cpu;
 use crate::figures::{line, median};
 use crate::process::Process;
-use crate::receiver::{ANSWER, complete};
+use crate::receiver::{ANSWER, Apart, complete};
 
 const ROUNDS: usize = 3;
 const IN_FLIGHT: u64 = 64;
@@ -67,9 +66,10 @@ pub(crate) fn run() {
         let (dir, mut runs) = (tempfile::tempdir().unwrap(), Vec::new());
         certify(dir.path());
         for _ in 0..ROUNDS {
-            let receiver = Receiver::start(dir.path(), connections);
-            let bare = bare(dir.path(), receiver.1, connections.requests());
-            let ours = runtime.block_on(delivered(dir.path(), receiver.1, connections.requests()));
+            let receiver =
+                Apart::start(&["https-receiver".as_ref(), connections.name().as_ref(), dir.path().as_ref()]);
+            let bare = bare(dir.path(), receiver.port, connections.requests());
+            let ours = runtime.block_on(delivered(dir.path(), receiver.port, connections.requests()));
             runs.push((bare, ours));
         }
         let of = |of: &dyn Fn(&(Run, Run)) -> f64| median(runs.iter().map(of).collect());
@@ -98,27 +98,6 @@ fn certify(dir: &Path) {
     std::fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
     std::fs::write(dir.join("own.pem"), own.pem()).unwrap();
     std::fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
-}
-
-/// The receiver's process and its port.
-struct Receiver(Child, u16);
-
-impl Receiver {
-    fn start(dir: &Path, connections: Connections) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["https-receiver", connections.name()]).arg(dir);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self(child, line.trim().parse().unwrap())
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// The receiver: prints its port, then serves until standard input ends.

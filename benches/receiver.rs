@@ -1,7 +1,9 @@
 //! A receiver that does nothing but read requests and answer 200, in a process of its own. It can be told to hold its
 //! answers for a while.
 
-use std::io::{BufRead, Write};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +15,35 @@ pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 pub(crate) const HOLD: &[u8] = b"hold\n";
 /// A line on standard input: all answers that were held, and further ones at once.
 pub(crate) const GO_ON: &[u8] = b"go on\n";
+
+/// A receiver in a process of its own, which is this program with other words; killed when dropped.
+pub(crate) struct Apart {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Apart {
+    /// Starts it and waits for its port.
+    pub(crate) fn start(words: &[&OsStr]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, port: line.trim().parse().unwrap() }
+    }
+
+    /// Tells it when to answer.
+    pub(crate) fn tell(&mut self, what: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(what).unwrap();
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
 
 /// Serves until standard input ends; prints its port first.
 pub(crate) fn serve() {

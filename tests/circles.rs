@@ -1,4 +1,4 @@
-//! Inside a room, too, files know each other in one direction only: whoever opens a file can read what it stands on
+//! Inside a room, too, files know each other in one direction only: a reader of a file can read what it uses
 //! without coming back to it.
 //!
 //! `tests/layers.rs` holds the arrows between rooms; this test follows `use` and paths from file to file within one.

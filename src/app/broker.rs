@@ -126,7 +126,7 @@ impl Brokers {
     }
 }
 
-/// The zone that others are told: the first that has a name, or else KAZOO's name for the only one.
+/// The zone that this program names to other nodes: the first that has a name, or else KAZOO's name for the only one.
 fn own_zone(config: &Config) -> String {
     let named = config.amqp.zones.iter().map(|zone| &zone.name).find(|name| !name.is_empty());
     named.cloned().unwrap_or_else(|| "local".to_owned())

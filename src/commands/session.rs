@@ -27,7 +27,7 @@ use crate::state::random_id;
 
 /// How often the session checks whether the broker blocks publishers.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Every so many checks, a message is published to find out.
+/// One check in this many publishes a message to find out.
 const PROBE_AT: u32 = 5;
 /// The queue that these messages go to. It does not exist.
 const PROBE_TO: &str = "switchhook.no-such-queue";

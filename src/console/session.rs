@@ -12,6 +12,9 @@ use super::{Console, json};
 use crate::auth::{Caller, Role};
 use crate::http::{Api, Ask, Told, Visit};
 
+/// Rows of a page of a list.
+const PAGE: &str = "50";
+
 /// A request in a session.
 pub(super) struct Session<'a> {
     api: &'a Api,
@@ -70,6 +73,13 @@ impl Session<'_> {
     /// Reads from the API.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Told, Refusal> {
         Refusal::unless_done(self.ask(Method::GET, path, query, None).await)
+    }
+
+    /// Reads a page of a list from the API, from where the query string says. Parameters without a value are left out.
+    pub(super) async fn page(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Told, Refusal> {
+        let own = [("page_size", PAGE), ("start_key", self.query("start_key"))];
+        let asked: Vec<_> = own.iter().chain(query).filter(|(_, value)| !value.is_empty()).copied().collect();
+        self.get(path, &asked).await
     }
 
     /// Makes a change through the API.

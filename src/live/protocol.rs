@@ -117,7 +117,7 @@ impl Protocol {
         let Some(request) = request else {
             return refuse(&(self.new_id)().into(), "invalid JSON");
         };
-        // Whoever came with the request's own token, such as a page with its cookie, only listens: nothing is changed by a
+        // A session with the request's own token, such as a page with its cookie, only listens: nothing is changed by a
         // frame that a browser could be made to send.
         if self.offered.is_some() && request.action == Action::Command {
             return refuse(&request.id, "forbidden");

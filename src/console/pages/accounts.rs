@@ -24,11 +24,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
     let (wanted, start) = (session.query("q").trim().to_lowercase(), session.query("start_key"));
     let of = ["v2", "accounts", account];
     let told = if wanted.is_empty() {
-        let mut asked = vec![("page_size", "50")];
-        if !start.is_empty() {
-            asked.push(("start_key", start));
-        }
-        session.get(&[&of[..], &["children"]].concat(), &asked).await?
+        session.page(&[&of[..], &["children"]].concat(), &[]).await?
     } else {
         session.get(&[&of[..], &["descendants"]].concat(), &[("page_size", "10000")]).await?
     };

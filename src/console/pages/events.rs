@@ -21,11 +21,9 @@ const SEARCHED: [(&str, &str); 4] =
 pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let range =
         Range::of(session.query("since"), session.query("from"), session.query("to"), session.now_us());
-    let mut asked = vec![("page_size", "50"), ("created_from", &range.from), ("created_to", &range.to)];
+    let mut asked = vec![("created_from", range.from.as_str()), ("created_to", range.to.as_str())];
     asked.extend(SEARCHED.map(|(ours, theirs)| (theirs, session.query(ours))));
-    asked.push(("start_key", session.query("start_key")));
-    asked.retain(|(_, value)| !value.is_empty());
-    let told = session.get(&["v2", "accounts", account, "events"], &asked).await?;
+    let told = session.page(&["v2", "accounts", account, "events"], &asked).await?;
     let path = format!("/console/accounts/{account}/events");
     let kept =
         ["event", "name", "subject", "msg", "since", "from", "to"].map(|name| (name, session.query(name)));
@@ -130,11 +128,7 @@ fn tail_bindings(account: &str) -> impl Iterator<Item = String> {
 
 /// `accounts/{A}/events/tail`
 pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Result<View, Problem> {
-    let mut asked = vec![("page_size", "50")];
-    if !session.query("start_key").is_empty() {
-        asked.push(("start_key", session.query("start_key")));
-    }
-    let told = session.get(&["v2", "accounts", account, "events"], &asked).await?;
+    let told = session.page(&["v2", "accounts", account, "events"], &[]).await?;
     let path = format!("/console/accounts/{account}/events");
     Ok(View {
         title: "Live events".into(),

@@ -120,14 +120,9 @@ async fn waiting(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let from_s = (shown.now_us() / 1_000_000).saturating_sub(age_ms / 1000 + 1);
     let from = from_s.saturating_add(GREGORIAN_OFFSET_S).to_string();
     let event = text(&shown.hook, "hook");
-    let mut asked = vec![("page_size", "50"), ("ascending", "true"), ("created_from", from.as_str())];
-    if event != "all" {
-        asked.push(("hook_events", event));
-    }
-    if !start.is_empty() {
-        asked.push(("start_key", start));
-    }
-    let told = shown.session.get(&["v2", "accounts", shown.account, "events"], &asked).await?;
+    let event = if event == "all" { "" } else { event };
+    let asked = [("ascending", "true"), ("created_from", from.as_str()), ("hook_events", event)];
+    let told = shown.session.page(&["v2", "accounts", shown.account, "events"], &asked).await?;
     Ok(html! {
         section #waiting {
             p.hint {

@@ -40,11 +40,7 @@ pub(in crate::console) async fn logs(session: &Session<'_>) -> Result<View, Prob
     let chosen = session.query("log");
     let chosen = LOGS.iter().find(|(name, _)| *name == chosen).map_or("events", |(name, _)| name);
     let start = session.query("start_key");
-    let mut asked = vec![("log", chosen), ("page_size", "50")];
-    if !start.is_empty() {
-        asked.push(("start_key", start));
-    }
-    let segments = session.get(&["admin", "log"], &asked).await?;
+    let segments = session.page(&["admin", "log"], &[("log", chosen)]).await?;
     let logs = status.data().get("logs").unwrap_or(&Value::Null);
     let disk = status.data().get("disk").unwrap_or(&Value::Null);
     let body = html! {

@@ -18,11 +18,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
 
 async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let mut asked = vec![("page_size", "50")];
-    if !start.is_empty() {
-        asked.push(("start_key", start));
-    }
-    let told = session.get(&["v2", "accounts", account, "api_keys"], &asked).await?;
+    let told = session.page(&["v2", "accounts", account, "api_keys"], &[]).await?;
     let path = format!("/console/accounts/{account}/keys");
     Ok(View {
         title: "API keys".into(),

@@ -22,11 +22,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
 
 async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let mut asked = vec![("page_size", "50")];
-    if !start.is_empty() {
-        asked.push(("start_key", start));
-    }
-    let told = session.get(&["v2", "accounts", account, "console_links"], &asked).await?;
+    let told = session.page(&["v2", "accounts", account, "console_links"], &[]).await?;
     let path = format!("/console/accounts/{account}/links");
     Ok(View {
         title: "Links to the console".into(),
@@ -49,7 +45,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                             td { (moment(number(link, "expires"), session.now_us())) }
                             td.nowrap {
                                 form.inline method="post" action={ (path) "/" (text(link, "id")) "/revoke" }
-                                    data-ask="Revoke this link? Whoever came by it is logged out." {
+                                    data-ask="Revoke this link? Everyone who opened it is logged out." {
                                     (parts::token(session)) button { "Revoke" }
                                 }
                             }

@@ -51,11 +51,7 @@ impl<'a> Of<'a> {
 /// `…/quarantine`
 pub(in crate::console) async fn show(session: &Session<'_>, of: Of<'_>) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let mut asked = vec![("page_size", "50")];
-    if !start.is_empty() {
-        asked.push(("start_key", start));
-    }
-    let told = session.get(&of.asked(), &asked).await?;
+    let told = session.page(&of.asked(), &[]).await?;
     let path = of.path();
     Ok(View {
         title: "Quarantine".into(),

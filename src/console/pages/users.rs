@@ -18,15 +18,9 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
 
 async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let mut asked = vec![("page_size", "50")];
-    if !start.is_empty() {
-        asked.push(("start_key", start));
-    }
     let wanted = session.query("q").trim();
-    if !wanted.is_empty() {
-        asked.push(("filter_username", wanted));
-    }
-    let told = session.get(&["v2", "accounts", account, "users"], &asked).await?;
+    let filter = [("filter_username", wanted)];
+    let told = session.page(&["v2", "accounts", account, "users"], &filter).await?;
     let path = format!("/console/accounts/{account}/users");
     Ok(View {
         title: "Users".into(),

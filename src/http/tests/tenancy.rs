@@ -117,7 +117,7 @@ async fn no_route_of_an_account_is_open_to_its_siblings_or_children_and_every_on
             assert_eq!(answer.refusal().1, "forbidden");
         }
         let answer = family.ask(&parent, &method, &path).await;
-        // Resources that only a KAZOO has are refused with their own reason, whoever the caller is.
+        // Resources that only a KAZOO has are refused with their own reason for every caller.
         let is_kept =
             !answer.body["data"]["message"].as_str().is_some_and(|m| m.contains("does not route calls"));
         assert!(

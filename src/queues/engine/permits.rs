@@ -24,7 +24,7 @@ struct All {
 }
 
 impl Permits {
-    /// Permits for so many shards, with the limit in total and the limit of one hook alone on its host. One end for each.
+    /// Permits for this number of shards, with the limit in total and the limit of one hook alone on its host. One end for each.
     #[must_use]
     pub fn shared(total: usize, per_host: u32, shards: usize) -> Vec<Self> {
         let permits = Mutex::new(rules::Permits::new(total, per_host, shards));

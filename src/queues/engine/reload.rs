@@ -1,4 +1,4 @@
-//! Other limits and policies for queues at work: nothing under way is touched, and whoever may start more now does.
+//! Other limits and policies for queues at work: nothing under way is touched, and hooks that may start more attempts now do so.
 //!
 //! A retry or a probe that has its time keeps it.
 

@@ -1,4 +1,4 @@
-//! Partitions: all queues are divided into 256 parts, and whoever delivers owns some of them. Pure.
+//! Partitions: all queues are divided into 256 parts, and each shard owns some of them. Pure.
 //!
 //! A queue's partition is the upper 8 bits of the tag under which the ledger files its records: the tag of its hook's id,
 //! for a replay likewise, and for an account's callflow webhooks the tag of the id that is derived from the account's

@@ -315,7 +315,7 @@ async fn whoever_follows_the_page_moves_there_and_back_without_loss() {
     publisher.close().await;
 }
 
-/// Waits until so many events are in the log.
+/// Waits until this many events are in the log.
 async fn routed_or_held(api: &Api, events: u64) {
     eventually("the events are in the log", LONG, async || {
         let listed = api.call("GET", "/admin/status", None).await;

@@ -93,7 +93,7 @@ impl Hosts {
         self.look_again(at.host);
     }
 
-    /// A host is looked at again only when it is told so.
+    /// Takes a host off the list of hosts to be looked at, until `look_again` puts it back.
     pub(super) fn look_later(&mut self, host: usize) {
         self.freed.retain(|freed| *freed != host);
     }
