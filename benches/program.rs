@@ -29,9 +29,9 @@ pub(crate) struct Program {
     running: JoinHandle<anyhow::Result<()>>,
 }
 
-/// The settings of every bench.
+/// The settings of every bench, and those that the command line adds with `--set=KEY=VALUE`.
 pub(crate) fn settings(dir: &Path) -> Vec<String> {
-    vec![
+    let mut settings = vec![
         format!("data_dir={}", dir.display()),
         "http.listen=127.0.0.1:0".to_owned(),
         "websocket.listen=127.0.0.1:0".to_owned(),
@@ -40,7 +40,9 @@ pub(crate) fn settings(dir: &Path) -> Vec<String> {
         "rate_limit.burst=0".to_owned(),
         "log.reserve_bytes=0".to_owned(),
         "ledger.reserve_bytes=0".to_owned(),
-    ]
+    ];
+    settings.extend(std::env::args().filter_map(|arg| arg.strip_prefix("--set=").map(str::to_owned)));
+    settings
 }
 
 impl Program {

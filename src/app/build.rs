@@ -187,7 +187,9 @@ impl App {
     #[expect(clippy::too_many_lines, reason = "the list of all parts, a line each; half of it names fields")]
     pub async fn build_with(config: Config, clock: Clock, lost_lines: LostLines) -> anyhow::Result<Self> {
         let (tasks, stops) = (Tasks::new(), Stops::default());
-        let (threads, lock) = (Threads::start(&tasks, shards(&config))?, data_dir::lock(&config.data_dir)?);
+        let brokers = config.amqp.all_zones().iter().map(|zone| zone.uris.len()).sum();
+        let threads = Threads::start(&tasks, shards(&config), brokers)?;
+        let lock = data_dir::lock(&config.data_dir)?;
         let mut storage = open_storage(&config, &clock, &tasks).await?;
         let middle = middle(&config, &clock, &tasks, &mut storage)?;
         let Storage { state, first_key, task, events, ledger, ingest, .. } = storage;

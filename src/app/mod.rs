@@ -112,15 +112,20 @@ struct Threads {
     writers: Vec<Thread<()>>,
     /// One for each shard of the queues.
     queues: Vec<Thread<Runtime>>,
+    /// One for each broker's consumer. Among the workers, an event would wake several of them.
+    consumers: Vec<Thread<Runtime>>,
 }
 
 impl Threads {
-    fn start(tasks: &Tasks, shards: usize) -> Result<Self, ThreadError> {
+    fn start(tasks: &Tasks, shards: usize, brokers: usize) -> Result<Self, ThreadError> {
         let writer = |name| tasks.thread(name, || Ok(()));
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtimes =
+            |name, count| (0..count).map(|_| tasks.thread(name, runtime)).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             writers: vec![writer("events-log")?, writer("ledger")?],
-            queues: (0..shards).map(|_| tasks.thread("queues", runtime)).collect::<Result<_, _>>()?,
+            queues: runtimes("queues", shards)?,
+            consumers: runtimes("amqp", brokers)?,
         })
     }
 }
@@ -255,7 +260,7 @@ fn start(
     steps: Steps,
 ) -> (Vec<Task>, Running, Vec<JoinHandle<()>>) {
     let mut storage = Vec::new();
-    let Threads { writers, queues } = steps.threads;
+    let Threads { writers, queues, consumers: threads } = steps.threads;
     for ((name, writer), thread) in steps.writers.into_iter().zip(writers) {
         let (stop, failed) = (tokens.storage.clone(), failed.clone());
         // The guard cancels `failed` even when the writer panics.
@@ -279,14 +284,20 @@ fn start(
         tasks.spawn("live", steps.live.run(tokens.intake.clone())),
     ];
     let BrokerTasks { consumers, requesters, stand_in } = steps.brokers;
-    for consumer in consumers {
+    for (consumer, thread) in consumers.into_iter().zip(threads) {
         let (stop, failed) = (tokens.intake.clone(), failed.clone());
-        rest.push(tasks.spawn("amqp", async move {
-            if let Err(error) = consumer.run(stop).await {
-                tracing::error!(%error, "consuming from the broker has ended");
-                failed.cancel();
+        // The guard cancels `failed` even when the consumer panics.
+        let failing = failed.drop_guard();
+        let ended = thread.run(move |runtime| {
+            let result = runtime.block_on(consumer.run(stop));
+            runtime.shutdown_background();
+            match result {
+                Ok(()) => drop(failing.disarm()),
+                Err(error) => tracing::error!(%error, "consuming from the broker has ended"),
             }
-        }));
+        });
+        // A consumer that panicked has been reported by the panic's message.
+        rest.push(tasks.spawn("amqp", async move { drop(ended.await) }));
     }
     rest.extend(requesters.into_iter().map(|task| tasks.spawn("requester", task.run(tokens.intake.clone()))));
     rest.extend(stand_in.map(|task| tasks.spawn("stand-in", task.run(tokens.intake.clone()))));

@@ -16,8 +16,9 @@ use crate::log::{AppendError, Appender, NewRecord};
 use crate::queues::rules::partitions::Partitions;
 
 const MAX_WAITING: usize = 64;
-/// Few records wait this long before they are handed to the log together, so that lists show them soon.
-const GATHER_FEW: Duration = Duration::from_millis(1);
+/// Few records wait this long before they are handed to the log together: soon enough for a person who looks at a list, and
+/// at a steady pace several deliveries share a sync.
+const GATHER_FEW: Duration = Duration::from_millis(8);
 /// Many wait this long, or until they are `GATHER_RECORDS`. With a millisecond, syncs were a tenth of a delivery's CPU. A crash
 /// repeats what waited.
 const GATHER: Duration = Duration::from_millis(5);
