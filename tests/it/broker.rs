@@ -79,7 +79,7 @@ async fn broker_that_is_killed_fails_readiness_and_is_consumed_from_after_its_re
 
 #[tokio::test]
 async fn broker_messages_that_are_malformed_go_to_quarantine_and_later_ones_are_delivered() {
-    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let (broker, receiver) = (Broker::shared().await, Receiver::start().await);
     let mut app = app(&broker, &[]).await;
     app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
     let publisher = Publisher::connect(&broker.uri()).await;
@@ -118,7 +118,7 @@ async fn broker_messages_that_are_malformed_go_to_quarantine_and_later_ones_are_
 
 #[tokio::test]
 async fn broker_message_with_a_compressed_body_reaches_its_hook_unpacked() {
-    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let (broker, receiver) = (Broker::shared().await, Receiver::start().await);
     let mut app = app(&broker, &[]).await;
     app.api.hook(json!({"uri": receiver.uri("/"), "hook": "mms", "format": "json"})).await;
     let message = json!({"Event-Category": "mms", "Event-Name": "inbound", "Message-ID": "m1", "Msg-ID": "1",
@@ -145,7 +145,7 @@ async fn broker_message_with_a_compressed_body_reaches_its_hook_unpacked() {
 
 #[tokio::test]
 async fn broker_gets_webhook_disabled_when_a_hook_keeps_failing() {
-    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let (broker, receiver) = (Broker::shared().await, Receiver::start().await);
     receiver.mood(Mood::status(500));
     let mut app = app(&broker, &["disable.failure_count=3", "disable.probe_initial_ms=0"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;

@@ -126,7 +126,7 @@ const KEY: &str = "call.CHANNEL_CREATE.c1";
 
 #[tokio::test]
 async fn broker_messages_are_logged_once_and_in_order_and_malformed_ones_are_quarantined() {
-    let (broker, log) = (Broker::start().await, EventLog::new());
+    let (broker, log) = (Broker::shared().await, EventLog::new());
     let consumer = log.consume(&broker).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     // As every KAZOO node declares it at its start; our declaration must agree.
@@ -157,7 +157,7 @@ async fn broker_messages_are_logged_once_and_in_order_and_malformed_ones_are_qua
 
 #[tokio::test]
 async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_recognised() {
-    let (broker, log) = (Broker::start().await, EventLog::new());
+    let (broker, log) = (Broker::shared().await, EventLog::new());
     let consumer = log.consume(&broker).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     publisher.publish("callevt", KEY, &call_event("CHANNEL_CREATE", 0)).await;
@@ -187,7 +187,7 @@ async fn broker_messages_are_acknowledged_after_the_sync_and_a_redelivery_is_rec
 
 #[tokio::test]
 async fn broker_sends_messages_to_one_consumer_at_a_time_and_to_the_next_in_order() {
-    let (broker, first, second) = (Broker::start().await, EventLog::new(), EventLog::new());
+    let (broker, first, second) = (Broker::shared().await, EventLog::new(), EventLog::new());
     let working = first.consume(&broker).await;
     let waiting = second.consume(&broker).await;
     let publisher = Publisher::connect(&broker.uri()).await;
@@ -209,7 +209,7 @@ async fn broker_sends_messages_to_one_consumer_at_a_time_and_to_the_next_in_orde
 
 #[tokio::test]
 async fn broker_queue_of_an_earlier_version_is_consumed_from_unchanged() {
-    let (broker, log) = (Broker::start().await, EventLog::new());
+    let (broker, log) = (Broker::shared().await, EventLog::new());
     let publisher = Publisher::connect(&broker.uri()).await;
     let channel = publisher.channel();
     publisher.declare("callevt").await;
@@ -226,7 +226,7 @@ async fn broker_queue_of_an_earlier_version_is_consumed_from_unchanged() {
 
 #[tokio::test]
 async fn broker_keeps_messages_while_the_disk_is_full() {
-    let (broker, log) = (Broker::start().await, EventLog::new());
+    let (broker, log) = (Broker::shared().await, EventLog::new());
     let consumer = log.consume(&broker).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     log.disk.set_full(true);

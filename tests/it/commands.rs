@@ -47,7 +47,7 @@ pub(super) async fn call_is_known(publisher: &Publisher, owner: &Api, call: &str
 
 #[tokio::test]
 async fn broker_carries_every_command_to_the_switch_of_the_call() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app = app(&broker, &["commands.timeout_ms=500"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;
@@ -112,7 +112,7 @@ async fn broker_carries_every_command_to_the_switch_of_the_call() {
 
 #[tokio::test]
 async fn broker_gets_no_command_for_another_tenants_channel() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app = app(&broker, &["commands.timeout_ms=500"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;

@@ -28,7 +28,7 @@ async fn is_connected(requester: &Requester) {
 
 #[tokio::test]
 async fn broker_questions_end_when_every_advertised_switch_has_answered() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let now = Arc::new(AtomicU64::new(1_000_000_000));
     let clock = Clock::new({
         let now = now.clone();

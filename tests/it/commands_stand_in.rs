@@ -98,7 +98,7 @@ fn which_websockets(id: &str, more: &Value) -> Value {
 
 #[tokio::test]
 async fn broker_gets_an_answer_to_a_request_for_websockets() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[uri.as_str(), "kazoo.replace_blackhole=true"]).await;
     let mut crossbar = Crossbar::start(&broker.uri()).await;
@@ -151,7 +151,7 @@ async fn broker_gets_an_answer_to_a_request_for_websockets() {
 
 #[tokio::test]
 async fn broker_gets_an_answer_to_a_request_to_enable_webhooks_and_nothing_at_all_in_shadow() {
-    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let (broker, receiver) = (Broker::shared().await, Receiver::start().await);
     receiver.mood(Mood::status(410));
     let uri = format!("amqp.uri={}", broker.uri());
     let settings = [uri.as_str(), "disable.probe_initial_ms=0", "kazoo.replace_webhooks=true"];

@@ -130,7 +130,7 @@ async fn publish_until(over: &Cell<bool>, publisher: &Publisher, receiver: &Rece
 
 #[tokio::test]
 async fn crash_in_mid_stream_loses_and_reorders_nothing_that_the_broker_had_confirmed() {
-    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let (broker, receiver) = (Broker::shared().await, Receiver::start().await);
     let dir = tempfile::tempdir().unwrap();
     let settings = [format!("amqp.uri={}", broker.uri()), "amqp.prefetch=50".to_owned()];
     let process = Process::serve(dir.path(), &settings).await;
@@ -153,7 +153,7 @@ async fn crash_in_mid_stream_loses_and_reorders_nothing_that_the_broker_had_conf
 
 #[tokio::test]
 async fn crash_free_restarts_in_mid_stream_lose_and_repeat_nothing() {
-    let (broker, receiver) = (Broker::start().await, Receiver::start().await);
+    let (broker, receiver) = (Broker::shared().await, Receiver::start().await);
     let dir = tempfile::tempdir().unwrap();
     let settings = [format!("amqp.uri={}", broker.uri()), "shutdown_grace_ms=20000".to_owned()];
     let mut process = Process::serve(dir.path(), &settings).await;

@@ -61,7 +61,7 @@ async fn each_attempt_carries_the_event_s_trace_with_a_span_of_its_own_also_afte
 
 #[tokio::test]
 async fn a_brokers_message_has_its_trace_in_its_headers() {
-    let (receiver, broker) = (Receiver::start().await, Broker::start().await);
+    let (receiver, broker) = (Receiver::start().await, Broker::shared().await);
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[uri.as_str()]).await;
     eventually("the program is ready", LONG, async || {

@@ -28,7 +28,7 @@ fn error(reply: &Value) -> &str {
 
 #[tokio::test]
 async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree_only() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app = app(&broker, &["commands.timeout_ms=500"]).await;
     let publisher = Publisher::connect(&broker.uri()).await;
@@ -71,7 +71,7 @@ async fn broker_carries_a_websocket_clients_commands_to_channels_of_its_own_tree
 
 #[tokio::test]
 async fn broker_questions_for_a_command_delay_neither_events_nor_replies() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     // Waits for the switch as long as possible.
     let mut app = app(&broker, &["commands.timeout_ms=60000", "websocket.max_commands=2"]).await;
     let switch = Switch::start(&broker.uri(), "s1").await;

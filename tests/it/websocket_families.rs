@@ -96,7 +96,7 @@ fn presence_cases() -> Vec<Case> {
 
 #[tokio::test]
 async fn every_binding_gets_the_events_that_kazoo_publishes_for_it_and_no_others() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let mut app = TestApp::with(&[&format!("amqp.uri={}", broker.uri())]).await;
     eventually("the broker is consumed from", LONG, || async {
         (app.api.call("GET", "/health/ready", None).await.status == 200).then_some(())

@@ -27,7 +27,7 @@ async fn is_ready(api: &Api) {
 #[tokio::test]
 async fn a_flood_of_bad_messages_fills_no_log_and_keeps_no_event_back() {
     const FLOOD: usize = 3000;
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[format!("amqp.uri={}", broker.uri())]).await;
     let (api, receiver) = (process.api().await, Receiver::start().await);
@@ -49,7 +49,7 @@ async fn a_flood_of_bad_messages_fills_no_log_and_keeps_no_event_back() {
 
 #[tokio::test]
 async fn a_queue_that_a_restart_of_the_broker_would_lose_is_named_by_readiness() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let publisher = Publisher::connect(&broker.uri()).await;
     let transient = QueueDeclareOptions::default();
     publisher.channel().queue_declare("switchhook".into(), transient, FieldTable::default()).await.unwrap();

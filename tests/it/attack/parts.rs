@@ -168,7 +168,7 @@ async fn sessions_of_one_tenant_and_its_accounts_below_leave_seats_for_others() 
 
 #[tokio::test]
 async fn broker_questions_of_one_tenant_leave_another_tenant_a_part() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app =
         crate::commands::app(&broker, &["commands.max_in_flight=4", "commands.timeout_ms=3000"]).await;

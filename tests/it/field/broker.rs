@@ -43,7 +43,7 @@ fn event(app: &TestApp, number: u64) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bindings() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let app = TestApp::with(&[&uri, "amqp.check_interval_ms=200"]).await;
     let receiver = Receiver::start().await;
@@ -63,7 +63,7 @@ async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bind
 
 #[tokio::test]
 async fn an_unread_queue_keeps_its_bound_by_dropping_the_oldest_messages() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[&uri, "amqp.queue_max_messages=10"]).await;
     ready_when(&app, |ready| !ready.to_string().contains("broker_queue")).await;
@@ -86,7 +86,7 @@ async fn an_unread_queue_keeps_its_bound_by_dropping_the_oldest_messages() {
 
 #[tokio::test]
 async fn an_installation_that_has_ended_leaves_nothing_at_the_broker() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[&uri, "amqp.queue=old"]).await;
     ready_when(&app, |_| true).await;
@@ -116,7 +116,7 @@ fn numbers(receiver: &Receiver) -> Vec<u64> {
 
 #[tokio::test]
 async fn a_queue_without_a_bound_is_renewed_while_events_flow_and_none_is_lost() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let publisher = Publisher::connect(&broker.uri()).await;
     // As an earlier version made it: durable, with one consumer at a time, and without a bound.
@@ -174,7 +174,7 @@ async fn a_queue_without_a_bound_is_renewed_while_events_flow_and_none_is_lost()
 
 #[tokio::test]
 async fn a_queue_that_holds_more_than_its_bound_is_not_renewed() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let publisher = Publisher::connect(&broker.uri()).await;
     let durable = QueueDeclareOptions::durable();
@@ -208,7 +208,7 @@ async fn a_broker_that_answers_nothing_is_named_while_the_connection_still_stand
 
 #[tokio::test]
 async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_and_loses_nothing() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let publisher = Publisher::connect(&broker.uri()).await;
     let mut old = FieldTable::default();
@@ -272,7 +272,7 @@ async fn an_alarm_of_the_broker_is_in_readiness_and_metrics() {
 
 #[tokio::test]
 async fn the_age_of_arriving_events_and_the_times_of_dropped_ones_are_reported() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let settings = [uri.as_str(), "amqp.queue_max_messages=50", "amqp.check_interval_ms=200"];
     let mut app = TestApp::with(&settings).await;

@@ -177,7 +177,7 @@ async fn notifications_stay_with_the_accounts_of_the_session_and_its_administrat
 
 #[tokio::test]
 async fn messages_of_every_route_come_from_the_broker_to_websockets_and_only_those_from_outside_to_hooks() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let receiver = Receiver::start().await;
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[format!("amqp.uri={}", broker.uri())]).await;

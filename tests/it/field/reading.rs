@@ -108,7 +108,7 @@ async fn accepted_events_reach_hooks_websockets_and_searches_alike() {
 
 #[tokio::test]
 async fn bodies_from_the_broker_that_are_almost_json_are_repaired_and_delivered() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let app = TestApp::with(&[&format!("amqp.uri={}", broker.uri())]).await;
     let receiver = Receiver::start().await;
     app.api.hook(json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json"})).await;

@@ -67,7 +67,7 @@ struct Operator {
 impl Operator {
     async fn new() -> Self {
         let (kazoo, broker, dir) =
-            (Kazoo::start_closed(Version::V50).await, Broker::start().await, tempfile::tempdir().unwrap());
+            (Kazoo::start_closed(Version::V50).await, Broker::shared().await, tempfile::tempdir().unwrap());
         let etc = dir.path().join("etc");
         std::fs::create_dir(&etc).unwrap();
         std::fs::write(etc.join("couchdb"), READER).unwrap();

@@ -305,7 +305,7 @@ async fn after_random_edits_and_faults_both_trees_are_equal() {
 
 #[tokio::test]
 async fn a_message_on_the_broker_brings_a_change_and_lost_repeated_and_endless_ones_do_no_harm() {
-    let broker = Broker::start().await;
+    let broker = Broker::shared().await;
     let kazoo = Kazoo::start(Version::V50).await;
     let customer = kazoo.with(|data| data.account(&data.master.clone(), "Customer"));
     let dir = tempfile::tempdir().unwrap();

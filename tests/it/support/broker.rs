@@ -3,8 +3,10 @@
 //! It can be killed as by a power failure (`kill -9`) and started again with the same data and port. Both of its
 //! processes die with the thread that started them (`setpriv --pdeathsig`), so a killed test leaves nothing behind.
 
+mod shared;
+
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -21,14 +23,21 @@ const START_WITHIN: Duration = Duration::from_secs(90);
 
 /// A running (or killed) broker.
 pub struct Broker {
-    dir: TempDir,
+    /// Where its files are, …
+    dir: PathBuf,
+    /// … which go with it, if they are this test's alone.
+    own: Option<TempDir>,
     node: String,
     port: u16,
     dist_port: u16,
     epmd_port: u16,
-    epmd: Child,
+    epmd: Option<Child>,
     server: Option<Child>,
     config: String,
+    /// The virtual host of a shared one.
+    vhost: Option<String>,
+    /// Whether it lives on when this test ends.
+    outlives_test: bool,
 }
 
 impl Broker {
@@ -39,33 +48,37 @@ impl Broker {
 
     /// The same with more lines of configuration.
     pub async fn start_with(config: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        assert!(Path::new(SERVER).exists(), "{SERVER} is missing: `./test` installs rabbitmq-server");
-        let epmd_port = free_port();
-        let epmd = dying_with_us(Path::new("epmd"))
-            .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("epmd starts");
-        let node = format!("switchhook{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut broker = Self {
-            dir: TempDir::with_prefix("switchhook-broker-").unwrap(),
-            node,
-            port: free_port(),
-            dist_port: free_port(),
-            epmd_port,
-            epmd,
-            server: None,
-            config: config.to_owned(),
-        };
+        let own = TempDir::with_prefix("switchhook-broker-").unwrap();
+        let mut broker = Self::at(own.path().to_owned(), free_port());
+        broker.own = Some(own);
+        config.clone_into(&mut broker.config);
         broker.start_again().await;
         broker
     }
 
+    /// One that is not started, over this directory.
+    fn at(dir: PathBuf, port: u16) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let node = format!("switchhook{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self {
+            dir,
+            own: None,
+            node,
+            port,
+            dist_port: free_port(),
+            epmd_port: free_port(),
+            epmd: None,
+            server: None,
+            config: String::new(),
+            vhost: None,
+            outlives_test: false,
+        }
+    }
+
     /// Where it listens.
     pub fn uri(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
+        let vhost = self.vhost.as_ref().map(|vhost| format!("/{vhost}")).unwrap_or_default();
+        format!("amqp://guest:guest@127.0.0.1:{}{vhost}", self.port)
     }
 
     /// Ends it as a power failure would. Durable queues and confirmed persistent messages stay, exchanges
@@ -95,7 +108,7 @@ impl Broker {
     /// forgets the queue when it is killed before that. In the log of transactions the decision stands after what
     /// was decided and may come seconds later; without it the declaration counts as undone.
     pub async fn has_written(&self, queue: &str) {
-        let data = self.dir.path().join("data").join(format!("{}@localhost", self.node));
+        let data = self.dir.join("data").join(format!("{}@localhost", self.node));
         // A resource's kind and name as Erlang writes them: the end of an atom, a binary with its length.
         let length = u32::try_from(queue.len()).unwrap().to_be_bytes();
         let name = [b"queuem", &length[..], queue.as_bytes()].concat();
@@ -113,7 +126,14 @@ impl Broker {
 
     /// Starts it after `kill`, over the same data and on the same ports; waits until it accepts a connection.
     pub async fn start_again(&mut self) {
-        assert!(self.server.is_none(), "the broker runs already");
+        assert!(self.server.is_none() && self.vhost.is_none(), "the broker runs already");
+        assert!(Path::new(SERVER).exists(), "{SERVER} is missing: `./test` installs rabbitmq-server");
+        if self.epmd.is_none() {
+            let port = self.epmd_port.to_string();
+            let mut epmd = self.command(Path::new("epmd"));
+            epmd.args(["-port", &port, "-address", "127.0.0.1"]).stdout(Stdio::null()).stderr(Stdio::null());
+            self.epmd = Some(epmd.spawn().expect("epmd starts"));
+        }
         self.server = Some(self.spawn());
         let deadline = Instant::now() + START_WITHIN;
         while !self.accepts().await {
@@ -138,13 +158,13 @@ impl Broker {
     }
 
     fn spawn(&self) -> Child {
-        let dir = self.dir.path();
+        let dir = self.dir.as_path();
         let config = dir.join("rabbitmq.conf");
         let text = format!("listeners.tcp.1 = 127.0.0.1:{}\n{}", self.port, self.config);
         std::fs::write(&config, text).unwrap();
         std::fs::write(dir.join("enabled_plugins"), "[].\n").unwrap();
         let output = std::fs::File::create(dir.join("output")).unwrap();
-        dying_with_us(Path::new(SERVER))
+        self.command(Path::new(SERVER))
             .env("HOME", dir)
             .env("RABBITMQ_HOME", "/usr/lib/rabbitmq")
             .env("RABBITMQ_CONF_ENV_FILE", dir.join("no-such-file"))
@@ -172,29 +192,34 @@ impl Broker {
             .expect("rabbitmq-server starts")
     }
 
+    /// A command whose process is killed when the thread that starts it ends, unless the broker outlives the test. A test's own
+    /// thread lives as long as the test; the process image may replace itself and still dies.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(if self.outlives_test { "setsid" } else { "setpriv" });
+        if !self.outlives_test {
+            command.args(["--pdeathsig", "KILL", "--"]);
+        }
+        command.arg(program);
+        command
+    }
+
     fn output(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("output")).unwrap_or_default()
+        std::fs::read_to_string(self.dir.join("output")).unwrap_or_default()
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
-        self.epmd.kill().unwrap();
-        self.epmd.wait().unwrap();
+        if let Some(mut epmd) = self.epmd.take() {
+            epmd.kill().unwrap();
+            epmd.wait().unwrap();
+        }
     }
 }
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
-}
-
-/// A command whose process is killed when the thread that starts it ends. A test's own thread lives as long
-/// as the test; the process image may replace itself and still dies.
-fn dying_with_us(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
 }
 
 /// A port that nobody listens on, below the range that outgoing connections are given, so that none of them
