@@ -1,27 +1,25 @@
-//! An account has become known: its events that waited for it go to the queues of the hooks that want them.
+//! An account has become known: the events that waited for the account are routed now.
 //!
-//! They go there before any later event of the account, in their order. A queue whose place in the log is past such an
-//! event takes it all the same ([`crate::queues::queue::Queue::take_late`]); a queue that is not that far finds it by itself.
-//! A read of the log that is under way may have passed over the event, because the account was unknown to it: what
-//! that read brings is not used, and it is made again.
+//! They are routed in order, and before any later event of the account. A queue whose position is past such an event takes the
+//! event anyway ([`crate::queues::queue::Queue::take_late`]); a queue that is behind the event reads it from the log. A read
+//! that is under way may have passed over the event, because the account was unknown to the read: what it brings is dropped,
+//! and the read is made again.
 
 use std::sync::Arc;
 
 use super::Engine;
 use super::directory::Directory;
-use super::slot::Slot;
-use super::unknown::Unknown;
+use super::unknown::{Adopted, Unknown};
 use crate::log::{ReadError, Record};
 use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, Id};
-use crate::queues::queue::entry::Taken;
 use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::router::subject_hash;
 
 const READ_RECORDS: usize = 512;
 const READ_BYTES: usize = 1 << 20;
 
-/// The accounts as reads beside the engine see them: one whose events wait is unknown until the engine has routed them,
-/// also when its document is there already. Otherwise a read could bring an event that is routed once more later.
+/// The accounts as reads beside the engine see them. While events of an account wait, the account is unknown to reads, even
+/// if its document exists already. Otherwise a read could bring an event that is also routed later.
 #[derive(Debug)]
 struct AsRouted {
     accounts: Arc<dyn Directory>,
@@ -61,15 +59,10 @@ impl Directory for AsRouted {
 impl Engine {
     /// The accounts for a read that is made beside the engine.
     pub(super) fn accounts_for_reads(&self) -> Arc<dyn Directory> {
-        Arc::new(AsRouted { accounts: Arc::clone(&self.state), unknown: Arc::clone(&self.unknown) })
+        Arc::new(AsRouted { accounts: Arc::clone(&self.desk.directory), unknown: Arc::clone(&self.unknown) })
     }
 
-    /// The time that passes, and the time of day.
-    pub(super) fn times(&self) -> (u64, u64) {
-        (self.now_us(), self.clock.now_us())
-    }
-
-    /// Routes what waited for accounts that are known by now.
+    /// Routes what waited for accounts that have become known.
     pub(super) fn adopt_known(&mut self) -> Result<(), ReadError> {
         if !std::mem::take(&mut self.adopt_due) {
             return Ok(());
@@ -80,19 +73,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Routes what waited for an account, if it is known now.
+    /// Routes what waited for an account, if the account is known now.
     pub(super) fn adopt(&mut self, id: AccountId) -> Result<(), ReadError> {
         if !self.unknown.holds(id) {
             return Ok(());
         }
-        let Some(account) = self.state.account(id) else { return Ok(()) };
-        let (now, wall) = self.times();
-        let events = self.unknown.take(id, self.options.unknown, now);
+        let Some(account) = self.desk.directory.account(id) else { return Ok(()) };
+        let now = self.desk.time.moment();
+        let events = self.unknown.take(id, self.desk.options.unknown, now.now_us);
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
         let (first, last) = (first.offset, last.offset);
         let (mut at, mut routed) = (first, 0);
         while at <= last {
-            let batch = self.events.read_tags(&[id.tag()], at, last + 1, READ_RECORDS, READ_BYTES)?;
+            let batch = self.desk.events.read_tags(&[id.tag()], at, last + 1, READ_RECORDS, READ_BYTES)?;
             for record in &batch.records {
                 if let Ok(place) = events.binary_search_by_key(&record.offset, |event| event.offset)
                     && let Some(event) = events.get(place)
@@ -106,7 +99,7 @@ impl Engine {
             at = batch.next;
         }
         let gone = (events.len() as u64).saturating_sub(routed);
-        self.unknown.taken(id, (routed, gone), wall);
+        self.unknown.adopted(id, Adopted { routed, gone }, now.wall_us);
         tracing::info!(account_id = %id, events = routed, "routed the events that had waited for this account");
         if gone > 0 {
             tracing::warn!(account_id = %id, events = gone, "retention dropped events that waited for this account");
@@ -114,8 +107,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Offers an event that waited to every hook of these partitions that wants it. False when it is not an event of this
-    /// account: two accounts may share a tag.
+    /// Offers an event that waited to every hook of these partitions that wants it. False: it is not an event of this
+    /// account, because two accounts may share a tag.
     fn route_late(&mut self, account: &Arc<Account>, record: &Record, awaited_by: Partitions) -> bool {
         let Ok(event) = Event::decode(&record.payload) else { return false };
         if event.account != Some(account.id) || event.quarantine.is_some() {
@@ -129,35 +122,11 @@ impl Engine {
         } else {
             Vec::new()
         };
-        slots.retain(|id| self.slots.get(*id).is_some_and(|slot| is_awaiting(slot.hook.id)));
+        slots.retain(|id| self.slots.get(*id).is_some_and(|slot| is_awaiting(slot.hook().id)));
         let (offset, subject) = (record.offset, subject_hash(&event));
         for id in slots {
-            self.touch(id, |_, slot| offer_late(slot, offset, subject));
+            self.slots.touch(&mut self.desk, id, |_, slot| slot.offer_late(offset, subject));
         }
         true
-    }
-}
-
-/// Offers an event to a hook's live queue that all queues have had the chance to pass by.
-fn offer_late(slot: &mut Slot, offset: u64, subject: u64) {
-    if offset < slot.hook.start_offset {
-        return;
-    }
-    let open = slot.open();
-    let line = &mut slot.live_line;
-    let has_room = Slot::room(open, &line.queue) > 0;
-    line.void_read = line.reading;
-    let is_passed = offset < line.queue.next();
-    if is_passed || offset >= line.uncounted_until {
-        line.waiting += 1;
-    }
-    // A queue that is neither past the event nor live reads on from the log, and knows the account by now.
-    if is_passed {
-        line.queue.take_late(offset, subject, has_room);
-    } else if line.live {
-        line.queue.skip_to(offset);
-        if !has_room || line.queue.take(offset, subject, None) == Taken::Full {
-            line.live = false;
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! A read of the log beside the engine: it looks for the next events that one queue wants. Blocks on the disk.
+//! A read of the log beside the engine: it finds the next events for one queue. It blocks on the disk, so it has a thread.
 //!
-//! A hook reads only its own account's records, through the log's tag index, unless it includes descendants.
+//! A read finds only the records of the hook's own account, through the log's tag index, unless the hook includes descendants.
 
 use std::sync::Arc;
 
@@ -16,78 +16,80 @@ use crate::queues::rules::replay::ReplayRun;
 use crate::queues::rules::router::{in_reach, subject_hash};
 
 const READ_BYTES: usize = 1 << 20;
-/// Deliveries that a queue has at hand when memory for records is scarce. With many hooks behind, every one of them
-/// has these in memory; if the first ones filled it, all others would read each record twice.
+/// Deliveries of a queue that are ready when memory for records is scarce. With many hooks behind, each of them has this
+/// many records in memory; if the first hooks filled the memory, all others would read each record twice.
 pub(super) const STOCK: usize = 16;
-/// Records that are looked at before it is asked again whether memory is scarce.
+/// Most bytes of the log that one read looks at, so that others have their turn.
+const MOST_BYTES: usize = 16 * READ_BYTES;
+/// Records that a read looks at before it checks again whether memory is scarce.
 const STEP: usize = 64;
 
 /// A read to make.
 #[derive(Debug, Clone)]
 pub(super) struct ReadRequest {
-    /// The queue that it is for.
+    /// The queue to read for.
     pub(super) queue: QueueKey,
-    /// For the rest of this lane alone; `None`: for all that the queue wants.
+    /// Only the rest of this lane. `None`: everything that the queue wants.
     pub(super) lane: Option<LaneKey>,
-    /// First offset to look at.
+    /// The first offset to look at.
     pub(super) from: u64,
-    /// First offset not to look at.
+    /// The first offset after the range.
     pub(super) until: u64,
-    /// Events after which there are enough.
+    /// The most events to find.
     pub(super) max: usize,
     /// The hook as it is now.
     pub(super) hook: Arc<Hook>,
-    /// The replay that the queue is, if it is one.
+    /// The replay, if the queue is one.
     pub(super) replay: Option<ReplayRun>,
     /// How the queue orders its deliveries.
     pub(super) ordering: Ordering,
-    /// Whether deliveries are made now, and soon those that are read, so that records are worth their memory.
+    /// Whether to keep records in memory: the hook gets deliveries, and these are near.
     pub(super) keep: bool,
 }
 
 /// An event that the queue wants.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Its place in the log.
+    /// Its position in the log.
     pub(super) offset: u64,
     /// The hash of its subject.
     pub(super) subject: u64,
-    /// Its record, if memory allowed to keep it.
+    /// Its record, if it was kept in memory.
     pub(super) record: Option<Kept>,
 }
 
-/// What a read brought.
+/// What a read found.
 #[derive(Debug)]
 pub(super) struct ReadDone {
     /// The queue that it was for.
     pub(super) queue: QueueKey,
-    /// The lane, if it was for the rest of one.
+    /// The lane, if the read was for the rest of one.
     pub(super) lane: Option<LaneKey>,
     /// Where it began.
     pub(super) from: u64,
-    /// Everything below has been looked at.
+    /// Everything below this offset has been looked at.
     pub(super) next: u64,
     /// The events, in the order of the log.
     pub(super) found: Result<Vec<Found>, ReadError>,
-    /// Whether the thread that made it has ended.
+    /// Whether this was the thread's last read.
     pub(super) last: bool,
 }
 
-/// Reads to make one after the other, in one thread.
+/// Reads that one thread makes one after the other.
 #[derive(Debug)]
 pub(super) struct ReadRun {
     /// At least one.
     pub(super) requests: Vec<ReadRequest>,
     /// The log.
     pub(super) events: Reader,
-    /// The accounts, as far as their events have been routed.
+    /// The accounts whose events have all been routed.
     pub(super) accounts: Arc<dyn Directory>,
     /// Memory for records.
     pub(super) budget: Budget,
 }
 
 impl ReadRun {
-    /// Makes them and hands over what each brought, until nobody takes it any more. Blocks on the disk.
+    /// Makes the reads and answers each; stops when an answer is not accepted. Blocks on the disk.
     pub(super) fn make(self, mut answer: impl FnMut(ReadDone) -> bool) {
         let Self { requests, events, accounts, budget } = self;
         for (left, request) in (0..requests.len()).rev().zip(&requests) {
@@ -100,14 +102,13 @@ impl ReadRun {
     }
 }
 
-/// Reads until enough is found, the range is done, a good deal of the log has been looked at, or there is no room
-/// for more.
+/// Reads until enough is found, the range ends, much of the log has been looked at, or memory is scarce.
 fn read(request: &ReadRequest, events: &Reader, state: &dyn Directory, budget: &Budget) -> ReadDone {
     let mut next = request.from;
     let mut found = Vec::new();
     let mut looked_at = 0;
     let result = loop {
-        if next >= request.until || found.len() >= request.max || looked_at > 16 * READ_BYTES {
+        if next >= request.until || found.len() >= request.max || looked_at > MOST_BYTES {
             break Ok(());
         }
         let scarce = budget.is_scarce();
@@ -168,11 +169,11 @@ fn wanted(request: &ReadRequest, record: Record, state: &dyn Directory, budget: 
         Ordering::None => lane == record.offset,
     });
     let wants = fits && replayed && in_lane;
-    wants.then(|| Found { offset: record.offset, subject, record: kept(request, record.payload, budget) })
+    wants.then(|| Found { offset: record.offset, subject, record: keep(request, record.payload, budget) })
 }
 
-fn kept(request: &ReadRequest, record: Bytes, budget: &Budget) -> Option<Kept> {
-    // What is read by tags is a copy already.
+fn keep(request: &ReadRequest, record: Bytes, budget: &Budget) -> Option<Kept> {
+    // What is read by tags is a copy of its own already; other records are slices of the chunk that was read.
     let is_whole = !request.hook.include_subaccounts;
     if !request.keep {
         None
@@ -183,7 +184,7 @@ fn kept(request: &ReadRequest, record: Bytes, budget: &Budget) -> Option<Kept> {
     }
 }
 
-/// A replay may reach back before the hook was made; the live queue may not.
+/// The first offset that may be delivered. A replay may reach back before the hook was made; the live queue may not.
 fn floor(request: &ReadRequest) -> u64 {
     if request.replay.is_some() { 0 } else { request.hook.start_offset }
 }

@@ -1,26 +1,37 @@
-//! The task that owns every queue: it routes what the log has, hands out attempts, and decides what follows
-//! from their results.
+//! The engine: the task that owns all queues of its partitions. It routes the events log, hands out attempts, and decides what
+//! follows from their results.
 //!
-//! Invariants: an attempt is handed out only by this task; a queue's place moves only here; whatever this task
-//! forgets in a crash is in the events log, the ledger or the journal. Its memory is bounded by the hooks'
-//! windows and by `Options`.
+//! The engine is made of parts, each with its own state: `slots` (hooks at work, in `slot` and `line`), and on the `desk`
+//! what a change of a slot may use (`time`, `owned`, `unclaimed`, `permits`, `timers`, `reads`, `decisions`, the ledger). The
+//! other files are steps: `route` and `adopt` offer events to slots, `dispatch` starts attempts, `results` takes their results,
+//! `due` what time brings, `refill` reads the log for slots that are behind, `hooks` and `reload` follow documents and
+//! configuration, `replaying` and `answers` do what the API asks, `checkpoint` and `moving` write down and hand over queues.
+//! A part knows no step and not the engine.
+//!
+//! Invariants: only this task hands out attempts of its queues and moves their positions. Whatever it forgets in a crash is in
+//! the events log, the ledger or the journal. Its memory is bounded by the hooks' windows and by `Options`.
 
-mod accounts;
 mod adopt;
 mod answers;
 mod checkpoint;
 pub(in crate::queues) mod command;
+mod decisions;
 mod defect;
+mod desk;
 pub(in crate::queues) mod directory;
 mod dispatch;
+mod due;
 mod hooks;
 pub(in crate::queues) mod keeper;
 mod leaving;
+mod line;
 mod log_read;
 mod moving;
 pub(in crate::queues) mod options;
 mod owned;
 pub(in crate::queues) mod permits;
+mod probe;
+mod read_threads;
 mod reads;
 mod refill;
 mod reload;
@@ -33,13 +44,12 @@ mod simulation;
 mod slot;
 mod slots;
 pub(in crate::queues) mod survey;
+mod time;
 mod timers;
-mod touch;
+mod unclaimed;
 pub(in crate::queues) mod unknown;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -48,40 +58,41 @@ use tokio::time::Instant;
 
 use crate::log::{Appender, Reader};
 use crate::model::{Attempt, Clock, Hook, Job};
-use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::{Ledger, LedgerError, Pushed};
-use crate::queues::queue::entry::Limits;
 use crate::queues::queue::kept::Budget;
 use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::router::Router;
 use crate::state::Change;
 use crate::tasks::{Stop, Tasks};
 use command::Command;
-use defect::defect;
+use decisions::Decisions;
+use desk::Desk;
 use directory::Directory;
 use keeper::Action;
 use leaving::Leaving;
-use log_read::ReadDone;
 use options::Options;
 use owned::Owned;
 use permits::Permits;
+use read_threads::ReadThreads;
 use reads::Reads;
 use shadow::Stance;
 use slots::{SlotId, Slots};
+use time::Time;
 use timers::Timers;
+use unclaimed::Unclaimed;
 use unknown::Unknown;
 
 /// Most events that one turn of the loop takes.
 const TURN: usize = 512;
-/// Most messages with results that one turn takes.
+/// Most messages with results that one turn of the loop takes.
 const MESSAGES: usize = 64;
 
-/// Why the queues ended before they were told to.
+/// Why an engine ended without being stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The ledger takes no more records.
+    /// The ledger accepts no more records.
     #[error("ledger: {0}")]
     Ledger(#[from] LedgerError),
     /// The events log cannot be read.
@@ -89,166 +100,135 @@ pub enum RunError {
     Events(#[from] crate::log::ReadError),
 }
 
-/// What the engine is made of; `App` puts it together.
+/// What an engine is built from; `App` puts it together.
 pub struct Parts {
     /// Limits and policies.
     pub options: Options,
-    /// The time.
+    /// The time of day.
     pub clock: Clock,
-    /// The time that passes, from any moment on; it never goes back.
+    /// A clock that never goes back, from any starting point.
     pub steady: Clock,
-    /// Where the spread of retries comes from.
+    /// The seed of the random numbers that spread retries.
     pub seed: u64,
     /// The events.
     pub events: Reader,
-    /// The ledger, to write.
+    /// The writing end of the ledger.
     pub ledger: Appender,
     /// Where attempts and deliveries are counted.
     pub tally: Arc<Tally>,
-    /// Where events wait whose account is not known yet.
+    /// Where events wait for their accounts to become known.
     pub unknown: Arc<Unknown>,
-    /// The partitions that it owns at first.
+    /// The partitions that the engine owns at first.
     pub partitions: Partitions,
-    /// What the ledger says of them, of the time before this start.
+    /// What the ledger says of them, from before this start.
     pub recovered: Recovered,
-    /// How much all shards have written into the ledger.
+    /// How many records all shards have written to the ledger.
     pub pushed: Pushed,
-    /// Its end of the permits that all shards share.
+    /// The engine's end of the permits that all shards share.
     pub permits: Permits,
     /// Memory for records, which all shards share.
     pub budget: Budget,
-    /// Accounts.
+    /// Accounts and documents.
     pub state: Arc<dyn Directory>,
-    /// The hooks as of the moment from which `changes` follow; of other partitions too.
+    /// All hooks, of other partitions too, as they were when `changes` began.
     pub hooks: Vec<Arc<Hook>>,
     /// Every later change.
     pub changes: mpsc::Receiver<Change>,
-    /// What is asked of the queues.
+    /// Questions and orders to the engine.
     pub commands: mpsc::Receiver<Command>,
-    /// Attempts to make.
+    /// Where attempts to make are sent.
     pub jobs: mpsc::Sender<Job>,
-    /// Attempts made.
+    /// Results of attempts.
     pub results: mpsc::Receiver<Vec<Attempt>>,
-    /// Hooks to disable and to enable.
+    /// Decisions for the keeper.
     pub actions: mpsc::Sender<Action>,
-    /// Where blocking reads run.
+    /// Starts the threads that read the log.
     pub tasks: Tasks,
 }
 
-/// The queues.
+/// One shard's queues at work.
 pub struct Engine {
-    options: Options,
-    clock: Clock,
-    steady: Clock,
-    random: SmallRng,
-    events: Reader,
-    ledger: Ledger,
-    tally: Arc<Tally>,
-    state: Arc<dyn Directory>,
-    unknown: Arc<Unknown>,
-    /// Whether accounts with waiting events are to be looked up once more.
-    adopt_due: bool,
     changes: mpsc::Receiver<Change>,
     commands: mpsc::Receiver<Command>,
-    jobs: mpsc::Sender<Job>,
     results: mpsc::Receiver<Vec<Attempt>>,
-    actions: mpsc::Sender<Action>,
-    pending_actions: VecDeque<Action>,
-    tasks: Tasks,
-    /// The partitions that it owns, and those of them that it gives up.
-    owned: Owned,
-    leaving: Vec<Leaving>,
-    recovered: Recovered,
-    /// Replays that have ended while their documents say that they run: after a restart they would begin once more.
-    ended_replays: Vec<QueueImage>,
+    read_threads: ReadThreads,
     slots: Slots,
+    desk: Desk,
+    /// Finds the slots that may want an event.
     router: Router<SlotId>,
-    /// Everything below has been routed, to partitions that begin later (`Owned`) as well.
-    routed: u64,
     /// What holds beside a KAZOO.
     stance: Stance,
-    budget: Budget,
-    permits: Permits,
-    timers: Timers,
-    reads: Reads,
+    /// Events that wait for their accounts, and whether these accounts are to be looked up again.
+    unknown: Arc<Unknown>,
+    adopt_due: bool,
+    /// Partitions that are being given up.
+    leaving: Leaving,
     next_tick_us: u64,
-    reads_tx: mpsc::Sender<ReadDone>,
-    reads_rx: mpsc::Receiver<ReadDone>,
-    /// What `steady` lacks to microseconds since 1970, as of the start.
-    started_us: u64,
 }
 
 impl Engine {
     /// Puts every hook's queue back where the ledger left it. Reads nothing of the events log yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let (reads_tx, reads_rx) = mpsc::channel(64);
-        let started_us = parts.clock.now_us().saturating_sub(parts.steady.now_us());
-        let recovered = parts.recovered;
-        let first = parts.events.first();
-        let owned =
-            Owned::new(parts.partitions, |partition| recovered.routed(partition).unwrap_or(first).max(first));
-        let routed = owned.earliest().unwrap_or(first);
-        let mut engine = Self {
-            budget: parts.budget,
-            permits: parts.permits,
+        let Parts { changes, commands, results, unknown, hooks, partitions, .. } = parts;
+        let (recovered, first) = (parts.recovered, parts.events.first());
+        let begin = |partition| recovered.routed(partition).unwrap_or(first).max(first);
+        let owned = Owned::new(partitions, first, begin);
+        let mut ledger = Ledger::new(parts.ledger, Arc::clone(&parts.tally), parts.pushed);
+        ledger.checkpoint_every(parts.options.checkpoint_records);
+        let desk = Desk {
             options: parts.options,
-            clock: parts.clock,
-            steady: parts.steady,
+            time: Time::new(parts.clock, parts.steady),
             random: SmallRng::seed_from_u64(parts.seed),
+            directory: parts.state,
             events: parts.events,
-            ledger: Ledger::new(parts.ledger, Arc::clone(&parts.tally), parts.pushed),
-            state: parts.state,
-            unknown: parts.unknown,
-            adopt_due: true,
-            changes: parts.changes,
-            commands: parts.commands,
-            jobs: parts.jobs,
-            results: parts.results,
-            actions: parts.actions,
-            pending_actions: VecDeque::new(),
-            tasks: parts.tasks,
+            ledger,
+            decisions: Decisions::new(parts.actions),
             owned,
-            leaving: Vec::new(),
-            recovered,
-            ended_replays: Vec::new(),
-            slots: Slots::new(Arc::clone(&parts.tally)),
-            tally: parts.tally,
-            router: Router::new(),
-            routed,
-            stance: Stance::default(),
+            unclaimed: Unclaimed::new(recovered),
+            permits: parts.permits,
+            jobs: parts.jobs,
             timers: Timers::default(),
             reads: Reads::default(),
-            next_tick_us: 0,
-            reads_tx,
-            reads_rx,
-            started_us,
+            budget: parts.budget,
+            tally: Arc::clone(&parts.tally),
         };
-        let (limits, times) = (engine.options.unknown, engine.times());
-        for event in std::mem::take(&mut engine.recovered.held).into_values() {
-            engine.unknown.hold(event, limits, times);
-        }
-        for hook in parts.hooks.iter().filter(|hook| parts.partitions.contains(Partition::of(hook.id))) {
-            engine.add_hook(hook);
-        }
-        engine.restore_one_shots(engine.recovered.one_shots());
-        engine.ledger.checkpoint_every(engine.options.checkpoint_records);
+        let mut engine = Self {
+            changes,
+            commands,
+            results,
+            read_threads: ReadThreads::new(parts.tasks),
+            slots: Slots::new(parts.tally),
+            desk,
+            router: Router::new(),
+            stance: Stance::default(),
+            unknown,
+            adopt_due: true,
+            leaving: Leaving::default(),
+            next_tick_us: 0,
+        };
+        engine.restore(&hooks);
         engine
     }
 
-    /// Microseconds since 1970, never going back: due times do not follow a clock that is set.
-    fn now_us(&self) -> u64 {
-        self.started_us + self.steady.now_us()
+    /// Restores what the ledger knows: the events that waited for their accounts, and the queues of these hooks, as far as
+    /// their partitions are the engine's.
+    fn restore(&mut self, hooks: &[Arc<Hook>]) {
+        let now = self.desk.time.moment();
+        for event in self.desk.unclaimed.take_held() {
+            self.unknown.hold(event, self.desk.options.unknown, now);
+        }
+        let owned = self.desk.owned.set();
+        for hook in hooks.iter().filter(|hook| owned.contains(Partition::of(hook.id))) {
+            self.add_hook(hook);
+        }
+        self.restore_one_shots(self.desk.unclaimed.one_shots());
     }
 
-    fn limits(&self) -> Limits {
-        Limits { window: self.options.window, lane: self.options.lane }
-    }
-
-    /// Works until told to stop, then waits for what is under way (at most `options.grace`), writes a
-    /// checkpoint and syncs the ledger.
+    /// Works until it is stopped. Then it waits for what is under way (at most `options.grace`), writes a checkpoint and syncs
+    /// the ledger.
     pub async fn run(mut self, stop: Stop) -> Result<(), RunError> {
-        let mut end = self.events.subscribe();
+        let mut end = self.desk.events.subscribe();
         let mut results = Vec::with_capacity(MESSAGES);
         loop {
             let mut more = self.turn()?;
@@ -257,11 +237,11 @@ impl Engine {
             let due = self.until_next_timer();
             tokio::select! {
                 () = stop.cancelled() => break,
-                got = self.results.recv_many(&mut results, MESSAGES) => if got == 0 { break },
-                Some(done) = self.reads_rx.recv() => self.read_done(done),
+                received = self.results.recv_many(&mut results, MESSAGES) => if received == 0 { break },
+                Some(done) = self.read_threads.done() => self.read_done(done),
                 Some(change) = self.changes.recv() => self.change(change),
                 Some(command) = self.commands.recv() => self.command(command),
-                () = self.permits.offered() => {}
+                () = self.desk.permits.offered() => {}
                 changed = end.changed(), if !more => if changed.is_err() { break },
                 () = tokio::time::sleep(due) => {}
                 () = std::future::ready(()), if more => {}
@@ -272,94 +252,52 @@ impl Engine {
         self.drain(results).await
     }
 
-    /// Does what can be done now: routes events, starts attempts, hands out decisions. True when there is more to route.
+    /// Does what can be done now: routes events, starts attempts, passes decisions on. Returns whether there is more to route.
     fn turn(&mut self) -> Result<bool, RunError> {
         let more = self.route_some(TURN)?;
-        self.pump();
-        self.act();
+        self.start_attempts();
+        self.desk.decisions.pass_on();
         Ok(more)
     }
 
     fn finish_all(&mut self, results: &mut Vec<Vec<Attempt>>) {
-        let now = if results.is_empty() { 0 } else { self.now_us() };
+        let now_us = if results.is_empty() { 0 } else { self.desk.time.now_us() };
         for attempt in results.drain(..).flatten() {
-            self.finish(attempt, now);
+            self.finish(attempt, now_us);
         }
     }
 
-    /// How long the loop may sleep when nothing comes in.
-    fn until_next_timer(&self) -> Duration {
-        // The ledger's answer wakes nobody.
-        let idle = if self.leaving.is_empty() { Duration::from_secs(1) } else { Duration::from_millis(5) };
-        let due = self.timers.next_us().map(|due| due.saturating_sub(self.now_us()));
-        let due = due.map_or(idle, |us| Duration::from_micros(us).min(idle));
-        self.ledger.due(self.now_us()).map_or(due, |flush| due.min(flush))
-    }
-
-    /// Takes note of the time: what has come due by now is ready.
-    fn wake(&mut self) {
-        let now = self.now_us();
-        while let Some(id) = self.timers.pop(now) {
-            self.touch(id, |engine, slot| engine.slot_due(id, slot, now));
-        }
-        if now >= self.next_tick_us {
-            self.next_tick_us = now + 1_000_000;
-            self.unknown.expire(self.options.unknown, self.times());
-            self.adopt_due = !self.unknown.is_empty();
-            for id in self.reads.take_failed() {
-                // What follows from any change asks for the read once more.
-                self.touch_if_there(id, |_, _| {});
-            }
-        }
-    }
-
-    /// Reports that something is not as it must be.
-    fn defect(&self, what: &str, found: impl std::fmt::Debug) {
-        defect(&self.tally, what, found);
-    }
-
-    /// Hands pending changes of hooks to the keeper, as far as its channel has room.
-    fn act(&mut self) {
-        while let Some(action) = self.pending_actions.pop_front() {
-            if let Err(full) = self.actions.try_send(action) {
-                if let mpsc::error::TrySendError::Full(action) = full {
-                    self.pending_actions.push_front(action);
-                }
-                break;
-            }
-        }
-    }
-
-    /// Hands the ledger's records to the log; with `last` a checkpoint too, and all of it is on disk when this returns.
-    /// True when the ledger had no room and has some again: attempts may be started.
+    /// Hands the ledger's records to the log. With `last`, it writes a checkpoint too, and everything is on disk when this
+    /// returns. True when the ledger had no room and has some again, so that attempts may start.
     async fn flush(&mut self, last: bool) -> Result<bool, LedgerError> {
-        if last || self.ledger.checkpoint_due() {
-            self.checkpoint(self.owned.set());
+        if last || self.desk.ledger.checkpoint_due() {
+            checkpoint::write(self.desk.owned.set(), &self.slots, &self.unknown, &mut self.desk);
         }
         self.leave();
-        let (now, was_stalled) = (self.now_us(), self.ledger.stalled());
-        self.ledger.flush(now, last).await?;
-        Ok(was_stalled && !self.ledger.stalled())
+        let (now_us, was_stalled) = (self.desk.time.now_us(), self.desk.ledger.stalled());
+        self.desk.ledger.flush(now_us, last).await?;
+        Ok(was_stalled && !self.desk.ledger.stalled())
     }
 
     async fn drain(mut self, mut results: Vec<Vec<Attempt>>) -> Result<(), RunError> {
-        let deadline = Instant::now() + self.options.grace;
+        let deadline = Instant::now() + self.desk.options.grace;
         self.finish_all(&mut results);
-        while self.permits.in_flight() > 0 {
-            let got = tokio::time::timeout_at(deadline, self.results.recv_many(&mut results, MESSAGES)).await;
-            if matches!(got, Err(_) | Ok(0)) {
+        while self.desk.permits.in_flight() > 0 {
+            let received =
+                tokio::time::timeout_at(deadline, self.results.recv_many(&mut results, MESSAGES)).await;
+            if matches!(received, Err(_) | Ok(0)) {
                 break;
             }
             self.finish_all(&mut results);
             self.flush(false).await?;
         }
-        if self.permits.in_flight() > 0 {
+        if self.desk.permits.in_flight() > 0 {
             tracing::warn!(
-                in_flight = self.permits.in_flight(),
+                in_flight = self.desk.permits.in_flight(),
                 "attempts abandoned at shutdown; they will be repeated"
             );
         }
-        self.act();
+        self.desk.decisions.pass_on();
         self.flush(true).await?;
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! What this engine owns: its partitions, and from which place of the log on it routes for each of them. Pure.
+//! The partitions of an engine, and how far events have been routed to each of them. Pure.
 //!
-//! The engine reads the log once for all of its partitions. A partition whose last checkpoint is later than another's, or
-//! that was there when another one was gained, has had the events before its beginning already: they pass it by.
+//! The engine reads the log once for all of its partitions. A partition may begin later than others: its last checkpoint may
+//! be later, or it was there already when another one with an older checkpoint was gained. It has had the events before its
+//! beginning, so they are not routed to it again.
 
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 
@@ -9,17 +10,21 @@ use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 #[derive(Debug)]
 pub(super) struct Owned {
     set: Partitions,
-    /// By partition: events below this offset have been routed to its queues before.
+    /// By partition: events below this offset had been routed to its queues before.
     begins: Box<[u64; COUNT]>,
     /// The latest of these.
     latest: u64,
+    /// Everything below has been read from the log and routed, except to partitions that begin later.
+    routed: u64,
 }
 
 impl Owned {
-    /// These partitions, each with its beginning.
-    pub(super) fn new(set: Partitions, begin: impl Fn(Partition) -> u64) -> Self {
-        let mut owned = Self { set: Partitions::NONE, begins: Box::new([0; COUNT]), latest: 0 };
+    /// These partitions, each with its beginning. Without any, routing begins at `first`.
+    pub(super) fn new(set: Partitions, first: u64, begin: impl Fn(Partition) -> u64) -> Self {
+        let mut owned =
+            Self { set: Partitions::NONE, begins: Box::new([0; COUNT]), latest: 0, routed: first };
         owned.add(set, begin);
+        owned.routed = owned.earliest().unwrap_or(first);
         owned
     }
 
@@ -33,17 +38,16 @@ impl Owned {
         self.set.contains(partition)
     }
 
-    /// From which offset on events are routed to the queues of a partition.
+    /// Events below this offset had been routed to the queues of a partition before this engine had it.
     pub(super) fn begin(&self, partition: Partition) -> u64 {
         self.begins.get(partition.index()).copied().unwrap_or(0)
     }
 
-    /// Where the first of them begins; `None`: there are none.
-    pub(super) fn earliest(&self) -> Option<u64> {
+    fn earliest(&self) -> Option<u64> {
         self.set.iter().map(|partition| self.begin(partition)).min()
     }
 
-    /// Those to whose queues an event at this offset is routed.
+    /// Those to whose queues an event at this offset has to be routed.
     pub(super) fn awaiting(&self, offset: u64) -> Partitions {
         if offset >= self.latest {
             return self.set;
@@ -51,35 +55,48 @@ impl Owned {
         self.set.iter().filter(|partition| self.begin(*partition) <= offset).collect()
     }
 
-    /// How far events have been routed to the queues of a partition, when the engine has read the log up to `router`.
-    pub(super) fn routed(&self, partition: Partition, router: u64) -> u64 {
-        router.max(self.begin(partition))
+    /// The offset of the next event to route.
+    pub(super) fn routed(&self) -> u64 {
+        self.routed
+    }
+
+    /// Every event below this offset has been routed to the queues of a partition.
+    pub(super) fn routed_to(&self, partition: Partition) -> u64 {
+        self.routed.max(self.begin(partition))
+    }
+
+    /// Every event below `next` has been routed now.
+    pub(super) fn route_to(&mut self, next: u64) {
+        self.routed = self.routed.max(next);
     }
 
     /// The partitions by how far events have been routed to them.
-    pub(super) fn by_place(&self, router: u64) -> Vec<(u64, Partitions)> {
-        if router >= self.latest {
-            return if self.set.is_empty() { Vec::new() } else { vec![(router, self.set)] };
+    pub(super) fn by_routed(&self) -> Vec<(u64, Partitions)> {
+        if self.routed >= self.latest {
+            return if self.set.is_empty() { Vec::new() } else { vec![(self.routed, self.set)] };
         }
         let mut groups: Vec<(u64, Partitions)> = Vec::new();
         for partition in self.set.iter() {
-            let routed = self.routed(partition, router);
-            match groups.iter_mut().find(|(place, _)| *place == routed) {
-                Some((_, of_place)) => of_place.insert(partition),
+            let routed = self.routed_to(partition);
+            match groups.iter_mut().find(|(offset, _)| *offset == routed) {
+                Some((_, of_offset)) => of_offset.insert(partition),
                 None => groups.push((routed, [partition].into_iter().collect())),
             }
         }
         groups
     }
 
-    /// Takes more partitions, each with its beginning. For those that were there all events below `router` have been routed.
-    pub(super) fn gain(&mut self, set: Partitions, router: u64, begin: impl Fn(Partition) -> u64) {
+    /// Adds partitions, each with its beginning. Routing goes back to the first of these, and passes by those that were
+    /// there already.
+    pub(super) fn gain(&mut self, set: Partitions, begin: impl Fn(Partition) -> u64) {
         for partition in self.set.iter() {
             if let Some(place) = self.begins.get_mut(partition.index()) {
-                *place = (*place).max(router);
+                *place = (*place).max(self.routed);
             }
         }
-        self.latest = self.latest.max(router);
+        self.latest = self.latest.max(self.routed);
+        let earliest = set.iter().map(&begin).min();
+        self.routed = earliest.map_or(self.routed, |begin| begin.min(self.routed));
         self.add(set, begin);
     }
 
@@ -93,7 +110,7 @@ impl Owned {
         self.set = self.set.with(set);
     }
 
-    /// Gives partitions up.
+    /// Removes partitions.
     pub(super) fn lose(&mut self, set: Partitions) {
         self.set = self.set.without(set);
     }
@@ -108,17 +125,36 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_routed_to_a_partition_once_whatever_was_gained_meanwhile() {
-        let mut owned = Owned::new(set(&[1, 2]), |partition| u64::from(partition.number()) * 10);
-        assert_eq!((owned.earliest(), owned.awaiting(9)), (Some(10), Partitions::NONE));
+    fn an_event_is_routed_to_a_partition_once_even_when_others_are_gained() {
+        let mut owned = Owned::new(set(&[1, 2]), 5, |partition| u64::from(partition.number()) * 10);
+        assert_eq!((owned.routed(), owned.awaiting(9)), (10, Partitions::NONE));
         assert_eq!((owned.awaiting(15), owned.awaiting(20)), (set(&[1]), set(&[1, 2])));
-        owned.gain(set(&[3]), 50, |_| 30);
-        assert_eq!((owned.awaiting(40), owned.awaiting(50)), (set(&[3]), set(&[1, 2, 3])));
-        assert_eq!(owned.by_place(40), [(50, set(&[1, 2])), (40, set(&[3]))]);
-        assert_eq!(owned.by_place(50), [(50, set(&[1, 2, 3]))]);
+        owned.route_to(50);
+        owned.gain(set(&[3]), |_| 30);
+        assert_eq!(
+            (owned.routed(), owned.awaiting(40), owned.awaiting(50)),
+            (30, set(&[3]), set(&[1, 2, 3]))
+        );
+        owned.route_to(40);
+        assert_eq!(owned.by_routed(), [(50, set(&[1, 2])), (40, set(&[3]))]);
+        owned.route_to(50);
+        assert_eq!(owned.by_routed(), [(50, set(&[1, 2, 3]))]);
         owned.lose(set(&[1, 2]));
-        assert_eq!(owned.by_place(40), [(40, set(&[3]))]);
+        assert_eq!(owned.by_routed(), [(50, set(&[3]))]);
         owned.lose(set(&[3]));
-        assert_eq!((owned.by_place(60), owned.earliest()), (Vec::new(), None));
+        assert_eq!(owned.by_routed(), []);
+    }
+
+    #[test]
+    fn a_partition_with_a_later_checkpoint_does_not_move_routing_forward() {
+        let mut owned = Owned::new(set(&[1]), 5, |_| 10);
+        owned.gain(set(&[2]), |_| 90);
+        assert_eq!((owned.routed(), owned.routed_to(Partition::numbered(2))), (10, 90));
+        assert_eq!((owned.awaiting(89), owned.awaiting(90)), (set(&[1]), set(&[1, 2])));
+    }
+
+    #[test]
+    fn without_partitions_routing_begins_at_the_first_event() {
+        assert_eq!(Owned::new(Partitions::NONE, 5, |_| 0).routed(), 5);
     }
 }

@@ -1,37 +1,37 @@
-//! The reads of the log that queues wait for: in turn, and in a bounded number of threads at a time.
+//! The reads of the log that lines wait for. They are made in order, in a bounded number of threads at a time.
 
 use std::collections::VecDeque;
 
 use super::log_read::ReadRequest;
 use super::slots::SlotId;
 
-/// Reads that one thread makes in a row when many wait: to wake one costs as much as to read some records.
+/// Reads that one thread makes in a row when many wait. Waking a thread costs as much as reading some records.
 const IN_A_ROW: usize = 8;
 
 /// Reads that wait, and threads that read.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    wanted: VecDeque<ReadRequest>,
+    waiting: VecDeque<ReadRequest>,
     threads: usize,
-    /// Slots with a read that failed. They ask again when some time has passed.
+    /// Slots whose read has failed. They ask again later.
     failed: Vec<SlotId>,
 }
 
 impl Reads {
-    /// A read is to be made, after those that wait already.
-    pub(super) fn want(&mut self, request: ReadRequest) {
-        self.wanted.push_back(request);
+    /// Adds a read, which is made after all earlier ones.
+    pub(super) fn add(&mut self, request: ReadRequest) {
+        self.waiting.push_back(request);
     }
 
-    /// The reads that one more thread is to make, when there may be `most` threads; its end is noted with [`Self::ended`].
-    /// `None`: nothing waits, or there are as many threads as there may be.
+    /// The reads that one more thread should make, of at most `most` threads. When the thread has made them, [`Self::ended`]
+    /// is called. `None`: nothing waits, or `most` threads read already.
     pub(super) fn next(&mut self, most: usize) -> Option<Vec<ReadRequest>> {
-        if self.threads >= most || self.wanted.is_empty() {
+        if self.threads >= most || self.waiting.is_empty() {
             return None;
         }
-        let share = self.wanted.len().div_ceil(most).min(IN_A_ROW);
+        let share = self.waiting.len().div_ceil(most).min(IN_A_ROW);
         self.threads += 1;
-        Some(self.wanted.drain(..share).collect())
+        Some(self.waiting.drain(..share).collect())
     }
 
     /// A thread has made its last read.
@@ -39,19 +39,19 @@ impl Reads {
         self.threads = self.threads.saturating_sub(1);
     }
 
-    /// A read for a slot has failed: nothing is read for it until [`Self::take_failed`] gives it out.
+    /// A read for a slot has failed. Nothing is read for the slot until [`Self::take_failed`] returns it.
     pub(super) fn failed(&mut self, id: SlotId) {
         if !self.has_failed(id) {
             self.failed.push(id);
         }
     }
 
-    /// Whether nothing is read for a slot because a read has just failed.
+    /// Whether a read for a slot has just failed, so that nothing is read for it now.
     pub(super) fn has_failed(&self, id: SlotId) -> bool {
         self.failed.contains(&id)
     }
 
-    /// The slots with failed reads, to let them ask again. They may be gone.
+    /// Takes the slots whose read has failed, which may ask again now. Some may have ended.
     pub(super) fn take_failed(&mut self) -> Vec<SlotId> {
         std::mem::take(&mut self.failed)
     }
@@ -81,7 +81,7 @@ mod tests {
 
     fn reads(count: u128) -> Reads {
         let mut reads = Reads::default();
-        (0..count).for_each(|id| reads.want(request(id)));
+        (0..count).for_each(|id| reads.add(request(id)));
         reads
     }
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_threads_read_as_may_and_each_has_a_share_of_what_waits() {
+    fn at_most_so_many_threads_read_and_each_has_a_share_of_what_waits() {
         let mut reads = reads(6);
         assert_eq!(ids(reads.next(3)), Some(vec![0, 1]));
         assert_eq!((ids(reads.next(3)), ids(reads.next(3))), (Some(vec![2, 3]), Some(vec![4])));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_makes_a_few_reads_of_very_many() {
+    fn a_thread_makes_a_few_reads_even_when_many_wait() {
         assert_eq!(reads(100).next(2).map(|run| run.len()), Some(IN_A_ROW));
     }
 

@@ -1,20 +1,20 @@
-//! The queues beside a running KAZOO: deliveries that are settled without being sent, events that wait until it is known
-//! which system they belong to, and no probes while nothing may leave.
+//! The queues beside a running KAZOO: some deliveries are settled without being sent, events wait until it is known which
+//! system they belong to, and no hook is probed while this program sends nothing.
 //!
-//! Whether a delivery is sent is decided where it is made (`delivery/`), by the event's offset. The queues go on as if it
-//! had been delivered: no retry, no failure, no disabling. They learn nothing of the receiver, so nothing is enabled either.
+//! `delivery/` decides whether a delivery is sent, by the event's offset. For the queues it is as if the delivery had arrived:
+//! no retry, no failure, no disabling. But it says nothing about the receiver, so it does not enable a hook either.
 
 use crate::model::Ownership;
 
-/// How often a disabled hook is looked at while nothing may leave, µs.
+/// Time until a probe is looked at again that came due while nothing may be sent, µs.
 pub(super) const QUIET_PROBE_US: u64 = 5_000_000;
 
-/// What of the mode the queues work by. The default: no KAZOO is beside this program.
+/// What the mode beside a KAZOO means for the queues. The default: there is no KAZOO.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stance {
     /// Events from this offset on are not routed.
     pub hold_from: Option<u64>,
-    /// Nothing may leave: no hook is probed.
+    /// Nothing may be sent, so no hook is probed.
     pub is_quiet: bool,
 }
 

@@ -1,19 +1,19 @@
-//! The clock of the slots: when each is to be looked at next. A slot has one time at most.
+//! Timers of the slots: when each slot has to be looked at next. A slot has at most one timer.
 
 use std::collections::BTreeSet;
 
 use super::slots::SlotId;
 
-/// The times, by slot and in their order.
+/// The timers, in order of time and by slot.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     due: BTreeSet<(u64, SlotId)>,
-    /// By the number of the slot.
+    /// By the number of the slot: when it is due.
     of: Vec<Option<u64>>,
 }
 
 impl Timers {
-    /// A slot is due at this time (µs) and at no other; `None`: it is not due.
+    /// Sets the timer of a slot to this time (µs), in place of any other. `None`: it has no timer.
     pub(super) fn set(&mut self, id: SlotId, due_us: Option<u64>) {
         if self.of.len() <= id.number() {
             if due_us.is_none() {
@@ -39,7 +39,7 @@ impl Timers {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// The slot that has been due longest, if any is due by now. It is not due any more.
+    /// Takes the timer that is due first, if one is due by now.
     pub(super) fn pop(&mut self, now_us: u64) -> Option<SlotId> {
         let (_, id) = self.due.first().copied().filter(|(due, _)| *due <= now_us)?;
         self.set(id, None);

@@ -1,18 +1,19 @@
-//! Events of accounts that are not known yet: which ones wait, for how long, and which were given up.
+//! Events of accounts that are not known yet: which events wait, for how long, and which were given up.
 //!
-//! An account's document may arrive after its first events. Those events are in the log like all others; this is the
-//! list of their offsets. The engine alone writes the list; others read counts, and where a new hook should begin.
-//! Bounded in time and in bytes, so accounts that are never made known cost little.
+//! An account's document may arrive after its first events. These events are in the log like all others; this is the list of
+//! their offsets. Only the engine writes the list; others read counts, and where a new hook should begin. The list is
+//! bounded in time and in bytes, so an account that never becomes known costs little.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::options::UnknownLimits;
+use super::time::Moment;
 use crate::model::AccountId;
 use crate::queues::ledger::record::HeldEvent;
 use crate::queues::rules::partitions::Partitions;
 
-/// What one event costs beside its record: its place in the list.
+/// Bytes that an event counts in addition to its record, for its entry in the list.
 const OVERHEAD: u64 = 64;
 
 /// An event that waits.
@@ -30,7 +31,7 @@ struct OfAccount {
     bytes: u64,
 }
 
-/// How many events waited for their account and what became of them since the start.
+/// How many events wait for their accounts, and what became of others since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnknownCounts {
     /// Accounts with waiting events.
@@ -39,13 +40,13 @@ pub struct UnknownCounts {
     pub waiting: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Routed because their account became known.
+    /// Events that were routed because their account became known.
     pub routed: u64,
-    /// Given up because they waited too long.
+    /// Events given up because they waited too long.
     pub expired: u64,
-    /// Given up because too many bytes were waiting.
+    /// Events given up because too many bytes waited.
     pub no_room: u64,
-    /// Given up because the log no longer had them when their account became known.
+    /// Events that retention had dropped when their account became known.
     pub gone: u64,
     /// When the last event was given up (µs since 1970), and its account.
     pub last_given_up: Option<(u64, AccountId)>,
@@ -59,6 +60,15 @@ impl UnknownCounts {
     }
 }
 
+/// What became of the waiting events of an account that is known now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Adopted {
+    /// Events that were offered to hooks.
+    pub(super) routed: u64,
+    /// Events that retention had dropped.
+    pub(super) gone: u64,
+}
+
 /// The list of waiting events. See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Unknown(Mutex<Inner>);
@@ -66,10 +76,10 @@ pub struct Unknown(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     accounts: HashMap<AccountId, OfAccount>,
-    /// Accounts by the bytes that they have waiting: the largest one gives way.
+    /// Accounts by their waiting bytes. The largest one gives way.
     by_bytes: BTreeSet<(u64, AccountId)>,
-    /// Accounts that became known a short while ago: their first waiting event, and until when a new hook of the account
-    /// begins there (µs).
+    /// Accounts that became known a short while ago: the first event that waited, and until when (µs) new hooks of the
+    /// account begin there.
     became_known: HashMap<AccountId, (u64, u64)>,
     bytes: u64,
     counts: UnknownCounts,
@@ -80,7 +90,7 @@ impl Unknown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counts of this moment.
+    /// The counts now.
     #[must_use]
     pub fn counts(&self) -> UnknownCounts {
         let inner = self.inner();
@@ -88,8 +98,8 @@ impl Unknown {
         UnknownCounts { accounts: inner.accounts.len() as u64, waiting, bytes: inner.bytes, ..inner.counts }
     }
 
-    /// Where a hook that is made now for `account` should begin, if events of the account came before the account was
-    /// known: at the first of them that still waits, or waited until a short while ago.
+    /// Where a hook that is made now for `account` should begin if events came before the account was known: at the first
+    /// event that still waits, or that waited until a short while ago.
     #[must_use]
     pub fn first_waiting(&self, account: AccountId) -> Option<u64> {
         let inner = self.inner();
@@ -114,29 +124,29 @@ impl Unknown {
         accounts
     }
 
-    /// Lets an event wait. `wall_us` is the time of day, for the record of what is given up.
-    pub(super) fn hold(&self, event: HeldEvent, limits: UnknownLimits, (now_us, wall_us): (u64, u64)) {
+    /// Lets an event wait. If too many bytes wait then, the account with the most bytes loses its oldest events.
+    pub(super) fn hold(&self, event: HeldEvent, limits: UnknownLimits, now: Moment) {
         if limits.is_off() {
             return;
         }
         let HeldEvent { account, offset, bytes, awaited_by } = event;
         let mut inner = self.inner();
-        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since_us: now_us, awaited_by });
+        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since_us: now.now_us, awaited_by });
         while inner.bytes > limits.bytes
             && let Some((_, largest)) = inner.by_bytes.last().copied()
         {
             inner.drop_first(largest);
             inner.counts.no_room += 1;
-            inner.counts.last_given_up = Some((wall_us, largest));
+            inner.counts.last_given_up = Some((now.wall_us, largest));
         }
     }
 
-    /// Gives up what has waited too long.
-    pub(super) fn expire(&self, limits: UnknownLimits, (now_us, wall_us): (u64, u64)) {
+    /// Gives up events that have waited too long.
+    pub(super) fn expire(&self, limits: UnknownLimits, now: Moment) {
         let mut inner = self.inner();
-        inner.became_known.retain(|_, (_, until_us)| *until_us > now_us);
+        inner.became_known.retain(|_, (_, until_us)| *until_us > now.now_us);
         let wait_us = limits.wait_us();
-        let is_over = |held: &Held| held.since_us.saturating_add(wait_us) <= now_us;
+        let is_over = |held: &Held| held.since_us.saturating_add(wait_us) <= now.now_us;
         let due = |of: &OfAccount| of.events.front().is_some_and(is_over);
         let over: Vec<AccountId> =
             inner.accounts.iter().filter(|(_, of)| due(of)).map(|(account, _)| *account).collect();
@@ -145,12 +155,12 @@ impl Unknown {
                 inner.drop_first(account);
                 inner.counts.expired += 1;
             }
-            inner.counts.last_given_up = Some((wall_us, account));
+            inner.counts.last_given_up = Some((now.wall_us, account));
         }
     }
 
-    /// The account is known now: takes its events off the list, in order. For `limits.wait` more, a new hook of the
-    /// account begins at the first of them.
+    /// The account is known now: takes its events off the list, in order. For another `limits.wait`, new hooks of the account
+    /// begin at the first of these events.
     pub(super) fn take(&self, account: AccountId, limits: UnknownLimits, now_us: u64) -> Vec<HeldEvent> {
         let mut inner = self.inner();
         let Some(of) = inner.accounts.remove(&account) else { return Vec::new() };
@@ -162,8 +172,9 @@ impl Unknown {
         of.events.into_iter().map(|held| held.event(account)).collect()
     }
 
-    /// Of the events that [`Self::take`] handed out, `routed` were offered to hooks; the log no longer had `gone`.
-    pub(super) fn taken(&self, account: AccountId, (routed, gone): (u64, u64), wall_us: u64) {
+    /// Counts what became of the events that [`Self::take`] returned.
+    pub(super) fn adopted(&self, account: AccountId, adopted: Adopted, wall_us: u64) {
+        let Adopted { routed, gone } = adopted;
         let mut inner = self.inner();
         inner.counts.routed += routed;
         inner.counts.gone += gone;
@@ -192,7 +203,7 @@ impl Unknown {
         });
     }
 
-    /// Everything that waits, for a checkpoint, in the order of the log.
+    /// All waiting events for a checkpoint, in the order of the log.
     pub(super) fn image(&self) -> Vec<HeldEvent> {
         let inner = self.inner();
         let mut image = BTreeMap::new();
@@ -214,7 +225,7 @@ impl Inner {
     fn put(&mut self, account: AccountId, held: Held) {
         let of = self.accounts.entry(account).or_default();
         let place = of.events.partition_point(|other| other.offset < held.offset);
-        // It may be held for other partitions already.
+        // It may wait for other partitions already.
         if let Some(known) = of.events.get_mut(place).filter(|known| known.offset == held.offset) {
             known.awaited_by = known.awaited_by.with(held.awaited_by);
             return;
@@ -258,8 +269,8 @@ mod tests {
         unknown.take(Id(account), LIMITS, now_us).iter().map(|event| event.offset).collect()
     }
 
-    fn at(seconds: u64) -> (u64, u64) {
-        (seconds * 1_000_000, seconds * 1_000_000)
+    fn at(seconds: u64) -> Moment {
+        Moment { now_us: seconds * 1_000_000, wall_us: seconds * 1_000_000 }
     }
 
     #[test]
@@ -290,7 +301,7 @@ mod tests {
     fn a_hook_made_soon_after_its_account_begins_at_the_first_event_that_waited() {
         let unknown = Unknown::default();
         unknown.hold(event(1, 5), LIMITS, at(0));
-        assert_eq!(taken(&unknown, 1, at(3).0), [5]);
+        assert_eq!(taken(&unknown, 1, at(3).now_us), [5]);
         assert_eq!(unknown.first_waiting(Id(1)), Some(5));
         unknown.expire(LIMITS, at(13));
         assert_eq!(unknown.first_waiting(Id(1)), None);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::Engine;
-use super::super::slot::{Line, Slot};
+use super::super::line::Line;
+use super::super::slot::Slot;
 use super::super::slots::SlotId;
 use super::hold;
 use super::oracle::{Ended, Oracle, Unsynced};
@@ -70,7 +71,7 @@ impl World {
     fn check_open(&self, job: &Job) -> bool {
         let what = || format!("{:?}", job.key);
         let Some((engine, slot)) = self.life.slot_with(job.key.queue) else { return false };
-        let probe = slot.probe.under_way == Some(job.key.offset) && !slot.hook.enabled && !job.replay;
+        let probe = slot.probe().is(job.key) && !slot.hook().enabled;
         let others = self.flights.iter().filter(|flight| flight.key.queue == job.key.queue);
         hold(job.hook.enabled || probe, "a disabled hook gets nothing but its probe", what);
         hold(!probe || others.filter(|flight| flight.probe).count() == 0, "one probe at a time", what);
@@ -88,13 +89,12 @@ impl World {
         for flight in self.flights.iter_mut().filter(|flight| flight.probe) {
             let slot = self.life.slot_with(flight.key.queue).map(|(_, slot)| slot);
             // Once its hook is enabled, or another one has its id, it is an attempt like any other.
-            let Some(slot) = slot.filter(|slot| !slot.gone && !slot.hook.enabled) else {
+            let Some(slot) = slot.filter(|slot| !slot.is_gone() && !slot.hook().enabled) else {
                 flight.probe = false;
                 continue;
             };
-            let known = slot.probe.under_way;
-            hold(known == Some(flight.key.offset), "a hook knows the probe that is under way", || {
-                format!("{:?}: {known:?}", flight.key)
+            hold(slot.probe().is(flight.key), "a hook knows the probe that is under way", || {
+                format!("{:?}: {:?}", flight.key, slot.probe())
             });
         }
     }
@@ -150,7 +150,7 @@ impl World {
     /// How a queue's deliveries are ordered, and from which offset on that can be told.
     fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
         let (_, slot) = self.life.slot_with(queue)?;
-        let now = slot.lines().find(|line| line.key == queue)?.queue.ordering();
+        let now = slot.lines().find(|line| line.key() == queue)?.queue().ordering();
         let end = self.life.events.reader.end();
         let known = self.order.get(&queue.id()).filter(|(known, _)| *known == now).copied();
         // The first that is seen of a queue has always been so; a change can be told only from new events on.
@@ -166,7 +166,7 @@ impl World {
 
     /// Every permit that is counted is held by an attempt under way, and none is free while something may use it.
     fn check_permits(&self) {
-        let counted: usize = self.life.engines().map(|engine| engine.permits.in_flight()).sum();
+        let counted: usize = self.life.engines().map(|engine| engine.desk.permits.in_flight()).sum();
         hold(counted == self.flights.len(), "every permit is held by an attempt under way", || {
             format!("{counted} counted, {} under way", self.flights.len())
         });
@@ -185,29 +185,29 @@ impl World {
             })
         };
         for (engine, at, slot) in slots() {
-            let (count, places) = (held.get(&at).copied().unwrap_or(0), slot.claim.places());
-            hold(slot.claim.held() == count, "every permit is held by an attempt under way", || {
-                format!("{at:?}: {} counted, {count} under way", slot.claim.held())
+            let (count, places) = (held.get(&at).copied().unwrap_or(0), slot.claim().places());
+            hold(slot.claim().held() == count, "every permit is held by an attempt under way", || {
+                format!("{at:?}: {} counted, {count} under way", slot.claim().held())
             });
             *tenants.entry(places.tenant).or_insert(0) += count;
             *accounts.entry(places.account).or_insert(0) += count;
             *hosts.entry(places.on_host.host).or_insert(0) += count.saturating_sub(1);
             let free = would_start(engine, slot);
             hold(free.is_none(), "no permit is free while something may use it", || {
-                format!("{at:?}: {free:?}, {:?}", slot.claim)
+                format!("{at:?}: {free:?}, {:?}", slot.claim())
             });
             hold(
-                count > 0 || !slot.claim.waits_for_host(),
+                count > 0 || !slot.claim().waits_for_host(),
                 "no hook waits for its first permit of a host",
-                || format!("{at:?}: {:?}", slot.claim),
+                || format!("{at:?}: {:?}", slot.claim()),
             );
         }
         for (engine, at, slot) in slots() {
-            let places = slot.claim.places();
+            let places = slot.claim().places();
             let of = |all: &BTreeMap<usize, u32>, place| all.get(&place).copied().unwrap_or(0);
             let count =
                 (of(&tenants, places.tenant), of(&accounts, places.account), of(&hosts, places.on_host.host));
-            let counted = engine.permits.held_at(places);
+            let counted = engine.desk.permits.held_at(places);
             hold(counted == count, "the permits of a tenant, an account and a host add up", || {
                 format!("{at:?}: {counted:?} counted, {count:?} held")
             });
@@ -220,9 +220,9 @@ impl World {
     }
 
     fn check_slots_of(&self, engine: &Engine) {
-        let budget = &engine.budget;
+        let budget = &engine.desk.budget;
         hold(
-            budget.used() <= engine.options.keep_bytes,
+            budget.used() <= engine.desk.options.keep_bytes,
             "records in memory are within their budget",
             String::new,
         );
@@ -232,8 +232,8 @@ impl World {
             }
             let due = slot.next_due();
             // One that waits for a permit comes back with it; a timer that is too early does no harm.
-            let waits = slot.gone || (slot.claim.waits() && slot.open());
-            let timer = engine.timers.of(at);
+            let waits = slot.is_gone() || (slot.claim().waits() && slot.is_open());
+            let timer = engine.desk.timers.of(at);
             let on_clock = due.is_none_or(|due| timer.is_some_and(|timer| timer <= due));
             hold(waits || on_clock, "what is due is on the clock", || {
                 format!("{at:?}: {timer:?}, due {due:?}")
@@ -242,35 +242,39 @@ impl World {
     }
 
     fn check_line(&self, engine: &Engine, at: SlotId, slot: &Slot, line: &Line) {
-        let queue = &line.queue;
-        let what = || format!("{at:?}, queue {}", line.key.id());
+        let queue = &line.queue();
+        let what = || format!("{at:?}, queue {}", line.key().id());
         let broken = queue.broken();
         hold(broken.is_none(), "a queue's parts agree", || format!("{}: {broken:?}", what()));
-        hold(queue.len() <= engine.options.window, "a queue is within its window", what);
+        hold(queue.len() <= engine.desk.options.window, "a queue is within its window", what);
         let lane = queue.longest_lane();
-        let limit =
-            if queue.ordering() == Ordering::Subject { engine.options.lane } else { engine.options.window };
-        hold(lane <= limit || self.changed_order(line.key.id()), "a lane is within its limit", what);
+        let limit = if queue.ordering() == Ordering::Subject {
+            engine.desk.options.lane
+        } else {
+            engine.desk.options.window
+        };
+        hold(lane <= limit || self.changed_order(line.key().id()), "a lane is within its limit", what);
         let flying = queue.entries().filter(|(_, entry)| entry.state == EntryState::InFlight).count();
-        let under_way = self.flights.iter().filter(|flight| flight.key.queue == line.key).count();
+        let under_way = self.flights.iter().filter(|flight| flight.key.queue == line.key()).count();
         hold(flying == under_way, "a queue knows what is under way", || {
             format!("{}: {flying}, {under_way}", what())
         });
-        if !slot.open()
-            && !slot.leaving
-            && !line.reading
-            && slot.claim.held() == 0
+        if !slot.is_open()
+            && !slot.is_leaving()
+            && !line.is_reading()
+            && slot.claim().held() == 0
             && engine.changes.is_empty()
         {
-            let kept = queue.can_be_given_up(line.uncounted_until);
+            let kept = queue.can_be_given_up(line.uncounted_until());
             hold(kept <= CLOSED, "a hook that gets nothing holds little", || format!("{}: {kept}", what()));
         }
-        let until = line.replay.as_ref().map_or(engine.routed_to(slot.hook.id), |replay| replay.job.until);
+        let until =
+            line.replay().map_or(engine.desk.owned.routed_to(slot.partition()), |replay| replay.job.until);
         let behind =
-            !line.live && queue.next() < until && queue.wants_more() && Slot::room(slot.open(), queue) > 0;
-        let ended = line.replay.as_ref().is_some_and(|replay| replay.job.has_ended());
-        let wants = slot.open() && !slot.gone && !ended && !engine.budget.is_scarce();
-        let waits = line.reading || engine.reads.has_failed(at);
+            !line.is_live() && queue.next() < until && queue.wants_more() && line.room(slot.is_open()) > 0;
+        let ended = line.replay().is_some_and(|replay| replay.job.has_ended());
+        let wants = slot.is_open() && !slot.is_gone() && !ended && !engine.desk.budget.is_scarce();
+        let waits = line.is_reading() || engine.desk.reads.has_failed(at);
         hold(
             waits || !wants || !(behind || queue.drained_lane().is_some()),
             "a queue that is behind is read for",
@@ -328,16 +332,16 @@ impl World {
         let slots = self.life.engines().flat_map(|engine| engine.slots.iter());
         let lines = slots.flat_map(|(at, slot)| slot.lines().map(move |line| (at, slot, line)));
         let line = |(at, slot, line): (SlotId, &Slot, &Line)| {
-            let queue = &line.queue;
+            let queue = &line.queue();
             let entries: Vec<_> =
                 queue.entries().map(|(o, e)| format!("{o}:{}{}", e.tries, state(e.state))).collect();
             let spilled: Vec<_> = queue.spilled_lanes().map(|(_, from)| from).collect();
             format!(
                 "\n              {at:?} {} open {} live {} reading {} next {} entries {} spilled {spilled:?} settled {:?} past {:?}",
-                line.key.id(),
-                slot.open(),
-                line.live,
-                line.reading,
+                line.key().id(),
+                slot.is_open(),
+                line.is_live(),
+                line.is_reading(),
                 queue.next(),
                 entries.join(" "),
                 queue.settled().collect::<Vec<_>>(),
@@ -347,7 +351,7 @@ impl World {
         let unclaimed: Vec<_> = self
             .life
             .engines()
-            .flat_map(|engine| engine.recovered.queues.values())
+            .flat_map(|engine| engine.desk.unclaimed.queues())
             .map(|queue| {
                 format!(
                     "\n              unclaimed {} placed {} next {} entries {:?} settled {:?}",

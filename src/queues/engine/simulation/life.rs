@@ -170,12 +170,12 @@ impl Life {
 
     /// The shard that owns a hook; `None` while its partition moves.
     pub(super) fn shard_of(&self, hook: Id) -> Option<usize> {
-        self.engines().position(|engine| engine.owned.contains(Partition::of(hook)))
+        self.engines().position(|engine| engine.desk.owned.contains(Partition::of(hook)))
     }
 
     /// Records that nobody knows to be on disk yet.
     pub(super) fn unsynced(&self) -> Unsynced {
-        Unsynced::of(self.engines().flat_map(|engine| engine.ledger.unsynced()))
+        Unsynced::of(self.engines().flat_map(|engine| engine.desk.ledger.unsynced()))
     }
 
     /// One turn of an engine's loop, until it would wait for something. The reads that it asks for are added to `reads`.

@@ -25,7 +25,7 @@ impl World {
         let most = count as u64 - 1;
         let (from, next) = (self.random.count(0, most), self.random.count(1, most));
         let to = (from + next) % count;
-        let owned = self.life.shards[from].engine.owned.set();
+        let owned = self.life.shards[from].engine.desk.owned.set();
         let set: Partitions = owned.iter().filter(|_| self.random.percent(50)).collect();
         self.say(|_| format!("partitions {set} move from shard {from} to {to}"));
         let (answer, given_up) = oneshot::channel();
@@ -61,9 +61,9 @@ impl World {
     pub(super) fn check_owners(&self) {
         let mut owned = Partitions::NONE;
         for engine in self.life.engines() {
-            let twice = owned.within(engine.owned.set());
+            let twice = owned.within(engine.desk.owned.set());
             hold(twice.is_empty(), "a partition has one owner at a time", || twice.to_string());
-            owned = owned.with(engine.owned.set());
+            owned = owned.with(engine.desk.owned.set());
         }
         let moves = self.moves.iter().fold(Partitions::NONE, |all, moving| all.with(moving.set));
         let lost = Partitions::ALL.without(owned).without(moves);

@@ -62,7 +62,7 @@ impl World {
         self.flush_all(true)?;
         self.oracle.follow(&self.life.ledger.reader);
         loop {
-            self.life.shards.iter_mut().for_each(|shard| shard.engine.act());
+            self.life.shards.iter_mut().for_each(|shard| shard.engine.desk.decisions.pass_on());
             let Ok(action) = self.life.actions.try_recv() else { break };
             self.carry_out(action);
         }

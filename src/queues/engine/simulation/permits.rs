@@ -9,21 +9,25 @@ use crate::queues::rules::replay::SHARE;
 
 /// What a slot could start now if it were asked, found out from the beginning: no list is looked at.
 pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
-    let now = engine.now_us();
-    let own = slot.hook.max_in_flight.unwrap_or(engine.options.per_hook_in_flight).max(1);
+    let now = engine.desk.time.now_us();
+    let own = slot.hook().max_in_flight.unwrap_or(engine.desk.options.per_hook_in_flight).max(1);
     let paced = |pace: &Pace| !{ *pace }.admits(now);
-    let held_back = !slot.trial.admits() || slot.asked_until_us.is_some_and(|until| now < until);
-    if engine.ledger.stalled() || !slot.open() || slot.claim.held() >= own || paced(&slot.pace) || held_back {
+    let held_back = slot.is_held_back(now);
+    if engine.desk.ledger.stalled()
+        || !slot.is_open()
+        || slot.claim().held() >= own
+        || paced(&slot.pace())
+        || held_back
+    {
         return None;
     }
-    let admitted = engine.permits.admit(&slot.claim, slot.hook.one_shot).is_ok();
-    let replaying: u32 = slot.replays.iter().map(|line| line.queue.in_flight()).sum();
+    let admitted = engine.desk.permits.admit(slot.claim(), slot.hook().one_shot).is_ok();
+    let replaying: u32 = slot.replays().iter().map(|line| line.queue().in_flight()).sum();
     let eligible = slot.lines().filter(|line| {
-        line.replay
-            .as_ref()
+        line.replay()
             .is_none_or(|replay| replay.runs() && replaying < (own / SHARE).max(1) && !paced(&replay.pace))
     });
     let waiting =
-        eligible.filter_map(|line| line.queue.startable(now).min().map(|offset| (line.key, offset)));
+        eligible.filter_map(|line| line.queue().startable(now).min().map(|offset| (line.key(), offset)));
     waiting.filter(|_| admitted).min_by_key(|(_, offset)| *offset)
 }

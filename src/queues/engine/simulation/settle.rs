@@ -70,7 +70,9 @@ impl World {
 
     fn is_quiet(&self) -> bool {
         let end = self.life.events.reader.end();
-        let is_done = |engine: &Engine| engine.routed >= end && engine.ledger.unsynced().next().is_none();
+        let is_done = |engine: &Engine| {
+            engine.desk.owned.routed() >= end && engine.desk.ledger.unsynced().next().is_none()
+        };
         let quiet = self.flights.is_empty() && self.offered.is_empty() && !self.has_changes();
         quiet
             && self.moves.is_empty()
@@ -84,10 +86,10 @@ impl World {
         let mut left = Vec::new();
         for (_, slot) in self.life.engines().flat_map(|engine| engine.slots.iter()) {
             for line in slot.lines() {
-                let behind = line.replay.is_none() && !line.live;
-                if !line.queue.is_empty() || line.queue.has_spilled() || behind {
-                    let queue = &line.queue;
-                    left.push(format!("{}: {} at {}; ", line.key.id(), queue.len(), queue.next()));
+                let behind = line.replay().is_none() && !line.is_live();
+                if !line.queue().is_empty() || line.queue().has_spilled() || behind {
+                    let queue = &line.queue();
+                    left.push(format!("{}: {} at {}; ", line.key().id(), queue.len(), queue.next()));
                 }
             }
         }

@@ -147,7 +147,7 @@ impl World {
                 self.life.turn(shard, reads)?;
             }
             let rests =
-                |engine: &Engine| !engine.until_next_timer().is_zero() && !engine.permits.has_offers();
+                |engine: &Engine| !engine.until_next_timer().is_zero() && !engine.desk.permits.has_offers();
             if self.life.engines().all(rests) {
                 return Ok(());
             }

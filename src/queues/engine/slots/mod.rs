@@ -1,28 +1,31 @@
-//! The slots: all hooks at work, each under a name of its own, and which queue belongs to which of them.
+//! The slots: all hooks at work, each with an id, and which queue belongs to which slot.
 //!
-//! A slot is lent out to be changed and given back afterwards; `touch` is the one place that does both. A name that must mean
-//! a slot and does not is reported as a defect, never passed over.
+//! A slot can be looked at here, and changed only through `touch`. An id that must have a slot and has none is reported as a
+//! defect.
+
+mod touch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::defect::defect;
+use super::line::Line;
 use super::slot::Slot;
 use crate::model::QueueKey;
 use crate::queues::ledger::tally::Tally;
 
-/// Names a slot. Owners, timers and the router forget it when its slot goes. The ready list and the list of failed reads may
-/// keep it longer: they look with [`Slots::lend_if_there`].
+/// The id of a slot. Owners, timers and the router forget the id when its slot ends. The ready list and the list of failed
+/// reads may still have it then, so they use `take_turn` and `refresh`, which allow for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotId(usize);
 
 impl SlotId {
-    /// The slot that the permits know by this number.
+    /// The slot that has this number among the permits.
     pub(super) fn numbered(number: usize) -> Self {
         Self(number)
     }
 
-    /// The number by which the permits know it. Small: numbers of slots that are gone are used again.
+    /// Its number among the permits. Numbers stay small, because those of ended slots are used again.
     pub(super) fn number(self) -> usize {
         self.0
     }
@@ -32,7 +35,7 @@ impl SlotId {
 #[derive(Debug)]
 enum Place {
     Free,
-    Here(Box<Slot>),
+    Taken(Box<Slot>),
     /// Its slot is being changed.
     Lent,
 }
@@ -47,36 +50,36 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// None yet; defects are counted in `tally`.
+    /// No slots. Defects are counted in `tally`.
     pub(super) fn new(tally: Arc<Tally>) -> Self {
         Self { places: Vec::new(), free: Vec::new(), owners: HashMap::new(), tally }
     }
 
-    /// Takes a new slot in, with its queues.
+    /// Adds a slot with its queues.
     pub(super) fn insert(&mut self, slot: Slot) -> SlotId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::Free);
             SlotId(self.places.len() - 1)
         });
         for line in slot.lines() {
-            self.owners.insert(line.key, id);
+            self.owners.insert(line.key(), id);
         }
-        self.put(id, Place::Here(Box::new(slot)));
+        self.put(id, Place::Taken(Box::new(slot)));
         id
     }
 
-    /// The slot that a queue belongs to. `None`: the queue is not known, or not any more.
+    /// The slot that a queue belongs to. `None`: there is no such queue, or it has ended.
     pub(super) fn owner(&self, queue: QueueKey) -> Option<SlotId> {
         self.owners.get(&queue).copied()
     }
 
-    /// A queue belongs to a slot from now on.
+    /// From now on a queue belongs to a slot.
     pub(super) fn own(&mut self, queue: QueueKey, id: SlotId) {
         self.owners.insert(queue, id);
     }
 
-    /// A queue is gone.
-    pub(super) fn disown(&mut self, queue: QueueKey) {
+    /// A queue has ended.
+    fn disown(&mut self, queue: QueueKey) {
         self.owners.remove(&queue);
     }
 
@@ -85,12 +88,12 @@ impl Slots {
         self.owners.len()
     }
 
-    /// A slot to look at. It must be there.
+    /// A slot to look at. `None`: it does not exist, which is reported as a defect.
     pub(super) fn get(&self, id: SlotId) -> Option<&Slot> {
         match self.places.get(id.0) {
-            Some(Place::Here(slot)) => Some(slot),
+            Some(Place::Taken(slot)) => Some(slot),
             place => {
-                defect(&self.tally, "a slot is looked at that is not there", (id, place.is_some()));
+                defect(&self.tally, "a slot was looked up that does not exist", (id, place.is_some()));
                 None
             }
         }
@@ -101,20 +104,20 @@ impl Slots {
         self.get(self.owner(queue)?)
     }
 
-    /// Takes a slot out to be changed; [`Self::give_back`] or [`Self::end`] follows. It must be there.
-    pub(super) fn lend(&mut self, id: SlotId) -> Option<Box<Slot>> {
+    /// Takes a slot out to be changed; [`Self::give_back`] or [`Self::end`] follows. It must exist.
+    fn lend(&mut self, id: SlotId) -> Option<Box<Slot>> {
         let lent = self.lend_if_there(id);
         if lent.is_none() {
-            defect(&self.tally, "a slot is changed that is not there", id);
+            defect(&self.tally, "a slot was changed that does not exist", id);
         }
         lent
     }
 
-    /// The same for a name that may have outlived its slot.
-    pub(super) fn lend_if_there(&mut self, id: SlotId) -> Option<Box<Slot>> {
+    /// The same for an id whose slot may have ended.
+    fn lend_if_there(&mut self, id: SlotId) -> Option<Box<Slot>> {
         let place = self.places.get_mut(id.0)?;
         match std::mem::replace(place, Place::Lent) {
-            Place::Here(slot) => Some(slot),
+            Place::Taken(slot) => Some(slot),
             other => {
                 *place = other;
                 None
@@ -122,15 +125,15 @@ impl Slots {
         }
     }
 
-    /// Puts a slot back that was lent.
-    pub(super) fn give_back(&mut self, id: SlotId, slot: Box<Slot>) {
-        self.put(id, Place::Here(slot));
+    /// Puts a lent slot back.
+    fn give_back(&mut self, id: SlotId, slot: Box<Slot>) {
+        self.put(id, Place::Taken(slot));
     }
 
-    /// Forgets a slot that was lent, with its queues. Its name may be given to another slot.
-    pub(super) fn end(&mut self, id: SlotId, slot: &Slot) {
-        for line in slot.lines() {
-            self.owners.remove(&line.key);
+    /// Ends a lent slot with its queues. Its id may be given to another slot.
+    fn end(&mut self, id: SlotId, slot: &Slot) {
+        for key in slot.lines().map(Line::key) {
+            self.disown(key);
         }
         self.put(id, Place::Free);
         self.free.push(id);
@@ -142,15 +145,15 @@ impl Slots {
         }
     }
 
-    /// All slots, in the order of their names.
+    /// All slots, in the order of their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         self.places.iter().enumerate().filter_map(|(at, place)| match place {
-            Place::Here(slot) => Some((SlotId(at), &**slot)),
+            Place::Taken(slot) => Some((SlotId(at), &**slot)),
             Place::Free | Place::Lent => None,
         })
     }
 
-    /// The names of the slots for which this holds, to change them one after the other.
+    /// The ids of the slots for which this holds, to change them one after the other.
     pub(super) fn which(&self, mut holds: impl FnMut(&Slot) -> bool) -> Vec<SlotId> {
         self.iter().filter(|(_, slot)| holds(slot)).map(|(id, _)| id).collect()
     }
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_found_by_its_queue_until_it_ends_and_its_name_is_used_again() {
+    fn a_slot_is_found_by_its_queue_until_it_ends_and_its_id_is_used_again() {
         let mut slots = Slots::new(Arc::default());
         let (one, two) = (slots.insert(slot(1)), slots.insert(slot(2)));
         assert_eq!((slots.owner(key(1)), slots.owner(key(2))), (Some(one), Some(two)));
@@ -179,36 +182,27 @@ mod tests {
         assert_eq!((slots.owner(key(1)), slots.iter().count()), (None, 1));
         assert!(slots.lend_if_there(one).is_none());
         assert_eq!(slots.insert(slot(3)), one);
-        assert_eq!(slots.of(key(3)).unwrap().hook.id, Id(3));
+        assert_eq!(slots.of(key(3)).unwrap().hook().id, Id(3));
     }
 
     #[test]
-    fn a_slot_that_is_lent_keeps_its_name_and_its_queue() {
+    fn a_lent_slot_keeps_its_id_and_its_queue() {
         let mut slots = Slots::new(Arc::default());
         let one = slots.insert(slot(1));
         let lent = slots.lend(one).unwrap();
         assert_eq!((slots.owner(key(1)), slots.iter().count()), (Some(one), 0));
         assert_ne!(slots.insert(slot(2)), one);
         slots.give_back(one, lent);
-        assert_eq!(slots.which(|slot| slot.hook.id == Id(1)), [one]);
+        assert_eq!(slots.which(|slot| slot.hook().id == Id(1)), [one]);
     }
 
     #[test]
-    #[should_panic(expected = "a slot is changed that is not there")]
-    fn a_change_of_a_slot_that_is_gone_is_a_defect() {
+    #[should_panic(expected = "a slot was changed that does not exist")]
+    fn a_change_of_a_slot_that_has_ended_is_a_defect() {
         let mut slots = Slots::new(Arc::default());
         let one = slots.insert(slot(1));
         let lent = slots.lend(one).unwrap();
         slots.end(one, &lent);
-        slots.lend(one);
-    }
-
-    #[test]
-    #[should_panic(expected = "a slot is changed that is not there")]
-    fn a_slot_cannot_be_changed_from_within_its_own_change() {
-        let mut slots = Slots::new(Arc::default());
-        let one = slots.insert(slot(1));
-        let _lent = slots.lend(one);
         slots.lend(one);
     }
 }

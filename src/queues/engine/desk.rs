@@ -1,0 +1,118 @@
+//! The desk: everything that a change of one slot may use beside the slot itself. No other slot is on it.
+//!
+//! Each part has its own file and keeps its fields to itself. Steps of the engine take the desk; the functions below them
+//! take only the parts that they need.
+
+use std::sync::Arc;
+
+use rand::rngs::SmallRng;
+use tokio::sync::mpsc;
+
+use super::decisions::Decisions;
+use super::defect::defect;
+use super::directory::Directory;
+use super::keeper::Action;
+use super::options::Options;
+use super::owned::Owned;
+use super::permits::Permits;
+use super::reads::Reads;
+use super::slot::{Slot, Standing};
+use super::slots::SlotId;
+use super::time::Time;
+use super::timers::Timers;
+use super::unclaimed::Unclaimed;
+use crate::log::Reader;
+use crate::model::{AccountId, Hook, Job};
+use crate::queues::ledger::tally::Tally;
+use crate::queues::ledger::writer::Ledger;
+use crate::queues::queue::entry::Limits;
+use crate::queues::queue::kept::Budget;
+use crate::queues::rules::permits::Places;
+use crate::queues::rules::policy::probe_delay_ms;
+
+/// What a change of a slot may use.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) options: Options,
+    pub(super) time: Time,
+    /// Spreads retries.
+    pub(super) random: SmallRng,
+    /// Accounts and documents.
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) events: Reader,
+    pub(super) ledger: Ledger,
+    pub(super) decisions: Decisions,
+    /// The partitions of this engine, and how far the log has been routed.
+    pub(super) owned: Owned,
+    /// Queues that the ledger knows and that have no slot.
+    pub(super) unclaimed: Unclaimed,
+    pub(super) permits: Permits,
+    /// Where attempts are made.
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) timers: Timers,
+    pub(super) reads: Reads,
+    /// Memory for records.
+    pub(super) budget: Budget,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Desk {
+    /// Reports that something is not as it must be.
+    pub(super) fn defect(&self, what: &str, found: impl std::fmt::Debug) {
+        defect(&self.tally, what, found);
+    }
+
+    /// The bounds of a queue's memory.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { window: self.options.window, lane: self.options.lane }
+    }
+
+    /// Whether an account's hooks get deliveries now, and what follows from their failures.
+    pub(super) fn standing(&self, account: AccountId) -> Standing {
+        let (is_enabled, limits) = self.directory.standing(account);
+        Standing::new(is_enabled, self.options.policy.with(limits))
+    }
+
+    /// Where the permits of a hook are counted.
+    pub(super) fn places_of(&self, hook: &Hook) -> Places {
+        self.permits.places_of(hook, self.directory.tenant_of(hook.account))
+    }
+
+    /// When a hook is probed first that failures disable now. `None`: hooks are not probed.
+    pub(super) fn first_probe_us(&self) -> Option<u64> {
+        let policy = &self.options.policy;
+        (policy.probe_initial_ms > 0).then(|| self.time.now_us() + 1000 * probe_delay_ms(policy, 0, None))
+    }
+
+    /// Writes to the ledger that everything which waits in a slot has its tries again.
+    pub(super) fn note_refreshed(&mut self, slot: &Slot) {
+        let wall_us = self.time.wall_us();
+        for record in slot.refreshed() {
+            self.ledger.push(slot.hook().id.tag(), wall_us, &record);
+        }
+    }
+
+    /// The account of a slot's hook may have changed: the slot follows.
+    pub(super) fn follow_account(&mut self, slot: &mut Slot) {
+        let standing = self.standing(slot.hook().account);
+        if slot.follow_standing(standing, self.owned.routed_to(slot.partition())) {
+            self.note_refreshed(slot);
+        }
+    }
+
+    /// Ends the replays of a slot whose range is settled, or `all` of them, and passes their ends on to the keeper.
+    pub(super) fn end_replays(&mut self, slot: &mut Slot, all: bool) {
+        for (_, job) in slot.end_replays(all, self.time.wall_us()) {
+            self.decisions.add(Action::ReplayEnded(job));
+        }
+    }
+
+    /// Asks for the reads of the log that a slot needs now, unless its last read has just failed.
+    pub(super) fn ask_for_reads(&mut self, id: SlotId, slot: &mut Slot) {
+        if self.reads.has_failed(id) {
+            return;
+        }
+        let (routed, is_scarce) = (self.owned.routed_to(slot.partition()), self.budget.is_scarce());
+        slot.ask_for_reads(routed, is_scarce, |request| self.reads.add(request));
+    }
+}
