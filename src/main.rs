@@ -145,7 +145,7 @@ fn serve(settings: &Settings) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     tracing::info!(open_files = raise_open_files(), "starting");
-    if let Err(error) = check_limits() {
+    if let Err(error) = check_limits(&config) {
         return fail(&error.into());
     }
     run(serve_until_signalled(config, settings, logging.lost_lines(), hangup))

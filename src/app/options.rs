@@ -217,6 +217,16 @@ pub(super) fn shards(config: &Config) -> usize {
     }
 }
 
+/// The number of simultaneous reads of the log in each shard.
+fn reads_of_shard(config: &Config) -> usize {
+    (MAX_READS / shards(config)).max(1)
+}
+
+/// The most threads of the queues: one for each shard, and those that read the log for it.
+pub(super) fn queue_threads(config: &Config) -> usize {
+    shards(config) * (1 + reads_of_shard(config))
+}
+
 pub(super) fn queue_options(config: &Config) -> queues::Options {
     let d = &config.delivery;
     queues::Options {
@@ -227,7 +237,7 @@ pub(super) fn queue_options(config: &Config) -> queues::Options {
         lane: config.queues.lane,
         keep_bytes: config.queues.keep_bytes,
         checkpoint_records: config.ledger.checkpoint_records,
-        max_reads: (MAX_READS / shards(config)).max(1),
+        max_reads: reads_of_shard(config),
         max_replays: config.queues.max_replays,
         unknown: queues::UnknownLimits {
             wait: Duration::from_secs(config.accounts.unknown_wait_s),

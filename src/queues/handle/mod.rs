@@ -8,7 +8,7 @@ mod shards;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::log::ReadError;
 use crate::model::{AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus};
@@ -223,19 +223,23 @@ impl Queues {
     }
 
     /// Moves partitions to a shard while everything goes on. Each delivery is made by one shard at a time, and nothing that
-    /// is under way is repeated. For tests: nothing else moves them yet.
+    /// is under way is repeated. The move goes on when the caller goes away. For tests: nothing else moves them yet.
     pub async fn move_partitions(&self, set: Partitions, to: usize) -> Result<(), AskError> {
         if to >= self.shards.count() {
             return Err(AskError::Ended);
         }
-        let taken = async |set| {
-            let is_replay = |logs: &Logs, id| logs.replay_of(id).is_some();
-            let read = move |logs: Logs| recover_some(&logs.ledger, set, |id| is_replay(&logs, id));
-            let recovered = Box::new(self.blocking(read).await?);
-            let (answer, taken) = oneshot::channel();
-            Ok((Command::Gain(set, recovered, answer), taken))
-        };
-        let moved = self.shards.move_to(set, to, taken).await?;
-        self.resume_replays_of(moved).await.map(drop)
+        let queues = self.clone();
+        // Given up half-way, partitions would have no owner.
+        let moving = self.readings.tasks().spawn("moving partitions", async move {
+            let recover = async |set| {
+                let is_replay = |logs: &Logs, id| logs.replay_of(id).is_some();
+                let logs = queues.logs.clone();
+                let read = move || recover_some(&logs.ledger, set, |id| is_replay(&logs, id));
+                queues.readings.blocking(read).await
+            };
+            let moved = queues.shards.move_to(set, to, recover).await?;
+            queues.resume_replays_of(moved).await.map(drop)
+        });
+        moving.await.map_err(|_| AskError::Ended)?
     }
 }

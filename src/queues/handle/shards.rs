@@ -2,6 +2,7 @@
 //! many there are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot};
@@ -10,8 +11,14 @@ use super::readings::ReadingError;
 use crate::log::ReadError;
 use crate::model::HookId;
 use crate::queues::engine::command::{Command, RawStatus};
+use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 use crate::state::LimitError;
+
+/// Time until partitions on their way to another shard are read from the ledger again, after the first failure …
+const RECOVER_AGAIN: Duration = Duration::from_millis(200);
+/// … and at most; it doubles in between.
+const RECOVER_AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -139,16 +146,19 @@ impl Shards {
         Ok(all)
     }
 
-    /// Moves partitions to a shard: each of the others gives up what it has of them, `taken` reads what the ledger says of
-    /// them then, and the shard takes it. Everything that is asked meanwhile waits.
+    /// Moves partitions to a shard: the others give up what they have of them, `recover` reads what the ledger says of them
+    /// then, and the shard takes them over. Returns the partitions that have moved. Questions wait meanwhile.
+    ///
+    /// Partitions that have been given up belong to nobody until they are taken over. So a failure of `recover` is logged, and
+    /// `recover` is tried again until it succeeds or the program stops. The caller must not drop this future in between.
     pub(super) async fn move_to<F>(
         &self,
         set: Partitions,
         to: usize,
-        taken: impl FnOnce(Partitions) -> F,
+        recover: impl Fn(Partitions) -> F,
     ) -> Result<Partitions, AskError>
     where
-        F: Future<Output = Result<(Command, oneshot::Receiver<()>), AskError>>,
+        F: Future<Output = Result<Recovered, ReadingError>>,
     {
         let mut owners = self.owners.write().await;
         let moved: Partitions =
@@ -159,13 +169,43 @@ impl Shards {
             self.send(shard, Command::Lose(own.collect(), answer)).await?;
             given_up.await.map_err(|_| AskError::Ended)?;
         }
-        let (gain, taken) = taken(moved).await?;
-        self.send(to, gain).await?;
-        taken.await.map_err(|_| AskError::Ended)?;
+        let recovered = self.recovered(moved, to, recover).await?;
+        let (answer, taken_over) = oneshot::channel();
+        self.send(to, Command::Gain(moved, Box::new(recovered), answer)).await?;
+        taken_over.await.map_err(|_| AskError::Ended)?;
         for partition in moved.iter() {
             set_owner(&mut owners, partition, to);
         }
         Ok(moved)
+    }
+
+    /// What the ledger says of partitions that nobody owns, for the shard `to`; tried until it is known.
+    async fn recovered<F>(
+        &self,
+        set: Partitions,
+        to: usize,
+        recover: impl Fn(Partitions) -> F,
+    ) -> Result<Recovered, AskError>
+    where
+        F: Future<Output = Result<Recovered, ReadingError>>,
+    {
+        let mut wait = RECOVER_AGAIN;
+        loop {
+            let error = match recover(set).await {
+                Ok(recovered) => return Ok(recovered),
+                Err(ReadingError::Ended) => return Err(AskError::Ended),
+                Err(error) => error,
+            };
+            tracing::error!(
+                partitions = %set, %error,
+                "moving partitions cannot be read from the ledger; their hooks get nothing until they can"
+            );
+            if self.commands.get(to).is_none_or(mpsc::Sender::is_closed) {
+                return Err(AskError::Ended);
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RECOVER_AGAIN_MAX);
+        }
     }
 }
 
@@ -176,5 +216,75 @@ fn owner(owners: &Owners<'_>, hook: HookId) -> usize {
 fn set_owner(owners: &mut [usize; COUNT], partition: Partition, shard: usize) {
     if let Some(place) = owners.get_mut(partition.index()) {
         *place = shard;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::model::Id;
+
+    /// An engine that does what it is told; the partitions that it has in the end.
+    async fn engine(mut commands: mpsc::Receiver<Command>, mut owned: Partitions) -> Partitions {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Lose(set, answer) => {
+                    owned = owned.without(set);
+                    answer.send(()).unwrap();
+                }
+                Command::Gain(set, _, answer) => {
+                    owned = owned.with(set);
+                    answer.send(()).unwrap();
+                }
+                Command::Status(_, answer) => answer.send(None).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+        owned
+    }
+
+    #[tokio::test]
+    async fn partitions_that_cannot_be_read_while_they_move_are_read_again_until_they_have_an_owner() {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel(4)).unzip();
+        let shards = Shards::new(senders);
+        let failures = Cell::new(0);
+        let recover = |_| {
+            failures.set(failures.get() + 1);
+            let is_read = failures.get() > 2;
+            async move { if is_read { Ok(Recovered::default()) } else { Err(ReadingError::Busy) } }
+        };
+        let engines = receivers
+            .into_iter()
+            .enumerate()
+            .map(|(at, commands)| engine(commands, Partitions::share(at, 2)));
+        let moving = async {
+            let moved = shards.move_to(Partitions::ALL, 1, recover).await;
+            assert!(shards.ask(Id(1), |answer| Command::Status(Id(1), answer)).await.is_ok());
+            drop(shards);
+            moved
+        };
+        let (moved, owned) = tokio::join!(moving, futures_util::future::join_all(engines));
+        assert_eq!((moved.unwrap(), failures.get()), (Partitions::share(0, 2), 3));
+        assert_eq!(owned, [Partitions::NONE, Partitions::ALL]);
+    }
+
+    #[tokio::test]
+    async fn a_move_ends_when_the_program_stops_while_partitions_cannot_be_read() {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel(4)).unzip();
+        let shards = Shards::new(senders);
+        let recover = async |_| Err(ReadingError::Busy);
+        let mut receivers = receivers.into_iter();
+        let from = receivers.next().unwrap();
+        // The shard that the partitions go to has ended.
+        drop(receivers);
+        let moving = async {
+            let moved = shards.move_to(Partitions::ALL, 1, recover).await;
+            drop(shards);
+            moved
+        };
+        let (moved, _) = tokio::join!(moving, engine(from, Partitions::share(0, 2)));
+        assert!(matches!(moved, Err(AskError::Ended)), "{moved:?}");
     }
 }

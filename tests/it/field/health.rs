@@ -12,8 +12,9 @@ use crate::support::wait::eventually;
 use crate::support::websocket::Client;
 
 /// `serve` by a program that limits it; it is to end by itself.
-async fn limited(by: &[&str], dir: &Path) -> Ended {
-    let set = settings(dir, &[]).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
+async fn limited(by: &[&str], dir: &Path, shards: usize) -> Ended {
+    let shards = format!("queues.shards={shards}");
+    let set = settings(dir, &[shards]).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
     let set: Vec<String> = set.collect();
     let program = [env!("CARGO_BIN_EXE_switchhook"), "serve"];
     let words: Vec<&str> = by.iter().copied().chain(program).chain(set.iter().map(String::as_str)).collect();
@@ -26,14 +27,19 @@ async fn limited(by: &[&str], dir: &Path) -> Ended {
 #[tokio::test]
 async fn with_too_few_open_files_it_does_not_start_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = limited(&["prlimit", "--nofile=32:32", "--"], dir.path()).await;
-    assert!(ended.stderr.contains("32 files may be open at once, at least 40 are needed"), "{ended:?}");
+    let by = ["prlimit", "--nofile=32:32", "--"];
+    // Each further shard has an event loop of its own.
+    for (shards, needed) in [(1, 40), (16, 85)] {
+        let ended = limited(&by, dir.path(), shards).await;
+        let why = format!("32 files may be open at once, at least {needed} are needed");
+        assert!(ended.stderr.contains(&why), "{ended:?}");
+    }
 }
 
 #[tokio::test]
 async fn with_too_little_address_space_for_its_threads_it_does_not_start_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = limited(&["prlimit", "--as=700000000", "--"], dir.path()).await;
+    let ended = limited(&["prlimit", "--as=700000000", "--"], dir.path(), 1).await;
     assert!(ended.stderr.contains("threads can be started"), "{ended:?}");
 }
 
@@ -44,8 +50,13 @@ async fn with_too_few_threads_it_does_not_start_and_says_why() {
     let somebody = ["setpriv", "--reuid=54321", "--clear-groups", "--"];
     let is_root = rustix::process::getuid().is_root();
     let by = [if is_root { &somebody[..] } else { &[] }, &["prlimit", "--nproc=8:8", "--"]].concat();
-    let ended = limited(&by, dir.path()).await;
-    assert!(ended.stderr.contains("threads can be started"), "{ended:?}");
+    let workers = std::thread::available_parallelism().unwrap().get();
+    // One shard has its own thread and four that read the log, 16 shards two threads each.
+    for (shards, of_queues) in [(1, 5), (16, 32)] {
+        let ended = limited(&by, dir.path(), shards).await;
+        let why = format!("threads can be started, {} are needed", workers + 11 + of_queues);
+        assert!(ended.stderr.contains(&why), "{ended:?}");
+    }
 }
 
 #[tokio::test]

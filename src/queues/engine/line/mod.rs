@@ -238,7 +238,9 @@ impl Line {
             Verdict::Settled(fate) => {
                 let dead = if fate == Fate::Delivered { self.dead_after(offset) } else { Vec::new() };
                 self.settle(offset, fate);
-                dead.iter().for_each(|offset| self.settle(*offset, Fate::Dead));
+                for offset in &dead {
+                    self.settle(*offset, Fate::Dead);
+                }
                 return dead;
             }
             Verdict::RetryAt(due_us) => self.queue.retry(offset, due_us),
@@ -280,7 +282,9 @@ impl Line {
             replay.pace.wake(now_us);
         }
         let dead = self.queue.suspects_until(now_us);
-        dead.iter().for_each(|offset| self.settle(*offset, Fate::Dead));
+        for offset in &dead {
+            self.settle(*offset, Fate::Dead);
+        }
         dead
     }
 

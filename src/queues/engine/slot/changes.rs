@@ -22,7 +22,9 @@ pub(in crate::queues::engine) type EndedReplay = (ReplayStatus, Arc<ReplayJob>);
 impl Slot {
     /// Puts back what the ledger and the document say of a hook's failures.
     pub(in crate::queues::engine) fn restore(&mut self, failures: &[u64], first_probe_us: Option<u64>) {
-        failures.iter().for_each(|at| self.health.restore(*at));
+        for at_us in failures {
+            self.health.restore(*at_us);
+        }
         self.probe = Probe::first(first_probe_us.filter(|_| self.has_failed()));
     }
 
