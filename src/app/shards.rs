@@ -1,7 +1,7 @@
-//! The shards: each is an engine with its part of the queues and the pool that makes its attempts, in a thread of its own.
+//! The shards: each is an engine with its part of the queues, and the pool that makes its attempts, in a thread of its own.
 //!
-//! Engine and attempts share a thread: an attempt then costs no wake-up of another core, which is more than half of its CPU
-//! otherwise. The shards share the logs, the permits, the memory for records and everything that counts.
+//! Engine and attempts share a thread so that an attempt does not have to wake another core, which would take more than half
+//! of its CPU time. The shards share the logs, the permits, the memory for records, and all counters.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct Shard {
     delivery: Delivery,
 }
 
-/// What all shards are made with.
+/// What all shards are built from.
 pub(super) struct Common {
     pub(super) options: Options,
     pub(super) delivery: delivery::Options,
@@ -39,7 +39,7 @@ pub(super) struct Common {
     pub(super) actions: mpsc::Sender<Action>,
 }
 
-/// A feed of changes for each shard, the first of which is there already.
+/// A channel of changes for each shard. The state has opened the `first` already, when it read its documents.
 pub(super) fn feeds(
     first: &mut mpsc::Receiver<Change>,
     task: &mut StateTask,
@@ -50,11 +50,11 @@ pub(super) fn feeds(
     std::iter::once(first).chain((1..shards).map(|_| task.follow())).collect()
 }
 
-/// All shards, and one handle of them.
+/// All shards, ready to start.
 pub(super) struct Shards(Vec<Shard>);
 
 impl Shards {
-    /// One shard for each feed of changes. `handle` makes the handle of all of them.
+    /// Builds one shard for each channel of changes. `handle` makes the handle to all shards from their command channels.
     pub(super) fn build(
         common: &Common,
         mut recovered: Recovered,
@@ -67,7 +67,7 @@ impl Shards {
         let (budget, pushed) = (Budget::new(options.keep_bytes), Pushed::default());
         let (asks, asked): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(256)).unzip();
         let (handle, hooks) = (handle(asks), state.all_hooks());
-        // Room for every permit that a reload may allow, so that handing out an attempt never waits.
+        // Room for as many attempts as a reload may allow, so that the engine never waits to start one.
         let places = queues::MOST_IN_FLIGHT + 64;
         let mut shards: Vec<Shard> = Vec::with_capacity(count);
         let ends = permits.into_iter().zip(feeds).zip(asked).zip(handle.waiting_lists());
@@ -113,22 +113,22 @@ impl Shards {
         Ok((Self(shards), handle))
     }
 
-    /// The transport of each shard's attempts.
+    /// How each shard sends its attempts.
     pub(super) fn transports(&self) -> Vec<Transport> {
         self.0.iter().map(|shard| shard.delivery.transport().clone()).collect()
     }
 
-    /// Asks the pools for signs of life.
+    /// The signs of life of the pools.
     pub(super) fn pulses(&self) -> Vec<Pulse> {
         self.0.iter().map(|shard| shard.delivery.pulse()).collect()
     }
 
-    /// The shortages that attempts have met.
+    /// The shortages of this machine that attempts have met.
     pub(super) fn shortages(&self) -> Shortages {
         self.0.first().map(|shard| shard.delivery.shortages()).unwrap_or_default()
     }
 
-    /// Starts every shard in its thread. A shard that fails cancels `failed`.
+    /// Starts every shard in its thread. `failed` is cancelled when a shard ends, so that one that fails ends the program.
     pub(super) fn start(self, threads: Vec<Thread<Runtime>>, tokens: &Stops, failed: &Stop) -> Running {
         let shards = self.0.into_iter().zip(threads);
         Running(shards.map(|(shard, thread)| shard.start(thread, tokens, failed)).collect())
@@ -139,34 +139,34 @@ impl Shard {
     fn start(self, thread: Thread<Runtime>, tokens: &Stops, failed: &Stop) -> super::Task {
         let Self { engine, delivery } = self;
         let (stop, abandon, failed) = (tokens.engine.clone(), tokens.abandon.child_token(), failed.clone());
-        // Also when it panics.
+        // The guard cancels when it is dropped, so also when the thread panics.
         let failing = failed.drop_guard();
         thread.run(move |runtime| {
             let _failing = failing;
             let ended = runtime.block_on(async {
                 let queues = async {
                     let ended = Box::pin(engine.run(stop)).await;
-                    // What is still under way has nobody to tell its result to.
+                    // Nobody takes results any more.
                     abandon.cancel();
                     ended
                 };
                 tokio::join!(queues, delivery.run(abandon.clone())).0
             });
-            // Blocking reads that are under way are not waited for.
+            // Reads of the log that are under way do not keep the program from ending.
             runtime.shutdown_background();
             Ok(ended?)
         })
     }
 }
 
-/// The shards at work.
+/// Shards that have been started.
 pub(super) struct Running(Vec<oneshot::Receiver<anyhow::Result<()>>>);
 
 impl Running {
-    /// Waits until all of them have ended; the error of one of them, if any.
+    /// Waits until all shards have ended. Returns the error of one that failed.
     pub(super) async fn ended(self) -> anyhow::Result<()> {
         for ended in join_all(self.0).await {
-            ended.unwrap_or_else(|_| Err(anyhow::anyhow!("queues: ended by a defect")))?;
+            ended.unwrap_or_else(|_| Err(anyhow::anyhow!("queues: a shard ended because of a defect")))?;
         }
         Ok(())
     }

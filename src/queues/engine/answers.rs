@@ -75,12 +75,14 @@ impl Engine {
     fn status_of(&self, slot: &Slot) -> RawStatus {
         let (line, queue) = (slot.live_line(), slot.live_line().queue());
         let (waiting, routed) = (line.waiting(), self.desk.owned.routed_to(slot.partition()));
+        // With nothing unsettled, the cursor follows the router even when no event was for this hook.
         let has_seen_all = line.is_live() && queue.is_empty() && !queue.has_spilled();
         let oldest = queue.oldest().map(|(offset, _)| offset);
         // Retention may have dropped events of unsettled deliveries, and no read has found that out yet.
         let (first, end) = (self.desk.events.first(), self.desk.events.end());
         let lowest = oldest.unwrap_or(queue.next());
         let dropped = (waiting > 0 && lowest < first).then_some((lowest, first));
+        // Events between the queue's position and `uncounted_until` are counted when they are read.
         let is_counted = routed >= end && line.uncounted_until() <= queue.next();
         let status = QueueStatus {
             state: slot.state(),

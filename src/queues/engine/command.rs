@@ -1,4 +1,4 @@
-//! What the API asks of the engine, and the engine's answers.
+//! Commands: questions and orders to the engine, each with the channel for its answer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,42 +13,43 @@ use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::Partitions;
 use crate::queues::rules::replay::ReplayJob;
 
-/// A question or an order; answers go back through its channel.
+/// A question or an order.
 #[derive(Debug)]
 pub enum Command {
-    /// A hook's queue.
+    /// How a hook's queue stands.
     Status(HookId, oneshot::Sender<Option<RawStatus>>),
-    /// The queues of these hooks, in their order; `None`: it has none.
+    /// How the queues of these hooks stand, in the same order. `None`: the hook has no queue.
     Statuses(Vec<HookId>, oneshot::Sender<Vec<Option<RawStatus>>>),
-    /// All queues.
+    /// How all queues stand.
     Survey(oneshot::Sender<Survey>),
-    /// Begin a replay (whose document is durable already).
+    /// Begin a replay, whose document is on disk already, for all of its range or for these offsets. False: there is no such
+    /// hook.
     Replay(Arc<ReplayJob>, Option<Arc<BTreeSet<u64>>>, oneshot::Sender<bool>),
-    /// Progress of the replays under way of a hook.
+    /// The progress of a hook's replays that have not ended.
     Replays(HookId, oneshot::Sender<Vec<ReplayStatus>>),
     /// Whether a hook may have one more replay; if not, how many it has.
     OneMoreReplay(HookId, oneshot::Sender<Result<(), usize>>),
-    /// A replay is held back or goes on; its document says so already.
+    /// Pause a replay or let it continue, as its document says already.
     Hold(Arc<ReplayJob>, oneshot::Sender<Option<ReplayStatus>>),
-    /// End a replay; the job says how it ended.
+    /// Cancel a replay. The job in the answer has the end in it.
     Cancel(HookId, Id, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
-    /// Route no event that comes after this; answers the first one that waits.
+    /// Route no event that comes after this. Answers the offset of the first event that waits.
     HoldEvents(oneshot::Sender<u64>),
-    /// What holds beside a KAZOO from now on.
+    /// Change what holds beside a KAZOO.
     Stance(Stance, oneshot::Sender<()>),
-    /// Makes a disabled hook's probe now; whether it has one.
+    /// Probe a disabled hook now. False: the hook is not probed.
     Probe(HookId, oneshot::Sender<bool>),
-    /// Give partitions up; answered when a checkpoint of them is on disk and nothing of them is left.
+    /// Give partitions up. Answered when a checkpoint of them is on disk and the engine has nothing of them any more.
     Lose(Partitions, oneshot::Sender<()>),
-    /// Take partitions that nobody owns, as the ledger has them.
+    /// Take partitions that nobody owns, with what the ledger says of them.
     Gain(Partitions, Box<Recovered>, oneshot::Sender<()>),
-    /// Forget the recent failures of hooks; how many had some.
+    /// Forget the recent failures of hooks. Answers how many hooks had some.
     ResetFailures(Vec<HookId>, oneshot::Sender<usize>),
-    /// Other limits and policies; they hold when this is answered.
+    /// Take other limits and policies. They apply when this is answered.
     Reload(Box<Options>, oneshot::Sender<()>),
 }
 
-/// A status whose oldest event's time is still to be read from the log.
+/// The status of a queue without the age of its oldest event, whose time has to be read from the log.
 #[derive(Debug, Clone)]
 pub struct RawStatus {
     /// Everything but `oldest_waiting_age_ms`.

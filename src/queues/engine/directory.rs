@@ -1,4 +1,4 @@
-//! What the queues ask about accounts and documents; the state answers it.
+//! What the queues ask the state about accounts and documents. An interface, so that the simulation can answer instead.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Kind, State};
 
-/// Accounts, as the queues see them. Every answer is of the present moment and comes at once.
+/// Accounts and documents. Every answer is as of now, and comes without waiting.
 pub trait Directory: Send + Sync + Debug {
-    /// An account that is not deleted.
+    /// The account, if it exists and is not deleted.
     fn account(&self, id: AccountId) -> Option<Arc<Account>>;
-    /// The account right below the master account that an account belongs to.
+    /// The tenant that an account belongs to.
     fn tenant_of(&self, id: AccountId) -> AccountId;
     /// Whether `ancestor` is `id` or above it.
     fn is_ancestor_or_self(&self, ancestor: AccountId, id: AccountId) -> bool;
-    /// Whether an account is there and enabled, and its failure limits: its own, or else its reseller's.
+    /// Whether an account exists and is enabled; and its failure limits, its own or else its reseller's.
     fn standing(&self, id: AccountId) -> (bool, FailureLimits);
     /// All hooks.
     fn hooks(&self) -> Vec<Arc<Hook>>;
     /// The hook of a replay, by the replay's document.
     fn hook_of_replay(&self, id: Id) -> Option<HookId>;
-    /// Whether a replay of this id is under way by its document; false only when it is known that none is.
+    /// Whether the document of this replay says that it has not ended. True also when the document cannot be read.
     fn runs_replay(&self, id: Id) -> bool;
 }
 

@@ -25,6 +25,7 @@ enum Blocked {
 impl Engine {
     /// Starts attempts as far as permits go, one hook after the other.
     pub(super) fn start_attempts(&mut self) {
+        // The result of an attempt could not be written, so none is started. Other shards may use the permits.
         if self.desk.ledger.stalled() {
             self.desk.permits.decline();
             return;
@@ -40,6 +41,7 @@ impl Engine {
 fn take_turn(desk: &mut Desk, id: SlotId, slot: &mut Slot) {
     desk.permits.turn_of(slot.claim_mut());
     match start_in_a_row(desk, id, slot) {
+        // It may have more to start, after the others.
         None => desk.permits.list(id.number(), slot.claim_mut()),
         Some(Blocked::Refused(refusal)) => {
             let now_us = desk.time.now_us();
@@ -70,6 +72,7 @@ fn start_next(desk: &Desk, slot: &mut Slot) -> Result<Job, Blocked> {
     if !slot.may_start(most, now_us) {
         return Err(Blocked::Nothing);
     }
+    // Nothing of the queue is touched before the permit is certain: a start cannot be taken back.
     desk.permits.admit(slot.claim(), slot.hook().one_shot).map_err(Blocked::Refused)?;
     slot.start_next(most, now_us).ok_or(Blocked::Nothing)
 }
@@ -79,6 +82,7 @@ pub(super) fn start_probe(desk: &mut Desk, id: SlotId, slot: &mut Slot, now_us: 
     if !slot.is_probe_due(now_us) {
         return;
     }
+    // A probe does not wait in line for a permit: hooks that are well go first. It takes one that is free.
     if desk.permits.free() == 0 || desk.ledger.stalled() {
         return slot.put_off_probe(now_us + PROBE_AGAIN_US);
     }

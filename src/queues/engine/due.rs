@@ -25,6 +25,7 @@ impl Engine {
         while let Some(id) = self.desk.timers.pop(now_us) {
             self.slots.touch(&mut self.desk, id, |desk, slot| {
                 wake_slot(desk, slot, now_us);
+                // A probe that is not sent says nothing about the receiver, so it waits for the end of the quiet time.
                 if is_quiet && slot.is_probe_due(now_us) {
                     slot.put_off_probe(now_us + QUIET_PROBE_US);
                 }
@@ -34,6 +35,7 @@ impl Engine {
         if now_us >= self.next_tick_us {
             self.next_tick_us = now_us + TICK_US;
             self.unknown.expire(self.desk.options.unknown, self.desk.time.moment());
+            // A safety net: normally the change of an account that has become known leads to this before.
             self.adopt_due = !self.unknown.is_empty();
             for id in self.desk.reads.take_failed() {
                 self.slots.refresh(&mut self.desk, id);
@@ -51,7 +53,7 @@ impl Engine {
     }
 }
 
-/// Retries of a slot that are due become ready; suspects whose time is over are dead, which the ledger is told.
+/// Retries of a slot that are due become ready. Suspects whose time is over are dead, and the ledger gets their settlements.
 fn wake_slot(desk: &mut Desk, slot: &mut Slot, now_us: u64) {
     let (tag, wall_us) = (slot.hook().id.tag(), desk.time.wall_us());
     slot.wake(now_us, |queue, offset| {

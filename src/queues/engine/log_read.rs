@@ -112,6 +112,7 @@ fn read(request: &ReadRequest, events: &Reader, state: &dyn Directory, budget: &
             break Ok(());
         }
         let scarce = budget.is_scarce();
+        // Checked again for each batch: other reads fill the memory at the same time.
         if found.len() >= STOCK && scarce {
             break Ok(());
         }
@@ -121,6 +122,7 @@ fn read(request: &ReadRequest, events: &Reader, state: &dyn Directory, budget: &
             Ok(batch) => {
                 looked_at += batch.records.iter().map(|r| r.payload.len()).sum::<usize>();
                 found.extend(batch.records.into_iter().filter_map(|r| wanted(request, r, state, budget)));
+                // No progress: the log ends here.
                 if batch.next <= next {
                     break Ok(());
                 }
@@ -163,6 +165,7 @@ fn wanted(request: &ReadRequest, record: Record, state: &dyn Directory, budget: 
         r.job.covers(&event, record.time_us) && r.chosen.as_ref().is_none_or(|c| c.contains(&record.offset))
     });
     let subject = subject_hash(&event);
+    // Two subjects with the same hash share a lane, so comparing hashes finds exactly the lane.
     let in_lane = request.lane.is_none_or(|lane| match request.ordering {
         Ordering::Subject => lane == subject,
         Ordering::Hook => true,

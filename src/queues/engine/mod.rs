@@ -235,6 +235,8 @@ impl Engine {
             self.start_reads();
             more |= self.flush(false).await?;
             let due = self.until_next_timer();
+            // All receiving here loses nothing when another branch wins. After each branch the loop takes its turn, so a branch
+            // only has to bring one thing in.
             tokio::select! {
                 () = stop.cancelled() => break,
                 received = self.results.recv_many(&mut results, MESSAGES) => if received == 0 { break },
@@ -261,6 +263,7 @@ impl Engine {
     }
 
     fn finish_all(&mut self, results: &mut Vec<Vec<Attempt>>) {
+        // The clock is read once for all results, and not at all without any.
         let now_us = if results.is_empty() { 0 } else { self.desk.time.now_us() };
         for attempt in results.drain(..).flatten() {
             self.finish(attempt, now_us);
@@ -288,6 +291,7 @@ impl Engine {
             if matches!(received, Err(_) | Ok(0)) {
                 break;
             }
+            // Nothing is started here: only `turn` starts attempts.
             self.finish_all(&mut results);
             self.flush(false).await?;
         }

@@ -1,52 +1,52 @@
-//! The limits and policies of the queues.
+//! Limits and policies of the queues.
 
 use std::time::Duration;
 
 use crate::queues::rules::policy::Policy;
 
-/// Most attempts at once that can be asked for.
+/// The highest limit of simultaneous attempts that can be configured.
 pub const MOST_IN_FLIGHT: usize = 100_000;
 
-/// Everything that the configuration says about queues.
+/// The part of the configuration that an engine needs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Attempts at once in total.
+    /// Most attempts at once, in all shards together.
     pub max_in_flight: usize,
-    /// Attempts at once for one hook, unless it says otherwise.
+    /// Most attempts at once for a hook that has no limit of its own.
     pub per_hook_in_flight: u32,
-    /// Attempts at once to one receiver host.
+    /// Most attempts at once to one receiver host.
     pub per_host_in_flight: u32,
-    /// Most unsettled deliveries of one queue in memory.
+    /// Most unsettled deliveries of a queue in memory.
     pub window: usize,
-    /// Most of them of one subject.
+    /// Most unsettled deliveries of one subject among them.
     pub lane: usize,
-    /// Bytes of event records kept in memory for deliveries that are about to start.
+    /// Most bytes of records in memory, for deliveries that start soon.
     pub keep_bytes: usize,
     /// Ledger records between checkpoints.
     pub checkpoint_records: u64,
-    /// Reads of the log at once for queues that are behind.
+    /// Most threads that read the log for queues that are behind.
     pub max_reads: usize,
-    /// Replays running at once for one hook.
+    /// Most replays of a hook at once.
     pub max_replays: usize,
-    /// How long shutdown waits for attempts under way.
+    /// How long a shutdown waits for attempts under way.
     pub grace: Duration,
-    /// How long, and how many, events wait for an account that is not known yet.
+    /// Bounds of events whose account is not known yet.
     pub unknown: UnknownLimits,
     /// Retries, disabling, probes.
     pub policy: Policy,
 }
 
-/// Bounds of what waits for accounts that are not known yet.
+/// Bounds of events that wait for their accounts to become known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownLimits {
-    /// How long an event waits; zero: not at all.
+    /// How long an event waits. Zero: no event waits.
     pub wait: Duration,
-    /// How many bytes of events wait together; 0: none.
+    /// How many bytes of events may wait together. Zero: no event waits.
     pub bytes: u64,
 }
 
 impl UnknownLimits {
-    /// Whether nothing waits.
+    /// Whether no event waits.
     #[must_use]
     pub fn is_off(self) -> bool {
         self.wait.is_zero() || self.bytes == 0

@@ -1,5 +1,5 @@
-//! The permits as one shard takes them. All shards share them, behind a lock that is held for one decision at a time; so
-//! every limit and every rule of fairness holds over all shards together, exactly.
+//! The permits, as one shard uses them. All shards share them behind a lock, which is held for one decision at a time. So every
+//! limit and every rule of fairness holds exactly over all shards together.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::model::{AccountId, Hook};
 use crate::queues::rules::permits::{self as rules, Claim, Places, Refusal};
 
-/// The end of one shard.
+/// One shard's end of the shared permits.
 #[derive(Debug)]
 pub struct Permits {
     all: Arc<All>,
@@ -19,12 +19,12 @@ pub struct Permits {
 #[derive(Debug)]
 struct All {
     permits: Mutex<rules::Permits>,
-    /// By shard: something was offered to it.
+    /// By shard: wakes it when a permit is offered to it.
     offered: Vec<Notify>,
 }
 
 impl Permits {
-    /// Permits for this number of shards, with the limit in total and the limit of one hook alone on its host. One end for each.
+    /// Permits for this number of shards, one end for each, with the limits in total and for one host.
     #[must_use]
     pub fn shared(total: usize, per_host: u32, shards: usize) -> Vec<Self> {
         let permits = Mutex::new(rules::Permits::new(total, per_host, shards));
@@ -36,7 +36,7 @@ impl Permits {
         self.all.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves when another shard has offered a permit since this was last awaited. It is taken with [`Self::next`].
+    /// Resolves when another shard has offered this shard a permit. The permit is taken through [`Self::next`].
     pub(super) fn offered(&self) -> impl Future<Output = ()> + use<> {
         let (all, shard) = (Arc::clone(&self.all), self.shard);
         async move {
@@ -53,17 +53,17 @@ impl Permits {
         }
     }
 
-    /// Other limits. Every slot that waits has to be asked again (`ask_again`).
+    /// Changes the limits. Every slot that waits has to ask again ([`Self::ask_again`]).
     pub(super) fn limit_to(&self, total: usize, per_host: u32) {
         self.all().limit_to(total, per_host);
     }
 
-    /// Attempts of this shard under way.
+    /// Attempts of this shard that are under way.
     pub(super) fn in_flight(&self) -> usize {
         self.all().in_flight_of(self.shard)
     }
 
-    /// Permits of the total that nobody holds.
+    /// How many permits nobody holds.
     pub(super) fn free(&self) -> u32 {
         self.all().free()
     }
@@ -78,7 +78,7 @@ impl Permits {
         self.all().places_of(hook, tenant)
     }
 
-    /// Puts a slot on the list of those whose turn comes, unless it waits already.
+    /// Puts a slot on the list of those that wait for their turn, unless it waits already.
     pub(super) fn list(&self, at: usize, claim: &mut Claim) {
         if !claim.waits() {
             let mut all = self.all();
@@ -87,19 +87,19 @@ impl Permits {
         }
     }
 
-    /// Has a slot that waits for a permit ask for it again.
+    /// Lets a slot that waits for a permit ask for it again.
     pub(super) fn ask_again(&self, at: usize, claim: &mut Claim) {
         let mut all = self.all();
         let slot = all.named(self.shard, at);
         all.ask_again(slot, claim);
     }
 
-    /// A slot waits for nothing any more.
+    /// A slot no longer waits for anything.
     pub(super) fn forget(&self, claim: &mut Claim) {
         self.all().forget(claim);
     }
 
-    /// The slot of this shard whose turn it is. Other shards' slots that come first are offered what is free.
+    /// The slot of this shard whose turn it is. Slots of other shards that come before it are offered free permits.
     pub(super) fn next(&self) -> Option<usize> {
         let mut all = self.all();
         let next = all.next(self.shard).map(|slot| all.place_of(slot));
@@ -109,7 +109,7 @@ impl Permits {
         next
     }
 
-    /// This shard starts nothing at present: what it was offered is for the others.
+    /// This shard starts nothing at present, so permits that it was offered go to the others.
     pub(super) fn decline(&self) {
         let mut all = self.all();
         all.decline(self.shard);
@@ -118,24 +118,24 @@ impl Permits {
         self.wake(woken);
     }
 
-    /// A slot's turn has come: it waits for nothing now.
+    /// A slot has its turn, and so does not wait.
     pub(super) fn turn_of(&self, claim: &mut Claim) {
         self.all().turn_of(claim);
     }
 
-    /// Keeps a slot where the permit that it lacks finds it.
+    /// A slot was refused a permit: it waits until such a permit is given back.
     pub(super) fn set_aside(&self, at: usize, claim: &mut Claim, refusal: Refusal, now_us: u64) {
         let mut all = self.all();
         let slot = all.named(self.shard, at);
         all.set_aside(slot, claim, refusal, now_us);
     }
 
-    /// A slot takes no permit now: its host may have one for the next slot in line.
+    /// A slot takes no further permit now, so a permit of its host may go to the next slot in line.
     pub(super) fn pass_on(&self, claim: &Claim) {
         self.all().pass_on(claim);
     }
 
-    /// Whether a slot may take a permit. `own_targets`: each of its deliveries has a host of its own.
+    /// Whether a slot may take a permit. With `own_targets`, each of its deliveries has its own host.
     pub(super) fn admit(&self, claim: &Claim, own_targets: bool) -> Result<(), Refusal> {
         self.all().admit(claim, own_targets)
     }
@@ -147,26 +147,26 @@ impl Permits {
         all.take(slot, claim, now_us);
     }
 
-    /// A slot gives a permit back: an attempt has ended that took this long.
+    /// A slot gives a permit back: an attempt has ended, which took this long.
     pub(super) fn give_back(&self, at: usize, claim: &mut Claim, now_us: u64, took_us: u64) {
         let mut all = self.all();
         let slot = all.named(self.shard, at);
         all.give_back(slot, claim, now_us, took_us);
     }
 
-    /// A permit comes back whose slot is gone.
+    /// A permit is given back whose slot does not exist any more.
     pub(super) fn give_back_lost(&self) {
         self.all().give_back_lost(self.shard);
     }
 
-    /// A slot's hook has other places.
+    /// The permits of a slot are counted elsewhere from now on.
     pub(super) fn move_to(&self, at: usize, claim: &mut Claim, places: Places) {
         let mut all = self.all();
         let slot = all.named(self.shard, at);
         all.move_to(slot, claim, places);
     }
 
-    /// Another hook has the slot now: what is under way stays where it is counted.
+    /// Another hook has the slot now. Permits of attempts under way stay counted where they are.
     pub(super) fn hand_over(&self, at: usize, claim: &mut Claim, places: Places) {
         let mut all = self.all();
         let slot = all.named(self.shard, at);

@@ -28,7 +28,7 @@ impl Engine {
         if done.last {
             self.desk.reads.ended();
         }
-        // A replay may have been cancelled meanwhile.
+        // A replay may have been cancelled meanwhile. A hook's slot stays until its reads have ended.
         let Some(id) = self.slots.owner(done.queue) else { return };
         self.slots.touch(&mut self.desk, id, |desk, slot| take_read(desk, id, slot, done));
     }

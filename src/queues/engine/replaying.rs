@@ -28,6 +28,7 @@ impl Engine {
         let Some(id) = self.slots.owner(QueueKey::Hook(hook)) else { return false };
         let key = QueueKey::Replay(run.job.id);
         match self.slots.get(id) {
+            // After a start or a move the caller cannot know whether the replay is here already.
             Some(slot) if slot.has_replay(key) => return !slot.is_gone(),
             Some(slot) if !slot.is_gone() => {}
             _ => return false,

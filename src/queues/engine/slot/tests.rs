@@ -1,3 +1,5 @@
+//! What happens to a slot, told event by event.
+
 use std::sync::Arc;
 
 use super::super::line::Line;
