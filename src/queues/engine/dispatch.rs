@@ -42,7 +42,7 @@ fn take_turn(desk: &mut Desk, id: SlotId, slot: &mut Slot) {
     desk.permits.turn_of(slot.claim_mut());
     match start_in_a_row(desk, id, slot) {
         // It may have more to start, after the others.
-        None => desk.permits.list(id.number(), slot.claim_mut()),
+        None => desk.permits.wait_for_turn(id.number(), slot.claim_mut()),
         Some(Blocked::Refused(refusal)) => {
             let now_us = desk.time.now_us();
             desk.permits.set_aside(id.number(), slot.claim_mut(), refusal, now_us);

@@ -67,7 +67,7 @@ impl Engine {
             }
             former
         });
-        // A deleted hook's slot is not in the router.
+        // The router finds a hook by its account and trigger, which may have changed. A deleted hook is not in the router.
         if let Some(former) = former.flatten() {
             self.router.remove(&former, id);
         }

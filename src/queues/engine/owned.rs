@@ -94,6 +94,7 @@ impl Owned {
                 *place = (*place).max(self.routed);
             }
         }
+        // Routing goes back for the new partitions; the others have had everything below the present position.
         self.latest = self.latest.max(self.routed);
         let earliest = set.iter().map(&begin).min();
         self.routed = earliest.map_or(self.routed, |begin| begin.min(self.routed));

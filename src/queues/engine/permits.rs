@@ -79,7 +79,8 @@ impl Permits {
     }
 
     /// Puts a slot on the list of those that wait for their turn, unless it waits already.
-    pub(super) fn list(&self, at: usize, claim: &mut Claim) {
+    pub(super) fn wait_for_turn(&self, at: usize, claim: &mut Claim) {
+        // Asked after every change of a slot with something to start, so the lock is taken only when it matters.
         if !claim.waits() {
             let mut all = self.all();
             let slot = all.named(self.shard, at);

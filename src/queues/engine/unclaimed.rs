@@ -88,6 +88,7 @@ impl Unclaimed {
             return Some(image.clone());
         }
         let account = directory.account(image.queue.one_shot())?;
+        // A queue of callflow webhooks. Its settlements lie at or above its partition's last checkpoint, so that is where it begins.
         let router = self.recovered.routed(Partition::of(image.queue)).unwrap_or(0);
         Some(QueueImage {
             one_shot: Some(account.id),

@@ -145,11 +145,13 @@ impl Line {
         if !self.live {
             return;
         }
+        // A live queue has seen everything before this event, wanted or not, so nothing between is lost by skipping.
         self.queue.skip_to(event.offset);
         if self.room(is_open) == 0 {
             self.live = false;
             return;
         }
+        // The records of a closed hook would lie in memory until somebody enables the hook.
         let keeps = is_open && self.keeps_records(budget.is_scarce());
         let record = if keeps { budget.keep(event.record) } else { None };
         self.live = self.queue.take(event.offset, event.subject, record) != Taken::Full;
@@ -247,6 +249,7 @@ impl Line {
             Verdict::SuspectUntil(until_us) => {
                 self.queue.suspect(offset, until_us);
             }
+            // Due at once: the hook is disabled, and starts nothing until it is enabled or probed.
             Verdict::Held | Verdict::Disable(_) => self.queue.retry(offset, now_us),
         }
         Vec::new()
@@ -257,6 +260,7 @@ impl Line {
     fn dead_after(&self, delivered: u64) -> Vec<u64> {
         let mut dead = self.queue.suspects_until(u64::MAX);
         dead.extend(self.queue.passed_by(delivered));
+        // A suspect before it in its lane is in both lists; each is settled and written once, in the order of the log.
         dead.sort_unstable();
         dead.dedup();
         dead
@@ -264,6 +268,7 @@ impl Line {
 
     /// Takes a delivery out of the queue for good, and counts it.
     fn settle(&mut self, offset: u64, fate: Fate) {
+        // A delivery that is not in the queue was settled before; counting it again would make the counter drift.
         if self.queue.settle(offset) {
             self.waiting -= 1;
             self.totals.count(fate);

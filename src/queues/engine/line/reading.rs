@@ -84,6 +84,7 @@ impl Line {
             return Ok(None);
         }
         let found = done.found?;
+        // The queue may have moved on while the read was under way; only what it had not passed is a gap.
         let begin = if done.lane.is_some() { done.from } else { self.queue.next() };
         let has_gap = done.from < reach.first && begin < reach.first;
         let gap = has_gap.then_some((begin, reach.first));
@@ -92,6 +93,7 @@ impl Line {
             let found = found.into_iter().map(|event| (event.offset, event.record)).collect();
             self.queue.take_spilled(lane, found, done.next);
         } else {
+            // Without room the rest is read again later, so the queue must not skip it.
             if self.take_all(found) != Taken::Full {
                 self.queue.skip_to(done.next);
             }

@@ -130,6 +130,7 @@ impl Slot {
         let is_still_down = self.trial.ended(key, class, &attempt.result, others_wait);
         // Pausing only keeps new attempts from starting: results count as usual. So this is `serves`, not `is_open`.
         let (serves, policy, hook) = (self.serves(), self.standing.policy, self.hook.clone());
+        // A callflow's target is no hook's receiver, and a failed trial disables by itself.
         let counts = serves && !hook.one_shot && !is_still_down && matches!(class, Class::Failed { .. });
         let weight = if is_still_down {
             Weight::StillDown

@@ -254,6 +254,7 @@ impl Slot {
     /// Asks for the reads that its lines need now. Each of them is under way from here on.
     pub(super) fn ask_for_reads(&mut self, routed: u64, is_scarce: bool, mut ask: impl FnMut(ReadRequest)) {
         let is_open = self.is_open();
+        // A probed hook needs its oldest delivery in memory, and no more.
         if self.gone || !(is_open || self.is_probed()) {
             return;
         }
@@ -272,6 +273,7 @@ impl Slot {
         done: ReadDone,
         reach: Reach,
     ) -> Option<Result<Option<(u64, u64)>, ReadError>> {
+        // A read of the deleted hook began below the new one's birth.
         let is_of_former = self.is_of_former(done.queue, done.from);
         let taken = self.line_mut(done.queue)?.take_read(done, reach, is_of_former);
         self.shrink();
