@@ -1,4 +1,4 @@
-//! The program's API, as a client calls it.
+//! A client of the program's API.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// The master account's API key in every bench.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A client that is logged in as the master account. Cheap to clone.
+/// A client with the master account's token. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Api {
     client: reqwest::Client,
@@ -28,12 +28,12 @@ impl Api {
         api
     }
 
-    /// A request that must succeed; its answer.
+    /// Sends a request that must succeed; returns the response.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         self.send(method, path, body.to_string().into_bytes()).await
     }
 
-    /// Hands in events for an account; they are on disk when it returns.
+    /// Submits events for an account; they are on disk when it returns.
     pub(crate) async fn publish(&self, account: &str, events: &[Vec<u8>]) {
         let body = [b"{\"data\":[", events.join(&b","[..]).as_slice(), b"]}"].concat();
         self.send(Method::PUT, &format!("accounts/{account}/events"), body).await;

@@ -1,4 +1,5 @@
-//! Durable append to the log: 1 KB records, in batches of 1, 32 and 256, each waited for.
+//! Durable appends to the log: 1 KB records in batches of 1, 32 and 256. Each batch starts when the one before is
+//! synced.
 
 use std::sync::Arc;
 use std::time::Instant;

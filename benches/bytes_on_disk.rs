@@ -1,4 +1,4 @@
-//! Bytes on disk: for an event, beside its own, and for a delivery.
+//! Bytes on disk: for an event, in addition to its body, and for a delivery.
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(crate) fn run() {
     });
 }
 
-/// Bytes of the files in a folder.
+/// The size of all files in a folder.
 fn size(folder: &Path) -> f64 {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     files.sum::<u64>() as f64

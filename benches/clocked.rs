@@ -1,5 +1,6 @@
-//! A receiver in this process, on a thread of its own, that notes how late each event came: an event's number is the
-//! time at which it was due. It answers at once; below `/never` it does not, below `/slow` it does after nine seconds.
+//! A receiver on its own thread of this process, which records how late each event arrives: the number of an event is
+//! the time at which it was due. It answers at once, except below `/never` (no answer) and `/slow` (after nine
+//! seconds).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::figures::{Times, now_us, number};
 use crate::receiver::{ANSWER, complete};
 
-/// After this time a slow path answers: just within the default timeout of an attempt.
+/// The delay of a slow path: just within the default timeout of an attempt.
 const SLOW: Duration = Duration::from_secs(9);
 
-/// A running receiver; it lives as long as the process.
+/// A running receiver. It runs until the process ends.
 pub(crate) struct Clocked {
     port: u16,
     late: Arc<Mutex<Times>>,
@@ -42,7 +43,7 @@ impl Clocked {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Waits until so many have come, and takes their times.
+    /// Waits until `count` events have arrived, and takes their times.
     pub(crate) async fn take(&self, count: u64) -> Times {
         while (self.late.lock().unwrap().len() as u64) < count {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,7 +1,7 @@
-//! A log of 100,000 events (`--events=N`) delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn with a
-//! bare loop of reqwest posting the same bodies with the same number in flight, and with one that makes each of them
-//! first. Each event goes to one hook. CPU is this process's, user and system; the receiver is another process. The
-//! figures are medians over the rounds.
+//! A log of 100,000 events (`--events=N`) delivered to a bare receiver, for 1, 10, 1,000 and 10,000 hooks, in turn
+//! with a bare loop of reqwest that posts the same bodies with the same number in flight, and with one that also
+//! builds each body. Each event goes to one hook. The CPU figure is user and system time of this process; the
+//! receiver is another process. The figures are medians over the rounds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::program::Program;
 use crate::receiver::{Apart, GO_ON, HOLD};
 
 const IN_FLIGHT: u64 = 64;
-/// Events of a call, as many as a call may have: one with more than `queues.lane` is read twice.
+/// The number of events in a call. Events beyond `queues.lane` would be read twice.
 const OF_A_CALL: u64 = 20;
 const ROUNDS: usize = 3;
 
@@ -29,11 +29,11 @@ pub(crate) fn cpu() -> f64 {
     cpu_of("self")
 }
 
-/// What one run came to: events a second, microseconds of CPU for each.
+/// The result of one run: events per second, and microseconds of CPU per event.
 struct Run {
     rate: f64,
     cpu_us: f64,
-    /// How long it took to enable the hooks before.
+    /// How long it took to enable the hooks before the run.
     enabling_ms: f64,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn run() {
     let mut receiver = Apart::start(&["receiver".as_ref()]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let crowds = super::asked_number("hooks").map_or(vec![1, 10, 1000, 10_000], |hooks| vec![hooks]);
-    // Two of a kind are never compared across rounds: the machine is another one a minute later.
+    // Compare only within a round: a minute later the machine may be faster or slower.
     let rounds: Vec<_> = (0..ROUNDS)
         .map(|_| {
             let same = body();
@@ -89,7 +89,7 @@ fn hook_id(hook: u64) -> String {
     format!("{:032x}", 0xb00c_0000 + u128::from(hook))
 }
 
-/// One thread, so that the client is at its best: no wake-ups between cores.
+/// One thread, with which the client is fastest: no wake-ups between cores.
 fn bare(events: u64, port: u16, body: impl Fn() -> Bytes + Clone + Send + 'static) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
@@ -114,7 +114,7 @@ fn bare(events: u64, port: u16, body: impl Fn() -> Bytes + Clone + Send + 'stati
     })
 }
 
-/// Makes the body that a hook's receiver gets from the event, each time anew, as every delivery has to.
+/// Builds the request body of an event again for each request, as every delivery does.
 fn body_maker() -> impl Fn() -> Bytes + Clone + Send + 'static {
     let event = super::call_event(&account(0), 1, 1);
     let document = document(0, "http://127.0.0.1/");
@@ -149,7 +149,7 @@ async fn drain(events: u64, hooks: u64, receiver: &mut Apart) -> Run {
             let tree =
                 json!({"name": "bench", "pvt_account_id": account(hook), "pvt_tree": [program.master]});
             let mut document = document(hook, &format!("http://127.0.0.1:{port}/{hook}"));
-            // Disabled by the program: it holds its place while the log is filled.
+            // A hook that the program disabled keeps its position while the log is filled.
             document["enabled"] = false.into();
             document["pvt_disabled_message"] = "filling the log".into();
             document["pvt_start_offset"] = 0.into();
@@ -164,7 +164,7 @@ async fn drain(events: u64, hooks: u64, receiver: &mut Apart) -> Run {
             .map(|n| super::call_event(&account(n % hooks), n % (events / OF_A_CALL).max(1), n).into());
         program.ingest.submit(batch.collect(), account(0).parse().unwrap()).await.unwrap();
     }
-    // A document that is changed is not a delivery: nothing is answered before all hooks are enabled.
+    // Changing documents must not be measured, so the receiver answers only after all hooks are enabled.
     receiver.tell(HOLD);
     let since = Instant::now();
     let mut enabling = JoinSet::new();

@@ -1,10 +1,10 @@
-//! Figures and how they are printed: one line each, the bench's name first.
+//! Figures, and how they are printed: one line for each, with the name of the bench first.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep_until};
 
-/// Microseconds since 1970: a clock that two processes share.
+/// Microseconds since 1970, a clock that is the same in two processes.
 pub(crate) fn now_us() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }
@@ -26,7 +26,7 @@ impl Times {
         self.0.len()
     }
 
-    /// The time below which this part of them lies, in milliseconds.
+    /// A percentile of the times, in milliseconds.
     pub(crate) fn ms(&mut self, part: f64) -> f64 {
         self.0.sort_unstable();
         let at = (self.0.len() as f64 * part) as usize;
@@ -34,8 +34,8 @@ impl Times {
     }
 }
 
-/// Calls for `count` events at an even pace with the time at which each is due, whatever held up the one before. How
-/// late an event comes is counted from then.
+/// Calls `send` for `count` events at a fixed rate, with the time at which each is due. A late event does not move
+/// the times of later ones, so lateness is measured from the due time.
 pub(crate) async fn paced(count: u64, per_s: u64, mut send: impl AsyncFnMut(u64)) {
     let (began, began_us) = (Instant::now(), now_us());
     for n in 0..count {
@@ -45,18 +45,18 @@ pub(crate) async fn paced(count: u64, per_s: u64, mut send: impl AsyncFnMut(u64)
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// One line of the table.
+/// Prints one line of the table.
 pub(crate) fn line(bench: &str, what: &str, figure: &str) {
     println!("{bench:<9} {what:<34} {figure}");
 }
 
-/// The number that `call_event` gave an event, found in what was made of it without decoding that.
+/// The number that `call_event` gave an event, found in a request body without decoding it.
 pub(crate) fn number(payload: &[u8]) -> u64 {
     let name = b"\"caller_id_number\":\"";
     let at = payload.windows(name.len()).position(|window| window == name).unwrap() + name.len();

@@ -1,6 +1,7 @@
-//! Deliveries over HTTPS, to a receiver with a certificate of an authority of its own: over connections that are kept, and
-//! over a new connection for each. In turn with a bare loop of reqwest that posts the same bodies with the same number in
-//! flight. The program and the receiver are processes of their own; CPU is the program's, or the bare loop's.
+//! Deliveries over HTTPS to a receiver with a certificate of a private authority: over kept connections, and over a
+//! new connection for each delivery. In turn with a bare loop of reqwest that posts the same bodies with the same
+//! number in flight. The program and the receiver are separate processes; the CPU figure is that of the program or of
+//! the bare loop.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -27,11 +28,11 @@ use crate::receiver::{ANSWER, Apart, complete};
 const ROUNDS: usize = 3;
 const IN_FLIGHT: u64 = 64;
 const HOOKS: u64 = 10;
-/// Events of one request.
+/// The number of events in one request.
 const BATCH: u64 = 500;
 const LAST_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// What becomes of a connection after an answer, and how many requests a run has.
+/// Whether connections are kept after a response, and the number of requests in a run.
 #[derive(Clone, Copy)]
 enum Connections {
     Kept,
@@ -54,7 +55,7 @@ impl Connections {
     }
 }
 
-/// Requests a second, and microseconds of CPU for each.
+/// Requests per second, and microseconds of CPU per request.
 struct Run {
     rate: f64,
     cpu_us: f64,
@@ -88,7 +89,7 @@ pub(crate) fn run() {
     }
 }
 
-/// Writes an authority (`ca.pem`), and a certificate and key of `localhost` that it has signed.
+/// Writes an authority (`ca.pem`), and a certificate for `localhost` that the authority has signed, with its key.
 fn certify(dir: &Path) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -141,7 +142,7 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, keeps: bool) {
     }
 }
 
-/// One thread, so that the client is at its best.
+/// One thread, with which the client is fastest.
 fn bare(dir: &Path, port: u16, requests: u64) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let authority = reqwest::Certificate::from_pem(&std::fs::read(dir.join("ca.pem")).unwrap()).unwrap();
@@ -169,7 +170,7 @@ fn bare(dir: &Path, port: u16, requests: u64) -> Run {
     Run { rate: requests as f64 / seconds, cpu_us: cpu / requests as f64 * 1e6 }
 }
 
-/// Hooks that are paused while the log is filled, each with a part of the calls; then all go on.
+/// Fills the log while all hooks are paused, each with its part of the calls; then resumes the hooks.
 async fn delivered(dir: &Path, port: u16, requests: u64) -> Run {
     let data = tempfile::tempdir().unwrap();
     let more = [

@@ -1,5 +1,5 @@
-//! Durable ingest over AMQP beside a consumer that only acknowledges, and over HTTP beside a loop that only writes and
-//! syncs the same bytes; in turn, and with the same broker.
+//! Durable ingest over AMQP, compared with a consumer that only acknowledges, and over HTTP, compared with a loop
+//! that only writes and syncs the same bytes. All run in turn, with the same broker.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,11 +19,11 @@ use crate::support::publisher::Publisher;
 
 const ROUNDS: u64 = 5;
 const MESSAGES: u64 = 50_000;
-/// As the program has it.
+/// As in the program.
 const PREFETCH: u16 = 1000;
-/// Deliveries that the bare consumer acknowledges at once.
+/// The number of messages that the bare consumer acknowledges at once.
 const ACKED_AT_ONCE: u64 = 256;
-/// Events of one HTTP request, and requests at once.
+/// The number of events in one HTTP request, and of requests at once.
 const BATCH: u64 = 100;
 const CLIENTS: u64 = 8;
 const QUEUE: &str = "switchhook";
@@ -40,7 +40,7 @@ async fn amqp() {
     let broker = Broker::start().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let dir = tempfile::tempdir().unwrap();
-    // Declares the exchanges and its queue.
+    // The program declares the exchanges and its queue.
     let program = Program::start(dir.path(), &[&uri]).await;
     let account = program.master.to_string();
     connected(&program).await;
@@ -68,7 +68,7 @@ async fn connected(program: &Program) {
     }
 }
 
-/// Puts the messages of a round into the queue, as KAZOO publishes them: not persistent.
+/// Publishes the messages of a round into the queue, not persistent, as KAZOO does.
 async fn fill(publisher: &Publisher, account: &str, round: u64) {
     for from in (0..MESSAGES).step_by(1000) {
         let numbers = (from..from + 1000).map(|n| round * MESSAGES + n);
@@ -77,7 +77,7 @@ async fn fill(publisher: &Publisher, account: &str, round: u64) {
     }
 }
 
-/// Messages a second: what lies between the first tenth and the last message.
+/// Messages per second, from the first tenth to the last message.
 fn rate(began: Instant) -> f64 {
     (MESSAGES - MESSAGES / 10) as f64 / began.elapsed().as_secs_f64()
 }
@@ -105,7 +105,7 @@ async fn only_acked(uri: &str) -> f64 {
 
 async fn logged(program: &Program) -> f64 {
     let mut end = program.events.subscribe();
-    // The round before ended with the last message of its own.
+    // The round before ended with its own last message.
     let before = *end.borrow() / MESSAGES * MESSAGES;
     end.wait_for(|end| *end >= before + MESSAGES / 10).await.unwrap();
     let began = Instant::now();
@@ -148,7 +148,7 @@ fn only_written(account: &str) -> f64 {
 }
 
 async fn handed_in(api: &Api) -> f64 {
-    // Made before, as the bytes of the bare loop are.
+    // Encoded before the measurement, like the bytes of the bare loop.
     let batches: Vec<_> = (0..CLIENTS).map(|client| batch(&api.account, client * BATCH)).collect();
     let (began, mut clients) = (Instant::now(), JoinSet::new());
     for batch in batches {

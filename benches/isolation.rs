@@ -1,5 +1,5 @@
-//! Ten healthy hooks alone and beside a hundred others, in turn: how late the healthy ones get their events, 100 events a
-//! second for every hook. The others' receivers never answer, on another host or on the same one, or they answer after
+//! How late ten healthy hooks get their events, alone and beside a hundred others, in turn, with 100 events a
+//! second for every hook. The receivers of the others never answer, on another host or on the same one, or answer after
 //! nine seconds on the same host.
 
 use serde_json::json;
@@ -11,12 +11,12 @@ use crate::program::Program;
 
 const ROUNDS: usize = 3;
 const PER_S: u64 = 100;
-/// Long enough for the windows of the hooks that hang to fill and for their attempts to time out.
+/// Long enough to fill the windows of the hanging hooks and to let their attempts time out.
 const SECONDS: u64 = 12;
 const HEALTHY: u64 = 10;
 const OTHERS: u64 = 100;
 
-/// What stands beside the healthy hooks.
+/// The other hooks, beside the healthy ones.
 #[derive(Clone, Copy)]
 enum Beside {
     Nothing,
@@ -52,7 +52,7 @@ pub(crate) fn run() {
 
 async fn round(beside: Beside) -> Times {
     let (dir, receiver, elsewhere) = (tempfile::tempdir().unwrap(), Clocked::start(), Clocked::start());
-    // Hooks that keep failing would be disabled, and then no trouble to anybody.
+    // Otherwise the failing hooks would be disabled, and disturb nobody.
     let program = Program::start(dir.path(), &["disable.failure_count=0"]).await;
     for number in 0..HEALTHY {
         program.hook(number, &receiver.uri("/"), json!({})).await;

@@ -1,5 +1,6 @@
-//! From publish to receiver at 100, 500 and 2,000 events a second, open loop: each event counts from the moment at
-//! which it was due. Beside it what this disk takes to sync as much, at the same pace and in turn.
+//! The time from publishing to the receiver at 100, 500 and 2,000 events a second. The loop is open: each event is
+//! measured from the time at which it was due. In turn, the time that this disk needs to sync the same bytes at the
+//! same rate.
 
 use std::fs::File;
 use std::io::Write;
@@ -33,7 +34,7 @@ pub(crate) fn run() {
     }
 }
 
-/// Writes and syncs an event's bytes at the pace.
+/// Writes and syncs the bytes of each event at the same rate.
 async fn disk(per_s: u64) -> Times {
     let dir = tempfile::tempdir().unwrap();
     let mut file = File::create(dir.path().join("bare")).unwrap();
@@ -52,7 +53,7 @@ async fn round(per_s: u64) -> Times {
     let (dir, receiver) = (tempfile::tempdir().unwrap(), Clocked::start());
     let program = Program::start(dir.path(), &[]).await;
     program.hook(1, &receiver.uri("/"), json!({})).await;
-    // The first second opens connections and warms what there is to warm.
+    // Skip the first second, in which connections are opened and caches are filled.
     let warm = publish(&program, (per_s, per_s)).await;
     drop(receiver.take(warm).await);
     let count = publish(&program, (per_s * SECONDS, per_s)).await;
@@ -61,8 +62,8 @@ async fn round(per_s: u64) -> Times {
     times
 }
 
-/// Publishes events over HTTP, each in a request of its own when it is due, however many are still unanswered; how
-/// many they were.
+/// Publishes events over HTTP, each in its own request when it is due, even while others are unanswered. Returns the
+/// number of events.
 pub(crate) async fn publish(program: &Program, (count, per_s): (u64, u64)) -> u64 {
     let api = program.api().await;
     let (mut requests, mut call) = (JoinSet::new(), 0);

@@ -1,5 +1,5 @@
-//! The benchmarks, one command: `cargo bench`, or `cargo bench -- drain` for one of them. A plain harness: each
-//! prints a line a figure; `benches/README.md` holds what was measured, on what machine.
+//! All benchmarks in one program: `cargo bench`, or `cargo bench -- drain` for one of them. The harness is plain: each
+//! bench prints one line per figure. `benches/README.md` has the results, with the machine.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ mod scrape;
 mod steady;
 mod waiting;
 
-/// What the tests have for starting a broker.
+/// Starts a broker, as the tests do.
 #[path = "../tests/it/support"]
 #[expect(
     dead_code,
@@ -48,11 +48,11 @@ mod support {
     mod wait;
 }
 
-/// The program's allocator; the bare loops have it too.
+/// The program's allocator. The bare loops use it too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// A call event of `account`, as KAZOO's switch publishes one: about 1.1 KB.
+/// A call event of `account` as KAZOO's switch publishes it: about 1.1 KB.
 pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
     serde_json::json!({
         "App-Name": "switch", "App-Version": "1.0", "Call-Direction": "inbound",
@@ -75,7 +75,7 @@ pub(crate) fn call_event(account: &str, call: u64, number: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How many events a large bench takes: `--events=N` of the command line.
+/// The number of events of a large bench: `--events=N` of the command line.
 pub(crate) fn asked_events(usual: u64) -> u64 {
     asked_number("events").unwrap_or(usual)
 }
@@ -88,7 +88,7 @@ pub(crate) fn asked_number(name: &str) -> Option<u64> {
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    // What is measured is this process; receivers and clients are this same program in another.
+    // This process is measured. Receivers and clients are the same program in another process.
     match asked.first().map(String::as_str) {
         Some("receiver") => return receiver::serve(),
         Some("https-receiver") => return https::serve(&asked[1..]),

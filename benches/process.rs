@@ -1,4 +1,4 @@
-//! The program as a process: how long it takes to be ready, and what it has in memory.
+//! The program as a process: the time until it is ready, and its memory.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-/// CPU time, user and system, that a process (an id, or `self`) has had, in seconds (clock ticks of 10 ms).
+/// User and system time of a process (an id, or `self`) so far, in seconds (clock ticks of 10 ms).
 pub(crate) fn cpu_of(process: &str) -> f64 {
     let (user, system) = user_and_system(process);
     user + system
@@ -21,7 +21,7 @@ fn user_and_system(process: &str) -> (f64, f64) {
     (seconds(11), seconds(12))
 }
 
-/// A running one; killed when dropped.
+/// A running program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
     pub(crate) http: SocketAddr,
@@ -29,12 +29,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it over a directory and waits until it is ready.
+    /// Starts the program on a data directory and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
         Self::start_in(dir, &[], None)
     }
 
-    /// The same with further settings, and with a variable in its environment.
+    /// Likewise, with further settings and an environment variable.
     pub(crate) fn start_in(dir: &Path, more: &[String], variable: Option<(&str, PathBuf)>) -> Self {
         let began = Instant::now();
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchhook"));
@@ -50,20 +50,20 @@ impl Process {
         Self { child, http: ready["http"].as_str().unwrap().parse().unwrap(), ready_ms }
     }
 
-    /// CPU time that it has had, in seconds.
+    /// CPU time so far, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
         cpu_of(&self.child.id().to_string())
     }
 
-    /// User and system time that it has had, in seconds.
+    /// User and system time so far, in seconds.
     pub(crate) fn user_and_system(&self) -> (f64, f64) {
         user_and_system(&self.child.id().to_string())
     }
 
-    /// How often its threads were switched, of their own will or not.
+    /// The number of context switches of all threads, voluntary and involuntary.
     pub(crate) fn switches(&self) -> f64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        // A thread may end while it is looked at.
+        // A thread may end while its file is read.
         let texts =
             tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
         let of = |text: String| -> f64 {
@@ -73,7 +73,7 @@ impl Process {
         texts.map(of).sum()
     }
 
-    /// Megabytes that it has in memory now, and that it had at the most.
+    /// Resident memory now and at its peak, in megabytes.
     pub(crate) fn memory_mb(&self) -> (f64, f64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let mb = |name: &str| {

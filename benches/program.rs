@@ -1,4 +1,4 @@
-//! The program under measurement, in this process: on a data directory and ports of its own.
+//! The measured program, in this process, with its own data directory and ports.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(crate) fn settings(dir: &Path) -> Vec<String> {
 }
 
 impl Program {
-    /// Starts it over a directory; `more` are further settings.
+    /// Starts the program on a data directory; `more` are further settings.
     pub(crate) async fn start(dir: &Path, more: &[&str]) -> Self {
         let mut set = settings(dir);
         set.extend(more.iter().map(|setting| (*setting).to_owned()));
@@ -60,12 +60,12 @@ impl Program {
         Self { state, queues, ingest, events, http, websocket, master, stop, running }
     }
 
-    /// A client of its API.
+    /// A client of the API.
     pub(crate) async fn api(&self) -> Api {
         Api::log_in(self.http).await
     }
 
-    /// A hook of the master account for the creations of calls; `fields` say what else it has.
+    /// Creates a hook of the master account for new calls; `fields` are its further fields.
     pub(crate) async fn hook(&self, number: u64, uri: &str, fields: Value) -> HookId {
         let mut document = json!({
             "pvt_account_id": self.master, "name": "bench", "uri": uri, "hook": "channel_create",
@@ -85,7 +85,7 @@ impl Program {
         self.state.write(vec![write]).await.unwrap();
     }
 
-    /// Ends it in order.
+    /// Stops the program in order.
     pub(crate) async fn stop(self) {
         drop(self.stop);
         self.running.await.unwrap().unwrap();

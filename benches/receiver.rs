@@ -1,5 +1,5 @@
-//! A receiver that does nothing but read requests and answer 200, in a process of its own. It can be told to hold its
-//! answers for a while.
+//! A receiver in a separate process, which only reads requests and answers 200. It can hold its
+//! responses until the bench releases them.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -11,19 +11,19 @@ use tokio::sync::watch;
 
 pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-/// A line on standard input: no answers until further notice.
+/// The line on standard input after which responses are held.
 pub(crate) const HOLD: &[u8] = b"hold\n";
-/// A line on standard input: all answers that were held, and further ones at once.
+/// The line on standard input after which held and later responses are sent at once.
 pub(crate) const GO_ON: &[u8] = b"go on\n";
 
-/// A receiver in a process of its own, which is this program with other words; killed when dropped.
+/// A receiver in a separate process, which runs this program with other arguments; killed when dropped.
 pub(crate) struct Apart {
     child: Child,
     pub(crate) port: u16,
 }
 
 impl Apart {
-    /// Starts it and waits for its port.
+    /// Starts the receiver and waits for its port.
     pub(crate) fn start(words: &[&OsStr]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -32,7 +32,7 @@ impl Apart {
         Self { child, port: line.trim().parse().unwrap() }
     }
 
-    /// Tells it when to answer.
+    /// Makes the receiver hold or send its responses.
     pub(crate) fn tell(&mut self, what: &[u8]) {
         self.child.stdin.as_mut().unwrap().write_all(what).unwrap();
     }
@@ -45,7 +45,7 @@ impl Drop for Apart {
     }
 }
 
-/// Serves until standard input ends; prints its port first.
+/// Prints the port, then serves until standard input ends.
 pub(crate) fn serve() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -66,7 +66,7 @@ pub(crate) fn serve() {
     });
 }
 
-/// Answers every request on a connection; a request ends where its Content-Length says.
+/// Answers every request on a connection. The end of a request is given by its Content-Length.
 async fn connection(mut stream: TcpStream, mut held: watch::Receiver<bool>) {
     drop(stream.set_nodelay(true));
     let mut buffer = Vec::with_capacity(16 << 10);
@@ -84,7 +84,7 @@ async fn connection(mut stream: TcpStream, mut held: watch::Receiver<bool>) {
     }
 }
 
-/// The length of the first request, once all of it is there.
+/// The length of the first request, if all of it has arrived.
 pub(crate) fn complete(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?;

@@ -1,5 +1,5 @@
-//! A replay of 200,000 events to one hook, beside 500 live events a second for another: how quick the one is, and how
-//! late the others come with and without it. `-- replay --events=1000000` replays as many.
+//! A replay of 200,000 events to one hook, beside 500 live events a second for another hook: the speed of the replay,
+//! and how late the live events are with and without it. `-- replay --events=1000000` replays that many.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Finding an event's hooks among 10 and 10,000.
+//! Finds the hooks of an event among 10 and among 10,000.
 
 use std::hint::black_box;
 use std::time::Instant;

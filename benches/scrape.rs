@@ -1,4 +1,4 @@
-//! A scrape of the whole program with 10,000 hooks, each of them behind, over its socket.
+//! A scrape over HTTP of a program with 10,000 hooks, all of which have waiting deliveries.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -29,7 +29,7 @@ pub(crate) fn run() {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async move { drop(stopped.await) }));
         let master = state.settings().master;
-        // Disabled by a person with "held": everything waits, nothing is tried.
+        // Disabled by a person with "held": everything waits, and nothing is attempted.
         let hook = |number: u64| StateWrite {
             kind: Kind::Hook,
             id: format!("{number:032x}"),

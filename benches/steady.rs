@@ -1,6 +1,6 @@
-//! What a steady pace costs: 100, 500 and 2,000 events a second over AMQP, each for two hooks. CPU, syncs and switches
-//! between threads for each second of the program, a process of its own, and how late the deliveries come. An event
-//! counts from the moment at which it was due.
+//! The cost of a steady rate: 100, 500 and 2,000 events a second over AMQP, each for two hooks. Prints CPU, syncs and
+//! thread switches per second of the program, which is a separate process, and how late the deliveries are. The
+//! lateness of an event is measured from the time at which the event was due.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const SECONDS: u64 = 5;
 const CALLS: u64 = 500;
 const HOOKS: u64 = 2;
 
-/// What one round came to, each for a second.
+/// The result of one round; each figure is per second.
 struct Round {
     user: f64,
     system: f64,
@@ -70,7 +70,7 @@ async fn round(broker: &Broker, per_s: u64) -> Round {
     }
     connected(&program).await;
     let publisher = Publisher::connect(&broker.uri()).await;
-    // The first second opens connections and warms what there is to warm.
+    // Skip the first second, in which connections are opened and caches are filled.
     publish(&publisher, &api.account, (per_s, per_s)).await;
     drop(receiver.take(per_s * HOOKS).await);
     let (before, syncs, switches) = (program.user_and_system(), syncs(&program).await, program.switches());
@@ -88,7 +88,7 @@ async fn round(broker: &Broker, per_s: u64) -> Round {
     }
 }
 
-/// Publishes events at a pace, as KAZOO does: not persistent, and without waiting for the broker.
+/// Publishes events at a fixed rate, as KAZOO does: not persistent, and without waiting for the broker.
 async fn publish(publisher: &Publisher, account: &str, (count, per_s): (u64, u64)) {
     let mut call = 0;
     paced(count, per_s, async |due_us| {
@@ -113,7 +113,7 @@ async fn connected(program: &Process) {
     }
 }
 
-/// Syncs of all logs so far.
+/// The number of syncs of all logs so far.
 async fn syncs(program: &Process) -> f64 {
     let page = get(program, "/metrics").await.text().await.unwrap();
     let counts = page.lines().filter(|line| line.starts_with("switchhook_log_sync_seconds_count"));

@@ -1,6 +1,6 @@
-//! Events that wait for 10,000 hooks whose receivers are away: how quickly they are taken, what that costs in memory,
-//! and how long a start with them takes, from the disk and from memory. `-- waiting --events=10000000` takes as many
-//! (13 GB of disk).
+//! Events that wait for 10,000 hooks whose receivers are down: how fast the events are accepted, the memory that they
+//! need, and the time of a start with them, from the disk and from the page cache. `-- waiting --events=10000000`
+//! uses that many (13 GB of disk).
 
 use std::fs::File;
 use std::io::Write;
@@ -20,7 +20,7 @@ const HOOKS: u64 = 10_000;
 const BATCH: u64 = 500;
 const CLIENTS: u64 = 4;
 const STARTS: usize = 5;
-/// The allocator gives back what is not used any more in so long.
+/// The time after which the allocator has returned unused memory.
 const GIVES_BACK: Duration = Duration::from_secs(20);
 
 pub(crate) fn run() {
@@ -58,7 +58,7 @@ pub(crate) fn run() {
     starts(dir.path(), process);
 }
 
-/// Kills and starts it again, in turn with the files in memory and not.
+/// Kills and restarts the program, in turn with and without its files in the page cache.
 fn starts(dir: &Path, mut process: Process) {
     let (mut cold, mut warm, mut cpu, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
@@ -80,9 +80,9 @@ fn starts(dir: &Path, mut process: Process) {
     line("waiting", "start after kill -9", &figure);
 }
 
-/// An account with a hook that nobody answers for, so many times; the accounts.
+/// Creates `HOOKS` accounts, each with a hook whose receiver does not exist; returns the accounts.
 async fn hooks(api: &Api) -> Vec<String> {
-    // Bound and not listened on: every connection is refused at once.
+    // The port is bound without listening, so every connection is refused at once.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut accounts = Vec::new();
     for _ in 0..HOOKS {
@@ -98,7 +98,7 @@ async fn hooks(api: &Api) -> Vec<String> {
     accounts
 }
 
-/// Hands in events, a request at a time for one account after the other, by several clients at once.
+/// Several clients submit events at once, each one request at a time, for one account after the other.
 async fn publish(api: &Api, accounts: &[String], numbers: std::ops::Range<u64>) {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -115,7 +115,7 @@ async fn publish(api: &Api, accounts: &[String], numbers: std::ops::Range<u64>) 
     clients.join_all().await;
 }
 
-/// Events a second that a loop writes and syncs, a request's at a time.
+/// Events per second of a loop that writes and syncs the events of one request at a time.
 fn bare(events: u64) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let mut file = File::create(dir.path().join("bare")).unwrap();
@@ -128,7 +128,7 @@ fn bare(events: u64) -> f64 {
     events as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Has the operating system forget what it has in memory of the files below a folder.
+/// Drops the files below a folder from the page cache.
 fn forget(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

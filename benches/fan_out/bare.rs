@@ -1,4 +1,4 @@
-//! The bare loop: as many websockets of the same library, and nothing behind them but a frame that is there already.
+//! The bare loop: the same number of websockets of the same library, which send a frame that is already encoded.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +38,7 @@ pub(super) async fn round((sessions, quick, timed, per_s): (usize, u64, u64, u64
     let frames_per_s = clients.frames_per_s(began).await;
     let cpu_us = (crate::drain::cpu() - before) * 1e6 / (sessions as f64 * quick as f64);
 
-    // One task a session, as in the program; a frame is made once.
+    // One task per session, as in the program. Each frame is encoded once.
     let (tell, _) = broadcast::channel(1024);
     let mut writing = JoinSet::new();
     for mut socket in sockets {

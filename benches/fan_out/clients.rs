@@ -1,4 +1,4 @@
-//! The clients: a process of their own that connects, subscribes, counts frames and tells how late they were. Frames
+//! The clients: a separate process that connects, subscribes, counts frames and reports how late they were. Frames
 //! are not decoded, so that the clients cost as little as possible.
 
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::figures::{Times, now_us, number};
 
-/// The process, seen from the one that measures.
+/// The process of the clients, as the measuring process sees it.
 pub(super) struct Clients {
     child: Child,
     lines: Option<BufReader<ChildStdout>>,
@@ -23,7 +23,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Starts so many sessions, which expect first some events to be counted, then some to be timed.
+    /// Starts the sessions. Each counts its first events, then times the later ones.
     pub(super) fn start(
         address: SocketAddr,
         token: &str,
@@ -41,7 +41,7 @@ impl Clients {
         Self { child, lines, frames: sessions as u64 * quick }
     }
 
-    /// Waits for its next line of numbers; does not block others.
+    /// Waits for the next line of numbers, without blocking the runtime.
     async fn next(&mut self) -> Vec<u64> {
         let mut lines = self.lines.take().unwrap();
         let (lines, line) = tokio::task::spawn_blocking(move || {
@@ -55,18 +55,18 @@ impl Clients {
         line.split_whitespace().map(|number| number.parse().unwrap()).collect()
     }
 
-    /// Waits until all have subscribed.
+    /// Waits until all sessions have subscribed.
     pub(super) async fn ready(&mut self) {
         assert_eq!(self.next().await, [0]);
     }
 
-    /// Waits until all have counted their events: frames a second since then.
+    /// Waits until all sessions have counted their events; returns the frames per second since the start.
     pub(super) async fn frames_per_s(&mut self, began_us: u64) -> f64 {
         let ended_us = self.next().await[0];
         self.frames as f64 * 1e6 / (ended_us - began_us) as f64
     }
 
-    /// Waits until all have timed their events: median and 99th percentile in milliseconds.
+    /// Waits until all sessions have timed their events; returns the median and the 99th percentile in milliseconds.
     pub(super) async fn latencies(&mut self) -> (f64, f64) {
         let us = self.next().await;
         (us[0] as f64 / 1e3, us[1] as f64 / 1e3)
@@ -80,7 +80,7 @@ impl Drop for Clients {
     }
 }
 
-/// The process itself: address, token, account, sessions, events to count, events to time.
+/// Runs the process. Arguments: address, token, account, sessions, events to count, events to time.
 pub(crate) fn serve(args: &[String]) {
     let [address, token, account, sizes @ ..] = args else { panic!("{args:?}") };
     let sizes: Vec<u64> = sizes.iter().map(|size| size.parse().unwrap()).collect();
@@ -143,7 +143,7 @@ impl Reader {
         Self { stream: socket.into_inner(), buffer: Vec::with_capacity(64 << 10) }
     }
 
-    /// Reads so many frames; how late each was, if that is asked for.
+    /// Reads `events` frames; returns how late each was if `are_timed`.
     async fn read(&mut self, events: u64, are_timed: bool) -> Times {
         let (mut late, mut left) = (Times::default(), events);
         loop {
@@ -155,7 +155,7 @@ impl Reader {
                 if are_timed {
                     late.add(now_us().saturating_sub(number(payload)));
                 }
-                // A ping is no event.
+                // A ping is not an event.
                 left -= u64::from(self.buffer[read] & 0x0f == 1);
                 read += length;
             }
@@ -168,7 +168,7 @@ impl Reader {
     }
 }
 
-/// Where the payload of the first frame begins and ends, once it is whole (RFC 6455, 5.2; a server masks nothing).
+/// Start and end of the payload of the first frame, if the frame is complete (RFC 6455, 5.2; servers do not mask).
 fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let (head, length) = match bytes.get(1)? {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),

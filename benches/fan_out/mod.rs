@@ -1,5 +1,5 @@
-//! Frames to 1, 100 and 1,000 sessions of one subscription, beside a bare loop that writes the same frames with the
-//! same websocket library to as many connections, in turn and in the same run. The clients are another process.
+//! Frames to 1, 100 and 1,000 sessions with the same subscription, in turn with a bare loop that writes the same
+//! frames with the same websocket library to the same number of connections. The clients are another process.
 
 mod bare;
 pub(crate) mod clients;
@@ -12,13 +12,13 @@ use crate::figures::{line, median, now_us, paced};
 use crate::program::Program;
 
 const ROUNDS: usize = 3;
-/// Events that are handed in at once.
+/// The number of events in one request.
 const BATCH: usize = 500;
-/// Sessions, events as quickly as it goes, events at a pace, and how many of these a second.
+/// Sessions, events sent as fast as possible, events sent at a fixed rate, and that rate per second.
 const SIZES: [(usize, u64, u64, u64); 3] =
     [(1, 50_000, 2000, 500), (100, 3000, 500, 100), (1000, 300, 100, 20)];
 
-/// What one round measures.
+/// The result of one round.
 struct Measured {
     frames_per_s: f64,
     cpu_us: f64,
