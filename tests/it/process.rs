@@ -1,6 +1,8 @@
 //! The program as operators use it: signals, exit codes, refusals, and offline inspection of a data directory.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -259,14 +261,20 @@ async fn log_verify_names_file_and_offset_of_a_flipped_bit_and_exits_with_1() {
     assert_eq!((code, offsets), (Some(1), sound));
 }
 
+/// The arguments of `serve` with the settings of tests, except the master account's key, so that the program creates one.
+fn args_without_a_key(dir: &Path) -> Vec<String> {
+    let mut args = vec!["serve".to_owned()];
+    let settings = support::app::settings(dir, &[]);
+    for setting in settings.into_iter().filter(|setting| !setting.starts_with("auth.master_api_key")) {
+        args.extend(["--set".to_owned(), setting]);
+    }
+    args
+}
+
 #[tokio::test]
 async fn a_log_names_the_file_of_the_master_accounts_key_and_never_the_key() {
     let dir = tempfile::tempdir().unwrap();
-    let mut args = vec!["serve".to_owned()];
-    let generated = support::app::settings(dir.path(), &[]);
-    for setting in generated.into_iter().filter(|s| !s.starts_with("auth.master_api_key")) {
-        args.extend(["--set".to_owned(), setting]);
-    }
+    let args = args_without_a_key(dir.path());
     let mut process = Process::spawn(&args);
     process.ready().await;
     let key = std::fs::read_to_string(dir.path().join("master.key")).unwrap();
@@ -283,6 +291,43 @@ async fn a_log_names_the_file_of_the_master_accounts_key_and_never_the_key() {
     process.terminate();
     let second = process.ended(SOON).await;
     assert!(!second.stderr.contains(key.trim()), "{second:?}");
+}
+
+/// Runs `serve` with a terminal for all of its output until it is ready, then stops it; returns the output.
+fn serve_on_a_terminal(args: &[String]) -> String {
+    let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
+    let serve =
+        format!("exec setpriv --pdeathsig KILL -- {} {}", env!("CARGO_BIN_EXE_switchhook"), quoted.join(" "));
+    let mut script = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", "script", "-q", "-e", "-c", &serve, "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = String::new();
+    for line in BufReader::new(script.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(at) = line.find("{\"ready\"") {
+            let ready: Value = serde_json::from_str(line[at..].trim_end()).unwrap();
+            assert!(
+                Command::new("kill").args(["-TERM", &ready["pid"].to_string()]).status().unwrap().success()
+            );
+        }
+        output.push_str(&line);
+    }
+    assert!(script.wait().unwrap().success(), "{output}");
+    output
+}
+
+#[test]
+fn a_terminal_shows_the_master_accounts_key_at_the_first_start_and_never_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = args_without_a_key(dir.path());
+    let first = serve_on_a_terminal(&args);
+    let key = std::fs::read_to_string(dir.path().join("master.key")).unwrap();
+    assert_eq!(first.matches(&format!("shown only once: {}", key.trim())).count(), 1, "{first}");
+    let second = serve_on_a_terminal(&args);
+    assert!(second.contains("\"ready\"") && !second.contains(key.trim()), "{second}");
 }
 
 #[tokio::test]
