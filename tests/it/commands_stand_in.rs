@@ -184,7 +184,7 @@ async fn broker_gets_an_answer_to_a_request_to_enable_webhooks_and_nothing_at_al
     // Held deliveries are attempted again as soon as the hook is enabled, and must not disable it again.
     receiver.mood(Mood::Ok);
 
-    // The first that is heard of the program is of its time in live.
+    // The program's first message belongs to its live mode.
     let told = crossbar.hear_any().await;
     assert_eq!(told["Event-Name"], "advertise", "{told}");
     assert!(told["WhApps"]["webhooks"]["Startup"].is_u64() && told["Expires"].is_u64(), "{told}");

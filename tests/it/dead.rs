@@ -36,7 +36,7 @@ async fn dead(api: &Api, hook: &str) -> Vec<Value> {
 
 /// Waits until this number of deliveries is dead.
 async fn dead_when(api: &Api, hook: &str, count: usize) {
-    eventually("the dead are so many", LONG, || async {
+    eventually("this number of deliveries is dead", LONG, || async {
         (dead(api, hook).await.len() == count).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! No hook waits for another: hanging receivers delay nobody, and no permit is lost.
+//! No hook waits for another: hanging receivers delay no other hook, and no permit is lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -103,8 +103,8 @@ async fn a_permit_of_the_total_is_not_lost_on_a_hook_that_was_disabled_while_it_
     app.stop().await;
 }
 
-/// Every hook has its first permit of the host. The first hook also holds the only one that the host has to share; two more
-/// wait for it, and the first of these is disabled meanwhile.
+/// Every hook has its first permit of the host. The first hook also holds the only one that the host has to share;
+/// two more wait for it, and the first of these is disabled meanwhile.
 #[tokio::test]
 async fn a_host_s_permit_is_not_lost_on_a_hook_that_was_disabled_while_it_waited() {
     let receiver = Receiver::start().await;
@@ -142,7 +142,7 @@ async fn a_hook_gets_its_events_while_a_hundred_hooks_on_its_host_hang() {
         app.api.hook(json!({"uri": receiver.uri(&format!("/{n}")), "ordering": "none"})).await;
     }
     app.api.publish(&events_of("first", 0..8)).await;
-    // One for each of them, and all that the host has to share.
+    // One permit for each hook, and all shared permits of the host.
     let hanging = 100 + 15;
     receiver.wait_for(hanging, LONG).await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/healthy"), "format": "json"})).await;
@@ -156,7 +156,7 @@ async fn a_hook_gets_its_events_while_a_hundred_hooks_on_its_host_hang() {
     app.stop().await;
 }
 
-/// Slow receivers answer 200, so nothing is ever disabled or retried: only their slowness tells.
+/// Slow receivers answer 200, so no hook is disabled and nothing is retried; only the duration shows that they are slow.
 #[tokio::test]
 async fn slow_hooks_leave_permits_of_the_total_to_a_quick_hook_that_holds_none() {
     const SLOW: usize = 40;

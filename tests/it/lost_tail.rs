@@ -14,7 +14,7 @@ async fn events_after_a_lost_end_are_delivered_and_the_loss_is_reported() {
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "format": "json"})).await;
     // The first event announces the hook.
-    queue_when(&app.api, &hook, "it is told", |queue| queue["log_end"] == 1).await;
+    queue_when(&app.api, &hook, "the hook is announced", |queue| queue["log_end"] == 1).await;
     assert_eq!(app.api.publish(&events_of("call", 0..5)).await, [1, 2, 3, 4, 5]);
     settled(&app.api, &hook).await;
     app.stop().await;

@@ -297,7 +297,7 @@ async fn a_hangup_before_the_program_is_ready_is_remembered() {
     process.handles_hangups().await;
     process.signal("HUP");
     process.ready().await;
-    eventually_true("the configuration is read anew", LONG, || process.said(UNCHANGED) == 1).await;
+    eventually_true("the configuration is read again", LONG, || process.said(UNCHANGED) == 1).await;
 }
 
 #[tokio::test]

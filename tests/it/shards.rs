@@ -1,5 +1,5 @@
-//! Any number of shards: started with one number and then with another, over deaths; limits that hold over all of them
-//! together; answers that do not show how many there are; partitions that move while deliveries are made.
+//! Any number of shards: restarts and kills with changing numbers, limits that hold over all shards
+//! together, responses that do not depend on the number, and partitions that move during deliveries.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -18,10 +18,10 @@ use super::support::receiver::{Mood, Receiver, Request};
 use super::support::wait::eventually;
 
 const HOOKS: usize = 8;
-/// Of each hook: what was under way (one for each call), and what the ledger had not synced.
+/// The allowed repeats of each hook: attempts under way (one for each call), and records that the ledger had not synced.
 const REPEATS_PER_KILL: usize = HOOKS * 20;
 
-/// Small enough that every life has full windows, reads of the log and checkpoints.
+/// Small enough that every run has full windows, reads of the log and checkpoints.
 fn settings(shards: usize) -> Vec<String> {
     let tight =
         ["queues.window=16", "queues.lane=2", "queues.keep_bytes=4096", "ledger.checkpoint_records=40"];
@@ -30,7 +30,7 @@ fn settings(shards: usize) -> Vec<String> {
     settings
 }
 
-/// Numbered events of three calls, and of each ten one for the account's callflows.
+/// Numbered events of three calls; every tenth event is one for the account's callflows.
 fn events(numbers: std::ops::Range<u64>, receiver: &Receiver, api: &Api) -> Vec<Value> {
     let event = |n: u64| {
         if n % 10 < 9 {
@@ -48,7 +48,7 @@ fn events(numbers: std::ops::Range<u64>, receiver: &Receiver, api: &Api) -> Vec<
     numbers.map(event).collect()
 }
 
-/// By path: the numbers in the order in which they came first, and how many came again.
+/// For each path, the numbers in the order of their first arrival, and the number of repeats.
 fn arrivals(requests: &[Request]) -> (BTreeMap<String, Vec<u64>>, usize) {
     let (mut of_path, mut seen, mut repeats) = (BTreeMap::<_, Vec<u64>>::new(), HashSet::new(), 0);
     for request in requests.iter().filter(|request| request.path != "/flow") {
@@ -78,7 +78,7 @@ async fn crash_and_start_with_another_number_of_shards_lose_and_reorder_nothing(
     for shards in lives {
         api.publish(&events(next..next + 60, &receiver, &api)).await;
         next += 60;
-        // Somewhere in what was just handed in.
+        // Kill it somewhere within the events that were just submitted.
         receiver.wait_for(receiver.count() + 150, LONG).await;
         process.kill();
         process = Process::serve(dir.path(), &settings(shards)).await;
@@ -104,7 +104,7 @@ async fn crash_and_start_with_another_number_of_shards_lose_and_reorder_nothing(
     assert!(repeats <= lives.len() * REPEATS_PER_KILL, "{repeats} repeats");
 }
 
-/// What the API says of all hooks; times left out.
+/// All hooks in the API, without times.
 async fn told(api: &Api, hooks: &[String]) -> Vec<Value> {
     let mut told = Vec::new();
     for hook in hooks {
@@ -122,7 +122,7 @@ async fn told(api: &Api, hooks: &[String]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn answers_are_the_same_with_one_shard_and_with_five() {
+async fn responses_are_the_same_with_one_shard_and_with_five() {
     let receiver = Receiver::start().await;
     receiver.mood_at("/dead", Mood::status(500));
     let mut app = TestApp::with(&["queues.shards=1", "disable.failure_count=0"]).await;
@@ -144,7 +144,7 @@ async fn answers_are_the_same_with_one_shard_and_with_five() {
         (list.data()[0]["state"] == "done").then_some(())
     })
     .await;
-    // What queues did last is forgotten with every start.
+    // The last activity of queues is not kept over a restart.
     app.restart(None).await;
     let one = told(&app.api, &hooks).await;
     for shards in [5, 2] {
@@ -181,20 +181,20 @@ async fn limits_in_total_and_of_a_host_hold_over_all_shards() {
         app.api.hook(hook).await;
     }
     app.api.publish(&events_of("two", 0..20)).await;
-    // A sixteenth is left to hooks that are known to be quick.
+    // A sixteenth is reserved for hooks that are known to be fast.
     let left = 64 / 16;
     more.wait_for(64 - left - 28, LONG).await;
     assert_eq!((receiver.count(), more.count()), (28, 64 - left - 28));
-    // One that is given back by a hook of one shard goes to a hook of another: all have their turn.
+    // A permit that a hook of one shard releases goes to a hook of another shard: all hooks have their turn.
     receiver.mood(Mood::Ok);
     more.mood(Mood::Ok);
     app.stop().await;
 }
 
 #[tokio::test]
-async fn permits_that_come_back_go_to_hooks_of_every_shard() {
+async fn released_permits_go_to_hooks_of_every_shard() {
     let receiver = Receiver::start().await;
-    // Two attempts at a time for all: nearly every permit comes back for a hook of another shard.
+    // With two attempts at a time, nearly every released permit goes to a hook of another shard.
     let mut app = TestApp::with(&["delivery.max_in_flight=2", "queues.shards=5"]).await;
     let mut hooks = Vec::new();
     for at in 0..20 {
@@ -212,7 +212,7 @@ async fn permits_that_come_back_go_to_hooks_of_every_shard() {
 }
 
 #[tokio::test]
-async fn partitions_move_between_shards_while_deliveries_and_replays_go_on() {
+async fn partitions_move_between_shards_while_deliveries_and_replays_continue() {
     let receiver = Receiver::start().await;
     let mut app =
         TestApp::with(&["queues.shards=3", "queues.window=16", "ledger.checkpoint_records=30"]).await;
@@ -264,7 +264,7 @@ async fn partitions_move_between_shards_while_deliveries_and_replays_go_on() {
     app.stop().await;
 }
 
-/// A checkpoint's record as it was before there were shards: type 4 for 11 and 5 for 12, without partitions.
+/// A checkpoint's record in the format before shards: type 4 for 11 and 5 for 12, without partitions.
 fn of_before(payload: &[u8]) -> Vec<u8> {
     match payload {
         [11, rest @ ..] => {
@@ -277,7 +277,7 @@ fn of_before(payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Writes the ledger once more, as a program without shards had written it.
+/// Rewrites the ledger as a program without shards would have written it.
 fn make_old(dir: &Path) {
     let (ledger, options) = (dir.join("ledger"), Options::default());
     let log = OpenLog::try_open(Arc::new(OsDisk), &ledger, &options).unwrap();
@@ -351,7 +351,7 @@ fn a_data_directory_from_before_there_were_shards_opens_with_any_number() {
 }
 
 #[tokio::test]
-async fn a_number_of_shards_that_is_out_of_range_is_refused_by_name() {
+async fn a_number_of_shards_out_of_range_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::spawn_serve(dir.path(), &["queues.shards=17".to_owned()]);
     let ended = process.ended(LONG).await;

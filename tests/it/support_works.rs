@@ -1,4 +1,4 @@
-//! Tests of the test tools: a receiver that does not tell the truth would make every other test worthless.
+//! Tests of the test tools: with a receiver that reports wrong requests, every other test would be worthless.
 
 use std::time::Duration;
 

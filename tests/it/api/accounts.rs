@@ -7,7 +7,7 @@ use crate::support::look::{LONG, accepted_per_call, events_of, queue_when, settl
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
-/// The master account's token on the paths of another account.
+/// A client with the master account's token for the paths of another account.
 async fn below(app: &TestApp, parent: &str, name: &str) -> Api {
     app.api.below(app.api.account_below(parent, name).await)
 }
@@ -71,7 +71,7 @@ async fn an_account_s_own_failure_limit_disables_its_hooks_and_no_others() {
 #[tokio::test]
 async fn a_reseller_s_failure_limit_counts_below_it_until_the_account_is_moved_away() {
     let receiver = Receiver::start().await;
-    // Not a 5xx: after a re-enable that would disable the hook with the first attempt.
+    // Not a 5xx, which would disable the hook with its first attempt after a re-enable.
     receiver.mood(Mood::status(400));
     let mut app = TestApp::with(&["disable.probe_initial_ms=0", "disable.failure_count=1000"]).await;
     let reseller = below(&app, &app.api.account, "reseller").await;

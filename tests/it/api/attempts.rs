@@ -7,7 +7,8 @@ use crate::support::look::{attempts_when, events_of};
 use crate::support::raw::send_as;
 use crate::support::receiver::{Mood, Receiver};
 
-/// Two hooks, one refused with 500, one with 410, five attempts each; the client and their ids.
+/// Creates two hooks: the first has five attempts refused with 500, the second one refused with 410, which disables it.
+/// Returns the client and the ids.
 async fn refused(app: &TestApp, receiver: &Receiver) -> (Api, String, String) {
     receiver.mood(Mood::by(|r| Mood::status(if r.path == "/a" { 500 } else { 410 })));
     let hook = |path: &str| json!({"uri": receiver.uri(path), "retries": 1});

@@ -50,7 +50,7 @@ async fn a_body_that_is_too_large_is_answered_with_413() {
 }
 
 #[tokio::test]
-async fn why_a_hook_is_disabled_is_shown_wherever_it_is_shown_and_never_stored() {
+async fn the_reason_of_a_disabled_hook_is_in_every_answer_and_never_stored() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
     let set = ["disable.failure_count=1", "disable.probe_initial_ms=600000", "disable.probe_max_ms=600000"];
@@ -70,7 +70,7 @@ async fn why_a_hook_is_disabled_is_shown_wherever_it_is_shown_and_never_stored()
     .await;
     // KAZOO stores the reason with the next patch, and shows it for ever.
     assert_eq!(patch(&api, &hook, json!({"name": "renamed"})).await["disable_reason"], reason);
-    // What waits is delivered once the hook is enabled: it must not be disabled again.
+    // Waiting deliveries follow as soon as the hook is enabled, and must not disable it again.
     receiver.mood(Mood::Ok);
     let mut posted = document(&api, &hook).await;
     posted["enabled"] = true.into();
@@ -96,7 +96,7 @@ async fn a_hook_that_is_created_disabled_gets_nothing() {
 }
 
 #[tokio::test]
-async fn no_way_of_writing_an_address_gets_past_the_guard() {
+async fn no_spelling_of_an_address_passes_the_guard() {
     let mut app = TestApp::with(&["delivery.allow_addresses=[]"]).await;
     let api = app.api.clone();
     for uri in [
@@ -125,7 +125,7 @@ async fn no_way_of_writing_an_address_gets_past_the_guard() {
             uri.split_once('@').map_or_else(|| uri.to_owned(), |(_, host)| format!("http://***@{host}"));
         let said = (answer.status, &error["message"], &error["value"]);
         assert_eq!(said, (400, &json!("invalid client URL"), &json!(shown)), "{uri}");
-        // Even if it was typed correctly, the refusal must name the reason.
+        // The URI is correct, so the refusal must name the reason.
         let cause = error["cause"].as_str().unwrap_or_default();
         assert_eq!(cause.contains("delivery.allow_addresses"), uri.starts_with("http://"), "{uri}: {cause}");
     }

@@ -52,7 +52,7 @@ async fn every_step_in_a_hooks_life_has_kazoos_statuses_headers_and_members() {
 }
 
 #[tokio::test]
-async fn the_version_is_for_those_who_are_known() {
+async fn the_version_is_shown_only_to_authenticated_clients() {
     let mut app = TestApp::start().await;
     let anonymous = send(&app.api, "GET", "/v2/webhooks", &[], "").await;
     let known = send_as(&app.api, "GET", "/v2/webhooks", &[], "").await;
@@ -63,7 +63,7 @@ async fn the_version_is_for_those_who_are_known() {
 }
 
 #[tokio::test]
-async fn a_post_may_stand_for_any_method_that_the_route_knows() {
+async fn a_post_may_stand_for_any_method_of_the_route() {
     let mut app = TestApp::start().await;
     let api = app.api.clone();
     let hooks = format!("/v2/accounts/{}/webhooks", api.account);
@@ -85,7 +85,7 @@ async fn a_post_may_stand_for_any_method_that_the_route_knows() {
 }
 
 #[tokio::test]
-async fn a_body_may_say_that_it_is_a_form_and_be_json_or_be_empty() {
+async fn a_body_declared_as_a_form_may_be_json_or_empty() {
     let mut app = TestApp::start().await;
     let api = app.api.clone();
     let hooks = format!("/v2/accounts/{}/webhooks", api.account);
@@ -127,7 +127,7 @@ async fn options_needs_no_token_and_head_sends_no_body() {
 }
 
 #[tokio::test]
-async fn answers_are_indented_or_wrapped_when_asked_for() {
+async fn responses_are_indented_or_wrapped_on_request() {
     let mut app = TestApp::start().await;
     let api = app.api.clone();
     for (path, headers) in

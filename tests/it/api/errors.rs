@@ -10,12 +10,12 @@ use crate::support::wait::eventually;
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
-/// A text of the table with the ids of this run in it.
+/// A text of the table, with the ids of this run.
 fn filled(text: &str, ids: &[(&str, String)]) -> String {
     ids.iter().fold(text.to_owned(), |text, (name, id)| text.replace(&format!("{{{name}}}"), id))
 }
 
-/// One row of the table: the request, and what must come back.
+/// One row of the table: the request and the expected response.
 async fn check(api: &Api, row: &Value, ids: &[(&str, String)]) {
     let (verb, path) = (row["verb"].as_str().unwrap(), filled(row["path"].as_str().unwrap(), ids));
     let given = row["headers"].as_object().cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::app::{Api, TestApp};
 use crate::support::raw::send_as;
 
-/// Hooks of the client's account; the list's path.
+/// Creates hooks of the client's account; returns the path of the list.
 async fn hooks(api: &Api, count: usize) -> String {
     for n in 0..count {
         api.hook(json!({"uri": "https://receiver.example/", "name": format!("hook, {n}")})).await;
@@ -52,7 +52,7 @@ async fn a_streamed_list_a_download_and_the_pages_hold_the_same_rows() {
 }
 
 #[tokio::test]
-async fn a_page_is_the_same_however_often_it_is_asked_for_and_its_revision_tells() {
+async fn a_repeated_page_is_identical_and_has_the_same_revision() {
     let mut app = TestApp::start().await;
     let api = app.api.clone();
     let path = hooks(&api, 3).await;

@@ -1,4 +1,4 @@
-//! Users and tokens, and how tokens end, also over restarts.
+//! Users and tokens: how they are created and end, also across restarts.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ async fn users_and_revoked_tokens_are_remembered_over_a_restart() {
 }
 
 #[tokio::test]
-async fn the_bucket_of_a_client_runs_dry_and_fills_again() {
+async fn a_clients_rate_limit_is_used_up_and_refilled() {
     let mut app = TestApp::with(&["rate_limit.burst=40", "rate_limit.per_second=2"]).await;
     let mut refused = None;
     for _ in 0..200 {
@@ -43,7 +43,7 @@ async fn the_bucket_of_a_client_runs_dry_and_fills_again() {
     }
     let refused = refused.expect("a bucket of 40 does not hold 200 requests");
     assert_eq!(refused.body["message"], "too_many_requests");
-    // Events that are handed in take nothing from it.
+    // Submitted events do not count against it.
     let events = (0..50).map(|n| crate::support::app::call_event("CHANNEL_CREATE", "c", n));
     for event in events {
         app.api.publish(&[event]).await;

@@ -1,4 +1,4 @@
-//! The management API from outside, as a client written for KAZOO meets it: one file per resource.
+//! The API as a client written for KAZOO sees it: one file per resource.
 
 mod accounts;
 mod attempts;

@@ -19,7 +19,7 @@ fn document(fields: &Value) -> Value {
     doc
 }
 
-/// The fields of the answer that the row speaks of.
+/// The fields of the response that the row names.
 fn of(data: &Value, expected: &Value) -> Value {
     let named = expected.as_object().unwrap().keys();
     named

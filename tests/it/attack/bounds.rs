@@ -1,4 +1,4 @@
-//! Documents, pages and attempts are bounded by their bytes, for each account.
+//! Documents, pages and attempts are bounded in bytes for each account.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn on_disk(dir: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn a_document_is_as_large_as_configured_and_no_larger_by_whatever_way() {
+async fn no_way_of_writing_makes_a_document_larger_than_configured() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[]).await;
     let master = process.api().await;
@@ -39,7 +39,7 @@ async fn a_document_is_as_large_as_configured_and_no_larger_by_whatever_way() {
     for (verb, path, body) in [
         ("PUT", format!("{own}/webhooks"), hook_with(70_000)),
         ("POST", format!("{own}/webhooks/{hook}"), hook_with(70_000)),
-        // Each part is below the limit, and the whole is not.
+        // Each part is below the limit; the whole document is above it.
         ("PATCH", format!("{own}/webhooks/{hook}"), filling(40_000)),
         ("PATCH", own.clone(), filling(70_000)),
         ("PUT", own.clone(), json!({"data": {"name": "child", "note": "x".repeat(70_000)}})),
@@ -53,7 +53,7 @@ async fn a_document_is_as_large_as_configured_and_no_larger_by_whatever_way() {
 }
 
 #[tokio::test]
-async fn a_document_of_an_earlier_and_larger_limit_loads_and_may_shrink_and_go() {
+async fn a_document_larger_than_a_lowered_limit_loads_and_can_shrink_or_be_deleted() {
     let mut app = TestApp::with(&["limits.max_document_bytes=1000000"]).await;
     let hook = app.api.own("PUT", "/webhooks", Some(hook_with(900_000))).await;
     assert_eq!(hook.status, 201);
@@ -71,7 +71,7 @@ async fn a_document_of_an_earlier_and_larger_limit_loads_and_may_shrink_and_go()
 }
 
 #[tokio::test]
-async fn an_account_has_as_many_documents_as_configured() {
+async fn an_account_cannot_have_more_documents_than_configured() {
     let limits = [
         "limits.max_hooks_per_account=2",
         "limits.max_users_per_account=1",
@@ -101,7 +101,7 @@ async fn an_account_has_as_many_documents_as_configured() {
         let reason = refused.data()[key]["maxItems"]["message"].as_str().unwrap();
         assert!(reason.contains(&format!("limits.max_{key}_per_account")), "{reason}");
     }
-    // One that goes makes room for another one, also after a restart.
+    // Deleting one makes room for another one, also after a restart.
     let hooks = child.own("GET", "/webhooks", None).await;
     let first = hooks.data()[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(child.own("DELETE", &format!("/webhooks/{first}"), None).await.status, 200);
@@ -114,7 +114,7 @@ async fn an_account_has_as_many_documents_as_configured() {
 }
 
 #[tokio::test]
-async fn changes_of_one_account_use_little_disk_memory_and_trail_and_do_not_delay_others() {
+async fn changes_of_one_account_use_little_disk_and_memory_and_do_not_delay_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &["audit.max_bytes=1048576".to_owned()]).await;
     let master = process.api().await;
@@ -143,7 +143,7 @@ async fn changes_of_one_account_use_little_disk_memory_and_trail_and_do_not_dela
 }
 
 #[tokio::test]
-async fn an_operator_may_clean_up_on_a_disk_that_takes_no_more_changes() {
+async fn an_operator_can_clean_up_on_a_disk_too_full_for_other_changes() {
     let disk = SmallDisk::new();
     let settings = ["log.reserve_bytes=67108864", "ledger.reserve_bytes=33554432"].map(str::to_owned);
     let process = Process::serve(&disk.data_dir(), &settings).await;
@@ -168,7 +168,7 @@ async fn an_operator_may_clean_up_on_a_disk_that_takes_no_more_changes() {
     made.await.unwrap();
 }
 
-/// The rows of a list and its pages, none of which is large.
+/// The rows of a list, and the number of its pages. Checks that no page is large.
 async fn walked(api: &Api, path: &str) -> (usize, usize) {
     let (mut rows, mut pages, mut start) = (0, 0, String::new());
     loop {
@@ -185,14 +185,14 @@ async fn walked(api: &Api, path: &str) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_page_is_bounded_by_its_bytes_and_the_next_one_goes_on() {
+async fn a_page_is_bounded_in_bytes_and_the_next_page_continues() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["http.max_page_bytes=1048576"]).await;
     let data = json!({"filling": "x".repeat(60_000)});
     let hook = app.api.hook(json!({"uri": receiver.uri("/"), "custom_data": data})).await;
     app.api.publish(&events_of("one", 0..60)).await;
     settled(&app.api, &hook).await;
-    // The last attempts are listed when the ledger has them.
+    // The last attempts are listed as soon as they are in the ledger.
     let pages = eventually("all attempts are listed", LONG, || async {
         let (rows, pages) = walked(&app.api, &format!("/webhooks/{hook}/attempts?page_size=10000")).await;
         (rows == 60).then_some(pages)
@@ -205,7 +205,7 @@ async fn a_page_is_bounded_by_its_bytes_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn attempts_under_way_count_what_their_hook_adds_to_small_events() {
+async fn attempts_of_small_events_are_counted_with_the_bytes_that_their_hook_adds() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::After(Duration::from_millis(100), Box::new(Mood::Ok)));
     let dir = tempfile::tempdir().unwrap();
@@ -218,7 +218,7 @@ async fn attempts_under_way_count_what_their_hook_adds_to_small_events() {
         hooks
             .push(api.hook(json!({"uri": receiver.uri("/"), "custom_data": data, "ordering": "none"})).await);
     }
-    // From here on the highest is measured from the start.
+    // From now on the peak is measured from zero.
     std::fs::write(format!("/proc/{}/clear_refs", process.pid()), "5").unwrap();
     let before = process.memory();
     for call in 0..8 {

@@ -1,4 +1,4 @@
-//! What a tenant can multiply through accounts below its own: documents, deleted ones, levels, and their cost.
+//! What a tenant could multiply with accounts below its own: documents, deleted documents, levels, and their cost.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn id_of(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_tenant_nests_accounts_as_deep_as_configured_and_no_deeper_by_moving_them() {
+async fn a_tenant_cannot_nest_accounts_deeper_than_configured_even_by_moving_them() {
     let mut app = TestApp::with(&["limits.max_account_depth=5"]).await;
     let tenant = app.api.tenant("tenant").await;
     let mut line = vec![tenant.account.clone()];
@@ -39,7 +39,7 @@ async fn a_tenant_nests_accounts_as_deep_as_configured_and_no_deeper_by_moving_t
     assert_eq!((line.len(), refused.status), (5, 400), "{refused:?}");
     let reason = refused.data()["tree"]["maxItems"]["message"].as_str().unwrap().to_owned();
     assert!(reason.contains("limits.max_account_depth"), "{reason}");
-    // Two levels below another one, which is then put further down.
+    // Create two levels below an account, then move that account further down.
     let top = id_of(&child_of(&tenant, &tenant.account, "top").await);
     assert_eq!(child_of(&tenant, &top, "below").await.status, 201);
     let to = |account: &str| Some(json!({"data": {"to": account}}));
@@ -53,7 +53,7 @@ async fn a_tenant_nests_accounts_as_deep_as_configured_and_no_deeper_by_moving_t
 }
 
 #[tokio::test]
-async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_room() {
+async fn the_documents_of_a_tenants_accounts_are_bounded_together_without_limiting_a_neighbour() {
     let more = ["limits.max_tenant_bytes=1048576", "limits.change_burst_bytes=100000000"].map(str::to_owned);
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &more).await;
@@ -88,7 +88,7 @@ async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_
         400,
         "counted again at a start"
     );
-    // Existing documents may still be changed, and removing one makes room.
+    // Existing documents can still be changed, and deleting one makes room.
     let first = format!("/v2/accounts/{}/webhooks", children[0]);
     let hooks = noisy.call("GET", &first, None).await;
     let hook = format!("{first}/{}", hooks.data()[0]["id"].as_str().unwrap());
@@ -96,13 +96,13 @@ async fn documents_of_a_branch_are_bounded_together_and_the_neighbour_keeps_its_
     assert_eq!(noisy.call("PATCH", &hook, off).await.status, 200);
     assert_eq!(noisy.call("DELETE", &format!("{hook}?should_soft_delete=false"), None).await.status, 200);
     assert_eq!(noisy.own("PUT", "/webhooks", Some(hook_with(50_000))).await.status, 201);
-    // Nor does an account that goes leave anything behind.
+    // A deleted account leaves nothing behind either.
     assert_eq!(noisy.call("DELETE", &format!("/v2/accounts/{}", children[1]), None).await.status, 200);
     assert_eq!(noisy.own("PUT", "/webhooks", Some(hook_with(60_000))).await.status, 201);
 }
 
 #[tokio::test]
-async fn hooks_and_accounts_that_are_made_and_deleted_without_end_take_no_room_for_ever() {
+async fn hooks_and_accounts_created_and_deleted_without_end_use_bounded_room() {
     let settings = [
         "limits.max_tenant_bytes=1048576",
         "limits.max_deleted_per_account=3",
@@ -127,7 +127,7 @@ async fn hooks_and_accounts_that_are_made_and_deleted_without_end_take_no_room_f
 }
 
 #[tokio::test]
-async fn a_branch_moves_at_the_tenant_s_rate_of_changes_or_not_at_all() {
+async fn moving_a_branch_counts_against_the_tenants_rate_of_changes() {
     let more = [
         "limits.change_burst_bytes=65536",
         "limits.change_bytes_per_second=1024",
@@ -152,7 +152,7 @@ async fn a_branch_moves_at_the_tenant_s_rate_of_changes_or_not_at_all() {
     app.stop().await;
 }
 
-/// Documents as earlier versions left them: of an account that was deleted.
+/// Creates documents of a deleted account, as earlier versions left them.
 async fn plant_orphans(dir: &std::path::Path) -> Id {
     let (tasks, stop) = (Tasks::new(), Stop::new());
     let options = Options { master_api_key: Some(MASTER_KEY.to_owned()), ..Options::new(dir) };

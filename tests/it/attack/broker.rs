@@ -1,4 +1,4 @@
-//! Others with rights at the broker: floods of malformed messages, and a queue of our name with other arguments.
+//! Other users of the broker: floods of malformed messages, and a queue with our name and other arguments.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn is_ready(api: &Api) {
 }
 
 #[tokio::test]
-async fn a_flood_of_bad_messages_fills_no_log_and_keeps_no_event_back() {
+async fn a_flood_of_malformed_messages_fills_no_log_and_delays_no_event() {
     const FLOOD: usize = 3000;
     let broker = Broker::shared().await;
     let dir = tempfile::tempdir().unwrap();
@@ -41,14 +41,14 @@ async fn a_flood_of_bad_messages_fills_no_log_and_keeps_no_event_back() {
     publisher.publish("callevt", "call.CHANNEL_CREATE.c", event.to_string().as_bytes()).await;
     receiver.wait_for(1, SOON).await;
     let told = process.said("cannot be understood");
-    // Two hundred in ten seconds; on a busy machine this may take longer than that.
+    // The limit is two hundred lines in ten seconds; on a busy machine the flood may last longer than that.
     assert!((1..FLOOD / 2).contains(&told), "{told} lines");
     eventually("what was left out is told", SOON, async || (process.said("withheld=") > 0).then_some(()))
         .await;
 }
 
 #[tokio::test]
-async fn a_queue_that_a_restart_of_the_broker_would_lose_is_named_by_readiness() {
+async fn readiness_names_a_queue_that_a_restart_of_the_broker_would_lose() {
     let broker = Broker::shared().await;
     let publisher = Publisher::connect(&broker.uri()).await;
     let transient = QueueDeclareOptions::default();

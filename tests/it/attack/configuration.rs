@@ -23,7 +23,7 @@ use crate::support::wait::eventually;
 
 const DOCUMENTED: &str = include_str!("../../../config/switchhook.toml");
 
-/// Every key of config/switchhook.toml with the value that stands there; those that are commented out as well.
+/// Every key of config/switchhook.toml with its value, including keys that are commented out.
 fn documented() -> Vec<(String, Value)> {
     let (mut section, mut keys) = (String::new(), Vec::new());
     for line in DOCUMENTED.lines() {
@@ -42,12 +42,12 @@ fn documented() -> Vec<(String, Value)> {
     keys
 }
 
-/// What an array of a key may hold.
+/// Valid elements for the keys whose values are arrays.
 fn item_of(key: &str) -> &'static str {
     if key == "delivery.nameservers" { "127.0.0.1:5353" } else { "10.1.0.0/16" }
 }
 
-/// Other values that a key may take; the first that is in its range counts.
+/// Other values of a key; the first one that is in the key's range is used.
 fn others(key: &str, value: &Value) -> Vec<Value> {
     match value {
         Value::Boolean(is) => vec![Value::Boolean(!is)],
@@ -82,12 +82,12 @@ fn others(key: &str, value: &Value) -> Vec<Value> {
     }
 }
 
-/// Another key that has to be set with this one.
+/// Another key that must be set together with this one.
 fn beside(key: &str) -> Option<&'static str> {
     (key == "kazoo.sync.crossbar").then_some("kazoo.sync.api_key_file=key")
 }
 
-/// The value as it is given to `--set` and in the environment.
+/// The value as it is written for `--set` and in the environment.
 fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -103,7 +103,7 @@ fn set_beside(key: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_documented_key_arrives_from_a_file_the_environment_and_the_command_line() {
+fn every_documented_key_can_be_set_in_the_file_the_environment_and_the_command_line() {
     let dir = tempfile::tempdir().unwrap();
     let keys = documented();
     let (mut names, mut known): (Vec<_>, _) =
@@ -138,7 +138,7 @@ fn every_documented_key_arrives_from_a_file_the_environment_and_the_command_line
             let (shown, name) = (format!("{loaded:?}"), key.rsplit('.').next().unwrap());
             let arrived = match &other {
                 Value::Integer(_) | Value::Boolean(_) => shown.contains(&format!("{name}: {text}")),
-                // A secret is not shown; words of an enum are shown by their names in the program.
+                // Secrets are not shown. Variants of an enum are shown with their names in the program.
                 _ if shown.contains("***") => true,
                 _ if key == "kazoo.sync.version" => shown.contains("version: Classic"),
                 Value::Array(_) => shown.contains(item_of(&key)),
@@ -149,7 +149,7 @@ fn every_documented_key_arrives_from_a_file_the_environment_and_the_command_line
     }
 }
 
-/// A KAZOO as far as tokens go.
+/// The part of a KAZOO that checks tokens.
 struct Kazoo {
     private: EncodingKey,
     public_pem: String,
@@ -177,7 +177,7 @@ fn pem(what: &str, der: &[u8]) -> String {
     format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
 }
 
-/// The account that only KAZOO's token knows is made and served; a token that another key signed makes nothing.
+/// An account that only KAZOO's token names is created and served; a token signed with another key creates nothing.
 async fn takes_tokens_of(kazoo: &Kazoo, process: &Process) {
     const ACCOUNT: &str = "4f2c1a9be0d34c7f8a6b5d2e1c0f9a83";
     let master = process.api().await;
@@ -191,7 +191,7 @@ async fn takes_tokens_of(kazoo: &Kazoo, process: &Process) {
 }
 
 #[tokio::test]
-async fn tokens_of_a_kazoo_are_taken_and_their_accounts_made_however_the_program_is_configured() {
+async fn a_kazoos_tokens_are_accepted_and_their_accounts_created_however_the_program_is_configured() {
     let dir = tempfile::tempdir().unwrap();
     let (kazoo, file) = (Kazoo::new(), dir.path().join("kazoo.pem"));
     std::fs::write(&file, &kazoo.public_pem).unwrap();
@@ -214,7 +214,7 @@ async fn tokens_of_a_kazoo_are_taken_and_their_accounts_made_however_the_program
 }
 
 #[tokio::test]
-async fn a_clock_that_goes_back_keeps_no_bucket_shut() {
+async fn a_clock_that_goes_back_blocks_no_rate_limit() {
     let now_us = Arc::new(AtomicU64::new(1_790_000_000_000_000));
     let shown = Arc::clone(&now_us);
     let clock = Clock::new(move || shown.load(Ordering::Relaxed));

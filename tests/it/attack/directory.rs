@@ -1,4 +1,4 @@
-//! Mistakes and attacks on the data directory: before the first start, while the program runs, and between two starts.
+//! Mistakes with, and attacks on, the data directory: before the first start, at runtime, and between two starts.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +15,7 @@ use crate::support::wait::eventually_true;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// The end of a program that is not to start over this directory.
+/// Starts the program on a directory that it must refuse; returns how it ended.
 async fn refused(dir: &Path, words: &[&str]) {
     let ended = Process::spawn_serve(dir, &[]).ended(WITHIN).await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -52,7 +52,7 @@ async fn a_mistyped_data_directory_keeps_its_permissions() {
 }
 
 #[tokio::test]
-async fn a_volume_s_root_and_a_directory_with_plain_files_are_taken() {
+async fn a_volumes_root_and_a_directory_with_other_files_are_accepted_as_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["lost+found", ".snapshot"] {
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -63,7 +63,7 @@ async fn a_volume_s_root_and_a_directory_with_plain_files_are_taken() {
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused_even_when_somebody_deleted_the_lock() {
+async fn a_second_process_is_refused_even_after_the_lock_file_was_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let first = Process::serve(dir.path(), &[]).await;
     fs::remove_file(dir.path().join("LOCK")).unwrap();
@@ -74,7 +74,7 @@ async fn a_second_process_is_refused_even_when_somebody_deleted_the_lock() {
 }
 
 #[tokio::test]
-async fn a_pipe_or_a_link_in_place_of_the_lock_is_refused_and_neither_waited_for_nor_followed() {
+async fn a_pipe_or_link_in_place_of_the_lock_file_is_refused_without_waiting_or_following_it() {
     let dir = tempfile::tempdir().unwrap();
     let lock = dir.path().join("LOCK");
     assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
@@ -87,7 +87,7 @@ async fn a_pipe_or_a_link_in_place_of_the_lock_is_refused_and_neither_waited_for
 }
 
 #[tokio::test]
-async fn a_log_is_not_kept_where_a_link_leads_to_a_directory_of_everybody() {
+async fn a_log_directory_that_links_to_a_world_writable_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (data, other) = (dir.path().join("data"), dir.path().join("other"));
     for path in [&data, &other] {
@@ -112,7 +112,7 @@ async fn no_event_is_acknowledged_after_its_log_file_was_deleted() {
     api.publish(&events_of("call", 0..3)).await;
     fs::remove_dir_all(dir.path().join("events")).unwrap();
     let event = json!({"data": call_event("CHANNEL_CREATE", "lost", 9)});
-    // The connection may end with the process before an answer.
+    // The process may end before it responds.
     let answer = api.try_call("PUT", "/v2/account/events", Some(event)).await;
     assert!(answer.as_ref().map_or(true, |answer| answer.status == 503), "{answer:?}");
     let Ended { code, stderr, .. } = process.ended(WITHIN).await;
@@ -121,7 +121,7 @@ async fn no_event_is_acknowledged_after_its_log_file_was_deleted() {
 }
 
 #[tokio::test]
-async fn a_change_is_not_answered_when_its_journal_was_deleted_and_readiness_says_why() {
+async fn a_change_is_refused_after_the_journal_was_deleted_and_readiness_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[]).await;
     let api = process.api().await;
@@ -130,12 +130,12 @@ async fn a_change_is_not_answered_when_its_journal_was_deleted_and_readiness_say
     assert_eq!(api.own("PUT", "/webhooks", Some(hook)).await.status, 503);
     let ready = api.call("GET", "/health/ready", None).await;
     assert_eq!((ready.status, &ready.body["faults"][0]["what"]), (503, &json!("journal")), "{ready:?}");
-    // Deliveries need no change.
+    // Deliveries continue, because they need no change of a document.
     api.publish(&events_of("call", 0..3)).await;
 }
 
 #[tokio::test]
-async fn a_directory_that_has_lost_its_journal_is_not_begun_from_nothing() {
+async fn a_data_directory_without_its_journal_is_not_initialised_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     let api = process.api().await;
@@ -148,7 +148,7 @@ async fn a_directory_that_has_lost_its_journal_is_not_begun_from_nothing() {
     fs::remove_dir_all(dir.path().join("state")).unwrap();
     refused(dir.path(), &["journal is empty", "switchhook restore"]).await;
 
-    // Put back, it has everything.
+    // After the journal is put back, everything is there.
     drop(fs::remove_dir_all(&journal));
     fs::rename(&aside, &journal).unwrap();
     let process = Process::serve(dir.path(), &[]).await;
@@ -157,7 +157,7 @@ async fn a_directory_that_has_lost_its_journal_is_not_begun_from_nothing() {
 }
 
 #[tokio::test]
-async fn a_directory_that_has_lost_its_ledger_says_that_events_come_again() {
+async fn a_start_without_the_ledger_says_that_events_will_be_delivered_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     process.api().await.publish(&events_of("call", 0..3)).await;
@@ -207,7 +207,7 @@ fn segments(log: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_cut_does_not() {
+async fn a_lost_oldest_segment_is_reported_and_one_that_retention_removed_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let more = ["log.segment_bytes=65536", "retention.max_bytes=1048576"].map(str::to_owned);
     let mut process = Process::serve(dir.path(), &more).await;
@@ -223,7 +223,8 @@ async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_c
 
     let oldest = segments(&dir.path().join("events"));
     assert!(oldest.len() > 5 && !oldest[0].ends_with("00000000000000000000.log"), "{oldest:?}");
-    // The program was killed while it may have been removing segments: those before its beginning are no loss.
+    // The program may have been killed while it removed segments, so a missing segment before the log's begin is no
+    // loss.
     let begin = fs::read(dir.path().join("events/begin")).unwrap();
     let first = u64::from_le_bytes(begin[..8].try_into().unwrap());
     for path in oldest.iter().filter(|path| first_offset(path) <= first) {
@@ -236,7 +237,7 @@ async fn a_log_that_has_lost_its_oldest_segment_says_so_and_one_that_retention_c
 }
 
 #[tokio::test]
-async fn a_directory_that_has_lost_its_audit_trail_says_so() {
+async fn a_lost_audit_trail_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     assert_eq!(process.said("audit/ is missing"), 0, "{}", process.stderr());
@@ -247,7 +248,7 @@ async fn a_directory_that_has_lost_its_audit_trail_says_so() {
 }
 
 #[tokio::test]
-async fn a_backup_is_not_made_where_another_user_could_read_or_replace_it() {
+async fn a_backup_is_refused_where_another_user_could_read_or_replace_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     drop(Process::serve(&data, &[]).await);

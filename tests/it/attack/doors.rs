@@ -1,4 +1,4 @@
-//! Log-ins and connections: what strangers and tenants can occupy, and whom they can exclude.
+//! Log-ins and connections: what strangers and tenants can occupy, and that they exclude nobody.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +10,7 @@ use crate::support::wait::eventually;
 use crate::support::websocket::{Client, End};
 
 #[tokio::test]
-async fn sessions_without_a_token_are_few_and_short_and_exclude_nobody() {
+async fn sessions_without_a_token_are_limited_in_number_and_time_and_exclude_nobody() {
     let settings = [
         "websocket.max_sessions=8",
         "websocket.max_sessions_without_token=3",
@@ -35,7 +35,7 @@ async fn sessions_without_a_token_are_few_and_short_and_exclude_nobody() {
 }
 
 #[tokio::test]
-async fn only_sessions_with_a_token_fill_the_seats_for_good() {
+async fn only_sessions_with_a_token_can_keep_all_seats() {
     let mut app = TestApp::with(&["websocket.max_sessions=2"]).await;
     let (mut first, mut second) = (app.connect().await, app.connect().await);
     for client in [&mut first, &mut second] {
@@ -45,14 +45,14 @@ async fn only_sessions_with_a_token_fill_the_seats_for_good() {
     app.stop().await;
 }
 
-/// A log-in through the proxy that the test is, for a client at an address.
+/// Logs in through a proxy, which the test plays, as a client at an address.
 async fn log_in(stranger: &Api, client: &str, key: &str) -> u16 {
     let body = Some(json!({"data": {"api_key": key}}));
     stranger.call_with("PUT", "/v2/api_auth", body, &[("x-forwarded-for", client)]).await.status
 }
 
 #[tokio::test]
-async fn a_stranger_behind_the_same_proxy_uses_up_only_their_own_requests() {
+async fn a_stranger_behind_a_shared_proxy_uses_only_their_own_rate() {
     let settings =
         ["http.trusted_proxies=[\"127.0.0.0/8\"]", "rate_limit.burst=100", "rate_limit.per_second=1"];
     let mut app = TestApp::with(&settings).await;
@@ -63,7 +63,7 @@ async fn a_stranger_behind_the_same_proxy_uses_up_only_their_own_requests() {
     };
     let mut last = 0;
     for _ in 0..150 {
-        // The attacker invents hops; the proxy appends the true one.
+        // The attacker forges hops; the proxy appends the real one.
         last = get(&format!("{}.0.2.1, 203.0.113.66", rand::random::<u8>())).await;
     }
     assert_eq!(last, 429);
@@ -73,7 +73,7 @@ async fn a_stranger_behind_the_same_proxy_uses_up_only_their_own_requests() {
 }
 
 #[tokio::test]
-async fn wrong_keys_and_foreign_log_ins_from_the_same_address_keep_no_right_key_out() {
+async fn wrong_keys_and_other_log_ins_from_an_address_do_not_lock_out_its_valid_keys() {
     let settings = ["rate_limit.burst=100", "rate_limit.per_second=1", "auth.wrong_credentials_per_minute=1"];
     let mut app = TestApp::with(&settings).await;
     let stranger = app.anonymous();
@@ -88,7 +88,7 @@ async fn wrong_keys_and_foreign_log_ins_from_the_same_address_keep_no_right_key_
     app.stop().await;
 }
 
-/// A log-in with a password, for a client at an address.
+/// Logs in with a password, as a client at an address.
 async fn with_password(stranger: &Api, client: &str, account: &str, password: &str) -> u16 {
     let data = json!({"credentials": credentials("ann", password), "method": "md5", "account_name": account});
     let body = Some(json!({"data": data}));
@@ -96,7 +96,7 @@ async fn with_password(stranger: &Api, client: &str, account: &str, password: &s
 }
 
 #[tokio::test]
-async fn guesses_from_many_addresses_are_bounded_and_keep_no_known_address_out() {
+async fn password_guesses_from_many_addresses_are_bounded_and_lock_out_no_known_address() {
     let settings = [
         "http.trusted_proxies=[\"127.0.0.0/8\"]",
         "auth.wrong_credentials_burst=2",
@@ -128,7 +128,7 @@ async fn guesses_from_many_addresses_are_bounded_and_keep_no_known_address_out()
 }
 
 #[tokio::test]
-async fn made_up_names_share_one_bucket_and_leave_the_real_ones_theirs() {
+async fn log_ins_with_unknown_names_share_one_limit_and_do_not_use_that_of_real_names() {
     let settings = ["rate_limit.burst=10", "rate_limit.per_second=1", "auth.wrong_credentials_burst=0"];
     let mut app = TestApp::with(&settings).await;
     let stranger = app.anonymous();
@@ -159,31 +159,31 @@ async fn a_request_that_names_no_path_is_refused_by_both_listeners() {
     app.stop().await;
 }
 
-/// How an upgrade to a websocket is answered for a client that names these hops; `None`: the session is open.
+/// The status of a refused websocket upgrade for a client with these hops; `None` if the session was opened.
 async fn seat(app: &TestApp, hops: &str) -> Result<Client, u16> {
     Client::try_connect(app.websocket(), &[("x-forwarded-for", hops)]).await
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_address_has_seats_of_its_own_and_invented_hops_win_none() {
+async fn behind_a_trusted_proxy_each_address_has_its_own_seats_and_forged_hops_win_none() {
     let settings = ["http.trusted_proxies=[\"127.0.0.0/8\"]", "websocket.max_sessions_per_ip=2"];
     let mut app = TestApp::with(&settings).await;
     let mut open = Vec::new();
     for number in 0..2 {
-        // The attacker invents another hop each time; the proxy appends the true one.
+        // The attacker forges another hop each time; the proxy appends the real one.
         open.push(seat(&app, &format!("198.51.100.{number}, 203.0.113.66")).await.unwrap());
     }
     assert_eq!(seat(&app, "198.51.100.9, 203.0.113.66").await.err(), Some(429));
     let mut other = seat(&app, "203.0.113.7").await.unwrap().with_token(app.api.token());
     assert_eq!(other.ask(json!({"action": "ping"})).await["status"], "success");
-    // A seat that is left is free again.
+    // The seat of a closed session is free again.
     drop(open);
     eventually("a seat is free", LONG, async || seat(&app, "203.0.113.66").await.ok()).await;
     app.stop().await;
 }
 
 #[tokio::test]
-async fn without_a_trusted_proxy_no_header_wins_a_seat() {
+async fn without_a_trusted_proxy_forwarding_headers_win_no_seat() {
     let mut app = TestApp::with(&["websocket.max_sessions_per_ip=2"]).await;
     let _open = [seat(&app, "203.0.113.1").await.unwrap(), seat(&app, "203.0.113.2").await.unwrap()];
     assert_eq!(seat(&app, "203.0.113.3").await.err(), Some(429));

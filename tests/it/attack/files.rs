@@ -1,4 +1,4 @@
-//! However many receivers one tenant has, their connections leave files for everything else.
+//! The connections to one tenant's receivers, however many there are, leave open files for everything else.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
-/// Open files of the program.
+/// The number of open files of the program.
 fn open_files(process: &Process) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", process.pid())).unwrap().count()
 }
@@ -29,7 +29,7 @@ async fn connections_kept_to_hundreds_of_receivers_leave_files_for_all_others() 
     let api = process.api().await;
     assert_eq!(process.said("delivery.max_in_flight is lowered"), 1, "{}", process.stderr());
     for n in 0..RECEIVERS {
-        // Each name is a receiver of its own, with connections of its own.
+        // Each name counts as a separate receiver with its own connections.
         let uri = format!("http://h{n}.example:{}/", many.address().port());
         api.hook(json!({"uri": uri})).await;
     }
@@ -46,7 +46,7 @@ async fn connections_kept_to_hundreds_of_receivers_leave_files_for_all_others() 
 }
 
 #[tokio::test]
-async fn one_request_of_thousands_of_one_shots_leaves_files_for_the_api_and_other_deliveries() {
+async fn thousands_of_callflow_webhooks_in_one_request_leave_files_for_the_api_and_other_deliveries() {
     const FILES: usize = 256;
     const TARGETS: usize = 6000;
     let names = NameServer::start(|_| Says::Addresses(vec![Ipv4Addr::LOCALHOST], 60)).await;
@@ -83,7 +83,7 @@ async fn one_request_of_thousands_of_one_shots_leaves_files_for_the_api_and_othe
 }
 
 #[tokio::test]
-async fn readiness_names_a_lack_of_files_that_keeps_attempts_from_being_made_while_it_lasts() {
+async fn readiness_names_a_lack_of_files_as_long_as_it_prevents_attempts() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
     let dir = tempfile::tempdir().unwrap();
@@ -96,7 +96,7 @@ async fn readiness_names_a_lack_of_files_that_keeps_attempts_from_being_made_whi
         let (pid, limit) = (process.pid().to_string(), format!("--nofile={soft}:"));
         assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
     };
-    // What is open stays, the connection of this client too; nothing more can be opened.
+    // Open files stay open, including this client's connection; no further file can be opened.
     limit("8");
     api.publish(&[call_event("CHANNEL_CREATE", "a", 2)]).await;
     let faults = eventually("readiness names the shortage", LONG, || async {

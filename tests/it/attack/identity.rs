@@ -17,7 +17,7 @@ async fn one_attempt(client: &Api, path: &str) {
     .await;
 }
 
-/// Ids that collide with an id in a reduced form, or are one that may come later.
+/// Ids that collide with `id` in a reduced form, or that a later hook could have.
 fn collisions(victim: &str) -> [String; 4] {
     let number = u128::from_str_radix(victim, 16).unwrap();
     let one_shot = number ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77;
@@ -26,7 +26,7 @@ fn collisions(victim: &str) -> [String; 4] {
 }
 
 #[tokio::test]
-async fn a_tenant_chooses_no_id_of_an_account_a_hook_or_a_user() {
+async fn a_tenant_cannot_choose_the_id_of_an_account_a_hook_or_a_user() {
     let mut app = TestApp::start().await;
     let (victim, attacker) = (app.api.tenant("victim").await, app.api.tenant("attacker").await);
     let hook = victim.hook(json!({"uri": "http://127.0.0.1:9/", "hook": "all"})).await;
@@ -45,7 +45,7 @@ async fn a_tenant_chooses_no_id_of_an_account_a_hook_or_a_user() {
             assert!(answer.data()["id"]["forbidden"].is_object(), "{answer:?}");
         }
     }
-    // What was refused is not taken: a mirror's id still works for the master account.
+    // A refused id is not reserved: the master account can still use it.
     let id = "4f2c1a9be0d34c7f8a6b5d2e1c0f9a83";
     let refused = attacker.own("PUT", "", Some(json!({"data": {"id": id, "name": "squat"}}))).await;
     assert_eq!(refused.status, 400, "{refused:?}");
@@ -55,7 +55,7 @@ async fn a_tenant_chooses_no_id_of_an_account_a_hook_or_a_user() {
 }
 
 #[tokio::test]
-async fn a_tenant_does_not_choose_its_realm_and_keeps_the_one_it_has() {
+async fn a_tenant_cannot_choose_its_realm_and_keeps_the_one_it_has() {
     let mut app = TestApp::start().await;
     let attacker = app.api.tenant("attacker").await;
     let own = format!("/v2/accounts/{}", attacker.account);
@@ -75,7 +75,7 @@ async fn a_tenant_does_not_choose_its_realm_and_keeps_the_one_it_has() {
 }
 
 #[tokio::test]
-async fn not_even_the_master_account_gives_an_id_that_collides_in_a_reduced_form() {
+async fn not_even_the_master_account_can_choose_an_id_that_collides_in_a_reduced_form() {
     let mut app = TestApp::start().await;
     let (one, other) = (app.api.tenant("one").await, app.api.tenant("other").await);
     let hook = one.hook(json!({"uri": "http://127.0.0.1:9/", "hook": "all"})).await;
@@ -101,7 +101,7 @@ async fn not_even_the_master_account_gives_an_id_that_collides_in_a_reduced_form
 }
 
 #[tokio::test]
-async fn the_id_of_a_deleted_hook_shows_nothing_of_its_history_when_it_is_taken_again() {
+async fn a_hook_created_again_with_the_id_of_a_deleted_one_does_not_show_its_history() {
     let mut app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let other = app.api.tenant("other").await;
@@ -125,7 +125,7 @@ async fn the_id_of_a_deleted_hook_shows_nothing_of_its_history_when_it_is_taken_
 }
 
 #[tokio::test]
-async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
+async fn documents_created_while_their_account_is_deleted_are_deleted_too() {
     let mut app = TestApp::start().await;
     let victim = app.api.tenant("short-lived").await;
     let account = format!("/v2/accounts/{}", victim.account);
@@ -148,7 +148,7 @@ async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
     let (deleted, made) = tokio::join!(delete, join_all((8..72).map(make)));
     assert_eq!(deleted.status, 200, "{deleted:?}");
     assert!(made.iter().all(|status| [201, 404].contains(status)), "{made:?}");
-    // The master account may make it again: it is empty.
+    // The master account may create the account again; it is empty.
     let again = json!({"data": {"id": victim.account, "name": "again"}});
     let answer = app.api.call("PUT", "/v2/accounts", Some(again)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -159,7 +159,7 @@ async fn what_is_made_while_its_account_is_deleted_goes_with_it() {
     app.stop().await;
 }
 
-/// A person who may log in to an account.
+/// Creates a user who can log in to an account.
 async fn user_of(app: &TestApp, account: &str, password: &str) {
     let user = json!({
         "username": "ann", "password": password, "first_name": "Ann", "last_name": "A", "priv_level": "admin",
@@ -170,7 +170,7 @@ async fn user_of(app: &TestApp, account: &str, password: &str) {
 }
 
 #[tokio::test]
-async fn who_takes_the_name_of_another_account_neither_breaks_nor_gets_its_log_ins() {
+async fn an_account_with_the_name_of_another_neither_breaks_nor_gets_its_log_ins() {
     let mut app = TestApp::start().await;
     let (attacker, victim) = (app.api.tenant("attacker").await, app.api.tenant("Acme, Inc.").await);
     user_of(&app, &victim.account, "correct horse").await;
@@ -197,7 +197,7 @@ async fn who_takes_the_name_of_another_account_neither_breaks_nor_gets_its_log_i
 }
 
 #[tokio::test]
-async fn a_realm_is_the_same_realm_however_a_log_in_writes_it() {
+async fn a_log_in_may_spell_a_realm_in_any_equivalent_way() {
     let mut app = TestApp::start().await;
     let tenant = app.api.tenant("tenant").await;
     user_of(&app, &tenant.account, "correct horse").await;
@@ -218,7 +218,7 @@ async fn a_realm_is_the_same_realm_however_a_log_in_writes_it() {
 }
 
 #[tokio::test]
-async fn of_ids_that_collide_and_are_given_at_once_only_one_is_taken() {
+async fn of_colliding_ids_that_are_chosen_at_once_only_one_is_accepted() {
     let mut app = TestApp::start().await;
     for round in 0..8_u128 {
         let id = format!("{:032x}", 0x4f2c_1a9b_e0d3_4c7f_8a6b_5d2e_1c0f_9a83_u128 + (round << 8));
@@ -240,7 +240,7 @@ async fn of_ids_that_collide_and_are_given_at_once_only_one_is_taken() {
 }
 
 #[tokio::test]
-async fn a_hook_made_again_under_its_id_delivers_while_the_deleted_one_s_attempt_still_hangs() {
+async fn a_hook_created_again_with_its_id_delivers_while_an_attempt_of_the_deleted_one_hangs() {
     let mut app = TestApp::with(&["delivery.request_timeout_ms=120000"]).await;
     let receiver = Receiver::start().await;
     receiver.mood_at("/old", Mood::Hang);

@@ -1,4 +1,4 @@
-//! Attacks: through the built program, its configuration and its listeners.
+//! Attacks on the built program, through its configuration and its listeners.
 //!
 //! One file for each kind of fault. Each test is named after the promise that holds against the attack, and the
 //! attacker chooses what an attacker can choose: ids, sizes, names and the order of events.

@@ -1,4 +1,4 @@
-//! Lookups of host names are bounded per account: names without an answer do not delay other tenants.
+//! Lookups of host names are bounded for each account, so names without an answer do not delay other tenants.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually_true;
 
-/// Names below `dead.example` get no answer, `none.example` does not exist, all others are this machine.
+/// Names below `dead.example` get no answer, `none.example` does not exist, all others lead to this machine.
 async fn name_server(ttl_s: u32) -> NameServer {
     NameServer::start(move |name| match name {
         dead if dead.ends_with("dead.example") => Says::Nothing,
@@ -26,9 +26,9 @@ fn by_name(name: &str, receiver: &Receiver, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn names_that_are_never_answered_keep_no_other_tenant_waiting() {
+async fn host_names_without_an_answer_do_not_delay_other_tenants() {
     let (names, receiver) = (name_server(0).await, Receiver::start().await);
-    // Each delivery needs a connection of its own, and so a lookup.
+    // Each delivery needs a new connection, and therefore a lookup.
     receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[names.setting()]).await;
@@ -47,7 +47,7 @@ async fn names_that_are_never_answered_keep_no_other_tenant_waiting() {
     .await;
     for n in 0..10 {
         victim.publish(&[call_event("CHANNEL_CREATE", &format!("v{n}"), n)]).await;
-        // One by one: each meets the attacker's lookups as they are then.
+        // One by one, so that each delivery competes with the attacker's lookups.
         receiver.wait_for(usize::try_from(n).unwrap() + 1, Duration::from_secs(10)).await;
     }
     let attempts = victim.own("GET", &format!("/webhooks/{hook}/attempts"), None).await;
@@ -58,7 +58,7 @@ async fn names_that_are_never_answered_keep_no_other_tenant_waiting() {
 }
 
 #[tokio::test]
-async fn an_answer_is_used_for_its_ttl_and_many_attempts_are_one_lookup() {
+async fn a_name_servers_answer_is_used_for_its_ttl_and_shared_by_concurrent_attempts() {
     let (names, receiver) = (name_server(600).await, Receiver::start().await);
     receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
     let app = TestApp::with(&[&names.setting()]).await;
@@ -70,7 +70,7 @@ async fn an_answer_is_used_for_its_ttl_and_many_attempts_are_one_lookup() {
 }
 
 #[tokio::test]
-async fn a_name_leads_to_no_address_that_the_guard_forbids() {
+async fn a_host_name_cannot_lead_to_a_forbidden_address() {
     let inside = Receiver::start().await;
     let names = NameServer::start(|_| Says::Addresses(vec![Ipv4Addr::LOCALHOST], 0)).await;
     let app = TestApp::with(&[&names.setting(), "delivery.allow_addresses=[\"127.9.9.9/32\"]"]).await;
@@ -86,7 +86,7 @@ async fn a_name_leads_to_no_address_that_the_guard_forbids() {
 }
 
 #[tokio::test]
-async fn silent_names_of_many_tenants_and_their_children_leave_every_other_tenant_a_place() {
+async fn unanswered_names_of_many_tenants_leave_lookups_for_every_other_tenant() {
     let (names, receiver) = (name_server(0).await, Receiver::start().await);
     receiver.mood(Mood::answer(200, &[("connection", "close")], ""));
     let dir = tempfile::tempdir().unwrap();
@@ -100,7 +100,7 @@ async fn silent_names_of_many_tenants_and_their_children_leave_every_other_tenan
         let child = tenant.account_below(&tenant.account, &format!("child of {n}")).await;
         attackers.extend([tenant.clone(), tenant.below(child)]);
     }
-    // More names than there are places, for each of them.
+    // Each tenant has more names than there are places for lookups.
     for (n, attacker) in attackers.iter().enumerate() {
         for m in 0..24 {
             attacker.hook(json!({"uri": format!("http://h{m}.a{n}.dead.example/"), "retries": 4})).await;

@@ -1,5 +1,5 @@
-//! One tenant's share of the listener: slow readers and senders, streamed lists, tests of hooks, sessions. Another
-//! tenant is still answered.
+//! One tenant's share of the listener: slow readers and senders, streamed lists, tests of hooks, sessions. Other
+//! tenants are still answered.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn get(api: &Api, path: &str) -> String {
     format!("GET /v2/accounts/{account}{path} HTTP/1.1\r\nhost: x\r\nx-auth-token: {token}\r\n\r\n")
 }
 
-/// Hands in an event of three megabytes; the path that shows it.
+/// Submits an event of three megabytes; returns the path that shows it.
 async fn large_event(api: &Api) -> String {
     let mut event = call_event("CHANNEL_CREATE", "c", 1);
     event["Custom-Channel-Vars"] = json!({"Filling": "x".repeat(3 << 20)});
@@ -46,7 +46,7 @@ async fn large_event(api: &Api) -> String {
 }
 
 #[tokio::test]
-async fn answers_that_a_tenant_does_not_read_take_a_bounded_part_of_the_memory() {
+async fn responses_that_a_tenant_does_not_read_use_a_bounded_part_of_the_memory() {
     let mut app = TestApp::with(&["http.body_memory_bytes=48000000"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let (noisys, victims) = (large_event(&noisy).await, large_event(&victim).await);
@@ -97,7 +97,7 @@ async fn lists_that_a_tenant_reads_slowly_leave_connections_for_others() {
 }
 
 #[tokio::test]
-async fn large_bodies_that_a_tenant_sends_slowly_delay_no_other_tenant_s() {
+async fn large_bodies_that_a_tenant_sends_slowly_delay_no_other_tenant() {
     let mut app = TestApp::with(&["http.body_memory_bytes=192000000"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let (account, token) = (&noisy.account, noisy.token());
@@ -111,7 +111,7 @@ async fn large_bodies_that_a_tenant_sends_slowly_delay_no_other_tenant_s() {
         stream.write_all(head.as_bytes()).await.unwrap();
         slow.push(stream);
     }
-    // Until they have been seen, a body of the victim's would not be in their way.
+    // Wait until the bodies occupy the room, so that they would delay a body of the victim.
     assert_eq!(noisy.own("GET", "/webhooks", None).await.status, 200);
     for _ in 0..3 {
         let handed_in = timeout(Duration::from_secs(15), large_event(&victim)).await;
@@ -122,7 +122,7 @@ async fn large_bodies_that_a_tenant_sends_slowly_delay_no_other_tenant_s() {
 }
 
 #[tokio::test]
-async fn tests_that_hang_leave_another_tenant_tests() {
+async fn hanging_tests_of_one_tenant_leave_room_for_those_of_another() {
     let receiver = Receiver::start().await;
     receiver.mood_at("/silent", Mood::Hang);
     let mut app = TestApp::with(&["delivery.max_tests=2", "delivery.request_timeout_ms=60000"]).await;
@@ -144,7 +144,7 @@ async fn tests_that_hang_leave_another_tenant_tests() {
 }
 
 #[tokio::test]
-async fn sessions_of_one_tenant_and_its_accounts_below_leave_seats_for_others() {
+async fn sessions_of_one_tenant_and_the_accounts_below_leave_room_for_others() {
     let mut app = TestApp::with(&["websocket.max_sessions=8"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let below = app.api.account_below(&noisy.account, "below").await;
@@ -167,7 +167,7 @@ async fn sessions_of_one_tenant_and_its_accounts_below_leave_seats_for_others() 
 }
 
 #[tokio::test]
-async fn broker_questions_of_one_tenant_leave_another_tenant_a_part() {
+async fn broker_questions_of_one_tenant_leave_room_for_those_of_another() {
     let broker = Broker::shared().await;
     let switch = Switch::start(&broker.uri(), "s1").await;
     let mut app =
@@ -185,7 +185,7 @@ async fn broker_questions_of_one_tenant_leave_another_tenant_a_part() {
         let refused = asked.next().await.unwrap();
         assert_eq!(refused.status, 429, "{refused:?}");
     }
-    // Its questions hang now; three of four places are its part.
+    // Its questions hang now, and occupy its share: three of four places.
     let (answered, rest) = tokio::join!(victim.own("GET", "/channels", None), asked.collect::<Vec<_>>());
     assert_eq!(answered.status, 504, "no switch answers, but it was asked: {answered:?}");
     assert_eq!(rest.iter().filter(|answer| answer.status == 504).count(), 3, "{rest:?}");

@@ -1,4 +1,4 @@
-//! Attempts under way: whatever one tenant's receivers do, another tenant's deliveries are made.
+//! Attempts under way: whatever the receivers of one tenant do, the deliveries of other tenants are made.
 
 use serde_json::{Value, json};
 
@@ -15,14 +15,14 @@ fn event_of(account: &str, call: &str, number: u64) -> Value {
     event
 }
 
-/// An attacker's hooks hang, with many more attempts to make than there are permits; the neighbour's one hook, to
-/// `uri`, still gets its events while all of them hang.
+/// The attacker's hooks hang, with many more attempts than there are permits. The neighbour's only hook, with the URI
+/// `uri`, still gets its events.
 async fn a_neighbour_gets_its_events_while_hooks_hang(hanging: &Receiver, uri: String, healthy: &Receiver) {
     let mut app = TestApp::with(&["delivery.max_in_flight=128", "delivery.request_timeout_ms=300000"]).await;
     let master = app.api.account.clone();
     let attacker = app.api.account_below(&master, "attacker").await;
     let neighbour = app.api.account_below(&master, "neighbour").await;
-    // The attacker's own children are the attacker's tenant: they bring no permits of their own.
+    // The attacker's child accounts belong to the same tenant, so they have no permits of their own.
     let mut accounts = vec![attacker.clone()];
     for n in 0..4 {
         accounts.push(app.api.account_below(&attacker, &format!("child {n}")).await);
@@ -37,7 +37,7 @@ async fn a_neighbour_gets_its_events_while_hooks_hang(hanging: &Receiver, uri: S
         .flat_map(|n| accounts.iter().map(move |account| event_of(account, &format!("c{n}"), n)))
         .collect();
     app.api.publish(&events).await;
-    // At least half of the permits hang by then, and three quarters at most.
+    // Between half and three quarters of the permits hang now.
     hanging.wait_until(LONG, |requests| requests.iter().filter(|r| r.path != "/healthy").count() >= 60).await;
     let events: Vec<Value> = (0..20).map(|n| event_of(&neighbour, "theirs", n)).collect();
     app.api.publish(&events).await;
@@ -49,7 +49,7 @@ async fn a_neighbour_gets_its_events_while_hooks_hang(hanging: &Receiver, uri: S
 }
 
 #[tokio::test]
-async fn hanging_hooks_of_one_tenant_and_its_children_leave_permits_to_other_tenants() {
+async fn hanging_hooks_of_a_tenant_and_its_children_leave_permits_to_other_tenants() {
     let (hanging, healthy) = (Receiver::start().await, Receiver::start().await);
     hanging.mood(Mood::Hang);
     a_neighbour_gets_its_events_while_hooks_hang(&hanging, healthy.uri("/healthy"), &healthy).await;

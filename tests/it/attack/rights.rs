@@ -1,4 +1,4 @@
-//! Rights that are taken away while a websocket session is open.
+//! Rights that are revoked while a websocket session is open.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ fn done(answer: crate::support::app::Answer) -> Value {
     answer.body
 }
 
-/// The body of a change; a deletion has none.
+/// The body of a change; `None` for a deletion.
 fn body(data: &Value) -> Option<Value> {
     (!data.is_null()).then(|| json!({"data": data}))
 }
 
-/// An admin of an account, logged in by name and password; the user's path.
+/// Logs in as an admin of an account, by name and password; also returns the user's path.
 async fn admin(app: &TestApp, tenant: &Api, name: &str) -> (Api, String) {
     let users = format!("/v2/accounts/{}/users", tenant.account);
     let user = json!({
@@ -43,7 +43,7 @@ async fn listening(app: &TestApp, api: &Api) -> Client {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_expiry() {
+async fn a_session_ends_when_its_right_is_revoked_whatever_the_policy_for_expiry() {
     for policy in POLICIES {
         let mut app = TestApp::with(&[&format!("websocket.token_expiry={policy}")]).await;
         let mut witness = listening(&app, &app.api).await;
@@ -80,7 +80,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
         let (api, _) = app.api.tenant_and_key("token revoked").await;
         let mut client = listening(&app, &api).await;
         done(api.call("DELETE", "/v2/token_auth", None).await);
-        // Quicker than any review: nothing is granted any more.
+        // Faster than any regular check: no right is left.
         let subscribe = json!({
             "action": "subscribe", "auth_token": api.token(),
             "data": {"account_id": api.account, "binding": "object.*.*", "since": 63_900_000_000_u64},
@@ -92,7 +92,7 @@ async fn a_session_ends_with_the_right_that_it_rests_on_whatever_the_policy_for_
     }
 }
 
-/// The bindings of a session as the listing shows them, once there are `most`.
+/// The bindings of a session in the listing, once there are at most `most`.
 async fn bindings_become(api: &Api, most: usize) {
     eventually("the session has lost its bindings", LONG, async || {
         let rows = api.own("GET", "/websockets", None).await;
@@ -104,7 +104,7 @@ async fn bindings_become(api: &Api, most: usize) {
 }
 
 #[tokio::test]
-async fn a_session_keeps_only_the_bindings_that_its_reach_still_covers() {
+async fn a_session_keeps_only_the_bindings_that_its_rights_still_cover() {
     let mut app = TestApp::with(&["api.profile=current"]).await;
     let (parent, _) = app.api.tenant_and_key("parent").await;
     let child = app.api.account_below(&parent.account, "child").await;
@@ -134,7 +134,7 @@ async fn a_session_keeps_only_the_bindings_that_its_reach_still_covers() {
 }
 
 #[tokio::test]
-async fn a_hook_gets_nothing_more_of_an_account_that_was_moved_away_not_even_what_was_on_its_way() {
+async fn a_hook_gets_no_more_events_of_an_account_that_was_moved_away_not_even_waiting_ones() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
@@ -154,9 +154,9 @@ async fn a_hook_gets_nothing_more_of_an_account_that_was_moved_away_not_even_wha
 }
 
 #[tokio::test]
-async fn a_right_that_is_taken_away_ends_a_silent_session_in_moments() {
-    // The session looks after a few hundred milliseconds; a busy machine gets more, but no ping, tick or frame of the
-    // client comes within this time.
+async fn a_silent_session_ends_within_moments_of_losing_its_right() {
+    // The session checks within a few hundred milliseconds. A busy machine needs more, but no ping, tick or frame of the
+    // client arrives within this time.
     const MOMENTS: Duration = Duration::from_secs(8);
     let mut app = TestApp::with(&["websocket.token_expiry=ignore"]).await;
     let (api, key) = app.api.tenant_and_key("tenant").await;

@@ -1,5 +1,5 @@
-//! Secrets: other users of the machine cannot read the program's files, plain users of an account cannot read what
-//! its admins have set, refusals repeat nothing that was sent, and strangers learn nothing about single accounts.
+//! Secrets: other users of the machine cannot read the program's files, plain users of an account cannot read the
+//! secrets of its admins, refusals contain nothing that was sent, and strangers learn nothing about single accounts.
 
 use std::fs::{Permissions, create_dir, metadata, read_dir, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
-/// Everything from `path` downwards that the group or others have a permission for.
+/// All files at and below `path` for which the group or others have a permission.
 fn wider(path: &Path) -> Vec<String> {
     let meta = metadata(path).unwrap();
     let mode = meta.permissions().mode() & 0o777;
@@ -28,10 +28,10 @@ fn wider(path: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nothing_that_the_program_keeps_is_readable_by_others() {
+async fn no_file_of_the_program_is_readable_by_other_users() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    // The usual umask of 022 is what tests inherit; a directory of an older version is 0755 with files of 0644.
+    // Tests inherit the usual umask of 022. A directory of an older version has mode 0755, and its files 0644.
     create_dir(&data).unwrap();
     set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
     let old = data.join("master.key.old");
@@ -45,7 +45,7 @@ async fn nothing_that_the_program_keeps_is_readable_by_others() {
     process.kill();
 }
 
-/// Words of the command that starts a program under a umask, in place of the shell.
+/// The command that starts a program with a umask.
 fn under(umask: &str, program: &[&str]) -> Vec<String> {
     let script = format!("umask {umask} && exec \"$@\"");
     ["sh", "-c", &script, "sh"].iter().chain(program).map(|word| (*word).to_owned()).collect()
@@ -78,10 +78,10 @@ async fn no_written_file_is_readable_by_others_whatever_the_umask() {
     }
 }
 
-/// Who may be another user in a test that root runs: `setpriv` starts the program as them.
+/// Another user, as whom `setpriv` starts the program when root runs the tests.
 const OTHER: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=1000", "--clear-groups"];
 
-/// A directory of root's, with this mode and group, in which another user may be; `None` unless root runs the tests.
+/// A directory of root with this mode and group, which another user can enter; `None` unless root runs the tests.
 fn of_root(mode: u32) -> Option<tempfile::TempDir> {
     let dir = tempfile::tempdir().unwrap();
     set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -93,11 +93,11 @@ fn of_root(mode: u32) -> Option<tempfile::TempDir> {
 }
 
 #[tokio::test]
-async fn a_volume_that_belongs_to_a_group_is_used_and_its_new_files_are_private() {
+async fn a_volume_owned_by_a_group_can_be_used_and_new_files_on_it_are_private() {
     for mode in [0o2775, 0o770] {
         let Some(dir) = of_root(mode) else { return };
         let data = dir.path().join("data");
-        // As file systems have it at the root of a volume.
+        // File systems have this directory at the root of a volume.
         create_dir(data.join("lost+found")).unwrap();
         set_permissions(data.join("lost+found"), Permissions::from_mode(0o700)).unwrap();
         let by: Vec<String> = OTHER.map(str::to_owned).into();
@@ -107,7 +107,7 @@ async fn a_volume_that_belongs_to_a_group_is_used_and_its_new_files_are_private(
         process.kill();
         let wider = wider(&data);
         assert_eq!(wider.len(), 1, "the directory itself alone: {wider:?}");
-        // As fsGroup does it at each start of a pod: the group gets everything again.
+        // Like `fsGroup` at each start of a pod: the group gets all permissions again.
         let opened = std::process::Command::new("chmod").args(["-R", "g+rwX"]).arg(&data).status().unwrap();
         assert!(opened.success());
         let mut again = Process::serve_under(&by, &data, &[]).await;
@@ -118,7 +118,7 @@ async fn a_volume_that_belongs_to_a_group_is_used_and_its_new_files_are_private(
 }
 
 #[tokio::test]
-async fn a_directory_in_which_everybody_may_write_and_that_cannot_be_narrowed_is_refused_by_name() {
+async fn a_world_writable_directory_whose_mode_cannot_be_changed_is_refused_by_name() {
     let Some(dir) = of_root(0o777) else { return };
     let data = dir.path().join("data");
     let by: Vec<String> = OTHER.map(str::to_owned).into();
@@ -129,10 +129,10 @@ async fn a_directory_in_which_everybody_may_write_and_that_cannot_be_narrowed_is
     assert!(ended.stderr.contains(data.to_str().unwrap()), "{}", ended.stderr);
 }
 
-/// Stands wherever a secret is planted.
+/// The text that every planted secret contains.
 const PLANTED: &str = "s3cretplant";
 
-/// A plain user of an account: a client with their token.
+/// A client with the token of a plain user of an account.
 async fn plain_user(app: &TestApp, admin: &Api) -> Api {
     let user = json!({
         "username": "plain", "password": "correct horse", "priv_level": "user", "first_name": "A", "last_name": "B",
@@ -147,7 +147,7 @@ async fn plain_user(app: &TestApp, admin: &Api) -> Api {
     admin.clone().with_token(logged_in.body["auth_token"].as_str().unwrap())
 }
 
-/// A tenant with a hook that has secrets everywhere, and a dead delivery of that hook.
+/// Creates a tenant with a hook that has secrets in every field, and a dead delivery of that hook.
 struct Planted {
     app: TestApp,
     admin: Api,
@@ -226,11 +226,11 @@ async fn a_plain_user_reads_no_secret_on_any_route() {
 }
 
 #[tokio::test]
-async fn a_plain_user_finds_no_secret_by_a_filter_and_an_admin_reads_what_they_set() {
+async fn a_plain_user_cannot_find_a_secret_with_a_filter_and_an_admin_can_read_it() {
     let Planted { mut app, admin, plain, hook, uri } = planted().await;
     let host = uri.split(['@', '/']).nth(3).unwrap();
     let masked = format!("http://***@{host}/hook?key=***&***#***");
-    // Nor does a filter find one out.
+    // A filter does not reveal one either.
     let asked = format!("/webhooks?filter_uri={}", uri.replace('#', "%23").replace('&', "%26"));
     assert_eq!(plain.own("GET", &asked, None).await.data(), &json!([]));
     let listed = plain.own("GET", "/webhooks", None).await;
@@ -272,7 +272,7 @@ async fn no_secret_of_a_hook_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn no_refusal_repeats_a_key_or_a_password() {
+async fn no_refusal_contains_the_key_or_password_that_was_sent() {
     let mut app = TestApp::start().await;
     let key = PLANTED.repeat(6)[..64].to_owned();
     let odd =
@@ -302,7 +302,7 @@ async fn no_refusal_repeats_a_key_or_a_password() {
                 .await;
             ask(verb, path, json!({"data": {"headers": {"x-any": bad}}})).await;
         }
-        // Bodies that are no envelope.
+        // Bodies that are not an envelope.
         for (verb, path) in [("PUT", "/v2/api_auth"), ("PUT", "/v2/user_auth"), ("PUT", users.as_str())] {
             ask(verb, path, bad.clone()).await;
             ask(verb, path, json!({"passwort": bad})).await;
@@ -328,14 +328,14 @@ async fn no_refusal_repeats_a_key_or_a_password() {
     app.stop().await;
 }
 
-/// What a scrape and a probe of readiness read, with these headers.
+/// The responses of `/metrics` and `/health/ready` to requests with these headers.
 async fn told(api: &Api, headers: &[(&str, &str)]) -> (String, String) {
     (api.raw("GET", "/metrics", headers).await, api.raw("GET", "/health/ready", headers).await)
 }
 
 #[tokio::test]
-async fn strangers_learn_of_no_account_hook_or_address_by_metrics_and_readiness() {
-    // A broker that is not there: readiness has a reason that names it.
+async fn metrics_and_readiness_show_strangers_no_account_hook_or_address() {
+    // The broker does not exist, so readiness has a reason with its address.
     let everywhere = ["http.listen=0.0.0.0:0", "amqp.uri=amqp://127.0.0.1:9"];
     let of = |more: &[&str]| -> Vec<String> {
         everywhere.iter().chain(more).map(|setting| (*setting).to_owned()).collect()

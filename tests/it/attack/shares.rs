@@ -15,7 +15,7 @@ fn large_event(call: &str, number: u64, bytes: usize) -> Value {
 }
 
 #[tokio::test]
-async fn an_account_hands_in_events_at_its_rate_without_delaying_others() {
+async fn an_account_submits_events_at_its_rate_without_delaying_others() {
     let mut app =
         TestApp::with(&["ingest.http_burst_bytes=1048576", "ingest.http_bytes_per_second=1024"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
@@ -36,7 +36,7 @@ async fn an_account_hands_in_events_at_its_rate_without_delaying_others() {
         refused.data()["message"].as_str().unwrap().contains("ingest.http_bytes_per_second"),
         "{refused:?}"
     );
-    // Small ones cost something, too.
+    // Small events have a cost, too.
     let many = events_of("small", 0..2000);
     assert_eq!(noisy.own("PUT", "/events", Some(json!({"data": many}))).await.status, 429);
     assert_eq!(victim.publish(&events_of("v", 0..100)).await.len(), 100);
@@ -65,12 +65,12 @@ async fn a_paused_queue_shows_the_gap_that_retention_made_in_it() {
 }
 
 #[tokio::test]
-async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others_are_answered() {
+async fn concurrent_dry_runs_of_one_account_are_correct_or_refused_and_others_are_answered() {
     let mut app = TestApp::start().await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
     let hook = noisy.hook(json!({"uri": "http://127.0.0.1:9/", "enabled": false})).await;
     for number in 0..40 {
-        // More than one part of a count.
+        // Enough events that a count needs several reads.
         noisy.publish(&[large_event("c", number, 256 << 10)]).await;
     }
     let path = format!("/webhooks/{hook}/replay?dry_run=true");
@@ -88,7 +88,7 @@ async fn dry_runs_of_one_account_at_once_count_rightly_or_are_refused_and_others
 }
 
 #[tokio::test]
-async fn an_account_above_its_share_of_the_log_drives_out_no_other_accounts_events() {
+async fn an_account_above_its_share_of_the_log_evicts_no_events_of_other_accounts() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["log.segment_bytes=65536", "retention.max_bytes=1048576"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
@@ -110,7 +110,7 @@ async fn an_account_above_its_share_of_the_log_drives_out_no_other_accounts_even
     victim.publish(&events_of("v", 5..10)).await;
     let queue = victim.queue(&hook).await;
     assert!(queue["gap"].is_null(), "{queue}");
-    // What was held before the restart counts once it is weighed.
+    // Events from before the restart count as soon as their bytes are known.
     let noisy = app.api.below(noisy.account.clone());
     eventually("its events are refused again", LONG, || async {
         (noisy.own("PUT", "/events", large(99)).await.status == 507).then_some(())
@@ -122,7 +122,7 @@ async fn an_account_above_its_share_of_the_log_drives_out_no_other_accounts_even
 }
 
 #[tokio::test]
-async fn a_tenant_does_not_multiply_its_rate_by_making_accounts() {
+async fn a_tenant_cannot_multiply_its_rate_by_creating_accounts() {
     let mut app =
         TestApp::with(&["ingest.http_burst_bytes=1048576", "ingest.http_bytes_per_second=1024"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
@@ -136,14 +136,14 @@ async fn a_tenant_does_not_multiply_its_rate_by_making_accounts() {
             taken += usize::from(answer.status == 201);
         }
     }
-    // Four times an account's burst holds 62 of these; eight accounts have room for 120.
+    // The tenant's burst, four times an account's, is 62 of these; eight separate bursts would be 120.
     assert!((55..80).contains(&taken), "{taken} taken");
     assert_eq!(victim.publish(&events_of("v", 0..100)).await.len(), 100);
     app.stop().await;
 }
 
 #[tokio::test]
-async fn a_tenant_does_not_multiply_its_part_of_the_log_by_making_accounts() {
+async fn a_tenant_cannot_multiply_its_share_of_the_log_by_creating_accounts() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&["log.segment_bytes=65536", "retention.max_bytes=1048576"]).await;
     let (noisy, victim) = (app.api.tenant("noisy").await, app.api.tenant("victim").await);
@@ -158,7 +158,7 @@ async fn a_tenant_does_not_multiply_its_part_of_the_log_by_making_accounts() {
     for child in 0..12 {
         let child = noisy.tenant(&format!("child {child}")).await;
         for number in 0..2 {
-            // Each account stays below its own part.
+            // Each account stays below its own share.
             let body = json!({"data": [large_event("c", number, 40_000)]});
             let answer = child.own("PUT", "/events", Some(body)).await;
             assert!(matches!(answer.status, 201 | 507), "{answer:?}");

@@ -1,4 +1,4 @@
-//! A tenant cannot drive other tenants' entries out of the audit trail.
+//! A tenant cannot evict the entries of other tenants from the audit trail.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn hook(name: &str) -> Value {
     json!({"data": hook})
 }
 
-/// All entries of an account, in the order that is asked for, page by page.
+/// All entries of an account in the requested order, read page by page.
 async fn entries(master: &Api, account: &str, order: &str) -> Vec<Value> {
     let (mut entries, mut start) = (Vec::new(), String::new());
     loop {
@@ -36,7 +36,7 @@ async fn entries(master: &Api, account: &str, order: &str) -> Vec<Value> {
     }
 }
 
-/// Changes hooks of new children of the tenant, each of which is deleted afterwards, `count` times in all.
+/// Makes `count` changes of hooks in new child accounts of the tenant, each of which is deleted afterwards.
 async fn flood(tenant: &Api, count: usize) {
     for child in 0..count.div_ceil(40) {
         let made = tenant.own("PUT", "", Some(json!({"data": {"name": format!("c{child}")}}))).await;
@@ -53,7 +53,7 @@ async fn flood(tenant: &Api, count: usize) {
 }
 
 #[tokio::test]
-async fn a_tenant_that_floods_the_trail_loses_only_its_own_entries() {
+async fn a_tenant_that_floods_the_audit_trail_evicts_only_its_own_entries() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &settings()).await;
     let master = process.api().await;
@@ -65,7 +65,7 @@ async fn a_tenant_that_floods_the_trail_loses_only_its_own_entries() {
     assert_eq!(before.len(), 10, "account, key and hooks");
     let first_of_noisy = entries(&master, &noisy.account, "&ascending=true").await[0].clone();
 
-    // Some three times the size of the trail, half of it before a restart.
+    // About three times the size of the trail, half of it before a restart.
     flood(&noisy, 120).await;
     process.kill();
     let process = Process::serve(dir.path(), &settings()).await;
@@ -108,7 +108,7 @@ async fn entries_of_all(master: &Api) -> Vec<Value> {
     all
 }
 
-/// Bytes of a log's segments and indexes.
+/// The size of a log's segments and indexes.
 fn on_disk(dir: &std::path::Path) -> u64 {
     std::fs::read_dir(dir).unwrap().flatten().map(|file| file.metadata().unwrap().len()).sum()
 }

@@ -1,4 +1,4 @@
-//! One attempt in full: what was sent and received, for which event, and how long each phase took.
+//! One attempt in full: the request, the response, the event, and the duration of each phase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ async fn delivery(api: &Api, hook: &str, id: &Value) -> crate::support::app::Ans
 }
 
 #[tokio::test]
-async fn a_delivery_shows_its_event_and_every_attempt_with_the_time_of_its_phases() {
+async fn a_delivery_shows_its_event_and_every_attempt_with_the_duration_of_each_phase() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|request| if request.number == 1 { Mood::status(503) } else { Mood::Ok }));
     let mut app = TestApp::start().await;
@@ -39,7 +39,7 @@ async fn a_delivery_shows_its_event_and_every_attempt_with_the_time_of_its_phase
     assert!(rows[1]["timings"]["connect_us"].as_u64() > Some(0), "the first connects: {}", rows[1]);
     assert_eq!(rows[1]["resp_status_code"], "503");
 
-    // The history is on disk.
+    // The history is read from the disk.
     app.restart(None).await;
     assert_eq!(delivery(&app.api, &hook, &rows[0]["delivery_id"]).await.data(), &data);
     // A deleted hook keeps its history.
@@ -49,7 +49,7 @@ async fn a_delivery_shows_its_event_and_every_attempt_with_the_time_of_its_phase
 }
 
 #[tokio::test]
-async fn an_attempt_that_gets_no_answer_has_the_time_that_it_waited_for_it() {
+async fn an_attempt_without_an_answer_shows_how_long_it_waited() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::Hang);
     let mut app = TestApp::start().await;
@@ -63,7 +63,7 @@ async fn an_attempt_that_gets_no_answer_has_the_time_that_it_waited_for_it() {
 }
 
 #[tokio::test]
-async fn nobody_reads_a_delivery_that_is_not_theirs_and_a_plain_user_no_event() {
+async fn nobody_can_read_a_foreign_delivery_and_a_plain_user_sees_no_event_body() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let (tenant, other) = (app.api.tenant("tenant").await, app.api.tenant("other").await);
@@ -114,7 +114,7 @@ async fn the_answer_of_a_success_is_kept_within_its_bound_and_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_hook_stays_disabled_since_when_it_was_disabled_whatever_else_changes() {
+async fn the_time_since_which_a_hook_is_disabled_survives_other_changes() {
     let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
     let shown = Arc::clone(&now_us);
     let mut app = TestApp::with_clock(&[], Clock::new(move || shown.load(Ordering::Relaxed))).await;

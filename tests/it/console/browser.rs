@@ -1,18 +1,18 @@
-//! A person's browser as far as the console needs one: it keeps the session's cookie, follows nothing by itself, sends
-//! forms from pages, and says where they come from.
+//! A minimal browser for the console: it keeps the session's cookie, follows no redirect, sends
+//! forms from pages, and sets their `Origin`.
 
 use std::net::SocketAddr;
 
 use crate::support::app::MASTER_KEY;
 
-/// A browser of one person.
+/// The browser of one person.
 pub struct Browser {
     base: String,
     client: reqwest::Client,
     pub cookie: String,
 }
 
-/// What the program answered.
+/// The program's response.
 #[derive(Debug)]
 pub struct Got {
     pub status: u16,
@@ -23,7 +23,7 @@ pub struct Got {
 }
 
 impl Browser {
-    /// Nobody is logged in.
+    /// A browser in which nobody is logged in.
     pub fn new(address: SocketAddr) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -33,7 +33,7 @@ impl Browser {
         Self { base: format!("http://{address}"), client, cookie: String::new() }
     }
 
-    /// The operator is logged in.
+    /// A browser in which the operator is logged in.
     pub async fn operator(address: SocketAddr) -> Self {
         let mut browser = Self::new(address);
         let got = browser.log_in(&[("api_key", MASTER_KEY)]).await;
@@ -41,7 +41,7 @@ impl Browser {
         browser
     }
 
-    /// Sends the form of the log-in and keeps the cookie.
+    /// Sends the log-in form and keeps the cookie.
     pub async fn log_in(&mut self, fields: &[(&str, &str)]) -> Got {
         let got = self.post("/console/login", fields).await;
         if let Some(cookie) = got.set_cookie.split(';').next().filter(|_| got.status == 303) {
@@ -61,14 +61,14 @@ impl Browser {
         self.send("POST", path, Some(fields), &[("origin", &base)]).await
     }
 
-    /// Opens a page, takes its form's token and sends it with these fields.
+    /// Opens a page, and sends its form's token with these fields.
     pub async fn submit(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> Got {
         let token = self.get(page).await.form_token();
         let fields: Vec<_> = [("form", token.as_str())].into_iter().chain(fields.iter().copied()).collect();
         self.post(action, &fields).await
     }
 
-    /// Any request.
+    /// Sends any request.
     pub async fn send(
         &self,
         verb: &str,
@@ -104,7 +104,7 @@ impl Got {
         rest.split('"').next().unwrap().to_owned()
     }
 
-    /// Whether the page says something.
+    /// Whether the page contains a text.
     pub fn says(&self, text: &str) -> bool {
         self.text.contains(text)
     }

@@ -1,4 +1,4 @@
-//! One deed for many hooks, a probe at once, and an account's own audit trail.
+//! One action on many hooks, a probe on request, and the audit trail of an account.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ async fn bulk(api: &Api, data: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_is_then_done_and_does_nothing() {
+async fn a_dry_run_predicts_the_action_and_changes_nothing() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(404));
     let mut app = TestApp::with(&["disable.failure_count=0"]).await;
@@ -62,7 +62,7 @@ async fn a_dry_run_says_what_is_then_done_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_probe_is_made_at_once_and_enables_the_hook_and_the_trail_tells_of_it() {
+async fn a_requested_probe_is_made_at_once_enables_the_hook_and_is_in_the_audit_trail() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
     let mut app = TestApp::with(&["disable.probe_initial_ms=3600000", "disable.probe_max_ms=3600000"]).await;
@@ -71,7 +71,7 @@ async fn a_probe_is_made_at_once_and_enables_the_hook_and_the_trail_tells_of_it(
     let path = format!("/webhooks/{hook}/probe");
     assert_eq!(tenant.own("POST", &path, None).await.status, 409, "it is not disabled");
     tenant.publish(&events_of("one", 0..7)).await;
-    // The queue stops at once; when, the document says, which is written a moment later.
+    // The queue stops at once; the document with the time is written a moment later.
     let is_disabled = |q: &Value| q["status"] == "auto_disabled" && q["disabled_at"].as_u64() > Some(0);
     queue_when(&tenant, &hook, "the hook is disabled", is_disabled).await;
     receiver.mood(Mood::Ok);
@@ -94,7 +94,7 @@ async fn a_probe_is_made_at_once_and_enables_the_hook_and_the_trail_tells_of_it(
     let kinds: Vec<_> = of_hook.iter().map(|row| row["by"]["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["program", "program", "api"], "enabled, disabled, created: {rows:#?}");
     assert!(rows.iter().all(|row| row["account_id"] == json!(tenant.account)), "{rows:#?}");
-    // Who is above is named by account, and neither by address nor by request.
+    // A caller of an account above is named by account, without address and request id.
     let from_above = rows.iter().find(|row| row["by"]["account_id"] == json!(app.api.account)).unwrap();
     assert!(from_above["by"].get("remote").is_none() && from_above["by"].get("request_id").is_none());
     assert!(of_hook[2]["by"]["remote"].is_string(), "{:#?}", of_hook[2]);

@@ -1,4 +1,4 @@
-//! What a person does with hooks: makes, changes, tests, replays and deletes them, by the forms of the pages.
+//! What a person does with hooks through the forms of the pages: create, change, test, replay and delete.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,14 @@ use crate::support::look::{LONG, events_of, settled};
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
-/// The text between two others.
+/// The text between two other texts.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
     rest.split(after).next().unwrap()
 }
 
 #[tokio::test]
-async fn a_hook_is_made_with_a_secret_that_is_shown_once_and_delivers() {
+async fn a_hook_created_in_the_console_shows_its_secret_once_and_delivers() {
     let (receiver, app) = (Receiver::start().await, TestApp::start().await);
     let browser = Browser::operator(app.address()).await;
     let hooks = format!("/console/accounts/{}/hooks", app.api.account);
@@ -65,7 +65,7 @@ async fn a_hook_is_made_with_a_secret_that_is_shown_once_and_delivers() {
 }
 
 #[tokio::test]
-async fn a_change_keeps_what_the_form_does_not_name_and_can_empty_a_field() {
+async fn a_change_keeps_fields_that_the_form_does_not_have_and_can_clear_a_field() {
     let app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": "http://127.0.0.1:9/", "timeout_ms": 900, "group": "kept"})).await;
     let browser = Browser::operator(app.address()).await;
@@ -122,7 +122,7 @@ async fn a_preview_shows_the_payload_in_the_chosen_format_and_saves_nothing() {
 }
 
 #[tokio::test]
-async fn the_counted_replay_is_what_is_delivered_then() {
+async fn a_replay_delivers_exactly_what_its_count_showed() {
     let receiver = Receiver::start().await;
     let app = TestApp::with(&["disable.failure_count=0"]).await;
     let is_bad = |r: &crate::support::receiver::Request| crate::support::look::number(r).is_multiple_of(3);
@@ -162,7 +162,7 @@ async fn the_counted_replay_is_what_is_delivered_then() {
 }
 
 #[tokio::test]
-async fn scripts_in_events_bodies_and_answers_stay_text() {
+async fn scripts_in_events_and_responses_are_shown_as_text() {
     let receiver = Receiver::start().await;
     let app = TestApp::with(&["disable.failure_count=0"]).await;
     let script = "<script>alert(1)</script>";
@@ -197,7 +197,7 @@ async fn scripts_in_events_bodies_and_answers_stay_text() {
 }
 
 #[tokio::test]
-async fn every_page_of_the_navigation_opens_and_a_plain_user_is_refused_what_is_not_theirs() {
+async fn every_page_of_the_navigation_opens_and_a_plain_user_is_refused_the_admin_pages() {
     let app = TestApp::start().await;
     let tenant = app.api.tenant("acme").await;
     let user = json!({"data": {"username": "paul", "first_name": "P", "last_name": "P", "password": "correct horse"}});
@@ -242,7 +242,7 @@ async fn every_page_of_the_navigation_opens_and_a_plain_user_is_refused_what_is_
 }
 
 #[tokio::test]
-async fn accounts_users_and_keys_are_made_and_end_by_forms() {
+async fn accounts_users_and_keys_are_created_and_deleted_with_forms() {
     let app = TestApp::start().await;
     let operator = Browser::operator(app.address()).await;
     let of = format!("/console/accounts/{}", app.api.account);
@@ -289,7 +289,7 @@ async fn accounts_users_and_keys_are_made_and_end_by_forms() {
 }
 
 #[tokio::test]
-async fn an_action_for_several_hooks_says_first_what_it_would_do() {
+async fn an_action_on_several_hooks_shows_first_what_it_would_do() {
     let app = TestApp::start().await;
     let below = app.api.account_below(&app.api.account, "acme").await;
     let uri = json!("http://127.0.0.1:9/");

@@ -1,4 +1,4 @@
-//! The built-in receiver: a hook without a receiver of one's own, and nothing else behind it.
+//! The built-in receiver: a hook can be tried without a receiver of one's own.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ async fn a_hook_without_a_receiver_of_its_own_delivers_to_the_built_in_one() {
 }
 
 #[tokio::test]
-async fn the_built_in_receiver_answers_what_the_address_asks_for_so_that_failures_can_be_seen() {
+async fn the_built_in_receiver_answers_with_the_status_in_its_address() {
     let mut app = TestApp::with(&["disable.probe_initial_ms=0"]).await;
     let retry = json!({"max_attempts": 20});
     let hook = app.api.hook(json!({"uri": format!("{URI}503"), "retry": retry})).await;
@@ -58,8 +58,8 @@ async fn the_built_in_receiver_answers_what_the_address_asks_for_so_that_failure
 }
 
 #[tokio::test]
-async fn nothing_else_is_reached_through_the_built_in_receiver_and_nobody_else_reads_it() {
-    // No special address is allowed here: the guard has no exception for the built-in receiver.
+async fn the_built_in_receiver_reaches_nothing_else_and_only_its_account_can_read_it() {
+    // No special address is allowed here, because the guard has no exception for the built-in receiver.
     let mut app = TestApp::with(&["delivery.allow_addresses=[]"]).await;
     let (tenant, other) = (app.api.tenant("tenant").await, app.api.tenant("other").await);
     let hook = tenant.hook(json!({"uri": URI, "name": "inbox"})).await;
@@ -95,7 +95,7 @@ async fn nothing_else_is_reached_through_the_built_in_receiver_and_nobody_else_r
 }
 
 #[tokio::test]
-async fn a_built_in_receiver_that_is_switched_off_is_a_name_that_does_not_exist() {
+async fn the_name_of_a_disabled_built_in_receiver_does_not_exist() {
     let mut app = TestApp::with(&["delivery.inbox=false"]).await;
     let hook = app.api.hook(json!({"uri": URI})).await;
     let tested = app.api.own("POST", &format!("/webhooks/{hook}/test"), None).await;

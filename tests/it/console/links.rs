@@ -1,5 +1,5 @@
-//! Links that open the console without a password: once, for a short time, and never with more rights than they were
-//! made with.
+//! Links that open the console without a password: once, for a short time, and never with more rights than those
+//! of their creator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ async fn redeem(app: &TestApp, code: &Value) -> Answer {
     app.anonymous().call("PUT", "/v2/console_auth", Some(json!({"data": {"code": code}}))).await
 }
 
-/// A client that came by a link.
+/// A client with the token of an opened link.
 async fn opened(app: &TestApp, tenant: &Api, code: &Value) -> Api {
     let answer = redeem(app, code).await;
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -33,7 +33,7 @@ async fn sees(api: &Api) -> u16 {
 }
 
 #[tokio::test]
-async fn a_link_opens_once_and_for_its_time_only() {
+async fn a_link_can_be_opened_once_and_only_for_a_limited_time() {
     let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
     let shown = Arc::clone(&now_us);
     let clock = Clock::new(move || shown.load(Ordering::Relaxed));
@@ -68,12 +68,12 @@ async fn a_link_opens_once_and_for_its_time_only() {
 }
 
 #[tokio::test]
-async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_its_makers() {
+async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_those_of_its_creator() {
     let mut app = TestApp::start().await;
     let (tenant, key) = app.api.tenant_and_key("tenant").await;
     let other = app.api.tenant("other").await;
     let below = tenant.account_below(&tenant.account, "below").await;
-    // A plain guest looks and changes nothing.
+    // A plain guest can read and change nothing.
     let guest = opened(&app, &tenant, &link(&tenant, &tenant.account, json!({})).await["code"]).await;
     let hook = tenant.hook(json!({"uri": "http://127.0.0.1:9/?k=s3cret"})).await;
     let shown = guest.own("GET", &format!("/webhooks/{hook}"), None).await;
@@ -92,7 +92,7 @@ async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_its_makers() {
         let path = format!("/v2/accounts/{account}/console_links");
         assert_eq!(tenant.call("POST", &path, Some(json!({"data": {}}))).await.status, 403);
     }
-    // One of a user has the user's rights and ends with the user.
+    // The link of a user has the user's rights and ends with the user.
     let user = json!({"username": "u", "password": "correct horse", "priv_level": "user", "first_name": "A", "last_name": "B"});
     let made = tenant.own("PUT", "/users", Some(json!({"data": user}))).await;
     let id = made.data()["id"].clone();
@@ -102,7 +102,7 @@ async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_its_makers() {
     assert_eq!(sees(&as_user).await, 200);
     let gone = tenant.own("DELETE", &format!("/users/{}", id.as_str().unwrap()), None).await;
     assert_eq!((gone.status, sees(&as_user).await), (200, 401));
-    // One that is revoked ends, used or not.
+    // A revoked link ends, used or not.
     let revoked = link(&tenant, &tenant.account, json!({})).await;
     let session = opened(&app, &tenant, &revoked["code"]).await;
     let path = format!("/console_links/{}", revoked["id"].as_str().unwrap());
@@ -112,10 +112,10 @@ async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_its_makers() {
     let listed = tenant.own("GET", "/console_links", None).await;
     assert_eq!(listed.data().as_array().unwrap().len(), 3, "{listed:?}");
     assert!(!listed.body.to_string().contains("hash"), "{listed:?}");
-    // The audit trail has them without their codes.
+    // The audit trail has the links without their codes.
     let trail = tenant.own("GET", "/audit?filter_kind=link", None).await.body.to_string();
     assert!(trail.contains("link") && !trail.contains(revoked["code"].as_str().unwrap()), "{trail}");
-    // All of them end with the key by which they were made, and no others.
+    // All links that were created with a key end with it, and no others.
     let of_below = link(&app.api, &below, json!({})).await;
     assert_eq!(app.api.call("POST", &format!("{key}/rotate"), Some(json!({"data": {}}))).await.status, 200);
     assert_eq!((sees(&guest).await, sees(&admin).await), (401, 401));

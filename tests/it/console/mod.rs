@@ -1,4 +1,4 @@
-//! The console, and the calls of the API that it stands on.
+//! The console, and the calls of the API that it uses.
 
 mod attempt;
 mod browser;

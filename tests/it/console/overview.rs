@@ -1,4 +1,4 @@
-//! How things stand, in one request: for the operator, for an account, for an account and all below it.
+//! The overview in one request: for the operator, for an account, and for an account with all below it.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use crate::support::app::TestApp;
 use crate::support::look::{events_of, queue_when, settled};
 use crate::support::receiver::{Mood, Receiver};
 
-/// The sum of a field over the hour's minutes.
+/// The sum of a field over the minutes of the last hour.
 fn hour(data: &Value, field: &str) -> u64 {
     data["hour"].as_array().unwrap().iter().map(|minute| minute[field].as_u64().unwrap()).sum()
 }
 
 #[tokio::test]
-async fn an_overview_counts_what_went_through_and_names_first_what_needs_a_person() {
+async fn an_overview_counts_the_last_hours_deliveries_and_lists_first_what_needs_a_person() {
     let (good, bad) = (Receiver::start().await, Receiver::start().await);
     bad.mood(Mood::status(500));
     let mut app = TestApp::with(&["disable.probe_initial_ms=0"]).await;
@@ -47,7 +47,7 @@ async fn an_overview_counts_what_went_through_and_names_first_what_needs_a_perso
         all["disk"]["free_bytes"].as_u64() > Some(0) && all["logs"]["events"]["bytes"].as_u64() > Some(0)
     );
 
-    // What an account must not see, it does not see.
+    // An account does not see what it must not see.
     let user = app.user_of(&tenant, "user").await;
     let seen = user.own("GET", "/webhooks/overview", None).await;
     assert_eq!((seen.status, &seen.data()["hooks"]), (200, &json!(2)));

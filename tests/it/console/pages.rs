@@ -6,7 +6,7 @@ use super::browser::Browser;
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn scripts_in_names_and_addresses_stay_text() {
+async fn scripts_in_names_and_addresses_are_shown_as_text() {
     let app = TestApp::start().await;
     let script = "<script>alert(1)</script>";
     let uri = "http://127.0.0.1:9/?<img src=x onerror=alert(1)>";

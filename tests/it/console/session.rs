@@ -1,4 +1,4 @@
-//! Who gets into the console, how a session ends, and which forms are taken.
+//! Who can enter the console, how a session ends, and which forms are accepted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use super::browser::Browser;
 use crate::support::app::TestApp;
 
 #[tokio::test]
-async fn browsers_are_sent_to_the_console_and_other_clients_get_the_answer_of_before() {
+async fn browsers_are_redirected_to_the_console_and_other_clients_get_the_former_answer() {
     let app = TestApp::start().await;
     let browser = Browser::new(app.address());
     let root = browser.get("/").await;
@@ -25,7 +25,7 @@ async fn browsers_are_sent_to_the_console_and_other_clients_get_the_answer_of_be
 }
 
 #[tokio::test]
-async fn a_console_that_is_switched_off_is_not_there() {
+async fn a_disabled_console_has_no_pages() {
     let app = TestApp::with(&["console.enabled=false"]).await;
     let browser = Browser::new(app.address());
     for path in ["/", "/console", "/console/", "/console/login", "/console/assets/console.css"] {
@@ -34,7 +34,7 @@ async fn a_console_that_is_switched_off_is_not_there() {
 }
 
 #[tokio::test]
-async fn the_session_is_out_of_reach_for_scripts_and_other_sites() {
+async fn scripts_and_other_sites_cannot_use_the_session() {
     let app = TestApp::start().await;
     let mut browser = Browser::new(app.address());
     let got = browser.log_in(&[("api_key", crate::support::app::MASTER_KEY)]).await;
@@ -80,7 +80,7 @@ async fn a_user_logs_in_with_a_plain_password() {
 }
 
 #[tokio::test]
-async fn guesses_are_limited_as_at_the_api() {
+async fn password_guesses_are_limited_as_in_the_api() {
     let app = TestApp::with(&["auth.wrong_credentials_burst=3", "auth.wrong_credentials_per_minute=1"]).await;
     let mut browser = Browser::new(app.address());
     let key = "x".repeat(64);
@@ -115,7 +115,7 @@ async fn logging_out_revokes_the_token() {
 }
 
 #[tokio::test]
-async fn a_session_in_use_outlives_its_token_but_not_the_hours_that_are_set() {
+async fn a_used_session_outlives_its_token_but_not_the_configured_hours() {
     let now_us = Arc::new(AtomicU64::new(Clock::system().now_us()));
     let clock = Clock::new({
         let now_us = now_us.clone();
@@ -195,7 +195,7 @@ async fn forms_of_other_sites_and_forms_that_were_sent_before_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_link_opens_the_console_once_and_by_its_button_alone() {
+async fn a_link_opens_the_console_once_and_only_with_its_button() {
     let app = TestApp::start().await;
     let tenant = app.api.tenant("acme").await;
     let made = app

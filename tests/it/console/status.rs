@@ -1,4 +1,4 @@
-//! Hooks with the state of their queues in one request: who sees which, in which order, found by what.
+//! Hooks with the state of their queues in one request: who sees which hooks, in which order, and the filters.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn named(rows: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn hooks_that_need_a_person_come_first_with_what_their_queues_do() {
+async fn hooks_that_need_a_person_come_first_with_the_state_of_their_queues() {
     let (good, bad) = (Receiver::start().await, Receiver::start().await);
     bad.mood(Mood::status(500));
     let mut app = TestApp::with(&["disable.probe_initial_ms=0"]).await;
@@ -73,7 +73,7 @@ async fn hooks_that_need_a_person_come_first_with_what_their_queues_do() {
 }
 
 #[tokio::test]
-async fn nobody_sees_the_state_of_a_hook_that_is_not_theirs() {
+async fn nobody_sees_the_state_of_a_foreign_hook() {
     let mut app = TestApp::start().await;
     let uri = "http://127.0.0.1:9/?key=s3cret";
     let tenant = app.api.tenant("tenant").await;

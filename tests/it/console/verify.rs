@@ -1,4 +1,4 @@
-//! What the console gives to a receiver's developer works as it stands: the code that verifies, and the command that
+//! What the console gives to the developer of a receiver works unchanged: the code that verifies, and the command that
 //! sends a delivery by hand.
 
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ async fn code(api: &Api, hook: &str) -> Value {
     answer.data().clone()
 }
 
-/// Runs a program that calls `verify` with each request given; its verdicts.
+/// Runs a program that calls `verify` for each request; returns its verdicts.
 fn verdicts(program: &str, arguments: &[&str], code: &str, caller: &str, requests: &[Request]) -> Vec<bool> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(if program == "node" { "verify.mjs" } else { "verify.py" });
@@ -39,7 +39,7 @@ fn verdicts(program: &str, arguments: &[&str], code: &str, caller: &str, request
     serde_json::from_slice(&run.stdout).unwrap_or_else(|_| panic!("{program}: {run:?}"))
 }
 
-/// The request as it was, with another body, with another id, without a signature, and an hour old.
+/// The genuine request, and the request with another body, with another id, without a signature, and an hour old.
 fn genuine_and_forged(request: &Request) -> Vec<Request> {
     let with = |change: &dyn Fn(&mut Request)| {
         let mut changed = request.clone();
@@ -63,7 +63,7 @@ fn genuine_and_forged(request: &Request) -> Vec<Request> {
 }
 
 #[tokio::test]
-async fn the_code_for_python_and_javascript_takes_genuine_requests_and_no_others() {
+async fn the_python_and_javascript_code_accepts_only_genuine_requests() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let document = json!({"uri": receiver.uri("/"), "format": "json", "secret": SECRET});
@@ -87,7 +87,7 @@ async fn the_code_for_python_and_javascript_takes_genuine_requests_and_no_others
 }
 
 #[tokio::test]
-async fn the_copied_command_sends_the_delivery_again_and_its_signature_is_good() {
+async fn the_copied_curl_command_repeats_the_delivery_with_a_valid_signature() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let tenant = app.api.tenant("tenant").await;
@@ -122,7 +122,7 @@ async fn the_copied_command_sends_the_delivery_again_and_its_signature_is_good()
     let said = verdicts("python3", &[], told["code"]["python"].as_str().unwrap(), python, &[second]);
     assert_eq!(said, [true]);
 
-    // It holds the hook's secrets: a plain user and another tenant get none.
+    // The command contains the hook's secrets, so plain users and other tenants do not get it.
     let user = app.user_of(&tenant, "user").await;
     assert_eq!(user.own("GET", &path, None).await.status, 403);
     let other = app.api.tenant("other").await;
@@ -131,7 +131,7 @@ async fn the_copied_command_sends_the_delivery_again_and_its_signature_is_good()
 }
 
 #[tokio::test]
-async fn the_command_of_an_old_attempt_sends_what_was_sent_then() {
+async fn the_curl_command_of_an_old_attempt_sends_the_request_of_that_time() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let document = json!({
@@ -156,7 +156,7 @@ async fn the_command_of_an_old_attempt_sends_what_was_sent_then() {
     assert_eq!((&second.body, &second.path, &second.method), (&first.body, &first.path, &first.method));
     let key = |request: &Request| request.headers.iter().find(|(name, _)| name == "x-api-key").cloned();
     assert_eq!(key(&second), key(&first), "the secret header is still the same");
-    // The address of then is gone, and with it the secret in it: no secret of now goes there.
+    // The old address is gone with the secret in it, and no present secret is sent to it.
     crate::support::look::patch(&app.api, &hook, json!({"uri": receiver.uri("/now?key=other")})).await;
     let told = app.api.own("GET", &path, None).await.data().clone();
     assert_eq!(told["is_complete"], false);

@@ -1,4 +1,5 @@
-//! The bindings `webhook.attempt.*` and `webhook.queue.*`: what hooks do, as it happens, for those who may see it.
+//! The bindings `webhook.attempt.*` and `webhook.queue.*`: what hooks do, as it happens, for clients with the right
+//! to see it.
 
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use crate::support::look::events_of;
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::websocket::{Client, End};
 
-/// Reads frames until one fits; all of them.
+/// Reads frames until one matches; returns all of them.
 async fn until(client: &mut Client, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut seen = Vec::new();
     loop {
@@ -30,7 +31,7 @@ async fn refusal(client: &mut Client, account: &str, binding: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_is_told_of_every_attempt_and_why_a_hook_was_disabled() {
+async fn a_client_is_notified_of_every_attempt_and_of_why_a_hook_was_disabled() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::answer(503, &[], "not for the frame"));
     let mut app = TestApp::with(&["disable.probe_initial_ms=0"]).await;
@@ -74,7 +75,7 @@ async fn a_client_is_told_of_every_attempt_and_why_a_hook_was_disabled() {
 }
 
 #[tokio::test]
-async fn hooks_that_come_change_and_go_are_told_with_their_state() {
+async fn new_changed_and_deleted_hooks_are_announced_with_their_state() {
     let mut app = TestApp::start().await;
     let tenant = app.api.tenant("tenant").await;
     let mut client = Client::connect(app.websocket(), tenant.token()).await;
@@ -94,7 +95,7 @@ async fn hooks_that_come_change_and_go_are_told_with_their_state() {
     app.stop().await;
 }
 
-/// A hook of each account that a delivery was just made to.
+/// Makes a delivery to a hook of each account; returns the hooks.
 async fn delivered(api: &Api, receiver: &Receiver, name: &str) -> String {
     let hook = api.hook(json!({"name": name, "uri": receiver.uri("/")})).await;
     api.publish(&[call_event("CHANNEL_CREATE", name, 1)]).await;
@@ -102,7 +103,7 @@ async fn delivered(api: &Api, receiver: &Receiver, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_hooks_that_are_not_theirs() {
+async fn nobody_is_notified_of_foreign_hooks() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let tenant = app.api.tenant("tenant").await;
@@ -114,7 +115,7 @@ async fn nobody_is_told_of_hooks_that_are_not_theirs() {
         assert_eq!(refusal(&mut client, &other.account, binding).await, "unauthorized account id");
         assert_eq!(refusal(&mut client, "*", binding).await, "unauthorized wildcard account id");
         client.subscribe(&tenant.account, binding, Value::Null).await;
-        // A hook of another account, named under one's own.
+        // A hook of another account, named below the client's own account.
         let named = binding.replace('*', &foreign);
         client.subscribe(&tenant.account, &named, Value::Null).await;
         master.subscribe("*", binding, Value::Null).await;
@@ -128,7 +129,7 @@ async fn nobody_is_told_of_hooks_that_are_not_theirs() {
     other.publish(&[call_event("CHANNEL_CREATE", "foreign", 1)]).await;
     let other_hook = delivered(&other, &receiver, "other").await;
     let own = delivered(&tenant, &receiver, "own").await;
-    // The master account is told of all; when it has heard of the last, the tenant has been told what there was for it.
+    // The master account is notified of everything. After its last notification the tenant has got all of its own.
     let seen =
         until(&mut master, |frame| frame["name"] == "attempt" && frame["data"]["hook_id"] == json!(own))
             .await;
@@ -140,7 +141,7 @@ async fn nobody_is_told_of_hooks_that_are_not_theirs() {
 }
 
 #[tokio::test]
-async fn a_user_watches_their_own_account_and_no_longer_than_their_rights_last() {
+async fn a_user_watches_only_their_own_account_and_only_while_their_rights_last() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let tenant = app.api.tenant("tenant").await;
@@ -160,7 +161,7 @@ async fn a_user_watches_their_own_account_and_no_longer_than_their_rights_last()
 }
 
 #[tokio::test]
-async fn these_bindings_are_told_apart_from_kazoos_own_and_share_their_limits() {
+async fn these_bindings_are_distinct_from_kazoos_own_and_share_their_limits() {
     let mut app = TestApp::with(&["websocket.max_bindings=3"]).await;
     let account = app.api.account.clone();
     let mut client = app.connect().await;

@@ -6,7 +6,7 @@ use crate::support::app::{Api, TestApp, call_event};
 use crate::support::look::{LONG, attempts_when, patch, settled};
 use crate::support::receiver::{Receiver, Request};
 
-/// What a row has in place of a secret.
+/// The text in a row that replaces a secret.
 const MASK: &str = "***";
 
 fn hook(receiver: &Receiver) -> Value {
@@ -17,7 +17,7 @@ fn hook(receiver: &Receiver) -> Value {
     })
 }
 
-/// The row's headers are those that the receiver got, apart from the values that may be secrets.
+/// Checks that the row has the headers that the receiver got, with secrets replaced.
 fn same_headers(row: &Value, request: &Request) {
     let shown = row["req_headers"].as_object().unwrap();
     let secrets = ["authorization", "x-api-key", "x-colour", "webhook-signature"];

@@ -18,7 +18,7 @@ use switchhook::model::{Clock, gregorian_seconds};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// What readiness says once it is ready and `enough`.
+/// The answer of readiness, once the program is ready and `enough` is true.
 async fn ready_when(app: &TestApp, enough: impl Fn(&Value) -> bool) -> Value {
     eventually("readiness", SOON, async || {
         let answer = app.api.call("GET", "/health/ready", None).await;
@@ -27,7 +27,7 @@ async fn ready_when(app: &TestApp, enough: impl Fn(&Value) -> bool) -> Value {
     .await
 }
 
-/// Messages in the queue of this name; `None` when there is no such queue.
+/// The number of messages in the queue; `None` if the queue does not exist.
 async fn messages(broker: &Broker, queue: &str) -> Option<u32> {
     let publisher = Publisher::connect(&broker.uri()).await;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -42,7 +42,7 @@ fn event(app: &TestApp, number: u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bindings() {
+async fn an_exchange_deleted_under_a_live_connection_is_declared_and_bound_again() {
     let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let app = TestApp::with(&[&uri, "amqp.check_interval_ms=200"]).await;
@@ -51,7 +51,7 @@ async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bind
     ready_when(&app, |_| true).await;
     let publisher = Publisher::connect(&broker.uri()).await;
     publisher.channel().exchange_delete("callevt".into(), ExchangeDeleteOptions::default()).await.unwrap();
-    // Another client may declare it next, but only we bind our queue to it.
+    // Another client may declare the exchange first, but only we bind our queue to it.
     publisher.declare("callevt").await;
     let body = event(&app, 1);
     eventually("an event of the new exchange", SOON, async || {
@@ -62,7 +62,7 @@ async fn an_exchange_that_vanishes_under_a_live_connection_is_back_with_its_bind
 }
 
 #[tokio::test]
-async fn an_unread_queue_keeps_its_bound_by_dropping_the_oldest_messages() {
+async fn an_unread_queue_stays_bounded_by_dropping_its_oldest_messages() {
     let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[&uri, "amqp.queue_max_messages=10"]).await;
@@ -78,7 +78,7 @@ async fn an_unread_queue_keeps_its_bound_by_dropping_the_oldest_messages() {
     let ready = ready_when(&app, |ready| ready.to_string().contains("broker_queue")).await;
     assert!(ready.to_string().contains("the queue was full when the connection was made"), "{ready}");
 
-    // The same queue with other bounds is used as it is, and named with what bounds it.
+    // The same queue with other bounds is used unchanged, and the notice names its bounds.
     app.restart(Some(&[&uri, "amqp.queue_max_messages=20"])).await;
     let ready = ready_when(&app, |ready| ready.to_string().contains("broker_queue")).await;
     assert!(ready.to_string().contains("rabbitmqctl set_policy"), "{ready}");
@@ -119,7 +119,7 @@ async fn a_queue_without_a_bound_is_renewed_while_events_flow_and_none_is_lost()
     let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let publisher = Publisher::connect(&broker.uri()).await;
-    // As an earlier version made it: durable, with one consumer at a time, and without a bound.
+    // A queue as an earlier version declared it: durable, with one consumer at a time, and without a bound.
     let mut old = FieldTable::default();
     old.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     publisher
@@ -162,7 +162,7 @@ async fn a_queue_without_a_bound_is_renewed_while_events_flow_and_none_is_lost()
         (got.len() == 3000).then_some(())
     })
     .await;
-    // Where it was published is known of a message that was moved.
+    // A moved message keeps its original exchange and routing key.
     let found =
         app.api.own("GET", "/events?event_names=CHANNEL_DESTROY&page_size=1&ascending=true", None).await;
     let row = &found.data()[0];
@@ -190,7 +190,7 @@ async fn a_queue_that_holds_more_than_its_bound_is_not_renewed() {
 }
 
 #[tokio::test]
-async fn a_broker_that_answers_nothing_is_named_while_the_connection_still_stands() {
+async fn a_silent_broker_is_reported_while_its_connection_is_still_open() {
     let broker = Broker::start().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let app = TestApp::with(&[&uri]).await;
@@ -207,7 +207,7 @@ async fn a_broker_that_answers_nothing_is_named_while_the_connection_still_stand
 }
 
 #[tokio::test]
-async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_and_loses_nothing() {
+async fn a_renewal_that_was_killed_repeatedly_is_completed_by_the_next_one_without_loss() {
     let broker = Broker::shared().await;
     let uri = format!("amqp.uri={}", broker.uri());
     let publisher = Publisher::connect(&broker.uri()).await;
@@ -227,7 +227,7 @@ async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_an
     let mut parts = bodies.chunks(900);
     publisher.publish_all("callevt", "call.CHANNEL_DESTROY.c", parts.next().unwrap()).await;
     let mut rest = bodies[900..].chunks(150);
-    // Within the way there, between the two ways, and on the way back.
+    // Kill it while messages move away, between the two moves, and while they move back.
     for at in ["there", "there", "back"] {
         let mut renewal = Process::spawn(&["amqp", "renew", "--set", &uri]);
         let mut most = 0;
@@ -260,7 +260,7 @@ async fn a_renewal_that_is_killed_again_and_again_is_finished_by_the_last_one_an
 
 #[tokio::test]
 async fn an_alarm_of_the_broker_is_in_readiness_and_metrics() {
-    // Less memory than it takes to run.
+    // The limit is below the memory that the broker uses.
     let broker = Broker::start_with("vm_memory_high_watermark.absolute = 1MB\n").await;
     let uri = format!("amqp.uri={}", broker.uri());
     let app = TestApp::with(&[&uri]).await;

@@ -10,9 +10,9 @@ use crate::support::browser::Browser;
 use crate::support::process::Process;
 use crate::support::receiver::{Mood, Receiver, Request};
 
-/// What the browser does; it says there what each step is.
+/// The page with the steps of the browser; its comments explain each step.
 const PAGE: &str = include_str!("../../clients/browser.html");
-/// A first start of the browser takes some seconds, and minutes on a busy machine.
+/// The first start of the browser takes some seconds, and minutes on a busy machine.
 const WITHIN: Duration = Duration::from_secs(180);
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_browser_client_of_kazoo_runs_on_switchhook_alone() {
     receiver.mood_at("/page", Mood::answer(200, &[("content-type", "text/html; charset=utf-8")], &page));
     let _browser = Browser::open(&receiver.uri("/page"));
 
-    // Ready, or ended before it was.
+    // The page is ready, or the browser ended before.
     let told = receiver.wait_until(WITHIN, |seen| is_told(seen, "/ready") || is_told(seen, "/result")).await;
     assert!(is_told(&told, "/ready"), "{}", result(&told));
     let voicemail = json!({
@@ -64,7 +64,7 @@ fn is_told(told: &[Request], path: &str) -> bool {
     told.iter().any(|request| request.path == path)
 }
 
-/// What the page says of itself.
+/// The result on the page.
 fn result(told: &[Request]) -> Value {
     let last = told.iter().rfind(|request| request.path == "/result");
     last.map(|request| serde_json::from_str(request.text()).unwrap()).unwrap_or_default()

@@ -11,7 +11,7 @@ use crate::support::receiver::Receiver;
 const MD5: &str = "23faea553e61d105a779b78a1f289030";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// An account of this realm with a user Alice; answers the ids of both.
+/// Creates an account with this realm and a user Alice; returns the ids of both.
 async fn alice(app: &TestApp, realm: &str, priv_level: &str) -> (String, String) {
     let account = app.api.account_below(&app.api.account, realm).await;
     let path = format!("/v2/accounts/{account}");
@@ -24,7 +24,7 @@ async fn alice(app: &TestApp, realm: &str, priv_level: &str) -> (String, String)
     (account, answer.data()["id"].as_str().unwrap().to_owned())
 }
 
-/// Alice's log-in, with the further members of `data`.
+/// Logs in as Alice, with further members in `data`.
 async fn log_in(app: &TestApp, account: Value) -> (u16, Value) {
     let mut data = json!({"credentials": MD5});
     data.as_object_mut().unwrap().extend(account.as_object().cloned().unwrap());
@@ -39,7 +39,7 @@ async fn as_alice(app: &TestApp, realm: &str) -> Api {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_token_does_not_keep_a_client_from_logging_in() {
+async fn an_invalid_token_does_not_prevent_a_log_in() {
     let mut app = TestApp::start().await;
     alice(&app, "a.example.com", "admin").await;
     let credentials = json!({"data": {"credentials": MD5, "account_realm": "a.example.com"}}).to_string();
@@ -218,7 +218,7 @@ async fn a_post_of_kazoo_s_form_keeps_the_fields_that_the_form_does_not_know() {
 }
 
 #[tokio::test]
-async fn the_user_interface_learns_the_holder_of_its_token_after_a_reload() {
+async fn after_a_reload_the_user_interface_finds_the_holder_of_its_token() {
     let mut app = TestApp::start().await;
     let (account, id) = alice(&app, "a.example.com", "user").await;
     let user = as_alice(&app, "a.example.com").await;
@@ -283,14 +283,14 @@ async fn every_request_of_the_user_interface_for_an_account_is_answered_without_
         let elsewhere = format!("/v2/accounts/{}/{below}", app.api.account);
         assert_eq!(user.call("GET", &elsewhere, None).await.status, 403, "{below}");
     }
-    // The accounts app does not open an account without a flow for unassigned numbers.
+    // The accounts app opens no account without a call flow for unassigned numbers.
     let flows = user.call("GET", &path("callflows?filter_numbers=no_match"), None).await;
     assert_eq!(flows.data()[0]["numbers"], json!(["no_match"]));
     let flow = path(&format!("callflows/{}", flows.data()[0]["id"].as_str().unwrap()));
     let flow = user.call("GET", &flow, None).await;
     assert_eq!((flow.status, &flow.data()["flow"]["module"]), (200, &json!("none")));
     assert_eq!(user.call("GET", &path("callflows/other"), None).await.status, 404);
-    // Its wizard makes that flow, and is shown the one that is there; no other flow can be made.
+    // Its wizard creates that flow, and then finds it; no other flow can be created.
     let made = |numbers: Value| Some(json!({"data": {"numbers": numbers, "flow": {"module": "offnet"}}}));
     let flow = app.api.call("PUT", &path("callflows"), made(json!(["no_match"]))).await;
     assert_eq!((flow.status, &flow.data()["flow"]["module"]), (201, &json!("none")), "{flow:?}");
@@ -299,7 +299,7 @@ async fn every_request_of_the_user_interface_for_an_account_is_answered_without_
 }
 
 #[tokio::test]
-async fn what_only_a_kazoo_keeps_is_refused_and_not_swallowed() {
+async fn documents_that_only_a_kazoo_stores_are_refused_explicitly() {
     let mut app = TestApp::start().await;
     for (method, below) in
         [("PUT", "callflows"), ("POST", "callflows/c"), ("POST", "limits"), ("POST", "apps_store/blacklist")]
@@ -312,7 +312,7 @@ async fn what_only_a_kazoo_keeps_is_refused_and_not_swallowed() {
 }
 
 #[tokio::test]
-async fn a_log_in_page_that_requests_its_design_gets_404() {
+async fn a_log_in_page_that_requests_its_branding_gets_404() {
     let mut app = TestApp::start().await;
     for below in ["", "/icon", "/logo", "/welcome"] {
         let answer = app.anonymous().call("GET", &format!("/v2/whitelabel/127.0.0.1{below}"), None).await;

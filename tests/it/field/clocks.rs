@@ -1,4 +1,4 @@
-//! A clock that was wrong for one record: no later record is hidden.
+//! A clock that was wrong for one record does not hide later records.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +13,7 @@ use crate::support::receiver::{Mood, Receiver};
 const S: i64 = 1_000_000;
 const DAY: i64 = 86_400 * S;
 
-/// The machine's clock with an offset that the test sets.
+/// The machine's clock plus an offset that the test sets.
 #[derive(Clone, Default)]
 struct WrongClock(Arc<AtomicI64>);
 
@@ -52,7 +52,7 @@ async fn found_by_time(off: i64) {
     settled(&api, &hook).await;
 
     clock.set(off);
-    // Its token is good by the clock that made it.
+    // The token is valid by the clock that created it.
     let wrong = app.client_with(crate::support::app::MASTER_KEY).await;
     wrong.publish(&events_of("wrong", 0..1)).await;
     settled(&wrong, &hook).await;
@@ -77,11 +77,11 @@ async fn found_by_time(off: i64) {
         let changed = changed.iter().filter(|row| row["id"] == *hook && row["action"] == "change");
         assert_eq!(changed.count(), 1, "{off} {order}");
     }
-    // Without a range as well.
+    // Also without a range.
     let usual = if off == -3600 * S { 10 } else { 9 };
     assert_eq!(rows(&api, &format!("{account}/webhooks/attempts")).await.len(), usual, "{off}");
 
-    // The record itself is found where its time is.
+    // The record itself is found at its own time.
     let there = now.saturating_add_signed(off / S);
     let range = format!("created_from={}&created_to={}", there - 600, there + 5);
     let found = rows(&api, &format!("{account}/events?event_names=CHANNEL_CREATE&{range}")).await;
@@ -129,7 +129,7 @@ async fn an_event_logged_while_the_clock_was_ahead_shows_its_later_attempts() {
 }
 
 #[tokio::test]
-async fn retention_by_age_works_though_a_segment_was_begun_while_the_clock_was_ahead() {
+async fn retention_by_age_works_although_a_segment_began_while_the_clock_was_ahead() {
     let clock = WrongClock::default();
     let settings = ["log.segment_bytes=65536", "retention.max_age_hours=24"];
     let mut app = TestApp::with_clock(&settings, clock.clock()).await;
@@ -165,7 +165,7 @@ async fn retention_by_age_works_though_a_segment_was_begun_while_the_clock_was_a
 }
 
 #[tokio::test]
-async fn a_websocket_since_a_time_gets_nothing_of_before_though_the_clock_was_ahead_for_a_record() {
+async fn a_websocket_since_a_time_gets_no_earlier_event_although_one_record_has_a_later_time() {
     let clock = WrongClock::default();
     let mut app = TestApp::with_clock(&[], clock.clock()).await;
     let api = app.api.clone();
@@ -182,7 +182,7 @@ async fn a_websocket_since_a_time_gets_nothing_of_before_though_the_clock_was_ah
     let since = gregorian_seconds(Clock::system().now_us()) - 600;
     let mut client = app.connect().await;
     client.subscribe(&api.account, "call.CHANNEL_CREATE.*", json!({"since": since})).await;
-    // What comes from now on is never left out, whatever its time.
+    // Later events are never left out, whatever their time.
     clock.set(-3600 * S);
     early.publish(&events_of("live", 6..7)).await;
     let mut got = Vec::new();

@@ -7,8 +7,8 @@ use crate::support::look::LONG;
 use crate::support::process::Process;
 use crate::support::receiver::Receiver;
 
-/// A shell that lets no file of the program grow beyond 8 MiB: a write beyond fails, as it does on a disk with an
-/// error, and is not a full disk. Without the trap the signal would end the program first.
+/// A shell that lets no file of the program grow beyond 8 MiB. A write beyond that fails as on a disk with an
+/// error, not as on a full disk. Without the trap the signal would end the program first.
 fn with_short_files() -> Vec<String> {
     ["sh", "-c", "trap '' XFSZ; ulimit -f 16384; exec \"$@\"", "sh"].map(str::to_owned).into()
 }
@@ -44,7 +44,7 @@ async fn a_write_that_fails_ends_the_program_with_its_reason_and_loses_nothing_t
     let requests = receiver.wait_for(usize::try_from(taken).unwrap(), LONG).await;
     let numbers: Vec<u64> = requests.iter().map(crate::support::look::number).collect();
     assert_eq!(numbers[..numbers.len().min(20)], (0..20).collect::<Vec<u64>>()[..], "in order");
-    // An event that was written in part, and not acknowledged, may be there or not.
+    // An event that was written in part, and not acknowledged, may be in the log or not.
     assert!(
         (taken..=taken + 1).contains(&(numbers.len() as u64)),
         "{taken} acknowledged, {} came",

@@ -11,7 +11,7 @@ use crate::support::process::{Ended, Process};
 use crate::support::wait::eventually;
 use crate::support::websocket::Client;
 
-/// `serve` by a program that limits it; it is to end by itself.
+/// Runs `serve` through a program that limits its resources, until it ends by itself.
 async fn limited(by: &[&str], dir: &Path, shards: usize) -> Ended {
     let shards = format!("queues.shards={shards}");
     let set = settings(dir, &[shards]).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
@@ -46,7 +46,7 @@ async fn with_too_little_address_space_for_its_threads_it_does_not_start_and_say
 #[tokio::test]
 async fn with_too_few_threads_it_does_not_start_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    // Root has as many threads as it likes: then as somebody who has no other.
+    // Root has no limit of threads, so run as a user without other processes.
     let somebody = ["setpriv", "--reuid=54321", "--clear-groups", "--"];
     let is_root = rustix::process::getuid().is_root();
     let by = [if is_root { &somebody[..] } else { &[] }, &["prlimit", "--nproc=8:8", "--"]].concat();

@@ -1,4 +1,4 @@
-//! Events that are handed in twice over HTTP under one key are stored and delivered once.
+//! Events that are submitted twice over HTTP with one idempotency key are stored and delivered once.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn event(number: u64) -> Value {
 }
 
 #[tokio::test]
-async fn events_handed_in_twice_under_a_key_are_delivered_once_and_answered_alike() {
+async fn events_submitted_twice_with_a_key_are_delivered_once_and_answered_alike() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
@@ -40,7 +40,7 @@ async fn events_handed_in_twice_under_a_key_are_delivered_once_and_answered_alik
     for bad in ["", "two words", too_long.as_str()] {
         assert_eq!(hand_in(&app.api, &events, bad).await.status, 400, "{bad}");
     }
-    // A refused request leaves its key free.
+    // A refused request does not use up its key.
     let refused = hand_in(&app.api, &[json!({"Event-Category": "call_event"})], "order-2").await;
     assert_eq!(refused.status, 400, "{refused:?}");
     assert_eq!(hand_in(&app.api, &[event(5)], "order-2").await.status, 201);
@@ -59,7 +59,7 @@ async fn another_account_s_key_is_another_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_answered_is_known_after_kill_9() {
+async fn an_answered_idempotency_key_is_known_after_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     let first = hand_in(&process.api().await, &[event(1), event(2)], "kept").await;
@@ -73,7 +73,7 @@ async fn a_key_that_was_answered_is_known_after_kill_9() {
 }
 
 #[tokio::test]
-async fn the_msg_id_is_the_key_when_the_caller_asks() {
+async fn the_msg_id_is_the_idempotency_key_on_request() {
     let mut app = TestApp::start().await;
     let path = format!("/v2/accounts/{}/events?idempotency=msg_id", app.api.account);
     let put = async |events: Value| app.api.call("PUT", &path, Some(json!({"data": events}))).await;
@@ -88,7 +88,7 @@ async fn the_msg_id_is_the_key_when_the_caller_asks() {
     nameless.as_object_mut().unwrap().remove("Msg-ID");
     assert_eq!(put(nameless).await.status, 400);
     assert_eq!(put(json!([event(3), event(4)])).await.status, 400);
-    // Without being asked for, it is no key.
+    // Without the request for it, the `Msg-ID` is not a key.
     let ids = [app.api.publish(&[event(1)]).await, app.api.publish(&[event(1)]).await];
     assert_ne!(ids[0], ids[1]);
     app.stop().await;

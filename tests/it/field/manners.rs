@@ -33,7 +33,7 @@ async fn a_browser_may_send_the_headers_that_the_api_reads() {
 }
 
 #[tokio::test]
-async fn an_etag_that_comes_back_is_answered_with_304_until_something_changes() {
+async fn a_request_with_the_current_etag_gets_304_until_something_changes() {
     let mut app = TestApp::start().await;
     let api = &app.api;
     let hook = api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
@@ -60,13 +60,13 @@ async fn an_etag_that_comes_back_is_answered_with_304_until_something_changes() 
 }
 
 #[tokio::test]
-async fn a_page_with_the_same_rows_and_more_behind_them_is_another_page() {
+async fn a_page_with_more_rows_behind_it_has_another_etag() {
     let mut app = TestApp::start().await;
     let api = &app.api;
     api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
     let path = format!("/v2/accounts/{}/webhooks?page_size=1&ascending=true", api.account);
     let etag = send_as(api, "GET", &path, &[], "").await.header("etag").unwrap().to_owned();
-    // Ids are random: one of these comes behind the first sooner or later.
+    // Ids are random, so one of these is listed after the first sooner or later.
     let mut after = send_as(api, "GET", &path, &[("if-none-match", &etag)], "").await;
     assert_eq!(after.status, 304);
     api.hook(json!({"uri": "http://127.0.0.1:9/"})).await;
@@ -77,7 +77,7 @@ async fn a_page_with_the_same_rows_and_more_behind_them_is_another_page() {
 }
 
 #[tokio::test]
-async fn a_refusal_because_of_a_rate_says_when_to_retry() {
+async fn a_rate_limit_refusal_says_when_to_retry() {
     let mut app = TestApp::with(&["rate_limit.burst=40", "rate_limit.per_second=1"]).await;
     let path = format!("/v2/accounts/{}/webhooks", app.api.account);
     let mut refused = send_as(&app.api, "GET", &path, &[], "").await;
@@ -132,7 +132,7 @@ async fn ledger_records_are_printed_as_data() {
     assert!(records.iter().all(|record| record["record"]["type"].is_string()), "{records:?}");
 }
 
-/// What a start that fails prints on a terminal.
+/// The output of a failing start on a terminal.
 fn on_a_terminal(dir: &Path, environment: &[(&str, &str)]) -> String {
     let data = dir.join("no-directory");
     std::fs::write(&data, "a file").unwrap();

@@ -1,4 +1,4 @@
-//! Inputs from the field: events, receivers, clients and machines as they really are, through the built program.
+//! Inputs from the field: real events, receivers, clients and machines, tested with the built program.
 //!
 //! Each test has the smallest input of a public report, or of a client that was run unmodified.
 

@@ -57,7 +57,7 @@ async fn a_voicemail_a_message_and_a_parked_call_reach_their_account_and_no_othe
 }
 
 #[tokio::test]
-async fn notifications_are_resumed_after_the_event_that_was_seen_last() {
+async fn notifications_resume_after_the_last_seen_event() {
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
     let mut client = app.connect().await;
@@ -115,7 +115,7 @@ async fn a_voicemail_and_a_system_alert_reach_a_websocket_and_are_resumed_by_eve
     let seen = frames[1]["event_id"].clone();
     drop(client);
 
-    // Missed while the client is away and the program is killed.
+    // Events during the client's absence, and a kill of the program.
     api.publish(&[alert(&account, "disk"), voicemail(&account, 177)]).await;
     process.kill();
     let process = Process::serve(dir.path(), &[]).await;
@@ -134,7 +134,7 @@ async fn a_voicemail_and_a_system_alert_reach_a_websocket_and_are_resumed_by_eve
 }
 
 #[tokio::test]
-async fn notifications_stay_with_the_accounts_of_the_session_and_its_administrators() {
+async fn only_administrators_of_an_account_get_its_notifications() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::serve(dir.path(), &[]).await;
     let api = process.api().await;
@@ -155,7 +155,7 @@ async fn notifications_stay_with_the_accounts_of_the_session_and_its_administrat
     assert_eq!(client.event().await["data"]["voicemail_box"], "2", "the first that this session sees");
     client.has_no_more().await;
 
-    // A link for a new password must not reach a user who may only look.
+    // A link for a new password must not reach a user who can only read.
     let user = json!({"data": {
         "username": "alice", "first_name": "Alice", "last_name": "Ash", "password": "correct horse",
     }});

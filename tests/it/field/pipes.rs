@@ -79,7 +79,7 @@ impl Drop for Piped {
     }
 }
 
-/// Log lines enough to fill every pipe at once.
+/// Enough log lines to fill every pipe.
 fn talkative() -> Vec<String> {
     vec!["telemetry.filter=trace".to_owned()]
 }
@@ -116,7 +116,7 @@ async fn a_second_signal_ends_the_program_at_once_while_stderr_is_not_read() {
     let address = program.ready();
     let mut client = half_a_body(address).await;
     program.signal("TERM");
-    // The first one was taken: the listener is closed, and the half request is waited for.
+    // The first signal has taken effect: the listener is closed, and the program waits for the half request.
     eventually("the listener is closed", LONG, async || TcpStream::connect(address).await.err()).await;
     program.signal("TERM");
     assert_eq!(program.ended().await, Some(1));
@@ -148,7 +148,7 @@ async fn lost_lines_are_reported_once_stderr_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stdout_without_a_reader_does_not_end_a_start() {
+async fn a_closed_stdout_does_not_prevent_a_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut program = Piped::serve(dir.path(), &[]);
     drop(program.0.stdout.take());
@@ -173,7 +173,7 @@ async fn half_a_body(address: SocketAddr) -> TcpStream {
     let head = "PUT /v2/api_auth HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
         content-length: 1000\r\nexpect: 100-continue\r\n\r\n";
     client.write_all(head.as_bytes()).await.unwrap();
-    // It has come as far as the body when this is answered.
+    // After this response the program waits for the body.
     let mut answer = [0; 12];
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100");
@@ -182,7 +182,7 @@ async fn half_a_body(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_stop_takes_no_longer_than_its_grace_whatever_does_not_end() {
+async fn a_stop_takes_no_longer_than_its_grace_period_whatever_hangs() {
     let dir = tempfile::tempdir().unwrap();
     let grace = Duration::from_secs(10);
     let more = [format!("shutdown_grace_ms={}", grace.as_millis())];
@@ -191,7 +191,7 @@ async fn a_stop_takes_no_longer_than_its_grace_whatever_does_not_end() {
     let begun = Instant::now();
     process.terminate();
     eventually_true("it has ended", LONG, || process.has_ended()).await;
-    // Steps that each take all of the grace would take twice as long or more.
+    // Steps that each use the whole grace period would take at least twice as long.
     assert!(begun.elapsed() < grace + Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(process.ended(LONG).await.code, Some(0));
 }

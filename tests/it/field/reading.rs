@@ -13,7 +13,7 @@ use crate::support::receiver::Receiver;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A call event whose members end with these, as a PBX would write it.
+/// A call event with these last members, as a PBX would write it.
 fn event(app: &TestApp, call: &str, members: &[u8]) -> Vec<u8> {
     let account = &app.api.account;
     let head = format!(
@@ -22,7 +22,7 @@ fn event(app: &TestApp, call: &str, members: &[u8]) -> Vec<u8> {
     [head.as_bytes(), members, b"}"].concat()
 }
 
-/// Hands an event in over HTTP, its bytes as they are.
+/// Submits an event over HTTP with its exact bytes.
 async fn put(app: &TestApp, event: &[u8]) -> (u16, Value) {
     let path = format!("/v2/accounts/{}/events", app.api.account);
     let text = format!(r#"{{"data":{}}}"#, std::str::from_utf8(event).unwrap());
@@ -127,7 +127,7 @@ async fn bodies_from_the_broker_that_are_almost_json_are_repaired_and_delivered(
             .publish("callevt", "call.CHANNEL_DESTROY.c", &event(&app, &format!("c{at}"), members))
             .await;
     }
-    // What cannot be mended is visible to the account that it names, and to no other.
+    // An event that cannot be repaired is visible only to the account that it names.
     let (ours, cut) = (app.api.account.clone(), event(&app, "cut", b"\"x\":"));
     publisher.publish("callevt", "call.CHANNEL_DESTROY.c", &cut[..cut.len() - 1]).await;
     for request in receiver.wait_for(inputs.len(), SOON).await {
@@ -155,7 +155,7 @@ async fn bodies_from_the_broker_that_are_almost_json_are_repaired_and_delivered(
     let all = app.api.call("GET", "/v2/quarantine", None).await;
     assert_eq!(all.data()[0]["id"], id, "{all:?}");
 
-    // It is released once it can be read: here as the account says that it should have been.
+    // It is released once it can be read, here with the body that the account corrects.
     let release = async |account: &str, data: Value| {
         let path = format!("/v2/accounts/{account}/quarantine/{id}");
         app.api.call("POST", &path, Some(json!({"data": data}))).await
@@ -174,7 +174,7 @@ async fn bodies_from_the_broker_that_are_almost_json_are_repaired_and_delivered(
 }
 
 #[tokio::test]
-async fn bodies_over_http_that_are_almost_json_are_repaired_event_by_event() {
+async fn http_bodies_that_are_almost_json_are_repaired_event_by_event() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.api.hook(json!({"uri": receiver.uri("/"), "hook": "channel_destroy", "format": "json"})).await;
@@ -202,7 +202,7 @@ async fn bodies_over_http_that_are_almost_json_are_repaired_event_by_event() {
     let (status, answer) = put(events[0].clone()).await;
     assert_eq!(status, 201, "one event without an array: {answer}");
     receiver.wait_for(4, SOON).await;
-    // What has no structure is refused, and so is a whole request for one event that is none.
+    // Text without structure is refused, and one invalid event refuses the whole request.
     for bad in [&b"{\"a\":\"\xeb\""[..], b"[{\"a\":\"\xeb\"}]", b"\"\xeb\"", b"7"] {
         assert_eq!(put(bad.to_vec()).await.0, 400, "{}", String::from_utf8_lossy(bad));
     }

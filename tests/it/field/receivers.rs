@@ -42,7 +42,7 @@ where
     Listening(address, stop.drop_guard())
 }
 
-/// Answers the first bytes of every connection with these and closes it.
+/// Answers the first bytes of every connection with `bytes`, and closes it.
 pub(super) async fn saying(answer: &'static [u8]) -> Listening {
     listening(move |mut stream| async move {
         drop(stream.read(&mut [0; 4096]).await);
@@ -52,7 +52,7 @@ pub(super) async fn saying(answer: &'static [u8]) -> Listening {
     .await
 }
 
-/// What the one attempt of a hook with this URI says.
+/// The row of the only attempt of a hook with this URI.
 async fn client_error(api: &Api, uri: &str) -> String {
     let hook = api.hook(json!({"uri": uri, "retries": 1})).await;
     api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;
@@ -105,7 +105,7 @@ async fn failures_of_a_name_lookup_are_distinguished() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_said_to_have_expired_and_when() {
+async fn an_expired_certificate_is_reported_with_the_time_of_expiry() {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 2, 3));
     let key = KeyPair::generate().unwrap();
@@ -132,7 +132,7 @@ async fn an_expired_certificate_is_said_to_have_expired_and_when() {
     assert_says(&said, &["certificate_expired", "certificate expired on", "03 Feb 2021"]);
 }
 
-/// Answers one request on each connection, then closes it when the next one comes, with or without reading that.
+/// Answers one request on each connection, and closes it when the next one arrives, with or without reading it.
 async fn closing_under_requests(reads: bool, met: Arc<AtomicUsize>) -> Listening {
     listening(move |mut stream| {
         let met = Arc::clone(&met);
@@ -151,7 +151,7 @@ async fn closing_under_requests(reads: bool, met: Arc<AtomicUsize>) -> Listening
 }
 
 #[tokio::test]
-async fn a_receiver_that_closes_kept_connections_under_requests_has_not_failed() {
+async fn closing_a_kept_connection_under_a_request_is_not_a_failure() {
     let app = TestApp::with(&["disable.failure_count=1"]).await;
     for reads in [false, true] {
         let met = Arc::new(AtomicUsize::new(0));
@@ -165,15 +165,15 @@ async fn a_receiver_that_closes_kept_connections_under_requests_has_not_failed()
         let rows = attempts_when(&app.api, &hook, 12).await;
         let failed: Vec<&Value> = rows.iter().filter(|row| row["result"] != "success").collect();
         assert!(failed.is_empty(), "{failed:?}");
-        // After three of these, each request gets a connection of its own.
+        // After three of these, each request gets a new connection.
         let met = met.load(Ordering::Relaxed);
         assert!((1..=3).contains(&met), "{met} requests met a closing connection");
         app.api.own("DELETE", &format!("/webhooks/{hook}"), None).await;
     }
 }
 
-/// A receiver behind TLS, with a certificate of its own, that answers each request so and closes the TCP connection
-/// without ending TLS (no `close_notify`). Its port and certificate.
+/// A receiver with TLS and its own certificate, which answers each request with `answer` and closes the TCP connection
+/// without ending TLS (no `close_notify`). Returns its port and certificate.
 async fn ending_without_a_word(answer: &'static [u8]) -> (Listening, String) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -198,7 +198,7 @@ async fn ending_without_a_word(answer: &'static [u8]) -> (Listening, String) {
 }
 
 #[tokio::test]
-async fn a_whole_answer_counts_though_tls_ends_without_a_word_and_half_of_one_does_not() {
+async fn a_complete_response_counts_without_close_notify_and_half_a_response_does_not() {
     let whole = ending_without_a_word(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let until_close = ending_without_a_word(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok").await;
     let half = ending_without_a_word(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").await;

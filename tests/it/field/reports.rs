@@ -9,7 +9,7 @@ use crate::support::app::{Api, TestApp, call_event};
 use crate::support::look::attempts_when;
 use crate::support::raw::send;
 
-/// What became of the one attempt of a hook at a receiver that answers so.
+/// The result of the only attempt of a hook whose receiver answers with `answer`.
 async fn attempt(api: &Api, answer: &'static [u8]) -> Value {
     let receiver = saying(answer).await;
     let hook = api.hook(json!({"uri": format!("http://{}/", receiver.0), "retries": 1})).await;
@@ -21,7 +21,7 @@ async fn attempt(api: &Api, answer: &'static [u8]) -> Value {
 }
 
 #[tokio::test]
-async fn an_answer_that_says_200_in_an_unusual_way_is_a_delivery() {
+async fn an_unusual_form_of_status_200_counts_as_delivered() {
     let mut app = TestApp::start().await;
     for (report, answer) in [
         ("length said twice", &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"[..]),
@@ -50,7 +50,7 @@ async fn an_answer_that_says_200_in_an_unusual_way_is_a_delivery() {
             "an interim answer that nobody asked for",
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
         ),
-        // These six were taken for no HTTP, and the hook was disabled though its receiver had each event.
+        // An earlier version did not read these six as HTTP, and disabled the hook although its receiver had each event.
         ("a blank before a colon", b"HTTP/1.1 200 OK\r\nX-Who : a\r\nContent-Length : 2\r\n\r\nok"),
         ("a header over two lines", b"HTTP/1.1 200 OK\r\nX-Who: a\r\n b\r\nContent-Length: 2\r\n\r\nok"),
         ("a header without a colon", b"HTTP/1.1 200 OK\r\ngarbage\r\nContent-Length: 2\r\n\r\nok"),
@@ -89,7 +89,7 @@ async fn a_response_whose_end_is_uncertain_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_before_a_request_is_passed_by() {
+async fn a_byte_order_mark_before_a_request_body_is_skipped() {
     let mut app = TestApp::start().await;
     let api = &app.api;
     let event = json!({"data": call_event("CHANNEL_CREATE", "c", 1)});
@@ -119,7 +119,7 @@ async fn a_compressed_request_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn bytes_after_a_response_are_never_taken_for_the_next_one() {
+async fn bytes_after_a_response_are_never_read_as_the_next_response() {
     let mut app = TestApp::start().await;
     for answer in [
         &b"HTTP/1.1 204 No Content\r\n\r\noops"[..],
@@ -147,13 +147,13 @@ async fn bytes_after_a_response_are_never_taken_for_the_next_one() {
     app.stop().await;
 }
 
-/// A frame of a client, masked with zeros.
+/// Encodes a client's frame, masked with zeros.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
     [&[first, 0x80 | length, 0, 0, 0, 0][..], payload].concat()
 }
 
-/// What a new session is answered with first, pongs left out: the first byte and the payload of a frame.
+/// The first answer in a new session, except pongs: the first byte and the payload of the frame.
 async fn first_answer(app: &TestApp, sent: &[u8]) -> (u8, Vec<u8>) {
     let mut stream = TcpStream::connect(app.websocket()).await.unwrap();
     let asked = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -182,7 +182,7 @@ async fn first_answer(app: &TestApp, sent: &[u8]) -> (u8, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn frames_in_every_lawful_shape_are_read_and_others_end_the_session_with_their_code() {
+async fn every_legal_form_of_frame_is_read_and_others_end_the_session_with_their_code() {
     let mut app = TestApp::start().await;
     let text = "{\"action\":\"Zoë\"}";
     let (head, tail) = text.as_bytes().split_at(text.find('ë').unwrap() + 1);

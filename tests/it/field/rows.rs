@@ -16,7 +16,7 @@ fn segment(dir: &Path, log: &str) -> PathBuf {
     dir.join(log).join(format!("{:020}.log", 0))
 }
 
-/// Flips one byte in the midst of the only record that holds this text.
+/// Flips one byte in the only record that contains this text.
 fn flip(file: &Path, text: &str) {
     let mut bytes = std::fs::read(file).unwrap();
     let places: Vec<usize> =
@@ -32,13 +32,13 @@ async fn rows(api: &Api, path: &str) -> Vec<Value> {
     answer.data().as_array().unwrap().clone()
 }
 
-/// How many rows there are and how many of them say `error`.
+/// The number of rows, and of rows with an `error`.
 fn counted(rows: &[Value]) -> (usize, usize) {
     (rows.len(), rows.iter().filter(|row| row["error"].is_string()).count())
 }
 
 #[tokio::test]
-async fn a_flipped_byte_in_one_event_is_that_rows_error_and_no_page_ends_at_it() {
+async fn a_flipped_byte_in_an_event_is_an_error_in_its_row_and_ends_no_page() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
@@ -65,7 +65,7 @@ async fn a_flipped_byte_in_one_event_is_that_rows_error_and_no_page_ends_at_it()
     ] {
         assert_eq!(counted(&rows(&api, &path).await), (30, 1), "{path}");
     }
-    // From page to page as well, in either order.
+    // Also page by page, in both orders.
     for order in ["", "&ascending=true"] {
         let (mut seen, mut start) = (Vec::new(), String::new());
         loop {
@@ -105,7 +105,7 @@ async fn a_flipped_byte_in_one_event_is_that_rows_error_and_no_page_ends_at_it()
 }
 
 #[tokio::test]
-async fn a_flipped_byte_in_one_attempt_is_that_rows_error_and_no_page_ends_at_it() {
+async fn a_flipped_byte_in_an_attempt_is_an_error_in_its_row_and_ends_no_page() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
     let told = AtomicUsize::new(0);
@@ -117,7 +117,7 @@ async fn a_flipped_byte_in_one_attempt_is_that_rows_error_and_no_page_ends_at_it
     let hook = api.hook(json!({"uri": receiver.uri("/"), "retries": 1})).await;
     api.publish(&events_of("c", 0..30)).await;
     settled(&api, &hook).await;
-    // Nothing is written to the file any more.
+    // The file is not written to any more.
     attempts_when(&api, &hook, 30).await;
     flip(&segment(dir.path(), "ledger"), "answer number 20.");
     for order in ["", "&ascending=true", "&is_chunked=true"] {
@@ -126,7 +126,7 @@ async fn a_flipped_byte_in_one_attempt_is_that_rows_error_and_no_page_ends_at_it
             assert_eq!(counted(&all), (30, 1), "{list} {order}");
         }
     }
-    // It was the last attempt of a delivery that is dead, of which nothing else says that it is.
+    // The damaged record was the last attempt of a dead delivery; no other record says that the delivery is dead.
     assert_eq!(counted(&rows(&api, &format!("/webhooks/{hook}/dead?page_size=100")).await), (29, 0));
 }
 
@@ -187,7 +187,7 @@ async fn the_attempts_of_a_parent_show_a_damaged_event_of_a_child_in_its_row() {
 }
 
 #[tokio::test]
-async fn a_flipped_byte_in_one_entry_of_the_audit_trail_is_that_rows_error() {
+async fn a_flipped_byte_in_an_entry_of_the_audit_trail_is_an_error_in_its_row() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::serve(dir.path(), &[]).await;
     let api = process.api().await;

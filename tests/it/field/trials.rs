@@ -8,10 +8,10 @@ use crate::support::look::{LONG, document, patch, queue_when, settled};
 use crate::support::receiver::{Mood, Receiver};
 use crate::support::wait::eventually;
 
-/// Nothing is probed while a test looks.
+/// No hook is probed during a test.
 const NO_PROBE: &str = "disable.probe_initial_ms=0";
 
-/// Events of as many calls, so that no order keeps one from another.
+/// Events of different calls, which do not wait for each other.
 async fn publish(api: &Api, calls: std::ops::Range<u64>) {
     let events = calls.map(|n| call_event("CHANNEL_CREATE", &format!("c{n}"), n));
     api.publish(&events.collect::<Vec<_>>()).await;
@@ -25,7 +25,7 @@ async fn enabled(api: &Api, hook: &str, is: bool) {
 }
 
 #[tokio::test]
-async fn six_429_with_retry_after_neither_disable_the_hook_nor_come_at_once() {
+async fn six_429_with_retry_after_do_not_disable_the_hook_and_are_retried_later() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::by(|request| {
         if request.number <= 6 { Mood::answer(429, &[("Retry-After", "1")], "") } else { Mood::Ok }
@@ -57,7 +57,7 @@ async fn six_429_without_retry_after_disable_the_hook() {
 }
 
 #[tokio::test]
-async fn a_delivery_to_a_receiver_that_always_asks_for_time_ends_with_its_tries() {
+async fn a_delivery_whose_receiver_always_asks_for_time_is_dead_after_its_tries() {
     let receiver = Receiver::start().await;
     receiver.mood(Mood::answer(503, &[("Retry-After", "1")], ""));
     let mut app = TestApp::with(&[NO_PROBE, "disable.window_ms=1000"]).await;

@@ -1,10 +1,10 @@
-//! URIs that no request could ever use are refused when they are written, with the reason.
+//! URIs that no request can use are refused when they are written, with the reason.
 
 use serde_json::{Value, json};
 
 use crate::support::app::{Api, TestApp};
 
-/// The answer to a hook with this URI.
+/// The response to creating a hook with this URI.
 async fn written(api: &Api, verb: &str, uri: &str) -> (u16, Value) {
     let document = json!({"name": "n", "hook": "channel_create", "http_verb": verb, "uri": uri});
     let answer = api.own("PUT", "/webhooks", Some(json!({"data": document}))).await;
@@ -12,7 +12,7 @@ async fn written(api: &Api, verb: &str, uri: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_uri_that_could_never_be_used_is_refused_when_it_is_written() {
+async fn an_unusable_uri_is_refused_when_it_is_written() {
     let app = TestApp::with(&["limits.max_document_bytes=1048576"]).await;
     let long = format!("http://receiver.example/?{}", "a".repeat(65_600));
     let label = format!("http://{}.example/", "a".repeat(64));

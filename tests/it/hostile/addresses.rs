@@ -11,10 +11,10 @@ use crate::support::look::attempts_when;
 use crate::support::receiver::{Mood, Receiver};
 
 const NOTHING: &str = "delivery.allow_addresses=[]";
-/// As if all of the world were ours.
+/// Allows all addresses.
 const ALL: &str = "delivery.allow_addresses=[\"0.0.0.0/0\",\"::/0\"]";
 
-/// Authorities of the machine itself, where a listener counts connections at `{p}`.
+/// Authorities of this machine, where a listener counts connections at the port `{p}`.
 const LOOPBACK: &str = "localhost:{p} LOCALHOST:{p} localhost.:{p} LocalHost.:{p} a.localhost:{p} \
     a.b.localhost.:{p} %6cocalhost:{p} %4C%4fcalhost:{p} \u{24db}ocalhost:{p} \u{ff4c}ocalhost:{p} \
     user@localhost:{p} user:secret@localhost:{p} \
@@ -30,7 +30,7 @@ const LOOPBACK: &str = "localhost:{p} LOCALHOST:{p} localhost.:{p} LocalHost.:{p
     [::ffff:127.0.0.1]:{p} [::ffff:7f00:1]:{p} [0:0:0:0:0:ffff:127.0.0.1]:{p} [::FFFF:127.1.1.1]:{p} \
     [::127.0.0.1]:{p} [::7f00:1]:{p} [::ffff:0:0]:{p} [::ffff:0:127.0.0.1]:{p}";
 
-/// Authorities elsewhere: never tried, so nothing needs to listen there.
+/// Authorities elsewhere. They are never connected to, so nothing needs to listen there.
 const ELSEWHERE: &str = "[64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b::a9fe:a9fe] [64:ff9b::10.0.0.1] \
     [64:ff9b:1::1] [64:ff9b:1:ffff::127.0.0.1] [2002:7f00:1::1] [2002:a00:1::] [2002:c0a8:101::1] \
     [2002:a9fe:a9fe::] [2001:0:7f00:1::] [2001:0:808:808:0:0:80ff:fffe] [2001::1] \
@@ -43,7 +43,7 @@ const ELSEWHERE: &str = "[64:ff9b::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b::a9fe:a
     192.0.0.170 192.0.2.1 198.51.100.1 203.0.113.1 192.88.99.1 224.0.0.1 239.255.255.250 0xe0000001 \
     240.0.0.1 255.255.255.255 0xffffffff 4294967295 037777777777 0.1.2.3 0.0.0.1";
 
-/// No URIs at all, or none that may be stored, whatever is allowed.
+/// Texts that are not URIs, or must not be stored whatever is allowed.
 const NEVER: &str = "http://[::1%25lo]:{p}/ http://[::1%lo]:{p}/ http://[fe80::1%25eth0]/ http://[fe80::1%1]/ \
     http://127.0.0.256:{p}/ http://127.0.0.1.1:{p}/ http://0x7f.0.0.0.1:{p}/ http://4294967296:{p}/ \
     http://0x1ffffffff:{p}/ http://127.0.0.1:{p}:80/ http://127.0.0.1:99999/ http://[::1]:-1/ \
@@ -53,7 +53,7 @@ const NEVER: &str = "http://[::1%25lo]:{p}/ http://[::1%lo]:{p}/ http://[fe80::1
     http://127.0.0.1%00.a.example:{p}/ http://\t127.0.0.1:{p}/ http://[127.0.0.1]:{p}/ http://[::g]:{p}/ \
     http://[::ffff:127.0.0.256]:{p}/ http://[1:2:3:4:5:6:7:8:9]/ http://./ http://..:{p}/ http://:{p}/ http://@:{p}/";
 
-/// Counts the connections that are made to a port, over IPv4 and IPv6.
+/// Counts the connections to a port, over IPv4 and IPv6.
 async fn counting() -> (u16, watch::Receiver<usize>, Stop) {
     let (count, counted) = watch::channel(0);
     let four = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
@@ -105,13 +105,13 @@ async fn no_spelling_of_a_forbidden_address_is_stored_or_ever_connected_to() {
     for (uri, hook) in &hooks {
         let rows = attempts_when(&app.api, hook, 1).await;
         let error = rows[0]["client_error"].as_str().unwrap();
-        // Not every resolver knows every name of this machine.
+        // Some resolvers do not know all names of this machine.
         let is_unknown_name = uri.to_lowercase().contains("local") && error == "failed_connect: nxdomain";
         assert!(error == "forbidden_address" || is_unknown_name, "{uri}: {rows:?}");
     }
     assert_eq!(*connections.borrow(), 0);
 
-    // The listener does count: allowed requests arrive.
+    // The listener works: allowed requests arrive.
     app.restart(Some(&[&more[..], &["delivery.allow_addresses=[\"127.0.0.0/8\"]"]].concat())).await;
     app.api.hook(document(&format!("http://0x7f.1:{port}/"))).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "c", 2)]).await;

@@ -1,4 +1,4 @@
-//! Bodies and heads that are too slow, too large, too deep or too many are refused without affecting others.
+//! Requests whose bodies or heads are too slow, too large, too deep or too many are refused without affecting others.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -19,12 +19,12 @@ fn small() -> Value {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_byte_by_byte_is_refused_in_time() {
+async fn a_body_that_arrives_byte_by_byte_is_refused_in_time() {
     let mut app = TestApp::with(&["http.request_timeout_ms=300"]).await;
     let head = b"PUT /v2/api_auth HTTP/1.1\r\nhost: x\r\ncontent-length: 10000\r\nconnection: close\r\n\r\n";
     let mut stream = connection(app.address(), head).await;
     for _ in 0..20 {
-        // The connection may be ended already.
+        // The connection may have been closed already.
         drop(stream.write_all(b" ").await);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -50,9 +50,9 @@ async fn unfinished_bodies_do_not_delay_other_requests() {
 }
 
 #[tokio::test]
-async fn large_bodies_that_do_not_come_keep_no_request_without_a_body_waiting() {
+async fn large_bodies_that_never_arrive_delay_no_request_without_a_body() {
     let mut app = TestApp::with(&["http.request_timeout_ms=20000"]).await;
-    // More than the room for large bodies as they come: 64 MiB of 384.
+    // Together more than the room for large bodies: 64 MiB of 384.
     let head = format!(
         "PUT /v2/accounts/{}/webhooks HTTP/1.1\r\nhost: x\r\nx-auth-token: {}\r\ncontent-length: 8000000\r\n\r\n{{",
         app.api.account,
@@ -71,7 +71,7 @@ async fn large_bodies_that_do_not_come_keep_no_request_without_a_body_waiting() 
 }
 
 #[tokio::test]
-async fn strangers_may_send_little_and_clients_with_a_token_much() {
+async fn large_bodies_are_accepted_only_with_a_token() {
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
     let large = json!({"data": {"Event-Category": "call_event", "Event-Name": "CHANNEL_CREATE", "x": "x".repeat(100_000)}});
@@ -93,7 +93,7 @@ async fn strangers_may_send_little_and_clients_with_a_token_much() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_million_values_is_refused_before_they_are_made() {
+async fn a_body_of_a_million_values_is_refused_before_it_is_parsed() {
     let mut app = TestApp::start().await;
     let zeros = format!("{{\"data\":[{}0]}}", "0,".repeat(3_900_000));
     let path = format!("/v2/accounts/{}/webhooks", app.api.account);
@@ -110,7 +110,7 @@ async fn a_body_of_a_million_values_is_refused_before_they_are_made() {
 }
 
 #[tokio::test]
-async fn texts_nested_without_end_are_refused_everywhere() {
+async fn deeply_nested_json_is_refused_everywhere() {
     let mut app = TestApp::start().await;
     let account = app.api.account.clone();
     let json = [("content-type", "application/json")];
@@ -137,7 +137,7 @@ async fn texts_nested_without_end_are_refused_everywhere() {
 async fn events_that_grow_when_encoded_do_not_delay_others() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
-    // What is deduplicated name by name, and what repeats a long name for every text below it.
+    // One event with many equal names, and one whose long name is repeated for every text below it.
     let many =
         |count: usize| (0..count).map(|n| (n.to_string(), json!(n))).collect::<serde_json::Map<_, _>>();
     let mut wide = call_event("CHANNEL_CREATE", "wide", 1);
@@ -165,7 +165,7 @@ async fn heads_with_too_many_or_too_long_headers_are_refused() {
             format!("GET /{} HTTP/1.1\r\n", "a".repeat(1 << 20)),
         ] {
             let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-            // The answer may come before all of it is sent.
+            // The response may arrive before the whole head is sent.
             drop(stream.write_all(format!("{bomb}host: x\r\n\r\n").as_bytes()).await);
             let answer = rest_of(stream).await;
             let status = answer.split(' ').nth(1).unwrap_or("reset").to_owned();

@@ -1,4 +1,4 @@
-//! Messages that are bombs: each becomes a record of the log or of the quarantine, and the next one is consumed.
+//! Messages that expand or nest without bound: each is logged or quarantined, and the next message is consumed.
 
 use std::io::Write;
 
@@ -15,14 +15,14 @@ use crate::support::publisher::Publisher;
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
 
-/// A message: why it is in quarantine, its properties and its body.
+/// A message: the reason of its quarantine, its properties and its body.
 pub(super) type Bomb = (&'static str, BasicProperties, Vec<u8>);
 
 fn json_of() -> BasicProperties {
     BasicProperties::default().with_content_type("application/json".into())
 }
 
-/// So many spaces, packed; a few thousandths of that on the wire.
+/// This number of spaces, compressed to a few thousandths of that size.
 pub(super) fn packed(spaces: usize) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let piece = vec![b' '; 1 << 20];
@@ -32,7 +32,7 @@ pub(super) fn packed(spaces: usize) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Tables within tables, as deep as a broker's frame has room for.
+/// Nested tables, as deep as a frame of the broker allows.
 fn nested_headers(depth: usize) -> FieldTable {
     let mut table = FieldTable::default();
     for _ in 0..depth {
@@ -43,7 +43,7 @@ fn nested_headers(depth: usize) -> FieldTable {
     table
 }
 
-/// Every bomb, of about this many megabytes.
+/// Every kind of bomb, each of about this many megabytes.
 pub(super) fn bombs(megabytes: usize) -> Vec<Bomb> {
     let bytes = megabytes << 20;
     let gzip = || json_of().with_content_encoding("gzip".into());
@@ -74,7 +74,7 @@ async fn quarantined(api: &Api) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn bombs_from_the_broker_are_kept_in_quarantine_and_the_next_event_is_delivered() {
+async fn decompression_and_nesting_bombs_are_quarantined_and_the_next_event_is_delivered() {
     let broker = Broker::start().await;
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[&format!("amqp.uri={}", broker.uri())]).await;

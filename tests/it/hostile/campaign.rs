@@ -1,4 +1,4 @@
-//! Hostile clients, receivers and publishers against the real program, many at once: its memory stays bounded, and
+//! Many hostile clients, receivers and publishers at once against the real program: its memory stays bounded, and
 //! other requests and deliveries continue. Prints the measurements.
 #![expect(clippy::print_stdout, reason = "the table is what the campaign is run for")]
 
@@ -25,10 +25,10 @@ use crate::support::websocket::Client;
 
 /// How long each attack lasts.
 const WHILE: Duration = Duration::from_secs(8);
-/// The most that the process may ever take, in MiB.
+/// The memory that the process may never exceed, in MiB.
 const MOST: u64 = 1024;
 
-/// The program under attack, and somebody who only wants to work with it.
+/// The program under attack, and an honest client.
 struct Attacked {
     process: Process,
     api: Api,
@@ -37,7 +37,7 @@ struct Attacked {
 }
 
 impl Attacked {
-    /// Resident memory now, and at most since this was asked last, in MiB.
+    /// Resident memory now, and its peak since the last call, in MiB.
     fn memory(&self) -> (u64, u64) {
         let pid = self.process.pid();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -49,7 +49,8 @@ impl Attacked {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// Works for a while: every request succeeds, every event arrives. How many, and the slowest request.
+    /// Works for a while: every request succeeds, every event arrives. Returns the number of requests and the slowest
+    /// one.
     async fn works(&self) -> (usize, Duration) {
         let (began, before) = (Instant::now(), self.receiver.count());
         let (mut requests, mut slowest) = (0, Duration::ZERO);
@@ -77,11 +78,11 @@ impl Attacked {
     }
 }
 
-/// Connections that have sent these bytes, and send `drip` every now and then.
+/// Connections that send these bytes at first, and `drip` from time to time.
 async fn crowd(address: SocketAddr, number: usize, bytes: Vec<u8>, drip: &'static [u8]) -> impl Drop {
     let stop = Stop::new();
     for _ in 0..number {
-        // What is refused is refused.
+        // The program may refuse connections.
         let Ok(mut stream) = TcpStream::connect(address).await else { continue };
         let _sent = stream.write_all(&bytes).await;
         let stop = stop.clone();
@@ -106,7 +107,7 @@ fn flood(number: usize, request: impl Fn() -> reqwest::RequestBuilder) -> impl D
             let again = async {
                 loop {
                     let answered = request.try_clone().unwrap().send().await;
-                    // An answer may come before all is sent: the rest is refused.
+                    // The response may arrive before all is sent; then the rest is refused.
                     drop(
                         answered.map(|answer| assert!(answer.status().as_u16() < 500, "{}", answer.status())),
                     );
@@ -257,7 +258,7 @@ async fn messages(attacked: &Attacked, broker: &Broker) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "some minutes; prints a table: cargo test --release --test it -- --ignored --nocapture others_work_on"]
-async fn others_work_on_in_bounded_memory_whatever_the_rest_of_the_world_does() {
+async fn hostile_clients_receivers_and_publishers_delay_nobody_and_use_bounded_memory() {
     let broker = Broker::start().await;
     let attacked = start(&broker).await;
     eventually("the broker's queue is bound", LONG, || async {

@@ -1,4 +1,4 @@
-//! Clients that hold connections are disconnected in time, and exclude nobody meanwhile.
+//! Clients that hold connections open are disconnected in time, and exclude nobody until then.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub(super) async fn connection(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// All that comes until the other side ends the connection.
+/// Everything that arrives until the other side ends the connection.
 pub(super) async fn rest_of(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     // It may also end with a reset.
@@ -34,7 +34,7 @@ fn is_ended(stream: &TcpStream) -> bool {
     !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-/// The status of a request over a connection of its own; none when that was refused.
+/// The status of a request over a new connection; `None` when the connection was refused.
 async fn asks(api: &Api) -> Option<StatusCode> {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = client.get(format!("{}/v2/webhooks", api.base())).send().await.ok()?;
@@ -42,7 +42,7 @@ async fn asks(api: &Api) -> Option<StatusCode> {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_byte_by_byte_is_waited_for_so_long_and_no_longer() {
+async fn a_request_head_that_arrives_byte_by_byte_times_out() {
     let mut app = TestApp::with(&["http.idle_timeout_ms=300"]).await;
     for address in [app.address(), app.websocket()] {
         let silent = connection(address, b"").await;
@@ -56,7 +56,7 @@ async fn a_head_that_comes_byte_by_byte_is_waited_for_so_long_and_no_longer() {
         drop(reading);
         assert_eq!(rest_of(silent).await, "");
     }
-    // One that has been answered is waited for again.
+    // A connection that has got a response has the full time again.
     let answered = connection(app.address(), b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(rest_of(answered).await.starts_with("HTTP/1.1 200"));
     app.stop().await;
@@ -86,7 +86,7 @@ async fn idle_connections_make_room_for_requests() {
 }
 
 #[tokio::test]
-async fn a_session_is_no_connection_of_the_listener_any_more() {
+async fn a_websocket_session_does_not_count_as_a_connection_of_the_listener() {
     let mut app = TestApp::with(&["http.max_connections=2"]).await;
     let mut sessions: Vec<Client> = Vec::new();
     for _ in 0..10 {
@@ -99,10 +99,10 @@ async fn a_session_is_no_connection_of_the_listener_any_more() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_its_answer_is_let_go() {
+async fn a_client_that_never_reads_its_response_is_disconnected() {
     let mut app = TestApp::with(&["http.max_connections=1", "http.write_timeout_ms=1000"]).await;
     let receiver = Receiver::start().await;
-    // Each row of its attempts shows all that was sent: some megabytes.
+    // Each row of its attempts shows the whole request, so the list has several megabytes.
     let document = json!({"uri": receiver.uri("/"), "custom_data": {"x": "x".repeat(50_000)}});
     let hook = app.api.hook(document).await;
     app.api.publish(&events_of("call", 0..64)).await;

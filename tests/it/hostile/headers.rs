@@ -12,10 +12,10 @@ use crate::support::publisher::Publisher;
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually;
 
-/// Five times what overflows a stack of 2 MiB.
+/// Five times the depth that overflows a stack of 2 MiB.
 const DEEP: usize = 5000;
 
-/// A connection to a broker that speaks just enough AMQP 0-9-1 to publish what no client library would.
+/// A connection to a broker with just enough AMQP 0-9-1 to publish a message that no client library would send.
 struct Raw(TcpStream);
 
 fn short(text: &str) -> Vec<u8> {
@@ -30,7 +30,7 @@ fn method(class: u16, method: u16, arguments: &[Vec<u8>]) -> Vec<u8> {
     [&class.to_be_bytes()[..], &method.to_be_bytes(), &arguments.concat()].concat()
 }
 
-/// Tables within tables, without recursion.
+/// Builds nested tables, without recursion.
 fn nested(depth: usize) -> Vec<u8> {
     (0..depth).fold(long(b""), |inner, _| long(&[&b"\x01tF"[..], &inner].concat()))
 }
@@ -78,7 +78,7 @@ impl Raw {
 }
 
 #[tokio::test]
-async fn headers_nested_without_end_are_taken_like_any_others() {
+async fn deeply_nested_message_headers_are_accepted_like_any_others() {
     let (broker, dir) = (Broker::start().await, tempfile::tempdir().unwrap());
     let process = Process::serve(dir.path(), &[format!("amqp.uri={}", broker.uri())]).await;
     let (api, receiver) = (process.api().await, Receiver::start().await);

@@ -13,18 +13,18 @@ use crate::support::app::{TestApp, call_event};
 use crate::support::look::{LONG, attempts_when};
 use crate::support::receiver::{Mood, Receiver};
 
-/// What a receiver writes once it has seen a request.
+/// What a receiver writes after it has seen a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Answer {
-    /// This, as fast as it is taken, over and over, behind a beginning.
+    /// A beginning, then the same bytes again and again, as fast as they are read.
     Flood(&'static str, &'static str),
-    /// Likewise, but byte by byte.
+    /// The same, byte by byte.
     Drip(&'static str, &'static str),
     /// One header of a megabyte.
     LongHeader,
 }
 
-/// Every answer that no client can wait for the end of.
+/// Every response without an end.
 pub(super) const ANSWERS: &[Answer] = &[
     Answer::Flood("HTTP/1.1 200 OK\r\ncontent-length: 10737418240\r\n\r\n", "0123456789abcdef"),
     Answer::Flood("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "10\r\n0123456789abcdef\r\n"),
@@ -38,10 +38,10 @@ pub(super) const ANSWERS: &[Answer] = &[
     Answer::Drip("", " "),
 ];
 
-/// Interim answers as fast as they are taken.
+/// Interim responses as fast as they are read.
 pub(super) const INTERIM: Answer = Answer::Flood("", "HTTP/1.1 100 Continue\r\n\r\n");
 
-/// Gives every request this answer, until dropped.
+/// Gives every request this response, until dropped.
 pub(super) async fn receiver(answer: Answer) -> (SocketAddr, impl Drop) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
@@ -72,12 +72,12 @@ async fn give(mut stream: TcpStream, answer: Answer) {
             tokio::time::sleep(pause).await;
         }
     }
-    // Until the client goes.
+    // Until the client disconnects.
     drop(stream.read(&mut [0]).await);
 }
 
 #[tokio::test]
-async fn an_attempt_ends_whatever_the_receiver_answers_and_others_get_theirs() {
+async fn an_attempt_ends_whatever_its_receiver_sends_and_other_hooks_get_their_deliveries() {
     let healthy = Receiver::start().await;
     let mut app = TestApp::with(&["disable.failure_count=0", "delivery.request_timeout_ms=4000"]).await;
     let good = app.api.hook(json!({"uri": healthy.uri("/")})).await;
@@ -101,7 +101,7 @@ async fn an_attempt_ends_whatever_the_receiver_answers_and_others_get_theirs() {
 }
 
 #[tokio::test]
-async fn interim_answers_without_end_are_cut_off_by_their_bytes_and_not_by_the_time() {
+async fn endless_interim_responses_are_cut_off_by_size_and_not_only_by_time() {
     let healthy = Receiver::start().await;
     let mut app = TestApp::with(&["delivery.request_timeout_ms=600000"]).await;
     let good = app.api.hook(json!({"uri": healthy.uri("/")})).await;
@@ -115,7 +115,7 @@ async fn interim_answers_without_end_are_cut_off_by_their_bytes_and_not_by_the_t
 }
 
 #[tokio::test]
-async fn large_events_for_a_receiver_that_hangs_take_an_eighth_of_the_memory_and_small_ones_go_on() {
+async fn large_events_for_a_hanging_receiver_use_an_eighth_of_the_memory_and_small_ones_continue() {
     let (mut hanging, healthy) = (Receiver::start().await, Receiver::start().await);
     hanging.mood(Mood::Hang);
     let mut app =
@@ -131,7 +131,7 @@ async fn large_events_for_a_receiver_that_hangs_take_an_eighth_of_the_memory_and
     app.api.publish(&(0..5).map(large).collect::<Vec<_>>()).await;
     healthy.wait_for(5, LONG).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "small", 9)]).await;
-    // The small one passes the large ones of which one alone is under way.
+    // Only one large event is under way at a time, and the small ones pass the others.
     hanging.wait_for(2, LONG).await;
     healthy.wait_for(6, LONG).await;
     assert_eq!((hanging.count(), hanging.most_in_flight()), (2, 2));

@@ -1,5 +1,5 @@
-//! The page "Moving from KAZOO", followed step by step: its configuration and its commands, in their order, against a KAZOO, a
-//! RabbitMQ and the built program. What it promises on the way holds, there and back.
+//! Follows the page "Moving from KAZOO" step by step: its configuration and its commands, in their order, with a
+//! KAZOO, a RabbitMQ and the built program. The page's promises hold on the way to Switchhook and back.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::support::wait::eventually;
 const PAGE: &str = include_str!("../../../docs/moving-from-kazoo.md");
 const SWITCHHOOK: &str = env!("CARGO_BIN_EXE_switchhook");
 
-/// What a section of the page tells to do: text for the configuration, or commands.
+/// A step of the page: text for the configuration, or commands.
 #[derive(Debug, Clone)]
 enum Step {
     Configure(String),
@@ -57,9 +57,9 @@ struct Operator {
     configuration: String,
     environment: Vec<(&'static str, String)>,
     process: Option<Process>,
-    /// The time that they noted last, for the command that asks for it.
+    /// The last time that the reader noted, for the command that needs it.
     noted_s: u64,
-    /// What `sup` was told last.
+    /// The arguments of the last `sup` command.
     sup: String,
     used: usize,
 }
@@ -72,7 +72,7 @@ impl Operator {
         std::fs::create_dir(&etc).unwrap();
         std::fs::write(etc.join("couchdb"), READER).unwrap();
         std::fs::write(etc.join("kazoo-master.key"), KAZOO_KEY).unwrap();
-        // What a test needs besides: loopback, free ports, quick tries.
+        // Settings that only the test needs: loopback, free ports, fast retries.
         let environment = vec![
             ("SWITCHHOOK__HTTP__LISTEN", format!("127.0.0.1:{}", free_port())),
             ("SWITCHHOOK__WEBSOCKET__LISTEN", "127.0.0.1:0".to_owned()),
@@ -85,7 +85,7 @@ impl Operator {
         Self { kazoo, broker, dir, configuration, environment, process: None, noted_s: 0, sup, used: 0 }
     }
 
-    /// The page's names, as they are here.
+    /// Replaces the names on the page by those of this test.
     fn here(&self, text: &str) -> String {
         let dir = self.dir.path().display();
         text.replace("/etc/switchhook/", &format!("{dir}/etc/"))
@@ -94,7 +94,7 @@ impl Operator {
             .replace("http://kazoo.example.com:8000", &self.kazoo.uri())
             .replace("amqp://kazoo:PASSWORD@rabbit.example.com:5672", &self.broker.uri())
             .replace("amqp://kazoo:PASSWORD@rabbit1.ams.example.com:5672", &self.broker.uri())
-            // The other brokers are away.
+            // The other brokers are down.
             .replace("rabbit2.ams.example.com:5672", "127.0.0.1:9")
             .replace("rabbit1.fra.example.com:5672", "127.0.0.2:9")
     }
@@ -157,7 +157,7 @@ impl Operator {
     }
 }
 
-/// Waits until the second changes; the new one.
+/// Waits until the next second begins; returns it.
 async fn next_second() -> u64 {
     let now_us = Clock::system().now_us();
     tokio::time::sleep(Duration::from_micros(1_001_000 - now_us % 1_000_000)).await;
@@ -169,7 +169,7 @@ fn is_private(dir: &Path) -> bool {
     std::fs::metadata(dir).unwrap().permissions().mode().trailing_zeros() >= 6
 }
 
-/// A call event as a KAZOO publishes it, and KAZOO's own delivery of it while its application runs.
+/// Publishes a call event as a KAZOO does. While KAZOO's application runs, KAZOO delivers the event too.
 async fn call(operator: &Operator, publisher: &Publisher, (account, hook): (&str, &str), n: u64) {
     let mut event = call_event("CHANNEL_CREATE", &format!("call-{n}@1"), n);
     event["Custom-Channel-Vars"] = json!({"Account-ID": account});
@@ -201,7 +201,7 @@ async fn routed(api: &Api, events: u64) {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one page, in its order")]
-async fn whoever_follows_the_page_moves_there_and_back_without_loss() {
+async fn following_the_page_moves_from_kazoo_and_back_without_loss() {
     let receiver = Receiver::start().await;
     let mut operator = Operator::new().await;
     let (account, hook) = operator.kazoo.with(|data| {
@@ -253,7 +253,7 @@ async fn whoever_follows_the_page_moves_there_and_back_without_loss() {
     .await;
     let publisher = Publisher::connect(&operator.broker.uri()).await;
 
-    // Day 1. What was made in the last minute is compared by the next report.
+    // Day 1. The next report compares deliveries of the last minute.
     call(&operator, &publisher, hooked, 1).await;
     let attempts = eventually("the delivery was made in shadow", LONG, async || {
         let listed = api.call("GET", &format!("/v2/accounts/{account}/webhooks/attempts"), None).await;
@@ -262,7 +262,7 @@ async fn whoever_follows_the_page_moves_there_and_back_without_loss() {
     })
     .await;
     assert_eq!(attempts[0]["result"], "shadow", "{attempts:?}");
-    // As if that had been an hour ago.
+    // Pretend that this was an hour ago.
     let an_hour_ago = attempts[0]["timestamp"].as_u64().unwrap() - 60;
     operator.kazoo.with(|data| {
         let mut row = data.attempts[0].1.clone();
@@ -294,7 +294,7 @@ async fn whoever_follows_the_page_moves_there_and_back_without_loss() {
     let kazoos = operator.kazoo.with(|data| data.attempts.len());
     assert_eq!((receiver.requests().iter().map(number).collect::<Vec<_>>(), kazoos), (vec![3], 2));
 
-    // And back: the fourth call is still delivered here, the fifth by KAZOO.
+    // Back to KAZOO: Switchhook still delivers the fourth call, KAZOO the fifth.
     let [Step::Run(commands)] = &self::steps("And back")[..] else { panic!() };
     operator.used += 1;
     operator.run(&commands[0]).await;

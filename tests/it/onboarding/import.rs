@@ -95,7 +95,7 @@ pub(super) fn is_in_files(dir: &Path, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn accounts_and_hooks_come_over_whole_without_secrets_and_a_second_import_changes_nothing() {
+async fn accounts_and_hooks_are_imported_completely_without_secrets_and_a_second_import_changes_nothing() {
     let kazoo = Kazoo::start_closed(Version::V50).await;
     let made = kazoo.with(fill);
     let (dir, data) = data_dir();
@@ -144,7 +144,7 @@ async fn accounts_and_hooks_come_over_whole_without_secrets_and_a_second_import_
 }
 
 #[tokio::test]
-async fn database_api_and_file_lead_to_the_same_and_a_changed_kazoo_to_what_changed() {
+async fn imports_from_database_api_and_file_are_equal_and_a_later_import_applies_what_changed() {
     for version in [Version::V50, Version::V43] {
         let kazoo = Kazoo::start(version).await;
         let made = kazoo.with(fill);
@@ -198,7 +198,7 @@ async fn database_api_and_file_lead_to_the_same_and_a_changed_kazoo_to_what_chan
 }
 
 #[tokio::test]
-async fn a_program_that_runs_takes_an_import_through_its_api() {
+async fn an_import_into_a_running_program_uses_its_api() {
     let kazoo = Kazoo::start(Version::V50).await;
     let made = kazoo.with(fill);
     let master = kazoo.with(|data| data.master.clone());
@@ -219,7 +219,7 @@ async fn a_program_that_runs_takes_an_import_through_its_api() {
     let blocked = import(&data, &["--couch", &uri]).await;
     assert_eq!(blocked.code, Some(1));
     assert!(blocked.stderr.contains("in use") && blocked.stderr.contains("--into"), "{}", blocked.stderr);
-    // Another account's key opens nothing.
+    // Another account's key is refused.
     let (_, path) = api.tenant_and_key("tenant").await;
     let tenant = api.call("POST", &format!("{path}/rotate"), None).await;
     let tenant = file(&dir, "tenant", tenant.data()["api_key"].as_str().unwrap());
@@ -236,7 +236,7 @@ async fn a_kazoo_with_another_master_account_is_refused_with_the_remedy() {
     let refused = import(&data, &["--couch", &kazoo.uri()]).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("accounts.master_id"), "{}", refused.stderr);
-    // Nor does a later start change it.
+    // A later start does not change it either.
     let asked = format!("accounts.master_id={}", kazoo.with(|data| data.master.clone()));
     let ended = Process::spawn_serve(&data, &[asked]).ended(Duration::from_secs(30)).await;
     assert!(ended.code == Some(1) && ended.stderr.contains("cannot change"), "{ended:?}");
@@ -251,7 +251,7 @@ async fn a_busy_a_breaking_and_a_stingy_server_are_read_to_the_end() {
             data.account(&made.reseller, &format!("customer {number}"));
         }
     });
-    // The master account is there already.
+    // The master account exists already.
     let expected = 23;
     kazoo.fault("accounts/_all_docs", Fault::Status(429), 1);
     kazoo.fault("accounts/_all_docs", Fault::Broken, 1);
@@ -267,7 +267,7 @@ async fn a_busy_a_breaking_and_a_stingy_server_are_read_to_the_end() {
     kazoo.fault("webhooks/_all_docs", Fault::Status(403), 1);
     let refused = import(&data, &["--couch", &uri]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("403"), "{refused:?}");
-    // An empty list deletes nothing: each document is requested by itself, and exists.
+    // An empty list deletes nothing, because each document is then requested by its id, and exists.
     kazoo.fault("webhooks/_all_docs", Fault::Empty, 1);
     let lied_to = imported(&data, &["--couch", &uri]).await;
     assert_eq!(
@@ -276,7 +276,7 @@ async fn a_busy_a_breaking_and_a_stingy_server_are_read_to_the_end() {
         "{lied_to}"
     );
     assert_eq!(kinds(&lied_to), ["kept", "kept"]);
-    // More than may go at once stays without being asked for.
+    // If more is missing than may be deleted at once, nothing is requested or deleted.
     kazoo.fault("accounts/_all_docs", Fault::Empty, 1);
     let none = imported(&data, &["--couch", &uri]).await;
     assert_eq!((&none["deleted"], kinds(&none).contains(&"kept")), (&json!(0), true), "{none}");
@@ -391,7 +391,7 @@ async fn credentials_are_taken_from_files_and_the_environment_and_never_from_an_
 }
 
 #[tokio::test]
-async fn a_hook_that_moves_in_gets_the_calls_from_then_on_and_limits_count_as_in_kazoo() {
+async fn an_imported_hook_gets_the_calls_from_then_on_and_limits_count_as_in_kazoo() {
     use crate::support::receiver::{Mood, Receiver};
     let receiver = Receiver::start().await;
     receiver.mood(Mood::status(500));
@@ -418,7 +418,7 @@ async fn a_hook_that_moves_in_gets_the_calls_from_then_on_and_limits_count_as_in
         },
     )
     .await;
-    // What this program has disabled is no change of KAZOO's.
+    // A hook that this program disabled does not count as changed in KAZOO.
     drop(process);
     assert_eq!(changes(&imported(&data, &["--couch", &kazoo.uri()]).await), Vec::<String>::new());
 }

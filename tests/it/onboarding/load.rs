@@ -1,4 +1,4 @@
-//! A KAZOO of a size that no test of the suite waits for: how long an import takes, and how much memory a program that follows
+//! A KAZOO too large for the suite: how long an import takes, and how much memory a program that follows
 //! it needs. Run by hand (`benches/README.md`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::support::wait::eventually;
 
 const HOURS: Duration = Duration::from_secs(3600);
 
-/// Resellers with customers, a hook each.
+/// Creates resellers with customers, and a hook for each of the first accounts.
 fn fill(data: &mut Data, accounts: usize, hooks: usize) {
     let mut reseller = data.account(&data.master.clone(), "reseller 0");
     for number in 0..accounts - 1 {
@@ -30,7 +30,7 @@ fn fill(data: &mut Data, accounts: usize, hooks: usize) {
     data.published.clear();
 }
 
-/// Bytes that a process has in memory; `None`: it has ended.
+/// Resident memory of a process in bytes; `None` if it has ended.
 fn memory(pid: u32) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

@@ -1,5 +1,5 @@
-//! Monster UI on a KAZOO of which only the webhooks app's `api_url` points here: a real browser logs in at KAZOO's API and
-//! brings KAZOO's token to another origin, with the requests that the app makes.
+//! Monster UI on a KAZOO of which only the webhooks app's `api_url` points here: a real browser logs in at KAZOO's
+//! API and brings KAZOO's token to another origin, with the requests that the app makes.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::support::receiver::{Mood, Receiver, Request};
 use crate::support::wait::eventually;
 
 const PAGE: &str = include_str!("../../clients/webhooks_app.html");
-/// A first start of the browser takes some seconds, and minutes on a busy machine.
+/// The first start of the browser takes some seconds, and minutes on a busy machine.
 const WITHIN: Duration = Duration::from_secs(180);
 
-/// The page with its settings, and the paths that it asks.
+/// The page with its settings, and the paths that it requests.
 fn serve_page(server: &Receiver, settings: &Value) {
     let page = PAGE.replace("/*SETTINGS*/ {}", &settings.to_string());
     assert_ne!(page, PAGE);
@@ -28,7 +28,7 @@ fn serve_page(server: &Receiver, settings: &Value) {
 }
 
 #[tokio::test]
-async fn monster_uis_webhooks_app_works_here_with_kazoos_token_while_all_else_stays_with_kazoo() {
+async fn monster_uis_webhooks_app_works_here_with_kazoos_token_while_all_other_apps_use_kazoo() {
     let (kazoo, receiver) = (Kazoo::start(Version::V50).await, Receiver::start().await);
     let account = kazoo.with(|data| data.account(&data.master.clone(), "Lindenhof"));
     let key = Key::new();

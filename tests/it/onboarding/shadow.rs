@@ -1,5 +1,5 @@
-//! The shadow run: every delivery is prepared and none is sent, and every event belongs to one of the two systems at
-//! all times, there and back, whatever happens meanwhile.
+//! The shadow run: every delivery is prepared and none is sent. At any time every event belongs to exactly one of the
+//! two systems, in both directions and whatever happens meanwhile.
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ async fn metric(api: &Api, line: &str) -> bool {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one story: everything that could be sent, in one program")]
-async fn in_shadow_nothing_leaves_whatever_would_be_sent() {
+async fn in_shadow_mode_nothing_is_sent_whatever_its_cause() {
     let receiver = Receiver::start().await;
     receiver.mood_at("/down", Mood::status(500));
     let settings = [
@@ -62,7 +62,7 @@ async fn in_shadow_nothing_leaves_whatever_would_be_sent() {
         [&settings[..], &["retry.initial_ms=400", "retry.max_ms=400", "metrics.public=true"]].concat();
     let mut app = TestApp::with(&settings).await;
     let api = &app.api;
-    // From the time before: a delivery that is given up, some that are to be retried, a hook that is disabled and
+    // Left from live mode: a dead delivery, some that wait for a retry, and a hook that is disabled and
     // probed.
     let dead =
         json!({"uri": receiver.uri("/down"), "format": "json", "retries": 1, "hook": "channel_answer"});
@@ -136,7 +136,7 @@ async fn in_shadow_nothing_leaves_whatever_would_be_sent() {
 }
 
 #[tokio::test]
-async fn live_begins_from_now_and_keeps_the_order_of_a_call_at_the_border() {
+async fn live_mode_starts_from_now_and_keeps_the_order_of_a_call_at_the_border() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::with(&[SHADOW]).await;
     let api = app.api.clone();
@@ -178,7 +178,7 @@ async fn live_begins_from_now_and_keeps_the_order_of_a_call_at_the_border() {
 }
 
 #[tokio::test]
-async fn a_handover_names_one_system_for_each_event_there_and_back() {
+async fn a_handover_assigns_each_event_to_one_system_in_both_directions() {
     let receiver = Receiver::start().await;
     // On a busy machine there are several failures before the receiver works again.
     let mut app = TestApp::with(&[SHADOW, "metrics.public=true", "disable.failure_count=1000"]).await;
@@ -220,7 +220,7 @@ async fn a_handover_names_one_system_for_each_event_there_and_back() {
     change(&api, json!({"mode": "shadow"})).await;
     api.publish(&events_of("e", 10..12)).await;
     results(&api, &hook, "shadow", 8).await;
-    // The first tries of 6 failed.
+    // The first tries of event 6 failed.
     let mut sent = got(&receiver);
     sent.dedup();
     assert_eq!(sent, [4, 5, 6, 7], "8 and 9 are KAZOO's again");
@@ -310,7 +310,7 @@ async fn a_reload_changes_the_mode_and_the_sink() {
         (&rows[0]["reason"], &rows[0]["resp_status_code"]),
         (&json!("shadow: sent to the sink"), &json!("200"))
     );
-    // A sink that fails is none of the hook's business.
+    // A failing sink does not affect the hook.
     sink.mood(Mood::status(500));
     api.publish(&events_of("one", 4..5)).await;
     results(&api, &hook, "shadow", 4).await;
@@ -325,7 +325,7 @@ async fn a_reload_changes_the_mode_and_the_sink() {
 }
 
 #[tokio::test]
-async fn what_could_never_be_sent_is_said_in_shadow_too() {
+async fn a_delivery_that_can_never_be_sent_is_reported_in_shadow_mode_too() {
     let mut app = TestApp::with(&[SHADOW]).await;
     let hook = app.api.hook(json!({"uri": "http://receiver.invalid/", "format": "json"})).await;
     app.api.publish(&[call_event("CHANNEL_CREATE", "c", 1)]).await;

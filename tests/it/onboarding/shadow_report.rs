@@ -15,10 +15,10 @@ use crate::support::receiver::{Mood, Receiver, Request};
 use crate::support::wait::eventually;
 
 const KAZOO_KEY: &str = "fedcba9876543210";
-/// Rows that the stand-in gives at a time.
+/// The number of rows on a page of the stand-in.
 const PAGE: usize = 3;
 
-/// As much of a KAZOO's API as lists attempts: a log-in, and pages of rows, newest first.
+/// The part of a KAZOO's API that lists attempts: a log-in, and pages of rows, newest first.
 struct Crossbar {
     receiver: Receiver,
     rows: Arc<Mutex<Vec<Value>>>,
@@ -50,7 +50,7 @@ fn answer(request: &Request, rows: &[Value]) -> Mood {
         let data = json!({"account_id": "0a7be1c24d9f4e35b86c1f20d3947a5e"});
         return json(201, json!({"auth_token": "token", "data": data}));
     }
-    // It is busy at first.
+    // The first requests are answered with "busy".
     if request.number_at_path == 1 {
         return json(429, json!({"message": "too many requests"}));
     }
@@ -81,7 +81,7 @@ fn answer(request: &Request, rows: &[Value]) -> Mood {
 fn at_kazoo(row: &Value, n: usize) -> Value {
     let form = row["req_headers"]["content-type"] == "application/x-www-form-urlencoded";
     let text = row["req_body"].as_str().unwrap();
-    // A form is stored as it was put together.
+    // KAZOO stores a form as it was encoded.
     let body = if form {
         let (first, rest) = text.split_once('&').unwrap();
         json!([[first], "&", [[rest]]])
@@ -97,7 +97,7 @@ fn at_kazoo(row: &Value, n: usize) -> Value {
     })
 }
 
-/// The same with other text in its body.
+/// The same row with another text in its body.
 fn with(mut row: Value, from: &str, to: &str) -> Value {
     let body = row["req_body"].to_string().replace(from, to);
     row["req_body"] = serde_json::from_str(&body).unwrap();
@@ -137,7 +137,7 @@ impl Beside {
         for (option, file) in [("--api-key-file", "kazoo"), ("--key-file", "ours")] {
             words.extend([option.to_owned(), self.key(file).display().to_string()]);
         }
-        // What was made this moment is compared, too.
+        // Deliveries of this moment are compared too.
         let (from, to) = self.hour_around_now().await;
         words.extend(["--from".to_owned(), from, "--to".to_owned(), to]);
         words.extend(more.iter().map(|word| (*word).to_owned()));
@@ -146,7 +146,7 @@ impl Beside {
 }
 
 #[tokio::test]
-async fn a_report_names_what_differs_between_the_two_systems() {
+async fn a_report_names_every_difference_between_the_two_systems() {
     let beside = Beside::start(&["kazoo.mode=shadow"]).await;
     let api = &beside.app.api;
     let json_hook = api.hook(json!({"uri": "http://127.0.0.1:9/a", "format": "json"})).await;
@@ -171,8 +171,8 @@ async fn a_report_names_what_differs_between_the_two_systems() {
     let text = same.stdout.join("\n");
     assert!(text.lines().any(|line| line.starts_with("same  ") && line.ends_with(" 10")), "{text}");
 
-    // One is not at KAZOO, one is only there, one has another caller, one was tried twice, and one is of a hook of
-    // its own.
+    // One delivery is missing in KAZOO, one exists only there, one has another caller, one was tried twice, and one
+    // belongs to a hook that only KAZOO has.
     rows.remove(9);
     rows.push(with(at_kazoo(&json_rows[0], 20), "call-4", "call-x"));
     rows[1] =
@@ -215,7 +215,7 @@ async fn a_report_names_what_differs_between_the_two_systems() {
 }
 
 #[tokio::test]
-async fn a_report_that_cannot_be_made_says_which_system_is_at_fault_and_shows_no_key() {
+async fn a_failed_report_names_the_system_at_fault_and_shows_no_key() {
     let mut beside = Beside::start(&["kazoo.mode=shadow"]).await;
     beside.app.api.hook(json!({"uri": "http://127.0.0.1:9/a"})).await;
     std::fs::write(beside.key("kazoo"), "not-this-one").unwrap();
@@ -264,7 +264,7 @@ async fn the_mode_is_shown_and_changed_from_the_command_line() {
 }
 
 #[tokio::test]
-async fn a_gap_between_the_two_systems_is_counted_and_then_closed_for_every_hook() {
+async fn a_replay_counts_and_then_closes_a_gap_between_the_two_systems_for_every_hook() {
     let beside = Beside::start(&["kazoo.mode=shadow"]).await;
     let (api, receiver) = (&beside.app.api, Receiver::start().await);
     let child = api.tenant("child").await;

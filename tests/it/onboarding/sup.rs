@@ -1,4 +1,4 @@
-//! What operators do with KAZOO's `sup`: each command and each call that the documents name as its equivalent works, over
+//! Equivalents of KAZOO's `sup` commands: each command and each call that the documents name works, for
 //! the accounts of all customers.
 
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ struct Row {
     call: (String, Option<Value>),
 }
 
-/// The pieces of a cell that are set in code.
+/// The parts of a table cell in backticks.
 fn code(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -43,7 +43,7 @@ fn table(fill: &impl Fn(&str) -> String) -> Vec<Row> {
     lines.map(row).collect()
 }
 
-/// The words that stand for something, replaced by it.
+/// Replaces the placeholders by their values.
 fn filled(text: &str, words: &[(&str, String)]) -> String {
     let (mut out, mut word) = (String::new(), String::new());
     for c in text.chars().chain(['\n']) {
@@ -70,7 +70,7 @@ async fn failures(api: &Api, account: &str) -> u64 {
     listed.data()[0]["recent_failures"].as_u64().unwrap()
 }
 
-/// `sessions close --below` ends this session, too.
+/// A session that `sessions close --below` ends too.
 async fn all_below_are_closed((address, key): (SocketAddr, &str), account: &str, mut client: Client) {
     client.subscribe(account, "call.CHANNEL_CREATE.*", Value::Null).await;
     let closed = switchhook(&format!("switchhook sessions close --below {account}"), address, key).await;
@@ -78,7 +78,7 @@ async fn all_below_are_closed((address, key): (SocketAddr, &str), account: &str,
     assert_eq!(client.ended().await, End::Code(1000));
 }
 
-/// What each word of the page's table stands for.
+/// The value of each placeholder in the page's table.
 fn meanings(api: &Api, account: &str, to: &str, hook: &str, session: &str) -> [(&'static str, String); 8] {
     [
         ("A", account.to_owned()),
@@ -101,7 +101,7 @@ async fn sessions(api: &Api, account: &str) -> Vec<String> {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one table, row by row")]
-async fn what_sup_does_is_done_by_the_commands_and_calls_that_the_page_names() {
+async fn each_command_and_call_that_the_page_names_does_what_sup_does() {
     let dir = tempfile::tempdir().unwrap();
     let settings = ["retry.initial_ms=3600000", "retry.max_ms=3600000"].map(str::to_owned);
     let process = Process::serve(dir.path(), &settings).await;
@@ -137,7 +137,7 @@ async fn what_sup_does_is_done_by_the_commands_and_calls_that_the_page_names() {
     let rows = table(&|text| filled(text, &words(""))).len();
     assert!(rows > 12, "the table is there: {rows}");
     for at in 0..rows {
-        // A session for each row about sessions: some end it.
+        // Open a session for each row about sessions, because some rows end it.
         let asks = table(&|text| filled(text, &words(""))).remove(at).call.0;
         let mut session = String::new();
         if asks.contains("websockets") {

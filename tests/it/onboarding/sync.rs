@@ -1,4 +1,5 @@
-//! `[kazoo.sync]`: accounts and hooks follow a KAZOO, whatever becomes of its messages; nothing is deleted on hearsay.
+//! `[kazoo.sync]`: accounts and hooks follow a KAZOO even if its messages are lost; nothing is deleted without
+//! confirmation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +37,7 @@ async fn status(api: &Api) -> Value {
     api.call("GET", "/admin/status", None).await.data()["kazoo_sync"].clone()
 }
 
-/// What an account or a hook is, as far as a KAZOO decides it.
+/// The part of an account or a hook that a KAZOO decides.
 type Shape = BTreeMap<String, Value>;
 
 /// Everything that the program has from KAZOO.
@@ -134,7 +135,7 @@ async fn what_changes_in_kazoo_changes_here_and_only_there() {
 }
 
 #[tokio::test]
-async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
+async fn a_kazoo_that_fails_hangs_or_lies_is_reported_and_deletes_nothing() {
     let mut kazoo = Kazoo::start(Version::V50).await;
     kazoo.with(|data| {
         for number in 0..30 {
@@ -146,7 +147,7 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
     let app = start(&follow(&kazoo, &settings)).await;
     equal(&kazoo, &app.api).await;
     let all = here(&app.api).await;
-    // Lists that come empty: more is missing than may go.
+    // Empty lists: more is missing than may be deleted at once.
     kazoo.fault("webhooks/_all_docs", Fault::Empty, usize::MAX);
     eventually("the notice is there", LONG, async || {
         let ready = app.anonymous().call("GET", "/health/ready", None).await;
@@ -155,7 +156,7 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
     .await;
     assert_eq!(here(&app.api).await, all);
     kazoo.mend();
-    // An answer without end is cut off, one that never comes is given up.
+    // An endless response is cut off; a missing one times out.
     kazoo.fault("system_config", Fault::Endless, 1);
     kazoo.fault("accounts", Fault::Hang, usize::MAX);
     eventually("the sync says that it fails", LONG, async || {
@@ -169,7 +170,7 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
     // Another KAZOO at the same address.
     let other = json!({"_id": "accounts", "default": {"master_account_id": "5".repeat(32)}});
     kazoo.fault("system_config/accounts", Fault::Lie(200, other), usize::MAX);
-    // Or one that says the same thing without end.
+    // A KAZOO that repeats the same page without end.
     let row = json!({"id": "1".repeat(32), "doc": {"_id": "1".repeat(32), "pvt_type": "account", "name": "x".repeat(1 << 12)}});
     kazoo.fault("accounts/_all_docs", Fault::Lie(200, json!({"rows": vec![row; 8]})), 4);
     eventually("the other master account is named", LONG, async || {
@@ -186,7 +187,7 @@ async fn a_kazoo_that_fails_hangs_or_lies_takes_nothing_away_and_is_named() {
     equal(&kazoo, &app.api).await;
 }
 
-/// A generator of numbers: the same for the same seed.
+/// A random generator whose numbers depend only on the seed.
 struct Dice(u64);
 
 impl Dice {
@@ -200,7 +201,7 @@ impl Dice {
     }
 }
 
-/// Edits of a KAZOO, one after the other, at random.
+/// Random edits of a KAZOO, one after the other.
 struct Edits {
     dice: Dice,
     number: usize,
@@ -213,7 +214,7 @@ impl Edits {
         Self { dice: Dice(seed), number: 0, moving: None }
     }
 
-    /// One edit somewhere.
+    /// Makes one random edit.
     fn edit(&mut self, data: &mut Data) {
         self.number += 1;
         let (number, master) = (self.number, data.master.clone());
@@ -254,7 +255,7 @@ impl Edits {
     }
 }
 
-/// Something that goes wrong for a while in a KAZOO.
+/// Makes something fail for a while in a KAZOO.
 fn go_wrong(kazoo: &Kazoo, edits: &mut Edits) {
     match edits.dice.below(7) {
         0 => kazoo.fault("_all_docs", Fault::Broken, 2),
@@ -264,7 +265,7 @@ fn go_wrong(kazoo: &Kazoo, edits: &mut Edits) {
         4 => kazoo.fault("", Fault::Slow(Duration::from_millis(30)), 5),
         5 => kazoo.fault("accounts/_all_docs", Fault::Lie(200, json!({"rows": [{"id": 7}]})), 1),
         _ => {
-            // An account is made while pages are read.
+            // An account is created while pages are read.
             let number = edits.dice.below(1_000_000_000);
             let change = move |data: &mut Data| {
                 let master = data.master.clone();
@@ -304,7 +305,7 @@ async fn after_random_edits_and_faults_both_trees_are_equal() {
 }
 
 #[tokio::test]
-async fn a_message_on_the_broker_brings_a_change_and_lost_repeated_and_endless_ones_do_no_harm() {
+async fn broker_messages_bring_changes_and_lost_repeated_and_endless_ones_do_no_harm() {
     let broker = Broker::shared().await;
     let kazoo = Kazoo::start(Version::V50).await;
     let customer = kazoo.with(|data| data.account(&data.master.clone(), "Customer"));
@@ -335,7 +336,7 @@ async fn a_message_on_the_broker_brings_a_change_and_lost_repeated_and_endless_o
         let customers = data.account(&customer, "by message");
         data.delete_account(&customers);
     });
-    // The first is lost, all others come twice and in another order.
+    // The first message is lost; all others arrive twice and in another order.
     let messages: Vec<_> = kazoo.published().into_iter().skip(1).collect();
     for (routing_key, body) in messages.iter().rev().chain(&messages) {
         publisher.publish("configuration", routing_key, body.to_string().as_bytes()).await;
@@ -343,7 +344,7 @@ async fn a_message_on_the_broker_brings_a_change_and_lost_repeated_and_endless_o
     equal(&kazoo, &app.api).await;
     assert_eq!(status(&app.api).await["full_readings"], 1, "only what was named was read");
 
-    // A third of all messages is lost, a third comes twice; the account that the last edit is in has all of its own.
+    // A third of all messages is lost, a third arrives twice. The account of the last edit gets all of its messages.
     let mut edits = Edits::new(3);
     for _ in 0..20 {
         kazoo.with(|data| edits.edit(data));
@@ -354,7 +355,7 @@ async fn a_message_on_the_broker_brings_a_change_and_lost_repeated_and_endless_o
         }
     }
     kazoo.with(|data| edits.finish(data));
-    // A storm of messages about thousands of documents: everything is read, once or twice.
+    // A flood of messages about thousands of documents leads to one or two full readings.
     let bodies: Vec<Vec<u8>> = (1..=6000)
         .map(|number| {
             let id = format!("{number:032x}");
@@ -392,7 +393,7 @@ async fn a_branch_that_is_being_moved_waits_and_one_whose_move_has_stopped_does_
     let (master, half) = (kazoo.with(|data| data.master.clone()), here(&app.api).await);
     assert!([json!(from), json!(to)].contains(&parent(&half, &moved)), "{master} {half:#?}");
     assert_eq!(parent(&half, &below), json!(moved));
-    // Nothing goes on: the parent of each account decides.
+    // The move has stopped, so the parent of each account decides.
     eventually("the move is taken as it stands", LONG, async || {
         let now = here(&app.api).await;
         (now[&below][2] == json!([master, to, moved])).then_some(())
@@ -404,7 +405,7 @@ async fn a_branch_that_is_being_moved_waits_and_one_whose_move_has_stopped_does_
 }
 
 #[tokio::test]
-async fn hooks_that_are_imported_once_live_here_from_then_on() {
+async fn hooks_imported_once_belong_to_switchhook_afterwards() {
     let kazoo = Kazoo::start(Version::V50).await;
     let (customer, hook, other) = kazoo.with(|data| {
         let customer = data.account(&data.master.clone(), "Customer");
@@ -438,7 +439,7 @@ async fn hooks_that_are_imported_once_live_here_from_then_on() {
 }
 
 #[tokio::test]
-async fn too_much_and_too_many_are_named_with_the_key_that_allows_more() {
+async fn a_full_reading_above_a_limit_is_reported_with_the_key_that_raises_it() {
     let kazoo = Kazoo::start(Version::V50).await;
     kazoo
         .with(|data| (0..25).for_each(|n| drop(data.account(&data.master.clone(), &format!("account {n}")))));
@@ -447,7 +448,7 @@ async fn too_much_and_too_many_are_named_with_the_key_that_allows_more() {
     equal(&kazoo, &app.api).await;
     let notices =
         async || app.anonymous().call("GET", "/health/ready", None).await.body["notices"].to_string();
-    // Most of them are deleted at once.
+    // Delete most of them at once.
     let all = here(&app.api).await;
     kazoo.with(|data| data.accounts().iter().take(20).for_each(|account| data.delete_account(account)));
     eventually("the deletions are held up", LONG, async || {
@@ -471,7 +472,7 @@ async fn too_much_and_too_many_are_named_with_the_key_that_allows_more() {
 }
 
 #[tokio::test]
-async fn a_copy_of_the_database_that_lags_behind_undoes_nothing() {
+async fn a_lagging_copy_of_the_database_undoes_no_change() {
     let kazoo = Kazoo::start(Version::V50).await;
     let hook = kazoo.with(|data| {
         let customer = data.account(&data.master.clone(), "Customer");
@@ -486,7 +487,7 @@ async fn a_copy_of_the_database_that_lags_behind_undoes_nothing() {
     equal(&kazoo, &app.api).await;
     let readings = status(&app.api).await["full_readings"].as_u64().unwrap();
     let row = json!({"id": hook, "key": hook, "value": {"rev": before["_rev"]}, "doc": before});
-    // The first page; a second one that is empty ends the list.
+    // The first page; an empty second page ends the list.
     kazoo.fault("webhooks/_all_docs", Fault::Lie(200, json!({"rows": [row]})), 1);
     eventually("it was read again", LONG, async || {
         (status(&app.api).await["full_readings"].as_u64().unwrap() > readings + 1).then_some(())
@@ -499,7 +500,7 @@ async fn a_copy_of_the_database_that_lags_behind_undoes_nothing() {
 }
 
 #[tokio::test]
-async fn secrets_of_a_kazoo_are_in_no_log_in_no_file_and_on_no_command_line() {
+async fn a_kazoos_secrets_are_in_no_log_line_file_or_command_line() {
     let kazoo = Kazoo::start_closed(Version::V50).await;
     let customer = kazoo.with(|data| data.account(&data.master.clone(), "Customer"));
     let dir = tempfile::tempdir().unwrap();
@@ -534,7 +535,7 @@ async fn secrets_of_a_kazoo_are_in_no_log_in_no_file_and_on_no_command_line() {
     for secret in [ACCOUNT_SECRET, KAZOO_KEY, "s3cret-reader", "cmVhZGVyOnMzY3JldC1yZWFkZXI"] {
         assert!(!shown.contains(secret) && !is_in_files(&data, secret), "{secret}");
     }
-    // In an address they are refused, and not repeated.
+    // Credentials in an address are refused, and the refusal does not contain them.
     let uri = kazoo.uri().replace("http://", "http://reader:s3cret-reader@");
     let refused = run(&["serve", "--set", &format!("kazoo.sync.couch={uri}")]).await;
     assert_eq!(refused.code, Some(64), "{refused:?}");

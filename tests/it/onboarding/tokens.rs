@@ -63,7 +63,7 @@ struct Known {
     is_away: bool,
 }
 
-/// A crossbar as far as tokens go.
+/// The part of crossbar that checks tokens.
 pub(super) struct Crossbar {
     pub(super) server: Receiver,
     known: Arc<Mutex<Known>>,
@@ -156,7 +156,7 @@ async fn may_change(api: &Api, account: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_token_is_good_by_crossbars_key_until_kazoo_revokes_it_and_a_new_key_is_found() {
+async fn a_token_is_valid_by_crossbars_key_until_kazoo_revokes_it_and_a_new_key_is_found() {
     let (key, forger) = (Key::new(), Key::new());
     let crossbar = Crossbar::start(&key).await;
     let (app, _dir) = app(&crossbar, &["auth.kazoo_recheck_s=0"]).await;
@@ -165,7 +165,7 @@ async fn a_token_is_good_by_crossbars_key_until_kazoo_revokes_it_and_a_new_key_i
     let token = key.token(&claims);
     assert_eq!(status(&app, &token, &own).await, 200);
 
-    // What KAZOO has not signed is none of its business.
+    // Tokens that KAZOO did not sign are never sent to it.
     let told = crossbar.asked("/v2/auth/tokeninfo");
     let forged = forger.token(&claims);
     for _ in 0..5 {
@@ -194,7 +194,7 @@ async fn a_token_is_good_by_crossbars_key_until_kazoo_revokes_it_and_a_new_key_i
 }
 
 #[tokio::test]
-async fn the_rights_of_a_token_follow_its_user_and_the_user_it_acts_as() {
+async fn a_tokens_rights_are_those_of_its_user_or_of_the_user_it_acts_as() {
     let key = Key::new();
     let crossbar = Crossbar::start(&key).await;
     let (app, _dir) = app(&crossbar, &[]).await;
@@ -223,12 +223,12 @@ async fn the_rights_of_a_token_follow_its_user_and_the_user_it_acts_as() {
     assert!(sees(&lesser, CUSTOMER).await && !may_change(&lesser, CUSTOMER).await);
     let wider = api(json!({"owner_id": "admin", "as": {"account_id": STRANGER}}));
     assert!(!sees(&wider, STRANGER).await && !sees(&wider, RESELLER).await, "the claim never widens");
-    // What crossbar said is kept for a while: it was asked once for each token.
+    // Crossbar's answers are cached for a while: it was asked once for each token.
     assert_eq!(crossbar.asked("/v2/auth/tokeninfo"), 6);
 }
 
 #[tokio::test]
-async fn a_token_without_an_end_needs_the_switch_and_crossbars_absence_lets_nobody_new_in() {
+async fn a_token_without_expiry_needs_the_option_and_nobody_new_is_admitted_while_crossbar_is_away() {
     let key = Key::new();
     let crossbar = Crossbar::start(&key).await;
     let (mut app, dir) = app(&crossbar, &[]).await;
@@ -263,7 +263,7 @@ async fn an_open_session_ends_when_kazoo_revokes_its_token() {
     for client in [&mut client, &mut stays] {
         client.subscribe(RESELLER, "call.CHANNEL_CREATE.*", Value::Null).await;
     }
-    // While crossbar does not answer, nothing is known against the token.
+    // While crossbar does not answer, the token counts as valid.
     crossbar.change(|known| known.is_away = true);
     let asked = crossbar.asked("/v2/auth/tokeninfo");
     eventually("crossbar was asked in vain", SOON, async || {
@@ -280,7 +280,7 @@ async fn an_open_session_ends_when_kazoo_revokes_its_token() {
 }
 
 #[tokio::test]
-async fn requests_that_come_together_before_the_key_is_known_are_all_answered() {
+async fn concurrent_requests_before_the_key_is_known_are_all_answered() {
     let key = Key::new();
     let crossbar = Crossbar::start(&key).await;
     let (mut app, _dir) = app(&crossbar, &[]).await;

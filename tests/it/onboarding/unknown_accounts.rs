@@ -28,7 +28,7 @@ fn numbers(requests: &[Request]) -> Vec<u64> {
         .collect()
 }
 
-/// A hook of this receiver for calls of its account and all below.
+/// Creates a hook of this receiver for calls of its account and all accounts below.
 fn with_subaccounts(receiver: &Receiver, path: &str, ordering: &str) -> Value {
     json!({"uri": receiver.uri(&format!("/{path}")), "http_verb": "post", "format": "json", "ordering": ordering,
         "include_subaccounts": true})
@@ -40,7 +40,7 @@ async fn make_account(app: &TestApp, id: &str) {
     assert_eq!(made.status, 201, "{made:?}");
 }
 
-/// Waits until the status tells `wanted` of the events that wait for accounts.
+/// Waits until the status of events that wait for accounts is `wanted`.
 async fn status_says(app: &TestApp, wanted: impl Fn(&Value) -> bool) -> Value {
     eventually("the status tells of events that wait for accounts", SOON, || async {
         let status = app.api.call("GET", "/admin/status", None).await;
@@ -53,7 +53,7 @@ async fn status_says(app: &TestApp, wanted: impl Fn(&Value) -> bool) -> Value {
 async fn a_new_customers_first_call_reaches_their_hooks_although_the_account_came_later() {
     let receiver = Receiver::start().await;
     let app = TestApp::start().await;
-    // The windows of the last two are always full, so that what waited must be read from the log.
+    // The windows of the last two hooks are always full, so that the waiting events must be read from the log.
     for ordering in ["subject", "hook", "none"] {
         app.api.hook(with_subaccounts(&receiver, ordering, ordering)).await;
     }
@@ -117,7 +117,7 @@ async fn events_that_wait_outlast_a_restart_and_a_full_window_and_are_delivered_
     make_account(&app, NEW).await;
     app.hand_in(&calls(6)).await;
     receiver.wait_for(26, SOON).await;
-    // What was delivered is settled, also for the next start.
+    // Delivered events are still settled after the next start.
     app.restart(None).await;
     app.hand_in(&[event(&mine, "mine", 101)]).await;
     let all = receiver.wait_until(SOON, |all| numbers(all).iter().filter(|n| **n == 101).count() == 2).await;
@@ -130,7 +130,7 @@ async fn events_that_wait_outlast_a_restart_and_a_full_window_and_are_delivered_
 }
 
 #[tokio::test]
-async fn waiting_events_are_bounded_and_those_given_up_are_counted_and_named() {
+async fn events_that_wait_for_an_account_are_bounded_and_dropped_ones_are_counted_and_named() {
     let app = TestApp::with(&["accounts.unknown_wait_bytes=4000", "accounts.unknown_wait_s=1"]).await;
     app.hand_in(&[event(OTHER, "kept", 0)]).await;
     let flood: Vec<Value> = (0..50).map(|n| event(NEW, "flood", n)).collect();

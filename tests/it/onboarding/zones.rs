@@ -73,7 +73,7 @@ async fn has_command(channel: &Channel) -> bool {
 }
 
 #[tokio::test]
-async fn every_event_of_two_zones_comes_once_and_a_zone_that_is_away_delays_no_other() {
+async fn each_event_of_two_zones_is_delivered_once_and_an_unreachable_zone_delays_no_other() {
     let ((mut ams, fra), receiver) =
         tokio::join!(async { tokio::join!(Broker::start(), Broker::start()) }, Receiver::start());
     let zones = format!(
@@ -134,7 +134,7 @@ async fn every_event_of_two_zones_comes_once_and_a_zone_that_is_away_delays_no_o
         status.data()["brokers"].as_array().unwrap().iter().map(|b| &b["state"]).collect();
     assert_eq!(states, ["connecting", "connected"]);
 
-    // The short form with two hosts of one zone: one of them is enough.
+    // The short form with two hosts of one zone; one of them is enough.
     let hosts = format!("amqp.uri={},{}", ams.uri(), fra.uri().rsplit_once('@').unwrap().1);
     app.restart(Some(&[&hosts, "amqp.reconnect_max_ms=500"])).await;
     let ready = ready_when(&app, |ready| ready["ready"] == true).await;
@@ -143,7 +143,7 @@ async fn every_event_of_two_zones_comes_once_and_a_zone_that_is_away_delays_no_o
     assert_eq!(numbers(&receiver.wait_for(6, SOON).await).last(), Some(&6));
 }
 
-/// Takes this many messages and dies without having acknowledged one.
+/// Receives this many messages and disconnects without acknowledging any.
 async fn die_with(broker: &Broker, count: usize) {
     let connection = Connection::connect(&broker.uri(), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -157,7 +157,7 @@ async fn die_with(broker: &Broker, count: usize) {
 
 #[tokio::test]
 #[ignore = "a quorum queue takes up to half a minute to come back: cargo nextest run --test it --run-ignored only -E 'test(onboarding::zones)'"]
-async fn a_quorum_queue_keeps_what_is_not_persistent_over_a_stop_of_the_broker() {
+async fn a_quorum_queue_keeps_non_persistent_messages_over_a_stop_of_the_broker() {
     let (mut broker, receiver) = tokio::join!(Broker::start(), Receiver::start());
     let uri = format!("amqp.uri={}", broker.uri());
     let mut app = TestApp::with(&[&uri, "amqp.queue_type=quorum"]).await;
@@ -176,7 +176,7 @@ async fn a_quorum_queue_keeps_what_is_not_persistent_over_a_stop_of_the_broker()
     assert_eq!(numbers(&receiver.wait_for(20, SOON).await), (0..20).collect::<Vec<_>>());
 }
 
-/// A certificate authority, and what it has signed.
+/// A certificate authority and a certificate that it has signed.
 struct Authority {
     dir: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -209,7 +209,7 @@ impl Authority {
 }
 
 #[tokio::test]
-async fn a_zone_over_tls_has_a_quorum_queue_that_outlasts_deaths_of_its_consumer_and_lost_exchanges() {
+async fn a_zone_over_tls_has_a_quorum_queue_that_survives_killed_consumers_and_lost_exchanges() {
     let (authority, port) = (Authority::new(), free_port());
     for name in ["localhost", "switchhook"] {
         authority.sign(name);
@@ -242,7 +242,7 @@ async fn a_zone_over_tls_has_a_quorum_queue_that_outlasts_deaths_of_its_consumer
     for number in 0..20 {
         publish(&publisher, &account, "call", number, "ecallmgr@ams").await;
     }
-    // With a limit of deliveries that a broker of this version takes for its own, these would be dropped.
+    // With the default delivery limit of this broker version, these would be dropped.
     for _ in 0..3 {
         die_with(&broker, 20).await;
     }
@@ -251,7 +251,7 @@ async fn a_zone_over_tls_has_a_quorum_queue_that_outlasts_deaths_of_its_consumer
     let status = app.api.call("GET", "/admin/status", None).await;
     assert_eq!(status.data()["broker"]["queue_notices"], json!([]), "the queue is as it should be");
 
-    // The exchange goes, as with a stop of the broker, and the binding with it; a KAZOO node declares it again.
+    // The exchange is deleted with its binding, as when the broker stops; then a KAZOO node declares the exchange again.
     let gone = ExchangeDeleteOptions::default();
     publisher.channel().exchange_delete("callevt".into(), gone).await.unwrap();
     publisher.declare("callevt").await;
@@ -261,12 +261,12 @@ async fn a_zone_over_tls_has_a_quorum_queue_that_outlasts_deaths_of_its_consumer
     })
     .await;
 
-    // A queue keeps its type, and the operator reads how to change it.
+    // A queue keeps its type, and the notice says how to change it.
     app.restart(Some(&[&whole, "amqp.queue_type=classic"])).await;
     let ready = ready_when(&app, |ready| ready["notices"].to_string().contains("amqp.queue_type")).await;
     assert!(ready["ready"] == true && ready.to_string().contains("switchhook amqp renew"), "{ready}");
 
-    // A broker that nobody vouches for, and a broker that does not know who we are.
+    // A broker with an untrusted certificate, and a broker that does not accept our certificate.
     for more in [&own, &trusting] {
         app.restart(Some(&[&zone(more), "amqp.reconnect_max_ms=500"])).await;
         let ready = ready_when(&app, |ready| ready["faults"].to_string().contains("ertificate")).await;

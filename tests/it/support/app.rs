@@ -1,5 +1,5 @@
-//! The program under test: built in this process on free ports and a data directory of its own, driven through
-//! its API like any client's.
+//! The program under test, in this process, with free ports and its own data directory. Tests use it through
+//! its API, like any client.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ use super::websocket::Client;
 /// The master account's API key in every test.
 pub const MASTER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A running program and a client that is logged in as the master account.
+/// A running program, and a client with the master account's token.
 pub struct TestApp {
     pub api: Api,
     address: SocketAddr,
@@ -36,7 +36,7 @@ pub struct TestApp {
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// The settings of a test: quick retries and probes, loopback allowed, free ports; `settings` come last.
+/// The settings of tests: fast retries and probes, loopback allowed, free ports; `settings` override them.
 pub fn settings(dir: &Path, settings: &[String]) -> Vec<String> {
     let mut set = vec![
         format!("data_dir={}", dir.display()),
@@ -52,13 +52,13 @@ pub fn settings(dir: &Path, settings: &[String]) -> Vec<String> {
         "log.reserve_bytes=0".to_owned(),
         "ledger.reserve_bytes=0".to_owned(),
     ];
-    // The whole suite with another number of shards: no test may notice.
+    // The whole suite can run with another number of shards; no test may depend on it.
     set.extend(std::env::var("SWITCHHOOK_TEST_SHARDS").map(|shards| format!("queues.shards={shards}")));
     set.extend_from_slice(settings);
     set
 }
 
-/// The configuration that they make.
+/// The configuration with these settings.
 pub fn config(dir: &Path, more: &[String]) -> Config {
     load(&Overlay { set: settings(dir, more), ..Overlay::default() }).unwrap()
 }
@@ -76,7 +76,7 @@ impl TestApp {
         Self::over(dir, settings, Clock::system()).await
     }
 
-    /// The same with a clock that the test sets.
+    /// Starts with a clock that the test sets.
     pub async fn with_clock(settings: &[&str], clock: Clock) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         Self::over(dir, settings.iter().map(|s| (*s).to_owned()).collect(), clock).await
@@ -89,7 +89,7 @@ impl TestApp {
         let (stop, stopped) = oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the test is the one that waits for it")]
         let running = tokio::spawn(app.run(async move {
-            // A dropped sender stops it as well.
+            // A dropped sender stops the program as well.
             let _dropped = stopped.await;
         }));
         let api = Api::log_in(address).await;
@@ -107,7 +107,7 @@ impl TestApp {
         }
     }
 
-    /// The queues inside of the program, for what no API asks of them.
+    /// The handle of the queues, for tests of what the API does not offer.
     pub fn queues(&self) -> &Queues {
         &self.queues
     }
@@ -122,7 +122,7 @@ impl TestApp {
         Api::new(self.address)
     }
 
-    /// A client of a new user of a tenant's account, who is no admin.
+    /// A client with the token of a new plain user in a tenant's account.
     pub async fn user_of(&self, tenant: &Api, name: &str) -> Api {
         let password = "correct horse";
         let user = json!({
@@ -138,18 +138,18 @@ impl TestApp {
         tenant.clone().with_token(logged_in.body["auth_token"].as_str().unwrap())
     }
 
-    /// Hands in events that name their accounts themselves, as the broker would; returns when they are on disk.
+    /// Submits events that name their accounts themselves, like messages of the broker; returns when they are on disk.
     pub async fn hand_in(&self, events: &[Value]) {
         let bodies = events.iter().map(|event| event.to_string().into()).collect();
         self.ingest.submit(bodies, self.api.account.parse().unwrap()).await.unwrap();
     }
 
-    /// Where the API listens.
+    /// The address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where KAZOO's websocket port listens.
+    /// The address of KAZOO's websocket port.
     pub fn websocket(&self) -> SocketAddr {
         self.websocket
     }
@@ -159,7 +159,7 @@ impl TestApp {
         Client::connect(self.websocket, self.api.token()).await
     }
 
-    /// Ends it as SIGTERM would.
+    /// Stops the program as SIGTERM does.
     pub async fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(running) = self.running.take() {
@@ -171,7 +171,7 @@ impl TestApp {
         }
     }
 
-    /// Ends it and starts it again on the same data, with other settings if given.
+    /// Restarts the program on the same data, with other settings if given.
     pub async fn restart(&mut self, settings: Option<&[&str]>) {
         self.stop().await;
         if let Some(settings) = settings {
@@ -180,7 +180,7 @@ impl TestApp {
         *self = Self::over(self.dir.clone(), self.settings.clone(), self.clock.clone()).await;
     }
 
-    /// Its data directory.
+    /// The data directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -196,7 +196,7 @@ pub struct Api {
     client: reqwest::Client,
 }
 
-/// An answer: status and envelope.
+/// A response: status and envelope.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -204,7 +204,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `data` of the envelope.
+    /// The envelope's `data`.
     pub fn data(&self) -> &Value {
         &self.body["data"]
     }
@@ -236,12 +236,12 @@ impl Api {
         api
     }
 
-    /// One request; `path` begins with `/`.
+    /// Sends a request; `path` begins with `/`.
     pub async fn call(&self, verb: &str, path: &str, body: Option<Value>) -> Answer {
         self.try_call(verb, path, body).await.unwrap()
     }
 
-    /// One request with further headers.
+    /// Sends a request with further headers.
     pub async fn call_with(
         &self,
         verb: &str,
@@ -252,7 +252,7 @@ impl Api {
         self.send(verb, path, body, headers).await.unwrap()
     }
 
-    /// One request to a program that may die under it.
+    /// Sends a request to a program that may die before it responds.
     pub async fn try_call(&self, verb: &str, path: &str, body: Option<Value>) -> reqwest::Result<Answer> {
         self.send(verb, path, body, &[]).await
     }
@@ -281,7 +281,7 @@ impl Api {
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 
-    /// What an answer says, whatever its status and form.
+    /// Parses a response, whatever its status and form.
     pub async fn raw(&self, verb: &str, path: &str, headers: &[(&str, &str)]) -> String {
         let method = reqwest::Method::from_bytes(verb.as_bytes()).unwrap();
         let mut request = self.client.request(method, format!("{}{path}", self.base));
@@ -291,12 +291,12 @@ impl Api {
         request.send().await.unwrap().text().await.unwrap()
     }
 
-    /// Where the program answers, without a slash at the end.
+    /// The program's base URL, without a slash at the end.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// The token that its requests carry.
+    /// The token of its requests.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -308,22 +308,22 @@ impl Api {
         answer.text().await.unwrap()
     }
 
-    /// A request below the client's own account.
+    /// Sends a request for a path below the client's own account.
     pub async fn own(&self, verb: &str, path: &str, body: Option<Value>) -> Answer {
         self.call(verb, &format!("/v2/accounts/{}{path}", self.account), body).await
     }
 
-    /// The same client for the paths of an account below.
+    /// The same client for the paths of an account below its own.
     pub fn below(&self, account: String) -> Self {
         Self { account, ..self.clone() }
     }
 
-    /// Creates a hook; its id.
+    /// Creates a hook; returns its id.
     pub async fn hook(&self, document: Value) -> String {
         self.hook_of(&self.account, document).await
     }
 
-    /// Creates a hook of an account; its id. `name` and `hook` may be left out.
+    /// Creates a hook of an account; returns its id. `name` and `hook` have defaults.
     pub async fn hook_of(&self, account: &str, mut document: Value) -> String {
         let fields = document.as_object_mut().unwrap();
         fields.entry("name").or_insert(json!("test"));
@@ -335,7 +335,7 @@ impl Api {
         answer.data()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Creates an account below another; its id.
+    /// Creates an account below another; returns its id.
     pub async fn account_below(&self, parent: &str, name: &str) -> String {
         let body = json!({"data": {"name": name}});
         let answer = self.call("PUT", &format!("/v2/accounts/{parent}"), Some(body)).await;
@@ -343,12 +343,12 @@ impl Api {
         answer.data()["id"].as_str().unwrap().to_owned()
     }
 
-    /// An account below the client's own, and a client that is logged in with an API key of that account.
+    /// Creates an account below the client's own, and a client with an API key of that account.
     pub async fn tenant(&self, name: &str) -> Self {
         self.tenant_and_key(name).await.0
     }
 
-    /// The same, and the path of the API key.
+    /// Likewise; also returns the path of the API key.
     pub async fn tenant_and_key(&self, name: &str) -> (Self, String) {
         let account = self.account_below(&self.account, name).await;
         let keys = format!("/v2/accounts/{account}/api_keys");
@@ -359,7 +359,7 @@ impl Api {
         (Self::log_in_with(address, text("api_key")).await, format!("{keys}/{}", text("id")))
     }
 
-    /// Hands in events for the client's own account; their offsets.
+    /// Submits events for the client's own account; returns their offsets.
     pub async fn publish(&self, events: &[Value]) -> Vec<u64> {
         let answer = self.own("PUT", "/events", Some(json!({"data": events}))).await;
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -381,7 +381,7 @@ pub fn call_event(name: &str, call: &str, number: u64) -> Value {
     })
 }
 
-/// What a client sends of a name and a password, as KAZOO's do.
+/// The hash of name and password that KAZOO's clients send.
 pub fn credentials(name: &str, password: &str) -> String {
     format!("{:x}", Md5::digest(format!("{name}:{password}")))
 }

@@ -23,9 +23,9 @@ const START_WITHIN: Duration = Duration::from_secs(90);
 
 /// A running (or killed) broker.
 pub struct Broker {
-    /// Where its files are, …
+    /// The directory of its files.
     dir: PathBuf,
-    /// … which go with it, if they are this test's alone.
+    /// The directory again if it belongs to this test alone; removed when dropped.
     own: Option<TempDir>,
     node: String,
     port: u16,
@@ -34,19 +34,19 @@ pub struct Broker {
     epmd: Option<Child>,
     server: Option<Child>,
     config: String,
-    /// The virtual host of a shared one.
+    /// The virtual host in a shared broker.
     vhost: Option<String>,
-    /// Whether it lives on when this test ends.
+    /// Whether the broker continues to run after this test.
     outlives_test: bool,
 }
 
 impl Broker {
-    /// Starts one and waits until it accepts a connection.
+    /// Starts a broker and waits until it accepts a connection.
     pub async fn start() -> Self {
         Self::start_with("").await
     }
 
-    /// The same with more lines of configuration.
+    /// Likewise, with further lines of configuration.
     pub async fn start_with(config: &str) -> Self {
         let own = TempDir::with_prefix("switchhook-broker-").unwrap();
         let mut broker = Self::at(own.path().to_owned(), free_port());
@@ -56,7 +56,7 @@ impl Broker {
         broker
     }
 
-    /// One that is not started, over this directory.
+    /// A broker with this directory that is not started yet.
     fn at(dir: PathBuf, port: u16) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let node = format!("switchhook{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -75,14 +75,14 @@ impl Broker {
         }
     }
 
-    /// Where it listens.
+    /// The URI of the broker.
     pub fn uri(&self) -> String {
         let vhost = self.vhost.as_ref().map(|vhost| format!("/{vhost}")).unwrap_or_default();
         format!("amqp://guest:guest@127.0.0.1:{}{vhost}", self.port)
     }
 
-    /// Ends it as a power failure would. Durable queues and confirmed persistent messages stay, exchanges
-    /// that are not durable go. What was declared in the last seconds may be gone too: see `has_written`.
+    /// Kills the broker as a power failure would. Durable queues and confirmed persistent messages survive; exchanges
+    /// that are not durable do not. Declarations of the last seconds may be lost too; see `has_written`.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().unwrap();
@@ -90,7 +90,7 @@ impl Broker {
         }
     }
 
-    /// Ends it as an operator would, and waits until it has ended.
+    /// Stops the broker as an operator would, and waits until it has ended.
     pub fn stop(&mut self) {
         self.signal("TERM");
         if let Some(mut server) = self.server.take() {
@@ -98,18 +98,18 @@ impl Broker {
         }
     }
 
-    /// Sends it a signal: `STOP`, `CONT`, ….
+    /// Sends a signal: `STOP`, `CONT`, ….
     pub fn signal(&self, name: &str) {
         let pid = self.server.as_ref().expect("the broker runs").id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits until the declaration of a durable queue is in the broker's files: it answers before that, and
-    /// forgets the queue when it is killed before that. In the log of transactions the decision stands after what
-    /// was decided and may come seconds later; without it the declaration counts as undone.
+    /// Waits until the declaration of a durable queue is in the broker's files. The broker answers before that, and
+    /// loses the queue if it is killed in between. In the transaction log the commit follows the change
+    /// and may be written seconds later; without the commit the declaration does not count.
     pub async fn has_written(&self, queue: &str) {
         let data = self.dir.join("data").join(format!("{}@localhost", self.node));
-        // A resource's kind and name as Erlang writes them: the end of an atom, a binary with its length.
+        // The kind and name of a resource as Erlang encodes them: the end of an atom, and a binary with its length.
         let length = u32::try_from(queue.len()).unwrap().to_be_bytes();
         let name = [b"queuem", &length[..], queue.as_bytes()].concat();
         let written = || {
@@ -124,7 +124,7 @@ impl Broker {
         eventually_true("the broker has written down its queue", START_WITHIN, written).await;
     }
 
-    /// Starts it after `kill`, over the same data and on the same ports; waits until it accepts a connection.
+    /// Starts the broker after `kill`, with the same data and ports; waits until it accepts a connection.
     pub async fn start_again(&mut self) {
         assert!(self.server.is_none() && self.vhost.is_none(), "the broker runs already");
         assert!(Path::new(SERVER).exists(), "{SERVER} is missing: `./test` installs rabbitmq-server");
@@ -138,7 +138,7 @@ impl Broker {
         let deadline = Instant::now() + START_WITHIN;
         while !self.accepts().await {
             if let Some(ended) = self.server.as_mut().unwrap().try_wait().unwrap() {
-                // On a busy machine its name server answers too late now and then.
+                // On a busy machine Erlang's port mapper sometimes answers too late.
                 let is_late = self.output().contains("no_epmd_port");
                 assert!(is_late, "the broker ended with {ended:?}: {}", self.output());
                 self.server = Some(self.spawn());
@@ -178,8 +178,8 @@ impl Broker {
             .env("RABBITMQ_LOG_BASE", dir.join("log"))
             .env("RABBITMQ_PID_FILE", dir.join("pid"))
             .env("RABBITMQ_FEATURE_FLAGS_FILE", dir.join("feature_flags"))
-            // The script replaces itself with the Erlang machine instead of standing in front of it, so
-            // that our child is what `kill` must hit.
+            // The script replaces itself with the Erlang machine, so
+            // that our child is the process that `kill` must hit.
             .env("RABBITMQ_ALLOW_INPUT", "1")
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
@@ -222,8 +222,8 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-/// A port that nobody listens on, below the range that outgoing connections are given, so that none of them
-/// takes it while the broker is down.
+/// A free port below the range of outgoing connections, so that none of them
+/// can take it while the broker is down.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// A browser without a window, which ends with the test.
+/// A browser without a window. It ends when dropped.
 pub struct Browser {
     child: Child,
     _profile: TempDir,
@@ -36,7 +36,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The browser may have ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
     }

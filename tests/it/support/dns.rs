@@ -1,4 +1,4 @@
-//! A name server on 127.0.0.1 that answers questions for addresses as a test decides, or not at all.
+//! A name server on 127.0.0.1 that answers queries as a test decides, or not at all.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,18 +11,18 @@ use switchhook::tasks::{Stop, Tasks};
 const QUESTION_AT: usize = 12;
 const TYPE_A: u16 = 1;
 
-/// What it says of a name.
+/// The answer for a name.
 #[derive(Debug, Clone)]
 pub enum Says {
-    /// These addresses, and for how many seconds they hold. Asked for another type than A: none.
+    /// These addresses with a TTL in seconds. Queries for other types than A get no address.
     Addresses(Vec<Ipv4Addr>, u32),
-    /// No addresses, with this response code: 2 is SERVFAIL, 3 NXDOMAIN.
+    /// No address, with this response code: 2 is SERVFAIL, 3 is NXDOMAIN.
     Code(u8),
-    /// Nothing: the question stays unanswered.
+    /// No answer at all.
     Nothing,
 }
 
-/// A running name server. Dropped, it closes its port.
+/// A running name server. It closes its port when dropped.
 pub struct NameServer {
     address: SocketAddr,
     asked: Arc<Mutex<HashMap<String, usize>>>,
@@ -30,7 +30,7 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// Listens on a free UDP port; `says` is asked for each question.
+    /// Listens on a free UDP port; `says` decides the answer to each query.
     pub async fn start(says: impl Fn(&str) -> Says + Send + Sync + 'static) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
         let (address, asked) = (socket.local_addr().unwrap(), Arc::new(Mutex::new(HashMap::new())));
@@ -57,7 +57,7 @@ impl NameServer {
         format!("delivery.nameservers=[\"{}\"]", self.address)
     }
 
-    /// How many questions for a name have come.
+    /// The number of queries for a name so far.
     pub fn asked(&self, name: &str) -> usize {
         self.asked.lock().unwrap().get(name).copied().unwrap_or(0)
     }
@@ -69,7 +69,7 @@ impl Drop for NameServer {
     }
 }
 
-/// The name and type of a query's question, and where the question ends.
+/// The name and type in a query, and the end of its question section.
 fn question(packet: &[u8]) -> Option<(String, u16, usize)> {
     let (mut at, mut labels) = (QUESTION_AT, Vec::new());
     loop {
@@ -85,7 +85,7 @@ fn question(packet: &[u8]) -> Option<(String, u16, usize)> {
     Some((labels.join("."), u16::from_be_bytes([kind[0], kind[1]]), at + 4))
 }
 
-/// The answer to a question (a query's header and question section).
+/// Encodes the response to a query (its header and question section).
 fn answer(asked: &[u8], kind: u16, says: &Says) -> Option<Vec<u8>> {
     let (code, addresses, ttl) = match says {
         Says::Addresses(addresses, ttl) if kind == TYPE_A => (0, addresses.as_slice(), *ttl),

@@ -22,7 +22,8 @@ pub fn number(request: &Request) -> u64 {
     body(request)["caller_id_number"].as_str().unwrap().parse().unwrap()
 }
 
-/// The numbers of each call in the order of their last tries: what a receiver that refused the others knows.
+/// For each call, the event numbers in the order of their last tries, as a receiver that refused the earlier tries
+/// knows them.
 pub fn accepted_per_call(requests: &[Request]) -> HashMap<String, Vec<u64>> {
     let mut calls: HashMap<String, Vec<u64>> = HashMap::new();
     for request in requests {
@@ -36,12 +37,12 @@ pub fn accepted_per_call(requests: &[Request]) -> HashMap<String, Vec<u64>> {
     calls
 }
 
-/// Creations of one call, numbered.
+/// Numbered creation events of one call.
 pub fn events_of(call: &str, numbers: std::ops::Range<u64>) -> Vec<Value> {
     numbers.map(|n| call_event("CHANNEL_CREATE", call, n)).collect()
 }
 
-/// Waits until the queue of a hook is as `enough` wants it; gives it.
+/// Waits until `enough` is true for the queue of a hook; returns the queue.
 pub async fn queue_when(api: &Api, hook: &str, what: &str, enough: impl Fn(&Value) -> bool) -> Value {
     eventually(what, LONG, || async {
         let queue = api.queue(hook).await;
@@ -50,7 +51,7 @@ pub async fn queue_when(api: &Api, hook: &str, what: &str, enough: impl Fn(&Valu
     .await
 }
 
-/// Waits until nothing of a hook waits or is under way and it has looked at all of the log.
+/// Waits until a hook has processed the whole log, and nothing of it waits or is under way.
 pub async fn settled(api: &Api, hook: &str) -> Value {
     queue_when(api, hook, "the hook's queue is settled", |q| {
         q["waiting"] == 0 && q["in_flight"] == 0 && q["cursor"] == q["log_end"]

@@ -1,6 +1,6 @@
-//! The real binary as a child process: for kills, signals, exit codes and what it prints.
+//! The real binary as a child process, for tests of kills, signals, exit codes and output.
 //!
-//! It dies with the thread that started it (`setpriv --pdeathsig`) and when dropped.
+//! The process dies with the thread that started it (`setpriv --pdeathsig`), and when it is dropped.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -43,19 +43,19 @@ pub struct Ended {
 }
 
 impl Process {
-    /// `serve` over a data directory, with the settings of tests and `more`; waits until it is ready.
+    /// Starts `serve` on a data directory, with the settings of tests and `more`; waits until it is ready.
     pub async fn serve(dir: &Path, more: &[String]) -> Self {
         let mut process = Self::spawn_serve(dir, more);
         process.ready().await;
         process
     }
 
-    /// The same with limits (`SOFT:HARD`) of its open files.
+    /// Likewise, with a limit (`SOFT:HARD`) of open files.
     pub async fn serve_with_files(dir: &Path, limits: &str) -> Self {
         Self::serve_with_files_and(dir, limits, &[]).await
     }
 
-    /// The same with further settings.
+    /// Likewise, with further settings.
     pub async fn serve_with_files_and(dir: &Path, limits: &str, more: &[String]) -> Self {
         let limit = format!("--nofile={limits}");
         let mut process = Self::spawn_by(&["prlimit", &limit, "--"], &serve_args(dir, more));
@@ -63,7 +63,7 @@ impl Process {
         process
     }
 
-    /// The same with these variables in its environment.
+    /// Likewise, with these environment variables.
     pub async fn serve_in(environment: &[(&str, String)], dir: &Path, more: &[String]) -> Self {
         let args = serve_args(dir, more);
         let words: Vec<&str> = [SWITCHHOOK].into_iter().chain(args.iter().map(String::as_str)).collect();
@@ -72,49 +72,49 @@ impl Process {
         process
     }
 
-    /// `serve` with a configuration file alone; waits until it is ready.
+    /// Starts `serve` with only a configuration file; waits until it is ready.
     pub async fn serve_by(file: &ConfigFile) -> Self {
         let mut process = Self::spawn_by_file(file);
         process.ready().await;
         process
     }
 
-    /// The same without waiting.
+    /// Likewise, without waiting.
     pub fn spawn_by_file(file: &ConfigFile) -> Self {
         Self::spawn(&["serve", "--config", file.path().to_str().unwrap()])
     }
 
-    /// As `serve`, without waiting.
+    /// Like `serve`, without waiting.
     pub fn spawn_serve(dir: &Path, more: &[String]) -> Self {
         Self::spawn(&serve_args(dir, more))
     }
 
-    /// `serve`, started by another program that replaces itself; waits until it is ready.
+    /// Starts `serve` through another program that replaces itself with it; waits until it is ready.
     pub async fn serve_under(by: &[String], dir: &Path, more: &[String]) -> Self {
         let mut process = Self::spawn_under(by, &serve_args(dir, more));
         process.ready().await;
         process
     }
 
-    /// With these arguments, started by another program that replaces itself.
+    /// Starts the binary with these arguments, through another program that replaces itself with it.
     pub fn spawn_under(by: &[String], args: &[String]) -> Self {
         let by: Vec<&str> = by.iter().map(String::as_str).collect();
         Self::spawn_by(&by, args)
     }
 
-    /// With these arguments.
+    /// Starts the binary with these arguments.
     pub fn spawn(args: &[impl AsRef<str>]) -> Self {
         Self::spawn_by(&[], args)
     }
 
-    /// Started by another program that replaces itself.
+    /// Starts a command through another program that replaces itself with it.
     fn spawn_by(by: &[&str], args: &[impl AsRef<str>]) -> Self {
         let args = args.iter().map(AsRef::as_ref);
         let words: Vec<&str> = by.iter().copied().chain([SWITCHHOOK]).chain(args).collect();
         Self::spawn_words(&words, &[])
     }
 
-    /// A program with its arguments that says in the same way that it is ready.
+    /// Starts another program that prints the same ready line.
     pub fn spawn_words(words: &[&str], environment: &[(&str, String)]) -> Self {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
@@ -149,7 +149,7 @@ impl Process {
     pub async fn ready(&mut self) -> Value {
         let line = eventually("the program is ready", START_WITHIN, || {
             std::future::ready(match self.stdout.try_recv() {
-                // Whatever else a program has to say comes in lines of another form.
+                // All other output of the program has another form.
                 Ok(line) => Some(line).filter(|line| line.starts_with('{')),
                 Err(TryRecvError::Empty) => None,
                 Err(TryRecvError::Disconnected) => {
@@ -166,39 +166,39 @@ impl Process {
         ready
     }
 
-    /// Bytes that it has in memory.
+    /// Resident memory in bytes.
     pub fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
     }
 
-    /// Its number among the machine's processes.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where its API listens.
+    /// The address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("ready() was waited for")
     }
 
-    /// Where its websocket port listens.
+    /// The address of the websocket port.
     pub fn websocket(&self) -> SocketAddr {
         self.websocket.expect("ready() was waited for")
     }
 
-    /// A client that is logged in as the master account.
+    /// A client with the master account's token.
     pub async fn api(&self) -> Api {
         Api::log_in(self.address()).await
     }
 
-    /// A client that is logged in with an API key.
+    /// A client with the token of an API key.
     pub async fn api_with(&self, key: &str) -> Api {
         Api::log_in_with(self.address(), key).await
     }
 
-    /// What it has written on stderr so far.
+    /// The lines on stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
@@ -220,7 +220,7 @@ impl Process {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits until it has a handler of its own for the signal SIGHUP: without one it would end.
+    /// Waits until the process has a handler for SIGHUP; without one the signal would end it.
     pub async fn handles_hangups(&self) {
         let status = format!("/proc/{}/status", self.child.id());
         eventually_true("SIGHUP is handled", START_WITHIN, || {
@@ -231,12 +231,12 @@ impl Process {
         .await;
     }
 
-    /// How many lines on stderr have this text.
+    /// The number of lines on stderr with this text.
     pub fn said(&self, text: &str) -> usize {
         self.stderr.lock().unwrap().lines().filter(|line| line.contains(text)).count()
     }
 
-    /// Whether it has ended by itself.
+    /// Whether the process has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -246,7 +246,7 @@ impl Process {
         eventually("the process ends", within, || std::future::ready(self.child.try_wait().unwrap())).await;
     }
 
-    /// Waits for its end.
+    /// Waits for the end, and returns the output.
     pub async fn ended(mut self, within: Duration) -> Ended {
         let status =
             eventually("the process ends", within, || std::future::ready(self.child.try_wait().unwrap()))
@@ -260,7 +260,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself and been waited for.
+        // The process may have ended by itself already.
         if let Ok(None) = self.child.try_wait() {
             self.kill();
         }
@@ -272,7 +272,7 @@ fn serve_args(dir: &Path, more: &[String]) -> Vec<String> {
     std::iter::once("serve".to_owned()).chain(set).collect()
 }
 
-/// Runs the binary to its end.
+/// Runs the binary until it ends.
 pub async fn run(args: &[impl AsRef<str>]) -> Ended {
     Process::spawn(args).ended(START_WITHIN).await
 }

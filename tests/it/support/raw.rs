@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::app::Api;
 
-/// An answer with its headers and its text.
+/// A response with its headers and its text.
 #[derive(Debug)]
 pub struct Raw {
     pub status: u16,
@@ -18,13 +18,13 @@ impl Raw {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The envelope; null when the body is none.
+    /// The envelope; null if the body is not JSON.
     pub fn body(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 }
 
-/// One request with these headers and this body.
+/// Sends a request with these headers and this body.
 pub async fn send(api: &Api, verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Raw {
     let method = reqwest::Method::from_bytes(verb.as_bytes()).unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -40,7 +40,7 @@ pub async fn send(api: &Api, verb: &str, path: &str, headers: &[(&str, &str)], b
     Raw { status, headers, text: answer.text().await.unwrap() }
 }
 
-/// One request with the client's token.
+/// Sends a request with the client's token.
 pub async fn send_as(api: &Api, verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Raw {
     let token = [("x-auth-token", api.token())];
     send(api, verb, path, &[&token[..], headers].concat(), body).await

@@ -1,4 +1,5 @@
-//! An HTTP receiver on 127.0.0.1 that remembers every request and whose mood can change while it runs.
+//! An HTTP receiver on 127.0.0.1 that records every request. Its mood, which decides the responses, can change at
+//! runtime.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use switchhook::tasks::{Stop, Tasks};
 
 use super::receiver_http::{self, Ending};
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// 1 for the first request of the receiver.
@@ -24,17 +25,17 @@ pub struct Request {
     pub number_at_path: usize,
     pub method: String,
     pub path: String,
-    /// Without the `?`; empty when there is none.
+    /// The query without the `?`; empty if there is none.
     pub query: String,
-    /// In their order; names in lower case.
+    /// The headers in their order; names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// When its last byte had come.
+    /// When the last byte had arrived.
     pub at: Instant,
 }
 
 impl Request {
-    /// The first header of this (lower-case) name.
+    /// The first header with this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -45,7 +46,7 @@ impl Request {
     }
 }
 
-/// An answer in full.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -53,42 +54,42 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// What becomes of a request.
+/// How a request is answered.
 #[derive(Clone)]
 pub enum Mood {
-    /// 200 with an empty body.
+    /// With 200 and an empty body.
     Ok,
-    /// This answer.
+    /// With this response.
     Answer(Answer),
-    /// No answer, the connection stays open until the receiver's mood may change.
+    /// Not at all; the connection stays open until the mood changes.
     Hang,
-    /// As the other, after a while.
+    /// Like the other mood, after a delay.
     After(Duration, Box<Mood>),
-    /// A TCP reset instead of an answer.
+    /// With a TCP reset instead of a response.
     Reset,
-    /// A closed connection instead of an answer.
+    /// By closing the connection without a response.
     Close,
-    /// Half of an answer, then the connection closes.
+    /// With half of a response; then the connection closes.
     Partial,
-    /// 200 and a body that never ends.
+    /// With 200 and a body that never ends.
     Endless,
-    /// Decided for each request.
+    /// As the function decides for each request.
     By(Arc<dyn Fn(&Request) -> Mood + Send + Sync>),
 }
 
 impl Mood {
-    /// An empty answer with this status.
+    /// An empty response with this status.
     pub fn status(status: u16) -> Self {
         Self::answer(status, &[], "")
     }
 
-    /// An answer with this status, these headers and this body.
+    /// A response with this status, these headers and this body.
     pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         Self::Answer(Answer { status, headers, body: body.as_bytes().to_vec() })
     }
 
-    /// Decides by the request; `number` and `number_at_path` make a flaky receiver.
+    /// Decides for each request. With `number` and `number_at_path` a test makes an unreliable receiver.
     pub fn by(decide: impl Fn(&Request) -> Mood + Send + Sync + 'static) -> Self {
         Self::By(Arc::new(decide))
     }
@@ -100,11 +101,11 @@ struct Inner {
     mood: Mutex<Mood>,
     mood_at: Mutex<HashMap<String, Mood>>,
     in_flight: watch::Sender<(usize, usize)>,
-    /// It keeps no request: for tests that make very many.
+    /// Do not record requests, for tests with very many of them.
     forgets: AtomicBool,
 }
 
-/// A running receiver. Dropped, it closes its port and all connections.
+/// A running receiver. It closes its port and all connections when dropped.
 pub struct Receiver {
     address: SocketAddr,
     inner: Arc<Inner>,
@@ -133,27 +134,27 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// Where it listens.
+    /// The address of the receiver.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on requests are not kept.
+    /// Requests are not recorded from now on.
     pub fn remember_nothing(&self) {
         self.inner.forgets.store(true, Ordering::Relaxed);
     }
 
-    /// From now on, for every path that has no mood of its own.
+    /// Sets the mood for every path without its own mood.
     pub fn mood(&self, mood: Mood) {
         *self.inner.mood.lock().unwrap() = mood;
     }
 
-    /// From now on, for this path.
+    /// Sets the mood for this path.
     pub fn mood_at(&self, path: &str, mood: Mood) {
         self.inner.mood_at.lock().unwrap().insert(path.to_owned(), mood);
     }
 
-    /// Closes the port and every connection: connecting is refused.
+    /// Closes the port and every connection, so that new connections are refused.
     pub async fn refuse(&mut self) {
         self.listening.cancel();
         while TcpStream::connect(self.address).await.is_ok() {
@@ -179,23 +180,23 @@ impl Receiver {
         self.requests().into_iter().filter(|r| r.path == path).collect()
     }
 
-    /// How many requests came so far: cheap.
+    /// The number of requests so far. Cheap.
     pub fn count(&self) -> usize {
         *self.inner.count.borrow()
     }
 
-    /// Forgets the requests so far; `number` counts from 1 again.
+    /// Forgets the recorded requests; `number` counts from 1 again.
     pub fn forget(&self) {
         self.inner.requests.lock().unwrap().clear();
         self.inner.count.send_replace(0);
     }
 
-    /// The most requests that were ever unanswered at the same time.
+    /// The largest number of requests that were unanswered at the same time.
     pub fn most_in_flight(&self) -> usize {
         self.inner.in_flight.borrow().1
     }
 
-    /// Waits for at least `n` requests, and gives all there are.
+    /// Waits for at least `n` requests; returns all requests.
     pub async fn wait_for(&self, n: usize, within: Duration) -> Vec<Request> {
         let mut count = self.inner.count.subscribe();
         let waited = timeout(within, count.wait_for(|have| *have >= n)).await.is_ok();
@@ -203,7 +204,7 @@ impl Receiver {
         self.requests()
     }
 
-    /// Waits until `enough` is content with the requests so far, and gives them; looks at every new request.
+    /// Waits until `enough` is true for the requests so far; returns them. Checks after every new request.
     pub async fn wait_until(&self, within: Duration, enough: impl Fn(&[Request]) -> bool) -> Vec<Request> {
         let mut count = self.inner.count.subscribe();
         let found = timeout(within, count.wait_for(|_| enough(&self.inner.requests.lock().unwrap()))).await;
@@ -218,7 +219,7 @@ impl Drop for Receiver {
     }
 }
 
-/// A URI of a port that refuses connections.
+/// A URI with a port that refuses connections.
 pub fn closed_uri() -> String {
     format!("http://127.0.0.1:{}/closed", super::broker::free_port())
 }

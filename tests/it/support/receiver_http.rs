@@ -1,4 +1,4 @@
-//! The receiver's HTTP/1.1: just enough to read a request and to answer it well, badly or not at all.
+//! The receiver's HTTP/1.1: just enough to read a request, and to answer it correctly, incorrectly or not at all.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub enum Ending {
     Done,
 }
 
-/// Reads one request; `None` when the peer has gone or speaks something else. What came too early stays in
+/// Reads one request; `None` if the peer disconnected or does not send HTTP. Bytes of the next request stay in
 /// `buffer`.
 pub async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
     let head_end = loop {
@@ -65,7 +65,7 @@ async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
 
 /// Answers according to the mood.
 pub async fn answer(stream: &mut TcpStream, mut mood: Mood, request: &Request) -> Ending {
-    // Not by recursion: one that says "look again later" may say so for as long as a client waits.
+    // A loop, not recursion: a delayed mood can repeat for as long as the client waits.
     loop {
         mood = match mood {
             Mood::After(delay, then) => {
@@ -86,7 +86,7 @@ pub async fn answer(stream: &mut TcpStream, mut mood: Mood, request: &Request) -
             Ending::Done
         }
         Mood::Reset => {
-            // Unread or not: with a linger of zero, closing sends RST.
+            // With a linger of zero, closing sends RST even if everything was read.
             stream.set_zero_linger().unwrap();
             Ending::Done
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// All that does not fit, each with its place; empty: it fits.
+/// All mismatches with their positions; empty if the value matches.
 pub fn faults(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut check = Check { document, faults: Vec::new() };
     check.value(schema, value, "");
@@ -76,7 +76,7 @@ impl<'d> Check<'d> {
         }
     }
 
-    /// The members that a schema and those that it is made of name.
+    /// The members that a schema, or a schema that it is composed of, names.
     fn known(&self, schema: &'d Value) -> BTreeSet<&'d str> {
         let mut names: BTreeSet<&str> =
             schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();

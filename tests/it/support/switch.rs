@@ -15,22 +15,22 @@ use tokio::task::JoinHandle;
 
 use super::wait::eventually;
 
-/// What a switch answers a question with.
+/// How a switch answers a question.
 #[derive(Debug, Clone)]
 pub enum Mood {
-    /// What it knows.
+    /// With its channels.
     Fine,
-    /// Nothing.
+    /// Not at all.
     Silent,
-    /// These bytes, in which `MSG_ID` stands for the question's id.
+    /// With these bytes, in which `MSG_ID` is replaced by the question's id.
     Says(String),
 }
 
-/// A switch at work; it ends when dropped.
+/// A running switch. It ends when dropped.
 pub struct Switch {
     name: String,
     channel: Channel,
-    /// Its channels, as it shows them in detail.
+    /// The channels, as in a detailed answer.
     pub calls: Arc<Mutex<Vec<Value>>>,
     pub mood: Arc<Mutex<Mood>>,
     got: Arc<Mutex<Vec<(String, Value)>>>,
@@ -89,7 +89,7 @@ impl Switch {
         Self { name: name.to_owned(), channel, calls, mood, got, working, _connection: connection }
     }
 
-    /// A call is up, of that account; `other_leg` may be empty.
+    /// Adds a call of an account; `other_leg` may be empty.
     pub fn call(&self, id: &str, account: &str, other_leg: &str) {
         self.calls.lock().unwrap().push(json!({
             "Call-ID": id, "Account-ID": account, "Other-Leg-Call-ID": other_leg, "Answered": true,
@@ -98,7 +98,7 @@ impl Switch {
         }));
     }
 
-    /// Tells the cluster of itself.
+    /// Publishes an advertisement of the switch.
     pub async fn advertise(&self) {
         let told = json!({
             "App-Name": "kz_nodes", "App-Version": "1", "Event-Category": "nodes", "Event-Name": "advertise",
@@ -107,7 +107,7 @@ impl Switch {
         publish(&self.channel, "nodes", "", told.to_string().as_bytes()).await;
     }
 
-    /// The next command: its routing key and body.
+    /// The next command, with its routing key and body.
     pub async fn command(&self) -> (String, Value) {
         eventually("a command comes", Duration::from_secs(20), async || {
             let mut got = self.got.lock().unwrap();

@@ -1,14 +1,14 @@
-//! Waiting for a condition: polls quickly, gives up at a deadline, and says what was waited for.
+//! Waiting for a condition: polls quickly, and panics at a deadline with the name of the condition.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Between two looks.
+/// The pause between two polls.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Asks `look` until it answers `Some`; panics with `what` once `within` is over.
+/// Calls `look` until it returns `Some`; panics with `what` after `within`.
 pub async fn eventually<T, F, Fut>(what: &str, within: Duration, mut look: F) -> T
 where
     F: FnMut() -> Fut,
@@ -24,7 +24,7 @@ where
     }
 }
 
-/// Asks `look` until it is true; panics with `what` once `within` is over.
+/// Calls `look` until it returns true; panics with `what` after `within`.
 pub async fn eventually_true(what: &str, within: Duration, mut look: impl FnMut() -> bool) {
     eventually(what, within, || std::future::ready(look().then_some(()))).await;
 }

@@ -14,13 +14,13 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(60);
-/// The least receive buffer that carries a handshake in one piece.
+/// The smallest receive buffer that holds a handshake in one piece.
 const NARROW_BYTES: u32 = 4096;
 
 /// One connection.
 pub struct Client {
     stream: WebSocketStream<TcpStream>,
-    /// Events that came while a reply was waited for.
+    /// Events that arrived before an awaited reply.
     events: VecDeque<Value>,
     token: String,
 }
@@ -35,19 +35,19 @@ pub enum End {
 }
 
 impl Client {
-    /// Connects; every frame will carry the token, as Monster UI's do.
+    /// Connects. Every frame will have the token, as those of Monster UI have.
     pub async fn connect(address: SocketAddr, token: &str) -> Self {
         Self::try_connect(address, &[]).await.map(|client| client.with_token(token)).unwrap()
     }
 
-    /// Likewise, with so small a buffer that little can be on its way while it does not read.
+    /// Likewise, with a small receive buffer, so that little can be in transit while the client does not read.
     pub async fn connect_narrow(address: SocketAddr, token: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(NARROW_BYTES).unwrap();
         Self::over(socket, address, &[]).await.map(|client| client.with_token(token)).unwrap()
     }
 
-    /// Connects with further headers; the status of the answer when that is no upgrade.
+    /// Connects with further headers; the error is the status of a response that is not an upgrade.
     pub async fn try_connect(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         Self::over(TcpSocket::new_v4().unwrap(), address, headers).await
     }
@@ -75,7 +75,7 @@ impl Client {
         self
     }
 
-    /// Sends a text as it stands.
+    /// Sends a text unchanged.
     pub async fn send(&mut self, text: String) {
         self.stream.send(Message::text(text)).await.unwrap();
     }
@@ -85,7 +85,7 @@ impl Client {
         self.stream.send(message).await.unwrap();
     }
 
-    /// Asks, and waits for the reply to that; events that come before it are kept.
+    /// Sends a request and waits for its reply. Events that arrive before it are kept.
     pub async fn ask(&mut self, mut frame: Value) -> Value {
         let id = format!("{:032x}", rand::random::<u128>());
         frame["request_id"] = id.clone().into();
@@ -105,7 +105,7 @@ impl Client {
         }
     }
 
-    /// Subscribes; the data of the reply.
+    /// Subscribes; returns the data of the reply.
     pub async fn subscribe(&mut self, account: &str, binding: &str, start: Value) -> Value {
         let mut data = json!({"account_id": account, "binding": binding});
         data.as_object_mut().unwrap().extend(start.as_object().cloned().unwrap_or_default());
@@ -114,7 +114,7 @@ impl Client {
         reply["data"].clone()
     }
 
-    /// The next frame; how the connection ended when there is none.
+    /// The next frame, or how the connection ended.
     pub async fn frame(&mut self) -> Result<Value, End> {
         let reading = async {
             loop {
@@ -153,7 +153,7 @@ impl Client {
         events
     }
 
-    /// Reads on until the connection ends; how it did.
+    /// Reads until the connection ends; returns how it ended.
     pub async fn ended(&mut self) -> End {
         loop {
             if let Err(end) = self.frame().await {
@@ -162,7 +162,7 @@ impl Client {
         }
     }
 
-    /// The connection alone, to be read a byte at a time. Nothing may be on its way when this is called.
+    /// The bare connection, to be read byte by byte. Nothing may be in transit when this is called.
     pub fn slow(self) -> Slow {
         assert!(self.events.is_empty(), "{:?}", self.events);
         Slow { stream: self.stream.into_inner(), read: Vec::new(), token: self.token }
@@ -192,12 +192,12 @@ impl Slow {
         }
     }
 
-    /// How much it has read.
+    /// The number of bytes read so far.
     pub fn bytes(&self) -> usize {
         self.read.len()
     }
 
-    /// The same connection, read as quickly as it goes from now on.
+    /// The same connection, read as fast as possible from now on.
     pub async fn quick(self) -> Client {
         let stream = WebSocketStream::from_partially_read(self.stream, self.read, Role::Client, None).await;
         Client { stream, events: VecDeque::new(), token: self.token }

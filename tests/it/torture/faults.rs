@@ -1,4 +1,4 @@
-//! The faults: of the program, its broker, its receiver, its disk and its clock.
+//! Faults of the program, its broker, its receiver, its disk and its clock.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::support::process::Process;
 use crate::support::receiver::Receiver;
 use crate::support::wait::eventually_true;
 
-/// The program stops taking events when less than this is free.
+/// The program refuses events when less than this is free.
 pub const RESERVE: u64 = 4 << 20;
-/// How far a clock jumps at the most, forwards or backwards: less than anything is kept.
+/// The largest jump of the clock, forwards or backwards: less than any retention.
 const JUMP_US: i64 = 3_600_000_000;
 
 /// Everything that can be broken.
@@ -34,25 +34,25 @@ pub struct Scene {
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// `kill -9` of the program, twice in a row now and then.
+    /// `kill -9` of the program, sometimes twice in a row.
     Kill,
-    /// SIGTERM, and a start with other limits.
+    /// SIGTERM, then a start with other limits.
     Reconfigure,
-    /// SIGHUP: other limits and policies for a program at work, now and then a file that cannot be used.
+    /// SIGHUP: other limits and policies for the running program, sometimes a file that cannot be used.
     Reload,
-    /// SIGSTOP, a while, SIGCONT.
+    /// SIGSTOP, and SIGCONT after a while.
     Freeze,
     /// The broker is killed and started again.
     BrokerKilled,
-    /// The broker stands still for a while.
+    /// The broker is frozen for a while.
     BrokerFrozen,
-    /// The receiver's port closes with all connections, as when it is killed, and opens again.
+    /// The receiver's port and connections close, as when it is killed, and the port opens again.
     ReceiverGone,
-    /// A hook is made, changed, disabled, and deleted.
+    /// A hook is created, changed, disabled and deleted.
     HookComesAndGoes,
-    /// Nothing, or less than the reserve, is left of the disk for a while.
+    /// The disk is full, or has less than the reserve, for a while.
     DiskFull,
-    /// The program's clock jumps, there and back.
+    /// The program's clock jumps, and jumps back.
     ClockJumps,
 }
 
@@ -74,14 +74,14 @@ impl Fault {
 }
 
 impl Scene {
-    /// Breaks it and mends it again.
+    /// Causes the fault and ends it again.
     pub async fn strike(&mut self, fault: Fault, random: &mut StdRng) {
         let moment = Duration::from_millis(random.random_range(50..500));
         match fault {
             Fault::Kill => {
                 self.kill();
                 if random.random_bool(0.3) {
-                    // Once more, while it starts.
+                    // Kill it once more while it starts.
                     self.process = Process::spawn_by_file(&self.file);
                     sleep(moment / 4).await;
                     self.kill();
@@ -149,7 +149,7 @@ impl Scene {
             format!("delivery.request_timeout_ms={}", random.random_range(TIMEOUT_MS / 2..=TIMEOUT_MS)),
             format!("delivery.response_read_bytes={}", random.random_range(1024..65536_u32)),
             format!("retry.initial_ms={}", random.random_range(5..50_u32)),
-            // A missing receiver must not use up all tries of a hook that is never disabled.
+            // A receiver that is down must not use up all tries of a hook that is never disabled.
             format!("retry.max_ms={}", random.random_range(150..400_u32)),
             format!("disable.failure_count={}", random.random_range(0..10_u32)),
             format!("disable.probe_initial_ms={probe}"),
@@ -158,14 +158,14 @@ impl Scene {
         self.hang_up("configuration reloaded").await;
     }
 
-    /// SIGHUP, until the program has one more log line with this text.
+    /// Sends SIGHUP and waits for another log line with this text.
     async fn hang_up(&self, until: &str) {
         let before = self.process.said(until);
         self.process.signal("HUP");
         eventually_true(until, Duration::from_secs(60), || self.process.said(until) > before).await;
     }
 
-    /// On a completely full disk the program may end because it cannot write. Then it is started again.
+    /// On a completely full disk the program may end because it cannot write. This starts it again.
     async fn disk_is_full(&mut self, moment: Duration, random: &mut StdRng) {
         let left = if random.random_bool(0.5) { 0 } else { RESERVE / 2 };
         if !self.disk.fill(left) {

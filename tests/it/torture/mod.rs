@@ -1,9 +1,9 @@
-//! Torture: the real binary between a real RabbitMQ and a receiver of bad moods, while processes are killed and
-//! frozen, connections break, the disk is full, the clock jumps, limits change over a restart and by a reload, and
-//! hooks come and go. At the end everything that the broker had confirmed has been accepted by every hook, each call
-//! in order, and what came twice is explained by what was in flight.
+//! Torture: the real binary between a real RabbitMQ and an unreliable receiver, while processes are killed and
+//! frozen, connections break, the disk is full, the clock jumps, limits change with a restart or a reload, and
+//! hooks are created and deleted. At the end every hook has accepted everything that the broker had confirmed, each call
+//! in order, and every repeat is explained by an attempt that was in flight.
 //!
-//! A short run is one of the tests. A long one, with its own seed and number of faults:
+//! A short run is part of the tests. A long run has its own seed and number of faults:
 //!
 //! ```text
 //! SWITCHHOOK_TORTURE="faults=1000 seed=7" cargo test --test it torture -- --ignored --nocapture
@@ -34,12 +34,12 @@ use super::support::process::Process;
 use super::support::receiver::{Mood, Receiver};
 use super::support::wait::eventually_true;
 
-/// Long enough to drain what has gathered, on a busy machine.
+/// Long enough to deliver the backlog on a busy machine.
 const DRAIN: Duration = Duration::from_secs(120);
-/// What hangs longer than this is a failed attempt.
+/// The timeout of an attempt.
 const TIMEOUT_MS: u64 = 2000;
 
-/// The hooks whose deliveries are judged: path and ordering.
+/// The hooks whose deliveries are checked: path and ordering.
 const HOOKS: [(&str, &str); 3] = [("/subject", "subject"), ("/hook", "hook"), ("/none", "none")];
 
 /// Small limits, so that every fault finds full windows, rolled segments and checkpoints; hooks are disabled soon
@@ -56,7 +56,7 @@ const SETTINGS: [&str; 9] = [
     "amqp.prefetch=100",
 ];
 
-/// How a receiver treats a request: three of four are accepted.
+/// How the receiver answers a request: it accepts three of four.
 fn mood(random: &mut StdRng) -> Mood {
     match random.random_range(0..32_u32) {
         0 => Mood::status(500),
@@ -87,7 +87,7 @@ async fn torture(seed: u64, count: usize) {
     let dir = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(dir.path().join("switchhook.toml"), &disk.data_dir(), &settings);
     let process = Process::serve_by(&file).await;
-    // What is published to a queue that a killed broker forgets is the broker's loss.
+    // A message in a queue that a killed broker forgets is lost by the broker, not by the program.
     broker.has_written("switchhook").await;
     let api = process.api().await;
     for (path, ordering) in HOOKS {
@@ -100,7 +100,7 @@ async fn torture(seed: u64, count: usize) {
     let judge = Arc::clone(&verdict);
     receiver.mood(Mood::by(move |request| {
         let mood = if judge.is_calm() { Mood::Ok } else { mood(&mut moods.lock().unwrap()) };
-        // A body that never ends is an answer too: it is read up to a cap and no further.
+        // A response whose body never ends counts too, because only a bounded part of the body is read.
         if matches!(mood, Mood::Ok | Mood::Endless) {
             judge.accepted(request);
         }

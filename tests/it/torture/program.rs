@@ -18,10 +18,10 @@ const DATA_DIR: &str = "SWITCHHOOK_TORTURE_DATA_DIR";
 const SETTINGS: &str = "SWITCHHOOK_TORTURE_SETTINGS";
 const CLOCK: &str = "SWITCHHOOK_TORTURE_CLOCK";
 const TEST: &str = "torture::program::the_program_under_a_clock_that_jumps";
-/// How often the file is looked at.
+/// How often the file is read.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Starts it; `clock` holds by how many microseconds its clock is ahead.
+/// Starts the program. The file `clock` has the number of microseconds by which its clock is ahead.
 pub async fn serve(dir: &Path, settings: &[String], clock: &Path) -> Process {
     let this = std::env::current_exe().unwrap();
     let words = [this.to_str().unwrap(), "--exact", TEST, "--ignored", "--nocapture"];
@@ -58,7 +58,7 @@ fn the_program_under_a_clock_that_jumps() {
     });
 }
 
-/// The machine's clock with the present offset in the file.
+/// The machine's clock plus the offset in the file.
 fn jumping(file: std::path::PathBuf) -> Clock {
     let read = move || std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
     let ahead_us = Arc::new(AtomicI64::new(read().unwrap_or(0)));

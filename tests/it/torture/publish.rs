@@ -13,19 +13,19 @@ use super::verdict::{Verdict, call};
 use crate::support::app::call_event;
 
 const AT_ONCE: u64 = 10;
-/// How far the slowest hook may be behind.
+/// The largest allowed backlog of the slowest hook.
 const AHEAD: usize = 400;
 
-/// What became of the events.
+/// The outcome of publishing an event.
 #[derive(Debug, Default)]
 pub struct Published {
     /// The broker has them in our queue.
     pub confirmed: Vec<u64>,
-    /// No queue was bound (the broker had just started), or it is unknown.
+    /// No queue was bound (the broker had just started), or the outcome is unknown.
     pub uncertain: u64,
 }
 
-/// Publishes until it is over.
+/// Publishes until the run is over.
 pub async fn until(over: &Cell<bool>, uri: &str, account: &str, verdict: &Verdict) -> Published {
     let (mut published, mut next, mut channel) = (Published::default(), 0, None);
     while !over.get() {
@@ -59,7 +59,7 @@ pub async fn until(over: &Cell<bool>, uri: &str, account: &str, verdict: &Verdic
             }
         }
         if published.uncertain > before {
-            // The program is not bound again yet.
+            // The program has not bound its queue again yet.
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -69,7 +69,7 @@ pub async fn until(over: &Cell<bool>, uri: &str, account: &str, verdict: &Verdic
 async fn send(channel: &Channel, account: &str, number: u64) -> lapin::Result<lapin::PublisherConfirm> {
     let mut event = call_event("CHANNEL_CREATE", &call(number), number);
     event["Custom-Channel-Vars"] = json!({"Account-ID": account});
-    // Returned when no queue is bound: then it does not count as taken.
+    // The broker returns the message if no queue is bound; then the event does not count.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let body = event.to_string().into_bytes();
     let key = "call.CHANNEL_CREATE.call".into();

@@ -1,23 +1,23 @@
-//! A small disk that can be filled: a file system in memory, if this process may mount one.
+//! A small disk that can be filled: a file system in memory, if this process has the right to mount one.
 
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// More than a run writes.
+/// The size of the disk: more than a run writes.
 const SIZE_MB: u64 = 768;
 /// The file that fills the disk.
 const BALLAST: &str = "ballast";
 
-/// A data directory, on a small disk if there may be one.
+/// A data directory, on a small disk if one can be mounted.
 pub struct SmallDisk {
     dir: TempDir,
     mounted: bool,
 }
 
 impl SmallDisk {
-    /// Mounts it; without the right to do so it is an ordinary directory that is never full.
+    /// Mounts the disk. Without the right to mount, it is an ordinary directory that is never full.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={SIZE_MB}m");
@@ -36,7 +36,7 @@ impl SmallDisk {
         self.dir.path().join("data")
     }
 
-    /// Takes all space but `left` bytes; false where that cannot be done.
+    /// Occupies all space but `left` bytes; false if that is impossible.
     pub fn fill(&self, left: u64) -> bool {
         if !self.mounted {
             return false;
@@ -44,13 +44,13 @@ impl SmallDisk {
         let bytes = free(self.dir.path()).saturating_sub(left);
         let file = self.dir.path().join(BALLAST);
         let filled = Command::new("fallocate").args(["--length", &bytes.to_string()]).arg(file).status();
-        // The program may have been quicker to take it: then the disk is full all the same.
+        // The program may have used the space first; then the disk is full as well.
         filled.is_ok()
     }
 
-    /// Gives the space back.
+    /// Frees the space.
     pub fn empty(&self) {
-        // Without ballast there is nothing to give back.
+        // Without ballast there is nothing to free.
         drop(std::fs::remove_file(self.dir.path().join(BALLAST)));
     }
 }
@@ -68,7 +68,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Bytes that can still be written.
+/// The number of bytes that can still be written.
 fn free(path: &Path) -> u64 {
     let asked = Command::new("df").args(["--block-size=1", "--output=avail"]).arg(path).output().unwrap();
     let text = String::from_utf8(asked.stdout).unwrap();

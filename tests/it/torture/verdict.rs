@@ -13,25 +13,25 @@ use crate::support::look::number;
 use crate::support::receiver::Request;
 
 const CALLS: u64 = 8;
-/// The deliveries that a fault may repeat, per hook: those in flight and those not yet on the ledger's disk.
+/// The number of deliveries of a hook that one fault may repeat: those in flight and those not yet synced in the ledger.
 const REPEATS: usize = 40;
 
 pub fn call(number: u64) -> String {
     format!("call-{}", number % CALLS)
 }
 
-/// One hook's arrivals.
+/// The arrivals of one hook.
 #[derive(Debug, Default)]
 struct Arrivals {
     ordering: String,
-    /// Delivery ids and how often each was accepted, by event.
+    /// For each event, the delivery ids and how often each was accepted.
     accepted: HashMap<u64, (String, usize)>,
-    /// The last event that was new, by call (by nothing, for a strict hook).
+    /// For each call, the last event that arrived first; for a strict hook, one for all calls.
     last: HashMap<u64, u64>,
     broken: Vec<String>,
 }
 
-/// Collects and judges.
+/// Collects the arrivals and checks them.
 pub struct Verdict {
     hooks: Mutex<HashMap<String, Arrivals>>,
     arrivals: AtomicUsize,
@@ -65,19 +65,19 @@ impl Verdict {
         self.arrivals.load(Ordering::SeqCst)
     }
 
-    /// Takes note of a fault.
+    /// Records a fault.
     pub fn struck(&self, fault: Fault) {
         *self.faults.lock().unwrap().entry(fault).or_default() += 1;
     }
 
-    /// Faults that explain repeats: neither a hook that comes and goes nor a reload ends an attempt.
+    /// The number of faults that explain repeats. Neither a changed hook nor a reload ends an attempt.
     fn explaining(&self) -> usize {
         let faults = self.faults.lock().unwrap();
         let ends_attempts = |fault: &Fault| !matches!(fault, Fault::HookComesAndGoes | Fault::Reload);
         faults.iter().filter(|(fault, _)| ends_attempts(fault)).map(|(_, times)| times).sum()
     }
 
-    /// Takes a request that is answered with 200.
+    /// Records a request that is answered with 200.
     pub fn accepted(&self, request: &Request) {
         self.arrivals.fetch_add(1, Ordering::SeqCst);
         let mut hooks = self.hooks.lock().unwrap();
@@ -97,12 +97,12 @@ impl Verdict {
         }
     }
 
-    /// How many events the hook that is most behind has accepted.
+    /// The number of events that the slowest hook has accepted.
     pub fn slowest(&self) -> usize {
         self.hooks.lock().unwrap().values().map(|hook| hook.accepted.len()).min().unwrap_or_default()
     }
 
-    /// Events that a hook has not accepted: its path, how many, the first of them.
+    /// For each hook with missing events: its path, the number of missing events, the first of them.
     pub fn missing(&self, confirmed: &[u64]) -> Vec<(String, usize, u64)> {
         let hooks = self.hooks.lock().unwrap();
         let missing = hooks.iter().filter_map(|(path, hook)| {
@@ -131,7 +131,7 @@ impl Verdict {
         all.collect()
     }
 
-    /// One line for people.
+    /// A summary in one line.
     pub fn summary(&self, published: &Published) -> String {
         let lost: usize = self.missing(&published.confirmed).iter().map(|(_, count, _)| count).sum();
         format!(
@@ -145,7 +145,7 @@ impl Verdict {
         )
     }
 
-    /// Fails unless order was kept and repeats are explained.
+    /// Panics unless the order was kept and all repeats are explained.
     pub fn assert_kept(&self, confirmed: usize) {
         let broken = self.broken();
         assert!(broken.is_empty(), "{broken:?}");

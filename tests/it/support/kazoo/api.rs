@@ -1,4 +1,4 @@
-//! Crossbar's routes: log-in by API key, accounts, their lists with filters, webhooks, and limits as they count.
+//! The routes of crossbar: log-in by API key, accounts, their lists with filters, webhooks, and effective limits.
 
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ fn summary(data: &Data, hook: &str) -> Value {
     row
 }
 
-/// Ordered by name. A page begins at a name, so that accounts of one name may come twice.
+/// Ordered by name. A page begins at a name, so accounts with equal names may appear twice.
 fn descendants(data: &Data, account: &str, request: &Request, most: usize) -> Answer {
     let filters: Vec<_> = url::form_urlencoded::parse(request.query.as_bytes())
         .filter_map(|(key, value)| Some((key.strip_prefix("filter_")?.to_owned(), value.into_owned())))
@@ -150,7 +150,7 @@ fn descendants(data: &Data, account: &str, request: &Request, most: usize) -> An
     (status, answer)
 }
 
-/// An account's limits, otherwise its direct reseller's; limits that the document lacks are the system's.
+/// The limits of an account, otherwise of its direct reseller. The system's limits replace missing ones.
 fn merged_limits(data: &Data, account: &str) -> Value {
     let own = |id: &str| data.doc(&account_database(id), "configs_webhooks").cloned();
     let tree = data.tree(account);

@@ -1,4 +1,5 @@
-//! CouchDB's routes: information, single documents, `_all_docs` in pages and by keys, `_changes`, the users' view.
+//! The routes of CouchDB: information, single documents, `_all_docs` in pages and by keys, `_changes`, the view of
+//! users.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::support::receiver::Request;
 
 type Answer = (u16, Value);
 
-/// `None`: a feed that has nothing to say yet.
+/// `None` for a feed without a change so far.
 pub(super) fn answer(data: &Data, path: &str, request: &Request, most: usize) -> Option<Answer> {
     let (database, rest) = path.split_once('/').unwrap_or((path, ""));
     let Some(docs) = data.databases.get(database) else {
@@ -34,7 +35,7 @@ pub(super) fn answer(data: &Data, path: &str, request: &Request, most: usize) ->
     })
 }
 
-/// Places are opaque.
+/// Sequences are opaque.
 fn place(seq: u64) -> String {
     format!("{seq}-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXLIyU9OzMnILy7JAUklMiTV____PyuDOZExFyjAnpKUmpZsbo5LMSc")
 }
@@ -83,7 +84,7 @@ fn changes(data: &Data, database: &str, request: &Request) -> Option<Value> {
     if latest.is_empty() && waited < timeout {
         return None;
     }
-    // Not in the order of the changes: shards answer as they like.
+    // Not in the order of the changes, because CouchDB's shards answer in any order.
     let results: Vec<_> = latest
         .into_iter()
         .map(|(id, seq)| {

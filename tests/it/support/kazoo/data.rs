@@ -38,7 +38,7 @@ pub struct Data {
     messages: u64,
 }
 
-/// The database of an account, as a path has it.
+/// The database of an account, as in a path.
 pub fn account_database(id: &str) -> String {
     format!("account%2F{}%2F{}%2F{}", &id[..2], &id[2..4], &id[4..])
 }
@@ -59,7 +59,7 @@ impl Data {
         for database in ["accounts", "webhooks", "system_config"] {
             data.databases.insert(database.to_owned(), BTreeMap::new());
         }
-        // Further documents that every such database has, and that are not imported.
+        // Further documents of every such database, which are not imported.
         data.put("accounts", "_design/accounts", json!({"language": "erlang", "views": {}}));
         let master = data.account_below(None, "master", "master.example");
         data.master.clone_from(&master);
@@ -69,7 +69,7 @@ impl Data {
         data
     }
 
-    /// An id like those of CouchDB: no order in them.
+    /// An id like those of CouchDB, which have no order.
     pub fn new_id(&mut self) -> String {
         self.number = self
             .number
@@ -84,7 +84,7 @@ impl Data {
         (doc.get("_deleted") != Some(&json!(true))).then_some(doc)
     }
 
-    /// Writes a document as it is to be; its revision is the next.
+    /// Writes a document with the next revision.
     pub fn put(&mut self, database: &str, id: &str, doc: Value) {
         let mut doc = doc.as_object().cloned().unwrap();
         let database_docs = self.databases.entry(database.to_owned()).or_default();
@@ -124,14 +124,14 @@ impl Data {
         (format!("{action}.{database}.{kind}.{id}"), body)
     }
 
-    /// Changes a document where it is.
+    /// Changes a document in place.
     pub fn edit(&mut self, database: &str, id: &str, change: impl FnOnce(&mut Document)) {
         let mut doc = self.doc(database, id).unwrap_or_else(|| panic!("{database}/{id}")).clone();
         change(&mut doc);
         self.put(database, id, Value::Object(doc));
     }
 
-    /// Both copies of an account, its own database first.
+    /// Both copies of an account, first the one in its own database.
     pub fn edit_account(&mut self, id: &str, change: impl Fn(&mut Document)) {
         self.edit(&account_database(id), id, &change);
         if self.doc("accounts", id).is_some() {
@@ -151,7 +151,7 @@ impl Data {
         self.put(database, id, tombstone);
     }
 
-    /// A new account; its id.
+    /// Creates an account; returns its id.
     pub fn account(&mut self, parent: &str, name: &str) -> String {
         let letters: String = name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
         let realm = format!("{letters}.example.com");
@@ -184,7 +184,7 @@ impl Data {
         doc["pvt_tree"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 
-    /// The accounts that are there, without the master account.
+    /// All existing accounts except the master account.
     pub fn accounts(&self) -> Vec<String> {
         let all = self.databases["accounts"].keys().filter(|id| self.is_account(id) && **id != self.master);
         all.cloned().collect()
@@ -196,12 +196,12 @@ impl Data {
         })
     }
 
-    /// The accounts below one.
+    /// The accounts below an account.
     pub fn below(&self, id: &str) -> Vec<String> {
         self.accounts().into_iter().filter(|other| self.tree(other).iter().any(|above| above == id)).collect()
     }
 
-    /// The hooks that are there.
+    /// All existing hooks.
     pub fn hooks(&self) -> Vec<String> {
         let is_hook =
             |doc: &Document| doc.get("pvt_deleted") != Some(&json!(true)) && !doc.contains_key("_deleted");
@@ -235,7 +235,7 @@ impl Data {
         }
     }
 
-    /// Deletes an account as the version does, with its hooks; a client that forgets the type deletes those.
+    /// Deletes an account as this version of KAZOO does, and its hooks as a client does that omits their type.
     pub fn delete_account(&mut self, id: &str) {
         assert!(self.below(id).is_empty(), "KAZOO refuses it");
         self.databases.remove(&account_database(id));
@@ -255,7 +255,7 @@ impl Data {
         self.doc("webhooks", hook).unwrap()["pvt_account_id"].as_str().unwrap().to_owned()
     }
 
-    /// A new hook; its id. `name`, `hook` and `uri` may be left out.
+    /// Creates a hook; returns its id. `name`, `hook` and `uri` have defaults.
     pub fn hook(&mut self, account: &str, doc: Value) -> String {
         let id = self.new_id();
         let mut all = json!({
@@ -269,7 +269,7 @@ impl Data {
         id
     }
 
-    /// KAZOO's own disabling.
+    /// Disables a hook as KAZOO does after failures.
     pub fn disable_hook(&mut self, hook: &str) {
         self.edit("webhooks", hook, |doc| {
             doc.insert("enabled".into(), false.into());
@@ -284,12 +284,12 @@ impl Data {
         });
     }
 
-    /// A deletion over the API.
+    /// Deletes a hook as the API does.
     pub fn delete_hook(&mut self, hook: &str) {
         self.edit("webhooks", hook, |doc| drop(doc.insert("pvt_deleted".into(), true.into())));
     }
 
-    /// A user who can log in.
+    /// Creates a user who can log in.
     pub fn user(&mut self, account: &str, name: &str, password: &str, level: &str) -> String {
         let id = self.new_id();
         let md5 = format!("{:x}", Md5::digest(format!("{name}:{password}")));
@@ -314,7 +314,7 @@ impl Data {
         self.put("system_config", "webhooks", json!({"pvt_type": "config", "default": default}));
     }
 
-    /// The place of the last change.
+    /// The sequence of the last change.
     pub fn seq(&self) -> u64 {
         self.seq
     }

@@ -19,31 +19,31 @@ pub type Document = Map<String, Value>;
 
 /// The master account's API key.
 pub const KAZOO_KEY: &str = "feedfacefeedfacefeedfacefeedfacefeedfacefeedfacefeedfacefeedface";
-/// A secret of every account's document: it must never be seen again.
+/// A secret in every account's document. It must never appear anywhere else.
 pub const ACCOUNT_SECRET: &str = "5ec4e75ec4e75ec4e75ec4e75ec4e7aa";
-/// Name and password of the reader of CouchDB.
+/// The user and password for CouchDB.
 pub const READER: &str = "reader:s3cret-reader";
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone)]
 pub enum Fault {
-    /// An answer with this status.
+    /// A response with this status.
     Status(u16),
-    /// Half of an answer.
+    /// Half of a response.
     Broken,
-    /// The answer comes late.
+    /// A late response.
     Slow(Duration),
-    /// The most rows of a list, whatever was requested.
+    /// At most this number of rows in a list, whatever was requested.
     Short(usize),
     /// A list without rows.
     Empty,
-    /// No answer.
+    /// No response.
     Hang,
-    /// The data changes before the answer is made.
+    /// The data changes before the response is made.
     Meanwhile(Arc<dyn Fn(&mut Data) + Send + Sync>),
-    /// An answer that is not the stand-in's.
+    /// A response with this body.
     Lie(u16, Value),
-    /// An answer without end.
+    /// An endless response.
     Endless,
 }
 
@@ -68,12 +68,12 @@ pub struct Kazoo {
 }
 
 impl Kazoo {
-    /// One with a master account.
+    /// Starts a KAZOO with a master account.
     pub async fn start(version: Version) -> Self {
         Self::start_with(version, false).await
     }
 
-    /// The same, with a CouchDB that requires credentials.
+    /// Likewise, with a CouchDB that requires credentials.
     pub async fn start_closed(version: Version) -> Self {
         Self::start_with(version, true).await
     }
@@ -88,12 +88,12 @@ impl Kazoo {
         Self { receiver, inner }
     }
 
-    /// Its address.
+    /// The address of the KAZOO.
     pub fn uri(&self) -> String {
         self.receiver.uri("").trim_end_matches('/').to_owned()
     }
 
-    /// Reads or changes its data.
+    /// Reads or changes the data.
     pub fn with<T>(&self, change: impl FnOnce(&mut Data) -> T) -> T {
         change(&mut self.inner.data.lock().unwrap())
     }
@@ -103,22 +103,22 @@ impl Kazoo {
         self.inner.faults.lock().unwrap().push(Armed { path: path.to_owned(), fault, times });
     }
 
-    /// No request meets a fault any more.
+    /// Ends all faults.
     pub fn mend(&self) {
         self.inner.faults.lock().unwrap().clear();
     }
 
-    /// Nobody reaches it any more.
+    /// Closes the port.
     pub async fn vanish(&mut self) {
         self.receiver.refuse().await;
     }
 
-    /// It is there again, at the same address.
+    /// Opens the port again, at the same address.
     pub fn come_back(&mut self) {
         self.receiver.accept_again();
     }
 
-    /// The messages that its changes have caused since this was asked last, with their routing keys.
+    /// The messages that changes have caused since the last call, with their routing keys.
     pub fn published(&self) -> Vec<(String, Value)> {
         self.with(|data| std::mem::take(&mut data.published))
     }
@@ -156,7 +156,7 @@ impl Inner {
         match (answer, late) {
             (Some((status, body)), None) => json_answer(status, &body),
             (Some((status, body)), Some(delay)) => Mood::After(delay, Box::new(json_answer(status, &body))),
-            // A feed that has nothing yet: look again soon.
+            // The feed has no change yet; check again soon.
             (None, _) => {
                 let again = Arc::clone(self);
                 let look = Mood::by(move |request| again.mood(request));
