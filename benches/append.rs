@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use switchhook::disk::OsDisk;
-use switchhook::log::{NewRecord, Options, open};
+use switchhook::log::{LogOptions, NewRecord, open};
 use switchhook::model::Clock;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) fn run() {
     for (batch, rounds) in [(1, 4000), (32, 3000), (256, 1500)] {
         let dir = tempfile::tempdir().unwrap();
-        let opened = open(Arc::new(OsDisk), dir.path(), Options::default(), Clock::system()).unwrap();
+        let opened = open(Arc::new(OsDisk), dir.path(), LogOptions::default(), Clock::system()).unwrap();
         let stop = CancellationToken::new();
         let (writer, stopping) = (opened.writer, stop.clone());
         let writing = std::thread::spawn(move || writer.run(stopping));

@@ -78,7 +78,7 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
         );
     }
     // An events log that lost its end must not give those offsets to new events: the ledger may count them as settled.
-    let options = log::Options { at_least: recovered.known_end(), ..events_options(config) };
+    let options = log::LogOptions { at_least: recovered.known_end(), ..events_options(config) };
     let events = open_log(&config.data_dir.join("events"), options, clock)?;
     let options = ingest_options(config, &state);
     let ingest = Ingest::new(events.appender.clone(), &events.reader, clock.clone(), &options);
@@ -118,7 +118,7 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
     let end = events.reader.end();
     let beginning = Beginning::read(state, config.kazoo.mode, end, clock.now_us())?;
     let (duty, stance) = (beginning.duty(), beginning.stance(end));
-    let delivery = delivery::Options { spans, duty: duty.clone(), ..delivery_options(config) };
+    let delivery = delivery::DeliveryOptions { spans, duty: duty.clone(), ..delivery_options(config) };
     let sink = delivery.sink.clone();
     let logs = Logs { events: events.reader.clone(), ledger: ledger.reader.clone(), state: state.clone() };
     let readings = Readings::new(tasks.clone());
@@ -260,7 +260,7 @@ impl App {
 
 /// The console, unless it is disabled.
 fn site(config: &Config) -> Option<Arc<dyn Site>> {
-    let options = console::Options { session_s: config.console.session_hours.saturating_mul(3600) };
+    let options = console::ConsoleOptions { session_s: config.console.session_hours.saturating_mul(3600) };
     config.console.enabled.then(|| Arc::new(Console::new(options)) as Arc<dyn Site>)
 }
 
@@ -277,7 +277,7 @@ fn notice_logger(
 
 /// Channels and their commands, for the API and the websockets.
 fn channels(config: &Config, brokers: &Brokers, ingest: &Ingest, state: &State) -> ChannelsPort {
-    let options = commands::Options { flow_as_action: config.commands.flow_as_action };
+    let options = commands::CommandOptions { flow_as_action: config.commands.flow_as_action };
     ChannelsPort(Commands::new(brokers.zones.clone(), ingest.clone(), state.clone(), options))
 }
 
@@ -386,7 +386,7 @@ fn operator(meeting: &Meeting<'_>) -> Operator {
     }
 }
 
-fn open_log(dir: &Path, options: log::Options, clock: &Clock) -> anyhow::Result<Opened> {
+fn open_log(dir: &Path, options: log::LogOptions, clock: &Clock) -> anyhow::Result<Opened> {
     let opened = log::open(Arc::new(OsDisk), dir, options, clock.clone())
         .with_context(|| format!("log {}", dir.display()))?;
     tracing::debug!(dir = %dir.display(), end = opened.reader.end(), "log open");

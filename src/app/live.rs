@@ -65,7 +65,7 @@ pub(super) fn connections(config: &Config) -> Limits {
     }
 }
 
-fn options(config: &Config) -> live::Options {
+fn options(config: &Config) -> live::LiveOptions {
     let w = &config.websocket;
     let max_sessions = max_sessions(w.max_sessions, open_files());
     if max_sessions != w.max_sessions {
@@ -74,7 +74,7 @@ fn options(config: &Config) -> live::Options {
             "fewer websocket sessions than configured: only half of the allowed open files are used for sessions"
         );
     }
-    live::Options {
+    live::LiveOptions {
         listen: w.listen,
         proxies: config.http.trusted_proxies.clone().into(),
         connections: connections(config),
@@ -98,7 +98,7 @@ fn options(config: &Config) -> live::Options {
             TokenExpiry::Close => live::TokenExpiry::Close,
         },
         host: host_name(),
-        ..live::Options::default()
+        ..live::LiveOptions::default()
     }
 }
 

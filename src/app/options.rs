@@ -18,8 +18,8 @@ use crate::model::{ByteRate, Clock, Duty};
 use crate::queues::{self, Policy};
 use crate::state::{self, State};
 
-pub(super) fn state_options(config: &Config) -> state::Options {
-    let mut options = state::Options::new(&config.data_dir);
+pub(super) fn state_options(config: &Config) -> state::StateOptions {
+    let mut options = state::StateOptions::new(&config.data_dir);
     options.node = node_name();
     options.master = config.accounts.master_id;
     options.master_api_key = config.auth.master_api_key.as_ref().map(|key| key.reveal().to_owned());
@@ -50,9 +50,9 @@ pub(super) fn retention_limits(config: &Config) -> (u64, u64) {
     (config.retention.max_age_hours.saturating_mul(3_600_000_000), config.retention.max_bytes)
 }
 
-pub(super) fn events_options(config: &Config) -> log::Options {
+pub(super) fn events_options(config: &Config) -> log::LogOptions {
     let (max_age_us, max_bytes) = retention_limits(config);
-    log::Options {
+    log::LogOptions {
         segment_bytes: config.log.segment_bytes,
         segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
         max_age_us: Some(max_age_us),
@@ -62,35 +62,35 @@ pub(super) fn events_options(config: &Config) -> log::Options {
         max_record_bytes: u32::try_from(ingest::RECORD_OVERHEAD)
             .unwrap_or(u32::MAX)
             .saturating_add(config.ingest.max_event_bytes),
-        ..log::Options::default()
+        ..log::LogOptions::default()
     }
 }
 
 /// The ledger has its own rule of retention (`retention.rs`), which never drops the last checkpoint.
-pub(super) fn ledger_options(config: &Config) -> log::Options {
-    log::Options {
+pub(super) fn ledger_options(config: &Config) -> log::LogOptions {
+    log::LogOptions {
         segment_bytes: config.ledger.segment_bytes,
         segment_age_us: config.log.segment_age_hours.saturating_mul(3_600_000_000),
         reserve_bytes: config.ledger.reserve_bytes,
-        ..log::Options::default()
+        ..log::LogOptions::default()
     }
 }
 
-pub(super) fn ingest_options(config: &Config, state: &State) -> ingest::Options {
+pub(super) fn ingest_options(config: &Config, state: &State) -> ingest::IngestOptions {
     let (state, accounts) = (state.clone(), state.clone());
-    ingest::Options {
+    ingest::IngestOptions {
         max_event_bytes: config.ingest.max_event_bytes as usize,
         several_brokers: config.amqp.all_zones().iter().map(|zone| zone.uris.len()).sum::<usize>() > 1,
         realms: Realms::new(move |realm| state.account_of_realm(realm)),
         tenants: Tenants::new(move |account| accounts.tenant_of(account)),
-        ..ingest::Options::default()
+        ..ingest::IngestOptions::default()
     }
 }
 
-pub(super) fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
+pub(super) fn auth_options(config: &Config) -> anyhow::Result<auth::AuthOptions> {
     let rate = |burst, per_minute| (burst > 0).then_some(auth::Rate { burst, per_minute });
     let keys = config.auth.kazoo_public_keys.as_deref().map(auth::ForeignKeys::load).transpose();
-    Ok(auth::Options {
+    Ok(auth::AuthOptions {
         token_ttl_s: config.auth.token_expiry_s,
         requests: rate(config.rate_limit.burst, config.rate_limit.per_second.saturating_mul(60)),
         request_cost: config.rate_limit.request_cost,
@@ -103,7 +103,7 @@ pub(super) fn auth_options(config: &Config) -> anyhow::Result<auth::Options> {
         crossbar: crossbar(config)?,
         foreign_without_end: config.auth.kazoo_tokens_without_expiry,
         auto_create: config.accounts.auto_create,
-        ..auth::Options::default()
+        ..auth::AuthOptions::default()
     })
 }
 
@@ -123,8 +123,8 @@ fn crossbar(config: &Config) -> anyhow::Result<Option<Arc<auth::Crossbar>>> {
     Ok(Some(Arc::new(auth::Crossbar::new(options).context("auth.kazoo_crossbar")?)))
 }
 
-pub(super) fn http_options(config: &Config) -> http::Options {
-    http::Options {
+pub(super) fn http_options(config: &Config) -> http::ApiOptions {
+    http::ApiOptions {
         listen: config.http.listen,
         connections: live::connections(config),
         max_body_bytes: usize::try_from(config.http.max_body_bytes).unwrap_or(usize::MAX),
@@ -147,7 +147,7 @@ pub(super) fn http_options(config: &Config) -> http::Options {
         },
         allow_addresses: config.delivery.allow_addresses.clone(),
         kazoo_owns: kazoo_owns(config),
-        ..http::Options::default()
+        ..http::ApiOptions::default()
     }
 }
 
@@ -158,8 +158,8 @@ fn kazoo_owns(config: &Config) -> http::KazooOwns {
     http::KazooOwns { accounts: is_on, hooks: is_on && sync.hooks == config::HooksOf::Follow }
 }
 
-pub(super) fn delivery_options(config: &Config) -> delivery::Options {
-    delivery::Options {
+pub(super) fn delivery_options(config: &Config) -> delivery::DeliveryOptions {
+    delivery::DeliveryOptions {
         limits: delivery_limits(config),
         allow_addresses: config.delivery.allow_addresses.clone(),
         nameservers: config.delivery.nameservers.clone(),
@@ -227,9 +227,9 @@ pub(super) fn queue_threads(config: &Config) -> usize {
     shards(config) * (1 + reads_of_shard(config))
 }
 
-pub(super) fn queue_options(config: &Config) -> queues::Options {
+pub(super) fn queue_options(config: &Config) -> queues::QueueOptions {
     let d = &config.delivery;
-    queues::Options {
+    queues::QueueOptions {
         max_in_flight: most_in_flight(d.max_in_flight),
         per_hook_in_flight: d.per_hook_in_flight,
         per_host_in_flight: d.per_host_in_flight,

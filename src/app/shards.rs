@@ -14,8 +14,8 @@ use crate::delivery::{self, BuildError, Delivery, Shortages, Transport};
 use crate::log::{Appender, Reader};
 use crate::model::Clock;
 use crate::queues::{
-    self, Action, Budget, Command, Directory, Engine, Options, Partitions, Parts, Permits, Pushed, Queues,
-    Recovered, Stance,
+    self, Action, Budget, Command, Directory, Engine, Partitions, Parts, Permits, Pushed, QueueOptions,
+    Queues, Recovered, Stance,
 };
 use crate::state::{Change, State, StateTask};
 use crate::tasks::{Pulse, Stop, Tasks, Thread};
@@ -28,8 +28,8 @@ pub(super) struct Shard {
 
 /// What all shards are built from.
 pub(super) struct Common {
-    pub(super) options: Options,
-    pub(super) delivery: delivery::Options,
+    pub(super) options: QueueOptions,
+    pub(super) delivery: delivery::DeliveryOptions,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) events: Reader,

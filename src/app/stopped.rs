@@ -51,7 +51,7 @@ impl Stopped {
         let Opened { state, task, first_key, .. } = opened.context("state")?;
         // Notices that are not logged yet must survive a compaction that happens now.
         state.notices(&config.data_dir).context("notices")?;
-        let end = |name: &str, options: log::Options| -> anyhow::Result<u64> {
+        let end = |name: &str, options: log::LogOptions| -> anyhow::Result<u64> {
             let dir = config.data_dir.join(name);
             if !dir.is_dir() {
                 return Ok(0);

@@ -10,7 +10,7 @@ use crate::config::{Config, HooksOf, KazooVersion};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::onboarding::source::{Bounds, Couch, Credentials, Crossbar, Manner, Source};
-use crate::onboarding::sync::{Options, Parts, Sync, SyncWatch};
+use crate::onboarding::sync::{Parts, Sync, SyncOptions, SyncWatch};
 use crate::onboarding::{Begin, Places, Profile, Rules};
 use crate::queues::Queues;
 use crate::state::State;
@@ -49,7 +49,7 @@ pub(super) fn build(
         tasks: tasks.clone(),
     };
     let sync = &config.kazoo.sync;
-    let options = Options {
+    let options = SyncOptions {
         interval: Duration::from_millis(sync.interval_ms),
         settle: Duration::from_millis(sync.settle_ms),
         max_gone_percent: sync.max_gone_percent,

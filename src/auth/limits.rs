@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bucket::{Buckets, Rate};
-use super::{Auth, Options};
+use super::{Auth, AuthOptions};
 use crate::model::AccountId;
 
 /// The tokens of a request's bucket.
@@ -79,7 +79,7 @@ impl Known {
 }
 
 impl Limits {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &AuthOptions) -> Self {
         let most = options.most_buckets;
         let from_all = |rate: Rate| Rate {
             burst: rate.burst.saturating_mul(FROM_ALL),

@@ -34,7 +34,7 @@ pub use token::{Caller, IssueError, Standing, TokenError};
 
 /// The settings of authentication.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct AuthOptions {
     /// The lifetime of a token in seconds.
     pub token_ttl_s: u64,
     /// The rate of requests from one address for one account; `None` for no limit.
@@ -65,7 +65,7 @@ pub struct Options {
     pub auto_create: bool,
 }
 
-impl Default for Options {
+impl Default for AuthOptions {
     fn default() -> Self {
         Self {
             token_ttl_s: 3600,
@@ -123,7 +123,7 @@ pub struct Auth {
     state: State,
     clock: Clock,
     tasks: Tasks,
-    options: Arc<Options>,
+    options: Arc<AuthOptions>,
     limits: Arc<Limits>,
     checks: Arc<Semaphore>,
 }
@@ -131,7 +131,7 @@ pub struct Auth {
 impl Auth {
     /// Uses the accounts, keys, users and the secret of `state`.
     #[must_use]
-    pub fn new(state: State, clock: Clock, tasks: Tasks, options: Options) -> Self {
+    pub fn new(state: State, clock: Clock, tasks: Tasks, options: AuthOptions) -> Self {
         let limits = Arc::new(Limits::new(&options));
         let checks = Arc::new(Semaphore::new(options.password_checks));
         Self { state, clock, tasks, options: Arc::new(options), limits, checks }

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::disk::OsDisk;
     use crate::log::inspect::verify;
-    use crate::log::{NewRecord, Opened, Options, open};
+    use crate::log::{LogOptions, NewRecord, Opened, open};
     use crate::model::Clock;
     use crate::tasks::{Stop, Tasks};
 
@@ -104,7 +104,7 @@ mod tests {
     async fn a_copy_made_while_segments_come_and_go_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("events"), dir.path().join("copy"));
-        let options = Options { segment_bytes: 4096, max_bytes: Some(80 << 10), ..Options::default() };
+        let options = LogOptions { segment_bytes: 4096, max_bytes: Some(80 << 10), ..LogOptions::default() };
         let Opened { writer, appender, reader, .. } =
             open(Arc::new(OsDisk), &source, options, Clock::system()).unwrap();
         let (tasks, stop) = (Tasks::new(), Stop::new());

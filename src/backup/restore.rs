@@ -76,9 +76,9 @@ fn manifest(from: &Path) -> Result<Manifest, BackupError> {
 async fn renumber(data_dir: &Path, clock: &Clock, tasks: &Tasks) -> Result<(), BackupError> {
     let failed = |error: &dyn std::fmt::Display| BackupError::State(error.to_string());
     let events = data_dir.join("events");
-    let opened = log::open(Arc::new(OsDisk), &events, log::Options::default(), clock.clone());
+    let opened = log::open(Arc::new(OsDisk), &events, log::LogOptions::default(), clock.clone());
     let end = opened.map_err(|error| failed(&error))?.reader.end();
-    let mut options = state::Options::new(data_dir);
+    let mut options = state::StateOptions::new(data_dir);
     // When the first key is configured, none may be created; opening does not create one when it is given one.
     options.master_api_key = Some(state::random_id().to_string());
     let opened = State::open(Arc::new(OsDisk), options, clock.clone(), tasks).await;

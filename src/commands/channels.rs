@@ -22,7 +22,7 @@ const TENANT_PART: (usize, usize) = (3, 4);
 
 /// Settings of channel commands.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct CommandOptions {
     /// Whether a flow of one module is also published as the equivalent action, because no open-source KAZOO consumes
     /// flows (`docs/kazoo/amqp.md#flows-for-a-channel`).
     pub flow_as_action: bool,
@@ -34,7 +34,7 @@ pub struct Commands {
     zones: Zones,
     ingest: Ingest,
     state: State,
-    options: Options,
+    options: CommandOptions,
     /// The requests that each tenant has under way.
     shares: Arc<Shares<AccountId>>,
 }
@@ -42,7 +42,7 @@ pub struct Commands {
 impl Commands {
     /// Publishes through `zones` for the accounts of `state`. `ingest` knows the accounts of recent calls.
     #[must_use]
-    pub fn new(zones: Zones, ingest: Ingest, state: State, options: Options) -> Self {
+    pub fn new(zones: Zones, ingest: Ingest, state: State, options: CommandOptions) -> Self {
         let shares = Arc::new(Shares::new(zones.max_in_flight() * TENANT_PART.0 / TENANT_PART.1));
         Self { zones, ingest, state, options, shares }
     }

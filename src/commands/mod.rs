@@ -14,7 +14,7 @@ mod stand_in;
 mod task;
 mod zones;
 
-pub use channels::{Commands, Options};
+pub use channels::{CommandOptions, Commands};
 pub use error::CommandError;
 pub use request::RequesterOptions;
 pub use requester::Requester;

@@ -33,7 +33,7 @@ const LIVE: &str = "/console/live";
 
 /// The settings of the console.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ConsoleOptions {
     /// The longest time of a session in use, in seconds.
     pub session_s: u64,
 }
@@ -42,13 +42,13 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Console {
     forms: Forms,
-    options: Options,
+    options: ConsoleOptions,
 }
 
 impl Console {
     /// The console. Forms from before this moment are refused.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: ConsoleOptions) -> Self {
         Self { forms: Forms::new(), options }
     }
 

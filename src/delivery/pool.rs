@@ -34,7 +34,7 @@ const TARGETS: usize = 16_384;
 
 /// How attempts are made.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DeliveryOptions {
     /// The initial bounds, which can be changed later.
     pub limits: Limits,
     /// Special addresses to which deliveries are allowed.
@@ -70,7 +70,7 @@ pub struct Delivery {
 impl Delivery {
     /// Builds the client. Nothing is sent before `run`.
     pub fn new(
-        options: Options,
+        options: DeliveryOptions,
         clock: Clock,
         events: Reader,
         state: State,
@@ -85,7 +85,7 @@ impl Delivery {
         let settings = state.settings();
         let (cluster_id, log_ids) = (settings.cluster_id.as_str().into(), settings.log_ids.clone());
         let room = Arc::new(Room::new(options.body_memory_bytes));
-        let Options { spans, duty, sink, .. } = options;
+        let DeliveryOptions { spans, duty, sink, .. } = options;
         let maker = Maker { transport, spans, duty, sink, clock, events, state, cluster_id, log_ids, room };
         let (pulse, beat) = pulse();
         let maker = Arc::new(maker);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::disk::MemoryDisk;
-use crate::log::{self, NewRecord, Opened, Options, Record};
+use crate::log::{self, LogOptions, NewRecord, Opened, Record};
 use crate::model::Clock;
 use crate::queues::{self, LedgerRecord};
 
@@ -79,7 +79,7 @@ fn hurt(data: &[u8]) {
 
 fn open(disk: &MemoryDisk) -> Option<Opened> {
     let clock = Clock::new(|| 1_760_000_000_000_000);
-    log::open(Arc::new(disk.clone()), Path::new(DIR), Options::default(), clock).ok()
+    log::open(Arc::new(disk.clone()), Path::new(DIR), LogOptions::default(), clock).ok()
 }
 
 /// All records, and whether the log reports a loss.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::intake::Intake;
 use super::memory::Memory;
 use super::operator::Operator;
-use super::options::Options;
+use super::options::ApiOptions;
 use super::ports::{Channels, Events, Health, Queues, Tester};
 use super::tenants::Tenants;
 use crate::auth::Auth;
@@ -31,7 +31,7 @@ pub struct Api {
     pub(super) channels: Arc<dyn Channels>,
     pub(super) live: Live,
     pub(super) clock: Clock,
-    pub(super) options: Arc<Options>,
+    pub(super) options: Arc<ApiOptions>,
     pub(super) memory: Memory,
     pub(super) tenants: Tenants,
     pub(super) intake: Arc<Intake>,
@@ -79,7 +79,7 @@ impl Api {
 
     /// Creates the API over a state and the steps behind it.
     #[must_use]
-    pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: Options) -> Self {
+    pub fn new(state: State, auth: Auth, ports: Ports, clock: Clock, options: ApiOptions) -> Self {
         let node = node_id(&options.node);
         let Ports { queues, events, health, operator, channels, tester, live } = ports;
         let memory = Memory::new(options.body_memory_bytes);

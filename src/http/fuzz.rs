@@ -13,7 +13,7 @@ use super::envelope::Envelope;
 use super::errors::ApiError;
 use super::frame::Frame;
 use super::list;
-use super::options::Options;
+use super::options::ApiOptions;
 use super::request::Request;
 use super::response::{Body, Response};
 use super::route::route;
@@ -26,7 +26,7 @@ pub fn query(data: &[u8]) {
     let request = Request::new(Method::GET, path, query, HeaderMap::new());
     assert!(request.segments.len() <= path.len() + 1);
     let known = request.segments.split_first().and_then(|(_, rest)| route(rest));
-    list::fuzz::paging(&request, &Options::default());
+    list::fuzz::paging(&request, &ApiOptions::default());
     list::fuzz::key(query);
     answer(&request, known.as_ref(), ApiError::not_found());
 }

@@ -80,7 +80,7 @@ pub use operator::{
     BrokerSeen, Flow, Hour, LogStatus, ModeRefusal, ModeStart, ModeStatus, Operator, Retained, Setting,
     Status, Visitor,
 };
-pub use options::{KazooOwns, Options, Profile};
+pub use options::{ApiOptions, KazooOwns, Profile};
 pub use ports::{
     Answer, AttemptsError, Channels, Events, Fault, Health, NewEvent, Queues, Readiness, ReplayError,
     RequestKey, SubmitError, Tester,

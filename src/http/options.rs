@@ -19,7 +19,7 @@ pub enum Profile {
 
 /// Settings of the API.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ApiOptions {
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The largest request body in bytes.
@@ -67,7 +67,7 @@ pub struct KazooOwns {
     pub hooks: bool,
 }
 
-impl Default for Options {
+impl Default for ApiOptions {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),

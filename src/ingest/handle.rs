@@ -17,7 +17,7 @@ use crate::model::{AccountId, Clock, Source};
 
 /// The limits of ingest.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct IngestOptions {
     /// The largest body of an event. A larger event from the broker is quarantined with the beginning of its body; a
     /// larger event from an HTTP client is refused.
     pub max_event_bytes: usize,
@@ -87,7 +87,7 @@ impl fmt::Debug for Realms {
     }
 }
 
-impl Default for Options {
+impl Default for IngestOptions {
     fn default() -> Self {
         Self {
             max_event_bytes: 4 << 20,
@@ -156,7 +156,7 @@ impl Ingest {
         appender: Appender,
         reader: &Reader,
         clock: Clock,
-        options: &Options,
+        options: &IngestOptions,
     ) -> Result<Self, ReadError> {
         let mut windows = Windows::new(options.window);
         let requests = Requests::new(clock.clone(), options.tenants.clone());

@@ -22,13 +22,13 @@ struct Store {
 impl Store {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system());
+        let opened = log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system());
         let Opened { writer, appender, reader, .. } = opened.unwrap();
         std::thread::spawn(move || writer.run(Stop::new()));
         Self { _dir: dir, appender, reader }
     }
 
-    fn ingest(&self, options: &Options) -> Ingest {
+    fn ingest(&self, options: &IngestOptions) -> Ingest {
         Ingest::new(self.appender.clone(), &self.reader, Clock::system(), options).unwrap()
     }
 }
@@ -66,7 +66,7 @@ async fn log_it(ingest: &Ingest, prepared: Prepared) {
 #[tokio::test]
 async fn an_event_without_an_account_gets_the_account_of_its_call_also_after_a_restart() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let created = ingest.prepare(&from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), false));
     assert_eq!(created.account(), Some(OURS));
     log_it(&ingest, created).await;
@@ -74,14 +74,14 @@ async fn an_event_without_an_account_gets_the_account_of_its_call_also_after_a_r
     assert_eq!(ingest.prepare(&nameless("c1")).account(), Some(OURS));
     assert_eq!(ingest.prepare(&nameless("c2")).account(), None);
 
-    let again = store.ingest(&Options::default());
+    let again = store.ingest(&IngestOptions::default());
     assert_eq!(again.prepare(&nameless("c1")).account(), Some(OURS));
 }
 
 #[tokio::test]
 async fn only_a_redelivered_message_that_is_in_the_log_is_a_duplicate() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let message = |redelivered| from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), redelivered);
     assert!(!ingest.prepare(&message(true)).is_duplicate(), "it was handed out but never stored");
     log_it(&ingest, ingest.prepare(&message(false))).await;
@@ -90,14 +90,14 @@ async fn only_a_redelivered_message_that_is_in_the_log_is_a_duplicate() {
     let other = from_broker(body("CHANNEL_ANSWER", "c1", "m1", Some(OURS)), true);
     assert!(!ingest.prepare(&other).is_duplicate(), "another event with the same Msg-ID");
 
-    let again = store.ingest(&Options::default());
+    let again = store.ingest(&IngestOptions::default());
     assert!(again.prepare(&message(true)).is_duplicate(), "forgotten by a restart");
 }
 
 #[tokio::test]
 async fn a_message_without_an_id_is_never_a_duplicate() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let message = from_broker(body("CHANNEL_CREATE", "c1", "", Some(OURS)), true);
     log_it(&ingest, ingest.prepare(&message)).await;
     assert!(!ingest.prepare(&message).is_duplicate());
@@ -106,7 +106,7 @@ async fn a_message_without_an_id_is_never_a_duplicate() {
 #[tokio::test]
 async fn an_http_client_neither_learns_nor_claims_the_account_of_a_call() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let created = from_broker(body("CHANNEL_CREATE", "c1", "m1", Some(OURS)), false);
     assert_eq!(ingest.prepare(&created).account(), Some(OURS));
     let nameless =
@@ -123,7 +123,7 @@ async fn an_http_client_neither_learns_nor_claims_the_account_of_a_call() {
 #[tokio::test]
 async fn the_account_of_a_call_is_certain_until_it_ends_or_another_account_claims_it() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let event = |name, call, account| from_broker(body(name, call, "m", account), false);
     for (name, call, account) in [
         ("CHANNEL_CREATE", "up", Some(OURS)),
@@ -137,7 +137,7 @@ async fn the_account_of_a_call_is_certain_until_it_ends_or_another_account_claim
         log_it(&ingest, ingest.prepare(&event(name, call, account))).await;
     }
     ingest.prepare_http(FromHttp::new(0, body("CHANNEL_CREATE", "up", "m", Some(THEIRS)), THEIRS)).unwrap();
-    for ingest in [&ingest, &store.ingest(&Options::default())] {
+    for ingest in [&ingest, &store.ingest(&IngestOptions::default())] {
         assert_eq!(ingest.call("up"), Some(KnownCall { account: OURS, certain: true, zone: None }));
         assert!(!ingest.call("over").unwrap().certain);
         assert!(!ingest.call("claimed").unwrap().certain);
@@ -148,7 +148,7 @@ async fn the_account_of_a_call_is_certain_until_it_ends_or_another_account_claim
 #[tokio::test]
 async fn events_of_an_http_client_are_in_the_log_at_the_answered_offsets() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let bodies = vec![body("CHANNEL_CREATE", "c", "1", None), body("CHANNEL_DESTROY", "c", "2", Some(OURS))];
     assert_eq!(ingest.submit(bodies.clone(), THEIRS).await.unwrap(), 0..2);
     let records = store.reader.read(0, 10, 1 << 20).unwrap().records;
@@ -160,7 +160,7 @@ async fn events_of_an_http_client_are_in_the_log_at_the_answered_offsets() {
 #[tokio::test]
 async fn a_request_with_one_bad_event_is_refused_whole() {
     let store = Store::new();
-    let ingest = store.ingest(&Options { max_event_bytes: 500, ..Options::default() });
+    let ingest = store.ingest(&IngestOptions { max_event_bytes: 500, ..IngestOptions::default() });
     let good = body("CHANNEL_CREATE", "c", "1", None);
     let refused = ingest.submit(vec![good.clone(), "{}".into()], OURS).await.unwrap_err();
     assert!(matches!(refused, SubmitError::NotUnderstood { index: 1, .. }), "{refused}");
@@ -173,9 +173,10 @@ async fn a_request_with_one_bad_event_is_refused_whole() {
 #[tokio::test]
 async fn a_request_beyond_the_bytes_that_may_wait_is_refused_as_busy() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system()).unwrap();
+    let opened =
+        log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system()).unwrap();
     let Opened { writer, appender, reader, .. } = opened;
-    let options = Options { max_waiting_bytes: 400, ..Options::default() };
+    let options = IngestOptions { max_waiting_bytes: 400, ..IngestOptions::default() };
     let ingest = Ingest::new(appender, &reader, Clock::system(), &options).unwrap();
     // The writer does not run yet: the first request waits.
     let event = || vec![body("CHANNEL_CREATE", &"c".repeat(150), "1", None)];
@@ -190,14 +191,14 @@ async fn a_request_beyond_the_bytes_that_may_wait_is_refused_as_busy() {
 #[tokio::test]
 async fn the_windows_cover_more_of_the_log_than_one_read() {
     let store = Store::new();
-    let ingest = store.ingest(&Options::default());
+    let ingest = store.ingest(&IngestOptions::default());
     let many = TAIL_RECORDS + 100;
     let records = (0..many).map(|n| {
         let event = body("CHANNEL_CREATE", &format!("c{n}"), &format!("m{n}"), Some(OURS));
         ingest.prepare(&from_broker(event, false)).record
     });
     ingest.begin_append(records.collect()).await.unwrap().await.unwrap().unwrap();
-    let again = store.ingest(&Options::default());
+    let again = store.ingest(&IngestOptions::default());
     for n in [0, 1, TAIL_RECORDS, many - 1] {
         let message = from_broker(body("CHANNEL_CREATE", &format!("c{n}"), &format!("m{n}"), None), true);
         assert!(again.prepare(&message).is_duplicate(), "message {n}");

@@ -20,7 +20,7 @@ mod windows;
 
 pub use consumer::{AmqpConsumer, ConsumeError, ConsumerOptions};
 pub use counts::Counts;
-pub use handle::{Ingest, Options, Realms, SubmitError, Tenants};
+pub use handle::{Ingest, IngestOptions, Realms, SubmitError, Tenants};
 pub use keys::{KeyError, RequestKey, Requests};
 pub use prepare::{FromHttp, Incoming, Prepared, RECORD_OVERHEAD};
 pub use renew::{Renewal, renew};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::effect::Effect;
-use super::options::Options;
+use super::options::LiveOptions;
 use super::protocol::{Accounts, Caller, Protocol};
 use super::subscriptions::StartPosition;
 use crate::auth::Role;
@@ -34,7 +34,7 @@ impl Accounts for Everybody {
 /// bounded by the frame's. No session may exceed the limit of bindings.
 pub fn frames(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let options = Options { max_bindings: BINDINGS, ..Options::default() };
+    let options = LiveOptions { max_bindings: BINDINGS, ..LiveOptions::default() };
     let log_ids = Arc::new(LogIds::new(1, Vec::new()));
     let mut protocol = Protocol::new("192.0.2.1:7".into(), log_ids, &options, || "made".to_owned());
     for (at, frame) in (0..).zip(text.lines()) {

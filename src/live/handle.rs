@@ -12,7 +12,7 @@ use super::command::{Commander, Wanted};
 use super::feed::{Feed, Shared};
 use super::follower::Source;
 use super::hooks::{HookSource, Seen, Watch, WatchTask};
-use super::options::Options;
+use super::options::LiveOptions;
 use super::protocol::{Accounts, Caller};
 use super::session::Session;
 use super::sessions::{NoSeat, Sessions};
@@ -36,7 +36,7 @@ struct Inner {
     state: State,
     auth: Auth,
     clock: Clock,
-    options: Options,
+    options: LiveOptions,
     source: Source,
     watch: Arc<Watch>,
     sessions: Sessions,
@@ -70,7 +70,13 @@ pub struct Parts {
 impl Live {
     /// Creates the service over an events log. Sessions get no events before the task runs.
     #[must_use]
-    pub fn new(parts: Parts, log: Reader, clock: Clock, tasks: Tasks, options: Options) -> (Self, LiveTask) {
+    pub fn new(
+        parts: Parts,
+        log: Reader,
+        clock: Clock,
+        tasks: Tasks,
+        options: LiveOptions,
+    ) -> (Self, LiveTask) {
         let Parts { state, auth, commander, hooks } = parts;
         let (pulse, beat) = pulse();
         let shared = Arc::new(Shared::new(options.shared_bytes, log.end()));
@@ -153,7 +159,7 @@ impl Live {
         self.0.options.proxies.client(peer, headers)
     }
 
-    pub(super) fn options(&self) -> &Options {
+    pub(super) fn options(&self) -> &LiveOptions {
         &self.0.options
     }
 

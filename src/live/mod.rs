@@ -32,6 +32,6 @@ pub use command::{Commander, Wanted};
 pub use handle::{Live, LiveTask, Parts};
 pub use hooks::{HookQueue, HookSource, Scopes};
 pub use listener::{BindError, Listener, answer};
-pub use options::{Options, TokenExpiry};
+pub use options::{LiveOptions, TokenExpiry};
 pub use sessions::{SessionView, Sessions};
 pub use upgrade::{Asked, Refused};

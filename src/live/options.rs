@@ -18,7 +18,7 @@ pub enum TokenExpiry {
 
 /// Limits and times of sessions.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct LiveOptions {
     /// Address to listen on; port 0 means any free port.
     pub listen: SocketAddr,
     /// Proxies that are trusted to name their client's address.
@@ -61,7 +61,7 @@ pub struct Options {
     pub host: String,
 }
 
-impl Default for Options {
+impl Default for LiveOptions {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5555)),

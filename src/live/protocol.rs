@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::bucket::Bucket;
 use super::command::Wanted;
 use super::effect::{Denied, Effect, Uncommanded, Unlocated, Unverified};
-use super::options::{Options, TokenExpiry};
+use super::options::{LiveOptions, TokenExpiry};
 use super::request::{Action, Binding, Request, Target};
 use super::start::{Start, StartError};
 use super::subscriptions::{Reach, StartPosition, Subscriptions};
@@ -66,7 +66,7 @@ impl Protocol {
     pub(super) fn new(
         session: String,
         log_ids: Arc<LogIds>,
-        options: &Options,
+        options: &LiveOptions,
         new_id: fn() -> String,
     ) -> Self {
         Self {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::options::Options;
+use super::options::LiveOptions;
 use super::protocol::Protocol;
 use crate::model::{AccountId, gregorian_seconds};
 use crate::tasks::Stop;
@@ -117,7 +117,7 @@ pub(super) enum NoSeat {
 }
 
 impl Sessions {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &LiveOptions) -> Self {
         Self(Arc::new(Inner {
             seats: Mutex::default(),
             most: options.max_sessions,

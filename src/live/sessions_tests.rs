@@ -3,11 +3,11 @@
 use super::*;
 
 fn sessions(most: usize, per_ip: usize, per_account: usize) -> Sessions {
-    Sessions::new(&Options {
+    Sessions::new(&LiveOptions {
         max_sessions: most,
         max_per_ip: per_ip,
         max_per_account: per_account,
-        ..Options::default()
+        ..LiveOptions::default()
     })
 }
 
@@ -49,7 +49,7 @@ fn a_sessions_id_is_its_clients_address() {
 
 #[test]
 fn the_oldest_session_without_a_token_makes_room_but_never_one_with_a_token() {
-    let limits = Options { max_sessions: 3, max_without_token: 2, ..Options::default() };
+    let limits = LiveOptions { max_sessions: 3, max_without_token: 2, ..LiveOptions::default() };
     let sessions = Sessions::new(&limits);
     let enter = |port: u16| enter_from(&sessions, SocketAddr::from(([192, 0, 2, 1], port)));
     let mut known = enter(1).unwrap();

@@ -18,7 +18,7 @@ struct Running {
 }
 
 impl Running {
-    fn open(dir: &std::path::Path, options: &Options) -> Self {
+    fn open(dir: &std::path::Path, options: &LogOptions) -> Self {
         let opened = open(Arc::new(OsDisk), dir, options.clone(), Clock::system()).expect("opens");
         let Opened { writer, appender, reader, recovered } = opened;
         let writer = std::thread::spawn(move || writer.run(CancellationToken::new()));
@@ -71,8 +71,8 @@ fn read_all(reader: &Reader) -> Vec<Record> {
     all
 }
 
-fn small_segments() -> Options {
-    Options { segment_bytes: 4096, cache_bytes: 10_000, ..Options::default() }
+fn small_segments() -> LogOptions {
+    LogOptions { segment_bytes: 4096, cache_bytes: 10_000, ..LogOptions::default() }
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn tags_are_read_in_order_in_both_directions_within_their_limits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_writer_finishes_what_is_queued_and_then_the_log_is_closed() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = open(Arc::new(OsDisk), dir.path(), Options::default(), Clock::system()).unwrap();
+    let opened = open(Arc::new(OsDisk), dir.path(), LogOptions::default(), Clock::system()).unwrap();
     let stop = CancellationToken::new();
     let mut queued = Vec::new();
     for n in 0..20 {
@@ -159,7 +159,7 @@ async fn a_stopped_writer_finishes_what_is_queued_and_then_the_log_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_does_nothing_gives_no_sign_of_life() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = open(Arc::new(OsDisk), dir.path(), Options::default(), Clock::system()).unwrap();
+    let opened = open(Arc::new(OsDisk), dir.path(), LogOptions::default(), Clock::system()).unwrap();
     let (writer, appender, stop) = (opened.writer, opened.appender, CancellationToken::new());
     let silent = tokio::time::timeout(std::time::Duration::from_millis(20), appender.ping()).await;
     assert!(silent.is_err());
@@ -173,7 +173,7 @@ async fn a_writer_that_does_nothing_gives_no_sign_of_life() {
 #[test]
 fn a_record_above_the_limit_is_refused_and_the_log_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let log = Running::open(dir.path(), &Options { max_record_bytes: 100, ..Options::default() });
+    let log = Running::open(dir.path(), &LogOptions { max_record_bytes: 100, ..LogOptions::default() });
     let record = |len: usize| NewRecord { tag: 1, flags: 0, time_us: 0, payload: vec![7; len].into() };
     assert_eq!(
         run(log.appender.append(vec![record(1), record(101)])),
@@ -187,7 +187,7 @@ fn a_record_above_the_limit_is_refused_and_the_log_goes_on() {
 #[test]
 fn records_larger_than_every_buffer_are_read_whole_in_every_way() {
     let dir = tempfile::tempdir().unwrap();
-    let log = Running::open(dir.path(), &Options { segment_bytes: 3 << 20, ..Options::default() });
+    let log = Running::open(dir.path(), &LogOptions { segment_bytes: 3 << 20, ..LogOptions::default() });
     let record = |n: u64| {
         let byte = u8::try_from(n).unwrap();
         let payload = vec![byte; 700_000 + usize::from(byte)].into();
@@ -208,8 +208,10 @@ fn records_larger_than_every_buffer_are_read_whole_in_every_way() {
 #[test]
 fn appends_that_follow_each_other_closely_share_a_sync() {
     let dir = tempfile::tempdir().unwrap();
-    let log =
-        Running::open(dir.path(), &Options { gather: Duration::from_millis(100), ..Options::default() });
+    let log = Running::open(
+        dir.path(),
+        &LogOptions { gather: Duration::from_millis(100), ..LogOptions::default() },
+    );
     // A writer that has not gone to sleep yet serves the first at once; so this is tried more than once.
     let shared = (0..20).any(|round| {
         let before = log.reader.syncs().count;

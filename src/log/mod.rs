@@ -44,7 +44,7 @@ mod log_tests;
 
 pub use appender::{AppendError, Appender, Synced};
 pub use damage::{Damage, Health, ReadError};
-pub use options::{NewRecord, Options, Record};
+pub use options::{LogOptions, NewRecord, Record};
 pub use reader::{Batch, LogStats, Reader, SegmentRange};
 pub use recover::{OpenError, Opened, Recovered, open};
 pub use writer::{RunError, Writer};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// Sizes and limits of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct LogOptions {
     /// A segment is closed when the next batch would make it larger than this. Default: 64 MiB; capped at 1 GiB.
     pub segment_bytes: u64,
     /// A segment older than this is closed before the next append. Default: 1 hour.
@@ -33,7 +33,7 @@ pub struct Options {
     pub cache_bytes: usize,
 }
 
-impl Default for Options {
+impl Default for LogOptions {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,

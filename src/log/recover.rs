@@ -15,7 +15,7 @@ use super::bytes::small;
 use super::damage::Damage;
 use super::index::Index;
 use super::names::{self, Kind};
-use super::options::Options;
+use super::options::LogOptions;
 use super::postings::RecordPlace;
 use super::reader::Reader;
 use super::record::{self, HeaderState, SEGMENT_HEADER, Seed, SegmentHeader};
@@ -86,7 +86,7 @@ pub struct Recovered {
 }
 
 /// Opens the log in `dir`, or creates it there.
-pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options, clock: Clock) -> Result<Opened, OpenError> {
+pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions, clock: Clock) -> Result<Opened, OpenError> {
     let started_us = clock.now_us();
     let mut recovery = Recovery {
         disk,

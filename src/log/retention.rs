@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use super::begin;
 use super::names;
-use super::options::Options;
+use super::options::LogOptions;
 use super::reader::Reader;
 use super::store::Store;
 
@@ -26,7 +26,7 @@ fn closings(created: &[u64], now_us: u64) -> Vec<u64> {
 }
 
 /// The number of oldest segments to remove. `segments` are (time of creation, bytes), oldest first.
-pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &Options) -> usize {
+pub(super) fn expired(segments: &[(u64, u64)], now_us: u64, options: &LogOptions) -> usize {
     let created: Vec<u64> = segments.iter().map(|(created_us, _)| *created_us).collect();
     let mut total: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
     let closed = segments.len().saturating_sub(1);
@@ -59,7 +59,7 @@ impl Reader {
 
 impl Store {
     /// Removes expired segments, and closed segments that lie completely below `from`.
-    pub(super) fn retain(&self, now_us: u64, options: &Options, from: u64) -> io::Result<()> {
+    pub(super) fn retain(&self, now_us: u64, options: &LogOptions, from: u64) -> io::Result<()> {
         let (sizes, firsts): (Vec<_>, Vec<_>) = self
             .segments()
             .iter()
@@ -103,7 +103,7 @@ mod tests {
     fn the_oldest_segments_are_removed_by_age_and_size_but_never_the_active_one() {
         let segments = [(0, 100), (10, 100), (20, 100), (30, 100)];
         let by = |max_age_us, max_bytes| {
-            let options = Options { max_age_us, max_bytes, ..Options::default() };
+            let options = LogOptions { max_age_us, max_bytes, ..LogOptions::default() };
             expired(&segments, 50, &options)
         };
         assert_eq!(by(None, None), 0);
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_wrong_clock_neither_delays_nor_hastens_removal() {
         let by = |created: [u64; 5], now_us| {
-            let options = Options { max_age_us: Some(25), ..Options::default() };
+            let options = LogOptions { max_age_us: Some(25), ..LogOptions::default() };
             expired(&created.map(|us| (us, 100)), now_us, &options)
         };
         assert_eq!(by([0, 10, 20, 30, 40], 50), 2);

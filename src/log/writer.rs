@@ -17,7 +17,7 @@ use super::appender::{AppendError, Control, Pending, Request};
 use super::bytes::small;
 use super::index::Index;
 use super::names;
-use super::options::Options;
+use super::options::LogOptions;
 use super::postings::RecordPlace;
 use super::record::{self, Header, SEGMENT_HEADER, SegmentHeader};
 use super::shares;
@@ -47,7 +47,7 @@ pub enum RunError {
 pub struct Writer {
     store: Arc<Store>,
     requests: mpsc::Receiver<Request>,
-    options: Options,
+    options: LogOptions,
     clock: Clock,
     file: Arc<dyn File>,
     segment: Arc<Segment>,
@@ -62,7 +62,7 @@ impl Writer {
     pub(super) fn new(
         store: Arc<Store>,
         requests: mpsc::Receiver<Request>,
-        mut options: Options,
+        mut options: LogOptions,
         clock: Clock,
     ) -> Self {
         options.segment_bytes = options.segment_bytes.min(MAX_SEGMENT);

@@ -14,7 +14,7 @@ mod testing;
 pub use engine::command::{Command, RawStatus};
 pub use engine::directory::Directory;
 pub use engine::keeper::{Action, keep};
-pub use engine::options::{MOST_IN_FLIGHT, Options, UnknownLimits};
+pub use engine::options::{MOST_IN_FLIGHT, QueueOptions, UnknownLimits};
 pub use engine::permits::Permits;
 pub use engine::shadow::Stance;
 pub use engine::survey::{Survey, SurveyedHook};

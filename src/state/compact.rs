@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::document::{Entry, Kind};
 use super::journal;
-use super::options::Options;
+use super::options::StateOptions;
 use super::shared::Shared;
 use super::write::WriteError;
 use crate::log;
@@ -21,7 +21,7 @@ const BYTES_PER_RECORD: usize = 1 << 20;
 
 /// Whether the journal is much larger than its documents and compaction would remove at least its oldest segment.
 /// Segments with unannounced changes must stay; without this check a snapshot that removes nothing would be repeated.
-pub(super) fn is_due(shared: &Shared, options: &Options) -> bool {
+pub(super) fn is_due(shared: &Shared, options: &StateOptions) -> bool {
     let Ok(index) = shared.index() else { return false };
     let bytes = shared.journal.stats().bytes;
     if bytes <= options.compact_min_bytes.max(index.live_bytes().saturating_mul(options.compact_factor)) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::audit::{TENANT, WAS};
 use super::owner::StateTask;
-use crate::log::{AppendError, Appender, NewRecord, Options, ReadError, Reader, Record, SegmentRange};
+use crate::log::{AppendError, Appender, LogOptions, NewRecord, ReadError, Reader, Record, SegmentRange};
 use crate::model::{AccountId, Id};
 
 /// The most records and bytes of one read.
@@ -97,8 +97,8 @@ impl TrailParts {
 }
 
 /// The options for the log of kept entries. `like` are the options of the first part.
-pub(super) fn options(like: &Options, sizes: Sizes) -> Options {
-    Options { max_bytes: Some(sizes.kept), ..like.clone() }
+pub(super) fn options(like: &LogOptions, sizes: Sizes) -> LogOptions {
+    LogOptions { max_bytes: Some(sizes.kept), ..like.clone() }
 }
 
 /// The entries of a segment that are kept, as records for the second part.

@@ -48,7 +48,7 @@ pub use limits::{LimitError, Limits};
 pub use mirror::{MIRRORED, Mirror, is_mirrored};
 pub use notices::{Notice, Notices};
 pub use open::{OpenError, Opened};
-pub use options::Options;
+pub use options::StateOptions;
 pub use owner::StateTask;
 pub use view::Change;
 pub use write::{Expect, MirroredBy, Write, WriteError};

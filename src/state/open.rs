@@ -15,7 +15,7 @@ use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, Known};
 use super::kept::{self, Sizes, TrailParts};
-use super::options::Options;
+use super::options::StateOptions;
 use super::orphans::Orphans;
 use super::owner::StateTask;
 use super::shared::Shared;
@@ -127,7 +127,7 @@ impl State {
     /// Opens journal and index, starts the writers, and creates the identity on the first start.
     pub async fn open(
         disk: Arc<dyn Disk>,
-        options: Options,
+        options: StateOptions,
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Opened, OpenError> {
@@ -246,9 +246,9 @@ impl StateTask {
     }
 }
 
-fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Files, OpenError> {
+fn open_files(disk: Arc<dyn Disk>, options: &StateOptions, clock: Clock) -> Result<Files, OpenError> {
     let dir = options.data_dir.join("journal");
-    let limits = log::Options {
+    let limits = log::LogOptions {
         segment_bytes: options.segment_bytes,
         segment_age_us: u64::MAX,
         max_age_us: None,
@@ -293,11 +293,11 @@ fn open_files(disk: Arc<dyn Disk>, options: &Options, clock: Clock) -> Result<Fi
 /// Opens both parts of the audit trail.
 fn open_trail(
     disk: &Arc<dyn Disk>,
-    options: &Options,
+    options: &StateOptions,
     clock: &Clock,
 ) -> Result<(log::Opened, log::Opened), OpenError> {
     let sizes = Sizes::of(options.audit_max_bytes, options.segment_bytes);
-    let limits = log::Options {
+    let limits = log::LogOptions {
         segment_bytes: sizes.segment,
         segment_age_us: SEGMENT_AGE_US,
         max_age_us: Some(options.audit_max_age_us),
@@ -313,7 +313,7 @@ fn open_trail(
         cache_bytes: 1 << 20,
         gather: Duration::ZERO,
     };
-    let open = |name: &str, limits: log::Options| {
+    let open = |name: &str, limits: log::LogOptions| {
         let dir = options.data_dir.join(name);
         log::open(Arc::clone(disk), &dir, limits, clock.clone())
             .map_err(|error| OpenError::Trail { dir, error })

@@ -8,7 +8,7 @@ use crate::model::AccountId;
 
 /// The settings of the state.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct StateOptions {
     /// The data directory with the journal, the index and the file of the first API key.
     pub data_dir: PathBuf,
     /// The id of the master account on the first start; random when `None`. Later starts refuse a different id.
@@ -46,7 +46,7 @@ pub struct Options {
     pub checkpoint_idle: Duration,
 }
 
-impl Options {
+impl StateOptions {
     /// Default settings for a data directory.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {

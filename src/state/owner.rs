@@ -15,7 +15,7 @@ use super::document::{self, Entry, Kind, is_deleted};
 use super::index::{Index, IndexError};
 use super::kept::TrailParts;
 use super::limits::holder;
-use super::options::Options;
+use super::options::StateOptions;
 use super::shared::Shared;
 use super::view::Change;
 use super::write::{By, Command, Edit, Expect, Write, WriteError, Written};
@@ -45,7 +45,7 @@ pub struct StateTask {
     pub(super) feeds: Vec<mpsc::Sender<Change>>,
     pub(super) clock: Clock,
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) options: Options,
+    pub(super) options: StateOptions,
     pub(super) tasks: Tasks,
     pub(super) since_checkpoint: u64,
 }

@@ -9,7 +9,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::FieldTable;
 use serde_json::json;
 use switchhook::amqp::{Address, BrokerStatus};
-use switchhook::ingest::{AmqpConsumer, ConsumeError, ConsumerOptions, Ingest, Options};
+use switchhook::ingest::{AmqpConsumer, ConsumeError, ConsumerOptions, Ingest, IngestOptions};
 use switchhook::log::{self, Appender, Opened, Reader};
 use switchhook::model::{Clock, Event, Source};
 use switchhook::tasks::{Stop, Tasks};
@@ -43,7 +43,7 @@ struct Consumer {
 impl EventLog {
     fn new() -> Self {
         let (dir, disk) = (TempDir::new().unwrap(), GateDisk::default());
-        let options = log::Options { reserve_bytes: 1, ..log::Options::default() };
+        let options = log::LogOptions { reserve_bytes: 1, ..log::LogOptions::default() };
         let opened = log::open(Arc::new(disk.clone()), dir.path(), options, Clock::system()).unwrap();
         let Opened { writer, appender, reader, .. } = opened;
         std::thread::spawn(move || writer.run(Stop::new()));
@@ -52,7 +52,8 @@ impl EventLog {
 
     /// Starts a consumer with empty windows on this log, and waits until it consumes.
     async fn consume(&self, broker: &Broker) -> Consumer {
-        let ingest = Ingest::new(self.appender.clone(), &self.reader, Clock::system(), &Options::default());
+        let ingest =
+            Ingest::new(self.appender.clone(), &self.reader, Clock::system(), &IngestOptions::default());
         let options = ConsumerOptions {
             reconnect_initial: Duration::from_millis(20),
             reconnect_max: Duration::from_millis(100),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 use switchhook::disk::Disk;
 use switchhook::model::{Clock, Id};
-use switchhook::state::{Expect, Kind, OpenError, Opened, Options, State, Write};
+use switchhook::state::{Expect, Kind, OpenError, Opened, State, StateOptions, Write};
 use switchhook::tasks::{Stop, Tasks};
 use tempfile::TempDir;
 
@@ -16,8 +16,8 @@ use crate::cut_disk::{CutDisk, Tear};
 const HOOKS: u128 = 4;
 const CHANGES: usize = 8;
 
-fn options(dir: &Path) -> Options {
-    let mut options = Options::new(dir);
+fn options(dir: &Path) -> StateOptions {
+    let mut options = StateOptions::new(dir);
     // Small enough that segments roll and the journal is compacted within a few changes.
     (options.segment_bytes, options.compact_min_bytes, options.compact_factor) = (800, 2500, 1);
     (options.reserve_bytes, options.master_api_key) = (0, Some("k".repeat(64)));

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use switchhook::log::{NewRecord, Options};
+use switchhook::log::{LogOptions, NewRecord};
 use switchhook::model::{Id, TransportError};
 use switchhook::queues::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, Partition, Partitions,
@@ -138,8 +138,8 @@ fn write(log: &OpenLog) -> usize {
     script().iter().take_while(|batch| written(batch)).count()
 }
 
-fn options(segment_bytes: u64) -> Options {
-    Options { segment_bytes, ..Options::default() }
+fn options(segment_bytes: u64) -> LogOptions {
+    LogOptions { segment_bytes, ..LogOptions::default() }
 }
 
 #[test]

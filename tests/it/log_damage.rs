@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use switchhook::log::{OpenError, Options, ReadError, inspect};
+use switchhook::log::{LogOptions, OpenError, ReadError, inspect};
 
 use crate::cut_disk::CutDisk;
 use crate::open_log::{DIR, OpenLog, expected};
@@ -22,7 +22,7 @@ fn index(first: u64) -> PathBuf {
 /// The bytes of a log of one segment with 12 records, and of its salt.
 fn one_segment() -> (Vec<u8>, Vec<u8>) {
     let disk = CutDisk::default();
-    let log = OpenLog::new(&disk, &Options::default());
+    let log = OpenLog::new(&disk, &LogOptions::default());
     for _ in 0..4 {
         log.append(3).unwrap();
     }
@@ -36,7 +36,7 @@ fn salt() -> PathBuf {
 /// Three closed segments of 10 records and an active one of 5.
 fn four_segments() -> CutDisk {
     let disk = CutDisk::default();
-    let log = OpenLog::new(&disk, &Options { segment_bytes: 600, ..Options::default() });
+    let log = OpenLog::new(&disk, &LogOptions { segment_bytes: 600, ..LogOptions::default() });
     for _ in 0..7 {
         log.append(5).unwrap();
     }
@@ -46,7 +46,7 @@ fn four_segments() -> CutDisk {
 }
 
 fn reopened(disk: &CutDisk) -> OpenLog {
-    OpenLog::new(disk, &Options::default())
+    OpenLog::new(disk, &LogOptions::default())
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_segment_of_another_version_is_refused_by_name() {
             bytes.truncate(checked + 4);
         }
         disk.put(&segment(first), bytes.clone());
-        let opened = OpenLog::try_open(Arc::new(disk.clone()), Path::new(DIR), &Options::default());
+        let opened = OpenLog::try_open(Arc::new(disk.clone()), Path::new(DIR), &LogOptions::default());
         let error = opened.err().unwrap();
         assert!(matches!(&error, OpenError::Version { file, version: v }
             if *file == segment(first) && *v == u32::from(version)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use switchhook::disk::OsDisk;
-use switchhook::log::{Options, inspect};
+use switchhook::log::{LogOptions, inspect};
 
 use crate::open_log::{OpenLog, expected};
 
@@ -19,7 +19,7 @@ fn fixture() -> PathBuf {
 #[ignore = "writes the fixture"]
 fn write_the_fixture_of_version_2() {
     assert!(!fixture().exists(), "what version 2 wrote is not to be written again");
-    let options = Options { segment_bytes: 400, ..Options::default() };
+    let options = LogOptions { segment_bytes: 400, ..LogOptions::default() };
     let log = OpenLog::try_open(Arc::new(OsDisk), &fixture(), &options).unwrap();
     for _ in 0..6 {
         log.append(3).unwrap();
@@ -39,7 +39,7 @@ fn a_directory_of_version_2_opens_reads_and_grows() {
     // Indexes are not part of the format: the fixture's have an earlier version and are rebuilt.
     assert!(stat.iter().all(|segment| segment.version == Some(2) && !segment.indexed));
     assert!(inspect::verify(&OsDisk, dir.path()).unwrap().is_sound());
-    let log = OpenLog::try_open(Arc::new(OsDisk), dir.path(), &Options::default()).unwrap();
+    let log = OpenLog::try_open(Arc::new(OsDisk), dir.path(), &LogOptions::default()).unwrap();
     let all = log.read_all();
     assert_eq!(all.records, (0..18).map(expected).collect::<Vec<_>>());
     assert_eq!(all.damaged, []);

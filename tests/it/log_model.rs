@@ -1,7 +1,7 @@
 //! The log against a plain list: random appends, reads, rolls, reopenings and power cuts.
 
 use proptest::prelude::*;
-use switchhook::log::Options;
+use switchhook::log::LogOptions;
 
 use crate::cut_disk::{CutDisk, Tear};
 use crate::open_log::{OpenLog, block_on, expected};
@@ -40,7 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The expected contents of the log: all offsets from `first` to `end`.
 struct Model {
     disk: CutDisk,
-    options: Options,
+    options: LogOptions,
     log: OpenLog,
     end: u64,
 }
@@ -48,7 +48,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let disk = CutDisk::default();
-        let options = Options { segment_bytes: 700, cache_bytes: 3000, ..Options::default() };
+        let options = LogOptions { segment_bytes: 700, cache_bytes: 3000, ..LogOptions::default() };
         let log = OpenLog::new(&disk, &options);
         Self { disk, options, log, end: 0 }
     }

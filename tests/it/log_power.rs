@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use switchhook::log::{AppendError, Options, RunError};
+use switchhook::log::{AppendError, LogOptions, RunError};
 
 use crate::cut_disk::{CutDisk, Tear};
 use crate::open_log::{DIR, OpenLog, block_on};
 
-fn options() -> Options {
-    Options { segment_bytes: 500, max_bytes: Some(1800), ..Options::default() }
+fn options() -> LogOptions {
+    LogOptions { segment_bytes: 500, max_bytes: Some(1800), ..LogOptions::default() }
 }
 
 /// Appends batches until all are done or the power is cut. Returns the number of acknowledged records and the oldest
@@ -105,7 +105,7 @@ fn after_a_failed_sync_the_log_refuses_until_it_is_reopened() {
 #[test]
 fn a_full_disk_refuses_and_resumes_by_itself() {
     let disk = CutDisk::default();
-    let options = Options { segment_bytes: 300, ..Options::default() };
+    let options = LogOptions { segment_bytes: 300, ..LogOptions::default() };
     let log = OpenLog::new(&disk, &options);
     log.append(4).unwrap();
     for free in 0..120 {
@@ -131,7 +131,7 @@ fn a_full_disk_refuses_and_resumes_by_itself() {
 #[test]
 fn appends_are_refused_below_the_reserve() {
     let disk = CutDisk::default();
-    let log = OpenLog::new(&disk, &Options { reserve_bytes: 1000, ..options() });
+    let log = OpenLog::new(&disk, &LogOptions { reserve_bytes: 1000, ..options() });
     disk.set_free(Some(1010));
     assert_eq!(log.append(1), Err(AppendError::Full));
     disk.set_free(Some(1100));
@@ -141,7 +141,7 @@ fn appends_are_refused_below_the_reserve() {
 #[test]
 fn retention_removes_whole_segments_and_reading_continues_at_the_oldest() {
     let disk = CutDisk::default();
-    let log = OpenLog::new(&disk, &Options { segment_bytes: 500, ..Options::default() });
+    let log = OpenLog::new(&disk, &LogOptions { segment_bytes: 500, ..LogOptions::default() });
     for _ in 0..20 {
         log.append(5).unwrap();
     }
@@ -165,7 +165,7 @@ fn retention_removes_whole_segments_and_reading_continues_at_the_oldest() {
 #[test]
 fn a_full_or_freed_disk_is_noticed_without_appends() {
     let disk = CutDisk::default();
-    let log = OpenLog::new(&disk, &Options { reserve_bytes: 1000, ..options() });
+    let log = OpenLog::new(&disk, &LogOptions { reserve_bytes: 1000, ..options() });
     log.append(1).unwrap();
     for (free, full) in [(Some(999), true), (None, false), (Some(0), true), (Some(1000), false)] {
         disk.set_free(free);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use switchhook::disk::Disk;
-use switchhook::log::{Damage, NewRecord, Options, inspect};
+use switchhook::log::{Damage, LogOptions, NewRecord, inspect};
 
 use crate::cut_disk::{CutDisk, Tear};
 use crate::open_log::{DIR, OpenLog, block_on, expected};
@@ -23,13 +23,13 @@ fn segment(first: u64) -> PathBuf {
 }
 
 fn reopened(disk: &CutDisk) -> OpenLog {
-    OpenLog::new(disk, &Options::default())
+    OpenLog::new(disk, &LogOptions::default())
 }
 
 /// Segments at 0, 10, 20 and 30, the last one with 5 records.
 fn four_segments() -> CutDisk {
     let disk = CutDisk::default();
-    let log = OpenLog::new(&disk, &Options { segment_bytes: 600, ..Options::default() });
+    let log = OpenLog::new(&disk, &LogOptions { segment_bytes: 600, ..LogOptions::default() });
     for _ in 0..7 {
         log.append(5).unwrap();
     }
@@ -174,7 +174,7 @@ fn the_salt_file_alone_is_enough_and_is_rewritten_when_missing_or_damaged() {
                 drop(OpenLog::try_open(
                     std::sync::Arc::new(kept.clone()),
                     Path::new(DIR),
-                    &Options::default(),
+                    &LogOptions::default(),
                 ));
                 kept.power_on(tear);
                 assert_eq!(inspect::verify(&kept, Path::new(DIR)).unwrap().records, 35);

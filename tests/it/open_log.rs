@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 
 use switchhook::disk::Disk;
 use switchhook::log::{
-    AppendError, Appender, Batch, NewRecord, OpenError, Opened, Options, Reader, Record, Recovered, RunError,
-    Writer, open,
+    AppendError, Appender, Batch, LogOptions, NewRecord, OpenError, Opened, Reader, Record, Recovered,
+    RunError, Writer, open,
 };
 use switchhook::model::Clock;
 use tokio_util::sync::CancellationToken;
@@ -27,14 +27,14 @@ pub(crate) struct OpenLog {
 
 impl OpenLog {
     /// Opens or fails.
-    pub(crate) fn try_open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> Result<Self, OpenError> {
+    pub(crate) fn try_open(disk: Arc<dyn Disk>, dir: &Path, options: &LogOptions) -> Result<Self, OpenError> {
         let clock = Clock::new(|| 1_760_000_000_000_000);
         let Opened { writer, appender, reader, recovered } = open(disk, dir, options.clone(), clock)?;
         Ok(Self { appender, reader, recovered, writer: start(writer) })
     }
 
     /// Opens.
-    pub(crate) fn new(disk: &(impl Disk + Clone + 'static), options: &Options) -> Self {
+    pub(crate) fn new(disk: &(impl Disk + Clone + 'static), options: &LogOptions) -> Self {
         Self::try_open(Arc::new(disk.clone()), Path::new(DIR), options).expect("the log opens")
     }
 

@@ -139,7 +139,7 @@ async fn changes_by_the_program_itself_are_published_too() {
 /// Changes a document behind the program's back, as if it had been killed right after the change.
 async fn change_unseen(dir: &Path, hook: &str, name: &'static str) {
     let (tasks, stop) = (Tasks::new(), Stop::new());
-    let opened = State::open(Arc::new(OsDisk), state::Options::new(dir), Clock::system(), &tasks).await;
+    let opened = State::open(Arc::new(OsDisk), state::StateOptions::new(dir), Clock::system(), &tasks).await;
     let Opened { state, task, mut changes, .. } = opened.unwrap();
     drop(tasks.spawn("changes", async move { while changes.recv().await.is_some() {} }));
     let running = tasks.spawn("state", task.run(stop.clone()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchhook::disk::OsDisk;
-use switchhook::log::{NewRecord, Options, Record};
+use switchhook::log::{LogOptions, NewRecord, Record};
 use switchhook::queues::Partitions;
 
 use super::open_log::{OpenLog, block_on};
@@ -279,7 +279,7 @@ fn of_before(payload: &[u8]) -> Vec<u8> {
 
 /// Rewrites the ledger as a program without shards would have written it.
 fn make_old(dir: &Path) {
-    let (ledger, options) = (dir.join("ledger"), Options::default());
+    let (ledger, options) = (dir.join("ledger"), LogOptions::default());
     let log = OpenLog::try_open(Arc::new(OsDisk), &ledger, &options).unwrap();
     let mut all: Vec<Record> = Vec::new();
     while (all.len() as u64) < log.reader.end() {

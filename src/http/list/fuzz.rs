@@ -3,11 +3,11 @@
 use super::Filters;
 use super::paging::Form;
 use super::paging::{Paging, decode_key, encode_key};
-use crate::http::options::Options;
+use crate::http::options::ApiOptions;
 use crate::http::request::Request;
 
 /// Whatever the parameters are, a page and a batch are bounded.
-pub(in crate::http) fn paging(request: &Request, options: &Options) {
+pub(in crate::http) fn paging(request: &Request, options: &ApiOptions) {
     for form in [Form::Page, Form::Chunked, Form::Csv] {
         if let Ok(paging) = Paging::of(request, options, form) {
             let most = options.max_page_size;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::http::errors::ApiError;
-use crate::http::options::Options;
+use crate::http::options::ApiOptions;
 use crate::http::reply::Page;
 use crate::http::request::Request;
 use crate::state::hex;
@@ -51,7 +51,7 @@ pub(super) struct Paging {
 }
 
 impl Paging {
-    pub(super) fn of(request: &Request, options: &Options, form: Form) -> Result<Self, ApiError> {
+    pub(super) fn of(request: &Request, options: &ApiOptions, form: Form) -> Result<Self, ApiError> {
         let most = options.max_page_size;
         let asked = number(request, "page_size", "invalid page size", "page size must be at least 1")?;
         let chunk = number(request, "chunk_size", "invalid chunk size", "chunk size must be at least 1")?;
@@ -115,7 +115,7 @@ mod tests {
 
     fn ask(query: &str) -> Result<Paging, ApiError> {
         let request = Request::new(Method::GET, "/", query, HeaderMap::new());
-        Paging::of(&request, &Options::default(), Form::Page)
+        Paging::of(&request, &ApiOptions::default(), Form::Page)
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_too_large_is_cut_to_the_limit() {
-        let most = Options::default().max_page_size;
+        let most = ApiOptions::default().max_page_size;
         assert_eq!(ask("page_size=9223372036854775807").unwrap().size, Some(most));
         assert_eq!(ask("page_size=99999999999999999999").unwrap_err().status, 404);
         assert_eq!(ask("paginate=false").unwrap().size, None);

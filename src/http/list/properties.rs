@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use warp::http::{HeaderMap, Method};
 
 use super::*;
-use crate::http::options::Options;
+use crate::http::options::ApiOptions;
 use crate::http::ports::Answer;
 
 /// A list without an end, with the number of items that were requested.
@@ -80,7 +80,7 @@ fn name(key: u16) -> String {
 
 fn walk(source: impl Source + 'static, query: &str) -> Walk {
     let request = Request::new(Method::GET, "/", query, HeaderMap::new());
-    let paging = Paging::of(&request, &Options::default(), Form::Page).expect("paging");
+    let paging = Paging::of(&request, &ApiOptions::default(), Form::Page).expect("paging");
     Walk::new(Box::new(source), Filters::of(&request).expect("filters"), &paging, Arc::new(Semaphore::new(1)))
 }
 
@@ -199,7 +199,7 @@ proptest! {
         let request = Request::new(Method::GET, "/", &query, HeaderMap::new());
         let item = Item::from(json!({"a": {"b": [1, "x"]}, "pvt_created": "then"}));
         let _shown = Filters::of(&request).map(|filters| filters.match_item(&item));
-        let _paging = Paging::of(&request, &Options::default(), Form::Page);
+        let _paging = Paging::of(&request, &ApiOptions::default(), Form::Page);
     }
 }
 

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::http::errors::ApiError;
     use crate::http::list::{Ask, Batch, Filters, Item, Paging, Source};
-    use crate::http::options::Options;
+    use crate::http::options::ApiOptions;
     use crate::http::ports::Answer;
 
     /// A source that fails after two items.
@@ -167,7 +167,7 @@ mod tests {
 
     async fn pieces(form: Form) -> (String, Option<io::Error>) {
         let request = Request::new(Method::GET, "/", "chunk_size=1", HeaderMap::new());
-        let paging = Paging::of(&request, &Options::default(), form).expect("paging");
+        let paging = Paging::of(&request, &ApiOptions::default(), form).expect("paging");
         let walk = Walk::new(Box::new(Broken), Filters::default(), &paging, Arc::new(Semaphore::new(1)));
         let list = Streamed { form, columns: Broken.columns(), first: Vec::new(), walk };
         let mut body = Box::new(list).body(Box::new(|_| Map::new()));

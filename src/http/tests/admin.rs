@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Options, TestApi};
+use super::{ApiOptions, TestApi};
 use crate::model::{Hook, Id, QueueState, QueueStatus, Trigger};
 use crate::queues::{Survey, SurveyedHook};
 use crate::state::key_hash;
@@ -119,7 +119,7 @@ async fn metrics_need_the_token_once_it_is_configured() {
         ),
         (200, true)
     );
-    let options = Options { metrics_token_hash: Some(key_hash("s3cret")), ..Options::default() };
+    let options = ApiOptions { metrics_token_hash: Some(key_hash("s3cret")), ..ApiOptions::default() };
     let guarded = TestApi::start_with(options).await;
     for (headers, status) in [
         (&[][..], 401),

@@ -69,7 +69,7 @@ async fn an_expired_token_is_distinguished_from_a_forged_one() {
     let test = TestApi::start().await;
     let api = &test.api;
     let hour_ago = Clock::new(|| (NOW_S - 3600) * 1_000_000);
-    let old = Auth::new(api.state.clone(), hour_ago, Tasks::new(), auth::Options::default());
+    let old = Auth::new(api.state.clone(), hour_ago, Tasks::new(), auth::AuthOptions::default());
     let old = old.issue(&Holder::Key(api.state.api_key(KEY).unwrap().unwrap())).unwrap();
     let path = format!("/v2/accounts/{}", test.master);
     let expired = test.call_as(&old, "GET", &path, Value::Null).await;

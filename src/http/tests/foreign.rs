@@ -64,8 +64,11 @@ fn file(text: &str) -> (TempDir, PathBuf) {
 async fn knows(keys: &str, auto_create: bool) -> TestApi {
     let (_dir, path) = file(keys);
     let foreign = Some(ForeignKeys::load(&path).unwrap());
-    TestApi::guarded(Options::default(), auth::Options { foreign, auto_create, ..auth::Options::default() })
-        .await
+    TestApi::guarded(
+        ApiOptions::default(),
+        auth::AuthOptions { foreign, auto_create, ..auth::AuthOptions::default() },
+    )
+    .await
 }
 
 async fn get(test: &TestApi, token: &str) -> Answered {

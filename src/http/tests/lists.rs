@@ -1,7 +1,7 @@
 //! Lists over a real state: filters, order, pages, pieces, CSV (`docs/kazoo/webhooks.md#lists`).
 
 use super::*;
-use crate::http::Options;
+use crate::http::ApiOptions;
 
 /// A master account with hooks of these names. Returns the path of their list, and their ids in order.
 async fn hooks(test: &TestApi, names: &[&str]) -> (String, Vec<String>) {
@@ -155,7 +155,7 @@ async fn a_streamed_list_is_the_same_list_with_texts_after_the_rows() {
 
 #[tokio::test]
 async fn a_list_too_large_for_one_envelope_is_refused_unless_it_is_streamed() {
-    let test = TestApi::start_with(Options { max_page_size: 3, ..Options::default() }).await;
+    let test = TestApi::start_with(ApiOptions { max_page_size: 3, ..ApiOptions::default() }).await;
     let (path, _) = hooks(&test, &["a", "b", "c", "d"]).await;
     let refused = test.get(&format!("{path}?paginate=false")).await;
     assert_eq!(refused.refusal(), (416, "range not satisfiable", &json!({})));

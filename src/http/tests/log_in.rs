@@ -187,8 +187,8 @@ async fn a_token_is_read_and_revoked() {
 
 #[tokio::test]
 async fn the_number_of_revoked_tokens_is_bounded_and_expired_ones_are_removed() {
-    let rules = auth::Options { most_revoked: 2, ..auth::Options::default() };
-    let test = TestApi::guarded(Options::default(), rules).await;
+    let rules = auth::AuthOptions { most_revoked: 2, ..auth::AuthOptions::default() };
+    let test = TestApi::guarded(ApiOptions::default(), rules).await;
     let (id, _) = test.account("a").await;
     let doc = json!({"exp": NOW_S - 1}).as_object().cloned();
     let over =
@@ -232,9 +232,9 @@ async fn rotating_and_revoking_a_key_ends_its_tokens() {
 #[tokio::test]
 async fn requests_take_tokens_from_a_bucket_until_it_is_empty() {
     let requests = Some(Rate { burst: 100, per_minute: 600 });
-    let rules = auth::Options { requests, log_in_cost: 35, ..auth::Options::default() };
+    let rules = auth::AuthOptions { requests, log_in_cost: 35, ..auth::AuthOptions::default() };
     // The test's own log-in takes 35 tokens of the bucket for strangers. Time stands still.
-    let test = TestApi::guarded(Options::default(), rules).await;
+    let test = TestApi::guarded(ApiOptions::default(), rules).await;
     let first = test.get("/v2/account").await;
     assert_eq!(first.body["tokens"], json!({"consumed": 1, "remaining": 99}));
     test.login(KEY).await;
@@ -252,8 +252,8 @@ async fn requests_take_tokens_from_a_bucket_until_it_is_empty() {
 #[tokio::test]
 async fn repeated_wrong_credentials_are_refused_without_being_checked() {
     let wrong_credentials = Some(Rate { burst: 3, per_minute: 6 });
-    let rules = auth::Options { wrong_credentials, ..auth::Options::default() };
-    let test = TestApi::guarded(Options::default(), rules).await;
+    let rules = auth::AuthOptions { wrong_credentials, ..auth::AuthOptions::default() };
+    let test = TestApi::guarded(ApiOptions::default(), rules).await;
     alice(&test, "admin").await;
     let with_key = async |key: &str| {
         test.raw("PUT", "/v2/api_auth", &json!({"data": {"api_key": key}}).to_string(), &[]).await.status

@@ -30,7 +30,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::request::Request;
 use super::response::{Body, Response};
-use super::{Api, Options, Ports};
+use super::{Api, ApiOptions, Ports};
 use crate::auth::{self, Auth};
 use crate::disk::OsDisk;
 use crate::live::{self, Live};
@@ -77,7 +77,7 @@ impl Answered {
 
 async fn open_state(dir: &Path, stop: &Stop) -> (State, JoinHandle<()>) {
     let tasks = Tasks::new();
-    let mut options = state::Options::new(dir);
+    let mut options = state::StateOptions::new(dir);
     options.master_api_key = Some(KEY.into());
     let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await;
     let Opened { state, task, mut changes, .. } = opened.expect("the state opens");
@@ -87,15 +87,15 @@ async fn open_state(dir: &Path, stop: &Stop) -> (State, JoinHandle<()>) {
 
 impl TestApi {
     pub(super) async fn start() -> Self {
-        Self::start_with(Options::default()).await
+        Self::start_with(ApiOptions::default()).await
     }
 
-    pub(super) async fn start_with(options: Options) -> Self {
-        Self::guarded(options, auth::Options::default()).await
+    pub(super) async fn start_with(options: ApiOptions) -> Self {
+        Self::guarded(options, auth::AuthOptions::default()).await
     }
 
     /// With other settings of authentication.
-    pub(super) async fn guarded(mut options: Options, auth: auth::Options) -> Self {
+    pub(super) async fn guarded(mut options: ApiOptions, auth: auth::AuthOptions) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the state");
         let stop = Stop::new();
         let (state, task) = open_state(dir.path(), &stop).await;
@@ -103,12 +103,12 @@ impl TestApi {
         let recorded = Arc::new(Recorded::default());
         options.listen = ([127, 0, 0, 1], 0).into();
         let clock = Clock::new(|| NOW_S * 1_000_000);
-        let auth = auth::Options { steady: clock.clone(), ..auth };
+        let auth = auth::AuthOptions { steady: clock.clone(), ..auth };
         let auth = Auth::new(state.clone(), clock.clone(), Tasks::new(), auth);
         let (commander, hooks) = (recorded.clone(), recorded.clone());
         let parts = live::Parts { state: state.clone(), auth: auth.clone(), commander, hooks };
         let log = state.journal().clone();
-        let (live, _) = Live::new(parts, log, clock.clone(), Tasks::new(), live::Options::default());
+        let (live, _) = Live::new(parts, log, clock.clone(), Tasks::new(), live::LiveOptions::default());
         let ports = Ports {
             queues: recorded.clone(),
             events: recorded.clone(),

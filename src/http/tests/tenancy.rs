@@ -67,7 +67,7 @@ impl Family {
         let hour_ago = Clock::new(|| (NOW_S - 3600) * 1_000_000);
         let state = self.test.api.state.clone();
         let key = state.api_key_with_id(&self.key).unwrap().unwrap();
-        let auth = Auth::new(state, hour_ago, Tasks::new(), auth::Options::default());
+        let auth = Auth::new(state, hour_ago, Tasks::new(), auth::AuthOptions::default());
         auth.issue(&Holder::Key(key)).unwrap()
     }
 

@@ -20,7 +20,7 @@ async fn the_bindings_are_listed_without_a_token_in_the_form_of_the_profile() {
     assert_eq!(data["notification"].as_array().unwrap().len(), 39);
     assert_eq!(data.as_object().unwrap().len(), 7);
 
-    let options = Options { profile: Profile::Current, ..Options::default() };
+    let options = ApiOptions { profile: Profile::Current, ..ApiOptions::default() };
     let current = TestApi::start_with(options).await.raw("GET", "/v2/websockets", "", &[]).await;
     let data = &current.body["data"];
     assert_eq!(data["call"][3], "call.CHANNEL_HOLD.{CALL_ID}");
@@ -32,7 +32,7 @@ async fn the_bindings_are_listed_without_a_token_in_the_form_of_the_profile() {
 #[tokio::test]
 async fn every_listed_binding_can_be_subscribed_to() {
     for profile in [Profile::Classic, Profile::Current] {
-        let options = Options { profile, ..Options::default() };
+        let options = ApiOptions { profile, ..ApiOptions::default() };
         let listed = TestApi::start_with(options).await.raw("GET", "/v2/websockets", "", &[]).await;
         for row in listed.body["data"].as_object().unwrap().values().flat_map(|rows| rows.as_array().unwrap())
         {

@@ -19,7 +19,7 @@ async fn exchange(address: std::net::SocketAddr, request: &[u8]) -> String {
 
 #[tokio::test]
 async fn the_api_answers_on_its_socket_until_it_is_stopped() {
-    let options = Options { max_body_bytes: 1000, ..Options::default() };
+    let options = ApiOptions { max_body_bytes: 1000, ..ApiOptions::default() };
     let test = TestApi::start_with(options).await;
     let server = Server::bind(test.api.clone(), None).unwrap();
     let (address, stop, tasks) = (server.address(), Stop::new(), Tasks::new());
@@ -50,7 +50,7 @@ async fn the_api_answers_on_its_socket_until_it_is_stopped() {
 async fn an_address_in_use_is_named() {
     let test = TestApi::start().await;
     let first = Server::bind(test.api.clone(), None).unwrap();
-    let options = Options { listen: first.address(), ..Options::default() };
+    let options = ApiOptions { listen: first.address(), ..ApiOptions::default() };
     let mut second = test.api.clone();
     second.options = Arc::new(options);
     let error = Server::bind(second, None).unwrap_err().to_string();

@@ -146,7 +146,7 @@ fn a_commands_token_is_checked_every_time_and_must_belong_to_an_admin() {
 
 #[test]
 fn commands_under_way_are_limited() {
-    let mut talk = Talk::with(&Options { max_commands: 2, ..Options::default() });
+    let mut talk = Talk::with(&LiveOptions { max_commands: 2, ..LiveOptions::default() });
     talk.data(&json!({"auth_token": GOOD}));
     let hangup = command(&json!({"action": "hangup"}));
     talk.wanted(&hangup);

@@ -230,7 +230,7 @@ fn more_frames_than_the_bucket_holds_are_refused_before_anything_else() {
 
 #[test]
 fn more_bindings_than_a_session_may_have_are_refused() {
-    let mut talk = Talk::with(&Options { max_bindings: 2, ..Options::default() });
+    let mut talk = Talk::with(&LiveOptions { max_bindings: 2, ..LiveOptions::default() });
     talk.data(&json!({"auth_token": GOOD}));
     talk.data(&subscribe(OWN, "call.*.*"));
     let two = json!({"action": "subscribe", "account_id": OWN, "bindings": ["fax.status.*", "dialog.*"]});
@@ -259,7 +259,7 @@ fn a_name_and_metadata_are_kept_until_they_are_changed() {
 #[test]
 fn an_expired_token_is_ignored_or_refused_or_ends_the_session_as_configured() {
     let with = |token_expiry| {
-        let mut talk = Talk::with(&Options { token_expiry, ..Options::default() });
+        let mut talk = Talk::with(&LiveOptions { token_expiry, ..LiveOptions::default() });
         talk.data(&json!({"auth_token": GOOD}));
         talk.now_s = 200;
         talk

@@ -44,7 +44,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn with(options: &Options) -> Self {
+    fn with(options: &LiveOptions) -> Self {
         let new_id = || "made".to_owned();
         Self {
             protocol: Protocol::new(
@@ -64,7 +64,7 @@ impl Talk {
     }
 
     fn begin() -> Self {
-        Self::with(&Options::default())
+        Self::with(&LiveOptions::default())
     }
 
     /// A session whose client has shown a valid token.

@@ -35,7 +35,7 @@ pub use status::{Doing, SyncStatus, SyncWatch};
 
 /// The settings of the sync.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct SyncOptions {
     /// The time between two full readings.
     pub interval: Duration,
     /// The time for which hints are collected before the sync reads the documents that they name.
@@ -55,7 +55,7 @@ pub struct Sync {
     state: State,
     events: log::Reader,
     begin: Arc<dyn Begin>,
-    options: Options,
+    options: SyncOptions,
     clock: Clock,
     tasks: Tasks,
     status: watch::Sender<SyncStatus>,
@@ -93,7 +93,7 @@ impl fmt::Debug for Parts {
 impl Sync {
     /// A sync that does not run yet, and a view of its status.
     #[must_use]
-    pub fn new(parts: Parts, options: Options) -> (Self, SyncWatch) {
+    pub fn new(parts: Parts, options: SyncOptions) -> (Self, SyncWatch) {
         let Parts { source, state, events, begin, clock, tasks } = parts;
         let status = watch::Sender::new(SyncStatus::default());
         let (look, hints) = (SyncWatch(status.subscribe()), Arc::default());

@@ -8,7 +8,7 @@ use super::allowance::Allowance;
 use super::hints::{Hint, Hints, Pending};
 use super::revisions::{Generation, Revisions};
 use super::status::{Doing, SyncStatus};
-use super::{Options, Sync};
+use super::{Sync, SyncOptions};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::apply::Begin;
 use crate::onboarding::here::Here;
@@ -53,7 +53,7 @@ pub(super) struct Round {
     source: Source,
     state: State,
     begin: std::sync::Arc<dyn Begin>,
-    options: Options,
+    options: SyncOptions,
     tasks: Tasks,
     hints: std::sync::Arc<Hints>,
     world: World,

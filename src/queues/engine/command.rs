@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::options::Options;
+use super::options::QueueOptions;
 use super::shadow::Stance;
 use super::survey::Survey;
 use crate::model::{HookId, Id, QueueStatus, ReplayStatus};
@@ -46,7 +46,7 @@ pub enum Command {
     /// Forget the recent failures of hooks. Answers how many hooks had some.
     ResetFailures(Vec<HookId>, oneshot::Sender<usize>),
     /// Take other limits and policies. They apply when this is answered.
-    Reload(Box<Options>, oneshot::Sender<()>),
+    Reload(Box<QueueOptions>, oneshot::Sender<()>),
 }
 
 /// The status of a queue without the age of its oldest event, whose time has to be read from the log.

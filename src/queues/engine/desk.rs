@@ -12,7 +12,7 @@ use super::decisions::Decisions;
 use super::defect::defect;
 use super::directory::Directory;
 use super::keeper::Action;
-use super::options::Options;
+use super::options::QueueOptions;
 use super::owned::Owned;
 use super::permits::Permits;
 use super::reads::Reads;
@@ -33,7 +33,7 @@ use crate::queues::rules::policy::probe_delay_ms;
 /// What a change of a slot may use.
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub(super) options: Options,
+    pub(super) options: QueueOptions,
     pub(super) time: Time,
     /// Spreads retries.
     pub(super) random: SmallRng,

@@ -9,7 +9,7 @@
 //! A part knows no step and not the engine.
 //!
 //! Invariants: only this task hands out attempts of its queues and moves their positions. Whatever it forgets in a crash is in
-//! the events log, the ledger or the journal. Its memory is bounded by the hooks' windows and by `Options`.
+//! the events log, the ledger or the journal. Its memory is bounded by the hooks' windows and by `QueueOptions`.
 
 mod adopt;
 mod answers;
@@ -72,7 +72,7 @@ use desk::Desk;
 use directory::Directory;
 use keeper::Action;
 use leaving::Leaving;
-use options::Options;
+use options::QueueOptions;
 use owned::Owned;
 use permits::Permits;
 use read_threads::ReadThreads;
@@ -103,7 +103,7 @@ pub enum RunError {
 /// What an engine is built from; `App` puts it together.
 pub struct Parts {
     /// Limits and policies.
-    pub options: Options,
+    pub options: QueueOptions,
     /// The time of day.
     pub clock: Clock,
     /// A clock that never goes back, from any starting point.

@@ -9,7 +9,7 @@ pub const MOST_IN_FLIGHT: usize = 100_000;
 
 /// The part of the configuration that an engine needs.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct QueueOptions {
     /// Most attempts at once, in all shards together.
     pub max_in_flight: usize,
     /// Most attempts at once for a hook that has no limit of its own.

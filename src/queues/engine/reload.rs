@@ -2,11 +2,11 @@
 //! attempts now do so, and a retry or a probe that has its time keeps it.
 
 use super::Engine;
-use super::options::Options;
+use super::options::QueueOptions;
 
 impl Engine {
     /// Takes new options. What queues are made with (windows, memory, grace) must be as before.
-    pub(super) fn reload(&mut self, options: Options) {
+    pub(super) fn reload(&mut self, options: QueueOptions) {
         self.desk.permits.limit_to(options.max_in_flight, options.per_host_in_flight);
         self.desk.options = options;
         let first_probe_us = self.desk.first_probe_us();

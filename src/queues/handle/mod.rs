@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::log::ReadError;
 use crate::model::{AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus};
 use crate::queues::engine::command::{Command, RawStatus};
-use crate::queues::engine::options::Options;
+use crate::queues::engine::options::QueueOptions;
 use crate::queues::engine::shadow::Stance;
 use crate::queues::engine::survey::Survey;
 use crate::queues::engine::unknown::{Unknown, UnknownCounts};
@@ -107,7 +107,7 @@ impl Queues {
 
     /// Other limits and policies. When this answers they hold for every attempt that begins; nothing that is under
     /// way is ended. What queues are made with (windows, memory, grace) has to be as before.
-    pub async fn reload(&self, options: Options) -> Result<(), AskError> {
+    pub async fn reload(&self, options: QueueOptions) -> Result<(), AskError> {
         let reload = |answer| Command::Reload(Box::new(options.clone()), answer);
         self.shards.ask_all(reload).await.map(drop)
     }

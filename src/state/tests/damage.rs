@@ -144,7 +144,7 @@ async fn a_copy_of_the_files_at_any_moment_holds_every_answered_write() {
 #[tokio::test]
 async fn an_idle_state_needs_no_rebuilding_after_a_kill() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut options = Options::new(dir.path());
+    let mut options = StateOptions::new(dir.path());
     options.checkpoint_idle = std::time::Duration::from_millis(5);
     let running = Running::open_with(options).await;
     let master = running.state.settings().master;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Change, Expect, Kind, Opened, Options, State, Write};
+use super::{Change, Expect, Kind, Opened, State, StateOptions, Write};
 use crate::disk::OsDisk;
 use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
@@ -34,10 +34,10 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn open(dir: &Path) -> Self {
-        Self::open_with(Options::new(dir)).await
+        Self::open_with(StateOptions::new(dir)).await
     }
 
-    pub(super) async fn open_with(options: Options) -> Self {
+    pub(super) async fn open_with(options: StateOptions) -> Self {
         let (tasks, stop) = (Tasks::new(), Stop::new());
         let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await;
         let Opened { state, task, changes, rebuilt, .. } = opened.expect("the state opens");

@@ -90,7 +90,7 @@ async fn a_position_that_cannot_be_read_counts_as_0_and_one_beyond_the_journal_a
 #[tokio::test]
 async fn notices_survive_compaction_until_they_are_logged() {
     let dir = tempfile::tempdir().unwrap();
-    let mut options = Options::new(dir.path());
+    let mut options = StateOptions::new(dir.path());
     (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
     let running = Running::open_with(options).await;
     let (state, id): (_, HookId) = (&running.state, Id(100));

@@ -103,7 +103,7 @@ async fn the_first_key_is_in_its_own_file_and_a_configured_key_replaces_it() {
     running.state.write(vec![write]).await.unwrap();
     running.close().await;
 
-    let mut options = Options::new(dir.path());
+    let mut options = StateOptions::new(dir.path());
     options.master_api_key = Some("configured".into());
     let running = Running::open_with(options).await;
     assert_eq!(account_of(&running.state, "configured"), Some(master));
@@ -115,7 +115,7 @@ async fn the_first_key_is_in_its_own_file_and_a_configured_key_replaces_it() {
 #[tokio::test]
 async fn compaction_keeps_a_journal_of_many_changes_small_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut options = Options::new(dir.path());
+    let mut options = StateOptions::new(dir.path());
     (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
     let running = Running::open_with(options.clone()).await;
     let master = running.state.settings().master;
@@ -140,7 +140,7 @@ async fn compaction_keeps_a_journal_of_many_changes_small_and_loses_nothing() {
 #[tokio::test]
 async fn a_change_that_is_too_large_is_refused_without_affecting_others() {
     let dir = tempfile::tempdir().unwrap();
-    let mut options = Options::new(dir.path());
+    let mut options = StateOptions::new(dir.path());
     options.max_record_bytes = 64 * 1024;
     let running = Running::open_with(options).await;
     let master = running.state.settings().master;

@@ -16,7 +16,7 @@ use super::tenants::Tenants;
 use crate::log::{self, Appender, NewRecord, Opened, Reader, Synced, Writer};
 use crate::model::{Attempt, Clock, Hook, Id, Job, QueueKey};
 use crate::queues::{
-    Action, Budget, Command, Directory, Engine, Options, Partition, Partitions, Parts, Permits, Pushed,
+    Action, Budget, Command, Directory, Engine, Partition, Partitions, Parts, Permits, Pushed, QueueOptions,
     recover,
 };
 use crate::state::Change;
@@ -41,7 +41,7 @@ pub(super) struct SimLog {
 }
 
 impl SimLog {
-    fn open(disk: &CutDisk, dir: &str, options: log::Options, clock: &Clock) -> Result<Self, Died> {
+    fn open(disk: &CutDisk, dir: &str, options: log::LogOptions, clock: &Clock) -> Result<Self, Died> {
         let opened = log::open(Arc::new(disk.clone()), Path::new(dir), options, clock.clone());
         let Opened { writer, appender, reader, .. } = opened.map_err(|error| Died::of(&error))?;
         Ok(Self { appender, reader, writer })
@@ -81,9 +81,9 @@ impl SimLog {
 pub(super) struct Setup {
     pub(super) disk: CutDisk,
     pub(super) clock: Clock,
-    pub(super) options: Options,
-    pub(super) events: log::Options,
-    pub(super) ledger: log::Options,
+    pub(super) options: QueueOptions,
+    pub(super) events: log::LogOptions,
+    pub(super) ledger: log::LogOptions,
     pub(super) tenants: Tenants,
     pub(super) seed: u64,
     /// How many engines share the queues in the next life.
@@ -114,7 +114,7 @@ impl Life {
         let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
         let is_replay = |id| tenants.hook_of_replay(id).is_some();
         let mut recovered = recover(&ledger.reader, is_replay).map_err(|error| Died::of(&error))?;
-        let at_least = log::Options { at_least: recovered.known_end(), ..setup.events.clone() };
+        let at_least = log::LogOptions { at_least: recovered.known_end(), ..setup.events.clone() };
         let events = SimLog::open(disk, "/events", at_least, clock)?;
         let (actions_to, actions) = mpsc::channel(4);
         let pushed = Pushed::default();

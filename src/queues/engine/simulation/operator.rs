@@ -3,7 +3,7 @@
 use super::life::Died;
 use super::setup::options;
 use super::world::World;
-use crate::queues::{Command, Options, last_checkpoint};
+use crate::queues::{Command, QueueOptions, last_checkpoint};
 
 impl World {
     /// What the program's retention does, every ten minutes and when the operator asks for it.
@@ -30,9 +30,9 @@ impl World {
 
     /// The operator changes limits and policies; what queues are made with stays.
     pub(super) fn reload(&mut self) {
-        let Options { window, lane, keep_bytes, checkpoint_records, max_reads, .. } = self.setup.options;
+        let QueueOptions { window, lane, keep_bytes, checkpoint_records, max_reads, .. } = self.setup.options;
         let new = options(&mut self.random);
-        let new = Options { window, lane, keep_bytes, checkpoint_records, max_reads, ..new };
+        let new = QueueOptions { window, lane, keep_bytes, checkpoint_records, max_reads, ..new };
         self.say(|_| format!("reload {new:?}"));
         self.setup.options = new.clone();
         for shard in 0..self.life.shards.len() {

@@ -10,7 +10,7 @@ use super::random::Random;
 use super::tenants::Tenants;
 use crate::log;
 use crate::model::{Account, Clock, FailureLimits, Id};
-use crate::queues::{Options, Policy, UnknownLimits};
+use crate::queues::{Policy, QueueOptions, UnknownLimits};
 
 /// Time at the start of every simulation, microseconds since 1970.
 pub(super) const START_US: u64 = 1_760_000_000_000_000;
@@ -28,8 +28,8 @@ fn policy(random: &mut Random) -> Policy {
 }
 
 /// Limits and policies.
-pub(super) fn options(random: &mut Random) -> Options {
-    Options {
+pub(super) fn options(random: &mut Random) -> QueueOptions {
+    QueueOptions {
         max_in_flight: random.count(2, 12),
         per_hook_in_flight: u32::try_from(random.between(1, 5)).unwrap_or(1),
         per_host_in_flight: u32::try_from(random.between(1, 6)).unwrap_or(1),
@@ -56,7 +56,8 @@ pub(super) fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenant
         let now = Arc::clone(now);
         move || now.load(Atomic::Relaxed)
     });
-    let log = |segment_bytes, max_bytes| log::Options { segment_bytes, max_bytes, ..log::Options::default() };
+    let log =
+        |segment_bytes, max_bytes| log::LogOptions { segment_bytes, max_bytes, ..log::LogOptions::default() };
     Setup {
         disk: CutDisk::default(),
         clock,
