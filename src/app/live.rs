@@ -9,7 +9,7 @@ use super::open_files::open_files;
 use super::ports::ChannelsPort;
 use crate::auth::Auth;
 use crate::config::{Config, TokenExpiry};
-use crate::listen::Limits;
+use crate::listen::ConnectionLimits;
 use crate::live::{self, Listener, Live, LiveTask};
 use crate::log::Reader;
 use crate::model::Clock;
@@ -55,10 +55,10 @@ fn max_sessions(asked: usize, open_files: Option<u64>) -> usize {
 }
 
 /// The connection limits of either listener: at most an eighth of the open files each.
-pub(super) fn connections(config: &Config) -> Limits {
+pub(super) fn connections(config: &Config) -> ConnectionLimits {
     let (h, open_files) = (&config.http, open_files().unwrap_or(u64::MAX));
     let most = usize::try_from(open_files / 8).unwrap_or(usize::MAX).max(1);
-    Limits {
+    ConnectionLimits {
         max_connections: h.max_connections.min(most),
         idle_timeout: Duration::from_millis(h.idle_timeout_ms),
         write_timeout: Duration::from_millis(h.write_timeout_ms),

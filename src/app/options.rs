@@ -31,8 +31,8 @@ pub(super) fn state_options(config: &Config) -> state::StateOptions {
     options
 }
 
-fn document_limits(limits: &config::Limits) -> state::Limits {
-    state::Limits {
+fn document_limits(limits: &config::Limits) -> state::DocumentLimits {
+    state::DocumentLimits {
         document_bytes: limits.max_document_bytes,
         hooks: limits.max_hooks_per_account,
         users: limits.max_users_per_account,
@@ -172,9 +172,9 @@ pub(super) fn delivery_options(config: &Config) -> delivery::DeliveryOptions {
     }
 }
 
-pub(super) fn delivery_limits(config: &Config) -> delivery::Limits {
+pub(super) fn delivery_limits(config: &Config) -> delivery::TransportLimits {
     let d = &config.delivery;
-    delivery::Limits {
+    delivery::TransportLimits {
         connect_timeout: Duration::from_millis(d.connect_timeout_ms),
         request_timeout: Duration::from_millis(d.request_timeout_ms),
         response_read_bytes: d.response_read_bytes,

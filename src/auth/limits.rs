@@ -44,7 +44,7 @@ type Tried = (IpAddr, Option<AccountId>);
 
 /// The buckets of all rate limits.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct LogInLimits {
     requests: Option<Mutex<Buckets<Client>>>,
     wrong: Option<Mutex<Buckets<Tried>>>,
     wrong_at: Option<Mutex<Buckets<AccountId>>>,
@@ -78,7 +78,7 @@ impl Known {
     }
 }
 
-impl Limits {
+impl LogInLimits {
     pub(super) fn new(options: &AuthOptions) -> Self {
         let most = options.most_buckets;
         let from_all = |rate: Rate| Rate {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use self::limits::Limits;
+use self::limits::LogInLimits;
 use crate::model::{AccountId, Clock};
 use crate::state::{ApiKey, State};
 use crate::tasks::Tasks;
@@ -124,7 +124,7 @@ pub struct Auth {
     clock: Clock,
     tasks: Tasks,
     options: Arc<AuthOptions>,
-    limits: Arc<Limits>,
+    limits: Arc<LogInLimits>,
     checks: Arc<Semaphore>,
 }
 
@@ -132,7 +132,7 @@ impl Auth {
     /// Uses the accounts, keys, users and the secret of `state`.
     #[must_use]
     pub fn new(state: State, clock: Clock, tasks: Tasks, options: AuthOptions) -> Self {
-        let limits = Arc::new(Limits::new(&options));
+        let limits = Arc::new(LogInLimits::new(&options));
         let checks = Arc::new(Semaphore::new(options.password_checks));
         Self { state, clock, tasks, options: Arc::new(options), limits, checks }
     }

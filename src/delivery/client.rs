@@ -18,7 +18,7 @@ use super::connect::{Connector, NoConnection};
 use super::guard::Guard;
 use super::idle::{Idle, Open};
 use super::stopwatch::{Phase, Stopwatch};
-use super::transport::Limits;
+use super::transport::TransportLimits;
 use crate::kazoo::RequestUri;
 use crate::model::{AccountId, HookId};
 
@@ -59,7 +59,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// A client whose connections all go through the guard.
-    pub(super) fn new(limits: &Limits, guard: &Guard) -> Result<Self, BuildError> {
+    pub(super) fn new(limits: &TransportLimits, guard: &Guard) -> Result<Self, BuildError> {
         // Enough for any answer within its bounds: with chunks of one byte, six bytes are sent for each byte of the
         // body.
         let answer = limits.response_read_bytes.saturating_mul(8).saturating_add(HEAD);

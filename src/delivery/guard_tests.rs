@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::super::client::{Address, Client, Outgoing};
 use super::super::idle::IdleLimits;
 use super::super::send::{Caps, send};
-use super::super::transport::Limits;
+use super::super::transport::TransportLimits;
 use super::*;
 use crate::model::{AttemptResult, TransportError};
 use crate::tasks::Tasks;
@@ -48,7 +48,7 @@ async fn counting(address: (&str, u16)) -> (u16, Arc<AtomicUsize>) {
 }
 
 async fn get(guard: &Guard, port: u16) -> AttemptResult {
-    let limits = Limits {
+    let limits = TransportLimits {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
         response_read_bytes: 1024,

@@ -12,7 +12,7 @@ use super::super::guard::Guard;
 use super::super::idle::IdleLimits;
 use super::super::names::Names;
 use super::super::send::{Caps, send};
-use super::super::transport::Limits;
+use super::super::transport::TransportLimits;
 use crate::model::{AttemptResult, TransportError};
 use crate::tasks::Tasks;
 
@@ -48,7 +48,7 @@ impl Receiver {
 
 fn client(per_origin: usize, timeout: Duration) -> Client {
     let idle = IdleLimits { total: 100, per_origin, timeout, max_age: Duration::from_secs(600) };
-    let limits = Limits {
+    let limits = TransportLimits {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
         response_read_bytes: 1024,

@@ -28,4 +28,4 @@ pub use pool::{Delivery, DeliveryOptions};
 pub use shadow::Sink;
 pub use shortages::{Shortage, Shortages};
 pub use tester::Tester;
-pub use transport::{Limits, Transport};
+pub use transport::{Transport, TransportLimits};

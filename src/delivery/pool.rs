@@ -19,7 +19,7 @@ use super::request::Target;
 use super::room::Room;
 use super::shadow::Sink;
 use super::shortages::Shortages;
-use super::transport::{Limits, Transport};
+use super::transport::{Transport, TransportLimits};
 use crate::log::Reader;
 use crate::model::{Attempt, AttemptResult, AttemptSpan, Clock, Duty, HookId, Job};
 use crate::state::State;
@@ -36,7 +36,7 @@ const TARGETS: usize = 16_384;
 #[derive(Debug, Clone)]
 pub struct DeliveryOptions {
     /// The initial bounds, which can be changed later.
-    pub limits: Limits,
+    pub limits: TransportLimits,
     /// Special addresses to which deliveries are allowed.
     pub allow_addresses: Vec<IpNet>,
     /// Name servers to use; empty for the system's.

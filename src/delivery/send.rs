@@ -14,7 +14,7 @@ use super::client::{Client, Outgoing};
 use super::fault::{of_body, verdict};
 use super::inbox::Inbox;
 use super::stopwatch::Stopwatch;
-use super::transport::Limits;
+use super::transport::TransportLimits;
 use crate::model::{AttemptResult, Phases, Response, TransportError};
 
 const MAX_HEADERS: usize = 32;
@@ -35,7 +35,7 @@ pub(super) struct Caps {
 
 impl Caps {
     /// Bounds for a delivery.
-    pub(super) fn of(limits: &Limits) -> Self {
+    pub(super) fn of(limits: &TransportLimits) -> Self {
         Self {
             read: limits.response_read_bytes,
             keep: limits.response_keep_bytes,

@@ -15,7 +15,7 @@ use super::inbox::Inbox;
 
 /// The bounds of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TransportLimits {
     /// Time limit for connecting, including TLS.
     pub connect_timeout: Duration,
     /// Time limit for an attempt, unless the hook has its own.
@@ -41,7 +41,7 @@ pub struct Transport {
 /// The clients and bounds of one attempt.
 #[derive(Debug)]
 pub(super) struct Sending {
-    pub(super) limits: Limits,
+    pub(super) limits: TransportLimits,
     /// The client for attempts.
     pub(super) client: Client,
     /// The client for tests, which uses a new connection each time.
@@ -49,7 +49,7 @@ pub(super) struct Sending {
 }
 
 impl Transport {
-    pub(super) fn new(limits: Limits, guard: Guard, inbox: Inbox) -> Result<Self, BuildError> {
+    pub(super) fn new(limits: TransportLimits, guard: Guard, inbox: Inbox) -> Result<Self, BuildError> {
         let sending = Sending::new(limits, &guard)?;
         Ok(Self { guard, inbox, current: Arc::new(watch::Sender::new(Arc::new(sending))) })
     }
@@ -65,7 +65,7 @@ impl Transport {
     }
 
     /// Replaces the limits for attempts and tests that start from now on. On an error nothing changes.
-    pub fn limit(&self, limits: Limits) -> Result<(), BuildError> {
+    pub fn limit(&self, limits: TransportLimits) -> Result<(), BuildError> {
         if self.current().limits != limits {
             // The idle connections are closed together with their old client.
             self.current.send_replace(Arc::new(Sending::new(limits, &self.guard)?));
@@ -75,10 +75,10 @@ impl Transport {
 }
 
 impl Sending {
-    fn new(limits: Limits, guard: &Guard) -> Result<Self, BuildError> {
+    fn new(limits: TransportLimits, guard: &Guard) -> Result<Self, BuildError> {
         let client = Client::new(&limits, guard)?;
         let unpooled =
-            Client::new(&Limits { idle: IdleLimits { total: 0, ..limits.idle }, ..limits }, guard)?;
+            Client::new(&TransportLimits { idle: IdleLimits { total: 0, ..limits.idle }, ..limits }, guard)?;
         Ok(Self { limits, client, unpooled })
     }
 }

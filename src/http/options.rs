@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::listen::Limits;
+use crate::listen::ConnectionLimits;
 use crate::model::ByteRate;
 
 /// The KAZOO version whose websocket listings are imitated.
@@ -27,7 +27,7 @@ pub struct ApiOptions {
     /// Memory for all bodies under way, in bytes. Requests wait for it, at most `body_timeout`.
     pub body_memory_bytes: usize,
     /// The connection limits of the listener.
-    pub connections: Limits,
+    pub connections: ConnectionLimits,
     /// The time in which a client must send a body.
     pub body_timeout: Duration,
     /// The time for open requests to finish on shutdown.
@@ -73,7 +73,7 @@ impl Default for ApiOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             max_body_bytes: 8_000_000,
             body_memory_bytes: 384 << 20,
-            connections: Limits::default(),
+            connections: ConnectionLimits::default(),
             body_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(5),
             node: "switchhook".into(),

@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Limits of the clients of one listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Most connections; those that became websockets do not count.
     pub max_connections: usize,
     /// Time limit for a request's head, and for the next request after an answer.
@@ -50,7 +50,7 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             max_connections: 2048,
@@ -76,7 +76,7 @@ impl Peer {
     }
 }
 
-/// The stream of a connection. A write without progress for `Limits::write_timeout` fails.
+/// The stream of a connection. A write without progress for `ConnectionLimits::write_timeout` fails.
 pub type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
 
 /// Binds a listener with settings for websockets, which its connections inherit: small frames are sent at once, and
@@ -91,7 +91,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Answers requests until `stop`, then waits for those under way. Dropping the future drops all connections.
-pub async fn serve(listener: TcpListener, limits: Limits, answers: BoxedFilter<(Response,)>, stop: Stop) {
+pub async fn serve(
+    listener: TcpListener,
+    limits: ConnectionLimits,
+    answers: BoxedFilter<(Response,)>,
+    stop: Stop,
+) {
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(BUFFER_BYTES);
     let answers = TowerToHyperService::new(warp::service(answers));

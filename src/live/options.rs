@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::listen::{Limits, Proxies};
+use crate::listen::{ConnectionLimits, Proxies};
 
 /// What happens to a session when its token expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct LiveOptions {
     /// Proxies that are trusted to name their client's address.
     pub proxies: Proxies,
     /// Limits of connections before they become sessions.
-    pub connections: Limits,
+    pub connections: ConnectionLimits,
     /// Most sessions. 0: any number.
     pub max_sessions: usize,
     /// Most sessions of one account. 0: any number.
@@ -66,7 +66,7 @@ impl Default for LiveOptions {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5555)),
             proxies: Proxies::default(),
-            connections: Limits::default(),
+            connections: ConnectionLimits::default(),
             max_sessions: 10_000,
             max_per_account: 0,
             max_per_ip: 0,

@@ -64,7 +64,7 @@ pub struct SegmentRange {
 
 /// Bounds of one read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ReadLimits {
     pub(super) records: usize,
     pub(super) bytes: usize,
 }
@@ -138,7 +138,7 @@ impl Reader {
     ///
     /// Payloads share one buffer of up to 256 KiB; copy a payload that is to be kept for long.
     pub fn read(&self, from: u64, max_records: usize, max_bytes: usize) -> Result<Batch, ReadError> {
-        let limits = Limits { records: max_records, bytes: max_bytes };
+        let limits = ReadLimits { records: max_records, bytes: max_bytes };
         let end = self.end();
         let mut batch = Batch { next: from.max(self.first()), ..Batch::default() };
         // Usually one turn. More turns are needed when a segment has only damage left, or when retention removes the
@@ -158,7 +158,7 @@ impl Reader {
         Ok(batch)
     }
 
-    fn read_segment(&self, place: &Located, limits: Limits, batch: &mut Batch) -> Result<(), ReadError> {
+    fn read_segment(&self, place: &Located, limits: ReadLimits, batch: &mut Batch) -> Result<(), ReadError> {
         let first = place.segment.first;
         let seq = small(batch.next - first);
         // Read about 4 KiB for each requested record, so that a small request does not read a large chunk.

@@ -11,7 +11,7 @@ use super::damage::{Damage, ReadError};
 use super::names;
 use super::options::Record;
 use super::postings::{Postings, RecordPlace};
-use super::reader::{Batch, Limits, Reader, record};
+use super::reader::{Batch, ReadLimits, Reader, record};
 use super::record::{Decoded, Header, RECORD_HEADER, Seed, decode};
 use super::store::Located;
 use crate::disk::File;
@@ -37,7 +37,7 @@ impl Reader {
         max_bytes: usize,
     ) -> Result<Batch, ReadError> {
         let until = until.min(self.end());
-        let limits = Limits { records: max_records, bytes: max_bytes };
+        let limits = ReadLimits { records: max_records, bytes: max_bytes };
         let mut batch = Batch { next: from.max(self.first()), ..Batch::default() };
         while batch.next < until && batch.records.len() < limits.records {
             let from = batch.next;
@@ -60,7 +60,7 @@ impl Reader {
         &self,
         place: &Located,
         tags: &[u64],
-        limits: Limits,
+        limits: ReadLimits,
         batch: &mut Batch,
     ) -> Result<bool, ReadError> {
         let first = place.segment.first;

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::odd::{Odd, OddKind};
-use super::reading::{KazooAccount, KazooHook, KazooUser, Limits};
+use super::reading::{KazooAccount, KazooHook, KazooLimits, KazooUser};
 use crate::kazoo::{self, OWN_FIELDS};
 use crate::model::AccountId;
 use crate::state::{Kind, MIRRORED, Mirror};
@@ -28,7 +28,7 @@ pub(super) struct Standing<'a> {
     /// Its realm, if the account may have it here.
     pub(super) realm: Option<&'a str>,
     /// The limits to store; `None`: the stored limits stay.
-    pub(super) limits: Option<Limits>,
+    pub(super) limits: Option<KazooLimits>,
     /// Whether it is the master account, which cannot be disabled.
     pub(super) is_master: bool,
 }
@@ -41,7 +41,7 @@ pub(super) fn account(account: &KazooAccount, standing: &Standing<'_>) -> Wanted
     wanted.set("name", name);
     wanted.set_or_unset("realm", standing.realm.map(Value::from));
     wanted.set_or_unset("flags", (!account.flags.is_empty()).then(|| account.flags.clone().into()));
-    if let Some(Limits { count, window_ms }) = standing.limits {
+    if let Some(KazooLimits { count, window_ms }) = standing.limits {
         let mut own = Document::new();
         let mut put = |field: &str, value: Option<Value>| {
             if let Some(value) = value {

@@ -6,20 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use super::reading::{KazooAccount, Limits, OwnLimits};
+use super::reading::{KazooAccount, KazooLimits, OwnLimits};
 use crate::model::AccountId;
 
 /// The values that KAZOO uses without any document.
-const DEFAULTS: Limits = Limits { count: Some(6), window_ms: Some(60_000) };
+const DEFAULTS: KazooLimits = KazooLimits { count: Some(6), window_ms: Some(60_000) };
 
 /// The limits to store with each account whose own limits are known.
 #[must_use]
 pub(super) fn to_store(
     accounts: &BTreeMap<AccountId, KazooAccount>,
     trees: &BTreeMap<AccountId, Vec<AccountId>>,
-    system: Limits,
+    system: KazooLimits,
     master: AccountId,
-) -> BTreeMap<AccountId, Limits> {
+) -> BTreeMap<AccountId, KazooLimits> {
     let own = |id: AccountId| match accounts.get(&id).map(|account| account.limits) {
         Some(OwnLimits::Own(limits)) => Some(limits),
         _ => None,
@@ -36,7 +36,7 @@ pub(super) fn to_store(
     let of_master = effective(master);
     // A customer's values depend on its reseller's stored values, so resellers go first. Above a reseller there
     // is only the master account.
-    let mut stored: BTreeMap<AccountId, Limits> = BTreeMap::from([(master, of_master)]);
+    let mut stored: BTreeMap<AccountId, KazooLimits> = BTreeMap::from([(master, of_master)]);
     let mut order: Vec<_> = trees.iter().map(|(id, tree)| (tree.len(), *id)).collect();
     order.sort_unstable();
     for (_, id) in order.into_iter().filter(|(_, id)| *id != master) {
@@ -46,7 +46,7 @@ pub(super) fn to_store(
         let wanted = or(effective(id), DEFAULTS);
         stored.insert(
             id,
-            Limits {
+            KazooLimits {
                 count: wanted.count.filter(|_| wanted.count != without.count),
                 window_ms: wanted.window_ms.filter(|_| wanted.window_ms != without.window_ms),
             },
@@ -59,8 +59,11 @@ pub(super) fn to_store(
     stored
 }
 
-fn or(limits: Limits, further_up: Limits) -> Limits {
-    Limits { count: limits.count.or(further_up.count), window_ms: limits.window_ms.or(further_up.window_ms) }
+fn or(limits: KazooLimits, further_up: KazooLimits) -> KazooLimits {
+    KazooLimits {
+        count: limits.count.or(further_up.count),
+        window_ms: limits.window_ms.or(further_up.window_ms),
+    }
 }
 
 #[cfg(test)]
@@ -68,8 +71,8 @@ mod tests {
     use super::*;
     use crate::model::Id;
 
-    fn limits(count: Option<u32>, window_ms: Option<u64>) -> Limits {
-        Limits { count, window_ms }
+    fn limits(count: Option<u32>, window_ms: Option<u64>) -> KazooLimits {
+        KazooLimits { count, window_ms }
     }
 
     fn account(id: u128, tree: &[u128], reseller: bool, own: OwnLimits) -> KazooAccount {
@@ -88,9 +91,9 @@ mod tests {
     }
 
     /// The limits of an account by our rule: its own, else its reseller's, else the master account's.
-    fn here(stored: &BTreeMap<AccountId, Limits>, chain: &[u128]) -> Limits {
+    fn here(stored: &BTreeMap<AccountId, KazooLimits>, chain: &[u128]) -> KazooLimits {
         let found = chain.iter().map(|id| stored.get(&Id(*id)).copied().unwrap_or_default());
-        or(found.fold(Limits::default(), or), DEFAULTS)
+        or(found.fold(KazooLimits::default(), or), DEFAULTS)
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
         assert_eq!(here(&stored, &[4, 2, 1]), limits(Some(20), Some(300_000)));
         assert_eq!(here(&stored, &[5, 1]), limits(Some(10), Some(60_000)));
         assert_eq!(here(&stored, &[6, 2, 1]), limits(Some(20), Some(60_000)));
-        assert_eq!(stored.get(&Id(4)), Some(&Limits::default()), "only differences are stored");
+        assert_eq!(stored.get(&Id(4)), Some(&KazooLimits::default()), "only differences are stored");
         assert_eq!(stored.get(&Id(7)), None, "an account with unknown limits is not changed");
     }
 }

@@ -22,5 +22,5 @@ pub use here::{Here, Snapshot};
 pub use odd::{Odd, OddKind};
 pub use plan::{Counts, Plan, Rules, UserChange, plan};
 pub use reading::{
-    Found, KazooAccount, KazooHook, KazooUser, Limits, OwnLimits, PasswordHash, Profile, Reading,
+    Found, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, PasswordHash, Profile, Reading,
 };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::model::Id;
 use crate::onboarding::here::Snapshot;
-use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits};
+use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits};
 
 const MASTER: u128 = 1;
 
@@ -174,7 +174,7 @@ fn hooks_that_were_imported_once_are_left_alone() {
 #[test]
 fn the_master_account_stays_the_root_and_has_the_limits_of_the_system() {
     let mut kazoo = reading(vec![account(1, &[])], vec![]);
-    kazoo.system = Limits { count: Some(12), window_ms: None };
+    kazoo.system = KazooLimits { count: Some(12), window_ms: None };
     let made = plan(&kazoo, &nothing(), &rules()).unwrap();
     let set = &made.accounts[0].set;
     assert!(!set.contains_key("pvt_tree") && !set.contains_key("pvt_enabled"), "{set:?}");

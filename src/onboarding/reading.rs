@@ -33,12 +33,12 @@ pub enum OwnLimits {
     /// The account has none.
     Absent,
     /// Its document; the system decides the values that the document lacks.
-    Own(Limits),
+    Own(KazooLimits),
 }
 
 /// Failure limits. An ancestor decides an absent value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Limits {
+pub struct KazooLimits {
     /// The number of failures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
@@ -47,7 +47,7 @@ pub struct Limits {
     pub window_ms: Option<u64>,
 }
 
-impl Limits {
+impl KazooLimits {
     /// The limits in a document `configs_webhooks`, or in a section of the system's `webhooks`.
     #[must_use]
     pub fn of(doc: &Document) -> Self {
@@ -296,7 +296,7 @@ pub struct Reading {
     /// Its master account, if the KAZOO names it.
     pub master: Option<AccountId>,
     /// The failure limits of the system; absent: KAZOO's defaults.
-    pub system: Limits,
+    pub system: KazooLimits,
     /// Accounts by id.
     pub accounts: BTreeMap<AccountId, KazooAccount>,
     /// Deleted accounts whose documents still exist.

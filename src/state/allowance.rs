@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::limits::{LimitError, Limits};
+use super::limits::{DocumentLimits, LimitError};
 use crate::model::{ByteMeter, Payer};
 
 /// The limits, and the meter of the rates.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    pub(super) limits: Limits,
+    pub(super) limits: DocumentLimits,
     /// The largest change, in bytes of the journal.
     pub(super) max_change_bytes: u64,
     meter: Mutex<ByteMeter>,
@@ -20,7 +20,7 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn new(limits: Limits, max_change_bytes: u64) -> Self {
+    pub(super) fn new(limits: DocumentLimits, max_change_bytes: u64) -> Self {
         let meter = Mutex::new(ByteMeter::new(limits.changes));
         Self { limits, max_change_bytes, meter, started: Instant::now() }
     }

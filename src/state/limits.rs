@@ -13,7 +13,7 @@ use crate::model::{AccountId, ByteRate};
 
 /// The limits. Each corresponds to a key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct DocumentLimits {
     /// Bytes of one document's public fields, as JSON.
     pub document_bytes: usize,
     /// Webhooks of one account.
@@ -35,7 +35,7 @@ pub struct Limits {
     pub changes: ByteRate,
 }
 
-impl Default for Limits {
+impl Default for DocumentLimits {
     fn default() -> Self {
         Self {
             document_bytes: 64 << 10,
@@ -97,7 +97,7 @@ pub enum LimitError {
     },
 }
 
-impl Limits {
+impl DocumentLimits {
     /// Refuses a document that is too large, unless it does not grow or is deleted.
     pub(super) fn check_size(
         &self,
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_document_above_the_limit_may_shrink_be_disabled_and_be_deleted() {
-        let limits = Limits { document_bytes: 100, ..Limits::default() };
+        let limits = DocumentLimits { document_bytes: 100, ..DocumentLimits::default() };
         let large = doc(&json!({"custom_data": "x".repeat(200), "enabled": true, "_rev": "1-a"}));
         let with = |name: &str, value: Value| {
             let mut changed = large.clone();

@@ -44,7 +44,7 @@ pub use handle::State;
 pub use hooks::is_auto_disabled;
 pub use index::IndexError;
 pub use journal::JournalError;
-pub use limits::{LimitError, Limits};
+pub use limits::{DocumentLimits, LimitError};
 pub use mirror::{MIRRORED, Mirror, is_mirrored};
 pub use notices::{Notice, Notices};
 pub use open::{OpenError, Opened};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::limits::Limits;
+use super::limits::DocumentLimits;
 use crate::model::AccountId;
 
 /// The settings of the state.
@@ -27,7 +27,7 @@ pub struct StateOptions {
     /// the master account, are still accepted.
     pub reserve_bytes: u64,
     /// The limits of accounts and tenants.
-    pub limits: Limits,
+    pub limits: DocumentLimits,
     /// The largest change, in bytes of JSON.
     pub max_record_bytes: u32,
     /// The age at which entries of the audit trail are removed, in microseconds.
@@ -59,7 +59,7 @@ impl StateOptions {
             changes: 4096,
             segment_bytes: 4 * 1024 * 1024,
             reserve_bytes: 16 * 1024 * 1024,
-            limits: Limits::default(),
+            limits: DocumentLimits::default(),
             max_record_bytes: 16 * 1024 * 1024,
             audit_max_age_us: 365 * 24 * 3_600_000_000,
             audit_max_bytes: 1 << 30,

@@ -13,7 +13,7 @@ use crate::kazoo::account_database;
 use crate::model::{AccountId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{
-    Found, KazooAccount, KazooHook, KazooUser, Limits, OwnLimits, Profile, Reading,
+    Found, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, Profile, Reading,
 };
 
 type Document = Map<String, Value>;
@@ -104,11 +104,11 @@ impl Couch {
         reading.master = master.and_then(|id| id.parse().ok());
         if let Some(doc) = self.get_if_allowed("system_config/webhooks", &mut reading.odd).await? {
             let sections =
-                doc.iter().filter_map(|(name, section)| Some((name, Limits::of(section.as_object()?))));
+                doc.iter().filter_map(|(name, section)| Some((name, KazooLimits::of(section.as_object()?))));
             for (name, limits) in sections {
                 if name == "default" {
                     reading.system = limits;
-                } else if limits != Limits::default() {
+                } else if limits != KazooLimits::default() {
                     let text = "the limits of this zone or node differ; those of 'default' are used here";
                     reading.odd.push(Odd::new(OddKind::LimitsDiffer, name, text));
                 }
@@ -230,7 +230,7 @@ impl Couch {
         let mut limits = Vec::with_capacity(accounts.len());
         while let Some((id, doc)) = reads.next().await {
             let own = match doc {
-                Ok(Some(doc)) => OwnLimits::Own(Limits::of(&doc)),
+                Ok(Some(doc)) => OwnLimits::Own(KazooLimits::of(&doc)),
                 Ok(None) => OwnLimits::Absent,
                 Err(error) if matches!(error.status(), Some(401 | 403)) => OwnLimits::Unknown,
                 Err(error) => return Err(error),

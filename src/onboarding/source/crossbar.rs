@@ -13,7 +13,7 @@ use super::crossbar_api::{Crossbar, strange};
 use super::{ACCOUNTS, Gone, HOOKS, Progress, Stage, fits, too_many};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
-use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, OwnLimits, Profile, Reading};
+use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits, Profile, Reading};
 use crate::state::Kind;
 
 type Document = Map<String, Value>;
@@ -26,7 +26,7 @@ impl Crossbar {
         reading.master = Some(master);
         if let Some(doc) = self.document_if_allowed("v2/system_configs/webhooks", &mut reading.odd).await? {
             reading.system =
-                doc.get("default").and_then(Value::as_object).map(Limits::of).unwrap_or_default();
+                doc.get("default").and_then(Value::as_object).map(KazooLimits::of).unwrap_or_default();
         }
         let own = self.document(&format!("v2/accounts/{master}")).await?;
         let own = own.ok_or_else(|| strange("v2/accounts", "the account of the API key does not exist"))?;
@@ -181,7 +181,9 @@ impl Crossbar {
     /// The failure limits that KAZOO uses for an account, wherever it stores them.
     async fn own_limits(&self, account: AccountId) -> Result<OwnLimits, SourceError> {
         match self.document(&format!("v2/accounts/{account}/configs/webhooks")).await {
-            Ok(Some(doc)) if Limits::of(&doc) != Limits::default() => Ok(OwnLimits::Own(Limits::of(&doc))),
+            Ok(Some(doc)) if KazooLimits::of(&doc) != KazooLimits::default() => {
+                Ok(OwnLimits::Own(KazooLimits::of(&doc)))
+            }
             Ok(_) => Ok(OwnLimits::Absent),
             Err(error) if matches!(error.status(), Some(400..=499)) => Ok(OwnLimits::Unknown),
             Err(SourceError::Strange { .. }) => Ok(OwnLimits::Unknown),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Bounds, SourceError};
 use crate::model::AccountId;
 use crate::onboarding::odd::Odd;
-use crate::onboarding::reading::{KazooAccount, KazooHook, Limits, Reading};
+use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, Reading};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -23,7 +23,7 @@ const LONGEST_LINE: u64 = 16 << 20;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    SwitchhookKazoo { version: u32, master: Option<AccountId>, system: Limits },
+    SwitchhookKazoo { version: u32, master: Option<AccountId>, system: KazooLimits },
     Account(KazooAccount),
     Deleted(AccountId),
     Hook(KazooHook),

@@ -14,7 +14,7 @@ use crate::onboarding::apply::Begin;
 use crate::onboarding::here::Here;
 use crate::onboarding::odd::OddKind;
 use crate::onboarding::plan::{Plan, Rules, plan};
-use crate::onboarding::reading::{KazooAccount, Limits, Reading};
+use crate::onboarding::reading::{KazooAccount, KazooLimits, Reading};
 use crate::onboarding::source::{Gone, Source};
 use crate::onboarding::{Outcome, put};
 use crate::state::{Kind, MirroredBy, State, TreeError, is_deleted, is_mirrored, owner};
@@ -42,7 +42,7 @@ pub(super) enum Came {
 struct World {
     accounts: BTreeMap<AccountId, KazooAccount>,
     hooks: BTreeSet<HookId>,
-    system: Limits,
+    system: KazooLimits,
     revisions: Revisions,
     /// Branches that were half moved at the last full reading.
     half_moved: BTreeSet<AccountId>,
