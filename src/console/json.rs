@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::http::Told;
+use crate::http::ApiResponse;
 
 /// A string; empty if it is missing.
 pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -30,7 +30,7 @@ pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-impl Told {
+impl ApiResponse {
     /// The answer's `data`.
     pub(super) fn data(&self) -> &Value {
         self.envelope.get("data").unwrap_or(&Value::Null)

@@ -17,7 +17,7 @@ pub(super) async fn answer(api: &Api, visit: &Visit, code: &str) -> Page {
     if visit.method != Method::POST {
         return shown(visit);
     }
-    let told = api
+    let response = api
         .ask(Ask {
             method: Method::PUT,
             path: &["v2", "console_auth"],
@@ -28,13 +28,13 @@ pub(super) async fn answer(api: &Api, visit: &Visit, code: &str) -> Page {
             is_part: false,
         })
         .await;
-    let token = json::text(&told.envelope, "auth_token");
-    if told.status == 201 && !token.is_empty() {
+    let token = json::text(&response.envelope, "auth_token");
+    if response.status == 201 && !token.is_empty() {
         let mut page = reply::see("/console/", 303);
         page.headers.push(("set-cookie", cookies::set_session(token, is_https(&visit.headers))));
         return page;
     }
-    let (status, text) = match told.status {
+    let (status, text) = match response.status {
         429 => (429, "Too many links were tried from your address. Wait a minute, then open a new link."),
         _ => {
             (404, "The link was used already, or its time is over. Open the console from your portal again.")

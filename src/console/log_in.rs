@@ -10,7 +10,7 @@ use super::layout;
 use super::origin::{came_from_elsewhere, is_https};
 use super::reply::{self, Problem, View, own_path};
 use super::{Console, assets, cookies, json};
-use crate::http::{Api, Ask, Page, Told, Visit};
+use crate::http::{Api, ApiResponse, Ask, Page, Visit};
 
 /// The input.
 #[derive(Debug, Default)]
@@ -34,24 +34,24 @@ pub(super) async fn answer(_: &Console, api: &Api, visit: &Visit) -> Page {
         Ok(question) => question,
         Err(text) => return shown(400, &typed, Some(text), visit),
     };
-    let mut told = ask(api, visit, path, data).await;
+    let mut response = ask(api, visit, path, data).await;
     // A name with a dot looks like a realm, so it is tried as a name too.
-    if told.status == 401 && path == "user_auth" && is_realm(&typed.account) {
-        told = ask(api, visit, path, credentials(&typed, "account_name")).await;
+    if response.status == 401 && path == "user_auth" && is_realm(&typed.account) {
+        response = ask(api, visit, path, credentials(&typed, "account_name")).await;
     }
-    let token = json::text(&told.envelope, "auth_token");
-    if told.status == 201 && !token.is_empty() {
+    let token = json::text(&response.envelope, "auth_token");
+    if response.status == 201 && !token.is_empty() {
         let mut page = reply::see(own_path(&typed.next), 303);
         page.headers.push(("set-cookie", cookies::set_session(token, is_https(&visit.headers))));
         return page;
     }
-    let text = match told.status {
+    let text = match response.status {
         400 | 401 | 404 => "Nobody is known by these credentials. Check them and try again.",
         423 => "The account is disabled. Somebody of an account above it can enable it.",
         429 => "Too many attempts. Wait a minute and try again.",
         _ => "The log-in failed. The program's log says why.",
     };
-    let status = if told.status < 400 { 500 } else { told.status };
+    let status = if response.status < 400 { 500 } else { response.status };
     shown(status, &typed, Some(text), visit)
 }
 
@@ -96,7 +96,7 @@ fn credentials(typed: &Typed, field: &str) -> Value {
     json!({"credentials": hex, "method": "sha", field: typed.account})
 }
 
-async fn ask(api: &Api, visit: &Visit, path: &str, data: Value) -> Told {
+async fn ask(api: &Api, visit: &Visit, path: &str, data: Value) -> ApiResponse {
     api.ask(Ask {
         method: Method::PUT,
         path: &["v2", path],

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::session::Session;
-use crate::http::Told;
+use crate::http::ApiResponse;
 
 /// The hidden field with a token, so that the form can be sent once.
 pub(super) fn token(session: &Session<'_>) -> Markup {
@@ -60,7 +60,7 @@ pub(super) fn result(result: &str) -> Markup {
 }
 
 /// The links to the other pages of a list. `query` has the page's other parameters.
-pub(super) fn pager(path: &str, query: &[(&str, &str)], told: &Told, is_first: bool) -> Markup {
+pub(super) fn pager(path: &str, query: &[(&str, &str)], response: &ApiResponse, is_first: bool) -> Markup {
     let with = |more: Option<(&str, &str)>| {
         let kept = query.iter().filter(|(name, value)| !value.is_empty() && *name != "start_key");
         let text = url::form_urlencoded::Serializer::new(String::new())
@@ -70,10 +70,10 @@ pub(super) fn pager(path: &str, query: &[(&str, &str)], told: &Told, is_first: b
         if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") }
     };
     html! {
-        @if !is_first || told.next().is_some() {
+        @if !is_first || response.next().is_some() {
             nav.pager aria-label="Pages of this list" {
                 @if !is_first { a href=(with(None)) { "« First page" } }
-                @if let Some(next) = told.next() {
+                @if let Some(next) = response.next() {
                     a rel="next" href=(with(Some(("start_key", next)))) { "Next page ›" }
                 }
             }

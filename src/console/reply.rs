@@ -8,7 +8,7 @@ use super::json;
 use super::layout;
 use super::origin::is_https;
 use super::session::Session;
-use crate::http::{Content, Page, Told, Visit};
+use crate::http::{ApiResponse, Content, Page, Visit};
 
 /// A page may load only files of this program, run only the module's script, send forms only to this origin, and is
 /// shown in no frame.
@@ -85,7 +85,7 @@ impl Problem {
 
     /// The session has no right to do this.
     pub(super) fn forbidden() -> Self {
-        Self::of(&Told { status: 403, envelope: Value::Null })
+        Self::of(&ApiResponse { status: 403, envelope: Value::Null })
     }
 
     /// The path names nothing.
@@ -98,13 +98,13 @@ impl Problem {
     }
 
     /// The API's answer, or a problem if the API refused.
-    pub(super) fn unless_done(told: Told) -> Result<Told, Self> {
-        if (200..300).contains(&told.status) { Ok(told) } else { Err(Self::of(&told)) }
+    pub(super) fn unless_done(response: ApiResponse) -> Result<ApiResponse, Self> {
+        if (200..300).contains(&response.status) { Ok(response) } else { Err(Self::of(&response)) }
     }
 
-    fn of(told: &Told) -> Self {
+    fn of(response: &ApiResponse) -> Self {
         // 405: without its last part, the path would name something. For a person, the page just does not exist.
-        let status = if told.status == 405 { 404 } else { told.status };
+        let status = if response.status == 405 { 404 } else { response.status };
         let (title, text) = match status {
             400 => ("Not taken", "Some of what you entered cannot be used."),
             401 => ("Session ended", "Log in again."),
@@ -128,8 +128,8 @@ impl Problem {
             _ => ("Failed", "The request failed. The program's log says why."),
         };
         let mut problem = Self::new(status, title, text);
-        problem.fields = fields(told.data());
-        if let Some(message) = told.data().get("message").and_then(Value::as_str)
+        problem.fields = fields(response.data());
+        if let Some(message) = response.data().get("message").and_then(Value::as_str)
             && ![401, 403, 404].contains(&status)
         {
             problem.text = format!("{text} ({message})");
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_fields() {
         let envelope = json!({"data": {"uri": {"required": {"message": "Field is required but missing"}}}});
-        let refusal = Problem::unless_done(Told { status: 400, envelope }).unwrap_err();
+        let refusal = Problem::unless_done(ApiResponse { status: 400, envelope }).unwrap_err();
         assert_eq!(refusal.fields, [("uri".to_owned(), "Field is required but missing".to_owned())]);
     }
 }

@@ -10,7 +10,7 @@ use super::forms::{FormError, Forms};
 use super::reply::Refusal;
 use super::{Console, json};
 use crate::auth::{Caller, Role};
-use crate::http::{Api, Ask, Told, Visit};
+use crate::http::{Api, ApiResponse, Ask, Visit};
 
 /// Rows of a page of a list.
 const PAGE: &str = "50";
@@ -59,31 +59,42 @@ pub(super) async fn of<'a>(console: &'a Console, api: &'a Api, visit: &'a Visit)
 }
 
 impl Session<'_> {
-    async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)], data: Option<Value>) -> Told {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        data: Option<Value>,
+    ) -> ApiResponse {
         let is_part = self.is_charged.swap(true, Ordering::Relaxed);
         let token = Some(self.caller.token.as_str());
-        let told =
+        let response =
             self.api.ask(Ask { method, path, query, data, token, remote: self.visit.remote, is_part }).await;
-        if told.status == 429 && !is_part {
+        if response.status == 429 && !is_part {
             self.is_charged.store(false, Ordering::Relaxed);
         }
-        told
+        response
     }
 
     /// Reads from the API.
-    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Told, Refusal> {
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<ApiResponse, Refusal> {
         Refusal::unless_done(self.ask(Method::GET, path, query, None).await)
     }
 
     /// Reads a page of a list from the API, from where the query string says. Parameters without a value are left out.
-    pub(super) async fn page(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Told, Refusal> {
+    pub(super) async fn page(&self, path: &[&str], query: &[(&str, &str)]) -> Result<ApiResponse, Refusal> {
         let own = [("page_size", PAGE), ("start_key", self.query("start_key"))];
         let asked: Vec<_> = own.iter().chain(query).filter(|(_, value)| !value.is_empty()).copied().collect();
         self.get(path, &asked).await
     }
 
     /// Makes a change through the API.
-    pub(super) async fn send(&self, method: Method, path: &[&str], data: Value) -> Result<Told, Refusal> {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        data: Value,
+    ) -> Result<ApiResponse, Refusal> {
         Refusal::unless_done(self.ask(method, path, &[], Some(data)).await)
     }
 

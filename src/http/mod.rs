@@ -86,4 +86,4 @@ pub use ports::{
     RequestKey, SubmitError, Tester,
 };
 pub use serve::{BindError, Server};
-pub use site::{Ask, Content, Page, Site, Socket, Told, Visit};
+pub use site::{ApiResponse, Ask, Content, Page, Site, Socket, Visit};

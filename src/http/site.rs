@@ -99,7 +99,7 @@ pub struct Ask<'a> {
 
 /// The response of the API.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Told {
+pub struct ApiResponse {
     /// HTTP status.
     pub status: u16,
     /// The envelope; null if there is no body.
@@ -108,7 +108,7 @@ pub struct Told {
 
 impl Api {
     /// Sends a request as a client would.
-    pub async fn ask(&self, ask: Ask<'_>) -> Told {
+    pub async fn ask(&self, ask: Ask<'_>) -> ApiResponse {
         let encoded = |segment: &&str| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string();
         let path: Vec<String> = ask.path.iter().map(encoded).collect();
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(ask.query).finish();
@@ -124,7 +124,7 @@ impl Api {
             request.body = json!({"data": data}).to_string().into();
         }
         let answer = self.answer(request, Ok(())).await;
-        Told { status: answer.status, envelope: value_of(answer.body).await }
+        ApiResponse { status: answer.status, envelope: value_of(answer.body).await }
     }
 
     /// The holder of a token.

@@ -9,7 +9,7 @@ use crate::console::json::{flag, number, text};
 use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
-use crate::http::Told;
+use crate::http::ApiResponse;
 
 /// The number of rows in a page.
 const ROWS: usize = 50;
@@ -23,7 +23,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
     let named = account_of(session, account).await?;
     let (wanted, start) = (session.query("q").trim().to_lowercase(), session.query("start_key"));
     let of = ["v2", "accounts", account];
-    let told = if wanted.is_empty() {
+    let response = if wanted.is_empty() {
         session.page(&[&of[..], &["children"]].concat(), &[]).await?
     } else {
         session.get(&[&of[..], &["descendants"]].concat(), &[("page_size", "10000")]).await?
@@ -32,7 +32,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
         wanted.is_empty()
             || ["name", "realm", "id"].iter().any(|field| text(row, field).to_lowercase().contains(&wanted))
     };
-    let found: Vec<&Value> = told.rows().iter().filter(fits).collect();
+    let found: Vec<&Value> = response.rows().iter().filter(fits).collect();
     let path = format!("/console/accounts/{account}/below");
     Ok(View {
         title: format!("Accounts below {}", named.1),
@@ -53,7 +53,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
             }
             (table(session, &found))
             @if found.len() > ROWS { p.hint { "The first " (ROWS) " of " (found.len()) ". Search for more of the name." } }
-            @if wanted.is_empty() { (parts::pager(&path, &[], &told, start.is_empty())) }
+            @if wanted.is_empty() { (parts::pager(&path, &[], &response, start.is_empty())) }
             (creation(session, &path))
         },
     })
@@ -110,8 +110,8 @@ pub(in crate::console) async fn create(
         data.insert("realm".into(), realm.into());
     }
     match session.send(Method::PUT, &["v2", "accounts", account], data).await {
-        Ok(told) => {
-            Ok(Outcome::See(format!("/console/accounts/{}/hooks?done=created", text(told.data(), "id"))))
+        Ok(response) => {
+            Ok(Outcome::See(format!("/console/accounts/{}/hooks?done=created", text(response.data(), "id"))))
         }
         Err(problem) => again(problem, async |above| page(session, account, &above).await).await,
     }
@@ -131,12 +131,12 @@ pub(super) async fn again(
 
 /// `accounts/{A}/account`: one account.
 pub(in crate::console) async fn one(session: &Session<'_>, account: &str) -> Result<View, Problem> {
-    let told = session.get(&["v2", "accounts", account], &[]).await?;
-    Ok(one_page(session, account, &told, &html! {}))
+    let response = session.get(&["v2", "accounts", account], &[]).await?;
+    Ok(one_page(session, account, &response, &html! {}))
 }
 
-fn one_page(session: &Session<'_>, account: &str, told: &Told, above: &Markup) -> View {
-    let data = told.data();
+fn one_page(session: &Session<'_>, account: &str, response: &ApiResponse, above: &Markup) -> View {
+    let data = response.data();
     let path = format!("/console/accounts/{account}");
     let is_own = account == session.account;
     let is_enabled = flag(data, "enabled");

@@ -21,12 +21,12 @@ pub(in crate::console) async fn show(
 ) -> Result<View, Problem> {
     let named = account_of(session, account).await?;
     let of_hook = ["v2", "accounts", account, "webhooks", hook];
-    let told = session.get(&[&of_hook[..], &["attempts", delivery]].concat(), &[]).await?;
+    let response = session.get(&[&of_hook[..], &["attempts", delivery]].concat(), &[]).await?;
     let wanted = session.query("attempt").parse::<u64>().ok();
-    let rows = items(told.data(), "attempts");
+    let rows = items(response.data(), "attempts");
     let by_number = rows.iter().find(|row| wanted.is_some() && number(row, "attempt") == wanted);
     let attempt = by_number.or(rows.first()).ok_or_else(Problem::not_found)?.clone();
-    let name = text(told.data(), "hook_name").to_owned();
+    let name = text(response.data(), "hook_name").to_owned();
     let path = format!("/console/accounts/{account}/hooks/{hook}");
     Ok(View {
         title: format!("Attempt {}", number(&attempt, "attempt").unwrap_or(1)),
@@ -166,8 +166,8 @@ async fn as_curl(
     }
     let number = number(attempt, "attempt").unwrap_or(1).to_string();
     let path = ["v2", "accounts", account, "webhooks", hook, "attempts", delivery, "curl"];
-    let Ok(told) = session.get(&path, &[("attempt", &number)]).await else { return html! {} };
-    let data = told.data();
+    let Ok(response) = session.get(&path, &[("attempt", &number)]).await else { return html! {} };
+    let data = response.data();
     let command = data.as_str().unwrap_or_else(|| text(data, "command"));
     html! {
         section.card {

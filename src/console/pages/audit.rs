@@ -42,7 +42,7 @@ async fn page(
         asked.push(("account_id", session.query("account_id").trim()));
     }
     asked.retain(|(_, value)| !value.is_empty());
-    let told = session.get(asked_path, &asked).await?;
+    let response = session.get(asked_path, &asked).await?;
     let kept = ["since", "from", "to", "account_id"].map(|name| (name, session.query(name)));
     Ok(View {
         title: "Audit".into(),
@@ -56,13 +56,13 @@ async fn page(
                 (range::fields(session, "all"))
                 button { "Show" }
             }
-            @if told.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
+            @if response.rows().is_empty() { (parts::empty("Nothing was changed in this time.", &html! {})) } @else {
                 div.scroll { table.rows {
                     thead { tr { th { "When" } th { "By" } th { "What" } th { "Fields" } th { span.unseen { "Details" } } } }
-                    tbody { @for row in told.rows() { (line(row, session.now_us())) } }
+                    tbody { @for row in response.rows() { (line(row, session.now_us())) } }
                 } }
             }
-            (parts::pager(path, &kept, &told, start.is_empty()))
+            (parts::pager(path, &kept, &response, start.is_empty()))
         },
         account,
         trail: Vec::new(),

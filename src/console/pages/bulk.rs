@@ -98,8 +98,8 @@ async fn checked(
             "resume" => (format!("goes on with {waiting}"), true),
             _ => {
                 let dead = [&of_hook[..], &["dead"]].concat();
-                let told = session.send(Method::POST, &dead, json!({"dry_run": true})).await?;
-                let matched = number(told.data(), "matched").unwrap_or(0);
+                let response = session.send(Method::POST, &dead, json!({"dry_run": true})).await?;
+                let matched = number(response.data(), "matched").unwrap_or(0);
                 deliveries += matched;
                 (format!("gets {matched} dead deliveries again"), matched > 0)
             }
@@ -149,13 +149,13 @@ async fn applied(session: &Session<'_>, action: &str, hooks: &[(&str, &str)]) ->
     for (owner, id) in hooks {
         let of_hook = ["v2", "accounts", owner, "webhooks", id];
         let below = |name| [&of_hook[..], &[name]].concat();
-        let told = match action {
+        let response = match action {
             "enable" => session.send(Method::PATCH, &of_hook, json!({"enabled": true})).await,
             "disable" => session.send(Method::PATCH, &of_hook, json!({"enabled": false})).await,
             "replay" => session.send(Method::POST, &below("dead"), json!({})).await,
             other => session.send(Method::POST, &below(other), json!({})).await,
         };
-        results.push((owner, id, told.err()));
+        results.push((owner, id, response.err()));
     }
     let done = results.iter().filter(|(.., problem)| problem.is_none()).count();
     html! {

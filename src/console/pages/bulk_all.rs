@@ -99,21 +99,21 @@ async fn walk(
             ("start_key", start.as_str()),
         ];
         let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let told = session.get(path, &asked).await?;
+        let response = session.get(path, &asked).await?;
         let mut by_account: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for row in told.rows() {
+        for row in response.rows() {
             by_account.entry(text(row, "account_id")).or_default().push(text(row, "id"));
         }
         for (account, ids) in by_account {
             for ids in ids.chunks(AT_ONCE) {
                 let data = json!({"action": action, "only": "dead", "dry_run": is_dry, "ids": ids});
-                let told = session
+                let response = session
                     .send(Method::POST, &["v2", "accounts", account, "webhooks", "bulk"], data)
                     .await?;
-                sum.add(account, told.data());
+                sum.add(account, response.data());
             }
         }
-        match told.next() {
+        match response.next() {
             Some(next) if began.elapsed() < MOST_TIME => next.clone_into(&mut start),
             next => {
                 sum.next = next.map(str::to_owned);
@@ -124,16 +124,16 @@ async fn walk(
 }
 
 impl Sum {
-    fn add(&mut self, account: &str, told: &Value) {
+    fn add(&mut self, account: &str, response: &Value) {
         for (sum, field) in [
             (&mut self.changed, "changed"),
             (&mut self.unchanged, "unchanged"),
             (&mut self.refused, "refused"),
             (&mut self.matched, "matched"),
         ] {
-            *sum += number(told, field).unwrap_or(0);
+            *sum += number(response, field).unwrap_or(0);
         }
-        for hook in items(told, "hooks").iter().filter(|hook| text(hook, "result") != "unchanged") {
+        for hook in items(response, "hooks").iter().filter(|hook| text(hook, "result") != "unchanged") {
             if self.named.len() < NAMED {
                 let name = match text(hook, "name") {
                     "" => text(hook, "id"),

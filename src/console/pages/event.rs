@@ -18,8 +18,8 @@ pub(in crate::console) async fn show(
     account: &str,
     id: &str,
 ) -> Result<View, Problem> {
-    let told = session.get(&["v2", "accounts", account, "events", id], &[]).await?;
-    let event = told.data();
+    let response = session.get(&["v2", "accounts", account, "events", id], &[]).await?;
+    let event = response.data();
     let body = event.get("body").map(|body| format!("{body:#}")).unwrap_or_default();
     Ok(View {
         title: text(event, "event_name").to_owned(),

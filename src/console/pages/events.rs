@@ -10,7 +10,7 @@ use crate::console::parts;
 use crate::console::range::{self, Range};
 use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
-use crate::http::Told;
+use crate::http::ApiResponse;
 use crate::kazoo;
 
 /// The parameters of the search, with the API's names.
@@ -23,7 +23,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
         Range::of(session.query("since"), session.query("from"), session.query("to"), session.now_us());
     let mut asked = vec![("created_from", range.from.as_str()), ("created_to", range.to.as_str())];
     asked.extend(SEARCHED.map(|(ours, theirs)| (theirs, session.query(ours))));
-    let told = session.page(&["v2", "accounts", account, "events"], &asked).await?;
+    let response = session.page(&["v2", "accounts", account, "events"], &asked).await?;
     let path = format!("/console/accounts/{account}/events");
     let kept =
         ["event", "name", "subject", "msg", "since", "from", "to"].map(|name| (name, session.query(name)));
@@ -35,13 +35,13 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
         live: None,
         body: html! {
             (tools(session, &path))
-            @if told.rows().is_empty() && told.next().is_none() { (nothing(session, &path)) } @else {
-                (table(account, &told, session.now_us(), false))
-                @if told.next().is_some() && told.rows().len() < 50 {
+            @if response.rows().is_empty() && response.next().is_none() { (nothing(session, &path)) } @else {
+                (table(account, &response, session.now_us(), false))
+                @if response.next().is_some() && response.rows().len() < 50 {
                     p.hint { "Only a part of the log was looked at. The next page goes on from there." }
                 }
             }
-            (parts::pager(&path, &kept, &told, session.query("start_key").is_empty()))
+            (parts::pager(&path, &kept, &response, session.query("start_key").is_empty()))
         },
     })
 }
@@ -81,12 +81,12 @@ fn nothing(session: &Session<'_>, path: &str) -> Markup {
     parts::empty("No event fits in what the log keeps.", &html! { a href=(path) { "Show all events" } })
 }
 
-pub(super) fn table(account: &str, told: &Told, now_us: u64, is_tail: bool) -> Markup {
+pub(super) fn table(account: &str, response: &ApiResponse, now_us: u64, is_tail: bool) -> Markup {
     html! {
         div.scroll {
             table.rows {
                 thead { tr { th { "When" } th { "Event" } th { "Subject" } th { "From" } th.num { "Size" } th { "Id" } } }
-                tbody data-tail[is_tail] { @for row in told.rows() { (line(account, row, now_us)) } }
+                tbody data-tail[is_tail] { @for row in response.rows() { (line(account, row, now_us)) } }
             }
         }
     }
@@ -128,7 +128,7 @@ fn tail_bindings(account: &str) -> impl Iterator<Item = String> {
 
 /// `accounts/{A}/events/tail`
 pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Result<View, Problem> {
-    let told = session.page(&["v2", "accounts", account, "events"], &[]).await?;
+    let response = session.page(&["v2", "accounts", account, "events"], &[]).await?;
     let path = format!("/console/accounts/{account}/events");
     Ok(View {
         title: "Live events".into(),
@@ -141,8 +141,8 @@ pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Re
                 p.dim { "New events appear on top. None is left out, also when the connection was lost for a while." }
                 button data-pause hidden { "Pause" }
             }
-            (table(account, &told, session.now_us(), true))
-            (parts::pager(&format!("{path}/tail"), &[], &told, true))
+            (table(account, &response, session.now_us(), true))
+            (parts::pager(&format!("{path}/tail"), &[], &response, true))
         },
     })
 }
@@ -154,9 +154,9 @@ pub(in crate::console) async fn timeline(session: &Session<'_>, account: &str) -
     if !session.query("start_key").is_empty() {
         asked.push(("start_key", session.query("start_key")));
     }
-    let told = session.get(&["v2", "accounts", account, "events"], &asked).await?;
+    let response = session.get(&["v2", "accounts", account, "events"], &asked).await?;
     let path = format!("/console/accounts/{account}/events");
-    let first = told.rows().first().and_then(|row| number(row, "timestamp"));
+    let first = response.rows().first().and_then(|row| number(row, "timestamp"));
     Ok(View {
         title: subject.to_owned(),
         here: "events",
@@ -164,9 +164,9 @@ pub(in crate::console) async fn timeline(session: &Session<'_>, account: &str) -
         trail: vec![("Events".into(), path)],
         live: None,
         body: html! {
-            @if told.rows().is_empty() { (parts::empty("No event of this subject is in the log.", &html! {})) } @else {
+            @if response.rows().is_empty() { (parts::empty("No event of this subject is in the log.", &html! {})) } @else {
                 ol.timeline {
-                    @for row in told.rows() {
+                    @for row in response.rows() {
                         @let after = number(row, "timestamp").zip(first).map_or(0, |(at, first)| at.saturating_sub(first));
                         li data-row {
                             span.after { "+" (after) " s" }
@@ -175,7 +175,7 @@ pub(in crate::console) async fn timeline(session: &Session<'_>, account: &str) -
                         }
                     }
                 }
-                (parts::pager(&session.visit.path, &[("subject", subject)], &told, session.query("start_key").is_empty()))
+                (parts::pager(&session.visit.path, &[("subject", subject)], &response, session.query("start_key").is_empty()))
             }
         },
     })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use warp::http::Method;
 
 use super::attempt::readable;
-use super::hook::Shown;
+use super::hook::HookPage;
 use super::{Sent, account_of};
 use crate::console::format::{bytes, moment};
 use crate::console::json::{number, text};
@@ -76,8 +76,8 @@ pub(in crate::console) async fn make(
         "name": "First hook", "hook": kind, "format": "json", "http_verb": "post",
         "uri": format!("http://{INBOX_HOST}/"),
     });
-    let told = session.send(Method::PUT, &["v2", "accounts", account, "webhooks"], data).await?;
-    let id = text(told.data(), "id");
+    let response = session.send(Method::PUT, &["v2", "accounts", account, "webhooks"], data).await?;
+    let id = text(response.data(), "id");
     Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{id}?tab=inbox&done=first")))
 }
 
@@ -93,13 +93,13 @@ pub(in crate::console) async fn test(
 }
 
 /// The tab of a hook that sends to the built-in receiver: the received requests.
-pub(super) async fn tab(shown: &Shown<'_>) -> Result<Markup, Problem> {
+pub(super) async fn tab(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "inbox"];
-    let told = shown.session.get(&path, &[]).await?;
+    let response = shown.session.get(&path, &[]).await?;
     let test = parts::button(shown.session, &shown.path("/inbox"), "Send a test", "main");
     Ok(html! {
         section #inbox {
-            @if told.rows().is_empty() {
+            @if response.rows().is_empty() {
                 (parts::empty(
                     "The built-in receiver waits for this hook's first request. A test sends a sample; an event of the \
                      account arrives by itself.",
@@ -111,7 +111,7 @@ pub(super) async fn tab(shown: &Shown<'_>) -> Result<Markup, Problem> {
                     "An address that ends with a status, as " code { "/503" } ", is answered with it."
                 }
                 div.actions { (test) a.button href=(shown.path("/edit")) { "Give it your own address" } }
-                @for (at, row) in told.rows().iter().enumerate() { (request(row, at == 0, shown.now_us())) }
+                @for (at, row) in response.rows().iter().enumerate() { (request(row, at == 0, shown.now_us())) }
             }
         }
     })

@@ -11,23 +11,23 @@ use crate::console::parts;
 use crate::console::reply::{Live, Problem, View};
 use crate::console::sentence;
 use crate::console::session::Session;
-use crate::http::Told;
+use crate::http::ApiResponse;
 
 /// The number of attempts in the strip.
 const STRIP: &str = "50";
 
 /// A hook, with the data that every tab of its page needs.
-pub(super) struct Shown<'a> {
+pub(super) struct HookPage<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) account: &'a str,
     pub(super) id: &'a str,
     pub(super) hook: Value,
     pub(super) queue: Value,
     /// The last attempts, newest first.
-    pub(super) last: Told,
+    pub(super) last: ApiResponse,
 }
 
-impl Shown<'_> {
+impl HookPage<'_> {
     /// The path of the hook's page, or of a page below it.
     pub(super) fn path(&self, below: &str) -> String {
         format!("/console/accounts/{}/hooks/{}{below}", self.account, self.id)
@@ -56,7 +56,7 @@ pub(in crate::console) async fn show(
     let queue = session.get(&[&of_hook[..], &["queue"]].concat(), &[]).await?.data().clone();
     let strip = [("page_size", STRIP)];
     let last = session.get(&[&of_hook[..], &["attempts"]].concat(), &strip).await?;
-    let shown = Shown { session, account, id, hook, queue, last };
+    let shown = HookPage { session, account, id, hook, queue, last };
     let tab = super::hook_tabs::Tab::named(session.query("tab"), session.is_admin);
     let body = html! {
         (head(&shown))
@@ -74,7 +74,7 @@ pub(in crate::console) async fn show(
     })
 }
 
-fn head(shown: &Shown<'_>) -> Markup {
+fn head(shown: &HookPage<'_>) -> Markup {
     let (hook, queue) = (&shown.hook, &shown.queue);
     html! {
         section.card #state aria-label="State" {
@@ -112,7 +112,7 @@ pub(super) fn figure(name: &str, value: &Markup) -> Markup {
     html! { div.figure { span.name { (name) } span.value { (value) } } }
 }
 
-fn actions(shown: &Shown<'_>) -> Markup {
+fn actions(shown: &HookPage<'_>) -> Markup {
     let state = text(&shown.queue, "state");
     let is_enabled = flag(&shown.hook, "enabled");
     let is_paused = flag(&shown.queue, "paused");

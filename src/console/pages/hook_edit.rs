@@ -72,20 +72,22 @@ pub(in crate::console) async fn save(
         _ => {}
     }
     let path = ["v2", "accounts", account, "webhooks"];
-    let told = if let Some(hook) = hook {
+    let response = if let Some(hook) = hook {
         session.send(Method::PATCH, &[&path[..], &[hook]].concat(), document.into()).await
     } else {
         document.retain(|_, value| !value.is_null());
         session.send(Method::PUT, &path, document.into()).await
     };
-    match told {
-        Ok(told) => {
-            let id = text(told.data(), "id").to_owned();
+    match response {
+        Ok(response) => {
+            let id = text(response.data(), "id").to_owned();
             let Some(secret) = secret else {
                 let done = if hook.is_some() { "saved" } else { "created" };
                 return Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{id}?done={done}")));
             };
-            Ok(Outcome::View(with_secret(session, account, &id, text(told.data(), "name"), &secret).await?))
+            Ok(Outcome::View(
+                with_secret(session, account, &id, text(response.data(), "name"), &secret).await?,
+            ))
         }
         Err(problem) if problem.status == 400 && !problem.fields.is_empty() => {
             editor.faults = problem.fields;
@@ -230,8 +232,8 @@ pub(in crate::console) async fn test(
 ) -> Result<Outcome, Problem> {
     let of_hook = ["v2", "accounts", account, "webhooks", hook];
     let name = text(session.get(&of_hook, &[]).await?.data(), "name").to_owned();
-    let told = session.send(Method::POST, &[&of_hook[..], &["test"]].concat(), json!({})).await?;
-    let tested = told.data();
+    let response = session.send(Method::POST, &[&of_hook[..], &["test"]].concat(), json!({})).await?;
+    let tested = response.data();
     let hooks = format!("/console/accounts/{account}/hooks");
     let path = format!("{hooks}/{hook}");
     Ok(Outcome::View(View {

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::hook::Shown;
+use super::hook::HookPage;
 use crate::console::charts::outcome;
 use crate::console::format::{duration, moment};
 use crate::console::json::{number, text};
@@ -43,7 +43,7 @@ impl Tab {
 }
 
 /// The bar of tabs.
-pub(super) fn bar(shown: &Shown<'_>, here: Tab) -> Markup {
+pub(super) fn bar(shown: &HookPage<'_>, here: Tab) -> Markup {
     html! {
         nav.tabs aria-label="Parts of this hook" {
             @for (tab, name, label, for_admins) in TABS {
@@ -57,7 +57,7 @@ pub(super) fn bar(shown: &Shown<'_>, here: Tab) -> Markup {
 }
 
 /// The content of the tab.
-pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem> {
+pub(super) async fn show(shown: &HookPage<'_>, tab: Tab) -> Result<Markup, Problem> {
     match tab {
         Tab::Attempts => attempts(shown).await,
         Tab::Waiting => waiting(shown).await,
@@ -69,12 +69,12 @@ pub(super) async fn show(shown: &Shown<'_>, tab: Tab) -> Result<Markup, Problem>
     }
 }
 
-async fn attempts(shown: &Shown<'_>) -> Result<Markup, Problem> {
+async fn attempts(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let start = shown.session.query("start_key");
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "attempts"];
     let further;
     // The strip has already read the first page.
-    let told = if start.is_empty() {
+    let response = if start.is_empty() {
         &shown.last
     } else {
         further = shown.session.get(&path, &[("page_size", "50"), ("start_key", start)]).await?;
@@ -82,14 +82,14 @@ async fn attempts(shown: &Shown<'_>) -> Result<Markup, Problem> {
     };
     Ok(html! {
         section #attempts {
-            (table(shown, told.rows()))
-            (parts::pager(&shown.path(""), &[("tab", "attempts")], told, start.is_empty()))
+            (table(shown, response.rows()))
+            (parts::pager(&shown.path(""), &[("tab", "attempts")], response, start.is_empty()))
         }
     })
 }
 
 /// A table of attempts.
-fn table(shown: &Shown<'_>, rows: &[Value]) -> Markup {
+fn table(shown: &HookPage<'_>, rows: &[Value]) -> Markup {
     if rows.is_empty() {
         return parts::empty("No attempt was made in the time that is kept.", &html! {});
     }
@@ -112,7 +112,7 @@ fn table(shown: &Shown<'_>, rows: &[Value]) -> Markup {
 }
 
 /// The events from the oldest waiting one on.
-async fn waiting(shown: &Shown<'_>) -> Result<Markup, Problem> {
+async fn waiting(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let (queue, start) = (&shown.queue, shown.session.query("start_key"));
     let Some(age_ms) = number(queue, "oldest_waiting_age_ms") else {
         return Ok(parts::empty("Nothing waits. What matched was delivered or is dead.", &html! {}));
@@ -122,28 +122,28 @@ async fn waiting(shown: &Shown<'_>) -> Result<Markup, Problem> {
     let event = text(&shown.hook, "hook");
     let event = if event == "all" { "" } else { event };
     let asked = [("ascending", "true"), ("created_from", from.as_str()), ("hook_events", event)];
-    let told = shown.session.page(&["v2", "accounts", shown.account, "events"], &asked).await?;
+    let response = shown.session.page(&["v2", "accounts", shown.account, "events"], &asked).await?;
     Ok(html! {
         section #waiting {
             p.hint {
                 "Events of this kind since the oldest one that waits, oldest first. Some of them may have been delivered \
                  already; the page of an event says what became of it."
             }
-            (super::events::table(shown.account, &told, shown.now_us(), false))
-            (parts::pager(&shown.path(""), &[("tab", "waiting")], &told, start.is_empty()))
+            (super::events::table(shown.account, &response, shown.now_us(), false))
+            (parts::pager(&shown.path(""), &[("tab", "waiting")], &response, start.is_empty()))
         }
     })
 }
 
-async fn dead(shown: &Shown<'_>) -> Result<Markup, Problem> {
+async fn dead(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let start = shown.session.query("start_key");
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "dead"];
     let mut query = vec![("page_size", "25")];
     if !start.is_empty() {
         query.push(("start_key", start));
     }
-    let told = shown.session.get(&path, &query).await?;
-    if told.rows().is_empty() && start.is_empty() {
+    let response = shown.session.get(&path, &query).await?;
+    if response.rows().is_empty() && start.is_empty() {
         return Ok(parts::empty(
             "No delivery is dead. A delivery is dead when it has used up its tries.",
             &html! {},
@@ -151,14 +151,14 @@ async fn dead(shown: &Shown<'_>) -> Result<Markup, Problem> {
     }
     Ok(html! {
         section #dead {
-            (table(shown, told.rows()))
-            (parts::pager(&shown.path(""), &[("tab", "dead")], &told, start.is_empty()))
+            (table(shown, response.rows()))
+            (parts::pager(&shown.path(""), &[("tab", "dead")], &response, start.is_empty()))
         }
     })
 }
 
 /// The hook's document, field by field.
-fn settings(shown: &Shown<'_>) -> Markup {
+fn settings(shown: &HookPage<'_>) -> Markup {
     html! {
         section.card {
             dl.fields {

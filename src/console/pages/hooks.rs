@@ -11,7 +11,7 @@ use crate::console::json::{flag, number, text};
 use crate::console::parts;
 use crate::console::reply::{Live, Problem, View};
 use crate::console::session::Session;
-use crate::http::Told;
+use crate::http::ApiResponse;
 
 /// The number of rows in a page.
 const ROWS: &str = "50";
@@ -41,31 +41,31 @@ pub(super) async fn of_tree(session: &Session<'_>, account: &str, path: &str) ->
 
 async fn page(session: &Session<'_>, account: &str, path: &str, below: bool) -> Result<View, Problem> {
     let named = account_of(session, account).await?;
-    let told = rows(session, account, below).await?;
+    let response = rows(session, account, below).await?;
     Ok(View {
         title: "Hooks".into(),
         here: "hooks",
         account: Some(named),
         trail: Vec::new(),
-        live: Some(live(account, &told, below)),
+        live: Some(live(account, &response, below)),
         body: html! {
             (tools(session, account, path, below))
-            @if session.is_admin && !told.rows().is_empty() {
+            @if session.is_admin && !response.rows().is_empty() {
                 form method="post" action={ "/console/accounts/" (account) "/bulk" } {
                     (parts::token(session))
-                    div #hooks { (list(session, account, &told, below)) }
+                    div #hooks { (list(session, account, &response, below)) }
                     (actions(session, below))
                 }
-            } @else { div #hooks { (list(session, account, &told, below)) } }
-            (parts::pager(path, &parameters(session), &told, session.query("start_key").is_empty()))
+            } @else { div #hooks { (list(session, account, &response, below)) } }
+            (parts::pager(path, &parameters(session), &response, session.query("start_key").is_empty()))
         },
     })
 }
 
 /// The bindings to watch: all hooks of one account, but of several accounts only the hooks on the page.
-fn live(account: &str, told: &Told, below: bool) -> Live {
+fn live(account: &str, response: &ApiResponse, below: bool) -> Live {
     let watch = if below {
-        told.rows().iter().map(watched).collect()
+        response.rows().iter().map(watched).collect()
     } else {
         vec![format!("{account}/webhook.queue.*")]
     };
@@ -82,7 +82,7 @@ fn parameters<'a>(session: &'a Session<'_>) -> [(&'a str, &'a str); 4] {
     ["q", "state", "below", "sort"].map(|name| (name, session.query(name)))
 }
 
-async fn rows(session: &Session<'_>, account: &str, below: bool) -> Result<Told, Problem> {
+async fn rows(session: &Session<'_>, account: &str, below: bool) -> Result<ApiResponse, Problem> {
     let path: &[&str] = if below {
         &["v2", "accounts", account, "descendants", "webhooks", "status"]
     } else {
@@ -122,8 +122,8 @@ fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Marku
     }
 }
 
-fn list(session: &Session<'_>, account: &str, told: &Told, with_account: bool) -> Markup {
-    if told.rows().is_empty() {
+fn list(session: &Session<'_>, account: &str, response: &ApiResponse, with_account: bool) -> Markup {
+    if response.rows().is_empty() {
         let is_search = ["q", "state", "start_key"].iter().any(|name| !session.query(name).is_empty());
         return if is_search {
             parts::empty("No hook fits.", &html! { a href=(session.visit.path) { "Show all hooks" } })
@@ -134,7 +134,7 @@ fn list(session: &Session<'_>, account: &str, told: &Told, with_account: bool) -
             )
         };
     }
-    table(session, told.rows(), with_account, session.is_admin)
+    table(session, response.rows(), with_account, session.is_admin)
 }
 
 /// The actions for the selected hooks, or for all that the search finds.

@@ -101,9 +101,9 @@ pub(in crate::console) async fn retain(session: &Session<'_>) -> Result<Outcome,
 
 /// `admin/config`
 pub(in crate::console) async fn configuration(session: &Session<'_>) -> Result<View, Problem> {
-    let told = session.get(&["admin", "config"], &[]).await?;
+    let response = session.get(&["admin", "config"], &[]).await?;
     let wanted = session.query("q").trim().to_lowercase();
-    let rows: Vec<&Value> = told.rows().iter().filter(|row| text(row, "key").contains(&wanted)).collect();
+    let rows: Vec<&Value> = response.rows().iter().filter(|row| text(row, "key").contains(&wanted)).collect();
     let body = html! {
         p.hint { "What the running program goes by. Secrets are masked. “changed” differs from the default; “reload” is taken by a running program on SIGHUP, all else \
              with the next start." }

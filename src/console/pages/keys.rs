@@ -18,7 +18,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
 
 async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let told = session.page(&["v2", "accounts", account, "api_keys"], &[]).await?;
+    let response = session.page(&["v2", "accounts", account, "api_keys"], &[]).await?;
     let path = format!("/console/accounts/{account}/keys");
     Ok(View {
         title: "API keys".into(),
@@ -28,12 +28,12 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
         live: None,
         body: html! {
             (above)
-            @if told.rows().is_empty() {
+            @if response.rows().is_empty() {
                 (parts::empty("This account has no API key. A program that manages hooks or hands in events needs one.", &html! {}))
             } @else {
                 div.scroll { table.rows {
                     thead { tr { th { "Key" } th { "Ends with" } th { "Id" } th { span.unseen { "Actions" } } } }
-                    tbody { @for key in told.rows() {
+                    tbody { @for key in response.rows() {
                         @let of = format!("{path}/{}", text(key, "id"));
                         tr data-row {
                             td.name { (if text(key, "name").is_empty() { "(no name)" } else { text(key, "name") }) }
@@ -48,7 +48,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                     } }
                 } }
             }
-            (parts::pager(&path, &[], &told, start.is_empty()))
+            (parts::pager(&path, &[], &response, start.is_empty()))
             form.card.narrow method="post" action=(path) {
                 h2 { "New key" }
                 (parts::token(session))
@@ -74,11 +74,11 @@ pub(in crate::console) async fn create(
 ) -> Result<Outcome, Problem> {
     let name = sent.text("name").trim();
     let data = if name.is_empty() { json!({}) } else { json!({"name": name}) };
-    let told = match session.send(Method::PUT, &["v2", "accounts", account, "api_keys"], data).await {
-        Ok(told) => told,
+    let response = match session.send(Method::PUT, &["v2", "accounts", account, "api_keys"], data).await {
+        Ok(response) => response,
         Err(problem) => return again(problem, async |above| page(session, account, &above).await).await,
     };
-    Ok(Outcome::View(page(session, account, &once(text(told.data(), "api_key"))).await?))
+    Ok(Outcome::View(page(session, account, &once(text(response.data(), "api_key"))).await?))
 }
 
 fn once(key: &str) -> Markup {
@@ -103,8 +103,8 @@ pub(in crate::console) async fn act(
     let of = ["v2", "accounts", account, "api_keys", id];
     match action {
         "rotate" => {
-            let told = session.send(Method::POST, &[&of[..], &["rotate"]].concat(), json!({})).await?;
-            Ok(Outcome::View(page(session, account, &once(text(told.data(), "api_key"))).await?))
+            let response = session.send(Method::POST, &[&of[..], &["rotate"]].concat(), json!({})).await?;
+            Ok(Outcome::View(page(session, account, &once(text(response.data(), "api_key"))).await?))
         }
         "revoke" => {
             session.send(Method::DELETE, &of, json!({})).await?;

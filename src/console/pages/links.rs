@@ -22,7 +22,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
 
 async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let told = session.page(&["v2", "accounts", account, "console_links"], &[]).await?;
+    let response = session.page(&["v2", "accounts", account, "console_links"], &[]).await?;
     let path = format!("/console/accounts/{account}/links");
     Ok(View {
         title: "Links to the console".into(),
@@ -32,12 +32,12 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
         live: None,
         body: html! {
             (above)
-            @if told.rows().is_empty() {
+            @if response.rows().is_empty() {
                 (parts::empty("No link is in use. A link opens the console for this account without a password, once.", &html! {}))
             } @else {
                 div.scroll { table.rows {
                     thead { tr { th { "Id" } th { "May" } th { "State" } th { "Ends" } th { span.unseen { "Actions" } } } }
-                    tbody { @for link in told.rows() {
+                    tbody { @for link in response.rows() {
                         tr data-row {
                             td.name { code { (text(link, "id")) } }
                             td { (may(text(link, "priv_level"))) }
@@ -53,7 +53,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                     } }
                 } }
             }
-            (parts::pager(&path, &[], &told, start.is_empty()))
+            (parts::pager(&path, &[], &response, start.is_empty()))
             form.card.narrow method="post" action=(path) {
                 h2 { "New link" }
                 (parts::token(session))
@@ -85,11 +85,12 @@ pub(in crate::console) async fn create(
     let valid_s: u64 = sent.text("expires").parse().unwrap_or(60);
     let role = if sent.text("role") == "admin" { "admin" } else { "user" };
     let data = json!({"role": role, "expires_in_s": valid_s});
-    let told = match session.send(Method::POST, &["v2", "accounts", account, "console_links"], data).await {
-        Ok(told) => told,
+    let response = match session.send(Method::POST, &["v2", "accounts", account, "console_links"], data).await
+    {
+        Ok(response) => response,
         Err(problem) => return again(problem, async |above| page(session, account, &above).await).await,
     };
-    let path = text(told.data(), "path");
+    let path = text(response.data(), "path");
     let above = html! {
         section.card role="status" {
             h2 { "The link" }

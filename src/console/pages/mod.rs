@@ -74,6 +74,6 @@ pub(super) async fn account_of(session: &Session<'_>, account: &str) -> Result<(
     if account == session.account {
         return Ok((account.to_owned(), session.account_name.clone()));
     }
-    let told = session.get(&["v2", "accounts", account], &[]).await?;
-    Ok((account.to_owned(), super::json::text(told.data(), "name").to_owned()))
+    let response = session.get(&["v2", "accounts", account], &[]).await?;
+    Ok((account.to_owned(), super::json::text(response.data(), "name").to_owned()))
 }

@@ -20,8 +20,8 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
         (_, true) => &["v2", "accounts", account, "descendants", "webhooks", "overview"],
         _ => &["v2", "accounts", account, "webhooks", "overview"],
     };
-    let told = session.get(path, &[]).await?;
-    let all = told.data();
+    let response = session.get(path, &[]).await?;
+    let all = response.data();
     let list = if session.is_master {
         "/console/admin/hooks?".to_owned()
     } else {

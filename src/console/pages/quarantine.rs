@@ -51,7 +51,7 @@ impl<'a> Of<'a> {
 /// `…/quarantine`
 pub(in crate::console) async fn show(session: &Session<'_>, of: Of<'_>) -> Result<View, Problem> {
     let start = session.query("start_key");
-    let told = session.page(&of.asked(), &[]).await?;
+    let response = session.page(&of.asked(), &[]).await?;
     let path = of.path();
     Ok(View {
         title: "Quarantine".into(),
@@ -61,10 +61,10 @@ pub(in crate::console) async fn show(session: &Session<'_>, of: Of<'_>) -> Resul
         live: None,
         body: html! {
             p.hint { "Events that came in and could not be understood. They are kept as they came; nothing was delivered of them." }
-            @if told.rows().is_empty() && told.next().is_none() { (parts::empty("Nothing is in quarantine.", &html! {})) } @else {
+            @if response.rows().is_empty() && response.next().is_none() { (parts::empty("Nothing is in quarantine.", &html! {})) } @else {
                 div.scroll { table.rows {
                     thead { tr { th { "When" } th { "Reason" } th { "From" } th { "Exchange" } th { "Routing key" } th.num { "Size" } } }
-                    tbody { @for row in told.rows() {
+                    tbody { @for row in response.rows() {
                         tr data-row {
                             td { (moment(number(row, "timestamp"), session.now_us())) }
                             td.name { a href={ (path) "/" (text(row, "id")) } data-go { (text(row, "reason")) } }
@@ -76,15 +76,15 @@ pub(in crate::console) async fn show(session: &Session<'_>, of: Of<'_>) -> Resul
                     } }
                 } }
             }
-            (parts::pager(&path, &[], &told, start.is_empty()))
+            (parts::pager(&path, &[], &response, start.is_empty()))
         },
     })
 }
 
 /// `…/quarantine/{E}`
 pub(in crate::console) async fn one(session: &Session<'_>, of: Of<'_>, id: &str) -> Result<View, Problem> {
-    let told = session.get(&[&of.asked()[..], &[id]].concat(), &[]).await?;
-    let event = told.data();
+    let response = session.get(&[&of.asked()[..], &[id]].concat(), &[]).await?;
+    let event = response.data();
     let path = of.path();
     let skipped = ["body", "body_base64"];
     let body = match event.get("body") {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 use warp::http::Method;
 
-use super::hook::Shown;
+use super::hook::HookPage;
 use super::{Sent, account_of};
 use crate::console::format::{counted, moment};
 use crate::console::json::{number, text};
@@ -12,7 +12,7 @@ use crate::console::parts;
 use crate::console::range::Range;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
-use crate::http::Told;
+use crate::http::ApiResponse;
 
 /// The kinds of replays by the API's names, with words for people.
 const WHICH: [(&str, &str); 3] = [
@@ -46,9 +46,9 @@ pub(in crate::console) async fn send(
 ) -> Result<Outcome, Problem> {
     let path = ["v2", "accounts", account, "webhooks", hook, "replay"];
     let is_start = sent.text("do") == "start";
-    let told = session.send(Method::POST, &path, request(sent, session.now_us(), !is_start)).await;
-    let told = match told {
-        Ok(told) => told,
+    let response = session.send(Method::POST, &path, request(sent, session.now_us(), !is_start)).await;
+    let response = match response {
+        Ok(response) => response,
         Err(problem) if problem.status == 400 => {
             let fault =
                 html! { div.problem role="alert" { p { (problem.text) } (parts::faults(&problem.fields)) } };
@@ -60,7 +60,7 @@ pub(in crate::console) async fn send(
         return Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{hook}?tab=replays&done=replay")));
     }
     let samples = samples(session, account, sent).await;
-    let counted = result(session, account, told.data(), sent, samples.as_ref());
+    let counted = result(session, account, response.data(), sent, samples.as_ref());
     Ok(Outcome::View(page(session, account, hook, sent, &counted).await?))
 }
 
@@ -89,7 +89,7 @@ fn request(sent: &Sent, now_us: u64, is_dry: bool) -> Value {
 }
 
 /// Some of the events that match range and filters. Only the count says whether the hook gets them.
-async fn samples(session: &Session<'_>, account: &str, sent: &Sent) -> Option<Told> {
+async fn samples(session: &Session<'_>, account: &str, sent: &Sent) -> Option<ApiResponse> {
     let range = Range::of(sent.text("since"), sent.text("from"), sent.text("to"), session.now_us());
     let mut asked = vec![
         ("page_size", "5"),
@@ -110,7 +110,7 @@ fn result(
     account: &str,
     replay: &Value,
     sent: &Sent,
-    samples: Option<&Told>,
+    samples: Option<&ApiResponse>,
 ) -> Markup {
     let matched = number(replay, "matched").unwrap_or(0);
     html! {
@@ -120,7 +120,7 @@ fn result(
                     strong { (counted(matched, "delivery")) } " would be made. Nothing was sent yet."
                 }
             }
-            @if let Some(samples) = samples.filter(|told| !told.rows().is_empty()) {
+            @if let Some(samples) = samples.filter(|response| !response.rows().is_empty()) {
                 p.dim { "The newest events in this range:" }
                 ul.plain { @for row in samples.rows() {
                     li {
@@ -193,22 +193,22 @@ async fn page(
 }
 
 /// The replays of a hook, with the possible actions for running ones.
-pub(super) async fn list(shown: &Shown<'_>) -> Result<Markup, Problem> {
+pub(super) async fn list(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "replay"];
-    let told = shown.session.get(&path, &[("page_size", "25")]).await?;
-    if told.rows().is_empty() {
+    let response = shown.session.get(&path, &[("page_size", "25")]).await?;
+    if response.rows().is_empty() {
         let start = html! { @if shown.session.is_admin { a.button href=(shown.path("/replay")) { "Start a replay" } } };
         return Ok(parts::empty("No replay runs, and none ended lately.", &start));
     }
     Ok(html! {
         section #replays { div.scroll { table.rows {
             thead { tr { th { "State" } th { "What" } th { "Started" } th { "Progress" } th.num { "Dead" } th { span.unseen { "Actions" } } } }
-            tbody { @for row in told.rows() { (line(shown, row)) } }
+            tbody { @for row in response.rows() { (line(shown, row)) } }
         } } }
     })
 }
 
-fn line(shown: &Shown<'_>, row: &Value) -> Markup {
+fn line(shown: &HookPage<'_>, row: &Value) -> Markup {
     let (state, id) = (text(row, "state"), text(row, "id"));
     let (matched, delivered) = (number(row, "matched").unwrap_or(0), number(row, "delivered").unwrap_or(0));
     let dead = number(row, "dead").unwrap_or(0);

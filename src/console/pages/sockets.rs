@@ -17,9 +17,9 @@ const MOST: usize = 50;
 /// `accounts/{A}/sessions`
 pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let of = ["v2", "accounts", account, "websockets"];
-    let told = session.get(&of, &[]).await?;
+    let response = session.get(&of, &[]).await?;
     let mut rows = Vec::new();
-    for row in told.rows().iter().take(MOST) {
+    for row in response.rows().iter().take(MOST) {
         match row.as_str() {
             // KAZOO 4's list has only ids.
             Some(id) => {
@@ -29,7 +29,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
             None => rows.push(row.clone()),
         }
     }
-    let more = told.rows().len().saturating_sub(MOST);
+    let more = response.rows().len().saturating_sub(MOST);
     Ok(View {
         title: "Websockets".into(),
         here: "sessions",

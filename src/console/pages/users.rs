@@ -20,7 +20,7 @@ async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup)
     let start = session.query("start_key");
     let wanted = session.query("q").trim();
     let filter = [("filter_username", wanted)];
-    let told = session.page(&["v2", "accounts", account, "users"], &filter).await?;
+    let response = session.page(&["v2", "accounts", account, "users"], &filter).await?;
     let path = format!("/console/accounts/{account}/users");
     Ok(View {
         title: "Users".into(),
@@ -34,12 +34,12 @@ async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup)
                 input type="search" name="q" value=(wanted) placeholder="User name" aria-label="User name" data-search;
                 button { "Search" }
             }
-            @if told.rows().is_empty() {
+            @if response.rows().is_empty() {
                 (parts::empty(if wanted.is_empty() { "Nobody can log in to this account with a password yet." } else { "No user has this name." }, &html! {}))
             } @else {
                 div.scroll { table.rows {
                     thead { tr { th { "User" } th { "Name" } th { "May" } th { "State" } } }
-                    tbody { @for user in told.rows() {
+                    tbody { @for user in response.rows() {
                         tr data-row {
                             td.name { a href={ (path) "/" (text(user, "id")) } data-go { (text(user, "username")) } }
                             td { (text(user, "first_name")) " " (text(user, "last_name")) }
@@ -49,7 +49,7 @@ async fn page(session: &Session<'_>, account: &str, sent: &Sent, above: &Markup)
                     } }
                 } }
             }
-            (parts::pager(&path, &[("q", wanted)], &told, start.is_empty()))
+            (parts::pager(&path, &[("q", wanted)], &response, start.is_empty()))
             form.card.narrow method="post" action=(path) autocomplete="off" {
                 h2 { "New user" }
                 (parts::token(session))
@@ -115,8 +115,8 @@ pub(in crate::console) async fn one(session: &Session<'_>, account: &str, id: &s
 }
 
 async fn one_page(session: &Session<'_>, account: &str, id: &str, above: &Markup) -> Result<View, Problem> {
-    let told = session.get(&["v2", "accounts", account, "users", id], &[]).await?;
-    let user = told.data();
+    let response = session.get(&["v2", "accounts", account, "users", id], &[]).await?;
+    let user = response.data();
     let users = format!("/console/accounts/{account}/users");
     let path = format!("{users}/{id}");
     let is_enabled = flag(user, "enabled");

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::hook::Shown;
+use super::hook::HookPage;
 use crate::console::format::counted;
 use crate::console::json::{flag, items, number, text};
 use crate::console::reply::Problem;
@@ -13,10 +13,10 @@ const LANGUAGES: [(&str, &str); 5] =
     [("python", "Python"), ("javascript", "JavaScript"), ("php", "PHP"), ("go", "Go"), ("rust", "Rust")];
 
 /// The tab.
-pub(super) async fn show(shown: &Shown<'_>) -> Result<Markup, Problem> {
+pub(super) async fn show(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     let path = ["v2", "accounts", shown.account, "webhooks", shown.id, "verify"];
-    let told = shown.session.get(&path, &[]).await?;
-    let data = told.data();
+    let response = shown.session.get(&path, &[]).await?;
+    let data = response.data();
     let chosen = shown.session.query("language");
     let chosen = LANGUAGES.iter().find(|(name, _)| *name == chosen).map_or("python", |(name, _)| name);
     let code = data.get("code").map_or("", |code| text(code, chosen));
