@@ -168,7 +168,7 @@ impl Modes {
         if before == configured {
             return Ok(());
         }
-        let wanted = Wanted { to: configured, start: ModeStart::Here, configured: Some(configured) };
+        let wanted = RequestedChange { to: configured, start: ModeStart::Here, configured: Some(configured) };
         self.change_in_task(wanted, None).await
     }
 
@@ -179,12 +179,16 @@ impl Modes {
         start: ModeStart,
         by: Option<Actor>,
     ) -> Result<ModeStatus, ModeRefusal> {
-        self.change_in_task(Wanted { to, start, configured: None }, by).await?;
+        self.change_in_task(RequestedChange { to, start, configured: None }, by).await?;
         Ok(self.status().await)
     }
 
     /// Makes the change in its own task, so that a caller who disconnects does not leave the queues waiting.
-    async fn change_in_task(&self, wanted: Wanted, by: Option<Actor>) -> Result<(), ChangeModeError> {
+    async fn change_in_task(
+        &self,
+        wanted: RequestedChange,
+        by: Option<Actor>,
+    ) -> Result<(), ChangeModeError> {
         let inner = Arc::clone(&self.0);
         let task = self.0.tasks.spawn("mode", async move { inner.change(wanted, by).await });
         task.await.map_err(|_| ChangeModeError::Ending)?
@@ -207,7 +211,7 @@ impl Modes {
 
 /// A requested change.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
+struct RequestedChange {
     to: Mode,
     start: ModeStart,
     /// The configuration's value, when the configuration requests the change.
@@ -215,7 +219,7 @@ struct Wanted {
 }
 
 impl Inner {
-    async fn change(&self, wanted: Wanted, by: Option<Actor>) -> Result<(), ChangeModeError> {
+    async fn change(&self, wanted: RequestedChange, by: Option<Actor>) -> Result<(), ChangeModeError> {
         let mut stored = self.stored.lock().await;
         let from = match wanted.start {
             ModeStart::Here => None,
@@ -243,7 +247,7 @@ impl Inner {
     fn next(
         &self,
         stored: &Stored,
-        wanted: Wanted,
+        wanted: RequestedChange,
         from: Option<u64>,
         end: u64,
     ) -> Result<Stored, ModeError> {

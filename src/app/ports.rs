@@ -16,7 +16,7 @@ use crate::http::{
 };
 use crate::ingest::{FromHttp, Ingest, KeyError, Prepared, RequestKey, SubmitError};
 use crate::kazoo::Command;
-use crate::live::{Commander, SessionView, Sessions, Wanted};
+use crate::live::{ChannelCommand, Commander, SessionView, Sessions};
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
@@ -358,10 +358,10 @@ impl http::Channels for ChannelsPort {
 }
 
 impl Commander for ChannelsPort {
-    fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
+    fn command(&self, wanted: ChannelCommand) -> BoxFuture<'static, Result<(), String>> {
         let commands = self.0.clone();
         Box::pin(async move {
-            let Wanted { account, call_id, command } = wanted;
+            let ChannelCommand { account, call_id, command } = wanted;
             commands.command(account, &call_id, &command).await.map_err(|error| error.for_client())
         })
     }

@@ -14,7 +14,7 @@ use super::error::CommandError;
 use super::session::Listener;
 use super::zones::Zones;
 use crate::kazoo::{
-    self, Advertised, Asked, ENABLING_ASKED, EnablingAsked, Message, Sender, WEBSOCKETS_ASKED,
+    self, Advertised, ENABLING_REQUEST, EnablingRequest, Message, Sender, StandInRequest, WEBSOCKETS_REQUEST,
 };
 use crate::model::{AccountId, Clock, Duty};
 use crate::state::{State, random_id};
@@ -51,8 +51,8 @@ pub struct StandIn {
 impl StandIn {
     /// The bindings of the queue for questions: exchanges and routing keys. Empty when no application is replaced.
     pub(super) fn bindings(&self) -> Vec<(&'static str, &'static str)> {
-        let webhooks = self.webhooks.then_some(ENABLING_ASKED);
-        webhooks.into_iter().chain(self.blackhole.as_ref().map(|_| WEBSOCKETS_ASKED)).collect()
+        let webhooks = self.webhooks.then_some(ENABLING_REQUEST);
+        webhooks.into_iter().chain(self.blackhole.as_ref().map(|_| WEBSOCKETS_REQUEST)).collect()
     }
 
     fn apps(&self) -> Vec<&'static str> {
@@ -114,10 +114,10 @@ impl StandInTask {
             return;
         }
         match kazoo::asked(body) {
-            Some(Asked::Enabling(asked)) if self.stand_in.webhooks => {
+            Some(StandInRequest::Enabling(asked)) if self.stand_in.webhooks => {
                 self.answer_enabling(zone, &asked).await;
             }
-            Some(Asked::Websockets(asked)) => {
+            Some(StandInRequest::Websockets(asked)) => {
                 let Some(websockets) = &self.stand_in.blackhole else { return };
                 let found = websockets.find(&asked.accounts, asked.session.as_deref());
                 let sender = Sender { app: BLACKHOLE, node: self.zones.node(), msg_id: &asked.msg_id };
@@ -129,7 +129,7 @@ impl StandInTask {
         }
     }
 
-    async fn answer_enabling(&self, zone: u16, asked: &EnablingAsked) {
+    async fn answer_enabling(&self, zone: u16, asked: &EnablingRequest) {
         let enabled = if asked.descendants {
             self.state.enable_hooks_of_tree(asked.account).await
         } else {
@@ -172,8 +172,8 @@ mod tests {
         let nobody = StandIn::default();
         assert!(nobody.bindings().is_empty() && nobody.apps().is_empty());
         let webhooks = StandIn { webhooks: true, ..StandIn::default() };
-        assert_eq!((webhooks.bindings(), webhooks.apps()), (vec![ENABLING_ASKED], vec!["webhooks"]));
+        assert_eq!((webhooks.bindings(), webhooks.apps()), (vec![ENABLING_REQUEST], vec!["webhooks"]));
         let blackhole = StandIn { blackhole: Some(Arc::new(Nothing)), ..StandIn::default() };
-        assert_eq!((blackhole.bindings(), blackhole.apps()), (vec![WEBSOCKETS_ASKED], vec!["blackhole"]));
+        assert_eq!((blackhole.bindings(), blackhole.apps()), (vec![WEBSOCKETS_REQUEST], vec!["blackhole"]));
     }
 }

@@ -23,7 +23,7 @@ const MOST: usize = 1000;
 /// The body of a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ImportBody {
     #[serde(default)]
     changes: Vec<Mirror>,
     gone: Option<Missing>,
@@ -71,8 +71,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
 }
 
 pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let asked = serde_json::from_value::<Asked>(Value::Object(call.envelope.object()?));
-    let Asked { changes, gone } = asked.map_err(|error| {
+    let asked = serde_json::from_value::<ImportBody>(Value::Object(call.envelope.object()?));
+    let ImportBody { changes, gone } = asked.map_err(|error| {
         ApiError::field(
             "changes",
             "invalid",

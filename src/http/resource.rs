@@ -3,7 +3,7 @@
 use warp::http::Method;
 
 use super::admin_paths::Admin;
-use super::interface::Asked;
+use super::interface::InterfaceResource;
 
 /// A resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Resource {
     /// `auth/tokeninfo`: the holder of the token in the data.
     TokenInfo,
     /// Resources that only KAZOO's user interface requests.
-    Interface(Asked),
+    Interface(InterfaceResource),
     /// `webhooks` without an account: the events that hooks can receive.
     Definitions,
     /// `accounts` without an id.

@@ -2,7 +2,7 @@
 
 use warp::http::Method;
 
-use super::interface::Asked;
+use super::interface::InterfaceResource;
 pub(super) use super::resource::Resource;
 
 /// The account of a path.
@@ -50,21 +50,21 @@ const ROUTES: &[(Whose, &str, Make)] = &[
     (Whose::Accounts, "siblings", |_| Resource::Siblings),
     (Whose::Accounts, "tree", |_| Resource::Tree),
     (Whose::Accounts, "move", |_| Resource::Move),
-    (Whose::Nobodys, "whitelabel/{D}", |_| Resource::Interface(Asked::Look)),
-    (Whose::Nobodys, "whitelabel/{D}/icon", |_| Resource::Interface(Asked::Look)),
-    (Whose::Nobodys, "whitelabel/{D}/logo", |_| Resource::Interface(Asked::Look)),
-    (Whose::Nobodys, "whitelabel/{D}/welcome", |_| Resource::Interface(Asked::Look)),
-    (Whose::Accounts, "apps_store", |_| Resource::Interface(Asked::Apps)),
-    (Whose::Accounts, "apps_store/blacklist", |_| Resource::Interface(Asked::Blacklist)),
-    (Whose::Accounts, "alerts", |_| Resource::Interface(Asked::Alerts)),
-    (Whose::Accounts, "callflows", |_| Resource::Interface(Asked::Callflows)),
-    (Whose::Accounts, "callflows/{C}", |ids| Resource::Interface(Asked::Callflow(next(ids)))),
-    (Whose::Accounts, "ledgers/total", |_| Resource::Interface(Asked::Balance)),
-    (Whose::Accounts, "limits", |_| Resource::Interface(Asked::Limits)),
-    (Whose::Accounts, "multi_factor", |_| Resource::Interface(Asked::MultiFactor)),
-    (Whose::Accounts, "phone_numbers", |_| Resource::Interface(Asked::Numbers)),
-    (Whose::Accounts, "phone_numbers/classifiers", |_| Resource::Interface(Asked::Classifiers)),
-    (Whose::Accounts, "security", |_| Resource::Interface(Asked::Security)),
+    (Whose::Nobodys, "whitelabel/{D}", |_| Resource::Interface(InterfaceResource::Look)),
+    (Whose::Nobodys, "whitelabel/{D}/icon", |_| Resource::Interface(InterfaceResource::Look)),
+    (Whose::Nobodys, "whitelabel/{D}/logo", |_| Resource::Interface(InterfaceResource::Look)),
+    (Whose::Nobodys, "whitelabel/{D}/welcome", |_| Resource::Interface(InterfaceResource::Look)),
+    (Whose::Accounts, "apps_store", |_| Resource::Interface(InterfaceResource::Apps)),
+    (Whose::Accounts, "apps_store/blacklist", |_| Resource::Interface(InterfaceResource::Blacklist)),
+    (Whose::Accounts, "alerts", |_| Resource::Interface(InterfaceResource::Alerts)),
+    (Whose::Accounts, "callflows", |_| Resource::Interface(InterfaceResource::Callflows)),
+    (Whose::Accounts, "callflows/{C}", |ids| Resource::Interface(InterfaceResource::Callflow(next(ids)))),
+    (Whose::Accounts, "ledgers/total", |_| Resource::Interface(InterfaceResource::Balance)),
+    (Whose::Accounts, "limits", |_| Resource::Interface(InterfaceResource::Limits)),
+    (Whose::Accounts, "multi_factor", |_| Resource::Interface(InterfaceResource::MultiFactor)),
+    (Whose::Accounts, "phone_numbers", |_| Resource::Interface(InterfaceResource::Numbers)),
+    (Whose::Accounts, "phone_numbers/classifiers", |_| Resource::Interface(InterfaceResource::Classifiers)),
+    (Whose::Accounts, "security", |_| Resource::Interface(InterfaceResource::Security)),
     (Whose::Accounts, "api_keys", |_| Resource::ApiKeys),
     (Whose::Accounts, "api_keys/{K}", |ids| Resource::ApiKey(next(ids))),
     (Whose::Accounts, "api_keys/{K}/rotate", |ids| Resource::ApiKeyRotation(next(ids))),
@@ -181,7 +181,7 @@ impl Route {
                 | Resource::UserAuth
                 | Resource::ConsoleAuth
                 | Resource::TokenInfo
-                | Resource::Interface(Asked::Look),
+                | Resource::Interface(InterfaceResource::Look),
                 _,
             ) => true,
             (

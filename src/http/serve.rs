@@ -26,7 +26,7 @@ use super::response::{Body, Response};
 use super::site::{Site, Socket};
 use super::tenants::{Room, keeping};
 use crate::listen::{self, Busy, Peer};
-use crate::live::{self, Asked, Refused};
+use crate::live::{self, Refused, UpgradeRequest};
 use crate::tasks::Stop;
 
 /// The API with a bound socket, before it runs.
@@ -107,7 +107,7 @@ fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply
                   upgrade: Option<OnUpgrade>,
                   body| {
                 let (api, site) = (api.clone(), site.clone());
-                let asked = Asked { method: &method, headers: &headers, upgrade };
+                let asked = UpgradeRequest { method: &method, headers: &headers, upgrade };
                 let entered = enter(&api, site.as_deref(), (path.as_str(), &asked), peer.address);
                 let client = api.live.client(peer.address.ip(), &headers);
                 let mut request = Request::new(method, path.as_str(), &query, headers);
@@ -166,7 +166,7 @@ async fn beside(answering: impl Future<Output = Response> + Send + 'static) -> O
 fn enter(
     api: &Api,
     site: Option<&dyn Site>,
-    (path, asked): (&str, &Asked<'_>),
+    (path, asked): (&str, &UpgradeRequest<'_>),
     remote: SocketAddr,
 ) -> Option<warp::reply::Response> {
     asked.wants_websocket().then(|| {

@@ -65,8 +65,8 @@ pub use routing_key::{decode_segment, encode_segment};
 pub use samples::{sample_events, sample_record, samples};
 pub use sent::{AsSent, RequestParts, USER_AGENT, request_headers, sent_document, with_secrets_of};
 pub use stand_in::{
-    Advertised, Asked, ENABLING_ASKED, EnablingAsked, WEBSOCKETS_ASKED, WebsocketsAsked, advertise, asked,
-    enabling_answer, websockets_answer,
+    Advertised, ENABLING_REQUEST, EnablingRequest, StandInRequest, WEBSOCKETS_REQUEST, WebsocketsRequest,
+    advertise, asked, enabling_answer, websockets_answer,
 };
 pub use topic::{CALL_EVENTS, MESSAGE_EVENTS, OBJECT_ACTIONS, Topic, TopicKind};
 pub use uri::{RequestUri, UnusableUri, uri_is_acceptable, why_refused};

@@ -10,31 +10,31 @@ use super::message::{self, Message, ReplyAddress, Sender, reply_address};
 use crate::model::{AccountId, gregorian_seconds};
 
 /// Exchange and routing key of requests to enable hooks.
-pub const ENABLING_ASKED: (&str, &str) = ("configuration", "configuration.doc_type_update.webhook");
+pub const ENABLING_REQUEST: (&str, &str) = ("configuration", "configuration.doc_type_update.webhook");
 
 /// Exchange and routing key of requests for websockets.
-pub const WEBSOCKETS_ASKED: (&str, &str) = ("sysconf", "websockets.get");
+pub const WEBSOCKETS_REQUEST: (&str, &str) = ("sysconf", "websockets.get");
 
 /// A request that we answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum StandInRequest {
     /// To webhooks.
-    Enabling(EnablingAsked),
+    Enabling(EnablingRequest),
     /// To blackhole.
-    Websockets(WebsocketsAsked),
+    Websockets(WebsocketsRequest),
 }
 
 /// Reads a request; `None` for other messages and for requests without a usable reply address.
 #[must_use]
-pub fn asked(body: &[u8]) -> Option<Asked> {
+pub fn asked(body: &[u8]) -> Option<StandInRequest> {
     let body: Object = serde_json::from_slice(body).ok()?;
-    let enabling = || enabling_asked(&body).map(Asked::Enabling);
-    enabling().or_else(|| websockets_asked(&body).map(Asked::Websockets))
+    let enabling = || enabling_asked(&body).map(StandInRequest::Enabling);
+    enabling().or_else(|| websockets_asked(&body).map(StandInRequest::Websockets))
 }
 
 /// A request to list websockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebsocketsAsked {
+pub struct WebsocketsRequest {
     /// The accounts in question: the one in the request's path, and the caller's.
     pub accounts: Vec<AccountId>,
     /// Restricts the answer to the session with this id. KAZOO ignores the accounts in this case; here the session
@@ -46,13 +46,13 @@ pub struct WebsocketsAsked {
     pub reply_to: ReplyAddress,
 }
 
-fn websockets_asked(body: &Object) -> Option<WebsocketsAsked> {
+fn websockets_asked(body: &Object) -> Option<WebsocketsRequest> {
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     if (text("Event-Category"), text("Event-Name")) != ("websockets", "get_req") {
         return None;
     }
     let accounts = ["Account-ID", "Auth-Account-ID"].map(text);
-    Some(WebsocketsAsked {
+    Some(WebsocketsRequest {
         accounts: accounts.into_iter().filter_map(|id| id.parse().ok()).collect(),
         session: Some(text("Socket-ID").to_owned()).filter(|id| !id.is_empty()),
         msg_id: Some(text("Msg-ID").to_owned()).filter(|id| !id.is_empty())?,
@@ -63,7 +63,7 @@ fn websockets_asked(body: &Object) -> Option<WebsocketsAsked> {
 /// The answer: a list of websockets, or one of them (an empty list when the id is unknown). `sender` has the
 /// request's id.
 #[must_use]
-pub fn websockets_answer(asked: &WebsocketsAsked, sessions: Vec<Object>, sender: Sender<'_>) -> Message {
+pub fn websockets_answer(asked: &WebsocketsRequest, sessions: Vec<Object>, sender: Sender<'_>) -> Message {
     let data = match (&asked.session, sessions.into_iter()) {
         (None, all) => all.map(Value::Object).collect(),
         (Some(_), mut one) => one.next().map_or_else(|| json!([]), Value::Object),
@@ -79,7 +79,7 @@ fn reply(to: &ReplyAddress, body: Object) -> Message {
 
 /// A request to enable hooks again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnablingAsked {
+pub struct EnablingRequest {
     /// The account whose hooks to enable.
     pub account: AccountId,
     /// Whether to enable the hooks of all accounts below too.
@@ -90,13 +90,13 @@ pub struct EnablingAsked {
     pub reply_to: ReplyAddress,
 }
 
-fn enabling_asked(body: &Object) -> Option<EnablingAsked> {
+fn enabling_asked(body: &Object) -> Option<EnablingRequest> {
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = [text("Event-Category"), text("Event-Name"), text("Type")];
     if kind != ["configuration", "doc_type_update", "webhook"] {
         return None;
     }
-    Some(EnablingAsked {
+    Some(EnablingRequest {
         account: text("Account-ID").parse().ok()?,
         descendants: text("Action") == "descendants",
         msg_id: Some(text("Msg-ID").to_owned()).filter(|id| !id.is_empty())?,
@@ -106,7 +106,7 @@ fn enabling_asked(body: &Object) -> Option<EnablingAsked> {
 
 /// The answer that the hooks are enabled; `sender` has the request's id.
 #[must_use]
-pub fn enabling_answer(asked: &EnablingAsked, sender: Sender<'_>) -> Message {
+pub fn enabling_answer(asked: &EnablingRequest, sender: Sender<'_>) -> Message {
     let fields = [("status", Value::from("success"))];
     reply(&asked.reply_to, message::body(("configuration", "doc_type_updated"), sender, fields))
 }
@@ -150,10 +150,10 @@ mod tests {
                "Event-Name": "doc_type_update", "Type": "webhook", "Account-ID": Id(7), "Action": "account"})
     }
 
-    fn read(request: &Value) -> Option<EnablingAsked> {
+    fn read(request: &Value) -> Option<EnablingRequest> {
         match asked(request.to_string().as_bytes())? {
-            Asked::Enabling(asked) => Some(asked),
-            Asked::Websockets(other) => panic!("{other:?}"),
+            StandInRequest::Enabling(asked) => Some(asked),
+            StandInRequest::Websockets(other) => panic!("{other:?}"),
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
             "Account-ID": Id(7), "Auth-Account-ID": Id(8),
         });
         let read = |question: &Value| match asked(question.to_string().as_bytes()) {
-            Some(Asked::Websockets(asked)) => asked,
+            Some(StandInRequest::Websockets(asked)) => asked,
             other => panic!("{other:?}"),
         };
         let all = read(&question);

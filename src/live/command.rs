@@ -16,12 +16,12 @@ use crate::model::AccountId;
 pub trait Commander: Debug + Send + Sync {
     /// Executes a command if the channel belongs to the account or one below it. The error is the text for the
     /// client.
-    fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>>;
+    fn command(&self, wanted: ChannelCommand) -> BoxFuture<'static, Result<(), String>>;
 }
 
 /// A command that the client is allowed to give.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
+pub struct ChannelCommand {
     /// The channel must belong to this account or to one below it.
     pub account: AccountId,
     /// The call's id as events spell it, not encoded.
@@ -30,7 +30,7 @@ pub struct Wanted {
     pub command: Command,
 }
 
-impl Wanted {
+impl ChannelCommand {
     /// Reads a frame's `data`. The errors are the texts for the client.
     pub(super) fn read(
         data: Option<&Value>,

@@ -1,6 +1,6 @@
 //! What comes of a client's frame: a reply, or a question that must be answered before there is one. Pure.
 
-use super::command::Wanted;
+use super::command::ChannelCommand;
 use super::request::{Action, Binding, Request};
 use super::start::Start;
 use super::subscriptions::Reach;
@@ -16,7 +16,7 @@ pub(super) enum Effect {
     /// Find a position in the log, then call `Protocol::located`.
     Locate(Unlocated),
     /// Execute a command in the background, then call `Protocol::commanded`.
-    Command(Wanted, Uncommanded),
+    Command(ChannelCommand, Uncommanded),
 }
 
 /// A frame whose token has not been checked yet.

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use warp::http::StatusCode;
 use warp::http::header::HeaderMap;
 
-use super::command::{Commander, Wanted};
+use super::command::{ChannelCommand, Commander};
 use super::feed::{Feed, Shared};
 use super::follower::Source;
 use super::hooks::{HookSource, Seen, Watch, WatchTask};
@@ -17,7 +17,7 @@ use super::protocol::{Accounts, Caller};
 use super::session::Session;
 use super::sessions::{NoSeat, Sessions};
 use super::socket::Socket;
-use super::upgrade::{Asked, Refused, switching};
+use super::upgrade::{Refused, UpgradeRequest, switching};
 use crate::auth::{self, Auth, Purpose, Role, Standing, TokenError};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
@@ -117,14 +117,14 @@ impl Live {
     }
 
     /// Accepts an upgrade request and returns the headers of the 101. The session begins once they are sent.
-    pub fn enter(&self, asked: &Asked<'_>, remote: SocketAddr) -> Result<HeaderMap, Refused> {
+    pub fn enter(&self, asked: &UpgradeRequest<'_>, remote: SocketAddr) -> Result<HeaderMap, Refused> {
         self.enter_with(asked, remote, None)
     }
 
     /// The same for a client whose token is known already: it stands for the one that frames leave out.
     pub fn enter_with(
         &self,
-        asked: &Asked<'_>,
+        asked: &UpgradeRequest<'_>,
         remote: SocketAddr,
         token: Option<String>,
     ) -> Result<HeaderMap, Refused> {
@@ -210,7 +210,7 @@ impl Live {
         self.0.auth.spend(Some(address), Purpose::Of(account), 1).is_ok()
     }
 
-    pub(super) fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
+    pub(super) fn command(&self, wanted: ChannelCommand) -> BoxFuture<'static, Result<(), String>> {
         self.0.commander.command(wanted)
     }
 }

@@ -10,7 +10,7 @@ use warp::hyper::upgrade::OnUpgrade;
 use warp::{Filter, Reply as _};
 
 use super::handle::Live;
-use super::upgrade::{Asked, Refused};
+use super::upgrade::{Refused, UpgradeRequest};
 use crate::listen::{self, Peer};
 use crate::tasks::Stop;
 
@@ -63,7 +63,7 @@ fn every_path(live: Live) -> BoxedFilter<(warp::reply::Response,)> {
         .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<OnUpgrade>())
         .map(move |method: Method, headers: HeaderMap, peer: Peer, upgrade| {
-            let asked = Asked { method: &method, headers: &headers, upgrade };
+            let asked = UpgradeRequest { method: &method, headers: &headers, upgrade };
             answer(live.enter(&asked, peer.address)).into_response()
         })
         .boxed()

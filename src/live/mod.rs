@@ -28,10 +28,10 @@ mod start;
 mod subscriptions;
 mod upgrade;
 
-pub use command::{Commander, Wanted};
+pub use command::{ChannelCommand, Commander};
 pub use handle::{Live, LiveTask, Parts};
 pub use hooks::{HookQueue, HookSource, Scopes};
 pub use listener::{BindError, Listener, answer};
 pub use options::{LiveOptions, TokenExpiry};
 pub use sessions::{SessionView, Sessions};
-pub use upgrade::{Asked, Refused};
+pub use upgrade::{Refused, UpgradeRequest};

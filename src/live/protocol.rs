@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::bucket::Bucket;
-use super::command::Wanted;
+use super::command::ChannelCommand;
 use super::effect::{Denied, Effect, Uncommanded, Unlocated, Unverified};
 use super::options::{LiveOptions, TokenExpiry};
 use super::request::{Action, Binding, Request, Target};
@@ -200,7 +200,7 @@ impl Protocol {
             Action::Subscribe => self.subscribe(request, caller, accounts),
             Action::Unsubscribe => self.unsubscribe(&request),
             Action::Ping => self.succeed(&request, &json!({"response": "pong"})),
-            Action::Command => match Wanted::read(request.member("data"), caller, accounts) {
+            Action::Command => match ChannelCommand::read(request.member("data"), caller, accounts) {
                 Ok(_) if self.commands >= self.max_commands => refuse(
                     &request.id,
                     &format!("too many commands under way : at most {}", self.max_commands),

@@ -11,7 +11,7 @@ use warp::hyper::upgrade::OnUpgrade;
 
 /// The parts of a request that matter for an upgrade.
 #[derive(Debug)]
-pub struct Asked<'a> {
+pub struct UpgradeRequest<'a> {
     /// Method.
     pub method: &'a Method,
     /// Headers.
@@ -24,7 +24,7 @@ pub struct Asked<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub StatusCode);
 
-impl Asked<'_> {
+impl UpgradeRequest<'_> {
     /// Whether the client asks for a websocket.
     #[must_use]
     pub fn wants_websocket(&self) -> bool {

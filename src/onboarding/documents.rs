@@ -34,8 +34,8 @@ pub(super) struct Standing<'a> {
 }
 
 /// The fields of an account's document that KAZOO determines.
-pub(super) fn account(account: &KazooAccount, standing: &Standing<'_>) -> Wanted {
-    let mut wanted = Wanted::default();
+pub(super) fn account(account: &KazooAccount, standing: &Standing<'_>) -> FieldChanges {
+    let mut wanted = FieldChanges::default();
     let name = account.name.as_deref().map(|name| name.chars().take(LONGEST_NAME).collect::<String>());
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| account.id.to_string());
     wanted.set("name", name);
@@ -69,7 +69,7 @@ pub(super) fn hook(
     here: Option<&Document>,
     allow: &[IpNet],
     odd: &mut Vec<Odd>,
-) -> Option<Wanted> {
+) -> Option<FieldChanges> {
     let mut public = hook.doc.clone();
     let rules = kazoo::Rules { allow, master: true };
     match kazoo::validate_hook(&hook.doc, &rules) {
@@ -89,7 +89,7 @@ pub(super) fn hook(
             odd.push(refused(hook, &errors, allow));
         }
     }
-    let mut wanted = Wanted::default();
+    let mut wanted = FieldChanges::default();
     for (field, value) in public.into_iter().filter(|(field, _)| field != "enabled") {
         wanted.set(&field, value);
     }
@@ -108,7 +108,7 @@ pub(super) fn hook(
 /// Decides whether the hook is enabled. This program disables hooks too, so its own decision must survive the next
 /// reading: the document remembers KAZOO's last value, and only a change of that value overrides the decision.
 /// something else does it count.
-fn state_of(hook: &KazooHook, here: Option<&Document>, wanted: &mut Wanted) {
+fn state_of(hook: &KazooHook, here: Option<&Document>, wanted: &mut FieldChanges) {
     let reason = hook.disabled_message.as_ref().filter(|_| !hook.enabled());
     let said = json!({"enabled": hook.enabled(), "reason": reason});
     if here.and_then(|doc| doc.get(MIRRORED)) != Some(&said) {
@@ -133,8 +133,8 @@ fn refused(hook: &KazooHook, errors: &Document, allow: &[IpNet]) -> Odd {
 }
 
 /// A user's document without the password's verifier, which takes time to compute.
-pub(super) fn user(user: &KazooUser) -> Wanted {
-    let mut wanted = Wanted::default();
+pub(super) fn user(user: &KazooUser) -> FieldChanges {
+    let mut wanted = FieldChanges::default();
     wanted.set("username", user.username.clone());
     wanted.set("priv_level", if user.is_admin { "admin" } else { "user" });
     wanted.set("enabled", user.enabled);
@@ -145,12 +145,12 @@ pub(super) fn user(user: &KazooUser) -> Wanted {
 
 /// The fields that a document must have, and the fields that it must not have.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct FieldChanges {
     set: Document,
     unset: Vec<String>,
 }
 
-impl Wanted {
+impl FieldChanges {
     fn set(&mut self, field: &str, value: impl Into<Value>) {
         self.set.insert(field.to_owned(), value.into());
     }

@@ -17,7 +17,7 @@ use super::reply::Reply;
 
 /// The requested resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum InterfaceResource {
     /// `…/apps_store`: the apps that work without a KAZOO.
     Apps,
     /// `…/apps_store/blacklist`: apps that the account must not see.
@@ -53,7 +53,7 @@ fn unrouted() -> Value {
     json!({"id": NO_MATCH, "numbers": ["no_match"], "flow": flow})
 }
 
-impl Asked {
+impl InterfaceResource {
     /// The answered methods. Those other than GET are attempts to write, and are refused.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {
@@ -74,26 +74,26 @@ fn is_no_match(envelope: &Envelope) -> bool {
 /// # Errors
 /// 403 for all writes except the flow that every account has. 404 for the design of a log-in page, so that the interface
 /// shows its own, and for all other call flows.
-pub(super) fn answer(call: &Call<'_>, asked: &Asked, method: &Method) -> Result<Reply, ApiError> {
-    if *asked == Asked::Callflows && method == Method::PUT && is_no_match(call.envelope) {
+pub(super) fn answer(call: &Call<'_>, asked: &InterfaceResource, method: &Method) -> Result<Reply, ApiError> {
+    if *asked == InterfaceResource::Callflows && method == Method::PUT && is_no_match(call.envelope) {
         return Ok(Reply::created(unrouted(), call.location(NO_MATCH)));
     }
     if method != Method::GET {
         return Err(ApiError::not_kept());
     }
     let data = match asked {
-        Asked::Apps => apps::list(),
-        Asked::Blacklist => json!({"blacklist": []}),
-        Asked::Alerts => json!([]),
-        Asked::Callflows => json!([{"id": NO_MATCH, "numbers": ["no_match"]}]),
-        Asked::Callflow(id) if id == NO_MATCH => unrouted(),
-        Asked::Callflow(id) => return Err(ApiError::unknown(id)),
-        Asked::Balance => json!({"amount": 0}),
-        Asked::Limits | Asked::Classifiers => json!({}),
-        Asked::MultiFactor => json!({"configured": [], "multi_factor_providers": []}),
-        Asked::Numbers => json!({"numbers": {}}),
-        Asked::Security => json!({"account": {}, "inherited_config": {}}),
-        Asked::Look => return Err(ApiError::not_found()),
+        InterfaceResource::Apps => apps::list(),
+        InterfaceResource::Blacklist => json!({"blacklist": []}),
+        InterfaceResource::Alerts => json!([]),
+        InterfaceResource::Callflows => json!([{"id": NO_MATCH, "numbers": ["no_match"]}]),
+        InterfaceResource::Callflow(id) if id == NO_MATCH => unrouted(),
+        InterfaceResource::Callflow(id) => return Err(ApiError::unknown(id)),
+        InterfaceResource::Balance => json!({"amount": 0}),
+        InterfaceResource::Limits | InterfaceResource::Classifiers => json!({}),
+        InterfaceResource::MultiFactor => json!({"configured": [], "multi_factor_providers": []}),
+        InterfaceResource::Numbers => json!({"numbers": {}}),
+        InterfaceResource::Security => json!({"account": {}, "inherited_config": {}}),
+        InterfaceResource::Look => return Err(ApiError::not_found()),
     };
     Ok(Reply::ok(data))
 }

@@ -15,7 +15,7 @@ use crate::http::{
     Tester, Visitor,
 };
 use crate::kazoo::Command;
-use crate::live::{Commander, HookQueue, HookSource, Scopes, Wanted};
+use crate::live::{ChannelCommand, Commander, HookQueue, HookSource, Scopes};
 use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList,
@@ -75,7 +75,7 @@ impl Recorded {
 }
 
 impl Commander for Recorded {
-    fn command(&self, wanted: Wanted) -> BoxFuture<'static, Result<(), String>> {
+    fn command(&self, wanted: ChannelCommand) -> BoxFuture<'static, Result<(), String>> {
         self.commands.lock().expect("not poisoned").push((wanted.account, wanted.call_id, wanted.command));
         Box::pin(std::future::ready(Ok(())))
     }

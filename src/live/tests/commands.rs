@@ -11,7 +11,7 @@ fn command(more: &Value) -> Value {
 
 impl Talk {
     /// The command that the frame yields, which must be accepted.
-    fn wanted(&mut self, frame: &Value) -> Wanted {
+    fn wanted(&mut self, frame: &Value) -> ChannelCommand {
         assert_eq!(self.try_say(&frame.to_string()), None, "{frame}");
         self.asked.last().unwrap().0.clone()
     }
@@ -48,7 +48,7 @@ fn a_command_has_the_apis_form_and_is_answered_with_its_outcome() {
         let mut talk = Talk::known();
         let wanted = talk.wanted(&command(&data));
         let account = if data.get("account_id").is_some() { BELOW } else { OWN };
-        let expected = Wanted {
+        let expected = ChannelCommand {
             account: account.parse().unwrap(),
             call_id: "leg.7@x".to_owned(),
             command: read(as_read.clone()),

@@ -40,7 +40,7 @@ struct Talk {
     /// Whether every token is invalid.
     revoked: bool,
     /// Commands under way.
-    asked: Vec<(Wanted, Uncommanded)>,
+    asked: Vec<(ChannelCommand, Uncommanded)>,
 }
 
 impl Talk {
