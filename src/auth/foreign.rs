@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::crossbar::Person;
-use super::token::{Caller, Origin, Standing, TokenError};
+use super::token::{Caller, Origin, TokenBasis, TokenError};
 use super::{Auth, Role};
 use crate::model::{AccountId, GREGORIAN_OFFSET_S};
 use crate::state::{TreeError, key_hash};
@@ -147,7 +147,7 @@ impl Auth {
             user: None,
             token: token.to_owned(),
             expires_s,
-            standing: Standing { account, origin: Origin::Foreign { role }, identity },
+            standing: TokenBasis { account, origin: Origin::Foreign { role }, identity },
         })
     }
 

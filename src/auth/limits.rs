@@ -48,18 +48,18 @@ pub(super) struct LogInLimits {
     requests: Option<Mutex<Buckets<Client>>>,
     wrong: Option<Mutex<Buckets<Tried>>>,
     wrong_at: Option<Mutex<Buckets<AccountId>>>,
-    known: Mutex<Known>,
+    known: Mutex<KnownAddresses>,
 }
 
 /// The addresses from which somebody has logged in to each account.
 #[derive(Debug)]
-struct Known {
+struct KnownAddresses {
     of: HashMap<AccountId, VecDeque<IpAddr>>,
     /// The most accounts.
     most: usize,
 }
 
-impl Known {
+impl KnownAddresses {
     fn has(&self, account: AccountId, address: IpAddr) -> bool {
         self.of.get(&account).is_some_and(|known| known.contains(&address))
     }
@@ -89,7 +89,7 @@ impl LogInLimits {
             requests: options.requests.map(|rate| Mutex::new(Buckets::new(rate, most))),
             wrong: options.wrong_credentials.map(|rate| Mutex::new(Buckets::new(rate, most))),
             wrong_at: options.wrong_credentials.map(|rate| Mutex::new(Buckets::new(from_all(rate), most))),
-            known: Mutex::new(Known { of: HashMap::new(), most }),
+            known: Mutex::new(KnownAddresses { of: HashMap::new(), most }),
         }
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::token::Origin;
-use super::{Auth, Caller, IssueError, Role, Standing};
+use super::{Auth, Caller, IssueError, Role, TokenBasis};
 use crate::model::AccountId;
 use crate::state::{Expect, IndexError, Kind, Write, WriteError, key_hash, owner, random_id};
 
@@ -144,7 +144,7 @@ impl Auth {
 const FOREIGN_USER: &str = "user";
 
 /// The rights of the link's creator.
-fn maker(doc: &Map<String, Value>) -> Option<Standing> {
+fn maker(doc: &Map<String, Value>) -> Option<TokenBasis> {
     let (id, stamp) = (text(doc, "pvt_maker_id"), text(doc, "pvt_stamp_of_maker"));
     let origin = match text(doc, "pvt_maker_kind").as_str() {
         "user" => Origin::User { id, stamp },
@@ -156,7 +156,7 @@ fn maker(doc: &Map<String, Value>) -> Option<Standing> {
         _ => return None,
     };
     let account = text(doc, "pvt_maker_account").parse().ok()?;
-    Some(Standing { account, origin, identity: text(doc, "pvt_maker_identity") })
+    Some(TokenBasis { account, origin, identity: text(doc, "pvt_maker_identity") })
 }
 
 fn forget(id: &str) -> Write {

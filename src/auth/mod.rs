@@ -30,7 +30,7 @@ pub use limits::{Purpose, Tokens};
 pub use link::{Link, LinkError, NewLink};
 pub use password::{Credentials, PasswordError, Verifiers, verifier};
 pub use revocation::RevokeError;
-pub use token::{Caller, IssueError, Standing, TokenError};
+pub use token::{Caller, IssueError, TokenBasis, TokenError};
 
 /// The settings of authentication.
 #[derive(Debug, Clone)]

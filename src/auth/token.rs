@@ -43,27 +43,27 @@ pub struct Caller {
     /// When the token expires, in seconds since 1970.
     pub expires_s: u64,
     /// What the token's rights depend on.
-    pub(super) standing: Standing,
+    pub(super) standing: TokenBasis,
 }
 
 impl Caller {
     /// What the token's rights depend on, for checking them again later.
     #[must_use]
-    pub fn standing(&self) -> &Standing {
+    pub fn standing(&self) -> &TokenBasis {
         &self.standing
     }
 }
 
 /// What the rights of a token depend on, apart from its expiry. They end when one of these is deleted or changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct TokenBasis {
     pub(super) account: AccountId,
     pub(super) origin: Origin,
     /// The unique name of the token, for revoking it.
     pub(super) identity: String,
 }
 
-impl Standing {
+impl TokenBasis {
     /// Whether another system vouches for the token, and may cease to do so without telling.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
@@ -210,8 +210,8 @@ impl Auth {
     }
 
     /// The present role of a token's holder; `None` when the rights have ended. Does not check the expiry.
-    pub fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
-        let Standing { account, origin, identity } = standing;
+    pub fn role_of(&self, standing: &TokenBasis) -> Result<Option<Role>, IndexError> {
+        let TokenBasis { account, origin, identity } = standing;
         let is_enabled = self.state.account(*account).is_some_and(|account| account.enabled);
         if !is_enabled || self.is_revoked(identity)? {
             return Ok(None);
@@ -250,7 +250,7 @@ impl Auth {
             user: owner_id,
             token: token.to_owned(),
             expires_s: exp,
-            standing: Standing { account, origin, identity },
+            standing: TokenBasis { account, origin, identity },
         })
     }
 }

@@ -103,7 +103,7 @@ impl Requester {
         if answers.is_empty() { Err(waiting.nothing_came(expected.is_some())) } else { Ok(answers) }
     }
 
-    async fn send(&self, message: Message, asks: bool) -> Result<Waiting, CommandError> {
+    async fn send(&self, message: Message, asks: bool) -> Result<PendingRequest, CommandError> {
         let inner = self.0.as_deref().ok_or(CommandError::NoBroker)?;
         if let BrokerStatus::Connecting { last_error, .. } = &*inner.status.borrow() {
             let reason = last_error.clone().unwrap_or_else(|| "not connected yet".to_owned());
@@ -116,19 +116,19 @@ impl Requester {
         let ended = |_| CommandError::NotConnected("the program is ending".to_owned());
         inner.requests.send(request).await.map_err(ended)?;
         let timeout = inner.options.timeout;
-        Ok(Waiting { heard, until: Instant::now() + timeout, timeout, _permit: permit })
+        Ok(PendingRequest { heard, until: Instant::now() + timeout, timeout, _permit: permit })
     }
 }
 
 /// A request under way.
-struct Waiting {
+struct PendingRequest {
     heard: mpsc::Receiver<Heard>,
     until: Instant,
     timeout: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Waiting {
+impl PendingRequest {
     /// The next result; `None` when the time is up or the connection is lost.
     async fn next(&mut self) -> Option<Heard> {
         tokio::time::timeout_at(self.until, self.heard.recv()).await.ok().flatten()

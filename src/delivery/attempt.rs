@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::client::Outgoing;
 use super::request::{NoRequest, Surroundings, Target, one_shot_target};
-use super::room::{LARGE, Room, Taken};
+use super::room::{LARGE, Reservation, Room};
 use super::send::{Caps, Exchange, Sender};
 use super::shadow::{Sink, Unsent, shadow};
 use super::spans::Tracing;
@@ -202,7 +202,7 @@ impl Maker {
         target: &'a Target,
         bytes: usize,
         offset: u64,
-    ) -> (Option<Taken<'a>>, Fetched) {
+    ) -> (Option<Reservation<'a>>, Fetched) {
         let share = target.share.get_or_init(|| self.room.share());
         let taken = self.room.take(share, bytes).await;
         (taken, self.fetch(offset).await)

@@ -118,7 +118,7 @@ struct All {
 #[derive(Default)]
 struct Origin {
     /// In the order in which they became idle.
-    waiting: Vec<Waiting>,
+    waiting: Vec<IdleConnection>,
     closed: Option<Closed>,
 }
 
@@ -128,7 +128,7 @@ struct Closed {
     last: Instant,
 }
 
-struct Waiting {
+struct IdleConnection {
     open: Open,
     since: Instant,
 }
@@ -175,7 +175,7 @@ impl Idle {
         if origin.waiting.len() >= self.limits.per_origin || origin.closes_often() {
             return;
         }
-        origin.waiting.push(Waiting { open, since });
+        origin.waiting.push(IdleConnection { open, since });
         all.waiting += 1;
         if all.waiting > self.limits.total {
             all.close_oldest(self.limits.total);
@@ -195,7 +195,7 @@ impl Idle {
     pub(super) fn sweep(&self) {
         let mut all = self.lock();
         all.by_origin.retain(|_, origin| {
-            let waits = |waiting: &mut Waiting| {
+            let waits = |waiting: &mut IdleConnection| {
                 waiting.since.elapsed() < self.limits.timeout && waiting.open.is_ready()
             };
             origin.waiting.retain_mut(waits);

@@ -31,12 +31,12 @@ pub(super) struct Inbox(Option<Arc<Inner>>);
 #[derive(Debug)]
 struct Inner {
     state: State,
-    kept: Mutex<HashMap<AccountId, Kept>>,
+    kept: Mutex<HashMap<AccountId, StoredRequests>>,
 }
 
 /// What one tenant sent, oldest first.
 #[derive(Debug, Default)]
-struct Kept {
+struct StoredRequests {
     requests: VecDeque<Received>,
     bytes: usize,
 }
@@ -82,16 +82,16 @@ impl Inbox {
     }
 }
 
-fn keep(kept: &mut HashMap<AccountId, Kept>, tenant: AccountId, received: Received) {
+fn keep(kept: &mut HashMap<AccountId, StoredRequests>, tenant: AccountId, received: Received) {
     if kept.len() >= MOST_TENANTS && !kept.contains_key(&tenant) {
-        let last = |kept: &Kept| kept.requests.back().map_or(0, |request| request.at_us);
+        let last = |kept: &StoredRequests| kept.requests.back().map_or(0, |request| request.at_us);
         let longest_ago = kept.iter().min_by_key(|(_, kept)| last(kept)).map(|(tenant, _)| *tenant);
         longest_ago.map(|tenant| kept.remove(&tenant));
     }
     kept.entry(tenant).or_default().push(received);
 }
 
-impl Kept {
+impl StoredRequests {
     fn push(&mut self, received: Received) {
         let hook = received.hook;
         self.bytes += size(&received);
@@ -144,7 +144,7 @@ mod tests {
         for at in 0..100 {
             keep(&mut kept, Id(1), received(6, 2 + at, 0));
         }
-        let of = |kept: &HashMap<AccountId, Kept>, tenant: u128, hook: u128| {
+        let of = |kept: &HashMap<AccountId, StoredRequests>, tenant: u128, hook: u128| {
             kept[&Id(tenant)].requests.iter().filter(|request| request.hook == Id(hook)).count()
         };
         assert_eq!((of(&kept, 1, 5), of(&kept, 1, 6)), (1, MOST_OF_HOOK));

@@ -28,7 +28,7 @@ pub(super) struct Share {
 
 /// Reserved memory, which is released when this is dropped.
 #[derive(Debug)]
-pub(super) struct Taken<'a> {
+pub(super) struct Reservation<'a> {
     _own: SemaphorePermit<'a>,
     _total: SemaphorePermit<'a>,
 }
@@ -48,11 +48,11 @@ impl Room {
 
     /// Waits for memory, first in the hook's share, then in the total. A request larger than all of it takes all of
     /// it. Never returns `None`, because the semaphores are never closed.
-    pub(super) async fn take<'a>(&'a self, share: &'a Share, bytes: usize) -> Option<Taken<'a>> {
+    pub(super) async fn take<'a>(&'a self, share: &'a Share, bytes: usize) -> Option<Reservation<'a>> {
         let units = units(bytes);
         let own = share.own.acquire_many(units.min(share.units)).await.ok()?;
         let total = self.total.acquire_many(units.min(self.units)).await.ok()?;
-        Some(Taken { _own: own, _total: total })
+        Some(Reservation { _own: own, _total: total })
     }
 }
 

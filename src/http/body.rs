@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::api::Api;
 use super::bearer::token_of;
 use super::errors::ApiError;
-use super::memory::Held;
+use super::memory::BodyMemory;
 use super::request::Request;
 use super::tenants::Tenant;
 
@@ -24,7 +24,7 @@ pub(super) async fn read(
     api: &Api,
     request: &Request,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
-) -> Result<(Bytes, Held), ApiError> {
+) -> Result<(Bytes, BodyMemory), ApiError> {
     let (most, within) = (api.options.max_body_bytes, api.options.body_timeout);
     let announced = announced(request);
     if announced.is_some_and(|bytes| bytes > most) {

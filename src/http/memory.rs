@@ -38,7 +38,7 @@ struct Pool {
 
 /// The memory of one body. Dropping it returns the memory.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BodyMemory {
     pool: Pool,
     pool_of_values: Pool,
     /// The part of its tenant's memory, for a large body.
@@ -61,10 +61,10 @@ impl Memory {
     }
 
     /// The memory of a new body; empty at first.
-    pub(super) fn hold(&self, is_small: bool) -> Held {
+    pub(super) fn hold(&self, is_small: bool) -> BodyMemory {
         let pools = if is_small { (&self.small, &self.small) } else { (&self.large, &self.values) };
         let (pool, pool_of_values) = (pools.0.clone(), pools.1.clone());
-        Held { pool, pool_of_values, of_tenant: None, received: None, values: None, heavy: None }
+        BodyMemory { pool, pool_of_values, of_tenant: None, received: None, values: None, heavy: None }
     }
 }
 
@@ -83,7 +83,7 @@ impl Pool {
     }
 }
 
-impl Held {
+impl BodyMemory {
     /// Whether the request must be answered on a separate thread.
     pub(super) fn is_heavy(&self) -> bool {
         self.heavy.is_some()

@@ -75,7 +75,8 @@ async fn search(call: &Call<'_>, scope: EventScope) -> Result<Reply, ApiError> {
         limit: 0,
     };
     let most = call.api.options.max_searched_events;
-    let found = Found { queues: Arc::clone(&call.api.queues), query, looked_at: AtomicUsize::new(0), most };
+    let found =
+        EventSearch { queues: Arc::clone(&call.api.queues), query, looked_at: AtomicUsize::new(0), most };
     List::of(call)?.answer(found).await
 }
 
@@ -126,7 +127,7 @@ fn must_be_master(call: &Call<'_>) -> Result<(), ApiError> {
 }
 
 /// The source of found events.
-struct Found {
+struct EventSearch {
     queues: Arc<dyn Queues>,
     query: EventQuery,
     looked_at: AtomicUsize,
@@ -134,7 +135,7 @@ struct Found {
     most: usize,
 }
 
-impl Source for Found {
+impl Source for EventSearch {
     fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
         Box::pin(async move {
             let start = ask.start()?;

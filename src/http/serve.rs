@@ -20,7 +20,7 @@ use warp::{Filter, Reply as _};
 use super::api::Api;
 use super::body;
 use super::errors::ApiError;
-use super::memory::Held;
+use super::memory::BodyMemory;
 use super::request::Request;
 use super::response::{Body, Response};
 use super::site::{Site, Socket};
@@ -125,7 +125,7 @@ fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply
                         }
                         Err(refused) => (Err(refused), None),
                     };
-                    let is_heavy = held.as_ref().is_some_and(Held::is_heavy);
+                    let is_heavy = held.as_ref().is_some_and(BodyMemory::is_heavy);
                     let answering = async move {
                         let answer = answer(&api, site.as_deref(), request, read).await;
                         drop(held);

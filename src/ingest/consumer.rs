@@ -74,13 +74,13 @@ pub struct AmqpConsumer {
     address: Address,
     options: ConsumerOptions,
     ingest: Ingest,
-    seen: Seen,
+    seen: ConsumerStatus,
     pulse: Pulse,
 }
 
 /// The parts of the consumer that other tasks watch.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct ConsumerStatus {
     /// The state of the connection.
     pub(super) status: Status,
     /// Requests for a sign of life from the broker.
@@ -93,7 +93,7 @@ impl AmqpConsumer {
     pub fn new(address: Address, options: ConsumerOptions, ingest: Ingest) -> Self {
         let status = Status::new(ingest.clock().now_us());
         let (pulse, beat) = pulse();
-        Self { address, options, ingest, seen: Seen { status, beat }, pulse }
+        Self { address, options, ingest, seen: ConsumerStatus { status, beat }, pulse }
     }
 
     /// The state of the connection; the receiver follows its changes.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::counts::Counts;
 use super::keys::Requests;
 use super::prepare::{self, FromHttp, Incoming, NotUnderstood, Prepared};
-use super::windows::{KnownCall, Seen, Windows};
+use super::windows::{KnownCall, SeenMessage, Windows};
 use crate::kazoo::Facts;
 use crate::log::{AppendError, Appender, NewRecord, ReadError, Reader, Synced};
 use crate::model::{AccountId, Clock, Source};
@@ -262,7 +262,7 @@ impl Ingest {
         let mut windows = self.windows();
         for key in keys {
             let origin = windows.seen.get(*key).and_then(|seen| seen.origin);
-            windows.seen.put(*key, Seen { origin, stored: true });
+            windows.seen.put(*key, SeenMessage { origin, stored: true });
         }
         windows.from_broker_us = Some(self.0.clock.now_us());
     }

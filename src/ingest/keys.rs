@@ -41,7 +41,7 @@ pub enum KeyError {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
+struct UsedKey {
     digest: [u8; 32],
     /// `None` while the events are not on disk.
     offsets: Option<Range<u64>>,
@@ -51,7 +51,7 @@ struct Known {
 /// The keys of one account; `order` has the oldest first.
 #[derive(Debug, Default)]
 struct OfAccount {
-    known: HashMap<String, Known>,
+    known: HashMap<String, UsedKey>,
     order: VecDeque<String>,
 }
 
@@ -138,10 +138,10 @@ impl Keys {
         let known = self.of(request.account).and_then(|of| of.known.get(&request.key));
         match known {
             Some(known) if known.digest != request.digest => Err(KeyError::OtherEvents),
-            Some(Known { offsets: Some(offsets), .. }) => Ok(Some(offsets.clone())),
+            Some(UsedKey { offsets: Some(offsets), .. }) => Ok(Some(offsets.clone())),
             Some(_) => Err(KeyError::UnderWay),
             None => {
-                let known = Known { digest: request.digest, offsets: None, at_us: now_us };
+                let known = UsedKey { digest: request.digest, offsets: None, at_us: now_us };
                 self.put(tenant, request.account, &request.key, known);
                 Ok(None)
             }
@@ -165,7 +165,7 @@ impl Keys {
     /// Learns a key from the log, from the first event of its request.
     fn learn(&mut self, tenant: AccountId, handed_in: &HandedIn<'_>, first: u64, at_us: u64) {
         let offsets = Some(first..first + u64::from(handed_in.count));
-        let known = Known { digest: handed_in.digest, offsets, at_us };
+        let known = UsedKey { digest: handed_in.digest, offsets, at_us };
         self.put(tenant, handed_in.account, handed_in.key, known);
     }
 
@@ -192,7 +192,7 @@ impl Keys {
         }
     }
 
-    fn put(&mut self, tenant: AccountId, account: AccountId, key: &str, known: Known) {
+    fn put(&mut self, tenant: AccountId, account: AccountId, key: &str, known: UsedKey) {
         if self.count >= OF_ALL {
             self.make_room();
         }

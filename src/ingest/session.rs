@@ -16,7 +16,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
 use super::batch::{Backlog, Batch, first_appended};
-use super::consumer::{ConsumerOptions, Seen};
+use super::consumer::{ConsumerOptions, ConsumerStatus};
 use super::handle::Ingest;
 use super::message::{incoming, sent_us};
 use super::topology::{self, Opened};
@@ -49,9 +49,9 @@ pub(super) async fn run(
     options: &ConsumerOptions,
     ingest: &Ingest,
     stop: &Stop,
-    seen: &mut Seen,
+    seen: &mut ConsumerStatus,
 ) -> Ended {
-    let Seen { status, beat } = seen;
+    let ConsumerStatus { status, beat } = seen;
     let status = &*status;
     let Some(opened) = stop.run_until_cancelled(open(address, options)).await else { return Ended::Stopped };
     let (connection, opened, consumer) = match opened {

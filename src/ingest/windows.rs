@@ -22,7 +22,7 @@ const TAIL_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Windows {
     /// Messages from all brokers that are in the log or on their way there.
-    pub(super) seen: Window<Seen>,
+    pub(super) seen: Window<SeenMessage>,
     /// Recent calls and conferences, learned from the broker's events alone. Events of HTTP clients neither write nor
     /// read it, so no client can learn or claim another tenant's call by naming its id.
     pub(super) calls: Window<KnownCall>,
@@ -32,7 +32,7 @@ pub(super) struct Windows {
 
 /// A message that was taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct SeenMessage {
     /// The broker that handed it out first; `None` after a restart.
     pub(super) origin: Option<Origin>,
     /// Whether it is in the log. Otherwise it is on its way there.
@@ -92,7 +92,7 @@ impl Windows {
             return;
         }
         if let Some(key) = self.seen_key(event.msg_id, event.name, event.subject) {
-            self.seen.put(key, Seen { origin: None, stored: true });
+            self.seen.put(key, SeenMessage { origin: None, stored: true });
         }
         match (event.account, event.category) {
             (Some(account), CALL_EVENT) => {
@@ -116,7 +116,7 @@ impl Windows {
     /// hand a message out again, and with several brokers each may hand out its own copy.
     pub(super) fn is_copy(&mut self, key: u64, incoming: &Incoming, several_brokers: bool) -> bool {
         let Some(seen) = self.seen.get(key) else {
-            self.seen.put(key, Seen { origin: incoming.origin, stored: false });
+            self.seen.put(key, SeenMessage { origin: incoming.origin, stored: false });
             return false;
         };
         let is_from_elsewhere = several_brokers && seen.origin != incoming.origin;

@@ -7,10 +7,10 @@ use crate::tasks::Stop;
 
 /// All waiting connections. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<Waiting>>);
+pub(super) struct Seats(Arc<Mutex<WaitingConnections>>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingConnections {
     next: u64,
     by_turn: BTreeMap<u64, Stop>,
 }
@@ -46,7 +46,7 @@ impl Seats {
         longest.is_some()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingConnections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,14 +11,14 @@ use warp::http::header::HeaderMap;
 use super::command::{ChannelCommand, Commander};
 use super::feed::{Feed, Shared};
 use super::follower::Source;
-use super::hooks::{HookSource, Seen, Watch, WatchTask};
+use super::hooks::{HookSource, Watch, WatchState, WatchTask};
 use super::options::LiveOptions;
 use super::protocol::{Accounts, Caller};
 use super::session::Session;
 use super::sessions::{NoSeat, Sessions};
 use super::socket::Socket;
 use super::upgrade::{Refused, UpgradeRequest, switching};
-use crate::auth::{self, Auth, Purpose, Role, Standing, TokenError};
+use crate::auth::{self, Auth, Purpose, Role, TokenBasis, TokenError};
 use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::state::{IndexError, State, random_id};
@@ -88,7 +88,7 @@ impl Live {
             source: hooks,
             events: log.subscribe(),
             documents: state.applied(),
-            seen: Seen::default(),
+            seen: WatchState::default(),
         };
         let source = Source {
             shared,
@@ -176,7 +176,7 @@ impl Live {
     }
 
     /// The holder of a token, and what their rights depend on.
-    pub(super) async fn verify(&self, token: &str) -> Option<(Caller, Standing)> {
+    pub(super) async fn verify(&self, token: &str) -> Option<(Caller, TokenBasis)> {
         let caller = self.0.auth.verify(token).await.ok()?;
         let standing = caller.standing().clone();
         let auth::Caller { account, role, token, expires_s, .. } = caller;
@@ -196,7 +196,7 @@ impl Live {
     }
 
     /// The present role of a token's holder; `None` when the rights have ended.
-    pub(super) fn role_of(&self, standing: &Standing) -> Result<Option<Role>, IndexError> {
+    pub(super) fn role_of(&self, standing: &TokenBasis) -> Result<Option<Role>, IndexError> {
         self.0.auth.role_of(standing)
     }
 
@@ -219,7 +219,7 @@ impl Live {
 #[derive(Debug)]
 pub(super) enum Rechecked {
     /// It is good, with these rights.
-    Good(Standing),
+    Good(TokenBasis),
     /// It is not.
     Ended,
     /// The other system does not answer.

@@ -21,7 +21,7 @@ use super::sessions::{Seat, session_id};
 use super::socket::{Socket, Step};
 use super::start::{Start, StartError};
 use super::subscriptions::StartPosition;
-use crate::auth::Standing;
+use crate::auth::TokenBasis;
 use crate::tasks::Stop;
 
 /// The client's next frame is read only while fewer replies than this wait to be written.
@@ -51,7 +51,7 @@ pub(super) struct Session {
     /// was published stays published.
     commands: FuturesUnordered<UnderWay>,
     /// What the client's rights depend on, once a token was accepted.
-    standing: Option<Standing>,
+    standing: Option<TokenBasis>,
     /// The question whether another system still vouches for the token; at most one at a time.
     rechecks: FuturesUnordered<BoxFuture<'static, Rechecked>>,
     /// Changes of documents, on which rights may depend.
@@ -232,7 +232,7 @@ impl Session {
         }
     }
 
-    async fn verify(&mut self, frame: &Unverified) -> (Result<Caller, Denied>, Option<Standing>) {
+    async fn verify(&mut self, frame: &Unverified) -> (Result<Caller, Denied>, Option<TokenBasis>) {
         let Some((caller, standing)) = self.live.verify(&frame.token).await else {
             return (Err(Denied::Token), None);
         };
@@ -305,7 +305,7 @@ impl Session {
         if self.socket.waiting() == 0 {
             self.socket.ping();
         }
-        let is_foreign = self.standing.as_ref().is_some_and(Standing::is_foreign);
+        let is_foreign = self.standing.as_ref().is_some_and(TokenBasis::is_foreign);
         if let Some(caller) = self.protocol.caller().filter(|_| is_foreign && self.rechecks.is_empty()) {
             self.rechecks.push(self.live.recheck(caller.token.clone()));
         }

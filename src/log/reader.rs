@@ -71,7 +71,7 @@ pub(super) struct ReadLimits {
 
 /// A scanner's step as readers see it.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum ReadStep {
     Record(Header, Bytes),
     Damage(Damage),
     End,
@@ -173,8 +173,8 @@ impl Reader {
                 return Ok(());
             }
             match self.step(&mut scanner, place)? {
-                Seen::Record(header, _) if header.seq < seq => {}
-                Seen::Record(header, payload) => {
+                ReadStep::Record(header, _) if header.seq < seq => {}
+                ReadStep::Record(header, payload) => {
                     bytes += payload.len();
                     if some && bytes > limits.bytes {
                         return Ok(());
@@ -183,12 +183,12 @@ impl Reader {
                     batch.records.push(record(first, &header, payload));
                 }
                 // Damage before the start of the read, which the scanner had to cross.
-                Seen::Damage(damage) if damage.offsets.end <= batch.next => {}
-                Seen::Damage(damage) => {
+                ReadStep::Damage(damage) if damage.offsets.end <= batch.next => {}
+                ReadStep::Damage(damage) => {
                     batch.next = damage.offsets.end;
                     batch.damaged.push(damage);
                 }
-                Seen::End => {
+                ReadStep::End => {
                     batch.next = batch.next.max(place.end);
                     return Ok(());
                 }
@@ -215,15 +215,15 @@ impl Reader {
         let mut scanner = self.seek(place, seq, 0)?;
         loop {
             match self.step(&mut scanner, place)? {
-                Seen::Record(header, _) if header.seq < seq => {}
-                Seen::Record(header, payload) => {
+                ReadStep::Record(header, _) if header.seq < seq => {}
+                ReadStep::Record(header, payload) => {
                     return Ok(Some(record(first, &header, Bytes::copy_from_slice(&payload))));
                 }
-                Seen::Damage(damage) if damage.offsets.contains(&offset) => {
+                ReadStep::Damage(damage) if damage.offsets.contains(&offset) => {
                     return Err(ReadError::Damaged(damage));
                 }
-                Seen::Damage(_) => {}
-                Seen::End => return Ok(None),
+                ReadStep::Damage(_) => {}
+                ReadStep::End => return Ok(None),
             }
         }
     }
@@ -258,20 +258,20 @@ impl Reader {
     }
 
     /// The next record or damage. Damage is also added to the log's health.
-    pub(super) fn step(&self, scanner: &mut Scanner, place: &Located) -> Result<Seen, ReadError> {
+    pub(super) fn step(&self, scanner: &mut Scanner, place: &Located) -> Result<ReadStep, ReadError> {
         let first = place.segment.first;
         let before = scanner.seq();
         let step = scanner.step().map_err(|e| self.failed(first, e))?;
         let (position, bytes, until) = match step {
-            Step::Record { header, payload, .. } => return Ok(Seen::Record(header, payload)),
-            Step::End => return Ok(Seen::End),
+            Step::Record { header, payload, .. } => return Ok(ReadStep::Record(header, payload)),
+            Step::End => return Ok(ReadStep::End),
             Step::Damage { pos, bytes, seqs, .. } => (pos, bytes, first + u64::from(seqs.end)),
             Step::Tail { pos } => (pos, place.segment.len().saturating_sub(pos), place.end),
         };
         let file = names::segment(&self.store.dir, first);
         let damage = Damage { file, position, bytes, offsets: first + u64::from(before)..until };
         self.store.health().note(&damage);
-        Ok(Seen::Damage(damage))
+        Ok(ReadStep::Damage(damage))
     }
 
     pub(super) fn failed(&self, first: u64, source: io::Error) -> ReadError {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::damage::ReadError;
-use super::reader::{BLOCK_CHUNK, Reader, Seen};
+use super::reader::{BLOCK_CHUNK, ReadStep, Reader};
 use super::store::Segment;
 
 impl Reader {
@@ -83,11 +83,11 @@ impl Reader {
         let mut scanner = self.seek(&place, block.seq, BLOCK_CHUNK)?;
         loop {
             match self.step(&mut scanner, &place)? {
-                Seen::Record(header, _) if header.time_us >= time_us => {
+                ReadStep::Record(header, _) if header.time_us >= time_us => {
                     return Ok(Some(segment.first + u64::from(header.seq)));
                 }
-                Seen::Record(..) | Seen::Damage(_) => {}
-                Seen::End => return Ok(None),
+                ReadStep::Record(..) | ReadStep::Damage(_) => {}
+                ReadStep::End => return Ok(None),
             }
         }
     }
@@ -105,13 +105,13 @@ impl Reader {
         let mut last = None;
         loop {
             match self.step(&mut scanner, &place)? {
-                Seen::Record(header, _) if header.time_us < time_us => {
+                ReadStep::Record(header, _) if header.time_us < time_us => {
                     last = Some(segment.first + u64::from(header.seq));
                 }
-                Seen::Record(..) => {}
+                ReadStep::Record(..) => {}
                 // The damaged record may have been from before that time.
-                Seen::Damage(damage) => last = damage.offsets.end.checked_sub(1).or(last),
-                Seen::End => return Ok(last),
+                ReadStep::Damage(damage) => last = damage.offsets.end.checked_sub(1).or(last),
+                ReadStep::End => return Ok(last),
             }
             // The blocks behind this one hold no record from before that time.
             if block_end.is_some_and(|end| scanner.pos() >= u64::from(end)) {

@@ -23,7 +23,7 @@ pub(super) fn is_host_name(realm: &str) -> bool {
 }
 
 /// What the plan has decided about an account.
-pub(super) struct Standing<'a> {
+pub(super) struct PlannedAccount<'a> {
     pub(super) tree: &'a [AccountId],
     /// Its realm, if the account may have it here.
     pub(super) realm: Option<&'a str>,
@@ -34,7 +34,7 @@ pub(super) struct Standing<'a> {
 }
 
 /// The fields of an account's document that KAZOO determines.
-pub(super) fn account(account: &KazooAccount, standing: &Standing<'_>) -> FieldChanges {
+pub(super) fn account(account: &KazooAccount, standing: &PlannedAccount<'_>) -> FieldChanges {
     let mut wanted = FieldChanges::default();
     let name = account.name.as_deref().map(|name| name.chars().take(LONGEST_NAME).collect::<String>());
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| account.id.to_string());

@@ -22,5 +22,6 @@ pub use here::{Here, Snapshot};
 pub use odd::{Odd, OddKind};
 pub use plan::{Counts, Plan, Rules, UserChange, plan};
 pub use reading::{
-    Found, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, PasswordHash, Profile, Reading,
+    AccountDocument, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, PasswordHash, Profile,
+    Reading,
 };

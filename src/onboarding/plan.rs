@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::documents::{self, Standing, is_host_name};
+use super::documents::{self, PlannedAccount, is_host_name};
 use super::here::Here;
 use super::limits;
 use super::odd::{Odd, OddKind};
@@ -187,7 +187,7 @@ impl<'a, H: Here> Planner<'a, H> {
             self.plan.names.insert(id.to_string(), account.name.clone().unwrap_or_default());
             let limits = limits.get(&id).copied();
             let realm = realms.get(&id).copied();
-            let standing = Standing { tree, realm, limits, is_master: id == master };
+            let standing = PlannedAccount { tree, realm, limits, is_master: id == master };
             let here = self.live(Kind::Account, &id.to_string())?;
             let change =
                 documents::account(account, &standing).over(Kind::Account, id.to_string(), here.as_ref());

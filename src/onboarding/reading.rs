@@ -98,7 +98,7 @@ pub struct KazooAccount {
 
 /// A document of the database `accounts`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum AccountDocument {
     /// An account.
     Account(Box<KazooAccount>),
     /// A deleted account whose document still exists.
@@ -112,22 +112,22 @@ pub enum Found {
 impl KazooAccount {
     /// Reads the account of a document from either database.
     #[must_use]
-    pub fn found(doc: &Document, profile: Profile) -> Found {
+    pub fn found(doc: &Document, profile: Profile) -> AccountDocument {
         let text = |field: &str| doc.get(field).and_then(Value::as_str);
         let flag = |field: &str| doc.get(field).and_then(flag_of);
-        let Some(id) = text("_id").and_then(|id| id.parse().ok()) else { return Found::Other };
+        let Some(id) = text("_id").and_then(|id| id.parse().ok()) else { return AccountDocument::Other };
         if flag("pvt_deleted") == Some(true) || flag("_deleted") == Some(true) {
-            return Found::Deleted(id);
+            return AccountDocument::Deleted(id);
         }
         if text("pvt_type").is_some_and(|kind| kind != "account") {
-            return Found::Other;
+            return AccountDocument::Other;
         }
         let tree = doc.get("pvt_tree").and_then(Value::as_array);
         let (Some(tree), Some("account")) = (tree.and_then(|tree| ids(tree)), text("pvt_type")) else {
-            return Found::Stub(id);
+            return AccountDocument::Stub(id);
         };
         let is_public_on = profile == Profile::Current || flag("enabled").unwrap_or(true);
-        Found::Account(Box::new(Self {
+        AccountDocument::Account(Box::new(Self {
             id,
             rev: text("_rev").map(str::to_owned),
             name: text("name").map(str::to_owned),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn found(value: &Value, profile: Profile) -> Found {
+fn found(value: &Value, profile: Profile) -> AccountDocument {
     KazooAccount::found(value.as_object().unwrap(), profile)
 }
 
@@ -18,7 +18,9 @@ fn document() -> Value {
 
 #[test]
 fn secrets_of_an_account_are_removed_while_it_is_read() {
-    let Found::Account(account) = found(&document(), Profile::Current) else { panic!("an account") };
+    let AccountDocument::Account(account) = found(&document(), Profile::Current) else {
+        panic!("an account")
+    };
     let text = serde_json::to_string(&account).unwrap() + &format!("{account:?}");
     assert!(text.contains("Bakker"), "{text}");
     for secret in ["k3y", "s3cret", "t0ken"] {
@@ -32,7 +34,7 @@ fn the_fields_that_enable_an_account_depend_on_the_version() {
         let mut doc = document();
         doc["enabled"] = public;
         doc["pvt_enabled"] = private;
-        matches!(found(&doc, profile), Found::Account(account) if account.enabled)
+        matches!(found(&doc, profile), AccountDocument::Account(account) if account.enabled)
     };
     let (off, on) = (json!(false), json!(true));
     assert!(enabled(off.clone(), on.clone(), Profile::Current));
@@ -45,13 +47,16 @@ fn the_fields_that_enable_an_account_depend_on_the_version() {
 fn partial_deleted_and_other_documents_are_distinguished() {
     let mut doc = document();
     doc["pvt_deleted"] = true.into();
-    assert!(matches!(found(&doc, Profile::Current), Found::Deleted(_)));
+    assert!(matches!(found(&doc, Profile::Current), AccountDocument::Deleted(_)));
     let stub = json!({"_id": "b13fd1e2a7c94d5f8e0a6c3d9b2f4e71", "pvt_enabled": false});
-    assert!(matches!(found(&stub, Profile::Current), Found::Stub(_)));
-    assert_eq!(found(&json!({"_id": "_design/accounts", "views": {}}), Profile::Current), Found::Other);
+    assert!(matches!(found(&stub, Profile::Current), AccountDocument::Stub(_)));
+    assert_eq!(
+        found(&json!({"_id": "_design/accounts", "views": {}}), Profile::Current),
+        AccountDocument::Other
+    );
     doc = document();
     doc["pvt_tree"] = json!(["no id"]);
-    assert!(matches!(found(&doc, Profile::Current), Found::Stub(_)));
+    assert!(matches!(found(&doc, Profile::Current), AccountDocument::Stub(_)));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::seen::{Body, Seen};
+use super::seen::{Body, ListedDelivery};
 
 /// How deliveries are matched and compared.
 #[derive(Debug, Clone, Default)]
@@ -20,17 +20,17 @@ pub(super) struct Rules {
 
 /// The result of comparing two lists.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Found {
+pub(super) struct Comparison {
     /// Pairs with equal bodies.
     pub(super) same: usize,
     /// Pairs in which one list has no body.
-    pub(super) unknown_body: Vec<(Seen, Seen)>,
+    pub(super) unknown_body: Vec<(ListedDelivery, ListedDelivery)>,
     /// Pairs with different bodies: ours, KAZOO's, and the fields that differ.
-    pub(super) different: Vec<(Seen, Seen, Vec<String>)>,
+    pub(super) different: Vec<(ListedDelivery, ListedDelivery, Vec<String>)>,
     /// Deliveries that only our list has.
-    pub(super) missing_there: Vec<Seen>,
+    pub(super) missing_there: Vec<ListedDelivery>,
     /// Deliveries that only KAZOO's list has.
-    pub(super) missing_here: Vec<Seen>,
+    pub(super) missing_here: Vec<ListedDelivery>,
 }
 
 /// The key by which deliveries can match.
@@ -42,12 +42,12 @@ struct Group {
 }
 
 /// Compares our attempts with KAZOO's.
-pub(super) fn compare(here: Vec<Seen>, there: Vec<Seen>, rules: &Rules) -> Found {
-    let mut groups: BTreeMap<Group, (Vec<Seen>, Vec<Seen>)> = BTreeMap::new();
+pub(super) fn compare(here: Vec<ListedDelivery>, there: Vec<ListedDelivery>, rules: &Rules) -> Comparison {
+    let mut groups: BTreeMap<Group, (Vec<ListedDelivery>, Vec<ListedDelivery>)> = BTreeMap::new();
     // KAZOO stores no body of a GET. For a hook with GET, only the hook's event is known on both sides.
     let bodiless: BTreeSet<String> =
         there.iter().filter(|seen| seen.body.is_none()).map(|seen| seen.hook.clone()).collect();
-    let key = |seen: &Seen| {
+    let key = |seen: &ListedDelivery| {
         if bodiless.contains(&seen.hook) {
             Group { hook: seen.hook.clone(), name: seen.asked.clone(), subject: None }
         } else {
@@ -60,14 +60,19 @@ pub(super) fn compare(here: Vec<Seen>, there: Vec<Seen>, rules: &Rules) -> Found
     for seen in there {
         groups.entry(key(&seen)).or_default().1.push(seen);
     }
-    let mut found = Found::default();
+    let mut found = Comparison::default();
     for (here, there) in groups.into_values() {
         compare_group(here, there, rules, &mut found);
     }
     found
 }
 
-fn compare_group(mut here: Vec<Seen>, mut there: Vec<Seen>, rules: &Rules, found: &mut Found) {
+fn compare_group(
+    mut here: Vec<ListedDelivery>,
+    mut there: Vec<ListedDelivery>,
+    rules: &Rules,
+    found: &mut Comparison,
+) {
     here.sort_by_key(|seen| seen.time_s);
     there.sort_by_key(|seen| seen.time_s);
     let mut taken = vec![false; there.len()];
@@ -87,8 +92,8 @@ fn compare_group(mut here: Vec<Seen>, mut there: Vec<Seen>, rules: &Rules, found
             }
         }
     }
-    let is_reported = |seen: &Seen| (rules.range.0..=rules.range.1).contains(&seen.time_s);
-    let mut there: Vec<Option<Seen>> = there.into_iter().map(Some).collect();
+    let is_reported = |seen: &ListedDelivery| (rules.range.0..=rules.range.1).contains(&seen.time_s);
+    let mut there: Vec<Option<ListedDelivery>> = there.into_iter().map(Some).collect();
     for (seen, pair) in here.into_iter().zip(pairs) {
         let other = pair.and_then(|at| there.get_mut(at)?.take());
         match other.filter(|_| is_reported(&seen)) {
@@ -102,16 +107,16 @@ fn compare_group(mut here: Vec<Seen>, mut there: Vec<Seen>, rules: &Rules, found
 
 /// The deliveries of an ordered list that are close in time, with their indices.
 fn candidates<'a>(
-    seen: &Seen,
-    there: &'a [Seen],
+    seen: &ListedDelivery,
+    there: &'a [ListedDelivery],
     tolerance_s: u64,
-) -> impl Iterator<Item = (usize, &'a Seen)> {
+) -> impl Iterator<Item = (usize, &'a ListedDelivery)> {
     let (from, until) = (seen.time_s.saturating_sub(tolerance_s), seen.time_s.saturating_add(tolerance_s));
     let first = there.partition_point(|other| other.time_s < from);
     there.iter().enumerate().skip(first).take_while(move |(_, other)| other.time_s <= until)
 }
 
-fn is_equal(here: &Seen, there: &Seen, rules: &Rules) -> bool {
+fn is_equal(here: &ListedDelivery, there: &ListedDelivery, rules: &Rules) -> bool {
     match (&here.body, &there.body) {
         (Some(here), Some(there)) => differing(here, there, rules).is_empty(),
         _ => false,
@@ -125,8 +130,8 @@ fn differing(here: &Body, there: &Body, rules: &Rules) -> Vec<String> {
     differ.filter(|name| here.get(*name) != there.get(*name)).cloned().collect()
 }
 
-impl Found {
-    fn pair(&mut self, here: Seen, there: Seen, rules: &Rules) {
+impl Comparison {
+    fn pair(&mut self, here: ListedDelivery, there: ListedDelivery, rules: &Rules) {
         let fields = match (&here.body, &there.body) {
             (Some(here), Some(there)) => differing(here, there, rules),
             _ => return self.unknown_body.push((here, there)),
@@ -145,8 +150,8 @@ mod tests {
 
     use super::*;
 
-    fn seen(subject: &str, time_s: u64, body: &serde_json::Value) -> Seen {
-        Seen {
+    fn seen(subject: &str, time_s: u64, body: &serde_json::Value) -> ListedDelivery {
+        ListedDelivery {
             hook: "h".into(),
             name: "channel_create".into(),
             asked: "channel_create".into(),
@@ -209,7 +214,7 @@ mod tests {
         let here = vec![seen("edge", 199, &one), seen("late", 205, &one)];
         let there = vec![seen("edge", 203, &one), seen("early", 95, &one)];
         let found = compare(here, there, &rules());
-        assert_eq!(found, Found { same: 1, ..Found::default() });
+        assert_eq!(found, Comparison { same: 1, ..Comparison::default() });
     }
 
     #[test]

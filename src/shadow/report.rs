@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::compare::Found;
-use super::seen::Seen;
+use super::compare::Comparison;
+use super::seen::ListedDelivery;
 use crate::model::{iso8601, masked};
 
 /// The most examples of each class of difference.
@@ -81,7 +81,7 @@ pub(super) struct Example {
 }
 
 impl Example {
-    fn of(seen: &Seen) -> Self {
+    fn of(seen: &ListedDelivery) -> Self {
         Self {
             hook_id: seen.hook.clone(),
             event: seen.name.clone(),
@@ -96,7 +96,7 @@ impl Example {
 
 impl Report {
     /// Adds the result of one account.
-    pub(super) fn add(&mut self, found: Found) {
+    pub(super) fn add(&mut self, found: Comparison) {
         self.same += found.same;
         self.same_without_body += found.unknown_body.len();
         self.different_body += found.different.len();
@@ -105,7 +105,7 @@ impl Report {
         for (here, there, fields) in found.different {
             self.count(&here.hook);
             for field in &fields {
-                let shown = |seen: &Seen| {
+                let shown = |seen: &ListedDelivery| {
                     let value = seen.body.as_ref()?.get(field)?;
                     Some(cut(&masked(field, value)))
                 };
@@ -237,8 +237,8 @@ mod tests {
 
     use super::*;
 
-    fn seen(subject: &str, body: &Value) -> Seen {
-        Seen {
+    fn seen(subject: &str, body: &Value) -> ListedDelivery {
+        ListedDelivery {
             hook: "h".into(),
             name: "channel_create".into(),
             asked: "channel_create".into(),
@@ -255,10 +255,10 @@ mod tests {
         let mut report = Report { successes_listed: true, ..Report::default() };
         let (here, there) = (json!({"password": "pa55", "a": "x".repeat(100)}), json!({"password": "word"}));
         let fields = vec!["a".to_owned(), "password".to_owned()];
-        report.add(Found {
+        report.add(Comparison {
             different: vec![(seen("c", &here), seen("c", &there), fields)],
             missing_here: vec![seen("d", &there)],
-            ..Found::default()
+            ..Comparison::default()
         });
         let text = report.text();
         assert!(
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn deliveries_missing_in_kazoos_list_of_failures_are_no_difference() {
         let mut report = Report::default();
-        report.add(Found { missing_there: vec![seen("c", &json!({}))], ..Found::default() });
+        report.add(Comparison { missing_there: vec![seen("c", &json!({}))], ..Comparison::default() });
         assert!(!report.differs() && report.is_empty());
         assert!(report.text().contains("log_successful_attempts"));
         report.successes_listed = true;

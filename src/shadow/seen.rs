@@ -17,7 +17,7 @@ pub(super) type Body = BTreeMap<String, Value>;
 
 /// One delivery.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct ListedDelivery {
     /// The hook's id.
     pub(super) hook: String,
     /// The event's name, in lower case.
@@ -37,8 +37,8 @@ pub(super) struct Seen {
 }
 
 /// The deliveries of a list of attempts. Leaves out incomplete rows and, with `wanted`, rows with another result.
-pub(super) fn deliveries(rows: &[Map<String, Value>], wanted: Option<&str>) -> Vec<Seen> {
-    let mut found: BTreeMap<(String, String), Seen> = BTreeMap::new();
+pub(super) fn deliveries(rows: &[Map<String, Value>], wanted: Option<&str>) -> Vec<ListedDelivery> {
+    let mut found: BTreeMap<(String, String), ListedDelivery> = BTreeMap::new();
     for row in rows.iter().filter(|row| wanted.is_none_or(|result| text(row, "result") == Some(result))) {
         let Some(seen) = seen(row) else { continue };
         let same = found.entry((seen.hook.clone(), seen.id.clone())).or_insert_with(|| seen.clone());
@@ -53,7 +53,7 @@ pub(super) fn deliveries(rows: &[Map<String, Value>], wanted: Option<&str>) -> V
     found.into_values().collect()
 }
 
-fn seen(row: &Map<String, Value>) -> Option<Seen> {
+fn seen(row: &Map<String, Value>) -> Option<ListedDelivery> {
     let hook = text(row, "hook_id")?.to_ascii_lowercase();
     let id = text(row, "event_id")?.to_owned();
     let time_s = number(row.get("timestamp")?)?.checked_sub(GREGORIAN_OFFSET_S)?;
@@ -64,7 +64,7 @@ fn seen(row: &Map<String, Value>) -> Option<Seen> {
     let name = name.map_or_else(|| asked.clone(), |name| name.to_lowercase());
     let subject = SUBJECTS.into_iter().find_map(word);
     let succeeded = text(row, "result") == Some("success");
-    Some(Seen { hook, name, asked, subject, time_s, body, id, succeeded })
+    Some(ListedDelivery { hook, name, asked, subject, time_s, body, id, succeeded })
 }
 
 fn text<'a>(row: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

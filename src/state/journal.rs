@@ -99,7 +99,7 @@ pub(super) fn read_from<E: From<JournalError>>(
 
 /// What the journal knows about the record at an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum RecordState {
     /// The record exists and has this hash.
     Hash([u8; 32]),
     /// The record is damaged.
@@ -108,11 +108,11 @@ pub(super) enum Known {
     Outside,
 }
 
-pub(super) fn known_at(reader: &log::Reader, offset: u64) -> Result<Known, JournalError> {
+pub(super) fn known_at(reader: &log::Reader, offset: u64) -> Result<RecordState, JournalError> {
     match reader.get(offset) {
-        Ok(Some(record)) => Ok(Known::Hash(sha256(&record.payload))),
-        Ok(None) => Ok(Known::Outside),
-        Err(log::ReadError::Damaged(_)) => Ok(Known::Damaged),
+        Ok(Some(record)) => Ok(RecordState::Hash(sha256(&record.payload))),
+        Ok(None) => Ok(RecordState::Outside),
+        Err(log::ReadError::Damaged(_)) => Ok(RecordState::Damaged),
         Err(other) => Err(other.into()),
     }
 }

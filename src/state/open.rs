@@ -13,7 +13,7 @@ use super::document::{Entry, Kind, key_hash};
 use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
 use super::index::{Index, IndexError, Mark};
-use super::journal::{self, JournalError, Known};
+use super::journal::{self, JournalError, RecordState};
 use super::kept::{self, Sizes, TrailParts};
 use super::options::StateOptions;
 use super::orphans::Orphans;
@@ -344,10 +344,10 @@ fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), 
         return Ok((index, documents));
     }
     match journal::known_at(journal, mark.next.saturating_sub(1))? {
-        Known::Hash(hash) if hash == mark.last => {}
+        RecordState::Hash(hash) if hash == mark.last => {}
         // The index is sound but this record of the journal is damaged: trust the index.
-        Known::Damaged => {}
-        Known::Hash(_) | Known::Outside => return Err(Unusable::Foreign),
+        RecordState::Damaged => {}
+        RecordState::Hash(_) | RecordState::Outside => return Err(Unusable::Foreign),
     }
     if mark.next == journal.end() {
         return Ok((index, documents));

@@ -12,7 +12,7 @@ const OVERHEAD: u64 = 1024;
 
 /// What is noted about a stored document.
 #[derive(Debug)]
-struct Held {
+struct StoredDocument {
     account: AccountId,
     bytes: u64,
     /// For a soft-deleted document: its group, and the time of the deletion.
@@ -29,7 +29,7 @@ pub(super) struct Tenants {
     of: HashMap<AccountId, AccountId>,
     /// The accounts of each tenant, without deleted ones.
     accounts: HashMap<AccountId, BTreeSet<AccountId>>,
-    held: HashMap<(Kind, String), Held>,
+    held: HashMap<(Kind, String), StoredDocument>,
     by_account: HashMap<AccountId, u64>,
     by_tenant: HashMap<AccountId, u64>,
     /// The soft-deleted documents of each group, oldest first.
@@ -97,7 +97,7 @@ impl Tenants {
         if let Some((group, at)) = deleted {
             self.deleted.entry(group).or_default().insert((at, entry.id.clone()));
         }
-        self.held.insert(key, Held { account, bytes, deleted });
+        self.held.insert(key, StoredDocument { account, bytes, deleted });
     }
 
     /// Assigns an account to the tenant that its document names. Its bytes move with it.

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use self::client::{Client, Refused};
 use self::keys::{Keys, Turn};
-use self::verdicts::{Known, Verdicts};
+use self::verdicts::{CachedVerdict, Verdicts};
 use super::Role;
 use super::foreign::Claims;
 use super::token::TokenError;
@@ -137,15 +137,15 @@ impl Crossbar {
         identity: &str,
         persons: &[Person<'_>],
     ) -> Result<Role, TokenError> {
-        if let Known::Now(verdict) = self.verdicts.of(identity) {
+        if let CachedVerdict::Now(verdict) = self.verdicts.of(identity) {
             return verdict.ok_or(TokenError::Invalid);
         }
         let _turn = self.turn().await?;
         // Another request may have asked crossbar while this one waited.
         let before = match self.verdicts.of(identity) {
-            Known::Now(verdict) => return verdict.ok_or(TokenError::Invalid),
-            Known::Before(verdict) => Some(verdict),
-            Known::Nothing => None,
+            CachedVerdict::Now(verdict) => return verdict.ok_or(TokenError::Invalid),
+            CachedVerdict::Before(verdict) => Some(verdict),
+            CachedVerdict::Nothing => None,
         };
         match self.ask(token, persons).await {
             Ok(verdict) => {

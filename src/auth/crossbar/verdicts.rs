@@ -12,7 +12,7 @@ const MOST: usize = 10_000;
 
 /// The cached response about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum CachedVerdict {
     /// A recent response: the role, or `None` when crossbar refuses the token.
     Now(Option<Role>),
     /// An old response, to be used only while crossbar is down.
@@ -43,13 +43,15 @@ impl Verdicts {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn of(&self, identity: &str) -> Known {
+    pub(super) fn of(&self, identity: &str) -> CachedVerdict {
         let now_us = self.steady.now_us();
-        let Some((verdict, at_us)) = self.said().get(identity).copied() else { return Known::Nothing };
+        let Some((verdict, at_us)) = self.said().get(identity).copied() else {
+            return CachedVerdict::Nothing;
+        };
         match now_us.saturating_sub(at_us) {
-            age if age < self.recheck_us => Known::Now(verdict),
-            age if age < self.stale_us => Known::Before(verdict),
-            _ => Known::Nothing,
+            age if age < self.recheck_us => CachedVerdict::Now(verdict),
+            age if age < self.stale_us => CachedVerdict::Before(verdict),
+            _ => CachedVerdict::Nothing,
         }
     }
 

@@ -13,5 +13,5 @@ mod watcher;
 pub(super) use binding::{HookBinding, HookBindings};
 pub use scopes::Scopes;
 pub use source::{HookQueue, HookSource};
-pub(super) use watch::{Seen, Watch, WatchTask};
+pub(super) use watch::{Watch, WatchState, WatchTask};
 pub(super) use watcher::Watcher;

@@ -144,12 +144,12 @@ pub(in crate::live) struct WatchTask {
     pub(in crate::live) events: watch::Receiver<u64>,
     /// Changes when a document changes.
     pub(in crate::live) documents: watch::Receiver<u64>,
-    pub(in crate::live) seen: Seen,
+    pub(in crate::live) seen: WatchState,
 }
 
 /// What the task has looked at.
 #[derive(Debug, Default)]
-pub(in crate::live) struct Seen {
+pub(in crate::live) struct WatchState {
     /// The first unread record of the ledger.
     ledger: Option<u64>,
     /// The scopes of queues at the last look.

@@ -13,7 +13,7 @@ use crate::kazoo::account_database;
 use crate::model::{AccountId, HookId};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{
-    Found, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, Profile, Reading,
+    AccountDocument, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, Profile, Reading,
 };
 
 type Document = Map<String, Value>;
@@ -119,7 +119,7 @@ impl Couch {
 
     fn take_account(&self, doc: &Document, reading: &mut Reading, stubs: &mut Vec<AccountId>) {
         match KazooAccount::found(doc, self.profile) {
-            Found::Account(account) => {
+            AccountDocument::Account(account) => {
                 if KazooAccount::contradicts(doc) {
                     let text = "its 'enabled' and 'pvt_enabled' differ; KAZOO 5 looks at the latter alone, KAZOO 4.3 at \
                                 both (profile \"4.3\")";
@@ -128,9 +128,9 @@ impl Couch {
                 note_conflicts(doc, &account.id.to_string(), &mut reading.odd);
                 reading.add_account(*account);
             }
-            Found::Deleted(id) => drop(reading.deleted.insert(id)),
-            Found::Stub(id) => stubs.push(id),
-            Found::Other => {
+            AccountDocument::Deleted(id) => drop(reading.deleted.insert(id)),
+            AccountDocument::Stub(id) => stubs.push(id),
+            AccountDocument::Other => {
                 let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default();
                 if doc.get("pvt_type").and_then(Value::as_str) == Some("account") {
                     let text = "the id does not have 32 hex digits; the account is left out";
@@ -152,7 +152,7 @@ impl Couch {
                 Err(error) => return Err(error),
             };
             let rest = match found {
-                Some(Found::Account(account)) => {
+                Some(AccountDocument::Account(account)) => {
                     reading.add_account(*account);
                     "the account's own database has the complete document, which is used"
                 }

@@ -24,14 +24,14 @@ impl Generation {
     }
 }
 
-struct Known {
+struct AppliedRevision {
     generation: Generation,
     doubts: u8,
 }
 
 /// The last applied revision of each document.
 #[derive(Default)]
-pub(super) struct Revisions(HashMap<(Kind, Id), Known>);
+pub(super) struct Revisions(HashMap<(Kind, Id), AppliedRevision>);
 
 impl Revisions {
     /// Whether to apply a document that was read. `hinted` is the revision in a hint.
@@ -42,9 +42,9 @@ impl Revisions {
         hinted: Option<Generation>,
     ) -> bool {
         let Some(read) = read else { return true };
-        let known = self.0.entry(key).or_insert(Known { generation: read, doubts: 0 });
+        let known = self.0.entry(key).or_insert(AppliedRevision { generation: read, doubts: 0 });
         if Some(read) >= hinted.max(Some(known.generation)) || known.doubts >= MOST_DOUBTS {
-            *known = Known { generation: read, doubts: 0 };
+            *known = AppliedRevision { generation: read, doubts: 0 };
             return true;
         }
         known.doubts += 1;
