@@ -37,7 +37,7 @@ use crate::disk::OsDisk;
 use crate::history::History;
 use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::Ingest;
-use crate::log::{self, Opened};
+use crate::log::{self, OpenedLog};
 use crate::model::{AttemptSpan, Clock, Duty, Id};
 use crate::onboarding::sync::SyncWatch;
 use crate::queues::{self, Action, Directory, Logs, Queues, Readings, Recovered};
@@ -55,8 +55,8 @@ struct Storage {
     first_key: Option<FirstKey>,
     task: StateTask,
     changes: mpsc::Receiver<Change>,
-    events: Opened,
-    ledger: Opened,
+    events: OpenedLog,
+    ledger: OpenedLog,
     recovered: Recovered,
     ingest: Ingest,
 }
@@ -64,7 +64,7 @@ struct Storage {
 async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Storage> {
     data_dir::intact(&config.data_dir)?;
     let opened = State::open(Arc::new(OsDisk), state_options(config), clock.clone(), tasks).await;
-    let state::Opened { state, first_key, task, changes, rebuilt, .. } = opened.context("state")?;
+    let state::OpenedState { state, first_key, task, changes, rebuilt, .. } = opened.context("state")?;
     if let Some(reason) = rebuilt {
         tracing::warn!(reason, "the state's index was rebuilt from the journal");
     }
@@ -157,8 +157,8 @@ impl Middle {
     }
 }
 
-fn retention(config: &Config, events: &Opened, ledger: &Opened, clock: &Clock) -> Retention {
-    let handles = |log: &Opened| (log.appender.clone(), log.reader.clone());
+fn retention(config: &Config, events: &OpenedLog, ledger: &OpenedLog, clock: &Clock) -> Retention {
+    let handles = |log: &OpenedLog| (log.appender.clone(), log.reader.clone());
     let (max_age_us, max_bytes) = retention_limits(config);
     let (max_age_us, max_bytes) = (Arc::new(max_age_us.into()), Arc::new(max_bytes.into()));
     Retention {
@@ -386,7 +386,7 @@ fn operator(meeting: &Meeting<'_>) -> Operator {
     }
 }
 
-fn open_log(dir: &Path, options: log::LogOptions, clock: &Clock) -> anyhow::Result<Opened> {
+fn open_log(dir: &Path, options: log::LogOptions, clock: &Clock) -> anyhow::Result<OpenedLog> {
     let opened = log::open(Arc::new(OsDisk), dir, options, clock.clone())
         .with_context(|| format!("log {}", dir.display()))?;
     tracing::debug!(dir = %dir.display(), end = opened.reader.end(), "log open");

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::disk::OsDisk;
 use crate::log;
 use crate::model::{AccountId, Clock};
-use crate::state::{FirstKey, Opened, State};
+use crate::state::{FirstKey, OpenedState, State};
 use crate::tasks::{Stop, Tasks};
 
 /// An open data directory.
@@ -48,7 +48,7 @@ impl Stopped {
         let mut options = state_options(config);
         options.master = options.master.or(master.filter(|_| is_new));
         let opened = State::open(Arc::new(OsDisk), options, clock.clone(), &tasks).await;
-        let Opened { state, task, first_key, .. } = opened.context("state")?;
+        let OpenedState { state, task, first_key, .. } = opened.context("state")?;
         // Notices that are not logged yet must survive a compaction that happens now.
         state.notices(&config.data_dir).context("notices")?;
         let end = |name: &str, options: log::LogOptions| -> anyhow::Result<u64> {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::disk::OsDisk;
     use crate::log::inspect::verify;
-    use crate::log::{LogOptions, NewRecord, Opened, open};
+    use crate::log::{LogOptions, NewRecord, OpenedLog, open};
     use crate::model::Clock;
     use crate::tasks::{Stop, Tasks};
 
@@ -105,7 +105,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("events"), dir.path().join("copy"));
         let options = LogOptions { segment_bytes: 4096, max_bytes: Some(80 << 10), ..LogOptions::default() };
-        let Opened { writer, appender, reader, .. } =
+        let OpenedLog { writer, appender, reader, .. } =
             open(Arc::new(OsDisk), &source, options, Clock::system()).unwrap();
         let (tasks, stop) = (Tasks::new(), Stop::new());
         let stopped = stop.clone();

@@ -82,7 +82,7 @@ async fn renumber(data_dir: &Path, clock: &Clock, tasks: &Tasks) -> Result<(), B
     // When the first key is configured, none may be created; opening does not create one when it is given one.
     options.master_api_key = Some(state::random_id().to_string());
     let opened = State::open(Arc::new(OsDisk), options, clock.clone(), tasks).await;
-    let state::Opened { state, task, .. } = opened.map_err(|error| failed(&error))?;
+    let state::OpenedState { state, task, .. } = opened.map_err(|error| failed(&error))?;
     let stop = Stop::new();
     let running = tasks.spawn("state", task.run(stop.clone()));
     let renumbered = state.renumber_from(end).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::disk::MemoryDisk;
-use crate::log::{self, LogOptions, NewRecord, Opened, Record};
+use crate::log::{self, LogOptions, NewRecord, OpenedLog, Record};
 use crate::model::Clock;
 use crate::queues::{self, LedgerRecord};
 
@@ -77,14 +77,14 @@ fn hurt(data: &[u8]) {
     assert!(found.len() == written.len() || reported || is_cut, "lost in silence");
 }
 
-fn open(disk: &MemoryDisk) -> Option<Opened> {
+fn open(disk: &MemoryDisk) -> Option<OpenedLog> {
     let clock = Clock::new(|| 1_760_000_000_000_000);
     log::open(Arc::new(disk.clone()), Path::new(DIR), LogOptions::default(), clock).ok()
 }
 
 /// All records, and whether the log reports a loss.
 fn look(disk: &MemoryDisk) -> Option<(Vec<Record>, bool)> {
-    let Opened { reader, recovered, .. } = open(disk)?;
+    let OpenedLog { reader, recovered, .. } = open(disk)?;
     let (mut all, mut next) = (Vec::new(), reader.first());
     while next < reader.end() {
         let batch = reader.read(next, 100, 1 << 20).unwrap();
@@ -98,7 +98,7 @@ fn look(disk: &MemoryDisk) -> Option<(Vec<Record>, bool)> {
 
 /// Appends these records with a writer that ends afterwards.
 fn append(disk: &MemoryDisk, records: Vec<NewRecord>) {
-    let Opened { writer, appender, .. } = open(disk).unwrap();
+    let OpenedLog { writer, appender, .. } = open(disk).unwrap();
     let writing = std::thread::spawn(move || writer.run(CancellationToken::new()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(appender.append(records)).unwrap();

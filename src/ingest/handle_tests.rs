@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::windows::TAIL_RECORDS;
 use super::*;
 use crate::disk::OsDisk;
-use crate::log::{self, Opened};
+use crate::log::{self, OpenedLog};
 use crate::model::{Event, Id};
 use crate::tasks::Stop;
 
@@ -23,7 +23,7 @@ impl Store {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let opened = log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system());
-        let Opened { writer, appender, reader, .. } = opened.unwrap();
+        let OpenedLog { writer, appender, reader, .. } = opened.unwrap();
         std::thread::spawn(move || writer.run(Stop::new()));
         Self { _dir: dir, appender, reader }
     }
@@ -175,7 +175,7 @@ async fn a_request_beyond_the_bytes_that_may_wait_is_refused_as_busy() {
     let dir = tempfile::tempdir().unwrap();
     let opened =
         log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system()).unwrap();
-    let Opened { writer, appender, reader, .. } = opened;
+    let OpenedLog { writer, appender, reader, .. } = opened;
     let options = IngestOptions { max_waiting_bytes: 400, ..IngestOptions::default() };
     let ingest = Ingest::new(appender, &reader, Clock::system(), &options).unwrap();
     // The writer does not run yet: the first request waits.

@@ -19,7 +19,7 @@ use super::batch::{Backlog, Batch, first_appended};
 use super::consumer::{ConsumerOptions, ConsumerStatus};
 use super::handle::Ingest;
 use super::message::{incoming, sent_us};
-use super::topology::{self, Opened};
+use super::topology::{self, DeclaredQueue};
 use crate::amqp::{Address, Status};
 use crate::log::AppendError;
 use crate::model::iso8601;
@@ -58,7 +58,7 @@ pub(super) async fn run(
         Ok(opened) => opened,
         Err(ended) => return ended,
     };
-    let Opened { channel, waiting, notice } = opened;
+    let DeclaredQueue { channel, waiting, notice } = opened;
     tracing::info!(broker = %address, queue = options.queue, waiting, "consuming from the broker");
     status.connected(ingest.clock().now_us());
     status.looked(|queue| {
@@ -102,7 +102,10 @@ pub(super) async fn run(
     ended
 }
 
-async fn open(address: &Address, options: &ConsumerOptions) -> Result<(Connection, Opened, Consumer), Ended> {
+async fn open(
+    address: &Address,
+    options: &ConsumerOptions,
+) -> Result<(Connection, DeclaredQueue, Consumer), Ended> {
     let connection = address.connect("switchhook ingest").await.map_err(Ended::Lost)?;
     let kind = topology::kind(address, options.queue_type).await.map_err(Ended::Lost)?;
     let opened = topology::open(&connection, &options.queue, options.bounds, kind).await;

@@ -60,7 +60,7 @@ impl Kind {
 }
 
 /// A channel with our queue declared and bound.
-pub(super) struct Opened {
+pub(super) struct DeclaredQueue {
     pub(super) channel: Channel,
     /// Messages waiting in the queue.
     pub(super) waiting: u64,
@@ -81,7 +81,7 @@ pub(super) async fn open(
     queue: &str,
     bounds: QueueBounds,
     kind: Kind,
-) -> Result<Opened, SetupError> {
+) -> Result<DeclaredQueue, SetupError> {
     let channel = channel(connection).await?;
     for exchange in kazoo::EXCHANGES {
         declare_exchange(&channel, exchange).await?;
@@ -100,7 +100,7 @@ pub(super) async fn open(
             Err(error) => return Err(error),
         };
     bind(&channel, queue).await?;
-    Ok(Opened { channel, waiting, notice })
+    Ok(DeclaredQueue { channel, waiting, notice })
 }
 
 /// Declares what may have vanished on a living connection, on a separate channel. Returns the number of waiting

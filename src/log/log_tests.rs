@@ -20,7 +20,7 @@ struct Running {
 impl Running {
     fn open(dir: &std::path::Path, options: &LogOptions) -> Self {
         let opened = open(Arc::new(OsDisk), dir, options.clone(), Clock::system()).expect("opens");
-        let Opened { writer, appender, reader, recovered } = opened;
+        let OpenedLog { writer, appender, reader, recovered } = opened;
         let writer = std::thread::spawn(move || writer.run(CancellationToken::new()));
         Self { appender, reader, recovered, writer }
     }

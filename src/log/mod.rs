@@ -46,5 +46,5 @@ pub use appender::{AppendError, Appender, Synced};
 pub use damage::{Damage, Health, ReadError};
 pub use options::{LogOptions, NewRecord, Record};
 pub use reader::{Batch, LogStats, Reader, SegmentRange};
-pub use recover::{OpenError, Opened, Recovered, open};
+pub use recover::{OpenError, OpenedLog, Recovered, open};
 pub use writer::{RunError, Writer};

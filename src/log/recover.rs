@@ -55,7 +55,7 @@ impl OpenError {
 
 /// An open log: the writer, which the caller must run, and the first handles.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedLog {
     /// Owns the files. Appends wait until the writer runs.
     pub writer: Writer,
     /// Sends records to the writer.
@@ -86,7 +86,12 @@ pub struct Recovered {
 }
 
 /// Opens the log in `dir`, or creates it there.
-pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions, clock: Clock) -> Result<Opened, OpenError> {
+pub fn open(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: LogOptions,
+    clock: Clock,
+) -> Result<OpenedLog, OpenError> {
     let started_us = clock.now_us();
     let mut recovery = Recovery {
         disk,
@@ -103,7 +108,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions, clock: Clock) 
     found.duration_us = clock.now_us().saturating_sub(started_us);
     let store = Arc::new(Store::new(disk, dir.to_owned(), start, options.cache_bytes));
     let (sender, requests) = mpsc::channel(options.queue.max(1));
-    Ok(Opened {
+    Ok(OpenedLog {
         appender: Appender::new(sender, Arc::clone(&store), options.max_record_bytes),
         reader: Reader { store: Arc::clone(&store) },
         writer: Writer::new(store, requests, options, clock),

@@ -47,7 +47,7 @@ pub use journal::JournalError;
 pub use limits::{DocumentLimits, LimitError};
 pub use mirror::{MIRRORED, Mirror, is_mirrored};
 pub use notices::{Notice, Notices};
-pub use open::{OpenError, Opened};
+pub use open::{OpenError, OpenedState};
 pub use options::StateOptions;
 pub use owner::StateTask;
 pub use view::Change;

@@ -98,7 +98,7 @@ pub enum OpenError {
 
 /// An open state.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedState {
     /// The handle.
     pub state: State,
     /// The owner task. It must run, otherwise no write is answered.
@@ -114,9 +114,9 @@ pub struct Opened {
 }
 
 struct Files {
-    journal: log::Opened,
-    trail: log::Opened,
-    kept: log::Opened,
+    journal: log::OpenedLog,
+    trail: log::OpenedLog,
+    kept: log::OpenedLog,
     index: Index,
     view: View,
     orphans: Orphans,
@@ -130,12 +130,12 @@ impl State {
         options: StateOptions,
         clock: Clock,
         tasks: &Tasks,
-    ) -> Result<Opened, OpenError> {
+    ) -> Result<OpenedState, OpenError> {
         let (opening, files_on) = ((options.clone(), clock.clone()), Arc::clone(&disk));
         let files = tasks.spawn_blocking(move || open_files(files_on, &opening.0, opening.1));
         let files = files.await.map_err(|_| OpenError::Interrupted)??;
         let Files { journal, trail, kept, index, view, orphans, rebuilt } = files;
-        let log::Opened { writer, appender, reader, recovered } = journal;
+        let log::OpenedLog { writer, appender, reader, recovered } = journal;
         // The owner task holds the only appenders, so the writers end after it.
         for (name, writer) in
             [("journal", writer), ("audit-trail", trail.writer), ("audit-kept", kept.writer)]
@@ -185,7 +185,7 @@ impl State {
             trail: trail.reader,
             kept: kept.reader,
         };
-        Ok(Opened { state, task, changes, first_key, rebuilt, recovered })
+        Ok(OpenedState { state, task, changes, first_key, rebuilt, recovered })
     }
 }
 
@@ -295,7 +295,7 @@ fn open_trail(
     disk: &Arc<dyn Disk>,
     options: &StateOptions,
     clock: &Clock,
-) -> Result<(log::Opened, log::Opened), OpenError> {
+) -> Result<(log::OpenedLog, log::OpenedLog), OpenError> {
     let sizes = Sizes::of(options.audit_max_bytes, options.segment_bytes);
     let limits = log::LogOptions {
         segment_bytes: sizes.segment,

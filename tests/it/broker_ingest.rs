@@ -10,7 +10,7 @@ use lapin::types::FieldTable;
 use serde_json::json;
 use switchhook::amqp::{Address, BrokerStatus};
 use switchhook::ingest::{AmqpConsumer, ConsumeError, ConsumerOptions, Ingest, IngestOptions};
-use switchhook::log::{self, Appender, Opened, Reader};
+use switchhook::log::{self, Appender, OpenedLog, Reader};
 use switchhook::model::{Clock, Event, Source};
 use switchhook::tasks::{Stop, Tasks};
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ impl EventLog {
         let (dir, disk) = (TempDir::new().unwrap(), GateDisk::default());
         let options = log::LogOptions { reserve_bytes: 1, ..log::LogOptions::default() };
         let opened = log::open(Arc::new(disk.clone()), dir.path(), options, Clock::system()).unwrap();
-        let Opened { writer, appender, reader, .. } = opened;
+        let OpenedLog { writer, appender, reader, .. } = opened;
         std::thread::spawn(move || writer.run(Stop::new()));
         Self { _dir: dir, disk, appender, reader }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 use switchhook::disk::Disk;
 use switchhook::model::{Clock, Id};
-use switchhook::state::{Expect, Kind, OpenError, Opened, State, StateOptions, Write};
+use switchhook::state::{Expect, Kind, OpenError, OpenedState, State, StateOptions, Write};
 use switchhook::tasks::{Stop, Tasks};
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ impl Running {
         let (tasks, stop) = (Tasks::new(), Stop::new());
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let clock = Clock::new(|| 1_760_000_000_000_000);
-        let Opened { state, task, mut changes, recovered, .. } =
+        let OpenedState { state, task, mut changes, recovered, .. } =
             State::open(disk, options(dir), clock, &tasks).await?;
         drop(tasks.spawn("state", task.run(stop.clone())));
         drop(tasks.spawn("changes", async move { while changes.recv().await.is_some() {} }));

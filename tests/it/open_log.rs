@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use switchhook::disk::Disk;
 use switchhook::log::{
-    AppendError, Appender, Batch, LogOptions, NewRecord, OpenError, Opened, Reader, Record, Recovered,
+    AppendError, Appender, Batch, LogOptions, NewRecord, OpenError, OpenedLog, Reader, Record, Recovered,
     RunError, Writer, open,
 };
 use switchhook::model::Clock;
@@ -29,7 +29,7 @@ impl OpenLog {
     /// Opens or fails.
     pub(crate) fn try_open(disk: Arc<dyn Disk>, dir: &Path, options: &LogOptions) -> Result<Self, OpenError> {
         let clock = Clock::new(|| 1_760_000_000_000_000);
-        let Opened { writer, appender, reader, recovered } = open(disk, dir, options.clone(), clock)?;
+        let OpenedLog { writer, appender, reader, recovered } = open(disk, dir, options.clone(), clock)?;
         Ok(Self { appender, reader, recovered, writer: start(writer) })
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use switchhook::disk::OsDisk;
 use switchhook::model::Clock;
-use switchhook::state::{self, Kind, Opened, State};
+use switchhook::state::{self, Kind, OpenedState, State};
 use switchhook::tasks::{Stop, Tasks};
 
 use super::support::app::{Api, TestApp, call_event};
@@ -140,7 +140,7 @@ async fn changes_by_the_program_itself_are_published_too() {
 async fn change_unseen(dir: &Path, hook: &str, name: &'static str) {
     let (tasks, stop) = (Tasks::new(), Stop::new());
     let opened = State::open(Arc::new(OsDisk), state::StateOptions::new(dir), Clock::system(), &tasks).await;
-    let Opened { state, task, mut changes, .. } = opened.unwrap();
+    let OpenedState { state, task, mut changes, .. } = opened.unwrap();
     drop(tasks.spawn("changes", async move { while changes.recv().await.is_some() {} }));
     let running = tasks.spawn("state", task.run(stop.clone()));
     let edit = move |doc: &mut serde_json::Map<String, Value>| drop(doc.insert("name".into(), name.into()));

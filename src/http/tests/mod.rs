@@ -35,7 +35,7 @@ use crate::auth::{self, Auth};
 use crate::disk::OsDisk;
 use crate::live::{self, Live};
 use crate::model::Clock;
-use crate::state::{self, Opened, State};
+use crate::state::{self, OpenedState, State};
 use crate::tasks::{Stop, Tasks};
 use ports::Recorded;
 
@@ -80,7 +80,7 @@ async fn open_state(dir: &Path, stop: &Stop) -> (State, JoinHandle<()>) {
     let mut options = state::StateOptions::new(dir);
     options.master_api_key = Some(KEY.into());
     let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await;
-    let Opened { state, task, mut changes, .. } = opened.expect("the state opens");
+    let OpenedState { state, task, mut changes, .. } = opened.expect("the state opens");
     tasks.spawn("changes", async move { while changes.recv().await.is_some() {} });
     (state, tasks.spawn("state", task.run(stop.clone())))
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Change, Expect, Kind, Opened, State, StateOptions, Write};
+use super::{Change, Expect, Kind, OpenedState, State, StateOptions, Write};
 use crate::disk::OsDisk;
 use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
@@ -40,7 +40,7 @@ impl Running {
     pub(super) async fn open_with(options: StateOptions) -> Self {
         let (tasks, stop) = (Tasks::new(), Stop::new());
         let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await;
-        let Opened { state, task, changes, rebuilt, .. } = opened.expect("the state opens");
+        let OpenedState { state, task, changes, rebuilt, .. } = opened.expect("the state opens");
         let task = tasks.spawn("state", task.run(stop.clone()));
         Self { state, changes, rebuilt, tasks, stop, task }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use switchhook::disk::OsDisk;
 use switchhook::model::{Clock, Id};
-use switchhook::state::{Expect, Kind, Opened, State, StateOptions, Write};
+use switchhook::state::{Expect, Kind, OpenedState, State, StateOptions, Write};
 use switchhook::tasks::{Stop, Tasks};
 
 use crate::support::app::{Answer, Api, MASTER_KEY, TestApp};
@@ -157,7 +157,7 @@ async fn plant_orphans(dir: &std::path::Path) -> Id {
     let (tasks, stop) = (Tasks::new(), Stop::new());
     let options = StateOptions { master_api_key: Some(MASTER_KEY.to_owned()), ..StateOptions::new(dir) };
     let opened = State::open(Arc::new(OsDisk), options, Clock::system(), &tasks).await.unwrap();
-    let Opened { state, task, changes, .. } = opened;
+    let OpenedState { state, task, changes, .. } = opened;
     let running = tasks.spawn("state", task.run(stop.clone()));
     let (deleted, master) = (Id(0x7007), state.settings().master);
     let write = |kind: Kind, id: u128, doc: Value| Write {

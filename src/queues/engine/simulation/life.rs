@@ -13,7 +13,7 @@ use super::super::slot::Slot;
 use super::cut_disk::CutDisk;
 use super::oracle::Unsynced;
 use super::tenants::Tenants;
-use crate::log::{self, Appender, NewRecord, Opened, Reader, Synced, Writer};
+use crate::log::{self, Appender, NewRecord, OpenedLog, Reader, Synced, Writer};
 use crate::model::{Attempt, Clock, Hook, Id, Job, QueueKey};
 use crate::queues::{
     Action, Budget, Command, Directory, Engine, Partition, Partitions, Parts, Permits, Pushed, QueueOptions,
@@ -43,7 +43,7 @@ pub(super) struct SimLog {
 impl SimLog {
     fn open(disk: &CutDisk, dir: &str, options: log::LogOptions, clock: &Clock) -> Result<Self, Died> {
         let opened = log::open(Arc::new(disk.clone()), Path::new(dir), options, clock.clone());
-        let Opened { writer, appender, reader, .. } = opened.map_err(|error| Died::of(&error))?;
+        let OpenedLog { writer, appender, reader, .. } = opened.map_err(|error| Died::of(&error))?;
         Ok(Self { appender, reader, writer })
     }
 
