@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A file's name and size, from `Disk::list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct DirEntry {
     /// Name without the directory.
     pub name: String,
     /// Size in bytes.
@@ -24,7 +24,7 @@ pub trait Disk: Send + Sync + Debug {
     /// Creates a directory and its parents; no error when it exists.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// The files of a directory, in no particular order.
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
     /// Creates an empty file for reading and writing; an existing file is truncated.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Opens an existing file for reading and writing.
@@ -71,13 +71,13 @@ impl Disk for OsDisk {
         fs::create_dir_all(dir)
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let meta = entry.metadata()?;
             if let (true, Ok(name)) = (meta.is_file(), entry.file_name().into_string()) {
-                found.push(Entry { name, len: meta.len() });
+                found.push(DirEntry { name, len: meta.len() });
             }
         }
         Ok(found)

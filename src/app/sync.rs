@@ -11,7 +11,7 @@ use crate::log::Reader;
 use crate::model::{AccountId, Clock};
 use crate::onboarding::source::{Bounds, Couch, Credentials, Crossbar, Manner, Source};
 use crate::onboarding::sync::{Parts, Sync, SyncOptions, SyncWatch};
-use crate::onboarding::{Begin, Places, Profile, Rules};
+use crate::onboarding::{Begin, LogEnds, Profile, Rules};
 use crate::queues::Queues;
 use crate::state::State;
 use crate::tasks::Tasks;
@@ -23,8 +23,8 @@ struct Beginning {
 }
 
 impl Begin for Beginning {
-    fn places(&self) -> Places {
-        Places { events: self.events.end(), ledger: self.queues.ledger_end() }
+    fn places(&self) -> LogEnds {
+        LogEnds { events: self.events.end(), ledger: self.queues.ledger_end() }
     }
 
     fn first_waiting(&self, account: AccountId) -> Option<u64> {

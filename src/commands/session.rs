@@ -151,7 +151,7 @@ impl Session {
                     look = look.wrapping_add(1);
                     self.look_for_alarm(look % PROBE_AT == 1, status).await
                 }
-                Some(confirmed) = confirmed(&mut self.unconfirmed) => self.settle(confirmed, nodes, clock),
+                Some(confirmed) = confirmed(&mut self.unconfirmed) => self.report_confirmation(confirmed, nodes, clock),
                 request = requests.recv(), if self.unconfirmed.is_none() => match request {
                     Some(request) => self.publish(request).await,
                     None => Err(Ended::Stopped),
@@ -213,7 +213,7 @@ impl Session {
         Ok(())
     }
 
-    fn settle(
+    fn report_confirmation(
         &mut self,
         confirmed: Result<Confirmation, String>,
         nodes: &Nodes,

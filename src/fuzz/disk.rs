@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, Entry, File};
+use crate::disk::{DirEntry, Disk, File};
 
 /// The disk; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -36,12 +36,12 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let files = lock(&self.0);
         let inside = files.iter().filter(|(path, _)| path.parent() == Some(dir));
         let entry = |(path, file): (&PathBuf, &MemoryFile)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Entry { name, len: lock(&file.0).len() as u64 }
+            DirEntry { name, len: lock(&file.0).len() as u64 }
         };
         Ok(inside.map(entry).collect())
     }

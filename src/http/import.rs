@@ -10,7 +10,7 @@ use super::errors::ApiError;
 use super::list::{Item, List, Rows};
 use super::reply::Reply;
 use crate::model::AccountId;
-use crate::onboarding::{Begin, Odd, OddKind, Outcome, Places, put};
+use crate::onboarding::{Begin, LogEnds, Odd, OddKind, Outcome, put};
 use crate::state::{Kind, Mirror, MirroredBy, TreeError, is_deleted};
 
 type Document = Map<String, Value>;
@@ -35,8 +35,8 @@ struct Beginning<'a> {
 }
 
 impl Begin for Beginning<'_> {
-    fn places(&self) -> Places {
-        Places { events: self.api.events.end(), ledger: self.api.queues.ledger_end() }
+    fn places(&self) -> LogEnds {
+        LogEnds { events: self.api.events.end(), ledger: self.api.queues.ledger_end() }
     }
 
     fn first_waiting(&self, account: AccountId) -> Option<u64> {

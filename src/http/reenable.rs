@@ -15,7 +15,7 @@ use super::reply::Reply;
 use crate::model::{AccountId, HookId};
 
 /// What is asked for.
-enum Change {
+enum HookAction {
     /// `re-enable`
     Enable,
     /// `reset-failures`
@@ -26,22 +26,22 @@ enum Change {
 pub(super) async fn of_account(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?.id;
     match asked_for(call)? {
-        Change::Enable => {
+        HookAction::Enable => {
             call.api.state.enable_hooks_of(account).await?;
             Ok(Reply::ok("hooks updated"))
         }
-        Change::Reset => reset(call, &BTreeSet::from([account])).await,
+        HookAction::Reset => reset(call, &BTreeSet::from([account])).await,
     }
 }
 
 /// `PATCH …/descendants/webhooks`: the account and everything below it.
 pub(super) async fn of_tree(call: &Call<'_>) -> Result<Reply, ApiError> {
     match asked_for(call)? {
-        Change::Enable => {
+        HookAction::Enable => {
             call.api.state.enable_hooks_of_tree(call.account()?.id).await?;
             Ok(Reply::ok("hooks updated"))
         }
-        Change::Reset => reset(call, &tree(call)?).await,
+        HookAction::Reset => reset(call, &tree(call)?).await,
     }
 }
 
@@ -61,12 +61,12 @@ async fn reset(call: &Call<'_>, accounts: &BTreeSet<AccountId>) -> Result<Reply,
     Ok(Reply::ok(json!({"reset": count})))
 }
 
-fn asked_for(call: &Call<'_>) -> Result<Change, ApiError> {
+fn asked_for(call: &Call<'_>) -> Result<HookAction, ApiError> {
     let data = call.envelope.object()?;
     if data.contains_key("reset-failures") {
-        return is_true(&data, "reset-failures").map(|()| Change::Reset);
+        return is_true(&data, "reset-failures").map(|()| HookAction::Reset);
     }
-    is_true(&data, "re-enable").map(|()| Change::Enable)
+    is_true(&data, "re-enable").map(|()| HookAction::Enable)
 }
 
 fn is_true(data: &Map<String, Value>, field: &str) -> Result<(), ApiError> {

@@ -16,7 +16,7 @@ const MOST_LINES: usize = 40;
 
 /// One change.
 #[derive(Debug, Clone, Serialize)]
-struct Line {
+struct ReportLine {
     action: &'static str,
     kind: Kind,
     id: String,
@@ -36,7 +36,7 @@ pub(super) struct Report {
     pub(super) plan: Plan,
     counts: BTreeMap<Kind, Counts>,
     names: BTreeMap<String, String>,
-    lines: Vec<Line>,
+    lines: Vec<ReportLine>,
     odd: Vec<Odd>,
     made: usize,
     /// The number of documents that were deleted.
@@ -88,12 +88,12 @@ impl Report {
             let of = self.names.get(&change.id).cloned().unwrap_or_default();
             let action = if is_new { "new" } else { "changed" };
             let fields = fields.collect();
-            self.lines.push(Line { action, kind: change.kind, id: change.id.clone(), of, fields });
+            self.lines.push(ReportLine { action, kind: change.kind, id: change.id.clone(), of, fields });
         }
         for (kind, id) in gone {
             let id = id.to_string();
             let of = self.names.get(&id).cloned().unwrap_or_default();
-            self.lines.push(Line { action: "gone", kind: *kind, id, of, fields: Vec::new() });
+            self.lines.push(ReportLine { action: "gone", kind: *kind, id, of, fields: Vec::new() });
         }
     }
 
@@ -145,7 +145,7 @@ impl Report {
             if !lines.is_empty() {
                 writeln!(out)?;
             }
-            for Line { action, kind, id, of, fields } in lines.iter().take(MOST_LINES) {
+            for ReportLine { action, kind, id, of, fields } in lines.iter().take(MOST_LINES) {
                 let of = if *kind == Kind::Account { plain(of) } else { format!("of account {}", plain(of)) };
                 let fields = if fields.is_empty() {
                     String::new()

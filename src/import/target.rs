@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::app::Stopped;
 use crate::config::Config;
 use crate::model::{AccountId, Clock};
-use crate::onboarding::{self, Here as _, Outcome, Places, Plan, Reading, Rules, Snapshot};
+use crate::onboarding::{self, Here as _, LogEnds, Outcome, Plan, Reading, Rules, Snapshot};
 use crate::remote::Remote;
 use crate::state::{Kind, Mirror, MirroredBy, TreeError};
 
@@ -69,7 +69,7 @@ impl Target {
     pub(super) async fn put(&self, changes: Vec<Mirror>) -> anyhow::Result<Outcome> {
         match self {
             Self::Stopped(stopped) => {
-                let places = Places { events: stopped.events_end, ledger: stopped.ledger_end };
+                let places = LogEnds { events: stopped.events_end, ledger: stopped.ledger_end };
                 Ok(onboarding::put(&stopped.state, MirroredBy::Import, changes, &places).await?)
             }
             Self::Running(remote, _) => {

@@ -2,7 +2,7 @@
 
 use super::command::ChannelCommand;
 use super::request::{Action, Binding, Request};
-use super::start::Start;
+use super::start::RequestedStart;
 use super::subscriptions::Reach;
 
 /// What the session must do next. The outcome of `Verify` and `Locate` goes back to the protocol before the next
@@ -50,7 +50,7 @@ pub(super) struct Unlocated {
     pub(super) request: Request,
     pub(super) reach: Reach,
     pub(super) bindings: Vec<(String, Binding)>,
-    pub(super) start: Start,
+    pub(super) start: RequestedStart,
 }
 
 impl Unlocated {

@@ -12,7 +12,7 @@ use super::command::ChannelCommand;
 use super::effect::{Denied, Effect, Uncommanded, Unlocated, Unverified};
 use super::options::{LiveOptions, TokenExpiry};
 use super::request::{Action, Binding, Request, Target};
-use super::start::{Start, StartError};
+use super::start::{RequestedStart, StartError};
 use super::subscriptions::{Reach, StartPosition, Subscriptions};
 use crate::auth::Role;
 use crate::kazoo::PatternError;
@@ -267,7 +267,7 @@ impl Protocol {
         for (text, binding) in bindings {
             match binding {
                 Binding::Events(pattern) => {
-                    self.subscriptions.add(reach, (text, pattern), position, start != Start::Now);
+                    self.subscriptions.add(reach, (text, pattern), position, start != RequestedStart::Now);
                 }
                 Binding::Hooks(of) => self.subscriptions.hooks.add(reach, text, of),
             }

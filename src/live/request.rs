@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::hooks::HookBinding;
-use super::start::{Start, StartError};
+use super::start::{RequestedStart, StartError};
 use crate::kazoo::{Pattern, PatternError};
 
 /// The action of a frame.
@@ -57,7 +57,7 @@ pub(super) struct Target {
     pub(super) account: Option<Value>,
     /// The client's spelling and what it means. Empty: unsubscribe from all bindings.
     pub(super) bindings: Vec<(String, Result<Binding, PatternError>)>,
-    pub(super) start: Start,
+    pub(super) start: RequestedStart,
 }
 
 /// A malformed target.
@@ -126,7 +126,7 @@ impl Request {
             bindings.push((binding.to_owned(), parsed));
         }
         let account = members.get("account_id").filter(|account| !account.is_null()).cloned();
-        Ok(Target { account, bindings, start: Start::of(members)? })
+        Ok(Target { account, bindings, start: RequestedStart::of(members)? })
     }
 }
 

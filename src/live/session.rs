@@ -19,7 +19,7 @@ use super::hooks::Watcher;
 use super::protocol::{Caller, Protocol};
 use super::sessions::{Seat, session_id};
 use super::socket::{Socket, Step};
-use super::start::{Start, StartError};
+use super::start::{RequestedStart, StartError};
 use super::subscriptions::StartPosition;
 use crate::auth::TokenBasis;
 use crate::tasks::Stop;
@@ -314,9 +314,9 @@ impl Session {
 }
 
 /// Finds the start of a subscription. Only a search by time may read from the disk.
-async fn locate(source: &Source, start: Start) -> Result<StartPosition, StartError> {
+async fn locate(source: &Source, start: RequestedStart) -> Result<StartPosition, StartError> {
     let (log, log_ids) = (source.log.clone(), Arc::clone(&source.log_ids));
-    if !matches!(start, Start::Since(_)) {
+    if !matches!(start, RequestedStart::Since(_)) {
         return start.locate(&log, &log_ids);
     }
     let found = source.tasks.spawn_blocking(move || start.locate(&log, &log_ids)).await;

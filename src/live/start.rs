@@ -8,7 +8,7 @@ use crate::model::{EventId, GREGORIAN_OFFSET_S, LogIds};
 
 /// The start that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+pub(super) enum RequestedStart {
     /// At the next event.
     Now,
     /// After this event.
@@ -36,7 +36,7 @@ pub(super) enum StartError {
     Ending,
 }
 
-impl Start {
+impl RequestedStart {
     /// Reads `after` (an event's id) or `since` (Gregorian seconds); `after` takes precedence.
     pub(super) fn of(members: &Map<String, Value>) -> Result<Self, StartError> {
         let given = |name: &str| members.get(name).filter(|value| !value.is_null());

@@ -64,7 +64,7 @@ impl ReadError {
 
 /// Whether the log accepts appends, and the damage found in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Health {
+pub struct LogHealth {
     /// The failure because of which the log refuses appends until it is reopened.
     pub poisoned: Option<String>,
     /// Whether the disk has too little free space for appends.
@@ -73,7 +73,7 @@ pub struct Health {
     pub damage: Vec<Damage>,
 }
 
-impl Health {
+impl LogHealth {
     pub(super) fn note(&mut self, damage: &Damage) {
         // Every read across the damage meets it again; it is logged and listed only once.
         let known = self.damage.iter().any(|d| d.file == damage.file && d.position == damage.position);

@@ -43,7 +43,7 @@ mod writer;
 mod log_tests;
 
 pub use appender::{AppendError, Appender, Synced};
-pub use damage::{Damage, Health, ReadError};
+pub use damage::{Damage, LogHealth, ReadError};
 pub use options::{LogOptions, NewRecord, Record};
 pub use reader::{Batch, LogStats, Reader, SegmentRange};
 pub use recover::{OpenError, OpenedLog, Recovered, open};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::bytes::{size, small};
-use super::damage::{Damage, Health, ReadError};
+use super::damage::{Damage, LogHealth, ReadError};
 use super::names;
 use super::options::Record;
 use super::record::{Header, RECORD_HEADER};
@@ -44,7 +44,7 @@ pub struct LogStats {
     /// Size of all segments.
     pub bytes: u64,
     /// Health of the log.
-    pub health: Health,
+    pub health: LogHealth,
 }
 
 /// A segment's range of offsets.
@@ -128,7 +128,7 @@ impl Reader {
 
     /// Health of the log.
     #[must_use]
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> LogHealth {
         self.store.health().clone()
     }
 

@@ -21,7 +21,7 @@ use super::reader::Reader;
 use super::record::{self, HeaderState, SEGMENT_HEADER, Seed, SegmentHeader};
 use super::salt;
 use super::scan::{Scanner, Span, Step};
-use super::store::{Active, SCAN_CHUNK, Segment, Start, Store};
+use super::store::{Active, RecoveredState, SCAN_CHUNK, Segment, Store};
 use super::writer::Writer;
 use crate::disk::{Disk, File};
 use crate::model::Clock;
@@ -136,7 +136,7 @@ struct Recovery {
 }
 
 impl Recovery {
-    fn run(&mut self) -> Result<Start, OpenError> {
+    fn run(&mut self) -> Result<RecoveredState, OpenError> {
         let dir = self.dir.clone();
         self.disk.create_dir_all(&dir).map_err(|e| OpenError::io(&dir, e))?;
         let mut files = self.segment_files()?;
@@ -167,7 +167,7 @@ impl Recovery {
         segments.push(segment);
         // Makes created and removed names durable before anything is appended.
         self.disk.sync_dir(&dir).map_err(|e| OpenError::io(&dir, e))?;
-        Ok(Start { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
+        Ok(RecoveredState { salt: self.salt, segments, active, damage: self.found.damage.clone(), end })
     }
 
     /// Reports segments that are missing before the oldest one. A log of an earlier version has no file with its first

@@ -11,7 +11,7 @@ const STRIDE: u32 = 8 << 10;
 
 /// A block of records, from `place` to the place of the next entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Entry {
+struct Block {
     place: RecordPlace,
     /// The latest time of all records before this block. Never falls from block to block, although record times may.
     peak_us: u64,
@@ -21,7 +21,7 @@ struct Entry {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sparse {
-    entries: Vec<Entry>,
+    entries: Vec<Block>,
     peak_us: u64,
 }
 
@@ -37,7 +37,7 @@ impl Sparse {
     pub(super) fn add(&mut self, place: RecordPlace, time_us: u64) {
         let due = self.entries.last().is_none_or(|last| place.pos - last.place.pos >= STRIDE);
         if due {
-            self.entries.push(Entry { place, peak_us: self.peak_us, low_us: time_us });
+            self.entries.push(Block { place, peak_us: self.peak_us, low_us: time_us });
         } else if let Some(block) = self.entries.last_mut() {
             block.low_us = block.low_us.min(time_us);
         }
@@ -88,13 +88,13 @@ impl Sparse {
 
     /// Approximate size in memory.
     pub(super) fn weight(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
+        self.entries.capacity() * size_of::<Block>() + size_of::<Self>()
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.entries.len() * 8 + 16);
         put_varint(&mut out, self.entries.len() as u64);
-        let mut last = Entry::default();
+        let mut last = Block::default();
         for entry in &self.entries {
             put_varint(&mut out, u64::from(entry.place.seq - last.place.seq));
             put_varint(&mut out, u64::from(entry.place.pos - last.place.pos));
@@ -113,7 +113,7 @@ impl Sparse {
         let mut rest = bytes;
         let count = usize::try_from(take_varint(&mut rest)?).ok().filter(|n| *n <= bytes.len())?;
         let mut entries = Vec::with_capacity(count);
-        let mut last = Entry::default();
+        let mut last = Block::default();
         for _ in 0..count {
             let seq = u32::try_from(take_varint(&mut rest)?).ok()?;
             let pos = u32::try_from(take_varint(&mut rest)?).ok()?;
@@ -121,7 +121,7 @@ impl Sparse {
                 RecordPlace { seq: last.place.seq.checked_add(seq)?, pos: last.place.pos.checked_add(pos)? };
             let peak_us = last.peak_us.checked_add(take_varint(&mut rest)?)?;
             let low_us = peak_us.wrapping_add(unzigzag(take_varint(&mut rest)?));
-            last = Entry { place, peak_us, low_us };
+            last = Block { place, peak_us, low_us };
             entries.push(last);
         }
         let peak_us = last.peak_us.checked_add(take_varint(&mut rest)?)?;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::bytes::small;
 use super::cache::{Cache, Key, Part};
-use super::damage::{Damage, Health, ReadError};
+use super::damage::{Damage, LogHealth, ReadError};
 use super::index::{Directory, InMemory, Index, IndexFile};
 use super::names;
 use super::postings::{Postings, RecordPlace};
@@ -89,14 +89,14 @@ pub(super) struct Store {
     /// A rebuilt index, until the writer has written it. Locked during the rebuild, so that two readers do not
     /// rebuild the same index.
     mended: Mutex<Option<(u64, Arc<InMemory>)>>,
-    health: Mutex<Health>,
+    health: Mutex<LogHealth>,
     /// How long the writer's syncs take.
     pub(super) syncs: Histogram,
 }
 
 /// The state that recovery found and the store starts with.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) struct RecoveredState {
     pub(super) salt: u32,
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) active: Active,
@@ -109,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Store {
-    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, start: Start, cache_bytes: usize) -> Self {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, start: RecoveredState, cache_bytes: usize) -> Self {
         let store = Self {
             disk,
             dir,
@@ -119,7 +119,7 @@ impl Store {
             end: watch::Sender::new(start.end),
             cache: Mutex::new(Cache::new(cache_bytes)),
             mended: Mutex::new(None),
-            health: Mutex::new(Health::default()),
+            health: Mutex::new(LogHealth::default()),
             syncs: Histogram::new(SYNCS_US),
         };
         for damage in &start.damage {
@@ -128,7 +128,7 @@ impl Store {
         store
     }
 
-    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+    pub(super) fn health(&self) -> MutexGuard<'_, LogHealth> {
         lock(&self.health)
     }
 

@@ -268,7 +268,7 @@ impl Writer {
         if is_short() { Err(AppendError::Full) } else { Ok(()) }
     }
 
-    /// Updates `Health::full` without an append; otherwise a full disk would go unnoticed while no events arrive.
+    /// Updates `LogHealth::full` without an append; otherwise a full disk would go unnoticed while no events arrive.
     fn look_for_room(&self) {
         let reserve = self.options.reserve_bytes;
         if reserve > 0

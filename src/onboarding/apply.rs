@@ -28,7 +28,7 @@ const PRIVATE: [&str; 10] = [
 
 /// The positions at which a new hook starts to get events, and at which the records of its deliveries start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct LogEnds {
     /// End of the events log.
     pub events: u64,
     /// End of the ledger.
@@ -47,7 +47,7 @@ pub struct Outcome {
 /// Finds the positions at which new hooks start.
 pub trait Begin: Send + Sync {
     /// The ends of the logs now.
-    fn places(&self) -> Places;
+    fn places(&self) -> LogEnds;
 
     /// The first event that waits for an account that was unknown when the event arrived. A new hook of the
     /// account starts there; `None`: it starts at the end.
@@ -55,8 +55,8 @@ pub trait Begin: Send + Sync {
 }
 
 /// For a data directory without a running program: no event waits there.
-impl Begin for Places {
-    fn places(&self) -> Places {
+impl Begin for LogEnds {
+    fn places(&self) -> LogEnds {
         *self
     }
 

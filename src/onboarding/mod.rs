@@ -17,7 +17,7 @@ pub mod source;
 pub mod sync;
 mod tree;
 
-pub use apply::{Begin, Outcome, Places, put};
+pub use apply::{Begin, LogEnds, Outcome, put};
 pub use here::{Here, Snapshot};
 pub use odd::{Odd, OddKind};
 pub use plan::{Counts, Plan, Rules, UserChange, plan};

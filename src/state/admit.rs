@@ -4,7 +4,7 @@
 //! account has no rate, and the disk's reserve for changes does not apply to it.
 
 use super::audit;
-use super::document::{Entry, Kind, is_deleted};
+use super::document::{JournalEntry, Kind, is_deleted};
 use super::limits::{LimitError, cleans_up, holder};
 use super::owner::{Overlay, StateTask};
 use super::tenants;
@@ -25,7 +25,7 @@ impl StateTask {
         &self,
         overlay: &Overlay,
         by: &By,
-        entry: &Entry,
+        entry: &JournalEntry,
         before: Option<&Written>,
     ) -> Result<(), WriteError> {
         let Some(by) = by else { return Ok(()) };
@@ -52,7 +52,7 @@ impl StateTask {
     }
 
     /// Refuses a document for which its tenant has no room. A document that does not grow is accepted.
-    fn check_tenant(&self, overlay: &Overlay, entry: &Entry) -> Result<(), WriteError> {
+    fn check_tenant(&self, overlay: &Overlay, entry: &JournalEntry) -> Result<(), WriteError> {
         let Some(doc) = entry.doc.as_ref() else { return Ok(()) };
         let view = self.shared.view();
         let tenant_of = |(kind, id): (Kind, &str), doc: &Written| {
@@ -86,7 +86,7 @@ impl StateTask {
 
     /// The owner of a document, if the owner does not exist or is deleted. Checked in the commit itself, so nothing is
     /// created for an account that is deleted at the same time.
-    fn lost_owner(&self, overlay: &Overlay, entry: &Entry) -> Result<Option<AccountId>, WriteError> {
+    fn lost_owner(&self, overlay: &Overlay, entry: &JournalEntry) -> Result<Option<AccountId>, WriteError> {
         let is_owned = matches!(entry.kind, Kind::Hook | Kind::Key | Kind::User | Kind::Link);
         let Some(account) = holder(entry.kind, entry.doc.as_ref()).filter(|_| is_owned) else {
             return Ok(None);
@@ -96,7 +96,7 @@ impl StateTask {
     }
 
     /// The number of documents of the entry's kind in an account, including those that the same commit adds.
-    fn count(&self, overlay: &Overlay, entry: &Entry, account: AccountId) -> usize {
+    fn count(&self, overlay: &Overlay, entry: &JournalEntry, account: AccountId) -> usize {
         let is_added = |(kind, id): &(_, String), doc: Option<&Written>| {
             *kind == entry.kind
                 && holder(*kind, doc) == Some(account)
@@ -120,7 +120,7 @@ impl StateTask {
     pub(super) fn tenant_charged(
         &self,
         by: &By,
-        entry: &Entry,
+        entry: &JournalEntry,
         before: Option<&Written>,
     ) -> Option<AccountId> {
         let view = self.shared.view();

@@ -8,7 +8,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::document::{self, Entry, Kind};
+use super::document::{self, JournalEntry, Kind};
 use super::limits::json_bytes;
 use super::write::MirroredBy;
 use crate::log::{Batch, NewRecord, ReadError, Reader, Record};
@@ -68,7 +68,7 @@ pub struct AuditPage {
 
 /// The record of a change that is about to be made.
 pub(super) fn record(
-    entry: &Entry,
+    entry: &JournalEntry,
     before: Option<&Map<String, Value>>,
     by: &Value,
     tenant: Option<AccountId>,
@@ -103,7 +103,7 @@ pub(super) fn who(by: Option<&Actor>, mirrored: Option<MirroredBy>) -> Value {
 }
 
 /// The account that the entry's document belongs to. An account belongs to itself.
-pub(super) fn owner(entry: &Entry, before: Option<&Map<String, Value>>) -> Option<AccountId> {
+pub(super) fn owner(entry: &JournalEntry, before: Option<&Map<String, Value>>) -> Option<AccountId> {
     match entry.kind {
         Kind::Account => entry.id.parse().ok(),
         _ => entry.doc.as_ref().or(before).and_then(document::owner),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     fn entry_of(before: Option<&Value>, after: Option<&Value>) -> Value {
-        let entry = Entry { kind: Kind::Hook, id: "h".to_owned(), doc: after.map(doc) };
+        let entry = JournalEntry { kind: Kind::Hook, id: "h".to_owned(), doc: after.map(doc) };
         let by = Actor {
             account: Id(1),
             user: Some("u".to_owned()),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
-use super::document::{Entry, Kind};
+use super::document::{JournalEntry, Kind};
 use super::journal;
 use super::options::StateOptions;
 use super::shared::Shared;
@@ -47,7 +47,7 @@ pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock
             {
                 let Some(id) = doc.get("_id").and_then(Value::as_str).map(str::to_owned) else { continue };
                 bytes += serde_json::to_vec(&doc).map_or(0, |text| text.len());
-                entries.push(Entry { kind, id, doc: Some(doc) });
+                entries.push(JournalEntry { kind, id, doc: Some(doc) });
             }
             let (payload, hash) =
                 journal::encode(&entries, &[]).map_err(|e| WriteError::TooLarge(e.to_string()))?;

@@ -78,7 +78,7 @@ impl Kind {
 
 /// One document's new content; `None` removes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct JournalEntry {
     pub(super) kind: Kind,
     pub(super) id: String,
     pub(super) doc: Option<Map<String, Value>>,

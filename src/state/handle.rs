@@ -12,7 +12,7 @@ use super::first_start::Settings;
 use super::index::IndexError;
 use super::keys;
 use super::shared::Shared;
-use super::write::{By, Command, MirroredBy, Write, WriteError};
+use super::write::{By, MirroredBy, StateRequest, Write, WriteError};
 use crate::log;
 use crate::model::{Account, AccountId, Actor, FailureLimits, Hook, HookId};
 
@@ -22,7 +22,7 @@ type Document = Map<String, Value>;
 #[derive(Debug, Clone)]
 pub struct State {
     pub(super) shared: Arc<Shared>,
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<StateRequest>,
     pub(super) settings: Arc<Settings>,
     /// The hash of the configured master key. When set, the stored key of the first start is not valid.
     pub(super) master_key: Option<String>,
@@ -90,7 +90,7 @@ impl State {
     /// Writes all documents or none. Returns them as stored, in order, once they are durable.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: self.by.clone(), mirrored: None, reply }, answer).await
+        self.ask(StateRequest::Write { writes, by: self.by.clone(), mirrored: None, reply }, answer).await
     }
 
     /// Writes documents of another system, as [`State::write`] does, but without an event: the other system has told of the
@@ -101,7 +101,7 @@ impl State {
         by: MirroredBy,
     ) -> Result<Vec<Document>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { writes, by: self.by.clone(), mirrored: Some(by), reply }, answer).await
+        self.ask(StateRequest::Write { writes, by: self.by.clone(), mirrored: Some(by), reply }, answer).await
     }
 
     /// Changes one document atomically and returns it as stored.
@@ -113,7 +113,7 @@ impl State {
     ) -> Result<Document, WriteError> {
         let (reply, answer) = oneshot::channel();
         let by = self.by.clone();
-        let command = Command::Update { kind, id: id.to_owned(), edit: Box::new(edit), by, reply };
+        let command = StateRequest::Update { kind, id: id.to_owned(), edit: Box::new(edit), by, reply };
         let written = self.ask(command, answer).await?;
         Ok(written.into_iter().next().unwrap_or_default())
     }
@@ -128,7 +128,7 @@ impl State {
 
     async fn ask(
         &self,
-        command: Command,
+        command: StateRequest,
         answer: oneshot::Receiver<Result<Vec<Document>, WriteError>>,
     ) -> Result<Vec<Document>, WriteError> {
         let ended = || WriteError::Unavailable("the program is ending".into());

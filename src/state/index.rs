@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 
-use super::document::{Entry, Kind, sha256};
+use super::document::{JournalEntry, Kind, sha256};
 use super::keys;
 use crate::model::{AccountId, HookId, Id};
 
@@ -80,7 +80,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 
 impl Index {
     /// Opens the index in `dir`, or creates it. Reads and checks all entries, and returns the documents.
-    pub(super) fn open(dir: &Path) -> Result<(Self, Mark, Vec<Entry>), IndexError> {
+    pub(super) fn open(dir: &Path) -> Result<(Self, Mark, Vec<JournalEntry>), IndexError> {
         guarded(|| {
             let db = sled::Config::new()
                 .path(dir)
@@ -96,11 +96,11 @@ impl Index {
     }
 
     /// All documents, checked as in `open`.
-    pub(super) fn documents(&self) -> Result<Vec<Entry>, IndexError> {
+    pub(super) fn documents(&self) -> Result<Vec<JournalEntry>, IndexError> {
         guarded(|| self.read_all(self.mark()?.digest))
     }
 
-    fn read_all(&self, expected: u128) -> Result<Vec<Entry>, IndexError> {
+    fn read_all(&self, expected: u128) -> Result<Vec<JournalEntry>, IndexError> {
         let mut digest = 0;
         let mut bytes = 0;
         let mut documents = Vec::new();
@@ -114,7 +114,7 @@ impl Index {
             if let Some(kind) = keys::kind_of(&key) {
                 let id = key.get(2..).and_then(|id| std::str::from_utf8(id).ok());
                 let id = id.ok_or(IndexError::Damaged("a key is not text"))?.to_owned();
-                documents.push(Entry { kind, id, doc: Some(parse(&value)?) });
+                documents.push(JournalEntry { kind, id, doc: Some(parse(&value)?) });
             }
         }
         self.live_bytes.store(bytes, Ordering::Relaxed);
@@ -131,7 +131,12 @@ impl Index {
     }
 
     /// Applies a record of the journal and moves the mark, atomically.
-    pub(super) fn apply(&self, entries: &[Entry], next: u64, last: [u8; 32]) -> Result<(), IndexError> {
+    pub(super) fn apply(
+        &self,
+        entries: &[JournalEntry],
+        next: u64,
+        last: [u8; 32],
+    ) -> Result<(), IndexError> {
         guarded(|| {
             let mut mark = Mark { next, last, ..self.mark()? };
             // A record may contain a document twice. The later version counts.

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Entry, sha256};
+use super::document::{JournalEntry, sha256};
 use super::notices::Notice;
 use crate::log;
 
@@ -16,9 +16,9 @@ const READ_RECORDS: usize = 1024;
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct EncodedChange<'a> {
     v: u32,
-    entries: &'a [Entry],
+    entries: &'a [JournalEntry],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notices: &'a [Notice],
 }
@@ -26,7 +26,7 @@ struct Written<'a> {
 #[derive(Deserialize)]
 struct Read {
     v: u32,
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
     #[serde(default)]
     notices: Vec<Notice>,
 }
@@ -49,36 +49,39 @@ pub enum JournalError {
 
 /// A change, read from the journal.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct JournalChange {
     pub(super) offset: u64,
     pub(super) hash: [u8; 32],
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<JournalEntry>,
     pub(super) notices: Vec<Notice>,
 }
 
 /// Encodes a record. Returns its bytes and their hash.
-pub(super) fn encode(entries: &[Entry], notices: &[Notice]) -> Result<(Bytes, [u8; 32]), serde_json::Error> {
-    let bytes = serde_json::to_vec(&Written { v: VERSION, entries, notices })?;
+pub(super) fn encode(
+    entries: &[JournalEntry],
+    notices: &[Notice],
+) -> Result<(Bytes, [u8; 32]), serde_json::Error> {
+    let bytes = serde_json::to_vec(&EncodedChange { v: VERSION, entries, notices })?;
     let hash = sha256(&bytes);
     Ok((bytes.into(), hash))
 }
 
 /// Reads a record.
-pub(super) fn decode(record: &log::Record) -> Result<Change, JournalError> {
+pub(super) fn decode(record: &log::Record) -> Result<JournalChange, JournalError> {
     let refuse = |reason: String| JournalError::Record { offset: record.offset, reason };
     let read: Read = serde_json::from_slice(&record.payload).map_err(|e| refuse(e.to_string()))?;
     if read.v != VERSION {
         return Err(refuse(format!("version {}", read.v)));
     }
     let (offset, hash) = (record.offset, sha256(&record.payload));
-    Ok(Change { offset, hash, entries: read.entries, notices: read.notices })
+    Ok(JournalChange { offset, hash, entries: read.entries, notices: read.notices })
 }
 
 /// Reads every change from an offset on and passes it to `take`, in order.
 pub(super) fn read_from<E: From<JournalError>>(
     reader: &log::Reader,
     from: u64,
-    mut take: impl FnMut(Change) -> Result<(), E>,
+    mut take: impl FnMut(JournalChange) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut next = from;
     while next < reader.end() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::document::{Entry, Kind, is_deleted, owner};
+use super::document::{JournalEntry, Kind, is_deleted, owner};
 use crate::model::{AccountId, ByteRate};
 
 /// The limits. Each corresponds to a key of the configuration.
@@ -183,7 +183,7 @@ pub(super) struct Census {
 
 impl Census {
     /// Counts a document in its present form.
-    pub(super) fn note(&mut self, entry: &Entry) {
+    pub(super) fn note(&mut self, entry: &JournalEntry) {
         let (kind, key) = (entry.kind, (entry.kind, entry.id.clone()));
         let now = holder(kind, entry.doc.as_ref());
         let before = match now {
@@ -260,7 +260,7 @@ mod tests {
     fn documents_count_for_the_account_that_has_them_now() {
         let mut census = Census::default();
         let mut put = |kind, id: &str, value: Option<Value>| {
-            census.note(&Entry { kind, id: id.to_owned(), doc: value.as_ref().map(doc) });
+            census.note(&JournalEntry { kind, id: id.to_owned(), doc: value.as_ref().map(doc) });
             [1, 2].map(|account| census.count(kind, Id(account)))
         };
         let of = |account: u128| Some(json!({"pvt_account_id": Id(account)}));

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::document::{self, Entry, Kind, is_deleted};
+use super::document::{self, JournalEntry, Kind, is_deleted};
 use super::first_start::random_id;
 use super::handle::State;
 use super::journal::{self, JournalError};
@@ -26,7 +26,7 @@ const READ_BYTES: usize = 1 << 20;
 pub type Notice = Map<String, Value>;
 
 /// The notice of a change; `None` for documents of the program itself.
-pub(super) fn of(entry: &Entry, before: Option<&Map<String, Value>>, node: &str) -> Option<Notice> {
+pub(super) fn of(entry: &JournalEntry, before: Option<&Map<String, Value>>, node: &str) -> Option<Notice> {
     if !matches!(entry.kind, Kind::Account | Kind::Hook | Kind::User) {
         return None;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::allowance::Allowance;
-use super::document::{Entry, Kind, key_hash};
+use super::document::{JournalEntry, Kind, key_hash};
 use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
 use super::index::{Index, IndexError, Mark};
@@ -20,7 +20,7 @@ use super::orphans::Orphans;
 use super::owner::StateTask;
 use super::shared::Shared;
 use super::view::{Change, View};
-use super::write::{Command, Write, WriteError};
+use super::write::{StateRequest, Write, WriteError};
 use crate::disk::Disk;
 use crate::log;
 use crate::model::{AccountId, Clock};
@@ -241,7 +241,7 @@ impl StateTask {
 
     async fn write_now(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.commit(vec![Command::Write { writes, by: None, mirrored: None, reply }]).await;
+        self.commit(vec![StateRequest::Write { writes, by: None, mirrored: None, reply }]).await;
         answer.await.map_err(|_| WriteError::Unavailable("no answer".into()))?.map(|_| ())
     }
 }
@@ -335,7 +335,7 @@ enum Unusable {
 }
 
 /// Opens the index and applies the records of the journal that it has not seen.
-fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), Unusable> {
+fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<JournalEntry>), Unusable> {
     let (index, mark, documents) = Index::open(dir)?;
     if mark == Mark::default() {
         if journal.end() > 0 {
@@ -357,7 +357,7 @@ fn open_index(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), 
     Ok((index, documents))
 }
 
-fn rebuild(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<Entry>), OpenError> {
+fn rebuild(dir: &Path, journal: &log::Reader) -> Result<(Index, Vec<JournalEntry>), OpenError> {
     let (index, _, _) = Index::open(dir)?;
     apply_from::<OpenError>(&index, journal, journal.first())?;
     index.checkpoint()?;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::{self, Entry, Kind, is_deleted};
+use super::document::{self, JournalEntry, Kind, is_deleted};
 use super::write::{Expect, Write};
 use crate::model::AccountId;
 
@@ -22,7 +22,7 @@ pub(super) struct Orphans {
 
 impl Orphans {
     /// Finds the orphans among all documents.
-    pub(super) fn among(documents: &[Entry]) -> Self {
+    pub(super) fn among(documents: &[JournalEntry]) -> Self {
         let (mut live, mut deleted) = (BTreeSet::new(), BTreeSet::new());
         for entry in documents.iter().filter(|entry| entry.kind == Kind::Account) {
             let Ok(id) = entry.id.parse::<AccountId>() else { continue };
@@ -50,7 +50,7 @@ impl Orphans {
 }
 
 /// A write that removes the document, as the deletion of its account would have.
-fn removal(entry: &Entry) -> Option<Write> {
+fn removal(entry: &JournalEntry) -> Option<Write> {
     let before = entry.doc.as_ref()?;
     let expect = document::revision(before).map_or(Expect::Any, |rev| Expect::Rev(rev.to_owned()));
     Some(Write { kind: entry.kind, id: entry.id.clone(), doc: None, expect })

@@ -11,17 +11,17 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audit;
-use super::document::{self, Entry, Kind, is_deleted};
+use super::document::{self, JournalEntry, Kind, is_deleted};
 use super::index::{Index, IndexError};
 use super::kept::TrailParts;
 use super::limits::holder;
 use super::options::StateOptions;
 use super::shared::Shared;
 use super::view::Change;
-use super::write::{By, Command, Edit, Expect, Write, WriteError, Written};
+use super::write::{By, Edit, Expect, StateRequest, Write, WriteError, Written};
 use super::{compact, journal, notices, tenants};
 use crate::disk::Disk;
-use crate::log;
+use crate::log::{Appender, NewRecord};
 use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
@@ -37,9 +37,9 @@ pub(super) type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
 /// The task that makes every change. `State` sends it commands.
 #[derive(Debug)]
 pub struct StateTask {
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) journal: log::Appender,
-    pub(super) trail: log::Appender,
+    pub(super) commands: mpsc::Receiver<StateRequest>,
+    pub(super) journal: Appender,
+    pub(super) trail: Appender,
     pub(super) trail_parts: TrailParts,
     pub(super) shared: Arc<Shared>,
     pub(super) feeds: Vec<mpsc::Sender<Change>>,
@@ -63,14 +63,14 @@ impl StateTask {
 /// The changes of a checked command.
 #[derive(Default)]
 struct Checked {
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
     /// The stored document before each change.
     before: Vec<Option<Written>>,
     written: Vec<Written>,
 }
 
 impl Checked {
-    fn push(&mut self, entry: Entry, before: Option<Written>) {
+    fn push(&mut self, entry: JournalEntry, before: Option<Written>) {
         self.written.push(entry.doc.clone().unwrap_or_default());
         self.entries.push(entry);
         self.before.push(before);
@@ -78,7 +78,7 @@ impl Checked {
 }
 
 /// The account that an entry deletes.
-fn deleted_account(entry: &Entry, before: Option<&Written>) -> Option<AccountId> {
+fn deleted_account(entry: &JournalEntry, before: Option<&Written>) -> Option<AccountId> {
     let was_there = before.is_some_and(|doc| !is_deleted(doc));
     let is_gone = entry.doc.as_ref().is_none_or(is_deleted);
     (entry.kind == Kind::Account && was_there && is_gone).then(|| entry.id.parse().ok()).flatten()
@@ -86,7 +86,7 @@ fn deleted_account(entry: &Entry, before: Option<&Written>) -> Option<AccountId>
 
 /// A command that is ready for the journal.
 struct Prepared {
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
     written: Vec<Written>,
     hash: [u8; 32],
     reply: oneshot::Sender<Result<Vec<Written>, WriteError>>,
@@ -124,7 +124,7 @@ impl StateTask {
     }
 
     /// Commits a batch of commands and answers each of them.
-    pub(super) async fn commit(&mut self, batch: Vec<Command>) {
+    pub(super) async fn commit(&mut self, batch: Vec<StateRequest>) {
         let (prepared, records, entries) = self.prepare(batch);
         if prepared.is_empty() {
             return;
@@ -151,18 +151,18 @@ impl StateTask {
     }
 
     /// Checks the commands. Returns the changes to make, with their records for the journal and for the audit trail.
-    fn prepare(&mut self, batch: Vec<Command>) -> (Vec<Prepared>, Vec<log::NewRecord>, Vec<log::NewRecord>) {
+    fn prepare(&mut self, batch: Vec<StateRequest>) -> (Vec<Prepared>, Vec<NewRecord>, Vec<NewRecord>) {
         let mut overlay = Overlay::new();
         let mut prepared = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
         let mut trail = Vec::with_capacity(batch.len());
         for command in batch {
             let (checked, by, mirrored, reply) = match command {
-                Command::Write { writes, by, mirrored, reply } => {
+                StateRequest::Write { writes, by, mirrored, reply } => {
                     let limited = if mirrored.is_none() { &by } else { &None };
                     (self.check(&overlay, writes, limited), by, mirrored, reply)
                 }
-                Command::Update { kind, id, edit, by, reply } => {
+                StateRequest::Update { kind, id, edit, by, reply } => {
                     match self.edited(&overlay, kind, id, edit) {
                         Ok(Edited::Same(doc)) => {
                             answer(reply, Ok(vec![doc]));
@@ -178,16 +178,16 @@ impl StateTask {
                 let (payload, hash) = self.encode(&checked, mirrored.is_none())?;
                 let charged = if mirrored.is_none() { &by } else { &None };
                 let changes = checked.entries.iter().zip(&checked.before);
-                let record = |(entry, before): (&Entry, &Option<Written>)| {
+                let record = |(entry, before): (&JournalEntry, &Option<Written>)| {
                     let tenant = self.tenant_charged(charged, entry, before.as_ref());
                     let who = audit::who(by.as_deref(), mirrored);
                     audit::record(entry, before.as_ref(), &who, tenant, now_us)
                 };
                 // Removing a soft-deleted document needs no entry, because its deletion already has one.
-                let is_change = |(entry, before): &(&Entry, &Option<Written>)| {
+                let is_change = |(entry, before): &(&JournalEntry, &Option<Written>)| {
                     entry.doc.is_some() || !before.as_ref().is_some_and(is_deleted)
                 };
-                let traces: Vec<log::NewRecord> = changes.filter(is_change).map(record).collect();
+                let traces: Vec<NewRecord> = changes.filter(is_change).map(record).collect();
                 let traced: usize = traces.iter().map(|record| record.payload.len()).sum();
                 self.charge(charged, payload.len() + traced)?;
                 Ok((checked, payload, hash, traces))
@@ -197,7 +197,7 @@ impl StateTask {
                     trail.extend(traces);
                     let keyed = entries.iter().map(|e| ((e.kind, e.id.clone()), e.doc.clone()));
                     overlay.extend(keyed);
-                    records.push(log::NewRecord { tag: 0, flags: 0, time_us: now_us, payload });
+                    records.push(NewRecord { tag: 0, flags: 0, time_us: now_us, payload });
                     prepared.push(Prepared { entries, written, hash, reply });
                 }
                 Err(error) => answer(reply, Err(error)),
@@ -265,7 +265,7 @@ impl StateTask {
             if let Some(doc) = &mut doc {
                 document::stamp(doc, kind, &id, before.as_ref(), now);
             }
-            let entry = Entry { kind, id, doc };
+            let entry = JournalEntry { kind, id, doc };
             self.admit(overlay, by, &entry, before.as_ref())?;
             let gone = deleted_account(&entry, before.as_ref());
             let forgotten = self.forgotten_for(&entry, before.as_ref());
@@ -293,7 +293,7 @@ impl StateTask {
     }
 
     /// The soft-deleted documents to remove because another one is soft-deleted now: the oldest ones above the limit.
-    fn forgotten_for(&self, entry: &Entry, before: Option<&Written>) -> Vec<(Kind, String)> {
+    fn forgotten_for(&self, entry: &JournalEntry, before: Option<&Written>) -> Vec<(Kind, String)> {
         let is_deleted_now =
             entry.doc.as_ref().is_some_and(is_deleted) && before.is_some_and(|doc| !is_deleted(doc));
         let payer = entry.doc.as_ref().and_then(|doc| tenants::payer(entry.kind, &entry.id, doc));
@@ -314,7 +314,7 @@ impl StateTask {
             // An earlier change of this commit may have removed the document, or restored the account.
             let before = self.current(overlay, kind, &id)?.filter(is_deleted);
             if before.is_some() {
-                checked.push(Entry { kind, id, doc: None }, before);
+                checked.push(JournalEntry { kind, id, doc: None }, before);
             }
         }
         Ok(())
@@ -335,7 +335,7 @@ impl StateTask {
             for id in ids {
                 let before = self.current(overlay, kind, &id)?;
                 if holder(kind, before.as_ref()) == Some(account) {
-                    checked.push(Entry { kind, id, doc: None }, before);
+                    checked.push(JournalEntry { kind, id, doc: None }, before);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::document::{Entry, Kind, owner};
+use super::document::{JournalEntry, Kind, owner};
 use crate::model::AccountId;
 
 /// Revocations ordered by the expiry of their token, in seconds since 1970.
@@ -20,7 +20,7 @@ pub(super) struct Revoked {
 
 impl Revoked {
     /// Takes a document in its present form.
-    pub(super) fn note(&mut self, entry: &Entry) {
+    pub(super) fn note(&mut self, entry: &JournalEntry) {
         if entry.kind != Kind::Revocation {
             return;
         }
@@ -76,7 +76,7 @@ mod tests {
         let mut put = |id: &str, account: u128, expiry: Option<u64>| {
             let doc = expiry.map(|exp| json!({"exp": exp, "pvt_account_id": Id(account)}));
             let doc = doc.and_then(|doc| doc.as_object().cloned());
-            revoked.note(&Entry { kind: Kind::Revocation, id: id.to_owned(), doc });
+            revoked.note(&JournalEntry { kind: Kind::Revocation, id: id.to_owned(), doc });
             ([1, 2].map(|account| revoked.live(Id(account), 10)), revoked.over(10, 2))
         };
         let over = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();

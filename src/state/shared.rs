@@ -6,7 +6,7 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use super::allowance::Allowance;
-use super::document::Entry;
+use super::document::JournalEntry;
 use super::index::{Index, IndexError};
 use super::view::{Change, View};
 use crate::log;
@@ -70,7 +70,7 @@ impl Shared {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn apply_to_view(&self, entries: &[Entry]) -> Vec<Change> {
+    pub(super) fn apply_to_view(&self, entries: &[JournalEntry]) -> Vec<Change> {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         entries.iter().filter_map(|entry| view.apply(entry)).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::document::{Entry, Kind, is_deleted, owner};
+use super::document::{JournalEntry, Kind, is_deleted, owner};
 use crate::model::{AccountId, Id, fields_weight};
 
 /// The space of a document in addition to its JSON: its entries in the index and in memory. In bytes.
@@ -68,7 +68,7 @@ fn add(sums: &mut HashMap<AccountId, u64>, of: AccountId, more: u64, less: u64) 
 
 impl Tenants {
     /// Takes a document in its present form.
-    pub(super) fn note(&mut self, entry: &Entry) {
+    pub(super) fn note(&mut self, entry: &JournalEntry) {
         if entry.kind == Kind::Account
             && let Ok(id) = entry.id.parse()
         {
@@ -169,7 +169,7 @@ mod tests {
 
     fn note(tenants: &mut Tenants, kind: Kind, id: u128, doc: Option<Value>) {
         let doc = doc.map(|doc| doc.as_object().unwrap().clone());
-        tenants.note(&Entry { kind, id: Id(id).to_string(), doc });
+        tenants.note(&JournalEntry { kind, id: Id(id).to_string(), doc });
     }
 
     #[test]

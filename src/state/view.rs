@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::called::{self, Called};
-use super::document::{self, Entry, Kind, is_deleted};
+use super::document::{self, JournalEntry, Kind, is_deleted};
 use super::limits::Census;
 use super::revoked::Revoked;
 use super::tenants::Tenants;
@@ -46,7 +46,7 @@ pub(super) struct View {
 
 impl View {
     /// Applies one document and returns the change for the queues. A hook whose document is invalid is left out.
-    pub(super) fn apply(&mut self, entry: &Entry) -> Option<Change> {
+    pub(super) fn apply(&mut self, entry: &JournalEntry) -> Option<Change> {
         self.census.note(entry);
         self.tenants.note(entry);
         self.revoked.note(entry);
@@ -181,7 +181,11 @@ mod tests {
     fn put(view: &mut View, id: u128, tree: &[u128], reseller: bool) {
         let tree: Vec<_> = tree.iter().map(|id| Id(*id).to_string()).collect();
         let doc = json!({"_id": Id(id).to_string(), "pvt_tree": tree, "pvt_reseller": reseller});
-        view.apply(&Entry { kind: Kind::Account, id: Id(id).to_string(), doc: doc.as_object().cloned() });
+        view.apply(&JournalEntry {
+            kind: Kind::Account,
+            id: Id(id).to_string(),
+            doc: doc.as_object().cloned(),
+        });
     }
 
     #[test]
@@ -189,14 +193,14 @@ mod tests {
         let mut view = View::default();
         let mut put = |id: u128, realm: &str| {
             let doc = json!({"_id": Id(id).to_string(), "realm": realm}).as_object().cloned();
-            view.apply(&Entry { kind: Kind::Account, id: Id(id).to_string(), doc });
+            view.apply(&JournalEntry { kind: Kind::Account, id: Id(id).to_string(), doc });
             ["a.example", "b.example"].map(|realm| view.account_of_realm(realm))
         };
         assert_eq!(put(1, "A.example"), [Some(Id(1)), None]);
         assert_eq!(put(1, "b.example"), [None, Some(Id(1))]);
         assert_eq!(put(1, "a.example"), [Some(Id(1)), None]);
         assert_eq!(put(2, "b.example"), [Some(Id(1)), Some(Id(2))]);
-        view.apply(&Entry { kind: Kind::Account, id: Id(2).to_string(), doc: None });
+        view.apply(&JournalEntry { kind: Kind::Account, id: Id(2).to_string(), doc: None });
         assert_eq!(view.account_of_realm("B.EXAMPLE"), None);
     }
 

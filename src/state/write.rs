@@ -155,7 +155,7 @@ impl MirroredBy {
 pub(super) type Written = Map<String, Value>;
 
 /// A command for the owner task.
-pub(super) enum Command {
+pub(super) enum StateRequest {
     Write {
         writes: Vec<Write>,
         by: By,
@@ -173,7 +173,7 @@ pub(super) enum Command {
     },
 }
 
-impl fmt::Debug for Command {
+impl fmt::Debug for StateRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Write { .. } => "Write",

@@ -96,12 +96,12 @@ pub(super) struct Lines {
 
 /// The destination of a line, or none when the line is withheld.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct LogLine {
     lines: Lines,
     is_withheld: bool,
 }
 
-impl Write for Line {
+impl Write for LogLine {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if !self.is_withheld {
             self.lines.take(line);
@@ -174,14 +174,14 @@ impl Write for Lines {
 }
 
 impl MakeWriter<'_> for Lines {
-    type Writer = Line;
+    type Writer = LogLine;
 
-    fn make_writer(&self) -> Line {
-        Line { lines: self.clone(), is_withheld: false }
+    fn make_writer(&self) -> LogLine {
+        LogLine { lines: self.clone(), is_withheld: false }
     }
 
-    fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
-        Line { lines: self.clone(), is_withheld: !self.sites.may_write(meta) }
+    fn make_writer_for(&self, meta: &Metadata<'_>) -> LogLine {
+        LogLine { lines: self.clone(), is_withheld: !self.sites.may_write(meta) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchhook::disk::{Disk, Entry, File};
+use switchhook::disk::{DirEntry, Disk, File};
 
 /// What happens to unsynced bytes and names when the power is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,11 +179,11 @@ impl Disk for CutDisk {
         Ok(())
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let state = self.state();
         let inside = state.live.iter().filter(|(path, _)| path.parent() == Some(dir));
         Ok(inside
-            .map(|(path, inode)| Entry {
+            .map(|(path, inode)| DirEntry {
                 name: path.file_name().unwrap().to_str().unwrap().to_owned(),
                 len: state.inodes[*inode].live.len() as u64,
             })

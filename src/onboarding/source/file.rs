@@ -22,7 +22,7 @@ const LONGEST_LINE: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+enum FileLine {
     SwitchhookKazoo { version: u32, master: Option<AccountId>, system: KazooLimits },
     Account(KazooAccount),
     Deleted(AccountId),
@@ -37,13 +37,13 @@ pub fn save(path: &Path, reading: &Reading) -> Result<(), SourceError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut out = BufWriter::new(file.map_err(|error| failed(error.to_string()))?);
     let Reading { master, system, accounts, hooks, deleted, odd, .. } = reading;
-    let head = Line::SwitchhookKazoo { version: VERSION, master: *master, system: *system };
+    let head = FileLine::SwitchhookKazoo { version: VERSION, master: *master, system: *system };
     let lines = std::iter::once(head)
-        .chain(accounts.values().cloned().map(Line::Account))
-        .chain(deleted.iter().copied().map(Line::Deleted))
-        .chain(hooks.values().cloned().map(Line::Hook))
-        .chain(odd.iter().cloned().map(Line::Odd))
-        .chain([Line::End { accounts: accounts.len(), hooks: hooks.len() }]);
+        .chain(accounts.values().cloned().map(FileLine::Account))
+        .chain(deleted.iter().copied().map(FileLine::Deleted))
+        .chain(hooks.values().cloned().map(FileLine::Hook))
+        .chain(odd.iter().cloned().map(FileLine::Odd))
+        .chain([FileLine::End { accounts: accounts.len(), hooks: hooks.len() }]);
     for line in lines {
         let text = serde_json::to_string(&line).map_err(|error| failed(error.to_string()))?;
         writeln!(out, "{text}").map_err(|error| failed(error.to_string()))?;
@@ -66,24 +66,24 @@ pub fn load(path: &Path, bounds: Bounds) -> Result<Reading, SourceError> {
             break;
         }
         number += 1;
-        let parsed: Line = serde_json::from_slice(&line)
+        let parsed: FileLine = serde_json::from_slice(&line)
             // The parser's error text could quote the line.
             .map_err(|_| failed(format!("line {number} does not have the format that --save writes")))?;
         match parsed {
-            Line::SwitchhookKazoo { version, .. } if version != VERSION => {
+            FileLine::SwitchhookKazoo { version, .. } if version != VERSION => {
                 return Err(failed(format!(
                     "it has the format version {version}; this program knows {VERSION}"
                 )));
             }
-            Line::SwitchhookKazoo { master, system, .. } => {
+            FileLine::SwitchhookKazoo { master, system, .. } => {
                 reading.master = master;
                 reading.system = system;
             }
-            Line::Account(account) => reading.add_account(account),
-            Line::Deleted(id) => drop(reading.deleted.insert(id)),
-            Line::Hook(hook) => reading.add_hook(hook),
-            Line::Odd(odd) => reading.odd.push(odd),
-            Line::End { accounts, hooks } => {
+            FileLine::Account(account) => reading.add_account(account),
+            FileLine::Deleted(id) => drop(reading.deleted.insert(id)),
+            FileLine::Hook(hook) => reading.add_hook(hook),
+            FileLine::Odd(odd) => reading.odd.push(odd),
+            FileLine::End { accounts, hooks } => {
                 ended = accounts == reading.accounts.len() && hooks == reading.hooks.len();
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use switchhook::disk::{Disk, Entry, File, OsDisk};
+use switchhook::disk::{DirEntry, Disk, File, OsDisk};
 
 /// A disk whose syncs can be delayed, and that can be full.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +56,7 @@ impl Disk for GateDisk {
         OsDisk.create_dir_all(dir)
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         OsDisk.list(dir)
     }
 
