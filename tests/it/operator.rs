@@ -84,16 +84,31 @@ async fn a_scrape_shows_how_far_a_disabled_hook_is_behind() {
     app.stop().await;
 }
 
-/// The names that docs/reference/metrics.md lists.
-fn documented() -> BTreeSet<String> {
+/// The words in backticks on docs/reference/metrics.md.
+fn words_of_the_page() -> BTreeSet<String> {
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/metrics.md")).unwrap();
-    let names = text.split('`').filter(|code| code.starts_with("switchhook_"));
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The values of labels on a page of metrics, apart from ids, versions and bounds.
+fn label_values(page: &str) -> BTreeSet<String> {
+    let labels =
+        page.lines().filter_map(|line| line.split_once('{')?.1.split_once('}')).map(|(labels, _)| labels);
+    let labels = labels.flat_map(|labels| labels.split(',')).filter_map(|label| label.split_once('='));
+    let open = ["account_id", "hook_id", "replay_id", "version", "le"];
+    let listed = labels.filter(|(name, _)| !open.contains(name));
+    listed.map(|(_, value)| value.trim_matches('"').to_owned()).collect()
+}
+
+/// The names that docs/reference/metrics.md lists.
+fn documented() -> BTreeSet<String> {
+    let names = words_of_the_page().into_iter().filter(|word| word.starts_with("switchhook_"));
     names.map(|name| name.split('{').next().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn every_name_of_a_scrape_is_documented_and_every_documented_name_is_shown() {
+async fn every_name_and_label_of_a_scrape_is_documented_and_every_documented_name_is_shown() {
     let receiver = Receiver::start().await;
     let mut app = TestApp::start().await;
     let hook = app.api.hook(json!({"uri": receiver.uri("/")})).await;
@@ -126,6 +141,10 @@ async fn every_name_of_a_scrape_is_documented_and_every_documented_name_is_shown
         shown.insert(format!("switchhook_kazoo_sync_{name}"));
     }
     assert_eq!(shown, documented());
+    let values = label_values(&page);
+    assert!(values.contains("audit-kept") && values.contains("name_not_found"), "{values:?}");
+    let missing: Vec<&String> = values.difference(&words_of_the_page()).collect();
+    assert!(missing.is_empty(), "docs/reference/metrics.md lacks values of labels: {missing:?}");
     app.stop().await;
 }
 
