@@ -61,6 +61,10 @@ fn fault(word: &str, sources: &BTreeMap<String, String>) -> Option<&'static str>
             || !word.contains('/') && sources.keys().any(|path| path.ends_with(&format!("/{word}")));
         return (!is_known).then_some("no such file");
     }
+    let folders = ["src/", "tests/", "benches/", "docs/", "examples/", "config/", "packaging/", "fuzz/"];
+    if word.chars().all(is_path) && folders.iter().any(|folder| word.starts_with(folder)) {
+        return (!root().join(word).exists()).then_some("no such file or folder");
+    }
     let is_named = |c: char| c.is_ascii_alphanumeric() || "_:…".contains(c);
     if word.contains("::") && word.chars().all(is_named) && !word.ends_with(':') {
         return (!is_known(word, sources)).then_some("no such test, type or function");
@@ -118,6 +122,7 @@ fn a_name_that_does_not_exist_is_reported() {
     let sources = sources();
     let fault = |word| fault(word, &sources);
     assert_eq!(fault("queues/queue_model.rs"), Some("no such file"));
+    assert_eq!(fault("src/queues/simulation/"), Some("no such file or folder"));
     assert_eq!(fault("Queue::never_was"), Some("no such test, type or function"));
     assert_eq!(fault("attack::never_was"), Some("no such test, type or function"));
     assert_eq!(fault("attack::files::never_was_…"), Some("no such test, type or function"));
