@@ -48,7 +48,7 @@ fn print_records(args: &LogArgs, from: u64, limit: usize, out: &mut impl Write) 
             return ControlFlow::Break(());
         }
         left -= 1;
-        written = writeln!(out, "{}", shown(&args.log, &record));
+        written = writeln!(out, "{}", record_json(&args.log, &record));
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
@@ -58,7 +58,7 @@ fn print_records(args: &LogArgs, from: u64, limit: usize, out: &mut impl Write) 
     Ok(damage.is_empty())
 }
 
-fn shown(log: &str, record: &Record) -> Value {
+fn record_json(log: &str, record: &Record) -> Value {
     let content = match log {
         "events" => Event::decode(&record.payload).map_or_else(
             |error| json!({ "unreadable": error.to_string() }),

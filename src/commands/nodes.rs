@@ -27,11 +27,15 @@ impl Nodes {
 
     /// Takes a message of the exchange `nodes`.
     pub(super) fn hear(&mut self, body: &[u8], now_us: u64) {
-        let Some(told) = kazoo::advertisement(body).filter(|told| told.has_switches) else { return };
+        let Some(advertisement) =
+            kazoo::advertisement(body).filter(|advertisement| advertisement.has_switches)
+        else {
+            return;
+        };
         self.until_us.retain(|_, until| *until > now_us);
-        if self.until_us.len() < MOST_NODES || self.until_us.contains_key(&told.node) {
-            let until = now_us.saturating_add(told.expires_ms.saturating_mul(1000));
-            self.until_us.insert(told.node, until);
+        if self.until_us.len() < MOST_NODES || self.until_us.contains_key(&advertisement.node) {
+            let until = now_us.saturating_add(advertisement.expires_ms.saturating_mul(1000));
+            self.until_us.insert(advertisement.node, until);
         }
     }
 
@@ -48,7 +52,7 @@ impl Nodes {
 mod tests {
     use super::*;
 
-    fn told(node: &str) -> Vec<u8> {
+    fn advertisement(node: &str) -> Vec<u8> {
         let body = serde_json::json!({"Event-Category": "nodes", "Event-Name": "advertise", "Node": node,
                                       "Expires": 8000, "WhApps": {"ecallmgr": {}}});
         body.to_string().into_bytes()
@@ -59,9 +63,9 @@ mod tests {
         let mut nodes = Nodes::default();
         let base = 100_000_000;
         nodes.listen(base - ALL_HEARD_US);
-        nodes.hear(&told("a"), base);
-        nodes.hear(&told("b"), base + 5_000_000);
-        nodes.hear(&told("b"), base + 5_000_000);
+        nodes.hear(&advertisement("a"), base);
+        nodes.hear(&advertisement("b"), base + 5_000_000);
+        nodes.hear(&advertisement("b"), base + 5_000_000);
         nodes.hear(b"nonsense", base + 5_000_000);
         let counts = [9_999_999, 10_000_000, 15_000_000].map(|after| nodes.count(base + after));
         assert_eq!(counts, [2, 1, 0]);
@@ -71,7 +75,7 @@ mod tests {
     fn the_number_is_unknown_until_all_nodes_have_had_time_to_advertise() {
         let mut nodes = Nodes::default();
         nodes.listen(1_000_000);
-        nodes.hear(&told("a"), 20_000_000);
+        nodes.hear(&advertisement("a"), 20_000_000);
         assert_eq!([20_999_999, 21_000_000].map(|now| nodes.count(now)), [0, 1]);
     }
 
@@ -79,7 +83,7 @@ mod tests {
     fn a_flood_of_node_names_is_bounded() {
         let mut nodes = Nodes::default();
         for n in 0..3000 {
-            nodes.hear(&told(&format!("n{n}")), ALL_HEARD_US);
+            nodes.hear(&advertisement(&format!("n{n}")), ALL_HEARD_US);
         }
         assert_eq!(nodes.count(ALL_HEARD_US), MOST_NODES);
     }

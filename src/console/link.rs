@@ -15,7 +15,7 @@ use crate::http::{Api, Ask, Page, Visit};
 /// `GET` and `POST link/{code}`
 pub(super) async fn answer(api: &Api, visit: &Visit, code: &str) -> Page {
     if visit.method != Method::POST {
-        return shown(visit);
+        return button_page(visit);
     }
     let response = api
         .ask(Ask {
@@ -43,7 +43,7 @@ pub(super) async fn answer(api: &Api, visit: &Visit, code: &str) -> Page {
     reply::finish(Outcome::Problem(Problem::new(status, "Link not good", text)), visit, None)
 }
 
-fn shown(visit: &Visit) -> Page {
+fn button_page(visit: &Visit) -> Page {
     let view = View {
         title: "Open the console".into(),
         here: "",

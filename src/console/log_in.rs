@@ -27,12 +27,12 @@ pub(super) async fn answer(_: &Console, api: &Api, visit: &Visit) -> Page {
     if visit.method != Method::POST {
         let next = visit.query.iter().find(|(name, _)| name == "next").map_or("", |(_, value)| value);
         let typed = Typed { next: own_path(next).to_owned(), ..Typed::default() };
-        return shown(200, &typed, None, visit);
+        return log_in_page(200, &typed, None, visit);
     }
     let typed = read(visit);
     let (path, data) = match question(&typed) {
         Ok(question) => question,
-        Err(text) => return shown(400, &typed, Some(text), visit),
+        Err(text) => return log_in_page(400, &typed, Some(text), visit),
     };
     let mut response = ask(api, visit, path, data).await;
     // A name with a dot looks like a realm, so it is tried as a name too.
@@ -52,7 +52,7 @@ pub(super) async fn answer(_: &Console, api: &Api, visit: &Visit) -> Page {
         _ => "The log-in failed. The program's log says why.",
     };
     let status = if response.status < 400 { 500 } else { response.status };
-    shown(status, &typed, Some(text), visit)
+    log_in_page(status, &typed, Some(text), visit)
 }
 
 fn read(visit: &Visit) -> Typed {
@@ -128,7 +128,7 @@ pub(super) fn send_there(visit: &Visit) -> Page {
     if has_cookie { page.without_session(visit) } else { page }
 }
 
-fn shown(status: u16, typed: &Typed, fault: Option<&str>, visit: &Visit) -> Page {
+fn log_in_page(status: u16, typed: &Typed, fault: Option<&str>, visit: &Visit) -> Page {
     let theme = cookies::theme(&visit.headers);
     let view = View {
         title: "Log in".into(),

@@ -69,7 +69,7 @@ impl Tester {
         let key = JobKey { queue: QueueKey::Hook(hook.id), offset: delivery.event.offset };
         let job = Job { key, hook: hook.clone(), record: None, attempt, replay: false };
         let request = self.0.request(&Target::new(hook), &job, delivery, record);
-        request.map(|request| shown(&request)).map_err(|reason| reason.to_string())
+        request.map(|request| sent_request(&request)).map_err(|reason| reason.to_string())
     }
 }
 
@@ -113,7 +113,7 @@ impl Inner {
             Err(NoRequest::Unsendable(why)) => return tested(None, AttemptResult::Unsendable(why), 0),
         };
         request.headers.insert("x-test", HeaderValue::from_static("true"));
-        let shown = shown(&request);
+        let shown = sent_request(&request);
         if self.transport.guard.forbids(&request.address.url) {
             return tested(Some(shown), AttemptResult::failed(TransportError::ForbiddenAddress), 0);
         }
@@ -127,7 +127,7 @@ impl Inner {
     }
 }
 
-fn shown(request: &Outgoing) -> SentRequest {
+fn sent_request(request: &Outgoing) -> SentRequest {
     SentRequest {
         method: request.method.to_string(),
         uri: request.address.url.to_string(),

@@ -80,13 +80,13 @@ impl Disk for MemoryDisk {
     }
 }
 
-fn place(pos: u64) -> io::Result<usize> {
+fn index(pos: u64) -> io::Result<usize> {
     usize::try_from(pos).map_err(io::Error::other)
 }
 
 impl File for MemoryFile {
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize> {
-        let (bytes, pos) = (lock(&self.0), place(pos)?);
+        let (bytes, pos) = (lock(&self.0), index(pos)?);
         let from = bytes.get(pos..).unwrap_or_default();
         let len = from.len().min(buf.len());
         for (to, from) in buf.iter_mut().zip(from) {
@@ -96,7 +96,7 @@ impl File for MemoryFile {
     }
 
     fn write_at(&self, buf: &[u8], pos: u64) -> io::Result<()> {
-        let (mut bytes, pos) = (lock(&self.0), place(pos)?);
+        let (mut bytes, pos) = (lock(&self.0), index(pos)?);
         let end = pos + buf.len();
         if bytes.len() < end {
             bytes.resize(end, 0);
@@ -112,7 +112,7 @@ impl File for MemoryFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        lock(&self.0).resize(place(len)?, 0);
+        lock(&self.0).resize(index(len)?, 0);
         Ok(())
     }
 

@@ -50,7 +50,7 @@ struct Trail {
 
 impl Trail {
     /// The row for the caller. Hides details of actors in accounts that the caller may not see.
-    fn shown(&self, mut row: Map<String, Value>) -> Value {
+    fn visible_row(&self, mut row: Map<String, Value>) -> Value {
         if let Some(Value::Object(by)) = row.get_mut("by") {
             let account: Option<AccountId> =
                 by.get("account_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
@@ -72,7 +72,7 @@ impl Source for Trail {
             let read = tokio::task::spawn_blocking(move || state.audit(&query)).await;
             let page = read.map_err(|error| ApiError::unavailable(&error))?;
             let page = page.map_err(|error| ApiError::unavailable(&error))?;
-            let rows = page.rows.into_iter().map(|(at, row)| (key(at), Item::from(self.shown(row))));
+            let rows = page.rows.into_iter().map(|(at, row)| (key(at), Item::from(self.visible_row(row))));
             Ok(Batch { items: rows.collect(), next: page.next.map(key) })
         })
     }

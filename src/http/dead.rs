@@ -12,7 +12,7 @@ use super::errors::ApiError;
 use super::event_filter::{delivery_of, filter, texts};
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues};
-use super::replays::{dry_run, rate, shown};
+use super::replays::{dry_run, rate, replay_row};
 use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{
@@ -103,7 +103,7 @@ pub(super) async fn redeliver(call: &Call<'_>, hook: &str) -> Result<Reply, ApiE
     let data = call.envelope.object()?;
     let wanted = request(call, hook, (only, offsets), &data)?;
     if wanted.dry_run {
-        return Ok(Reply::ok(shown(&call.api.queues.replay(wanted).await?)));
+        return Ok(Reply::ok(replay_row(&call.api.queues.replay(wanted).await?)));
     }
     started(call, &call.api.queues.replay(wanted).await?)
 }
@@ -148,5 +148,5 @@ fn request(
 
 fn started(call: &Call<'_>, replay: &ReplayStatus) -> Result<Reply, ApiError> {
     let (account, hook, id) = (call.account()?.id, replay.hook_id, replay.id);
-    Ok(Reply::created(shown(replay), format!("/v2/accounts/{account}/webhooks/{hook}/replay/{id}")))
+    Ok(Reply::created(replay_row(replay), format!("/v2/accounts/{account}/webhooks/{hook}/replay/{id}")))
 }

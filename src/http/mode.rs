@@ -12,7 +12,7 @@ use crate::model::{Mode, gregorian_seconds};
 /// `GET /admin/mode`
 pub(super) async fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
     let status = call.api.operator.mode().await;
-    shown(call, &status).await
+    status_reply(call, &status).await
 }
 
 /// `POST /admin/mode`
@@ -32,7 +32,7 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {
         (None, None) => ModeStart::Here,
     };
     match call.api.operator.change_mode(known, start, call.actor()).await {
-        Ok(status) => shown(call, &status).await,
+        Ok(status) => status_reply(call, &status).await,
         Err(ModeRefusal::Impossible(why)) => {
             let field = if offset.is_some() {
                 "from_offset"
@@ -52,7 +52,7 @@ fn number(call: &Call<'_>, name: &str) -> Result<Option<u64>, ApiError> {
     super::attempts::seconds(call, name)
 }
 
-async fn shown(call: &Call<'_>, status: &ModeStatus) -> Result<Reply, ApiError> {
+async fn status_reply(call: &Call<'_>, status: &ModeStatus) -> Result<Reply, ApiError> {
     let survey = call.api.operator.survey().await.map_err(|reason| ApiError::unavailable(&reason))?;
     let borders = status.borders.iter().map(|border| {
         let deliverer = if border.is_ours { "switchhook" } else { "kazoo" };

@@ -17,7 +17,7 @@ pub(super) async fn create(call: &Call<'_>, hook: &str) -> Result<Reply, ApiErro
     let (hook, _) = call.hook(hook)?;
     let request = request(call, hook, ReplayOnly::All)?;
     let (id, is_dry) = (request.id.to_string(), request.dry_run);
-    let status = shown(&call.api.queues.replay(request).await?);
+    let status = replay_row(&call.api.queues.replay(request).await?);
     Ok(if is_dry { Reply::ok(status) } else { Reply::created(status, call.location(&id)) })
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn list(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
     let (hook, _) = call.hook(hook)?;
     let replays = call.api.queues.replays(hook).await;
     let key = |replay: &ReplayStatus| format!("{:020}{}", replay.started_us, replay.id);
-    List::of(call)?.rows(replays.iter().map(|replay| (key(replay), shown(replay))).collect()).await
+    List::of(call)?.rows(replays.iter().map(|replay| (key(replay), replay_row(replay))).collect()).await
 }
 
 /// `GET …/webhooks/{H}/replay/{id}`
@@ -46,7 +46,7 @@ pub(super) async fn read(call: &Call<'_>, hook: &str, id: &str) -> Result<Reply,
     let (hook, _) = call.hook(hook)?;
     let replays = call.api.queues.replays(hook).await;
     let found = replays.iter().find(|replay| replay.id.to_string() == id);
-    found.map(|replay| Reply::ok(shown(replay))).ok_or_else(|| ApiError::unknown(id))
+    found.map(|replay| Reply::ok(replay_row(replay))).ok_or_else(|| ApiError::unknown(id))
 }
 
 /// `DELETE …/webhooks/{H}/replay/{id}`
@@ -54,7 +54,7 @@ pub(super) async fn cancel(call: &Call<'_>, hook: &str, id: &str) -> Result<Repl
     let (hook, _) = call.hook(hook)?;
     let replay = id.parse().map_err(|_| ApiError::unknown(id))?;
     let cancelled = call.api.queues.cancel(hook, replay, call.actor()).await?;
-    cancelled.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
+    cancelled.map(|replay| Reply::ok(replay_row(&replay))).ok_or_else(|| ApiError::unknown(id))
 }
 
 /// `POST …/webhooks/{H}/replay/{id}/pause` and `…/resume`. A replay that has ended does not change.
@@ -67,7 +67,7 @@ pub(super) async fn hold(
     let (hook, _) = call.hook(hook)?;
     let replay = id.parse().map_err(|_| ApiError::unknown(id))?;
     let held = call.api.queues.hold(hook, replay, state, call.actor()).await?;
-    held.map(|replay| Reply::ok(shown(&replay))).ok_or_else(|| ApiError::unknown(id))
+    held.map(|replay| Reply::ok(replay_row(&replay))).ok_or_else(|| ApiError::unknown(id))
 }
 
 fn request(call: &Call<'_>, hook: HookId, default: ReplayOnly) -> Result<ReplayRequest, ApiError> {
@@ -156,7 +156,7 @@ fn number(data: &Map<String, Value>, field: &str) -> Result<Option<u64>, ApiErro
 }
 
 /// A replay in the form of the API.
-pub(super) fn shown(replay: &ReplayStatus) -> Value {
+pub(super) fn replay_row(replay: &ReplayStatus) -> Value {
     json!({
         "id": replay.id, "hook_id": replay.hook_id, "state": replay.state, "dry_run": replay.dry_run,
         "only": replay.only, "filter": replay.filter, "from_offset": replay.from_offset, "until_offset": replay.until_offset,

@@ -20,10 +20,10 @@ pub(super) async fn send(call: &Call<'_>, hook: &str) -> Result<Reply, ApiError>
     let hook = Arc::new(Hook { modifiers: None, ..hook });
     let record = kazoo::sample_record(&hook).unwrap_or_default();
     let tested = call.api.tester.test(hook.clone(), record.into()).await;
-    Ok(Reply::ok(shown(&hook, &tested.ok_or_else(ApiError::too_many)?)))
+    Ok(Reply::ok(tested_row(&hook, &tested.ok_or_else(ApiError::too_many)?)))
 }
 
-fn shown(hook: &Hook, tested: &Tested) -> Value {
+fn tested_row(hook: &Hook, tested: &Tested) -> Value {
     let is_delivered = classify(hook, &tested.result) == Class::Delivered;
     let request = tested.request.as_ref().map(|request| {
         json!({

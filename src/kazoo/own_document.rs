@@ -27,21 +27,21 @@ pub struct OwnDocument<'a> {
 
 /// The event's body. Webhooks have a database of their own; all other documents are in their account's.
 #[must_use]
-pub fn own_document_event(told: OwnDocument<'_>, sender: Sender<'_>) -> Object {
-    let field = |name: &str| told.doc.get(name).cloned().unwrap_or_default();
+pub fn own_document_event(change: OwnDocument<'_>, sender: Sender<'_>) -> Object {
+    let field = |name: &str| change.doc.get(name).cloned().unwrap_or_default();
     let type_ = field("pvt_type");
-    let database = if type_ == "webhook" { HOOKS.to_owned() } else { account_database(told.account) };
+    let database = if type_ == "webhook" { HOOKS.to_owned() } else { account_database(change.account) };
     let fields = [
-        ("Account-ID", told.account.to_string().into()),
+        ("Account-ID", change.account.to_string().into()),
         ("Database", database.into()),
         ("Date-Created", field("pvt_created")),
         ("Date-Modified", field("pvt_modified")),
-        ("ID", told.id.into()),
-        ("Is-Soft-Deleted", told.is_soft_deleted.into()),
+        ("ID", change.id.into()),
+        ("Is-Soft-Deleted", change.is_soft_deleted.into()),
         ("Rev", field("_rev")),
         ("Type", type_),
     ];
-    message::body(("configuration", told.action), sender, fields)
+    message::body(("configuration", change.action), sender, fields)
 }
 
 /// The routing key of a document's event (`docs/kazoo/amqp.md#keys-of-events`).
@@ -62,17 +62,17 @@ mod tests {
 
     const US: Sender<'_> = Sender { app: "switchhook", node: "switchhook@h", msg_id: "m1" };
 
-    fn told(type_: &str) -> Object {
+    fn event_about(type_: &str) -> Object {
         let doc = json!({"pvt_type": type_, "pvt_created": 63_927_219_200_u64, "pvt_modified": 63_927_219_800_u64,
                          "_rev": "2-ab", "secret": "s3cret", "name": "n"});
         let (doc, id) = (doc.as_object().unwrap(), "0f.1");
-        let told = OwnDocument { action: "doc_edited", account: Id(7), id, doc, is_soft_deleted: false };
-        own_document_event(told, US)
+        let change = OwnDocument { action: "doc_edited", account: Id(7), id, doc, is_soft_deleted: false };
+        own_document_event(change, US)
     }
 
     #[test]
     fn an_event_names_the_document_but_has_none_of_its_content() {
-        let event = told("user");
+        let event = event_about("user");
         let database = account_database(Id(7));
         let expected = json!({
             "Account-ID": Id(7), "App-Name": "switchhook", "App-Version": env!("CARGO_PKG_VERSION"),
@@ -89,12 +89,12 @@ mod tests {
         for (type_, family) in
             [("account", Some(Family::Object)), ("user", Some(Family::Object)), ("webhook", None)]
         {
-            let event = told(type_);
+            let event = event_about(type_);
             let facts = facts(Value::Object(event.clone()).to_string().as_bytes()).unwrap();
             assert_eq!((facts.family, facts.account), (family, Some(Id(7))), "{type_}");
             assert_eq!((facts.name.as_str(), facts.detail.as_str()), ("doc_edited", type_));
             assert_eq!(facts.subject, "0f.1");
         }
-        assert_eq!(document_routing_key(&told("webhook")), "doc_edited.webhooks.webhook.0f%2E1");
+        assert_eq!(document_routing_key(&event_about("webhook")), "doc_edited.webhooks.webhook.0f%2E1");
     }
 }

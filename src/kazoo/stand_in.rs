@@ -126,14 +126,14 @@ pub struct Advertised<'a> {
 
 /// The advertisement that these applications run here, valid for a number of milliseconds.
 #[must_use]
-pub fn advertise(told: &Advertised<'_>, sender: Sender<'_>) -> Message {
-    let startup = json!({"Startup": gregorian_seconds(told.started_us)});
-    let apps: Object = told.apps.iter().map(|app| ((*app).to_owned(), startup.clone())).collect();
+pub fn advertise(program: &Advertised<'_>, sender: Sender<'_>) -> Message {
+    let startup = json!({"Startup": gregorian_seconds(program.started_us)});
+    let apps: Object = program.apps.iter().map(|app| ((*app).to_owned(), startup.clone())).collect();
     let fields = [
-        ("Expires", told.expires_ms.into()),
+        ("Expires", program.expires_ms.into()),
         ("Version", env!("CARGO_PKG_VERSION").into()),
         ("WhApps", apps.into()),
-        ("Zone", told.zone.into()),
+        ("Zone", program.zone.into()),
     ];
     Message::new("nodes", String::new(), message::body(("nodes", "advertise"), sender, fields))
 }
@@ -233,13 +233,13 @@ mod tests {
 
     #[test]
     fn our_advertisement_reads_as_that_of_a_node_without_switches() {
-        let told = Advertised {
+        let program = Advertised {
             apps: &["blackhole", "webhooks"],
             zone: "ams",
             started_us: 1_760_000_000_000_000,
             expires_ms: 10_000,
         };
-        let message = advertise(&told, US);
+        let message = advertise(&program, US);
         assert_eq!((message.exchange, message.routing_key.as_str()), ("nodes", ""));
         let startup = json!({"Startup": 63_927_219_200_u64});
         assert_eq!(message.body["WhApps"], json!({"blackhole": startup, "webhooks": startup}));

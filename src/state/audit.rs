@@ -77,7 +77,7 @@ pub(super) fn record(
     let (kind, after) = (entry.kind, entry.doc.as_ref());
     let owner = owner(entry, before);
     let changed = changed(before, after);
-    let side = |doc| short(shown(kind, doc), &changed);
+    let side = |doc| short(without_secrets(kind, doc), &changed);
     let entry = json!({
         "v": VERSION, "timestamp": gregorian_seconds(now_us), "by": by, "action": action(before, after),
         "kind": kind, "id": entry.id, "account_id": owner, TENANT: tenant, "changed": names(&changed),
@@ -169,7 +169,7 @@ fn short(doc: Map<String, Value>, changed: &[String]) -> Map<String, Value> {
 }
 
 /// A document without its secrets. For the program's own settings, only the field names are kept.
-fn shown(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
+fn without_secrets(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
     let show = |(name, value): (&String, &Value)| {
         let hidden = kind == Kind::Setting && name != "_id";
         (name.clone(), if hidden { MASK.into() } else { masked(name, value) })
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(entry["after"]["uri"], "https://***@example.com/hook");
         assert!(entry["changed"].as_array().unwrap().contains(&json!("secret")), "{entry}");
         assert_eq!(
-            shown(Kind::Setting, &doc(&json!({"_id": "system", "x": 1}))),
+            without_secrets(Kind::Setting, &doc(&json!({"_id": "system", "x": 1}))),
             doc(&json!({"_id": "system", "x": "***"}))
         );
     }

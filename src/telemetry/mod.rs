@@ -96,11 +96,11 @@ pub fn start(options: &Telemetry) -> Result<Logging, StartError> {
         LogFormat::Json => lines.json().try_init(),
     };
     drop(started);
-    std::panic::set_hook(Box::new(told));
+    std::panic::set_hook(Box::new(log_panic));
     Ok(Logging(to))
 }
 
-fn told(panic: &PanicHookInfo<'_>) {
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let trace = std::backtrace::Backtrace::capture();
     let trace = (trace.status() == std::backtrace::BacktraceStatus::Captured).then(|| trace.to_string());

@@ -186,13 +186,13 @@ pub(super) fn fields(values: &Value, faults: &[(String, String)]) -> Markup {
         @for (title, fields) in GROUPS {
             fieldset.card {
                 legend { (title) }
-                @for field in *fields { (shown(field, values.get(field.name).unwrap_or(&Value::Null), faults)) }
+                @for field in *fields { (field_row(field, values.get(field.name).unwrap_or(&Value::Null), faults)) }
             }
         }
     }
 }
 
-fn shown(field: &Field, value: &Value, faults: &[(String, String)]) -> Markup {
+fn field_row(field: &Field, value: &Value, faults: &[(String, String)]) -> Markup {
     let Field { name, label, kind, hint } = field;
     let below = format!("{name}.");
     let fault: Vec<&str> = faults

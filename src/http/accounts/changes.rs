@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::{merged, needs_ancestor, replaced};
-use super::{shown, stored};
+use super::{public_account, stored};
 use crate::http::call::{Call, signature};
 use crate::http::errors::ApiError;
 use crate::http::reply::Reply;
@@ -67,7 +67,7 @@ async fn change(
         }
         doc.extend(signature(call, id));
         match call.api.state.change_account(id, doc).await {
-            Ok(stored) => return Ok(Reply::ok(shown(call, &stored)).revision_of(&stored)),
+            Ok(stored) => return Ok(Reply::ok(public_account(call, &stored)).revision_of(&stored)),
             Err(TreeError::Write(error)) if error.is_conflict() => {}
             Err(error) => return Err(error.into()),
         }
@@ -92,7 +92,7 @@ pub(in crate::http) async fn move_below(call: &Call<'_>) -> Result<Reply, ApiErr
         return Err(ApiError::forbidden());
     }
     let stored = call.api.state.move_account(id, target.id).await?;
-    Ok(Reply::ok(shown(call, &stored)).revision_of(&stored))
+    Ok(Reply::ok(public_account(call, &stored)).revision_of(&stored))
 }
 
 /// `DELETE …/accounts/{A}`: deletes the account with its hooks, keys and users. Refused while it has child accounts.
@@ -101,7 +101,7 @@ pub(in crate::http) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> 
     from_above(call, id)?;
     let before = stored(call)?;
     not_kazoos(call, &before)?;
-    let out = shown(call, &before);
+    let out = public_account(call, &before);
     let stored = call.api.state.delete_account(id).await?;
     Ok(Reply::deleted(out).revision_of(&stored))
 }

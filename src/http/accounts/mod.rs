@@ -33,13 +33,13 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
         call.api.state.add_account(id, parent, doc).await?
     };
     let location = format!("/v2/accounts/{id}");
-    Ok(Reply::created(shown(call, &stored), location).revision_of(&stored))
+    Ok(Reply::created(public_account(call, &stored), location).revision_of(&stored))
 }
 
 /// `GET /v2/accounts/{A}`
 pub(super) fn read(call: &Call<'_>) -> Result<Reply, ApiError> {
     let stored = stored(call)?;
-    Ok(Reply::ok(shown(call, &stored)).revision_of(&stored))
+    Ok(Reply::ok(public_account(call, &stored)).revision_of(&stored))
 }
 
 /// `GET …/children`
@@ -132,7 +132,7 @@ fn stored(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {
     call.api.state.get(Kind::Account, &id)?.ok_or_else(|| ApiError::unknown(&id))
 }
 
-fn shown(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
+fn public_account(call: &Call<'_>, stored: &Map<String, Value>) -> Map<String, Value> {
     let state = &call.api.state;
     let mut out = kazoo::public_document(stored);
     let id = stored.get("_id").and_then(Value::as_str).and_then(|id| id.parse::<Id>().ok());

@@ -255,7 +255,7 @@ impl WatchTask {
             };
             seen.insert(hook, (account, mark));
             if is_new {
-                news.push(News { kind: Kind::Queue, account, hook, data: told(&one) });
+                news.push(News { kind: Kind::Queue, account, hook, data: queue_news(&one) });
             }
         }
         // The remaining hooks existed at the last look, and do not exist any more.
@@ -287,7 +287,7 @@ fn names(account: AccountId, hook: HookId) -> Map<String, Value> {
 }
 
 /// The news of a queue.
-fn told(one: &HookQueue) -> Map<String, Value> {
+fn queue_news(one: &HookQueue) -> Map<String, Value> {
     let mut data = names(one.hook.account, one.hook.id);
     data.insert("name".into(), one.hook.name.clone().into());
     data.insert("enabled".into(), one.hook.enabled.into());

@@ -9,7 +9,7 @@ fn text(notice: &Notice, field: &str) -> String {
 }
 
 /// The action, type and document of each notice.
-fn shown(notices: &[Notice]) -> Vec<String> {
+fn summaries(notices: &[Notice]) -> Vec<String> {
     let fields = ["Event-Name", "Type", "ID", "Is-Soft-Deleted", "Rev"];
     let row = |notice: &Notice| fields.map(|field| notice[field].to_string().replace('"', "")).join(" ");
     notices.iter().map(|notice| row(notice).split('-').next().unwrap().to_owned()).collect()
@@ -44,7 +44,7 @@ async fn every_change_of_an_account_a_hook_or_a_user_has_a_notice_and_nothing_el
     let remove = Write { kind: Kind::User, id: Id(7).to_string(), doc: None, expect: Expect::Any };
     state.write(vec![remove]).await.unwrap();
 
-    let (told, next) = notices.read(from).unwrap();
+    let (notices_read, next) = notices.read(from).unwrap();
     let [five, six, seven, eight] = [5, 6, 7, 8].map(|id: u128| Id(id).to_string());
     let expected = [
         format!("doc_created webhook {five} false 1"),
@@ -55,20 +55,23 @@ async fn every_change_of_an_account_a_hook_or_a_user_has_a_notice_and_nothing_el
         format!("doc_deleted webhook {six} true 2"),
         format!("doc_deleted user {seven} false 1"),
     ];
-    assert_eq!(shown(&told), expected);
+    assert_eq!(summaries(&notices_read), expected);
     assert_eq!(next, state.journal().end());
-    let owners = told.iter().map(|notice| text(notice, "Account-ID")).collect::<Vec<_>>();
+    let owners = notices_read.iter().map(|notice| text(notice, "Account-ID")).collect::<Vec<_>>();
     assert_eq!(owners[3], eight, "an account belongs to itself");
     assert!(owners.iter().enumerate().all(|(at, owner)| at == 3 || *owner == master.to_string()));
-    assert!(!format!("{told:?}").contains("s3cret"));
+    assert!(!format!("{notices_read:?}").contains("s3cret"));
     let stored = state.get(Kind::Hook, &five).unwrap().unwrap();
-    assert_eq!((&told[4]["Rev"], &told[4]["Date-Modified"]), (&stored["_rev"], &stored["pvt_modified"]));
+    assert_eq!(
+        (&notices_read[4]["Rev"], &notices_read[4]["Date-Modified"]),
+        (&stored["_rev"], &stored["pvt_modified"])
+    );
     running.close().await;
 
     // Notices that were not logged come again with the same ids after a restart; logged ones do not.
     let running = Running::open(dir.path()).await;
     let (notices, again) = running.state.notices(dir.path()).unwrap();
-    assert_eq!((again, notices.read(again).unwrap().0), (from, told));
+    assert_eq!((again, notices.read(again).unwrap().0), (from, notices_read));
     notices.set_announced(next).unwrap();
     let (_, after) = running.state.notices(dir.path()).unwrap();
     assert_eq!(after, next);
@@ -103,14 +106,14 @@ async fn notices_survive_compaction_until_they_are_logged() {
     }
     assert_eq!(state.journal().first(), 0);
     assert_eq!(state.journal().end(), from + 300, "a snapshot that replaces nothing was written");
-    let (mut told, mut next) = (Vec::new(), from);
+    let (mut notices_read, mut next) = (Vec::new(), from);
     while next < state.journal().end() {
         let (some, then) = notices.read(next).unwrap();
-        told.extend(some);
+        notices_read.extend(some);
         next = then;
     }
     let revs: Vec<String> =
-        told.iter().map(|n| text(n, "Rev").split('-').next().unwrap().to_owned()).collect();
+        notices_read.iter().map(|n| text(n, "Rev").split('-').next().unwrap().to_owned()).collect();
     assert_eq!(revs, (1..=300).map(|n| n.to_string()).collect::<Vec<_>>());
     notices.set_announced(next).unwrap();
     for n in 0..100 {
