@@ -66,7 +66,7 @@ fn record_json(log: &str, record: &Record) -> Value {
                 json!({
                     "category": event.category,
                     "name": event.name,
-                    "account": event.account,
+                    "account_id": event.account,
                     "subject": event.subject,
                     "quarantine": event.quarantine,
                     "body": String::from_utf8_lossy(event.body),

@@ -145,7 +145,7 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
 pub(super) fn close(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let closed = call.api.live.sessions().close(&accounts(call)?, id);
     let session = closed.ok_or_else(|| ApiError::unknown(id))?;
-    tracing::info!(session = id, account_id = %session.account, "session closed over the API");
+    tracing::info!(session_id = id, account_id = %session.account, "session closed over the API");
     Ok(Reply::ok(session.row()))
 }
 

@@ -103,7 +103,7 @@ impl Session {
         // Withdraws the session's interest before the closing handshake, which may take a while.
         drop((follower, watcher));
         if let Some((code, reason)) = end {
-            tracing::debug!(session = %session_id(seat.address()), code = u16::from(code), reason, "session closed");
+            tracing::debug!(session_id = %session_id(seat.address()), code = u16::from(code), reason, "session closed");
             socket.close(code, reason, within).await;
         }
     }
