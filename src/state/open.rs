@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::allowance::Allowance;
+use super::audit_kept::{self, Sizes, TrailParts};
 use super::document::{JournalEntry, Kind, key_hash};
 use super::first_start::{self, FirstKey, MASTER_KEY, SYSTEM, Settings};
 use super::handle::State;
 use super::index::{Index, IndexError, Mark};
 use super::journal::{self, JournalError, RecordState};
-use super::kept::{self, Sizes, TrailParts};
 use super::options::StateOptions;
 use super::orphans::Orphans;
 use super::owner::StateTask;
@@ -318,7 +318,7 @@ fn open_trail(
         log::open(Arc::clone(disk), &dir, limits, clock.clone())
             .map_err(|error| OpenError::Trail { dir, error })
     };
-    let of_kept = kept::options(&limits, sizes);
+    let of_kept = audit_kept::options(&limits, sizes);
     Ok((open("audit", limits)?, open("audit-kept", of_kept)?))
 }
 

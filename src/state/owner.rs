@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audit;
+use super::audit_kept::TrailParts;
 use super::document::{self, JournalEntry, Kind, is_deleted};
 use super::index::{Index, IndexError};
-use super::kept::TrailParts;
 use super::limits::holder;
 use super::options::StateOptions;
 use super::shared::Shared;
