@@ -1,6 +1,6 @@
 //! A websocket client that comes back where it was.
 //!
-//! It keeps the id of the last event that it printed in a file. Started again, after a crash or a lost connection, it goes on
+//! It keeps the id of the last event that it printed in a file. After a crash or a lost connection, it continues
 //! with the next event: none is missing and none comes twice.
 //!
 //! ```sh

@@ -29,7 +29,7 @@ use crate::tasks::Tasks;
 use super::share::AccountShare;
 use super::watch::StorageHealth;
 
-/// The queues, and what has become of their deliveries.
+/// The queues, and the results of their deliveries.
 pub(super) struct QueuesPort {
     pub(super) queues: Queues,
     pub(super) history: History,

@@ -35,7 +35,7 @@ pub enum ConfigError {
         /// The full key.
         key: String,
     },
-    /// An environment variable looks like one of ours, but is none.
+    /// An environment variable begins like ours, but names no key.
     #[error("environment variable {name} is not read; did you mean {right}?")]
     Variable {
         /// Its name.

@@ -59,7 +59,8 @@ impl Tester {
         self.0.transport.inbox.of(account, hook)
     }
 
-    /// The request that an attempt of a delivery (the number says which) would have now, signed for this moment; or why there is none.
+    /// The request that the attempt of a delivery with this number would have now, with a present signature; or why
+    /// there is none.
     pub fn compose(
         &self,
         hook: Arc<Hook>,

@@ -69,8 +69,8 @@ pub(super) fn starts_from_now(stored: &Document, doc: &Document) -> bool {
     is_off(stored) && !is_auto_disabled(stored) && !is_off(doc) && !held
 }
 
-/// Whether a change of an imported hook touches a field that KAZOO has, too. Fields of ours, and a hook that this program
-/// disabled and that KAZOO has enabled, may be changed here.
+/// Whether a change of an imported hook touches a field that KAZOO has, too. Switchhook's own fields may be changed
+/// here, and a hook that this program disabled and that is enabled in KAZOO may be enabled.
 pub(super) fn touches_what_is_kazoos(stored: &Document, doc: &Document) -> bool {
     let Some(said) = stored.get(MIRRORED) else { return false };
     let is_reenabled = is_auto_disabled(stored) && said.get("enabled") == Some(&Value::Bool(true));

@@ -55,8 +55,8 @@ impl AsSent {
     }
 }
 
-/// A former revision of a hook with the secrets that the hook has now, so that its request can be made again: the former one
-/// is kept without them. False: something of then has no present counterpart and stays masked.
+/// A former revision of a hook with its present secrets, so that its request can be sent again; revisions
+/// are stored without secrets. The flag is false if a secret of that time has no present counterpart and stays masked.
 #[must_use]
 pub fn with_secrets_of(then: &Hook, now: &Hook) -> (Hook, bool) {
     if then.revision == now.revision {

@@ -168,7 +168,7 @@ impl Follower {
         let (from, log, bytes) = (behind.from, self.source.log.clone(), self.source.window_bytes);
         let permit = Arc::clone(&self.source.reads).acquire_owned().await.map_err(|_| FollowError::Ending)?;
         let reading = self.source.tasks.spawn_blocking(move || {
-            // Moved in here: when this future is dropped, the read goes on and must keep its permit.
+            // Moved into the task: when this future is dropped, the read continues and must keep its permit.
             let _permit = permit;
             read(&log, &behind, bytes)
         });

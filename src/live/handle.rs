@@ -121,7 +121,7 @@ impl Live {
         self.enter_with(asked, remote, None)
     }
 
-    /// The same for a client whose token is known already: it stands for the one that frames leave out.
+    /// The same for a client whose token is known already. It applies to frames without a token.
     pub fn enter_with(
         &self,
         asked: &UpgradeRequest<'_>,

@@ -238,7 +238,7 @@ impl OwnFault {
         }
     }
 
-    /// Decodes the byte in the ledger; `None` when it is no fault of ours.
+    /// Decodes the byte in the ledger; `None` if it does not stand for a fault of this machine.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| *fault as u8 == byte)

@@ -1,5 +1,6 @@
-//! The API of a program that runs: Switchhook, for commands that an operator gives on the same machine or another one, or a
-//! KAZOO, whose API answers the same questions. Keys come from files or the environment, never from the command line.
+//! The API of a program that runs: Switchhook, for commands that an operator gives on the same machine or another
+//! one, or a KAZOO, whose API answers the same questions. Keys come from files or the environment, never from the
+//! command line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -71,8 +72,8 @@ pub fn key_in(path: &Path) -> Result<String, RemoteError> {
     if key.is_empty() { Err(RemoteError::NoKey(path.to_owned())) } else { Ok(key.to_owned()) }
 }
 
-/// An API key of the running program: of a file, of `SWITCHHOOK_API_KEY`, of the configuration, or the one that the first
-/// start wrote into the data directory.
+/// An API key of the running program: of a file, of `SWITCHHOOK_API_KEY`, of the configuration, or the one that the
+/// first start wrote into the data directory.
 pub fn key(file: Option<&Path>, config: &Config) -> Result<String, RemoteError> {
     let of_environment = std::env::var(KEY).ok().filter(|key| !key.trim().is_empty());
     match (file, of_environment, &config.auth.master_api_key) {
@@ -159,7 +160,7 @@ impl Remote {
             // More rows than a page have the same key: only a larger page gets past them.
             if start.as_ref() == Some(&next) {
                 if size > MOST_ROWS {
-                    return Err(strange(path, "its pages do not go on"));
+                    return Err(strange(path, "its pages do not continue"));
                 }
                 size *= 4;
             }

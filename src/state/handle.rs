@@ -93,8 +93,8 @@ impl State {
         self.ask(StateRequest::Write { writes, by: self.by.clone(), mirrored: None, reply }, answer).await
     }
 
-    /// Writes documents of another system, as [`State::write`] does, but without an event: the other system has told of the
-    /// changes already.
+    /// Writes documents of another system, like [`State::write`] but without an event, because the other system has
+    /// announced the changes already.
     pub(super) async fn write_mirrored(
         &self,
         writes: Vec<Write>,

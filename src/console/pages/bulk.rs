@@ -95,7 +95,7 @@ async fn checked(
             "pause" if is_paused => ("is paused already".to_owned(), false),
             "pause" => ("is paused; everything is kept".to_owned(), true),
             "resume" if !is_paused => ("is not paused".to_owned(), false),
-            "resume" => (format!("goes on with {waiting}"), true),
+            "resume" => (format!("continues with {waiting}"), true),
             _ => {
                 let dead = [&of_hook[..], &["dead"]].concat();
                 let response = session.send(Method::POST, &dead, json!({"dry_run": true})).await?;

@@ -38,7 +38,7 @@ pub(in crate::console) async fn show(session: &Session<'_>, account: &str) -> Re
             @if response.rows().is_empty() && response.next().is_none() { (nothing(session, &path)) } @else {
                 (table(account, &response, session.now_us(), false))
                 @if response.next().is_some() && response.rows().len() < 50 {
-                    p.hint { "Only a part of the log was looked at. The next page goes on from there." }
+                    p.hint { "Only a part of the log was searched. The next page continues from there." }
                 }
             }
             (parts::pager(&path, &kept, &response, session.query("start_key").is_empty()))

@@ -138,7 +138,7 @@ mod tests {
             assert_eq!(names(&mut quick).await, ["attempt"]);
         }
         assert_eq!(names(&mut slow).await, ["missed"]);
-        assert_eq!(names(&mut slow).await, ["attempt"], "and it goes on with what is kept");
+        assert_eq!(names(&mut slow).await, ["attempt"], "and it continues with the events in the ring");
     }
 
     #[tokio::test]
