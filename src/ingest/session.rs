@@ -223,6 +223,7 @@ impl Session<'_> {
         let most = self.options.batches_in_flight.max(1);
         loop {
             let handled = tokio::select! {
+                // Finished appends come before new messages, so that a steady stream does not delay acknowledgements.
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
                 Some(result) = first_appended(&mut self.waiting) => self.settle_first(result, stop).await,
@@ -256,6 +257,8 @@ impl Session<'_> {
                 };
             }
         }
+        // Only begun here: the sync of this batch and the gathering of the next one overlap. A batch of duplicates waits in line
+        // too, because its acknowledgement also covers all messages before it.
         if !batch.records.is_empty() {
             let begun = self.ingest.begin_append(batch.records.clone()).await;
             batch.appending = Some(begun.map_err(Ended::LogFailed)?);
@@ -298,6 +301,7 @@ impl Session<'_> {
             Err(error) => return Err(Ended::LogFailed(error)),
         }
         if let Some(batch) = self.waiting.pop_front() {
+            // Remembered first: if the acknowledgement is lost, the broker sends the batch again and it must be recognised.
             self.ingest.remember(&batch.keys);
             self.acknowledge(batch.tag).await?;
         }
@@ -305,6 +309,7 @@ impl Session<'_> {
     }
 
     async fn acknowledge(&self, tag: u64) -> Result<(), Ended> {
+        // `multiple` is safe because batches are settled in order: everything up to this tag is on disk.
         Ok(self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?)
     }
 
@@ -312,6 +317,7 @@ impl Session<'_> {
     /// batches in order until all of them are on disk.
     async fn wait_for_room(&mut self, stop: &Stop) -> Result<(), Ended> {
         tracing::error!("the disk is full; the broker keeps its messages until there is room");
+        // Appends after the refused one may have succeeded. Wait for all results, so that only refused batches are repeated.
         for batch in &mut self.waiting {
             keep_when_full(batch.appended().await)?;
         }
@@ -324,6 +330,7 @@ impl Session<'_> {
             for batch in self.waiting.iter_mut().filter(|batch| !batch.records.is_empty()) {
                 let begun = self.ingest.begin_append(batch.records.clone()).await;
                 batch.appending = Some(begun.map_err(Ended::LogFailed)?);
+                // A later batch must not be logged before this one, so stop at the first that does not fit.
                 if !keep_when_full(batch.appended().await)? {
                     break;
                 }
