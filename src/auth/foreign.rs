@@ -134,6 +134,7 @@ impl Auth {
         if self.state.account(claims.account_id).is_none() && self.options.auto_create {
             self.first_seen(claims.account_id).await?;
         }
+        // After the role, because crossbar may refuse the person. A token acts only for accounts below its own.
         let account = match &claims.acts_as {
             None => claims.account_id,
             Some(other) if self.state.is_ancestor_or_self(claims.account_id, other.account_id) => {

@@ -152,6 +152,8 @@ impl Session {
                     self.look_for_alarm(look % PROBE_AT == 1, status).await
                 }
                 Some(confirmed) = confirmed(&mut self.unconfirmed) => self.report_confirmation(confirmed, nodes, clock),
+                // One message at a time: a broker returns an unroutable message without the number of its confirm, so with two under way
+                // it would be unknown which one came back.
                 request = requests.recv(), if self.unconfirmed.is_none() => match request {
                     Some(request) => self.publish(request).await,
                     None => Err(Ended::Stopped),

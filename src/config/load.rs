@@ -162,6 +162,7 @@ fn typed(table: &Table) -> Result<Config, ConfigError> {
 
 /// The first key whose value cannot be combined with the defaults.
 fn culprit(table: &Table) -> Option<String> {
+    // serde names the wrong type but not the key. So try one key at a time over the defaults, which are valid.
     let defaults = parse(DEFAULTS, "defaults").ok()?;
     let is_readable = |table| Value::Table(table).try_into::<Config>().is_ok();
     for (section, value) in table {

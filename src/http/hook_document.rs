@@ -90,6 +90,7 @@ fn finish(
     now_s: u64,
     validate: impl FnOnce(&Document) -> Result<Document, ApiError>,
 ) -> Result<Document, ApiError> {
+    // Clients send back what they were shown. A masked secret in a document means "unchanged".
     let before = stored.get("secret");
     if input.get("secret").and_then(Value::as_str) == Some(MASKED_SECRET) {
         match before {

@@ -120,6 +120,7 @@ async fn change(
     new: impl Fn(&Call<'_>, &Map<String, Value>) -> Result<Map<String, Value>, ApiError>,
 ) -> Result<Reply, ApiError> {
     let account = call.account()?.id;
+    // Another writer may be faster. Then the change is made again from the new document, so that neither change is lost.
     for _ in 0..TRIES {
         let (hook, stored) = call.hook(id)?;
         let mut doc = new(call, &stored)?;

@@ -107,6 +107,7 @@ impl Request {
         };
         let has = |name: &str| members.get(name).is_some_and(|value| !value.is_null());
         let (has_account, has_binding) = (has("account_id"), has("binding") || has("bindings"));
+        // In the classic form, an unsubscription without a binding ends all bindings.
         let leaves_all = is_classic && self.action == Action::Unsubscribe && !has_binding;
         if !leaves_all {
             match (has_account, has_binding) {

@@ -176,10 +176,12 @@ impl Ownership {
             }
             return Ok(next);
         };
+        // Events wait already, and no border was named: nothing to decide.
         if to == Mode::Handover && from.is_none() {
             return Ok(next);
         }
         let were_ours = self.is_ours(u64::MAX);
+        // In shadow nothing is sent, so the waiting events before the border, which are ours, would be lost.
         if to == Mode::Shadow && were_ours && from.is_some() {
             return Err(ModeError::WouldLose);
         }

@@ -304,6 +304,7 @@ impl<'a, H: Here> Planner<'a, H> {
                 continue;
             }
             let stored = self.here.get(Kind::Hook, &id.to_string())?;
+            // Imported once, the hook belongs to this program; KAZOO's later changes must not undo those made here.
             if self.rules.hooks_once && stored.as_ref().is_some_and(is_mirrored) {
                 self.count(Kind::Hook).same += 1;
                 continue;

@@ -77,6 +77,8 @@ fn compare_group(
     there.sort_by_key(|seen| seen.time_s);
     let mut taken = vec![false; there.len()];
     let mut pairs: Vec<Option<usize>> = vec![None; here.len()];
+    // Equal bodies are paired first. Otherwise two deliveries of one subject within the tolerance could be paired crosswise
+    // and reported as two differences.
     for equal_only in [true, false] {
         for (seen, pair) in here.iter().zip(&mut pairs).filter(|(_, pair)| pair.is_none()) {
             let nearest = candidates(seen, &there, rules.tolerance_s)

@@ -75,6 +75,7 @@ impl Tenants {
             self.place(id, entry.doc.as_ref());
         }
         let key = (entry.kind, entry.id.clone());
+        // Undo the document's former state first: it may have been charged to another tenant or have been soft-deleted.
         if let Some(before) = self.held.remove(&key) {
             self.count(before.account, 0, before.bytes);
             if let Some((group, at)) = before.deleted

@@ -280,6 +280,7 @@ impl Round {
     }
 
     async fn delete_one(&mut self, kind: Kind, id: Id, now_s: u64) -> Result<Option<String>, Failed> {
+        // Missing in a list is not proof of a deletion: a list can be cut or lag behind. So each document is requested by its id.
         let owner = if kind == Kind::Hook { self.owner_here(id) } else { None };
         match self.source.gone(kind, id, owner).await.map_err(text)? {
             Gone::Yes => {}
