@@ -143,7 +143,7 @@ async function freePort() {
   return port;
 }
 
-/** A RabbitMQ of one's own, as `tests/it/support/broker.rs` starts it. */
+/** A RabbitMQ of one's own, as `tests/it/support/broker/mod.rs` starts it. */
 export class Broker {
   static async start() {
     const broker = new Broker();
