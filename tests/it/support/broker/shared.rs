@@ -49,7 +49,8 @@ fn next(count: &mut File) -> usize {
     place
 }
 
-/// Starts a broker that lives as long as the runner of the tests; its port.
+/// Starts a broker that lives as long as the runner of the tests; returns its port.
+#[expect(clippy::zombie_processes, reason = "the watching process outlives this one")]
 async fn start(home: PathBuf, runner: u32, dir: &Path) -> u16 {
     std::fs::create_dir_all(&home).unwrap();
     std::fs::write(home.join("definitions.json"), definitions()).unwrap();
