@@ -1,4 +1,4 @@
-// The console over a real RabbitMQ: events of a switch are seen and delivered, and the console says when the broker is away.
+// The console with a real RabbitMQ: events of a switch are shown and delivered, and the console shows when the broker is down.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Broker, Program, Receiver, browser, call, until, visitor } from './rig.mjs';
@@ -20,13 +20,13 @@ after(async () => {
   await broker?.stop();
 });
 
-test('events from RabbitMQ come to the live tail and to hooks, and the overview says when the broker is gone', async () => {
+test('events from RabbitMQ reach the live tail and hooks, and the overview shows when the broker is down', async () => {
   const { account } = program;
   const hook = await program.hook({ name: 'From the broker', uri: `${receiver.base}/` });
   const page = await visitor(chrome, program);
   await page.goto(`${program.base}/console/accounts/${account}/events/tail`);
   const event = (id) => ({ ...call(id, 1), 'Custom-Channel-Vars': { 'Account-ID': account } });
-  // What is published before the queue is bound is nobody's, as with every consumer.
+  // Messages published before the queue is bound are lost, as with every consumer.
   let n = 0;
   await until('an event comes through', async () => {
     n += 1;

@@ -1,4 +1,4 @@
-// The console as a person sees it: the built program, real deliveries, Debian's Chromium.
+// The console as a person sees it: the built program, real deliveries and Debian's Chromium.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
@@ -44,13 +44,13 @@ after(async () => {
 const at = (path) => `${program.base}/console/${path}`;
 const hooks = (below = '') => at(`accounts/${program.account}/hooks${below}`);
 
-/** The newest attempt of a hook. The list reads what is on disk, so an attempt shows up in it a little later. */
+/** The newest attempt of a hook. The list reads the disk, so an attempt appears in it a little later. */
 function attempt(hook) {
   const path = `/v2/accounts/${program.account}/webhooks/${hook}/attempts`;
   return until(`an attempt of ${hook} is listed`, async () => (await program.call('GET', path)).data[0]);
 }
 
-/** What axe finds on a page. */
+/** The faults that axe finds on a page. */
 async function found(page) {
   await page.evaluate(await import('node:fs/promises').then((fs) => fs.readFile(AXE, 'utf8')));
   const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
@@ -98,7 +98,7 @@ for (const theme of ['light', 'dark']) {
   });
 }
 
-test('the log-in page has no fault either, and a wrong key is refused without being shown', async () => {
+test('the log-in page has no fault either, and the refusal of a wrong key does not show it', async () => {
   const page = await visitor(chrome, program, { key: null });
   await page.goto(at('login'));
   assert.deepEqual(await found(page), []);
@@ -109,7 +109,7 @@ test('the log-in page has no fault either, and a wrong key is refused without be
   await page.context().close();
 });
 
-test('an open page says within a second that its hook was disabled, and why', async () => {
+test('an open page shows within a second that its hook was disabled, and why', async () => {
   const hook = await program.hook({ name: 'soon off', uri: `${receiver.base}/works/soon`, retry: { max_attempts: 20 } });
   const page = await visitor(chrome, program);
   await page.goto(hooks(`/${hook}`));
@@ -119,14 +119,14 @@ test('an open page says within a second that its hook was disabled, and why', as
   await until('the hook is disabled', async () => (await program.queue(hook)).state === 'auto_disabled');
   const disabled = Date.now();
   await page.waitForFunction(() => /disabled/i.test(document.querySelector('#state .sentence')?.textContent ?? ''));
-  // A second on a quiet machine; a busy one is given more, but not the time of a reload by hand.
+  // A second on an idle machine. A busy one gets more time, but less than a reload by hand takes.
   assert.ok(Date.now() - disabled < 5000, `${Date.now() - disabled} ms`);
   assert.match(await page.textContent('#state .sentence'), /500|fail/i);
   receiver.mood = before;
   await page.context().close();
 });
 
-test('a dry run of a replay counts what is then delivered', async () => {
+test('a dry run of a replay counts exactly the later deliveries', async () => {
   const before = receiver.requests.filter((request) => request.url === '/works').length;
   const page = await visitor(chrome, program);
   await page.goto(hooks(`/${works}/replay`));
@@ -148,7 +148,7 @@ test('a dry run of a replay counts what is then delivered', async () => {
   await page.context().close();
 });
 
-test('the copied command is taken by a receiver that verifies', async () => {
+test('a receiver that verifies accepts the copied command', async () => {
   const row = await attempt(works);
   const path = `/v2/accounts/${program.account}/webhooks/${works}/attempts/${row.delivery_id}/curl`;
   const { command } = (await program.call('GET', path)).data;
@@ -162,7 +162,7 @@ test('the copied command is taken by a receiver that verifies', async () => {
   assert.equal(verify(request.headers, Buffer.concat([request.body, Buffer.from(' ')])), false);
 });
 
-test('the live tail has no gap when the program is killed and comes back', async () => {
+test('the live tail has no gap when the program is killed and restarted', async () => {
   const page = await visitor(chrome, program);
   await page.goto(at(`accounts/${program.account}/events/tail`));
   const ids = [];
@@ -179,7 +179,7 @@ test('the live tail has no gap when the program is killed and comes back', async
   await page.context().close();
 });
 
-test('scripts in names, addresses, headers and events stay text', async () => {
+test('scripts in names, addresses, headers and events are shown as text', async () => {
   const hook = await program.hook({
     name: NASTY, uri: `${receiver.base}/fails/${encodeURIComponent(NASTY)}`, headers: { 'x-nasty': NASTY }, retries: 1,
   });
@@ -213,7 +213,7 @@ describe('others', () => {
     await program.hook({ name: 'of the tenant', uri: `${receiver.base}/works/tenant` }, tenant);
   });
 
-  test('a tenant sees its own hooks and nothing of others', async () => {
+  test('a tenant sees only its own hooks', async () => {
     const page = await visitor(chrome, program, { key });
     await page.goto(at(`accounts/${tenant}/hooks`));
     assert.ok((await page.content()).includes('of the tenant'));
@@ -236,7 +236,7 @@ describe('others', () => {
     await page.context().close();
   });
 
-  test('forged origins and forms that were sent before change nothing', async () => {
+  test('forged origins and repeated forms change nothing', async () => {
     const page = await visitor(chrome, program);
     await page.goto(hooks(`/${works}`));
     const action = await page.getAttribute('form:has(button:has-text("Pause"))', 'action');
@@ -248,7 +248,7 @@ describe('others', () => {
       assert.ok((await send(headers)).status() >= 400, JSON.stringify(headers));
     }
     assert.equal((await program.queue(works)).paused, false);
-    // Sent as the page would send it: the open page may have a newer form by now.
+    // Sent as the page would send it, because the open page may have a newer form by now.
     assert.ok((await send({ origin: program.base })).status() < 400, 'the form is good');
     await until('it is paused', async () => (await program.queue(works)).paused);
     await page.reload();
@@ -276,7 +276,7 @@ test('the keyboard searches, steps through rows and shows its help', async () =>
   await page.context().close();
 });
 
-test('a page is readable on a phone: nothing is wider than the screen', async () => {
+test('on a phone no part of a page is wider than the screen', async () => {
   const page = await visitor(chrome, program, { width: 390 });
   for (const url of [at(''), hooks(), hooks(`/${fails}`)]) {
     await page.goto(url);
@@ -286,7 +286,7 @@ test('a page is readable on a phone: nothing is wider than the screen', async ()
   await page.context().close();
 });
 
-test('every page works without its script but for the live parts', async () => {
+test('without its script every page works except for the live parts', async () => {
   const context = await chrome.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
   page.setDefaultTimeout(LONG);

@@ -1,4 +1,4 @@
-// How long the server takes for each page of the console, with 10,000 hooks and 1,000,000 attempts (or as many as asked for).
+// Measures how long the server takes for each page of the console, with 10,000 hooks and 1,000,000 attempts by default.
 //
 //   cargo build --release && cd tests/console && npm ci
 //   SWITCHHOOK_BIN=../../target/release/switchhook npm run figures -- [--hooks=10000] [--attempts=1000000] [--rounds=20]
@@ -22,7 +22,7 @@ const MOST = 100;
 
 const agent = new Agent({ keepAlive: true });
 
-/** One request over an open connection: status, body and milliseconds until the last byte. */
+/** Sends a request over an open connection; returns status, body and milliseconds until the last byte. */
 function ask(address, method, path, headers = {}, body = undefined) {
   const [host, port] = address.split(':');
   return new Promise((go, fail) => {
@@ -46,7 +46,7 @@ const OTHER = Array.from({ length: OTHERS }, (_, n) => id(`other ${n}`));
 const owner = (n) => (n < HOOKS / 2 ? LARGE : OTHER[n % OTHERS]);
 const hookOf = (n) => id(`hook ${n}`);
 
-/** The accounts and hooks, put into the data directory before the first start. */
+/** Writes accounts and hooks into the data directory before the first start. */
 async function prepare(fresh) {
   const below = [[LARGE, 'Large tenant'], ...OTHER.map((account, n) => [account, `Tenant ${n}`])];
   const accounts = [{ id: MASTER, name: 'Operator', tree: [] }, ...below.map(([account, name]) => ({ id: account, name, tree: [MASTER] }))];
@@ -56,7 +56,7 @@ async function prepare(fresh) {
   await fresh.import(accounts, Array.from({ length: HOOKS }, (_, n) => ({ id: hookOf(n), account: owner(n), doc: doc(n) })));
 }
 
-/** Events until there are as many attempts. */
+/** Submits events until there are this many attempts. */
 async function fill(program) {
   // Each event of an account is delivered to all of its hooks.
   let sent = 0;

@@ -1,4 +1,4 @@
-// The console with 10,000 hooks: no page holds them all, and each is found.
+// The console with 10,000 hooks: no page shows all of them, and each can be found.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
@@ -25,7 +25,7 @@ after(async () => {
   await program?.stop();
 });
 
-test('of 10,000 hooks a page shows some, a search finds one, and an action reaches all that fit', async () => {
+test('of 10,000 hooks a page shows some, a search finds one, and an action reaches all matches', async () => {
   const page = await visitor(chrome, program);
   assert.match(await page.textContent('#states'), /10.000/);
   await page.goto(`${program.base}/console/admin/hooks`);

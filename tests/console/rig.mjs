@@ -1,4 +1,4 @@
-// What the browser tests stand on: the built program on free ports with a data directory of its own, a receiver with moods,
+// The tools of the browser tests: the built program on free ports with its own data directory, a receiver with moods,
 // and Debian's Chromium. Everything ends with the test process.
 import { execFile, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -20,7 +20,7 @@ export const LONG = 30_000;
 const BINARY = process.env.SWITCHHOOK_BIN
   ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug', 'switchhook');
 
-/** Waits until `look` gives something. */
+/** Waits until `look` returns something. */
 export async function until(what, look, within = LONG) {
   const end = Date.now() + within;
   for (;;) {
@@ -31,9 +31,9 @@ export async function until(what, look, within = LONG) {
   }
 }
 
-/** The program. It can be killed and started again over the same data and port. */
+/** The program. It can be killed and restarted with the same data and port. */
 export class Program {
-  /** With `prepare`, something is done to the data directory before the first start. */
+  /** `prepare` changes the data directory before the first start. */
   static async start(more = [], prepare = async () => {}) {
     const program = new Program();
     program.dir = await mkdtemp(join(tmpdir(), 'switchhook-console-'));
@@ -44,7 +44,7 @@ export class Program {
     return program;
   }
 
-  /** Puts these accounts (`id`, `name`, `tree`) and hooks (`id`, `account`, `doc`) into the data directory. */
+  /** Writes these accounts (`id`, `name`, `tree`) and hooks (`id`, `account`, `doc`) into the data directory. */
   async import(accounts, hooks) {
     const file = join(this.dir, '..', `${basename(this.dir)}.jsonl`);
     const lines = [
@@ -87,7 +87,7 @@ export class Program {
     this.account = answer.data.account_id;
   }
 
-  /** A request to the API; its envelope. */
+  /** Sends a request to the API; returns the envelope. */
   async call(method, path, data, token = this.token) {
     const answer = await this.try(method, path, data, token);
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
@@ -143,7 +143,7 @@ async function freePort() {
   return port;
 }
 
-/** A RabbitMQ of one's own, as `tests/it/support/broker/mod.rs` starts it. */
+/** A private RabbitMQ, started like the one of `tests/it/support/broker/mod.rs`. */
 export class Broker {
   static async start() {
     const broker = new Broker();
@@ -172,7 +172,7 @@ export class Broker {
     return broker;
   }
 
-  /** Publishes an event as a switch of KAZOO does; resolves when the broker has it. */
+  /** Publishes an event as a switch of KAZOO does; resolves when the broker has confirmed it. */
   async publish(exchange, key, event) {
     const body = Buffer.from(JSON.stringify(event));
     this.channel.publish(exchange, key, body, { contentType: 'application/json' });
@@ -199,7 +199,7 @@ export const call = (id, n = 1, name = 'CHANNEL_CREATE') => ({
   'Call-Direction': 'inbound', 'App-Name': 'ecallmgr', 'App-Version': '4.0.0', 'Msg-ID': `${id}-${n}`,
 });
 
-/** A receiver on loopback that remembers its requests and answers as `mood` says. */
+/** A receiver on loopback that records its requests and answers as `mood` decides. */
 export class Receiver {
   static async start() {
     const receiver = new Receiver();
@@ -232,7 +232,7 @@ export async function browser() {
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
 }
 
-/** A page of a person who is logged in; `errors` gathers what the page complains of. */
+/** A page of a logged-in person; `errors` collects the errors of the page. */
 export async function visitor(chrome, program, { theme = 'light', key = MASTER_KEY, width = 1280 } = {}) {
   const context = await chrome.newContext({ viewport: { width, height: 800 }, colorScheme: theme });
   await context.addCookies([{ name: 'switchhook_theme', value: theme, url: `${program.base}/console` }]);

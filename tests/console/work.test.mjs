@@ -1,4 +1,4 @@
-// What people do with the console: the first hook, links, copying, probing, sending again; and what those see who may only look.
+// What people do with the console: the first hook, links, copying, probing, sending again; and what plain users see.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
@@ -39,7 +39,7 @@ async function attempts(account, hook, n = 1) {
   });
 }
 
-test('a first hook is made, tried and seen to arrive in three clicks', async () => {
+test('three clicks create a first hook, test it and show the request', async () => {
   const { account, key } = await tenant('Newcomer');
   const page = await visitor(chrome, program, { key });
   await page.click('a:has-text("Try it with the built-in receiver")');
@@ -58,7 +58,7 @@ test('a first hook is made, tried and seen to arrive in three clicks', async () 
   await page.context().close();
 });
 
-test('a link made on the page opens the console once, without a password and with no more than it says', async () => {
+test('a link from the page opens the console once, without a password and only with its rights', async () => {
   const { account, key, hooks } = await tenant('Linked');
   const hook = await program.hook({ name: 'Seen by link', uri: `${receiver.base}/linked?key=s3cret`, secret: SECRET }, account);
   const page = await visitor(chrome, program, { key });
@@ -78,7 +78,7 @@ test('a link made on the page opens the console once, without a password and wit
   await other.goto(link);
   await other.click('button:has-text("Open")');
   assert.match(await other.textContent('main'), /used already/);
-  // What it opened ends when it is revoked. An open page would go to the log-in by itself, beside this test.
+  // Revoking a link ends its sessions. An open page would go to the log-in by itself, in competition with this test.
   await guest.goto('about:blank');
   await page.goto(at(`accounts/${account}/links`));
   await page.click('button:has-text("Revoke")');
@@ -88,7 +88,7 @@ test('a link made on the page opens the console once, without a password and wit
   for (const each of [page, guest, other]) await each.context().close();
 });
 
-test('a plain user sees hooks and attempts without secrets, changes nothing and finds no page that is not theirs', async () => {
+test('a plain user sees hooks and attempts without secrets, can change nothing and finds no admin page', async () => {
   const { account, hooks } = await tenant('With a user');
   const hook = await program.hook({ name: 'Theirs', uri: `${receiver.base}/theirs?key=s3cret`, headers: { 'x-api-key': 'k3y' } }, account);
   await program.publish([call('theirs', 1)], account);
@@ -123,7 +123,7 @@ test('a plain user sees hooks and attempts without secrets, changes nothing and 
   await context.close();
 });
 
-test('the copy button copies the command of the attempt, and what it sends is verified', async () => {
+test('the copy button copies the command of the attempt, and its request is verified', async () => {
   const { account, key, hooks } = await tenant('Copying');
   const hook = await program.hook({ name: 'Copied', uri: `${receiver.base}/copied`, secret: SECRET }, account);
   await program.publish([call('copied', 1)], account);
@@ -131,7 +131,7 @@ test('the copy button copies the command of the attempt, and what it sends is ve
   const page = await visitor(chrome, program, { key });
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: program.base });
   await page.goto(hooks(`/${hook}/attempts/${row.delivery_id}`));
-  // The answer of a success, as it was received.
+  // The response to a success, as it was received.
   assert.match(await page.textContent('main'), /answer of the receiver/);
   await page.click('[data-copy=curl]');
   await page.waitForSelector('[data-copy=curl]:has-text("Copied")');
@@ -169,7 +169,7 @@ test('a disabled hook is probed with one click, and the open page sees it recove
   await page.context().close();
 });
 
-test('what a bulk action says that it would send again is what is then sent', async () => {
+test('a bulk action sends again exactly what its dry run showed', async () => {
   const { account, key, hooks } = await tenant('Again');
   let status = 500;
   receiver.mood = (request) => (request.url.startsWith('/again') ? status : 200);
@@ -180,7 +180,7 @@ test('what a bulk action says that it would send again is what is then sent', as
       name, uri: `${receiver.base}/again/${name}`, hook: name === 'three' ? 'channel_destroy' : 'channel_create', retry: { max_attempts: 1 },
     }, account));
   }
-  // A success after the failures decides that what failed is dead.
+  // A success after the failures makes the failed deliveries dead.
   await program.publish([call('x', 1), call('y', 2)], account);
   await Promise.all(made.slice(0, 2).map((hook) => attempts(account, hook, 2)));
   status = 200;
@@ -202,7 +202,7 @@ test('what a bulk action says that it would send again is what is then sent', as
   await page.context().close();
 });
 
-test('the websocket of open pages is for pages of this console alone', async () => {
+test('only pages of this console can open the websocket of open pages', async () => {
   const { key } = await tenant('Sockets');
   const page = await visitor(chrome, program, { key });
   const cookies = await page.context().cookies(`${program.base}/console/`);
