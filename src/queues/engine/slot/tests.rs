@@ -216,3 +216,22 @@ fn a_strict_hook_has_one_attempt_under_way() {
     assert_eq!(slot.start_next(4, 0).map(|job| job.key.offset), Some(0));
     assert!(slot.start_next(4, 0).is_none() && !slot.has_ready());
 }
+
+#[test]
+fn a_suspect_that_waits_again_does_not_start_beside_the_delivery_behind_it() {
+    let mut slot = slot_of(Hook { ordering: Ordering::Hook, ..hook(1) });
+    offer(&mut slot, 0..2);
+    let suspect = slot.start_next(4, 0).unwrap().key;
+    slot.judge(&refused(suspect), 5, 0.5).unwrap();
+    slot.conclude(suspect, Verdict::SuspectUntil(90), 5);
+    let behind = slot.start_next(4, 6).unwrap().key;
+    let mut changed = (**slot.hook()).clone();
+    for enabled in [false, true] {
+        changed.enabled = enabled;
+        slot.change_hook(&Arc::new(changed.clone()), 2, None);
+    }
+    assert!(!slot.has_ready() && slot.start_next(4, 7).is_none(), "one delivery of a lane at a time");
+    slot.judge(&refused(behind), 8, 0.5).unwrap();
+    slot.conclude(behind, Verdict::RetryAt(9), 8);
+    assert_eq!(slot.start_next(4, 8).map(|job| job.key), Some(suspect), "in the order of the log");
+}
