@@ -38,7 +38,7 @@ use crate::history::History;
 use crate::http::{Api, Ports, Server, Site};
 use crate::ingest::Ingest;
 use crate::log::{self, OpenedLog};
-use crate::model::{AttemptSpan, Clock, Duty, Id};
+use crate::model::{AttemptSpan, Clock, Duty, ReplayId};
 use crate::onboarding::sync::SyncWatch;
 use crate::queues::{self, Action, Directory, Logs, Queues, Readings, Recovered};
 use crate::state::{self, Change, FirstKey, State, StateTask};
@@ -69,7 +69,7 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
         tracing::warn!(reason, "the state's index was rebuilt from the journal");
     }
     let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
-    let is_replay = |id: Id| state.hook_of_replay(id).is_some();
+    let is_replay = |id: ReplayId| state.hook_of_replay(id).is_some();
     let recovered = queues::recover(&ledger.reader, is_replay).context("ledger")?;
     if recovered.unreadable > 0 {
         tracing::error!(

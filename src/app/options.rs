@@ -245,12 +245,14 @@ pub(super) fn queue_options(config: &Config) -> queues::QueueOptions {
         },
         grace: Duration::from_millis(config.shutdown_grace_ms),
         policy: Policy {
-            retry_initial_ms: config.retry.initial_ms,
-            retry_max_ms: config.retry.max_ms,
-            failure_count: config.disable.failure_count,
-            failure_window_ms: config.disable.window_ms,
-            probe_initial_ms: config.disable.probe_initial_ms,
-            probe_max_ms: config.disable.probe_max_ms,
+            retry_initial: Duration::from_millis(config.retry.initial_ms),
+            retry_max: Duration::from_millis(config.retry.max_ms),
+            failure_count: Some(config.disable.failure_count).filter(|count| *count > 0),
+            failure_window: Duration::from_millis(config.disable.window_ms),
+            probe_initial: Some(config.disable.probe_initial_ms)
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
+            probe_max: Duration::from_millis(config.disable.probe_max_ms),
         },
     }
 }

@@ -20,8 +20,8 @@ use crate::live::{ChannelCommand, Commander, SessionView, Sessions};
 use crate::log::{ReadError, Reader};
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
-    EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, Id, LogIds, Minute,
-    Pulse, QueueStatus, Received, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
+    EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, LogIds, Minute, Pulse,
+    QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::{AskError, Queues, ReadingError};
 use crate::tasks::Tasks;
@@ -135,7 +135,7 @@ impl http::Queues for QueuesPort {
     fn cancel(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
         Box::pin(async move { self.queues.cancel(hook, replay, by).await.map_err(|error| refused(&error)) })
@@ -144,7 +144,7 @@ impl http::Queues for QueuesPort {
     fn hold(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         state: ReplayState,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {

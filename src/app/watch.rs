@@ -178,8 +178,8 @@ impl StorageHealth {
     /// A notice when events of unknown accounts were given up in the last hour.
     fn unknown_accounts(&self) -> Option<(&'static str, String)> {
         let counts = self.steps.queues.unknown_counts();
-        let (at_us, account) = counts.last_given_up?;
-        let is_recent = at_us.saturating_add(GIVEN_UP_SHOWN_US) > self.clock.now_us();
+        let (at, account) = counts.last_given_up?;
+        let is_recent = at.micros().saturating_add(GIVEN_UP_SHOWN_US) > self.clock.now_us();
         is_recent.then(|| {
             let reason = format!(
                 "{} events of unknown accounts have been given up since the start, the last one of account \

@@ -13,7 +13,7 @@ use super::super::idle::IdleLimits;
 use super::super::send::{Caps, send};
 use super::super::transport::TransportLimits;
 use super::*;
-use crate::model::{AttemptResult, TransportError};
+use crate::model::{AttemptResult, HookId, TransportError};
 use crate::tasks::Tasks;
 
 /// A resolver that gives these answers in order and counts its calls.
@@ -60,7 +60,7 @@ async fn get(guard: &Guard, port: u16) -> AttemptResult {
     let url = format!("http://rebound.example:{port}/").parse().expect("a URL");
     let request = Outgoing {
         method: http::Method::GET,
-        hook: AccountId::default(),
+        hook: HookId::default(),
         account: AccountId::default(),
         address: Arc::new(Address::new(url).expect("an address")),
         headers: http::HeaderMap::new(),

@@ -126,7 +126,7 @@ mod tests {
 
     fn received(hook: u128, at_us: u64, bytes: usize) -> Received {
         Received {
-            hook: Id(hook),
+            hook: HookId(hook),
             at_us,
             method: "POST".into(),
             uri: String::new(),
@@ -145,7 +145,7 @@ mod tests {
             keep(&mut kept, Id(1), received(6, 2 + at, 0));
         }
         let of = |kept: &HashMap<AccountId, StoredRequests>, tenant: u128, hook: u128| {
-            kept[&Id(tenant)].requests.iter().filter(|request| request.hook == Id(hook)).count()
+            kept[&Id(tenant)].requests.iter().filter(|request| request.hook == HookId(hook)).count()
         };
         assert_eq!((of(&kept, 1, 5), of(&kept, 1, 6)), (1, MOST_OF_HOOK));
         for hook in 100..200 {

@@ -203,10 +203,11 @@ impl Delivery {
                 | AttemptResult::Shadow(_)
                 | AttemptResult::Expired => false,
             };
-            let queue = attempt.key.queue.id();
-            // Other attempts under way use the target too, to share its memory for large events.
-            if failed && self.targets.get(&queue).is_some_and(|target| Arc::strong_count(target) == 1) {
-                self.targets.remove(&queue);
+            let hook = attempt.key.queue.id().as_hook();
+            // For a replay this finds nothing: its hook's own attempts decide. Other attempts under way use the target too,
+            // to share its memory for large events.
+            if failed && self.targets.get(&hook).is_some_and(|target| Arc::strong_count(target) == 1) {
+                self.targets.remove(&hook);
             }
         }
     }

@@ -37,6 +37,7 @@ impl HistoryReader {
             (None, false) => range.end,
         };
         let (mut looked_at, mut bytes) = (0, 0);
+        // Backward reads return the records before `at`, forward reads those from `at` on.
         while if query.ascending { at < range.end } else { at > range.start } {
             if looked_at >= LOOKED_AT {
                 page.next = Some(if query.ascending { at } else { at - 1 });
@@ -83,7 +84,7 @@ impl HistoryReader {
         let in_time = (query.from_us..query.until_us).contains(&record.time_us);
         let decoded = LedgerRecord::decode(&record.payload).ok().filter(|_| in_time)?;
         let hook = filed.hook_of(record, &decoded, |replay| self.logs.replay_of(replay))?;
-        Some(self.row(revisions, hook, &self.shown(decoded)?, record))
+        Some(self.row(revisions, hook, &self.listed(decoded)?, record))
     }
 
     fn hooks(&self, query: &AttemptQuery) -> Vec<Arc<Hook>> {
@@ -93,7 +94,8 @@ impl HistoryReader {
         hooks.into_iter().filter(|hook| hook.account == query.account).collect()
     }
 
-    fn shown(&self, record: LedgerRecord) -> Option<AttemptRecord> {
+    /// The attempt of a record, if it is listed.
+    fn listed(&self, record: LedgerRecord) -> Option<AttemptRecord> {
         match record {
             LedgerRecord::Attempt(a) if self.shows_successes || a.outcome != Outcome::Delivered => Some(a),
             _ => None,
@@ -129,7 +131,7 @@ impl HistoryReader {
                 attempt: attempt.attempt,
                 sent: attempt.sent,
                 ended_us: record.time_us,
-                is_replay: attempt.queue != hook.id,
+                is_replay: attempt.queue != hook.id.into(),
             };
             kazoo::request_headers(sent, &parts)
         });

@@ -1,7 +1,7 @@
-//! Dead deliveries, read from the ledger: given up, and not delivered since.
+//! Dead deliveries, read from the ledger: those that ran out of tries and have not been delivered since.
 //!
-//! One pass over the hook's records finds them. Its memory is bounded: of more than `KEPT` failing deliveries, only
-//! those at the front of the requested order are held, and the list says where to continue.
+//! One pass over the hook's records finds them. Its memory is bounded: of more than `MOST` failing deliveries, only
+//! those at the front of the requested order are in memory, and the list says where to continue.
 
 use std::collections::BTreeMap;
 
@@ -13,36 +13,36 @@ use crate::model::{AttemptRow, Dead, DeadList, DeadQuery, Event, HookId, gregori
 use crate::queues::{LastWord, LedgerRecord};
 
 /// The most failing deliveries in memory.
-const KEPT: usize = 1 << 16;
+const MOST: usize = 1 << 16;
 
 /// A failing delivery.
 #[derive(Debug, Clone, Copy, Default)]
 struct Failing {
     /// The ledger's offset of its last attempt.
     attempt: Option<u64>,
-    /// When it was given up; `None` if it was not.
+    /// When it died; `None` if it is not dead.
     died_us: Option<u64>,
 }
 
 impl HistoryReader {
-    /// A hook's dead deliveries in one order, up to the most that are held in memory.
+    /// A hook's dead deliveries in one order, up to `MOST`.
     pub(super) fn dead(&self, query: &DeadQuery) -> Result<DeadList, ReadError> {
-        let mut held = Held { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
+        let mut front = Front { failing: BTreeMap::new(), ascending: query.ascending, left_out: None };
         let first = self.logs.events.first();
-        let on_list = |offset: u64| {
+        let is_asked_for = |offset: u64| {
             let started = query.start.is_none_or(|s| if query.ascending { offset >= s } else { offset <= s });
             started && offset >= first
         };
         self.logs.each_outcome(query.hook, |record, offset, word| {
-            if on_list(offset) {
-                held.note(record, offset, word);
+            if is_asked_for(offset) {
+                front.note(record, offset, word);
             }
         })?;
-        let dead = held.failing.into_iter().filter_map(|(offset, failing)| {
+        let dead = front.failing.into_iter().filter_map(|(offset, failing)| {
             Some(Dead { offset, attempt: failing.attempt?, died_us: failing.died_us? })
         });
         let dead: Vec<Dead> = if query.ascending { dead.collect() } else { dead.rev().collect() };
-        Ok(DeadList { dead, next: held.left_out })
+        Ok(DeadList { dead, next: front.left_out })
     }
 
     /// The rows of dead deliveries: the last attempt, and the event's header. Leaves out deliveries that retention has
@@ -68,11 +68,11 @@ impl HistoryReader {
             };
             match self.logs.events.get(*offset) {
                 Ok(None) => continue,
-                Ok(Some(kept)) => {
-                    let Ok(event) = Event::decode(&kept.payload) else { continue };
+                Ok(Some(logged)) => {
+                    let Ok(event) = Event::decode(&logged.payload) else { continue };
                     document.insert("event_name".into(), event.name.into());
                     document.insert("subject".into(), event.subject.into());
-                    document.insert("received".into(), gregorian_seconds(kept.time_us).into());
+                    document.insert("received".into(), gregorian_seconds(logged.time_us).into());
                 }
                 Err(error) => document.extend(unreadable(error_of_event(&error))),
             }
@@ -84,14 +84,14 @@ impl HistoryReader {
 }
 
 /// The failing deliveries at the front of an order.
-struct Held {
+struct Front {
     failing: BTreeMap<u64, Failing>,
     ascending: bool,
-    /// The first offset in the order that is not held.
+    /// The first offset in the order that is not in memory.
     left_out: Option<u64>,
 }
 
-impl Held {
+impl Front {
     fn note(&mut self, record: &Record, offset: u64, word: LastWord) {
         if self.left_out.is_some_and(|out| if self.ascending { offset >= out } else { offset <= out }) {
             return;
@@ -107,7 +107,7 @@ impl Held {
         if word != LastWord::Failed {
             failing.died_us = Some(record.time_us);
         }
-        if self.failing.len() > KEPT {
+        if self.failing.len() > MOST {
             let last = if self.ascending { self.failing.pop_last() } else { self.failing.pop_first() };
             self.left_out = last.map(|(offset, _)| offset);
         }

@@ -16,13 +16,13 @@ const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
 /// The most ledger records that are read for one event.
 const LOOKED_AT: usize = 200_000;
-/// The most attempts of one delivery that are shown, the newest ones.
-const SHOWN: usize = 100;
+/// The most attempts of one delivery in a row, the newest ones.
+const ATTEMPTS: usize = 100;
 /// How far before its event an attempt is searched for, in microseconds. A clock that was set back causes this.
 const BACK_US: u64 = 60_000_000;
 
 /// One hook's delivery.
-struct Course {
+struct HookDelivery {
     hook: Arc<Hook>,
     /// The latest state in the ledger.
     state: Option<&'static str>,
@@ -30,7 +30,7 @@ struct Course {
     revisions: Revisions,
 }
 
-impl Course {
+impl HookDelivery {
     fn of(hook: &Arc<Hook>) -> Self {
         Self { hook: Arc::clone(hook), state: None, attempts: Vec::new(), revisions: Revisions::default() }
     }
@@ -55,18 +55,19 @@ impl HistoryReader {
     ) -> Result<EventDeliveries, ReadError> {
         let Some(record) = self.logs.events.get(offset)? else { return Ok(EventDeliveries::default()) };
         let mut filed = self.logs.filed(hooks);
-        let fate = |hook: &Arc<Hook>| (hook.id, Course::of(hook));
-        let mut fates: HashMap<HookId, Course> = filed.hooks().map(fate).collect();
-        let complete = self.look_up(&record, &mut filed, &mut fates)?;
+        let delivery = |hook: &Arc<Hook>| (hook.id, HookDelivery::of(hook));
+        let mut deliveries: HashMap<HookId, HookDelivery> = filed.hooks().map(delivery).collect();
+        let complete = self.look_up(&record, &mut filed, &mut deliveries)?;
         let event = self.logs.state.settings().log_ids.event_id(offset);
-        let mut fates: Vec<Course> = fates.into_values().collect();
-        fates.sort_unstable_by_key(|fate| fate.hook.id);
-        let rows = fates.into_iter().filter_map(|fate| {
-            let state = fate.state.or_else(|| self.is_to_come(&fate.hook, &record).then_some("waiting"))?;
-            let delivery = DeliveryId { event, hook: fate.hook.id }.to_string();
+        let mut deliveries: Vec<HookDelivery> = deliveries.into_values().collect();
+        deliveries.sort_unstable_by_key(|delivery| delivery.hook.id);
+        let rows = deliveries.into_iter().filter_map(|delivery| {
+            let state =
+                delivery.state.or_else(|| self.is_to_come(&delivery.hook, &record).then_some("waiting"))?;
+            let delivery_id = DeliveryId { event, hook: delivery.hook.id }.to_string();
             let row = json!({
-                "hook_id": fate.hook.id, "hook_name": fate.hook.name, "delivery_id": delivery,
-                "state": state, "attempts": fate.attempts,
+                "hook_id": delivery.hook.id, "hook_name": delivery.hook.name, "delivery_id": delivery_id,
+                "state": state, "attempts": delivery.attempts,
             });
             row.as_object().cloned()
         });
@@ -78,7 +79,7 @@ impl HistoryReader {
         &self,
         event: &Record,
         filed: &mut Filed,
-        fates: &mut HashMap<HookId, Course>,
+        deliveries: &mut HashMap<HookId, HookDelivery>,
     ) -> Result<bool, ReadError> {
         let tags = filed.tags();
         let mut at = self.first_try(event)?;
@@ -88,8 +89,8 @@ impl HistoryReader {
             for record in &batch.records {
                 let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
                 let hook = filed.hook_of(record, &decoded, |replay| self.logs.replay_of(replay));
-                if let Some(fate) = hook.and_then(|hook| fates.get_mut(&hook.id)) {
-                    self.note(fate, event.offset, record, &decoded);
+                if let Some(delivery) = hook.and_then(|hook| deliveries.get_mut(&hook.id)) {
+                    self.note(delivery, event.offset, record, &decoded);
                 }
             }
             looked_at += batch.records.len();
@@ -115,17 +116,17 @@ impl HistoryReader {
         Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
     }
 
-    fn note(&self, course: &mut Course, offset: u64, record: &Record, decoded: &LedgerRecord) {
+    fn note(&self, delivery: &mut HookDelivery, offset: u64, record: &Record, decoded: &LedgerRecord) {
         match decoded {
             LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
-                course.state = Some(decoded.fate().map_or("retrying", Fate::name));
-                if course.attempts.len() == SHOWN {
-                    course.attempts.remove(0);
+                delivery.state = Some(decoded.fate().map_or("retrying", Fate::name));
+                if delivery.attempts.len() == ATTEMPTS {
+                    delivery.attempts.remove(0);
                 }
-                course.attempts.push(self.row(&mut course.revisions, &course.hook, attempt, record));
+                delivery.attempts.push(self.row(&mut delivery.revisions, &delivery.hook, attempt, record));
             }
             LedgerRecord::Settled { offset: settled, .. } if *settled == offset => {
-                course.state = decoded.fate().map(Fate::name);
+                delivery.state = decoded.fate().map(Fate::name);
             }
             _ => {}
         }

@@ -39,7 +39,7 @@ impl History {
         self.blocking(move |reader| reader.page(&query)).await
     }
 
-    /// Attempts of watched hooks from an offset of the ledger on: as many as a bounded reading finds.
+    /// The attempts of watched hooks that one bounded read finds, from an offset of the ledger on.
     pub async fn attempts_since(
         &self,
         from: u64,
@@ -54,8 +54,8 @@ impl History {
         self.reader.logs.ledger.subscribe()
     }
 
-    /// The hook as it was at an attempt of a delivery (the last one without a number), without secrets. `None`: that is not
-    /// known any more.
+    /// The hook as it was at an attempt of a delivery, or at the last one if `attempt` is `None`, without secrets. `None`:
+    /// there is no such attempt, or it is no longer known.
     pub async fn hook_at(
         &self,
         hook: HookId,

@@ -1,4 +1,4 @@
-//! Attempts as the ledger takes them, for clients that watch hooks while they work.
+//! New attempts, for clients that watch hooks.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use super::attempts::result_of;
 use super::reader::HistoryReader;
 use crate::kazoo::{self, AttemptParts};
 use crate::log::{ReadError, Record};
-use crate::model::{AccountId, AttemptNews, AttemptNewsPage, DeliveryId, HookId, Id};
+use crate::model::{AccountId, AttemptNews, AttemptNewsPage, DeliveryId, HookId, ReplayId};
 use crate::queues::{AttemptRecord, LedgerRecord, Outcome};
 
 const READ: usize = 512;
 const READ_BYTES: usize = 1 << 20;
 
-/// Members of a row that may be large, or that may tell a plain user what they may not see.
+/// Members of a row that may be large, or that a plain user may not see.
 const LEFT_OUT: [&str; 2] = ["resp_headers", "resp_body"];
 
-/// Which hooks are watched.
+/// Whether a hook is watched.
 pub(super) type Watched<'a> = &'a (dyn Fn(AccountId, HookId) -> bool + Send + Sync);
 
 impl HistoryReader {
-    /// Attempts of watched hooks from an offset of the ledger on, among a bounded number of records.
+    /// The attempts of watched hooks among a bounded number of ledger records, from an offset on.
     pub(super) fn news(&self, from: u64, watched: Watched<'_>) -> Result<AttemptNewsPage, ReadError> {
         let batch = self.logs.ledger.read(from, READ, READ_BYTES)?;
         let mut replays = HashMap::new();
@@ -30,7 +30,7 @@ impl HistoryReader {
     fn news_of(
         &self,
         record: &Record,
-        replays: &mut HashMap<Id, Option<HookId>>,
+        replays: &mut HashMap<ReplayId, Option<HookId>>,
         watched: Watched<'_>,
     ) -> Option<AttemptNews> {
         let Ok(LedgerRecord::Attempt(attempt)) = LedgerRecord::decode(&record.payload) else { return None };
@@ -39,11 +39,13 @@ impl HistoryReader {
         }
         let is_live = attempt.queue.tag() == record.tag;
         let hook = if is_live {
-            attempt.queue
+            attempt.queue.as_hook()
         } else {
-            *replays.entry(attempt.queue).or_insert_with(|| self.logs.replay_of(attempt.queue)).as_ref()?
+            let replay = attempt.queue.as_replay();
+            *replays.entry(replay).or_insert_with(|| self.logs.replay_of(replay)).as_ref()?
         };
-        // The tag is a hash: the whole id decides. What a former hook of the same id left behind is not this hook's.
+        // The tag is only a hash, so the whole id is compared. Records from before the hook's birth belong to a deleted hook
+        // with the same id.
         let hook = self.logs.state.hook(hook).filter(|hook| hook.id.tag() == record.tag)?;
         if record.offset < hook.birth.ledger || (is_live && attempt.offset < hook.birth.events) {
             return None;
@@ -55,7 +57,7 @@ impl HistoryReader {
         })
     }
 
-    /// What the ledger alone says of an attempt.
+    /// The row of an attempt, from the ledger alone.
     fn brief(
         &self,
         hook_id: HookId,

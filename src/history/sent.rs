@@ -1,4 +1,4 @@
-//! The hook as it was when one attempt was made, so that the attempt's request can be made again.
+//! The hook as it was when an attempt was made, so that the attempt's request can be made again.
 
 use super::reader::HistoryReader;
 use super::revisions::Revisions;
@@ -8,12 +8,12 @@ use crate::queues::LedgerRecord;
 
 const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
-/// Ledger records that are looked at for one attempt.
+/// The most ledger records that are read for one attempt.
 const LOOKED_AT: usize = 200_000;
 
 impl HistoryReader {
-    /// The hook at an attempt of a delivery, without secrets; at its last attempt when none is named. `None`: there is no
-    /// such attempt, or what its hook was is not kept any more.
+    /// The hook at an attempt of a delivery, or at its last attempt if `attempt` is `None`, without secrets. `None`: there
+    /// is no such attempt, or the ledger no longer has the hook of that time.
     pub(super) fn hook_at(
         &self,
         hook: HookId,

@@ -16,8 +16,8 @@ use super::replays::{dry_run, rate, replay_row};
 use super::reply::Reply;
 use crate::kazoo::ATTEMPT_FIELDS;
 use crate::model::{
-    AttemptRow, Dead, DeadList, DeadQuery, DeliveryId, HookId, ReplayOnly, ReplayPoint, ReplayRequest,
-    ReplayStatus, fields_weight,
+    AttemptRow, Dead, DeadList, DeadQuery, DeliveryId, HookId, ReplayId, ReplayOnly, ReplayPoint,
+    ReplayRequest, ReplayStatus, fields_weight,
 };
 use crate::state::random_id;
 
@@ -132,7 +132,7 @@ fn request(
     data: &Map<String, Value>,
 ) -> Result<ReplayRequest, ApiError> {
     Ok(ReplayRequest {
-        id: random_id(),
+        id: ReplayId(random_id().0),
         hook,
         account: call.account()?.id,
         from: ReplayPoint::Offset(0),

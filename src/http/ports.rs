@@ -12,8 +12,8 @@ use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
     AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
-    EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id, Minute, Pulse, QueueStatus,
-    Received, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, TraceContext,
+    EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Minute, Pulse, QueueStatus,
+    Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, TraceContext,
 };
 use crate::state::LimitError;
 
@@ -90,14 +90,14 @@ pub trait Queues: Send + Sync {
     fn cancel(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;
     /// Pauses (`Paused`) or continues (`Running`) a replay, durably; `None` if there is no such replay.
     fn hold(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         state: ReplayState,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>>;

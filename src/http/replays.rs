@@ -9,7 +9,7 @@ use super::event_filter::{event_of, filter, not_listed};
 use super::list::List;
 use super::queue::moment;
 use super::reply::Reply;
-use crate::model::{HookId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
+use crate::model::{HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
 use crate::state::random_id;
 
 /// `POST …/webhooks/{H}/replay`: starts a replay from an offset, a time or an event on.
@@ -84,7 +84,7 @@ fn request(call: &Call<'_>, hook: HookId, default: ReplayOnly) -> Result<ReplayR
     };
     let (from, until) = range(call, &data, only)?;
     Ok(ReplayRequest {
-        id: random_id(),
+        id: ReplayId(random_id().0),
         hook,
         account: call.account()?.id,
         from,

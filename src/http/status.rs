@@ -98,7 +98,7 @@ fn shown_unknown(unknown: &UnknownCounts) -> Value {
         "accounts": unknown.accounts, "events_waiting": unknown.waiting, "bytes_waiting": unknown.bytes,
         "routed": unknown.routed, "given_up": unknown.given_up(), "expired": unknown.expired,
         "no_room": unknown.no_room, "gone": unknown.gone,
-        "last_given_up": at.map(gregorian_seconds), "last_given_up_account_id": account,
+        "last_given_up": at.map(|at| gregorian_seconds(at.micros())), "last_given_up_account_id": account,
     })
 }
 

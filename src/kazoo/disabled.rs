@@ -17,12 +17,12 @@ pub fn webhook_disabled(account: AccountId, hook: HookId, sender: Sender<'_>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Id};
+    use crate::model::{Family, HookId, Id};
 
     #[test]
     fn the_message_is_an_event_that_our_own_hooks_understand() {
         let sender = Sender { app: "webhooks", node: "switchhook@host", msg_id: "m-9" };
-        let message = webhook_disabled(Id(0xa1), Id(0xb2), sender).body;
+        let message = webhook_disabled(Id(0xa1), HookId(0xb2), sender).body;
         let facts = crate::kazoo::facts(&serde_json::to_vec(&message).unwrap()).unwrap();
         assert_eq!(facts.family, Some(Family::Notifications));
         assert_eq!((facts.account, facts.name.as_str()), (Some(Id(0xa1)), "webhook_disabled"));

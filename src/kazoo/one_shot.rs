@@ -6,7 +6,7 @@ use super::document::{format, object, text, tries, verb};
 use super::extensions::sent_headers;
 use super::payload::{MAX_BODY_BYTES, gunzip};
 use super::{PayloadError, whole};
-use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Trigger};
+use crate::model::{AccountId, Encoding, Event, Family, Hook, HookId, Trigger};
 
 /// Why a callflow's event contains no usable hook.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +50,9 @@ pub fn one_shot(event: &Event<'_>) -> Result<Hook, OneShotError> {
 }
 
 /// Reads up to 32 hex digits, so that a decimal time keeps its digits in the id.
-fn id_of(text: &str) -> Option<Id> {
+fn id_of(text: &str) -> Option<HookId> {
     let fits = text.len() <= 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    fits.then(|| u128::from_str_radix(text, 16).ok().map(Id)).flatten()
+    fits.then(|| u128::from_str_radix(text, 16).ok().map(HookId)).flatten()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 
 use super::{Extras, Object, facts, families_of, payload, wanted};
-use crate::model::{AccountId, Encoding, Event, Family, Hook, Id, Source, Trigger};
+use crate::model::{AccountId, Encoding, Event, Family, Hook, HookId, Id, Source, Trigger};
 
 /// One event per line; at least one for every family and every type of notification.
 const EVENTS: &str = include_str!("sample_events.json");
@@ -22,7 +22,7 @@ pub fn sample_events(family: Family) -> Vec<&'static str> {
 /// The payloads of a family's sample events for a hook that asks for the family.
 #[must_use]
 pub fn samples(family: Family) -> Vec<Object> {
-    let hook = Hook::new(Id(0), AccountId::default(), Trigger::Family(family), String::new());
+    let hook = Hook::new(HookId(0), AccountId::default(), Trigger::Family(family), String::new());
     let extras = Extras { cluster_id: CLUSTER, reseller_id: Some(RESELLER) };
     let payload = |text| {
         let made = with_event(text, |event| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use super::{AccountId, Hook, HookId, Id, Phases};
+use super::{AccountId, Hook, HookId, Phases, QueueId, ReplayId};
 
 /// The key of a queue. Keys of different kinds are different even if their ids are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,7 +13,7 @@ pub enum QueueKey {
     /// The live queue of a hook.
     Hook(HookId),
     /// A replay.
-    Replay(Id),
+    Replay(ReplayId),
     /// The callflow webhooks of an account.
     OneShot(AccountId),
 }
@@ -27,10 +27,11 @@ impl QueueKey {
 
     /// The queue's name in the ledger.
     #[must_use]
-    pub fn id(self) -> Id {
+    pub fn id(self) -> QueueId {
         match self {
-            Self::Hook(id) | Self::Replay(id) => id,
-            Self::OneShot(account) => account.one_shot(),
+            Self::Hook(hook) => hook.into(),
+            Self::Replay(replay) => replay.into(),
+            Self::OneShot(account) => account.one_shot().into(),
         }
     }
 }

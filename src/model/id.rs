@@ -10,53 +10,156 @@ use serde::{Deserialize, Serialize};
 #[error("'{0}' is not an id of 32 hex digits")]
 pub struct ParseIdError(String);
 
-/// A 128-bit id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Id(pub u128);
+/// Defines types of 128-bit ids. They look the same in text and JSON, but one cannot be used in place of another.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+        pub struct $name(pub u128);
+
+        impl $name {
+            /// The tag by which a log finds records of this id: 64 evenly distributed bits.
+            #[must_use]
+            pub fn tag(self) -> u64 {
+                tag(self.0)
+            }
+
+            /// An id from 16 random bytes.
+            #[must_use]
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(u128::from_be_bytes(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(hex(self.0, &mut [0; 32]))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            /// Accepts exactly 32 hex digits of either case.
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                parse(text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// The id of an account, or of another document whose kind is named beside it.
+    Id;
+    /// The id of a hook.
+    HookId;
+    /// The id of a replay.
+    ReplayId;
+    /// The name of a queue in the ledger. It has the same bits as the id of the queue's hook or replay, so the ledger alone
+    /// does not say which of the two a queue belongs to.
+    QueueId;
+}
 
 /// The account that owns a hook or an event.
 pub type AccountId = Id;
-/// A hook; also the key of its queue.
-pub type HookId = Id;
 
-impl Id {
-    /// The tag by which the log finds records of this id: 64 evenly distributed bits.
+/// Between an account and the queue of its callflow webhooks.
+const ONE_SHOT: u128 = 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77;
+
+impl AccountId {
+    /// The id that stands for the hook of an account's callflow webhooks, which have no hook document.
     #[must_use]
-    pub fn tag(self) -> u64 {
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-        let folded = (self.0 >> 64) as u64 ^ self.0 as u64;
-        // splitmix64, so that hand-made ids (0001, 0002) neither collide nor cluster.
-        let mut x = folded.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+    pub fn one_shot(self) -> HookId {
+        HookId(self.0 ^ ONE_SHOT)
     }
 
-    /// The id of the queue of an account's callflow webhooks.
+    /// The hook with this id, where the kind beside the id says that it is a hook's.
     #[must_use]
-    pub fn one_shot(self) -> Self {
-        Self(self.0 ^ 0x6f6e_652d_7368_6f74_2063_616c_6c66_6c77)
+    pub fn as_hook(self) -> HookId {
+        HookId(self.0)
     }
 
     /// Whether two different ids collide: the ids derived from them are equal, or two of all these ids have the same
     /// tag.
     #[must_use]
     pub fn collides(self, other: Self) -> bool {
-        let is_derived = self == other.one_shot() || self.one_shot().tag() == other.tag();
+        let is_derived = self.0 == other.one_shot().0 || self.one_shot().tag() == other.tag();
         self != other && (self.tag() == other.tag() || self.tag() == other.one_shot().tag() || is_derived)
-    }
-
-    /// An id from 16 random bytes.
-    #[must_use]
-    pub fn from_random(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
     }
 }
 
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(hex(self.0, &mut [0; 32]))
+impl From<HookId> for Id {
+    fn from(hook: HookId) -> Self {
+        Self(hook.0)
     }
+}
+
+impl From<HookId> for QueueId {
+    fn from(hook: HookId) -> Self {
+        Self(hook.0)
+    }
+}
+
+impl From<ReplayId> for QueueId {
+    fn from(replay: ReplayId) -> Self {
+        Self(replay.0)
+    }
+}
+
+impl QueueId {
+    /// The hook of this queue, if the queue is a hook's own.
+    #[must_use]
+    pub fn as_hook(self) -> HookId {
+        HookId(self.0)
+    }
+
+    /// The replay of this queue, if the queue is a replay's.
+    #[must_use]
+    pub fn as_replay(self) -> ReplayId {
+        ReplayId(self.0)
+    }
+
+    /// The account of this queue, if the queue is that of an account's callflow webhooks.
+    #[must_use]
+    pub fn as_one_shot(self) -> AccountId {
+        Id(self.0 ^ ONE_SHOT)
+    }
+}
+
+fn tag(id: u128) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+    let folded = (id >> 64) as u64 ^ id as u64;
+    // splitmix64, so that hand-made ids (0001, 0002) neither collide nor cluster.
+    let mut x = folded.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn parse(text: &str) -> Result<u128, ParseIdError> {
+    if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(ParseIdError(text.chars().take(64).collect()));
+    }
+    u128::from_str_radix(text, 16).map_err(|_| ParseIdError(text.to_owned()))
 }
 
 /// The last `out.len()` hex digits of a number. Ids are written several times for each delivery, and this takes a
@@ -68,37 +171,6 @@ pub(super) fn hex(mut number: u128, out: &mut [u8]) -> &str {
         number >>= 4;
     }
     std::str::from_utf8(out).unwrap_or_default()
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Id {
-    type Err = ParseIdError;
-
-    /// Accepts exactly 32 hex digits of either case.
-    fn from_str(s: &str) -> Result<Self, ParseIdError> {
-        if s.len() != 32 || !s.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(ParseIdError(s.chars().take(64).collect()));
-        }
-        u128::from_str_radix(s, 16).map(Self).map_err(|_| ParseIdError(s.to_owned()))
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
-        s.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// The stable id of one event for one hook: the same across attempts, restarts and replays.
@@ -156,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_parsed_delivery_id_equals_the_written_one() {
-        let id = DeliveryId { event: crate::model::EventId { log: 7, offset: 9 }, hook: Id(3) };
+        let id = DeliveryId { event: crate::model::EventId { log: 7, offset: 9 }, hook: HookId(3) };
         assert_eq!(id.to_string().parse(), Ok(id));
         for bad in ["", "dlv_", "dlv_x_y", "9", "dlv_000000070000000000000009"] {
             assert_eq!(bad.parse::<DeliveryId>(), Err(ParseDeliveryIdError), "{bad}");

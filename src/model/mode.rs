@@ -255,9 +255,9 @@ impl Default for Duty {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use crate::model::{HookId, ReplayId};
 
-    const LIVE_QUEUE: QueueKey = QueueKey::Hook(Id(1));
+    const LIVE_QUEUE: QueueKey = QueueKey::Hook(HookId(1));
 
     /// The offsets below `end` that are sent by the hook's own queue.
     fn sent(ownership: &Ownership, end: u64) -> Vec<u64> {
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_replay_is_sent_unless_nothing_is() {
-        let replay = QueueKey::Replay(Id(2));
+        let replay = QueueKey::Replay(ReplayId(2));
         let live = shadow().changed(Mode::Live, None, 5).unwrap();
         assert!(live.sends(replay, 0) && !live.sends(LIVE_QUEUE, 0));
         assert!(!shadow().sends(replay, 0));

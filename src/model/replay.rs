@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, Actor, EventFilter, HookId, Id};
+use super::{AccountId, Actor, EventFilter, HookId, ReplayId};
 
 /// One end of a replay's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,7 +43,7 @@ pub enum ReplayOnly {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayRequest {
     /// Id of the new replay; also the key of its queue.
-    pub id: Id,
+    pub id: ReplayId,
     /// The hook that gets the events.
     pub hook: HookId,
     /// The hook's owner.
@@ -86,7 +86,7 @@ pub enum ReplayState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayStatus {
     /// Its id.
-    pub id: Id,
+    pub id: ReplayId,
     /// Its hook.
     pub hook_id: HookId,
     /// How far it is.

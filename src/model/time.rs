@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::WallTime;
+
 /// Seconds from year 0 to 1970. KAZOO counts from year 0 (`docs/kazoo/index.md#names-and-moments`).
 pub const GREGORIAN_OFFSET_S: u64 = 62_167_219_200;
 
@@ -97,6 +99,12 @@ impl Clock {
     #[must_use]
     pub fn now_us(&self) -> u64 {
         (self.0)()
+    }
+
+    /// The time of day, if this is a wall clock.
+    #[must_use]
+    pub fn wall(&self) -> WallTime {
+        WallTime::from_micros(self.now_us())
     }
 }
 

@@ -182,14 +182,14 @@ impl FieldChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use crate::model::{HookId, Id};
 
     fn object(value: &Value) -> Document {
         value.as_object().cloned().unwrap()
     }
 
     fn hook_of(doc: &Value) -> KazooHook {
-        KazooHook { id: Id(9), account: Id(2), rev: None, doc: object(doc), disabled_message: None }
+        KazooHook { id: HookId(9), account: Id(2), rev: None, doc: object(doc), disabled_message: None }
     }
 
     fn stored(mirror: &Mirror, here: Option<&Document>) -> Document {

@@ -16,7 +16,7 @@ use super::odd::{Odd, OddKind};
 use super::reading::{KazooUser, Reading};
 use super::tree::place;
 use crate::auth::{self, PasswordError};
-use crate::model::{AccountId, Id};
+use crate::model::{AccountId, HookId, Id};
 use crate::state::{IndexError, Kind, Mirror, is_deleted, is_mirrored, random_id};
 
 type Document = Map<String, Value>;
@@ -378,13 +378,13 @@ impl<'a, H: Here> Planner<'a, H> {
         let gone_accounts: BTreeSet<AccountId> = accounts.iter().map(|(_, id)| *id).collect();
         if !self.rules.hooks_once {
             for id in self.here.mirrored(Kind::Hook)? {
-                let Ok(hook) = id.parse::<Id>() else { continue };
+                let Ok(hook) = id.parse::<HookId>() else { continue };
                 let owner = self.live(Kind::Hook, &id)?.as_ref().and_then(crate::state::owner);
                 // Deleting an account deletes its hooks too.
                 let goes_along = owner.is_some_and(|owner| gone_accounts.contains(&owner));
                 if !reading.hooks.contains_key(&hook) && !goes_along {
                     self.plan.names.insert(id, owner.unwrap_or_default().to_string());
-                    self.plan.gone.push((Kind::Hook, hook));
+                    self.plan.gone.push((Kind::Hook, hook.into()));
                     self.count(Kind::Hook).gone += 1;
                 }
             }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::Id;
+use crate::model::{HookId, Id};
 use crate::onboarding::here::Snapshot;
 use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits};
 
@@ -27,7 +27,7 @@ fn account(id: u128, tree: &[u128]) -> KazooAccount {
 fn hook(id: u128, account: u128) -> KazooHook {
     let doc = json!({"name": "n", "hook": "channel_create", "uri": format!("https://x.example/{id}")});
     let doc = doc.as_object().cloned().unwrap();
-    KazooHook { id: Id(id), account: Id(account), rev: None, doc, disabled_message: None }
+    KazooHook { id: HookId(id), account: Id(account), rev: None, doc, disabled_message: None }
 }
 
 fn reading(accounts: Vec<KazooAccount>, hooks: Vec<KazooHook>) -> Reading {
@@ -159,7 +159,7 @@ fn hooks_that_were_imported_once_are_left_alone() {
     let once = Rules { hooks_once: true, ..rules() };
     let mut kazoo = reading(vec![account(2, &[1])], vec![hook(10, 2)]);
     let mut here = applied(nothing(), &plan(&kazoo, &nothing(), &once).unwrap());
-    kazoo.hooks.get_mut(&Id(10)).unwrap().doc.insert("name".into(), "other".into());
+    kazoo.hooks.get_mut(&HookId(10)).unwrap().doc.insert("name".into(), "other".into());
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
     // A hook that was deleted here does not return.
     here.documents

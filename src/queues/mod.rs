@@ -1,7 +1,8 @@
-//! The queues: which hooks an event is for, in which order and when it is tried, and what became of it.
+//! The queues decide which hooks get an event, when each delivery is tried, and when it is settled.
 //!
-//! `rules` decides, and is pure. `queue` is what one hook has still to get. `ledger` is what became of each delivery, on disk.
-//! `engine` is the one task that owns all queues. `handle` is what others hold. Each folder knows those before it only.
+//! `rules` has the pure decisions, `queue` the unsettled deliveries of one hook, `ledger` the results on disk. `engine` is
+//! the task that owns the queues of a shard, and `handle` is the handle for other rooms. Each folder uses only those named
+//! before it.
 
 mod engine;
 mod handle;
@@ -42,7 +43,7 @@ pub use queue::lane::LaneKey;
 pub use rules::fate::{Fate, Totals};
 pub use rules::partitions::{Partition, Partitions};
 pub use rules::policy::{
-    Class, Health, Policy, RECEIVER_GONE, TOO_MANY_FAILURES, classify, probe_delay_ms, retry_delay_ms,
+    Class, Health, Policy, RECEIVER_GONE, TOO_MANY_FAILURES, classify, probe_delay, retry_delay,
 };
-pub use rules::replay::{ReplayJob, ReplayRun};
+pub use rules::replay::{ReplayJob, ReplayRun, ReplayTotals};
 pub use rules::router::{Router, in_reach, subject_hash};

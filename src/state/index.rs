@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::document::{JournalEntry, Kind, sha256};
 use super::keys;
-use crate::model::{AccountId, HookId, Id};
+use crate::model::{AccountId, HookId};
 
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MARK_BYTES: usize = 57;
@@ -229,12 +229,12 @@ impl Index {
         most: usize,
     ) -> Result<Vec<Map<String, Value>>, IndexError> {
         let (start, end) = if ascending {
-            (from.unwrap_or(Id(0)), Id(u128::MAX))
+            (from.unwrap_or(HookId(0)), HookId(u128::MAX))
         } else {
-            (Id(0), from.unwrap_or(Id(u128::MAX)))
+            (HookId(0), from.unwrap_or(HookId(u128::MAX)))
         };
         guarded(|| {
-            let key = |id: Id| keys::one_owned(Kind::Hook, account, &id.to_string());
+            let key = |id: HookId| keys::one_owned(Kind::Hook, account, &id.to_string());
             let range = self.db.range(key(start)..=key(end));
             let pairs: Vec<_> =
                 if ascending { range.take(most).collect() } else { range.rev().take(most).collect() };

@@ -123,7 +123,7 @@ impl View {
     /// shortened or derived form with an id in use. A document of the same kind and id is not considered.
     pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
         let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
-        self.hooks.keys().any(|other| is_taken(*other, Kind::Hook))
+        self.hooks.keys().any(|other| is_taken((*other).into(), Kind::Hook))
             || self.accounts.keys().any(|other| is_taken(*other, Kind::Account))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchhook::disk::Disk;
-use switchhook::model::{Clock, Id};
+use switchhook::model::{Clock, HookId, Id};
 use switchhook::state::{Expect, Kind, OpenError, OpenedState, State, StateOptions, Write};
 use switchhook::tasks::{Stop, Tasks};
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ impl Running {
     /// For each hook, the number of its last visible change.
     fn seen(&self) -> Vec<Option<u128>> {
         let number = |id| {
-            let hook = self.state.hook(Id(id))?;
+            let hook = self.state.hook(HookId(id))?;
             hook.name.strip_prefix("change ")?.parse().ok()
         };
         (0..HOOKS).map(number).collect()

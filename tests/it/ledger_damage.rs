@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use switchhook::log::{LogOptions, NewRecord};
-use switchhook::model::{Id, TransportError};
+use switchhook::model::{HookId, QueueId, TransportError};
 use switchhook::queues::{
     AttemptRecord, CHECKPOINT_END_TAG, CHECKPOINT_TAG, Ending, LedgerRecord, Outcome, Partition, Partitions,
     QueueImage, Recovered, Settlement, recover,
@@ -24,14 +24,14 @@ const QUEUES: u64 = 3;
 const EVENTS: u64 = 36;
 
 /// Deliveries that must not be repeated, as queue and offset.
-type Settled = BTreeSet<(Id, u64)>;
+type Settled = BTreeSet<(QueueId, u64)>;
 
 /// Batches of records in the engine's form, each with the deliveries that are settled once it is on disk.
 fn script() -> Vec<(Vec<NewRecord>, Settled)> {
     let mut settled = Settled::new();
     let mut batches = Vec::new();
     for offset in 0..EVENTS {
-        let queue = Id(1 + u128::from(offset % QUEUES));
+        let queue = QueueId(1 + u128::from(offset % QUEUES));
         let mut records = Vec::new();
         let mut push = |tag, record: LedgerRecord| {
             records.push(NewRecord { tag, flags: 0, time_us: offset, payload: record.encode().into() });
@@ -51,7 +51,7 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
         }
         // An old delivery that an image may name.
         if let Some(old) = offset.checked_sub(15).filter(|old| old % 5 == 1) {
-            let queue = Id(1 + u128::from(old % QUEUES));
+            let queue = QueueId(1 + u128::from(old % QUEUES));
             settled.insert((queue, old));
             push(queue.tag(), attempt(queue, old, Outcome::Dead));
         }
@@ -69,7 +69,7 @@ fn script() -> Vec<(Vec<NewRecord>, Settled)> {
     batches
 }
 
-fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
+fn attempt(queue: QueueId, offset: u64, outcome: Outcome) -> LedgerRecord {
     LedgerRecord::Attempt(AttemptRecord {
         queue,
         offset,
@@ -81,26 +81,28 @@ fn attempt(queue: Id, offset: u64, outcome: Outcome) -> LedgerRecord {
         outcome,
         ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,
-        due_us: None,
+        due: None,
         phases: switchhook::model::Phases::default(),
     })
 }
 
 fn first_queue() -> Partitions {
-    [Partition::of(Id(1))].into_iter().collect()
+    [Partition::of(HookId(1))].into_iter().collect()
 }
 
 fn checkpoint(offset: u64, covers: Partitions, settled: &Settled) -> Vec<NewRecord> {
     let begin = LedgerRecord::CheckpointBegin { router: offset + 1, covers, held: Vec::new() };
     let mut records = vec![(CHECKPOINT_TAG, begin)];
-    let queues = (1..=QUEUES).map(|n| Id(n.into())).filter(|queue| covers.contains(Partition::of(*queue)));
+    let queues = (1..=QUEUES)
+        .map(|n| QueueId(n.into()))
+        .filter(|queue| covers.contains(Partition::of(queue.as_hook())));
     for queue in queues {
-        let own = (0..=offset).filter(|o| Id(1 + u128::from(o % QUEUES)) == queue);
+        let own = (0..=offset).filter(|o| QueueId(1 + u128::from(o % QUEUES)) == queue);
         let open = own.filter(|o| !settled.contains(&(queue, *o)));
         let entries = open.map(|o| (o, 7, switchhook::queues::Past::default())).collect();
         let image = QueueImage {
             queue,
-            partition: Some(Partition::of(queue)),
+            partition: Some(Partition::of(queue.as_hook())),
             next: offset + 1,
             entries,
             ..QueueImage::default()
@@ -119,14 +121,14 @@ fn checkpoint(offset: u64, covers: Partitions, settled: &Settled) -> Vec<NewReco
 
 /// The events that a restarted program would not deliver again.
 fn settled_by(recovered: &Recovered) -> Settled {
-    let is_settled = |queue: Id, offset: u64| {
-        let routed = recovered.routed(Partition::of(queue)).is_some_and(|routed| offset < routed);
+    let is_settled = |queue: QueueId, offset: u64| {
+        let routed = recovered.routed(Partition::of(queue.as_hook())).is_some_and(|routed| offset < routed);
         let Some(known) = recovered.queues.get(&queue) else { return routed };
         let waits = known.image.entries.iter().any(|(o, _, _)| *o == offset);
         let seen = if known.placed { offset < known.image.next } else { routed };
         known.image.settled.contains(&offset) || (seen && !waits)
     };
-    let own = (0..EVENTS).map(|offset| (Id(1 + u128::from(offset % QUEUES)), offset));
+    let own = (0..EVENTS).map(|offset| (QueueId(1 + u128::from(offset % QUEUES)), offset));
     own.filter(|(queue, offset)| is_settled(*queue, *offset)).collect()
 }
 

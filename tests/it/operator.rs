@@ -143,7 +143,8 @@ async fn every_name_and_label_of_a_scrape_is_documented_and_every_documented_nam
     assert_eq!(shown, documented());
     let values = label_values(&page);
     assert!(values.contains("audit-kept") && values.contains("name_not_found"), "{values:?}");
-    let missing: Vec<&String> = values.difference(&words_of_the_page()).collect();
+    let words = words_of_the_page();
+    let missing: Vec<&String> = values.difference(&words).collect();
     assert!(missing.is_empty(), "docs/reference/metrics.md lacks values of labels: {missing:?}");
     app.stop().await;
 }

@@ -19,8 +19,8 @@ use crate::live::{ChannelCommand, Commander, HookQueue, HookSource, Scopes};
 use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList,
-    DeadQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Id,
-    Minute, Mode, Pulse, QueueState, QueueStatus, Received, ReplayPoint, ReplayRequest, ReplayState,
+    DeadQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Minute,
+    Mode, Pulse, QueueState, QueueStatus, Received, ReplayId, ReplayPoint, ReplayRequest, ReplayState,
     ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::Survey;
@@ -272,7 +272,7 @@ impl Queues for Recorded {
     fn cancel(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {
         self.hold(hook, replay, ReplayState::Cancelled, by)
@@ -281,7 +281,7 @@ impl Queues for Recorded {
     fn hold(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         state: ReplayState,
         _by: Option<Actor>,
     ) -> Answer<'_, Result<Option<ReplayStatus>, ReplayError>> {

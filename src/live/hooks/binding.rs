@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_text_that_starts_with_webhook_is_a_binding_for_webhooks() {
-        let hook = Id(7);
+        let hook = HookId(7);
         assert_eq!(parsed("webhook.attempt.*"), Some(Ok(HookBinding { kind: Kind::Attempt, hook: None })));
         assert_eq!(
             parsed(&format!("webhook.queue.{hook}")),
@@ -159,7 +159,7 @@ mod tests {
         let news = |account: u128, hook: u128| News {
             kind: Kind::Queue,
             account: Id(account),
-            hook: Id(hook),
+            hook: HookId(hook),
             data: Map::new(),
         };
         let bound = |reach: Reach, text: &str| Bound {

@@ -100,7 +100,7 @@ mod tests {
     use super::super::watch::RING;
     use super::*;
     use crate::live::subscriptions::Reach;
-    use crate::model::Id;
+    use crate::model::{HookId, Id};
 
     const ACCOUNT: AccountId = Id(1);
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn attempt(account: AccountId) -> Arc<[News]> {
-        let news = News { kind: Kind::Attempt, account, hook: Id(5), data: Map::new() };
+        let news = News { kind: Kind::Attempt, account, hook: HookId(5), data: Map::new() };
         [news].into()
     }
 

@@ -10,7 +10,7 @@ use super::client::{Ask, Client, Credentials, Manner, SourceError};
 use super::couch_feed::{reason, strange};
 use super::{ACCOUNTS, Bounds, HOOKS, Progress, Stage, fits, too_many};
 use crate::kazoo::account_database;
-use crate::model::{AccountId, HookId};
+use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{
     AccountDocument, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, Profile, Reading,
@@ -274,7 +274,8 @@ impl Couch {
             self.take_account(&doc, &mut reading, &mut stubs);
         }
         self.repair(stubs, &mut reading).await?;
-        for doc in self.keyed(WEBHOOKS, hooks).await? {
+        let hooks: Vec<AccountId> = hooks.iter().map(|hook| (*hook).into()).collect();
+        for doc in self.keyed(WEBHOOKS, &hooks).await? {
             if let Some(hook) = KazooHook::of_document(&doc) {
                 reading.add_hook(hook);
             }
@@ -288,7 +289,7 @@ impl Couch {
         Ok(reading)
     }
 
-    async fn keyed(&self, database: &str, ids: &[crate::model::Id]) -> Result<Vec<Document>, SourceError> {
+    async fn keyed(&self, database: &str, ids: &[Id]) -> Result<Vec<Document>, SourceError> {
         let path = format!("{database}/_all_docs");
         let mut docs = Vec::new();
         for ids in ids.chunks(KEYS) {

@@ -123,7 +123,7 @@ impl Crossbar {
             for row in rows?.unwrap_or_default() {
                 let Some(id) = id_of(&row) else { continue };
                 let reason = row.get("disable_reason").and_then(Value::as_str).map(str::to_owned);
-                found.push((account, id, reason));
+                found.push((account, id.as_hook(), reason));
             }
             if found.len() > self.bounds.most_hooks {
                 return Err(too_many(HOOKS, self.bounds.most_hooks));
@@ -221,7 +221,7 @@ impl Crossbar {
         for (account, ids) in by_account {
             let rows = self.hook_rows(account).await?.unwrap_or_default();
             for id in ids {
-                let row = rows.iter().find(|row| id_of(row) == Some(id));
+                let row = rows.iter().find(|row| id_of(row) == Some(id.into()));
                 let (Some(row), Some(doc)) = (row, self.hook(account, id).await?) else { continue };
                 let mut hook = KazooHook::of_public(id, account, &doc);
                 hook.disabled_message = row.get("disable_reason").and_then(Value::as_str).map(str::to_owned);

@@ -101,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Id;
+    use crate::model::{HookId, Id};
 
     #[test]
     fn a_saved_reading_is_read_back_and_a_truncated_file_is_refused() {
@@ -109,7 +109,7 @@ mod tests {
         let path = dir.path().join("kazoo.jsonl");
         let doc = json!({"name": "n", "uri": "https://x.example/"}).as_object().cloned().unwrap();
         let hook =
-            KazooHook { id: Id(7), account: Id(1), rev: Some("1-a".into()), doc, disabled_message: None };
+            KazooHook { id: HookId(7), account: Id(1), rev: Some("1-a".into()), doc, disabled_message: None };
         let mut reading = Reading { master: Some(Id(1)), is_complete: true, ..Reading::default() };
         reading.add_hook(hook);
         reading.deleted.insert(Id(3));

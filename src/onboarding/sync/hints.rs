@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn messages_name_the_documents_to_read_again() {
-        let (account, hook) = (Id(7), Id(9));
+        let (account, hook) = (Id(7), HookId(9));
         let own = crate::kazoo::account_database(account);
         let third = Generation::of("3-ab");
         let cases = [
@@ -240,9 +240,9 @@ mod tests {
     fn a_hint_without_a_revision_does_not_erase_a_known_one() {
         let mut pending = Pending::default();
         let (second, third) = (Generation::of("2-ab"), Generation::of("3-ab"));
-        pending.add(Hint::Hook(Id(1), Some(Id(2)), third));
-        pending.add(Hint::Hook(Id(1), None, second));
+        pending.add(Hint::Hook(HookId(1), Some(Id(2)), third));
+        pending.add(Hint::Hook(HookId(1), None, second));
         let known = PendingHook { account: Some(Id(2)), generation: third };
-        assert_eq!(pending.hooks.get(&Id(1)), Some(&known));
+        assert_eq!(pending.hooks.get(&HookId(1)), Some(&known));
     }
 }

@@ -145,7 +145,7 @@ impl Round {
         let missing_hooks = hooks.iter().map(|(id, _)| id).filter(|id| !reading.hooks.contains_key(id));
         let mut gone: Vec<_> = missing_accounts.map(|id| (Kind::Account, *id)).collect();
         if !self.options.rules.hooks_once {
-            gone.extend(missing_hooks.map(|id| (Kind::Hook, *id)));
+            gone.extend(missing_hooks.map(|id| (Kind::Hook, Id::from(*id))));
         }
         let master = self.state.settings().master;
         gone.retain(|(kind, id)| *id != master && self.is_kazoos(*kind, *id));
@@ -189,8 +189,8 @@ impl Round {
             if *kind == Kind::Account {
                 self.hints.add(Hint::Account(*id, pending.accounts.get(id).copied().flatten()));
             } else {
-                let hook = pending.hooks.get(id).copied().unwrap_or_default();
-                self.hints.add(Hint::Hook(*id, hook.account, hook.generation));
+                let hook = pending.hooks.get(&id.as_hook()).copied().unwrap_or_default();
+                self.hints.add(Hint::Hook(id.as_hook(), hook.account, hook.generation));
             }
         }
     }
@@ -209,7 +209,7 @@ impl Round {
     }
 
     fn owner_here(&self, hook: HookId) -> Option<AccountId> {
-        owner(&self.here(Kind::Hook, hook)?)
+        owner(&self.here(Kind::Hook, hook.into())?)
     }
 
     fn is_kazoos(&self, kind: Kind, id: Id) -> bool {
@@ -281,7 +281,7 @@ impl Round {
 
     async fn delete_one(&mut self, kind: Kind, id: Id, now_s: u64) -> Result<Option<String>, Failed> {
         // Missing in a list is not proof of a deletion: a list can be cut or lag behind. So each document is requested by its id.
-        let owner = if kind == Kind::Hook { self.owner_here(id) } else { None };
+        let owner = if kind == Kind::Hook { self.owner_here(id.as_hook()) } else { None };
         match self.source.gone(kind, id, owner).await.map_err(text)? {
             Gone::Yes => {}
             Gone::No => {
@@ -300,7 +300,7 @@ impl Round {
             Ok(()) => {
                 match kind {
                     Kind::Account => drop(self.world.accounts.remove(&id)),
-                    _ => drop(self.world.hooks.remove(&id)),
+                    _ => drop(self.world.hooks.remove(&id.as_hook())),
                 }
                 self.world.revisions.forget((kind, id));
                 self.allowance.count(kind);
@@ -329,15 +329,16 @@ impl World {
         }
         for (id, hook) in &reading.hooks {
             let hinted = pending.hooks.get(id).and_then(|hook| hook.generation);
-            if !self.revisions.accept((Kind::Hook, *id), generation(&hook.rev), hinted) {
-                doubtful.insert((Kind::Hook, *id));
+            let key = (Kind::Hook, Id::from(*id));
+            if !self.revisions.accept(key, generation(&hook.rev), hinted) {
+                doubtful.insert(key);
             }
         }
         for (kind, id) in &doubtful {
             match (kind, self.accounts.get(id)) {
                 (Kind::Account, Some(before)) => drop(reading.accounts.insert(*id, before.clone())),
                 (Kind::Account, None) => drop(reading.accounts.remove(id)),
-                _ => drop(reading.hooks.remove(id)),
+                _ => drop(reading.hooks.remove(&id.as_hook())),
             }
         }
         doubtful

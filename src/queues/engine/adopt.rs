@@ -11,7 +11,7 @@ use super::Engine;
 use super::directory::Directory;
 use super::unknown::{Adopted, Unknown};
 use crate::log::{ReadError, Record};
-use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, Id};
+use crate::model::{Account, AccountId, Event, FailureLimits, Family, Hook, HookId, ReplayId};
 use crate::queues::rules::partitions::{Partition, Partitions};
 use crate::queues::rules::router::subject_hash;
 
@@ -47,11 +47,11 @@ impl Directory for AsRouted {
         self.accounts.hooks()
     }
 
-    fn hook_of_replay(&self, id: Id) -> Option<HookId> {
+    fn hook_of_replay(&self, id: ReplayId) -> Option<HookId> {
         self.accounts.hook_of_replay(id)
     }
 
-    fn runs_replay(&self, id: Id) -> bool {
+    fn runs_replay(&self, id: ReplayId) -> bool {
         self.accounts.runs_replay(id)
     }
 }
@@ -79,8 +79,8 @@ impl Engine {
             return Ok(());
         }
         let Some(account) = self.desk.directory.account(id) else { return Ok(()) };
-        let now = self.desk.time.moment();
-        let events = self.unknown.take(id, self.desk.options.unknown, now.now_us);
+        let now = self.desk.time.both();
+        let events = self.unknown.take(id, self.desk.options.unknown, now.moment);
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
         let (first, last) = (first.offset, last.offset);
         let (mut at, mut routed) = (first, 0);
@@ -99,7 +99,7 @@ impl Engine {
             at = batch.next;
         }
         let gone = (events.len() as u64).saturating_sub(routed);
-        self.unknown.adopted(id, Adopted { routed, gone }, now.wall_us);
+        self.unknown.adopted(id, Adopted { routed, gone }, now.wall);
         tracing::info!(account_id = %id, events = routed, "routed the events that had waited for this account");
         if gone > 0 {
             tracing::warn!(account_id = %id, events = gone, "retention dropped events that waited for this account");

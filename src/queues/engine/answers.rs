@@ -5,7 +5,7 @@ use super::command::{Command, RawStatus};
 use super::shadow::Stance;
 use super::slot::Slot;
 use super::survey::{Survey, SurveyedHook};
-use crate::model::{Gap, HookId, QueueKey, QueueStatus};
+use crate::model::{Gap, HookId, Moment, QueueKey, QueueStatus};
 use crate::queues::rules::replay::ReplayRun;
 
 impl Engine {
@@ -51,19 +51,19 @@ impl Engine {
     /// Forgets the recent failures of hooks; returns how many hooks had some. A restart brings back the failures that are
     /// younger than the window, because they are in the ledger.
     fn reset_failures(&mut self, hooks: &[HookId]) -> usize {
-        let now_us = self.desk.time.now_us();
+        let now = self.desk.time.now();
         let keys = hooks.iter().map(|hook| QueueKey::Hook(*hook));
         let ids: Vec<_> = keys.filter_map(|key| self.slots.owner(key)).collect();
         let mut reset =
-            |id| self.slots.touch(&mut self.desk, id, |_, slot| slot.reset_failures(now_us)) == Some(true);
+            |id| self.slots.touch(&mut self.desk, id, |_, slot| slot.reset_failures(now)) == Some(true);
         ids.into_iter().filter(|id| reset(*id)).count()
     }
 
     /// Makes the probe of a disabled hook due now. False: it has none.
     fn probe_now(&mut self, hook: HookId) -> bool {
         let Some(id) = self.slots.owner(QueueKey::Hook(hook)) else { return false };
-        let now_us = self.desk.time.now_us();
-        self.slots.touch(&mut self.desk, id, |_, slot| slot.probe_now(now_us)) == Some(true)
+        let now = self.desk.time.now();
+        self.slots.touch(&mut self.desk, id, |_, slot| slot.probe_now(now)) == Some(true)
     }
 
     /// How the queue of a hook stands. `None`: it has none.
@@ -93,9 +93,9 @@ impl Engine {
             waiting_exact: is_counted && dropped.is_none(),
             in_flight: slot.claim().held(),
             dead: line.totals().dead,
-            recent_failures: slot.recent_failures(self.desk.time.now_us()),
+            recent_failures: slot.recent_failures(self.desk.time.now()),
             oldest_waiting_age_ms: None,
-            next_try_at_us: slot.next_try_us(),
+            next_try_at_us: slot.next_try().map(Moment::micros),
             disable_reason: slot.hook().disable_reason.clone(),
             gap: dropped.or(line.gap()).map(|(from, until)| Gap { from, until }),
         };

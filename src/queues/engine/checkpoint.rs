@@ -11,7 +11,7 @@ use crate::queues::rules::partitions::Partitions;
 /// Writes checkpoints of some partitions into the ledger: one for all partitions to which events have been routed equally far.
 pub(super) fn write(partitions: Partitions, slots: &Slots, unknown: &Unknown, desk: &mut Desk) {
     desk.unclaimed.forget_ended(&*desk.directory);
-    let time_us = desk.time.wall_us();
+    let time_us = desk.time.wall();
     let (held, mut images) = (unknown.image(), images(slots, desk));
     for (router, of_router) in desk.owned.by_routed() {
         let covers = of_router.within(partitions);

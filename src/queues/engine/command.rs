@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::options::QueueOptions;
 use super::shadow::Stance;
 use super::survey::Survey;
-use crate::model::{HookId, Id, QueueStatus, ReplayStatus};
+use crate::model::{HookId, QueueStatus, ReplayId, ReplayStatus};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::Partitions;
 use crate::queues::rules::replay::ReplayJob;
@@ -32,7 +32,7 @@ pub enum Command {
     /// Pause a replay or let it continue, as its document says already.
     Hold(Arc<ReplayJob>, oneshot::Sender<Option<ReplayStatus>>),
     /// Cancel a replay. The job in the answer has the end in it.
-    Cancel(HookId, Id, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
+    Cancel(HookId, ReplayId, oneshot::Sender<Option<(ReplayStatus, Arc<ReplayJob>)>>),
     /// Route no event that comes after this. Answers the offset of the first event that waits.
     HoldEvents(oneshot::Sender<u64>),
     /// Change what holds beside a KAZOO.

@@ -12,6 +12,7 @@ use super::decisions::Decisions;
 use super::defect::defect;
 use super::directory::Directory;
 use super::keeper::Action;
+use super::line::image::Origin;
 use super::options::QueueOptions;
 use super::owned::Owned;
 use super::permits::Permits;
@@ -22,13 +23,14 @@ use super::time::Time;
 use super::timers::Timers;
 use super::unclaimed::Unclaimed;
 use crate::log::Reader;
-use crate::model::{AccountId, Hook, Job};
+use crate::model::{AccountId, Hook, Job, Moment};
+use crate::queues::ledger::recover::RecoveredQueue;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::Ledger;
 use crate::queues::queue::entry::Limits;
 use crate::queues::queue::kept::Budget;
 use crate::queues::rules::permits::Places;
-use crate::queues::rules::policy::probe_delay_ms;
+use crate::queues::rules::policy::{longest_delay, probe_delay};
 
 /// What a change of a slot may use.
 #[derive(Debug)]
@@ -78,17 +80,27 @@ impl Desk {
         self.permits.places_of(hook, self.directory.tenant_of(hook.account))
     }
 
+    /// What a queue of a hook is restored from.
+    pub(super) fn origin<'a>(
+        &self,
+        hook: &'a Hook,
+        recovered: Option<&'a RecoveredQueue>,
+        start: u64,
+    ) -> Origin<'a> {
+        let longest_delay = longest_delay(&self.options.policy, hook);
+        Origin { limits: self.limits(), hook, recovered, start, now: self.time.now(), longest_delay }
+    }
+
     /// When a hook is probed first that failures disable now. `None`: hooks are not probed.
-    pub(super) fn first_probe_us(&self) -> Option<u64> {
-        let policy = &self.options.policy;
-        (policy.probe_initial_ms > 0).then(|| self.time.now_us() + 1000 * probe_delay_ms(policy, 0, None))
+    pub(super) fn first_probe(&self) -> Option<Moment> {
+        probe_delay(&self.options.policy, 0, None).map(|delay| self.time.now() + delay)
     }
 
     /// Writes to the ledger that everything which waits in a slot has its tries again.
     pub(super) fn note_refreshed(&mut self, slot: &Slot) {
-        let wall_us = self.time.wall_us();
+        let wall = self.time.wall();
         for record in slot.refreshed() {
-            self.ledger.push(slot.hook().id.tag(), wall_us, &record);
+            self.ledger.push(slot.hook().id.tag(), wall, &record);
         }
     }
 
@@ -102,7 +114,7 @@ impl Desk {
 
     /// Ends the replays of a slot whose range is settled, or `all` of them, and passes their ends on to the keeper.
     pub(super) fn end_replays(&mut self, slot: &mut Slot, all: bool) {
-        for (_, job) in slot.end_replays(all, self.time.wall_us()) {
+        for (_, job) in slot.end_replays(all, self.time.wall()) {
             self.decisions.add(Action::ReplayEnded(job));
         }
     }

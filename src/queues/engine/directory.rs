@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, ReplayId};
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Kind, State};
 
@@ -20,9 +20,9 @@ pub trait Directory: Send + Sync + Debug {
     /// All hooks.
     fn hooks(&self) -> Vec<Arc<Hook>>;
     /// The hook of a replay, by the replay's document.
-    fn hook_of_replay(&self, id: Id) -> Option<HookId>;
+    fn hook_of_replay(&self, id: ReplayId) -> Option<HookId>;
     /// Whether the document of this replay says that it has not ended. True also when the document cannot be read.
-    fn runs_replay(&self, id: Id) -> bool;
+    fn runs_replay(&self, id: ReplayId) -> bool;
 }
 
 impl Directory for State {
@@ -46,12 +46,12 @@ impl Directory for State {
         self.all_hooks()
     }
 
-    fn hook_of_replay(&self, id: Id) -> Option<HookId> {
+    fn hook_of_replay(&self, id: ReplayId) -> Option<HookId> {
         let document = self.get(Kind::Replay, &id.to_string()).ok().flatten()?;
         Some(ReplayJob::from_document(document)?.hook)
     }
 
-    fn runs_replay(&self, id: Id) -> bool {
+    fn runs_replay(&self, id: ReplayId) -> bool {
         match self.get(Kind::Replay, &id.to_string()) {
             Ok(None) => false,
             Ok(Some(document)) => ReplayJob::from_document(document).is_none_or(|job| !job.has_ended()),

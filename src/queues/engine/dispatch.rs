@@ -1,18 +1,20 @@
 //! Dispatch: the slots whose turn it is start what is ready, as far as permits go.
 
+use std::time::Duration;
+
 use super::Engine;
 use super::desk::Desk;
 use super::slot::Slot;
 use super::slots::SlotId;
-use crate::model::Job;
+use crate::model::{Job, Moment};
 use crate::queues::ledger::revisions::revision_tag;
 use crate::queues::rules::permits::Refusal;
 
 /// Attempts that a hook starts in a row before the next hook has its turn: what they need is in the processor's cache then.
 /// Only one when more than half of all permits are taken; otherwise hooks that hang would be the first to take the rest.
 const IN_A_ROW: usize = 4;
-/// Time until a probe is looked at again that could not start now, µs.
-const PROBE_AGAIN_US: u64 = 1_000_000;
+/// The delay before a probe that could not start is looked at again.
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a slot starts nothing more.
 enum Blocked {
@@ -30,8 +32,7 @@ impl Engine {
             self.desk.permits.decline();
             return;
         }
-        while let Some(number) = self.desk.permits.next() {
-            let id = SlotId::numbered(number);
+        while let Some(id) = self.desk.permits.next() {
             self.slots.take_turn(&mut self.desk, id, |desk, slot| take_turn(desk, id, slot));
         }
     }
@@ -39,13 +40,13 @@ impl Engine {
 
 /// A slot starts a few attempts; then it waits for its next turn, or for the permit that it lacks.
 fn take_turn(desk: &mut Desk, id: SlotId, slot: &mut Slot) {
-    desk.permits.turn_of(slot.claim_mut());
+    desk.permits.stop_waiting(slot.claim_mut());
     match start_in_a_row(desk, id, slot) {
         // It may have more to start, after the others.
-        None => desk.permits.wait_for_turn(id.number(), slot.claim_mut()),
+        None => desk.permits.wait_for_turn(id, slot.claim_mut()),
         Some(Blocked::Refused(refusal)) => {
-            let now_us = desk.time.now_us();
-            desk.permits.set_aside(id.number(), slot.claim_mut(), refusal, now_us);
+            let now = desk.time.now();
+            desk.permits.park(id, slot.claim_mut(), refusal, now);
             desk.permits.pass_on(slot.claim());
         }
         Some(Blocked::Nothing) => desk.permits.pass_on(slot.claim()),
@@ -67,28 +68,28 @@ fn start_in_a_row(desk: &mut Desk, id: SlotId, slot: &mut Slot) -> Option<Blocke
 }
 
 fn start_next(desk: &Desk, slot: &mut Slot) -> Result<Job, Blocked> {
-    let now_us = desk.time.now_us();
+    let now = desk.time.now();
     let most = slot.most_attempts(desk.options.per_hook_in_flight);
-    if !slot.may_start(most, now_us) {
+    if !slot.may_start(most, now) {
         return Err(Blocked::Nothing);
     }
     // Nothing of the queue is touched before the permit is certain: a start cannot be taken back.
     desk.permits.admit(slot.claim(), slot.hook().one_shot).map_err(Blocked::Refused)?;
-    slot.start_next(most, now_us).ok_or(Blocked::Nothing)
+    slot.start_next(most, now).ok_or(Blocked::Nothing)
 }
 
 /// Starts a slot's recovery probe if it is due. Probes wait while nothing may leave this program (`is_quiet`).
-pub(super) fn start_probe(desk: &mut Desk, id: SlotId, slot: &mut Slot, now_us: u64) {
-    if !slot.is_probe_due(now_us) {
+pub(super) fn start_probe(desk: &mut Desk, id: SlotId, slot: &mut Slot, now: Moment) {
+    if !slot.is_probe_due(now) {
         return;
     }
     // A probe does not wait in line for a permit: hooks that are well go first. It takes one that is free.
     if desk.permits.free() == 0 || desk.ledger.stalled() {
-        return slot.put_off_probe(now_us + PROBE_AGAIN_US);
+        return slot.put_off_probe(now + PROBE_AGAIN);
     }
     let Some(job) = slot.start_probe() else {
         // Nothing is in memory. A read for the slot follows from this change, so there may be something soon.
-        return slot.put_off_probe(now_us + PROBE_AGAIN_US);
+        return slot.put_off_probe(now + PROBE_AGAIN);
     };
     tracing::info!(hook_id = %slot.hook().id, offset = job.key.offset, "recovery probe");
     send(desk, id, slot, job);
@@ -96,11 +97,11 @@ pub(super) fn start_probe(desk: &mut Desk, id: SlotId, slot: &mut Slot, now_us: 
 
 /// Hands an attempt to the delivery and takes its permit. The ledger gets the hook's revision first, if it needs it.
 fn send(desk: &mut Desk, id: SlotId, slot: &mut Slot, job: Job) {
-    let now = desk.time.moment();
-    if let Some(revision) = slot.new_revision(now.wall_us) {
-        desk.ledger.push(revision_tag(slot.hook().id), now.wall_us, &revision);
+    let now = desk.time.both();
+    if let Some(revision) = slot.new_revision(now.wall) {
+        desk.ledger.push(revision_tag(slot.hook().id), now.wall, &revision);
     }
-    desk.permits.take(id.number(), slot.claim_mut(), now.now_us);
+    desk.permits.take(id, slot.claim_mut(), now.moment);
     // The channel has room for every permit, so this fails only when the delivery has ended.
     if desk.jobs.try_send(job).is_err() {
         tracing::debug!("delivery has ended; the attempt will be made after the next start");

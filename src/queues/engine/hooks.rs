@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Engine;
 use super::desk::Desk;
 use super::line::Line;
-use super::line::image::Origin;
 use super::slot::Slot;
 use super::slots::SlotId;
 use crate::model::{Account, AccountId, Birth, Family, Hook, QueueKey, Trigger};
@@ -42,7 +41,7 @@ impl Engine {
         let claim = Claim::new(self.desk.places_of(hook));
         let mut slot = Slot::new(Arc::clone(hook), claim, line, self.desk.standing(hook.account));
         let failures = recovered.map(|recovered| recovered.image.failures).unwrap_or_default();
-        slot.restore(&failures, self.desk.first_probe_us());
+        slot.restore(&failures, self.desk.time.now(), self.desk.first_probe());
         if self.leaving.contains(slot.partition()) {
             slot.leave();
         }
@@ -123,8 +122,8 @@ impl Engine {
 
 fn change_hook(desk: &mut Desk, id: SlotId, slot: &mut Slot, hook: &Arc<Hook>) {
     let routed = desk.owned.routed_to(slot.partition());
-    let is_resumed = slot.change_hook(hook, routed, desk.first_probe_us());
-    desk.permits.move_to(id.number(), slot.claim_mut(), desk.places_of(hook));
+    let is_resumed = slot.change_hook(hook, routed, desk.first_probe());
+    desk.permits.move_to(id, slot.claim_mut(), desk.places_of(hook));
     if is_resumed {
         desk.note_refreshed(slot);
     }
@@ -135,14 +134,14 @@ fn make_again(desk: &mut Desk, id: SlotId, slot: &mut Slot, hook: &Arc<Hook>) {
     let recovered = desk.unclaimed.claim(hook);
     let line = live_line(desk, hook, recovered.as_ref());
     slot.make_again(hook, line, desk.standing(hook.account));
-    desk.permits.hand_over(id.number(), slot.claim_mut(), desk.places_of(hook));
+    desk.permits.hand_over(id, slot.claim_mut(), desk.places_of(hook));
     slot.catch_up(desk.owned.routed_to(slot.partition()));
 }
 
 /// A hook's live line, as the ledger left it.
 fn live_line(desk: &Desk, hook: &Hook, recovered: Option<&RecoveredQueue>) -> Line {
     let start = desk.unclaimed.start_of(hook, desk.events.first());
-    let origin = Origin { limits: desk.limits(), hook, recovered, start };
+    let origin = desk.origin(hook, recovered, start);
     Line::live(origin, desk.owned.routed_to(Partition::of(hook.id)))
 }
 

@@ -57,7 +57,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::log::{Appender, Reader};
-use crate::model::{Attempt, Clock, Hook, Job};
+use crate::model::{Attempt, Clock, Hook, Job, Moment};
 use crate::queues::ledger::recover::Recovered;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::{Ledger, LedgerError, Pushed};
@@ -163,7 +163,7 @@ pub struct Engine {
     adopt_due: bool,
     /// Partitions that are being given up.
     leaving: Leaving,
-    next_tick_us: u64,
+    next_tick: Moment,
 }
 
 impl Engine {
@@ -205,7 +205,7 @@ impl Engine {
             unknown,
             adopt_due: true,
             leaving: Leaving::default(),
-            next_tick_us: 0,
+            next_tick: Moment::default(),
         };
         engine.restore(&hooks);
         engine
@@ -214,7 +214,7 @@ impl Engine {
     /// Restores what the ledger knows: the events that waited for their accounts, and the queues of these hooks, as far as
     /// their partitions are the engine's.
     fn restore(&mut self, hooks: &[Arc<Hook>]) {
-        let now = self.desk.time.moment();
+        let now = self.desk.time.both();
         for event in self.desk.unclaimed.take_held() {
             self.unknown.hold(event, self.desk.options.unknown, now);
         }
@@ -264,9 +264,12 @@ impl Engine {
 
     fn finish_all(&mut self, results: &mut Vec<Vec<Attempt>>) {
         // The clock is read once for all results, and not at all without any.
-        let now_us = if results.is_empty() { 0 } else { self.desk.time.now_us() };
+        if results.is_empty() {
+            return;
+        }
+        let now = self.desk.time.now();
         for attempt in results.drain(..).flatten() {
-            self.finish(attempt, now_us);
+            self.finish(attempt, now);
         }
     }
 
@@ -277,8 +280,8 @@ impl Engine {
             checkpoint::write(self.desk.owned.set(), &self.slots, &self.unknown, &mut self.desk);
         }
         self.leave();
-        let (now_us, was_stalled) = (self.desk.time.now_us(), self.desk.ledger.stalled());
-        self.desk.ledger.flush(now_us, last).await?;
+        let (now, was_stalled) = (self.desk.time.now(), self.desk.ledger.stalled());
+        self.desk.ledger.flush(now, last).await?;
         Ok(was_stalled && !self.desk.ledger.stalled())
     }
 

@@ -77,7 +77,7 @@ impl Engine {
         let recovered = recovered.take_out(set, |id| self.desk.directory.hook_of_replay(id));
         let first = self.desk.events.first();
         self.desk.owned.gain(set, |partition| recovered.routed(partition).unwrap_or(first).max(first));
-        let now = self.desk.time.moment();
+        let now = self.desk.time.both();
         for event in recovered.held.values() {
             self.unknown.hold(*event, self.desk.options.unknown, now);
         }

@@ -51,10 +51,4 @@ impl UnknownLimits {
     pub fn is_off(self) -> bool {
         self.wait.is_zero() || self.bytes == 0
     }
-
-    /// How long an event waits, in microseconds.
-    #[must_use]
-    pub fn wait_us(self) -> u64 {
-        u64::try_from(self.wait.as_micros()).unwrap_or(u64::MAX)
-    }
 }

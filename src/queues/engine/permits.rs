@@ -3,11 +3,13 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::model::{AccountId, Hook};
-use crate::queues::rules::permits::{self as rules, Claim, Places, Refusal};
+use super::slots::SlotId;
+use crate::model::{AccountId, Hook, Moment};
+use crate::queues::rules::permits::{self as rules, Claim, Places, Refusal, SlotName};
 
 /// One shard's end of the shared permits.
 #[derive(Debug)]
@@ -47,6 +49,10 @@ impl Permits {
         }
     }
 
+    fn name(&self, slot: SlotId) -> SlotName {
+        SlotName { number: slot.number(), shard: self.shard }
+    }
+
     fn wake(&self, woken: Vec<usize>) {
         for offered in woken.into_iter().filter_map(|shard| self.all.offered.get(shard)) {
             offered.notify_one();
@@ -78,32 +84,28 @@ impl Permits {
         self.all().places_of(hook, tenant)
     }
 
-    /// Puts a slot on the list of those that wait for their turn, unless it waits already.
-    pub(super) fn wait_for_turn(&self, at: usize, claim: &mut Claim) {
+    /// Lets a slot wait for its turn, unless it waits already.
+    pub(super) fn wait_for_turn(&self, slot: SlotId, claim: &mut Claim) {
         // Asked after every change of a slot with something to start, so the lock is taken only when it matters.
         if !claim.waits() {
-            let mut all = self.all();
-            let slot = all.named(self.shard, at);
-            all.list(slot, claim);
+            self.all().make_ready(self.name(slot), claim);
         }
     }
 
-    /// Lets a slot that waits for a permit ask for it again.
-    pub(super) fn ask_again(&self, at: usize, claim: &mut Claim) {
-        let mut all = self.all();
-        let slot = all.named(self.shard, at);
-        all.ask_again(slot, claim);
+    /// Has a slot that waits for a permit ask for it again.
+    pub(super) fn ask_again(&self, slot: SlotId, claim: &mut Claim) {
+        self.all().ask_again(self.name(slot), claim);
     }
 
-    /// A slot no longer waits for anything.
-    pub(super) fn forget(&self, claim: &mut Claim) {
-        self.all().forget(claim);
+    /// A slot waits for nothing any more, because its turn has come or its hook is gone.
+    pub(super) fn stop_waiting(&self, claim: &mut Claim) {
+        self.all().stop_waiting(claim);
     }
 
-    /// The slot of this shard whose turn it is. Slots of other shards that come before it are offered free permits.
-    pub(super) fn next(&self) -> Option<usize> {
+    /// The slot of this shard whose turn it is. Other shards' slots that come first are offered what is free.
+    pub(super) fn next(&self) -> Option<SlotId> {
         let mut all = self.all();
-        let next = all.next(self.shard).map(|slot| all.place_of(slot));
+        let next = all.next(self.shard).map(|slot| SlotId::numbered(slot.number));
         let woken = all.woken();
         drop(all);
         self.wake(woken);
@@ -119,16 +121,9 @@ impl Permits {
         self.wake(woken);
     }
 
-    /// A slot has its turn, and so does not wait.
-    pub(super) fn turn_of(&self, claim: &mut Claim) {
-        self.all().turn_of(claim);
-    }
-
-    /// A slot was refused a permit: it waits until such a permit is given back.
-    pub(super) fn set_aside(&self, at: usize, claim: &mut Claim, refusal: Refusal, now_us: u64) {
-        let mut all = self.all();
-        let slot = all.named(self.shard, at);
-        all.set_aside(slot, claim, refusal, now_us);
+    /// Parks a slot where the permit that it was refused will find it.
+    pub(super) fn park(&self, slot: SlotId, claim: &mut Claim, refusal: Refusal, now: Moment) {
+        self.all().park(self.name(slot), claim, refusal, now);
     }
 
     /// A slot takes no further permit now, so a permit of its host may go to the next slot in line.
@@ -142,17 +137,13 @@ impl Permits {
     }
 
     /// A slot takes a permit: an attempt begins.
-    pub(super) fn take(&self, at: usize, claim: &mut Claim, now_us: u64) {
-        let mut all = self.all();
-        let slot = all.named(self.shard, at);
-        all.take(slot, claim, now_us);
+    pub(super) fn take(&self, slot: SlotId, claim: &mut Claim, now: Moment) {
+        self.all().take(self.name(slot), claim, now);
     }
 
-    /// A slot gives a permit back: an attempt has ended, which took this long.
-    pub(super) fn give_back(&self, at: usize, claim: &mut Claim, now_us: u64, took_us: u64) {
-        let mut all = self.all();
-        let slot = all.named(self.shard, at);
-        all.give_back(slot, claim, now_us, took_us);
+    /// A slot gives a permit back: an attempt has ended that took this long.
+    pub(super) fn give_back(&self, slot: SlotId, claim: &mut Claim, now: Moment, took: Duration) {
+        self.all().give_back(self.name(slot), claim, now, took);
     }
 
     /// A permit is given back whose slot does not exist any more.
@@ -160,18 +151,14 @@ impl Permits {
         self.all().give_back_lost(self.shard);
     }
 
-    /// The permits of a slot are counted elsewhere from now on.
-    pub(super) fn move_to(&self, at: usize, claim: &mut Claim, places: Places) {
-        let mut all = self.all();
-        let slot = all.named(self.shard, at);
-        all.move_to(slot, claim, places);
+    /// A slot's hook has other places.
+    pub(super) fn move_to(&self, slot: SlotId, claim: &mut Claim, places: Places) {
+        self.all().move_to(self.name(slot), claim, places);
     }
 
-    /// Another hook has the slot now. Permits of attempts under way stay counted where they are.
-    pub(super) fn hand_over(&self, at: usize, claim: &mut Claim, places: Places) {
-        let mut all = self.all();
-        let slot = all.named(self.shard, at);
-        all.hand_over(slot, claim, places);
+    /// Another hook has the slot now: what is under way stays where it is counted.
+    pub(super) fn hand_over(&self, slot: SlotId, claim: &mut Claim, places: Places) {
+        self.all().hand_over(self.name(slot), claim, places);
     }
 
     /// Whether something was offered that is not taken yet.

@@ -62,12 +62,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Id, Ordering, QueueKey};
+    use crate::model::{HookId, Ordering, QueueKey};
     use crate::queues::testing::hook;
 
     fn request(id: u128) -> ReadRequest {
         ReadRequest {
-            queue: QueueKey::Hook(Id(id)),
+            queue: QueueKey::Hook(HookId(id)),
             lane: None,
             from: 0,
             until: 9,

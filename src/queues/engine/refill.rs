@@ -43,7 +43,7 @@ fn take_read(desk: &mut Desk, id: SlotId, slot: &mut Slot, done: ReadDone) {
         Some(Ok(Some((from, to)))) => {
             tracing::warn!(queue = %queue.id(), from, to, "retention dropped events before this hook had read them");
             let record = LedgerRecord::Gap { queue: queue.id(), from, to };
-            desk.ledger.push(slot.hook().id.tag(), desk.time.wall_us(), &record);
+            desk.ledger.push(slot.hook().id.tag(), desk.time.wall(), &record);
         }
         Some(Err(error)) => {
             tracing::error!(queue = %queue.id(), from = offset, %error, "events log cannot be read");

@@ -9,11 +9,11 @@ impl Engine {
     pub(super) fn reload(&mut self, options: QueueOptions) {
         self.desk.permits.limit_to(options.max_in_flight, options.per_host_in_flight);
         self.desk.options = options;
-        let first_probe_us = self.desk.first_probe_us();
+        let first_probe = self.desk.first_probe();
         for id in self.slots.which(|slot| !slot.is_gone()) {
             self.slots.touch(&mut self.desk, id, |desk, slot| {
-                slot.follow_probing(first_probe_us);
-                desk.permits.ask_again(id.number(), slot.claim_mut());
+                slot.follow_probing(first_probe);
+                desk.permits.ask_again(id, slot.claim_mut());
                 desk.follow_account(slot);
             });
         }

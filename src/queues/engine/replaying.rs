@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::Engine;
 use super::keeper::Action;
 use super::line::Line;
-use super::line::image::Origin;
 use super::slot::Slot;
-use crate::model::{HookId, Id, QueueKey, ReplayState, ReplayStatus};
+use crate::model::{HookId, QueueKey, ReplayId, ReplayState, ReplayStatus};
 use crate::queues::rules::replay::{ReplayJob, ReplayRun};
 
 impl Engine {
@@ -37,8 +36,7 @@ impl Engine {
         self.slots.own(key, id);
         self.slots.touch(&mut self.desk, id, |desk, slot| {
             let recovered = desk.unclaimed.claim_replay(run.job.id);
-            let (limits, recovered) = (desk.limits(), recovered.as_ref());
-            let origin = Origin { limits, hook: slot.hook(), recovered, start: run.job.from };
+            let origin = desk.origin(slot.hook(), recovered.as_ref(), run.job.from);
             let line = Line::of_replay(origin, run);
             slot.add_replay(line);
         });
@@ -46,11 +44,15 @@ impl Engine {
     }
 
     /// Ends a replay of a hook before its range is settled.
-    pub(super) fn cancel(&mut self, hook: HookId, replay: Id) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
+    pub(super) fn cancel(
+        &mut self,
+        hook: HookId,
+        replay: ReplayId,
+    ) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
         let id = self.slots.owner(QueueKey::Hook(hook))?;
         let ended = self.slots.touch(&mut self.desk, id, |desk, slot| {
-            let wall_us = desk.time.wall_us();
-            let ended = slot.end_replay(QueueKey::Replay(replay), ReplayState::Cancelled, wall_us)?;
+            let wall = desk.time.wall();
+            let ended = slot.end_replay(QueueKey::Replay(replay), ReplayState::Cancelled, wall)?;
             desk.decisions.add(Action::ReplayEnded(Arc::clone(&ended.1)));
             Some(ended)
         });

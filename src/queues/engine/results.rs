@@ -9,7 +9,9 @@ use super::keeper::Action;
 use super::slot::Slot;
 use super::slot::attempts::Judged;
 use super::slots::SlotId;
-use crate::model::Attempt;
+use std::time::Duration;
+
+use crate::model::{Attempt, Moment, WallTime};
 use crate::queues::ledger::record::{LedgerRecord, Settlement};
 use crate::queues::ledger::recorded::attempt_record;
 use crate::queues::rules::fate::Fate;
@@ -18,39 +20,39 @@ use crate::queues::rules::verdict::Verdict;
 
 impl Engine {
     /// Takes the result of an attempt.
-    pub(super) fn finish(&mut self, attempt: Attempt, now_us: u64) {
+    pub(super) fn finish(&mut self, attempt: Attempt, now: Moment) {
         let key = attempt.key;
         let Some(id) = self.slots.owner(key.queue) else {
             // A slot stays until all of its attempts have ended.
             self.desk.defect("an attempt has ended whose queue does not exist", key);
             return self.desk.permits.give_back_lost();
         };
-        self.slots.touch(&mut self.desk, id, |desk, slot| take_result(desk, id, slot, attempt, now_us));
+        self.slots.touch(&mut self.desk, id, |desk, slot| take_result(desk, id, slot, attempt, now));
     }
 }
 
-fn take_result(desk: &mut Desk, id: SlotId, slot: &mut Slot, attempt: Attempt, now_us: u64) {
-    desk.permits.give_back(id.number(), slot.claim_mut(), now_us, attempt.duration_us);
+fn take_result(desk: &mut Desk, id: SlotId, slot: &mut Slot, attempt: Attempt, now: Moment) {
+    desk.permits.give_back(id, slot.claim_mut(), now, Duration::from_micros(attempt.duration_us));
     let (key, random) = (attempt.key, desk.random.random());
     // An attempt of a deleted hook says nothing about the hook that has its id now.
     if slot.is_of_former(key.queue, key.offset) {
         return;
     }
-    match slot.judge(&attempt, now_us, random) {
-        Some(judged) => carry_out(desk, slot, attempt, judged, now_us),
+    match slot.judge(&attempt, now, random) {
+        Some(judged) => carry_out(desk, slot, attempt, judged, now),
         None => desk.defect("an attempt has ended whose delivery does not exist", key),
     }
 }
 
 /// Does with the delivery what was decided, writes it to the ledger, and does what follows for the hook.
-fn carry_out(desk: &mut Desk, slot: &mut Slot, attempt: Attempt, judged: Judged, now_us: u64) {
-    let (tag, ended_us, key) = (slot.hook().id.tag(), attempt.ended_us, attempt.key);
-    let Some(dead) = slot.conclude(key, judged.verdict, now_us) else {
+fn carry_out(desk: &mut Desk, slot: &mut Slot, attempt: Attempt, judged: Judged, now: Moment) {
+    let (tag, ended, key) = (slot.hook().id.tag(), WallTime::from_micros(attempt.ended_us), attempt.key);
+    let Some(dead) = slot.conclude(key, judged.verdict) else {
         return desk.defect("an attempt was judged whose queue its slot does not have", key);
     };
     let settled = |offset, how| LedgerRecord::Settled { queue: key.queue.id(), offset, how };
     for offset in dead {
-        desk.ledger.push(tag, ended_us, &settled(offset, Settlement::Dead));
+        desk.ledger.push(tag, ended, &settled(offset, Settlement::Dead));
     }
     let record = match judged.verdict {
         Verdict::Settled(Fate::Skipped) => settled(key.offset, Settlement::Skipped),
@@ -60,21 +62,21 @@ fn carry_out(desk: &mut Desk, slot: &mut Slot, attempt: Attempt, judged: Judged,
         }
         _ => LedgerRecord::Attempt(attempt_record(attempt, judged.course())),
     };
-    desk.ledger.push(tag, ended_us, &record);
+    desk.ledger.push(tag, ended, &record);
     match judged.verdict {
-        Verdict::Disable(reason) => disable(slot, reason, desk.first_probe_us(), &mut desk.decisions),
-        _ if judged.is_probe => probe_ended(desk, slot, judged.class, now_us),
+        Verdict::Disable(reason) => disable(slot, reason, desk.first_probe(), &mut desk.decisions),
+        _ if judged.is_probe => probe_ended(desk, slot, judged.class, now),
         _ => {}
     }
-    if let Class::Busy { retry_after_ms } = judged.class {
-        slot.wait_as_asked(now_us, retry_after_ms);
+    if let Class::Busy { retry_after } = judged.class {
+        slot.wait_as_asked(now, retry_after);
     }
 }
 
 /// A recovery probe has ended: the hook works, or the time of the next probe is set.
-fn probe_ended(desk: &mut Desk, slot: &mut Slot, class: Class, now_us: u64) {
+fn probe_ended(desk: &mut Desk, slot: &mut Slot, class: Class, now: Moment) {
     if class != Class::Delivered {
-        return slot.probe_failed(class, &desk.options.policy, now_us);
+        return slot.probe_failed(class, &desk.options.policy, now);
     }
     tracing::info!(hook_id = %slot.hook().id, "recovery probe delivered; the hook is enabled again");
     slot.enable();
@@ -83,8 +85,8 @@ fn probe_ended(desk: &mut Desk, slot: &mut Slot, class: Class, now_us: u64) {
 }
 
 /// Stops deliveries to a hook, and keeps its position: in memory now, in the journal through the keeper.
-fn disable(slot: &mut Slot, reason: DisableReason, first_probe_us: Option<u64>, decisions: &mut Decisions) {
-    slot.disable(reason, first_probe_us);
+fn disable(slot: &mut Slot, reason: DisableReason, first_probe: Option<Moment>, decisions: &mut Decisions) {
+    slot.disable(reason, first_probe);
     let (hook, reason) = (slot.hook().clone(), reason.text());
     tracing::warn!(hook_id = %hook.id, account_id = %hook.account, reason, "hook disabled; its position in the log is kept");
     decisions.add(Action::Disable { hook, reason });

@@ -71,7 +71,7 @@ impl Engine {
         let Some(account) = self.desk.directory.account(id) else {
             let (offset, bytes) = (record.offset, record.payload.len() as u64);
             let event = HeldEvent { account: id, offset, bytes, awaited_by };
-            self.unknown.hold(event, self.desk.options.unknown, self.desk.time.moment());
+            self.unknown.hold(event, self.desk.options.unknown, self.desk.time.both());
             return Ok(());
         };
         // Earlier events of the account go first.

@@ -4,10 +4,12 @@
 //! `delivery/` decides whether a delivery is sent, by the event's offset. For the queues it is as if the delivery had arrived:
 //! no retry, no failure, no disabling. But it says nothing about the receiver, so it does not enable a hook either.
 
+use std::time::Duration;
+
 use crate::model::Ownership;
 
-/// Time until a probe is looked at again that came due while nothing may be sent, µs.
-pub(super) const QUIET_PROBE_US: u64 = 5_000_000;
+/// The delay before a probe that came due while nothing may be sent is looked at again.
+pub(super) const QUIET_PROBE: Duration = Duration::from_secs(5);
 
 /// What the mode beside a KAZOO means for the queues. The default: there is no KAZOO.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

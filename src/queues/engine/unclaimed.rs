@@ -6,7 +6,7 @@
 //! from the beginning after a restart.
 
 use super::directory::Directory;
-use crate::model::{AccountId, Hook, Id};
+use crate::model::{AccountId, Hook, ReplayId};
 use crate::queues::ledger::record::{HeldEvent, QueueImage};
 use crate::queues::ledger::recover::{Recovered, RecoveredQueue};
 use crate::queues::rules::partitions::{Partition, Partitions};
@@ -37,6 +37,8 @@ impl Unclaimed {
     /// Where a hook's live queue begins if no checkpoint has its position; the log begins at `first`.
     pub(super) fn start_of(&self, hook: &Hook, first: u64) -> u64 {
         match self.recovered.routed(Partition::of(hook.id)) {
+            // The hook is missing in the checkpoint because it did not exist then, and not because everything was settled.
+            Some(routed) if self.recovered.is_newer(hook) => routed.min(hook.start_offset),
             Some(routed) => routed,
             // Nothing was settled that the ledger does not name. What retention has dropped since then is reported as a gap
             // when the queue is read on.
@@ -49,14 +51,14 @@ impl Unclaimed {
     /// hook whose id happens to be the same.
     pub(super) fn claim(&mut self, hook: &Hook) -> Option<RecoveredQueue> {
         let owner = hook.one_shot.then_some(hook.account);
-        let queue = self.recovered.queues.get(&hook.id)?;
+        let queue = self.recovered.queues.get(&hook.id.into())?;
         let is_own = queue.image.one_shot.is_none_or(|account| Some(account) == owner);
-        if is_own { self.recovered.queues.remove(&hook.id) } else { None }
+        if is_own { self.recovered.queues.remove(&hook.id.into()) } else { None }
     }
 
     /// Takes out what the ledger says of a replay.
-    pub(super) fn claim_replay(&mut self, replay: Id) -> Option<RecoveredQueue> {
-        self.recovered.queues.remove(&replay)
+    pub(super) fn claim_replay(&mut self, replay: ReplayId) -> Option<RecoveredQueue> {
+        self.recovered.queues.remove(&replay.into())
     }
 
     /// A replay has ended.
@@ -66,7 +68,7 @@ impl Unclaimed {
 
     /// Forgets the replays whose documents say that they have ended.
     pub(super) fn forget_ended(&mut self, directory: &dyn Directory) {
-        self.ended_replays.retain(|image| directory.runs_replay(image.queue));
+        self.ended_replays.retain(|image| directory.runs_replay(image.queue.as_replay()));
     }
 
     /// The images for a checkpoint. Queues of deleted accounts and of ended replays are left out.
@@ -77,7 +79,7 @@ impl Unclaimed {
 
     fn image(&self, queue: &RecoveredQueue, directory: &dyn Directory) -> Option<QueueImage> {
         let image = &queue.image;
-        let runs = directory.runs_replay(image.queue);
+        let runs = directory.runs_replay(image.queue.as_replay());
         if queue.placed {
             let exists = |account| directory.account(account).is_some();
             return (image.one_shot.is_some_and(exists) || runs).then(|| image.clone());
@@ -87,9 +89,9 @@ impl Unclaimed {
         if runs {
             return Some(image.clone());
         }
-        let account = directory.account(image.queue.one_shot())?;
+        let account = directory.account(image.queue.as_one_shot())?;
         // A queue of callflow webhooks. Its settlements lie at or above its partition's last checkpoint, so that is where it begins.
-        let router = self.recovered.routed(Partition::of(image.queue)).unwrap_or(0);
+        let router = self.recovered.routed(Partition::of(image.queue.as_hook())).unwrap_or(0);
         Some(QueueImage {
             one_shot: Some(account.id),
             next: router,

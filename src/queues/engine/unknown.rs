@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::options::UnknownLimits;
-use super::time::Moment;
-use crate::model::AccountId;
+use crate::model::{AccountId, Moment, Now, WallTime};
 use crate::queues::ledger::record::HeldEvent;
 use crate::queues::rules::partitions::Partitions;
 
@@ -21,7 +20,7 @@ const OVERHEAD: u64 = 64;
 struct Held {
     offset: u64,
     bytes: u64,
-    since_us: u64,
+    since: Moment,
     awaited_by: Partitions,
 }
 
@@ -48,8 +47,8 @@ pub struct UnknownCounts {
     pub no_room: u64,
     /// Events that retention had dropped when their account became known.
     pub gone: u64,
-    /// When the last event was given up (µs since 1970), and its account.
-    pub last_given_up: Option<(u64, AccountId)>,
+    /// When the last event was given up, and its account.
+    pub last_given_up: Option<(WallTime, AccountId)>,
 }
 
 impl UnknownCounts {
@@ -78,9 +77,9 @@ struct Inner {
     accounts: HashMap<AccountId, OfAccount>,
     /// Accounts by their waiting bytes. The largest one gives way.
     by_bytes: BTreeSet<(u64, AccountId)>,
-    /// Accounts that became known a short while ago: the first event that waited, and until when (µs) new hooks of the
+    /// Accounts that became known a short while ago: the first event that waited, and until when new hooks of the
     /// account begin there.
-    became_known: HashMap<AccountId, (u64, u64)>,
+    became_known: HashMap<AccountId, (u64, Moment)>,
     bytes: u64,
     counts: UnknownCounts,
 }
@@ -125,28 +124,27 @@ impl Unknown {
     }
 
     /// Lets an event wait. If too many bytes wait then, the account with the most bytes loses its oldest events.
-    pub(super) fn hold(&self, event: HeldEvent, limits: UnknownLimits, now: Moment) {
+    pub(super) fn hold(&self, event: HeldEvent, limits: UnknownLimits, now: Now) {
         if limits.is_off() {
             return;
         }
         let HeldEvent { account, offset, bytes, awaited_by } = event;
         let mut inner = self.inner();
-        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since_us: now.now_us, awaited_by });
+        inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since: now.moment, awaited_by });
         while inner.bytes > limits.bytes
             && let Some((_, largest)) = inner.by_bytes.last().copied()
         {
             inner.drop_first(largest);
             inner.counts.no_room += 1;
-            inner.counts.last_given_up = Some((now.wall_us, largest));
+            inner.counts.last_given_up = Some((now.wall, largest));
         }
     }
 
     /// Gives up events that have waited too long.
-    pub(super) fn expire(&self, limits: UnknownLimits, now: Moment) {
+    pub(super) fn expire(&self, limits: UnknownLimits, now: Now) {
         let mut inner = self.inner();
-        inner.became_known.retain(|_, (_, until_us)| *until_us > now.now_us);
-        let wait_us = limits.wait_us();
-        let is_over = |held: &Held| held.since_us.saturating_add(wait_us) <= now.now_us;
+        inner.became_known.retain(|_, (_, until)| *until > now.moment);
+        let is_over = |held: &Held| held.since + limits.wait <= now.moment;
         let due = |of: &OfAccount| of.events.front().is_some_and(is_over);
         let over: Vec<AccountId> =
             inner.accounts.iter().filter(|(_, of)| due(of)).map(|(account, _)| *account).collect();
@@ -155,31 +153,31 @@ impl Unknown {
                 inner.drop_first(account);
                 inner.counts.expired += 1;
             }
-            inner.counts.last_given_up = Some((now.wall_us, account));
+            inner.counts.last_given_up = Some((now.wall, account));
         }
     }
 
     /// The account is known now: takes its events off the list, in order. For another `limits.wait`, new hooks of the account
     /// begin at the first of these events.
-    pub(super) fn take(&self, account: AccountId, limits: UnknownLimits, now_us: u64) -> Vec<HeldEvent> {
+    pub(super) fn take(&self, account: AccountId, limits: UnknownLimits, now: Moment) -> Vec<HeldEvent> {
         let mut inner = self.inner();
         let Some(of) = inner.accounts.remove(&account) else { return Vec::new() };
         inner.by_bytes.remove(&(of.bytes, account));
         inner.bytes -= of.bytes;
         if let Some(first) = of.events.front() {
-            inner.became_known.insert(account, (first.offset, now_us.saturating_add(limits.wait_us())));
+            inner.became_known.insert(account, (first.offset, now + limits.wait));
         }
         of.events.into_iter().map(|held| held.event(account)).collect()
     }
 
     /// Counts what became of the events that [`Self::take`] returned.
-    pub(super) fn adopted(&self, account: AccountId, adopted: Adopted, wall_us: u64) {
+    pub(super) fn adopted(&self, account: AccountId, adopted: Adopted, wall: WallTime) {
         let Adopted { routed, gone } = adopted;
         let mut inner = self.inner();
         inner.counts.routed += routed;
         inner.counts.gone += gone;
         if gone > 0 {
-            inner.counts.last_given_up = Some((wall_us, account));
+            inner.counts.last_given_up = Some((wall, account));
         }
     }
 
@@ -265,12 +263,13 @@ mod tests {
         HeldEvent { account: Id(account), offset, bytes: 100, awaited_by: Partitions::ALL }
     }
 
-    fn taken(unknown: &Unknown, account: u128, now_us: u64) -> Vec<u64> {
-        unknown.take(Id(account), LIMITS, now_us).iter().map(|event| event.offset).collect()
+    fn taken(unknown: &Unknown, account: u128, now: Moment) -> Vec<u64> {
+        unknown.take(Id(account), LIMITS, now).iter().map(|event| event.offset).collect()
     }
 
-    fn at(seconds: u64) -> Moment {
-        Moment { now_us: seconds * 1_000_000, wall_us: seconds * 1_000_000 }
+    fn at(seconds: u64) -> Now {
+        let us = seconds * 1_000_000;
+        Now { moment: Moment::from_micros(us), wall: WallTime::from_micros(us) }
     }
 
     #[test]
@@ -280,11 +279,11 @@ mod tests {
         for offset in 1..100 {
             unknown.hold(event(2, offset), LIMITS, at(1));
         }
-        assert_eq!(taken(&unknown, 1, 0), [0], "a noisy account drives out nobody else's events");
-        assert_eq!(taken(&unknown, 2, 0), (91..100).collect::<Vec<_>>());
+        assert_eq!(taken(&unknown, 1, at(0).moment), [0], "a noisy account drives out nobody else's events");
+        assert_eq!(taken(&unknown, 2, at(0).moment), (91..100).collect::<Vec<_>>());
         let counts = unknown.counts();
         assert_eq!((counts.no_room, counts.waiting, counts.bytes), (90, 0, 0));
-        assert_eq!(counts.last_given_up, Some((1_000_000, Id(2))));
+        assert_eq!(counts.last_given_up, Some((at(1).wall, Id(2))));
     }
 
     #[test]
@@ -301,7 +300,7 @@ mod tests {
     fn a_hook_made_soon_after_its_account_begins_at_the_first_event_that_waited() {
         let unknown = Unknown::default();
         unknown.hold(event(1, 5), LIMITS, at(0));
-        assert_eq!(taken(&unknown, 1, at(3).now_us), [5]);
+        assert_eq!(taken(&unknown, 1, at(3).moment), [5]);
         assert_eq!(unknown.first_waiting(Id(1)), Some(5));
         unknown.expire(LIMITS, at(13));
         assert_eq!(unknown.first_waiting(Id(1)), None);

@@ -1,4 +1,4 @@
-//! What others hold of the queues: questions and orders to the engine.
+//! The handle of the queues for other rooms: questions and orders to the engines.
 
 mod places;
 pub(in crate::queues) mod readings;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::log::ReadError;
-use crate::model::{AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus};
+use crate::model::{AccountId, Clock, Hook, HookId, Minute, Pulse, QueueStatus, WallTime};
 use crate::queues::engine::command::{Command, RawStatus};
 use crate::queues::engine::options::QueueOptions;
 use crate::queues::engine::shadow::Stance;
@@ -27,7 +27,7 @@ use shards::Shards;
 
 pub use shards::AskError;
 
-/// Hooks whose queues the engine is asked about at a time, so that nobody else waits for long: half a millisecond.
+/// The hooks in one question to an engine. More would keep an engine from its work for more than half a millisecond.
 const STATUSES: usize = 512;
 
 impl From<WriteError> for AskError {
@@ -39,7 +39,7 @@ impl From<WriteError> for AskError {
     }
 }
 
-/// A cheap handle of the queues.
+/// A handle of the queues. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queues {
     shards: Shards,
@@ -47,12 +47,12 @@ pub struct Queues {
     clock: Clock,
     readings: Readings,
     tally: Arc<Tally>,
-    /// By shard: the events that wait for their accounts.
+    /// By shard: the events that wait until their accounts become known.
     unknown: Arc<[Arc<Unknown>]>,
 }
 
 impl Queues {
-    /// A handle that sends to the command channels of the engines, one for each shard.
+    /// A handle with the command channels of the engines, one for each shard.
     #[must_use]
     pub fn new(commands: Vec<mpsc::Sender<Command>>, logs: Logs, clock: Clock, readings: Readings) -> Self {
         let unknown = commands.iter().map(|_| Arc::default()).collect();
@@ -60,25 +60,26 @@ impl Queues {
         Self { shards, logs, clock, readings, tally: Arc::default(), unknown }
     }
 
-    /// What the engine is to count with.
+    /// The counts that the engines update.
     #[must_use]
     pub fn counts(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
     }
 
-    /// By shard: where its engine keeps the events that wait for their accounts to become known. Each has all of them.
+    /// By shard: the events that wait in its engine until their accounts become known. Each engine has all these events.
     #[must_use]
     pub fn waiting_lists(&self) -> &[Arc<Unknown>] {
         &self.unknown
     }
 
-    /// How many events wait for their accounts to become known, and what became of others.
+    /// The number of events that wait until their accounts become known, and of those that have waited.
     #[must_use]
     pub fn unknown_counts(&self) -> UnknownCounts {
         self.unknown.first().map(|unknown| unknown.counts()).unwrap_or_default()
     }
 
-    /// Where a hook that is made now for `account` should begin, if events of the account came before the account was known.
+    /// The offset at which a new hook of this account should begin, if events of the account arrived before the account was
+    /// known.
     #[must_use]
     pub fn first_waiting(&self, account: AccountId) -> Option<u64> {
         self.unknown.iter().filter_map(|unknown| unknown.first_waiting(account)).min()
@@ -100,37 +101,37 @@ impl Queues {
 
     /// Whether every engine answers within this time.
     pub async fn is_alive(&self, within: Duration) -> bool {
-        // No hook has this id: the question costs nothing.
+        // No hook has this id, so the answer costs nothing.
         let asked = self.shards.ask_all(|answer| Command::Status(HookId::default(), answer));
         tokio::time::timeout(within, asked).await.is_ok_and(|answered| answered.is_ok())
     }
 
-    /// Other limits and policies. When this answers they hold for every attempt that begins; nothing that is under
-    /// way is ended. What queues are made with (windows, memory, grace) has to be as before.
+    /// Changes limits and policies. They apply to every attempt that begins after this returns, and end no attempt that is
+    /// under way. Windows, memory and grace must be as before.
     pub async fn reload(&self, options: QueueOptions) -> Result<(), AskError> {
         let reload = |answer| Command::Reload(Box::new(options.clone()), answer);
         self.shards.ask_all(reload).await.map(drop)
     }
 
-    /// A hook's queue now.
+    /// The present state of a hook's queue.
     pub async fn status(&self, hook: HookId) -> Result<Option<QueueStatus>, AskError> {
         let asked = self.shards.ask(hook, |answer| Command::Status(hook, answer)).await?;
         let Some(RawStatus { mut status, oldest }) = asked else { return Ok(None) };
         if let Some(oldest) = oldest.filter(|_| status.waiting > 0) {
-            // One that is damaged has an age, too, from the index.
+            // The index knows the time of a damaged event too.
             let exact = move |logs: &Logs| logs.events.get(oldest).ok().flatten();
             let time = self.blocking(move |logs| match exact(&logs) {
                 Some(event) => Ok(Some(event.time_us)),
                 None => logs.events.time_near(oldest),
             });
-            let (time, now) = (time.await?, self.clock.now_us());
-            status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
+            let (time, now) = (time.await?, self.clock.wall());
+            status.oldest_waiting_age_ms = time.map(|time_us| age_ms(time_us, now));
         }
         Ok(Some(status))
     }
 
-    /// The queues of some hooks now, in their order; `None`: the hook has none yet. The ages are read from the log's
-    /// index, which is right to within a few kilobytes.
+    /// The present states of some hooks' queues, in the order of the hooks. `None`: the hook has no queue yet. The ages are
+    /// those of the nearest entries in the log's index.
     pub async fn statuses(&self, hooks: &[Arc<Hook>]) -> Result<Vec<Option<QueueStatus>>, AskError> {
         let mut asked = Vec::with_capacity(hooks.len());
         for some in hooks.chunks(STATUSES) {
@@ -144,14 +145,14 @@ impl Queues {
         if waiting.is_empty() {
             return Ok(statuses);
         }
-        let now = self.clock.now_us();
+        let now = self.clock.wall();
         self.blocking(move |logs| {
-            // In the order of the log: each part of its index is looked at once.
+            // In the order of the log, so that each part of the index is read only once.
             waiting.sort_unstable();
             for (oldest, at) in waiting {
                 let time = logs.events.time_near(oldest)?;
                 if let Some(status) = statuses.get_mut(at).and_then(Option::as_mut) {
-                    status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
+                    status.oldest_waiting_age_ms = time.map(|time_us| age_ms(time_us, now));
                 }
             }
             Ok(statuses)
@@ -159,71 +160,71 @@ impl Queues {
         .await
     }
 
-    /// What a hook's own queue did last; `None`: nothing since the program started.
+    /// The recent activity of a hook's own queue. `None`: no attempt since the start.
     #[must_use]
     pub fn pulse(&self, hook: HookId) -> Option<Pulse> {
-        self.tally.recent.pulse(hook, self.clock.now_us())
+        self.tally.recent.pulse(hook.into(), self.clock.wall())
     }
 
     /// The minutes of the last hour in which a hook's own queue made attempts.
     #[must_use]
     pub fn hour(&self, hook: HookId) -> Vec<Minute> {
-        self.tally.recent.hour(hook, self.clock.now_us())
+        self.tally.recent.hour(hook.into(), self.clock.wall())
     }
 
-    /// Forgets what queues did last whose hooks are gone, and replays that ended.
+    /// Removes the recent activity of deleted hooks and of replays.
     pub fn forget_gone(&self) {
-        self.tally.recent.retain(|queue| self.logs.state.hook(queue).is_some());
+        self.tally.recent.retain(|queue| self.logs.state.hook(queue.as_hook()).is_some());
     }
 
-    /// All queues now. The ages are read from the log's index, which is right to within a few kilobytes.
+    /// The present states of all queues. The ages are those of the nearest entries in the log's index.
     pub async fn survey(&self) -> Result<Survey, AskError> {
         let mut survey = Survey::of_all(self.shards.ask_all(Command::Survey).await?);
-        let now = self.clock.now_us();
+        let now = self.clock.wall();
         self.blocking(move |logs| {
-            // In the order of the log: each part of its index is looked at once.
+            // In the order of the log, so that each part of the index is read only once.
             survey.hooks.sort_unstable_by_key(|hook| hook.oldest);
             for hook in survey.hooks.iter_mut().filter(|hook| hook.status.waiting > 0) {
                 let Some(oldest) = hook.oldest else { continue };
                 let time = logs.events.time_near(oldest)?;
-                hook.status.oldest_waiting_age_ms = time.map(|time| now.saturating_sub(time) / 1000);
+                hook.status.oldest_waiting_age_ms = time.map(|time_us| age_ms(time_us, now));
             }
             Ok(survey)
         })
         .await
     }
 
-    /// What became of attempts and deliveries since the start.
+    /// Counts of attempts and deliveries since the start.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// Forgets the recent failures of these hooks; how many had some.
+    /// Forgets the recent failures of these hooks. Returns the number of hooks that had any.
     pub async fn reset_failures(&self, hooks: Vec<HookId>) -> Result<usize, AskError> {
         let counts = self.shards.ask_all(|answer| Command::ResetFailures(hooks.clone(), answer)).await?;
         Ok(counts.into_iter().sum())
     }
 
-    /// Makes the probe of a hook that failures disabled now. False: it has none.
+    /// Makes the probe of a hook now that failures have disabled. Returns false if the hook is not probed.
     pub async fn probe(&self, hook: HookId) -> Result<bool, AskError> {
         self.shards.ask(hook, |answer| Command::Probe(hook, answer)).await
     }
 
-    /// Has the engines route no event that comes after this, until they are given a stance; answers an offset below which
-    /// all of them may have routed events.
+    /// Stops the routing of events that arrive after this, until `stand`. Returns the offset below which engines may have
+    /// routed events.
     pub async fn hold_events(&self) -> Result<u64, AskError> {
         let ends = self.shards.ask_all(Command::HoldEvents).await?;
         Ok(ends.into_iter().max().unwrap_or(0))
     }
 
-    /// Tells the engines what holds beside a KAZOO; it does when this is answered.
+    /// Sets the stance beside a KAZOO. It applies in all engines when this returns.
     pub async fn stand(&self, stance: Stance) -> Result<(), AskError> {
         self.shards.ask_all(|answer| Command::Stance(stance, answer)).await.map(drop)
     }
 
-    /// Moves partitions to a shard while everything goes on. Each delivery is made by one shard at a time, and nothing that
-    /// is under way is repeated. The move goes on when the caller goes away. For tests: nothing else moves them yet.
+    /// Moves partitions to a shard while the queues work. Each delivery is made by one shard at a time, and no attempt that
+    /// is under way is repeated. The move continues if the caller goes away. Only tests move partitions so far.
     pub async fn move_partitions(&self, set: Partitions, to: usize) -> Result<(), AskError> {
         if to >= self.shards.count() {
             return Err(AskError::Ended);
@@ -242,4 +243,9 @@ impl Queues {
         });
         moving.await.map_err(|_| AskError::Ended)?
     }
+}
+
+/// The age of an event that the log took at this time.
+fn age_ms(time_us: u64, now: WallTime) -> u64 {
+    now.micros().saturating_sub(time_us) / 1000
 }

@@ -1,4 +1,4 @@
-//! Places for long readings of the logs, for each account: its further ones wait for its own, and not for others'.
+//! Places for long reads of the logs. Each account has its own, so an account's reads wait only for each other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::AccountId;
 
-/// Readings of one account at a time.
+/// The reads of one account at a time.
 const AT_ONCE: usize = 2;
-/// Readings of one account that are under way or wait; more are refused.
+/// The reads of one account that are under way or wait. Further ones are refused.
 const MOST: usize = 16;
 
-/// Who reads.
+/// The accounts with reads.
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<HashMap<AccountId, Own>>);
 
@@ -20,11 +20,11 @@ pub(super) struct Places(Mutex<HashMap<AccountId, Own>>);
 #[derive(Debug)]
 struct Own {
     places: Arc<Semaphore>,
-    /// Readings under way and waiting.
+    /// The reads that are under way or wait.
     lined_up: usize,
 }
 
-/// A place in the line of an account, given back when this is dropped.
+/// A place of an account. It becomes free when this is dropped.
 #[derive(Debug)]
 pub struct Place {
     of: Arc<Places>,
@@ -33,7 +33,7 @@ pub struct Place {
 }
 
 impl Places {
-    /// Waits for a place among the account's own; `None`: too many wait already.
+    /// Waits for a place of the account. `None`: too many reads wait already.
     pub(super) async fn take(self: &Arc<Self>, account: AccountId) -> Option<Place> {
         let (mut place, places) = self.line_up(account)?;
         place.permit = Some(places.acquire_owned().await.ok()?);
@@ -77,7 +77,7 @@ mod tests {
     use crate::model::Id;
 
     #[test]
-    fn an_account_s_further_readings_wait_for_its_own_and_not_for_others() {
+    fn the_reads_of_an_account_wait_only_for_each_other() {
         let places = Arc::new(Places::default());
         let take = |account| places.take(Id(account)).now_or_never();
         let held: Vec<_> = (0..AT_ONCE).map(|_| take(1).flatten().unwrap()).collect();
@@ -85,11 +85,11 @@ mod tests {
         assert!(take(2).flatten().is_some(), "another account has its own");
         drop(held);
         assert!(take(1).flatten().is_some());
-        assert!(places.lock().is_empty(), "nothing is kept of who reads no more");
+        assert!(places.lock().is_empty(), "an account without reads takes no memory");
     }
 
     #[test]
-    fn so_many_wait_and_the_next_is_refused() {
+    fn when_too_many_reads_wait_the_next_one_is_refused() {
         let places = Arc::new(Places::default());
         let mut waiting: Vec<_> = (0..MOST).map(|_| Box::pin(places.take(Id(1)))).collect();
         let held: Vec<_> = waiting.iter_mut().filter_map(FutureExt::now_or_never).collect();

@@ -1,4 +1,4 @@
-//! Replays as others ask for them: begun, counted, listed, held back, ended. What is answered is in the journal.
+//! Replays for other rooms: they are started, counted, listed, paused and ended. Every answered change is in the journal.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,45 +7,52 @@ use serde_json::{Map, Value};
 
 use super::{AskError, Queues};
 use crate::kazoo;
-use crate::log::ReadError;
+use crate::log::{ReadError, Record};
 use crate::model::{
-    Actor, Event, HookId, Id, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
+    Actor, Event, Hook, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus,
+    WallTime,
 };
 use crate::queues::engine::command::Command;
 use crate::queues::ledger::failing::Failures;
 use crate::queues::ledger::logs::Logs;
 use crate::queues::rules::partitions::{Partition, Partitions};
-use crate::queues::rules::replay::ReplayJob;
+use crate::queues::rules::replay::{ReplayJob, ReplayTotals};
+use crate::queues::rules::router::in_reach;
 use crate::state::{Expect, Kind, State, Write};
 
-/// Ended replays of one hook that are kept to be looked at.
-const KEPT: usize = 20;
-/// Reads of the log, of a megabyte each, before a count lets others read.
+/// The ended replays of a hook that are stored for people to see.
+const ENDED: usize = 20;
+/// The reads of the log, of a megabyte each, after which a count lets others read.
 const READS_OF_A_PART: usize = 8;
+/// The records and bytes of one read.
+const READ: usize = 4096;
+const READ_BYTES: usize = 1 << 20;
 
 impl Queues {
-    /// Starts a replay, durably; a dry run only counts.
+    /// Starts a replay. It is durable when this returns. A dry run only counts.
     pub async fn replay(&self, request: ReplayRequest) -> Result<ReplayStatus, AskError> {
+        // Asked before the range is read, because that may take long.
         if !request.dry_run {
             let may =
                 self.shards.ask(request.hook, |answer| Command::OneMoreReplay(request.hook, answer)).await?;
             may.map_err(AskError::TooMany)?;
         }
         let place = self.readings.place(request.account).await?;
-        let now_us = self.clock.now_us();
+        let now = self.clock.wall();
         let (dry_run, by) = (request.dry_run, request.by.clone());
-        let job = self.blocking(move |logs| resolve(&logs, request, now_us)).await?;
+        let job = self.blocking(move |logs| resolve(&logs, request, now)).await?;
         if job.from >= job.until {
             return Err(AskError::EmptyRange { from: job.from, until: job.until });
         }
         if dry_run {
             return self.count(job).await;
         }
+        // The place is for reading the log; the replay itself is bounded by its hook's permits.
         drop(place);
         let job = Arc::new(job);
         let mut writes = vec![put(job.id, Some(job.document()))];
         writes.extend(self.outlived(job.hook)?);
-        // Together, also when the caller goes away: what is in the journal is under way.
+        // In a task of its own, so that a caller that goes away leaves no replay in the journal that does not run.
         let queues = self.clone();
         let begun = self.readings.tasks().spawn("replay", async move {
             queues.write(by, writes).await?;
@@ -58,10 +65,10 @@ impl Queues {
         begun.await.map_err(|_| AskError::Ended)?
     }
 
-    /// Hands a replay whose document is durable to the engine.
+    /// Hands a replay to the engine. Its document is durable.
     pub async fn begin(&self, job: Arc<ReplayJob>) -> Result<ReplayStatus, AskError> {
         let chosen = self.chosen(&job).await?;
-        let status = job.status(job.from, [0; 3]);
+        let status = job.status(job.from, ReplayTotals::default());
         if self.shards.ask(job.hook, |answer| Command::Replay(job, chosen, answer)).await? {
             Ok(status)
         } else {
@@ -69,7 +76,7 @@ impl Queues {
         }
     }
 
-    /// The offsets that a replay is about, if not all of its range.
+    /// The offsets that a replay delivers. `None`: its whole range.
     async fn chosen(&self, job: &ReplayJob) -> Result<Option<Arc<BTreeSet<u64>>>, AskError> {
         let which = match job.only {
             ReplayOnly::All => return Ok(None),
@@ -88,35 +95,40 @@ impl Queues {
         let hook = self.logs.state.hook(job.hook).ok_or(AskError::NoHook)?;
         let counting = Arc::new(counting);
         let (mut at, mut matched) = (Some(job.from), 0);
-        // A part at a time: others have their turn in between.
+        // In parts, so that other reads get their turn in between.
         while let Some(from) = at {
             let (counting, hook, chosen) = (counting.clone(), hook.clone(), chosen.clone());
-            let part = move |logs| count(&logs, &counting, &hook, (from, chosen.as_deref()));
-            let (more, next) = self.blocking(part).await?;
-            (at, matched) = (next, matched + more);
+            let part = move |logs| Count { logs: &logs, job: &counting, hook: &hook, chosen }.part(from);
+            let counted = self.blocking(part).await?;
+            (at, matched) = (counted.next, matched + counted.matched);
         }
-        let job = job.ended(ReplayState::Done, self.clock.now_us(), [matched, 0, 0]);
+        let job = job.ended(
+            ReplayState::Done,
+            self.clock.wall(),
+            ReplayTotals { matched, ..ReplayTotals::default() },
+        );
         Ok(job.status(job.until, job.totals))
     }
 
-    /// The replays of a hook, newest first: running ones with their progress, then ended ones.
+    /// The replays of a hook, newest first. Running ones have their progress.
     pub async fn replays(&self, hook: HookId) -> Result<Vec<ReplayStatus>, AskError> {
         let mut found = self.shards.ask(hook, |answer| Command::Replays(hook, answer)).await?;
-        // One that has come to its end, but whose end is not written yet, is shown as it began.
-        let kept = self.jobs()?.into_iter().filter(|job| job.hook == hook);
+        // A replay that has ended in the engine, but not yet in the journal, is listed as it was at its start.
+        let stored = self.jobs()?.into_iter().filter(|job| job.hook == hook);
         found.extend(
-            kept.map(|job| job.status(if job.has_ended() { job.until } else { job.from }, job.totals)),
+            stored.map(|job| job.status(if job.has_ended() { job.until } else { job.from }, job.totals)),
         );
         found.sort_by_key(|r| (std::cmp::Reverse(r.started_us), r.ended_us.is_some()));
+        // A running replay was found twice: with its progress, and as its document.
         found.dedup_by_key(|r| r.id);
         Ok(found)
     }
 
-    /// Ends a replay of a hook; durable when this answers.
+    /// Ends a replay of a hook. That is durable when this returns.
     pub async fn cancel(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         by: Option<Actor>,
     ) -> Result<Option<ReplayStatus>, AskError> {
         let Some((status, job)) =
@@ -125,28 +137,27 @@ impl Queues {
             return Ok(None);
         };
         let doc = job.document();
-        self.edit(replay, by, move |kept| kept.extend(doc)).await?;
+        self.edit(replay, by, move |stored| stored.extend(doc)).await?;
         Ok(Some(status))
     }
 
-    /// Holds a replay of a hook back, or lets it go on; durable when this answers. One that has ended is left
-    /// as it is.
+    /// Pauses or resumes a replay of a hook. That is durable when this returns. A replay that has ended stays as it is.
     pub async fn hold(
         &self,
         hook: HookId,
-        replay: Id,
+        replay: ReplayId,
         state: ReplayState,
         by: Option<Actor>,
     ) -> Result<Option<ReplayStatus>, AskError> {
         let Some(job) = self.job(replay)?.filter(|job| job.hook == hook) else { return Ok(None) };
-        let edited = move |kept: &mut Map<String, Value>| {
-            let job = ReplayJob::from_document(kept.clone());
+        let edited = move |stored: &mut Map<String, Value>| {
+            let job = ReplayJob::from_document(stored.clone());
             if let Some(job) = job.filter(|job| !job.has_ended()) {
-                kept.extend(ReplayJob { state, ..job }.document());
+                stored.extend(ReplayJob { state, ..job }.document());
             }
         };
-        let kept = self.edit(replay, by, edited).await?;
-        let job = ReplayJob::from_document(kept).unwrap_or(job);
+        let stored = self.edit(replay, by, edited).await?;
+        let job = ReplayJob::from_document(stored).unwrap_or(job);
         let at_rest = job.status(job.until, job.totals);
         let held = self.shards.ask(hook, |answer| Command::Hold(Arc::new(job), answer)).await?;
         Ok(Some(held.unwrap_or(at_rest)))
@@ -154,26 +165,24 @@ impl Queues {
 
     async fn edit(
         &self,
-        replay: Id,
+        replay: ReplayId,
         by: Option<Actor>,
         edit: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
     ) -> Result<Map<String, Value>, AskError> {
-        let kept = self.state_of(by).update(Kind::Replay, &replay.to_string(), edit).await;
-        Ok(kept?)
+        Ok(self.state_of(by).update(Kind::Replay, &replay.to_string(), edit).await?)
     }
 
-    /// The state, as the audit trail is to know who changes it.
+    /// The state with the actor for the audit trail.
     fn state_of(&self, by: Option<Actor>) -> State {
         let state = &self.logs.state;
         by.map_or_else(|| state.clone(), |by| state.acting_for(by))
     }
 
     async fn write(&self, by: Option<Actor>, writes: Vec<Write>) -> Result<(), AskError> {
-        let kept = self.state_of(by).write(writes).await;
-        Ok(kept.map(drop)?)
+        Ok(self.state_of(by).write(writes).await.map(drop)?)
     }
 
-    fn job(&self, replay: Id) -> Result<Option<ReplayJob>, AskError> {
+    fn job(&self, replay: ReplayId) -> Result<Option<ReplayJob>, AskError> {
         let doc = self.logs.state.get(Kind::Replay, &replay.to_string());
         Ok(doc.map_err(|e| AskError::State(e.to_string()))?.and_then(ReplayJob::from_document))
     }
@@ -183,15 +192,15 @@ impl Queues {
         Ok(documents.into_iter().filter_map(ReplayJob::from_document).collect())
     }
 
-    /// Takes out the oldest of a hook's ended replays, beyond those that are kept to be looked at.
+    /// The writes that delete the oldest ended replays of a hook, so that `ENDED` are left.
     fn outlived(&self, hook: HookId) -> Result<Vec<Write>, AskError> {
         let mut ended: Vec<ReplayJob> = self.jobs()?;
         ended.retain(|job| job.hook == hook && job.has_ended());
         ended.sort_by_key(|job| std::cmp::Reverse(job.ended_us));
-        Ok(ended.into_iter().skip(KEPT).map(|job| put(job.id, None)).collect())
+        Ok(ended.into_iter().skip(ENDED).map(|job| put(job.id, None)).collect())
     }
 
-    /// Begins again what was under way when the program ended, and forgets the replays of deleted hooks.
+    /// Continues the replays that were running when the program ended, and deletes those of deleted hooks.
     pub async fn resume_replays(&self) -> Result<usize, AskError> {
         let hook_is_there = |job: &ReplayJob| self.logs.state.hook(job.hook).is_some();
         let (jobs, orphans): (Vec<_>, Vec<_>) = self.jobs()?.into_iter().partition(hook_is_there);
@@ -201,7 +210,7 @@ impl Queues {
         self.begin_again(jobs).await
     }
 
-    /// Begins again what runs of some partitions, which another shard has now.
+    /// Continues the running replays of some partitions, which another shard has now.
     pub(super) async fn resume_replays_of(&self, partitions: Partitions) -> Result<usize, AskError> {
         let mut jobs = self.jobs()?;
         jobs.retain(|job| partitions.contains(Partition::of(job.hook)));
@@ -221,17 +230,18 @@ impl Queues {
     }
 }
 
-fn put(replay: Id, doc: Option<Map<String, Value>>) -> Write {
+fn put(replay: ReplayId, doc: Option<Map<String, Value>>) -> Write {
     Write { kind: Kind::Replay, id: replay.to_string(), doc, expect: Expect::Any }
 }
 
-fn resolve(logs: &Logs, request: ReplayRequest, now_us: u64) -> Result<ReplayJob, ReadError> {
+fn resolve(logs: &Logs, request: ReplayRequest, now: WallTime) -> Result<ReplayJob, ReadError> {
     let end = logs.events.end();
+    // Offsets that retention has removed cannot be delivered again, and those beyond the end do not exist.
     if request.only == ReplayOnly::Chosen {
         let first = logs.events.first();
-        let kept = || request.offsets.iter().copied().filter(|offset| (first..end).contains(offset));
-        let (from, until) = (kept().min().unwrap_or(end), kept().max().map_or(end, |last| last + 1));
-        return Ok(ReplayJob::new(request, from, until, now_us));
+        let in_log = || request.offsets.iter().copied().filter(|offset| (first..end).contains(offset));
+        let (from, until) = (in_log().min().unwrap_or(end), in_log().max().map_or(end, |last| last + 1));
+        return Ok(ReplayJob::new(request, from, until, now));
     }
     let (first, times) =
         (logs.events.first(), request.from.time_us()..request.until.and_then(ReplayPoint::time_us));
@@ -245,44 +255,57 @@ fn resolve(logs: &Logs, request: ReplayRequest, now_us: u64) -> Result<ReplayJob
         Some(ReplayPoint::Offset(offset)) => offset.min(end),
         Some(ReplayPoint::TimeUs(_)) => dated.end,
     };
-    Ok(ReplayJob::new(request, from, until, now_us))
+    Ok(ReplayJob::new(request, from, until, now))
 }
 
-/// How many events of the next part of a range belong to the replay, and where the part after it begins.
-fn count(
-    logs: &Logs,
-    job: &ReplayJob,
-    hook: &crate::model::Hook,
-    (from, chosen): (u64, Option<&BTreeSet<u64>>),
-) -> Result<(u64, Option<u64>), ReadError> {
-    let (mut at, mut matched) = (from, 0);
-    for _ in 0..READS_OF_A_PART {
-        if at >= job.until {
-            return Ok((matched, None));
-        }
-        let batch = if hook.include_subaccounts {
-            logs.events.read(at, 4096, 1 << 20)?
-        } else {
-            logs.events.read_tags(&[hook.account.tag()], at, job.until, 4096, 1 << 20)?
-        };
-        for record in batch.records.iter().filter(|r| r.offset < job.until) {
-            let Ok(event) = Event::decode(&record.payload) else { continue };
-            let account = event.account.and_then(|a| logs.state.account(a));
-            let reached = account.is_some_and(|a| crate::queues::rules::router::in_reach(hook, &a));
-            let is_chosen = chosen.is_none_or(|c| c.contains(&record.offset));
-            if reached
-                && is_chosen
-                && event.quarantine.is_none()
-                && job.covers(&event, record.time_us)
-                && kazoo::wanted(hook, &event)
-            {
-                matched += 1;
+/// Counts the events of a replay.
+struct Count<'a> {
+    logs: &'a Logs,
+    job: &'a ReplayJob,
+    hook: &'a Hook,
+    /// The offsets to count; `None` for the whole range.
+    chosen: Option<Arc<BTreeSet<u64>>>,
+}
+
+/// The count of a part of the range.
+struct Counted {
+    matched: u64,
+    /// Where the next part begins. `None`: the range has been counted.
+    next: Option<u64>,
+}
+
+impl Count<'_> {
+    /// Counts the part of the range that begins here.
+    fn part(&self, from: u64) -> Result<Counted, ReadError> {
+        let (mut at, mut matched) = (from, 0);
+        for _ in 0..READS_OF_A_PART {
+            if at >= self.job.until {
+                return Ok(Counted { matched, next: None });
             }
+            let batch = if self.hook.include_subaccounts {
+                self.logs.events.read(at, READ, READ_BYTES)?
+            } else {
+                let tags = [self.hook.account.tag()];
+                self.logs.events.read_tags(&tags, at, self.job.until, READ, READ_BYTES)?
+            };
+            matched += batch.records.iter().filter(|record| self.matches(record)).count() as u64;
+            if batch.next <= at {
+                return Ok(Counted { matched, next: None });
+            }
+            at = batch.next;
         }
-        if batch.next <= at {
-            return Ok((matched, None));
-        }
-        at = batch.next;
+        Ok(Counted { matched, next: Some(at) })
     }
-    Ok((matched, Some(at)))
+
+    fn matches(&self, record: &Record) -> bool {
+        let is_chosen = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&record.offset));
+        let Ok(event) = Event::decode(&record.payload) else { return false };
+        let account = event.account.and_then(|account| self.logs.state.account(account));
+        record.offset < self.job.until
+            && is_chosen
+            && event.quarantine.is_none()
+            && account.is_some_and(|account| in_reach(self.hook, &account))
+            && self.job.covers(&event, record.time_us)
+            && kazoo::wanted(self.hook, &event)
+    }
 }

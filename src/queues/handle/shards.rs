@@ -1,5 +1,5 @@
-//! The shards behind the handle: who owns a hook, and how all of them are asked at once. Nothing that is asked shows how
-//! many there are.
+//! The shards behind the handle: which of them owns a hook, and questions to one or all of them. The answers do not show how
+//! many shards there are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::queues::ledger::recover::Recovered;
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 use crate::state::LimitError;
 
-/// Time until partitions on their way to another shard are read from the ledger again, after the first failure …
+/// The delay before partitions that move are read from the ledger again after a failure. It doubles with each failure.
 const RECOVER_AGAIN: Duration = Duration::from_millis(200);
-/// … and at most; it doubles in between.
+/// The longest such delay.
 const RECOVER_AGAIN_MAX: Duration = Duration::from_secs(10);
 
-/// Why a question has no answer.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// There is no such hook.
     #[error("hook has no queue")]
     NoHook,
-    /// The hook has as many replays as it may.
+    /// The hook has the most replays already.
     #[error("{0} replays are running, the most allowed")]
     TooMany(usize),
-    /// The range has no offsets in it.
+    /// The range contains no offset.
     #[error("range is empty: it starts at offset {from} and ends at {until}")]
     EmptyRange {
-        /// First offset.
+        /// Start of the range.
         from: u64,
         /// End of the range.
         until: u64,
@@ -43,11 +43,11 @@ pub enum AskError {
     /// The logs cannot be read.
     #[error(transparent)]
     Reading(#[from] ReadingError),
-    /// The replay's document would break a limit of its account.
+    /// The replay's document would exceed a limit of its account.
     #[error(transparent)]
     Limit(LimitError),
-    /// The state cannot keep the replay.
-    #[error("replay cannot be kept: {0}")]
+    /// The replay's document cannot be written or read.
+    #[error("replay cannot be stored: {0}")]
     State(String),
 }
 
@@ -57,18 +57,18 @@ impl From<ReadError> for AskError {
     }
 }
 
-/// The command channels of all engines, and which of them owns which partitions.
+/// The command channels of all engines, and the partitions that they own.
 #[derive(Debug, Clone)]
 pub(in crate::queues) struct Shards {
     commands: Arc<[mpsc::Sender<Command>]>,
-    /// By partition, the number of its shard. Locked while partitions move: questions wait until they have moved.
+    /// By partition, the number of its shard. Locked while partitions move, so that questions wait until then.
     owners: Arc<RwLock<[usize; COUNT]>>,
 }
 
 type Owners<'a> = RwLockReadGuard<'a, [usize; COUNT]>;
 
 impl Shards {
-    /// Every shard owns its share.
+    /// Every shard owns its share of the partitions.
     pub(super) fn new(commands: Vec<mpsc::Sender<Command>>) -> Self {
         let mut owners = [0; COUNT];
         for shard in 0..commands.len() {
@@ -79,7 +79,7 @@ impl Shards {
         Self { commands: commands.into(), owners: Arc::new(RwLock::new(owners)) }
     }
 
-    /// How many there are.
+    /// The number of shards.
     pub(super) fn count(&self) -> usize {
         self.commands.len()
     }
@@ -98,12 +98,12 @@ impl Shards {
         let (answer, asked) = oneshot::channel();
         let owners = self.owners.read().await;
         self.send(owner(&owners, hook), command(answer)).await?;
-        // It is answered before anything that is asked later: partitions may move from here on.
+        // The shard answers commands in their order, so a later move does not affect this one.
         drop(owners);
         asked.await.map_err(|_| AskError::Ended)
     }
 
-    /// Asks every shard; the answers in the order of the shards.
+    /// Asks every shard. The answers are in the order of the shards.
     pub(super) async fn ask_all<T>(
         &self,
         command: impl Fn(oneshot::Sender<T>) -> Command,
@@ -119,7 +119,7 @@ impl Shards {
         try_join_all(all).await.map_err(|_| AskError::Ended)
     }
 
-    /// The queues of these hooks, in their order.
+    /// The states of these hooks' queues, in the order of the hooks.
     pub(super) async fn statuses(&self, hooks: &[HookId]) -> Result<Vec<Option<RawStatus>>, AskError> {
         let owners = self.owners.read().await;
         let mut asked = Vec::with_capacity(self.count());
@@ -146,10 +146,10 @@ impl Shards {
         Ok(all)
     }
 
-    /// Moves partitions to a shard: the others give up what they have of them, `recover` reads what the ledger says of them
-    /// then, and the shard takes them over. Returns the partitions that have moved. Questions wait meanwhile.
+    /// Moves partitions to a shard: their present owners give them up, `recover` reads them from the ledger, and the shard takes
+    /// them over. Returns the partitions that have moved. All questions wait meanwhile.
     ///
-    /// Partitions that have been given up belong to nobody until they are taken over. So a failure of `recover` is logged, and
+    /// Partitions that have been given up have no owner until they are taken over. So a failure of `recover` is logged, and
     /// `recover` is tried again until it succeeds or the program stops. The caller must not drop this future in between.
     pub(super) async fn move_to<F>(
         &self,
@@ -224,7 +224,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::model::Id;
 
     /// An engine that does what it is told; the partitions that it has in the end.
     async fn engine(mut commands: mpsc::Receiver<Command>, mut owned: Partitions) -> Partitions {
@@ -261,7 +260,7 @@ mod tests {
             .map(|(at, commands)| engine(commands, Partitions::share(at, 2)));
         let moving = async {
             let moved = shards.move_to(Partitions::ALL, 1, recover).await;
-            assert!(shards.ask(Id(1), |answer| Command::Status(Id(1), answer)).await.is_ok());
+            assert!(shards.ask(HookId(1), |answer| Command::Status(HookId(1), answer)).await.is_ok());
             drop(shards);
             moved
         };

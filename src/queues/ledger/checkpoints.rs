@@ -1,21 +1,27 @@
-//! Where the checkpoints of the ledger are, and whether they are complete: from where on a start has to read it.
+//! Finds the checkpoint from which on a start has to read the ledger.
 
 use super::record::{CHECKPOINT_END_TAG, LedgerRecord};
 use crate::log::{ReadError, Reader};
 use crate::queues::rules::partitions::Partitions;
 
+/// The records and bytes of one read.
 const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// The ledger offset from which on every partition has a complete checkpoint; `None` when one of them has none. One with
-/// a damaged record is passed by: a queue that it does not name would count as one that has nothing left to do.
+/// The largest ledger offset such that every partition has a complete checkpoint from there on. `None` if a partition has
+/// none.
+///
+/// A checkpoint with a damaged record is not complete. The damaged record may have been a queue, and a queue that a
+/// checkpoint does not contain counts as settled, so its deliveries would be lost.
 pub fn last_checkpoint(ledger: &Reader) -> Result<Option<u64>, ReadError> {
     checkpoint_of(ledger, Partitions::ALL)
 }
 
-/// The same for some partitions.
+/// The same for some partitions only.
 pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<Option<u64>, ReadError> {
     let (mut before, mut missing) = (ledger.end(), partitions);
+    // From the newest checkpoint back, until every partition is covered. Shards write checkpoints of their own partitions,
+    // so several of them may be needed.
     loop {
         let last = ledger.read_tags_back(&[CHECKPOINT_END_TAG], before, 1)?;
         before = last.next;
@@ -23,13 +29,14 @@ pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<O
             if last.damaged.is_empty() {
                 return Ok(None);
             }
-            // One that is damaged is passed by, too.
+            // The last record of a checkpoint is damaged. An earlier checkpoint may be complete.
             continue;
         };
         let Ok(LedgerRecord::CheckpointEnd { back }) = LedgerRecord::decode(&last.payload) else { continue };
         let begin = last.offset.saturating_sub(back);
-        // Without its first record nobody knows what it covers: what it may cover is looked for further back.
+        // If the first record is damaged, it is unknown which partitions the checkpoint covers. Then it covers none.
         let covers = covered(ledger, begin)?;
+        // Its partitions are not asked for, or a later checkpoint covers them already. Then its state does not matter.
         if covers.is_some_and(|covers| covers.within(missing).is_empty()) {
             continue;
         }
@@ -49,7 +56,7 @@ pub(super) fn checkpoint_of(ledger: &Reader, partitions: Partitions) -> Result<O
     }
 }
 
-/// What the checkpoint that begins here covers; `None` when its first record is damaged or something else.
+/// What the checkpoint covers that begins at this offset. `None` if there is no sound first record of a checkpoint.
 fn covered(ledger: &Reader, begin: u64) -> Result<Option<Partitions>, ReadError> {
     let batch = ledger.read(begin, 1, BATCH_BYTES)?;
     let first = batch.records.first().filter(|record| record.offset == begin);
@@ -59,7 +66,7 @@ fn covered(ledger: &Reader, begin: u64) -> Result<Option<Partitions>, ReadError>
     })
 }
 
-/// Whether every record of a checkpoint before its last one is there and is what it should be.
+/// Whether all records of a checkpoint before its last one are sound and of the right kind.
 fn is_whole(ledger: &Reader, begin: u64, end: u64) -> Result<bool, ReadError> {
     let mut at = begin;
     while at < end {

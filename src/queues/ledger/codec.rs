@@ -1,19 +1,36 @@
-//! Reading and writing the ledger's small fields: variable-length integers and byte strings.
+//! The fields of ledger records: numbers of variable length, ids, times and byte strings.
 
-use crate::model::Id;
+use crate::model::Moment;
 
-/// A ledger record that does not decode.
+/// A ledger record that cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeRecordError {
-    /// It ends early.
+    /// The record ends early.
     #[error("ledger record ends early")]
     Short,
-    /// A code in it is unknown.
+    /// The record contains an unknown code.
     #[error("ledger record has an unknown {0}")]
     Unknown(&'static str),
 }
 
-/// Appends a number, seven bits a byte, least significant first.
+/// The kinds of records: the first byte of each. Kinds of earlier versions are still read.
+pub(in crate::queues) mod kind {
+    pub(in crate::queues) const ATTEMPT_1: u8 = 1;
+    pub(in crate::queues) const SETTLED: u8 = 2;
+    pub(in crate::queues) const GAP: u8 = 3;
+    pub(in crate::queues) const CHECKPOINT_BEGIN_1: u8 = 4;
+    pub(in crate::queues) const CHECKPOINT_QUEUE_1: u8 = 5;
+    pub(in crate::queues) const CHECKPOINT_END: u8 = 6;
+    pub(in crate::queues) const REFRESHED: u8 = 7;
+    pub(in crate::queues) const ATTEMPT_2: u8 = 8;
+    pub(in crate::queues) const HOOK_REVISION: u8 = 9;
+    pub(in crate::queues) const ATTEMPT_3: u8 = 10;
+    pub(in crate::queues) const CHECKPOINT_BEGIN: u8 = 11;
+    pub(in crate::queues) const CHECKPOINT_QUEUE: u8 = 12;
+    pub(in crate::queues) const ATTEMPT_4: u8 = 13;
+}
+
+/// Appends a number, seven bits in each byte, the least significant first.
 pub(in crate::queues) fn put_number(out: &mut Vec<u8>, mut n: u64) {
     loop {
         let low = (n & 0x7f) as u8;
@@ -26,8 +43,14 @@ pub(in crate::queues) fn put_number(out: &mut Vec<u8>, mut n: u64) {
     }
 }
 
-pub(in crate::queues) fn put_id(out: &mut Vec<u8>, id: Id) {
-    out.extend_from_slice(&id.0.to_be_bytes());
+/// Appends a time that may be missing, which is stored as 0.
+pub(in crate::queues) fn put_time(out: &mut Vec<u8>, time: Option<Moment>) {
+    put_number(out, time.map_or(0, Moment::micros));
+}
+
+/// Appends the 16 bytes of an id.
+pub(in crate::queues) fn put_id(out: &mut Vec<u8>, id: u128) {
+    out.extend_from_slice(&id.to_be_bytes());
 }
 
 pub(in crate::queues) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -35,7 +58,7 @@ pub(in crate::queues) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Reads fields off the front of a record.
+/// The fields of a record that have not been read yet.
 #[derive(Debug)]
 pub(in crate::queues) struct Fields<'a>(pub(in crate::queues) &'a [u8]);
 
@@ -58,20 +81,21 @@ impl<'a> Fields<'a> {
         Err(DecodeRecordError::Unknown("number"))
     }
 
-    /// A time (µs) that may be missing, which is stored as 0.
-    pub(in crate::queues) fn time(&mut self) -> Result<Option<u64>, DecodeRecordError> {
-        Ok(Some(self.number()?).filter(|time_us| *time_us > 0))
+    /// A time that may be missing, as [`put_time`] wrote it.
+    pub(in crate::queues) fn time(&mut self) -> Result<Option<Moment>, DecodeRecordError> {
+        Ok(Some(self.number()?).filter(|us| *us > 0).map(Moment::from_micros))
     }
 
-    /// A number that must fit 16 bits; larger ones are taken as the largest.
+    /// A number of 16 bits. A larger one becomes the largest.
     pub(in crate::queues) fn small(&mut self) -> Result<u16, DecodeRecordError> {
         Ok(u16::try_from(self.number()?).unwrap_or(u16::MAX))
     }
 
-    pub(in crate::queues) fn id(&mut self) -> Result<Id, DecodeRecordError> {
+    /// An id; the caller gives it its type.
+    pub(in crate::queues) fn id(&mut self) -> Result<u128, DecodeRecordError> {
         let (id, rest) = self.0.split_first_chunk::<16>().ok_or(DecodeRecordError::Short)?;
         self.0 = rest;
-        Ok(Id(u128::from_be_bytes(*id)))
+        Ok(u128::from_be_bytes(*id))
     }
 
     pub(in crate::queues) fn eight(&mut self) -> Result<u64, DecodeRecordError> {

@@ -1,4 +1,4 @@
-//! Which deliveries of a hook have failed, read from the ledger: what a replay of failed or dead deliveries sends again.
+//! The failed deliveries of a hook, read from the ledger. Replays of failed or dead deliveries send these again.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -8,35 +8,36 @@ use super::record::{LedgerRecord, Outcome, Settlement};
 use crate::log::{ReadError, Record};
 use crate::model::HookId;
 
+/// The records and bytes of one read.
 const READ: usize = 4096;
 const READ_BYTES: usize = 1 << 20;
 
-/// What one ledger record says of a delivery.
+/// What a ledger record says about a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastWord {
-    /// An attempt failed; it goes on.
+    /// An attempt failed, and the delivery continues.
     Failed,
-    /// An attempt failed and was the last.
+    /// An attempt failed, and the delivery is dead.
     LastFailed,
-    /// Given up some time after its last attempt.
+    /// The delivery is dead, some time after its last attempt.
     GivenUp,
-    /// Delivered, or there was nothing to send.
+    /// The delivery is delivered, or there was nothing to send.
     Fine,
-    /// Its event is gone.
+    /// Retention removed the event.
     Expired,
 }
 
-/// Which failures are meant.
+/// The failures to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queues) enum Failures {
-    /// Deliveries that were given up.
+    /// Dead deliveries.
     Dead,
-    /// All whose last attempt failed.
+    /// All deliveries whose last attempt failed.
     All,
 }
 
 impl Logs {
-    /// The offsets in a range whose deliveries to a hook have failed, as far as the ledger knows.
+    /// The offsets in a range whose deliveries to a hook have failed, as far as the ledger goes back.
     pub(in crate::queues) fn failed(
         &self,
         hook: HookId,
@@ -59,14 +60,15 @@ impl Logs {
         Ok(found)
     }
 
-    /// Calls `each` for every record of a hook's deliveries, oldest first: the record, the event's offset, and what the
-    /// record says of the delivery. The record that comes last for an offset is the one that counts.
+    /// Calls `each` for every record of a hook's deliveries, oldest first, with the record, the event's offset, and what the
+    /// record says about the delivery. The last record of an offset decides.
     pub fn each_outcome(
         &self,
         hook: HookId,
         mut each: impl FnMut(&Record, u64, LastWord),
     ) -> Result<(), ReadError> {
         let Some(hook) = self.hook(hook) else { return Ok(()) };
+        // Records from before the birth belong to a deleted hook with the same id.
         let (mut at, end) = (self.ledger.first().max(hook.birth.ledger), self.ledger.end());
         let (own, tag) = (hook.id, hook.id.tag());
         let mut filed = self.filed([hook]);
@@ -94,8 +96,8 @@ fn last_word(record: &LedgerRecord, hook: HookId) -> Option<(u64, LastWord)> {
             let word = match attempt.outcome {
                 Outcome::Delivered => LastWord::Fine,
                 Outcome::Dead => LastWord::LastFailed,
-                Outcome::Shadow if attempt.queue == hook => LastWord::Fine,
-                // A replay that was not sent: what was dead before still is.
+                Outcome::Shadow if attempt.queue == hook.into() => LastWord::Fine,
+                // A replay that was not sent changes nothing: a dead delivery stays dead.
                 Outcome::Shadow => return None,
                 Outcome::Retry | Outcome::Suspect | Outcome::Held => LastWord::Failed,
             };

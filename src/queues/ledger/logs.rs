@@ -1,15 +1,15 @@
-//! Both logs and the state, as readings beside the engine need them.
+//! Both logs and the state, for reads beside the engine.
 
 use std::sync::Arc;
 
 use super::filed::Filed;
 use crate::kazoo;
 use crate::log::Reader;
-use crate::model::{Hook, HookId, Id};
+use crate::model::{Hook, HookId, ReplayId};
 use crate::queues::rules::replay::ReplayJob;
 use crate::state::{Kind, State};
 
-/// What readings read. Cheap to clone.
+/// Both logs and the state. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Logs {
     /// The events log.
@@ -21,7 +21,7 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// A hook, also one that was deleted: its attempts can still be looked up.
+    /// A hook. It may be deleted: its attempts can still be read.
     #[must_use]
     pub fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
         let deleted = || self.state.get(Kind::Hook, &id.to_string()).ok().flatten();
@@ -29,14 +29,14 @@ impl Logs {
         self.state.hook(id).or_else(|| deleted().and_then(read))
     }
 
-    /// These hooks, told apart from all others of the installation.
+    /// Finds the records of these hooks among those of all hooks.
     pub fn filed(&self, hooks: impl IntoIterator<Item = Arc<Hook>>) -> Filed {
         Filed::new(hooks, &self.state.all_hooks())
     }
 
-    /// The hook of a replay that is under way or ended recently.
+    /// The hook of a replay that runs or ended recently.
     #[must_use]
-    pub fn replay_of(&self, replay: Id) -> Option<HookId> {
+    pub fn replay_of(&self, replay: ReplayId) -> Option<HookId> {
         let doc = self.state.get(Kind::Replay, &replay.to_string()).ok().flatten()?;
         Some(ReplayJob::from_document(doc)?.hook)
     }

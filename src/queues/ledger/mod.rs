@@ -1,5 +1,6 @@
-//! The ledger: the records of attempts, settlements and checkpoints, how they are written, counted and recovered from.
+//! The ledger: records of attempts and settlements, and checkpoints. They are written, counted, and read after a restart.
 
+pub(in crate::queues) mod attempt_codec;
 pub(in crate::queues) mod attempt_record;
 pub(in crate::queues) mod checkpoints;
 pub(in crate::queues) mod codec;

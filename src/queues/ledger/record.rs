@@ -1,22 +1,22 @@
-//! The ledger's records: what became of each delivery, in a few bytes each, and the checkpoints between them.
+//! The ledger's records: attempts and settlements, in a few bytes each, and checkpoints.
 //!
-//! Attempts are in `attempt_record.rs`.
+//! `attempt_record.rs` has the record of an attempt.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::attempt_codec::{Version, decode_attempt, encode_attempt};
 pub use super::attempt_record::{AttemptRecord, Ending, Outcome};
-use super::attempt_record::{Version, decode_attempt, encode_attempt};
-use super::codec::{DecodeRecordError, Fields, put_id, put_number};
-use crate::model::{AccountId, HookId, Id};
+use super::codec::{DecodeRecordError, Fields, kind, put_id, put_number, put_time};
+use crate::model::{AccountId, HookId, Id, Moment, QueueId};
 use crate::queues::queue::entry::Past;
 use crate::queues::queue::lane::LaneKey;
 use crate::queues::rules::fate::{Fate, Totals};
 use crate::queues::rules::partitions::{Partition, Partitions};
 
-/// The log tag of a checkpoint's records but the last; all others carry their hook's tag.
+/// The log tag of all records of a checkpoint but the last one. Records outside of checkpoints have the tag of their hook.
 pub const CHECKPOINT_TAG: u64 = 0;
-/// The log tag of the record that completes a checkpoint.
+/// The log tag of the last record of a checkpoint.
 pub const CHECKPOINT_END_TAG: u64 = 1;
 
 /// Why a delivery was settled without an attempt.
@@ -26,9 +26,9 @@ pub const CHECKPOINT_END_TAG: u64 = 1;
 pub enum Settlement {
     /// The hook's filter or the event's form left nothing to send.
     Skipped = 1,
-    /// A suspect whose hook turned out to work.
+    /// A suspect, or a delivery that came too late, whose hook turned out to work.
     Dead = 2,
-    /// Retention had dropped the event.
+    /// Retention had removed the event from the log.
     Expired = 3,
 }
 
@@ -44,45 +44,45 @@ impl Settlement {
     }
 }
 
-/// One queue as a checkpoint holds it.
+/// A queue as a checkpoint stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QueueImage {
     /// The queue.
-    pub queue: Id,
-    /// Its partition; `None` in checkpoints of earlier versions, which do not say it.
+    pub queue: QueueId,
+    /// Its partition; `None` in checkpoints of earlier versions, which do not store it.
     pub partition: Option<Partition>,
-    /// The account of a one-shot queue, which no document names.
-    pub one_shot: Option<Id>,
-    /// First offset not looked at.
+    /// The account, if this is the queue of an account's callflow webhooks. No document names such a queue.
+    pub one_shot: Option<AccountId>,
+    /// The first offset that the queue had not taken or passed over yet.
     pub next: u64,
-    /// Wanted and unsettled, as counted (below zero while settlements are ahead of the count).
+    /// The number of unsettled deliveries; negative while settlements are ahead of the count.
     pub waiting: i64,
-    /// Events up to here are not in `waiting` yet.
+    /// Events below this offset are not in `waiting` yet.
     pub uncounted_until: u64,
-    /// How many have ended so far.
+    /// The deliveries that have ended.
     pub totals: Totals,
-    /// Unsettled entries: offset, lane, past.
+    /// The deliveries in the window: offset, lane, past.
     pub entries: Vec<(u64, LaneKey, Past)>,
-    /// Spilled lanes and where they go on.
+    /// The spilled lanes, and where the rest of each begins.
     pub spilled: Vec<(LaneKey, u64)>,
-    /// Settled at or above `next`, or within a spilled lane.
+    /// Settled offsets from `next` on, or in the rest of a lane.
     pub settled: Vec<u64>,
-    /// When counted failures happened.
-    pub failures: Vec<u64>,
-    /// Unsettled deliveries at or above `next`, or within a spilled lane, that have been tried.
+    /// The failures of the hook that count.
+    pub failures: Vec<Moment>,
+    /// Deliveries that have been tried, from `next` on, or in the rest of a lane.
     pub past: Vec<(u64, Past)>,
 }
 
 /// An event that waits for its account to become known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct HeldEvent {
-    /// The account that it names.
+    /// Its account.
     pub account: AccountId,
-    /// Where it stands in the log.
+    /// Its offset.
     pub offset: u64,
-    /// Its record's bytes.
+    /// The bytes of its record.
     pub bytes: u64,
-    /// The partitions whose queues have not been offered it.
+    /// The partitions to whose queues the event still has to be offered.
     pub awaited_by: Partitions,
 }
 
@@ -92,59 +92,61 @@ pub struct HeldEvent {
 pub enum LedgerRecord {
     /// An attempt.
     Attempt(AttemptRecord),
-    /// A settlement without one.
+    /// A settlement without an attempt.
     Settled {
         /// The queue.
-        queue: Id,
-        /// The event.
+        queue: QueueId,
+        /// The event's offset.
         offset: u64,
-        /// Why.
+        /// The reason.
         how: Settlement,
     },
-    /// Events below `to` were dropped by retention before this queue had read them.
+    /// Retention removed events before this queue had read them.
     Gap {
         /// The queue.
-        queue: Id,
-        /// First offset lost.
+        queue: QueueId,
+        /// The first lost offset.
         from: u64,
-        /// First offset still there.
+        /// The first offset after the gap.
         to: u64,
     },
-    /// The queue's hook was enabled again: failures before this count no more, and what waits has fresh tries.
+    /// The queue's hook was enabled again. Failures before this no longer count, and the deliveries that wait have new
+    /// tries.
     Refreshed {
         /// The queue.
-        queue: Id,
+        queue: QueueId,
     },
-    /// What a revision of a hook sends; later attempts name it by its generation.
+    /// What a revision of a hook sends. Attempts that follow name the revision by its generation.
     HookRevision {
         /// The hook.
         hook: HookId,
         /// The revision's generation.
         generation: u64,
-        /// What it sends, as `kazoo::sent_document` makes it.
+        /// What the revision sends, as `kazoo::sent_document` makes it.
         sends: Map<String, Value>,
     },
-    /// A checkpoint of some partitions begins; events below `router` have been offered to their queues, but for those
-    /// that are held.
+    /// A checkpoint of some partitions begins. Events below `router` have been offered to the queues of these partitions,
+    /// except the held ones.
     CheckpointBegin {
         /// The router's position.
         router: u64,
-        /// The partitions: a queue of theirs that the checkpoint does not name has nothing left to do below `router`.
+        /// The partitions. A queue of these partitions that the checkpoint does not contain has settled everything below
+        /// `router`.
         covers: Partitions,
-        /// Events below it that wait for an account that is not known, in the order of the log.
+        /// Events below `router` that wait until their account becomes known, in the order of the log.
         held: Vec<HeldEvent>,
     },
-    /// One queue of the checkpoint.
+    /// A queue of the checkpoint.
     CheckpointQueue(Box<QueueImage>),
-    /// The checkpoint is complete; its begin is at this ledger offset distance back.
+    /// The checkpoint is complete.
     CheckpointEnd {
-        /// How many records back it began.
+        /// The number of records between this one and the checkpoint's first.
         back: u64,
     },
 }
 
 impl LedgerRecord {
-    /// How it says that a delivery ended, if it says so.
+    /// How a delivery ended, if this record says that it did.
     #[must_use]
     pub fn fate(&self) -> Option<Fate> {
         match self {
@@ -161,28 +163,28 @@ impl LedgerRecord {
         match self {
             Self::Attempt(attempt) => encode_attempt(&mut out, attempt),
             Self::Settled { queue, offset, how } => {
-                out.extend_from_slice(&[2, *how as u8]);
-                put_id(&mut out, *queue);
+                out.extend_from_slice(&[kind::SETTLED, *how as u8]);
+                put_id(&mut out, queue.0);
                 put_number(&mut out, *offset);
             }
             Self::Gap { queue, from, to } => {
-                out.push(3);
-                put_id(&mut out, *queue);
+                out.push(kind::GAP);
+                put_id(&mut out, queue.0);
                 put_number(&mut out, *from);
                 put_number(&mut out, *to);
             }
             Self::Refreshed { queue } => {
-                out.push(7);
-                put_id(&mut out, *queue);
+                out.push(kind::REFRESHED);
+                put_id(&mut out, queue.0);
             }
             Self::HookRevision { hook, generation, sends } => {
-                out.push(9);
-                put_id(&mut out, *hook);
+                out.push(kind::HOOK_REVISION);
+                put_id(&mut out, hook.0);
                 put_number(&mut out, *generation);
                 out.extend_from_slice(&serde_json::to_vec(sends).unwrap_or_default());
             }
             Self::CheckpointBegin { router, covers, held } => {
-                out.push(11);
+                out.push(kind::CHECKPOINT_BEGIN);
                 put_number(&mut out, *router);
                 put_partitions(&mut out, covers);
                 for event in held {
@@ -191,66 +193,66 @@ impl LedgerRecord {
             }
             Self::CheckpointQueue(image) => encode_image(&mut out, image),
             Self::CheckpointEnd { back } => {
-                out.push(6);
+                out.push(kind::CHECKPOINT_END);
                 put_number(&mut out, *back);
             }
         }
         out
     }
 
-    /// Reads what `encode` wrote.
+    /// Decodes what [`Self::encode`] wrote, in this version or an earlier one.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeRecordError> {
         let mut f = Fields(bytes);
         Ok(match f.byte()? {
-            1 => Self::Attempt(decode_attempt(&mut f, Version::First)?),
-            8 => Self::Attempt(decode_attempt(&mut f, Version::WithRequest)?),
-            10 => Self::Attempt(decode_attempt(&mut f, Version::WithPhases)?),
-            13 => Self::Attempt(decode_attempt(&mut f, Version::WithAnswer)?),
-            9 => Self::HookRevision {
-                hook: f.id()?,
+            kind::ATTEMPT_1 => Self::Attempt(decode_attempt(&mut f, Version::First)?),
+            kind::ATTEMPT_2 => Self::Attempt(decode_attempt(&mut f, Version::WithRequest)?),
+            kind::ATTEMPT_3 => Self::Attempt(decode_attempt(&mut f, Version::WithPhases)?),
+            kind::ATTEMPT_4 => Self::Attempt(decode_attempt(&mut f, Version::WithContent)?),
+            kind::HOOK_REVISION => Self::HookRevision {
+                hook: HookId(f.id()?),
                 generation: f.number()?,
                 sends: serde_json::from_slice(f.0)
                     .map_err(|_| DecodeRecordError::Unknown("hook revision"))?,
             },
-            2 => {
+            kind::SETTLED => {
                 let how = match f.byte()? {
                     1 => Settlement::Skipped,
                     2 => Settlement::Dead,
                     3 => Settlement::Expired,
                     _ => return Err(DecodeRecordError::Unknown("settlement")),
                 };
-                Self::Settled { how, queue: f.id()?, offset: f.number()? }
+                Self::Settled { how, queue: QueueId(f.id()?), offset: f.number()? }
             }
-            3 => Self::Gap { queue: f.id()?, from: f.number()?, to: f.number()? },
-            4 => {
+            kind::GAP => Self::Gap { queue: QueueId(f.id()?), from: f.number()?, to: f.number()? },
+            kind::CHECKPOINT_BEGIN_1 => {
                 let (router, mut held) = (f.number()?, Vec::new());
-                // Earlier versions wrote nothing here, and do not read what is here.
+                // Still earlier versions wrote nothing here, and ignore what is here.
                 while !f.0.is_empty() {
-                    let (account, offset, bytes) = (f.id()?, f.number()?, f.number()?);
+                    let (account, offset, bytes) = (Id(f.id()?), f.number()?, f.number()?);
                     held.push(HeldEvent { account, offset, bytes, awaited_by: Partitions::ALL });
                 }
                 Self::CheckpointBegin { router, covers: Partitions::ALL, held }
             }
-            11 => {
+            kind::CHECKPOINT_BEGIN => {
                 let (router, covers, mut held) = (f.number()?, decode_partitions(&mut f)?, Vec::new());
                 while !f.0.is_empty() {
                     held.push(decode_held(&mut f, covers)?);
                 }
                 Self::CheckpointBegin { router, covers, held }
             }
-            5 => Self::CheckpointQueue(Box::new(decode_image(&mut f, None)?)),
-            12 => {
+            kind::CHECKPOINT_QUEUE_1 => Self::CheckpointQueue(Box::new(decode_image(&mut f, None)?)),
+            kind::CHECKPOINT_QUEUE => {
                 let partition = Partition::numbered(f.byte()?);
                 Self::CheckpointQueue(Box::new(decode_image(&mut f, Some(partition))?))
             }
-            6 => Self::CheckpointEnd { back: f.number()? },
-            7 => Self::Refreshed { queue: f.id()? },
+            kind::CHECKPOINT_END => Self::CheckpointEnd { back: f.number()? },
+            kind::REFRESHED => Self::Refreshed { queue: QueueId(f.id()?) },
             _ => return Err(DecodeRecordError::Unknown("type")),
         })
     }
 }
 
-/// The sets of partitions by which events are held: a checkpoint's own needs no more than this byte.
+/// The byte that says which partitions wait for a held event: all that the checkpoint covers, or a set that follows.
 const BY_ALL: u8 = 0;
 const BY_SOME: u8 = 1;
 
@@ -263,7 +265,7 @@ fn decode_partitions(f: &mut Fields<'_>) -> Result<Partitions, DecodeRecordError
 }
 
 fn put_held(out: &mut Vec<u8>, event: &HeldEvent, covers: &Partitions) {
-    put_id(out, event.account);
+    put_id(out, event.account.0);
     put_number(out, event.offset);
     put_number(out, event.bytes);
     if event.awaited_by == *covers {
@@ -275,7 +277,7 @@ fn put_held(out: &mut Vec<u8>, event: &HeldEvent, covers: &Partitions) {
 }
 
 fn decode_held(f: &mut Fields<'_>, covers: Partitions) -> Result<HeldEvent, DecodeRecordError> {
-    let (account, offset, bytes) = (f.id()?, f.number()?, f.number()?);
+    let (account, offset, bytes) = (Id(f.id()?), f.number()?, f.number()?);
     let awaited_by = match f.byte()? {
         BY_ALL => covers,
         BY_SOME => decode_partitions(f)?,
@@ -286,11 +288,11 @@ fn decode_held(f: &mut Fields<'_>, covers: Partitions) -> Result<HeldEvent, Deco
 
 fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
     match image.partition {
-        Some(partition) => out.extend_from_slice(&[12, partition.number()]),
-        None => out.push(5),
+        Some(partition) => out.extend_from_slice(&[kind::CHECKPOINT_QUEUE, partition.number()]),
+        None => out.push(kind::CHECKPOINT_QUEUE_1),
     }
-    put_id(out, image.queue);
-    put_id(out, image.one_shot.unwrap_or_default());
+    put_id(out, image.queue.0);
+    put_id(out, image.one_shot.unwrap_or_default().0);
     for n in [image.next, image.waiting.cast_unsigned(), image.uncounted_until]
         .into_iter()
         .chain(<[u64; 3]>::from(image.totals))
@@ -308,11 +310,13 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
         put_number(out, *lane);
         put_number(out, *from);
     }
-    for list in [&image.settled, &image.failures] {
-        put_number(out, list.len() as u64);
-        for n in list {
-            put_number(out, *n);
-        }
+    put_number(out, image.settled.len() as u64);
+    for offset in &image.settled {
+        put_number(out, *offset);
+    }
+    put_number(out, image.failures.len() as u64);
+    for failure in &image.failures {
+        put_number(out, failure.micros());
     }
     put_number(out, image.past.len() as u64);
     for (offset, past) in &image.past {
@@ -322,24 +326,19 @@ fn encode_image(out: &mut Vec<u8>, image: &QueueImage) {
 }
 
 fn put_past(out: &mut Vec<u8>, past: &Past) {
-    for n in [
-        u64::from(past.attempts),
-        u64::from(past.tries),
-        past.due_us.unwrap_or(0),
-        past.first_failed_us.unwrap_or(0),
-    ] {
-        put_number(out, n);
-    }
+    put_number(out, u64::from(past.attempts));
+    put_number(out, u64::from(past.tries));
+    put_time(out, past.due);
+    put_time(out, past.first_failed);
 }
 
 fn decode_past(f: &mut Fields<'_>) -> Result<Past, DecodeRecordError> {
-    let (attempts, tries, due_us, first_failed_us) = (f.small()?, f.small()?, f.time()?, f.time()?);
-    Ok(Past { attempts, tries, due_us, first_failed_us })
+    Ok(Past { attempts: f.small()?, tries: f.small()?, due: f.time()?, first_failed: f.time()? })
 }
 
 fn decode_image(f: &mut Fields<'_>, partition: Option<Partition>) -> Result<QueueImage, DecodeRecordError> {
-    let mut image = QueueImage { queue: f.id()?, partition, ..QueueImage::default() };
-    let account = f.id()?;
+    let mut image = QueueImage { queue: QueueId(f.id()?), partition, ..QueueImage::default() };
+    let account = Id(f.id()?);
     image.one_shot = (account != Id::default()).then_some(account);
     (image.next, image.waiting, image.uncounted_until) =
         (f.number()?, f.number()?.cast_signed(), f.number()?);
@@ -354,9 +353,9 @@ fn decode_image(f: &mut Fields<'_>, partition: Option<Partition>) -> Result<Queu
         image.settled.push(f.number()?);
     }
     for _ in 0..f.number()? {
-        image.failures.push(f.number()?);
+        image.failures.push(Moment::from_micros(f.number()?));
     }
-    // There is nothing more in the checkpoints of builds that forgot it.
+    // Older builds did not write `past`.
     let past = if f.0.is_empty() { 0 } else { f.number()? };
     for _ in 0..past {
         image.past.push((f.number()?, decode_past(f)?));

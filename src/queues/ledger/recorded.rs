@@ -1,32 +1,33 @@
-//! The ledger's record of an attempt, made from its result and from what it came to.
+//! Makes the ledger's record of an attempt from its result and from what followed.
 
 use super::attempt_record::{AttemptRecord, Ending, Outcome};
-use crate::model::{Attempt, AttemptResult};
+use crate::model::{Attempt, AttemptResult, Moment};
 
-/// What an attempt came to, for its record.
+/// What followed from an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::queues) struct Course {
-    /// Attempts at the delivery, this one included.
+    /// The attempts of the delivery, including this one.
     pub(in crate::queues) attempts: u16,
-    /// Tries of it that count against the bound, this one included if it counts.
+    /// The tries of the delivery, including this attempt if it counts as one.
     pub(in crate::queues) tries: u16,
-    /// Tries that the bound still allows.
+    /// The tries that are left.
     pub(in crate::queues) tries_left: u16,
     pub(in crate::queues) outcome: Outcome,
-    /// When the next try is due (µs).
-    pub(in crate::queues) due_us: Option<u64>,
+    /// When the next try is due.
+    pub(in crate::queues) due: Option<Moment>,
 }
 
 /// The ledger's record of an attempt.
 pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> AttemptRecord {
-    let Course { attempts, tries, tries_left, outcome, due_us } = course;
+    let Course { attempts, tries, tries_left, outcome, due } = course;
     let result = match attempt.result {
         AttemptResult::Shadow(Some(inner)) => *inner,
         result => result,
     };
     let ending = match result {
         AttemptResult::Answered(mut response) => {
-            if outcome.is_answered() {
+            // A success asks for nothing. Without the time, the record is a few bytes shorter.
+            if outcome.is_good() {
                 response.retry_after_ms = None;
             }
             Ending::Answered(response)
@@ -35,6 +36,7 @@ pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> Att
         AttemptResult::Ours(fault) => Ending::Ours(fault),
         AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
         AttemptResult::Shadow(_) => Ending::NotSent,
+        // These two have records of their own (`Settled`), so this is not reached.
         AttemptResult::NothingToSend | AttemptResult::Expired => {
             Ending::Failed(crate::model::TransportError::Other.into())
         }
@@ -48,7 +50,7 @@ pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> Att
         outcome,
         ending,
         duration_us: attempt.duration_us,
-        due_us,
+        due,
         generation: Some(attempt.generation),
         sent: attempt.sent,
         phases: attempt.phases,

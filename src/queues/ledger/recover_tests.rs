@@ -1,11 +1,11 @@
-//! Recovery from single records and from checkpoints of some partitions and of all.
+//! Recovery from single records, and from checkpoints of some or all partitions.
 
 use super::*;
 use crate::model::{OwnFault, Response, TransportError};
 
 fn failed(offset: u64, tries: u16) -> LedgerRecord {
     LedgerRecord::Attempt(AttemptRecord {
-        queue: Id(1),
+        queue: QueueId(1),
         offset,
         attempt: tries,
         tries,
@@ -13,7 +13,7 @@ fn failed(offset: u64, tries: u16) -> LedgerRecord {
         outcome: Outcome::Retry,
         ending: Ending::Failed(TransportError::Refused.into()),
         duration_us: 1,
-        due_us: Some(99),
+        due: Some(Moment::from_micros(99)),
         generation: Some(1),
         sent: None,
         phases: crate::model::Phases::default(),
@@ -22,31 +22,33 @@ fn failed(offset: u64, tries: u16) -> LedgerRecord {
 
 fn recovered(records: impl IntoIterator<Item = LedgerRecord>) -> RecoveredQueue {
     let mut recovered = Recovered::default();
-    for (time_us, record) in (1..).zip(records) {
-        let written = LedgerRecord::decode(&record.encode()).unwrap();
+    for (at, record) in (1..).zip(records) {
+        let filing = Filing { at, partition: Partition::of(HookId(1)), written: Moment::from_micros(at) };
+        let record = LedgerRecord::decode(&record.encode()).unwrap();
         let mut reading = Reading { partitions: Partitions::ALL, is_replay: |_| false, checkpoint: None };
-        recovered.apply(written, (Id(1).tag(), time_us), &mut reading);
+        recovered.apply(record, filing, &mut reading);
     }
-    recovered.queues.remove(&Id(1)).unwrap()
+    recovered.queues.remove(&QueueId(1)).unwrap()
 }
 
 #[test]
-fn neither_our_own_faults_nor_a_receiver_that_asks_for_time_count_after_a_restart() {
+fn faults_of_this_machine_and_a_receiver_that_asks_for_time_do_not_count_after_a_restart() {
     let busy = Response { status: 429, retry_after_ms: Some(1_000), ..Response::default() };
     let with = |ending| match failed(5, 1) {
         LedgerRecord::Attempt(attempt) => LedgerRecord::Attempt(AttemptRecord { ending, ..attempt }),
         other => other,
     };
     let queue = recovered([with(Ending::Ours(OwnFault::NoFile)), with(Ending::Answered(busy)), failed(6, 1)]);
-    assert_eq!(queue.image.failures, [3]);
+    assert_eq!(queue.image.failures, [Moment::from_micros(3)]);
 }
 
-/// Reads these records, each with the tag under which it is filed.
-fn read(records: &[(u64, LedgerRecord)], is_replay: impl Fn(Id) -> bool) -> Recovered {
+/// Reads these records, each with its tag.
+fn read(records: &[(u64, LedgerRecord)], is_replay: impl Fn(ReplayId) -> bool) -> Recovered {
     let mut recovered = Recovered::default();
     let mut reading = Reading { partitions: Partitions::ALL, is_replay, checkpoint: None };
     for (tag, record) in records {
-        recovered.apply(record.clone(), (*tag, 1), &mut reading);
+        let filing = Filing { at: 0, partition: Partition::of_tag(*tag), written: Moment::from_micros(1) };
+        recovered.apply(record.clone(), filing, &mut reading);
     }
     recovered
 }
@@ -59,22 +61,27 @@ fn checkpoint(covers: Partitions, router: u64, images: Vec<QueueImage>) -> Vec<(
     all.map(|record| (0, LedgerRecord::decode(&record.encode()).unwrap())).collect()
 }
 
-fn image(queue: Id, partition: Option<Partition>, next: u64) -> QueueImage {
+fn image(queue: QueueId, partition: Option<Partition>, next: u64) -> QueueImage {
     QueueImage { queue, partition, next, ..QueueImage::default() }
 }
 
-/// Two hooks of different partitions, and a replay of the second whose id is in the partition of the first.
-fn two_hooks_and_a_replay() -> [Id; 3] {
-    let (one, other) = (Id(1), Id(2));
-    let replay = (3..100_000).map(Id).find(|id| Partition::of(*id) == Partition::of(one)).unwrap();
-    assert_ne!(Partition::of(one), Partition::of(other));
+/// The queues of two hooks of different partitions, and of a replay of the second hook whose id is in the partition of the
+/// first.
+fn two_hooks_and_a_replay() -> [QueueId; 3] {
+    let (one, other) = (QueueId(1), QueueId(2));
+    let replay = (3..100_000).map(QueueId).find(|id| partition(*id) == partition(one)).unwrap();
+    assert_ne!(partition(one), partition(other));
     [one, other, replay]
 }
 
+fn partition(queue: QueueId) -> Partition {
+    Partition::of(queue.as_hook())
+}
+
 #[test]
-fn for_each_partition_the_last_checkpoint_counts_that_covers_it_and_what_follows() {
+fn each_partition_is_restored_from_the_last_checkpoint_that_covers_it_and_the_records_after() {
     let [one, other, replay] = two_hooks_and_a_replay();
-    let (of_one, of_other) = (Partition::of(one), Partition::of(other));
+    let (of_one, of_other) = (partition(one), partition(other));
     let only_one: Partitions = [of_one].into_iter().collect();
     let images =
         [image(one, Some(of_one), 3), image(other, Some(of_other), 4), image(replay, Some(of_other), 5)];
@@ -91,15 +98,15 @@ fn for_each_partition_the_last_checkpoint_counts_that_covers_it_and_what_follows
     assert!(!first.placed && first.settled.contains(&21) && !first.settled.contains(&7), "{first:?}");
     let second = &found.queues[&other];
     assert!(second.placed && second.settled.contains(&8), "{second:?}");
-    assert_eq!(found.queues[&replay].image.next, 5, "it is of the other partition, whatever its id");
+    assert_eq!(found.queues[&replay].image.next, 5, "its partition is that of its hook");
     let of = found.clone().take_out(only_one, |_| None);
     assert_eq!((of.queues.len(), of.routed(of_one), of.routed(of_other)), (1, Some(20), None));
 }
 
 #[test]
-fn a_checkpoint_of_an_earlier_version_covers_all_and_gives_way_partition_by_partition() {
+fn a_checkpoint_of_an_earlier_version_covers_all_and_is_replaced_partition_by_partition() {
     let [one, other, replay] = two_hooks_and_a_replay();
-    let (of_one, of_other) = (Partition::of(one), Partition::of(other));
+    let (of_one, of_other) = (partition(one), partition(other));
     let begin = LedgerRecord::decode(&[4, 10]).unwrap();
     assert_eq!(
         begin,
@@ -114,19 +121,20 @@ fn a_checkpoint_of_an_earlier_version_covers_all_and_gives_way_partition_by_part
     records.push((1, LedgerRecord::CheckpointEnd { back: 4 }));
     let found = read(&records, |_| false);
     assert_eq!((found.queues.len(), found.routed(of_one), found.routed(of_other)), (3, Some(10), Some(10)));
-    let hook_of = |id: Id| (id == replay).then_some(other);
+    let hook_of = |id: ReplayId| (id == replay.as_replay()).then_some(other.as_hook());
     let own = found.clone().take_out([of_other].into_iter().collect(), hook_of);
     assert_eq!(own.queues.keys().copied().collect::<Vec<_>>(), [other, replay]);
     records.extend(checkpoint([of_one].into_iter().collect(), 20, Vec::new()));
-    let found = read(&records, |id| id == replay);
+    let found = read(&records, |id| id == replay.as_replay());
     assert_eq!(found.queues.keys().copied().collect::<Vec<_>>(), [other, replay]);
     assert_eq!((found.routed(of_one), found.routed(of_other)), (Some(20), Some(10)));
 }
 
 #[test]
-fn an_event_that_waits_is_awaited_by_the_partitions_whose_last_checkpoint_holds_it() {
+fn a_held_event_is_awaited_by_the_partitions_whose_last_checkpoint_holds_it() {
     let covers = Partitions::share(0, 2);
-    let event = |offset, awaited_by| HeldEvent { account: Id(9), offset, bytes: 100, awaited_by };
+    let event =
+        |offset, awaited_by| HeldEvent { account: AccountId::default(), offset, bytes: 100, awaited_by };
     let some: Partitions = covers.iter().take(3).collect();
     let begin = |covers, held| LedgerRecord::CheckpointBegin { router: 10, covers, held };
     let end = || (1, LedgerRecord::CheckpointEnd { back: 1 });
@@ -142,10 +150,26 @@ fn an_event_that_waits_is_awaited_by_the_partitions_whose_last_checkpoint_holds_
 }
 
 #[test]
-fn failures_from_before_a_hook_was_enabled_again_do_not_count_after_a_restart() {
+fn failures_before_a_hook_was_enabled_again_do_not_count_after_a_restart() {
     let queue =
-        recovered([failed(5, 1), failed(6, 1), LedgerRecord::Refreshed { queue: Id(1) }, failed(6, 1)]);
-    assert_eq!(queue.image.failures, [4]);
+        recovered([failed(5, 1), failed(6, 1), LedgerRecord::Refreshed { queue: QueueId(1) }, failed(6, 1)]);
+    assert_eq!(queue.image.failures, [Moment::from_micros(4)]);
     assert_eq!(queue.past[&5], Past { attempts: 1, ..Past::default() });
-    assert_eq!((queue.past[&6].tries, queue.past[&6].due_us), (1, Some(99)));
+    assert_eq!((queue.past[&6].tries, queue.past[&6].due), (1, Some(Moment::from_micros(99))));
+}
+
+#[test]
+fn a_hook_that_was_made_after_the_last_checkpoint_of_its_partition_is_newer_than_that() {
+    let begin = |router| LedgerRecord::CheckpointBegin { router, covers: Partitions::ALL, held: Vec::new() };
+    let filed = |at| Filing { at, partition: Partition::of_tag(0), written: Moment::default() };
+    let mut recovered = Recovered::default();
+    let mut reading = Reading { partitions: Partitions::ALL, is_replay: |_| false, checkpoint: None };
+    let mut hook = crate::queues::testing::hook(1);
+    assert!(!recovered.is_newer(&hook), "there is no checkpoint");
+    recovered.apply(begin(10), filed(7), &mut reading);
+    recovered.apply(LedgerRecord::CheckpointEnd { back: 1 }, filed(8), &mut reading);
+    for (birth, is_newer) in [(0, false), (7, false), (8, true), (9, true)] {
+        hook.birth.ledger = birth;
+        assert_eq!(recovered.is_newer(&hook), is_newer, "born at {birth}");
+    }
 }

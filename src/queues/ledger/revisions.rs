@@ -1,40 +1,43 @@
-//! Which revision of a hook an attempt was made with: the ledger holds what a revision sends once, not in each attempt.
+//! The revision of a hook with which an attempt was made. The ledger stores what a revision sends once, not with each
+//! attempt.
 //!
-//! A revision is written when the first attempt is made with it, and again when an attempt is made an hour or more
-//! after that. So an attempt that retention keeps has its revision within an hour before it. An attempt whose revision
-//! is gone is shown without its request, never with the request that the hook would make now.
+//! A revision is written before the first attempt that is made with it, and again before an attempt an hour or more later.
+//! So if retention leaves an attempt in the ledger, its revision is within the hour before it. If a revision is missing, the
+//! API returns the attempt without its request, and never with the request that the hook would make now.
+
+use std::time::Duration;
 
 use super::record::LedgerRecord;
 use crate::kazoo;
-use crate::model::{Hook, HookId, Id};
+use crate::model::{Hook, HookId, WallTime};
 
-/// Age at which a revision is written again, µs.
-const WRITE_AGAIN_US: u64 = 3_600_000_000;
+/// The age at which a revision is written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(3_600);
+
 /// The log tag of a hook's revisions. It differs from the tag of the hook's attempts.
 #[must_use]
 pub fn revision_tag(hook: HookId) -> u64 {
-    Id(hook.0 ^ 0x7265_7669_7369_6f6e).tag()
+    HookId(hook.0 ^ 0x7265_7669_7369_6f6e).tag()
 }
 
-/// The revision that was written last.
+/// The last revision that was written.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::queues) struct Written {
     generation: u64,
-    at_us: Option<u64>,
+    at: Option<WallTime>,
 }
 
 impl Written {
-    /// The record to write before an attempt is made at this time; `None`: the ledger has it.
-    pub(in crate::queues) fn renewed(&mut self, hook: &Hook, now_us: u64) -> Option<LedgerRecord> {
+    /// The record to write before an attempt is made now. `None`: the ledger already has it.
+    pub(in crate::queues) fn renewed(&mut self, hook: &Hook, now: WallTime) -> Option<LedgerRecord> {
         let generation = hook.generation();
-        let is_there = self.at_us.is_some_and(|at| {
-            // A clock that was set back makes the record look new for as long as it was ahead.
-            self.generation == generation && now_us >= at && now_us - at < WRITE_AGAIN_US
-        });
+        // Retention goes by the time of day. After the clock was set back, the age is unknown.
+        let age = self.at.filter(|_| self.generation == generation).and_then(|at| now.since(at));
+        let is_there = age.is_some_and(|age| age < WRITE_AGAIN);
         if is_there || hook.one_shot {
             return None;
         }
-        *self = Self { generation, at_us: Some(now_us) };
+        *self = Self { generation, at: Some(now) };
         Some(LedgerRecord::HookRevision { hook: hook.id, generation, sends: kazoo::sent_document(hook) })
     }
 }
@@ -49,12 +52,14 @@ mod tests {
         let mut hook = hook(1);
         hook.revision = "1-a".into();
         let mut written = Written::default();
-        assert!(written.renewed(&hook, 5).is_some());
-        assert!(written.renewed(&hook, 5 + WRITE_AGAIN_US - 1).is_none());
-        assert!(written.renewed(&hook, 5 + WRITE_AGAIN_US).is_some());
+        let start = WallTime::from_micros(5);
+        let an_hour_later = start + WRITE_AGAIN;
+        assert!(written.renewed(&hook, start).is_some());
+        assert!(written.renewed(&hook, start + WRITE_AGAIN / 2).is_none());
+        assert!(written.renewed(&hook, an_hour_later).is_some());
         hook.revision = "2-b".into();
-        let again = written.renewed(&hook, 6 + WRITE_AGAIN_US).unwrap();
+        let again = written.renewed(&hook, an_hour_later).unwrap();
         assert!(matches!(again, LedgerRecord::HookRevision { generation: 2, .. }), "{again:?}");
-        assert!(written.renewed(&hook, 5).is_some(), "the clock was set back");
+        assert!(written.renewed(&hook, start).is_some(), "the clock was set back");
     }
 }

@@ -1,19 +1,19 @@
-//! What became of attempts and deliveries since the start of the program: counted where the ledger is told of
-//! them, so that nothing is counted that the ledger does not know.
+//! Counts of attempts and deliveries since the start, for metrics. A record is counted when it is handed to the ledger, so
+//! metrics and ledger agree.
 
 use super::recent::Recent;
 use super::record::{Ending, LedgerRecord, Outcome};
 use crate::metrics::{Counter, Histogram, Observed};
-use crate::model::TransportError;
+use crate::model::{TransportError, WallTime};
 use crate::queues::rules::fate::Fate;
 
-/// Bounds of the attempts' durations: from a receiver next door to one at the end of its timeout.
+/// The buckets of attempts' durations: from a receiver on the same network to one that runs into the timeout.
 const DURATIONS_US: &[u64] = &[
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000, 30_000_000,
 ];
 
-/// What an attempt met: an answer's class, or why none came.
+/// The results of attempts: the class of the response's status, or the reason why there is none.
 const RESULTS: [&str; 29] = [
     "1xx",
     "2xx",
@@ -54,7 +54,7 @@ pub struct Tally {
     retries: Counter,
     durations: Histogram,
     defects: Counter,
-    /// Attempts by queue.
+    /// The recent activity of each queue.
     pub(in crate::queues) recent: Recent,
 }
 
@@ -72,90 +72,94 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Deliveries that ended, by outcome.
+    /// The deliveries that ended, by how they ended.
     pub fn deliveries(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Fate::ALL.into_iter().map(Fate::name).zip(self.deliveries.iter().map(Counter::get))
     }
 
-    /// Attempts that ended, by what they met.
+    /// The attempts that ended, by result.
     pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         RESULTS.into_iter().zip(self.attempts.iter().map(Counter::get))
     }
 
-    /// Attempts after which another one was due.
+    /// The attempts that were followed by a retry.
     pub fn retries(&self) -> u64 {
         self.retries.get()
     }
 
-    /// How long attempts took.
+    /// The durations of attempts.
     pub fn durations(&self) -> Observed {
         self.durations.observed()
     }
 
-    /// Defects of the program that the queues have met.
+    /// The defects of the program that the queues have reported.
     pub fn defects(&self) -> u64 {
         self.defects.get()
     }
 
-    /// A defect was met.
+    /// Counts a defect.
     pub(in crate::queues) fn note_defect(&self) {
         self.defects.one();
     }
 
-    /// Counts what the ledger is told; the record is of `time_us`.
-    pub(in crate::queues) fn note(&self, time_us: u64, record: &LedgerRecord) {
+    /// Counts a record that is handed to the ledger at this time.
+    pub(in crate::queues) fn note(&self, time: WallTime, record: &LedgerRecord) {
         if let LedgerRecord::Attempt(attempt) = record {
-            self.recent.note(time_us, attempt);
+            self.recent.note(time, attempt);
             if attempt.ending != Ending::NotSent {
                 self.durations.observe_us(attempt.duration_us);
             }
             let is_shadow = attempt.outcome == Outcome::Shadow;
-            one(&self.attempts, met(if is_shadow { &Ending::NotSent } else { &attempt.ending }));
+            let result = result(if is_shadow { &Ending::NotSent } else { &attempt.ending });
+            if let Some((_, counter)) = RESULTS.iter().zip(&self.attempts).find(|(name, _)| **name == result)
+            {
+                counter.one();
+            }
             if attempt.outcome == Outcome::Retry {
                 self.retries.one();
             }
         }
-        if let Some(fate) = record.fate() {
-            one(&self.deliveries, fate as usize);
+        if let Some(counter) = record.fate().and_then(|fate| self.deliveries.get(fate as usize)) {
+            counter.one();
         }
     }
 }
 
-fn one(counters: &[Counter], at: usize) {
-    if let Some(counter) = counters.get(at) {
-        counter.one();
-    }
-}
-
-/// The index of `RESULTS`.
-fn met(ending: &Ending) -> usize {
+/// The result of an attempt, one of `RESULTS`.
+fn result(ending: &Ending) -> &'static str {
     match ending {
-        Ending::Answered(response) => usize::from(response.status / 100).clamp(1, 5) - 1,
-        Ending::Ours(_) => 16,
-        Ending::Unsendable(_) => 17,
-        Ending::NotSent => 28,
+        Ending::Answered(response) => match response.status {
+            0..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        },
+        Ending::Ours(_) => "own_fault",
+        Ending::Unsendable(_) => "unsendable",
+        Ending::NotSent => "shadow",
         Ending::Failed(failure) => match failure.error {
-            TransportError::Refused => 5,
-            TransportError::NameNotFound => 6,
-            TransportError::ConnectTimeout => 7,
-            TransportError::Timeout => 8,
-            TransportError::Closed => 9,
-            TransportError::Tls => 10,
-            TransportError::ForbiddenAddress => 11,
-            TransportError::InvalidUri => 12,
-            TransportError::Other => 13,
-            TransportError::Abandoned => 14,
-            TransportError::TooLong => 15,
-            TransportError::CertificateExpired => 18,
-            TransportError::CertificateName => 19,
-            TransportError::CertificateAuthority => 20,
-            TransportError::CertificateSelfSigned => 21,
-            TransportError::NotTls => 22,
-            TransportError::NotHttp => 23,
-            TransportError::HttpsExpected => 24,
-            TransportError::NameServerFailed => 25,
-            TransportError::NameServerTimeout => 26,
-            TransportError::Unreachable => 27,
+            TransportError::Refused => "refused",
+            TransportError::NameNotFound => "name_not_found",
+            TransportError::ConnectTimeout => "connect_timeout",
+            TransportError::Timeout => "timeout",
+            TransportError::Closed => "closed",
+            TransportError::Tls => "tls",
+            TransportError::ForbiddenAddress => "forbidden_address",
+            TransportError::InvalidUri => "invalid_uri",
+            TransportError::Other => "other",
+            TransportError::Abandoned => "abandoned",
+            TransportError::TooLong => "too_long",
+            TransportError::CertificateExpired => "certificate_expired",
+            TransportError::CertificateName => "certificate_name",
+            TransportError::CertificateAuthority => "certificate_authority",
+            TransportError::CertificateSelfSigned => "certificate_self_signed",
+            TransportError::NotTls => "not_tls",
+            TransportError::NotHttp => "not_http",
+            TransportError::HttpsExpected => "https_expected",
+            TransportError::NameServerFailed => "name_server_failed",
+            TransportError::NameServerTimeout => "name_server_timeout",
+            TransportError::Unreachable => "unreachable",
         },
     }
 }
@@ -163,25 +167,26 @@ fn met(ending: &Ending) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Id;
+    use crate::model::QueueId;
     use crate::queues::Settlement;
 
     #[test]
-    fn every_settlement_is_counted_once_by_its_outcome() {
+    fn every_settlement_is_counted_once() {
         let tally = Tally::default();
         for how in [Settlement::Dead, Settlement::Skipped, Settlement::Skipped, Settlement::Expired] {
-            tally.note(0, &LedgerRecord::Settled { queue: Id(1), offset: 0, how });
+            tally.note(WallTime::default(), &LedgerRecord::Settled { queue: QueueId(1), offset: 0, how });
         }
         let counted: Vec<_> = tally.deliveries().collect();
         assert_eq!(counted, [("delivered", 0), ("dead", 1), ("skipped", 2), ("expired", 1), ("shadow", 0)]);
     }
 
     #[test]
-    fn every_way_in_which_no_answer_comes_has_a_name_of_its_own() {
-        let met: Vec<_> = (1..=21)
-            .filter_map(TransportError::from_byte)
-            .map(|error| RESULTS[met(&Ending::Failed(error.into()))])
-            .collect();
-        assert_eq!(met, [&RESULTS[5..16], &RESULTS[18..28]].concat());
+    fn every_reason_for_a_missing_response_has_its_own_name() {
+        let errors = (1..=21).filter_map(TransportError::from_byte);
+        let found: Vec<_> = errors.map(|error| result(&Ending::Failed(error.into()))).collect();
+        let without_response = RESULTS.iter().filter(|name| !name.ends_with("xx"));
+        let others = ["own_fault", "unsendable", "shadow"];
+        let expected: Vec<_> = without_response.filter(|name| !others.contains(name)).copied().collect();
+        assert_eq!(found, expected);
     }
 }

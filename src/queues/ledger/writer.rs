@@ -1,6 +1,8 @@
-//! The writing side of the ledger: records are gathered over one turn of the engine and handed to the log as
-//! one batch; several batches may wait for their sync. What the log refuses because the disk is full is kept
-//! and offered again, and until it is taken no attempt is started.
+//! The writing side of the ledger. Records are gathered for a short time and handed to the log as one batch. Several batches
+//! may wait for their sync.
+//!
+//! If the log refuses a batch because the disk is full, the batch is offered again later. Until the log takes it, no attempt
+//! is started, because its result could not be recorded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,51 +15,57 @@ use tokio::sync::oneshot;
 use super::record::{CHECKPOINT_END_TAG, CHECKPOINT_TAG, HeldEvent, LedgerRecord, QueueImage};
 use super::tally::Tally;
 use crate::log::{AppendError, Appender, NewRecord};
+use crate::model::{Moment, WallTime};
 use crate::queues::rules::partitions::Partitions;
 
+/// The most batches that wait for their sync.
 const MAX_WAITING: usize = 64;
-/// Few records wait this long before they are handed to the log together: soon enough for a person who looks at a list, and
-/// at a steady pace several deliveries share a sync.
+/// How long a few records are gathered: short enough for a person who looks at a list, and long enough that several deliveries
+/// share a sync at a steady pace.
 const GATHER_FEW: Duration = Duration::from_millis(8);
-/// Many wait this long, or until they are `GATHER_RECORDS`. With a millisecond, syncs were a tenth of a delivery's CPU. A crash
-/// repeats what waited.
+/// How long many records are gathered, unless there are `GATHER_RECORDS` before. With a millisecond, syncs took a tenth of
+/// the CPU of a delivery. A crash repeats the deliveries whose records waited.
 const GATHER: Duration = Duration::from_millis(5);
+/// Fewer records than this are few.
 const FEW_RECORDS: usize = 16;
 const GATHER_RECORDS: usize = 1024;
-/// After a refusal for want of room, the time until records are offered again.
-const AGAIN_US: u64 = 200_000;
-/// Bytes of memory taken at a time for encoded records.
+/// The delay before refused records are offered again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// The memory for encoded records is allocated in pieces of this size.
 const MEMORY: usize = 16 << 10;
 
-/// Why the ledger can take no more records.
+/// The ledger can take no more records.
 #[derive(Debug, thiserror::Error)]
 #[error("records cannot be written: {0}")]
 pub struct LedgerError(AppendError);
 
 type Answer = oneshot::Receiver<Result<std::ops::Range<u64>, AppendError>>;
 
-/// Batches on their way to disk.
+/// The records on their way to the disk.
 #[derive(Debug)]
 pub(in crate::queues) struct Ledger {
     appender: Appender,
     batch: Vec<NewRecord>,
-    /// Records share its memory, so that keeping a batch until it is synced costs no copy and no allocation each.
+    /// Encoded records share this memory, so a batch can be kept until it is synced without a copy or allocation per record.
     memory: BytesMut,
     waiting: VecDeque<(Vec<NewRecord>, Answer)>,
-    /// Batches that the log had no room for, in order. While there are any, no attempt may be started.
+    /// Batches that the log refused for lack of room, in order.
     refused: VecDeque<Vec<NewRecord>>,
     /// When they are offered again.
-    again_us: u64,
-    /// Records that all shards have pushed, and how many these were at the last checkpoint: what a start reads of the
-    /// ledger begins with the oldest checkpoint that a partition needs.
+    again: Moment,
+    /// The records that all shards have pushed. They decide when a checkpoint is due, because a start reads the records of
+    /// all shards from the oldest checkpoint on that some partition needs.
     pushed: Pushed,
+    /// `pushed` at the last checkpoint.
     checkpoint_at: u64,
+    /// A checkpoint is due after this many records.
     every: u64,
-    /// Records that were pushed here, those of checkpoints included.
+    /// The records that were pushed here, including those of checkpoints.
     taken: u64,
+    /// Whether the disk is full, so that no attempt may be started.
     stalled: bool,
-    /// When the batch was first looked at with a record in it. `None`: it is empty.
-    since_us: Option<u64>,
+    /// When `flush` first saw the present batch. `None`: the batch is empty.
+    since: Option<Moment>,
     tally: Arc<Tally>,
 }
 
@@ -66,15 +74,15 @@ pub(in crate::queues) struct Ledger {
 pub(in crate::queues) struct Checkpoint {
     /// The partitions.
     pub(in crate::queues) covers: Partitions,
-    /// Everything below has been offered to their queues …
+    /// All events below this offset have been offered to their queues, except the held ones.
     pub(in crate::queues) router: u64,
-    /// … but for these events, which wait for their accounts.
+    /// Events that wait until their accounts become known.
     pub(in crate::queues) held: Vec<HeldEvent>,
-    /// Where their queues stand.
+    /// The queues.
     pub(in crate::queues) images: Vec<QueueImage>,
 }
 
-/// How much has been pushed into the ledger, by all shards together. Clones share it.
+/// The number of records that all shards have pushed into the ledger. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Pushed(Arc<AtomicU64>);
 
@@ -87,13 +95,13 @@ impl Ledger {
             memory: BytesMut::with_capacity(MEMORY),
             waiting: VecDeque::new(),
             refused: VecDeque::new(),
-            again_us: 0,
+            again: Moment::default(),
             pushed,
             checkpoint_at,
             taken: 0,
             every: u64::MAX,
             stalled: false,
-            since_us: None,
+            since: None,
             tally,
         }
     }
@@ -107,35 +115,35 @@ impl Ledger {
         self.stalled
     }
 
-    pub(in crate::queues) fn push(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
+    pub(in crate::queues) fn push(&mut self, tag: u64, time: WallTime, record: &LedgerRecord) {
         self.pushed.0.fetch_add(1, Ordering::Relaxed);
-        self.tally.note(time_us, record);
-        self.put(tag, time_us, record);
+        self.tally.note(time, record);
+        self.put(tag, time, record);
     }
 
-    fn put(&mut self, tag: u64, time_us: u64, record: &LedgerRecord) {
+    fn put(&mut self, tag: u64, time: WallTime, record: &LedgerRecord) {
         let encoded = record.encode();
         if self.memory.capacity() < encoded.len() {
             self.memory = BytesMut::with_capacity(MEMORY.max(encoded.len()));
         }
         self.memory.extend_from_slice(&encoded);
         let payload = self.memory.split().freeze();
-        self.batch.push(NewRecord { tag, flags: 0, time_us, payload });
+        self.batch.push(NewRecord { tag, flags: 0, time_us: time.micros(), payload });
         self.taken += 1;
     }
 
-    /// When records are handed to the log next, if nothing else happens before: what is gathered, or what was refused.
-    pub(in crate::queues) fn due(&self, now_us: u64) -> Option<Duration> {
+    /// When `flush` has something to do next: for the gathered records, or for the refused ones.
+    pub(in crate::queues) fn due(&self, now: Moment) -> Option<Duration> {
         match (self.stalled, self.batch.is_empty()) {
-            // What was offered again is answered soon.
+            // The log will answer soon to what was offered again.
             (true, _) if !self.waiting.is_empty() => Some(GATHER),
-            (true, _) => Some(Duration::from_micros(self.again_us.saturating_sub(now_us))),
+            (true, _) => Some(self.again.since(now)),
             (false, true) => None,
             (false, false) => Some(self.gathers()),
         }
     }
 
-    /// How long what is gathered may wait.
+    /// How long the records of the batch are gathered.
     fn gathers(&self) -> Duration {
         if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
     }
@@ -156,38 +164,39 @@ impl Ledger {
         since >= self.every && !self.stalled
     }
 
-    /// Writes where the queues of some partitions stand. Its records follow each other in the log, whatever other shards
-    /// write: a batch is written as a whole.
-    pub(in crate::queues) fn checkpoint(&mut self, checkpoint: Checkpoint, time_us: u64) {
+    /// Writes a checkpoint. Its records follow each other in the log even if other shards write at the same time, because
+    /// the log writes a batch as a whole.
+    pub(in crate::queues) fn checkpoint(&mut self, checkpoint: Checkpoint, time: WallTime) {
         let Checkpoint { covers, router, held, images } = checkpoint;
         let count = images.len() as u64;
-        // Longer after a large one, so that checkpoints stay a small part of what is written.
+        // The more queues, the rarer checkpoints are, so that they remain a small part of the ledger.
         self.every = self.every.max(count * 4);
         self.checkpoint_at = self.pushed.0.load(Ordering::Relaxed);
-        self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointBegin { router, covers, held });
+        self.put(CHECKPOINT_TAG, time, &LedgerRecord::CheckpointBegin { router, covers, held });
         for image in images {
-            self.put(CHECKPOINT_TAG, time_us, &LedgerRecord::CheckpointQueue(Box::new(image)));
+            self.put(CHECKPOINT_TAG, time, &LedgerRecord::CheckpointQueue(Box::new(image)));
         }
-        self.put(CHECKPOINT_END_TAG, time_us, &LedgerRecord::CheckpointEnd { back: count + 1 });
+        self.put(CHECKPOINT_END_TAG, time, &LedgerRecord::CheckpointEnd { back: count + 1 });
     }
 
-    /// Hands the batch to the log; with `wait` all of it is on disk when this returns.
-    pub(in crate::queues) async fn flush(&mut self, now_us: u64, wait: bool) -> Result<(), LedgerError> {
-        if self.stalled && (wait || (self.waiting.is_empty() && now_us >= self.again_us)) {
-            self.again_us = now_us + AGAIN_US;
+    /// Hands the batch to the log when it is time. With `wait`, everything is on disk when this returns.
+    pub(in crate::queues) async fn flush(&mut self, now: Moment, wait: bool) -> Result<(), LedgerError> {
+        // Refused batches are offered only when no other batch is waiting, so that all batches stay in order.
+        if self.stalled && (wait || (self.waiting.is_empty() && now >= self.again)) {
+            self.again = now + AGAIN;
             while let Some(batch) = self.refused.pop_front() {
                 self.submit(batch).await?;
             }
         }
-        self.since_us = self.since_us.or(Some(now_us)).filter(|_| !self.batch.is_empty());
-        let since_us = self.since_us.unwrap_or(now_us);
-        let gathered = u128::from(now_us.saturating_sub(since_us)) >= self.gathers().as_micros();
+        self.since = self.since.or(Some(now)).filter(|_| !self.batch.is_empty());
+        let gathered = now.since(self.since.unwrap_or(now)) >= self.gathers();
         let due = wait || (!self.stalled && (gathered || self.batch.len() >= GATHER_RECORDS));
         if !self.batch.is_empty() && due {
-            self.since_us = None;
+            self.since = None;
             let batch = std::mem::take(&mut self.batch);
             self.submit(batch).await?;
         }
+        // Batches are answered in order, so the first one without an answer ends the search.
         loop {
             let must_wait = (wait || self.waiting.len() > MAX_WAITING) && !self.waiting.is_empty();
             let Some((batch, mut answer)) = self.waiting.pop_front() else { return Ok(()) };
@@ -205,7 +214,7 @@ impl Ledger {
             };
             match result {
                 Ok(_) => self.stalled = !self.refused.is_empty(),
-                Err(AppendError::Full) if !wait => self.refuse(batch, now_us),
+                Err(AppendError::Full) if !wait => self.refuse(batch, now),
                 Err(error) => return Err(LedgerError(error)),
             }
         }
@@ -217,17 +226,24 @@ impl Ledger {
         Ok(())
     }
 
-    /// The log has no room for a batch: it is kept and offered again.
-    fn refuse(&mut self, batch: Vec<NewRecord>, now_us: u64) {
+    /// The log has no room for a batch, which will be offered again.
+    fn refuse(&mut self, batch: Vec<NewRecord>, now: Moment) {
         if !self.stalled {
             tracing::error!("disk is too full for the ledger; deliveries pause until there is room");
             self.stalled = true;
-            self.again_us = now_us + AGAIN_US;
+            self.again = now + AGAIN;
         }
         self.refused.push_back(batch);
     }
 
-    /// Records that nobody knows to be on disk yet, in order.
+    /// The records that were pushed after a mark and are not known to be on disk yet.
+    #[cfg(test)]
+    pub(in crate::queues) fn unsynced_since(&self, mark: u64) -> impl Iterator<Item = &NewRecord> {
+        let since = usize::try_from(self.taken - mark).unwrap_or(usize::MAX);
+        self.unsynced().skip(self.unsynced().count().saturating_sub(since))
+    }
+
+    /// The records that are not known to be on disk yet, in order.
     #[cfg(test)]
     pub(in crate::queues) fn unsynced(&self) -> impl Iterator<Item = &NewRecord> {
         let waiting = self.waiting.iter().map(|(batch, _)| batch);

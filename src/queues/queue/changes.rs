@@ -1,4 +1,4 @@
-//! What changes a queue as a whole: its hook is disabled, works again, orders its deliveries otherwise, or starts later.
+//! Changes of a whole queue: its hook is disabled, works again, gets another ordering, or is to start later in the log.
 
 use super::Queue;
 use super::entry::{Entry, EntryState, Past};
@@ -6,7 +6,8 @@ use super::lane::LaneKey;
 use crate::model::Ordering;
 
 impl Queue {
-    /// The hook is disabled: suspects wait again at the head of their lanes, with fresh tries.
+    /// The hook is disabled: its suspects wait again, at the heads of their lanes. So the deliveries that failed while the
+    /// receiver was down are not dead, but continue when the hook is enabled.
     pub fn release_suspects(&mut self) {
         for (_, offset) in std::mem::take(&mut self.suspects) {
             if let Some(entry) = self.entries.get_mut(&offset) {
@@ -14,6 +15,7 @@ impl Queue {
                 let key = entry.lane;
                 if let Some(lane) = self.lanes.get_mut(&key) {
                     lane.suspects = 0;
+                    // The time was that of a delivery behind the suspects, which is no longer at the head.
                     if let Some(due) = lane.due.take() {
                         self.timers.remove(&(due, key));
                     }
@@ -23,18 +25,20 @@ impl Queue {
         }
     }
 
-    /// Every waiting delivery gets a fresh start and is ready now: the hook works again.
+    /// The hook works again: every waiting delivery gets new tries and is ready now.
     pub fn refresh(&mut self) {
         for entry in self.entries.values_mut() {
+            // An attempt under way counts with the tries that it started with.
             if entry.state == EntryState::Waiting {
                 entry.tries = 0;
-                entry.first_failed_us = None;
+                entry.first_failed = None;
             }
         }
         for past in self.past.values_mut() {
             *past = Past { attempts: past.attempts, ..Past::default() };
         }
         self.timers.clear();
+        // In the order of the log, so that the oldest deliveries go first.
         let mut keys: Vec<(u64, LaneKey)> =
             self.lanes.iter().filter_map(|(key, lane)| lane.head().map(|head| (head, *key))).collect();
         keys.sort_unstable();
@@ -46,8 +50,9 @@ impl Queue {
         }
     }
 
-    /// The hook's ordering changed: everything unsettled is put into new lanes. Not while a lane has a rest in
-    /// the log, which only its present key can find: false then, to be asked again later.
+    /// The hook has another ordering: all deliveries are put into new lanes. Returns false if a lane has a rest in the log,
+    /// because the rest can be found only under the present key of the lane. The caller tries again when the rest has been
+    /// read.
     pub fn reorder(&mut self, ordering: Ordering) -> bool {
         if self.has_spilled() {
             return false;
@@ -55,16 +60,19 @@ impl Queue {
         let mut fresh = Self::new(self.limits, ordering, self.next);
         fresh.settled = std::mem::take(&mut self.settled);
         fresh.past = std::mem::take(&mut self.past);
+        // Offsets keep their meaning, so nothing else of the queue depends on the ordering.
         (fresh.in_flight, fresh.touched) = (self.in_flight, self.touched);
         for (offset, entry) in std::mem::take(&mut self.entries) {
             let key = match ordering {
-                // Its subject is not known any more; a lane of its own lane key keeps its order.
+                // The subject is no longer known. In a queue that was ordered by subject, the old key is its hash. In any
+                // other, the delivery stays in its old lane and keeps its order among the deliveries there.
                 Ordering::Subject => entry.lane,
                 Ordering::Hook => 0,
                 Ordering::None => offset,
             };
             let lane = fresh.lanes.entry(key).or_default();
             lane.order.push_back(offset);
+            // Suspects wait again: the lanes that went on without them are gone.
             let in_flight = entry.state == EntryState::InFlight;
             lane.under_way += u32::from(in_flight);
             let state = if in_flight { EntryState::InFlight } else { EntryState::Waiting };
@@ -79,7 +87,7 @@ impl Queue {
         true
     }
 
-    /// Drops everything below `floor` that is not under way: a person asked to start from there.
+    /// Settles all deliveries below `floor` that are not under way, because a person asked to start there.
     pub fn raise_floor(&mut self, floor: u64) {
         let gone: Vec<u64> = self
             .entries
@@ -91,6 +99,7 @@ impl Queue {
             self.settle(offset);
         }
         for lane in self.lanes.values_mut() {
+            // A rest that would begin at `next` is empty.
             lane.spilled = lane.spilled.map(|from| from.max(floor)).filter(|from| *from < self.next);
         }
         self.spilled = self.lanes.values().filter(|lane| lane.spilled.is_some()).count();

@@ -1,12 +1,15 @@
-//! The course of a delivery: it is started, and then settled, tried again or set aside, and its lane goes on.
+//! The course of a delivery: it is started, and then it is settled, tried again or set aside, and its lane continues.
 
 use super::Queue;
 use super::entry::{Entry, EntryState, Start, Tried};
 use super::lane::{Lane, LaneKey};
+use crate::model::Moment;
 
 impl Queue {
-    /// Begins the next attempt that is ready.
+    /// Starts the next delivery that is ready.
     pub fn start(&mut self) -> Option<Start> {
+        // A lane stays in `ready` when its head is settled, started as a probe or delayed. Removing it there would take a
+        // search each time, so it is checked here instead.
         while let Some(key) = self.ready.pop_front() {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             lane.queued = false;
@@ -23,7 +26,7 @@ impl Queue {
         None
     }
 
-    /// Begins an attempt of the oldest delivery that is not under way, due or not: the recovery probe.
+    /// Starts the oldest delivery at the head of an idle lane, even if its retry is not due yet: the recovery probe.
     pub fn start_oldest(&mut self) -> Option<Start> {
         let found = self.entries.iter().find(|(offset, entry)| {
             entry.state == EntryState::Waiting
@@ -36,6 +39,7 @@ impl Queue {
     fn begin(&mut self, offset: u64, key: LaneKey) -> Option<Start> {
         let lane = self.lanes.get_mut(&key)?;
         let entry = self.entries.get_mut(&offset)?;
+        // Only a probe starts before its retry is due.
         if let Some(due) = lane.due.take() {
             self.timers.remove(&(due, key));
         }
@@ -46,24 +50,25 @@ impl Queue {
         Some(Start { offset, attempt: entry.attempts, record: entry.record.take() })
     }
 
-    /// Deliveries of the same lane that stand before `offset`. There are some only when they had used up their
-    /// tries and were passed by: once `offset` is delivered they come too late.
+    /// The deliveries ahead of `offset` in its lane. These are suspects that the lane has left behind. Once `offset` is
+    /// delivered they come too late, because their receiver would get them out of order.
     #[must_use]
     pub fn passed_by(&self, offset: u64) -> Vec<u64> {
         let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
         lane.into_iter().flat_map(|l| l.order.iter().copied()).take_while(|o| *o < offset).collect()
     }
 
-    /// Whether a delivery is the first of its lane that is not set aside.
+    /// Whether it is this delivery's turn in its lane.
     #[must_use]
     pub fn is_head(&self, offset: u64) -> bool {
         let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
         lane.and_then(Lane::head) == Some(offset)
     }
 
-    /// Takes a delivery out for good: delivered, dead or skipped.
+    /// Removes a delivery for good. Returns false if it is not in the window.
     pub fn settle(&mut self, offset: u64) -> bool {
         let Some(entry) = self.entries.remove(&offset) else { return false };
+        // From now on `shrink` must not go back to this offset or before it.
         self.touched = self.touched.max(offset + 1);
         match entry.state {
             EntryState::InFlight => self.in_flight -= 1,
@@ -73,7 +78,8 @@ impl Queue {
             EntryState::Waiting => {}
         }
         if let Some(lane) = self.lanes.get_mut(&entry.lane) {
-            // Its retry must not be taken for that of a delivery which comes later in the same lane.
+            // The lane's due time was this delivery's. The next delivery of the lane may have failed before this one, as a
+            // suspect that was released, and must not inherit the time.
             if lane.head() == Some(offset)
                 && let Some(due) = lane.due.take()
             {
@@ -87,8 +93,17 @@ impl Queue {
         true
     }
 
-    /// The attempt failed: the same delivery is tried again at `due_us`, and its lane waits.
-    pub fn retry(&mut self, offset: u64, due_us: u64) {
+    /// The attempt failed: the delivery is tried again at `due`, and its lane waits until then.
+    pub fn retry(&mut self, offset: u64, due: Moment) {
+        self.wait(offset, Some(due));
+    }
+
+    /// The delivery waits for its turn again. If it is at the head of its lane, its turn is now.
+    pub fn hold(&mut self, offset: u64) {
+        self.wait(offset, None);
+    }
+
+    fn wait(&mut self, offset: u64, due: Option<Moment>) {
         let Some(entry) = self.entries.get_mut(&offset) else { return };
         let ended = u32::from(entry.state == EntryState::InFlight);
         self.in_flight -= ended;
@@ -96,22 +111,25 @@ impl Queue {
         let key = entry.lane;
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.under_way -= ended;
-            if lane.head() == Some(offset) {
-                lane.due = Some(due_us);
-                self.timers.insert((due_us, key));
+            // If the hook was disabled during the attempt, released suspects are ahead of this delivery. Then its turn
+            // follows theirs, and the lane does not wait for its due time.
+            if lane.head() == Some(offset)
+                && let Some(due) = due
+            {
+                lane.due = Some(due);
+                self.timers.insert((due, key));
             }
         }
-        // A released suspect may stand before it.
         self.advance(key);
     }
 
-    /// The last try failed and nobody knows yet whether the hook works: set it aside, let its lane go on.
-    /// False when another delivery stands before it (the hook was disabled and enabled meanwhile): then it
-    /// waits for its turn again instead.
-    pub fn suspect(&mut self, offset: u64, until: u64) -> bool {
+    /// The last try failed, and it is not known whether the hook works: the delivery is set aside, and its lane continues.
+    /// Returns false if released suspects are ahead of the delivery, because the hook was disabled and enabled during the
+    /// attempt. Then the delivery waits for its turn instead.
+    pub fn suspect(&mut self, offset: u64, until: Moment) -> bool {
         let Some(entry) = self.entries.get_mut(&offset) else { return false };
         if self.lanes.get(&entry.lane).and_then(Lane::head) != Some(offset) {
-            self.retry(offset, 0);
+            self.hold(offset);
             return false;
         }
         let ended = u32::from(entry.state == EntryState::InFlight);
@@ -127,16 +145,22 @@ impl Queue {
         true
     }
 
-    /// Suspects whose time has passed; with `u64::MAX` all of them. The caller settles them.
+    /// The suspects whose time has passed. The caller settles them.
     #[must_use]
-    pub fn suspects_until(&self, now_us: u64) -> Vec<u64> {
-        self.suspects.iter().take_while(|(until, _)| *until <= now_us).map(|(_, offset)| *offset).collect()
+    pub fn suspects_until(&self, now: Moment) -> Vec<u64> {
+        self.suspects.iter().take_while(|(until, _)| *until <= now).map(|(_, offset)| *offset).collect()
     }
 
-    /// Moves lanes whose time has come to the ready list.
-    pub fn wake(&mut self, now_us: u64) {
+    /// All suspects.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<u64> {
+        self.suspects.iter().map(|(_, offset)| *offset).collect()
+    }
+
+    /// Makes the lanes ready whose retry is due.
+    pub fn wake(&mut self, now: Moment) {
         while let Some((due, key)) = self.timers.first().copied() {
-            if due > now_us {
+            if due > now {
                 break;
             }
             self.timers.pop_first();
@@ -147,6 +171,7 @@ impl Queue {
         }
     }
 
+    /// Makes a lane ready if its head can be tried now.
     pub(in crate::queues) fn advance(&mut self, key: LaneKey) {
         if let Some(lane) = self.lanes.get_mut(&key)
             && lane.idle()
@@ -157,25 +182,25 @@ impl Queue {
         }
     }
 
+    /// Removes a lane of which nothing is left.
     pub(in crate::queues) fn drop_if_empty(&mut self, key: LaneKey) {
         if self.lanes.get(&key).is_some_and(Lane::is_empty) {
             self.lanes.remove(&key);
         }
     }
 
-    /// Takes note that an attempt has ended, before it is decided what follows: `is_try` counts it towards the bound of the
-    /// delivery's tries, `failed_us` is when it ended if it failed. What is known of the delivery then; `None`: it is not in
-    /// the window.
+    /// Counts an attempt that has ended, before it is decided what follows. `is_try`: whether it counts as a try; `failed`:
+    /// when it ended, if it failed. Returns `None` if the delivery is not in the window.
     pub(in crate::queues) fn ended(
         &mut self,
         offset: u64,
         is_try: bool,
-        failed_us: Option<u64>,
+        failed: Option<Moment>,
     ) -> Option<Tried> {
         let entry = self.entries.get_mut(&offset)?;
         entry.tries = entry.tries.saturating_add(u16::from(is_try));
-        entry.first_failed_us = entry.first_failed_us.or(failed_us);
-        let Entry { tries, attempts, first_failed_us, .. } = *entry;
-        Some(Tried { attempts, tries, first_failed_us })
+        entry.first_failed = entry.first_failed.or(failed);
+        let Entry { tries, attempts, first_failed, .. } = *entry;
+        Some(Tried { attempts, tries, first_failed })
     }
 }

@@ -1,31 +1,34 @@
-//! What a queue holds of each delivery, and what it answers.
+//! What a queue stores for each delivery, and the results of its methods.
+
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use super::kept::Kept;
 use super::lane::LaneKey;
+use crate::model::Moment;
 
-/// Bounds of a queue's memory.
+/// The limits of a queue's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most entries in the window.
+    /// The most entries in the window.
     pub window: usize,
-    /// Most entries of one lane; further events of the subject are read from the log again later.
+    /// The most entries of one lane. Further events of the lane are read from the log again later.
     pub lane: usize,
 }
 
-/// What an entry is doing.
+/// The state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryState {
     /// Waiting for its turn.
     Waiting,
     /// An attempt is under way.
     InFlight,
-    /// Out of tries, but the hook as a whole has not worked since: dead at `until`, or at the hook's next
-    /// success; waiting again if the hook is disabled first.
+    /// Out of tries, while the hook has had no success since the first failure. The delivery is dead at `until` or at the
+    /// hook's next success, whichever comes first. If the hook is disabled before that, the delivery waits again.
     Suspect {
-        /// Microseconds since 1970.
-        until: u64,
+        /// When it is dead.
+        until: Moment,
     },
 }
 
@@ -34,73 +37,101 @@ pub enum EntryState {
 pub struct Entry {
     /// Its lane.
     pub lane: LaneKey,
-    /// Tries since it last got a fresh start; bounded by the hook's tries.
+    /// The tries since it last got new ones; bounded by the hook's tries.
     pub tries: u16,
-    /// All attempts so far.
+    /// All attempts so far. Unlike tries, they are never reset.
     pub attempts: u16,
-    /// When its first try since it last got a fresh start failed (µs). `None`: none has.
-    pub first_failed_us: Option<u64>,
-    /// What it is doing.
+    /// When its first try since it last got new tries failed. `None`: no try has failed.
+    pub first_failed: Option<Moment>,
+    /// Its state.
     pub state: EntryState,
-    /// The event's record, if memory allowed to keep it.
+    /// The event's record, if it was kept in memory.
     pub(in crate::queues) record: Option<Kept>,
 }
 
-/// What is known of a delivery from before a restart.
+/// What is known of a delivery that has been tried, while the delivery is not in the window and across restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Past {
-    /// Attempts made.
+    /// All attempts.
     pub attempts: u16,
-    /// Tries counted against the bound.
+    /// The tries since it last got new ones.
     pub tries: u16,
-    /// Not before this time (µs since 1970). `None`: at once.
-    #[serde(serialize_with = "as_number")]
-    pub due_us: Option<u64>,
-    /// When its first try failed (µs since 1970). `None`: none has.
-    #[serde(serialize_with = "as_number")]
-    pub first_failed_us: Option<u64>,
+    /// When the next try is due. `None`: at once.
+    #[serde(rename = "due_us", serialize_with = "as_number")]
+    pub due: Option<Moment>,
+    /// When its first try failed. `None`: no try has failed.
+    #[serde(rename = "first_failed_us", serialize_with = "as_number")]
+    pub first_failed: Option<Moment>,
 }
 
-/// A time that may be missing, shown as the ledger stores it: 0 when there is none.
+impl Past {
+    /// What an earlier run recorded, as far as it can be true: no failure is later than now, and no try is due later than
+    /// the longest delay after now. Without this, a run whose clock was years ahead would hold its deliveries back for
+    /// years.
+    #[must_use]
+    pub fn at(self, now: Moment, longest_delay: Duration) -> Self {
+        let due = self.due.map(|due| due.min(now + longest_delay));
+        Self { due, first_failed: self.first_failed.map(|failed| failed.min(now)), ..self }
+    }
+}
+
+/// Serializes a time that may be missing as the ledger stores it, with 0 for none.
 #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
 pub(in crate::queues) fn as_number<S: Serializer>(
-    time_us: &Option<u64>,
+    time: &Option<Moment>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time_us.unwrap_or(0))
+    serializer.serialize_u64(time.map_or(0, Moment::micros))
 }
 
-/// What is known of a delivery whose attempt has just ended.
+/// The counts of a delivery whose attempt has just ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queues) struct Tried {
-    /// Attempts at it, this one included.
+    /// All attempts, including this one.
     pub(in crate::queues) attempts: u16,
-    /// Tries that count against its bound, this one included if it counts.
+    /// The tries, including this attempt if it counts as one.
     pub(in crate::queues) tries: u16,
-    /// When its first try since it last got a fresh start failed (µs).
-    pub(in crate::queues) first_failed_us: Option<u64>,
+    /// When its first try since it last got new tries failed.
+    pub(in crate::queues) first_failed: Option<Moment>,
 }
 
-/// What `take` did with an event.
+/// What `take` has done with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// It is in the window.
     Waiting,
-    /// Its lane is full: it will be read again.
+    /// Its lane is full. It belongs to the lane's rest, which is read from the log later.
     Spilled,
-    /// It had been settled before a restart.
+    /// It is already settled, or already in the window.
     Settled,
-    /// The window is full: nothing was taken; offer it again later.
+    /// The window is full. The event was not taken, and is offered again later.
     Full,
 }
 
 /// An attempt to make.
 #[derive(Debug)]
 pub struct Start {
-    /// Which delivery.
+    /// The offset of its delivery.
     pub offset: u64,
-    /// Which attempt, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u16,
-    /// The record, if it was kept.
+    /// The event's record, if it was kept in memory.
     pub(in crate::queues) record: Option<Kept>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_clock_that_was_ahead_recorded_holds_nothing_back_for_longer_than_the_longest_delay() {
+        let (now, hour) = (Moment::from_micros(1_760_000_000_000_000), Duration::from_secs(3_600));
+        let ahead = now + hour * 8_760;
+        let past = Past { attempts: 3, tries: 2, due: Some(ahead), first_failed: Some(ahead) };
+        let restored = Past { due: Some(now + hour), first_failed: Some(now), ..past };
+        assert_eq!(past.at(now, hour), restored);
+        let right = Past { due: Some(now + hour / 2), first_failed: Some(now - hour), ..past };
+        assert_eq!(right.at(now, hour), right, "a clock that was right changes nothing");
+        assert_eq!(Past::default().at(now, hour), Past::default());
+    }
 }

@@ -1,5 +1,7 @@
-//! Events come in: from the router as they happen, and from the log when there is room again. What finds no room in its lane
-//! is its lane's rest (`Lane::spilled`): only where it begins is kept, and it is read from the log when the lane has drained.
+//! How events get into the queue: from the router when they are routed, and from the log when there is room again.
+//!
+//! An event for which its lane has no room *spills*: it and all later events of the lane are the lane's rest. The queue
+//! stores only where the rest begins (`Lane::spilled`), and reads it from the log when the lane has drained.
 
 use super::Queue;
 use super::entry::{Entry, EntryState, Taken};
@@ -8,14 +10,15 @@ use super::lane::LaneKey;
 use crate::model::Ordering;
 
 impl Queue {
-    /// Offers the wanted event at `offset`; unless the answer is `Full`, `next` is past it.
+    /// Takes the event at `offset`, which the hook wants. Afterwards `next` is behind the event, unless the window is full.
     pub(in crate::queues) fn take(&mut self, offset: u64, subject_hash: u64, record: Option<Kept>) -> Taken {
         if offset < self.next {
             return Taken::Settled;
         }
         let key = self.lane_of(offset, subject_hash);
         if self.settled.contains(&offset) {
-            // The rest of a spilled lane is read again later, and must find then that this one is settled.
+            // If the event belongs to the rest of a spilled lane, the queue meets it again when it reads the rest, and must
+            // then still know that it is settled. Otherwise the queue never meets it again.
             if self.lanes.get(&key).is_none_or(|lane| lane.spilled.is_none()) {
                 self.settled.remove(&offset);
             }
@@ -23,11 +26,13 @@ impl Queue {
             return Taken::Settled;
         }
         if self.room() == 0 {
+            // `next` stays before the event, so the event is read from the log when there is room.
             return Taken::Full;
         }
         self.next = offset + 1;
         let limit = self.lane_limit();
         let lane = self.lanes.entry(key).or_default();
+        // Once a lane has spilled, later events must spill too, even if there is room by now: they would overtake the rest.
         if lane.spilled.is_some() || lane.order.len() >= limit {
             if lane.spilled.is_none() {
                 lane.spilled = Some(offset);
@@ -39,20 +44,22 @@ impl Queue {
         Taken::Waiting
     }
 
-    /// Takes the wanted event at `offset`, which `next` is past, because its account was not known then. Later events of
-    /// its lane come after it. Without room, a lane of a subject reads it from the log when there is some; lanes of the
-    /// other orderings cannot be told apart in the log, so they take it beyond the window.
+    /// Takes the event at `offset`, which `next` has passed because the event's account was unknown then. Events of that
+    /// account that come later are taken later. Without room, a lane of a subject spills, as in `take`. The lanes of the
+    /// other orderings cannot spill, because their events cannot be told apart in the log, so they exceed the window.
     pub(in crate::queues) fn take_late(&mut self, offset: u64, subject_hash: u64, has_room: bool) -> Taken {
         let key = self.lane_of(offset, subject_hash);
         let spilled = self.lanes.get(&key).and_then(|lane| lane.spilled);
         if spilled.is_some_and(|from| from <= offset) {
-            // The rest of the lane is read from the log, and this event with it.
+            // The event is part of the rest that will be read from the log.
             return Taken::Spilled;
         }
         if self.settled.remove(&offset) || self.entries.contains_key(&offset) {
             return Taken::Settled;
         }
         let lane = self.lanes.entry(key).or_default();
+        // A lane that has spilled already gets the event into memory: its rest begins behind the event, and would leave it
+        // out.
         let is_full = !has_room || lane.order.len() >= self.limits.lane;
         if is_full && self.ordering == Ordering::Subject && spilled.is_none() {
             lane.spilled = Some(offset);
@@ -63,20 +70,21 @@ impl Queue {
         Taken::Waiting
     }
 
-    /// Passes over events that are not for this queue.
+    /// Passes over all events below `next`, because the hook wants none of them.
     pub fn skip_to(&mut self, next: u64) {
         if next <= self.next {
             return;
         }
         self.next = next;
+        // What is known of offsets below `next` is needed only while the rest of some lane will be read again.
         if self.spilled == 0 && !(self.settled.is_empty() && self.past.is_empty()) {
             self.settled = self.settled.split_off(&next);
             self.past = self.past.split_off(&next);
         }
     }
 
-    /// Of the lanes that have room again for what they spilled, the one whose rest is the oldest: `(lane, read from,
-    /// up to)`.
+    /// The lane to read next: of the lanes that are at most half full and have a rest, the one whose rest begins first.
+    /// Returns the lane, where its rest begins, and where it ends.
     #[must_use]
     pub fn drained_lane(&self) -> Option<(LaneKey, u64, u64)> {
         if self.spilled == 0 || self.room() == 0 {
@@ -91,7 +99,7 @@ impl Queue {
             .map(|(from, key)| (key, from, self.next))
     }
 
-    /// Takes back events of a spilled lane, in order, as read from the log up to `until`.
+    /// Takes events of the rest of a lane, as they were read from the log in order up to `until`.
     pub(in crate::queues) fn take_spilled(
         &mut self,
         key: LaneKey,
@@ -99,13 +107,16 @@ impl Queue {
         until: u64,
     ) {
         let limit = self.lane_limit();
+        // While the log was read, further events of the lane may have been routed and have spilled: from `until` on.
         let mut spilled = (until < self.next).then_some(until);
         for (offset, record) in events {
+            // The rest may begin at an event that came late (`take_late`), before events that are in the window already.
             if self.settled.remove(&offset) || self.entries.contains_key(&offset) {
                 continue;
             }
             let full = self.room() == 0 || self.lanes.get(&key).is_some_and(|l| l.order.len() >= limit);
             if full {
+                // The rest begins at the first event that found no room. The read brings it and all after it again.
                 spilled = Some(offset);
                 break;
             }
@@ -125,24 +136,26 @@ impl Queue {
         self.spilled > 0
     }
 
+    /// Puts a delivery at the end of its lane. Everything that is known of it from before applies again.
     pub(in crate::queues) fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
         let past = self.past.remove(&offset).unwrap_or_default();
         let entry = Entry {
             lane: key,
             tries: past.tries,
             attempts: past.attempts,
-            first_failed_us: past.first_failed_us,
+            first_failed: past.first_failed,
             state: EntryState::Waiting,
             record,
         };
         self.entries.insert(offset, entry);
         let lane = self.lanes.entry(key).or_default();
         lane.order.push_back(offset);
+        // The due time of a lane is that of its first delivery: no other delivery of the lane may start before that one.
         if lane.head() == Some(offset)
-            && let Some(due_us) = past.due_us
+            && let Some(due) = past.due
         {
-            lane.due = Some(due_us);
-            self.timers.insert((due_us, key));
+            lane.due = Some(due);
+            self.timers.insert((due, key));
         }
         self.advance(key);
     }

@@ -1,15 +1,16 @@
-//! What is always true of a queue between two calls of its methods, in one place: its fields agree with each other.
+//! What is always true between two calls of a queue's methods: its fields agree with each other.
 //!
-//! The model and the simulation check it after every step, debug builds after the larger moves.
+//! The model and the simulation check this after every step, debug builds after every change of a whole queue.
 
 use std::collections::{BTreeSet, HashSet};
 
 use super::Queue;
 use super::entry::EntryState;
 use super::lane::{Lane, LaneKey};
+use crate::model::Moment;
 
 impl Queue {
-    /// The first rule that does not hold, with what was found.
+    /// The first rule that does not hold, with the state that breaks it.
     pub(in crate::queues) fn broken(&self) -> Option<String> {
         let ready: HashSet<LaneKey> = self.ready.iter().copied().collect();
         let of_lanes = self.lanes.iter().find_map(|(key, lane)| {
@@ -26,24 +27,27 @@ impl Queue {
         let head = lane.head().and_then(|offset| state(&offset));
         let may_start = head == Some(EntryState::Waiting) && lane.under_way == 0 && lane.due.is_none();
         let rules = [
-            (lane.order.iter().all(|o| state(o).is_some()), "a lane names entries of its own only"),
-            (lane.under_way as usize == under_way, "a lane knows what of it is under way"),
+            (lane.order.iter().all(|o| state(o).is_some()), "a lane contains only its own entries"),
+            (lane.under_way as usize == under_way, "a lane counts its attempts under way"),
             (
                 lane.order.iter().take(lane.suspects).all(is_suspect),
-                "suspects stand at the front of their lane",
+                "suspects are at the front of their lane",
             ),
             (!lane.order.iter().skip(lane.suspects).any(is_suspect), "a lane counts its suspects"),
-            (!lane.queued || is_listed, "a lane that counts as ready is on the ready list"),
-            (!may_start || lane.queued, "a lane that may start is on the ready list"),
-            (lane.due.is_none_or(|due| self.timers.contains(&(due, key))), "a lane's retry is on the clock"),
-            (!lane.is_empty(), "a lane that holds nothing is dropped"),
+            (!lane.queued || is_listed, "a lane that is marked as ready is in `ready`"),
+            (!may_start || lane.queued, "a lane that may start is marked as ready"),
+            (
+                lane.due.is_none_or(|due| self.timers.contains(&(due, key))),
+                "a lane that waits for a retry has a timer",
+            ),
+            (!lane.is_empty(), "an empty lane is removed"),
         ];
         rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule)
     }
 
     fn broken_total(&self) -> Option<&'static str> {
         let in_flight = self.entries.values().filter(|e| e.state == EntryState::InFlight).count();
-        let suspects: BTreeSet<(u64, u64)> = self
+        let suspects: BTreeSet<(Moment, u64)> = self
             .entries
             .iter()
             .filter_map(|(offset, entry)| match entry.state {
@@ -54,19 +58,19 @@ impl Queue {
         let in_lanes: usize = self.lanes.values().map(|lane| lane.order.len()).sum();
         let spilled = self.lanes.values().filter(|lane| lane.spilled.is_some()).count();
         let has_timer =
-            |(due, key): &(u64, LaneKey)| self.lanes.get(key).is_some_and(|l| l.due == Some(*due));
+            |(due, key): &(Moment, LaneKey)| self.lanes.get(key).is_some_and(|l| l.due == Some(*due));
         let last = self.entries.last_key_value().map(|(offset, _)| *offset);
         let rules = [
-            (self.entries.len() == in_lanes, "every entry stands in one lane"),
-            (self.in_flight as usize == in_flight, "a queue counts what is under way"),
-            (self.suspects == suspects, "every suspect has an end"),
+            (self.entries.len() == in_lanes, "every entry is in one lane"),
+            (self.in_flight as usize == in_flight, "a queue counts its attempts under way"),
+            (self.suspects == suspects, "every suspect has a time at which it is dead"),
             (self.spilled == spilled, "a queue counts its spilled lanes"),
-            (self.timers.iter().all(has_timer), "every timer is a lane's"),
-            (last.is_none_or(|last| last < self.next), "nothing is held that has not been looked at"),
-            (!self.entries.keys().any(|o| self.settled.contains(o)), "what is settled is not held"),
+            (self.timers.iter().all(has_timer), "every timer belongs to a lane"),
+            (last.is_none_or(|last| last < self.next), "the window is below `next`"),
+            (!self.entries.keys().any(|o| self.settled.contains(o)), "no settled delivery is in the window"),
             (
                 !self.entries.keys().any(|o| self.past.contains_key(o)),
-                "what is held has its past in its entry",
+                "a delivery in the window has its past in its entry only",
             ),
         ];
         rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule)

@@ -1,11 +1,11 @@
-//! Event records kept in memory between routing and delivery, within one budget for the whole program.
+//! Event records that are kept in memory between routing and delivery, within one budget for the whole program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-/// How many bytes of records may wait in memory; what does not fit is read from the log when its turn comes.
+/// The bytes of records that may be in memory. A record that does not fit is read from the log again when it is delivered.
 #[derive(Debug, Clone)]
 pub struct Budget {
     used: Arc<AtomicUsize>,
@@ -19,14 +19,14 @@ impl Budget {
         Self { used: Arc::new(AtomicUsize::new(0)), limit }
     }
 
-    /// Copies a record if it fits.
+    /// Keeps a copy of a record, if it fits.
     #[must_use]
     pub fn keep(&self, record: &[u8]) -> Option<Kept> {
-        // A copy, not a slice: a slice would pin the whole chunk that it was read with.
+        // A slice would keep the whole chunk in memory that the record was read with.
         self.admits(record.len()).then(|| self.kept(Bytes::copy_from_slice(record)))
     }
 
-    /// Keeps a record that is no part of something larger, if it fits.
+    /// Keeps a record that has its memory to itself, if it fits.
     #[must_use]
     pub fn keep_whole(&self, record: Bytes) -> Option<Kept> {
         self.admits(record.len()).then(|| self.kept(record))
@@ -44,7 +44,7 @@ impl Budget {
         Kept { bytes, used: self.used.clone() }
     }
 
-    /// Whether little should be read ahead, so that there is room for what every hook needs next.
+    /// Whether half of the budget is used: then little is read ahead, so that every hook's next records fit.
     #[must_use]
     pub fn is_scarce(&self) -> bool {
         self.used() >= self.limit / 2
@@ -57,7 +57,7 @@ impl Budget {
     }
 }
 
-/// A record within the budget; gives its share back when dropped.
+/// A kept record. Its bytes go back to the budget when it is dropped.
 #[derive(Debug)]
 pub struct Kept {
     bytes: Bytes,
@@ -65,7 +65,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The record; the share is given back.
+    /// The record. Its bytes go back to the budget.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {
         let bytes = std::mem::take(&mut self.bytes);

@@ -1,42 +1,43 @@
-//! A lane: the ordered waiting line of one subject within a hook. At most one of its deliveries is tried at a
-//! time, and the next one not before the one ahead of it is delivered, dead or set aside as suspect.
+//! A lane: the deliveries of one subject within a queue, in order. At most one of them is under way at a time, and the next
+//! one starts only after the one ahead of it is settled or set aside as suspect.
 
 use std::collections::VecDeque;
 
-/// The key of a lane within its queue: a hash of the subject (two subjects with one hash share a lane, which
-/// keeps order all the same), 0 for a strict queue, the offset for an unordered one.
+use crate::model::Moment;
+
+/// The key of a lane within its queue: a hash of the subject; in a queue that orders all deliveries of its hook, always 0;
+/// in an unordered queue, the offset. Subjects with the same hash share a lane, and still keep their order.
 pub type LaneKey = u64;
 
-/// One subject's waiting line.
+/// A lane.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// Offsets in order; the first `suspects` of them are set aside.
+    /// The offsets of its deliveries, in their order. The first `suspects` of them are set aside.
     pub(super) order: VecDeque<u64>,
-    /// How many at the front are suspects.
     pub(super) suspects: usize,
-    /// Attempts of this lane under way: at most one, except for what was under way in lanes that became this one.
+    /// Attempts under way: at most one, unless several lanes became this one while attempts were under way.
     pub(super) under_way: u32,
-    /// Whether the queue's ready list holds this lane.
+    /// Whether the lane is in the queue's `ready`.
     pub(super) queued: bool,
-    /// Not before this time (µs since 1970).
-    pub(super) due: Option<u64>,
-    /// The first offset of this subject that found no room: it and all later ones are read from the log
-    /// again when the lane has drained.
+    /// The head is not tried before this time.
+    pub(super) due: Option<Moment>,
+    /// The first offset of this subject for which there was no room. This event and all later ones of the lane are read from
+    /// the log again when the lane has drained.
     pub(super) spilled: Option<u64>,
 }
 
 impl Lane {
-    /// The delivery whose turn it is.
+    /// The delivery whose turn it is: the first one that is not set aside.
     pub(super) fn head(&self) -> Option<u64> {
         self.order.get(self.suspects).copied()
     }
 
-    /// Whether the head could be tried if it were due.
+    /// Whether the lane belongs into `ready` once its head is due.
     pub(super) fn idle(&self) -> bool {
         self.under_way == 0 && !self.queued && self.head().is_some()
     }
 
-    /// Takes a settled offset out, wherever it stands.
+    /// Removes an offset, wherever it is in the lane.
     pub(super) fn remove(&mut self, offset: u64) {
         if let Some(at) = self.order.iter().position(|o| *o == offset) {
             self.order.remove(at);
@@ -46,7 +47,7 @@ impl Lane {
         }
     }
 
-    /// Whether nothing refers to this lane any more.
+    /// Whether nothing of the lane is left, in memory or in the log.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty() && self.spilled.is_none() && self.under_way == 0
     }

@@ -1,8 +1,11 @@
-//! The queue of one hook (or of one replay): what is unsettled, lane by lane, in a bounded window over the log.
+//! The queue of one hook or replay: its unsettled deliveries, lane by lane, in a bounded window over the log.
 //!
-//! Pure: time is an argument and reading the log is the caller's work. What is unsettled is exactly: the
-//! entries, the spilled rest of each spilled lane below `next`, and every wanted event from `next` on.
-//! Memory is bounded by the window, whatever the backlog.
+//! Pure: time is an argument, and the caller reads the log. The unsettled deliveries are exactly
+//! - the entries,
+//! - the rest of each spilled lane: its events in the log from `Lane::spilled` to `next`, except those in `settled`,
+//! - every event that the hook wants from `next` on, except those in `settled`.
+//!
+//! So memory is bounded by the window, however long the backlog is.
 
 mod changes;
 mod course;
@@ -20,36 +23,43 @@ mod shrink;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::Ordering;
+use crate::model::{Moment, Ordering};
 use entry::{Entry, Limits, Past};
 use lane::{Lane, LaneKey};
 
-/// A queue's unsettled deliveries. Its methods are in the files of this folder, one idea each; its fields are seen by them
-/// alone, and `invariants` says what is always true of them together.
+/// A queue. Each file of this folder has the methods for one idea, and only these files see the fields. `invariants` says
+/// what is always true for the fields together.
 #[derive(Debug)]
 pub struct Queue {
     limits: Limits,
     ordering: Ordering,
+    /// The window: unsettled deliveries in memory, by offset.
     entries: BTreeMap<u64, Entry>,
     lanes: BTreeMap<LaneKey, Lane>,
+    /// The lanes whose head can be tried now. Some may have changed since they were added; `start` checks that.
     ready: VecDeque<LaneKey>,
-    timers: BTreeSet<(u64, LaneKey)>,
-    suspects: BTreeSet<(u64, u64)>,
-    /// First offset that has not been looked at for this queue.
+    /// The lanes whose head waits for its retry.
+    timers: BTreeSet<(Moment, LaneKey)>,
+    /// The suspects, by the time at which they are dead.
+    suspects: BTreeSet<(Moment, u64)>,
+    /// The first offset of the log that this queue has not taken or passed over yet.
     next: u64,
-    /// From here on nothing has been settled that `next` is past.
+    /// Of the offsets below `next`, none from here on has been settled. So `shrink` may move `next` back to here without
+    /// taking a settled delivery again.
     touched: u64,
-    /// Settled at or above `next` (or in a spilled lane) before a restart.
+    /// Offsets that were settled before a restart and that the queue will meet again: those from `next` on, and those in the
+    /// rest of a lane.
     settled: BTreeSet<u64>,
-    /// Tried before a restart, or before there was no more room for it, and not yet back in the window.
+    /// What is known of deliveries that have been tried and are not in the window: from before a restart, or from before
+    /// `shrink` removed them.
     past: BTreeMap<u64, Past>,
     in_flight: u32,
-    /// How many lanes have a rest in the log; asked for with every result, so it is counted.
+    /// The number of lanes with a rest in the log. It is needed after every result, so it is counted here.
     spilled: usize,
 }
 
 impl Queue {
-    /// An empty queue that looks at the log from `next` on.
+    /// An empty queue that begins at `next`.
     #[must_use]
     pub fn new(limits: Limits, ordering: Ordering, next: u64) -> Self {
         Self {
@@ -69,7 +79,7 @@ impl Queue {
         }
     }
 
-    /// First offset not looked at.
+    /// The first offset that the queue has not taken or passed over yet.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
@@ -93,19 +103,19 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Whether more than half of the window is free, so that reading on is worth it.
+    /// Whether at least half of the window is free, so that a read of the log is worth its cost.
     #[must_use]
     pub fn wants_more(&self) -> bool {
         self.entries.len() * 2 <= self.limits.window
     }
 
-    /// How many entries still fit.
+    /// The number of entries that still fit into the window.
     #[must_use]
     pub fn room(&self) -> usize {
         self.limits.window.saturating_sub(self.entries.len())
     }
 
-    /// Everything of this queue below this offset is settled.
+    /// The cursor: all deliveries of this queue below this offset are settled.
     #[must_use]
     pub fn cursor(&self) -> u64 {
         let first = self.entries.keys().next().copied().unwrap_or(self.next);
@@ -129,15 +139,15 @@ impl Queue {
         }
     }
 
-    /// Whether a lane may be tried now.
+    /// Whether any delivery may be tried now.
     #[must_use]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// When `wake` or a suspect's end is next due.
+    /// When the next retry is due, or the next suspect is dead.
     #[must_use]
-    pub fn next_due(&self) -> Option<u64> {
+    pub fn next_due(&self) -> Option<Moment> {
         let timer = self.timers.first().map(|(due, _)| *due);
         let suspect = self.suspects.first().map(|(until, _)| *until);
         timer.into_iter().chain(suspect).min()
@@ -145,11 +155,11 @@ impl Queue {
 
     /// When the next retry is due.
     #[must_use]
-    pub fn next_try(&self) -> Option<u64> {
+    pub fn next_try(&self) -> Option<Moment> {
         self.timers.first().map(|(due, _)| *due)
     }
 
-    /// How the deliveries are ordered now; the hook's own ordering may be another one for a while (`reorder`).
+    /// How the deliveries are ordered now. For a while this may differ from the hook's ordering (`reorder`).
     #[must_use]
     pub fn ordering(&self) -> Ordering {
         self.ordering
@@ -160,8 +170,8 @@ impl Queue {
         self.entries.iter().map(|(offset, entry)| (*offset, entry))
     }
 
-    /// Whether `count` attempts can be started one after the other before anything has to be read from the log. Not when
-    /// a lane waits for its rest: only a read brings that.
+    /// Whether `count` attempts can be started one after another before the log has to be read. Never if a lane has drained
+    /// and has a rest in the log, because only a read brings the lane on.
     #[must_use]
     pub fn is_stocked(&self, count: usize) -> bool {
         let one_after_the_other = self.lanes.len() == 1 && self.len() >= count;

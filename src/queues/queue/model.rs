@@ -1,17 +1,18 @@
-//! The queue against a simple model: random events, outcomes and restarts; nothing lost, order kept, memory
-//! bounded.
+//! The queue against a simple model, with random events, outcomes and restarts: no delivery is lost, order is kept, and
+//! memory is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::Queue;
 use super::entry::{EntryState, Limits, Past, Taken};
-use crate::model::Ordering;
+use crate::model::{Moment, Ordering};
 
 const LIMITS: Limits = Limits { window: 8, lane: 3 };
 
-/// What a checkpoint holds of a queue, and what had been settled by then.
+/// The parts of a queue that a checkpoint stores, and what had been settled by then.
 #[derive(Default)]
 struct Image {
     next: u64,
@@ -21,17 +22,17 @@ struct Image {
     before: BTreeSet<u64>,
 }
 
-/// A log of subjects, and what has become of each event.
+/// A log of subjects, and the outcome of each event.
 struct World {
     ordering: Ordering,
     log: Vec<u64>,
     settled: BTreeSet<u64>,
     queue: Queue,
     under_way: BTreeSet<u64>,
-    /// How often each event has been tried.
+    /// By event, its attempts.
     tried: BTreeMap<u64, u16>,
     image: Image,
-    now: u64,
+    now: Moment,
 }
 
 impl World {
@@ -44,7 +45,7 @@ impl World {
             under_way: BTreeSet::new(),
             tried: BTreeMap::new(),
             image: Image::default(),
-            now: 1,
+            now: Moment::from_micros(1),
         }
     }
 
@@ -52,7 +53,7 @@ impl World {
         self.queue.lane_of(offset, self.log[usize::try_from(offset).unwrap()])
     }
 
-    /// What the engine does: read on while there is room, refill drained lanes.
+    /// What the engine does: it reads drained lanes, and reads on while there is room.
     fn read(&mut self) {
         while let Some((lane, from, until)) = self.queue.drained_lane() {
             let found = (from..until).filter(|o| self.lane(*o) == lane).map(|o| (o, None)).collect();
@@ -95,9 +96,9 @@ impl World {
         };
         self.under_way.remove(&offset);
         match outcome {
-            0 => self.queue.retry(offset, self.now + 2),
+            0 => self.queue.retry(offset, self.now + Duration::from_micros(2)),
             1 => {
-                self.queue.suspect(offset, self.now + 5);
+                self.queue.suspect(offset, self.now + Duration::from_micros(5));
             }
             _ => self.deliver(offset),
         }
@@ -127,7 +128,7 @@ impl World {
         };
     }
 
-    /// A start after `kill -9`: from the last checkpoint and what was recorded since. What was under way never was.
+    /// A restart after `kill -9`: from the last checkpoint and what was recorded since. Attempts under way are forgotten.
     fn crash(&mut self) {
         for offset in std::mem::take(&mut self.under_way) {
             *self.tried.get_mut(&offset).unwrap() -= 1;
@@ -152,7 +153,7 @@ impl World {
         self.queue = fresh;
     }
 
-    /// A restart from what a checkpoint holds.
+    /// A restart in order, from a checkpoint of this moment.
     fn restart(&mut self) {
         let mut fresh = Queue::new(LIMITS, self.ordering, self.queue.next());
         for (offset, entry) in &self.queue.entries {
@@ -179,7 +180,7 @@ impl World {
 
     fn drain(&mut self) {
         for _ in 0..10_000 {
-            self.now += 10;
+            self.now += Duration::from_micros(10);
             self.read();
             for offset in self.queue.suspects_until(self.now) {
                 self.settle(offset);
@@ -245,11 +246,11 @@ proptest! {
                 Step::Read => world.read(),
                 Step::Start => world.start(),
                 Step::Finish(pick, outcome) => world.finish(pick, outcome),
-                Step::Time(by) => world.now += by,
+                Step::Time(by) => world.now += Duration::from_micros(by),
                 Step::Disable => world.queue.release_suspects(),
                 Step::Enable => world.queue.refresh(),
                 Step::Condemn => {
-                    for offset in world.queue.suspects_until(u64::MAX) {
+                    for offset in world.queue.suspects() {
                         world.settle(offset);
                     }
                 }
@@ -266,7 +267,7 @@ proptest! {
     }
 }
 
-/// The model's bookkeeping of entries must not hide a leak of lanes.
+/// The model compares entries, so it would not notice lanes that stay.
 #[test]
 fn a_drained_queue_holds_no_lanes() {
     let mut world = World::new(Ordering::Subject);
@@ -276,9 +277,9 @@ fn a_drained_queue_holds_no_lanes() {
     assert!(world.queue.is_empty());
 }
 
-/// A crash leaves settled deliveries above unsettled ones; giving up memory goes back over both.
+/// After a crash there are settled deliveries behind unsettled ones. `shrink` must not go back over the settled ones.
 #[test]
-fn what_was_settled_before_a_crash_is_not_taken_again_when_memory_is_given_up() {
+fn a_queue_that_shrinks_does_not_take_again_what_was_settled_before_a_crash() {
     let mut world = World::new(Ordering::None);
     world.log.extend(0..6);
     world.read();
@@ -293,7 +294,7 @@ fn what_was_settled_before_a_crash_is_not_taken_again_when_memory_is_given_up() 
 }
 
 #[test]
-fn giving_up_memory_gives_up_the_records_of_what_is_left() {
+fn a_queue_that_shrinks_frees_the_records_of_the_deliveries_that_stay() {
     let budget = crate::queues::queue::kept::Budget::new(1 << 20);
     let mut queue = Queue::new(Limits { window: 8, lane: 8 }, Ordering::None, 0);
     for offset in 0..4 {
@@ -305,7 +306,7 @@ fn giving_up_memory_gives_up_the_records_of_what_is_left() {
 }
 
 #[test]
-fn of_two_lanes_that_have_drained_the_one_with_the_older_rest_is_read_first() {
+fn of_two_drained_lanes_the_one_with_the_older_rest_is_read_first() {
     let mut queue = Queue::new(Limits { window: 8, lane: 1 }, Ordering::Subject, 0);
     for (offset, subject) in [(0, 9), (1, 3), (2, 9), (3, 3)] {
         queue.take(offset, subject, None);
@@ -316,9 +317,9 @@ fn of_two_lanes_that_have_drained_the_one_with_the_older_rest_is_read_first() {
     assert_eq!(queue.drained_lane(), Some((9, 2, 4)));
 }
 
-/// The live line passes over it first, and the rest of its lane begins before it.
+/// `take` meets the settled event first, and then the rest of its lane, which begins before it.
 #[test]
-fn what_was_settled_of_a_spilled_lane_is_not_taken_again_when_its_rest_is_read() {
+fn a_settled_event_of_a_spilled_lane_is_not_taken_when_the_rest_is_read() {
     let mut queue = Queue::new(Limits { window: 8, lane: 4 }, Ordering::Subject, 4);
     queue.restore_spilled(9, 2);
     queue.restore_settled([5]);

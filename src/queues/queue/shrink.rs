@@ -1,13 +1,15 @@
-//! Memory is given up: what a hook that gets nothing has in its window goes back to being a place in the log.
+//! A hook that gets nothing gives up its memory: its deliveries leave the window, and only the position in the log is left.
 
 use super::Queue;
 use super::entry::{Entry, EntryState, Past};
 
 impl Queue {
-    /// Forgets the newest deliveries that wait, from `floor` on, until only `keep` are left: they are taken again
-    /// when the log is read on. Of those that have been tried it is kept how often. Whether there were any. Of those
-    /// that are left the records are given up: a hook that gets something has better use for the memory.
+    /// Removes the newest waiting deliveries from `floor` on until `keep` are left. They are taken again when the log is
+    /// read on; of those that have been tried, `past` keeps the counts. Also frees the kept records of the deliveries that
+    /// stay, because other hooks need that memory now. Returns whether any delivery was removed.
     pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
+        // Going back behind the beginning of a lane's rest would take the lane's events twice: once as the rest, and once
+        // as new events. Going back behind `touched` would take settled ones again.
         let spilled = self.lanes.values().filter_map(|lane| lane.spilled).max().map_or(0, |from| from + 1);
         let (floor, before) = (floor.max(self.touched).max(spilled), self.entries.len());
         let mut tried = Vec::new();
@@ -23,19 +25,19 @@ impl Queue {
                 tried.push((offset, past));
             }
         }
-        // All at once: put in one after the other, backwards, they would take twice the memory.
+        // A map that is filled one by one in descending order takes twice the memory.
         self.past.append(&mut tried.into_iter().collect());
         for entry in self.entries.values_mut() {
             entry.record = None;
         }
-        // A window that was full once leaves room for ready lanes behind.
+        // Otherwise the memory for the lanes of a full window would stay allocated.
         self.ready.retain(|key| self.lanes.contains_key(key));
         self.ready.shrink_to(keep);
         debug_assert_eq!(self.broken(), None);
         self.entries.len() < before
     }
 
-    /// Takes a waiting delivery out of its lane; what is known of it.
+    /// Removes a waiting delivery from its lane. Returns what is known of it.
     fn forget(&mut self, offset: u64, entry: &Entry) -> Past {
         let due = self.lanes.get_mut(&entry.lane).and_then(|lane| {
             let due = if lane.head() == Some(offset) { lane.due.take() } else { None };
@@ -46,7 +48,7 @@ impl Queue {
             self.timers.remove(&(due, entry.lane));
         }
         self.drop_if_empty(entry.lane);
-        let Entry { tries, attempts, first_failed_us, .. } = *entry;
-        Past { attempts, tries, due_us: due, first_failed_us }
+        let Entry { tries, attempts, first_failed, .. } = *entry;
+        Past { attempts, tries, due, first_failed }
     }
 }

@@ -1,24 +1,24 @@
-//! How a delivery ends. The ledger, the counts, the metrics and the API all say it with this one enum.
+//! How a delivery ends. Ledger, counts, metrics and API all use this enum.
 
 use serde::Serialize;
 
-/// What became of a delivery for good.
+/// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered,
-    /// It was given up.
+    /// It ran out of tries, or can never be sent.
     Dead,
     /// There was nothing to send.
     Skipped,
-    /// Retention dropped its event first.
+    /// Retention removed its event first.
     Expired,
-    /// It was not sent: it is another system's to deliver.
+    /// It was not sent, because another system delivers the event.
     Shadow,
 }
 
 impl Fate {
-    /// All of them, in the order of their discriminants.
+    /// All fates, in the order of their discriminants.
     pub const ALL: [Self; 5] = [Self::Delivered, Self::Dead, Self::Skipped, Self::Expired, Self::Shadow];
 
     /// Its name in the API and in metrics.
@@ -34,31 +34,30 @@ impl Fate {
     }
 }
 
-/// How many deliveries of a queue have ended, by their fate.
+/// The deliveries of a queue that have ended, by fate. The ledger and the API store them as an array, in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(into = "[u64; 3]")]
 pub struct Totals {
-    /// The receiver has them.
+    /// Delivered ones.
     pub delivered: u64,
-    /// They were given up.
+    /// Dead ones.
     pub dead: u64,
-    /// There was nothing to send, the event was gone, or another system delivers it.
+    /// Skipped and expired ones, and those that another system delivers.
     pub skipped: u64,
 }
 
 impl Totals {
-    /// One more.
+    /// Counts a delivery.
     pub fn count(&mut self, fate: Fate) {
         let total = match fate {
             Fate::Delivered => &mut self.delivered,
             Fate::Dead => &mut self.dead,
-            // A replay that was not sent has not delivered anything.
             Fate::Skipped | Fate::Expired | Fate::Shadow => &mut self.skipped,
         };
         *total = total.saturating_add(1);
     }
 
-    /// All that have ended.
+    /// All deliveries that have ended.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.delivered.saturating_add(self.dead).saturating_add(self.skipped)
@@ -66,7 +65,6 @@ impl Totals {
 }
 
 impl From<Totals> for [u64; 3] {
-    /// In the order in which the ledger has them.
     fn from(totals: Totals) -> Self {
         [totals.delivered, totals.dead, totals.skipped]
     }
@@ -83,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fate_stands_at_its_place_and_is_counted_once() {
+    fn every_fate_is_at_its_index_and_is_counted_once() {
         let mut totals = Totals::default();
         for (at, fate) in Fate::ALL.into_iter().enumerate() {
             assert_eq!(fate as usize, at);

@@ -1,5 +1,5 @@
-//! The rules: what follows from plain facts. Nothing in this folder reads a log, a clock or a random source; time and random
-//! numbers are arguments, and every rule has tests of its own.
+//! The rules: decisions that follow from plain facts. Nothing in this folder reads a log, a clock or a random source. Time
+//! and random numbers are arguments, and every rule has its own tests.
 
 pub(in crate::queues) mod fate;
 pub(in crate::queues) mod pace;

@@ -1,47 +1,51 @@
-//! A pace: so many starts a second at most, evenly spaced.
+//! A pace: at most a number of starts in each second, evenly spaced.
 
-/// So much of the time lost by starting late is made up for: timers wake late, and that must cost no throughput.
-const MADE_UP_US: u64 = 10_000;
+use std::time::Duration;
 
-/// When the next start may be made. Forgotten in a restart.
+use crate::model::Moment;
+
+/// The most lateness of one start that the following starts make up for. Timers fire late, and that must not cost throughput.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// When the next start may happen. A restart forgets it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::queues) struct Pace {
-    /// Between two starts. `None`: as fast as they come.
-    interval_us: Option<u64>,
-    /// When the next start would be due if all came evenly.
-    next_us: u64,
-    /// Whether a start was refused and waits for `next_us`.
+    /// The time between two starts. `None`: no limit.
+    interval: Option<Duration>,
+    /// When the next start is due if all starts are evenly spaced.
+    next: Moment,
+    /// Whether a start was refused and waits for `next`.
     waits: bool,
 }
 
 impl Pace {
-    /// A pace of so many starts a second; `None`: as fast as they come.
+    /// At most `per_second` starts in each second; `None`: no limit.
     pub(in crate::queues) fn new(per_second: Option<u32>) -> Self {
-        let interval_us = per_second.map(|rate| 1_000_000 / u64::from(rate.max(1)));
-        Self { interval_us, ..Self::default() }
+        let interval = per_second.map(|rate| Duration::from_micros(1_000_000 / u64::from(rate.max(1))));
+        Self { interval, ..Self::default() }
     }
 
-    /// Whether a start may be made now; if not, `due` tells when.
-    pub(in crate::queues) fn admits(&mut self, now_us: u64) -> bool {
-        self.waits = self.next_us > now_us;
+    /// Whether a start may happen now. If not, `due` says when.
+    pub(in crate::queues) fn admits(&mut self, now: Moment) -> bool {
+        self.waits = self.next > now;
         !self.waits
     }
 
-    /// A start is made now: the next one is due an interval later.
-    pub(in crate::queues) fn started(&mut self, now_us: u64) {
-        if let Some(interval_us) = self.interval_us {
-            self.next_us = self.next_us.max(now_us.saturating_sub(MADE_UP_US)) + interval_us;
+    /// A start happens now, so the next one is due one interval later.
+    pub(in crate::queues) fn started(&mut self, now: Moment) {
+        if let Some(interval) = self.interval {
+            self.next = self.next.max(now - CATCH_UP) + interval;
         }
     }
 
-    /// When a start that was refused may be asked for again.
-    pub(in crate::queues) fn due(&self) -> Option<u64> {
-        self.waits.then_some(self.next_us)
+    /// When a refused start may be tried again.
+    pub(in crate::queues) fn due(&self) -> Option<Moment> {
+        self.waits.then_some(self.next)
     }
 
     /// Forgets a refused start whose time has come.
-    pub(in crate::queues) fn wake(&mut self, now_us: u64) {
-        self.waits &= self.next_us > now_us;
+    pub(in crate::queues) fn wake(&mut self, now: Moment) {
+        self.waits &= self.next > now;
     }
 }
 
@@ -50,13 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts_of_a_second_are_as_many_as_the_pace_allows() {
+    fn a_pace_allows_its_number_of_starts_in_a_second() {
         for rate in [1, 5, 100, 1000] {
             let mut pace = Pace::new(Some(rate));
             let mut started = 0;
-            for now_us in (0..2_000_000).step_by(700) {
-                if pace.admits(now_us) {
-                    pace.started(now_us);
+            for now in (0..2_000_000).step_by(700).map(Moment::from_micros) {
+                if pace.admits(now) {
+                    pace.started(now);
                     started += 1;
                 }
             }
@@ -67,16 +71,20 @@ mod tests {
     #[test]
     fn without_a_pace_every_start_is_admitted() {
         let mut pace = Pace::new(None);
-        pace.started(5);
-        assert!(pace.admits(5) && pace.due().is_none());
+        let now = Moment::from_micros(5);
+        pace.started(now);
+        assert!(pace.admits(now) && pace.due().is_none());
     }
 
     #[test]
     fn a_refused_start_is_due_until_its_time_has_come() {
-        let mut pace = Pace::new(Some(10));
-        pace.started(1_000_000);
-        assert_eq!((pace.due(), pace.admits(1_050_000), pace.due()), (None, false, Some(1_090_000)));
-        pace.wake(1_090_000);
+        let (mut pace, second) = (Pace::new(Some(10)), Moment::from_micros(1_000_000));
+        pace.started(second);
+        let due = second + Duration::from_millis(90);
+        assert_eq!(pace.due(), None);
+        assert!(!pace.admits(second + Duration::from_millis(50)));
+        assert_eq!(pace.due(), Some(due));
+        pace.wake(due);
         assert_eq!(pace.due(), None);
     }
 }

@@ -1,16 +1,17 @@
-//! Partitions: all queues are divided into 256 parts, and each shard owns some of them. Pure.
+//! Partitions: the queues are divided into 256 parts, and each shard owns some of them. Pure.
 //!
-//! A queue's partition is the upper 8 bits of the tag under which the ledger files its records: the tag of its hook's id,
-//! for a replay likewise, and for an account's callflow webhooks the tag of the id that is derived from the account's
-//! ([`Id::one_shot`]). So the partition never changes, and a ledger record shows it without being decoded.
+//! The partition of a queue is the upper 8 bits of the tag of its ledger records. That is the tag of its hook's id, also for
+//! replays; for an account's callflow webhooks it is the tag of the id that is derived from the account's
+//! ([`crate::model::AccountId::one_shot`]). So the partition of a queue never changes, and it is known of a ledger record
+//! that has not been decoded.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::Id;
+use crate::model::HookId;
 
-/// How many partitions there are.
+/// The number of partitions.
 pub(in crate::queues) const COUNT: usize = 256;
 const WORDS: usize = COUNT / 64;
 
@@ -19,9 +20,9 @@ const WORDS: usize = COUNT / 64;
 pub struct Partition(u8);
 
 impl Partition {
-    /// The partition of a hook's queue and of its replays; for callflow webhooks of the id derived from the account.
+    /// The partition of a hook's queue and of its replays.
     #[must_use]
-    pub fn of(hook: Id) -> Self {
+    pub fn of(hook: HookId) -> Self {
         Self::of_tag(hook.tag())
     }
 
@@ -43,7 +44,7 @@ impl Partition {
         Self(number)
     }
 
-    /// Its place in a table of all partitions.
+    /// Its index in an array of all partitions.
     pub(in crate::queues) fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -54,12 +55,12 @@ impl Partition {
 pub struct Partitions([u64; WORDS]);
 
 impl Partitions {
-    /// All of them.
+    /// All partitions.
     pub const ALL: Self = Self([u64::MAX; WORDS]);
-    /// None of them.
+    /// No partition.
     pub const NONE: Self = Self([0; WORDS]);
 
-    /// What the shard `at` of `shards` owns at a start.
+    /// The partitions that shard `at` of `shards` owns at a start.
     #[must_use]
     pub fn share(at: usize, shards: usize) -> Self {
         Self::ALL.iter().filter(|partition| partition.index() % shards.max(1) == at).collect()
@@ -78,31 +79,31 @@ impl Partitions {
         }
     }
 
-    /// All that one of both has.
+    /// The partitions that are in at least one of the two sets.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         self.joined(other, |one, other| one | other)
     }
 
-    /// All that both have.
+    /// The partitions that are in both sets.
     #[must_use]
     pub fn within(self, other: Self) -> Self {
         self.joined(other, |one, other| one & other)
     }
 
-    /// All that the other does not have.
+    /// The partitions that are not in the other set.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         self.joined(other, |one, other| one & !other)
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// In the order of their numbers.
+    /// The partitions in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Partition> {
         (0..=u8::MAX).map(Partition).filter(move |partition| self.contains(*partition))
     }
@@ -116,7 +117,7 @@ impl Partitions {
         bytes
     }
 
-    /// Reads what [`Self::to_bytes`] made.
+    /// The set with these bytes, as [`Self::to_bytes`] made them.
     pub(in crate::queues) fn from_bytes(bytes: &[u8; COUNT / 8]) -> Self {
         let mut set = Self::NONE;
         let (words, _) = bytes.as_chunks::<8>();
@@ -143,7 +144,7 @@ impl FromIterator<Partition> for Partitions {
     }
 }
 
-/// As ranges: `0-63,128`.
+/// Written as ranges: `0-63,128`.
 impl fmt::Display for Partitions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut ranges: Vec<(u8, u8)> = Vec::new();
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_own_every_partition_once_and_about_as_many_each() {
+    fn every_partition_has_one_shard_and_all_shards_have_about_as_many() {
         for shards in 1..=16 {
             let mut owned = Partitions::NONE;
             for at in 0..shards {

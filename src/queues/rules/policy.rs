@@ -1,50 +1,54 @@
-//! What follows from an attempt: the outcome rules and the retry schedule (`docs/reference/deliveries.md`), pure.
+//! What an attempt's result means, and the delays of retries and probes (`docs/reference/deliveries.md`). Pure.
 
-use crate::model::{AttemptResult, FailureLimits, Hook, Response, Success, Verb};
+use std::collections::VecDeque;
+use std::time::Duration;
 
-/// The largest time that a receiver's `Retry-After` is honoured for.
-const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+use crate::model::{AttemptResult, FailureLimits, Hook, Moment, Response, Success, Verb};
 
-/// The system's retry and disable settings.
+/// The longest `Retry-After` of a receiver that is respected.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+/// The system's settings for retries, for disabling hooks, and for probes.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// First delay before a retry, ms.
-    pub retry_initial_ms: u64,
-    /// Largest delay before a retry, ms.
-    pub retry_max_ms: u64,
-    /// Failed attempts within the window that disable a hook; 0: never.
-    pub failure_count: u32,
-    /// The window in which failures count, ms.
-    pub failure_window_ms: u64,
-    /// First delay before a recovery probe, ms; 0: no probe.
-    pub probe_initial_ms: u64,
-    /// Largest delay between probes, ms.
-    pub probe_max_ms: u64,
+    /// The delay before the first retry.
+    pub retry_initial: Duration,
+    /// The longest delay before a retry.
+    pub retry_max: Duration,
+    /// The number of failed attempts within the window that disables a hook. `None`: failures never disable a hook.
+    pub failure_count: Option<u32>,
+    /// The window within which failures count.
+    pub failure_window: Duration,
+    /// The delay before the first recovery probe. `None`: hooks are not probed.
+    pub probe_initial: Option<Duration>,
+    /// The longest delay between two probes.
+    pub probe_max: Duration,
 }
 
 impl Policy {
-    /// The policy for an account that sets limits of its own.
+    /// This policy with the failure limits that an account sets.
     #[must_use]
     pub fn with(self, limits: FailureLimits) -> Self {
         Self {
-            failure_count: limits.count.unwrap_or(self.failure_count),
-            failure_window_ms: limits.window_ms.unwrap_or(self.failure_window_ms),
+            // KAZOO writes 0 where failures never disable a hook.
+            failure_count: limits.count.map_or(self.failure_count, |count| (count > 0).then_some(count)),
+            failure_window: limits.window_ms.map_or(self.failure_window, Duration::from_millis),
             ..self
         }
     }
 }
 
-/// The reason that KAZOO gives (`docs/kazoo/webhooks.md#disabling`).
+/// The `disable_reason` after too many failures, in KAZOO's words (`docs/kazoo/webhooks.md#disabling`).
 pub const TOO_MANY_FAILURES: &str = "too many failed attempts";
-/// The reason after a 410.
+/// The `disable_reason` after a response with status 410.
 pub const RECEIVER_GONE: &str = "receiver answered 410 gone";
 
 /// Why the queues disable a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queues) enum DisableReason {
-    /// It failed too often, or its receiver was still down after it had been enabled again.
+    /// Too many attempts failed, or the first attempt after the hook was enabled again found its receiver still down.
     TooManyFailures,
-    /// Its receiver wants no more.
+    /// The receiver responded with 410.
     ReceiverGone,
 }
 
@@ -61,33 +65,33 @@ impl DisableReason {
 /// What an attempt's result means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The receiver has it.
+    /// The receiver accepted the event.
     Delivered,
-    /// There was nothing to send.
+    /// The hook's filter or the event's form left nothing to send.
     Skipped,
-    /// The event is gone from the log.
+    /// Retention removed the event from the log.
     Expired,
-    /// It failed; the receiver may have asked for time.
+    /// The attempt failed.
     Failed {
-        /// From `Retry-After`.
-        retry_after_ms: Option<u64>,
+        /// The time that the receiver asked for with `Retry-After`.
+        retry_after: Option<Duration>,
     },
-    /// 429 or 503 with `Retry-After`: the receiver is there and asked for time, up to the cap.
+    /// A 429 or 503 with `Retry-After`: the receiver works, but asks for time.
     Busy {
-        /// From `Retry-After`; not 0.
-        retry_after_ms: u64,
+        /// The time, more than zero and at most `RETRY_AFTER_MAX`.
+        retry_after: Duration,
     },
-    /// 410: the receiver wants no more.
+    /// A 410: the receiver wants no more events.
     Gone,
-    /// This machine could not make the attempt: tried again, and nothing is counted.
+    /// This machine could not make the attempt. The delivery is tried again, and no try or failure is counted.
     Ours,
-    /// It can never be sent.
+    /// The event can never be sent to this hook.
     Unsendable,
-    /// It is another system's to send.
+    /// Another system delivers this event.
     Shadow,
 }
 
-/// Classifies a result by the hook's own rule of success.
+/// Classifies a result. The hook says which responses are a success.
 #[must_use]
 pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
     let response = match result {
@@ -96,7 +100,7 @@ pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
         AttemptResult::Ours(_) => return Class::Ours,
         AttemptResult::Unsendable(_) => return Class::Unsendable,
         AttemptResult::Shadow(_) => return Class::Shadow,
-        AttemptResult::Failed(_) => return Class::Failed { retry_after_ms: None },
+        AttemptResult::Failed(_) => return Class::Failed { retry_after: None },
         AttemptResult::Answered(response) => response,
     };
     let delivered = match hook.success {
@@ -107,139 +111,166 @@ pub fn classify(hook: &Hook, result: &AttemptResult) -> Class {
         Class::Delivered
     } else if response.status == 410 {
         Class::Gone
-    } else if let Some(retry_after_ms) = time_asked_for(response) {
-        Class::Busy { retry_after_ms }
+    } else if let Some(retry_after) = time_asked_for(response) {
+        Class::Busy { retry_after }
     } else {
-        Class::Failed { retry_after_ms: response.retry_after_ms }
+        Class::Failed { retry_after: response.retry_after_ms.map(Duration::from_millis) }
     }
 }
 
-/// For how long an answer asks that nothing be sent, in ms, up to the cap. Such an answer uses up a try, as any other
-/// failure, so that a receiver that says it for ever comes to an end. It never counts towards disabling.
+/// How long a response asks the program to wait before anything else is sent, up to `RETRY_AFTER_MAX`.
+///
+/// Such a response uses up a try like any other failure, so that a receiver that always asks for time does not keep a
+/// delivery forever. It never counts towards disabling the hook.
 #[must_use]
-pub(in crate::queues) fn time_asked_for(response: &Response) -> Option<u64> {
+pub(in crate::queues) fn time_asked_for(response: &Response) -> Option<Duration> {
     let asks = matches!(response.status, 429 | 503);
-    response.retry_after_ms.filter(|ms| asks && *ms > 0).map(|ms| ms.min(RETRY_AFTER_MAX_MS))
+    // A wait of no time is no request for time: the usual delay applies.
+    let asked = response.retry_after_ms.filter(|ms| asks && *ms > 0).map(Duration::from_millis);
+    asked.map(|time| time.min(RETRY_AFTER_MAX))
 }
 
-/// Delay before try `tries + 1`, in ms: doubling from the initial delay to the cap, with up to a fifth of
-/// jitter either way from `random` (0 to 1); never less than the receiver asked for.
+/// The delay before try `tries + 1`: doubled with each try from the initial delay up to the longest one, then spread by up
+/// to a fifth in both directions with `random` (0 to 1). Never shorter than the receiver asked for.
 #[must_use]
-pub fn retry_delay_ms(
+pub fn retry_delay(
     policy: &Policy,
     hook: &Hook,
     tries: u16,
-    retry_after_ms: Option<u64>,
+    retry_after: Option<Duration>,
     random: f64,
-) -> u64 {
-    let initial = hook.retry.initial_ms.unwrap_or(policy.retry_initial_ms);
-    let max = hook.retry.max_ms.unwrap_or(policy.retry_max_ms).max(initial);
+) -> Duration {
+    let initial = hook.retry.initial_ms.map_or(policy.retry_initial, Duration::from_millis);
+    let max = hook.retry.max_ms.map_or(policy.retry_max, Duration::from_millis).max(initial);
     let delay = backed_off(initial, max, tries.saturating_sub(1));
-    let jitter = 0.8 + 0.4 * random.clamp(0.0, 1.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "milliseconds, far below 2^52 and never negative"
-    )]
-    let jittered = (delay as f64 * jitter) as u64;
-    jittered.max(asked_for(retry_after_ms))
+    // Without the spread, all deliveries that a receiver failed at once would come back at once.
+    let factor = 0.8 + 0.4 * random.clamp(0.0, 1.0);
+    let spread = Duration::try_from_secs_f64(delay.as_secs_f64() * factor).unwrap_or(delay);
+    spread.max(asked_for(retry_after))
 }
 
-/// Delay before probe `n` (from 0) of a disabled hook, in ms; never less than the receiver asked for, up to
-/// the same cap as for retries.
+/// The longest delay that [`retry_delay`] can return.
 #[must_use]
-pub fn probe_delay_ms(policy: &Policy, n: u16, retry_after_ms: Option<u64>) -> u64 {
-    let delay = backed_off(policy.probe_initial_ms, policy.probe_max_ms.max(policy.probe_initial_ms), n);
-    delay.max(asked_for(retry_after_ms))
+pub(in crate::queues) fn longest_delay(policy: &Policy, hook: &Hook) -> Duration {
+    let max = hook.retry.max_ms.map_or(policy.retry_max, Duration::from_millis);
+    let initial = hook.retry.initial_ms.map_or(policy.retry_initial, Duration::from_millis);
+    let spread = max.max(initial).saturating_mul(6) / 5;
+    spread.max(RETRY_AFTER_MAX)
 }
 
-/// The time that the receiver asked for, in ms, up to the cap.
-fn asked_for(retry_after_ms: Option<u64>) -> u64 {
-    retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS)
+/// The delay before probe `n` (from 0) of a disabled hook. Never shorter than the receiver asked for, up to
+/// `RETRY_AFTER_MAX`. `None`: hooks are not probed.
+#[must_use]
+pub fn probe_delay(policy: &Policy, n: u16, retry_after: Option<Duration>) -> Option<Duration> {
+    let initial = policy.probe_initial?;
+    let delay = backed_off(initial, policy.probe_max.max(initial), n);
+    Some(delay.max(asked_for(retry_after)))
 }
 
-fn backed_off(initial: u64, max: u64, doublings: u16) -> u64 {
-    let factor = 1_u64.checked_shl(u32::from(doublings)).unwrap_or(u64::MAX);
+fn asked_for(retry_after: Option<Duration>) -> Duration {
+    retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)
+}
+
+fn backed_off(initial: Duration, max: Duration, doublings: u16) -> Duration {
+    // After 32 doublings, any delay has reached the longest one.
+    let factor = 1_u32.checked_shl(u32::from(doublings)).unwrap_or(u32::MAX);
     initial.saturating_mul(factor).min(max)
 }
 
 /// A hook's recent failures and last success.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    failures: std::collections::VecDeque<u64>,
-    /// When an attempt last succeeded since the start (µs).
-    pub last_success_us: Option<u64>,
+    failures: VecDeque<Moment>,
+    /// When an attempt last succeeded since the start of the program.
+    pub last_success: Option<Moment>,
 }
 
 impl Health {
-    /// Counts a failure; true when the hook must be disabled. Holds at most `failure_count` times.
-    pub fn failed(&mut self, policy: &Policy, now_us: u64) -> bool {
-        let limit = policy.failure_count as usize;
-        if limit == 0 {
-            return false;
-        }
-        let oldest = now_us.saturating_sub(policy.failure_window_ms * 1000);
-        self.failures.retain(|t| *t > oldest);
-        self.failures.push_back(now_us);
-        while self.failures.len() > limit {
+    /// Counts a failure. Returns true if the hook must be disabled. At most `failure_count` failures are kept.
+    pub fn failed(&mut self, policy: &Policy, now: Moment) -> bool {
+        let Some(limit) = policy.failure_count else { return false };
+        let oldest = now - policy.failure_window;
+        // A window that was shortened meanwhile applies to the failures that are kept, too.
+        self.failures.retain(|failure| *failure > oldest);
+        self.failures.push_back(now);
+        while self.failures.len() > limit as usize {
             self.failures.pop_front();
         }
-        self.failures.len() >= limit
+        self.failures.len() >= limit as usize
     }
 
-    /// Forgets all failures: the hook was changed, enabled or disabled.
+    /// Forgets all failures, because the hook was changed, enabled or disabled.
     pub fn reset(&mut self) {
         self.failures.clear();
     }
 
-    /// How many failures count now.
+    /// The number of failures within the window that ends now.
     #[must_use]
-    pub fn recent(&self, policy: &Policy, now_us: u64) -> u32 {
-        let oldest = now_us.saturating_sub(policy.failure_window_ms * 1000);
-        u32::try_from(self.failures.iter().filter(|t| **t > oldest).count()).unwrap_or(u32::MAX)
+    pub fn recent(&self, policy: &Policy, now: Moment) -> u32 {
+        let oldest = now - policy.failure_window;
+        u32::try_from(self.failures.iter().filter(|failure| **failure > oldest).count()).unwrap_or(u32::MAX)
     }
 
-    /// The failures that are remembered, oldest first.
+    /// The failures that are kept, oldest first.
     #[must_use]
-    pub fn failures(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+    pub fn failures(&self) -> impl ExactSizeIterator<Item = Moment> + '_ {
         self.failures.iter().copied()
     }
 
-    /// Puts back a failure from before a restart.
-    pub fn restore(&mut self, at_us: u64) {
-        self.failures.push_back(at_us);
+    /// Restores a failure from before a restart. One that is later than now is left out, because the clock was wrong then:
+    /// the failure would count for as long as the clock was ahead.
+    pub fn restore(&mut self, failure: Moment, now: Moment) {
+        if failure <= now {
+            self.failures.push_back(failure);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queues::testing::hook;
+    use crate::queues::testing::{POLICY, hook};
 
-    const POLICY: Policy = Policy {
-        retry_initial_ms: 1_000,
-        retry_max_ms: 60_000,
-        failure_count: 3,
-        failure_window_ms: 60_000,
-        probe_initial_ms: 10_000,
-        probe_max_ms: 40_000,
-    };
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
 
     #[test]
     fn a_probe_waits_as_long_as_the_receiver_asks_up_to_the_cap() {
-        assert_eq!(probe_delay_ms(&POLICY, 0, None), 10_000);
-        assert_eq!(probe_delay_ms(&POLICY, 9, None), 40_000);
-        assert_eq!(probe_delay_ms(&POLICY, 0, Some(5_000)), 10_000);
-        assert_eq!(probe_delay_ms(&POLICY, 0, Some(120_000)), 120_000);
-        assert_eq!(probe_delay_ms(&POLICY, 0, Some(u64::MAX)), RETRY_AFTER_MAX_MS);
+        let delay = |n, asked| probe_delay(&POLICY, n, asked).unwrap();
+        assert_eq!(delay(0, None), seconds(10));
+        assert_eq!(delay(9, None), seconds(40));
+        assert_eq!(delay(0, Some(seconds(5))), seconds(10));
+        assert_eq!(delay(0, Some(seconds(120))), seconds(120));
+        assert_eq!(delay(0, Some(Duration::MAX)), RETRY_AFTER_MAX);
     }
 
     #[test]
     fn a_retry_waits_as_long_as_the_receiver_asks_up_to_the_cap() {
         let hook = hook(1);
-        assert_eq!(retry_delay_ms(&POLICY, &hook, 1, Some(30_000), 0.5), 30_000);
-        assert_eq!(retry_delay_ms(&POLICY, &hook, 1, Some(u64::MAX), 0.5), RETRY_AFTER_MAX_MS);
+        assert_eq!(retry_delay(&POLICY, &hook, 1, Some(seconds(30)), 0.5), seconds(30));
+        assert_eq!(retry_delay(&POLICY, &hook, 1, Some(Duration::MAX), 0.5), RETRY_AFTER_MAX);
+    }
+
+    #[test]
+    fn a_retry_delay_of_any_length_is_spread_without_a_panic() {
+        let mut hook = hook(1);
+        hook.retry.initial_ms = Some(u64::MAX);
+        for random in [0.0, 1.0, f64::NAN] {
+            assert!(retry_delay(&POLICY, &hook, u16::MAX, None, random) > seconds(1));
+        }
+    }
+
+    #[test]
+    fn no_retry_waits_longer_than_the_longest_delay() {
+        let mut hook = hook(1);
+        for max_ms in [None, Some(90_000), Some(86_400_000)] {
+            hook.retry.max_ms = max_ms;
+            for (tries, asked) in [(1, None), (40, None), (40, Some(Duration::MAX))] {
+                let delay = retry_delay(&POLICY, &hook, tries, asked, 1.0);
+                assert!(delay <= longest_delay(&POLICY, &hook), "{delay:?} with {max_ms:?}");
+            }
+        }
     }
 
     #[test]
@@ -248,22 +279,29 @@ mod tests {
             let response = Response { status, retry_after_ms, ..Response::default() };
             classify(&hook(1), &AttemptResult::Answered(response))
         };
+        let failed = |retry_after| Class::Failed { retry_after };
         for status in [429, 503] {
-            assert_eq!(answer(status, Some(1_000)), Class::Busy { retry_after_ms: 1_000 });
-            assert_eq!(answer(status, Some(u64::MAX)), Class::Busy { retry_after_ms: RETRY_AFTER_MAX_MS });
-            assert_eq!(answer(status, Some(0)), Class::Failed { retry_after_ms: Some(0) });
-            assert_eq!(answer(status, None), Class::Failed { retry_after_ms: None });
+            assert_eq!(answer(status, Some(1_000)), Class::Busy { retry_after: seconds(1) });
+            assert_eq!(answer(status, Some(u64::MAX)), Class::Busy { retry_after: RETRY_AFTER_MAX });
+            assert_eq!(answer(status, Some(0)), failed(Some(Duration::ZERO)));
+            assert_eq!(answer(status, None), failed(None));
         }
-        assert_eq!(answer(500, Some(1_000)), Class::Failed { retry_after_ms: Some(1_000) });
+        assert_eq!(answer(500, Some(1_000)), failed(Some(seconds(1))));
         assert_eq!(answer(410, Some(1_000)), Class::Gone);
     }
 
     #[test]
     fn a_hook_is_disabled_by_failures_within_the_window_only() {
-        let mut health = Health::default();
-        assert!(!health.failed(&POLICY, 100_000_000));
-        assert!(!health.failed(&POLICY, 170_000_000));
-        assert!(!health.failed(&POLICY, 171_000_000));
-        assert!(health.failed(&POLICY, 172_000_000));
+        let (mut health, policy) = (Health::default(), Policy { failure_count: Some(3), ..POLICY });
+        let mut failed = |at: u64| health.failed(&policy, Moment::from_micros(at * 1_000_000));
+        assert_eq!([failed(100), failed(170), failed(171), failed(172)], [false, false, false, true]);
+    }
+
+    #[test]
+    fn failures_that_a_clock_recorded_in_the_future_do_not_count_after_a_restart() {
+        let (mut health, now) = (Health::default(), Moment::from_micros(100_000_000));
+        health.restore(now + seconds(5), now);
+        health.restore(now - seconds(5), now);
+        assert_eq!(health.recent(&POLICY, now), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! A replay: a range of the log delivered again to one hook, as a queue of its own beside the live one.
+//! A replay: events of a range of the log are delivered again to one hook, by a queue beside the hook's live one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,61 +9,85 @@ use serde_json::{Map, Value};
 use super::pace::Pace;
 use crate::kazoo;
 use crate::model::{
-    AccountId, Event, EventFilter, HookId, Id, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState,
-    ReplayStatus,
+    AccountId, Event, EventFilter, HookId, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState,
+    ReplayStatus, WallTime,
 };
 
-/// The part of a hook's permits that its replays may hold together: one in this many, at least one.
+/// All replays of a hook together may hold one in `SHARE` of the hook's permits, rounded down, but at least one.
 pub(in crate::queues) const SHARE: u32 = 4;
 
-/// A replay with its range resolved, as the journal keeps it.
+/// A replay as the journal stores it. Its range has been resolved to offsets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayJob {
-    /// Its id, and its queue's key.
+    /// Its id, which is also that of its queue.
     #[serde(rename = "_id")]
-    pub id: Id,
+    pub id: ReplayId,
     /// The hook that gets the events.
     #[serde(rename = "hook_id")]
     pub hook: HookId,
     /// The hook's owner.
     #[serde(rename = "pvt_account_id")]
     pub account: AccountId,
-    /// First offset.
+    /// The first offset of the range.
     pub from: u64,
-    /// First offset after the range.
+    /// The first offset after the range.
     pub until: u64,
-    /// Only events of this time and later (µs); they need not lie together in the log.
+    /// Only events from this time on (µs since 1970). The clock may have been set, so within the range there can be others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_us: Option<u64>,
-    /// Only events of before this time (µs).
+    /// Only events before this time (µs since 1970).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_us: Option<u64>,
-    /// Which of them.
+    /// Which deliveries of the range.
     pub only: ReplayOnly,
-    /// For `ReplayOnly::Chosen`: these offsets.
+    /// The offsets, for `ReplayOnly::Chosen`.
     #[serde(default)]
     pub offsets: Vec<u64>,
-    /// Of those, only events that fit this.
+    /// Only events that match this filter.
     #[serde(flatten)]
     pub filter: EventFilter,
-    /// Whether it only counts.
+    /// Whether it only counts the events.
     pub dry_run: bool,
-    /// Deliveries per second at most.
+    /// The most deliveries per second.
     pub rate: Option<u32>,
-    /// When it was asked for (µs).
+    /// When it was requested (µs since 1970).
     pub started_us: u64,
-    /// Whether it runs, rests or has ended, and how.
+    /// Its state.
     pub state: ReplayState,
-    /// When it ended (µs).
+    /// When it ended (µs since 1970).
     pub ended_us: Option<u64>,
-    /// Matched, delivered and dead when it ended.
-    pub totals: [u64; 3],
+    /// Its counts when it ended.
+    pub totals: ReplayTotals,
+}
+
+/// The counts of a replay. Its document stores them as an array, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "[u64; 3]", into = "[u64; 3]")]
+pub struct ReplayTotals {
+    /// Events that matched.
+    pub matched: u64,
+    /// Deliveries that the receiver accepted.
+    pub delivered: u64,
+    /// Deliveries that are dead.
+    pub dead: u64,
+}
+
+impl From<ReplayTotals> for [u64; 3] {
+    fn from(totals: ReplayTotals) -> Self {
+        [totals.matched, totals.delivered, totals.dead]
+    }
+}
+
+impl From<[u64; 3]> for ReplayTotals {
+    fn from([matched, delivered, dead]: [u64; 3]) -> Self {
+        Self { matched, delivered, dead }
+    }
 }
 
 impl ReplayJob {
     /// A request whose range has been resolved to offsets.
     #[must_use]
-    pub fn new(request: ReplayRequest, from: u64, until: u64, now_us: u64) -> Self {
+    pub fn new(request: ReplayRequest, from: u64, until: u64, now: WallTime) -> Self {
         Self {
             id: request.id,
             hook: request.hook,
@@ -77,30 +101,30 @@ impl ReplayJob {
             filter: request.filter,
             dry_run: request.dry_run,
             rate: request.rate,
-            started_us: now_us,
+            started_us: now.micros(),
             state: ReplayState::Running,
             ended_us: None,
-            totals: [0; 3],
+            totals: ReplayTotals::default(),
         }
     }
 
-    /// The document that the journal keeps.
+    /// The document for the journal.
     #[must_use]
     pub fn document(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(doc)) => doc,
-            // Plain fields always serialise to an object.
+            // A struct always serialises to an object.
             _ => Map::new(),
         }
     }
 
-    /// Reads a document back; `None` when it is not one.
+    /// Reads a document of the journal. `None`: it is not the document of a replay.
     #[must_use]
     pub fn from_document(doc: Map<String, Value>) -> Option<Self> {
         serde_json::from_value(Value::Object(doc)).ok()
     }
 
-    /// Whether it is over.
+    /// Whether the replay has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         match self.state {
@@ -109,13 +133,13 @@ impl ReplayJob {
         }
     }
 
-    /// The same, ended now.
+    /// This replay with its end.
     #[must_use]
-    pub fn ended(&self, how: ReplayState, now_us: u64, totals: [u64; 3]) -> Self {
-        Self { state: how, ended_us: Some(now_us), totals, ..self.clone() }
+    pub fn ended(&self, how: ReplayState, now: WallTime, totals: ReplayTotals) -> Self {
+        Self { state: how, ended_us: Some(now.micros()), totals, ..self.clone() }
     }
 
-    /// Whether an event that the hook wants, and that was logged at this time, belongs to this replay.
+    /// Whether an event that the hook wants belongs to this replay. `time_us` is when it was logged.
     #[must_use]
     pub fn covers(&self, event: &Event<'_>, time_us: u64) -> bool {
         let times = self.from_us.unwrap_or(0)..self.until_us.unwrap_or(u64::MAX);
@@ -125,10 +149,10 @@ impl ReplayJob {
         self.filter.chooses(event, kazoo::families_of(event))
     }
 
-    /// The progress to show: `next` is the replay's cursor, `totals` are matched, delivered and dead.
+    /// The replay's progress: `next` is the cursor of its queue. A replay that has ended keeps its counts.
     #[must_use]
-    pub fn status(&self, next: u64, totals: [u64; 3]) -> ReplayStatus {
-        let [matched, delivered, dead] = if self.has_ended() { self.totals } else { totals };
+    pub fn status(&self, next: u64, totals: ReplayTotals) -> ReplayStatus {
+        let ReplayTotals { matched, delivered, dead } = if self.has_ended() { self.totals } else { totals };
         ReplayStatus {
             id: self.id,
             hook_id: self.hook,
@@ -148,14 +172,14 @@ impl ReplayJob {
     }
 }
 
-/// A replay under way.
+/// A replay that runs.
 #[derive(Debug, Clone)]
 pub struct ReplayRun {
-    /// What was asked for.
+    /// The replay.
     pub job: Arc<ReplayJob>,
-    /// The offsets to deliver again; `None`: the whole range.
+    /// The offsets to deliver; `None` for the whole range.
     pub chosen: Option<Arc<BTreeSet<u64>>>,
-    /// Its own pace.
+    /// Its pace.
     pub(in crate::queues) pace: Pace,
 }
 
@@ -166,7 +190,7 @@ impl ReplayRun {
         Self { pace: Pace::new(job.rate), job, chosen }
     }
 
-    /// Whether a delivery of it may be started at all.
+    /// Whether its deliveries may be started: it is not paused and has not ended.
     #[must_use]
     pub fn runs(&self) -> bool {
         self.job.state == ReplayState::Running
@@ -176,13 +200,13 @@ impl ReplayRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, ReplayPoint};
+    use crate::model::{Family, Id, ReplayPoint};
 
     #[test]
     fn a_replay_is_read_back_as_it_was_written() {
         let request = ReplayRequest {
-            id: Id(1),
-            hook: Id(2),
+            id: ReplayId(1),
+            hook: HookId(2),
             account: Id(3),
             from: ReplayPoint::Offset(0),
             until: None,
@@ -193,9 +217,10 @@ mod tests {
             rate: Some(5),
             by: None,
         };
-        let running = ReplayJob::new(request, 10, 20, 77);
+        let running = ReplayJob::new(request, 10, 20, WallTime::from_micros(77));
         assert_eq!(ReplayJob::from_document(running.document()), Some(running.clone()));
-        let done = running.ended(ReplayState::Done, 99, [3, 2, 1]);
+        let done = running.ended(ReplayState::Done, WallTime::from_micros(99), [3, 2, 1].into());
+        assert_eq!(done.document()["totals"], serde_json::json!([3, 2, 1]));
         assert_eq!(ReplayJob::from_document(done.document()), Some(done));
     }
 }

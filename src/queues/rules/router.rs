@@ -1,18 +1,23 @@
-//! Which hooks an event may be for: a hash lookup by account and family, so that the cost of an event does not
-//! grow with the number of hooks.
+//! The router: an index of hooks by account and family. It finds the hooks that may want an event with hash lookups, so the
+//! cost of an event does not grow with the number of hooks.
 
 use std::collections::HashMap;
 
 use crate::model::{Account, AccountId, Event, Family, Hook, Trigger};
 
-/// The index; `S` is how the owner names a hook.
+/// The index. `S` is the owner's name for a hook.
 #[derive(Debug, Default)]
 pub struct Router<S> {
-    own: HashMap<(AccountId, Option<Family>), Vec<S>>,
-    below: HashMap<(AccountId, Option<Family>), Vec<S>>,
+    /// All hooks, by their accounts.
+    own: HashMap<Key, Vec<S>>,
+    /// The hooks that include descendants, by their accounts.
+    below: HashMap<Key, Vec<S>>,
 }
 
-fn key(hook: &Hook) -> (AccountId, Option<Family>) {
+/// An account and a family; `None` for hooks that want all families.
+type Key = (AccountId, Option<Family>);
+
+fn key(hook: &Hook) -> Key {
     let family = match hook.trigger {
         Trigger::All => None,
         Trigger::Family(family) => Some(family),
@@ -27,7 +32,7 @@ impl<S: Copy + PartialEq> Router<S> {
         Self { own: HashMap::new(), below: HashMap::new() }
     }
 
-    /// Adds a hook under the name `slot`.
+    /// Adds a hook with the name `slot`.
     pub fn insert(&mut self, hook: &Hook, slot: S) {
         self.own.entry(key(hook)).or_default().push(slot);
         if hook.include_subaccounts {
@@ -35,7 +40,7 @@ impl<S: Copy + PartialEq> Router<S> {
         }
     }
 
-    /// Takes a hook out, as it was inserted.
+    /// Removes a hook, which must be as it was when it was inserted.
     pub fn remove(&mut self, hook: &Hook, slot: S) {
         for index in [&mut self.own, &mut self.below] {
             if let Some(slots) = index.get_mut(&key(hook)) {
@@ -47,8 +52,8 @@ impl<S: Copy + PartialEq> Router<S> {
         }
     }
 
-    /// Calls `found` once for each hook of the event's account, and of its ancestors where the hook includes
-    /// descendants, that asks for one of `families` or for all. The families' own filters are the caller's.
+    /// Calls `found` for each hook that asks for one of `families` or for all of them: the hooks of the event's account, and
+    /// those of its ancestors that include descendants. The caller checks the hooks' filters.
     pub fn candidates(
         &self,
         account: &Account,
@@ -60,6 +65,7 @@ impl<S: Copy + PartialEq> Router<S> {
             for slot in self.own.get(&(account.id, family)).into_iter().flatten() {
                 found(*slot);
             }
+            // Most installations have no such hooks, and accounts may be deep in the tree.
             if self.below.is_empty() {
                 continue;
             }
@@ -78,10 +84,10 @@ pub fn in_reach(hook: &Hook, account: &Account) -> bool {
     account.id == hook.account || (hook.include_subaccounts && account.tree.contains(&hook.account))
 }
 
-/// A hash of an event's subject, the same in every run: it names the lane.
+/// A hash of an event's account and subject: the key of its lane. Checkpoints store it, so it must never change.
 #[must_use]
 pub fn subject_hash(event: &Event<'_>) -> u64 {
-    // FNV-1a over the account and the subject: stable across versions, unlike the standard library's.
+    // FNV-1a. The hash of the standard library may change with every release.
     let account = event.account.unwrap_or_default().0.to_be_bytes();
     account
         .iter()
@@ -114,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_finds_the_hooks_of_its_account_and_the_including_hooks_above() {
+    fn an_event_finds_the_hooks_of_its_account_and_those_of_ancestors_that_include_descendants() {
         let mut router = Router::new();
         let mut own = hook(1);
         own.account = crate::model::Id(5);

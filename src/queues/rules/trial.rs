@@ -1,12 +1,12 @@
-//! One delivery goes first: after a hook was enabled again, and after its receiver asked for time. Pure.
+//! A trial: after a hook is enabled again, or after its receiver asked for time, one delivery goes first. Pure.
 //!
-//! While a trial is on, a hook has at most one attempt under way, and the rest follows its success. So a receiver that
-//! is still down costs one attempt, and a receiver that still asks for time is asked once, not by the whole backlog.
+//! During a trial, a hook has at most one attempt under way, and the other deliveries follow its success. So a receiver that
+//! is still down gets one attempt instead of the whole backlog, and so does a receiver that still asks for time.
 
 use super::policy::Class;
 use crate::model::{AttemptResult, JobKey};
 
-/// What the trial follows.
+/// Why there is a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queues) enum After {
     /// The hook or its account was disabled.
@@ -15,15 +15,15 @@ pub(in crate::queues) enum After {
     AskedForTime,
 }
 
-/// Whether a hook's deliveries are held back for one that goes first.
+/// The trial of a hook.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::queues) enum Trial {
-    /// They are not.
+    /// There is none.
     #[default]
     Off,
     /// The next attempt goes alone.
     Due(After),
-    /// This attempt is under way.
+    /// This attempt has gone alone and is under way.
     UnderWay(After, JobKey),
 }
 
@@ -33,15 +33,16 @@ impl Trial {
         !matches!(self, Self::UnderWay(..))
     }
 
-    /// An attempt was started.
+    /// Notes that an attempt was started.
     pub(in crate::queues) fn started(&mut self, key: JobKey) {
         if let Self::Due(after) = *self {
             *self = Self::UnderWay(after, key);
         }
     }
 
-    /// An attempt ended; `waiting`: whether more deliveries wait. Results of attempts that were under way before the
-    /// trial say nothing, except a success. True when the receiver is still down: the hook is disabled again.
+    /// Notes that an attempt has ended. `waiting`: whether more deliveries wait. Attempts that were under way before the
+    /// trial count only if they succeed. Returns true if the receiver is still down, so that the hook must be disabled
+    /// again.
     pub(in crate::queues) fn ended(
         &mut self,
         key: JobKey,
@@ -57,13 +58,15 @@ impl Trial {
             }
             _ => return false,
         };
+        // Without further deliveries nothing is held back, and the next event should not wait for a trial of long ago.
         *self = if class == Class::Delivered || !waiting { Self::Off } else { Self::Due(after) };
+        // After a request for time the receiver was there, so its failure counts like any other.
         let fails = matches!(class, Class::Failed { .. });
         fails && after == After::Disabled && is_down(result)
     }
 }
 
-/// Whether a failure means that the receiver is down. An answer below 500 may be about this one event only.
+/// Whether a failure means that the receiver is down. A status below 500 may be about this one event.
 fn is_down(result: &AttemptResult) -> bool {
     match result {
         AttemptResult::Failed(_) => true,
@@ -75,10 +78,10 @@ fn is_down(result: &AttemptResult) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Id, QueueKey, Response, TransportError};
+    use crate::model::{HookId, QueueKey, Response, TransportError};
 
     fn key(offset: u64) -> JobKey {
-        JobKey { queue: QueueKey::Hook(Id(1)), offset }
+        JobKey { queue: QueueKey::Hook(HookId(1)), offset }
     }
 
     fn under_way(after: After) -> Trial {
@@ -88,19 +91,19 @@ mod tests {
         trial
     }
 
-    const FAILED: Class = Class::Failed { retry_after_ms: None };
+    const FAILED: Class = Class::Failed { retry_after: None };
 
     #[test]
     fn a_receiver_that_is_still_down_costs_one_attempt() {
         let refused = AttemptResult::failed(TransportError::Refused);
         let mut trial = under_way(After::Disabled);
-        assert!(!trial.ended(key(2), FAILED, &refused, true), "it began before the trial");
+        assert!(!trial.ended(key(2), FAILED, &refused, true), "it was under way before the trial");
         assert!(!trial.admits());
         assert!(trial.ended(key(1), FAILED, &refused, true));
     }
 
     #[test]
-    fn a_refusal_of_one_event_lets_the_next_one_try() {
+    fn after_the_refusal_of_one_event_the_next_delivery_is_the_trial() {
         let refusal = AttemptResult::Answered(Response { status: 400, ..Response::default() });
         let mut trial = under_way(After::Disabled);
         assert!(!trial.ended(key(1), FAILED, &refusal, true));
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_ends_the_trial_and_so_does_an_empty_queue() {
+    fn a_success_or_an_empty_queue_ends_the_trial() {
         let ok = AttemptResult::Answered(Response { status: 200, ..Response::default() });
         for (class, waiting) in [(Class::Delivered, true), (Class::Skipped, false)] {
             let mut trial = under_way(After::Disabled);
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_after_the_asked_time_does_not_disable_at_once() {
+    fn a_failure_after_the_time_that_the_receiver_asked_for_does_not_disable_the_hook_at_once() {
         let refused = AttemptResult::failed(TransportError::Refused);
         assert!(!under_way(After::AskedForTime).ended(key(1), FAILED, &refused, true));
     }

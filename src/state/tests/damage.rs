@@ -102,7 +102,7 @@ async fn an_index_that_is_behind_is_brought_up_to_date() {
     copy_all(&old, &index);
     let running = Running::open(dir.path()).await;
     assert_eq!(
-        (running.state.hook(Id(29)).unwrap().name.as_str(), running.rebuilt.as_deref()),
+        (running.state.hook(HookId(29)).unwrap().name.as_str(), running.rebuilt.as_deref()),
         ("newer", None)
     );
     running.close().await;
@@ -134,7 +134,7 @@ async fn a_copy_of_the_files_at_any_moment_holds_every_answered_write() {
         copied.unwrap();
         let opened = Running::open(copy.path()).await;
         for id in 0..=round {
-            assert!(opened.state.hook(Id(id)).is_some(), "hook {id} in round {round}");
+            assert!(opened.state.hook(HookId(id)).is_some(), "hook {id} in round {round}");
         }
         opened.close().await;
     }

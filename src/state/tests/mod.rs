@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{Change, Expect, Kind, OpenedState, State, StateOptions, Write};
 use crate::disk::OsDisk;
-use crate::model::{AccountId, Clock, Id};
+use crate::model::{AccountId, Clock, HookId, Id};
 use crate::tasks::{Stop, Tasks};
 
 /// The account that an API key gives access to.

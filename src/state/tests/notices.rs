@@ -1,7 +1,6 @@
 //! Notices of changes: they are part of the journal and stay there until they are logged.
 
 use super::*;
-use crate::model::HookId;
 use crate::state::Notice;
 
 fn text(notice: &Notice, field: &str) -> String {
@@ -96,7 +95,7 @@ async fn notices_survive_compaction_until_they_are_logged() {
     let mut options = StateOptions::new(dir.path());
     (options.segment_bytes, options.compact_min_bytes) = (16 * 1024, 64 * 1024);
     let running = Running::open_with(options).await;
-    let (state, id): (_, HookId) = (&running.state, Id(100));
+    let (state, id): (_, HookId) = (&running.state, HookId(100));
     let (notices, from) = state.notices(dir.path()).unwrap();
     let change = async |n: usize| {
         state.write(vec![hook(state.settings().master, id.0, &format!("{n}"))]).await.unwrap();

@@ -18,7 +18,7 @@ async fn written_documents_survive_a_restart() {
     assert_eq!(running.rebuilt, None);
     assert_eq!(running.state.settings(), &settings);
     assert_eq!(running.state.get(Kind::Hook, &Id(5).to_string()).unwrap().as_ref(), Some(&written[0]));
-    assert_eq!(running.state.hook(Id(5)).unwrap().name, "a");
+    assert_eq!(running.state.hook(HookId(5)).unwrap().name, "a");
     running.close().await;
 }
 
@@ -34,8 +34,8 @@ async fn a_write_that_expects_another_revision_is_a_conflict_and_changes_nothing
     running.state.write(vec![second.clone()]).await.unwrap();
     let both = vec![hook(master, 6, "other"), second];
     assert!(running.state.write(both).await.unwrap_err().is_conflict());
-    assert_eq!(running.state.hook(Id(5)).unwrap().name, "b");
-    assert!(running.state.hook(Id(6)).is_none());
+    assert_eq!(running.state.hook(HookId(5)).unwrap().name, "b");
+    assert!(running.state.hook(HookId(6)).is_none());
     let mut taken = hook(master, 5, "c");
     taken.expect = Expect::Absent;
     assert!(running.state.write(vec![taken]).await.unwrap_err().is_conflict());
@@ -71,7 +71,7 @@ async fn a_soft_deleted_hook_stays_as_a_document_and_leaves_everything_else() {
     let delete = |doc: &mut Map<String, Value>| drop(doc.insert("pvt_deleted".into(), true.into()));
     running.state.update(Kind::Hook, &id, delete).await.unwrap();
     assert!(running.state.get(Kind::Hook, &id).unwrap().is_some());
-    assert!(running.state.hook(Id(5)).is_none());
+    assert!(running.state.hook(HookId(5)).is_none());
     assert_eq!(running.state.hooks_of(master).unwrap().len(), 1);
     let mut seen = Vec::new();
     while let Ok(change) = running.changes.try_recv() {
@@ -132,7 +132,7 @@ async fn compaction_keeps_a_journal_of_many_changes_small_and_loses_nothing() {
     std::fs::remove_dir_all(dir.path().join("state")).unwrap();
     let running = Running::open_with(options).await;
     assert_eq!(running.state.all_hooks().len(), 21);
-    assert_eq!(running.state.hook(Id(100)).unwrap().name, "599");
+    assert_eq!(running.state.hook(HookId(100)).unwrap().name, "599");
     assert_eq!(running.state.all(Kind::Setting).unwrap().len(), 1);
     running.close().await;
 }
@@ -157,17 +157,17 @@ async fn the_program_disables_a_hook_once_and_enables_only_what_it_disabled() {
     let running = Running::open(dir.path()).await;
     let master = running.state.settings().master;
     running.state.write(vec![hook(master, 5, "a")]).await.unwrap();
-    let off = running.state.disable_hook(Id(5), "too many failed attempts").await.unwrap();
-    let again = running.state.disable_hook(Id(5), "another reason").await.unwrap();
+    let off = running.state.disable_hook(HookId(5), "too many failed attempts").await.unwrap();
+    let again = running.state.disable_hook(HookId(5), "another reason").await.unwrap();
     assert_eq!(off, again);
-    let compiled = running.state.hook(Id(5)).unwrap();
+    let compiled = running.state.hook(HookId(5)).unwrap();
     assert_eq!(compiled.disable_reason.as_deref(), Some("too many failed attempts"));
-    let on = running.state.enable_hook(Id(5)).await.unwrap();
+    let on = running.state.enable_hook(HookId(5)).await.unwrap();
     assert_eq!((on["enabled"].clone(), on.contains_key("pvt_disabled_message")), (true.into(), false));
     let by_person = |doc: &mut Map<String, Value>| drop(doc.insert("enabled".into(), false.into()));
     running.state.update(Kind::Hook, &Id(5).to_string(), by_person).await.unwrap();
-    running.state.enable_hook(Id(5)).await.unwrap();
-    assert!(!running.state.hook(Id(5)).unwrap().enabled);
+    running.state.enable_hook(HookId(5)).await.unwrap();
+    assert!(!running.state.hook(HookId(5)).unwrap().enabled);
     running.close().await;
 }
 
@@ -199,16 +199,16 @@ async fn orphans_of_a_deleted_account_are_removed_at_the_start_and_orphans_of_a_
         hook(master, 9, "fine"),
     ];
     running.state.write(planted).await.unwrap();
-    assert!(running.state.hook(Id(5)).is_some());
+    assert!(running.state.hook(HookId(5)).is_some());
     running.close().await;
 
     let running = Running::open(dir.path()).await;
-    assert!(running.state.hook(Id(5)).is_none(), "its account was deleted");
+    assert!(running.state.hook(HookId(5)).is_none(), "its account was deleted");
     for (kind, id) in [(Kind::Hook, 5), (Kind::User, 6), (Kind::Key, 7)] {
         assert_eq!(running.state.get(kind, &Id(id).to_string()).unwrap(), None);
     }
-    assert!(running.state.hook(Id(8)).is_some(), "nobody deleted its account");
-    assert!(running.state.hook(Id(9)).is_some());
+    assert!(running.state.hook(HookId(8)).is_some(), "nobody deleted its account");
+    assert!(running.state.hook(HookId(9)).is_some());
     // When the account is created again under its id, the hook belongs to it again.
     let doc = object(&json!({"name": "again", "pvt_enabled": true}));
     running.state.add_account_again(missing, master, doc).await.unwrap();

@@ -1,7 +1,9 @@
 //! A line as a checkpoint holds it, and back from there.
 
+use std::time::Duration;
+
 use super::Line;
-use crate::model::{Hook, Ordering, QueueKey};
+use crate::model::{Hook, Moment, Ordering, QueueKey};
 use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::RecoveredQueue;
 use crate::queues::queue::Queue;
@@ -21,6 +23,9 @@ pub(in crate::queues::engine) struct Origin<'a> {
     pub(in crate::queues::engine) recovered: Option<&'a RecoveredQueue>,
     /// Where the queue begins if no checkpoint has its position.
     pub(in crate::queues::engine) start: u64,
+    /// The present moment and the longest delay of a retry: nothing that an earlier run recorded is due later.
+    pub(in crate::queues::engine) now: Moment,
+    pub(in crate::queues::engine) longest_delay: Duration,
 }
 
 impl Origin<'_> {
@@ -30,7 +35,7 @@ impl Origin<'_> {
     }
 
     fn line(self, key: QueueKey) -> Line {
-        let Self { limits, hook, recovered, start } = self;
+        let Self { limits, hook, recovered, start, now, longest_delay } = self;
         let next = recovered.filter(|recovered| recovered.placed).map_or(start, |r| r.image.next);
         // The hook's ordering may have changed after the checkpoint. The rest of a lane can be found in the log only by the
         // lane's old key, and only lanes of subjects have rests: so the change waits until it is read, as without a restart.
@@ -42,13 +47,14 @@ impl Origin<'_> {
         entries.sort_unstable_by_key(|(offset, _, _)| *offset);
         for (offset, lane, past) in entries {
             let lane = if ordering == Ordering::Subject { lane } else { line.queue.lane_of(offset, lane) };
-            line.queue.restore(offset, lane, past);
+            line.queue.restore(offset, lane, past.at(now, longest_delay));
         }
         for (lane, from) in &image.spilled {
             line.queue.restore_spilled(*lane, *from);
         }
         line.queue.restore_settled(image.settled.iter().copied());
-        line.queue.restore_past(image.past.iter().copied());
+        let past = image.past.iter().map(|(offset, past)| (*offset, past.at(now, longest_delay)));
+        line.queue.restore_past(past);
         line.waiting = image.waiting;
         line.uncounted_until = image.uncounted_until;
         line.totals = image.totals;

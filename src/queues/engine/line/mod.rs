@@ -9,12 +9,12 @@ pub(super) mod reading;
 use std::sync::Arc;
 
 use super::log_read::STOCK;
-use crate::model::{Ordering, QueueKey, ReplayState, ReplayStatus};
+use crate::model::{Moment, Ordering, QueueKey, ReplayState, ReplayStatus, WallTime};
 use crate::queues::queue::Queue;
 use crate::queues::queue::entry::{Start, Taken, Tried};
 use crate::queues::queue::kept::Budget;
 use crate::queues::rules::fate::{Fate, Totals};
-use crate::queues::rules::replay::{ReplayJob, ReplayRun};
+use crate::queues::rules::replay::{ReplayJob, ReplayRun, ReplayTotals};
 use crate::queues::rules::verdict::Verdict;
 
 /// Deliveries in memory of a hook that gets none: enough for its probe. The rest is a position in the log.
@@ -208,17 +208,17 @@ impl Line {
 
     /// Begins the next attempt, if one is ready. A replay needs a part of its hook's permits that is free (`has_share`), and
     /// follows its own pace.
-    pub(super) fn start(&mut self, now_us: u64, has_share: bool) -> Option<Start> {
+    pub(super) fn start(&mut self, now: Moment, has_share: bool) -> Option<Start> {
         if let Some(replay) = &mut self.replay {
             // The pace comes last: a start that it refuses is put on the clock, so the start must be possible otherwise.
-            let may = replay.runs() && has_share && self.queue.has_ready() && replay.pace.admits(now_us);
+            let may = replay.runs() && has_share && self.queue.has_ready() && replay.pace.admits(now);
             if !may {
                 return None;
             }
         }
         let start = self.queue.start()?;
         if let Some(replay) = &mut self.replay {
-            replay.pace.started(now_us);
+            replay.pace.started(now);
         }
         Some(start)
     }
@@ -229,13 +229,13 @@ impl Line {
     }
 
     /// An attempt has ended; see [`Queue::ended`].
-    pub(super) fn ended(&mut self, offset: u64, is_try: bool, failed_us: Option<u64>) -> Option<Tried> {
-        self.queue.ended(offset, is_try, failed_us)
+    pub(super) fn ended(&mut self, offset: u64, is_try: bool, failed: Option<Moment>) -> Option<Tried> {
+        self.queue.ended(offset, is_try, failed)
     }
 
     /// Does with a delivery what was decided after its attempt. Returns the deliveries that are dead because this one was
     /// delivered, in the order of the log.
-    pub(super) fn conclude(&mut self, offset: u64, verdict: Verdict, now_us: u64) -> Vec<u64> {
+    pub(super) fn conclude(&mut self, offset: u64, verdict: Verdict) -> Vec<u64> {
         match verdict {
             Verdict::Settled(fate) => {
                 let dead = if fate == Fate::Delivered { self.dead_after(offset) } else { Vec::new() };
@@ -245,12 +245,12 @@ impl Line {
                 }
                 return dead;
             }
-            Verdict::RetryAt(due_us) => self.queue.retry(offset, due_us),
-            Verdict::SuspectUntil(until_us) => {
-                self.queue.suspect(offset, until_us);
+            Verdict::RetryAt(due) => self.queue.retry(offset, due),
+            Verdict::SuspectUntil(until) => {
+                self.queue.suspect(offset, until);
             }
-            // Due at once: the hook is disabled, and starts nothing until it is enabled or probed.
-            Verdict::Held | Verdict::Disable(_) => self.queue.retry(offset, now_us),
+            // Without a due time: the hook is disabled, and starts nothing until it is enabled or probed.
+            Verdict::Held | Verdict::Disable(_) => self.queue.hold(offset),
         }
         Vec::new()
     }
@@ -258,7 +258,7 @@ impl Line {
     /// What is dead once `delivered` has arrived. The hook works, so its suspects have used up their tries for good; and the
     /// deliveries before this one in its lane come too late.
     fn dead_after(&self, delivered: u64) -> Vec<u64> {
-        let mut dead = self.queue.suspects_until(u64::MAX);
+        let mut dead = self.queue.suspects();
         dead.extend(self.queue.passed_by(delivered));
         // A suspect before it in its lane is in both lists; each is settled and written once, in the order of the log.
         dead.sort_unstable();
@@ -281,20 +281,20 @@ impl Line {
     }
 
     /// Takes note of the time: retries that are due become ready. Suspects whose time is over are dead, and returned.
-    pub(super) fn wake(&mut self, now_us: u64) -> Vec<u64> {
-        self.queue.wake(now_us);
+    pub(super) fn wake(&mut self, now: Moment) -> Vec<u64> {
+        self.queue.wake(now);
         if let Some(replay) = &mut self.replay {
-            replay.pace.wake(now_us);
+            replay.pace.wake(now);
         }
-        let dead = self.queue.suspects_until(now_us);
+        let dead = self.queue.suspects_until(now);
         for offset in &dead {
             self.settle(*offset, Fate::Dead);
         }
         dead
     }
 
-    /// When its next retry, end of a suspect or start of a paced replay is due (µs).
-    pub(super) fn next_due(&self) -> Option<u64> {
+    /// When its next retry, end of a suspect or start of a paced replay is due.
+    pub(super) fn next_due(&self) -> Option<Moment> {
         let paced = self.replay.as_ref().and_then(|replay| replay.pace.due());
         self.queue.next_due().into_iter().chain(paced).min()
     }
@@ -345,7 +345,8 @@ impl Line {
         let job = &self.replay.as_ref()?.job;
         let Totals { delivered, dead, .. } = self.totals;
         let matched = self.totals.sum() + self.queue.len() as u64;
-        Some(job.status(self.queue.cursor().min(job.until), [matched, delivered, dead]))
+        let totals = ReplayTotals { matched, delivered, dead };
+        Some(job.status(self.queue.cursor().min(job.until), totals))
     }
 
     /// The replay pauses or continues, as its new job says. `None`: it has ended.
@@ -356,11 +357,12 @@ impl Line {
     }
 
     /// Ends the replay at this time of day: nothing of it is started any more. `None`: it has ended before.
-    pub(super) fn end(&mut self, how: ReplayState, wall_us: u64) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
+    pub(super) fn end(&mut self, how: ReplayState, wall: WallTime) -> Option<(ReplayStatus, Arc<ReplayJob>)> {
         let status = self.replay_status()?;
         let run = self.replay.as_mut().filter(|run| !run.job.has_ended())?;
-        let totals = [status.matched, status.delivered, status.dead];
-        let job = Arc::new(run.job.ended(how, wall_us, totals));
+        let ReplayStatus { matched, delivered, dead, .. } = status;
+        let totals = ReplayTotals { matched, delivered, dead };
+        let job = Arc::new(run.job.ended(how, wall, totals));
         run.job = Arc::clone(&job);
         Some((job.status(status.next_offset, job.totals), job))
     }

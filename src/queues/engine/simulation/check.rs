@@ -1,4 +1,4 @@
-//! The invariants: checked after every step, against what is known from outside of the engine.
+//! The invariants, checked after every step against what is known without the engine.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,17 @@ use super::super::slots::SlotId;
 use super::hold;
 use super::oracle::{Ended, Oracle, Unsynced};
 use super::permits::would_start;
-use super::world::World;
-use crate::model::{Id, Job, Ordering, QueueKey};
-use crate::queues::{Directory, EntryState, Outcome};
+use super::setup::LONGEST_DELAY;
+use super::world::{Flight, World};
+use crate::model::{Id, Job, Ordering, QueueId};
+use crate::queues::rules::permits::{HolderId, HostId};
+use crate::queues::{Directory, EntryState};
 
-/// Deliveries in memory of a hook that gets nothing.
+/// The deliveries in memory of a hook that gets nothing.
 const CLOSED: usize = 4;
 
 impl World {
-    /// Everything that holds between two turns of the engine.
+    /// Checks everything that holds between two turns of the engines.
     pub(super) fn check(&mut self) {
         self.check_permits();
         self.check_probes();
@@ -25,8 +27,8 @@ impl World {
         self.check_cursors();
     }
 
-    /// A job that was handed out: it is for somebody who asked, it is its lane's turn, and its hook gets something. Whether
-    /// it is a recovery probe.
+    /// Checks a job that an engine has handed out: its hook wants the event, it is its lane's turn, and the hook is
+    /// delivered to. Returns whether it is a recovery probe.
     pub(super) fn check_job(&mut self, job: &Job, unsynced: &Unsynced) -> bool {
         let (queue, offset) = (job.key.queue.id(), job.key.offset);
         let what = || format!("queue {queue}, offset {offset}");
@@ -52,17 +54,17 @@ impl World {
         hold(!twice, "a delivery is under way once", what);
         self.check_lane(job, unsynced);
         let probe = self.check_open(job);
-        let due = self.oracle.due_of(queue, offset, unsynced).filter(|due| *due > self.now_us());
-        // A change of the order begins all lanes again.
+        let due = self.oracle.due_of(queue, offset, unsynced).filter(|due| *due > self.life.now());
+        // When the ordering of a hook changes, its lanes forget their due times.
         hold(
             due.is_none() || probe || self.changed_order(queue),
             "nothing is tried before its retry is due",
-            || format!("{}: due {due:?}, now {}", what(), self.now_us()),
+            || format!("{}: due {due:?}, now {:?}", what(), self.life.now()),
         );
         probe
     }
 
-    fn ended(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> Option<Ended> {
+    pub(super) fn ended(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> Option<Ended> {
         let on_disk = self.oracle.course(queue).and_then(|course| course.settled.get(&offset));
         on_disk.or_else(|| unsynced.ended.get(&(queue, offset))).copied()
     }
@@ -84,12 +86,15 @@ impl World {
         probe
     }
 
-    /// A probe that is under way is the one that its slot knows: the next one waits for its result.
+    /// A hook knows its probe that is under way, so the next one waits for its result.
     fn check_probes(&mut self) {
         for flight in self.flights.iter_mut().filter(|flight| flight.probe) {
             let slot = self.life.slot_with(flight.key.queue).map(|(_, slot)| slot);
-            // Once its hook is enabled, or another one has its id, it is an attempt like any other.
-            let Some(slot) = slot.filter(|slot| !slot.is_gone() && !slot.hook().enabled) else {
+            // When its hook is enabled, or deleted and made again, it becomes an ordinary attempt.
+            let is_of_former = |slot: &Slot| slot.is_of_former(flight.key.queue, flight.key.offset);
+            let Some(slot) =
+                slot.filter(|slot| !slot.is_gone() && !slot.hook().enabled && !is_of_former(slot))
+            else {
                 flight.probe = false;
                 continue;
             };
@@ -99,72 +104,7 @@ impl World {
         }
     }
 
-    /// Within a lane one delivery is under way, none overtakes another, and none comes after a later one was delivered.
-    fn check_lane(&mut self, job: &Job, unsynced: &Unsynced) {
-        let (queue, offset) = (job.key.queue.id(), job.key.offset);
-        let Some((ordering, from)) = self.ordering(job.key.queue) else { return };
-        if ordering == Ordering::None || offset < from {
-            return;
-        }
-        let lane = |other: u64| {
-            other >= from && (ordering == Ordering::Hook || self.oracle.same_subject(other, offset))
-        };
-        let beside =
-            self.flights.iter().find(|flight| flight.key.queue == job.key.queue && lane(flight.key.offset));
-        hold(beside.is_none(), "at most one delivery of a lane is under way", || {
-            format!("queue {queue}: {offset} beside {beside:?}")
-        });
-        let first = self.life.events.reader.first();
-        let course = self.oracle.course(queue);
-        let last = |other: u64| {
-            let on_disk = || course.and_then(|course| course.last.get(&other));
-            unsynced.last.get(&(queue, other)).or_else(on_disk).copied()
-        };
-        let due = self.oracle.due.get(&queue);
-        let ahead =
-            due.into_iter().flat_map(|due| due.range(from.max(first).min(offset)..offset)).find(|other| {
-                lane(**other)
-                    && self.ended(queue, **other, unsynced).is_none()
-                    && last(**other) != Some(Outcome::Suspect)
-            });
-        hold(ahead.is_none(), "no delivery overtakes another of its lane", || {
-            format!("queue {queue}: {offset} before {ahead:?}")
-        });
-        let delivered =
-            |(other, ended): (&u64, &Ended)| (*ended == Ended::Delivered && lane(*other)).then_some(*other);
-        let on_disk =
-            course.into_iter().flat_map(|course| course.settled.range(offset + 1..)).find_map(delivered);
-        let in_memory = unsynced.ended.range((queue, offset + 1)..(queue, u64::MAX));
-        let is_due = self.oracle.due.get(&queue).is_some_and(|due| due.contains(&offset));
-        let later =
-            on_disk.or_else(|| in_memory.map(|((_, other), ended)| (other, ended)).find_map(delivered));
-        // What a receiver has had and the ledger has forgotten in a crash is repeated.
-        let is_first = !self.received.contains(&(queue, offset));
-        hold(
-            later.is_none() || !is_due || !is_first,
-            "nothing is tried after a later delivery of its lane",
-            || format!("queue {queue}: {offset} after {later:?}"),
-        );
-    }
-
-    /// How a queue's deliveries are ordered, and from which offset on that can be told.
-    fn ordering(&mut self, queue: QueueKey) -> Option<(Ordering, u64)> {
-        let (_, slot) = self.life.slot_with(queue)?;
-        let now = slot.lines().find(|line| line.key() == queue)?.queue().ordering();
-        let end = self.life.events.reader.end();
-        let known = self.order.get(&queue.id()).filter(|(known, _)| *known == now).copied();
-        // The first that is seen of a queue has always been so; a change can be told only from new events on.
-        let from =
-            if self.order.contains_key(&queue.id()) || self.changed_order(queue.id()) { end } else { 0 };
-        Some(*self.order.entry(queue.id()).insert_entry(known.unwrap_or((now, from))).get())
-    }
-
-    fn changed_order(&self, queue: Id) -> bool {
-        let hook = self.replays.get(&queue).map_or(queue, |job| job.hook);
-        self.oracle.has_changed_order(hook)
-    }
-
-    /// Every permit that is counted is held by an attempt under way, and none is free while something may use it.
+    /// Every counted permit is held by an attempt under way, and no permit is free while a delivery could use it.
     fn check_permits(&self) {
         let counted: usize = self.life.engines().map(|engine| engine.desk.permits.in_flight()).sum();
         hold(counted == self.flights.len(), "every permit is held by an attempt under way", || {
@@ -178,7 +118,8 @@ impl World {
                 *held.entry((shard, at)).or_default() += 1;
             }
         }
-        let (mut tenants, mut accounts, mut hosts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut tenants, mut accounts) = (BTreeMap::new(), BTreeMap::new());
+        let mut hosts: BTreeMap<HostId, u32> = BTreeMap::new();
         let slots = || {
             self.life.engines().enumerate().flat_map(|(shard, engine)| {
                 engine.slots.iter().map(move |(at, slot)| (engine, (shard, at), slot))
@@ -204,9 +145,9 @@ impl World {
         }
         for (engine, at, slot) in slots() {
             let places = slot.claim().places();
-            let of = |all: &BTreeMap<usize, u32>, place| all.get(&place).copied().unwrap_or(0);
-            let count =
-                (of(&tenants, places.tenant), of(&accounts, places.account), of(&hosts, places.on_host.host));
+            let of = |all: &BTreeMap<HolderId, u32>, holder| all.get(&holder).copied().unwrap_or(0);
+            let of_host = hosts.get(&places.on_host.host).copied().unwrap_or(0);
+            let count = (of(&tenants, places.tenant), of(&accounts, places.account), of_host);
             let counted = engine.desk.permits.held_at(places);
             hold(counted == count, "the permits of a tenant, an account and a host add up", || {
                 format!("{at:?}: {counted:?} counted, {count:?} held")
@@ -230,8 +171,16 @@ impl World {
             for line in slot.lines() {
                 self.check_line(engine, at, slot, line);
             }
+            let latest = engine.desk.time.now() + LONGEST_DELAY;
+            let tries = slot.lines().filter_map(|line| line.queue().next_due());
+            let last = tries.chain(slot.probe().due()).chain(slot.asked_until()).max();
+            hold(
+                last.is_none_or(|last| last <= latest),
+                "nothing waits longer than the longest delay",
+                || format!("{at:?}: {last:?}, now {:?}", engine.desk.time.now()),
+            );
             let due = slot.next_due();
-            // One that waits for a permit comes back with it; a timer that is too early does no harm.
+            // A slot that waits for a permit will have its turn. A timer that is too early does no harm.
             let waits = slot.is_gone() || (slot.claim().waits() && slot.is_open());
             let timer = engine.desk.timers.of(at);
             let on_clock = due.is_none_or(|due| timer.is_some_and(|timer| timer <= due));
@@ -242,20 +191,25 @@ impl World {
     }
 
     fn check_line(&self, engine: &Engine, at: SlotId, slot: &Slot, line: &Line) {
-        let queue = &line.queue();
+        let queue = line.queue();
         let what = || format!("{at:?}, queue {}", line.key().id());
         let broken = queue.broken();
         hold(broken.is_none(), "a queue's parts agree", || format!("{}: {broken:?}", what()));
-        hold(queue.len() <= engine.desk.options.window, "a queue is within its window", what);
+        // Events that waited for their account are taken even if there is no room, unless their lane can spill.
+        let late = queue.entries().filter(|(offset, _)| self.oracle.is_late(*offset)).count();
+        hold(queue.len() <= engine.desk.options.window + late, "a queue is within its window", what);
         let lane = queue.longest_lane();
         let limit = if queue.ordering() == Ordering::Subject {
             engine.desk.options.lane
         } else {
             engine.desk.options.window
         };
-        hold(lane <= limit || self.changed_order(line.key().id()), "a lane is within its limit", what);
+        hold(lane <= limit + late || self.changed_order(line.key().id()), "a lane is within its limit", what);
         let flying = queue.entries().filter(|(_, entry)| entry.state == EntryState::InFlight).count();
-        let under_way = self.flights.iter().filter(|flight| flight.key.queue == line.key()).count();
+        let of_line = |flight: &&Flight| {
+            flight.key.queue == line.key() && !slot.is_of_former(flight.key.queue, flight.key.offset)
+        };
+        let under_way = self.flights.iter().filter(of_line).count();
         hold(flying == under_way, "a queue knows what is under way", || {
             format!("{}: {flying}, {under_way}", what())
         });
@@ -291,12 +245,17 @@ impl World {
             let Some(raw) = status else { continue };
             let cursor = raw.status.cursor;
             let before = self.cursors.insert(*hook, cursor).unwrap_or(0);
-            hold(cursor >= before, "a cursor never goes back", || {
+            hold(cursor >= before || self.oracle.is_late(cursor), "a cursor never goes back", || {
                 format!("hook {hook}: {before}, now {cursor}")
             });
-            let due =
-                self.oracle.due.get(hook).into_iter().flat_map(|due| due.range(first.min(cursor)..cursor));
-            let unsettled = due.copied().find(|offset| !self.is_over(*hook, *offset, &unsynced));
+            let checked = self.settled_below.get(hook).copied().unwrap_or(first).min(cursor);
+            let due = self.oracle.due.get(&QueueId::from(*hook));
+            let due = due.into_iter().flat_map(|due| due.range(checked..cursor)).copied();
+            let mut open = due.filter(|offset| !self.is_over((*hook).into(), *offset, &unsynced)).peekable();
+            let below = open.peek().copied().unwrap_or(cursor);
+            // An event that waits for its account is settled later, although the cursor has passed it.
+            let unsettled = open.find(|offset| !self.still_waits(*offset));
+            self.settled_below.insert(*hook, below);
             hold(unsettled.is_none(), "nothing below a cursor is unsettled", || {
                 format!("hook {hook}: {unsettled:?} below {cursor}")
             });
@@ -304,69 +263,34 @@ impl World {
     }
 
     /// Whether a delivery is settled, or retention has dropped it and the ledger says so.
-    fn is_over(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> bool {
-        // What was in memory when the process died and was dropped meanwhile is counted to the gap behind it.
+    fn is_over(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> bool {
+        // What was in memory when the process died, and was removed by retention before the restart, belongs to the gap
+        // after it.
         let is_dropped = self.summary.deaths > 0 && offset < self.life.events.reader.first();
         let gap = |(from, to): &(u64, u64)| (*from..*to).contains(&offset) || (is_dropped && offset < *to);
         let on_disk = self.oracle.course(queue).is_some_and(|course| course.gaps.iter().any(gap));
         let in_memory = unsynced.gaps.iter().any(|(id, from, to)| *id == queue && gap(&(*from, *to)));
-        on_disk || in_memory || self.ended(queue, offset, unsynced).is_some()
+        // Retention may take an event while it waits for its account; the queue has no gap then.
+        let is_lost = self.oracle.is_late(offset) && offset < self.life.events.reader.first();
+        on_disk || in_memory || is_lost || self.ended(queue, offset, unsynced).is_some()
     }
 
-    pub(super) fn is_one_shot(&self, queue: Id) -> bool {
-        self.tenants.all().iter().any(|account| account.id.one_shot() == queue)
+    pub(super) fn is_one_shot(&self, queue: QueueId) -> bool {
+        self.tenants.all().iter().any(|account| account.id.one_shot() == queue.as_hook())
     }
 
-    /// All that a queue has to get is settled.
-    pub(super) fn check_settled(&self, queue: Id, unsynced: &Unsynced, invariant: &str) {
+    /// Everything that a queue has to deliver is settled.
+    pub(super) fn check_settled(&self, queue: QueueId, unsynced: &Unsynced, invariant: &str) {
         let due = self.oracle.due.get(&queue).into_iter().flatten();
-        // Of callflows' webhooks no document tells where they began, so retention may take them unseen.
+        // No document says where the queue of an account's callflow webhooks began, so retention may remove its events
+        // unnoticed.
         let first = if self.is_one_shot(queue) { self.life.events.reader.first() } else { 0 };
         let unsettled = |offset: &u64| *offset >= first && !self.is_over(queue, *offset, unsynced);
         let lost: Vec<u64> = due.copied().filter(unsettled).collect();
         hold(lost.is_empty(), invariant, || format!("queue {queue}: {lost:?}"));
     }
 
-    /// Where every queue stands, to be shown.
-    pub(super) fn standing(&self) -> String {
-        let slots = self.life.engines().flat_map(|engine| engine.slots.iter());
-        let lines = slots.flat_map(|(at, slot)| slot.lines().map(move |line| (at, slot, line)));
-        let line = |(at, slot, line): (SlotId, &Slot, &Line)| {
-            let queue = &line.queue();
-            let entries: Vec<_> =
-                queue.entries().map(|(o, e)| format!("{o}:{}{}", e.tries, state(e.state))).collect();
-            let spilled: Vec<_> = queue.spilled_lanes().map(|(_, from)| from).collect();
-            format!(
-                "\n              {at:?} {} open {} live {} reading {} next {} entries {} spilled {spilled:?} settled {:?} past {:?}",
-                line.key().id(),
-                slot.is_open(),
-                line.is_live(),
-                line.is_reading(),
-                queue.next(),
-                entries.join(" "),
-                queue.settled().collect::<Vec<_>>(),
-                queue.past().map(|(offset, _)| offset).collect::<Vec<_>>(),
-            )
-        };
-        let unclaimed: Vec<_> = self
-            .life
-            .engines()
-            .flat_map(|engine| engine.desk.unclaimed.queues())
-            .map(|queue| {
-                format!(
-                    "\n              unclaimed {} placed {} next {} entries {:?} settled {:?}",
-                    queue.image.queue,
-                    queue.placed,
-                    queue.image.next,
-                    queue.image.entries.iter().map(|e| e.0).collect::<Vec<_>>(),
-                    queue.image.settled
-                )
-            })
-            .collect();
-        lines.map(line).chain(unclaimed).collect()
-    }
-
-    /// After a start: every event that was acknowledged is in the log as it was.
+    /// After a start, every acknowledged event is in the log, unchanged.
     pub(super) fn check_log(&self) {
         let reader = &self.life.events.reader;
         let Oracle { events, .. } = &self.oracle;
@@ -384,13 +308,5 @@ impl World {
             hold(lost.is_empty(), "nothing that was acknowledged is lost", || format!("{lost:?}"));
             at = batch.next.max(at + 1);
         }
-    }
-}
-
-fn state(state: EntryState) -> &'static str {
-    match state {
-        EntryState::Waiting => "w",
-        EntryState::InFlight => "f",
-        EntryState::Suspect { .. } => "s",
     }
 }

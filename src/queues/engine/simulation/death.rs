@@ -1,17 +1,19 @@
-//! The process dies, and comes back with what is on disk.
+//! The process dies, and is started again with what is on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cut_disk::Tear;
 use super::hold;
 use super::life::{Died, Life};
-use super::setup::shards;
+use super::oracle::Logging;
+use super::setup::{LONGEST_DELAY, shards};
 use super::world::World;
-use crate::model::{Hook, Id};
+use crate::model::{Hook, ReplayId};
 use crate::queues::ReplayJob;
 
 impl World {
-    /// The process is dead: only what is on disk is left. It comes back, perhaps not at the first try.
+    /// Starts the process again, until a start succeeds. Only what is on disk is left.
     pub(super) fn revive(&mut self, why: &Died) {
         self.say(|world| format!("DEAD: {}{}", why.0, world.standing()));
         self.summary.deaths += 1;
@@ -21,6 +23,7 @@ impl World {
         self.moves.clear();
         self.offered.clear();
         self.cursors.clear();
+        self.settled_below.clear();
         loop {
             let tear =
                 self.random.pick(&[Tear::Nothing, Tear::FirstHalf, Tear::SecondHalf, Tear::All, Tear::All]);
@@ -39,17 +42,20 @@ impl World {
                 Err(died) => self.say(|_| format!("dead again: {}", died.0)),
             }
         }
-        self.pass_time(1_000_000);
+        let latest = self.life.now() + LONGEST_DELAY;
+        self.time.pass(Duration::from_secs(1));
         let end = self.oracle.events.last_key_value().map_or(0, |(last, _)| last + 1);
         let reader = self.life.events.reader.clone();
         hold(reader.end() >= end, "nothing that was acknowledged is lost", || {
             format!("the log ends at {}, {end} was acknowledged", reader.end())
         });
-        self.oracle.find(&reader);
+        let now = Logging { at: self.time.now(), tenants: &self.tenants };
+        self.oracle.find(&reader, now);
         self.oracle.follow(&self.life.ledger.reader);
+        self.oracle.due_at_most(latest);
         self.check_log();
         let gone = |job: &&Arc<ReplayJob>| !self.hooks.contains_key(&job.hook);
-        let orphans: Vec<Id> = self.replays.values().filter(gone).map(|job| job.id).collect();
+        let orphans: Vec<ReplayId> = self.replays.values().filter(gone).map(|job| job.id).collect();
         for id in orphans {
             self.forget_replay(id);
         }

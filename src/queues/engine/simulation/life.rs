@@ -1,5 +1,5 @@
-//! One life of the process: both logs and the engines of all shards, from opening them to their death. Nothing runs by itself: the
-//! world decides when a writer writes, a read is made and the engine looks at what has come in.
+//! One life of the process: both logs and the engines of all shards, until the process dies. Nothing runs by itself. The
+//! world decides when a log's writer works, when a read is made, and when an engine takes its turn.
 
 use std::path::Path;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use super::cut_disk::CutDisk;
 use super::oracle::Unsynced;
 use super::tenants::Tenants;
 use crate::log::{self, Appender, NewRecord, OpenedLog, Reader, Synced, Writer};
-use crate::model::{Attempt, Clock, Hook, Id, Job, QueueKey};
+use crate::model::{Attempt, Clock, Hook, HookId, Job, Moment, QueueKey};
 use crate::queues::{
     Action, Budget, Command, Directory, Engine, Partition, Partitions, Parts, Permits, Pushed, QueueOptions,
     recover,
@@ -22,7 +22,7 @@ use crate::queues::{
 use crate::state::Change;
 use crate::tasks::Tasks;
 
-/// The process has ended: the disk did not do what it was asked.
+/// The process has died, for this reason.
 #[derive(Debug)]
 pub(super) struct Died(pub(super) String);
 
@@ -47,7 +47,7 @@ impl SimLog {
         Ok(Self { appender, reader, writer })
     }
 
-    /// Lets the writer do what waits; whether there was anything.
+    /// Lets the writer do all waiting work. Returns false if there was none.
     pub(super) fn write(&mut self) -> Result<bool, Died> {
         self.writer.serve_waiting().map_err(|error| Died::of(&error))
     }
@@ -59,7 +59,7 @@ impl SimLog {
             .map_err(|e| Died::of(&e))
     }
 
-    /// Drives an order to the writer, and the writer, until it is answered.
+    /// Gives an order to the writer, and lets the writer work until the order is answered.
     pub(super) fn carry_out<T, E: std::fmt::Display>(
         &mut self,
         order: impl AsyncFnOnce(Appender) -> Result<T, E>,
@@ -76,26 +76,28 @@ impl SimLog {
     }
 }
 
-/// What every life of one simulation is opened with.
+/// Everything with which each life of a simulation is opened.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) disk: CutDisk,
+    /// The machine's clock, which can be set.
     pub(super) clock: Clock,
+    pub(super) steady: Clock,
     pub(super) options: QueueOptions,
     pub(super) events: log::LogOptions,
     pub(super) ledger: log::LogOptions,
     pub(super) tenants: Tenants,
     pub(super) seed: u64,
-    /// How many engines share the queues in the next life.
+    /// The number of engines in the next life.
     pub(super) shards: usize,
 }
 
-/// One engine with the ends that others hold of it.
+/// One engine with the ends of its channels.
 pub(super) struct Shard {
     pub(super) engine: Engine,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) jobs: mpsc::Receiver<Job>,
-    /// Only so that the engine's ends stay open.
+    /// Kept so that these channels stay open.
     _ends: (mpsc::Sender<Command>, mpsc::Sender<Vec<Attempt>>),
 }
 
@@ -108,9 +110,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Opens both logs, recovers, and makes the engines, as the program does it.
+    /// Opens both logs, recovers the queues, and creates the engines, as the program does.
     pub(super) fn open(setup: &Setup, hooks: &[Arc<Hook>]) -> Result<Self, Died> {
-        let Setup { disk, clock, options, tenants, .. } = setup;
+        let Setup { disk, clock, steady, options, tenants, .. } = setup;
         let ledger = SimLog::open(disk, "/ledger", setup.ledger.clone(), clock)?;
         let is_replay = |id| tenants.hook_of_replay(id).is_some();
         let mut recovered = recover(&ledger.reader, is_replay).map_err(|error| Died::of(&error))?;
@@ -126,7 +128,7 @@ impl Life {
             let engine = Engine::new(Parts {
                 options: options.clone(),
                 clock: clock.clone(),
-                steady: clock.clone(),
+                steady: steady.clone(),
                 seed: setup.seed,
                 events: events.reader.clone(),
                 ledger: ledger.appender.clone(),
@@ -158,27 +160,32 @@ impl Life {
         self.shards.iter().map(|shard| &shard.engine)
     }
 
-    /// The shard that has a queue.
+    /// The moment by which the engines of this life work.
+    pub(super) fn now(&self) -> Moment {
+        self.engines().next().map(|engine| engine.desk.time.now()).unwrap_or_default()
+    }
+
+    /// The shard with this queue.
     pub(super) fn shard_with(&self, queue: QueueKey) -> Option<usize> {
         self.engines().position(|engine| engine.slots.owner(queue).is_some())
     }
 
-    /// The engine that has a queue, and the queue's slot.
+    /// The engine with this queue, and the queue's slot.
     pub(super) fn slot_with(&self, queue: QueueKey) -> Option<(&Engine, &Slot)> {
         self.engines().find_map(|engine| Some((engine, engine.slots.of(queue)?)))
     }
 
     /// The shard that owns a hook; `None` while its partition moves.
-    pub(super) fn shard_of(&self, hook: Id) -> Option<usize> {
+    pub(super) fn shard_of(&self, hook: HookId) -> Option<usize> {
         self.engines().position(|engine| engine.desk.owned.contains(Partition::of(hook)))
     }
 
-    /// Records that nobody knows to be on disk yet.
+    /// The ledger records that are not known to be on disk yet.
     pub(super) fn unsynced(&self) -> Unsynced {
         Unsynced::of(self.engines().flat_map(|engine| engine.desk.ledger.unsynced()))
     }
 
-    /// One turn of an engine's loop, until it would wait for something. The reads that it asks for are added to `reads`.
+    /// Runs the loop of an engine until it would wait. Adds the reads that it asks for to `reads`.
     pub(super) fn turn(&mut self, shard: usize, reads: &mut Vec<(usize, ReadRun)>) -> Result<(), Died> {
         loop {
             let engine = &mut self.shards[shard].engine;
@@ -193,7 +200,7 @@ impl Life {
         }
     }
 
-    /// Hands the ledger's records of a shard on; the writer works only when the engine waits for it.
+    /// Flushes the ledger records of a shard. The writer works only while the engine waits for it.
     pub(super) fn flush(&mut self, shard: usize, last: bool) -> Result<bool, Died> {
         let Self { shards, ledger, .. } = self;
         let mut flush = pin!(shards[shard].engine.flush(last));
@@ -207,7 +214,7 @@ impl Life {
         }
     }
 
-    /// Asks an engine something and takes its answer.
+    /// Sends a command to an engine and returns the answer.
     pub(super) fn ask<T>(
         &mut self,
         shard: usize,
@@ -219,7 +226,7 @@ impl Life {
     }
 }
 
-/// What a future answers at once.
+/// The result of a future that is ready at once.
 fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Some(done),

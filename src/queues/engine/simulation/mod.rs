@@ -1,44 +1,48 @@
-//! A simulation of the whole: the real engine, ledger, recovery, delivery rules and logs on a disk that loses power, with
-//! simulated time, receivers, people and reads. One seed decides everything, so a failure can be run again exactly.
+//! A simulation of the queues: the real engine, ledger, recovery, rules and logs, on a disk that loses power, with simulated
+//! clocks, receivers, people and reads. One seed decides everything that happens, so a failure can be repeated exactly.
 //!
-//! There is no thread, no socket and no real time in it. `SWITCHHOOK_SIM=seed=N` runs one seed and shows what happened,
-//! `SWITCHHOOK_SIM=seeds=N` runs the first N (`docs/simulation.md`).
+//! The simulation uses no thread, no socket and no real time. `SWITCHHOOK_SIM=seed=N` runs one seed and prints what
+//! happened, `SWITCHHOOK_SIM=seeds=N` runs the first N seeds (`docs/simulation.md`).
 
 mod check;
 #[path = "../../../../tests/it/cut_disk.rs"]
 #[expect(dead_code, reason = "the integration tests use more of the disk")]
 mod cut_disk;
 mod death;
+mod late;
 mod life;
 mod moving;
 mod operator;
 mod oracle;
+mod order;
 mod permits;
 mod random;
 mod receivers;
 mod replays;
 mod settle;
 mod setup;
+mod show;
 mod steps;
 mod tenants;
+mod time;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::World;
 
-/// Seeds of the normal test.
+/// The seeds of the normal test.
 const SEEDS: u64 = 300;
-/// Things that happen in one simulation.
+/// The steps of one simulation.
 const STEPS: usize = 120;
 
-/// What one simulation did.
+/// What happened in a simulation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Summary {
     events: u64,
     attempts: u64,
     deaths: u64,
-    /// Of every attempt in order: equal when two runs were the same.
+    /// A hash over all attempts in order. Two equal runs have the same.
     hash: u64,
 }
 
@@ -48,7 +52,7 @@ impl Summary {
     }
 }
 
-/// Stops the simulation when an invariant does not hold.
+/// Ends the simulation if an invariant does not hold.
 fn hold(holds: bool, invariant: &str, found: impl FnOnce() -> String) {
     assert!(holds, "does not hold: {invariant} ({})", found());
 }
@@ -65,16 +69,16 @@ fn simulate(world: &mut World) -> Summary {
     world.summary
 }
 
-/// Runs a seed; a failure names it and, with `shown`, what led to it.
-fn run(seed: u64, shown: bool) -> Summary {
-    let mut world = World::new(seed, shown);
+/// Runs a seed. A failure prints the seed, and with `traced` everything that happened before it.
+fn run(seed: u64, traced: bool) -> Summary {
+    let mut world = World::new(seed, traced);
     match catch_unwind(AssertUnwindSafe(|| simulate(&mut world))) {
         Ok(summary) => summary,
         Err(panic) => {
             for line in world.trace.iter().flatten() {
                 eprintln!("{line}");
             }
-            if shown {
+            if traced {
                 eprintln!("{}", world.standing());
             }
             eprintln!("simulation failed; SWITCHHOOK_SIM=seed={seed} runs it again");
@@ -83,7 +87,7 @@ fn run(seed: u64, shown: bool) -> Summary {
     }
 }
 
-/// What the environment asks for: one seed, or a number of seeds.
+/// The environment may ask for one seed, or for a number of seeds.
 fn asked() -> (Option<u64>, u64) {
     let asked = std::env::var("SWITCHHOOK_SIM").unwrap_or_default();
     let number = |name: &str| asked.strip_prefix(name)?.parse().ok();
@@ -105,7 +109,7 @@ fn whatever_happens_every_promise_of_the_queues_holds() {
         all.deaths += summary.deaths;
     }
     eprintln!("{count} seeds: {} events, {} attempts, {} deaths", all.events, all.attempts, all.deaths);
-    assert!(all.attempts > count && all.deaths > count / 10, "the simulation does something: {all:?}");
+    assert!(all.attempts > count && all.deaths > count / 10, "enough happens in the simulation: {all:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Partitions move from one shard to another while everything goes on, as the program's handle moves them.
+//! Partitions move from one shard to another while the queues work, as the handle moves them.
 
 use tokio::sync::oneshot;
 
@@ -7,16 +7,17 @@ use super::life::Died;
 use super::world::World;
 use crate::queues::{Command, Directory, Partition, Partitions, recover_some};
 
-/// Partitions on their way.
+/// Partitions that move.
 #[derive(Debug)]
 pub(super) struct Moving {
     pub(super) set: Partitions,
     to: usize,
     given_up: oneshot::Receiver<()>,
+    is_given_up: bool,
 }
 
 impl World {
-    /// A shard gives up about half of what it has, for another one.
+    /// Starts to move about half of a shard's partitions to another shard.
     pub(super) fn begin_to_move(&mut self) {
         let count = self.life.shards.len();
         if count < 2 || !self.moves.is_empty() {
@@ -30,17 +31,24 @@ impl World {
         self.say(|_| format!("partitions {set} move from shard {from} to {to}"));
         let (answer, given_up) = oneshot::channel();
         self.life.shards[from].engine.command(Command::Lose(set, answer));
-        self.moves.push(Moving { set, to, given_up });
+        self.moves.push(Moving { set, to, given_up, is_given_up: false });
     }
 
-    /// What has been given up is taken, sooner or later.
+    /// Lets shards take partitions that have been given up, sooner or later.
     pub(super) fn go_on_moving(&mut self) -> Result<(), Died> {
         for mut moving in std::mem::take(&mut self.moves) {
-            if !self.random.percent(50) || moving.given_up.try_recv().is_err() {
+            moving.is_given_up |= moving.given_up.try_recv().is_ok();
+            if !self.random.percent(50) || !moving.is_given_up {
                 self.moves.push(moving);
                 continue;
             }
-            let Moving { set, to, .. } = moving;
+            let (set, to) = (moving.set, moving.to);
+            if self.random.percent(30) {
+                // The handle reads the ledger again until that succeeds. Until then nobody owns the partitions.
+                self.say(|_| format!("partitions {set} cannot be recovered yet"));
+                self.moves.push(moving);
+                continue;
+            }
             let is_replay = |id| self.tenants.hook_of_replay(id).is_some();
             let recovered = recover_some(&self.life.ledger.reader, set, is_replay);
             let recovered = Box::new(recovered.map_err(|error| Died(error.to_string()))?);
@@ -57,7 +65,7 @@ impl World {
         Ok(())
     }
 
-    /// Every partition has one owner, or is on its way.
+    /// Every partition has one owner, or moves.
     pub(super) fn check_owners(&self) {
         let mut owned = Partitions::NONE;
         for engine in self.life.engines() {

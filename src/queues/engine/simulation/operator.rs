@@ -1,4 +1,4 @@
-//! What the operator does: retention, other limits, and stopping the program in order.
+//! The operator's steps: retention, changed limits, and a stop in order.
 
 use super::life::Died;
 use super::setup::options;
@@ -6,14 +6,14 @@ use super::world::World;
 use crate::queues::{Command, QueueOptions, last_checkpoint};
 
 impl World {
-    /// What the program's retention does, every ten minutes and when the operator asks for it.
+    /// What the program's retention does every ten minutes, or at a request.
     pub(super) fn retain(&mut self) -> Result<(), Died> {
         self.say(|_| "retention".into());
         let events = self.life.events.carry_out(async |events| {
             if events.retain_now().await.is_ok() { events.roll().await } else { Ok(0) }
         });
         self.hear_of_events();
-        // A disk that is full answers so, and the process goes on.
+        // A full disk is answered as such, and the process continues.
         if let Err(died) = events
             && !died.0.contains("full")
         {
@@ -24,11 +24,11 @@ impl World {
             return Ok(());
         };
         let begun = self.life.events.reader.segments().first().map_or(0, |segment| segment.created_us);
-        let floor = ledger.open_at(begun, self.now_us()).min(checkpoint);
+        let floor = ledger.open_at(begun, self.setup.clock.now_us()).min(checkpoint);
         self.life.ledger.carry_out(async |ledger| ledger.retain_from(floor).await).map(drop)
     }
 
-    /// The operator changes limits and policies; what queues are made with stays.
+    /// The operator changes limits and policies, except those that need a restart.
     pub(super) fn reload(&mut self) {
         let QueueOptions { window, lane, keep_bytes, checkpoint_records, max_reads, .. } = self.setup.options;
         let new = options(&mut self.random);
@@ -47,15 +47,15 @@ impl World {
         Ok(())
     }
 
-    /// The operator stops the program: what is under way comes home for a while, and everything is written down.
+    /// The operator stops the program: it waits for attempts under way for a limited time, and writes everything.
     pub(super) fn stop(&mut self) -> Result<(), Died> {
         self.say(|_| "stopping".into());
-        let until = self.now_us() + 5_000_000;
-        self.flights.sort_by_key(|flight| flight.done_us);
-        while self.flights.first().is_some_and(|flight| flight.done_us <= until) {
+        let until = self.time.now() + self.setup.options.grace;
+        self.flights.sort_by_key(|flight| flight.done);
+        while self.flights.first().is_some_and(|flight| flight.done <= until) {
             let flight = self.flights.remove(0);
-            self.pass_time(flight.done_us.saturating_sub(self.now_us()));
-            let now = self.now_us();
+            self.time.pass(flight.done.since(self.time.now()));
+            let now = self.time.now();
             self.finish_one(flight, now);
             self.flush_all(false)?;
         }

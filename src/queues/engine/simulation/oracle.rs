@@ -1,5 +1,5 @@
-//! What a simulation knows to be true without asking the engine: which events are in the log, which hook has to get
-//! which of them, and what the ledger has been told.
+//! What is true in a simulation, known without the engine: the events in the log, the hooks that have to get them, and what
+//! the ledger says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,8 +8,11 @@ use super::hold;
 use super::tenants::Tenants;
 use crate::kazoo;
 use crate::log::{NewRecord, Reader};
-use crate::model::{Account, AccountId, Event, Family, Hook, Id, ReplayOnly};
+use crate::model::{Account, AccountId, Event, Family, Hook, HookId, Moment, QueueId, ReplayId, ReplayOnly};
 use crate::queues::{Directory, LedgerRecord, Outcome, ReplayJob, in_reach};
+
+/// Ids from here on are given to hooks, replays and accounts that come later. The first accounts have lower ones.
+pub(super) const FIRST_NEW_ID: u128 = 1000;
 
 /// An event in the log.
 #[derive(Debug, Clone)]
@@ -17,9 +20,20 @@ pub(super) struct Logged {
     pub(super) account: AccountId,
     pub(super) subject: String,
     pub(super) record: bytes::Bytes,
+    /// When it was known to be in the log.
+    since: Moment,
+    /// Whether its account was unknown then.
+    is_late: bool,
 }
 
-/// How a delivery ended, as the ledger has it.
+/// What is the case when an event is logged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Logging<'a> {
+    pub(super) at: Moment,
+    pub(super) tenants: &'a Tenants,
+}
+
+/// How a delivery ended, according to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     Delivered,
@@ -27,28 +41,30 @@ pub(super) enum Ended {
     Skipped,
 }
 
-/// What has become of the deliveries of one queue.
+/// The deliveries of one queue, according to the ledger on disk.
 #[derive(Debug, Default)]
 pub(super) struct Course {
-    /// Settled, and on disk.
+    /// The settled ones.
     pub(super) settled: BTreeMap<u64, Ended>,
-    /// Dropped by retention, as the ledger says: from, to.
+    /// The gaps that retention has made: from, to.
     pub(super) gaps: Vec<(u64, u64)>,
-    /// What the last attempt on disk at a delivery led to.
+    /// By delivery, what followed from its last attempt.
     pub(super) last: BTreeMap<u64, Outcome>,
-    /// When the next attempt at a delivery is due (µs), if the last one on disk said so.
-    due: BTreeMap<u64, u64>,
+    /// By delivery, when its next attempt is due.
+    due: BTreeMap<u64, Moment>,
 }
 
 /// What is true.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) events: BTreeMap<u64, Logged>,
-    /// By queue (a hook's, or of an account's callflows): what it has to get.
-    pub(super) due: BTreeMap<Id, BTreeSet<u64>>,
-    /// Every version that a hook has had.
-    versions: BTreeMap<Id, Vec<Arc<Hook>>>,
-    courses: BTreeMap<Id, Course>,
+    /// By queue, what it has to deliver.
+    pub(super) due: BTreeMap<QueueId, BTreeSet<u64>>,
+    /// Every version that a hook has had, also one that was deleted and had the same id.
+    versions: BTreeMap<HookId, Vec<Arc<Hook>>>,
+    /// By hook: its first version, if deleted hooks had the same id.
+    made: BTreeMap<HookId, usize>,
+    courses: BTreeMap<QueueId, Course>,
     /// The ledger has been read up to here.
     ledger: u64,
     /// Settlements on disk.
@@ -61,7 +77,7 @@ pub(super) fn wants(hook: &Hook, account: &Account, event: &Event<'_>) -> bool {
 }
 
 impl Oracle {
-    /// A hook is new or another one than before: what it does not ask for any more it need not get.
+    /// A hook is new or has changed. Events that it no longer wants are not due.
     pub(super) fn hook_put(
         &mut self,
         hook: &Arc<Hook>,
@@ -69,7 +85,7 @@ impl Oracle {
     ) {
         self.versions.entry(hook.id).or_default().push(hook.clone());
         let events = &self.events;
-        self.due.entry(hook.id).or_default().retain(|offset| {
+        self.due.entry(hook.id.into()).or_default().retain(|offset| {
             let Some(logged) = events.get(offset) else { return false };
             let (Ok(event), Some(account)) = (Event::decode(&logged.record), account_of(logged.account))
             else {
@@ -79,21 +95,21 @@ impl Oracle {
         });
     }
 
-    /// A hook, or an account's callflows, is gone.
-    pub(super) fn queue_gone(&mut self, queue: Id) {
+    /// The queue of a hook, a replay or an account's callflows is gone.
+    pub(super) fn queue_gone(&mut self, queue: QueueId) {
         self.due.remove(&queue);
     }
 
-    /// An account is gone: nobody has to get its events.
+    /// An account is gone, so its events are not due.
     pub(super) fn account_gone(&mut self, account: AccountId) {
         let events = &self.events;
         for due in self.due.values_mut() {
             due.retain(|offset| events.get(offset).is_some_and(|event| event.account != account));
         }
-        self.queue_gone(account.one_shot());
+        self.queue_gone(account.one_shot().into());
     }
 
-    /// Whether any version of a hook has ever asked for an event.
+    /// Whether any version of a hook has wanted an event.
     pub(super) fn may_get(
         &self,
         hook: &Hook,
@@ -110,15 +126,20 @@ impl Oracle {
         self.versions.get(&hook.id).into_iter().flatten().any(|version| wants(version, &account, &event))
     }
 
+    /// A hook is made, perhaps under the id of a deleted one.
+    pub(super) fn hook_made(&mut self, hook: HookId) {
+        self.made.insert(hook, self.versions_of(hook));
+    }
+
     /// How many versions a hook has had.
-    pub(super) fn versions_of(&self, hook: Id) -> usize {
+    pub(super) fn versions_of(&self, hook: HookId) -> usize {
         self.versions.get(&hook).map_or(0, Vec::len)
     }
 
-    /// Whether an event that a hook asked for when it had that number of versions is still asked for, and always was.
+    /// Whether all versions of a hook have wanted an event since the hook had that number of versions.
     pub(super) fn still_wanted(
         &self,
-        queue: Id,
+        queue: QueueId,
         offset: u64,
         versions: usize,
         account_of: impl Fn(AccountId) -> Option<Arc<Account>>,
@@ -128,13 +149,14 @@ impl Oracle {
             return false;
         };
         if versions == 0 {
-            return account.id.one_shot() == queue;
+            return QueueId::from(account.id.one_shot()) == queue;
         }
-        let since = self.versions.get(&queue).into_iter().flatten().skip(versions.saturating_sub(1));
+        let since =
+            self.versions.get(&queue.as_hook()).into_iter().flatten().skip(versions.saturating_sub(1));
         self.due.contains_key(&queue) && since.into_iter().all(|hook| wants(hook, &account, &event))
     }
 
-    /// A replay has begun: it has to get what its hook asks for in its range.
+    /// A replay has started: what its hook wants in its range is due.
     pub(super) fn replay(
         &mut self,
         job: &ReplayJob,
@@ -143,19 +165,19 @@ impl Oracle {
     ) {
         let chosen = |offset: &u64| job.only != ReplayOnly::Chosen || job.offsets.contains(offset);
         let due = self.events.range(job.from..job.until).map(|(offset, _)| *offset).filter(chosen).collect();
-        self.due.insert(job.id, due);
+        self.due.insert(job.id.into(), due);
         self.narrow(job.id, hook, account_of);
     }
 
-    /// A replay need not get what its hook does not ask for any more.
+    /// Events that a replay's hook no longer wants are not due for the replay.
     pub(super) fn narrow(
         &mut self,
-        replay: Id,
+        replay: ReplayId,
         hook: &Hook,
         account_of: impl Fn(AccountId) -> Option<Arc<Account>>,
     ) {
         let events = &self.events;
-        let Some(due) = self.due.get_mut(&replay) else { return };
+        let Some(due) = self.due.get_mut(&replay.into()) else { return };
         due.retain(|offset| {
             let Some(logged) = events.get(offset) else { return false };
             let (Ok(event), Some(account)) = (Event::decode(&logged.record), account_of(logged.account))
@@ -171,9 +193,11 @@ impl Oracle {
         subject(one) == subject(other)
     }
 
-    /// Whether a hook has ever been ordered in another way than at first.
-    pub(super) fn has_changed_order(&self, hook: Id) -> bool {
-        let mut orders = self.versions.get(&hook).into_iter().flatten().map(|version| version.ordering);
+    /// Whether a hook has ever had another ordering than at first.
+    pub(super) fn has_changed_order(&self, hook: HookId) -> bool {
+        let made = self.made.get(&hook).copied().unwrap_or(0);
+        let versions = self.versions.get(&hook).into_iter().flatten().skip(made);
+        let mut orders = versions.map(|version| version.ordering);
         let first = orders.next();
         orders.any(|order| Some(order) != first)
     }
@@ -182,27 +206,47 @@ impl Oracle {
         self.events.get(&offset).is_some_and(|event| tenants.account(event.account).is_some())
     }
 
-    /// An event is in the log.
-    pub(super) fn logged(&mut self, offset: u64, record: bytes::Bytes) {
-        let Ok(event) = Event::decode(&record) else { return };
+    /// An event is in the log. Returns its account.
+    pub(super) fn logged(&mut self, offset: u64, record: bytes::Bytes, now: Logging<'_>) -> AccountId {
+        let event = Event::decode(&record).unwrap();
         let (account, subject) = (event.account.unwrap_or_default(), event.subject.to_owned());
-        self.events.insert(offset, Logged { account, subject, record });
+        let is_late = now.tenants.account(account).is_none();
+        self.events.insert(offset, Logged { account, subject, record, since: now.at, is_late });
+        account
     }
 
-    /// Finds events in the log that nobody was told of: the process died first. They are there now, and stay.
-    pub(super) fn find(&mut self, events: &Reader) {
+    /// The events of an account that have been in the log since this time.
+    pub(super) fn logged_since(&self, account: AccountId, since: Moment) -> Vec<u64> {
+        let of_account = self.events.iter().filter(|(_, logged)| logged.account == account);
+        of_account.filter(|(_, logged)| logged.since >= since).map(|(offset, _)| *offset).collect()
+    }
+
+    /// Whether an event may have waited for its account. It is then delivered after events that are behind it in the log.
+    pub(super) fn is_late(&self, offset: u64) -> bool {
+        self.events.get(&offset).is_some_and(|logged| logged.is_late)
+    }
+
+    /// After a start, no retry is due later than this, whatever the clock showed when the retry was recorded.
+    pub(super) fn due_at_most(&mut self, latest: Moment) {
+        for due in self.courses.values_mut().flat_map(|course| course.due.values_mut()) {
+            *due = (*due).min(latest);
+        }
+    }
+
+    /// Notes events in the log that were not answered because the process died. From now on they have to stay.
+    pub(super) fn find(&mut self, events: &Reader, now: Logging<'_>) {
         let mut at = self.events.last_key_value().map_or(0, |(last, _)| last + 1);
         while at < events.end() {
             let batch = events.read(at, 100, 1 << 20).unwrap();
             for record in batch.records {
-                self.logged(record.offset, record.payload);
+                self.logged(record.offset, record.payload, now);
             }
             at = batch.next;
         }
     }
 
-    /// Until when a delivery must not be tried again, by what the ledger has been told.
-    pub(super) fn due_of(&self, queue: Id, offset: u64, unsynced: &Unsynced) -> Option<u64> {
+    /// When a delivery is due again, according to the ledger.
+    pub(super) fn due_of(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> Option<Moment> {
         if let Some(due) = unsynced.due.get(&(queue, offset)) {
             return *due;
         }
@@ -210,11 +254,11 @@ impl Oracle {
         if unsynced.refreshed.contains(&queue) { None } else { on_disk() }
     }
 
-    pub(super) fn course(&self, queue: Id) -> Option<&Course> {
+    pub(super) fn course(&self, queue: QueueId) -> Option<&Course> {
         self.courses.get(&queue)
     }
 
-    /// Reads what the ledger has been told since the last time and is on disk now.
+    /// Reads the new records of the ledger on disk.
     pub(super) fn follow(&mut self, ledger: &Reader) {
         while self.ledger < ledger.end() {
             let batch = ledger.read(self.ledger, 1000, 1 << 20).unwrap();
@@ -252,8 +296,8 @@ impl Oracle {
     }
 }
 
-/// What a ledger record says of one delivery: queue, offset, what the attempt led to, whether that settled it.
-fn outcome_of(record: &LedgerRecord) -> Option<(Id, u64, Option<Outcome>, Option<Ended>)> {
+/// What a ledger record says about a delivery: queue, offset, what followed from the attempt, and how the delivery ended.
+fn outcome_of(record: &LedgerRecord) -> Option<(QueueId, u64, Option<Outcome>, Option<Ended>)> {
     use crate::queues::Settlement;
     match record {
         LedgerRecord::Attempt(attempt) => {
@@ -273,24 +317,24 @@ fn outcome_of(record: &LedgerRecord) -> Option<(Id, u64, Option<Outcome>, Option
     }
 }
 
-/// When an attempt's record says that the next one is due.
-fn due_of(record: &LedgerRecord) -> Option<u64> {
+/// When the next attempt is due, according to an attempt's record.
+fn due_of(record: &LedgerRecord) -> Option<Moment> {
     match record {
-        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => attempt.due_us,
+        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => attempt.due,
         _ => None,
     }
 }
 
-/// What the engine has told its ledger and is not on disk yet, by queue and offset.
+/// What the engine has recorded and is not on disk yet, by queue and offset.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    pub(super) last: BTreeMap<(Id, u64), Outcome>,
-    pub(super) ended: BTreeMap<(Id, u64), Ended>,
-    pub(super) gaps: Vec<(Id, u64, u64)>,
-    /// When the next attempt is due (µs); `None`: at once.
-    due: BTreeMap<(Id, u64), Option<u64>>,
+    pub(super) last: BTreeMap<(QueueId, u64), Outcome>,
+    pub(super) ended: BTreeMap<(QueueId, u64), Ended>,
+    pub(super) gaps: Vec<(QueueId, u64, u64)>,
+    /// When the next attempt is due; `None`: at once.
+    due: BTreeMap<(QueueId, u64), Option<Moment>>,
     /// Queues whose hooks were enabled again.
-    refreshed: BTreeSet<Id>,
+    refreshed: BTreeSet<QueueId>,
 }
 
 impl Unsynced {

@@ -1,5 +1,5 @@
-//! What could be started now, worked out for one slot from the limits alone. The dispatcher finds it with lists of who waits
-//! for what; a slot that is on no list, or on the wrong one, is found here.
+//! Finds out from the limits alone what a slot could start. The engine finds the same through sets of waiting slots, so this
+//! finds a slot that is missing in them.
 
 use super::super::Engine;
 use super::super::slot::Slot;
@@ -7,9 +7,9 @@ use crate::model::QueueKey;
 use crate::queues::rules::pace::Pace;
 use crate::queues::rules::replay::SHARE;
 
-/// What a slot could start now if it were asked, found out from the beginning: no list is looked at.
+/// The delivery that a slot could start now. No set of waiting slots or lanes is used.
 pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64)> {
-    let now = engine.desk.time.now_us();
+    let now = engine.desk.time.now();
     let own = slot.hook().max_in_flight.unwrap_or(engine.desk.options.per_hook_in_flight).max(1);
     let paced = |pace: &Pace| !{ *pace }.admits(now);
     let held_back = slot.is_held_back(now);

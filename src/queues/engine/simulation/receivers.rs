@@ -1,16 +1,18 @@
-//! The receivers of a simulation: each host is well, slow, broken or away for a while, and what an attempt meets follows
-//! from that and from chance.
+//! The receivers of a simulation. Each host behaves in one way for a while, and the result of an attempt follows from that
+//! and from chance.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::random::Random;
 use crate::model::{AttemptResult, OwnFault, Response, TransportError, Unsendable};
 
-const MS: u64 = 1_000;
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// After this time an attempt ends without an answer.
-const TIMEOUT_US: u64 = 10_000 * MS;
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a receiver behaves at present.
+/// The present behaviour of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
     /// Answers 200 at once.
@@ -19,17 +21,17 @@ pub(super) enum Mood {
     Slow,
     /// Answers 500.
     Broken,
-    /// Answers 429 or 503 and asks for time.
+    /// Answers 429 and asks for time.
     Busy,
     /// Answers 410.
     Gone,
-    /// Takes the request and says nothing.
+    /// Takes the request and does not answer.
     Hanging,
     /// Resets the connection.
     Resetting,
     /// Refuses connections.
     Away,
-    /// Now this, now that.
+    /// Behaves differently each time.
     Moody,
 }
 
@@ -52,14 +54,14 @@ const MOODS: [Mood; 12] = [
 #[derive(Debug)]
 pub(super) struct Receivers {
     moods: Vec<Mood>,
-    /// At the end of a simulation every receiver is well.
+    /// Whether all receivers are well, at the end of a simulation.
     calm: bool,
 }
 
 /// The number of hosts.
 pub(super) const HOSTS: u64 = 4;
 
-/// Where a hook's receiver is.
+/// The URI of a receiver.
 pub(super) fn uri(host: u64) -> String {
     format!("http://h{host}.example/in")
 }
@@ -70,7 +72,7 @@ impl Receivers {
         Self { moods, calm: false }
     }
 
-    /// One of them behaves in another way from now on.
+    /// Changes the behaviour of one receiver.
     pub(super) fn change(&mut self, random: &mut Random) -> (usize, Mood) {
         let (host, mood) = (random.count(0, HOSTS - 1), mood(random));
         if let Some(place) = self.moods.get_mut(host) {
@@ -79,37 +81,42 @@ impl Receivers {
         (host, mood)
     }
 
-    /// All are well from now on.
+    /// All receivers are well from now on.
     pub(super) fn calm_down(&mut self) {
         self.calm = true;
     }
 
-    /// What an attempt at this URI meets, and after how long (µs).
-    pub(super) fn attempt(&self, uri: &str, random: &mut Random) -> (AttemptResult, u64) {
+    /// The result of an attempt at this URI, and how long it takes.
+    pub(super) fn attempt(&self, uri: &str, random: &mut Random) -> (AttemptResult, Duration) {
         if self.calm {
-            return (answer(200, None), random.between(MS, 20 * MS));
+            return (answer(200, None), within(random, 1, 20));
         }
         match random.below(60) {
-            0 => return (AttemptResult::Ours(OwnFault::NoFile), MS),
-            1 => return (AttemptResult::Unsendable(Unsendable::TooLong), MS),
-            2 => return (AttemptResult::NothingToSend, MS),
+            0 => return (AttemptResult::Ours(OwnFault::NoFile), AT_ONCE),
+            1 => return (AttemptResult::Unsendable(Unsendable::TooLong), AT_ONCE),
+            2 => return (AttemptResult::NothingToSend, AT_ONCE),
             _ => {}
         }
         let host = uri.strip_prefix("http://h").and_then(|rest| rest.split('.').next()?.parse().ok());
         let mood = host.and_then(|host: usize| self.moods.get(host)).copied().unwrap_or(Mood::Moody);
         let mood = if mood == Mood::Moody { self::mood(random) } else { mood };
-        let soon = random.between(MS, 80 * MS);
+        let soon = within(random, 1, 80);
         match mood {
             Mood::Well | Mood::Moody => (answer(200, None), soon),
-            Mood::Slow => (answer(200, None), random.between(500 * MS, 9_000 * MS)),
+            Mood::Slow => (answer(200, None), within(random, 500, 9_000)),
             Mood::Broken => (answer(500, None), soon),
             Mood::Busy => (answer(429, Some(random.between(0, 90_000))), soon),
             Mood::Gone => (answer(410, None), soon),
-            Mood::Hanging => (AttemptResult::failed(TransportError::Timeout), TIMEOUT_US),
+            Mood::Hanging => (AttemptResult::failed(TransportError::Timeout), TIMEOUT),
             Mood::Resetting => (AttemptResult::failed(TransportError::Closed), soon),
-            Mood::Away => (AttemptResult::failed(TransportError::Refused), MS),
+            Mood::Away => (AttemptResult::failed(TransportError::Refused), AT_ONCE),
         }
     }
+}
+
+/// A time between two numbers of milliseconds.
+fn within(random: &mut Random, low: u64, high: u64) -> Duration {
+    Duration::from_millis(random.between(low, high))
 }
 
 fn mood(random: &mut Random) -> Mood {

@@ -1,10 +1,10 @@
-//! Replays are begun, held back, resumed after a start and cancelled, as the program's handle does it.
+//! Replays are started, paused, resumed after a start, and cancelled, as the handle does it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::world::World;
-use crate::model::{EventFilter, Id, QueueKey, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState};
+use crate::model::{EventFilter, QueueKey, ReplayId, ReplayOnly, ReplayPoint, ReplayRequest, ReplayState};
 use crate::queues::{Command, Directory, ReplayJob};
 
 impl World {
@@ -21,7 +21,7 @@ impl World {
         let only = if self.random.percent(70) { ReplayOnly::All } else { ReplayOnly::Chosen };
         let offsets = (from..until).filter(|_| self.random.percent(40)).collect();
         let request = ReplayRequest {
-            id: self.new_id(),
+            id: ReplayId(self.new_id()),
             hook: hook.id,
             account: hook.account,
             from: ReplayPoint::Offset(from),
@@ -33,7 +33,7 @@ impl World {
             rate: self.random.percent(20).then_some(2),
             by: None,
         };
-        let job = ReplayJob::new(request, from, until, self.now_us());
+        let job = ReplayJob::new(request, from, until, self.setup.clock.wall());
         self.say(|_| format!("replay {} of {} over {from}..{until} {only:?}", job.id, hook.id));
         self.tenants.note_replay(&job, true);
         let tenants = self.tenants.clone();
@@ -47,19 +47,19 @@ impl World {
         let chosen = (job.only == ReplayOnly::Chosen)
             .then(|| Arc::new(job.offsets.iter().copied().collect::<BTreeSet<u64>>()));
         let begun = self.ask(job.hook, |answer| Command::Replay(job.clone(), chosen, answer));
-        // One whose hook moves is begun when the hook has moved.
+        // If the hook's partition moves, the replay is started when it has moved.
         if begun == Some(false) {
             self.forget_replay(job.id);
         }
     }
 
-    pub(super) fn forget_replay(&mut self, id: Id) {
+    pub(super) fn forget_replay(&mut self, id: ReplayId) {
         self.replays.remove(&id);
         self.tenants.forget_replay(id);
-        self.oracle.queue_gone(id);
+        self.oracle.queue_gone(id.into());
     }
 
-    /// After a start: what ran then goes on.
+    /// After a start, continues the replays that were running.
     pub(super) fn resume_replays(&mut self) {
         for id in std::mem::take(&mut self.to_resume) {
             if let Some(job) = self.replays.get(&id).filter(|job| !job.has_ended()).cloned() {
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// A replay is cancelled, held back, or goes on.
+    /// Cancels, pauses or resumes a replay.
     pub(super) fn change_replay(&mut self) {
         self.resume_replays();
         let running: Vec<_> = self.replays.values().filter(|job| !job.has_ended()).cloned().collect();
@@ -79,7 +79,7 @@ impl World {
             self.say(|_| format!("replay {} is cancelled", job.id));
             if let Some((_, job)) = ended {
                 self.tenants.note_replay(&job, false);
-                self.oracle.queue_gone(job.id);
+                self.oracle.queue_gone(job.id.into());
                 self.replays.insert(job.id, job);
             }
         } else {
@@ -96,7 +96,7 @@ impl World {
         self.ask(job.hook, |answer| Command::Hold(Arc::clone(&job), answer));
     }
 
-    /// The engine says that a replay is over; its document is to say so.
+    /// The engine says that a replay has ended: its document is written.
     pub(super) fn replay_ended(&mut self, job: &Arc<ReplayJob>) {
         if job.state == ReplayState::Done {
             let unsynced = self.life.unsynced();
@@ -106,10 +106,10 @@ impl World {
                 "a replay is done when all of it is settled",
             );
         }
-        self.oracle.queue_gone(job.id);
+        self.oracle.queue_gone(job.id.into());
         self.tenants.note_replay(job, false);
-        if let Some(kept) = self.replays.get_mut(&job.id) {
-            *kept = job.clone();
+        if let Some(stored) = self.replays.get_mut(&job.id) {
+            *stored = job.clone();
         }
     }
 }

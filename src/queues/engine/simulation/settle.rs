@@ -1,17 +1,17 @@
-//! The end of a simulation: everybody is well and everything is enabled, and all that is due has to be settled.
+//! The end of a simulation: all receivers are well, everything is enabled, and every delivery has to be settled.
 
 use super::hold;
 use super::life::Died;
 use super::oracle::Unsynced;
 use super::world::World;
-use crate::model::{Id, ReplayState};
+use crate::model::{HookId, QueueId, ReplayState};
 use crate::queues::{Directory, Engine};
 
-/// Turns within which everything has to be settled.
+/// The turns within which everything has to be settled.
 const MOST_TURNS: usize = 5_000;
 
 impl World {
-    /// One thing happens, or a few turns pass.
+    /// A random step, and a few turns of the engines.
     pub(super) fn step(&mut self) -> Result<(), Died> {
         self.happen()?;
         for _ in 0..self.random.below(4) {
@@ -20,7 +20,7 @@ impl World {
         self.pass()
     }
 
-    /// Lets everything come to its end, and checks that it does.
+    /// Lets every delivery come to its end, and checks that it does.
     pub(super) fn settle(&mut self) {
         self.setup.disk.set_free(None);
         self.receivers.calm_down();
@@ -33,7 +33,7 @@ impl World {
             if turn == 0 {
                 self.let_go_on();
             }
-            // The engine may disable a hook for what failed before.
+            // The engine may disable a hook because of earlier failures.
             if turn % 200 == 199 {
                 self.let_go_on();
             }
@@ -45,9 +45,12 @@ impl World {
         hold(false, "everything settles at last", || self.left());
     }
 
-    /// Everything is enabled, nothing is held back.
+    /// Enables and resumes everything.
     fn let_go_on(&mut self) {
         self.resume_replays();
+        while !self.unknown.is_empty() {
+            self.account_becomes_known();
+        }
         for account in self.tenants.all() {
             if !account.enabled {
                 let mut account = (*account).clone();
@@ -55,7 +58,7 @@ impl World {
                 self.put_account(account);
             }
         }
-        for id in self.hooks.keys().copied().collect::<Vec<Id>>() {
+        for id in self.hooks.keys().copied().collect::<Vec<HookId>>() {
             self.edit(id, |hook| {
                 hook.enabled = true;
                 hook.disable_reason = None;
@@ -81,14 +84,14 @@ impl World {
             && self.left().is_empty()
     }
 
-    /// What is unsettled.
+    /// What is not settled yet.
     fn left(&self) -> String {
         let mut left = Vec::new();
         for (_, slot) in self.life.engines().flat_map(|engine| engine.slots.iter()) {
             for line in slot.lines() {
                 let behind = line.replay().is_none() && !line.is_live();
                 if !line.queue().is_empty() || line.queue().has_spilled() || behind {
-                    let queue = &line.queue();
+                    let queue = line.queue();
                     left.push(format!("{}: {} at {}; ", line.key().id(), queue.len(), queue.next()));
                 }
             }
@@ -98,9 +101,9 @@ impl World {
 
     fn check_end(&mut self) {
         let unsynced = Unsynced::default();
-        for queue in self.oracle.due.keys().copied().collect::<Vec<Id>>() {
-            if self.hooks.contains_key(&queue) || self.replays.contains_key(&queue) || self.is_one_shot(queue)
-            {
+        for queue in self.oracle.due.keys().copied().collect::<Vec<QueueId>>() {
+            let has_hook = self.hooks.contains_key(&queue.as_hook());
+            if has_hook || self.replays.contains_key(&queue.as_replay()) || self.is_one_shot(queue) {
                 self.check_settled(queue, &unsynced, "nothing is lost");
             }
         }

@@ -1,33 +1,32 @@
-//! What a simulation begins with: limits and policies that chance chooses, and a small tree of accounts.
+//! The beginning of a simulation: random limits and policies, and a small tree of accounts.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::time::Duration;
 
 use super::cut_disk::CutDisk;
 use super::life::Setup;
 use super::random::Random;
 use super::tenants::Tenants;
+use super::time::Time;
 use crate::log;
-use crate::model::{Account, Clock, FailureLimits, Id};
+use crate::model::{Account, FailureLimits, Id};
 use crate::queues::{Policy, QueueOptions, UnknownLimits};
 
-/// Time at the start of every simulation, microseconds since 1970.
-pub(super) const START_US: u64 = 1_760_000_000_000_000;
+/// The longest delay of a retry: the cap of `Retry-After`.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
 
 fn policy(random: &mut Random) -> Policy {
     Policy {
-        retry_initial_ms: 1_000,
-        retry_max_ms: 8_000,
-        failure_count: random.pick(&[0, 3, 6]).unwrap_or(6),
-        failure_window_ms: 60_000,
-        // Also sooner than an attempt from before ends that hangs.
-        probe_initial_ms: random.pick(&[0, 2_000, 10_000]).unwrap_or(0),
-        probe_max_ms: 40_000,
+        retry_initial: Duration::from_secs(1),
+        retry_max: Duration::from_secs(8),
+        failure_count: random.pick(&[None, Some(3), Some(6)]).flatten(),
+        failure_window: Duration::from_secs(60),
+        // The shorter delay lets a probe start while an attempt that hangs is still under way.
+        probe_initial: random.pick(&[None, Some(2), Some(10)]).flatten().map(Duration::from_secs),
+        probe_max: Duration::from_secs(40),
     }
 }
 
-/// Limits and policies.
+/// Random limits and policies.
 pub(super) fn options(random: &mut Random) -> QueueOptions {
     QueueOptions {
         max_in_flight: random.count(2, 12),
@@ -45,22 +44,19 @@ pub(super) fn options(random: &mut Random) -> QueueOptions {
     }
 }
 
-/// How many shards a life has.
+/// A random number of shards.
 pub(super) fn shards(random: &mut Random) -> usize {
     random.pick(&[1, 2, 2, 5]).unwrap_or(1)
 }
 
-/// Everything that each life is opened with.
-pub(super) fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenants: &Tenants) -> Setup {
-    let clock = Clock::new({
-        let now = Arc::clone(now);
-        move || now.load(Atomic::Relaxed)
-    });
+/// Everything with which a life is opened.
+pub(super) fn setup(seed: u64, random: &mut Random, time: &Time, tenants: &Tenants) -> Setup {
     let log =
         |segment_bytes, max_bytes| log::LogOptions { segment_bytes, max_bytes, ..log::LogOptions::default() };
     Setup {
         disk: CutDisk::default(),
-        clock,
+        clock: time.wall(),
+        steady: time.steady(),
         options: options(random),
         events: log(random.between(600, 3000), random.percent(40).then_some(random.between(4000, 12_000))),
         ledger: log(random.between(600, 4000), None),
@@ -70,7 +66,7 @@ pub(super) fn setup(seed: u64, random: &mut Random, now: &Arc<AtomicU64>, tenant
     }
 }
 
-/// The master account, two tenants, and an account below the first of them.
+/// Creates the master account, two tenants, and an account below the first of them.
 pub(super) fn tree(tenants: &Tenants) {
     for (id, tree) in [(1, &[][..]), (2, &[1]), (3, &[1]), (4, &[1, 2])] {
         tenants.put(Account {

@@ -1,7 +1,8 @@
-//! What happens in the simulated world from outside: events arrive, people change hooks and accounts, receivers change,
-//! and the process dies. Replays and the operator have files of their own.
+//! The steps of the simulated world: events arrive, people change hooks and accounts, receivers change, and the process
+//! dies. Replays, the operator, moving partitions and unknown accounts have their own files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::life::Died;
 use super::oracle::wants;
@@ -9,8 +10,8 @@ use super::receivers::{HOSTS, uri};
 use super::world::World;
 use crate::log::NewRecord;
 use crate::model::{
-    Account, AccountId, Encoding, Event, FailureLimits, Family, Format, Hook, Id, Mended, Ordering, Source,
-    Trigger,
+    Account, AccountId, Birth, Encoding, Event, FailureLimits, Family, Format, Hook, HookId, Id, Mended,
+    Ordering, QueueId, QueueKey, ReplayId, Source, Trigger,
 };
 use crate::queues::{Command, Directory};
 use crate::state::Change;
@@ -20,7 +21,7 @@ const FAMILIES: [Family; 3] = [Family::ChannelCreate, Family::ChannelAnswer, Fam
 const ORDERINGS: [Ordering; 4] = [Ordering::Subject, Ordering::Subject, Ordering::Hook, Ordering::None];
 
 impl World {
-    /// One thing that happens, chosen by chance.
+    /// A random step.
     pub(super) fn happen(&mut self) -> Result<(), Died> {
         match self.random.below(100) {
             0..=39 => self.events_arrive()?,
@@ -32,15 +33,16 @@ impl World {
             51..=60 => self.change_hook(),
             61..=64 => self.disable_or_enable(),
             65 => self.delete_hook(),
-            66..=69 => self.change_account(),
+            66..=68 => self.change_account(),
+            69 => self.account_becomes_known(),
             70..=73 => self.begin_replay(),
             74..=77 => self.change_replay(),
             78..=80 => self.retain()?,
             81..=83 => self.reload(),
             84..=86 => {
-                let us = self.random.between(1_000, 90_000_000);
-                self.say(|_| format!("{us} µs pass"));
-                self.pass_time(us);
+                let length = Duration::from_millis(self.random.between(1, 90_000));
+                self.say(|_| format!("{length:?} pass"));
+                self.time.pass(length);
             }
             87..=89 => {
                 let operations = self.random.below(14);
@@ -55,7 +57,12 @@ impl World {
                 self.setup.disk.set_free(free);
             }
             93..=95 => self.begin_to_move(),
-            96..=98 => self.intervene(),
+            96..=97 => self.intervene(),
+            98 => {
+                let by_s = self.random.pick(&[-86_400, -3_600, -60, 60, 3_600, 864_000]).unwrap_or(0);
+                self.say(|_| format!("the clock is set by {by_s} s"));
+                self.time.set_clock(by_s);
+            }
             _ => self.resume_replays(),
         }
         Ok(())
@@ -67,13 +74,15 @@ impl World {
         let mut events = Vec::new();
         for _ in 0..count {
             let accounts = self.tenants.all();
-            let Some(account) = self.random.pick(&accounts).filter(|account| account.id != Id(1)) else {
+            let known = self.random.pick(&accounts).filter(|_| self.random.percent(92));
+            let account = known.as_ref().map_or_else(|| self.unknown_account(), |account| account.id);
+            if account == Id(1) {
                 continue;
-            };
-            let record = self.event(account.id);
-            let asked = self.asked(&account, &record);
-            let time_us = self.now_us();
-            records.push(NewRecord { tag: account.id.tag(), flags: 0, time_us, payload: record.clone() });
+            }
+            let record = self.event(account);
+            let asked = known.map(|account| self.asked(&account, &record)).unwrap_or_default();
+            let time_us = self.setup.clock.now_us();
+            records.push(NewRecord { tag: account.tag(), flags: 0, time_us, payload: record.clone() });
             events.push((record, asked));
         }
         if records.is_empty() {
@@ -113,14 +122,14 @@ impl World {
         event.encode().into()
     }
 
-    /// Which queues have to get an event, and the number of versions that their hooks have had.
-    fn asked(&self, account: &Account, record: &[u8]) -> Vec<(Id, usize)> {
+    /// The queues that have to get an event, and the number of versions that their hooks have had.
+    fn asked(&self, account: &Account, record: &[u8]) -> Vec<(QueueId, usize)> {
         let event = Event::decode(record).unwrap();
         if event.family == Some(Family::Callflow) {
-            return vec![(account.id.one_shot(), 0)];
+            return vec![(account.id.one_shot().into(), 0)];
         }
         let hooks = self.hooks.values().filter(|hook| wants(hook, account, &event));
-        hooks.map(|hook| (hook.id, self.oracle.versions_of(hook.id))).collect()
+        hooks.map(|hook| (hook.id.into(), self.oracle.versions_of(hook.id))).collect()
     }
 
     fn tell(&mut self, change: &Change) {
@@ -140,13 +149,15 @@ impl World {
         if before.is_some_and(|before| before.ordering != hook.ordering) {
             self.forget_order(&hook);
         }
-        // A probe that is under way when its hook is enabled is an attempt like any other from then on.
-        for flight in
-            self.flights.iter_mut().filter(|flight| hook.enabled && flight.key.queue.id() == hook.id)
+        // When a hook is enabled, its probe under way becomes an ordinary attempt.
+        for flight in self
+            .flights
+            .iter_mut()
+            .filter(|flight| hook.enabled && flight.key.queue == QueueKey::Hook(hook.id))
         {
             flight.probe = false;
         }
-        let running: Vec<Id> =
+        let running: Vec<ReplayId> =
             self.replays.values().filter(|job| job.hook == hook.id).map(|job| job.id).collect();
         for replay in running {
             self.oracle.narrow(replay, &hook, |id| tenants.account(id));
@@ -154,16 +165,16 @@ impl World {
         self.tell(&Change::HookPut(hook));
     }
 
-    /// What is in a queue when its hook's ordering changes keeps no order that could be told from outside.
+    /// When a hook's ordering changes, the order of the deliveries in its queues cannot be checked from outside.
     fn forget_order(&mut self, hook: &Hook) {
-        let replays = self.replays.values().filter(|job| job.hook == hook.id).map(|job| job.id);
-        for queue in replays.chain([hook.id]) {
+        let replays = self.replays.values().filter(|job| job.hook == hook.id).map(|job| job.id.into());
+        for queue in replays.chain([hook.id.into()]) {
             self.order.remove(&queue);
         }
     }
 
-    /// Changes a hook's document in place.
-    pub(super) fn edit(&mut self, id: Id, edit: impl FnOnce(&mut Hook)) {
+    /// Changes a hook's document.
+    pub(super) fn edit(&mut self, id: HookId, edit: impl FnOnce(&mut Hook)) {
         let Some(hook) = self.hooks.get(&id) else { return };
         let mut changed = (**hook).clone();
         edit(&mut changed);
@@ -173,9 +184,10 @@ impl World {
         }
     }
 
-    pub(super) fn new_id(&mut self) -> Id {
+    /// A number that is not used as an id yet.
+    pub(super) fn new_id(&mut self) -> u128 {
         self.ids += 1;
-        Id(self.ids)
+        self.ids
     }
 
     pub(super) fn new_hook(&mut self) {
@@ -183,18 +195,31 @@ impl World {
         let Some(account) = self.random.pick(&accounts).filter(|_| self.hooks.len() < MOST_HOOKS) else {
             return;
         };
-        let (id, host) = (self.new_id(), self.random.below(HOSTS));
-        let end = self.life.events.reader.end();
+        let (host, start) = (self.random.below(HOSTS), self.start_of_hook(account.id));
+        let is_late = start < self.life.events.reader.end();
+        let deleted = self.random.pick(&self.deleted).filter(|_| !is_late && self.random.percent(60));
+        let id = deleted.unwrap_or_else(|| HookId(self.new_id()));
+        self.deleted.retain(|other| *other != id);
+        self.oracle.hook_made(id);
+        let ledger = self.life.ledger.reader.end();
         let trigger = self.trigger();
         let mut hook = Hook {
             format: Format::Json,
-            start_offset: end,
+            start_offset: start,
+            birth: Birth { ledger, events: start },
             include_subaccounts: self.random.percent(30),
             ..Hook::new(id, account.id, trigger, uri(host))
         };
         self.vary(&mut hook);
         self.say(|_| format!("new hook {id}: {hook:?}"));
         self.put_hook(hook);
+        if is_late {
+            // The hook begins at an event that waited for its account, and gets everything from there on.
+            let since: Vec<u64> = self.oracle.events.range(start..).map(|(offset, _)| *offset).collect();
+            for offset in since {
+                self.wanted_late(offset, Some(id));
+            }
+        }
     }
 
     fn trigger(&mut self) -> Trigger {
@@ -230,7 +255,7 @@ impl World {
         self.edit(hook.id, |hook| *hook = changed);
     }
 
-    /// A person disables a hook, or enables it: from now on or from where it stopped.
+    /// A person disables a hook, or enables it: for new events only, or where it stopped.
     fn disable_or_enable(&mut self) {
         let Some(hook) = self.any_hook() else { return };
         let (now_on, end) = (self.random.percent(50), self.life.events.reader.end());
@@ -243,10 +268,10 @@ impl World {
         });
     }
 
-    /// A person helps a hook that has attempts under way: they switch it off and on again, or have it probed now.
+    /// A person acts on a hook with attempts under way: they disable and enable it, or have it probed now.
     fn intervene(&mut self) {
-        let queues = self.flights.iter().map(|flight| flight.key.queue.id());
-        let hooks: Vec<Id> = queues.filter(|id| self.hooks.contains_key(id)).collect();
+        let queues = self.flights.iter().map(|flight| flight.key.queue.id().as_hook());
+        let hooks: Vec<HookId> = queues.filter(|id| self.hooks.contains_key(id)).collect();
         let Some(hook) = self.random.pick(&hooks) else { return };
         if self.random.percent(60) {
             self.edit(hook, |hook| hook.enabled = false);
@@ -268,10 +293,12 @@ impl World {
 
     fn hook_gone(&mut self, hook: &Hook) {
         self.hooks.remove(&hook.id);
+        self.deleted.push(hook.id);
+        self.order.remove(&hook.id.into());
         self.tenants.remove_hook(hook.id);
-        self.oracle.queue_gone(hook.id);
+        self.oracle.queue_gone(hook.id.into());
         for job in self.replays.values().filter(|job| job.hook == hook.id) {
-            self.oracle.queue_gone(job.id);
+            self.oracle.queue_gone(job.id.into());
         }
         self.tell(&Change::HookGone(hook.id, hook.account));
     }

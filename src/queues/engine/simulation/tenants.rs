@@ -1,12 +1,12 @@
-//! The accounts and documents of a simulation: durable as soon as they are changed, and told to the engine by its feed.
+//! The accounts and documents of a simulation. A change is durable at once; the engine learns of it through its feed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, Id};
+use crate::model::{Account, AccountId, FailureLimits, Hook, HookId, ReplayId};
 use crate::queues::{Directory, ReplayJob};
 
-/// Accounts by id, and which replays run by their documents. Clones share them.
+/// The documents. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tenants(Arc<Mutex<Documents>>);
 
@@ -15,7 +15,7 @@ struct Documents {
     accounts: BTreeMap<AccountId, Arc<Account>>,
     hooks: BTreeMap<HookId, Arc<Hook>>,
     /// The hook of each replay, and whether it runs.
-    replays: BTreeMap<Id, (HookId, bool)>,
+    replays: BTreeMap<ReplayId, (HookId, bool)>,
 }
 
 impl Tenants {
@@ -23,7 +23,7 @@ impl Tenants {
         self.0.lock().unwrap()
     }
 
-    /// Writes an account; answers what was there.
+    /// Writes an account. Returns the account from before.
     pub(super) fn put(&self, account: Account) -> Option<Arc<Account>> {
         self.documents().accounts.insert(account.id, Arc::new(account))
     }
@@ -33,18 +33,18 @@ impl Tenants {
         self.documents().accounts.remove(&id);
     }
 
-    /// All accounts, in order of id.
+    /// All accounts, in the order of their ids.
     pub(super) fn all(&self) -> Vec<Arc<Account>> {
         self.documents().accounts.values().cloned().collect()
     }
 
-    /// Notes what a replay's document says now.
+    /// Writes a replay's document.
     pub(super) fn note_replay(&self, job: &ReplayJob, runs: bool) {
         self.documents().replays.insert(job.id, (job.hook, runs));
     }
 
-    /// Forgets a replay's document.
-    pub(super) fn forget_replay(&self, id: Id) {
+    /// Deletes a replay's document.
+    pub(super) fn forget_replay(&self, id: ReplayId) {
         self.documents().replays.remove(&id);
     }
 
@@ -86,11 +86,11 @@ impl Directory for Tenants {
         self.documents().hooks.values().cloned().collect()
     }
 
-    fn hook_of_replay(&self, id: Id) -> Option<HookId> {
+    fn hook_of_replay(&self, id: ReplayId) -> Option<HookId> {
         self.documents().replays.get(&id).map(|(hook, _)| *hook)
     }
 
-    fn runs_replay(&self, id: Id) -> bool {
+    fn runs_replay(&self, id: ReplayId) -> bool {
         self.documents().replays.get(&id).is_some_and(|(_, runs)| *runs)
     }
 }

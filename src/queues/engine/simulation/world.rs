@@ -1,23 +1,26 @@
-//! The simulated world around the engine, and its time: everything that happens follows from one seed.
+//! The simulated world around the engines. Everything that happens follows from one seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+use std::time::Duration;
 
 use super::super::log_read::{ReadDone, ReadRun};
 use super::life::{Died, Life, Setup};
 use super::moving::Moving;
-use super::oracle::Oracle;
+use super::oracle::{FIRST_NEW_ID, Logging, Oracle, Unsynced};
 use super::random::Random;
 use super::receivers::Receivers;
-use super::setup::{START_US, setup, tree};
+use super::setup::{setup, tree};
 use super::tenants::Tenants;
+use super::time::{START, Time};
 use super::{Summary, hold};
 use crate::log::Synced;
-use crate::model::{Attempt, AttemptResult, Hook, Id, Job, JobKey, Ordering};
+use crate::model::{
+    AccountId, Attempt, AttemptResult, Hook, HookId, Job, JobKey, Moment, Ordering, QueueId, ReplayId,
+};
 use crate::queues::{Action, Command, Directory, Engine, ReplayJob};
 
-/// Turns of the engine in which no time passes.
+/// The turns of the engines within one moment after which they must have come to rest.
 const MOST_TURNS: usize = 20;
 
 /// An attempt under way.
@@ -25,40 +28,46 @@ const MOST_TURNS: usize = 20;
 pub(super) struct Flight {
     pub(super) key: JobKey,
     pub(super) result: AttemptResult,
-    pub(super) began_us: u64,
-    pub(super) done_us: u64,
-    /// It began as the recovery probe of a hook that gets nothing else.
+    pub(super) began: Moment,
+    pub(super) done: Moment,
+    /// Whether it is the recovery probe of a disabled hook.
     pub(super) probe: bool,
 }
 
-/// Events that the log has been asked to take: each record, and the hooks that asked for it then, with the number of
-/// their versions.
-pub(super) type Offered = (Synced, Vec<(bytes::Bytes, Vec<(Id, usize)>)>);
+/// Events that the log has been asked to take: each record with the hooks that wanted it then, and the number of their
+/// versions.
+pub(super) type Offered = (Synced, Vec<(bytes::Bytes, Vec<(QueueId, usize)>)>);
 
-/// Everything.
+/// The world.
 pub(super) struct World {
     pub(super) random: Random,
-    now: Arc<AtomicU64>,
+    pub(super) time: Time,
     pub(super) setup: Setup,
     pub(super) tenants: Tenants,
-    pub(super) hooks: BTreeMap<Id, Arc<Hook>>,
-    pub(super) replays: BTreeMap<Id, Arc<ReplayJob>>,
+    pub(super) hooks: BTreeMap<HookId, Arc<Hook>>,
+    pub(super) replays: BTreeMap<ReplayId, Arc<ReplayJob>>,
     pub(super) receivers: Receivers,
     pub(super) oracle: Oracle,
     pub(super) life: Life,
     pub(super) flights: Vec<Flight>,
-    pub(super) reads: Vec<(u64, usize, ReadRun)>,
+    pub(super) reads: Vec<(Moment, usize, ReadRun)>,
     pub(super) brought: VecDeque<(usize, ReadDone)>,
     pub(super) moves: Vec<Moving>,
     pub(super) offered: Vec<Offered>,
-    /// Replays to begin again after a start.
-    pub(super) to_resume: Vec<Id>,
-    /// What receivers have answered 200 to.
-    pub(super) received: BTreeSet<(Id, u64)>,
-    /// By queue: how its deliveries are ordered, and from which offset on that can be told.
-    pub(super) order: BTreeMap<Id, (Ordering, u64)>,
-    /// By hook: the cursor that was seen last in this life.
-    pub(super) cursors: BTreeMap<Id, u64>,
+    /// The replays to continue after a start.
+    pub(super) to_resume: Vec<ReplayId>,
+    /// The deliveries to which receivers have answered 200.
+    pub(super) received: BTreeSet<(QueueId, u64)>,
+    /// By queue, the ordering of its deliveries, and the offset from which on the order can be checked.
+    pub(super) order: BTreeMap<QueueId, (Ordering, u64)>,
+    /// By hook, its last cursor in this life.
+    pub(super) cursors: BTreeMap<HookId, u64>,
+    /// By hook, the offset below which everything has been found settled in this life. The next check continues from there.
+    pub(super) settled_below: BTreeMap<HookId, u64>,
+    /// Accounts that have events and no document yet.
+    pub(super) unknown: Vec<AccountId>,
+    /// Deleted hooks whose ids may be used again.
+    pub(super) deleted: Vec<HookId>,
     pub(super) ids: u128,
     pub(super) trace: Option<Vec<String>>,
     pub(super) summary: Summary,
@@ -67,14 +76,14 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, trace: bool) -> Self {
         let mut random = Random::new(seed);
-        let (now, tenants) = (Arc::new(AtomicU64::new(START_US)), Tenants::default());
+        let (time, tenants) = (Time::default(), Tenants::default());
         tree(&tenants);
-        let setup = setup(seed, &mut random, &now, &tenants);
+        let setup = setup(seed, &mut random, &time, &tenants);
         let life = Life::open(&setup, &[]).unwrap();
         let receivers = Receivers::new(&mut random);
         let mut world = Self {
             random,
-            now,
+            time,
             setup,
             tenants,
             hooks: BTreeMap::new(),
@@ -91,7 +100,10 @@ impl World {
             received: BTreeSet::new(),
             order: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            ids: 1000,
+            settled_below: BTreeMap::new(),
+            unknown: Vec::new(),
+            deleted: Vec::new(),
+            ids: FIRST_NEW_ID,
             trace: trace.then(Vec::new),
             summary: Summary::default(),
         };
@@ -101,24 +113,16 @@ impl World {
         world
     }
 
-    pub(super) fn now_us(&self) -> u64 {
-        self.now.load(Atomic::Relaxed)
-    }
-
-    pub(super) fn pass_time(&mut self, us: u64) {
-        self.now.fetch_add(us, Atomic::Relaxed);
-    }
-
     pub(super) fn say(&mut self, what: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
-            let line = format!("{:>11} {}", self.now_us() - START_US, what(self));
+            let line = format!("{:>11} {}", self.time.now().since(START).as_micros(), what(self));
             if let Some(trace) = &mut self.trace {
                 trace.push(line);
             }
         }
     }
 
-    /// A turn of the engines' loops: something comes in, or time passes, and each engine does what it can.
+    /// Lets time pass until something happens, and gives the engines a turn.
     pub(super) fn pass(&mut self) -> Result<(), Died> {
         self.wait();
         self.write()?;
@@ -126,10 +130,10 @@ impl World {
         self.go_on_moving()?;
         let mut reads = Vec::new();
         let turned = self.turn(&mut reads);
-        let now = self.now_us();
+        let now = self.time.now();
         for (shard, reads) in reads {
-            let after = if self.random.percent(60) { 0 } else { self.random.between(0, 30_000) };
-            self.reads.push((now + after, shard, reads));
+            let after = if self.random.percent(60) { 0 } else { self.random.between(0, 30) };
+            self.reads.push((now + Duration::from_millis(after), shard, reads));
         }
         turned?;
         self.oracle.follow(&self.life.ledger.reader);
@@ -137,7 +141,7 @@ impl World {
         Ok(())
     }
 
-    /// The engines do what can be done without any time passing.
+    /// Lets the engines work until each of them would wait.
     pub(super) fn turn(&mut self, reads: &mut Vec<(usize, ReadRun)>) -> Result<(), Died> {
         let count = self.life.shards.len();
         let first = if count > 1 { self.random.count(0, count as u64 - 1) } else { 0 };
@@ -156,22 +160,28 @@ impl World {
         Ok(())
     }
 
-    /// Lets time pass until something is due, and now and then a little longer.
+    /// Lets time pass until something is due, sometimes a little longer.
     fn wait(&mut self) {
-        let now = self.now_us();
-        let flights = self.flights.iter().map(|flight| flight.done_us);
+        let now = self.time.now();
+        let flights = self.flights.iter().map(|flight| flight.done);
         let reads = self.reads.iter().map(|(at, _, _)| *at);
-        let timers = self.life.engines().map(|engine| engine.until_next_timer().as_micros());
-        let timers = timers.map(|us| now + u64::try_from(us).unwrap_or(u64::MAX));
+        let timers = self.life.engines().map(|engine| now + engine.until_next_timer());
         let next = flights.chain(reads).chain(timers).min().unwrap_or(now);
         if !self.brought.is_empty() || self.has_changes() {
             return;
         }
+        // Sometimes the machine stands still until the next retry is due. Nothing may be lost because of that.
+        let timers = self
+            .life
+            .engines()
+            .filter_map(|engine| Some(engine.desk.timers.next()?.since(engine.desk.time.now())));
+        let leap = timers.min().filter(|_| self.flights.is_empty() && self.random.percent(30));
+        let next = leap.map_or(next, |leap| next.max(now + leap));
         let late = if self.random.percent(20) { self.random.between(0, 3_000) } else { 0 };
-        self.pass_time(next.saturating_sub(now) + late);
+        self.time.pass(next.since(now) + Duration::from_micros(late));
     }
 
-    /// The writers work, sooner or later.
+    /// Lets the writers of the logs work, sooner or later.
     fn write(&mut self) -> Result<(), Died> {
         if self.random.percent(70) {
             self.life.events.write()?;
@@ -183,7 +193,7 @@ impl World {
         Ok(())
     }
 
-    /// The log has answered: these events are in it for good.
+    /// Takes the answers of the events log: these events are durable.
     pub(super) fn hear_of_events(&mut self) {
         let mut waiting = Vec::new();
         for (mut synced, events) in std::mem::take(&mut self.offered) {
@@ -196,12 +206,21 @@ impl World {
         self.offered = waiting;
     }
 
-    fn accepted(&mut self, offsets: std::ops::Range<u64>, events: Vec<(bytes::Bytes, Vec<(Id, usize)>)>) {
+    fn accepted(
+        &mut self,
+        offsets: std::ops::Range<u64>,
+        events: Vec<(bytes::Bytes, Vec<(QueueId, usize)>)>,
+    ) {
         for (offset, (record, asked)) in offsets.zip(events) {
             self.summary.events += 1;
-            self.oracle.logged(offset, record);
+            let now = Logging { at: self.time.now(), tenants: &self.tenants };
+            let account = self.oracle.logged(offset, record, now);
+            // The account may have become known after the event was handed in.
+            if account.0 >= FIRST_NEW_ID {
+                self.wanted_late(offset, None);
+            }
             for (queue, versions) in asked {
-                let start = self.hooks.get(&queue).map_or(0, |hook| hook.start_offset);
+                let start = self.hooks.get(&queue.as_hook()).map_or(0, |hook| hook.start_offset);
                 let tenants = &self.tenants;
                 if offset >= start
                     && self.oracle.still_wanted(queue, offset, versions, |id| tenants.account(id))
@@ -212,9 +231,9 @@ impl World {
         }
     }
 
-    /// Results, reads and changes that are there, in an order that chance decides.
+    /// Gives results, reads and changes to the engines, in a random order.
     fn come_in(&mut self) {
-        let now = self.now_us();
+        let now = self.time.now();
         self.keep();
         let mut order = [0, 1, 2];
         let turn = self.random.count(0, 2);
@@ -247,9 +266,9 @@ impl World {
         }
     }
 
-    fn finish(&mut self, now: u64) {
+    fn finish(&mut self, now: Moment) {
         let mut done: Vec<Flight> = Vec::new();
-        while let Some(at) = self.flights.iter().position(|flight| flight.done_us <= now) {
+        while let Some(at) = self.flights.iter().position(|flight| flight.done <= now) {
             done.push(self.flights.swap_remove(at));
         }
         for flight in done {
@@ -257,8 +276,8 @@ impl World {
         }
     }
 
-    pub(super) fn finish_one(&mut self, flight: Flight, now: u64) {
-        let Flight { key, result, began_us, .. } = flight;
+    pub(super) fn finish_one(&mut self, flight: Flight, now: Moment) {
+        let Flight { key, result, began, .. } = flight;
         let shard = self.life.shard_with(key.queue);
         self.say(|_| format!("  result {key:?} {result:?} at shard {shard:?}"));
         let Some(shard) = shard else {
@@ -274,14 +293,16 @@ impl World {
             sent: None,
             max_tries: None,
             result,
-            duration_us: now - began_us,
+            duration_us: u64::try_from(now.since(began).as_micros()).unwrap(),
             phases: crate::model::Phases::default(),
-            ended_us: now,
+            ended_us: self.setup.clock.now_us(),
         };
         let is_former =
             self.life.slot_with(key.queue).is_none_or(|(_, slot)| slot.is_of_former(key.queue, offset));
-        self.life.shards[shard].engine.finish(attempt, now);
-        let unsynced = self.life.unsynced();
+        let engine = &mut self.life.shards[shard].engine;
+        let mark = engine.desk.ledger.mark();
+        engine.finish(attempt, engine.desk.time.now());
+        let unsynced = Unsynced::of(engine.desk.ledger.unsynced_since(mark));
         let is_told =
             unsynced.last.contains_key(&(queue, offset)) || unsynced.ended.contains_key(&(queue, offset));
         hold(is_told || is_former || skipped, "every result is in the ledger", || {
@@ -289,7 +310,7 @@ impl World {
         });
     }
 
-    fn take_reads(&mut self, now: u64) {
+    fn take_reads(&mut self, now: Moment) {
         while let Some(at) = self.reads.iter().position(|(at, _, _)| *at <= now) {
             let (_, shard, reads) = self.reads.swap_remove(at);
             let brought = &mut self.brought;
@@ -305,7 +326,7 @@ impl World {
         }
     }
 
-    /// What is told of the engine's decisions is written down, sooner or later.
+    /// Carries out the engines' decisions about hooks, sooner or later.
     fn keep(&mut self) {
         while self.random.percent(50)
             && let Ok(action) = self.life.actions.try_recv()
@@ -343,36 +364,36 @@ impl World {
         let unsynced = self.life.unsynced();
         while let Some(job) = self.life.shards.iter_mut().find_map(|shard| shard.jobs.try_recv().ok()) {
             let probe = self.check_job(&job, &unsynced);
-            let now = self.now_us();
+            let now = self.time.now();
             let (result, after) = self.meet(&job);
             self.summary.attempts += 1;
             if matches!(&result, AttemptResult::Answered(response) if response.status == 200) {
                 self.received.insert((job.key.queue.id(), job.key.offset));
             }
-            self.summary.note(now ^ job.key.offset ^ (u64::from(job.attempt) << 32));
+            self.summary.note(now.micros() ^ job.key.offset ^ (u64::from(job.attempt) << 32));
             self.say(|_| format!("  attempt {} at {:?} probe {probe} -> {result:?}", job.attempt, job.key));
-            self.flights.push(Flight { key: job.key, result, began_us: now, done_us: now + after, probe });
+            self.flights.push(Flight { key: job.key, result, began: now, done: now + after, probe });
         }
     }
 
-    /// What an attempt meets: the log first, then the receiver.
-    fn meet(&mut self, job: &Job) -> (AttemptResult, u64) {
+    /// The result of an attempt, and how long it takes.
+    fn meet(&mut self, job: &Job) -> (AttemptResult, Duration) {
         let offset = job.key.offset;
         let record = match &job.record {
             Some(record) => Some(record.clone()),
             None => self.life.events.reader.get(offset).unwrap().map(|record| record.payload),
         };
-        let Some(record) = record else { return (AttemptResult::Expired, 500) };
+        let Some(record) = record else { return (AttemptResult::Expired, Duration::from_micros(500)) };
         let logged = self.oracle.events.get(&offset).map(|logged| &logged.record);
         hold(logged == Some(&record), "what is delivered is what was logged", || format!("offset {offset}"));
         let uri = if job.hook.one_shot { super::receivers::uri(offset % 4) } else { job.hook.uri.clone() };
         self.receivers.attempt(&uri, &mut self.random)
     }
 
-    /// Asks the engine that owns a hook something; `None` while the hook's partition moves.
+    /// Sends a command to the engine that owns a hook. `None` while the hook's partition moves.
     pub(super) fn ask<T>(
         &mut self,
-        hook: Id,
+        hook: HookId,
         command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Command,
     ) -> Option<T> {
         let shard = self.life.shard_of(hook)?;

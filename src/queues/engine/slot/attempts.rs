@@ -1,8 +1,10 @@
 //! A slot's attempts: which delivery starts next, and what a result means for the delivery and for the hook.
 
+use std::time::Duration;
+
 use super::super::line::Line;
 use super::Slot;
-use crate::model::{Attempt, Job, JobKey, QueueKey};
+use crate::model::{Attempt, Job, JobKey, Moment, QueueKey};
 use crate::queues::ledger::record::Outcome;
 use crate::queues::ledger::recorded::Course;
 use crate::queues::queue::entry::{Start, Tried};
@@ -13,8 +15,8 @@ use crate::queues::rules::replay::SHARE;
 use crate::queues::rules::trial::{After, Trial};
 use crate::queues::rules::verdict::{Facts, Verdict, Weight};
 
-/// Time until a probe is made again that this machine could not make, ms.
-const OWN_FAULT_PROBE_MS: u64 = 5_000;
+/// The delay before a probe that this machine could not make is made again.
+const OWN_FAULT_PROBE: Duration = Duration::from_secs(5);
 
 /// A result after it was judged.
 #[derive(Debug, Clone, Copy)]
@@ -31,17 +33,17 @@ pub(in crate::queues::engine) struct Judged {
 impl Judged {
     /// What the ledger's record of the attempt says of it.
     pub(in crate::queues::engine) fn course(&self) -> Course {
-        let (outcome, due_us) = match self.verdict {
+        let (outcome, due) = match self.verdict {
             Verdict::Settled(Fate::Delivered) => (Outcome::Delivered, None),
             Verdict::Settled(Fate::Shadow) => (Outcome::Shadow, None),
             Verdict::Settled(Fate::Dead | Fate::Skipped | Fate::Expired) => (Outcome::Dead, None),
-            Verdict::RetryAt(due_us) => (Outcome::Retry, Some(due_us)),
+            Verdict::RetryAt(due) => (Outcome::Retry, Some(due)),
             Verdict::SuspectUntil(_) => (Outcome::Suspect, None),
             Verdict::Held | Verdict::Disable(_) => (Outcome::Held, None),
         };
         let Self { attempts, tries, tries_left, .. } = *self;
         let tries_left = if matches!(self.verdict, Verdict::Settled(_)) { 0 } else { tries_left };
-        Course { attempts, tries, tries_left, outcome, due_us }
+        Course { attempts, tries, tries_left, outcome, due }
     }
 }
 
@@ -53,28 +55,28 @@ impl Slot {
 
     /// Whether deliveries wait although the hook is open: for the one that goes first, or because the receiver asked for
     /// time.
-    pub(in crate::queues::engine) fn is_held_back(&self, now_us: u64) -> bool {
-        !self.trial.admits() || self.asked_until_us.is_some_and(|until| now_us < until)
+    pub(in crate::queues::engine) fn is_held_back(&self, now: Moment) -> bool {
+        !self.trial.admits() || self.asked_until.is_some_and(|until| now < until)
     }
 
     /// Whether the hook's own limits allow one more attempt now. A start that only the rate limit refuses is put on the
     /// clock.
-    pub(in crate::queues::engine) fn may_start(&mut self, most: u32, now_us: u64) -> bool {
-        self.has_ready() && self.claim.held() < most && !self.is_held_back(now_us) && self.pace.admits(now_us)
+    pub(in crate::queues::engine) fn may_start(&mut self, most: u32, now: Moment) -> bool {
+        self.has_ready() && self.claim.held() < most && !self.is_held_back(now) && self.pace.admits(now)
     }
 
     /// Starts the next delivery: the live line and the replays take turns, and all replays together have a share of the
     /// hook's permits.
-    pub(in crate::queues::engine) fn start_next(&mut self, most: u32, now_us: u64) -> Option<Job> {
+    pub(in crate::queues::engine) fn start_next(&mut self, most: u32, now: Moment) -> Option<Job> {
         let replaying: u32 = self.replays.iter().map(|line| line.queue().in_flight()).sum();
         let has_share = replaying < (most / SHARE).max(1);
         let count = 1 + self.replays.len();
         for step in 0..count {
             let at = (self.turn + step) % count;
             let Some(line) = self.line_at(at) else { continue };
-            if let Some(start) = line.start(now_us, has_share) {
+            if let Some(start) = line.start(now, has_share) {
                 let key = line.key();
-                self.pace.started(now_us);
+                self.pace.started(now);
                 self.turn = (at + 1) % count;
                 return Some(self.job(key, start));
             }
@@ -114,7 +116,7 @@ impl Slot {
     pub(in crate::queues::engine) fn judge(
         &mut self,
         attempt: &Attempt,
-        now_us: u64,
+        now: Moment,
         random: f64,
     ) -> Option<Judged> {
         let key = attempt.key;
@@ -134,33 +136,33 @@ impl Slot {
         let counts = serves && !hook.one_shot && !is_still_down && matches!(class, Class::Failed { .. });
         let weight = if is_still_down {
             Weight::StillDown
-        } else if counts && self.health.failed(&policy, now_us) {
+        } else if counts && self.health.failed(&policy, now) {
             Weight::TooMany
         } else {
             Weight::Bearable
         };
         if class == Class::Delivered {
-            self.health.last_success_us = Some(now_us);
+            self.health.last_success = Some(now);
         }
-        let last_success_us = self.health.last_success_us;
+        let last_success = self.health.last_success;
         let max_tries = attempt.max_tries.unwrap_or_else(|| hook.max_tries());
         let line = self.line_mut(key.queue)?;
         let is_head = line.queue().is_head(key.offset);
         let has_failed = matches!(class, Class::Failed { .. } | Class::Busy { .. } | Class::Gone);
-        let tried = line.ended(key.offset, class != Class::Ours, has_failed.then_some(now_us))?;
-        let Tried { attempts, tries, first_failed_us } = tried;
+        let tried = line.ended(key.offset, class != Class::Ours, has_failed.then_some(now))?;
+        let Tried { attempts, tries, first_failed } = tried;
         let facts = Facts {
             policy: &policy,
             hook: &hook,
-            now_us,
+            now,
             class,
             serves,
             weight,
             attempts,
             tries,
             max_tries,
-            first_failed_us,
-            last_success_us,
+            first_failed,
+            last_success,
             is_head,
         };
         let verdict = facts.verdict(random);
@@ -175,13 +177,8 @@ impl Slot {
     }
 
     /// Does with a delivery what was decided; see [`Line::conclude`]. `None`: the slot does not have the queue.
-    pub(in crate::queues::engine) fn conclude(
-        &mut self,
-        key: JobKey,
-        verdict: Verdict,
-        now_us: u64,
-    ) -> Option<Vec<u64>> {
-        Some(self.line_mut(key.queue)?.conclude(key.offset, verdict, now_us))
+    pub(in crate::queues::engine) fn conclude(&mut self, key: JobKey, verdict: Verdict) -> Option<Vec<u64>> {
+        Some(self.line_mut(key.queue)?.conclude(key.offset, verdict))
     }
 
     /// Notes that retention dropped an event before it was delivered; the log begins at `first` now.
@@ -192,50 +189,50 @@ impl Slot {
     }
 
     /// The receiver asked for time: nothing is sent until it is over, and then one delivery goes first.
-    pub(in crate::queues::engine) fn wait_as_asked(&mut self, now_us: u64, retry_after_ms: u64) {
+    pub(in crate::queues::engine) fn wait_as_asked(&mut self, now: Moment, retry_after: Duration) {
         // Each target of callflows is a receiver of its own: one of them does not hold up the others.
         if self.hook.one_shot || !self.serves() {
             return;
         }
-        self.asked_until_us = self.asked_until_us.max(Some(now_us + 1000 * retry_after_ms));
+        self.asked_until = self.asked_until.max(Some(now + retry_after));
         if self.trial == Trial::Off {
             self.trial = Trial::Due(After::AskedForTime);
         }
     }
 
     /// The probe has ended without a success: sets when the next one is due.
-    pub(in crate::queues::engine) fn probe_failed(&mut self, class: Class, policy: &Policy, now_us: u64) {
-        let retry_after_ms = match class {
-            Class::Ours => return self.probe.set_due(now_us + 1000 * OWN_FAULT_PROBE_MS),
+    pub(in crate::queues::engine) fn probe_failed(&mut self, class: Class, policy: &Policy, now: Moment) {
+        let retry_after = match class {
+            Class::Ours => return self.probe.set_due(now + OWN_FAULT_PROBE),
             // These results say nothing of the receiver. The time of the probe has passed, so the next delivery is tried now.
             Class::Delivered | Class::Skipped | Class::Expired | Class::Unsendable => return,
-            Class::Shadow => return self.probe.set_due(now_us),
+            Class::Shadow => return self.probe.set_due(now),
             Class::Gone => None,
-            Class::Busy { retry_after_ms } => Some(retry_after_ms),
-            Class::Failed { retry_after_ms } => retry_after_ms,
+            Class::Busy { retry_after } => Some(retry_after),
+            Class::Failed { retry_after } => retry_after,
         };
-        self.probe.back_off(policy, now_us, retry_after_ms);
+        self.probe.back_off(policy, now, retry_after);
     }
 
     /// The probe cannot be made now: it is due again at this time.
-    pub(in crate::queues::engine) fn put_off_probe(&mut self, due_us: u64) {
-        self.probe.set_due(due_us);
+    pub(in crate::queues::engine) fn put_off_probe(&mut self, due: Moment) {
+        self.probe.set_due(due);
     }
 
     /// Whether the probe should start now.
-    pub(in crate::queues::engine) fn is_probe_due(&self, now_us: u64) -> bool {
-        self.is_probed() && self.probe.is_due(now_us)
+    pub(in crate::queues::engine) fn is_probe_due(&self, now: Moment) -> bool {
+        self.is_probed() && self.probe.is_due(now)
     }
 
     /// Takes note of the time: retries become ready, and suspects whose time is over are dead. `dead` gets the queue and the
     /// offset of each.
-    pub(in crate::queues::engine) fn wake(&mut self, now_us: u64, mut dead: impl FnMut(QueueKey, u64)) {
-        self.asked_until_us = self.asked_until_us.filter(|until| *until > now_us);
-        self.pace.wake(now_us);
+    pub(in crate::queues::engine) fn wake(&mut self, now: Moment, mut dead: impl FnMut(QueueKey, u64)) {
+        self.asked_until = self.asked_until.filter(|until| *until > now);
+        self.pace.wake(now);
         if self.is_open() {
             for line in self.lines_mut() {
                 let key = line.key();
-                line.wake(now_us).into_iter().for_each(|offset| dead(key, offset));
+                line.wake(now).into_iter().for_each(|offset| dead(key, offset));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::line::Line;
 use super::super::probe::Probe;
 use super::{Slot, Standing};
-use crate::model::{Hook, QueueKey, ReplayState, ReplayStatus};
+use crate::model::{Hook, Moment, QueueKey, ReplayState, ReplayStatus, WallTime};
 use crate::queues::ledger::record::LedgerRecord;
 use crate::queues::ledger::revisions::Written;
 use crate::queues::rules::pace::Pace;
@@ -21,20 +21,25 @@ pub(in crate::queues::engine) type EndedReplay = (ReplayStatus, Arc<ReplayJob>);
 
 impl Slot {
     /// Puts back what the ledger and the document say of a hook's failures.
-    pub(in crate::queues::engine) fn restore(&mut self, failures: &[u64], first_probe_us: Option<u64>) {
-        for at_us in failures {
-            self.health.restore(*at_us);
+    pub(in crate::queues::engine) fn restore(
+        &mut self,
+        failures: &[Moment],
+        now: Moment,
+        first_probe: Option<Moment>,
+    ) {
+        for failure in failures {
+            self.health.restore(*failure, now);
         }
-        self.probe = Probe::first(first_probe_us.filter(|_| self.has_failed()));
+        self.probe = Probe::first(first_probe.filter(|_| self.has_failed()));
     }
 
-    /// The hook's document has changed. `first_probe_us` is when a hook is probed that failures have disabled now. True: the
+    /// The hook's document has changed. `first_probe` is when a hook is probed that failures have disabled now. True: the
     /// hook was enabled, and everything that waited is ready ([`Self::refreshed`]).
     pub(in crate::queues::engine) fn change_hook(
         &mut self,
         hook: &Arc<Hook>,
         routed: u64,
-        first_probe_us: Option<u64>,
+        first_probe: Option<Moment>,
     ) -> bool {
         let old = std::mem::replace(&mut self.hook, Arc::clone(hook));
         if hook.rate_limit_per_s != old.rate_limit_per_s {
@@ -42,7 +47,7 @@ impl Slot {
         }
         // It was another receiver that asked for time.
         if hook.uri != old.uri {
-            self.asked_until_us = None;
+            self.asked_until = None;
         }
         if hook.start_offset > old.start_offset {
             self.live_line.restart_at(hook.start_offset, routed);
@@ -52,7 +57,7 @@ impl Slot {
             self.try_one_first();
             self.resume();
         } else if !hook.enabled {
-            self.probe.follow_document(hook.disable_reason.as_deref(), first_probe_us);
+            self.probe.follow_document(hook.disable_reason.as_deref(), first_probe);
             self.lines_mut().for_each(Line::release_suspects);
         }
         self.catch_up(routed);
@@ -86,7 +91,7 @@ impl Slot {
     /// The hook is enabled: everything that waits has its tries again and is ready.
     fn resume(&mut self) {
         self.health.reset();
-        self.asked_until_us = None;
+        self.asked_until = None;
         self.probe = Probe::default();
         self.lines_mut().for_each(Line::refresh);
     }
@@ -97,7 +102,7 @@ impl Slot {
     }
 
     /// The queues disable the hook; its position in the log is kept.
-    pub(in crate::queues::engine) fn disable(&mut self, reason: DisableReason, first_probe_us: Option<u64>) {
+    pub(in crate::queues::engine) fn disable(&mut self, reason: DisableReason, first_probe: Option<Moment>) {
         let mut hook = (*self.hook).clone();
         hook.enabled = false;
         hook.disable_reason = Some(reason.text().to_owned());
@@ -105,7 +110,7 @@ impl Slot {
         self.health.reset();
         self.lines_mut().for_each(Line::release_suspects);
         self.trial = Trial::Off;
-        self.probe = Probe::first(first_probe_us.filter(|_| self.has_failed()));
+        self.probe = Probe::first(first_probe.filter(|_| self.has_failed()));
     }
 
     /// The queues enable the hook again, because its probe was delivered. Everything that waited is ready
@@ -136,10 +141,9 @@ impl Slot {
         new_standing: Standing,
     ) {
         // Every field is named, so that a new one cannot be forgotten here.
-        let Self { hook, standing, health, probe, trial, asked_until_us, pace, revision, turn, gone, .. } =
-            self;
+        let Self { hook, standing, health, probe, trial, asked_until, pace, revision, turn, gone, .. } = self;
         (*hook, *standing) = (Arc::clone(new), new_standing);
-        (*health, *probe, *trial, *asked_until_us) = (Health::default(), Probe::default(), Trial::Off, None);
+        (*health, *probe, *trial, *asked_until) = (Health::default(), Probe::default(), Trial::Off, None);
         (*pace, *revision) = (Pace::new(new.rate_limit_per_s), Written::default());
         (*turn, *gone) = (0, false);
         self.live_line.replace(line);
@@ -156,8 +160,8 @@ impl Slot {
     }
 
     /// Forgets the failures that count at this time; whether there were any.
-    pub(in crate::queues::engine) fn reset_failures(&mut self, now_us: u64) -> bool {
-        let had_some = self.recent_failures(now_us) > 0;
+    pub(in crate::queues::engine) fn reset_failures(&mut self, now: Moment) -> bool {
+        let had_some = self.recent_failures(now) > 0;
         if had_some {
             self.health.reset();
         }
@@ -165,17 +169,17 @@ impl Slot {
     }
 
     /// A person asks for the probe now; whether the hook may be probed.
-    pub(in crate::queues::engine) fn probe_now(&mut self, now_us: u64) -> bool {
+    pub(in crate::queues::engine) fn probe_now(&mut self, now: Moment) -> bool {
         let may = self.may_be_probed();
         if may {
-            self.probe.set_due(now_us);
+            self.probe.set_due(now);
         }
         may
     }
 
     /// Probing was switched on or off in the configuration; see [`Probe::follow_configuration`].
-    pub(in crate::queues::engine) fn follow_probing(&mut self, first_probe_us: Option<u64>) {
-        self.probe.follow_configuration(self.has_failed(), first_probe_us);
+    pub(in crate::queues::engine) fn follow_probing(&mut self, first_probe: Option<Moment>) {
+        self.probe.follow_configuration(self.has_failed(), first_probe);
     }
 
     /// Whether the slot has this replay.
@@ -199,16 +203,16 @@ impl Slot {
         &mut self,
         key: QueueKey,
         how: ReplayState,
-        wall_us: u64,
+        wall: WallTime,
     ) -> Option<EndedReplay> {
-        self.line_mut(key)?.end(how, wall_us)
+        self.line_mut(key)?.end(how, wall)
     }
 
     /// Ends the replays whose range is settled, or with `all` every replay of a deleted hook.
-    pub(in crate::queues::engine) fn end_replays(&mut self, all: bool, wall_us: u64) -> Vec<EndedReplay> {
+    pub(in crate::queues::engine) fn end_replays(&mut self, all: bool, wall: WallTime) -> Vec<EndedReplay> {
         let how = if all { ReplayState::Cancelled } else { ReplayState::Done };
         let ends = self.replays.iter_mut().filter(|line| all || line.has_settled_range());
-        ends.filter_map(|line| line.end(how, wall_us)).collect()
+        ends.filter_map(|line| line.end(how, wall)).collect()
     }
 
     /// Takes out the replays that have ended and have nothing under way.

@@ -17,7 +17,7 @@ use super::line::{Line, Routed};
 use super::log_read::{ReadDone, ReadRequest};
 use super::probe::Probe;
 use crate::log::ReadError;
-use crate::model::{Hook, QueueKey, QueueState, ReplayStatus};
+use crate::model::{Hook, Moment, QueueKey, QueueState, ReplayStatus, WallTime};
 use crate::queues::ledger::record::{LedgerRecord, QueueImage};
 use crate::queues::ledger::revisions::Written;
 use crate::queues::queue::kept::Budget;
@@ -51,8 +51,8 @@ pub(super) struct Slot {
     health: Health,
     probe: Probe,
     trial: Trial,
-    /// The receiver asked for time until then (µs).
-    asked_until_us: Option<u64>,
+    /// The receiver asked for time until then.
+    asked_until: Option<Moment>,
     /// The hook's rate limit.
     pace: Pace,
     /// Its permits: attempts under way, replays included.
@@ -77,7 +77,7 @@ impl Slot {
             health: Health::default(),
             probe: Probe::default(),
             trial: Trial::default(),
-            asked_until_us: None,
+            asked_until: None,
             pace: Pace::new(hook.rate_limit_per_s),
             claim,
             revision: Written::default(),
@@ -146,7 +146,7 @@ impl Slot {
     /// Whether it is probed now and then.
     pub(super) fn is_probed(&self) -> bool {
         let may = self.standing.is_enabled && !self.hook.paused && !self.leaving;
-        may && !self.hook.enabled && self.probe.due_us().is_some()
+        may && !self.hook.enabled && self.probe.due().is_some()
     }
 
     /// Whether an attempt could start if permits, pace and trial allow it.
@@ -193,13 +193,13 @@ impl Slot {
     }
 
     /// Recent failures that count at this time.
-    pub(super) fn recent_failures(&self, now_us: u64) -> u32 {
-        self.health.recent(&self.standing.policy, now_us)
+    pub(super) fn recent_failures(&self, now: Moment) -> u32 {
+        self.health.recent(&self.standing.policy, now)
     }
 
     /// When the next retry or probe starts, as the API shows it.
-    pub(super) fn next_try_us(&self) -> Option<u64> {
-        let probe = || self.probe.due_us().filter(|_| self.is_probed());
+    pub(super) fn next_try(&self) -> Option<Moment> {
+        let probe = || self.probe.due().filter(|_| self.is_probed());
         if self.is_open() { self.live_line.queue().next_try() } else { probe() }
     }
 
@@ -211,7 +211,7 @@ impl Slot {
             (false, Some(_)) => QueueState::AutoDisabled,
             (false, None) => QueueState::Disabled,
             (true, _) if self.live_line.waiting() == 0 => QueueState::Idle,
-            (true, _) if self.claim.held() == 0 && self.next_try_us().is_some() => QueueState::Retrying,
+            (true, _) if self.claim.held() == 0 && self.next_try().is_some() => QueueState::Retrying,
             (true, _) => QueueState::Active,
         }
     }
@@ -221,11 +221,10 @@ impl Slot {
         self.replays.iter().filter_map(Line::replay_status).collect()
     }
 
-    /// When the slot has to be looked at next (µs).
-    pub(super) fn next_due(&self) -> Option<u64> {
-        let probe = self.probe.next_us().filter(|_| self.is_probed());
-        let of_open =
-            self.lines().filter_map(Line::next_due).chain(self.pace.due()).chain(self.asked_until_us);
+    /// When the slot has to be looked at next.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        let probe = self.probe.next().filter(|_| self.is_probed());
+        let of_open = self.lines().filter_map(Line::next_due).chain(self.pace.due()).chain(self.asked_until);
         let open = if self.is_open() { of_open.min() } else { None };
         probe.into_iter().chain(open).min()
     }
@@ -314,7 +313,7 @@ impl Slot {
     }
 
     /// The ledger's record of the hook's revision, if an attempt that is made now needs it there first.
-    pub(super) fn new_revision(&mut self, wall_us: u64) -> Option<LedgerRecord> {
-        self.revision.renewed(&self.hook, wall_us)
+    pub(super) fn new_revision(&mut self, wall: WallTime) -> Option<LedgerRecord> {
+        self.revision.renewed(&self.hook, wall)
     }
 }

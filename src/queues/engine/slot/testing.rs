@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::line::Line;
 use super::super::probe::Probe;
 use super::{Slot, Standing};
-use crate::model::{AccountId, Hook, Ordering, QueueKey};
+use crate::model::{AccountId, Hook, Moment, Ordering, QueueKey};
 use crate::queues::queue::Queue;
 use crate::queues::queue::entry::Limits;
 use crate::queues::rules::pace::Pace;
@@ -35,6 +35,11 @@ impl Slot {
     /// Its recovery probe.
     pub(in crate::queues::engine) fn probe(&self) -> &Probe {
         &self.probe
+    }
+
+    /// Until when its receiver asked for time.
+    pub(in crate::queues::engine) fn asked_until(&self) -> Option<Moment> {
+        self.asked_until
     }
 
     /// The hook's rate limit.

@@ -1,6 +1,7 @@
 //! What happens to a slot, told event by event.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::line::Line;
 use super::super::line::Routed;
@@ -8,7 +9,7 @@ use super::super::line::image::Origin;
 use super::testing::{line, slot, slot_of};
 use super::*;
 use crate::model::{
-    Attempt, AttemptResult, EventFilter, Id, JobKey, Ordering, Phases, ReplayOnly, ReplayPoint,
+    Attempt, AttemptResult, EventFilter, HookId, JobKey, Ordering, Phases, ReplayId, ReplayOnly, ReplayPoint,
     ReplayRequest, Response, TransportError,
 };
 use crate::queues::queue::entry::Limits;
@@ -26,6 +27,10 @@ fn offer(slot: &mut Slot, offsets: std::ops::Range<u64>) {
     for offset in offsets {
         slot.offer(&Routed { offset, subject: offset, record: b"event" }, 0, &budget);
     }
+}
+
+fn at(us: u64) -> Moment {
+    Moment::from_micros(us)
 }
 
 fn result(key: JobKey, result: AttemptResult) -> Attempt {
@@ -52,7 +57,7 @@ fn delivered(key: JobKey) -> Attempt {
 /// A replay of the slot's hook over the first events.
 fn add_replay(slot: &mut Slot, id: u128, until: u64) -> QueueKey {
     let request = ReplayRequest {
-        id: Id(id),
+        id: ReplayId(id),
         hook: slot.hook().id,
         account: slot.hook().account,
         from: ReplayPoint::Offset(0),
@@ -64,11 +69,18 @@ fn add_replay(slot: &mut Slot, id: u128, until: u64) -> QueueKey {
         rate: None,
         by: None,
     };
-    let job = Arc::new(ReplayJob::new(request, 0, until, 0));
-    let origin = Origin { limits: LIMITS, hook: slot.hook(), recovered: None, start: 0 };
+    let job = Arc::new(ReplayJob::new(request, 0, until, WallTime::default()));
+    let origin = Origin {
+        limits: LIMITS,
+        hook: slot.hook(),
+        recovered: None,
+        start: 0,
+        now: at(0),
+        longest_delay: Duration::ZERO,
+    };
     let line = Line::of_replay(origin, ReplayRun::new(job, None));
     slot.add_replay(line);
-    QueueKey::Replay(Id(id))
+    QueueKey::Replay(ReplayId(id))
 }
 
 /// Lets a read bring these events to a line of the slot.
@@ -96,7 +108,7 @@ fn live_line_and_replays_take_turns_and_replays_have_a_share_of_the_permits() {
     offer(&mut slot, 0..4);
     let replay = add_replay(&mut slot, 2, 4);
     read(&mut slot, replay, 0..4);
-    let mut started = || slot.start_next(4, 0).map(|job| (job.replay, job.key.offset));
+    let mut started = || slot.start_next(4, at(0)).map(|job| (job.replay, job.key.offset));
     assert_eq!((started(), started()), (Some((false, 0)), Some((true, 0))));
     // One of four permits is all that replays may hold together.
     assert_eq!((started(), started()), (Some((false, 1)), Some((false, 2))));
@@ -107,14 +119,14 @@ fn an_attempt_of_a_replay_does_not_end_the_probe_for_the_same_event() {
     let mut slot = slot(1);
     let replay = add_replay(&mut slot, 2, 1);
     read(&mut slot, replay, 0..1);
-    let of_replay = slot.start_next(4, 0).unwrap().key;
+    let of_replay = slot.start_next(4, at(0)).unwrap().key;
     offer(&mut slot, 0..1);
-    slot.disable(DisableReason::TooManyFailures, Some(10));
+    slot.disable(DisableReason::TooManyFailures, Some(at(10)));
     let probe = slot.start_probe().unwrap().key;
     assert_eq!((probe.offset, of_replay.offset), (0, 0));
-    assert!(!slot.judge(&refused(of_replay), 20, 0.5).unwrap().is_probe);
-    assert!(!slot.is_probe_due(20), "one probe at a time");
-    assert!(slot.judge(&refused(probe), 20, 0.5).unwrap().is_probe);
+    assert!(!slot.judge(&refused(of_replay), at(20), 0.5).unwrap().is_probe);
+    assert!(!slot.is_probe_due(at(20)), "one probe at a time");
+    assert!(slot.judge(&refused(probe), at(20), 0.5).unwrap().is_probe);
 }
 
 #[test]
@@ -126,29 +138,34 @@ fn nothing_of_a_deleted_hook_holds_back_the_hook_that_is_made_again_under_its_id
         changed.enabled = enabled;
         slot.change_hook(&Arc::new(changed.clone()), 2, None);
     }
-    let trial = slot.start_next(4, 0).unwrap().key;
-    slot.wait_as_asked(0, 60_000);
-    assert!(slot.is_held_back(0), "one delivery goes first, and the receiver asked for time");
-    assert!(slot.new_revision(0).is_some() && slot.new_revision(0).is_none());
+    let trial = slot.start_next(4, at(0)).unwrap().key;
+    slot.wait_as_asked(at(0), Duration::from_secs(60));
+    assert!(slot.is_held_back(at(0)), "one delivery goes first, and the receiver asked for time");
+    assert!(
+        slot.new_revision(WallTime::default()).is_some() && slot.new_revision(WallTime::default()).is_none()
+    );
     slot.delete();
     let mut new = hook(1);
     new.birth.events = 2;
     let new = Arc::new(new);
     slot.make_again(&new, line(&new), Standing::new(true, POLICY));
     assert!(slot.is_of_former(trial.queue, trial.offset), "its result will not be judged");
-    assert!(!slot.is_held_back(0) && !slot.is_gone());
-    assert!(slot.new_revision(0).is_some(), "what the new hook sends is written for its own attempts");
+    assert!(!slot.is_held_back(at(0)) && !slot.is_gone());
+    assert!(
+        slot.new_revision(WallTime::default()).is_some(),
+        "what the new hook sends is written for its own attempts"
+    );
 }
 
 #[test]
 fn a_disabled_hook_is_probed_when_it_failed_and_not_when_a_person_disabled_it() {
     let mut slot = slot(1);
-    slot.disable(DisableReason::TooManyFailures, Some(10));
-    assert!(slot.is_probe_due(10) && slot.may_be_probed());
-    assert_eq!((slot.state(), slot.next_due()), (QueueState::AutoDisabled, Some(10)));
+    slot.disable(DisableReason::TooManyFailures, Some(at(10)));
+    assert!(slot.is_probe_due(at(10)) && slot.may_be_probed());
+    assert_eq!((slot.state(), slot.next_due()), (QueueState::AutoDisabled, Some(at(10))));
     let by_person = Hook { enabled: false, ..hook(1) };
-    slot.change_hook(&Arc::new(by_person), 0, Some(20));
-    assert!(!slot.is_probed() && !slot.probe_now(30));
+    slot.change_hook(&Arc::new(by_person), 0, Some(at(20)));
+    assert!(!slot.is_probed() && !slot.probe_now(at(30)));
     assert_eq!((slot.state(), slot.next_due()), (QueueState::Disabled, None));
 }
 
@@ -159,7 +176,7 @@ fn a_hook_that_gets_nothing_holds_a_few_deliveries_and_reads_on_when_it_is_enabl
     assert_eq!((slot.live_line().queue().len(), slot.waiting(), slot.live_line().is_live()), (4, 7, false));
     slot.ask_for_reads(7, false, |request| panic!("a paused hook is not read for: {request:?}"));
     slot.change_hook(&Arc::new(hook(1)), 7, None);
-    read(&mut slot, QueueKey::Hook(Id(1)), 4..7);
+    read(&mut slot, QueueKey::Hook(HookId(1)), 4..7);
     assert_eq!((slot.live_line().queue().len(), slot.live_line().is_live()), (7, true));
 }
 
@@ -175,7 +192,7 @@ fn what_a_read_brings_is_dropped_when_an_account_has_become_known_meanwhile() {
     let done = ReadDone { queue: asked[0].queue, lane: None, from: 4, next: 6, found, last: true };
     slot.take_read(done, Reach { first: 0, routed: 6 });
     assert_eq!(slot.live_line().queue().next(), 4, "the read may have passed over the event");
-    read(&mut slot, QueueKey::Hook(Id(1)), 4..6);
+    read(&mut slot, QueueKey::Hook(HookId(1)), 4..6);
     assert_eq!(slot.live_line().queue().len(), 6);
 }
 
@@ -183,11 +200,11 @@ fn what_a_read_brings_is_dropped_when_an_account_has_become_known_meanwhile() {
 fn a_success_ends_the_suspects_and_each_of_them_is_counted_once() {
     let mut slot = slot(1);
     offer(&mut slot, 0..3);
-    let (suspect, other) = (slot.start_next(4, 0).unwrap().key, slot.start_next(4, 0).unwrap().key);
-    slot.judge(&refused(suspect), 5, 0.5).unwrap();
-    slot.conclude(suspect, Verdict::SuspectUntil(90), 5);
-    let judged = slot.judge(&delivered(other), 6, 0.5).unwrap();
-    assert_eq!(slot.conclude(other, judged.verdict, 6), Some(vec![suspect.offset]));
+    let (suspect, other) = (slot.start_next(4, at(0)).unwrap().key, slot.start_next(4, at(0)).unwrap().key);
+    slot.judge(&refused(suspect), at(5), 0.5).unwrap();
+    slot.conclude(suspect, Verdict::SuspectUntil(at(90)));
+    let judged = slot.judge(&delivered(other), at(6), 0.5).unwrap();
+    assert_eq!(slot.conclude(other, judged.verdict), Some(vec![suspect.offset]));
     let totals = slot.live_line().totals();
     assert_eq!((totals.delivered, totals.dead, slot.waiting()), (1, 1, 1));
 }
@@ -197,13 +214,16 @@ fn a_settled_replay_ends_once_and_its_line_goes_with_its_last_attempt() {
     let mut slot = slot(1);
     let replay = add_replay(&mut slot, 2, 1);
     read(&mut slot, replay, 0..1);
-    let key = slot.start_next(4, 0).unwrap().key;
-    assert!(slot.end_replays(false, 7).is_empty(), "a delivery is under way");
-    let (status, job) = slot.end_replay(replay, crate::model::ReplayState::Cancelled, 8).unwrap();
+    let key = slot.start_next(4, at(0)).unwrap().key;
+    assert!(slot.end_replays(false, WallTime::from_micros(7)).is_empty(), "a delivery is under way");
+    let (status, job) =
+        slot.end_replay(replay, crate::model::ReplayState::Cancelled, WallTime::from_micros(8)).unwrap();
     assert_eq!((status.matched, job.ended_us), (1, Some(8)));
-    assert!(slot.end_replays(true, 9).is_empty() && slot.take_over_replays().is_empty());
-    let judged = slot.judge(&delivered(key), 9, 0.5).unwrap();
-    slot.conclude(key, judged.verdict, 9);
+    assert!(
+        slot.end_replays(true, WallTime::from_micros(9)).is_empty() && slot.take_over_replays().is_empty()
+    );
+    let judged = slot.judge(&delivered(key), at(9), 0.5).unwrap();
+    slot.conclude(key, judged.verdict);
     let over = slot.take_over_replays();
     assert_eq!((over.len(), slot.replays().len()), (1, 0));
     assert_eq!(over[0].image(slot.hook(), 0).totals.delivered, 1);
@@ -213,25 +233,25 @@ fn a_settled_replay_ends_once_and_its_line_goes_with_its_last_attempt() {
 fn a_strict_hook_has_one_attempt_under_way() {
     let mut slot = slot_of(Hook { ordering: Ordering::Hook, ..hook(1) });
     offer(&mut slot, 0..3);
-    assert_eq!(slot.start_next(4, 0).map(|job| job.key.offset), Some(0));
-    assert!(slot.start_next(4, 0).is_none() && !slot.has_ready());
+    assert_eq!(slot.start_next(4, at(0)).map(|job| job.key.offset), Some(0));
+    assert!(slot.start_next(4, at(0)).is_none() && !slot.has_ready());
 }
 
 #[test]
 fn a_suspect_that_waits_again_does_not_start_beside_the_delivery_behind_it() {
     let mut slot = slot_of(Hook { ordering: Ordering::Hook, ..hook(1) });
     offer(&mut slot, 0..2);
-    let suspect = slot.start_next(4, 0).unwrap().key;
-    slot.judge(&refused(suspect), 5, 0.5).unwrap();
-    slot.conclude(suspect, Verdict::SuspectUntil(90), 5);
-    let behind = slot.start_next(4, 6).unwrap().key;
+    let suspect = slot.start_next(4, at(0)).unwrap().key;
+    slot.judge(&refused(suspect), at(5), 0.5).unwrap();
+    slot.conclude(suspect, Verdict::SuspectUntil(at(90)));
+    let behind = slot.start_next(4, at(6)).unwrap().key;
     let mut changed = (**slot.hook()).clone();
     for enabled in [false, true] {
         changed.enabled = enabled;
         slot.change_hook(&Arc::new(changed.clone()), 2, None);
     }
-    assert!(!slot.has_ready() && slot.start_next(4, 7).is_none(), "one delivery of a lane at a time");
-    slot.judge(&refused(behind), 8, 0.5).unwrap();
-    slot.conclude(behind, Verdict::RetryAt(9), 8);
-    assert_eq!(slot.start_next(4, 8).map(|job| job.key), Some(suspect), "in the order of the log");
+    assert!(!slot.has_ready() && slot.start_next(4, at(7)).is_none(), "one delivery of a lane at a time");
+    slot.judge(&refused(behind), at(8), 0.5).unwrap();
+    slot.conclude(behind, Verdict::RetryAt(at(9)));
+    assert_eq!(slot.start_next(4, at(8)).map(|job| job.key), Some(suspect), "in the order of the log");
 }

@@ -163,10 +163,10 @@ impl Slots {
 mod tests {
     use super::super::slot::testing::slot;
     use super::*;
-    use crate::model::Id;
+    use crate::model::{HookId, ReplayId};
 
     fn key(id: u128) -> QueueKey {
-        QueueKey::Hook(Id(id))
+        QueueKey::Hook(HookId(id))
     }
 
     #[test]
@@ -174,15 +174,15 @@ mod tests {
         let mut slots = Slots::new(Arc::default());
         let (one, two) = (slots.insert(slot(1)), slots.insert(slot(2)));
         assert_eq!((slots.owner(key(1)), slots.owner(key(2))), (Some(one), Some(two)));
-        slots.own(QueueKey::Replay(Id(9)), one);
-        slots.disown(QueueKey::Replay(Id(9)));
-        assert_eq!((slots.owner(QueueKey::Replay(Id(9))), slots.queues()), (None, 2));
+        slots.own(QueueKey::Replay(ReplayId(9)), one);
+        slots.disown(QueueKey::Replay(ReplayId(9)));
+        assert_eq!((slots.owner(QueueKey::Replay(ReplayId(9))), slots.queues()), (None, 2));
         let lent = slots.lend(one).unwrap();
         slots.end(one, &lent);
         assert_eq!((slots.owner(key(1)), slots.iter().count()), (None, 1));
         assert!(slots.lend_if_there(one).is_none());
         assert_eq!(slots.insert(slot(3)), one);
-        assert_eq!(slots.of(key(3)).unwrap().hook().id, Id(3));
+        assert_eq!(slots.of(key(3)).unwrap().hook().id, HookId(3));
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!((slots.owner(key(1)), slots.iter().count()), (Some(one), 0));
         assert_ne!(slots.insert(slot(2)), one);
         slots.give_back(one, lent);
-        assert_eq!(slots.which(|slot| slot.hook().id == Id(1)), [one]);
+        assert_eq!(slots.which(|slot| slot.hook().id == HookId(1)), [one]);
     }
 
     #[test]

@@ -71,14 +71,14 @@ impl Slots {
         }
         // A deleted hook's slot ends when nothing of it is under way.
         if slot.is_over() {
-            desk.permits.forget(slot.claim_mut());
+            desk.permits.stop_waiting(slot.claim_mut());
             desk.timers.set(id, None);
             return self.end(id, &slot);
         }
         // A slot with something to start waits for its turn. After its own turn it must not ask by itself: it would be next
         // again and again, without end.
         if turn == Turn::Ask && slot.has_ready() {
-            desk.permits.wait_for_turn(id.number(), slot.claim_mut());
+            desk.permits.wait_for_turn(id, slot.claim_mut());
         }
         // A line with room that is behind is read for.
         desk.ask_for_reads(id, &mut slot);

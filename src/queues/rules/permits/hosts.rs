@@ -1,143 +1,147 @@
 //! Permits of the receivers' hosts. Pure.
 //!
-//! The first permit of a hook on its host is never refused: a hook that holds none there never waits for its neighbours,
-//! however many of them hang. All further ones come from what the host has to share.
+//! A hook's first permit on its host is never refused, so a hook that holds none there never waits for its neighbours, even
+//! if all of them hang. All further permits come from the host's shared ones.
 
 use std::collections::HashMap;
 
-use super::tier::{Parked, Tier};
+use super::SlotName;
+use super::tier::{HolderId, Parked, Tier};
 use crate::model::{AccountId, Hook};
 
-/// A tenant may hold this many times what is free of a host's permits.
+/// A tenant may hold this many times what is free of a host's shared permits.
 const MULTIPLE: u32 = 1;
 
-/// The hosts of receivers, by host and port.
+/// The receivers' hosts, each a host name with a port.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    index: HashMap<String, usize>,
+    ids: HashMap<String, HostId>,
     all: Vec<Host>,
-    /// Hosts that may have a permit for a slot that waits for it.
-    freed: Vec<usize>,
-    /// What each host has to share.
+    /// Hosts to check: they may have a permit for one of their parked slots.
+    to_check: Vec<HostId>,
+    /// The shared permits of each host.
     shared: u32,
 }
 
-/// A host, and a tenant's place among those with hooks on it.
+/// Names a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::queues) struct HostId(usize);
+
+/// A host, and a tenant among those with hooks on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queues) struct OnHost {
-    pub(in crate::queues) host: usize,
-    pub(super) tenant: usize,
+    pub(in crate::queues) host: HostId,
+    pub(super) tenant: HolderId,
 }
 
 #[derive(Debug)]
 struct Host {
-    /// Permits that are held beside the first of each hook.
-    further: u32,
+    /// The shared permits that are held.
+    held: u32,
     tenants: Tier,
 }
 
-/// Of the permits that a hook holds, those that count against its host.
-fn further(held: u32) -> u32 {
+/// Of the permits that a hook holds, the number of shared ones: all but the first.
+fn shared_of(held: u32) -> u32 {
     held.saturating_sub(1)
 }
 
 impl Hosts {
-    /// One hook alone may have `limit` permits on its host.
+    /// `limit` is what one hook alone may hold on its host.
     pub(super) fn new(limit: u32) -> Self {
-        Self { index: HashMap::new(), all: Vec::new(), freed: Vec::new(), shared: further(limit) }
+        Self { ids: HashMap::new(), all: Vec::new(), to_check: Vec::new(), shared: shared_of(limit) }
     }
 
-    /// Another limit. The slots that wait are asked again by the caller.
+    /// Changes the limit. The caller lets the parked slots ask again.
     pub(super) fn limit_to(&mut self, limit: u32) {
-        self.shared = further(limit);
+        self.shared = shared_of(limit);
     }
 
-    /// The host of a hook's receiver (host and port of its URI), and the place of the hook's tenant there.
+    /// The host of a hook's receiver, and the hook's tenant on it. Hooks without a usable URI share one host per account.
     pub(super) fn of(&mut self, hook: &Hook, tenant: AccountId) -> OnHost {
         let parsed = url::Url::parse(&hook.uri).ok();
-        let name = parsed.and_then(|u| Some(format!("{}:{}", u.host_str()?, u.port_or_known_default()?)));
-        let next = self.all.len();
-        let at = *self.index.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
-        if at == next {
-            self.all.push(Host { further: 0, tenants: Tier::new(MULTIPLE) });
+        let name =
+            parsed.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        let next = HostId(self.all.len());
+        let id = *self.ids.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
+        if id == next {
+            self.all.push(Host { held: 0, tenants: Tier::new(MULTIPLE) });
         }
-        OnHost { host: at, tenant: self.all.get_mut(at).map_or(0, |host| host.tenants.of(tenant)) }
+        let tenant = self.all.get_mut(id.0).map_or(HolderId::default(), |host| host.tenants.of(tenant));
+        OnHost { host: id, tenant }
     }
 
-    /// What each host has to share.
+    /// The shared permits of each host.
     pub(super) fn shared(&self) -> u32 {
         self.shared
     }
 
-    /// Whether a hook that holds `held` permits, and leaves `leaves` to others, may take another one.
+    /// Whether a hook that holds `held` permits and leaves `leaves` to others may take another one.
     pub(super) fn admits(&self, at: OnHost, held: u32, leaves: u32) -> bool {
-        let Some(host) = self.all.get(at.host).filter(|_| held > 0) else { return true };
+        // The first permit is not a shared one.
+        let Some(host) = self.all.get(at.host.0).filter(|_| held > 0) else { return true };
         host.tenants.admits(at.tenant, leaves, self.free(host))
     }
 
-    /// A hook held `before` permits on a host and holds `after` of them now.
+    /// Counts that a hook holds `after` permits on a host instead of `before`.
     pub(super) fn change(&mut self, at: OnHost, before: u32, after: u32) {
-        let (before, after) = (further(before), further(after));
-        let Some(host) = self.all.get_mut(at.host).filter(|_| before != after) else { return };
-        host.further = (host.further + after).saturating_sub(before);
+        let (before, after) = (shared_of(before), shared_of(after));
+        let Some(host) = self.all.get_mut(at.host.0).filter(|_| before != after) else { return };
+        host.held = (host.held + after).saturating_sub(before);
         if after > before {
             host.tenants.take(at.tenant, after - before);
         } else {
             host.tenants.give_back(at.tenant, before - after);
-            self.free_up(at);
+            self.check(at.host);
         }
     }
 
-    /// A host may have a permit for a slot that waits for one.
-    pub(super) fn free_up(&mut self, at: OnHost) {
-        self.look_again(at.host);
-    }
-
-    /// Takes a host off the list of hosts to be looked at, until `look_again` puts it back.
-    pub(super) fn look_later(&mut self, host: usize) {
-        self.freed.retain(|freed| *freed != host);
-    }
-
-    /// A host may have a permit for a slot that waits for one.
-    pub(super) fn look_again(&mut self, host: usize) {
-        if self.all.get(host).is_some_and(|host| host.tenants.has_parked()) {
-            self.freed.push(host);
+    /// The host may have a permit for one of its parked slots.
+    pub(super) fn check(&mut self, id: HostId) {
+        if self.all.get(id.0).is_some_and(|host| host.tenants.has_parked()) {
+            self.to_check.push(id);
         }
     }
 
-    /// Keeps a slot until its tenant may take a permit of the host.
+    /// The host is not to be checked until the next call of `check`.
+    pub(super) fn check_later(&mut self, id: HostId) {
+        self.to_check.retain(|other| *other != id);
+    }
+
+    /// Parks a slot until its tenant may take a permit of the host.
     pub(super) fn park(&mut self, at: OnHost, parked: Parked) {
-        if let Some(host) = self.all.get_mut(at.host) {
+        if let Some(host) = self.all.get_mut(at.host.0) {
             host.tenants.park(at.tenant, parked);
         }
     }
 
-    /// Takes a slot out that was parked.
+    /// Removes a parked slot.
     pub(super) fn leave(&mut self, at: OnHost, parked: Parked) {
-        if let Some(host) = self.all.get_mut(at.host) {
+        if let Some(host) = self.all.get_mut(at.host.0) {
             host.tenants.leave(at.tenant, parked);
         }
     }
 
-    /// A slot that waited for a permit of a host that has one for it now, and the host.
-    pub(super) fn unpark(&mut self) -> Option<(usize, usize)> {
-        while let Some(at) = self.freed.last().copied() {
-            let free = self.all.get(at).map_or(0, |host| self.free(host));
-            if let Some(slot) = self.all.get_mut(at).and_then(|host| host.tenants.unpark(free)) {
-                return Some((slot, at));
+    /// Removes and returns a parked slot that may take a permit of its host now, with the host.
+    pub(super) fn unpark(&mut self) -> Option<(SlotName, HostId)> {
+        // A host stays on the list while it gives permits out, because it may have more than one.
+        while let Some(id) = self.to_check.last().copied() {
+            let free = self.all.get(id.0).map_or(0, |host| self.free(host));
+            if let Some(slot) = self.all.get_mut(id.0).and_then(|host| host.tenants.unpark(free)) {
+                return Some((slot, id));
             }
-            self.freed.pop();
+            self.to_check.pop();
         }
         None
     }
 
     fn free(&self, host: &Host) -> u32 {
-        self.shared.saturating_sub(host.further)
+        self.shared.saturating_sub(host.held)
     }
 
-    /// Permits that are held of a host beside the first of each hook.
+    /// The shared permits of a host that are held.
     #[cfg(test)]
-    pub(super) fn further(&self, at: usize) -> u32 {
-        self.all.get(at).map_or(0, |host| host.further)
+    pub(super) fn held(&self, id: HostId) -> u32 {
+        self.all.get(id.0).map_or(0, |host| host.held)
     }
 }

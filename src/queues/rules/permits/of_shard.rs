@@ -1,20 +1,23 @@
-//! The part of one shard in the permits: its attempts under way, its slots that are ready, and what others offer it.
+//! What the permits know of one shard: its attempts under way, its ready slots, and the permits that it is offered.
 
 use std::collections::VecDeque;
 
-/// The part of one shard.
+use super::SlotName;
+use super::hosts::HostId;
+
+/// One shard.
 #[derive(Debug, Default)]
 pub(super) struct OfShard {
     pub(super) in_flight: u32,
-    pub(super) ready: VecDeque<usize>,
-    /// Slots for which another shard found a permit.
-    pub(super) offered: VecDeque<Back>,
+    pub(super) ready: VecDeque<SlotName>,
+    /// Slots for which another shard has found a permit.
+    pub(super) offered: VecDeque<Unparked>,
 }
 
-/// A slot that may have the permit now that it waited for.
+/// A slot that was parked and may have a permit now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Back {
-    pub(super) slot: usize,
-    /// The host, when it waited for a permit of its host.
-    pub(super) host: Option<usize>,
+pub(super) struct Unparked {
+    pub(super) slot: SlotName,
+    /// The host, if the slot was parked for a permit of its host.
+    pub(super) host: Option<HostId>,
 }

@@ -1,13 +1,14 @@
-//! Hooks that hold their share of their account's permits, and when each may have more. Pure.
+//! Hooks that hold their share of their account's permits, and when each of them may have more. Pure.
 //!
-//! A hook may hold an eighth of what its account may still take, and always one. An account that holds `x` permits
-//! while `free` are free may take `(free - x) / 2` more; so a hook that holds `h` may take another one while
-//! `16 h + x < free`. The left side does not depend on what is free, which makes one ordered set enough. The hooks of
-//! an account that is the only one share all permits: `8 h < free`, which is `16 h + x < 2 free + x`.
+//! A hook may hold an eighth of what its account may still take, and always one permit. An account that holds `x` permits
+//! while `free` are free may take `(free - x) / 2` more. So a hook that holds `h` may take another one while
+//! `16 h + x < free`. The left side, the hook's *need*, does not depend on what is free, so one sorted set is enough to find
+//! the next hook. The hooks of the only account share all permits: `8 h < free`, which is `16 h + x < 2 free + x`.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::tier::Tier;
+use super::SlotName;
+use super::tier::{HolderId, Tier};
 
 /// An eighth of half.
 const PART: u32 = 16;
@@ -15,79 +16,86 @@ const PART: u32 = 16;
 /// Slots with ready deliveries that hold their share.
 #[derive(Debug, Default)]
 pub(super) struct OverShare {
-    /// By account: how many permits a slot holds, and which slot.
-    slots: HashMap<usize, BTreeSet<(u32, usize)>>,
-    /// By account: the free permits that its first slot needs more than.
-    waiting: BTreeSet<(u32, usize)>,
+    by_account: HashMap<HolderId, BTreeSet<Holding>>,
+    /// The accounts with such slots, sorted by the need of the first slot.
+    waiting: BTreeSet<(u32, HolderId)>,
+}
+
+/// A slot with the number of permits that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Holding {
+    pub(super) held: u32,
+    pub(super) slot: SlotName,
 }
 
 impl OverShare {
     /// Whether a hook of this account that holds `held` permits may take one of `free`.
-    pub(super) fn admits(held: u32, account: usize, free: u32, accounts: &Tier) -> bool {
+    pub(super) fn admits(held: u32, account: HolderId, free: u32, accounts: &Tier) -> bool {
         held == 0 || need(held, accounts.held(account)) < bound(account, free, accounts)
     }
 
-    /// Keeps a slot.
-    pub(super) fn insert(&mut self, account: usize, of_account: u32, slot: (u32, usize)) {
-        self.change(account, of_account, |slots| slots.insert(slot));
+    /// Parks a slot. Its account holds `of_account` permits.
+    pub(super) fn park(&mut self, account: HolderId, of_account: u32, slot: Holding) {
+        self.change(account, of_account, |slots| {
+            slots.insert(slot);
+        });
     }
 
-    /// Takes a slot out; whether it was kept.
-    pub(super) fn remove(&mut self, account: usize, of_account: u32, slot: (u32, usize)) -> bool {
-        !self.slots.is_empty() && self.change(account, of_account, |slots| slots.remove(&slot))
-    }
-
-    /// An account holds another number of permits now.
-    pub(super) fn follow(&mut self, account: usize, before: u32, now: u32) {
-        let first = self.slots.get(&account).and_then(|slots| slots.first());
-        if let Some((held, _)) = first.copied() {
-            self.waiting.remove(&(need(held, before), account));
-            self.waiting.insert((need(held, now), account));
+    /// Removes a parked slot. Its account holds `of_account` permits.
+    pub(super) fn leave(&mut self, account: HolderId, of_account: u32, slot: Holding) {
+        if !self.by_account.is_empty() {
+            self.change(account, of_account, |slots| {
+                slots.remove(&slot);
+            });
         }
     }
 
-    /// The slot that may take one of `free` permits first, if any may.
-    pub(super) fn pop(&mut self, free: u32, accounts: &Tier) -> Option<usize> {
+    /// An account holds `now` permits instead of `before`.
+    pub(super) fn follow(&mut self, account: HolderId, before: u32, now: u32) {
+        if let Some(first) = self.by_account.get(&account).and_then(BTreeSet::first) {
+            self.waiting.remove(&(need(first.held, before), account));
+            self.waiting.insert((need(first.held, now), account));
+        }
+    }
+
+    /// Removes and returns the first parked slot that may take one of `free` permits.
+    pub(super) fn unpark(&mut self, free: u32, accounts: &Tier) -> Option<SlotName> {
+        // Only the account with the least need is considered. The bound is the same for all accounts: if there is only one,
+        // there is nothing to compare.
         let (need, account) = self.waiting.first().copied()?;
         if free == 0 || need >= bound(account, free, accounts) {
             return None;
         }
-        let first = self.slots.get(&account)?.first().copied()?;
-        self.remove(account, accounts.held(account), first);
-        Some(first.1)
+        let first = self.by_account.get(&account)?.first().copied()?;
+        self.leave(account, accounts.held(account), first);
+        Some(first.slot)
     }
 
-    fn change(
-        &mut self,
-        account: usize,
-        of_account: u32,
-        edit: impl FnOnce(&mut BTreeSet<(u32, usize)>) -> bool,
-    ) -> bool {
-        let slots = self.slots.entry(account).or_default();
+    /// Changes the slots of an account and updates `waiting`.
+    fn change(&mut self, account: HolderId, of_account: u32, edit: impl FnOnce(&mut BTreeSet<Holding>)) {
+        let slots = self.by_account.entry(account).or_default();
         let before = slots.first().copied();
-        let changed = edit(slots);
+        edit(slots);
         let after = slots.first().copied();
         if slots.is_empty() {
-            self.slots.remove(&account);
+            self.by_account.remove(&account);
         }
         if before != after {
-            if let Some((held, _)) = before {
-                self.waiting.remove(&(need(held, of_account), account));
+            if let Some(first) = before {
+                self.waiting.remove(&(need(first.held, of_account), account));
             }
-            if let Some((held, _)) = after {
-                self.waiting.insert((need(held, of_account), account));
+            if let Some(first) = after {
+                self.waiting.insert((need(first.held, of_account), account));
             }
         }
-        changed
     }
 }
 
-/// What the need of a hook has to stay below.
-fn bound(account: usize, free: u32, accounts: &Tier) -> u32 {
+/// The need of a hook must be below this.
+fn bound(account: HolderId, free: u32, accounts: &Tier) -> u32 {
     if accounts.is_alone() { free.saturating_mul(2).saturating_add(accounts.held(account)) } else { free }
 }
 
-/// The free permits that a hook needs more than.
 fn need(held: u32, of_account: u32) -> u32 {
     held.saturating_mul(PART).saturating_add(of_account)
 }
@@ -96,6 +104,14 @@ fn need(held: u32, of_account: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::model::Id;
+
+    fn name(number: usize) -> SlotName {
+        SlotName { number, shard: 0 }
+    }
+
+    fn holding(held: u32, number: usize) -> Holding {
+        Holding { held, slot: name(number) }
+    }
 
     #[test]
     fn a_hook_takes_an_eighth_of_what_its_account_may_still_take() {
@@ -112,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hooks_of_an_account_without_others_share_all_permits() {
+    fn the_hooks_of_the_only_account_share_all_permits() {
         let mut alone = Tier::new(1);
         let only = alone.of(Id(1));
         alone.take(only, 1790);
@@ -123,21 +139,20 @@ mod tests {
 
     #[test]
     fn a_slot_comes_back_when_enough_is_free_for_it_and_its_account() {
-        let mut over = OverShare::default();
-        let mut accounts = Tier::new(1);
+        let (mut over, mut accounts) = (OverShare::default(), Tier::new(1));
         let (busy, idle) = (accounts.of(Id(1)), accounts.of(Id(2)));
         accounts.take(busy, 10);
-        over.insert(busy, 10, (2, 70));
-        over.insert(busy, 10, (1, 71));
-        over.insert(idle, 0, (1, 80));
-        assert_eq!(over.pop(16, &accounts), None);
-        assert_eq!(over.pop(17, &accounts), Some(80));
-        assert_eq!(over.pop(26, &accounts), None);
-        assert_eq!(over.pop(27, &accounts), Some(71));
+        over.park(busy, 10, holding(2, 70));
+        over.park(busy, 10, holding(1, 71));
+        over.park(idle, 0, holding(1, 80));
+        assert_eq!(over.unpark(16, &accounts), None);
+        assert_eq!(over.unpark(17, &accounts), Some(name(80)));
+        assert_eq!(over.unpark(26, &accounts), None);
+        assert_eq!(over.unpark(27, &accounts), Some(name(71)));
         accounts.give_back(busy, 10);
         over.follow(busy, 10, 0);
-        assert_eq!(over.pop(32, &accounts), None);
-        assert_eq!(over.pop(33, &accounts), Some(70));
-        assert_eq!(over.pop(1000, &accounts), None);
+        assert_eq!(over.unpark(32, &accounts), None);
+        assert_eq!(over.unpark(33, &accounts), Some(name(70)));
+        assert_eq!(over.unpark(1000, &accounts), None);
     }
 }

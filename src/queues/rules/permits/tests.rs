@@ -1,30 +1,35 @@
-//! Permits against what they promise, with random slots, lengths of attempts and limits: nothing that is free is left unused,
-//! what is counted adds up, and no hook waits for its first permit of a host.
+//! The promises of the permits, with random slots, durations and limits: no free permit is left unused, the counts are right,
+//! and no hook waits for its first permit on a host.
+
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Claim, Permits, Refusal};
-use crate::model::{Family, Hook, Id, Trigger};
+use super::{Claim, Permits, Refusal, SlotName};
+use crate::model::{Family, Hook, HookId, Id, Moment, Trigger};
 
 const SLOTS: usize = 8;
 /// Permits that one slot may hold.
 const OWN: u32 = 5;
+/// How long attempts take.
+const QUICK: Duration = Duration::from_millis(5);
+const SLOW: Duration = Duration::from_secs(9);
 
-/// Slots that want permits, and what they have got.
+/// Slots that want permits, and the permits that they hold.
 struct World {
     permits: Permits,
-    /// A slot's name is its place here: the remainder is its shard.
+    /// The slot of a claim is in the shard of this remainder.
     shards: usize,
     claims: Vec<Claim>,
-    /// Attempts that a slot would still begin.
+    /// By claim: the attempts that its slot would still begin.
     wants: Vec<u32>,
-    now_us: u64,
+    now: Moment,
 }
 
 /// A hook of one of four accounts, which belong to two tenants, with its receiver on one of three hosts.
 fn hook(account: u128, host: u64) -> Hook {
     let uri = format!("http://h{host}.example/");
-    Hook::new(Id(100), Id(account), Trigger::Family(Family::ChannelCreate), uri)
+    Hook::new(HookId(100), Id(account), Trigger::Family(Family::ChannelCreate), uri)
 }
 
 impl World {
@@ -36,19 +41,29 @@ impl World {
                 Claim::new(permits.places_of(&hook(account, n % 3), Id(account % 2)))
             })
             .collect();
-        Self { permits, shards, claims, wants: vec![0; SLOTS], now_us: 1_760_000_000_000_000 }
+        Self {
+            permits,
+            shards,
+            claims,
+            wants: vec![0; SLOTS],
+            now: Moment::from_micros(1_760_000_000_000_000),
+        }
     }
 
     fn may_begin(&self, at: usize) -> bool {
         self.wants[at] > 0 && self.claims[at].held() < OWN
     }
 
-    fn list(&mut self, at: usize) {
-        self.permits.list(at, &mut self.claims[at]);
+    fn name(&self, at: usize) -> SlotName {
+        SlotName { number: at / self.shards, shard: at % self.shards }
+    }
+
+    fn make_ready(&mut self, at: usize) {
+        self.permits.make_ready(self.name(at), &mut self.claims[at]);
         self.pump();
     }
 
-    /// What the engines do: first one of them, then those to which it offers something.
+    /// What the engines do: each takes its turns, then those that have been offered a permit.
     fn pump(&mut self) {
         for shard in 0..self.shards {
             self.pump_shard(shard);
@@ -60,35 +75,36 @@ impl World {
 
     fn pump_shard(&mut self, shard: usize) {
         let mut turns = 0;
-        while let Some(at) = self.permits.next(shard) {
+        while let Some(slot) = self.permits.next(shard) {
             turns += 1;
             assert!(turns < 1_000, "it comes to rest");
-            assert_eq!(at % self.shards, shard, "a shard is given its own slots only");
-            self.permits.turn_of(&mut self.claims[at]);
+            assert_eq!(slot.shard, shard, "a shard gets its own slots only");
+            let at = slot.number * self.shards + shard;
+            self.permits.stop_waiting(&mut self.claims[at]);
             if !self.may_begin(at) {
                 self.permits.pass_on(&self.claims[at]);
                 continue;
             }
             match self.permits.admit(&self.claims[at], false) {
                 Ok(()) => {
-                    self.permits.take(at, &mut self.claims[at], self.now_us);
+                    self.permits.take(slot, &mut self.claims[at], self.now);
                     self.wants[at] -= 1;
-                    self.permits.list(at, &mut self.claims[at]);
+                    self.permits.make_ready(slot, &mut self.claims[at]);
                 }
                 Err(refusal) => {
                     assert!(refusal != Refusal::Host || self.claims[at].held() > 0, "its first on the host");
-                    self.permits.set_aside(at, &mut self.claims[at], refusal, self.now_us);
+                    self.permits.park(slot, &mut self.claims[at], refusal, self.now);
                     self.permits.pass_on(&self.claims[at]);
                 }
             }
         }
     }
 
-    fn end(&mut self, at: usize, took_us: u64) {
+    fn end(&mut self, at: usize, took: Duration) {
         if self.claims[at].held() > 0 {
-            self.now_us += took_us;
-            self.permits.give_back(at, &mut self.claims[at], self.now_us, took_us);
-            self.list(at);
+            self.now += took;
+            self.permits.give_back(self.name(at), &mut self.claims[at], self.now, took);
+            self.make_ready(at);
         }
     }
 
@@ -117,17 +133,17 @@ impl World {
 #[derive(Debug, Clone)]
 enum Step {
     Want(usize, u32),
-    End(usize, u64),
+    End(usize, Duration),
     Limit(usize, u32),
     Move(usize, u128, u64),
-    /// A shard has no room in its ledger and starts nothing; then it has.
+    /// A shard starts nothing for a moment, because its ledger has no room.
     Decline(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..SLOTS, 1..6_u32).prop_map(|(at, count)| Step::Want(at, count)),
-        6 => (0..SLOTS, prop_oneof![Just(2_000_u64), Just(9_000_000)]).prop_map(|(at, took)| Step::End(at, took)),
+        6 => (0..SLOTS, prop_oneof![Just(QUICK), Just(SLOW)]).prop_map(|(at, took)| Step::End(at, took)),
         1 => (1..40_usize, 1..12_u32).prop_map(|(total, per_host)| Step::Limit(total, per_host)),
         1 => (0..3_usize).prop_map(Step::Decline),
         1 => (0..SLOTS, 0..4_u128, 0..3_u64).prop_map(|(at, account, host)| Step::Move(at, account, host)),
@@ -149,14 +165,14 @@ proptest! {
             match step {
                 Step::Want(at, count) => {
                     world.wants[at] += count;
-                    world.list(at);
+                    world.make_ready(at);
                 }
-                Step::End(at, took_us) => world.end(at, took_us),
+                Step::End(at, took) => world.end(at, took),
                 Step::Limit(total, per_host) => {
                     world.permits.limit_to(total, per_host);
                     for at in 0..SLOTS {
-                        world.permits.ask_again(at, &mut world.claims[at]);
-                        world.permits.list(at, &mut world.claims[at]);
+                        world.permits.ask_again(world.name(at), &mut world.claims[at]);
+                        world.permits.make_ready(world.name(at), &mut world.claims[at]);
                     }
                     world.pump();
                 }
@@ -166,15 +182,15 @@ proptest! {
                 }
                 Step::Move(at, account, host) => {
                     let places = world.permits.places_of(&hook(account, host), Id(account % 2));
-                    world.permits.move_to(at, &mut world.claims[at], places);
-                    world.list(at);
+                    world.permits.move_to(world.name(at), &mut world.claims[at], places);
+                    world.make_ready(at);
                 }
             }
             world.check();
         }
-        // Whatever was long or short: everything ends, and then everything that waits has had its turn.
+        // When all attempts have ended, every slot has had what it wanted.
         for _ in 0..2_000 {
-            (0..SLOTS).for_each(|at| world.end(at, 5_000));
+            (0..SLOTS).for_each(|at| world.end(at, QUICK));
         }
         prop_assert_eq!(&world.wants, &vec![0; SLOTS]);
         world.check();
@@ -194,29 +210,29 @@ fn a_hook_gets_its_first_permit_while_its_neighbours_hold_all_of_their_host() {
     let mut world = neighbours(20, 1_000, 8);
     for at in 0..19 {
         world.wants[at] = OWN;
-        world.list(at);
+        world.make_ready(at);
     }
     assert_eq!(world.permits.in_flight(), 19 + 7, "what the host has to share is held");
     world.wants[19] = 1;
-    world.list(19);
+    world.make_ready(19);
     assert_eq!(world.claims[19].held(), 1);
 }
 
 #[test]
-fn what_hanging_neighbours_give_back_goes_to_the_hook_that_has_had_least() {
+fn permits_that_hanging_neighbours_give_back_go_to_the_hook_that_has_held_least() {
     let mut world = neighbours(20, 1_000, 8);
     for at in 0..19 {
         world.wants[at] = 100;
-        world.list(at);
+        world.make_ready(at);
     }
-    world.now_us += 9_000_000;
+    world.now += SLOW;
     world.wants[19] = 100;
-    world.list(19);
+    world.make_ready(19);
     assert_eq!(world.claims[19].held(), 1);
-    // Those that hold more than their first give one back after another.
+    // The hooks that hold more than one permit give them back one after another.
     while let Some(at) = (0..19).find(|at| world.claims[*at].held() > 1) {
-        world.permits.give_back(at, &mut world.claims[at], world.now_us, 9_000_000);
-        world.list(at);
+        world.permits.give_back(world.name(at), &mut world.claims[at], world.now, SLOW);
+        world.make_ready(at);
         if world.claims[19].held() == OWN {
             return;
         }
@@ -230,20 +246,20 @@ fn slow_hooks_leave_permits_of_the_total_to_a_quick_one_that_holds_none() {
     for at in 0..99 {
         world.claims[at] = Claim::new(world.permits.places_of(&hook(1, at as u64), Id(1)));
         world.wants[at] = 1;
-        world.list(at);
-        world.end(at, 9_000_000);
+        world.make_ready(at);
+        world.end(at, SLOW);
     }
     world.wants[99] = 1;
-    world.list(99);
-    world.end(99, 5_000);
+    world.make_ready(99);
+    world.end(99, QUICK);
     for at in 0..99 {
         world.wants[at] = 1;
-        world.list(at);
+        world.make_ready(at);
     }
     assert_eq!(world.permits.in_flight(), 56, "an eighth stays free");
     world.wants[99] = 1;
-    world.list(99);
+    world.make_ready(99);
     assert_eq!(world.claims[99].held(), 1);
-    world.end(3, 9_000_000);
+    world.end(3, SLOW);
     world.check();
 }
