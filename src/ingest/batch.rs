@@ -28,6 +28,7 @@ impl Backlog {
 pub(super) struct Batch {
     /// The highest delivery tag. Acknowledging it acknowledges all earlier messages too.
     pub(super) tag: u64,
+    pub(super) messages: usize,
     /// Records that are not on disk yet.
     pub(super) records: Vec<NewRecord>,
     /// The keys of the messages in the window of seen messages. They are marked as stored after the sync.

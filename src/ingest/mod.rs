@@ -4,6 +4,7 @@
 //! reason, so that nothing is lost and nothing blocks the queue. Memory is bounded by the broker's prefetch, the
 //! batches under way, and the bytes of HTTP clients that may wait for the disk.
 
+mod acknowledge;
 mod batch;
 mod consumer;
 mod counts;

@@ -1,7 +1,7 @@
 //! One connection to the broker: gather the messages that have arrived, append them, acknowledge after the sync.
 //!
-//! Several batches may wait for the disk at once. They are acknowledged in order, each with one `ack multiple`. When
-//! the connection is lost, the session waits for the appends under way before the next connection begins; so their
+//! Several batches may wait for the disk at once. They are acknowledged in order, and batches that follow each other closely
+//! with one `ack multiple`. When the connection is lost, the session waits for the appends under way before the next connection begins; so their
 //! messages are recognised when the broker hands them out again.
 
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
+use super::acknowledge::Acknowledgements;
 use super::batch::{Backlog, Batch, first_appended};
 use super::consumer::{ConsumerOptions, ConsumerStatus};
 use super::handle::Ingest;
@@ -77,6 +78,7 @@ pub(super) async fn run(
         channel,
         consumer,
         waiting: VecDeque::new(),
+        acknowledgements: Acknowledgements::new(options.prefetch),
         backlog,
         aged: None,
         gap_from_us: None,
@@ -174,6 +176,7 @@ struct Session<'a> {
     consumer: Consumer,
     /// Batches that are not acknowledged, in the order of their tags.
     waiting: VecDeque<Batch>,
+    acknowledgements: Acknowledgements,
     backlog: Backlog,
     /// When the age of an arriving event was last noted.
     aged: Option<Instant>,
@@ -226,6 +229,7 @@ impl Session<'_> {
                 // Finished appends come before new messages, so that a steady stream does not delay acknowledgements.
                 biased;
                 () = stop.cancelled() => return Ended::Stopped,
+                () = self.acknowledgements.due() => self.acknowledge().await,
                 Some(result) = first_appended(&mut self.waiting) => self.settle_first(result, stop).await,
                 next = self.consumer.next(), if self.waiting.len() < most => match next {
                     Some(Ok(delivery)) => self.take(delivery).await,
@@ -257,6 +261,7 @@ impl Session<'_> {
                 };
             }
         }
+        batch.messages = events;
         // Only begun here: the sync of this batch and the gathering of the next one overlap. A batch of duplicates waits in line
         // too, because its acknowledgement also covers all messages before it.
         if !batch.records.is_empty() {
@@ -303,12 +308,17 @@ impl Session<'_> {
         if let Some(batch) = self.waiting.pop_front() {
             // Remembered first: if the acknowledgement is lost, the broker sends the batch again and it must be recognised.
             self.ingest.remember(&batch.keys);
-            self.acknowledge(batch.tag).await?;
+            self.acknowledgements.add(batch.tag, batch.messages, Instant::now());
+            if self.acknowledgements.are_many() {
+                self.acknowledge().await?;
+            }
         }
         Ok(())
     }
 
-    async fn acknowledge(&self, tag: u64) -> Result<(), Ended> {
+    /// Acknowledges all messages that are on disk.
+    async fn acknowledge(&mut self) -> Result<(), Ended> {
+        let Some(tag) = self.acknowledgements.take() else { return Ok(()) };
         // `multiple` is safe because batches are settled in order: everything up to this tag is on disk.
         Ok(self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?)
     }
@@ -348,9 +358,16 @@ impl Session<'_> {
         }
         while let Some(mut batch) = self.waiting.pop_front() {
             let appended = batch.appended().await;
-            if appended.is_err() || !batch.records.is_empty() || self.acknowledge(batch.tag).await.is_err() {
+            if appended.is_err() || !batch.records.is_empty() {
                 break;
             }
+            self.acknowledgements.add(batch.tag, batch.messages, Instant::now());
+        }
+        if let Err(ended) = self.acknowledge().await {
+            tracing::debug!(
+                ?ended,
+                "the last messages could not be acknowledged; the broker will send them again"
+            );
         }
         let closed = async {
             self.channel.close(200, "switchhook stops".into()).await?;

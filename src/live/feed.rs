@@ -1,9 +1,11 @@
 //! Follows the log's durable end once for all sessions: reads new events, keeps those that some session wants, and
-//! wakes these sessions. The feed never waits for a session.
+//! wakes these sessions. The feed never waits for a session, and does nothing while no session wants any event.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::event::LiveEvent;
 use super::interest::{Bell, Interest};
@@ -22,12 +24,16 @@ pub(super) struct Shared {
     ring: RwLock<EventRing>,
     /// Locked before `ring` where both are needed.
     interest: Mutex<Interest>,
+    /// Notified when a session may want an event.
+    wanted: Notify,
+    log: Reader,
 }
 
 impl Shared {
-    /// Starts at offset `at`, without any session.
-    pub(super) fn new(shared_bytes: usize, at: u64) -> Self {
-        Self { ring: RwLock::new(EventRing::new(shared_bytes, at)), interest: Mutex::default() }
+    /// Starts at the log's end, without any session.
+    pub(super) fn new(shared_bytes: usize, log: Reader) -> Self {
+        let ring = RwLock::new(EventRing::new(shared_bytes, log.end()));
+        Self { ring, interest: Mutex::default(), wanted: Notify::new(), log }
     }
 
     /// Locks the recent events for reading.
@@ -49,9 +55,21 @@ impl Shared {
         // The lock on `interest` keeps the feed from adding a batch in between, so the ring's end read here is
         // exactly where the new interest starts to count.
         let mut interest = self.interest();
+        if interest.is_empty() {
+            // Nothing was read while no session wanted anything.
+            self.recent_mut().restart(self.log.end());
+        }
         interest.remove(bell, from);
         interest.insert(bell, to);
+        self.wanted.notify_one();
         self.recent().end()
+    }
+
+    /// Resolves when some session wants events.
+    async fn is_wanted(&self) {
+        while self.interest().is_empty() {
+            self.wanted.notified().await;
+        }
     }
 
     /// The offset for which a session's bell was rung, and the end of the ring. Both are read under one lock, so that
@@ -62,16 +80,9 @@ impl Shared {
     }
 
     /// Reads one batch of the log into the ring. Blocks on the disk.
-    fn advance(&self, log: &Reader) -> Result<(), ReadError> {
+    fn advance(&self) -> Result<(), ReadError> {
         let from = self.recent().end();
-        let interest = self.interest();
-        if interest.is_empty() {
-            // No session wants anything, so the log need not be read at all.
-            self.recent_mut().restart(log.end());
-            return Ok(());
-        }
-        drop(interest);
-        let batch = log.read(from, READ_RECORDS, READ_BYTES)?;
+        let batch = self.log.read(from, READ_RECORDS, READ_BYTES)?;
         // Not locked while reading from the disk. A session that joined meanwhile was given the ring's old end, so
         // this batch must be filtered with the interest as it is now.
         let interest = self.interest();
@@ -89,7 +100,6 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) shared: Arc<Shared>,
-    pub(super) log: Reader,
     pub(super) tasks: Tasks,
     pub(super) beat: Beat,
 }
@@ -97,10 +107,15 @@ pub(super) struct Feed {
 impl Feed {
     /// Follows the log until `stop`.
     pub(super) async fn run(mut self, stop: Stop) {
-        let mut end = self.log.subscribe();
+        let mut end = self.shared.log.subscribe();
         loop {
-            let (shared, log) = (Arc::clone(&self.shared), self.log.clone());
-            let read = self.tasks.spawn_blocking(move || shared.advance(&log)).await;
+            tokio::select! {
+                () = self.shared.is_wanted() => {}
+                () = self.beat.given() => continue,
+                () = stop.cancelled() => return,
+            }
+            let shared = Arc::clone(&self.shared);
+            let read = self.tasks.spawn_blocking(move || shared.advance()).await;
             if let Ok(Err(error)) = read {
                 tracing::error!(%error, "sessions get no events: the events log cannot be read: {error}");
                 if stop.run_until_cancelled(tokio::time::sleep(TRY_AGAIN)).await.is_none() {

@@ -79,8 +79,8 @@ impl Live {
     ) -> (Self, LiveTask) {
         let Parts { state, auth, commander, hooks } = parts;
         let (pulse, beat) = pulse();
-        let shared = Arc::new(Shared::new(options.shared_bytes, log.end()));
-        let feed = Feed { shared: Arc::clone(&shared), log: log.clone(), tasks: tasks.clone(), beat };
+        let shared = Arc::new(Shared::new(options.shared_bytes, log.clone()));
+        let feed = Feed { shared: Arc::clone(&shared), tasks: tasks.clone(), beat };
         let stop = Stop::new();
         let watch = Arc::new(Watch::new());
         let watching = WatchTask {

@@ -1,0 +1,89 @@
+//! Which messages are to be acknowledged, and when: those that follow each other closely together. Pure: time is an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long messages on disk wait for others to be acknowledged with. At a steady pace an acknowledgement for each would wake
+/// the broker's client as often as the messages do.
+const WITHIN: Duration = Duration::from_millis(5);
+
+/// The messages that are on disk and not acknowledged.
+#[derive(Debug)]
+pub(super) struct Acknowledgements {
+    on_disk: Option<OnDisk>,
+    /// This many are acknowledged at once, so that the broker always has messages to send.
+    many: usize,
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    /// The highest delivery tag.
+    tag: u64,
+    messages: usize,
+    due: Instant,
+}
+
+impl Acknowledgements {
+    /// For a consumer that gets at most `prefetch` messages before it acknowledges some.
+    pub(super) fn new(prefetch: u16) -> Self {
+        Self { on_disk: None, many: usize::from(prefetch / 8) }
+    }
+
+    /// Messages up to this delivery tag are on disk, all earlier ones too.
+    pub(super) fn add(&mut self, tag: u64, messages: usize, now: Instant) {
+        let due = self.on_disk.as_ref().map_or(now + WITHIN, |before| before.due);
+        let before = self.on_disk.as_ref().map_or(0, |before| before.messages);
+        self.on_disk = Some(OnDisk { tag, messages: before + messages, due });
+    }
+
+    /// Whether they are so many that they must be acknowledged now.
+    pub(super) fn are_many(&self) -> bool {
+        self.on_disk.as_ref().is_some_and(|on_disk| on_disk.messages >= self.many)
+    }
+
+    /// Resolves when they are to be acknowledged; never while there are none.
+    pub(super) fn due(&self) -> impl Future<Output = ()> + use<> {
+        let due = self.on_disk.as_ref().map(|on_disk| on_disk.due);
+        async move {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The tag to acknowledge, with all before it.
+    pub(super) fn take(&mut self) -> Option<u64> {
+        Some(self.on_disk.take()?.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_follow_closely_are_acknowledged_together_and_soon() {
+        let mut all = Acknowledgements::new(1000);
+        assert!(all.due().now_or_never().is_none());
+        all.add(1, 1, Instant::now());
+        tokio::time::advance(Duration::from_millis(4)).await;
+        all.add(2, 1, Instant::now());
+        assert!(!all.are_many());
+        tokio::time::timeout(Duration::from_millis(1), all.due()).await.unwrap();
+        assert_eq!((all.take(), all.take()), (Some(2), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_messages_do_not_wait() {
+        let (mut all, mut one) = (Acknowledgements::new(80), Acknowledgements::new(1));
+        all.add(9, 9, Instant::now());
+        assert!(!all.are_many());
+        all.add(10, 1, Instant::now());
+        one.add(1, 1, Instant::now());
+        assert!(all.are_many() && one.are_many());
+    }
+}
