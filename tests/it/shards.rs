@@ -167,7 +167,7 @@ async fn limits_in_total_and_of_a_host_hold_over_all_shards() {
         app.api.hook(hook).await;
     }
     app.api.publish(&events_of("one", 0..20)).await;
-    // The first attempt of each hook does not count against its host.
+    // The first attempt of each hook counts for its host for 50 ms only.
     receiver.wait_for(20 + 8, LONG).await;
     eventually("all attempts are counted", LONG, || async {
         let metrics = app.api.text("/metrics").await;

@@ -27,12 +27,13 @@ enum Blocked {
 impl Engine {
     /// Starts attempts as far as permits go, one hook after the other.
     pub(super) fn start_attempts(&mut self) {
+        let now = self.desk.time.now();
         // The result of an attempt could not be written, so none is started. Other shards may use the permits.
         if self.desk.ledger.stalled() {
-            self.desk.permits.decline();
+            self.desk.permits.decline(now);
             return;
         }
-        while let Some(id) = self.desk.permits.next() {
+        while let Some(id) = self.desk.permits.next(now) {
             self.slots.take_turn(&mut self.desk, id, |desk, slot| take_turn(desk, id, slot));
         }
     }
@@ -56,8 +57,8 @@ fn take_turn(desk: &mut Desk, id: SlotId, slot: &mut Slot) {
 /// Starts a few attempts of a slot. Returns what kept it from more, if anything did.
 fn start_in_a_row(desk: &mut Desk, id: SlotId, slot: &mut Slot) -> Option<Blocked> {
     for _ in 0..IN_A_ROW {
-        match start_next(desk, slot) {
-            Ok(job) => send(desk, id, slot, job),
+        match start_next(desk, id, slot) {
+            Ok(job) => send(desk, slot, job),
             Err(blocked) => return Some(blocked),
         }
         if desk.permits.are_scarce() {
@@ -67,15 +68,20 @@ fn start_in_a_row(desk: &mut Desk, id: SlotId, slot: &mut Slot) -> Option<Blocke
     None
 }
 
-fn start_next(desk: &Desk, slot: &mut Slot) -> Result<Job, Blocked> {
+/// Takes a permit and starts the next delivery of a slot.
+fn start_next(desk: &Desk, id: SlotId, slot: &mut Slot) -> Result<Job, Blocked> {
     let now = desk.time.now();
     let most = slot.most_attempts(desk.options.per_hook_in_flight);
     if !slot.may_start(most, now) {
         return Err(Blocked::Nothing);
     }
     // Nothing of the queue is touched before the permit is certain: a start cannot be taken back.
-    desk.permits.admit(slot.claim(), slot.hook().one_shot).map_err(Blocked::Refused)?;
-    slot.start_next(most, now).ok_or(Blocked::Nothing)
+    let own_targets = slot.hook().one_shot;
+    desk.permits.take(id, slot.claim_mut(), own_targets, now).map_err(Blocked::Refused)?;
+    slot.start_next(most, now).ok_or_else(|| {
+        desk.permits.put_back(id, slot.claim_mut(), now);
+        Blocked::Nothing
+    })
 }
 
 /// Starts a slot's recovery probe if it is due. Probes wait while nothing may leave this program (`is_quiet`).
@@ -84,24 +90,24 @@ pub(super) fn start_probe(desk: &mut Desk, id: SlotId, slot: &mut Slot, now: Mom
         return;
     }
     // A probe does not wait in line for a permit: hooks that are well go first. It takes one that is free.
-    if desk.permits.free() == 0 || desk.ledger.stalled() {
+    if desk.ledger.stalled() || !desk.permits.take_free(id, slot.claim_mut(), now) {
         return slot.put_off_probe(now + PROBE_AGAIN);
     }
     let Some(job) = slot.start_probe() else {
+        desk.permits.put_back(id, slot.claim_mut(), now);
         // Nothing is in memory. A read for the slot follows from this change, so there may be something soon.
         return slot.put_off_probe(now + PROBE_AGAIN);
     };
     tracing::info!(hook_id = %slot.hook().id, offset = job.key.offset, "recovery probe");
-    send(desk, id, slot, job);
+    send(desk, slot, job);
 }
 
-/// Hands an attempt to the delivery and takes its permit. The ledger gets the hook's revision first, if it needs it.
-fn send(desk: &mut Desk, id: SlotId, slot: &mut Slot, job: Job) {
-    let now = desk.time.both();
-    if let Some(revision) = slot.new_revision(now.wall) {
-        desk.ledger.push(revision_tag(slot.hook().id), now.wall, &revision);
+/// Hands an attempt that has its permit to the delivery. The ledger gets the hook's revision first, if it needs it.
+fn send(desk: &mut Desk, slot: &mut Slot, job: Job) {
+    let wall = desk.time.wall();
+    if let Some(revision) = slot.new_revision(wall) {
+        desk.ledger.push(revision_tag(slot.hook().id), wall, &revision);
     }
-    desk.permits.take(id, slot.claim_mut(), now.moment);
     // The channel has room for every permit, so this fails only when the delivery has ended.
     if desk.jobs.try_send(job).is_err() {
         tracing::debug!("delivery has ended; the attempt will be made after the next start");

@@ -48,7 +48,8 @@ impl Engine {
     pub(super) fn until_next_timer(&self) -> Duration {
         let idle = if self.leaving.is_empty() { IDLE } else { IDLE_WHILE_LEAVING };
         let now = self.desk.time.now();
-        let due = self.desk.timers.next().map_or(idle, |due| due.since(now).min(idle));
+        let due = [self.desk.timers.next(), self.desk.permits.first_due(now)].into_iter().flatten().min();
+        let due = due.map_or(idle, |due| due.since(now).min(idle));
         self.desk.ledger.due(now).map_or(due, |flush| due.min(flush))
     }
 }

@@ -69,11 +69,6 @@ impl Permits {
         self.all().in_flight_of(self.shard)
     }
 
-    /// How many permits nobody holds.
-    pub(super) fn free(&self) -> u32 {
-        self.all().free()
-    }
-
     /// Whether more than half of all permits are taken.
     pub(super) fn are_scarce(&self) -> bool {
         self.all().are_scarce()
@@ -103,9 +98,9 @@ impl Permits {
     }
 
     /// The slot of this shard whose turn it is. Other shards' slots that come first are offered what is free.
-    pub(super) fn next(&self) -> Option<SlotId> {
+    pub(super) fn next(&self, now: Moment) -> Option<SlotId> {
         let mut all = self.all();
-        let next = all.next(self.shard).map(|slot| SlotId::numbered(slot.number));
+        let next = all.next(self.shard, now).map(|slot| SlotId::numbered(slot.number));
         let woken = all.woken();
         drop(all);
         self.wake(woken);
@@ -113,9 +108,9 @@ impl Permits {
     }
 
     /// This shard starts nothing at present, so permits that it was offered go to the others.
-    pub(super) fn decline(&self) {
+    pub(super) fn decline(&self, now: Moment) {
         let mut all = self.all();
-        all.decline(self.shard);
+        all.decline(self.shard, now);
         let woken = all.woken();
         drop(all);
         self.wake(woken);
@@ -131,14 +126,45 @@ impl Permits {
         self.all().pass_on(claim);
     }
 
-    /// Whether a slot may take a permit. With `own_targets`, each of its deliveries has its own host.
-    pub(super) fn admit(&self, claim: &Claim, own_targets: bool) -> Result<(), Refusal> {
-        self.all().admit(claim, own_targets)
+    /// A slot takes a permit for an attempt, if it may. With `own_targets`, each of its deliveries has its own host. Both under one
+    /// lock: between the two another shard could take the last permit.
+    pub(super) fn take(
+        &self,
+        slot: SlotId,
+        claim: &mut Claim,
+        own_targets: bool,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let mut all = self.all();
+        all.admit(claim, own_targets, now)?;
+        all.take(self.name(slot), claim, now);
+        Ok(())
     }
 
-    /// A slot takes a permit: an attempt begins.
-    pub(super) fn take(&self, slot: SlotId, claim: &mut Claim, now: Moment) {
-        self.all().take(self.name(slot), claim, now);
+    /// A slot takes a permit if any is free, whatever its share. Returns whether it did.
+    pub(super) fn take_free(&self, slot: SlotId, claim: &mut Claim, now: Moment) -> bool {
+        let mut all = self.all();
+        let is_free = all.free() > 0;
+        if is_free {
+            all.take(self.name(slot), claim, now);
+        }
+        is_free
+    }
+
+    /// A slot had nothing to start after all: it gives its permit back unused.
+    pub(super) fn put_back(&self, slot: SlotId, claim: &mut Claim, now: Moment) {
+        self.all().put_back(self.name(slot), claim, now);
+    }
+
+    /// Whether a slot may take a permit, for the simulation.
+    #[cfg(test)]
+    pub(super) fn admit(&self, claim: &Claim, own_targets: bool, now: Moment) -> Result<(), Refusal> {
+        self.all().admit(claim, own_targets, now)
+    }
+
+    /// When the next slot may take its first permit on its host, if any slot waits for one.
+    pub(super) fn first_due(&self, now: Moment) -> Option<Moment> {
+        self.all().first_due(now)
     }
 
     /// A slot gives a permit back: an attempt has ended that took this long.

@@ -139,7 +139,17 @@ impl World {
             });
             hold(
                 count > 0 || !slot.claim().waits_for_host(),
-                "no hook waits for its first permit of a host",
+                "no hook waits for a shared permit of a host before it has its first",
+                || format!("{at:?}: {:?}", slot.claim()),
+            );
+            let is_neighbour = |other: &Slot| other.claim().places().on_host.host == places.on_host.host;
+            let young = || {
+                let all = slots().filter(|(_, _, other)| is_neighbour(other));
+                all.filter(|(engine, _, other)| other.claim().is_young(engine.desk.time.now())).count()
+            };
+            hold(
+                !slot.claim().waits_for_first() || young() >= engine.desk.options.per_host_in_flight as usize,
+                "a hook waits for its first permit of a host only while there are many young ones",
                 || format!("{at:?}: {:?}", slot.claim()),
             );
         }

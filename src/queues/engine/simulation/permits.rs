@@ -21,7 +21,7 @@ pub(super) fn would_start(engine: &Engine, slot: &Slot) -> Option<(QueueKey, u64
     {
         return None;
     }
-    let admitted = engine.desk.permits.admit(slot.claim(), slot.hook().one_shot).is_ok();
+    let admitted = engine.desk.permits.admit(slot.claim(), slot.hook().one_shot, now).is_ok();
     let replaying: u32 = slot.replays().iter().map(|line| line.queue().in_flight()).sum();
     let eligible = slot.lines().filter(|line| {
         line.replay()

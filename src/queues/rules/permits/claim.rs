@@ -1,5 +1,6 @@
 //! What one slot holds of the permits, and what it waits for.
 
+use super::firsts::TakenAt;
 use super::hosts::OnHost;
 use super::occupancy::Occupancy;
 use super::tier::{HolderId, Parked};
@@ -32,6 +33,8 @@ pub(in crate::queues) enum Refusal {
     OverShare,
     /// The limit of its host.
     Host,
+    /// The limit of young first permits on its host.
+    First,
 }
 
 /// What a slot waits for.
@@ -50,6 +53,8 @@ pub(in crate::queues) struct Claim {
     /// The places once the slot holds nothing, if its hook has changed while attempts were under way.
     pub(super) next_places: Option<Places>,
     pub(super) held: u32,
+    /// When it took its first permit. `None`: it holds none, or its hook's host has changed since.
+    pub(super) first: Option<TakenAt>,
     pub(super) occupancy: Occupancy,
     pub(super) wait: Option<Wait>,
 }
@@ -57,7 +62,7 @@ pub(in crate::queues) struct Claim {
 impl Claim {
     /// The claim of a slot that holds nothing and waits for nothing.
     pub(in crate::queues) fn new(places: Places) -> Self {
-        Self { places, next_places: None, held: 0, occupancy: Occupancy::default(), wait: None }
+        Self { places, next_places: None, held: 0, first: None, occupancy: Occupancy::default(), wait: None }
     }
 
     /// The permits that the slot holds: its attempts under way.
@@ -80,9 +85,21 @@ impl Claim {
         self.places
     }
 
-    /// Whether the slot waits for a permit of its host.
+    /// Whether the slot waits for a permit of its host beside its first.
     #[cfg(test)]
     pub(in crate::queues) fn waits_for_host(&self) -> bool {
         matches!(self.wait, Some(Wait::Refused(Refusal::Host, _)))
+    }
+
+    /// Whether the slot waits for its first permit on its host.
+    #[cfg(test)]
+    pub(in crate::queues) fn waits_for_first(&self) -> bool {
+        matches!(self.wait, Some(Wait::Refused(Refusal::First, _)))
+    }
+
+    /// Whether the slot holds a first permit that counts for its host.
+    #[cfg(test)]
+    pub(in crate::queues) fn is_young(&self, now: crate::model::Moment) -> bool {
+        self.first.is_some_and(|first| !first.is_old(now))
     }
 }

@@ -1,13 +1,14 @@
 //! Permits of the receivers' hosts. Pure.
 //!
-//! A hook's first permit on its host is never refused, so a hook that holds none there never waits for its neighbours, even
-//! if all of them hang. All further permits come from the host's shared ones.
+//! A hook's first permit counts for its host only while it is young (`firsts`), so a hook that holds none there hardly waits
+//! for its neighbours, even if all of them hang. All further permits come from the host's shared ones.
 
 use std::collections::HashMap;
 
-use super::SlotName;
+use super::claim::{Claim, Refusal, SlotName};
+use super::firsts::{Firsts, TakenAt};
 use super::tier::{HolderId, Parked, Tier};
-use crate::model::{AccountId, Hook};
+use crate::model::{AccountId, Hook, Moment};
 
 /// A tenant may hold this many times what is free of a host's shared permits.
 const MULTIPLE: u32 = 1;
@@ -19,8 +20,10 @@ pub(super) struct Hosts {
     all: Vec<Host>,
     /// Hosts to check: they may have a permit for one of their parked slots.
     to_check: Vec<HostId>,
-    /// The shared permits of each host.
-    shared: u32,
+    /// Hosts with slots that wait for their first permit. Few: each has as many young first permits as it may have.
+    with_firsts: Vec<HostId>,
+    /// The young first permits that a host may have, one more than its shared permits.
+    limit: u32,
 }
 
 /// Names a host.
@@ -39,6 +42,7 @@ struct Host {
     /// The shared permits that are held.
     held: u32,
     tenants: Tier,
+    firsts: Firsts,
 }
 
 /// Of the permits that a hook holds, the number of shared ones: all but the first.
@@ -49,12 +53,18 @@ fn shared_of(held: u32) -> u32 {
 impl Hosts {
     /// `limit` is what one hook alone may hold on its host.
     pub(super) fn new(limit: u32) -> Self {
-        Self { ids: HashMap::new(), all: Vec::new(), to_check: Vec::new(), shared: shared_of(limit) }
+        Self {
+            ids: HashMap::new(),
+            all: Vec::new(),
+            to_check: Vec::new(),
+            with_firsts: Vec::new(),
+            limit: limit.max(1),
+        }
     }
 
     /// Changes the limit. The caller lets the parked slots ask again.
     pub(super) fn limit_to(&mut self, limit: u32) {
-        self.shared = shared_of(limit);
+        self.limit = limit.max(1);
     }
 
     /// The host of a hook's receiver, and the hook's tenant on it. Hooks without a usable URI share one host per account.
@@ -65,7 +75,7 @@ impl Hosts {
         let next = HostId(self.all.len());
         let id = *self.ids.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
         if id == next {
-            self.all.push(Host { held: 0, tenants: Tier::new(MULTIPLE) });
+            self.all.push(Host { held: 0, tenants: Tier::new(MULTIPLE), firsts: Firsts::default() });
         }
         let tenant = self.all.get_mut(id.0).map_or(HolderId::default(), |host| host.tenants.of(tenant));
         OnHost { host: id, tenant }
@@ -73,14 +83,73 @@ impl Hosts {
 
     /// The shared permits of each host.
     pub(super) fn shared(&self) -> u32 {
-        self.shared
+        shared_of(self.limit)
     }
 
-    /// Whether a hook that holds `held` permits and leaves `leaves` to others may take another one.
-    pub(super) fn admits(&self, at: OnHost, held: u32, leaves: u32) -> bool {
-        // The first permit is not a shared one.
-        let Some(host) = self.all.get(at.host.0).filter(|_| held > 0) else { return true };
-        host.tenants.admits(at.tenant, leaves, self.free(host))
+    /// Whether a hook that leaves `leaves` permits to others may take one.
+    pub(super) fn admits(&self, claim: &Claim, leaves: u32, now: Moment) -> Result<(), Refusal> {
+        let at = claim.places.on_host;
+        let Some(host) = self.all.get(at.host.0) else { return Ok(()) };
+        if claim.held == 0 {
+            return host.firsts.admits(self.limit, now).then_some(()).ok_or(Refusal::First);
+        }
+        host.tenants.admits(at.tenant, leaves, self.free(host)).then_some(()).ok_or(Refusal::Host)
+    }
+
+    /// A hook takes its first permit.
+    pub(super) fn take_first(&mut self, id: HostId, now: Moment) -> Option<TakenAt> {
+        self.all.get_mut(id.0).map(|host| host.firsts.take(now))
+    }
+
+    /// A hook gives its first permit back.
+    pub(super) fn give_first_back(&mut self, id: HostId, at: TakenAt) {
+        if let Some(host) = self.all.get_mut(id.0) {
+            host.firsts.give_back(at);
+        }
+    }
+
+    /// Parks a slot until it may take its first permit.
+    pub(super) fn park_first(&mut self, id: HostId, parked: Parked) {
+        let Some(host) = self.all.get_mut(id.0) else { return };
+        host.firsts.park(parked);
+        if !self.with_firsts.contains(&id) {
+            self.with_firsts.push(id);
+        }
+    }
+
+    /// Removes a slot that waits for its first permit.
+    pub(super) fn leave_first(&mut self, id: HostId, parked: Parked) {
+        if let Some(host) = self.all.get_mut(id.0) {
+            host.firsts.leave(parked);
+            self.check(id);
+        }
+    }
+
+    /// Removes and returns a slot that may take its first permit now, with the host.
+    pub(super) fn unpark_first(&mut self, now: Moment) -> Option<(SlotName, HostId)> {
+        if self.with_firsts.is_empty() {
+            return None;
+        }
+        let (hosts, limit) = (&mut self.all, self.limit);
+        self.with_firsts.retain(|id| hosts.get(id.0).is_some_and(|host| host.firsts.has_parked()));
+        let found = self.with_firsts.iter().find_map(|id| {
+            let host = hosts.get_mut(id.0)?;
+            Some((host.firsts.unpark(limit, now)?, *id))
+        });
+        if let Some((_, id)) = found {
+            self.check(id);
+        }
+        found
+    }
+
+    /// The first permits of a host, to count what is offered to other shards.
+    pub(super) fn firsts(&mut self, id: HostId) -> Option<&mut Firsts> {
+        self.all.get_mut(id.0).map(|host| &mut host.firsts)
+    }
+
+    /// When the next slot may take its first permit at the latest, if any slot waits for one.
+    pub(super) fn first_due(&self, now: Moment) -> Option<Moment> {
+        self.with_firsts.iter().filter_map(|id| self.all.get(id.0)?.firsts.due(now)).min()
     }
 
     /// Counts that a hook holds `after` permits on a host instead of `before`.
@@ -135,8 +204,9 @@ impl Hosts {
         None
     }
 
+    /// The shared permits of a host that a slot may take. None while other hooks wait for their first there: these go first.
     fn free(&self, host: &Host) -> u32 {
-        self.shared.saturating_sub(host.held)
+        if host.firsts.has_parked() { 0 } else { self.shared().saturating_sub(host.held) }
     }
 
     /// The shared permits of a host that are held.

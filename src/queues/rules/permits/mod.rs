@@ -9,8 +9,8 @@
 //!
 //! Each of them may hold one permit while any is free. The hooks of the only account share all permits. Slow hooks leave an
 //! eighth of all permits, and of their host's, to quick ones (`occupancy`), and of the slots that wait, the one that has held
-//! less goes first. So however many receivers hang, some permits stay free for other hooks, and no hook waits for its first
-//! permit on a host.
+//! less goes first. So however many receivers hang, some permits stay free for other hooks, and no hook waits long for its
+//! first permit on a host (`firsts`).
 //!
 //! A free permit is offered to one slot after another until a slot takes it.
 //!
@@ -19,6 +19,7 @@
 //! permit.
 
 mod claim;
+mod firsts;
 mod hosts;
 mod occupancy;
 mod of_shard;
@@ -143,6 +144,7 @@ impl Permits {
         match refusal {
             Refusal::Tenant => self.tenants.leave(tenant, parked),
             Refusal::Account => self.accounts.leave(account, parked),
+            Refusal::First => self.hosts.leave_first(on_host.host, parked),
             Refusal::Host => {
                 self.hosts.leave(on_host, parked);
                 // The slot may have been the one that was offered the host's permit.
@@ -190,6 +192,7 @@ impl Permits {
             Refusal::Tenant => self.tenants.park(tenant, parked),
             Refusal::Account => self.accounts.park(account, parked),
             Refusal::Host => self.hosts.park(on_host, parked),
+            Refusal::First => self.hosts.park_first(on_host.host, parked),
             Refusal::OverShare => {
                 let holding = Holding { held: claim.held, slot };
                 self.over_share.park(account, self.accounts.held(account), holding);
@@ -198,9 +201,14 @@ impl Permits {
     }
 
     /// Whether a slot may take a permit. `own_targets`: each of its deliveries has its own host, so its host has no limit.
-    pub(in crate::queues) fn admit(&self, claim: &Claim, own_targets: bool) -> Result<(), Refusal> {
+    pub(in crate::queues) fn admit(
+        &self,
+        claim: &Claim,
+        own_targets: bool,
+        now: Moment,
+    ) -> Result<(), Refusal> {
         // The first limit that refuses is the one at which the slot will be parked.
-        let (free, Places { tenant, account, on_host }) = (self.unpromised(), claim.places);
+        let (free, Places { tenant, account, .. }) = (self.unpromised(), claim.places);
         let leaves = claim.occupancy.leaves(self.total);
         let leaves_on_host = claim.occupancy.leaves(self.hosts.shared());
         if !self.tenants.admits(tenant, leaves, free) {
@@ -209,10 +217,10 @@ impl Permits {
             Err(Refusal::Account)
         } else if !OverShare::admits(claim.held, account, free, &self.accounts) {
             Err(Refusal::OverShare)
-        } else if !own_targets && !self.hosts.admits(on_host, claim.held, leaves_on_host) {
-            Err(Refusal::Host)
-        } else {
+        } else if own_targets {
             Ok(())
+        } else {
+            self.hosts.admits(claim, leaves_on_host, now)
         }
     }
 
@@ -222,6 +230,9 @@ impl Permits {
         self.in_flight = self.in_flight.saturating_add(1);
         if let Some(of) = self.shards.get_mut(slot.shard) {
             of.in_flight = of.in_flight.saturating_add(1);
+        }
+        if claim.held == 0 {
+            claim.first = self.hosts.take_first(claim.places.on_host.host, now);
         }
         let held = claim.held.saturating_add(1);
         self.change(slot, claim, |permits, claim| permits.hold(claim, held));
@@ -235,17 +246,33 @@ impl Permits {
         now: Moment,
         took: Duration,
     ) {
-        claim.occupancy.note(claim.held, now);
         claim.occupancy.ended(took);
+        self.put_back(slot, claim, now);
+    }
+
+    /// A slot gives a permit back of which nothing can be learned.
+    pub(in crate::queues) fn put_back(&mut self, slot: SlotName, claim: &mut Claim, now: Moment) {
+        claim.occupancy.note(claim.held, now);
         self.give_back_lost(slot.shard);
         let held = claim.held.saturating_sub(1);
         self.change(slot, claim, |permits, claim| {
             permits.hold(claim, held);
             if held == 0 {
-                // Nothing counts for the former places any more.
+                permits.give_first_back(claim);
                 claim.places = claim.next_places.take().unwrap_or(claim.places);
             }
         });
+    }
+
+    fn give_first_back(&mut self, claim: &mut Claim) {
+        if let Some(first) = claim.first.take() {
+            self.hosts.give_first_back(claim.places.on_host.host, first);
+        }
+    }
+
+    /// When the next slot may take its first permit on its host, if any slot waits for one.
+    pub(in crate::queues) fn first_due(&self, now: Moment) -> Option<Moment> {
+        self.hosts.first_due(now)
     }
 
     /// A permit comes back whose slot is gone.
@@ -287,6 +314,7 @@ impl Permits {
         self.change(slot, claim, |permits, claim| {
             permits.tenants.give_back(before.tenant, claim.held);
             permits.tenants.take(places.tenant, claim.held);
+            permits.give_first_back(claim);
             permits.hosts.change(before.on_host, claim.held, 0);
             permits.hosts.change(places.on_host, 0, claim.held);
             claim.places = places;

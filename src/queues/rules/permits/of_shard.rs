@@ -18,6 +18,16 @@ pub(super) struct OfShard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unparked {
     pub(super) slot: SlotName,
-    /// The host, if the slot was parked for a permit of its host.
-    pub(super) host: Option<HostId>,
+    pub(super) parked_for: ParkedFor,
+}
+
+/// Where a slot was parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ParkedFor {
+    /// For the limit of its tenant or account.
+    Total,
+    /// For a shared permit of this host.
+    Host(HostId),
+    /// For its first permit on this host.
+    First(HostId),
 }

@@ -2,21 +2,31 @@
 //! for theirs.
 
 use super::Permits;
-use super::of_shard::Unparked;
+use super::of_shard::{ParkedFor, Unparked};
 use super::{Claim, SlotName};
+use crate::model::Moment;
 
 impl Permits {
     /// The slot of this shard whose turn it is: first a parked slot for which a permit is free now, then a ready slot, last a
     /// slot that holds its share already. Slots of other shards that come first are offered to those shards (`woken`).
-    pub(in crate::queues) fn next(&mut self, shard: usize) -> Option<SlotName> {
+    pub(in crate::queues) fn next(&mut self, shard: usize, now: Moment) -> Option<SlotName> {
         if let Some(offered) = self.shards.get_mut(shard)?.offered.pop_front() {
-            self.promised = self.promised.saturating_sub(1);
+            self.end_promise(offered);
             return Some(offered.slot);
         }
         // A slot that was parked for its host goes before the slot that gave the host's permit back.
-        let first = self.first_of(shard, Self::unpark);
+        let first = self.first_of(shard, |permits| permits.unpark(now));
         let first = first.or_else(|| self.shards.get_mut(shard)?.ready.pop_front());
         first.or_else(|| self.first_of(shard, Self::unpark_over_share))
+    }
+
+    fn end_promise(&mut self, offered: Unparked) {
+        self.promised = self.promised.saturating_sub(1);
+        if let ParkedFor::First(host) = offered.parked_for
+            && let Some(firsts) = self.hosts.firsts(host)
+        {
+            firsts.end_offer();
+        }
     }
 
     /// Unparks slots until one belongs to this shard.
@@ -31,23 +41,36 @@ impl Permits {
         None
     }
 
-    fn unpark(&mut self) -> Option<Unparked> {
+    fn unpark(&mut self, now: Moment) -> Option<Unparked> {
         let free = self.unpromised();
-        let slot = self.tenants.unpark(free).or_else(|| self.accounts.unpark(free));
-        let unparked = slot.map(|slot| Unparked { slot, host: None });
-        unparked.or_else(|| self.hosts.unpark().map(|(slot, host)| Unparked { slot, host: Some(host) }))
+        if let Some(slot) = self.tenants.unpark(free).or_else(|| self.accounts.unpark(free)) {
+            return Some(Unparked { slot, parked_for: ParkedFor::Total });
+        }
+        let first = self
+            .hosts
+            .unpark_first(now)
+            .map(|(slot, host)| Unparked { slot, parked_for: ParkedFor::First(host) });
+        first.or_else(|| {
+            self.hosts.unpark().map(|(slot, host)| Unparked { slot, parked_for: ParkedFor::Host(host) })
+        })
     }
 
     fn unpark_over_share(&mut self) -> Option<Unparked> {
         let slot = self.over_share.unpark(self.unpromised(), &self.accounts)?;
-        Some(Unparked { slot, host: None })
+        Some(Unparked { slot, parked_for: ParkedFor::Total })
     }
 
     /// Offers a permit to another shard. Until that shard has taken its turn, the permit is promised, and its host is not
     /// checked again (`pass_on` does so after every turn).
     fn offer(&mut self, unparked: Unparked) {
-        if let Some(host) = unparked.host {
-            self.hosts.check_later(host);
+        match unparked.parked_for {
+            ParkedFor::Total => {}
+            ParkedFor::Host(host) => self.hosts.check_later(host),
+            ParkedFor::First(host) => {
+                if let Some(firsts) = self.hosts.firsts(host) {
+                    firsts.offer();
+                }
+            }
         }
         self.promised += 1;
         let shard = unparked.slot.shard;
@@ -77,20 +100,21 @@ impl Permits {
 
     /// A shard starts nothing for now. The permits that it was offered are free for other shards, and its own parked slots
     /// become ready, so that none of them holds up the parked slots of other shards.
-    pub(in crate::queues) fn decline(&mut self, shard: usize) {
+    pub(in crate::queues) fn decline(&mut self, shard: usize, now: Moment) {
         let offered =
             self.shards.get_mut(shard).map(|of| std::mem::take(&mut of.offered)).unwrap_or_default();
-        for Unparked { slot, host } in offered {
-            self.promised = self.promised.saturating_sub(1);
-            self.push_ready(slot);
-            if let Some(host) = host {
+        for unparked in offered {
+            self.end_promise(unparked);
+            self.push_ready(unparked.slot);
+            if let ParkedFor::Host(host) = unparked.parked_for {
                 self.hosts.check(host);
             }
         }
-        for unpark in [Self::unpark, Self::unpark_over_share] {
-            while let Some(slot) = self.first_of(shard, unpark) {
-                self.push_ready(slot);
-            }
+        while let Some(slot) = self.first_of(shard, |permits| permits.unpark(now)) {
+            self.push_ready(slot);
+        }
+        while let Some(slot) = self.first_of(shard, Self::unpark_over_share) {
+            self.push_ready(slot);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The promises of the permits, with random slots, durations and limits: no free permit is left unused, the counts are right,
-//! and no hook waits for its first permit on a host.
+//! and a hook waits for its first permit on a host only while there are many young ones.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::firsts::YOUNG;
 use super::{Claim, Permits, Refusal, SlotName};
 use crate::model::{Family, Hook, HookId, Id, Moment, Trigger};
 
@@ -20,6 +21,8 @@ struct World {
     permits: Permits,
     /// The slot of a claim is in the shard of this remainder.
     shards: usize,
+    /// The limit of a host.
+    per_host: u32,
     claims: Vec<Claim>,
     /// By claim: the attempts that its slot would still begin.
     wants: Vec<u32>,
@@ -44,6 +47,7 @@ impl World {
         Self {
             permits,
             shards,
+            per_host,
             claims,
             wants: vec![0; SLOTS],
             now: Moment::from_micros(1_760_000_000_000_000),
@@ -75,7 +79,7 @@ impl World {
 
     fn pump_shard(&mut self, shard: usize) {
         let mut turns = 0;
-        while let Some(slot) = self.permits.next(shard) {
+        while let Some(slot) = self.permits.next(shard, self.now) {
             turns += 1;
             assert!(turns < 1_000, "it comes to rest");
             assert_eq!(slot.shard, shard, "a shard gets its own slots only");
@@ -85,14 +89,16 @@ impl World {
                 self.permits.pass_on(&self.claims[at]);
                 continue;
             }
-            match self.permits.admit(&self.claims[at], false) {
+            match self.permits.admit(&self.claims[at], false, self.now) {
                 Ok(()) => {
                     self.permits.take(slot, &mut self.claims[at], self.now);
                     self.wants[at] -= 1;
                     self.permits.make_ready(slot, &mut self.claims[at]);
                 }
                 Err(refusal) => {
-                    assert!(refusal != Refusal::Host || self.claims[at].held() > 0, "its first on the host");
+                    let first = self.claims[at].held() == 0;
+                    assert!(refusal != Refusal::Host || !first, "a first permit is not a shared one");
+                    assert!(refusal != Refusal::First || first);
                     self.permits.park(slot, &mut self.claims[at], refusal, self.now);
                     self.permits.pass_on(&self.claims[at]);
                 }
@@ -114,9 +120,16 @@ impl World {
         let of_shards: usize = (0..self.shards).map(|shard| self.permits.in_flight_of(shard)).sum();
         assert_eq!(of_shards, held as usize);
         for (at, claim) in self.claims.iter().enumerate() {
-            let unused = self.may_begin(at) && self.permits.admit(claim, false).is_ok();
+            let unused = self.may_begin(at) && self.permits.admit(claim, false, self.now).is_ok();
             assert!(!unused, "a permit is free that slot {at} could use: {claim:?}");
             let places = claim.places();
+            let on_host =
+                self.claims.iter().filter(|other| other.places().on_host.host == places.on_host.host);
+            let young = on_host.filter(|other| other.is_young(self.now)).count();
+            assert!(
+                !claim.waits_for_first() || young >= self.per_host as usize,
+                "slot {at} waits for nothing"
+            );
             let sum = |is: &dyn Fn(&Claim) -> bool, held: &dyn Fn(u32) -> u32| {
                 self.claims.iter().filter(|other| is(other)).map(|other| held(other.held())).sum::<u32>()
             };
@@ -135,6 +148,8 @@ enum Step {
     Want(usize, u32),
     End(usize, Duration),
     Limit(usize, u32),
+    /// Time passes.
+    Wait(u64),
     Move(usize, u128, u64),
     /// A shard starts nothing for a moment, because its ledger has no room.
     Decline(usize),
@@ -145,6 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..SLOTS, 1..6_u32).prop_map(|(at, count)| Step::Want(at, count)),
         6 => (0..SLOTS, prop_oneof![Just(QUICK), Just(SLOW)]).prop_map(|(at, took)| Step::End(at, took)),
         1 => (1..40_usize, 1..12_u32).prop_map(|(total, per_host)| Step::Limit(total, per_host)),
+        2 => (1..80_u64).prop_map(Step::Wait),
         1 => (0..3_usize).prop_map(Step::Decline),
         1 => (0..SLOTS, 0..4_u128, 0..3_u64).prop_map(|(at, account, host)| Step::Move(at, account, host)),
     ]
@@ -168,7 +184,12 @@ proptest! {
                     world.make_ready(at);
                 }
                 Step::End(at, took) => world.end(at, took),
+                Step::Wait(ms) => {
+                    world.now += Duration::from_millis(ms);
+                    world.pump();
+                }
                 Step::Limit(total, per_host) => {
+                    world.per_host = per_host;
                     world.permits.limit_to(total, per_host);
                     for at in 0..SLOTS {
                         world.permits.ask_again(world.name(at), &mut world.claims[at]);
@@ -177,7 +198,7 @@ proptest! {
                     world.pump();
                 }
                 Step::Decline(shard) => {
-                    world.permits.decline(shard % shards);
+                    world.permits.decline(shard % shards, world.now);
                     world.pump();
                 }
                 Step::Move(at, account, host) => {
@@ -212,7 +233,16 @@ fn a_hook_gets_its_first_permit_while_its_neighbours_hold_all_of_their_host() {
         world.wants[at] = OWN;
         world.make_ready(at);
     }
-    assert_eq!(world.permits.in_flight(), 19 + 7, "what the host has to share is held");
+    assert_eq!(
+        world.permits.in_flight(),
+        8 + 7,
+        "as many young first permits as one host may have, and its shared ones"
+    );
+    for _ in 0..2 {
+        world.now += YOUNG + Duration::from_millis(1);
+        world.pump();
+    }
+    assert_eq!(world.permits.in_flight(), 19 + 7, "those that hang do not count any more");
     world.wants[19] = 1;
     world.make_ready(19);
     assert_eq!(world.claims[19].held(), 1);
@@ -225,7 +255,10 @@ fn permits_that_hanging_neighbours_give_back_go_to_the_hook_that_has_held_least(
         world.wants[at] = 100;
         world.make_ready(at);
     }
-    world.now += SLOW;
+    for _ in 0..3 {
+        world.now += SLOW / 3;
+        world.pump();
+    }
     world.wants[19] = 100;
     world.make_ready(19);
     assert_eq!(world.claims[19].held(), 1);
