@@ -35,7 +35,8 @@ impl Engine {
         }
         if now >= self.next_tick {
             self.next_tick = now + TICK;
-            self.unknown.expire(self.desk.options.unknown, self.desk.time.both());
+            let is_known = |account| self.desk.directory.account(account).is_some();
+            self.unknown.expire(self.desk.options.unknown, self.desk.time.both(), is_known);
             // A safety net: normally the change of an account that has become known leads to this before.
             self.adopt_due = !self.unknown.is_empty();
             for id in self.desk.reads.take_failed() {

@@ -140,14 +140,16 @@ impl Unknown {
         }
     }
 
-    /// Gives up events that have waited too long.
-    pub(super) fn expire(&self, limits: UnknownLimits, now: Now) {
+    /// Gives up events that have waited too long for an account that is still unknown. Events of an account that has become known
+    /// meanwhile are about to be routed, however long the program had stood still.
+    pub(super) fn expire(&self, limits: UnknownLimits, now: Now, is_known: impl Fn(AccountId) -> bool) {
         let mut inner = self.inner();
         inner.became_known.retain(|_, (_, until)| *until > now.moment);
         let is_over = |held: &Held| held.since + limits.wait <= now.moment;
         let due = |of: &OfAccount| of.events.front().is_some_and(is_over);
         let over: Vec<AccountId> =
             inner.accounts.iter().filter(|(_, of)| due(of)).map(|(account, _)| *account).collect();
+        let over = over.into_iter().filter(|account| !is_known(*account));
         for account in over {
             while inner.accounts.get(&account).is_some_and(due) {
                 inner.drop_first(account);
@@ -291,7 +293,7 @@ mod tests {
         let unknown = Unknown::default();
         unknown.hold(event(1, 5), LIMITS, at(0));
         unknown.hold(event(1, 6), LIMITS, at(7));
-        unknown.expire(LIMITS, at(10));
+        unknown.expire(LIMITS, at(10), |_| false);
         assert_eq!(unknown.first_waiting(Id(1)), Some(6));
         assert_eq!((unknown.counts().expired, unknown.image()), (1, vec![event(1, 6)]));
     }
@@ -302,7 +304,7 @@ mod tests {
         unknown.hold(event(1, 5), LIMITS, at(0));
         assert_eq!(taken(&unknown, 1, at(3).moment), [5]);
         assert_eq!(unknown.first_waiting(Id(1)), Some(5));
-        unknown.expire(LIMITS, at(13));
+        unknown.expire(LIMITS, at(13), |_| false);
         assert_eq!(unknown.first_waiting(Id(1)), None);
     }
 
