@@ -3,6 +3,10 @@
 //!
 //! Every 128th entry is marked, so that a lookup in a long list decodes only a part of it.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::ops::Range;
+
 use super::bytes::{put_varint, small, take_varint};
 
 const STRIDE: u32 = 128;
@@ -84,6 +88,43 @@ impl Postings {
     }
 }
 
+/// The first `most` records of several lists within a range, in order and each once. Decodes little more of each list than
+/// is taken from it, because there may be thousands of lists.
+pub(super) fn first_places(lists: &[&Postings], seqs: Range<u32>, most: usize) -> Vec<RecordPlace> {
+    let within = |place: &RecordPlace| place.seq < seqs.end;
+    let mut lists: Vec<_> = lists.iter().map(|list| list.from(seqs.start).take_while(within)).collect();
+    let firsts = lists.iter_mut().enumerate().filter_map(|(at, list)| Some(Reverse((list.next()?, at))));
+    let mut firsts: BinaryHeap<_> = firsts.collect();
+    let mut places = Vec::new();
+    while places.len() < most
+        && let Some(Reverse((place, at))) = firsts.pop()
+    {
+        if places.last() != Some(&place) {
+            places.push(place);
+        }
+        firsts.extend(lists.get_mut(at).and_then(Iterator::next).map(|place| Reverse((place, at))));
+    }
+    places
+}
+
+/// The last `most` records of several lists before record `seq`, in order and each once.
+pub(super) fn last_places(lists: &[&Postings], seq: u32, most: usize) -> Vec<RecordPlace> {
+    let mut places: BTreeSet<RecordPlace> = BTreeSet::new();
+    for list in lists {
+        for place in list.before(seq, most).into_iter().rev() {
+            // The list's other records are further to the front.
+            if places.len() == most && places.first().is_some_and(|first| place <= *first) {
+                break;
+            }
+            places.insert(place);
+            if places.len() > most {
+                places.pop_first();
+            }
+        }
+    }
+    places.into_iter().collect()
+}
+
 fn next(rest: &mut &[u8], last: RecordPlace) -> Option<RecordPlace> {
     let seq = u32::try_from(take_varint(rest)?).ok()?;
     let pos = u32::try_from(take_varint(rest)?).ok()?;
@@ -119,6 +160,27 @@ mod tests {
                     expected.drain(..expected.len().saturating_sub(most));
                     assert_eq!(list.before(seq, most), expected, "{count}: {most} before {seq}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn several_lists_are_read_as_one_from_either_end() {
+        let all = places(900);
+        let of = |remainders: &[usize]| {
+            let is_one = |(at, _): &(usize, &RecordPlace)| remainders.contains(&(at % 5));
+            all.iter().enumerate().filter(is_one).map(|(_, place)| *place).collect::<Vec<_>>()
+        };
+        let parts = [list(&of(&[0])), list(&of(&[1])), list(&of(&[3]))];
+        // The same list twice, as for two accounts with the same tag.
+        let lists = [&parts[0], &parts[2], &parts[1], &parts[0]];
+        let joined = of(&[0, 1, 3]);
+        for seq in [0, 1, 700, 1400, 2700, 5000] {
+            for most in [0, 1, 7, 200, 5000] {
+                let from: Vec<_> = joined.iter().copied().filter(|p| p.seq >= seq && p.seq < 2000).collect();
+                assert_eq!(first_places(&lists, seq..2000, most), from[..most.min(from.len())]);
+                let before: Vec<_> = joined.iter().copied().filter(|p| p.seq < seq).collect();
+                assert_eq!(last_places(&lists, seq, most), before[before.len().saturating_sub(most)..]);
             }
         }
     }

@@ -10,7 +10,7 @@ use super::bytes::{size, small};
 use super::damage::{Damage, ReadError};
 use super::names;
 use super::options::Record;
-use super::postings::{Postings, RecordPlace};
+use super::postings::{Postings, RecordPlace, first_places, last_places};
 use super::reader::{Batch, ReadLimits, Reader, record};
 use super::record::{Decoded, Header, RECORD_HEADER, Seed, decode};
 use super::store::Located;
@@ -66,16 +66,9 @@ impl Reader {
         let first = place.segment.first;
         let most = limits.records - batch.records.len();
         let (from, until) = (small(batch.next - first), small(place.end - first));
-        let mut places = Vec::new();
-        self.each_list(place, tags, |list| {
-            places.extend(list.from(from).take_while(|place| place.seq < until).take(most));
-        })?;
-        // Merges the lists of several tags; a tag that was given twice has put its places in twice.
-        places.sort_unstable();
-        places.dedup();
+        let places = self.places(place, tags, |lists| first_places(lists, from..until, most))?;
         // Fewer places than requested: the segment has no further ones.
         let all = places.len() < most;
-        places.truncate(most);
         // The limit counts for the whole batch, which may already have records of earlier segments.
         let mut bytes: usize = batch.records.iter().map(|record| record.payload.len()).sum();
         let mut fetch =
@@ -130,14 +123,12 @@ impl Reader {
         batch: &mut Batch,
     ) -> Result<(), ReadError> {
         let first = place.segment.first;
-        let mut places = Vec::new();
-        self.each_list(place, tags, |list| places.extend(list.before(small(place.end - first), most)))?;
-        places.sort_unstable();
-        places.dedup();
+        let until = small(place.end - first);
+        let places = self.places(place, tags, |lists| last_places(lists, until, most))?;
         let file = self.store.file(first)?;
         // Fewer places than requested: the segment has no further ones.
         let all = places.len() < most;
-        for wanted in places.into_iter().rev().take(most) {
+        for wanted in places.into_iter().rev() {
             let mut fetch = Fetch::new(Arc::clone(&file), first, self.store.seed(first), place.segment.len());
             match fetch.record(wanted, &[]).map_err(|e| self.failed(first, e))? {
                 Some(record) => batch.records.push(record),
@@ -151,23 +142,25 @@ impl Reader {
         Ok(())
     }
 
-    fn each_list(
+    /// What `choose` takes from the lists of these tags in one segment.
+    fn places(
         &self,
         place: &Located,
         tags: &[u64],
-        mut look: impl FnMut(&Postings),
-    ) -> Result<(), ReadError> {
+        choose: impl Fn(&[&Postings]) -> Vec<RecordPlace>,
+    ) -> Result<Vec<RecordPlace>, ReadError> {
         let in_memory = self.store.with_active(place.segment.first, |active| {
-            tags.iter().filter_map(|tag| active.index.tags.get(tag)).for_each(&mut look);
+            let lists: Vec<&Postings> = tags.iter().filter_map(|tag| active.index.tags.get(tag)).collect();
+            choose(&lists)
         });
-        if in_memory.is_none() {
-            for tag in tags {
-                if let Some(list) = self.store.postings(&place.segment, *tag)? {
-                    look(&list);
-                }
-            }
+        if let Some(places) = in_memory {
+            return Ok(places);
         }
-        Ok(())
+        let mut lists = Vec::new();
+        for tag in tags {
+            lists.extend(self.store.postings(&place.segment, *tag)?);
+        }
+        Ok(choose(&lists.iter().map(Arc::as_ref).collect::<Vec<_>>()))
     }
 
     fn damaged(&self, first: u64, place: RecordPlace) -> Damage {
