@@ -2,16 +2,13 @@
 //!
 //! Promise: no change is made before its entry is on disk. So an entry may describe a change that a crash or a failing
 //! disk prevented right then, but every change has an entry.
-//!
-//! The trail has two parts, read in this order: older entries that were copied (`kept`), then the trail itself. A
-//! position below `FIRST_PART` belongs to a kept entry.
 
 use serde_json::{Map, Value, json};
 
 use super::document::{self, JournalEntry, Kind};
 use super::limits::json_bytes;
 use super::write::MirroredBy;
-use crate::log::{Batch, NewRecord, ReadError, Reader, Record};
+use crate::log::NewRecord;
 use crate::model::{AccountId, Actor, MASK, gregorian_seconds, masked};
 
 /// The version of an entry. Version 1 did not name the tenant.
@@ -20,11 +17,6 @@ const VERSION: u32 = 2;
 pub(super) const TENANT: &str = "tenant_id";
 /// The field of a kept entry with its former offset in the first part.
 pub(super) const WAS: &str = "was";
-/// The first position of the first part.
-const FIRST_PART: u64 = 1 << 63;
-/// The most records that one step of a page reads.
-const STEP: usize = 256;
-const STEP_BYTES: usize = 4 << 20;
 /// The largest size of a document in an entry. A larger document is abridged to the fields that changed.
 const MOST_BYTES: usize = 4096;
 /// The largest size of a value in an abridged document.
@@ -32,39 +24,9 @@ const SHORT_BYTES: usize = 256;
 /// The most names of changed fields in an entry, and the largest size of each.
 const MOST_NAMES: usize = 64;
 const NAME_BYTES: usize = 128;
-/// The row of a damaged entry, whose content is lost.
-const DAMAGED: &str = "entry cannot be read: its record in the audit trail is damaged";
-/// A page ends once its entries have this many bytes.
-const PAGE_BYTES: usize = 1 << 20;
 /// Fields that every write changes. They are not listed as changed.
 const BOOKKEEPING: [&str; 6] =
     ["_rev", "pvt_modified", "pvt_request_id", "pvt_auth_account_id", "pvt_is_authenticated", "pvt_vsn"];
-
-/// The filter, order and size of a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditQuery {
-    /// Only changes of documents of this account.
-    pub account: Option<AccountId>,
-    /// The earliest time, in microseconds since 1970.
-    pub from_us: u64,
-    /// The end of the range of time (exclusive), in microseconds since 1970.
-    pub until_us: u64,
-    /// The position at which the page begins.
-    pub start: Option<u64>,
-    /// Oldest first; otherwise newest first.
-    pub ascending: bool,
-    /// The most entries of the page.
-    pub limit: usize,
-}
-
-/// A page of entries.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AuditPage {
-    /// Positions, each with its entry in the form for clients.
-    pub rows: Vec<(u64, Map<String, Value>)>,
-    /// The position of the next page; `None` on the last page.
-    pub next: Option<u64>,
-}
 
 /// The record of a change that is about to be made.
 pub(super) fn record(
@@ -175,139 +137,6 @@ fn without_secrets(kind: Kind, doc: &Map<String, Value>) -> Map<String, Value> {
         (name.clone(), if hidden { MASK.into() } else { masked(name, value) })
     };
     doc.iter().map(show).collect()
-}
-
-/// One of the two logs of the trail.
-struct Part<'a> {
-    log: &'a Reader,
-    /// The position of the log's offset 0.
-    base: u64,
-    /// Whether records are tagged with their account. The kept entries are tagged with their tenant.
-    is_by_account: bool,
-}
-
-/// Reads a page of the trail (blocking). A damaged entry becomes a row with `error`.
-pub(super) fn page(kept: &Reader, trail: &Reader, query: &AuditQuery) -> Result<AuditPage, ReadError> {
-    let mut parts = [
-        Part { log: kept, base: 0, is_by_account: false },
-        Part { log: trail, base: FIRST_PART, is_by_account: true },
-    ];
-    if !query.ascending {
-        parts.reverse();
-    }
-    let (mut page, mut bytes) = (AuditPage::default(), 0);
-    for part in parts {
-        part.fill(query, &mut page, &mut bytes)?;
-        if page.next.is_some() {
-            break;
-        }
-    }
-    Ok(page)
-}
-
-impl Part<'_> {
-    /// The offset at which the page begins in this part, whose offsets are `first..end`.
-    fn start(&self, query: &AuditQuery, first: u64, end: u64) -> u64 {
-        let Some(start) = query.start else { return if query.ascending { first } else { end } };
-        let (is_ours, at) = (start & FIRST_PART == self.base, start & !FIRST_PART);
-        match (query.ascending, is_ours) {
-            (true, true) => at.max(first),
-            (false, true) => at.saturating_add(1).min(end),
-            // The page begins in the other part. This part lies wholly after it in the reading order, or wholly before.
-            (_, false) => {
-                if start < self.base {
-                    first
-                } else {
-                    end
-                }
-            }
-        }
-    }
-
-    /// Adds rows of this part until the page is full.
-    fn fill(&self, query: &AuditQuery, page: &mut AuditPage, bytes: &mut usize) -> Result<(), ReadError> {
-        let range = self.log.offsets_in(query.from_us..query.until_us)?;
-        let (first, end) = (range.start, range.end);
-        let mut at = self.start(query, first, end);
-        while if query.ascending { at < end } else { at > first } {
-            let step = self.step(query, at, (first, end))?;
-            for (offset, row, weight) in step.rows {
-                let position = self.base | offset;
-                if page.rows.len() == query.limit || *bytes >= PAGE_BYTES {
-                    page.next = Some(position);
-                    return Ok(());
-                }
-                *bytes += weight;
-                page.rows.push((position, row));
-            }
-            if step.next == at {
-                break;
-            }
-            at = step.next;
-        }
-        Ok(())
-    }
-}
-
-/// Rows in the order of the page, each with its offset and the size of its entry, and the offset of the next step.
-struct Rows {
-    rows: Vec<(u64, Map<String, Value>, usize)>,
-    next: u64,
-}
-
-impl Part<'_> {
-    /// Reads one step of rows from `at` in the direction of the query.
-    fn step(&self, query: &AuditQuery, at: u64, (first, end): (u64, u64)) -> Result<Rows, ReadError> {
-        let trail = self.log;
-        let tag = query.account.filter(|_| self.is_by_account).map(AccountId::tag);
-        let batch = match (tag, query.ascending) {
-            (Some(tag), true) => trail.read_tags(&[tag], at, end, STEP, STEP_BYTES)?,
-            (None, true) => trail.read(at, STEP, STEP_BYTES)?,
-            (Some(tag), false) => trail.read_tags_back(&[tag], at, STEP)?,
-            (None, false) => before(trail, at, first)?,
-        };
-        let times = query.from_us..query.until_us;
-        let sound = batch.records.iter().filter(|record| times.contains(&record.time_us));
-        let is_asked_for = |row: &Map<String, Value>| {
-            let of = row.get("account_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-            query.account.is_none_or(|account| of == Some(account))
-        };
-        let sound = sound.filter_map(|record| Some((record.offset, row(record)?, record.payload.len())));
-        let sound = sound.filter(|(_, row, _)| is_asked_for(row));
-        let damaged = batch.damaged.iter().flat_map(|damage| damage.offsets.clone());
-        let damaged =
-            damaged.map(|offset| (offset, Map::from_iter([("error".to_owned(), DAMAGED.into())]), 0));
-        let mut rows: Vec<_> = sound.chain(damaged).collect();
-        rows.retain(|(offset, ..)| {
-            (first..end).contains(offset) && if query.ascending { *offset >= at } else { *offset < at }
-        });
-        rows.sort_unstable_by_key(|(offset, ..)| *offset);
-        if !query.ascending {
-            rows.reverse();
-        }
-        Ok(Rows { rows, next: batch.next })
-    }
-}
-
-/// Reads one step of records before `at`. The result's `next` is the `at` of the following step.
-fn before(trail: &Reader, at: u64, first: u64) -> Result<Batch, ReadError> {
-    let next = at.saturating_sub(STEP as u64).max(first);
-    let mut all = Batch { next, ..Batch::default() };
-    let mut from = next;
-    while from < at {
-        let batch = trail.read(from, STEP, STEP_BYTES)?;
-        from = batch.next.max(from + 1);
-        all.records.extend(batch.records);
-        all.damaged.extend(batch.damaged);
-    }
-    Ok(all)
-}
-
-fn row(record: &Record) -> Option<Map<String, Value>> {
-    let mut row: Map<String, Value> = serde_json::from_slice(&record.payload).ok()?;
-    row.shift_remove("v");
-    row.shift_remove(WAS);
-    Some(row)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::audit::{self, AuditPage, AuditQuery};
+use super::audit_page::{self, AuditPage, AuditQuery};
 use super::document::Kind;
 use super::first_start::Settings;
 use super::index::IndexError;
@@ -237,7 +237,7 @@ impl State {
 
     /// Reads a page of the audit trail. Blocking.
     pub fn audit(&self, query: &AuditQuery) -> Result<AuditPage, log::ReadError> {
-        audit::page(&self.kept, &self.trail, query)
+        audit_page::page(&self.kept, &self.trail, query)
     }
 
     /// The log of the audit trail, for metrics and health.

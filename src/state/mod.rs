@@ -9,6 +9,7 @@ mod allowance;
 mod api_keys;
 mod audit;
 mod audit_kept;
+mod audit_page;
 mod called;
 mod compact;
 mod document;
@@ -37,7 +38,7 @@ mod tests;
 
 pub use accounts::TreeError;
 pub use api_keys::ApiKey;
-pub use audit::{AuditPage, AuditQuery};
+pub use audit_page::{AuditPage, AuditQuery};
 pub use document::{Kind, hex, is_deleted, key_hash, owner};
 pub use first_start::{FirstKey, Settings, new_api_key, random_id};
 pub use handle::State;
