@@ -19,9 +19,10 @@ use crate::kazoo::Command;
 use crate::live::{ChannelCommand, Commander, SessionView, Sessions};
 use crate::log::{ReadError, Reader};
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
-    EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, LogIds, Minute, Pulse,
-    QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveriesQuery,
+    DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, HandedIn, Hook, HookId, LogIds,
+    Minute, Pulse, QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest,
+    Tested,
 };
 use crate::queues::{AskError, Queues, ReadingError};
 use crate::tasks::Tasks;
@@ -173,14 +174,8 @@ impl http::Queues for QueuesPort {
         Box::pin(async move { self.history.event(offset).await.map_err(|error| unread(&error)) })
     }
 
-    fn deliveries(
-        &self,
-        account: AccountId,
-        offset: u64,
-    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
-        Box::pin(
-            async move { self.history.deliveries(account, offset).await.map_err(|error| unread(&error)) },
-        )
+    fn deliveries(&self, query: DeliveriesQuery) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
+        Box::pin(async move { self.history.deliveries(query).await.map_err(|error| unread(&error)) })
     }
 
     fn delivery(

@@ -34,6 +34,14 @@ impl Range {
     }
 }
 
+impl Range {
+    /// Whether a Gregorian second is within it.
+    pub(super) fn contains(&self, at_s: u64) -> bool {
+        let bound = |text: &str| text.parse::<u64>().ok();
+        bound(&self.from).is_none_or(|from| at_s >= from) && bound(&self.to).is_none_or(|to| at_s <= to)
+    }
+}
+
 fn gregorian(unix_s: u64) -> String {
     unix_s.saturating_add(GREGORIAN_OFFSET_S).to_string()
 }

@@ -5,8 +5,12 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::outcome;
-use super::format::{counted, moment, span};
+use super::format::{counted, moment};
 use super::json::{flag, number, text};
+use crate::model::gregorian_seconds;
+
+/// The API's reason for a hook that failures have disabled.
+const TOO_MANY_FAILURES: &str = "too many failed attempts";
 
 /// The state of a hook's queue. `attempts` has the last attempts, newest first.
 pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
@@ -15,7 +19,7 @@ pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
     html! {
         (doing(queue, attempts, now_us))
         @if waiting > 0 {
-            " " (waits(queue))
+            " " (waits(queue, now_us))
         }
         @if number(queue, "next_try_at").is_some() && ["auto_disabled", "retrying"].contains(&state) {
             " " (if state == "auto_disabled" { "Next probe" } else { "Next attempt" }) " "
@@ -37,8 +41,7 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
         "auto_disabled" => html! {
             "Disabled by Switchhook"
             @if let Some(at) = number(queue, "disabled_at") { " " (moment(Some(at), now_us)) }
-            @let reason = text(queue, "disable_reason");
-            " after " (if reason.is_empty() { "failed attempts" } else { reason }) (because(failure)) "."
+            " after " (failures(queue, attempts)) (because(failure)) "."
         },
         "disabled" => {
             html! { "Disabled by a person. Events are not kept for it unless its setting " code { "resume" } " says so." }
@@ -63,13 +66,33 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
     }
 }
 
-fn waits(queue: &Value) -> Markup {
+/// What disabled the hook: the failures in a row up to then, as far as the attempts show them.
+fn failures(queue: &Value, attempts: &[Value]) -> String {
+    let reason = text(queue, "disable_reason");
+    if !reason.is_empty() && reason != TOO_MANY_FAILURES {
+        return reason.to_owned();
+    }
+    // Probes follow after it.
+    let disabled_at = number(queue, "disabled_at").unwrap_or(u64::MAX);
+    let is_later = |attempt: &&Value| number(attempt, "timestamp").is_some_and(|at| at > disabled_at);
+    let before = attempts.iter().skip_while(is_later);
+    let failed = before.take_while(|attempt| text(attempt, "result") == "failure").count();
+    match u64::try_from(failed).unwrap_or(0) {
+        0 | 1 => TOO_MANY_FAILURES.to_owned(),
+        _ if failed == attempts.len() && failed >= 50 => format!("at least {failed} failed attempts"),
+        failed => counted(failed, "failed attempt"),
+    }
+}
+
+fn waits(queue: &Value, now_us: u64) -> Markup {
     let waiting = number(queue, "waiting").unwrap_or(0);
     let at_least = if flag(queue, "waiting_exact") { "" } else { "At least " };
     let verb = if waiting == 1 { "waits" } else { "wait" };
     html! {
         strong { (at_least) (counted(waiting, "event")) } " " (verb)
-        @if let Some(age) = number(queue, "oldest_waiting_age_ms") { ", the oldest for " (span(age / 1000)) }
+        @if let Some(age_ms) = number(queue, "oldest_waiting_age_ms") {
+            ", the oldest came " (moment(Some(gregorian_seconds(now_us.saturating_sub(age_ms * 1000))), now_us))
+        }
         "."
     }
 }
@@ -90,12 +113,19 @@ mod tests {
         let at = crate::model::gregorian_seconds(now_us);
         let queue = json!({
             "state": "auto_disabled", "disable_reason": "too many failed attempts", "waiting": 418,
-            "waiting_exact": true, "oldest_waiting_age_ms": 720_000, "next_try_at": at + 43,
+            "waiting_exact": true, "oldest_waiting_age_ms": 720_000, "next_try_at": at + 43, "disabled_at": at - 100,
         });
-        let attempts = [json!({"result": "failure", "client_error_detail": "certificate <expired>"})];
+        let failed = |ago: u64| {
+            json!({
+                "result": "failure", "client_error_detail": "certificate <expired>", "timestamp": at - ago,
+            })
+        };
+        // Two probes, six failures, and what was before them.
+        let mut attempts = [1, 50, 100, 101, 101, 102, 103, 104].map(failed).to_vec();
+        attempts.extend([json!({"result": "success", "timestamp": at - 105}), failed(106)]);
         let text = of(&queue, &attempts, now_us).into_string();
         for part in
-            ["too many failed attempts", "certificate &lt;expired&gt;", "418 events", "for 12 min", "in 43 s"]
+            ["after 6 failed attempts", "certificate &lt;expired&gt;", "418 events", "12 min ago", "in 43 s"]
         {
             assert!(text.contains(part), "{part} in {text}");
         }

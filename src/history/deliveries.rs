@@ -1,142 +1,108 @@
-//! The deliveries of one event to the hooks of one account, read from the ledger.
+//! The deliveries of one event: to the hooks of an account, page by page, or to one hook.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::reader::HistoryReader;
+use super::courses::{Course, Courses};
+use super::damaged::{LEDGER_DAMAGED, unreadable};
+use super::reader::{HistoryReader, ROWS_BYTES};
 use super::revisions::Revisions;
-use crate::kazoo;
-use crate::log::{ReadError, Record};
-use crate::model::{AccountId, DeliveryId, Event, EventDeliveries, Hook, HookId};
-use crate::queues::{Fate, Filed, LedgerRecord, in_reach};
+use crate::log::ReadError;
+use crate::model::{DeliveriesQuery, DeliveryId, EventDeliveries, Hook, HookId, fields_weight};
+use crate::queues::LedgerRecord;
 
-const READ: usize = 4096;
-const READ_BYTES: usize = 1 << 20;
-/// The most ledger records that are read for one event.
-const LOOKED_AT: usize = 200_000;
-/// The most attempts of one delivery in a row, the newest ones.
-const ATTEMPTS: usize = 100;
-/// How far before its event an attempt is searched for, in microseconds. A clock that was set back causes this.
-const BACK_US: u64 = 60_000_000;
-
-/// One hook's delivery.
-struct HookDelivery {
-    hook: Arc<Hook>,
-    /// The latest state in the ledger.
-    state: Option<&'static str>,
-    attempts: Vec<Map<String, Value>>,
-    revisions: Revisions,
-}
-
-impl HookDelivery {
-    fn of(hook: &Arc<Hook>) -> Self {
-        Self { hook: Arc::clone(hook), state: None, attempts: Vec::new(), revisions: Revisions::default() }
-    }
-}
+/// The most attempts of a delivery that a page of several deliveries shows, the newest ones.
+const OF_SEVERAL: usize = 10;
 
 impl HistoryReader {
-    /// The event's deliveries to an account's own hooks, including those that are still to be made.
-    pub(super) fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadError> {
-        let hooks = self.logs.state.all_hooks().into_iter().filter(|hook| hook.account == account);
-        self.deliveries_of(hooks, offset)
+    /// A page of the event's deliveries to an account's own hooks, including those that are still to be made, and the
+    /// number of all of them by their states.
+    pub(super) fn deliveries(&self, query: &DeliveriesQuery) -> Result<EventDeliveries, ReadError> {
+        let hooks = self.logs.state.all_hooks().into_iter().filter(|hook| hook.account == query.account);
+        let Courses { of, complete } = self.courses(hooks, query.offset)?;
+        let mut by_state = BTreeMap::new();
+        for state in of.values().filter_map(|course| course.state) {
+            *by_state.entry(state).or_insert(0_u64) += 1;
+        }
+        let mut found = EventDeliveries { rows: Vec::new(), next: None, by_state, complete };
+        let from = query.start.unwrap_or_default();
+        let is_asked_for = |course: &&Course| {
+            query.states.is_empty() || course.state.is_some_and(|state| query.states.contains(&state))
+        };
+        let mut bytes = 0;
+        for course in of.range(from..).map(|(_, course)| course).filter(is_asked_for) {
+            if found.rows.len() == query.limit || bytes >= ROWS_BYTES {
+                found.next = Some(course.hook.id);
+                break;
+            }
+            let left_out = course.attempts.len().saturating_sub(OF_SEVERAL);
+            let row = self.delivery_row(course, query.offset, left_out)?;
+            bytes += fields_weight(&row);
+            found.rows.push(row);
+        }
+        Ok(found)
     }
 
     /// The event's delivery to one hook. The hook may have been deleted.
     pub(super) fn delivery(&self, hook: HookId, offset: u64) -> Result<EventDeliveries, ReadError> {
-        self.deliveries_of(self.logs.hook(hook), offset)
+        let Courses { of, complete } = self.courses(self.logs.hook(hook), offset)?;
+        let rows = of.values().map(|course| self.delivery_row(course, offset, 0));
+        Ok(EventDeliveries { rows: rows.collect::<Result<_, _>>()?, complete, ..EventDeliveries::default() })
     }
 
-    fn deliveries_of(
+    /// The hook at an attempt of a delivery, without secrets; at its last attempt if none is named. `None`: there is no
+    /// such attempt, or what its hook was is not kept any more.
+    pub(super) fn hook_at(
         &self,
-        hooks: impl IntoIterator<Item = Arc<Hook>>,
+        hook: HookId,
         offset: u64,
-    ) -> Result<EventDeliveries, ReadError> {
-        let Some(record) = self.logs.events.get(offset)? else { return Ok(EventDeliveries::default()) };
-        let mut filed = self.logs.filed(hooks);
-        let delivery = |hook: &Arc<Hook>| (hook.id, HookDelivery::of(hook));
-        let mut deliveries: HashMap<HookId, HookDelivery> = filed.hooks().map(delivery).collect();
-        let complete = self.look_up(&record, &mut filed, &mut deliveries)?;
-        let event = self.logs.state.settings().log_ids.event_id(offset);
-        let mut deliveries: Vec<HookDelivery> = deliveries.into_values().collect();
-        deliveries.sort_unstable_by_key(|delivery| delivery.hook.id);
-        let rows = deliveries.into_iter().filter_map(|delivery| {
-            let state =
-                delivery.state.or_else(|| self.is_to_come(&delivery.hook, &record).then_some("waiting"))?;
-            let delivery_id = DeliveryId { event, hook: delivery.hook.id }.to_string();
-            let row = json!({
-                "hook_id": delivery.hook.id, "hook_name": delivery.hook.name, "delivery_id": delivery_id,
-                "state": state, "attempts": delivery.attempts,
-            });
-            row.as_object().cloned()
-        });
-        Ok(EventDeliveries { rows: rows.collect(), complete })
+        attempt: Option<u16>,
+    ) -> Result<Option<Hook>, ReadError> {
+        let of = self.courses(self.logs.hook(hook), offset)?.of;
+        let mut revisions = Revisions::default();
+        for course in of.values() {
+            for at in course.attempts.iter().rev() {
+                let Some(record) = self.logs.ledger.get(*at)? else { continue };
+                let Ok(LedgerRecord::Attempt(made)) = LedgerRecord::decode(&record.payload) else { continue };
+                if attempt.is_none_or(|number| number == made.attempt) {
+                    let sent = revisions.as_sent(&self.logs.ledger, &course.hook, &made, &record);
+                    return Ok(sent.filter(|sent| sent.has_data).map(|sent| sent.hook.clone()));
+                }
+            }
+        }
+        Ok(None)
     }
 
-    /// Returns false if the ledger has more records than were read.
-    fn look_up(
+    /// The row of a delivery, without the oldest attempts that are left out.
+    fn delivery_row(
         &self,
-        event: &Record,
-        filed: &mut Filed,
-        deliveries: &mut HashMap<HookId, HookDelivery>,
-    ) -> Result<bool, ReadError> {
-        let tags = filed.tags();
-        let mut at = self.first_try(event)?;
-        let (end, mut looked_at) = (self.logs.ledger.end(), 0);
-        while at < end && !tags.is_empty() {
-            let batch = self.logs.ledger.read_tags(&tags, at, end, READ, READ_BYTES)?;
-            for record in &batch.records {
-                let Ok(decoded) = LedgerRecord::decode(&record.payload) else { continue };
-                let hook = filed.hook_of(record, &decoded, |replay| self.logs.replay_of(replay));
-                if let Some(delivery) = hook.and_then(|hook| deliveries.get_mut(&hook.id)) {
-                    self.note(delivery, event.offset, record, &decoded);
+        course: &Course,
+        offset: u64,
+        left_out: usize,
+    ) -> Result<Map<String, Value>, ReadError> {
+        let mut revisions = Revisions::default();
+        let mut attempts = Vec::new();
+        for at in course.attempts.iter().skip(left_out) {
+            match self.logs.ledger.get(*at) {
+                // Retention has removed it meanwhile.
+                Ok(None) => {}
+                Ok(Some(record)) => {
+                    if let Ok(LedgerRecord::Attempt(made)) = LedgerRecord::decode(&record.payload) {
+                        attempts.push(self.row(&mut revisions, &course.hook, &made, &record));
+                    }
                 }
+                Err(ReadError::Damaged(_)) => attempts.push(unreadable(LEDGER_DAMAGED)),
+                Err(error) => return Err(error),
             }
-            looked_at += batch.records.len();
-            if batch.next <= at || looked_at > LOOKED_AT {
-                return Ok(batch.next >= end);
-            }
-            at = batch.next;
         }
-        Ok(true)
-    }
-
-    /// An offset of the ledger before which no attempt of an event can be.
-    pub(super) fn first_try(&self, event: &Record) -> Result<u64, ReadError> {
-        let since = self.tried_since(event)?;
-        self.logs.ledger.offset_at_time(since.saturating_sub(BACK_US))
-    }
-
-    /// A time before which no attempt of an event can be. The clock may have been ahead when the event was logged, and
-    /// corrected before the first attempt.
-    fn tried_since(&self, event: &Record) -> Result<u64, ReadError> {
-        let before = self.logs.events.time_near(event.offset.saturating_sub(1))?;
-        let behind = self.logs.events.earliest_from(event.offset)?;
-        Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
-    }
-
-    fn note(&self, delivery: &mut HookDelivery, offset: u64, record: &Record, decoded: &LedgerRecord) {
-        match decoded {
-            LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
-                delivery.state = Some(decoded.fate().map_or("retrying", Fate::name));
-                if delivery.attempts.len() == ATTEMPTS {
-                    delivery.attempts.remove(0);
-                }
-                delivery.attempts.push(self.row(&mut delivery.revisions, &delivery.hook, attempt, record));
-            }
-            LedgerRecord::Settled { offset: settled, .. } if *settled == offset => {
-                delivery.state = decoded.fate().map(Fate::name);
-            }
-            _ => {}
-        }
-    }
-
-    fn is_to_come(&self, hook: &Hook, record: &Record) -> bool {
-        let Ok(event) = Event::decode(&record.payload) else { return false };
-        let account = event.account.and_then(|account| self.logs.state.account(account));
-        record.offset >= hook.start_offset
-            && account.is_some_and(|account| in_reach(hook, &account))
-            && kazoo::wanted(hook, &event)
+        let event = self.logs.state.settings().log_ids.event_id(offset);
+        let Hook { id, ref name, .. } = *Arc::as_ref(&course.hook);
+        let row = json!({
+            "hook_id": id, "hook_name": name, "delivery_id": DeliveryId { event, hook: id }.to_string(),
+            "state": course.state, "attempts": attempts,
+        });
+        Ok(row.as_object().cloned().unwrap_or_default())
     }
 }

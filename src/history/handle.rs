@@ -7,7 +7,8 @@ use super::reader::HistoryReader;
 use crate::log::ReadError;
 use crate::model::{
     AccountId, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery,
-    EventDeliveries, EventPage, EventQuery, EventRow, EventScope, Hook, HookId,
+    DeliveriesQuery, EventDeliveries, EventNewsPage, EventPage, EventQuery, EventRow, EventScope, Hook,
+    HookId,
 };
 use crate::queues::{Logs, ReadingError, Readings};
 
@@ -48,6 +49,15 @@ impl History {
         self.blocking(move |reader| reader.news(from, &watched)).await
     }
 
+    /// Events of these accounts (`None`: of all) from an offset of the log on: as many as a bounded reading finds.
+    pub async fn events_since(
+        &self,
+        from: u64,
+        accounts: Option<Vec<AccountId>>,
+    ) -> Result<EventNewsPage, ReadingError> {
+        self.blocking(move |reader| reader.event_news(from, accounts.as_deref())).await
+    }
+
     /// The end of the ledger, as it grows.
     #[must_use]
     pub fn ledger_grows(&self) -> watch::Receiver<u64> {
@@ -81,10 +91,10 @@ impl History {
         self.blocking(move |reader| reader.event(offset)).await
     }
 
-    /// The deliveries of an event to an account's hooks.
-    pub async fn deliveries(&self, account: AccountId, offset: u64) -> Result<EventDeliveries, ReadingError> {
-        let _place = self.readings.place(account).await?;
-        self.blocking(move |reader| reader.deliveries(account, offset)).await
+    /// A page of an event's deliveries to an account's hooks.
+    pub async fn deliveries(&self, query: DeliveriesQuery) -> Result<EventDeliveries, ReadingError> {
+        let _place = self.readings.place(query.account).await?;
+        self.blocking(move |reader| reader.deliveries(&query)).await
     }
 
     /// The record of an event.

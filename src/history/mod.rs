@@ -4,6 +4,7 @@
 //! depends on it.
 
 mod attempts;
+mod courses;
 mod damaged;
 mod dead;
 mod deliveries;
@@ -12,6 +13,5 @@ mod news;
 mod reader;
 mod revisions;
 mod search;
-mod sent;
 
 pub use handle::History;

@@ -10,12 +10,15 @@ use super::reader::{HistoryReader, ROWS_BYTES};
 use crate::kazoo;
 use crate::log::{ReadError, Record};
 use crate::model::{
-    Event, EventFilter, EventPage, EventQuery, EventRow, EventScope, Source, fields_weight, gregorian_seconds,
+    AccountId, Event, EventFilter, EventNews, EventNewsPage, EventPage, EventQuery, EventRow, EventScope,
+    Source, fields_weight, gregorian_seconds,
 };
 
 /// The records of one read. They may be large.
 const READ: usize = 32;
 const READ_BYTES: usize = 1 << 20;
+/// The records of one read for clients that watch.
+const NEWS_READ: usize = 512;
 /// The most events that one call examines.
 const LOOKED_AT: usize = 128;
 
@@ -87,6 +90,31 @@ impl HistoryReader {
         let mut document = Map::from_iter([("id".to_owned(), id.into())]);
         document.extend(unreadable(EVENT_DAMAGED));
         is_asked_for.then_some(EventRow { offset, account: Some(account), document })
+    }
+
+    /// Events of these accounts (`None`: of all) from an offset on, among a bounded number of records.
+    pub(super) fn event_news(
+        &self,
+        from: u64,
+        accounts: Option<&[AccountId]>,
+    ) -> Result<EventNewsPage, ReadError> {
+        let log = &self.logs.events;
+        let batch = match accounts {
+            None => log.read(from, NEWS_READ, READ_BYTES)?,
+            Some(accounts) => {
+                let tags: Vec<u64> = accounts.iter().map(|account| account.tag()).collect();
+                log.read_tags(&tags, from, log.end(), NEWS_READ, READ_BYTES)?
+            }
+        };
+        let news = batch.records.iter().filter_map(|record| {
+            let event = Event::decode(&record.payload).ok().filter(|event| event.quarantine.is_none())?;
+            let account = event.account?;
+            let is_watched = accounts.is_none_or(|accounts| accounts.contains(&account));
+            let id = self.logs.state.settings().log_ids.event_id(record.offset);
+            let document = || self.event_row(record, &event).document;
+            is_watched.then(|| EventNews { account, event: id, document: document() })
+        });
+        Ok(EventNewsPage { news: news.collect(), next: batch.next })
     }
 
     /// One event with its body; `None` if it was removed or does not exist yet.

@@ -39,7 +39,8 @@ pub(super) fn not_listed(field: &str, value: &Value, target: &Value) -> ApiError
     ApiError::field(field, "enum", &json!({"message": message, "target": target, "value": value}))
 }
 
-fn each<T>(
+/// A list of texts, each of them one of the allowed values.
+pub(super) fn each<T>(
     call: &Call<'_>,
     field: &str,
     read: impl Fn(&str) -> Option<T>,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::event_filter::{each, not_listed};
 use super::list::{Item, List, Rows};
 use super::queue::{moment, nothing};
 use super::reply::Reply;
@@ -74,7 +75,7 @@ async fn list(call: &Call<'_>, of: impl Fn(AccountId) -> bool) -> Result<Reply, 
     let by_name = by_name(call)?;
     let is_found = |hook: &Hook| search.as_ref().is_none_or(|text| is_found(&state, hook, text));
     let found = standings(call, of, is_found).await?.into_iter();
-    let found = found.filter(|one| states.as_ref().is_none_or(|states| states.contains(&one.standing)));
+    let found = found.filter(|one| states.is_empty() || states.contains(&one.standing));
     let keyed = found.map(|one| (key(&one, by_name), one)).collect();
     let state = call.api.state.clone();
     list.answer(Rows::new(keyed, move |one: &Standings| Item::from(row(&state, one)))).await
@@ -89,32 +90,17 @@ pub(super) fn key(one: &Standings, by_name: bool) -> String {
     format!("{:02}{:020}{id}", Standing::ALL.len() - one.standing.rank(), one.status.waiting)
 }
 
-fn states(call: &Call<'_>) -> Result<Option<Vec<Standing>>, ApiError> {
-    let Some(text) = call.request.query("state").filter(|text| !text.is_empty()) else { return Ok(None) };
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    let states = words.map(|word| {
-        Standing::ALL.into_iter().find(|standing| standing.id() == word).ok_or_else(|| {
-            let target = Standing::ALL.map(Standing::id);
-            let message = "Value not found in enumerated list of values";
-            ApiError::field("state", "enum", &json!({"message": message, "target": target, "value": word}))
-        })
-    });
-    states.collect::<Result<_, _>>().map(Some)
+/// The states by which the list is filtered; empty for all.
+fn states(call: &Call<'_>) -> Result<Vec<Standing>, ApiError> {
+    let known = |word: &str| Standing::ALL.into_iter().find(|standing| standing.id() == word);
+    each(call, "state", known, || json!(Standing::ALL.map(Standing::id)))
 }
 
 fn by_name(call: &Call<'_>) -> Result<bool, ApiError> {
     match call.request.query("sort") {
         None | Some("" | "attention") => Ok(false),
         Some("name") => Ok(true),
-        Some(other) => {
-            let message = "Value not found in enumerated list of values";
-            let target = ["attention", "name"];
-            Err(ApiError::field(
-                "sort",
-                "enum",
-                &json!({"message": message, "target": target, "value": other}),
-            ))
-        }
+        Some(other) => Err(not_listed("sort", &other.into(), &json!(["attention", "name"]))),
     }
 }
 

@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 use crate::commands::CommandError;
 use crate::kazoo::Command;
 use crate::model::{
-    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveryId,
-    EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Minute, Pulse, QueueStatus,
-    Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested, TraceContext,
+    AccountId, Actor, AttemptPage, AttemptQuery, AttemptRow, Dead, DeadList, DeadQuery, DeliveriesQuery,
+    DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Minute, Pulse,
+    QueueStatus, Received, ReplayId, ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
+    TraceContext,
 };
 use crate::state::LimitError;
 
@@ -111,12 +112,8 @@ pub trait Queues: Send + Sync {
     fn search(&self, query: EventQuery) -> Answer<'_, Result<EventPage, AttemptsError>>;
     /// One event with its body; `None` when it is not in the log.
     fn event(&self, offset: u64) -> Answer<'_, Result<Option<EventRow>, AttemptsError>>;
-    /// The deliveries of an event to the account's own hooks.
-    fn deliveries(
-        &self,
-        account: AccountId,
-        offset: u64,
-    ) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
+    /// A page of an event's deliveries to the account's own hooks.
+    fn deliveries(&self, query: DeliveriesQuery) -> Answer<'_, Result<EventDeliveries, AttemptsError>>;
     /// The delivery of an event to one hook of the account.
     fn delivery(
         &self,

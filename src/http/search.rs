@@ -7,16 +7,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::attempts::{key, seconds, unix_us};
 use super::call::Call;
 use super::errors::ApiError;
-use super::event_filter::{event_of, filter};
+use super::event_filter::{each, event_of, filter};
 use super::list::{Ask, Batch, Item, List, Source};
 use super::ports::{Answer, Queues};
 use super::reply::Reply;
-use crate::model::{EventQuery, EventRow, EventScope};
+use crate::model::{DeliveriesQuery, DeliveryState, EventQuery, EventRow, EventScope};
 
 /// The fields of a row in order.
 const FIELDS: [&str; 15] = [
@@ -80,7 +80,7 @@ async fn search(call: &Call<'_>, scope: EventScope) -> Result<Reply, ApiError> {
     List::of(call)?.answer(found).await
 }
 
-/// `GET …/events/{id}`
+/// `GET …/events/{id}`. The deliveries are paged like a list, in the order of the hooks' ids; `state` filters them.
 pub(super) async fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
     let account = call.account()?.id;
     let offset = event_of(call, id).ok_or_else(|| ApiError::unknown(id))?;
@@ -88,11 +88,21 @@ pub(super) async fn read(call: &Call<'_>, id: &str) -> Result<Reply, ApiError> {
         |row: &EventRow| row.account.is_some_and(|owner| call.api.state.is_ancestor_or_self(account, owner));
     let row = call.api.queues.event(offset).await?.filter(is_theirs);
     let mut document = row.ok_or_else(|| ApiError::unknown(id))?.document;
-    let deliveries = call.api.queues.deliveries(account, offset).await?;
-    let rows: Vec<Value> = deliveries.rows.into_iter().map(Value::Object).collect();
+    let list = List::of(call)?;
+    let (start, limit) = list.part();
+    let start = start.map(str::parse).transpose();
+    let start = start.map_err(|_| ApiError::faulty_request("invalid start key"))?;
+    let state = |word: &str| DeliveryState::ALL.into_iter().find(|state| state.id() == word);
+    let states = each(call, "state", state, || json!(DeliveryState::ALL.map(DeliveryState::id)))?;
+    let query = DeliveriesQuery { account, offset, start, states, limit };
+    let found = call.api.queues.deliveries(query).await?;
+    let rows: Vec<Value> = found.rows.into_iter().map(Value::Object).collect();
+    let page = list.page_of(rows.len(), found.next.map(|hook| hook.to_string()).as_deref());
+    let by_state = found.by_state.iter().map(|(state, count)| (state.id().to_owned(), (*count).into()));
     document.insert("deliveries".into(), rows.into());
-    document.insert("deliveries_complete".into(), deliveries.complete.into());
-    Ok(Reply::ok(document))
+    document.insert("deliveries_by_state".into(), by_state.collect::<Map<_, _>>().into());
+    document.insert("deliveries_complete".into(), found.complete.into());
+    Ok(Reply { page: Some(page), ..Reply::ok(document) })
 }
 
 /// `GET /v2/quarantine/{id}`: with the body as received.

@@ -178,10 +178,9 @@ impl Protocol {
         // Only these bindings end. The others keep their positions, so the client misses nothing.
         let mut lost = self.subscriptions.all_reaches();
         lost.retain(|reach| !may_reach(*reach, caller, accounts));
-        if !lost.is_empty() {
-            self.subscriptions.remove(|reach, _| lost.contains(&reach));
-        }
-        !lost.is_empty()
+        let is_for_admins = |text: &str| Binding::parse(text).is_ok_and(|binding| binding.is_for_admins());
+        let is_lost = |reach, text: &str| lost.contains(&reach) || role != Role::Admin && is_for_admins(text);
+        !self.subscriptions.remove(is_lost).is_empty()
     }
 
     fn proceed(&mut self, request: Request, accounts: &dyn Accounts) -> Effect {

@@ -37,7 +37,7 @@ pub(super) enum Binding {
 }
 
 impl Binding {
-    fn parse(text: &str) -> Result<Self, PatternError> {
+    pub(super) fn parse(text: &str) -> Result<Self, PatternError> {
         match HookBinding::parse(text) {
             Some(of_hooks) => of_hooks.map(Self::Hooks),
             None => Pattern::parse(text).map(Self::Events),
@@ -46,7 +46,10 @@ impl Binding {
 
     /// Whether only admins may subscribe.
     pub(super) fn is_for_admins(&self) -> bool {
-        matches!(self, Self::Events(pattern) if pattern.is_for_admins())
+        match self {
+            Self::Events(pattern) => pattern.is_for_admins(),
+            Self::Hooks(binding) => binding.is_for_admins(),
+        }
     }
 }
 

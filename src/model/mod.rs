@@ -54,7 +54,10 @@ pub use queue::{
 };
 pub use queue_row::{last_attempt_row, queue_row};
 pub use replay::{ReplayOnly, ReplayPoint, ReplayRequest, ReplayState, ReplayStatus};
-pub use search::{EventDeliveries, EventPage, EventQuery, EventRow, EventScope};
+pub use search::{
+    DeliveriesQuery, DeliveryState, EventDeliveries, EventNews, EventNewsPage, EventPage, EventQuery,
+    EventRow, EventScope,
+};
 pub use secrets::{MASK, masked, masked_uri, without_secrets};
 pub use time::{Clock, GREGORIAN_OFFSET_S, gregorian_seconds, iso8601, seconds_of};
 pub use trace::{AttemptSpan, MAX_TRACE_STATE, Span, TraceContext};

@@ -4,7 +4,8 @@
 //   SWITCHHOOK_BIN=../../target/release/switchhook npm run figures -- [--hooks=10000] [--attempts=1000000] [--rounds=20]
 //
 // The hooks send to the built-in receiver, so nothing else is needed. One tenant has half of the hooks, a hundred others
-// have the rest; one hook in twenty fails. Prints a row for each page: median and slowest, in milliseconds.
+// have the rest; one hook in twenty fails. The only hook of a further tenant makes a fifth of the attempts. Prints a row for
+// each page: median and slowest, in milliseconds. The list of accounts has one row for each tenant.
 import { createHash } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { MASTER_KEY, Program, call, until } from './rig.mjs';
@@ -41,25 +42,31 @@ function ask(address, method, path, headers = {}, body = undefined) {
 }
 
 const id = (n) => createHash('sha256').update(`figures ${n}`).digest('hex').slice(0, 32);
-const [MASTER, LARGE] = [id('master'), id('large')];
+const [MASTER, LARGE, BUSY] = [id('master'), id('large'), id('busy')];
+const BUSY_HOOK = id('busy hook');
+const OF_BUSY = Math.floor(ATTEMPTS / 5);
 const OTHER = Array.from({ length: OTHERS }, (_, n) => id(`other ${n}`));
 const owner = (n) => (n < HOOKS / 2 ? LARGE : OTHER[n % OTHERS]);
 const hookOf = (n) => id(`hook ${n}`);
 
 /** Writes accounts and hooks into the data directory before the first start. */
 async function prepare(fresh) {
-  const below = [[LARGE, 'Large tenant'], ...OTHER.map((account, n) => [account, `Tenant ${n}`])];
+  const below = [[LARGE, 'Large tenant'], [BUSY, 'Busy tenant'], ...OTHER.map((account, n) => [account, `Tenant ${n}`])];
   const accounts = [{ id: MASTER, name: 'Operator', tree: [] }, ...below.map(([account, name]) => ({ id: account, name, tree: [MASTER] }))];
   const doc = (n) => ({
     name: `Hook ${n}`, uri: n % 20 === 0 ? `${INBOX}503` : INBOX, hook: n % 2 ? 'all' : 'channel_create', http_verb: 'post', retries: 1,
   });
-  await fresh.import(accounts, Array.from({ length: HOOKS }, (_, n) => ({ id: hookOf(n), account: owner(n), doc: doc(n) })));
+  const hooks = Array.from({ length: HOOKS }, (_, n) => ({ id: hookOf(n), account: owner(n), doc: doc(n) }));
+  await fresh.import(accounts, [...hooks, { id: BUSY_HOOK, account: BUSY, doc: doc(1) }]);
 }
 
 /** Submits events until there are this many attempts. */
 async function fill(program) {
   // Each event of an account is delivered to all of its hooks.
   let sent = 0;
+  for (; sent < OF_BUSY; sent += MOST) {
+    await program.publish(Array.from({ length: MOST }, (_, n) => call(`busy-${(sent + n) % 1000}`, sent + n)), BUSY);
+  }
   const of = new Map([[LARGE, HOOKS / 2], ...OTHER.map((account) => [account, HOOKS / 2 / OTHERS])]);
   while (sent < ATTEMPTS) {
     for (const [account, number] of of) {
@@ -90,6 +97,9 @@ try {
   const attempts = (await program.call('GET', `/v2/accounts/${account}/webhooks/${hook}/attempts?page_size=1`)).data;
   const [attempt] = attempts;
   const of = (below) => `/console/accounts/${LARGE}/${below}`;
+  const ofBusy = (below) => `/console/accounts/${BUSY}/${below}`;
+  // The first event of the busy hook has all of its later attempts behind it.
+  const oldest = (await program.call('GET', `/v2/accounts/${BUSY}/events?ascending=true&page_size=1`)).data[0];
   const pages = [
     ['Overview', '/console/'],
     ['All hooks', '/console/admin/hooks'],
@@ -101,10 +111,15 @@ try {
     ['One hook, what waits', of(`hooks/${hook}?tab=waiting`)],
     ['One hook, what is dead', of(`hooks/${hook}?tab=dead`)],
     ['One attempt', of(`hooks/${hook}/attempts/${attempt.delivery_id}`)],
+    ['A busy hook', ofBusy(`hooks/${BUSY_HOOK}`)],
+    ['A busy hook, what is dead', ofBusy(`hooks/${BUSY_HOOK}?tab=dead`)],
+    ['A busy hook, its first attempt', ofBusy(`hooks/${BUSY_HOOK}/attempts/${oldest.id}`)],
+    ['A busy hook, its first event', ofBusy(`events/${oldest.id}`)],
     ['Events', of('events')],
     ['Events, searched by subject', of('events?subject=call-0-1')],
     ['Live events', of('events/tail')],
     ['One event', of(`events/${attempt.event_id}`)],
+    ['One event, where it failed', of(`events/${attempt.event_id}?state=waiting,retrying,dead`)],
     ['A call', of('call?subject=call-0-1')],
     ['New hook', of('hooks/new')],
     ['Edit a hook', of(`hooks/${hook}/edit`)],

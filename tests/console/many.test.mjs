@@ -32,6 +32,7 @@ test('of 10,000 hooks a page shows some, a search finds one, and an action reach
   assert.equal(await page.locator('[data-row]').count(), 50);
   const first = await page.textContent('[data-row] a[data-go]');
   await page.click('a[rel=next]');
+  await page.waitForURL(/start_key=/);
   assert.equal(await page.locator('[data-row]').count(), 50);
   assert.notEqual(await page.textContent('[data-row] a[data-go]'), first);
   await page.fill('[data-search]', 'Hook 7777');

@@ -126,6 +126,27 @@ async fn one_event_is_shown_with_its_body_its_deliveries_and_their_attempts() {
     let tries = of(&dead)["attempts"].as_array().unwrap();
     assert_eq!(tries.iter().map(|t| &t["attempt"]).collect::<Vec<_>>(), [&json!(1), &json!(2), &json!(3)]);
     assert_eq!(of(&dead)["delivery_id"], tries[0]["delivery_id"]);
+    assert_eq!(event.data()["deliveries_by_state"], json!({"waiting": 1, "delivered": 1, "dead": 1}));
+
+    // The deliveries are paged and filtered like a list.
+    let mut paged = Vec::new();
+    let mut query = "page_size=2".to_owned();
+    loop {
+        let page = api.own("GET", &format!("/events/{id}?{query}"), None).await;
+        paged.extend(page.data()["deliveries"].as_array().unwrap().clone());
+        assert!(paged.len() <= 3, "{page:?}");
+        let Some(next) = page.body["next_start_key"].as_str() else { break };
+        query = format!("page_size=2&start_key={next}");
+    }
+    assert_eq!(&paged, deliveries);
+    let some = api.own("GET", &format!("/events/{id}?state=dead,waiting"), None).await;
+    let found: Vec<&Value> = some.data()["deliveries"].as_array().unwrap().iter().collect();
+    assert!(found.len() == 2 && found.contains(&of(&dead)) && found.contains(&of(&paused)), "{found:?}");
+    let refused = api.own("GET", &format!("/events/{id}?state=lost"), None).await;
+    assert_eq!(
+        (refused.status, refused.body["data"]["state"]["enum"]["value"].as_str()),
+        (400, Some("lost"))
+    );
 
     // An event that was found can be delivered again.
     let delivery = of(&fine)["delivery_id"].as_str().unwrap();

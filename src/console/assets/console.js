@@ -94,12 +94,16 @@ async function follow(table, page) {
 // no websocket, the page asks by itself.
 const every = Number(document.body.dataset.live || 0);
 const told = Number(document.body.dataset.told || every);
+// The time between two requests, and how much longer than a request it is at least: a page that many changes concern
+// must not keep the server busy.
 const SOONEST = 250;
+const REST = 5;
 let paused = false;
 let listening = false;
 let timer = 0;
 let running = false;
 let again = false;
+let next = 0;
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { 'x-console-live': '1' }, redirect: 'manual' });
@@ -127,6 +131,7 @@ async function live() {
   clearTimeout(timer);
   if (running) { again = true; return; }
   running = true;
+  const began = performance.now();
   if (!document.hidden && !paused) {
     try {
       await refresh();
@@ -136,8 +141,11 @@ async function live() {
     }
   }
   running = false;
+  const ended = performance.now();
+  const rest = Math.max(SOONEST, (ended - began) * REST);
+  next = ended + rest;
   clearTimeout(timer);
-  timer = setTimeout(live, again ? SOONEST : listening ? told : every);
+  timer = setTimeout(live, again ? rest : Math.max(rest, listening ? told : every));
   again = false;
 }
 
@@ -148,7 +156,7 @@ function news() {
   if (due) return;
   due = true;
   clearTimeout(timer);
-  timer = setTimeout(() => { due = false; live(); }, SOONEST / 5);
+  timer = setTimeout(() => { due = false; live(); }, Math.max(SOONEST / 5, next - performance.now()));
 }
 
 let socket = null;
@@ -201,8 +209,8 @@ for (const button of document.querySelectorAll('[data-pause]')) {
   button.hidden = false;
   button.addEventListener('click', () => {
     paused = !paused;
-    button.setAttribute('aria-pressed', String(paused));
     button.textContent = paused ? 'Go on' : 'Pause';
+    if (!paused) live();
   });
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::account_of;
 use crate::console::charts::{self, outcome};
 use crate::console::format::{duration, moment};
-use crate::console::json::{items, number, text};
+use crate::console::json::{flag, items, number, text};
 use crate::console::parts;
 use crate::console::reply::{Problem, View};
 use crate::console::session::Session;
@@ -37,6 +37,12 @@ pub(in crate::console) async fn show(
         body: html! {
             (summary(session, account, &path, &attempt))
             (others(&path, delivery, rows, &attempt))
+            @if !flag(response.data(), "complete") {
+                p.hint {
+                    "Much was recorded since this delivery, and not all of it was looked through: an attempt of a later replay \
+                     may be missing. The page of the hook lists all attempts."
+                }
+            }
             (phases(&attempt))
             div.two {
                 (message("Request", &request_line(&attempt), &attempt, "req_headers", "req_body"))

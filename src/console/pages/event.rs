@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::account_of;
 use super::events::call_path;
 use crate::console::charts::outcome;
-use crate::console::format::{bytes, moment};
+use crate::console::format::{bytes, count, moment};
 use crate::console::json::{flag, items, number, text};
 use crate::console::parts;
 use crate::console::reply::{Live, Problem, View};
@@ -18,8 +18,10 @@ pub(in crate::console) async fn show(
     account: &str,
     id: &str,
 ) -> Result<View, Problem> {
-    let response = session.get(&["v2", "accounts", account, "events", id], &[]).await?;
+    let state = [("state", session.query("state"))];
+    let response = session.page(&["v2", "accounts", account, "events", id], &state).await?;
     let event = response.data();
+    let path = format!("/console/accounts/{account}/events/{id}");
     let body = event.get("body").map(|body| format!("{body:#}")).unwrap_or_default();
     Ok(View {
         title: text(event, "event_name").to_owned(),
@@ -31,7 +33,9 @@ pub(in crate::console) async fn show(
             section.card { (facts(session, account, event)) }
             section #deliveries {
                 h2 { "What became of it" }
+                (states(session, &path, event))
                 (deliveries(session, account, event))
+                (parts::pager(&path, &state, &response, session.query("start_key").is_empty()))
             }
             section.card {
                 h2 { "Body as it came" }
@@ -61,8 +65,31 @@ fn facts(session: &Session<'_>, account: &str, event: &Value) -> Markup {
     }
 }
 
+/// The number of deliveries in each state, each with the link to these alone.
+fn states(session: &Session<'_>, path: &str, event: &Value) -> Markup {
+    let by_state = event.get("deliveries_by_state").and_then(Value::as_object);
+    let by_state: Vec<(&str, u64)> =
+        by_state.into_iter().flatten().filter_map(|(state, n)| Some((state.as_str(), n.as_u64()?))).collect();
+    let shown = session.query("state");
+    html! {
+        @if by_state.len() > 1 || !shown.is_empty() {
+            div.figures {
+                @for (state, number) in &by_state {
+                    a.figure href={ (path) "?state=" (state) } aria-current=[(*state == shown).then_some("true")] {
+                        (settled(state)) " " strong { (count(*number)) }
+                    }
+                }
+                @if !shown.is_empty() { a.figure href=(path) { "All " strong { (count(by_state.iter().map(|(_, n)| n).sum())) } } }
+            }
+        }
+    }
+}
+
 fn deliveries(session: &Session<'_>, account: &str, event: &Value) -> Markup {
     let rows = items(event, "deliveries");
+    if rows.is_empty() && !session.query("state").is_empty() {
+        return parts::empty("No delivery of this event is in that state now.", &html! {});
+    }
     if rows.is_empty() {
         return parts::empty(
             "No hook of this account wanted it. A hook gets the events of its kind from the moment it was made.",
@@ -75,7 +102,10 @@ fn deliveries(session: &Session<'_>, account: &str, event: &Value) -> Markup {
             tbody { @for row in rows { (delivery(session, account, row)) } }
         } }
         @if !flag(event, "deliveries_complete") {
-            p.hint { "There are more attempts than are shown here." }
+            p.hint {
+                "Much was recorded since this event, and not all of it was looked through: an attempt of a later replay may be \
+                 missing. The page of a hook lists all its attempts."
+            }
         }
     }
 }

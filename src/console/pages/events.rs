@@ -119,13 +119,6 @@ pub(super) fn call_path(account: &str, subject: &str) -> String {
     format!("/console/accounts/{account}/call?subject={subject}")
 }
 
-/// Bindings whose events make an open page load the newest events. Events without a binding are found by polling.
-fn tail_bindings(account: &str) -> impl Iterator<Item = String> {
-    ["call.*.*", "fax.status.*", "object.*.*", "notification.*", "sms.*.*", "mms.*.*", "webhook.queue.*"]
-        .into_iter()
-        .map(move |binding| format!("{account}/{binding}"))
-}
-
 /// `accounts/{A}/events/tail`
 pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Result<View, Problem> {
     let response = session.page(&["v2", "accounts", account, "events"], &[]).await?;
@@ -135,7 +128,7 @@ pub(in crate::console) async fn tail(session: &Session<'_>, account: &str) -> Re
         here: "events",
         account: Some(account_of(session, account).await?),
         trail: vec![("Events".into(), path.clone())],
-        live: Some(Live { every_ms: 1000, told_ms: 3000, ..Live::watching(tail_bindings(account)) }),
+        live: Some(Live { every_ms: 1000, ..Live::watching([format!("{account}/webhook.event.*")]) }),
         body: html! {
             div.tools {
                 p.dim { "New events appear on top. None is left out, also when the connection was lost for a while." }

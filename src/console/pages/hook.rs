@@ -93,7 +93,13 @@ fn head(shown: &HookPage<'_>) -> Markup {
         }
         section.card #strip aria-label="Last attempts" {
             @if shown.last.rows().is_empty() {
-                p.dim { "No attempt yet. Send a test to see what your receiver answers." }
+                p.dim {
+                    "No attempt yet. Send a test to see what your receiver answers."
+                    @if shown.session.is_admin {
+                        " Without a matching event nothing is sent: "
+                        a href={ "/console/accounts/" (shown.account) "/events" (kind(hook)) } { "which events came" } "."
+                    }
+                }
             } @else {
                 div.split {
                     div {
@@ -104,6 +110,14 @@ fn head(shown: &HookPage<'_>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The search for the events of the hook's kind.
+fn kind(hook: &Value) -> String {
+    match text(hook, "hook") {
+        "all" => String::new(),
+        kind => format!("?event={kind}"),
     }
 }
 

@@ -151,6 +151,7 @@ async fn dead(shown: &HookPage<'_>) -> Result<Markup, Problem> {
     }
     Ok(html! {
         section #dead {
+            div.actions { a.button href=(shown.path("/replay")) { "Send dead deliveries again …" } }
             (table(shown, response.rows()))
             (parts::pager(&shown.path(""), &[("tab", "dead")], &response, start.is_empty()))
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::account_of;
 use super::bulk::ACTIONS;
 use crate::console::charts::outcome;
-use crate::console::format::{count, moment, span};
+use crate::console::format::{count, counted, duration, moment, span};
 use crate::console::json::{flag, number, text};
 use crate::console::parts;
 use crate::console::reply::{Live, Problem, View};
@@ -100,11 +100,12 @@ async fn rows(session: &Session<'_>, account: &str, below: bool) -> Result<ApiRe
 }
 
 fn tools(session: &Session<'_>, account: &str, path: &str, below: bool) -> Markup {
+    let of_account = if below { ", account" } else { "" };
     html! {
         div.tools {
             form.search method="get" action=(path) role="search" {
-                input type="search" name="q" value=(session.query("q")) placeholder="Name, address, id, event"
-                    aria-label="Search hooks by name, address, id or event" data-search;
+                input type="search" name="q" value=(session.query("q")) placeholder={ "Name, address, id, event" (of_account) }
+                    aria-label={ "Search hooks by name, address, id, event" (of_account) } data-search;
                 select name="state" aria-label="State" {
                     @for (value, label) in STATES {
                         option value=(value) selected[value == session.query("state")] { (label) }
@@ -134,7 +135,26 @@ fn list(session: &Session<'_>, account: &str, response: &ApiResponse, with_accou
             )
         };
     }
-    table(session, response.rows(), with_account, session.is_admin)
+    html! {
+        @if response.next().is_none() && session.query("start_key").is_empty() { (sum(response.rows())) }
+        (table(session, response.rows(), with_account, session.is_admin))
+    }
+}
+
+/// How many hooks the list has, and what waits for them together.
+fn sum(rows: &[Value]) -> Markup {
+    let waiting: u64 = rows.iter().filter_map(|row| number(row, "waiting")).sum();
+    let is_exact = rows.iter().all(|row| flag(row, "waiting_exact"));
+    html! {
+        p.dim {
+            (counted(rows.len() as u64, "hook")) ". "
+            @if waiting == 0 { "Nothing waits." }
+            @else {
+                @if !is_exact { "At least " } (counted(waiting, "event"))
+                (if waiting == 1 { " waits" } else { " wait" }) " for them."
+            }
+        }
+    }
 }
 
 /// The actions for the selected hooks, or for all that the search finds.
@@ -191,7 +211,9 @@ fn line(row: &Value, with_account: bool, with_marks: bool, now_us: u64) -> Marku
             td.num { (count(waiting)) @if !flag(row, "waiting_exact") && waiting > 0 { "+" } }
             td.num { @match number(row, "oldest_waiting_age_ms") { Some(age) => (span(age / 1000)), None => span.dim { "–" } } }
             td { @match last {
-                Some(last) => { (answer(last)) " " span.dim { (moment(number(last, "at"), now_us)) } }
+                Some(last) => {
+                    (answer(last)) " " span.dim { "in " (duration(number(last, "duration_ms").unwrap_or(0))) ", " (moment(number(last, "at"), now_us)) }
+                }
                 None => span.dim { "–" }
             } }
             td.num.wide { (count(number(row, "rate_per_min").unwrap_or(0))) }

@@ -43,12 +43,12 @@ pub(in crate::console) async fn show(session: &Session<'_>) -> Result<View, Prob
     })
 }
 
-/// The figures of each minute change with time, so the page polls in addition to watching hooks.
+/// The figures of each minute and the faults of the installation have no binding: the page also polls.
 fn live(session: &Session<'_>, all: &Value) -> Live {
     let own = if session.is_master { "*" } else { session.account.as_str() };
     let shown = items(all, "in_need_first").iter().filter(|_| !session.is_master);
     let watch = shown.map(hooks::watched).chain([format!("{own}/webhook.queue.*")]);
-    Live { every_ms: 2000, told_ms: 5000, ..Live::watching(watch) }
+    Live { every_ms: 2000, ..Live::watching(watch) }
 }
 
 fn faults(all: &Value) -> Markup {

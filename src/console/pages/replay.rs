@@ -12,12 +12,11 @@ use crate::console::parts;
 use crate::console::range::Range;
 use crate::console::reply::{Outcome, Problem, View};
 use crate::console::session::Session;
-use crate::http::ApiResponse;
 
 /// The kinds of replays by the API's names, with words for people.
 const WHICH: [(&str, &str); 3] = [
     ("dead", "What is dead: deliveries that used up their tries"),
-    ("failed", "What failed: deliveries whose attempts failed, also when a later one succeeded"),
+    ("failed", "What failed: deliveries whose last attempt failed, also those that are still tried again"),
     ("all", "Everything that the hook gets"),
 ];
 const SINCE: [(&str, &str); 5] = [
@@ -59,7 +58,7 @@ pub(in crate::console) async fn send(
     if is_start {
         return Ok(Outcome::See(format!("/console/accounts/{account}/hooks/{hook}?tab=replays&done=replay")));
     }
-    let samples = samples(session, account, sent).await;
+    let samples = samples(session, account, hook, sent).await;
     let counted = result(session, account, response.data(), sent, samples.as_ref());
     Ok(Outcome::View(page(session, account, hook, sent, &counted).await?))
 }
@@ -88,21 +87,46 @@ fn request(sent: &Sent, now_us: u64, is_dry: bool) -> Value {
     data.into()
 }
 
-/// Some of the events that match range and filters. Only the count says whether the hook gets them.
-async fn samples(session: &Session<'_>, account: &str, sent: &Sent) -> Option<ApiResponse> {
+/// Some of the events that would be sent, newest first.
+struct Samples {
+    rows: Vec<Value>,
+    /// What they are.
+    label: &'static str,
+}
+
+/// The number of samples, and of dead deliveries that are searched for them.
+const SAMPLES: usize = 5;
+const SEARCHED: &str = "100";
+
+async fn samples(session: &Session<'_>, account: &str, hook: &str, sent: &Sent) -> Option<Samples> {
     let range = Range::of(sent.text("since"), sent.text("from"), sent.text("to"), session.now_us());
-    let mut asked = vec![
-        ("page_size", "5"),
-        ("created_from", range.from.as_str()),
-        ("created_to", range.to.as_str()),
-        ("event_names", sent.text("names").trim()),
-        ("subjects", sent.text("subjects").trim()),
-    ];
-    asked.retain(|(_, value)| !value.is_empty());
-    if sent.text("only") != "all" {
-        return None;
+    if sent.text("only") == "all" {
+        let mut asked = vec![
+            ("page_size", "5"),
+            ("created_from", range.from.as_str()),
+            ("created_to", range.to.as_str()),
+            ("event_names", sent.text("names").trim()),
+            ("subjects", sent.text("subjects").trim()),
+        ];
+        asked.retain(|(_, value)| !value.is_empty());
+        let response = session.get(&["v2", "accounts", account, "events"], &asked).await.ok()?;
+        let rows = response.rows().to_vec();
+        return Some(Samples { rows, label: "The newest events in this range:" });
     }
-    session.get(&["v2", "accounts", account, "events"], &asked).await.ok()
+    let path = ["v2", "accounts", account, "webhooks", hook, "dead"];
+    let response = session.get(&path, &[("page_size", SEARCHED)]).await.ok()?;
+    let is_of = |row: &&Value| {
+        let received = number(row, "received").unwrap_or(0);
+        let is_listed = |listed: &str, value: &str| {
+            listed.trim().is_empty() || listed.split(',').any(|one| one.trim() == value)
+        };
+        range.contains(received)
+            && is_listed(sent.text("names"), text(row, "event_name"))
+            && is_listed(sent.text("subjects"), text(row, "subject"))
+    };
+    let rows = response.rows().iter().filter(is_of).take(SAMPLES).cloned().collect();
+    let is_dead = sent.text("only") != "failed";
+    Some(Samples { rows, label: if is_dead { "The newest of them:" } else { "The newest that are dead:" } })
 }
 
 fn result(
@@ -110,7 +134,7 @@ fn result(
     account: &str,
     replay: &Value,
     sent: &Sent,
-    samples: Option<&ApiResponse>,
+    samples: Option<&Samples>,
 ) -> Markup {
     let matched = number(replay, "matched").unwrap_or(0);
     html! {
@@ -120,14 +144,9 @@ fn result(
                     strong { (counted(matched, "delivery")) } " would be made. Nothing was sent yet."
                 }
             }
-            @if let Some(samples) = samples.filter(|response| !response.rows().is_empty()) {
-                p.dim { "The newest events in this range:" }
-                ul.plain { @for row in samples.rows() {
-                    li {
-                        a href={ "/console/accounts/" (account) "/events/" (text(row, "id")) } { (text(row, "event_name")) }
-                        " " code { (text(row, "subject")) } " " (moment(number(row, "timestamp"), session.now_us()))
-                    }
-                } }
+            @if let Some(Samples { rows, label }) = samples.filter(|samples| matched > 0 && !samples.rows.is_empty()) {
+                p.dim { (label) }
+                ul.plain { @for row in rows { (sample(session, account, row)) } }
             }
             @if matched > 0 {
                 form method="post" action=(session.visit.path) {
@@ -138,6 +157,18 @@ fn result(
                     button.main name="do" value="start" { "Start: send " (counted(matched, "delivery")) }
                 }
             }
+        }
+    }
+}
+
+fn sample(session: &Session<'_>, account: &str, row: &Value) -> Markup {
+    // An event, or an attempt to deliver it.
+    let event = [text(row, "event_id"), text(row, "id")].into_iter().find(|id| !id.is_empty());
+    let received = number(row, "received").or(number(row, "timestamp"));
+    html! {
+        li {
+            a href={ "/console/accounts/" (account) "/events/" (event.unwrap_or_default()) } { (text(row, "event_name")) }
+            " " code { (text(row, "subject")) } " " (moment(received, session.now_us()))
         }
     }
 }

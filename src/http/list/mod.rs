@@ -35,7 +35,7 @@ use self::paging::{Form, Paging};
 use super::call::Call;
 use super::errors::ApiError;
 use super::negotiate;
-use super::reply::Reply;
+use super::reply::{Page, Reply};
 use super::request::Request;
 
 use self::source::WithoutSecrets;
@@ -64,6 +64,17 @@ impl List {
         let masks_secrets = call.masks_secrets();
         let turns = call.api.tenants.lists(call.tenant());
         Ok(Self { filters: Filters::of(request)?, paging, form, masks_secrets, turns })
+    }
+
+    /// The part of a document that is paged like a list: its first key, and the most rows.
+    pub(super) fn part(&self) -> (Option<&str>, usize) {
+        (self.paging.start.as_deref(), self.paging.size.unwrap_or(self.paging.most))
+    }
+
+    /// The paging keys of such a part.
+    pub(super) fn page_of(&self, size: usize, next: Option<&str>) -> Page {
+        let encoded = |key: &str| paging::encode_key(key);
+        Page { size, start_key: self.paging.start.as_deref().map(encoded), next_start_key: next.map(encoded) }
     }
 
     /// Answers with rows and their keys, in any order.

@@ -19,9 +19,9 @@ use crate::live::{ChannelCommand, Commander, HookQueue, HookSource, Scopes};
 use crate::log::SegmentRange;
 use crate::model::{
     AccountId, Actor, AttemptNewsPage, AttemptPage, AttemptQuery, AttemptRow, Border, Dead, DeadList,
-    DeadQuery, DeliveryId, EventDeliveries, EventId, EventPage, EventQuery, EventRow, Hook, HookId, Minute,
-    Mode, Pulse, QueueState, QueueStatus, Received, ReplayId, ReplayPoint, ReplayRequest, ReplayState,
-    ReplayStatus, SentRequest, Tested,
+    DeadQuery, DeliveriesQuery, DeliveryId, EventDeliveries, EventId, EventNewsPage, EventPage, EventQuery,
+    EventRow, Hook, HookId, Minute, Mode, Pulse, QueueState, QueueStatus, Received, ReplayId, ReplayPoint,
+    ReplayRequest, ReplayState, ReplayStatus, SentRequest, Tested,
 };
 use crate::queues::Survey;
 
@@ -88,6 +88,10 @@ impl HookSource for Recorded {
 
     fn attempts(&self, from: u64, _: Arc<Scopes>) -> BoxFuture<'_, Result<AttemptNewsPage, String>> {
         Box::pin(std::future::ready(Ok(AttemptNewsPage { news: Vec::new(), next: from })))
+    }
+
+    fn events(&self, from: u64, _: Arc<Scopes>) -> BoxFuture<'_, Result<EventNewsPage, String>> {
+        Box::pin(std::future::ready(Ok(EventNewsPage { news: Vec::new(), next: from })))
     }
 
     fn queues(&self, _: Arc<Scopes>) -> BoxFuture<'_, Result<Vec<HookQueue>, String>> {
@@ -313,7 +317,7 @@ impl Queues for Recorded {
         now(Ok(None))
     }
 
-    fn deliveries(&self, _: AccountId, _: u64) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
+    fn deliveries(&self, _: DeliveriesQuery) -> Answer<'_, Result<EventDeliveries, AttemptsError>> {
         now(Ok(EventDeliveries::default()))
     }
 

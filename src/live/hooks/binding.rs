@@ -1,13 +1,13 @@
-//! The bindings for webhooks. No binding of a KAZOO starts with `webhook.`, so the two kinds cannot be confused.
+//! The bindings for webhooks and for events as they are logged. No binding of a KAZOO starts with `webhook.`, so the two kinds cannot be confused.
 
 use serde_json::{Map, Value, json};
 
 use super::scopes::{Kind, Scope};
 use crate::kazoo::PatternError;
 use crate::live::subscriptions::Reach;
-use crate::model::{AccountId, HookId};
+use crate::model::{AccountId, EventId, HookId};
 
-/// `webhook.attempt.*`, `webhook.queue.HOOK_ID` and so on.
+/// `webhook.attempt.*`, `webhook.queue.HOOK_ID`, `webhook.event.*` and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::live) struct HookBinding {
     kind: Kind,
@@ -28,12 +28,21 @@ impl HookBinding {
         let kind = match kind {
             "attempt" => Kind::Attempt,
             "queue" => Kind::Queue,
+            "event" if hook == "*" || hook == "#" => Kind::Event,
+            "event" => return Some(malformed()),
             other => return Some(Err(PatternError::Invalid(format!("event {other} not supported")))),
         };
         Some(match hook {
             "*" | "#" => Ok(Self { kind, hook: None }),
             id => id.parse().map_or_else(|_| malformed(), |hook| Ok(Self { kind, hook: Some(hook) })),
         })
+    }
+}
+
+impl HookBinding {
+    /// Whether only admins may subscribe. The list of an account's events is for admins, too.
+    pub(in crate::live) fn is_for_admins(self) -> bool {
+        self.kind == Kind::Event
     }
 }
 
@@ -51,10 +60,11 @@ impl Bound {
         Scope { kind: self.of.kind, account: self.reach.account(), hook: self.of.hook }
     }
 
-    /// The frame for news of a hook that the binding covers.
+    /// The frame for news that the binding covers.
     pub(super) fn frame(&self, news: &News) -> String {
-        let News { kind, account, hook, ref data } = *news;
-        let key = |account: &str, hook: &str| format!("webhook.{}.{account}.{hook}", kind.id());
+        let News { about, account, ref data } = *news;
+        let kind = about.kind();
+        let key = |account: &str, about: &str| format!("webhook.{}.{account}.{about}", kind.id());
         let any = |id: Option<String>| id.unwrap_or_else(|| "*".to_owned());
         let asked = key(
             &any(self.reach.account().map(|account| account.to_string())),
@@ -62,7 +72,7 @@ impl Bound {
         );
         let frame = json!({
             "action": "event", "subscribed_key": self.text, "subscription_key": asked, "name": kind.id(),
-            "routing_key": key(&account.to_string(), &hook.to_string()), "data": data,
+            "routing_key": key(&account.to_string(), &about.id()), "data": data,
         });
         frame.to_string()
     }
@@ -100,26 +110,57 @@ impl HookBindings {
     }
 }
 
-/// News of a hook.
+/// What a piece of news is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// An attempt of this hook.
+    Attempt(HookId),
+    /// The queue of this hook.
+    Queue(HookId),
+    /// This event.
+    Event(EventId),
+}
+
+impl About {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Attempt(_) => Kind::Attempt,
+            Self::Queue(_) => Kind::Queue,
+            Self::Event(_) => Kind::Event,
+        }
+    }
+
+    fn hook(self) -> Option<HookId> {
+        match self {
+            Self::Attempt(hook) | Self::Queue(hook) => Some(hook),
+            Self::Event(_) => None,
+        }
+    }
+
+    fn id(self) -> String {
+        match self {
+            Self::Attempt(hook) | Self::Queue(hook) => hook.to_string(),
+            Self::Event(event) => event.to_string(),
+        }
+    }
+}
+
+/// A piece of news of an account.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct News {
-    pub(super) kind: Kind,
+    pub(super) about: About,
     pub(super) account: AccountId,
-    pub(super) hook: HookId,
     pub(super) data: Map<String, Value>,
 }
 
 impl News {
     /// The scopes that cover it.
-    pub(super) fn scopes(&self) -> [Scope; 4] {
-        let Self { kind, account, hook, .. } = *self;
-        let scope = |account, hook| Scope { kind, account, hook };
-        [
-            scope(Some(account), Some(hook)),
-            scope(Some(account), None),
-            scope(None, Some(hook)),
-            scope(None, None),
-        ]
+    pub(super) fn scopes(&self) -> impl Iterator<Item = Scope> + use<> {
+        let Self { about, account, .. } = *self;
+        let hooks = about.hook().map(Some).into_iter().chain([None]);
+        hooks.flat_map(move |hook| {
+            [Some(account), None].map(|account| Scope { kind: about.kind(), account, hook })
+        })
     }
 }
 
@@ -149,6 +190,7 @@ mod tests {
             ("webhook.queue.x", "invalid format for webhook subscription : queue, x"),
             ("webhook.queue.*.*", "invalid format for webhook subscription : queue, *, *"),
             ("webhook.dead.*", "event dead not supported"),
+            ("webhook.event.x", "invalid format for webhook subscription : event, x"),
         ] {
             assert_eq!(parsed(text), Some(Err(error.to_owned())), "{text}");
         }
@@ -157,9 +199,8 @@ mod tests {
     #[test]
     fn a_binding_gets_only_news_of_its_account_and_hook() {
         let news = |account: u128, hook: u128| News {
-            kind: Kind::Queue,
+            about: About::Queue(HookId(hook)),
             account: Id(account),
-            hook: HookId(hook),
             data: Map::new(),
         };
         let bound = |reach: Reach, text: &str| Bound {
@@ -174,9 +215,10 @@ mod tests {
             (Reach::All, "webhook.queue.*", [true, true, true]),
             (Reach::All, of_hook.as_str(), [true, false, true]),
             (Reach::One(Id(1)), "webhook.attempt.*", [false; 3]),
+            (Reach::All, "webhook.event.*", [false; 3]),
         ] {
             let got = [news(1, 5), news(1, 6), news(2, 5)]
-                .map(|news| news.scopes().contains(&bound(reach, text).scope()));
+                .map(|news| news.scopes().any(|scope| scope == bound(reach, text).scope()));
             assert_eq!(got, gets, "{reach:?} {text}");
         }
     }

@@ -11,6 +11,8 @@ pub(in crate::live) enum Kind {
     Attempt,
     /// Changes of its queue's state.
     Queue,
+    /// The account's events. These concern no single hook.
+    Event,
 }
 
 impl Kind {
@@ -18,6 +20,7 @@ impl Kind {
         match self {
             Self::Attempt => "attempt",
             Self::Queue => "queue",
+            Self::Event => "event",
         }
     }
 }
@@ -54,6 +57,12 @@ impl Scopes {
         [(Some(account), Some(hook)), (Some(account), None), (None, Some(hook)), (None, None)]
             .iter()
             .any(|scope| self.of.contains(scope))
+    }
+
+    /// The accounts whose events sessions watch; `None` if a session watches all accounts.
+    #[must_use]
+    pub fn accounts(&self) -> Option<Vec<AccountId>> {
+        self.of.iter().map(|(account, _)| *account).collect()
     }
 
     /// The watched hooks, if each is named; `None` if a session watches all hooks of an account.

@@ -1,5 +1,5 @@
-//! The task that looks for news of watched hooks, for all sessions: it reads new attempts from the ledger, and
-//! compares the state of each queue with the state before.
+//! The task that looks for news of watched hooks and accounts, for all sessions: it reads new attempts from the ledger and
+//! new events from the log, and compares the state of each queue with the state before.
 //!
 //! Bounds: the task looks only while a session watches, rests after each look at least four times as long as the look
 //! took, and keeps one number per watched hook. News wait in one ring for all sessions; a session that falls behind
@@ -15,10 +15,10 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::binding::News;
+use super::binding::{About, News};
 use super::scopes::{Kind, Scope, Scopes};
 use super::source::{HookQueue, HookSource};
-use crate::model::{AccountId, HookId, queue_row};
+use crate::model::{AccountId, EventNews, HookId, queue_row};
 use crate::shares::Shares;
 use crate::tasks::Stop;
 
@@ -128,10 +128,30 @@ impl Watch {
         self.covered.send_replace(change);
     }
 
-    fn scopes(&self) -> (Arc<Scopes>, Arc<Scopes>, u64) {
+    fn watched(&self) -> Watched {
         let asked = self.asked();
         let of = |kind| Arc::new(Scopes::of(kind, asked.keys().copied()));
-        (of(Kind::Attempt), of(Kind::Queue), *self.changes.borrow())
+        Watched {
+            attempts: of(Kind::Attempt),
+            queues: of(Kind::Queue),
+            events: of(Kind::Event),
+            change: *self.changes.borrow(),
+        }
+    }
+}
+
+/// What all sessions together watch.
+struct Watched {
+    attempts: Arc<Scopes>,
+    queues: Arc<Scopes>,
+    events: Arc<Scopes>,
+    /// The change of `asked` up to which this holds.
+    change: u64,
+}
+
+impl Watched {
+    fn is_nothing(&self) -> bool {
+        [&self.attempts, &self.queues, &self.events].iter().all(|scopes| scopes.is_empty())
     }
 }
 
@@ -150,8 +170,9 @@ pub(in crate::live) struct WatchTask {
 /// What the task has looked at.
 #[derive(Debug, Default)]
 pub(in crate::live) struct WatchState {
-    /// The first unread record of the ledger.
+    /// The first unread record of the ledger, and of the events log.
     ledger: Option<u64>,
+    events: Option<u64>,
     /// The scopes of queues at the last look.
     scopes: Arc<Scopes>,
     /// For each watched hook, its account and a hash of its state.
@@ -167,15 +188,14 @@ impl WatchTask {
             let mut was_busy = false;
             loop {
                 changes.mark_unchanged();
-                let (attempts, queues, change) = self.watch.scopes();
-                let is_idle = attempts.is_empty() && queues.is_empty();
+                let watched = self.watch.watched();
                 let began = Instant::now();
                 for end in [&mut ledger, &mut self.events, &mut self.documents] {
                     end.mark_unchanged();
                 }
-                self.look(attempts, queues).await;
-                self.watch.cover(change);
-                if is_idle {
+                self.look(&watched).await;
+                self.watch.cover(watched.change);
+                if watched.is_nothing() {
                     if changes.changed().await.is_err() {
                         return;
                     }
@@ -200,11 +220,14 @@ impl WatchTask {
         stop.run_until_cancelled(looking).await;
     }
 
-    async fn look(&mut self, attempts: Arc<Scopes>, queues: Arc<Scopes>) {
-        if let Err(error) = self.attempts(attempts).await {
+    async fn look(&mut self, watched: &Watched) {
+        if let Err(error) = self.attempts(Arc::clone(&watched.attempts)).await {
             tracing::warn!(error, "cannot send attempts to websocket clients: {error}");
         }
-        if let Err(error) = self.queues(queues).await {
+        if let Err(error) = self.events(Arc::clone(&watched.events)).await {
+            tracing::warn!(error, "cannot send events to websocket clients: {error}");
+        }
+        if let Err(error) = self.queues(Arc::clone(&watched.queues)).await {
             tracing::warn!(error, "cannot send states of queues to websocket clients: {error}");
         }
     }
@@ -228,7 +251,34 @@ impl WatchTask {
             let news = page.news.into_iter().map(|attempt| {
                 let mut data = attempt.document;
                 data.insert("account_id".into(), attempt.account.to_string().into());
-                News { kind: Kind::Attempt, account: attempt.account, hook: attempt.hook, data }
+                News { about: About::Attempt(attempt.hook), account: attempt.account, data }
+            });
+            self.tell_all(news.collect()).await;
+        }
+        Ok(())
+    }
+
+    async fn events(&mut self, of: Arc<Scopes>) -> Result<(), String> {
+        let end = *self.events.borrow();
+        if of.is_empty() {
+            self.seen.events = None;
+            return Ok(());
+        }
+        let mut from = *self.seen.events.get_or_insert(end);
+        if end.saturating_sub(from) > MOST_BEHIND {
+            self.seen.events = Some(end);
+            self.watch.tell(None);
+            return Ok(());
+        }
+        while from < end {
+            let page = self.source.events(from, Arc::clone(&of)).await?;
+            from = page.next.max(from + 1);
+            self.seen.events = Some(from);
+            let news = page.news.into_iter();
+            let news = news.map(|EventNews { account, event, document: data }| News {
+                about: About::Event(event),
+                account,
+                data,
             });
             self.tell_all(news.collect()).await;
         }
@@ -255,7 +305,7 @@ impl WatchTask {
             };
             seen.insert(hook, (account, mark));
             if is_new {
-                news.push(News { kind: Kind::Queue, account, hook, data: queue_news(&one) });
+                news.push(News { about: About::Queue(hook), account, data: queue_news(&one) });
             }
         }
         // The remaining hooks existed at the last look, and do not exist any more.
@@ -264,7 +314,7 @@ impl WatchTask {
         news.extend(gone.map(|(hook, (account, _))| {
             let mut data = names(account, hook);
             data.insert("state".into(), "deleted".into());
-            News { kind: Kind::Queue, account, hook, data }
+            News { about: About::Queue(hook), account, data }
         }));
         self.seen.scopes = of;
         self.tell_all(news).await;

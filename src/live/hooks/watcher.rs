@@ -78,7 +78,7 @@ impl Watcher {
     }
 
     fn frames(&self, news: &News) -> Vec<Utf8Bytes> {
-        let bound = news.scopes().into_iter().filter_map(|scope| self.bound.get(&scope)).flatten();
+        let bound = news.scopes().filter_map(|scope| self.bound.get(&scope)).flatten();
         bound.map(|bound| bound.frame(news).into()).collect()
     }
 }
@@ -95,8 +95,7 @@ impl Drop for Watcher {
 mod tests {
     use serde_json::{Map, Value};
 
-    use super::super::binding::HookBinding;
-    use super::super::scopes::Kind;
+    use super::super::binding::{About, HookBinding};
     use super::super::watch::RING;
     use super::*;
     use crate::live::subscriptions::Reach;
@@ -116,7 +115,7 @@ mod tests {
     }
 
     fn attempt(account: AccountId) -> Arc<[News]> {
-        let news = News { kind: Kind::Attempt, account, hook: HookId(5), data: Map::new() };
+        let news = News { about: About::Attempt(HookId(5)), account, data: Map::new() };
         [news].into()
     }
 

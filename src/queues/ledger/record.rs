@@ -156,6 +156,18 @@ impl LedgerRecord {
         }
     }
 
+    /// The offset of the event that an attempt or a settlement is about, read without decoding the rest. `None`: the
+    /// record is about something else, or damaged.
+    #[must_use]
+    pub fn event_of(bytes: &[u8]) -> Option<u64> {
+        let mut f = Fields(bytes);
+        if !matches!(f.byte().ok()?, 1 | 2 | 8 | 10 | 13) {
+            return None;
+        }
+        let (_how, _queue) = (f.byte().ok()?, f.id().ok()?);
+        f.number().ok()
+    }
+
     /// The bytes that the log stores.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

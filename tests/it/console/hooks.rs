@@ -142,6 +142,8 @@ async fn a_replay_delivers_exactly_what_its_count_showed() {
     })
     .await;
     assert!(receiver.requests().is_empty(), "counting sends nothing");
+    let samples = between(&counted.text, "The newest of them:", "</ul>");
+    assert_eq!(samples.matches("CHANNEL_CREATE</a>").count(), 4, "{samples}");
     let token = counted.form_token();
     let started = browser.post(&replay, &[("form", &token), ("only", "dead"), ("do", "start")]).await;
     assert_eq!((started.status, started.location), (303, format!("{page}?tab=replays&done=replay")));

@@ -4,6 +4,7 @@ mod attempt;
 mod browser;
 mod bulk;
 mod demo;
+mod event;
 mod hooks;
 mod inbox;
 mod links;

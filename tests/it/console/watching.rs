@@ -184,3 +184,63 @@ async fn these_bindings_are_distinct_from_kazoos_own_and_share_their_limits() {
     assert_eq!(names, ["doc_created", "queue"], "of {hook}");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn admins_are_told_of_every_event_of_their_account_when_it_is_logged() {
+    let mut app = TestApp::start().await;
+    let tenant = app.api.tenant("tenant").await;
+    let other = app.api.tenant("other").await;
+    let user = app.user_of(&tenant, "user").await;
+    let mut looker = Client::connect(app.websocket(), user.token()).await;
+    let refused = refusal(&mut looker, &tenant.account, "webhook.event.*").await;
+    assert_eq!(refused, "binding webhook.event.* is for admins of the account only");
+    let mut client = Client::connect(app.websocket(), tenant.token()).await;
+    assert_eq!(
+        refusal(&mut client, &tenant.account, "webhook.event.call").await,
+        "invalid format for webhook subscription : event, call"
+    );
+    assert_eq!(refusal(&mut client, &other.account, "webhook.event.*").await, "unauthorized account id");
+    client.subscribe(&tenant.account, "webhook.event.*", Value::Null).await;
+    other.publish(&[call_event("CHANNEL_CREATE", "foreign", 1)]).await;
+    // No binding of a KAZOO is for this one.
+    let rare = json!({"Event-Category": "rare", "Event-Name": "thing", "Msg-ID": "rare-1"});
+    tenant.publish(&[call_event("CHANNEL_CREATE", "own", 1), rare]).await;
+    let told = client.events(2).await;
+    // The account's own documents have events, too.
+    let rows = tenant.own("GET", "/events?msg_ids=own-CHANNEL_CREATE-1", None).await.data().clone();
+    let rare = tenant.own("GET", "/events?msg_ids=rare-1", None).await.data().clone();
+    for (frame, row) in told.iter().zip([&rows[0], &rare[0]]) {
+        assert_eq!((&frame["name"], &frame["data"]), (&json!("event"), row));
+        let key = format!("webhook.event.{}.{}", tenant.account, row["id"].as_str().unwrap());
+        assert_eq!(frame["routing_key"], key);
+    }
+    assert_eq!(told[1]["data"]["event_name"], "thing");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_admin_who_becomes_a_user_loses_the_bindings_for_admins_and_keeps_the_others() {
+    let receiver = Receiver::start().await;
+    let mut app = TestApp::start().await;
+    let tenant = app.api.tenant("tenant").await;
+    let user = app.user_of(&tenant, "user").await;
+    let users = tenant.own("GET", "/users", None).await.data().clone();
+    let path = format!("/users/{}", users[0]["id"].as_str().unwrap());
+    let rank = async |level: &str| {
+        let data = json!({"data": {"priv_level": level}});
+        assert_eq!(tenant.own("PATCH", &path, Some(data)).await.status, 200, "{level}");
+    };
+    rank("admin").await;
+    let mut client = Client::connect(app.websocket(), user.token()).await;
+    for binding in ["webhook.event.*", "notification.*", "webhook.attempt.*"] {
+        client.subscribe(&tenant.account, binding, Value::Null).await;
+    }
+    rank("user").await;
+    let hook = delivered(&tenant, &receiver, "own").await;
+    let seen = until(&mut client, |frame| frame["name"] == "attempt").await;
+    assert_eq!(seen.last().unwrap()["data"]["hook_id"], json!(hook));
+    assert!(seen.iter().all(|frame| frame["data"]["subject"] != "own"), "{seen:?}");
+    let pong = client.subscribe(&tenant.account, "webhook.attempt.*", Value::Null).await;
+    assert_eq!(pong["subscribed"], json!(["webhook.attempt.*"]));
+    app.stop().await;
+}

@@ -1,0 +1,322 @@
+//! What the ledger says about one event: for each of some hooks the state of the delivery, and where its attempts are.
+//!
+//! A look is bounded, so that a page about an old event of a busy hook stays fast. It reads the records after the event,
+//! where nearly all attempts of it are; then further records of those hooks alone whose delivery has not ended by then;
+//! then the newest records, where an attempt is that somebody has just requested. `complete` says whether this was all.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::reader::HistoryReader;
+use crate::kazoo;
+use crate::log::{ReadError, Reader, Record};
+use crate::model::{DeliveryState, Event, Hook, HookId, ReplayId};
+use crate::queues::{Fate, Filed, LedgerRecord, in_reach};
+
+/// The most records of one read.
+const READ: usize = 4096;
+const READ_BYTES: usize = 1 << 20;
+/// The usual bounds.
+const BOUNDS: Bounds = Bounds { after: 1 << 15, further: 200_000, newest: 2048 };
+/// The most attempts of one delivery that are remembered, the newest ones.
+const REMEMBERED: usize = 100;
+/// How far before its event an attempt is searched for, in microseconds. A clock that was set back causes this.
+const BACK_US: u64 = 60_000_000;
+
+/// The most records that the parts of a look read.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// After the event.
+    after: usize,
+    /// After these, for the deliveries that have not ended.
+    further: usize,
+    /// At the ledger's end.
+    newest: usize,
+}
+
+/// The delivery of the event to one hook.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub(super) hook: Arc<Hook>,
+    /// The latest state in the ledger. Without one, the delivery waits if the hook's present filter wants the event.
+    pub(super) state: Option<DeliveryState>,
+    /// The positions of its newest attempts in the ledger, oldest first.
+    pub(super) attempts: VecDeque<u64>,
+}
+
+impl Course {
+    fn note(&mut self, offset: u64, record: &Record, decoded: &LedgerRecord) {
+        match decoded {
+            LedgerRecord::Attempt(attempt) if attempt.offset == offset => {
+                self.state = Some(decoded.fate().map_or(DeliveryState::Retrying, state_of));
+                if self.attempts.len() == REMEMBERED {
+                    self.attempts.pop_front();
+                }
+                self.attempts.push_back(record.offset);
+            }
+            LedgerRecord::Settled { offset: settled, .. } if *settled == offset => {
+                self.state = decoded.fate().map(state_of);
+            }
+            _ => {}
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        !matches!(self.state, None | Some(DeliveryState::Waiting | DeliveryState::Retrying))
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Courses {
+    /// In the order of the hooks' ids; only hooks with a delivery.
+    pub(super) of: BTreeMap<HookId, Course>,
+    /// Whether all of the ledger after the event was read; otherwise later attempts may be missing.
+    pub(super) complete: bool,
+}
+
+impl HistoryReader {
+    /// The deliveries of an event to these hooks, including those that are still to be made.
+    pub(super) fn courses(
+        &self,
+        hooks: impl IntoIterator<Item = Arc<Hook>>,
+        offset: u64,
+    ) -> Result<Courses, ReadError> {
+        let Some(event) = self.logs.events.get(offset)? else { return Ok(Courses::default()) };
+        let filed = self.logs.filed(hooks);
+        let expected = self.expecting(filed.hooks(), &event);
+        let replay_of = |replay| self.logs.replay_of(replay);
+        let mut look = Look::new(&self.logs.ledger, offset, filed, &replay_of);
+        let complete = look.run(self.first_try(&event)?, &expected, BOUNDS)?;
+        let mut of = look.of;
+        for hook in &expected {
+            if let Some(course) = of.get_mut(hook) {
+                course.state.get_or_insert(DeliveryState::Waiting);
+            }
+        }
+        of.retain(|_, course| course.state.is_some());
+        Ok(Courses { of, complete })
+    }
+
+    /// The hooks whose present filters want the event.
+    fn expecting<'a>(&self, hooks: impl Iterator<Item = &'a Arc<Hook>>, record: &Record) -> BTreeSet<HookId> {
+        let Ok(event) = Event::decode(&record.payload) else { return BTreeSet::new() };
+        let account = event.account.and_then(|account| self.logs.state.account(account));
+        let Some(account) = account else { return BTreeSet::new() };
+        let is_expecting = |hook: &&Arc<Hook>| {
+            record.offset >= hook.start_offset && in_reach(hook, &account) && kazoo::wanted(hook, &event)
+        };
+        hooks.filter(is_expecting).map(|hook| hook.id).collect()
+    }
+
+    /// An offset of the ledger before which no attempt of an event can be.
+    fn first_try(&self, event: &Record) -> Result<u64, ReadError> {
+        let since = self.tried_since(event)?;
+        self.logs.ledger.offset_at_time(since.saturating_sub(BACK_US))
+    }
+
+    /// A time before which no attempt of an event can be. The clock may have been ahead when the event was logged, and
+    /// corrected before the first attempt.
+    fn tried_since(&self, event: &Record) -> Result<u64, ReadError> {
+        let before = self.logs.events.time_near(event.offset.saturating_sub(1))?;
+        let behind = self.logs.events.earliest_from(event.offset)?;
+        Ok([before, behind].into_iter().flatten().fold(event.time_us, u64::min))
+    }
+}
+
+/// A look for the deliveries of one event.
+struct Look<'a> {
+    ledger: &'a Reader,
+    offset: u64,
+    filed: Filed,
+    /// The hook of a replay.
+    replay_of: &'a dyn Fn(ReplayId) -> Option<HookId>,
+    of: BTreeMap<HookId, Course>,
+    /// The ledger's end when the look began.
+    end: u64,
+}
+
+impl<'a> Look<'a> {
+    fn new(
+        ledger: &'a Reader,
+        offset: u64,
+        filed: Filed,
+        replay_of: &'a dyn Fn(ReplayId) -> Option<HookId>,
+    ) -> Self {
+        let course = |hook: &Arc<Hook>| {
+            let (hook, attempts) = (Arc::clone(hook), VecDeque::new());
+            (hook.id, Course { hook, state: None, attempts })
+        };
+        let of = filed.hooks().map(course).collect();
+        Self { ledger, offset, filed, replay_of, of, end: ledger.end() }
+    }
+
+    /// Whether everything was read. `expected` are the hooks that are to get the event.
+    fn run(&mut self, from: u64, expected: &BTreeSet<HookId>, bounds: Bounds) -> Result<bool, ReadError> {
+        let all = self.filed.tags();
+        let after = self.forward(&all, from, bounds.after)?;
+        if after >= self.end {
+            return Ok(true);
+        }
+        let is_open = |course: &&Course| {
+            let is_tried = course.state.is_some();
+            !course.has_ended() && (is_tried || expected.contains(&course.hook.id))
+        };
+        let open = self.of.values().filter(is_open);
+        let mut open: Vec<u64> = open.map(|course| course.hook.id.tag()).collect();
+        open.sort_unstable();
+        open.dedup();
+        let further = self.forward(&open, after, bounds.further)?;
+        let newest = self.ledger.read_tags_back(&all, self.end, bounds.newest)?;
+        for record in newest.records.iter().rev() {
+            let read_until = if open.binary_search(&record.tag).is_ok() { further } else { after };
+            if record.offset >= read_until {
+                self.note(record);
+            }
+        }
+        // What was not read of the ledger is between `after` and the newest records.
+        Ok(newest.next <= after)
+    }
+
+    /// Reads records with these tags from an offset on, and returns the offset that was reached.
+    fn forward(&mut self, tags: &[u64], from: u64, most: usize) -> Result<u64, ReadError> {
+        if tags.is_empty() {
+            return Ok(self.end);
+        }
+        let (mut at, mut left) = (from, most);
+        while at < self.end && left > 0 {
+            let batch = self.ledger.read_tags(tags, at, self.end, left.min(READ), READ_BYTES)?;
+            for record in &batch.records {
+                self.note(record);
+            }
+            left = left.saturating_sub(batch.records.len());
+            if batch.next <= at {
+                break;
+            }
+            at = batch.next;
+        }
+        Ok(at)
+    }
+
+    fn note(&mut self, record: &Record) {
+        if LedgerRecord::event_of(&record.payload) != Some(self.offset) {
+            return;
+        }
+        let Ok(decoded) = LedgerRecord::decode(&record.payload) else { return };
+        let hook = self.filed.hook_of(record, &decoded, self.replay_of).map(|hook| hook.id);
+        if let Some(course) = hook.and_then(|hook| self.of.get_mut(&hook)) {
+            course.note(self.offset, record, &decoded);
+        }
+    }
+}
+
+fn state_of(fate: Fate) -> DeliveryState {
+    match fate {
+        Fate::Delivered => DeliveryState::Delivered,
+        Fate::Dead => DeliveryState::Dead,
+        Fate::Skipped => DeliveryState::Skipped,
+        Fate::Expired => DeliveryState::Expired,
+        Fate::Shadow => DeliveryState::Shadow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::disk::OsDisk;
+    use crate::log::{self, NewRecord, Opened};
+    use crate::model::{Clock, Family, Id, Phases, QueueId, Trigger};
+    use crate::queues::{AttemptRecord, Ending, Outcome};
+
+    /// The event that is looked for, and another.
+    const EVENT: u64 = 7;
+    const ANOTHER: u64 = 8;
+    const ONE: HookId = HookId(1 << 80 | 5);
+    const OTHER: HookId = HookId(2 << 80 | 6);
+    const REPLAY: ReplayId = ReplayId(3 << 80 | 7);
+
+    /// An attempt: the hook, the queue, the event, and what came of it.
+    type Made = (HookId, QueueId, u64, Outcome);
+
+    fn record((hook, queue, offset, outcome): Made) -> NewRecord {
+        let attempt = AttemptRecord {
+            queue,
+            offset,
+            attempt: 1,
+            tries: 1,
+            tries_left: 1,
+            outcome,
+            ending: Ending::NotSent,
+            duration_us: 1,
+            due: None,
+            generation: Some(1),
+            sent: None,
+            phases: Phases::default(),
+        };
+        let payload = LedgerRecord::Attempt(attempt).encode().into();
+        NewRecord { tag: hook.tag(), flags: 0, time_us: 1, payload }
+    }
+
+    /// What a look with small bounds finds among these attempts: state and number of attempts of both hooks, and whether
+    /// it saw everything.
+    fn found(made: Vec<Made>) -> ([(Option<DeliveryState>, usize); 2], bool) {
+        let dir = tempfile::tempdir().expect("directory");
+        let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system());
+        let Opened { writer, appender, reader, .. } = opened.expect("opens");
+        let writer = std::thread::spawn(move || writer.run(CancellationToken::new()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        runtime.block_on(appender.append(made.into_iter().map(record).collect())).expect("appends");
+        let hook = |id| Arc::new(Hook::new(id, Id(9), Trigger::Family(Family::ChannelCreate), String::new()));
+        let filed = Filed::new([hook(ONE), hook(OTHER)], &[]);
+        let replay_of = |replay| (replay == REPLAY).then_some(ONE);
+        let mut look = Look::new(&reader, EVENT, filed, &replay_of);
+        let bounds = Bounds { after: 4, further: 8, newest: 2 };
+        let complete = look.run(0, &[ONE, OTHER].into(), bounds).expect("reads");
+        drop(appender);
+        writer.join().expect("no panic").expect("ends well");
+        ([ONE, OTHER].map(|hook| (look.of[&hook].state, look.of[&hook].attempts.len())), complete)
+    }
+
+    fn others(hook: HookId, number: usize) -> impl Iterator<Item = Made> {
+        std::iter::repeat_n((hook, hook.into(), ANOTHER, Outcome::Delivered), number)
+    }
+
+    #[test]
+    fn all_is_found_of_a_ledger_that_is_within_the_bounds() {
+        let made = [
+            (ONE, ONE.into(), EVENT, Outcome::Retry),
+            (OTHER, OTHER.into(), EVENT, Outcome::Delivered),
+            (ONE, ONE.into(), EVENT, Outcome::Dead),
+            (ONE, REPLAY.into(), EVENT, Outcome::Delivered),
+        ];
+        let delivered = Some(DeliveryState::Delivered);
+        assert_eq!(found(made.to_vec()), ([(delivered, 3), (delivered, 1)], true));
+        assert_eq!(found(Vec::new()), ([(None, 0), (None, 0)], true));
+    }
+
+    #[test]
+    fn a_delivery_that_has_not_ended_soon_is_followed_past_what_others_had_since() {
+        let mut made =
+            vec![(OTHER, OTHER.into(), EVENT, Outcome::Retry), (ONE, ONE.into(), EVENT, Outcome::Delivered)];
+        made.extend(others(ONE, 40));
+        made.push((OTHER, OTHER.into(), EVENT, Outcome::Dead));
+        made.extend(others(ONE, 40));
+        let states = [(Some(DeliveryState::Delivered), 1), (Some(DeliveryState::Dead), 2)];
+        assert_eq!(found(made), (states, false), "a replay to ONE could be in between");
+    }
+
+    #[test]
+    fn an_attempt_that_was_made_just_now_is_found_and_one_in_between_is_said_to_be_missing() {
+        let mut made =
+            vec![(ONE, ONE.into(), EVENT, Outcome::Dead), (OTHER, OTHER.into(), EVENT, Outcome::Delivered)];
+        made.extend(others(ONE, 40));
+        let (states, complete) = found(made.clone());
+        assert_eq!((states[0], complete), ((Some(DeliveryState::Dead), 1), false));
+        made.push((ONE, REPLAY.into(), EVENT, Outcome::Delivered));
+        assert_eq!(found(made.clone()).0[0], (Some(DeliveryState::Delivered), 2));
+        made.extend(others(OTHER, 40));
+        assert_eq!(found(made).0[0], (Some(DeliveryState::Dead), 1));
+    }
+}
