@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
     use crate::disk::OsDisk;
-    use crate::log::{self, NewRecord, Opened};
+    use crate::log::{self, NewRecord, OpenedLog};
     use crate::model::{Clock, Family, Id, Phases, QueueId, Trigger};
     use crate::queues::{AttemptRecord, Ending, Outcome};
 
@@ -263,8 +263,8 @@ mod tests {
     /// it saw everything.
     fn found(made: Vec<Made>) -> ([(Option<DeliveryState>, usize); 2], bool) {
         let dir = tempfile::tempdir().expect("directory");
-        let opened = log::open(Arc::new(OsDisk), dir.path(), log::Options::default(), Clock::system());
-        let Opened { writer, appender, reader, .. } = opened.expect("opens");
+        let opened = log::open(Arc::new(OsDisk), dir.path(), log::LogOptions::default(), Clock::system());
+        let OpenedLog { writer, appender, reader, .. } = opened.expect("opens");
         let writer = std::thread::spawn(move || writer.run(CancellationToken::new()));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
         runtime.block_on(appender.append(made.into_iter().map(record).collect())).expect("appends");
