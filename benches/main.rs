@@ -44,6 +44,7 @@ mod waiting;
 )]
 mod support {
     pub(crate) mod broker;
+    mod port;
     pub(crate) mod publisher;
     mod wait;
 }

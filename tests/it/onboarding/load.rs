@@ -4,31 +4,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::support::app::settings;
-use crate::support::kazoo::{Data, Kazoo, Version};
+use crate::support::kazoo::{Kazoo, Version};
 use crate::support::process::Process;
 use crate::support::wait::eventually;
 
+const URI: &str = "https://crm.example.net/hook";
 const HOURS: Duration = Duration::from_secs(3600);
-
-/// Creates resellers with customers, and a hook for each of the first accounts.
-fn fill(data: &mut Data, accounts: usize, hooks: usize) {
-    let mut reseller = data.account(&data.master.clone(), "reseller 0");
-    for number in 0..accounts - 1 {
-        let parent = if number % 100 == 0 { data.master.clone() } else { reseller.clone() };
-        let account = data.account(&parent, &format!("account {number}"));
-        if number < hooks {
-            data.hook(&account, json!({"name": format!("hook {number}")}));
-        }
-        if number % 100 == 0 {
-            reseller = account;
-        }
-    }
-    data.published.clear();
-}
 
 /// Resident memory of a process in bytes; `None` if it has ended.
 fn memory(pid: u32) -> Option<usize> {
@@ -45,7 +30,7 @@ fn mib(bytes: usize) -> usize {
 #[ignore = "takes minutes: cargo nextest run --release --test it --run-ignored only -E 'test(onboarding::load)' --no-capture"]
 async fn ten_thousand_accounts_and_hooks_are_imported_within_a_minute() {
     let kazoo = Kazoo::start(Version::V50).await;
-    kazoo.with(|data| fill(data, 10_000, 10_000));
+    kazoo.with(|data| data.fill(10_000, 10_000, URI));
     let dir = tempfile::tempdir().unwrap();
     let set = settings(dir.path(), &[]).into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
     let uri = kazoo.uri();
@@ -78,7 +63,7 @@ async fn ten_thousand_accounts_and_hooks_are_imported_within_a_minute() {
 #[ignore = "takes minutes: cargo nextest run --release --test it --run-ignored only -E 'test(onboarding::load)' --no-capture"]
 async fn a_hundred_thousand_accounts_are_followed_in_bounded_memory() {
     let kazoo = Kazoo::start(Version::V50).await;
-    kazoo.with(|data| fill(data, 100_000, 10_000));
+    kazoo.with(|data| data.fill(100_000, 10_000, URI));
     let dir = tempfile::tempdir().unwrap();
     let more = [
         format!("kazoo.sync.couch={}", kazoo.uri()),

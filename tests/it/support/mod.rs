@@ -11,6 +11,7 @@ pub mod dns;
 pub mod gate;
 pub mod kazoo;
 pub mod look;
+pub mod port;
 pub mod process;
 pub mod publisher;
 pub mod raw;

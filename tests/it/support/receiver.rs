@@ -115,7 +115,12 @@ pub struct Receiver {
 impl Receiver {
     /// Listens on a free port, in the mood `Ok`.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::start_at(0).await
+    }
+
+    /// Listens on this port of 127.0.0.1; 0: a free one.
+    pub async fn start_at(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let inner = Arc::new(Inner {
             requests: Mutex::default(),
             count: watch::Sender::new(0),
@@ -221,7 +226,7 @@ impl Drop for Receiver {
 
 /// A URI with a port that refuses connections.
 pub fn closed_uri() -> String {
-    format!("http://127.0.0.1:{}/closed", super::broker::free_port())
+    format!("http://127.0.0.1:{}/closed", super::port::free_port())
 }
 
 /// Serves until the token is cancelled; then the listener and all connections are dropped together.

@@ -5,7 +5,6 @@
 
 mod shared;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +14,7 @@ use lapin::{Connection, ConnectionProperties};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+pub use super::port::free_port;
 use super::wait::eventually_true;
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -220,18 +220,4 @@ impl Drop for Broker {
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
-}
-
-/// A free port below the range of outgoing connections, so that none of them
-/// can take it while the broker is down.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let place = std::process::id().wrapping_mul(17).wrapping_add(step) % 20_000;
-        let port = 12_000 + u16::try_from(place).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

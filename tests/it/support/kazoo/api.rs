@@ -43,8 +43,7 @@ pub(super) fn answer(data: &mut Data, path: &str, request: &Request, most: usize
             .doc("system_config", "webhooks")
             .map_or_else(|| error(404, "bad_identifier"), |doc| envelope(public(doc))),
         ["accounts", account, rest @ ..] => {
-            let is_there = data.accounts().iter().any(|id| id == account) || *account == data.master;
-            if !is_there {
+            if !data.is_account(account) {
                 return error(404, "bad_identifier");
             }
             of_account(data, account, rest, request, most)
@@ -63,7 +62,7 @@ fn of_account(data: &Data, account: &str, rest: &[&str], request: &Request, most
             envelope(rows.into())
         }
         ["webhooks"] => {
-            let own = data.hooks().into_iter().filter(|hook| data.owner(hook) == account);
+            let own = data.hooks_of(account).into_iter();
             let rows: Vec<_> = own.take(most).map(|hook| summary(data, &hook)).collect();
             envelope(rows.into())
         }

@@ -1,7 +1,7 @@
 //! The content of a simulated KAZOO's databases, and changes of operators and customers, with the messages they
 //! cause. A document's revision counts up; a hard deletion leaves a tombstone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub struct Data {
     pub published: Vec<(String, Value)>,
     /// KAZOO's own attempts, with the account of each, oldest first.
     pub attempts: Vec<(String, Value)>,
+    /// The ids of all hooks that an account ever had.
+    hooks_of: BTreeMap<String, BTreeSet<String>>,
     number: u128,
     seq: u64,
     messages: u64,
@@ -52,6 +54,7 @@ impl Data {
             feed: Vec::new(),
             published: Vec::new(),
             attempts: Vec::new(),
+            hooks_of: BTreeMap::new(),
             number: 0x0a7b_e1c2_4d9f_4e35_b86c_1f20_d394_7a5e,
             seq: 0,
             messages: 0,
@@ -96,6 +99,11 @@ impl Data {
         doc.insert("_id".into(), id.into());
         doc.insert("_rev".into(), format!("{generation}-{:x}", Md5::digest(format!("{doc:?}"))).into());
         let message = self.message(database, id, &doc, is_new);
+        if let Some(owner) =
+            doc.get("pvt_account_id").and_then(Value::as_str).filter(|_| database == "webhooks")
+        {
+            self.hooks_of.entry(owner.to_owned()).or_default().insert(id.to_owned());
+        }
         self.databases.get_mut(database).unwrap().insert(id.to_owned(), doc);
         self.seq += 1;
         self.feed.push(Changed { seq: self.seq, database: database.to_owned(), id: id.to_owned() });
@@ -178,6 +186,23 @@ impl Data {
         id
     }
 
+    /// Resellers with customers, and hooks of the first ones.
+    pub fn fill(&mut self, accounts: usize, hooks: usize, uri: &str) {
+        let mut reseller = self.master.clone();
+        for number in 0..accounts {
+            let parent = if number % 100 == 0 { self.master.clone() } else { reseller.clone() };
+            let account = self.account(&parent, &format!("account {number}"));
+            if number < hooks {
+                self.hook(&account, json!({"name": format!("hook {number}"), "uri": uri}));
+            }
+            if number % 100 == 0 {
+                self.promote(&account, true);
+                reseller = account;
+            }
+        }
+        self.published.clear();
+    }
+
     /// `pvt_tree` of an account.
     pub fn tree(&self, id: &str) -> Vec<String> {
         let doc = self.doc("accounts", id).unwrap_or_else(|| panic!("{id}"));
@@ -190,7 +215,8 @@ impl Data {
         all.cloned().collect()
     }
 
-    fn is_account(&self, id: &str) -> bool {
+    /// Whether an account is there.
+    pub fn is_account(&self, id: &str) -> bool {
         self.doc("accounts", id).is_some_and(|doc| {
             doc.get("pvt_type") == Some(&json!("account")) && doc.get("pvt_deleted") != Some(&json!(true))
         })
@@ -248,6 +274,16 @@ impl Data {
         for hook in own {
             self.remove("webhooks", &hook, false);
         }
+    }
+
+    /// The hooks of an account that are there.
+    pub fn hooks_of(&self, account: &str) -> Vec<String> {
+        let is_own = |id: &&String| {
+            self.doc("webhooks", id).is_some_and(|doc| {
+                doc.get("pvt_deleted") != Some(&json!(true)) && doc["pvt_account_id"] == account
+            })
+        };
+        self.hooks_of.get(account).into_iter().flatten().filter(is_own).cloned().collect()
     }
 
     /// The account of a hook.

@@ -70,16 +70,21 @@ pub struct Kazoo {
 impl Kazoo {
     /// Starts a KAZOO with a master account.
     pub async fn start(version: Version) -> Self {
-        Self::start_with(version, false).await
+        Self::start_with(version, false, 0).await
     }
 
     /// Likewise, with a CouchDB that requires credentials.
     pub async fn start_closed(version: Version) -> Self {
-        Self::start_with(version, true).await
+        Self::start_closed_at(version, 0).await
     }
 
-    async fn start_with(version: Version, is_closed: bool) -> Self {
-        let receiver = Receiver::start().await;
+    /// The same on this port; 0: a free one.
+    pub async fn start_closed_at(version: Version, port: u16) -> Self {
+        Self::start_with(version, true, port).await
+    }
+
+    async fn start_with(version: Version, is_closed: bool, port: u16) -> Self {
+        let receiver = Receiver::start_at(port).await;
         receiver.remember_nothing();
         let inner = Inner { data: Mutex::new(Data::new(version)), faults: Mutex::default(), is_closed };
         let inner = Arc::new(inner);
@@ -101,6 +106,12 @@ impl Kazoo {
     /// Makes the next requests fail whose path contains this text.
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.inner.faults.lock().unwrap().push(Armed { path: path.to_owned(), fault, times });
+    }
+
+    /// The same in place of all faults: one after the other.
+    pub fn faults(&self, path: &str, faults: Vec<(Fault, usize)>) {
+        let armed = faults.into_iter().map(|(fault, times)| Armed { path: path.to_owned(), fault, times });
+        *self.inner.faults.lock().unwrap() = armed.collect();
     }
 
     /// Ends all faults.
