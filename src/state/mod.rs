@@ -16,6 +16,7 @@ mod document;
 mod first_start;
 mod handle;
 mod hooks;
+mod ids;
 mod index;
 mod journal;
 mod keys;

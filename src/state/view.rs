@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::called::{self, Called};
 use super::document::{self, JournalEntry, Kind, is_deleted};
+use super::ids::Ids;
 use super::limits::Census;
 use super::revoked::Revoked;
 use super::tenants::Tenants;
@@ -37,6 +38,7 @@ pub(super) struct View {
     accounts: BTreeMap<AccountId, Arc<Account>>,
     called: Called,
     hooks: HashMap<HookId, Arc<Hook>>,
+    ids: Ids,
     /// The number of documents of every account.
     pub(super) census: Census,
     /// The accounts and space of every tenant.
@@ -66,10 +68,12 @@ impl View {
                 self.called.remove(before);
             }
             self.called.add(&account);
+            self.ids.add(account.id, Kind::Account);
             return Some(Change::AccountPut { now: account, before });
         }
         let gone = self.accounts.remove(&id.parse().ok()?)?;
         self.called.remove(&gone);
+        self.ids.remove(gone.id, Kind::Account);
         Some(Change::AccountGone(gone.id))
     }
 
@@ -79,6 +83,7 @@ impl View {
                 Ok(hook) => {
                     let hook = Arc::new(hook);
                     self.hooks.insert(hook.id, Arc::clone(&hook));
+                    self.ids.add(hook.id, Kind::Hook);
                     return Some(Change::HookPut(hook));
                 }
                 Err(reason) => {
@@ -87,6 +92,7 @@ impl View {
             }
         }
         let gone = self.hooks.remove(&id.parse().ok()?)?;
+        self.ids.remove(gone.id, Kind::Hook);
         Some(Change::HookGone(gone.id, gone.account))
     }
 
@@ -122,9 +128,7 @@ impl View {
     /// Whether an id cannot be used for a new document of a kind: a document of another kind has it, or it shares a
     /// shortened or derived form with an id in use. A document of the same kind and id is not considered.
     pub(super) fn is_taken(&self, id: Id, kind: Kind) -> bool {
-        let is_taken = |other: Id, of: Kind| (other == id && of != kind) || other.collides(id);
-        self.hooks.keys().any(|other| is_taken((*other).into(), Kind::Hook))
-            || self.accounts.keys().any(|other| is_taken(*other, Kind::Account))
+        self.ids.is_taken(id, kind)
     }
 
     pub(super) fn accounts(&self) -> Vec<Arc<Account>> {
