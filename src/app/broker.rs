@@ -11,7 +11,8 @@ use super::keeper::Announcer;
 use super::ports::WebsocketsPort;
 use crate::amqp::{Address, BrokerStatus, Identity, Tls};
 use crate::commands::{
-    Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets, ZoneRequesters, Zones,
+    Delivering, Requester, RequesterOptions, RequesterTask, StandIn, StandInTask, Websockets, ZoneRequesters,
+    Zones,
 };
 use crate::config::{AmqpZone, Config, QueueType};
 use crate::http::BrokerSeen;
@@ -59,6 +60,8 @@ pub(super) struct Watched {
     pub(super) status: watch::Receiver<BrokerStatus>,
     /// The state of the connection on which commands are published.
     pub(super) publishing: watch::Receiver<BrokerStatus>,
+    /// The nodes that deliver webhooks beside this program.
+    pub(super) delivering: Delivering,
     pub(super) pulse: Pulse,
 }
 
@@ -90,7 +93,8 @@ impl Brokers {
                 tasks.consumers.push(consumer);
                 let (requester, task) = Requester::new(address, &requesting(config, zone), clock.clone());
                 let publishing = requester.status();
-                watched.push(Watched { zone: zone_name, host, status, publishing, pulse });
+                let delivering = task.delivering();
+                watched.push(Watched { zone: zone_name, host, status, publishing, delivering, pulse });
                 brokers.push(requester);
                 tasks.requesters.push(task);
             }

@@ -2,6 +2,7 @@
 //!
 //! Promise: a step that no longer works is named, whatever it is stuck at. Each step is asked for a sign of life.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -129,8 +130,28 @@ impl StorageHealth {
             }
         }
         notices.extend(self.unknown_accounts());
-        notices.extend(mode_notice(self.duty.now().mode()).map(|reason| ("mode", reason)));
+        let mode = self.duty.now().mode();
+        notices.extend(mode_notice(mode).map(|reason| ("mode", reason)));
+        if mode == Mode::Live && self.synced.is_some() {
+            notices.extend(self.delivered_twice().map(|reason| ("kazoo_webhooks", reason)));
+        }
         (faults, notices)
+    }
+
+    /// Whether KAZOO still delivers to the hooks that are followed here.
+    fn delivered_twice(&self) -> Option<String> {
+        let now_us = self.clock.now_us();
+        let nodes: BTreeSet<String> =
+            self.brokers.iter().flat_map(|broker| broker.delivering.now(now_us)).collect();
+        let first = nodes.first()?;
+        let more = match nodes.len() {
+            1 => String::new(),
+            all => format!(" and {} more nodes", all - 1),
+        };
+        Some(format!(
+            "KAZOO's webhooks application runs on {first}{more}, so both systems deliver to the hooks that are followed: stop \
+             it there (sup kazoo_apps_maintenance stop webhooks), or change the mode here (switchhook shadow mode shadow)"
+        ))
     }
 
     /// Checks one broker. If another broker of its zone is connected, the zone works, so this is not a fault.

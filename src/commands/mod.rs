@@ -16,6 +16,7 @@ mod zones;
 
 pub use channels::{CommandOptions, Commands};
 pub use error::CommandError;
+pub use nodes::Delivering;
 pub use request::RequesterOptions;
 pub use requester::Requester;
 pub use session::Listener;

@@ -6,7 +6,7 @@
 use tokio::sync::mpsc;
 
 use super::error::CommandError;
-use super::nodes::Nodes;
+use super::nodes::{Delivering, Nodes};
 use super::request::{Heard, Request, RequesterOptions};
 use super::session::{Ended, Listener, Session};
 use crate::amqp::{Address, Status, Waits};
@@ -33,7 +33,14 @@ impl RequesterTask {
         ends: (Status, mpsc::Receiver<Request>),
     ) -> Self {
         let (status, requests) = ends;
-        Self { address, options, clock, status, requests, nodes: Nodes::default(), listener: None }
+        let nodes = Nodes::seen_by(options.node.clone());
+        Self { address, options, clock, status, requests, nodes, listener: None }
+    }
+
+    /// The nodes of this broker's zone that deliver webhooks themselves.
+    #[must_use]
+    pub fn delivering(&self) -> Delivering {
+        self.nodes.delivering.clone()
     }
 
     /// Passes questions to KAZOO's applications in this broker's zone to `listener`.

@@ -7,6 +7,8 @@ use super::Object;
 
 /// The application that answers for switches.
 const SWITCHES: &str = "ecallmgr";
+/// The application that delivers webhooks.
+const WEBHOOKS: &str = "webhooks";
 
 /// An advertisement of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Advertisement {
     pub expires_ms: u64,
     /// Whether the node answers for switches.
     pub has_switches: bool,
+    /// Whether the node delivers webhooks.
+    pub has_webhooks: bool,
 }
 
 /// Reads an advertisement; `None` for anything else.
@@ -28,9 +32,10 @@ pub fn advertisement(body: &[u8]) -> Option<Advertisement> {
         return None;
     }
     let expires = body.get("Expires").and_then(Value::as_u64)?;
-    let has_switches = body.get("WhApps").and_then(|apps| apps.get(SWITCHES)).is_some();
+    let runs = |app: &str| body.get("WhApps").and_then(|apps| apps.get(app)).is_some();
+    let (has_switches, has_webhooks) = (runs(SWITCHES), runs(WEBHOOKS));
     let expires_ms = expires.saturating_add(expires / 4);
-    Some(Advertisement { node: text("Node")?.to_owned(), expires_ms, has_switches })
+    Some(Advertisement { node: text("Node")?.to_owned(), expires_ms, has_switches, has_webhooks })
 }
 
 #[cfg(test)]
@@ -40,13 +45,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_with_switches_is_recognised() {
+    fn a_node_with_switches_and_one_with_webhooks_are_recognised() {
         let mut told = json!({"Event-Category": "nodes", "Event-Name": "advertise", "Node": "e@h",
                               "Expires": 8000, "WhApps": {"ecallmgr": {"Startup": 1}}});
         let heard = advertisement(told.to_string().as_bytes()).unwrap();
-        assert_eq!(heard, Advertisement { node: "e@h".into(), expires_ms: 10_000, has_switches: true });
-        told["WhApps"] = json!({"blackhole": {}});
-        assert!(!advertisement(told.to_string().as_bytes()).unwrap().has_switches);
+        let (node, expires_ms) = ("e@h".to_owned(), 10_000);
+        let expected = Advertisement { node, expires_ms, has_switches: true, has_webhooks: false };
+        assert_eq!(heard, expected);
+        told["WhApps"] = json!({"blackhole": {}, "webhooks": {}});
+        let heard = advertisement(told.to_string().as_bytes()).unwrap();
+        assert!(!heard.has_switches && heard.has_webhooks);
         told["WhApps"] = json!(null);
         assert!(!advertisement(told.to_string().as_bytes()).unwrap().has_switches);
     }

@@ -368,6 +368,20 @@ async fn broker_messages_bring_changes_and_lost_repeated_and_endless_ones_do_no_
     equal(&kazoo, &app.api).await;
     let shown = status(&app.api).await;
     assert!(shown["full_readings"].as_u64().unwrap() < 20, "{shown}");
+
+    // A node of the KAZOO whose webhooks application was forgotten, until it is stopped.
+    for apps in [json!({"webhooks": {}}), json!({})] {
+        let told = json!({"Event-Category": "nodes", "Event-Name": "advertise", "Expires": 600_000, "Msg-ID": "a",
+                          "Node": "kazoo_apps@forgotten", "WhApps": apps});
+        eventually("readiness names the node while it delivers", LONG, async || {
+            publisher.publish("nodes", "", told.to_string().as_bytes()).await;
+            let ready = app.anonymous().call("GET", "/health/ready", None).await;
+            let notices = ready.body["notices"].to_string();
+            let is_named = notices.contains("kazoo_webhooks") && notices.contains("kazoo_apps@forgotten");
+            (is_named == !apps.as_object().unwrap().is_empty()).then_some(())
+        })
+        .await;
+    }
     publisher.close().await;
     app.stop().await;
 }
