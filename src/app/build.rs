@@ -117,6 +117,7 @@ fn middle(config: &Config, clock: &Clock, tasks: &Tasks, storage: &mut Storage) 
     let (exporter, spans) = exporter(config)?;
     let end = events.reader.end();
     let beginning = Beginning::read(state, config.kazoo.mode, end, clock.now_us())?;
+    beginning.log(end);
     let (duty, stance) = (beginning.duty(), beginning.stance(end));
     let delivery = delivery::DeliveryOptions { spans, duty: duty.clone(), ..delivery_options(config) };
     let sink = delivery.sink.clone();

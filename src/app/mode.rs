@@ -110,8 +110,19 @@ impl Beginning {
             return Ok(Self { stored: before, is_new: false });
         }
         let ownership = before.ownership.changed(configured, None, end)?;
-        tracing::info!(before = %before.ownership.mode(), mode = %configured, end, "mode changed by the configuration");
         Ok(Self { stored: Stored { ownership, configured, since_us: Some(now_us) }, is_new: true })
+    }
+
+    /// The mode at the start.
+    pub(super) fn mode(&self) -> Mode {
+        self.stored.ownership.mode()
+    }
+
+    /// Logs a mode that the configuration has changed.
+    pub(super) fn log(&self, end: u64) {
+        if self.is_new {
+            tracing::info!(mode = %self.mode(), end, "mode changed by the configuration");
+        }
     }
 
     /// The rule that the steps consult before they deliver or publish.

@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
 use super::data_dir;
+use super::mode::Beginning;
 use super::options::{events_options, ledger_options, state_options};
 use crate::config::Config;
 use crate::disk::OsDisk;
 use crate::log;
-use crate::model::{AccountId, Clock};
+use crate::model::{AccountId, Clock, Mode};
 use crate::state::{FirstKey, OpenedState, State};
 use crate::tasks::{Stop, Tasks};
 
@@ -64,6 +65,12 @@ impl Stopped {
         let stop = Stop::new();
         let running = tasks.spawn("state", task.run(stop.clone()));
         Ok(Self { state, events_end, ledger_end, first_key, stop, running, tasks, _lock: lock })
+    }
+
+    /// The mode in which a program with this configuration would start here.
+    pub fn mode(&self, config: &Config) -> anyhow::Result<Mode> {
+        let now_us = Clock::system().now_us();
+        Ok(Beginning::read(&self.state, config.kazoo.mode, self.events_end, now_us)?.mode())
     }
 
     /// Closes the data directory: every answered change is on disk, and the index is synced.

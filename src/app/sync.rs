@@ -53,6 +53,7 @@ pub(super) fn build(
         interval: Duration::from_millis(sync.interval_ms),
         settle: Duration::from_millis(sync.settle_ms),
         max_gone_percent: sync.max_gone_percent,
+        step: sync.step_accounts,
         bounds: bounds(config),
         rules: Rules {
             allow: config.delivery.allow_addresses.clone(),

@@ -66,12 +66,13 @@ impl super::KazooSync {
         Ok(())
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 6] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
         [
             ("kazoo.sync.interval_ms", self.interval_ms, 100, 86_400_000),
             ("kazoo.sync.settle_ms", self.settle_ms, 1, 60_000),
             ("kazoo.sync.timeout_ms", self.timeout_ms, 100, 3_600_000),
             ("kazoo.sync.max_gone_percent", self.max_gone_percent as u64, 0, 100),
+            ("kazoo.sync.step_accounts", self.step_accounts as u64, 1, 100_000),
             ("kazoo.sync.max_accounts", self.max_accounts as u64, 1, 10_000_000),
             ("kazoo.sync.max_hooks", self.max_hooks as u64, 1, 10_000_000),
         ]

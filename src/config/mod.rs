@@ -219,6 +219,7 @@ section!(
         settle_ms: u64,
         timeout_ms: u64,
         max_gone_percent: usize,
+        step_accounts: usize,
         max_accounts: usize,
         max_hooks: usize,
     }

@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 use super::api::Api;
 use super::call::Call;
 use super::errors::ApiError;
-use super::list::{Item, List, Rows};
+use super::list::{Ask, Batch, Item, List, Source};
+use super::ports::Answer;
 use super::reply::Reply;
 use crate::model::AccountId;
 use crate::onboarding::{Begin, LogEnds, Odd, OddKind, Outcome, put};
-use crate::state::{Kind, Mirror, MirroredBy, TreeError, is_deleted};
+use crate::state::{Kind, Mirror, MirroredBy, State, TreeError, is_deleted};
 
 type Document = Map<String, Value>;
 
@@ -52,22 +53,60 @@ struct Missing {
     id: String,
 }
 
-pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let mut rows = Vec::new();
-    for kind in [Kind::Account, Kind::Hook, Kind::User] {
-        for doc in call.api.state.all(kind)?.into_iter().filter(|doc| !is_deleted(doc)) {
-            let id = doc.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            rows.push((format!("{}{id}", json!(kind)), (kind, id, doc)));
+/// The kinds of documents that an import compares, in the order of the list.
+const KINDS: [(&str, Kind); 3] = [("account", Kind::Account), ("hook", Kind::Hook), ("user", Kind::User)];
+
+/// All documents of these kinds, read from the index a batch at a time. A key is the kind, a dot and the id.
+struct Everything {
+    state: State,
+}
+
+impl Everything {
+    fn read(&self, ask: &Ask) -> Result<Batch, ApiError> {
+        let mut kinds = KINDS.to_vec();
+        if !ask.ascending {
+            kinds.reverse();
         }
+        let (name, from) = match ask.from.as_deref().map(|key| key.split_once('.').unwrap_or((key, ""))) {
+            // Without an id the batch begins at the first document of the kind in the order of the list.
+            Some((name, "")) => (Some(name), None),
+            Some((name, id)) => (Some(name), Some(id)),
+            None => (None, None),
+        };
+        let at = name.map_or(Some(0), |name| kinds.iter().position(|(of, _)| *of == name));
+        let Some((name, kind)) = at.and_then(|at| kinds.get(at)) else {
+            return Err(ApiError::faulty_request("invalid start key"));
+        };
+        // One more than requested gives the start of the next batch.
+        let mut docs = self.state.some(*kind, from, ask.ascending, ask.most + 1)?;
+        let id = |doc: &Document| doc.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let next =
+            (docs.len() > ask.most).then(|| docs.pop()).flatten().map(|doc| format!("{name}.{}", id(&doc)));
+        let next_kind = at.and_then(|at| kinds.get(at + 1)).map(|(name, _)| format!("{name}."));
+        let live = docs.into_iter().filter(|doc| !is_deleted(doc));
+        let items = live.map(|mut doc| {
+            let id = id(&doc);
+            for field in SECRETS {
+                drop(doc.shift_remove(field));
+            }
+            (format!("{name}.{id}"), Item::from(json!({"kind": kind, "id": id, "document": doc})))
+        });
+        Ok(Batch { items: items.collect(), next: next.or(next_kind) })
     }
-    let shape = |(kind, id, doc): &(Kind, String, Document)| {
-        let mut doc = doc.clone();
-        for field in SECRETS {
-            drop(doc.shift_remove(field));
-        }
-        Item::from(json!({"kind": kind, "id": id, "document": doc}))
-    };
-    List::of(call)?.answer(Rows::new(rows, shape)).await
+}
+
+impl Source for Everything {
+    fn batch(&self, ask: Ask) -> Answer<'_, Result<Batch, ApiError>> {
+        Box::pin(std::future::ready(self.read(&ask)))
+    }
+
+    fn columns(&self) -> Vec<String> {
+        ["kind", "id", "document"].map(str::to_owned).into()
+    }
+}
+
+pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
+    List::of(call)?.answer(Everything { state: call.api.state.clone() }).await
 }
 
 pub(super) async fn change(call: &Call<'_>) -> Result<Reply, ApiError> {

@@ -17,33 +17,46 @@ use self::target::Target;
 use crate::app::has_data;
 use crate::cli::KazooArgs;
 use crate::config::Config;
+use crate::model::Id;
 use crate::onboarding::source::{
     self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Source, Stage,
 };
 use crate::onboarding::{self, Odd, OddKind, Plan, Profile, Reading, Rules, Snapshot};
 use crate::remote;
-use crate::state::Kind;
+use crate::state::{Kind, Mirror};
 
 /// This many accounts or hooks may always be deleted at once, whatever their share of all.
 const ALWAYS_MAY_GO: usize = 10;
-/// The number of changes in one write.
+/// The most changes of one write, and about the most bytes of their fields. A program that runs refuses a larger request.
 const CHUNK: usize = 500;
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A KAZOO that was read.
+struct Read {
+    reading: Reading,
+    /// The source to ask again; `None`: it was a file.
+    asked: Option<Source>,
+    /// The source's name for messages.
+    name: String,
+}
 
 /// Carries out the command.
 pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
-    let (reading, asked, name) = read(args, config).await?;
+    let read = read(args, config).await?;
     if let Some(path) = &args.save {
-        source::save(path, &reading)?;
-        return report::saved(path, &reading, args.json);
+        source::save(path, &read.reading)?;
+        return report::saved(path, &read.reading, args.json);
     }
-    let Some(master) = reading.master() else {
-        bail!("{name} has no master account: no account there is without a parent");
+    let Some(master) = read.reading.master() else {
+        bail!("{} has no master account: no account there is without a parent", read.name);
     };
     let rules = rules(config);
     if args.dry_run && args.into.is_none() && !has_data(&config.data_dir) {
-        let nothing = Snapshot { master, ..Snapshot::default() };
-        let plan = onboarding::plan(&reading, &nothing, &rules)?;
-        return Report::of(&name, master, plan, true).print(args.json);
+        let nothing = Snapshot::of(master);
+        let plan = onboarding::plan(&read.reading, &nothing, &rules)?;
+        let mut report = Report::of(&read.name, master, plan, true);
+        report.warn_of(config.kazoo.mode, false);
+        return report.print(args.json);
     }
     let target = match &args.into {
         Some(address) => {
@@ -52,10 +65,12 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
         }
         None => Target::stopped(config, master).await?,
     };
-    let done = import(args, (&reading, asked.as_ref(), &name), &target, &rules).await;
+    let done = import(args, read, &target, &rules).await;
+    let mode = target.mode(config).await;
     let closed = target.close().await;
-    let report = done?;
+    let mut report = done?;
     closed?;
+    report.warn_of(mode?, args.into.is_some());
     report.print(args.json)?;
     if report.refused > 0 {
         bail!("{} changes were refused; see not_applied above", report.refused);
@@ -63,10 +78,8 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-type From<'a> = (&'a Reading, Option<&'a Source>, &'a str);
-
-async fn import(args: &KazooArgs, from: From<'_>, target: &Target, rules: &Rules) -> anyhow::Result<Report> {
-    let (reading, asked, name) = from;
+async fn import(args: &KazooArgs, read: Read, target: &Target, rules: &Rules) -> anyhow::Result<Report> {
+    let Read { reading, asked, name } = read;
     let (master, here) = (reading.master().unwrap_or_default(), target.master());
     if master != here {
         bail!(
@@ -75,11 +88,13 @@ async fn import(args: &KazooArgs, from: From<'_>, target: &Target, rules: &Rules
              accounts.master_id = \"{master}\""
         );
     }
-    let plan = target.plan(reading, rules)?;
+    let plan = target.plan(&reading, rules)?;
+    // The plan has all that is needed of it.
+    drop(reading);
     if args.dry_run {
-        return Ok(Report::of(name, master, plan, true));
+        return Ok(Report::of(&name, master, plan, true));
     }
-    carry_out(args, asked, target, Report::of(name, master, plan, false)).await
+    carry_out(args, asked.as_ref(), target, Report::of(&name, master, plan, false)).await
 }
 
 async fn carry_out(
@@ -94,10 +109,14 @@ async fn carry_out(
     let mut changes = accounts;
     changes.extend(hooks);
     report.note(&changes, &users, &gone);
-    let mut done = 0;
-    for chunk in changes.chunks(CHUNK) {
-        report.add(target.put(chunk.to_vec()).await?);
+    let (mut changes, mut done) = (changes.into_iter(), 0);
+    loop {
+        let chunk = next_chunk(&mut changes);
+        if chunk.is_empty() {
+            break;
+        }
         done += chunk.len();
+        report.add(target.put(chunk).await?);
         bar.at(Stage::Writing, done, Some(of));
     }
     for user in users {
@@ -106,6 +125,18 @@ async fn carry_out(
         done += 1;
         bar.at(Stage::Writing, done, Some(of));
     }
+    delete(args, asked, target, &mut report, &gone).await?;
+    Ok(report)
+}
+
+/// Deletes what KAZOO confirms to be gone.
+async fn delete(
+    args: &KazooArgs,
+    asked: Option<&Source>,
+    target: &Target,
+    report: &mut Report,
+    gone: &[(Kind, Id)],
+) -> anyhow::Result<()> {
     for kind in [Kind::Hook, Kind::Account] {
         let ids: Vec<_> = gone.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();
         let most = (target.mirrored(kind)? * usize::from(args.max_gone) / 100).max(ALWAYS_MAY_GO);
@@ -143,7 +174,19 @@ async fn carry_out(
             report.odd(Odd::new(OddKind::Kept, id, format!("missing in KAZOO, and kept: {kept}")));
         }
     }
-    Ok(report)
+    Ok(())
+}
+
+/// The changes of the next write.
+fn next_chunk(changes: &mut impl Iterator<Item = Mirror>) -> Vec<Mirror> {
+    let mut bytes = 0;
+    let mut chunk = Vec::new();
+    while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
+        let Some(change) = changes.next() else { break };
+        bytes += serde_json::to_vec(&change.set).map_or(0, |text| text.len());
+        chunk.push(change);
+    }
+    chunk
 }
 
 fn rules(config: &Config) -> Rules {
@@ -155,8 +198,8 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-/// The content of the KAZOO, the source to ask again, and the source's name for messages.
-async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<(Reading, Option<Source>, String)> {
+/// Reads the KAZOO.
+async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<Read> {
     let profile = if args.kazoo == "4.3" { Profile::Classic } else { Profile::Current };
     let sync = &config.kazoo.sync;
     let bounds = Bounds { most_accounts: sync.max_accounts, most_hooks: sync.max_hooks };
@@ -165,7 +208,7 @@ async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<(Reading, Opt
         let path = path.clone();
         let name = path.display().to_string();
         let reading = tokio::task::spawn_blocking(move || source::load(&path, bounds)).await??;
-        return Ok((reading, None, name));
+        return Ok(Read { reading, asked: None, name });
     }
     let (source, name) = if let Some(address) = &args.couch {
         let credentials = secret(args.couch_credentials_file.as_deref(), "SWITCHHOOK_COUCH_CREDENTIALS")?;
@@ -182,7 +225,7 @@ async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<(Reading, Opt
     };
     let bar = Bar::new();
     let reading = source.read(args.users, &bar).await.with_context(|| format!("reading {name}"))?;
-    Ok((reading, Some(source), name.clone()))
+    Ok(Read { reading, asked: Some(source), name: name.clone() })
 }
 
 /// A secret from a file or from the environment.

@@ -11,7 +11,7 @@ pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     pub(super) fn new() -> Self {
-        let bar = ProgressBar::no_length();
+        let bar = ProgressBar::no_length().with_message("connecting");
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
     }

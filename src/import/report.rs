@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::model::{AccountId, Id};
+use crate::model::{AccountId, Id, Mode};
 use crate::onboarding::{Counts, Odd, OddKind, Outcome, Plan, Reading, UserChange};
 use crate::state::{Kind, Mirror};
 
@@ -38,6 +38,7 @@ pub(super) struct Report {
     names: BTreeMap<String, String>,
     lines: Vec<ReportLine>,
     odd: Vec<Odd>,
+    warning: Option<&'static str>,
     made: usize,
     /// The number of documents that were deleted.
     pub(super) deleted: usize,
@@ -65,6 +66,7 @@ impl Report {
             odd: std::mem::take(&mut plan.odd),
             plan: Plan::default(),
             lines: Vec::new(),
+            warning: None,
             made: 0,
             deleted: 0,
             refused: 0,
@@ -112,6 +114,22 @@ impl Report {
         self.odd.push(odd);
     }
 
+    /// Warns that the imported hooks get deliveries from this program while KAZOO still makes them.
+    pub(super) fn warn_of(&mut self, mode: Mode, is_running: bool) {
+        let has_new_hooks = self.counts.get(&Kind::Hook).is_some_and(|counts| counts.new > 0);
+        self.warning = match (mode, is_running) {
+            (Mode::Live, true) if has_new_hooks => Some(
+                "The mode is live: the program delivers to the new hooks, and so does KAZOO while its webhooks application \
+                 runs. To compare first: switchhook shadow mode shadow",
+            ),
+            (Mode::Live, false) if has_new_hooks => Some(
+                "The mode is live: once the program runs, it delivers to the new hooks, and so does KAZOO while its webhooks \
+                 application runs. To compare first, set kazoo.mode = \"shadow\" before the start.",
+            ),
+            _ => None,
+        };
+    }
+
     /// Prints the report on stdout.
     pub(super) fn print(&self, as_json: bool) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
@@ -128,7 +146,7 @@ impl Report {
         json!({
             "source": self.source, "master": self.master, "dry_run": self.is_dry, "counts": self.counts,
             "changes": self.lines, "odd": self.odd, "made": self.made, "deleted": self.deleted,
-            "refused": self.refused,
+            "refused": self.refused, "warning": self.warning,
         })
     }
 
@@ -171,6 +189,9 @@ impl Report {
             rest(out, odds.len())?;
         }
         writeln!(out)?;
+        if let Some(warning) = self.warning {
+            writeln!(out, "Warning: {warning}\n")?;
+        }
         if self.is_dry {
             writeln!(out, "Nothing was changed (--dry-run).")
         } else {

@@ -1,13 +1,14 @@
 //! The target of an import: a data directory that no program uses, or a running program.
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
 
 use crate::app::Stopped;
 use crate::config::Config;
-use crate::model::{AccountId, Clock};
+use crate::model::{AccountId, Clock, Mode};
 use crate::onboarding::{self, Here as _, LogEnds, Outcome, Plan, Reading, Rules, Snapshot};
-use crate::remote::Remote;
+use crate::remote::{Remote, local};
 use crate::state::{Kind, Mirror, MirroredBy, TreeError};
 
 /// The target that documents are compared with and written to.
@@ -21,33 +22,32 @@ pub(super) enum Target {
 impl Target {
     pub(super) async fn stopped(config: &Config, master: AccountId) -> anyhow::Result<Self> {
         let opened = Stopped::open(config, Clock::system(), Some(master)).await;
-        let opened = opened.context(
-            "to import into the program that uses this data_dir, give its address: --into http://127.0.0.1:8000",
-        );
+        let opened = opened.with_context(|| {
+            let address = local(config.http.listen);
+            format!("to import into the program that uses this data_dir, give its address: --into {address}")
+        });
         Ok(Self::Stopped(Box::new(opened?)))
     }
 
     pub(super) async fn remote(address: &str, key: &str) -> anyhow::Result<Self> {
         let remote = Remote::log_in(address, key).await?;
-        let mut shown = Snapshot { master: remote.account, ..Snapshot::default() };
-        let query = [("paginate", "false".to_owned()), ("is_chunked", "true".to_owned())];
-        let answer = remote.get("admin/import", &query).await?;
-        for row in answer.as_array().into_iter().flatten() {
-            let kind: Kind = serde_json::from_value(row.get("kind").cloned().unwrap_or_default())?;
-            let (Some(id), Some(doc)) =
-                (row.get("id").and_then(Value::as_str), row.get("document").and_then(Value::as_object))
-            else {
-                continue;
-            };
-            shown.documents.insert((kind, id.to_owned()), doc.clone());
-        }
+        let mut shown = Snapshot::of(remote.account);
+        let take = |row: Map<String, Value>| {
+            let kind = row.get("kind").and_then(|kind| Kind::deserialize(kind).ok());
+            let (id, doc) = (row.get("id").and_then(Value::as_str), row.get("document"));
+            if let (Some(kind), Some(id), Some(doc)) = (kind, id, doc.and_then(Value::as_object)) {
+                shown.put(kind, id, doc);
+            }
+            Ok(())
+        };
+        remote.each_row("admin/import", &[], take).await?;
         Ok(Self::Running(Box::new(remote), shown))
     }
 
     pub(super) fn master(&self) -> AccountId {
         match self {
             Self::Stopped(stopped) => stopped.state.settings().master,
-            Self::Running(_, shown) => shown.master,
+            Self::Running(_, shown) => shown.master(),
         }
     }
 
@@ -91,6 +91,18 @@ impl Target {
                 let answer = remote.post("admin/import", &json!({"gone": {"kind": kind, "id": id}})).await?;
                 let outcome: Outcome = serde_json::from_value(answer)?;
                 Ok(outcome.refused.into_iter().next().map(|odd| odd.text))
+            }
+        }
+    }
+
+    /// The mode of the program: in which it runs, or will start.
+    pub(super) async fn mode(&self, config: &Config) -> anyhow::Result<Mode> {
+        match self {
+            Self::Stopped(stopped) => stopped.mode(config),
+            Self::Running(remote, _) => {
+                let answer = remote.get("admin/mode", &[]).await?;
+                let mode = answer.get("mode").map(Mode::deserialize).context("the program names no mode")?;
+                Ok(mode?)
             }
         }
     }

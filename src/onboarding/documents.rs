@@ -1,10 +1,11 @@
 //! Makes our document of a KAZOO's account, hook or user, and compares it with the stored one. Pure.
 
 use ipnet::IpNet;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::odd::{Odd, OddKind};
-use super::reading::{KazooAccount, KazooHook, KazooLimits, KazooUser};
+use super::reading::{KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits};
 use crate::kazoo::{self, OWN_FIELDS};
 use crate::model::AccountId;
 use crate::state::{Kind, MIRRORED, Mirror};
@@ -33,8 +34,22 @@ pub(super) struct PlannedAccount<'a> {
     pub(super) is_master: bool,
 }
 
+/// The member of an account's private field [`MIRRORED`] with its own failure limits in KAZOO, once they have been read.
+const OWN_LIMITS: &str = "limits";
+
+/// The failure limits that a stored account has in KAZOO, as far as they were read when it was written.
+#[must_use]
+pub(super) fn own_limits(here: &Document) -> OwnLimits {
+    let stored = here.get(MIRRORED).and_then(|mirrored| mirrored.get(OWN_LIMITS));
+    stored.and_then(|limits| OwnLimits::deserialize(limits).ok()).unwrap_or_default()
+}
+
 /// The fields of an account's document that KAZOO determines.
-pub(super) fn account(account: &KazooAccount, standing: &PlannedAccount<'_>) -> FieldChanges {
+pub(super) fn account(
+    account: &KazooAccount,
+    standing: &PlannedAccount<'_>,
+    here: Option<&Document>,
+) -> FieldChanges {
     let mut wanted = FieldChanges::default();
     let name = account.name.as_deref().map(|name| name.chars().take(LONGEST_NAME).collect::<String>());
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| account.id.to_string());
@@ -58,7 +73,11 @@ pub(super) fn account(account: &KazooAccount, standing: &PlannedAccount<'_>) -> 
         wanted.set("pvt_enabled", account.enabled);
         wanted.set("pvt_reseller", account.reseller);
     }
-    wanted.set(MIRRORED, json!({}));
+    if account.limits != OwnLimits::Unknown {
+        wanted.set(MIRRORED, json!({OWN_LIMITS: account.limits}));
+    } else if here.is_none_or(|here| !here.contains_key(MIRRORED)) {
+        wanted.set(MIRRORED, json!({}));
+    }
     wanted
 }
 
@@ -107,7 +126,6 @@ pub(super) fn hook(
 
 /// Decides whether the hook is enabled. This program disables hooks too, so its own decision must survive the next
 /// reading: the document remembers KAZOO's last value, and only a change of that value overrides the decision.
-/// something else does it count.
 fn state_of(hook: &KazooHook, here: Option<&Document>, wanted: &mut FieldChanges) {
     let reason = hook.disabled_message.as_ref().filter(|_| !hook.enabled());
     let said = json!({"enabled": hook.enabled(), "reason": reason});

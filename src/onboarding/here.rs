@@ -1,6 +1,6 @@
 //! The part of this installation's state that a plan needs to know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -54,13 +54,50 @@ impl Here for State {
     }
 }
 
-/// An installation as its API showed it, or an empty one.
+/// An installation as its API showed it, or an empty one. Documents are kept as text, because parsed ones take several
+/// times as much memory.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// The root of the tree.
-    pub master: AccountId,
-    /// Documents by kind and id.
-    pub documents: BTreeMap<(Kind, String), Document>,
+    master: AccountId,
+    documents: HashMap<(Kind, String), Box<str>>,
+    mirrored: BTreeSet<(Kind, String)>,
+    realms: HashMap<String, AccountId>,
+}
+
+impl Snapshot {
+    /// An empty installation with this root of the tree.
+    #[must_use]
+    pub fn of(master: AccountId) -> Self {
+        Self { master, ..Self::default() }
+    }
+
+    /// Adds a document, in place of one with its id.
+    pub fn put(&mut self, kind: Kind, id: &str, doc: &Document) {
+        self.remove(kind, id);
+        let key = (kind, id.to_owned());
+        if let (Kind::Account, Ok(account), Some(realm)) = (kind, id.parse(), realm(doc)) {
+            self.realms.insert(realm, account);
+        }
+        if is_mirrored(doc) && !is_deleted(doc) {
+            self.mirrored.insert(key.clone());
+        }
+        self.documents.insert(key, serde_json::to_string(doc).unwrap_or_default().into());
+    }
+
+    /// Removes a document.
+    pub fn remove(&mut self, kind: Kind, id: &str) {
+        let key = (kind, id.to_owned());
+        let Some(text) = self.documents.remove(&key) else { return };
+        self.mirrored.remove(&key);
+        let doc: Document = serde_json::from_str(&text).unwrap_or_default();
+        if let (Kind::Account, Some(realm)) = (kind, realm(&doc)) {
+            self.realms.remove(&realm);
+        }
+    }
+}
+
+fn realm(doc: &Document) -> Option<String> {
+    doc.get("realm").and_then(Value::as_str).map(str::to_ascii_lowercase)
 }
 
 impl Here for Snapshot {
@@ -69,21 +106,15 @@ impl Here for Snapshot {
     }
 
     fn get(&self, kind: Kind, id: &str) -> Result<Option<Document>, IndexError> {
-        Ok(self.documents.get(&(kind, id.to_owned())).cloned())
+        let text = self.documents.get(&(kind, id.to_owned()));
+        Ok(text.and_then(|text| serde_json::from_str(text).ok()))
     }
 
     fn mirrored(&self, kind: Kind) -> Result<Vec<String>, IndexError> {
-        let of_kind = self.documents.iter().filter(|((of, _), _)| *of == kind);
-        let live = of_kind.filter(|(_, doc)| is_mirrored(doc) && !is_deleted(doc));
-        Ok(live.map(|((_, id), _)| id.clone()).collect())
+        Ok(self.mirrored.iter().filter(|(of, _)| *of == kind).map(|(_, id)| id.clone()).collect())
     }
 
     fn with_realm(&self, realm: &str) -> Option<AccountId> {
-        let has = |doc: &Document| {
-            doc.get("realm").and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(realm))
-        };
-        let accounts =
-            self.documents.iter().filter(|((kind, _), doc)| *kind == Kind::Account && !is_deleted(doc));
-        accounts.filter(|(_, doc)| has(doc)).find_map(|((_, id), _)| id.parse().ok())
+        self.realms.get(&realm.to_ascii_lowercase()).copied()
     }
 }

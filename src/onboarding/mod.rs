@@ -13,6 +13,7 @@ mod limits;
 mod odd;
 mod plan;
 mod reading;
+mod rules;
 pub mod source;
 pub mod sync;
 mod tree;
@@ -20,8 +21,9 @@ mod tree;
 pub use apply::{Begin, LogEnds, Outcome, put};
 pub use here::{Here, Snapshot};
 pub use odd::{Odd, OddKind};
-pub use plan::{Counts, Plan, Rules, UserChange, plan};
+pub use plan::{Counts, Plan, UserChange, plan};
 pub use reading::{
     AccountDocument, KazooAccount, KazooHook, KazooLimits, KazooUser, OwnLimits, PasswordHash, Profile,
     Reading,
 };
+pub use rules::{Rules, Scope};

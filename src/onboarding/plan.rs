@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -13,31 +12,14 @@ use super::documents::{self, PlannedAccount, is_host_name};
 use super::here::Here;
 use super::limits;
 use super::odd::{Odd, OddKind};
-use super::reading::{KazooUser, Reading};
+use super::reading::{KazooHook, KazooUser, OwnLimits, Reading};
+use super::rules::{Rules, Scope};
 use super::tree::place;
 use crate::auth::{self, PasswordError};
 use crate::model::{AccountId, HookId, Id};
 use crate::state::{IndexError, Kind, Mirror, is_deleted, is_mirrored, random_id};
 
 type Document = Map<String, Value>;
-
-/// How a plan is made.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    /// Addresses that hooks may name although they are special (`delivery.allow_addresses`).
-    pub allow: Vec<IpNet>,
-    /// The largest number of hooks of one account (`limits.max_hooks_per_account`).
-    pub most_hooks: usize,
-    /// The largest document, in bytes (`limits.max_document_bytes`).
-    pub most_bytes: usize,
-    /// Import a hook once, and leave it alone afterwards.
-    pub hooks_once: bool,
-    /// Do not move an account while KAZOO has moved only a part of its tree.
-    pub half_moved_wait: bool,
-    /// Only these accounts and their descendants; `None`: all accounts. Only a plan for all accounts can find
-    /// missing documents.
-    pub only: Option<BTreeSet<AccountId>>,
-}
 
 /// A change of a user whose password still has to be converted, which takes time.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +82,7 @@ pub struct Plan {
     pub waiting: usize,
     /// The numbers of documents by kind.
     pub counts: BTreeMap<Kind, Counts>,
-    /// The owner of each hook that changes or is missing, and the name of each account, for a report.
+    /// The owner of each hook that changes or is missing, and the name of each account that changes, for a report.
     pub names: BTreeMap<String, String>,
 }
 
@@ -119,8 +101,11 @@ pub fn plan(reading: &Reading, here: &impl Here, rules: &Rules) -> Result<Plan, 
     let trees = planner.accounts()?;
     planner.hooks(&trees)?;
     planner.users(&trees)?;
-    if reading.is_complete && rules.only.is_none() {
-        planner.gone()?;
+    if rules.scope == Scope::All {
+        planner.note_unknown_limits();
+        if reading.is_complete {
+            planner.gone()?;
+        }
     }
     planner.plan.odd.sort();
     planner.plan.odd.dedup();
@@ -155,6 +140,16 @@ impl<'a, H: Here> Planner<'a, H> {
         }
     }
 
+    fn note_unknown_limits(&mut self) {
+        let unknown = self.reading.accounts.values().filter(|account| account.limits == OwnLimits::Unknown);
+        let unknown = unknown.count();
+        if unknown > 0 {
+            let text = "their failure limits could not be read, because the reader has no permission for their own \
+                        databases (over the API: for their configs); the limits stored here stay";
+            self.plan.odd.push(Odd::new(OddKind::NotRead, format!("{unknown} accounts"), text));
+        }
+    }
+
     fn accounts(&mut self) -> Result<Trees, IndexError> {
         let (reading, master) = (self.reading, self.here.master());
         let placed = place(&reading.accounts, master);
@@ -174,7 +169,7 @@ impl<'a, H: Here> Planner<'a, H> {
         order.sort_unstable();
         for (_, id) in order {
             let (Some(account), Some(tree)) = (reading.accounts.get(&id), trees.get(&id)) else { continue };
-            if !self.is_asked_for(id, tree) {
+            if !self.rules.scope.has_account(id, tree) {
                 continue;
             }
             if account.name.is_none() {
@@ -184,26 +179,21 @@ impl<'a, H: Here> Planner<'a, H> {
                     "the account has no name; its id is used as the name",
                 ));
             }
-            self.plan.names.insert(id.to_string(), account.name.clone().unwrap_or_default());
             let limits = limits.get(&id).copied();
             let realm = realms.get(&id).copied();
             let standing = PlannedAccount { tree, realm, limits, is_master: id == master };
             let here = self.live(Kind::Account, &id.to_string())?;
-            let change =
-                documents::account(account, &standing).over(Kind::Account, id.to_string(), here.as_ref());
+            let wanted = documents::account(account, &standing, here.as_ref());
+            let change = wanted.over(Kind::Account, id.to_string(), here.as_ref());
+            if change.is_some() {
+                self.plan.names.insert(id.to_string(), account.name.clone().unwrap_or_default());
+            }
             self.note(Kind::Account, change.as_ref());
             self.plan.accounts.extend(change);
         }
         let left_out = reading.accounts.keys().filter(|id| !trees.contains_key(id)).count();
         self.count(Kind::Account).left_out = left_out;
         Ok(trees)
-    }
-
-    fn is_asked_for(&self, id: AccountId, tree: &[AccountId]) -> bool {
-        self.rules
-            .only
-            .as_ref()
-            .is_none_or(|only| only.contains(&id) || tree.iter().any(|above| only.contains(above)))
     }
 
     /// The trees with every half-moved branch at its stored place.
@@ -288,7 +278,9 @@ impl<'a, H: Here> Planner<'a, H> {
     fn hooks(&mut self, trees: &Trees) -> Result<(), IndexError> {
         let reading = self.reading;
         let mut of_account: HashMap<AccountId, usize> = HashMap::new();
-        for (id, hook) in &reading.hooks {
+        let rules = self.rules;
+        let wanted = |hook: &KazooHook| rules.scope.has_hook_of(hook.account);
+        for (id, hook) in reading.hooks.iter().filter(|(_, hook)| wanted(hook)) {
             if !trees.contains_key(&hook.account) {
                 let text = format!("its account {} does not exist; the hook is left out", hook.account);
                 self.leave_out(Kind::Hook, Odd::new(OddKind::HookOfGone, id, text));

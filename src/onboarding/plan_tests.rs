@@ -46,21 +46,22 @@ fn rules() -> Rules {
 
 fn nothing() -> Snapshot {
     let doc = json!({"_id": Id(MASTER), "_rev": "1-a", "name": "master", "pvt_tree": []});
-    let key = (Kind::Account, Id(MASTER).to_string());
-    Snapshot { master: Id(MASTER), documents: BTreeMap::from([(key, doc.as_object().cloned().unwrap())]) }
+    let mut nothing = Snapshot::of(Id(MASTER));
+    nothing.put(Kind::Account, &Id(MASTER).to_string(), doc.as_object().unwrap());
+    nothing
 }
 
 /// The installation after the plan was carried out.
 fn applied(mut here: Snapshot, plan: &Plan) -> Snapshot {
     for change in plan.accounts.iter().chain(&plan.hooks) {
-        let key = (change.kind, change.id.clone());
-        let doc = here.documents.entry(key).or_default();
+        let mut doc = here.get(change.kind, &change.id).unwrap().unwrap_or_default();
         change.unset.iter().for_each(|field| drop(doc.shift_remove(field)));
         doc.extend(change.set.clone());
         doc.insert("_rev".into(), format!("{}-x", doc.len()).into());
+        here.put(change.kind, &change.id, &doc);
     }
     for (kind, id) in &plan.gone {
-        here.documents.remove(&(*kind, id.to_string()));
+        here.remove(*kind, &id.to_string());
     }
     here
 }
@@ -70,7 +71,7 @@ fn kinds(plan: &Plan) -> Vec<OddKind> {
 }
 
 fn parent(here: &Snapshot, id: u128) -> Value {
-    let doc = &here.documents[&(Kind::Account, Id(id).to_string())];
+    let doc = here.get(Kind::Account, &Id(id).to_string()).unwrap().unwrap();
     doc["pvt_tree"].as_array().unwrap().last().cloned().unwrap_or_default()
 }
 
@@ -162,10 +163,9 @@ fn hooks_that_were_imported_once_are_left_alone() {
     kazoo.hooks.get_mut(&HookId(10)).unwrap().doc.insert("name".into(), "other".into());
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
     // A hook that was deleted here does not return.
-    here.documents
-        .get_mut(&(Kind::Hook, Id(10).to_string()))
-        .unwrap()
-        .insert("pvt_deleted".into(), true.into());
+    let mut deleted = here.get(Kind::Hook, &Id(10).to_string()).unwrap().unwrap();
+    deleted.insert("pvt_deleted".into(), true.into());
+    here.put(Kind::Hook, &Id(10).to_string(), &deleted);
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
     kazoo.hooks.clear();
     assert!(plan(&kazoo, &here, &once).unwrap().is_empty());
@@ -190,7 +190,13 @@ fn a_plan_for_a_part_of_the_tree_changes_only_that_part() {
         after.accounts.get_mut(&Id(id)).unwrap().enabled = false;
     }
     after.accounts.remove(&Id(4));
-    let only = Rules { only: Some(BTreeSet::from([Id(2)])), ..rules() };
-    let made = plan(&after, &here, &only).unwrap();
-    assert_eq!((made.accounts.len(), made.gone.len()), (2, 0));
+    after.add_hook(hook(30, 3));
+    after.add_hook(hook(40, 4));
+    let made = |scope| plan(&after, &here, &Rules { scope, ..rules() }).unwrap();
+    let below = made(Scope::Below(BTreeSet::from([Id(2)])));
+    assert_eq!((below.accounts.len(), below.gone.len()), (2, 0));
+    let only = made(Scope::Only(BTreeSet::from([Id(3)])));
+    let changed: Vec<_> = only.accounts.iter().chain(&only.hooks).map(|change| change.id.clone()).collect();
+    assert_eq!(changed, [Id(3).to_string(), Id(30).to_string()]);
+    assert_eq!(only.gone, []);
 }

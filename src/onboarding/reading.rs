@@ -141,6 +141,12 @@ impl KazooAccount {
         }))
     }
 
+    /// The least number of bytes of its texts.
+    fn bytes(&self) -> usize {
+        let texts = [&self.name, &self.realm].map(|text| text.as_ref().map_or(0, String::len));
+        texts.iter().sum::<usize>() + self.tree.len() * size_of::<AccountId>() + json_bytes(&self.flags)
+    }
+
     /// Whether the two fields for whether an account is enabled contradict each other.
     #[must_use]
     pub fn contradicts(doc: &Document) -> bool {
@@ -314,18 +320,18 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Adds an account.
+    /// Adds an account, in place of one with its id.
     pub fn add_account(&mut self, account: KazooAccount) {
-        let texts = [&account.name, &account.realm].map(|text| text.as_ref().map_or(0, String::len));
-        let ids = account.tree.len() * size_of::<AccountId>();
-        self.bytes += texts.iter().sum::<usize>() + ids + json_bytes(&account.flags);
-        self.accounts.insert(account.id, account);
+        self.bytes += account.bytes();
+        let before = self.accounts.insert(account.id, account);
+        self.bytes = self.bytes.saturating_sub(before.map_or(0, |before| before.bytes()));
     }
 
-    /// Adds a hook.
+    /// Adds a hook, in place of one with its id.
     pub fn add_hook(&mut self, hook: KazooHook) {
         self.bytes += json_bytes(&hook.doc);
-        self.hooks.insert(hook.id, hook);
+        let before = self.hooks.insert(hook.id, hook);
+        self.bytes = self.bytes.saturating_sub(before.map_or(0, |before| json_bytes(&before.doc)));
     }
 
     /// The master account: the configured one. Otherwise the oldest account without a parent, as KAZOO chooses it.

@@ -85,7 +85,8 @@ pub fn key(file: Option<&Path>, config: &Config) -> Result<String, RemoteError> 
 }
 
 /// Where the program's listener is reached from this machine.
-fn local(listen: SocketAddr) -> String {
+#[must_use]
+pub fn local(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -133,28 +134,49 @@ impl Remote {
         query: &[(&str, String)],
     ) -> Result<Vec<Map<String, Value>>, SourceError> {
         let mut rows = Vec::new();
+        let take = |row| {
+            rows.push(row);
+            if rows.len() > MOST_ROWS {
+                let reason =
+                    format!("more than {MOST_ROWS} rows; ask for less, for example for a shorter time");
+                return Err(strange(path, reason));
+            }
+            Ok(())
+        };
+        self.each_row(path, query, take).await?;
+        Ok(rows)
+    }
+
+    /// Hands over the rows of a list one by one, so that only a page of them is in memory.
+    pub async fn each_row(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut take: impl FnMut(Map<String, Value>) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
         let (mut start, mut size) = (None::<String>, PAGE);
         loop {
             let mut query: Vec<(&str, String)> = query.to_vec();
             query.push(("page_size", size.to_string()));
             query.extend(start.clone().map(|key| ("start_key", key)));
-            let answer = match self.ask(path, &query).await {
+            let mut answer = match self.ask(path, &query).await {
                 Err(SourceError::TooLarge { .. }) if size > 1 => {
                     size /= 2;
                     continue;
                 }
                 answer => answer?,
             };
-            let Some(Value::Array(page)) = answer.get("data") else { return Err(strange(path, "no list")) };
-            rows.extend(page.iter().filter_map(Value::as_object).cloned());
-            if rows.len() > MOST_ROWS {
-                let reason =
-                    format!("more than {MOST_ROWS} rows; ask for less, for example for a shorter time");
-                return Err(strange(path, reason));
+            let Some(Value::Array(page)) = answer.get_mut("data").map(Value::take) else {
+                return Err(strange(path, "no list"));
+            };
+            for row in page {
+                if let Value::Object(row) = row {
+                    take(row)?;
+                }
             }
             let next = match answer.get("next_start_key") {
                 Some(Value::String(key)) if !key.is_empty() => key.clone(),
-                None | Some(Value::Null | Value::String(_)) => return Ok(rows),
+                None | Some(Value::Null | Value::String(_)) => return Ok(()),
                 Some(other) => other.to_string(),
             };
             // More rows than a page have the same key: only a larger page gets past them.

@@ -61,6 +61,18 @@ impl State {
         self.shared.index()?.all(kind)
     }
 
+    /// At most `most` documents of a kind, from an id on (existing or not), by rising or falling ids. Returns soft-deleted
+    /// documents too.
+    pub fn some(
+        &self,
+        kind: Kind,
+        from: Option<&str>,
+        ascending: bool,
+        most: usize,
+    ) -> Result<Vec<Document>, IndexError> {
+        self.shared.index()?.some(kind, from, ascending, most)
+    }
+
     /// The hook documents of an account in order of their ids, without deleted ones.
     pub fn hooks_of(&self, account: AccountId) -> Result<Vec<Document>, IndexError> {
         self.owned(Kind::Hook, account)

@@ -208,6 +208,26 @@ impl Index {
         })
     }
 
+    /// At most `most` documents of a kind, from an id on (existing or not), by rising or falling ids.
+    pub(super) fn some(
+        &self,
+        kind: Kind,
+        from: Option<&str>,
+        ascending: bool,
+        most: usize,
+    ) -> Result<Vec<Map<String, Value>>, IndexError> {
+        let (first, last) = (keys::document(kind, ""), keys::document(kind, "\u{10ffff}"));
+        let from = from.map(|id| keys::document(kind, id));
+        let (start, end) =
+            if ascending { (from.unwrap_or(first), last) } else { (first, from.unwrap_or(last)) };
+        guarded(|| {
+            let range = self.db.range(start..=end);
+            let pairs: Vec<_> =
+                if ascending { range.take(most).collect() } else { range.rev().take(most).collect() };
+            pairs.into_iter().map(|pair| parse(&pair?.1)).collect()
+        })
+    }
+
     /// The documents of a kind that an account owns, in order of their ids, without deleted ones.
     pub(super) fn owned(
         &self,

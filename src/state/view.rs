@@ -83,7 +83,7 @@ impl View {
                 Ok(hook) => {
                     let hook = Arc::new(hook);
                     self.hooks.insert(hook.id, Arc::clone(&hook));
-                    self.ids.add(hook.id, Kind::Hook);
+                    self.ids.add(hook.id.into(), Kind::Hook);
                     return Some(Change::HookPut(hook));
                 }
                 Err(reason) => {
@@ -92,7 +92,7 @@ impl View {
             }
         }
         let gone = self.hooks.remove(&id.parse().ok()?)?;
-        self.ids.remove(gone.id, Kind::Hook);
+        self.ids.remove(gone.id.into(), Kind::Hook);
         Some(Change::HookGone(gone.id, gone.account))
     }
 

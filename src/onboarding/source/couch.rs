@@ -1,14 +1,13 @@
 //! Reads a KAZOO from its CouchDB: the databases `accounts`, `webhooks` and `system_config`, and from each account's
 //! own database the failure limits and users. Never writes.
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::{Ask, Client, Credentials, Manner, SourceError};
+use super::client::{Answer, Ask, Client, Credentials, Manner, SourceError};
 use super::couch_feed::{reason, strange};
-use super::{ACCOUNTS, Bounds, HOOKS, Progress, Stage, fits, too_many};
+use super::{ACCOUNTS, Bounds, HOOKS, Part, Progress, Stage, Want, fits, too_many};
 use crate::kazoo::account_database;
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
@@ -48,7 +47,7 @@ impl Couch {
         match answer.body {
             Value::Object(doc) if answer.status == 200 => Ok(Some(doc)),
             Value::Object(error) if answer.status == 404 && error.contains_key("error") => Ok(None),
-            _ => Err(strange(path, "the answer is not CouchDB's")),
+            _ => Err(strange(path, "the answer is not CouchDB's; is this the address of CouchDB?")),
         }
     }
 
@@ -63,8 +62,8 @@ impl Couch {
         }
     }
 
-    /// Reads everything.
-    pub async fn read(&self, users: bool, progress: &dyn Progress) -> Result<Reading, SourceError> {
+    /// Reads all accounts and hooks.
+    pub(super) async fn lists(&self, progress: &dyn Progress) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
         self.read_system(&mut reading).await?;
         let mut stubs = Vec::new();
@@ -85,17 +84,28 @@ impl Couch {
             fits(reading.bytes)
         })
         .await?;
-        let ids: Vec<_> = reading.accounts.keys().copied().collect();
-        for (account, limits) in self.limits(&ids, progress).await? {
-            if let Some(account) = reading.accounts.get_mut(&account) {
+        Ok(reading)
+    }
+
+    /// Reads failure limits, which are in each account's own database.
+    pub(super) async fn details(
+        &self,
+        wants: &[Want],
+        reading: &mut Reading,
+        part: Part<'_>,
+    ) -> Result<(), SourceError> {
+        let ids = wants.iter().filter(|want| want.limits).map(|want| want.account).collect();
+        let mut reads = self.limits(ids);
+        let mut done = 0;
+        while let Some(read) = reads.next().await {
+            let (id, limits) = read?;
+            if let Some(account) = reading.accounts.get_mut(&id) {
                 account.limits = limits;
             }
+            done += 1;
+            part.at(Stage::Limits, done);
         }
-        if users {
-            reading.users = self.users(&ids, progress).await?;
-        }
-        reading.is_complete = true;
-        Ok(reading)
+        Ok(())
     }
 
     async fn read_system(&self, reading: &mut Reading) -> Result<(), SourceError> {
@@ -188,18 +198,13 @@ impl Couch {
                 }
                 other => other?,
             };
-            let Some(rows) =
-                answer.body.get("rows").and_then(Value::as_array).filter(|_| answer.status == 200)
-            else {
-                return Err(strange(&path, format!("no rows: {}", reason(&answer.body))));
-            };
             let mut is_end = true;
-            for row in rows {
-                let Some(id) = row.get("id").and_then(Value::as_str) else {
+            for mut row in rows(answer, &path)? {
+                let Some(id) = row.get("id").and_then(Value::as_str).map(str::to_owned) else {
                     return Err(strange(&path, "a row without an id"));
                 };
                 // A page begins with the last row of the previous page.
-                if last.as_deref() == Some(id) {
+                if last.as_ref() == Some(&id) {
                     continue;
                 }
                 seen += 1;
@@ -207,9 +212,10 @@ impl Couch {
                     return Err(too_many(if database == ACCOUNTS { ACCOUNTS } else { HOOKS }, most));
                 }
                 is_end = false;
-                last = Some(id.to_owned());
-                if let Some(Value::Object(doc)) = row.get("doc").filter(|_| !id.starts_with("_design/")) {
-                    take(doc.clone())?;
+                let is_design = id.starts_with("_design/");
+                last = Some(id);
+                if let Some(Value::Object(doc)) = row.get_mut("doc").filter(|_| !is_design) {
+                    take(std::mem::take(doc))?;
                 }
             }
             // Only an empty page is the end, because a server may send fewer rows than requested.
@@ -219,55 +225,61 @@ impl Couch {
         }
     }
 
-    async fn limits(
+    /// The failure limits of accounts, in any order.
+    fn limits(
         &self,
-        accounts: &[AccountId],
-        progress: &dyn Progress,
-    ) -> Result<Vec<(AccountId, OwnLimits)>, SourceError> {
-        let mut reads = stream::iter(accounts.to_vec())
-            .map(async |id| (id, self.get(&format!("{}/configs_webhooks", account_database(id))).await))
-            .buffer_unordered(self.client.manner.at_once);
-        let mut limits = Vec::with_capacity(accounts.len());
-        while let Some((id, doc)) = reads.next().await {
-            let own = match doc {
+        accounts: Vec<AccountId>,
+    ) -> impl Stream<Item = Result<(AccountId, OwnLimits), SourceError>> + Unpin {
+        let read = async |id: AccountId| {
+            let own = match self.get(&format!("{}/configs_webhooks", account_database(id))).await {
                 Ok(Some(doc)) => OwnLimits::Own(KazooLimits::of(&doc)),
                 Ok(None) => OwnLimits::Absent,
                 Err(error) if matches!(error.status(), Some(401 | 403)) => OwnLimits::Unknown,
                 Err(error) => return Err(error),
             };
-            limits.push((id, own));
-            progress.at(Stage::Limits, limits.len(), Some(accounts.len()));
-        }
-        Ok(limits)
+            Ok((id, own))
+        };
+        Box::pin(stream::iter(accounts).map(read).buffer_unordered(self.client.manner.at_once))
     }
 
-    async fn users(
+    /// Reads the users of all accounts.
+    pub(super) async fn users(
         &self,
-        accounts: &[AccountId],
+        reading: &mut Reading,
         progress: &dyn Progress,
-    ) -> Result<Vec<KazooUser>, SourceError> {
+    ) -> Result<(), SourceError> {
         let read = async |id: AccountId| {
             let path = format!("{}/_design/users/_view/crossbar_listing", account_database(id));
             let query = [("include_docs", "true".to_owned())];
             (id, self.client.ask(Ask::get(&path, &query)).await)
         };
-        let mut reads =
-            stream::iter(accounts.to_vec()).map(read).buffer_unordered(self.client.manner.at_once);
+        let accounts: Vec<_> = reading.accounts.keys().copied().collect();
+        let of = accounts.len();
+        let mut reads = stream::iter(accounts).map(read).buffer_unordered(self.client.manner.at_once);
         let (mut users, mut done) = (Vec::new(), 0);
         while let Some((account, answer)) = reads.next().await {
             let answer = answer?;
             let rows = answer.body.get("rows").and_then(Value::as_array);
+            if rows.is_none() {
+                let text = format!("its users could not be read: {}", reason(&answer.body));
+                reading.odd.push(Odd::new(OddKind::NotRead, account, text));
+            }
             let docs = rows.into_iter().flatten().filter_map(|row| row.get("doc")?.as_object());
             users.extend(docs.filter_map(|doc| KazooUser::of_document(account, doc)));
             done += 1;
-            progress.at(Stage::Users, done, Some(accounts.len()));
+            progress.at(Stage::Users, done, Some(of));
         }
         users.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(users)
+        reading.users = users;
+        Ok(())
     }
 
     /// Reads some accounts and hooks again. The answer does not contain missing ones.
-    pub async fn reread(&self, accounts: &[AccountId], hooks: &[HookId]) -> Result<Reading, SourceError> {
+    pub(super) async fn reread(
+        &self,
+        accounts: &[AccountId],
+        hooks: &[HookId],
+    ) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
         let mut stubs = Vec::new();
         for doc in self.keyed(ACCOUNTS, accounts).await? {
@@ -280,12 +292,8 @@ impl Couch {
                 reading.add_hook(hook);
             }
         }
-        let ids: Vec<_> = reading.accounts.keys().copied().collect();
-        for (id, limits) in self.limits(&ids, &()).await? {
-            if let Some(account) = reading.accounts.get_mut(&id) {
-                account.limits = limits;
-            }
-        }
+        let wants: Vec<_> = reading.accounts.keys().map(|id| Want { account: *id, limits: true }).collect();
+        self.details(&wants, &mut reading, Part { progress: &(), before: 0, of: wants.len() }).await?;
         Ok(reading)
     }
 
@@ -297,14 +305,24 @@ impl Couch {
             let query = [("include_docs", "true".to_owned())];
             let ask = Ask { method: Method::POST, body: Some(&body), ..Ask::get(&path, &query) };
             let answer = self.client.ask(ask).await?;
-            let Some(rows) =
-                answer.body.get("rows").and_then(Value::as_array).filter(|_| answer.status == 200)
-            else {
-                return Err(strange(&path, format!("no rows: {}", reason(&answer.body))));
-            };
-            docs.extend(rows.iter().filter_map(|row| row.get("doc")?.as_object().cloned()));
+            docs.extend(rows(answer, &path)?.into_iter().filter_map(|mut row| match row.get_mut("doc") {
+                Some(Value::Object(doc)) => Some(std::mem::take(doc)),
+                _ => None,
+            }));
         }
         Ok(docs)
+    }
+}
+
+/// The rows of a list.
+fn rows(answer: Answer, path: &str) -> Result<Vec<Value>, SourceError> {
+    let Answer { status, mut body } = answer;
+    match body.get_mut("rows") {
+        Some(Value::Array(rows)) if status == 200 => Ok(std::mem::take(rows)),
+        _ => {
+            let text = format!("no rows, but '{}'; is this the address of CouchDB?", reason(&body));
+            Err(strange(path, text))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::client::SourceError;
 use super::crossbar_api::{Crossbar, strange};
-use super::{ACCOUNTS, Gone, HOOKS, Progress, Stage, fits, too_many};
+use super::{ACCOUNTS, Gone, HOOKS, Part, Progress, Stage, Want, fits, too_many};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::odd::{Odd, OddKind};
 use crate::onboarding::reading::{KazooAccount, KazooHook, KazooLimits, OwnLimits, Profile, Reading};
@@ -19,8 +19,8 @@ use crate::state::Kind;
 type Document = Map<String, Value>;
 
 impl Crossbar {
-    /// Reads everything except users, because the API does not show their hashes.
-    pub async fn read(&self, progress: &dyn Progress) -> Result<Reading, SourceError> {
+    /// Reads all accounts.
+    pub(super) async fn lists(&self, progress: &dyn Progress) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
         let master = self.session(false).await?.account;
         reading.master = Some(master);
@@ -32,10 +32,18 @@ impl Crossbar {
         let own = own.ok_or_else(|| strange("v2/accounts", "the account of the API key does not exist"))?;
         reading.add_account(account_of(master, &own, Vec::new()));
         self.descendants(master, &mut reading, progress).await?;
-        self.hooks(&mut reading, progress).await?;
-        self.limits(&mut reading, progress).await?;
-        reading.is_complete = true;
         Ok(reading)
+    }
+
+    /// Reads hooks and failure limits of accounts.
+    pub(super) async fn details(
+        &self,
+        wants: &[Want],
+        reading: &mut Reading,
+        part: Part<'_>,
+    ) -> Result<(), SourceError> {
+        self.hooks(wants, reading, part).await?;
+        self.limits(wants, reading, part).await
     }
 
     async fn document_if_allowed(
@@ -113,10 +121,9 @@ impl Crossbar {
         Ok(())
     }
 
-    async fn hooks(&self, reading: &mut Reading, progress: &dyn Progress) -> Result<(), SourceError> {
-        let ids: Vec<_> = reading.accounts.keys().copied().collect();
-        let mut lists = stream::iter(ids.clone())
-            .map(async |id| (id, self.hook_rows(id).await))
+    async fn hooks(&self, wants: &[Want], reading: &mut Reading, part: Part<'_>) -> Result<(), SourceError> {
+        let mut lists = stream::iter(wants.to_vec())
+            .map(async |Want { account, .. }| (account, self.hook_rows(account).await))
             .buffer_unordered(self.client.manner.at_once);
         let mut found: Vec<(AccountId, HookId, Option<String>)> = Vec::new();
         while let Some((account, rows)) = lists.next().await {
@@ -129,7 +136,12 @@ impl Crossbar {
                 return Err(too_many(HOOKS, self.bounds.most_hooks));
             }
         }
-        let all = found.len();
+        // Some of them are there already if the details of these accounts were begun before.
+        let new = found.iter().filter(|(_, id, _)| !reading.hooks.contains_key(id)).count();
+        let all = reading.hooks.len() + new;
+        if all > self.bounds.most_hooks {
+            return Err(too_many(HOOKS, self.bounds.most_hooks));
+        }
         let mut reads = stream::iter(found)
             .map(async |(account, id, reason)| (account, id, reason, self.hook(account, id).await))
             .buffer_unordered(self.client.manner.at_once);
@@ -140,7 +152,7 @@ impl Crossbar {
             hook.disabled_message = reason;
             reading.add_hook(hook);
             fits(reading.bytes)?;
-            progress.at(Stage::Hooks, reading.hooks.len(), Some(all));
+            part.progress.at(Stage::Hooks, reading.hooks.len(), Some(all));
         }
         Ok(())
     }
@@ -162,9 +174,9 @@ impl Crossbar {
         self.document(&format!("v2/accounts/{account}/webhooks/{id}")).await
     }
 
-    async fn limits(&self, reading: &mut Reading, progress: &dyn Progress) -> Result<(), SourceError> {
-        let ids: Vec<_> = reading.accounts.keys().copied().collect();
-        let mut reads = stream::iter(ids.clone())
+    async fn limits(&self, wants: &[Want], reading: &mut Reading, part: Part<'_>) -> Result<(), SourceError> {
+        let ids: Vec<_> = wants.iter().filter(|want| want.limits).map(|want| want.account).collect();
+        let mut reads = stream::iter(ids)
             .map(async |id| (id, self.own_limits(id).await))
             .buffer_unordered(self.client.manner.at_once);
         let mut done = 0;
@@ -173,7 +185,7 @@ impl Crossbar {
                 account.limits = limits?;
             }
             done += 1;
-            progress.at(Stage::Limits, done, Some(ids.len()));
+            part.at(Stage::Limits, done);
         }
         Ok(())
     }
@@ -193,7 +205,7 @@ impl Crossbar {
 
     /// Reads some accounts and hooks again. An account's document has no tree here, so its ancestors are read as
     /// well.
-    pub async fn reread(
+    pub(super) async fn reread(
         &self,
         accounts: &[AccountId],
         hooks: &[(HookId, Option<AccountId>)],

@@ -76,7 +76,7 @@ impl Crossbar {
         let (Some(token), Some(account)) =
             (answer.body.get("auth_token").and_then(Value::as_str), account.and_then(|id| id.parse().ok()))
         else {
-            return Err(strange(path, "no token: the API key is unknown there"));
+            return Err(strange(path, "no token comes for the API key; is this the address of crossbar?"));
         };
         let session = Session { token: token.to_owned(), account };
         *kept = Some(session.clone());

@@ -12,6 +12,7 @@ mod file;
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 pub use client::{Answer, Ask, Client, Credentials, Manner, SourceError};
@@ -72,7 +73,8 @@ fn too_many(what: &'static str, most: usize) -> SourceError {
 }
 
 /// The present step of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Accounts.
     Accounts,
@@ -84,6 +86,38 @@ pub enum Stage {
     Users,
     /// Changes are being written.
     Writing,
+}
+
+/// An account of a reading whose details are still to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// The account.
+    pub account: AccountId,
+    /// Whether its failure limits are wanted. Its hooks always are, unless the lists had them.
+    pub limits: bool,
+}
+
+/// Where the details of some accounts stand among those of all.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// Gets the progress.
+    pub progress: &'a dyn Progress,
+    /// Accounts whose details have been read before.
+    pub before: usize,
+    /// Accounts whose details are to be read in all.
+    pub of: usize,
+}
+
+impl Part<'_> {
+    fn at(&self, stage: Stage, done: usize) {
+        self.progress.at(stage, self.before + done, Some(self.of));
+    }
+}
+
+impl std::fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Part from {} of {}", self.before, self.of)
+    }
 }
 
 /// Gets the progress of a reading.
@@ -120,10 +154,66 @@ pub enum Source {
 impl Source {
     /// Reads everything.
     pub async fn read(&self, users: bool, progress: &dyn Progress) -> Result<Reading, SourceError> {
-        match self {
-            Self::Couch(couch) => couch.read(users, progress).await,
-            Self::Crossbar(crossbar) => crossbar.read(progress).await,
+        let mut reading = self.lists(progress).await?;
+        let want = |account: &AccountId| Want { account: *account, limits: true };
+        let wants: Vec<_> = reading.accounts.keys().map(want).collect();
+        self.details(&wants, &mut reading, Part { progress, before: 0, of: wants.len() }).await?;
+        if let Self::Couch(couch) = self
+            && users
+        {
+            let read = couch.users(&mut reading, progress).await;
+            read.map_err(|error| self.with_remedy(error))?;
         }
+        reading.is_complete = true;
+        Ok(reading)
+    }
+
+    /// Reads what lists have: all accounts, and from CouchDB all hooks. The reading is not complete yet.
+    pub async fn lists(&self, progress: &dyn Progress) -> Result<Reading, SourceError> {
+        let read = match self {
+            Self::Couch(couch) => couch.lists(progress).await,
+            Self::Crossbar(crossbar) => crossbar.lists(progress).await,
+        };
+        read.map_err(|error| self.with_remedy(error))
+    }
+
+    /// Adds to a refusal what the operator can do about it.
+    fn with_remedy(&self, error: SourceError) -> SourceError {
+        let SourceError::Refused { url, status, reason } = error else { return error };
+        let remedy = match (self, status) {
+            (Self::Couch(_), 401) => {
+                "; the name or password is wrong or missing (--couch-credentials-file, \
+                 kazoo.sync.couch_credentials_file)"
+            }
+            (Self::Couch(_), 403) => "; make the user a member of this database",
+            (Self::Crossbar(_), 401) => {
+                "; the API key is unknown there (--api-key-file, kazoo.sync.api_key_file)"
+            }
+            (Self::Crossbar(_), 403) => "; the API key must be that of KAZOO's master account",
+            _ => "",
+        };
+        SourceError::Refused { url, status, reason: format!("{reason}{remedy}") }
+    }
+
+    /// Whether the lists have all hooks. Otherwise hooks are details of their accounts.
+    #[must_use]
+    pub fn lists_hooks(&self) -> bool {
+        matches!(self, Self::Couch(_))
+    }
+
+    /// Reads what takes a request for each account, and adds it to a reading. After an error, a part of it may have
+    /// been added.
+    pub async fn details(
+        &self,
+        wants: &[Want],
+        reading: &mut Reading,
+        part: Part<'_>,
+    ) -> Result<(), SourceError> {
+        let read = match self {
+            Self::Couch(couch) => couch.details(wants, reading, part).await,
+            Self::Crossbar(crossbar) => crossbar.details(wants, reading, part).await,
+        };
+        read.map_err(|error| self.with_remedy(error))
     }
 
     /// Reads some accounts and hooks again; the caller may name a hook's account. The answer does not contain

@@ -10,11 +10,13 @@
 
 mod allowance;
 mod feeds;
+mod gone;
 mod hints;
 mod revisions;
 mod round;
 mod run;
 mod status;
+mod under_way;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,14 +26,14 @@ use tokio::sync::watch;
 
 use self::hints::Hints;
 use super::apply::Begin;
-use super::plan::Rules;
+use super::rules::Rules;
 use super::source::{Bounds, Source};
 use crate::log;
 use crate::model::Clock;
 use crate::state::State;
 use crate::tasks::Tasks;
 
-pub use status::{Doing, SyncStatus, SyncWatch};
+pub use status::{Doing, ReadingStatus, SyncStatus, SyncWatch};
 
 /// The settings of the sync.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct SyncOptions {
     /// The percentage of accounts, or of hooks, that may be deleted within an hour. Ten of each may always be
     /// deleted.
     pub max_gone_percent: usize,
+    /// How many accounts are read before they are written, while more than these are new. It bounds the changes in memory.
+    pub step: usize,
     /// The largest numbers of accounts and hooks of a KAZOO.
     pub bounds: Bounds,
     /// The rules for comparing documents.

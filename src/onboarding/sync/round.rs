@@ -8,16 +8,17 @@ use super::allowance::Allowance;
 use super::hints::{Hint, Hints, Pending};
 use super::revisions::{Generation, Revisions};
 use super::status::{Doing, SyncStatus};
+use super::under_way::{Needs, Shown, UnderWay, recall, wants};
 use super::{Sync, SyncOptions};
 use crate::model::{AccountId, HookId, Id};
 use crate::onboarding::apply::Begin;
-use crate::onboarding::here::Here;
 use crate::onboarding::odd::OddKind;
-use crate::onboarding::plan::{Plan, Rules, plan};
+use crate::onboarding::plan::{Plan, plan};
 use crate::onboarding::reading::{KazooAccount, KazooLimits, Reading};
-use crate::onboarding::source::{Gone, Source};
+use crate::onboarding::rules::{Rules, Scope};
+use crate::onboarding::source::Source;
 use crate::onboarding::{Outcome, put};
-use crate::state::{Kind, MirroredBy, State, TreeError, is_deleted, is_mirrored, owner};
+use crate::state::{Kind, MirroredBy, State, is_deleted, is_mirrored, owner};
 use crate::tasks::Tasks;
 
 type Document = Map<String, Value>;
@@ -39,37 +40,40 @@ pub(super) enum Came {
 
 /// KAZOO's accounts and hooks as they were last read.
 #[derive(Default)]
-struct World {
+pub(super) struct World {
     accounts: BTreeMap<AccountId, KazooAccount>,
     hooks: BTreeSet<HookId>,
     system: KazooLimits,
     revisions: Revisions,
+    /// The account whose failure limits a full reading has read again last.
+    turn: Option<AccountId>,
     /// Branches that were half moved at the last full reading.
     half_moved: BTreeSet<AccountId>,
 }
 
 /// Everything that a round uses.
 pub(super) struct Round {
-    source: Source,
-    state: State,
+    pub(super) source: Source,
+    pub(super) state: State,
     begin: std::sync::Arc<dyn Begin>,
-    options: SyncOptions,
-    tasks: Tasks,
+    pub(super) options: SyncOptions,
+    pub(super) tasks: Tasks,
     hints: std::sync::Arc<Hints>,
-    world: World,
-    allowance: Allowance,
+    pub(super) world: World,
+    under_way: Option<UnderWay>,
+    pub(super) allowance: Allowance,
     status: tokio::sync::watch::Sender<SyncStatus>,
 }
 
-fn text(error: impl std::fmt::Display) -> Failed {
+pub(super) fn text(error: impl std::fmt::Display) -> Failed {
     error.to_string()
 }
 
 impl Round {
     pub(super) fn new(sync: Sync) -> Self {
         let Sync { source, state, begin, options, tasks, hints, status, .. } = sync;
-        let (world, allowance) = Default::default();
-        Self { source, state, begin, options, tasks, hints, world, allowance, status }
+        let (world, under_way, allowance) = Default::default();
+        Self { source, state, begin, options, tasks, hints, world, under_way, allowance, status }
     }
 
     /// How many accounts and hooks are known.
@@ -77,18 +81,20 @@ impl Round {
         self.world.accounts.len() + self.world.hooks.len()
     }
 
-    /// Reads everything. `pending` has the hints that arrived before.
+    /// Reads everything, or continues a reading that broke off. `pending` has the hints that arrived before.
     pub(super) async fn all(&mut self, pending: &Pending, now_s: u64) -> Result<Came, Failed> {
-        let mut reading = self.source.read(false, &()).await.map_err(text)?;
-        let (master, here) = (reading.master().unwrap_or_default(), self.state.settings().master);
-        if master != here {
-            return Err(format!(
-                "the master account of the KAZOO is {master}, and here it is {here}; begin with a new data_dir and \
-                 accounts.master_id = \"{master}\""
-            ));
-        }
-        let doubtful = self.world.sift(&mut reading, pending);
+        let kept = self.under_way.take().filter(|kept| kept.is_fresh(now_s));
+        let mut under_way = match kept {
+            Some(kept) => kept,
+            None => self.begin(now_s).await?,
+        };
+        let doubtful = self.world.sift(&mut under_way.reading, pending);
         self.again(&doubtful, pending);
+        if let Err(error) = self.steps(&mut under_way, now_s).await {
+            self.under_way = Some(under_way);
+            return Err(error);
+        }
+        let reading = Reading { is_complete: true, ..under_way.reading };
         let waiting = Rules { half_moved_wait: true, ..self.options.rules.clone() };
         let (mut made, mut reading) = self.plan(reading, waiting).await?;
         let is_half_moved = made.odd.iter().filter(|odd| odd.what == OddKind::HalfMoved);
@@ -111,10 +117,66 @@ impl Round {
             status.last_full_reading_s = Some(now_s);
             status.full_readings += 1;
             (status.odd, status.half_moved, status.refused) = (odd, waiting, refused);
+            status.reading = None;
             status.kept.clone_from(&kept);
         });
         let is_whole = waiting == 0 && refused == 0 && kept.is_none() && doubtful.is_empty();
         Ok(self.came(is_whole))
+    }
+
+    /// Reads the lists of a new full reading.
+    async fn begin(&mut self, now_s: u64) -> Result<UnderWay, Failed> {
+        let mut reading = self.source.lists(&self.shown()).await.map_err(text)?;
+        let (master, here) = (reading.master().unwrap_or_default(), self.state.settings().master);
+        if master != here {
+            return Err(format!(
+                "the master account of the KAZOO is {master}, and here it is {here}; begin with a new data_dir and \
+                 accounts.master_id = \"{master}\""
+            ));
+        }
+        let needs = Needs { hooks: !self.source.lists_hooks(), again: self.options.step };
+        let (state, mut turn) = (self.state.clone(), self.world.turn);
+        let last = std::mem::take(&mut self.world.accounts);
+        let preparing = self.tasks.spawn_blocking(move || {
+            recall(&mut reading, &last, &state);
+            let wants = wants(&reading, master, needs, &mut turn);
+            (reading, wants, turn, last)
+        });
+        let (reading, wants, turn, last) = preparing.await.map_err(text)?;
+        (self.world.accounts, self.world.turn) = (last, turn);
+        Ok(UnderWay::new(reading, wants, self.options.step, now_s))
+    }
+
+    fn shown(&self) -> Shown {
+        Shown(self.status.clone())
+    }
+
+    /// Reads the details of accounts step by step. A step of a long reading is written at once, so that it need not be
+    /// read again.
+    async fn steps(&self, under_way: &mut UnderWay, now_s: u64) -> Result<(), Failed> {
+        let shown = self.shown();
+        loop {
+            let step = under_way.step(self.options.step);
+            if step.is_empty() {
+                return Ok(());
+            }
+            let part = under_way.part(&shown);
+            self.source.details(&step, &mut under_way.reading, part).await.map_err(text)?;
+            if under_way.is_long {
+                let accounts = step.iter().map(|want| want.account).collect();
+                let rules = Rules {
+                    half_moved_wait: true,
+                    scope: Scope::Only(accounts),
+                    ..self.options.rules.clone()
+                };
+                // If the plan fails, the reading is lost, and the next attempt begins again.
+                let reading = std::mem::take(&mut under_way.reading);
+                let (mut made, reading) = self.plan(reading, rules).await?;
+                under_way.reading = reading;
+                self.write(&mut made, now_s).await?;
+            }
+            under_way.finished(step.len(), now_s);
+        }
     }
 
     /// Reads the documents that hints have named.
@@ -157,7 +219,8 @@ impl Round {
         self.world.hooks.extend(reading.hooks.keys());
         self.options.bounds.check(self.world.accounts.len(), self.world.hooks.len()).map_err(text)?;
         // The plan needs the whole tree to find places and realms, but writes only the changed accounts.
-        let rules = Rules { half_moved_wait: true, only: Some(changed), ..self.options.rules.clone() };
+        let scope = Scope::Below(changed);
+        let rules = Rules { half_moved_wait: true, scope, ..self.options.rules.clone() };
         reading.master = Some(master);
         reading.system = self.world.system;
         // The plan borrows the accounts. If it fails, they are lost, and the next round reads everything.
@@ -208,7 +271,7 @@ impl Round {
         self.state.get(kind, &id.to_string()).ok().flatten().filter(|doc| !is_deleted(doc))
     }
 
-    fn owner_here(&self, hook: HookId) -> Option<AccountId> {
+    pub(super) fn owner_here(&self, hook: HookId) -> Option<AccountId> {
         owner(&self.here(Kind::Hook, hook.into())?)
     }
 
@@ -240,82 +303,24 @@ impl Round {
         Ok(refused.len())
     }
 
-    fn changed(&self, count: impl FnOnce(&mut SyncStatus), now_s: u64) {
+    pub(super) fn changed(&self, count: impl FnOnce(&mut SyncStatus), now_s: u64) {
         self.status.send_modify(|status| {
             count(status);
             status.last_change_s = Some(now_s);
         });
     }
-
-    /// Deletes missing documents after KAZOO has confirmed each one separately. Returns why a document was kept.
-    async fn delete(&mut self, gone: Vec<(Kind, Id)>, now_s: u64) -> Result<Option<String>, Failed> {
-        let mut kept = None;
-        for kind in [Kind::Hook, Kind::Account] {
-            let mut ids: Vec<_> = gone.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let state = self.state.clone();
-            let mirrored = self.tasks.spawn_blocking(move || Here::mirrored(&state, kind));
-            let all = mirrored.await.map_err(text)?.map_err(text)?.len();
-            let percent = self.options.max_gone_percent;
-            if let Err(most) = self.allowance.check(kind, ids.len(), (all, percent), now_s) {
-                let what = if kind == Kind::Hook { "hooks" } else { "accounts" };
-                kept = Some(format!(
-                    "{} {what} are missing in KAZOO, and at most {most} may be deleted within an hour; none of them was \
-                     deleted. If that is right, raise kazoo.sync.max_gone_percent or run switchhook import kazoo --max-gone",
-                    ids.len()
-                ));
-                continue;
-            }
-            // Descendants first: an account with descendants cannot be deleted.
-            ids.sort_by_key(|id| {
-                std::cmp::Reverse(self.state.account(*id).map_or(0, |account| account.tree.len()))
-            });
-            for id in ids {
-                kept = self.delete_one(kind, id, now_s).await?.or(kept);
-            }
-        }
-        Ok(kept)
-    }
-
-    async fn delete_one(&mut self, kind: Kind, id: Id, now_s: u64) -> Result<Option<String>, Failed> {
-        // Missing in a list is not proof of a deletion: a list can be cut or lag behind. So each document is requested by its id.
-        let owner = if kind == Kind::Hook { self.owner_here(id.as_hook()) } else { None };
-        match self.source.gone(kind, id, owner).await.map_err(text)? {
-            Gone::Yes => {}
-            Gone::No => {
-                return Ok(Some(format!(
-                    "{id} is missing in KAZOO's list, and KAZOO, asked for it alone, does not say that it is deleted; it stays"
-                )));
-            }
-            Gone::OnlyHalf => {
-                return Ok(Some(format!(
-                    "the account {id} is missing in the database 'accounts', and its own database is there; it stays (sup \
-                     kapps_maintenance ensure_aggregate_accounts)"
-                )));
-            }
-        }
-        match self.state.mirror_gone(kind, &id.to_string(), MirroredBy::Sync).await {
-            Ok(()) => {
-                match kind {
-                    Kind::Account => drop(self.world.accounts.remove(&id)),
-                    _ => drop(self.world.hooks.remove(&id.as_hook())),
-                }
-                self.world.revisions.forget((kind, id));
-                self.allowance.count(kind);
-                self.changed(|status| status.deleted += 1, now_s);
-                Ok(None)
-            }
-            Err(TreeError::HasDescendants(_)) => Ok(Some(format!(
-                "the account {id} is deleted in KAZOO; it stays while accounts stand below it here"
-            ))),
-            Err(error) => Err(text(error)),
-        }
-    }
 }
 
 impl World {
+    /// Forgets a deleted document.
+    pub(super) fn forget(&mut self, kind: Kind, id: Id) {
+        match kind {
+            Kind::Account => drop(self.accounts.remove(&id)),
+            _ => drop(self.hooks.remove(&id.as_hook())),
+        }
+        self.revisions.forget((kind, id));
+    }
+
     /// Replaces doubtful documents of a reading by the known ones: those older than the last applied revision, or
     /// older than a hint says. Returns the doubtful documents.
     fn sift(&mut self, reading: &mut Reading, pending: &Pending) -> BTreeSet<(Kind, Id)> {

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::onboarding::source::Stage;
+
 /// The state of the sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -16,11 +18,24 @@ pub enum Doing {
     Failing,
 }
 
+/// A full reading under way, or one that broke off and will be continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReadingStatus {
+    /// What it reads.
+    pub stage: Stage,
+    /// How many of these it has read.
+    pub done: usize,
+    /// How many there are; `None`: unknown.
+    pub of: Option<usize>,
+}
+
 /// The status of the sync.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SyncStatus {
     /// The state.
     pub state: Doing,
+    /// The full reading that is not complete yet.
+    pub reading: Option<ReadingStatus>,
     /// The time of the last full reading, in seconds since 1970.
     pub last_full_reading_s: Option<u64>,
     /// The time of the last change made here, in seconds since 1970.
@@ -68,7 +83,7 @@ impl SyncWatch {
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
         let status = self.0.borrow();
-        let failing = status.last_error.iter().map(|error| format!("KAZOO cannot be read: {error}"));
+        let failing = status.last_error.iter().map(|error| format!("KAZOO cannot be followed: {error}"));
         // If nothing can be read, one notice is enough.
         let feed = status.feed_errors.iter().flatten().take(usize::from(status.last_error.is_none()));
         let feed = feed.map(|error| {

@@ -106,6 +106,9 @@ async fn accounts_and_hooks_are_imported_completely_without_secrets_and_a_second
     let dry = imported(&data, &[&from[..], &["--dry-run"]].concat()).await;
     assert_eq!(dry["counts"]["account"]["new"], 4, "{dry}");
     assert!(!data.exists(), "a dry run makes nothing");
+    assert!(dry["warning"].as_str().unwrap().contains("kazoo.mode = \"shadow\""), "{dry}");
+    let beside = [&from[..], &["--dry-run", "--set", "kazoo.mode=shadow"]].concat();
+    assert!(imported(&data, &beside).await["warning"].is_null());
     let first = import(&data, &from).await;
     assert_eq!(first.code, Some(0), "{first:?}");
     let shown = format!("{}{}", first.stdout.join("\n"), first.stderr);
@@ -116,6 +119,7 @@ async fn accounts_and_hooks_are_imported_completely_without_secrets_and_a_second
 
     let again = imported(&data, &from).await;
     assert_eq!((&again["made"], changes(&again).len()), (&json!(0), 0), "{again}");
+    assert!(again["warning"].is_null(), "no hook is new");
 
     let process = Process::serve(&data, &[]).await;
     let api = process.api().await;
@@ -214,6 +218,15 @@ async fn an_import_into_a_running_program_uses_its_api() {
     kazoo.with(|data| data.delete_hook(&made.hook));
     let second = imported(&data, &args).await;
     assert_eq!((&second["made"], &second["deleted"]), (&json!(0), &json!(1)), "{second}");
+    // More than one answer and one request hold.
+    let text = "x".repeat(60_000);
+    kazoo.with(|data| {
+        for _ in 0..300 {
+            data.hook(&made.customer, json!({"custom_data": {"text": text}}));
+        }
+    });
+    assert_eq!(imported(&data, &args).await["made"], 300);
+    assert_eq!(imported(&data, &args).await["made"], 0);
 
     // Without its address the import finds the directory in use, and says what to do.
     let blocked = import(&data, &["--couch", &uri]).await;
@@ -372,6 +385,23 @@ async fn users_log_in_with_the_passwords_that_they_have_and_only_when_asked_for(
     let answer = api.call("PUT", "/v2/user_auth", Some(body)).await;
     assert_eq!((answer.status, &answer.data()["owner_id"]), (201, &json!(user)), "{answer:?}");
     assert_eq!(answer.data()["account_id"], made.customer);
+}
+
+#[tokio::test]
+async fn on_a_terminal_an_import_shows_how_far_it_is() {
+    let kazoo = Kazoo::start(Version::V50).await;
+    kazoo.with(fill);
+    kazoo.fault("webhooks/_all_docs", Fault::Slow(Duration::from_millis(400)), 1);
+    let (_dir, data) = data_dir();
+    let set = settings(&data, &[]).into_iter().map(|setting| format!("--set '{setting}'"));
+    let set = set.collect::<Vec<_>>().join(" ");
+    let switchhook = env!("CARGO_BIN_EXE_switchhook");
+    let command = format!("{switchhook} import kazoo --dry-run --couch {} {set}", kazoo.uri());
+    let words = ["script", "--quiet", "--return", "--flush", "--command", &command, "/dev/null"];
+    let ended = Process::spawn_words(&words, &[]).ended(Duration::from_secs(60)).await;
+    let shown = ended.stdout.join("\n");
+    assert!(ended.code == Some(0) && shown.contains("reading accounts"), "{ended:?}");
+    assert!(shown.contains("Nothing was changed"), "{shown}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Moving from a running KAZOO: its accounts, its zones, its tokens, and running beside it up to the cut-over and back.
 
+mod first_reading;
 mod guide;
 mod import;
 mod load;
