@@ -60,6 +60,7 @@ pub(super) fn build(
             most_hooks: config.limits.max_hooks_per_account,
             most_bytes: config.limits.max_document_bytes,
             hooks_once: sync.hooks == HooksOf::Once,
+            remembers_limits: true,
             ..Rules::default()
         },
     };

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
-use crate::app::Stopped;
+use crate::app::{DataDirError, Stopped};
 use crate::config::Config;
 use crate::model::{AccountId, Clock, Mode};
 use crate::onboarding::{self, Here as _, LogEnds, Outcome, Plan, Reading, Rules, Snapshot};
@@ -22,9 +22,14 @@ pub(super) enum Target {
 impl Target {
     pub(super) async fn stopped(config: &Config, master: AccountId) -> anyhow::Result<Self> {
         let opened = Stopped::open(config, Clock::system(), Some(master)).await;
-        let opened = opened.with_context(|| {
+        let opened = opened.map_err(|error| {
+            if !matches!(error.downcast_ref(), Some(DataDirError::InUse(_))) {
+                return error;
+            }
             let address = local(config.http.listen);
-            format!("to import into the program that uses this data_dir, give its address: --into {address}")
+            error.context(format!(
+                "to import into the program that uses this data_dir, give its address: --into {address}"
+            ))
         });
         Ok(Self::Stopped(Box::new(opened?)))
     }

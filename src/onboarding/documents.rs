@@ -44,6 +44,14 @@ pub(super) fn own_limits(here: &Document) -> OwnLimits {
     stored.and_then(|limits| OwnLimits::deserialize(limits).ok()).unwrap_or_default()
 }
 
+/// Whether a change of a stored account replaces only its remembered limits. The API names them in another way than the
+/// database, with the same effect.
+#[must_use]
+pub(super) fn is_only_memory(change: &Mirror, here: Option<&Document>) -> bool {
+    let is_alone = change.unset.is_empty() && change.set.len() == 1 && change.set.contains_key(MIRRORED);
+    is_alone && here.is_some_and(|here| own_limits(here) != OwnLimits::Unknown)
+}
+
 /// The fields of an account's document that KAZOO determines.
 pub(super) fn account(
     account: &KazooAccount,

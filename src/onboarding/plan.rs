@@ -185,6 +185,10 @@ impl<'a, H: Here> Planner<'a, H> {
             let here = self.live(Kind::Account, &id.to_string())?;
             let wanted = documents::account(account, &standing, here.as_ref());
             let change = wanted.over(Kind::Account, id.to_string(), here.as_ref());
+            let counts = |change: &Mirror| {
+                self.rules.remembers_limits || !documents::is_only_memory(change, here.as_ref())
+            };
+            let change = change.filter(counts);
             if change.is_some() {
                 self.plan.names.insert(id.to_string(), account.name.clone().unwrap_or_default());
             }

@@ -47,6 +47,9 @@ pub struct Rules {
     pub hooks_once: bool,
     /// Do not move an account while KAZOO has moved only a part of its tree.
     pub half_moved_wait: bool,
+    /// Whether limits that are remembered with an account are kept up to date even if nothing else changes. Without it, two
+    /// imports from different sources would change each other's.
+    pub remembers_limits: bool,
     /// What the plan is about.
     pub scope: Scope,
 }
