@@ -75,7 +75,7 @@ async fn has_command(channel: &Channel) -> bool {
 #[tokio::test]
 async fn each_event_of_two_zones_is_delivered_once_and_an_unreachable_zone_delays_no_other() {
     let ((mut ams, fra), receiver) =
-        tokio::join!(async { tokio::join!(Broker::start(), Broker::shared()) }, Receiver::start());
+        tokio::join!(async { tokio::join!(Broker::start(), Broker::start()) }, Receiver::start());
     let zones = format!(
         r#"amqp.zones=[{{name="ams",uris=["{}"]}},{{name="fra",uris=["{}"]}}]"#,
         ams.uri(),
