@@ -2,7 +2,8 @@
 //
 //	WEBHOOK_SECRET=whsec_... go run . 9000
 //
-// Prints one line for each delivery that is genuine and new. Needs only the standard library.
+// Prints one line for each delivery that is genuine and new. Needs only the standard library, and a hook with a secret and
+// "format": "json" (the default is form-data).
 package main
 
 import (

@@ -2,7 +2,8 @@
 //
 //     WEBHOOK_SECRET=whsec_... node receiver.mjs 9000
 //
-// Prints one line for each delivery that is genuine and new. Node.js 18 or later, nothing to install.
+// Prints one line for each delivery that is genuine and new. Node.js 18 or later, nothing to install. Needs a hook with a
+// secret and "format": "json" (the default is form-data).
 import { createServer } from "node:http";
 import { verify } from "./verify.mjs";
 

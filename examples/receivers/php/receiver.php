@@ -3,7 +3,8 @@
 //
 //     WEBHOOK_SECRET=whsec_... SEEN=/var/lib/receiver php -S 127.0.0.1:9000 receiver.php
 //
-// Prints one line for each delivery that is genuine and new. PHP 8 or later, nothing to install.
+// Prints one line for each delivery that is genuine and new. PHP 8 or later, nothing to install. Needs a hook with a secret
+// and "format": "json" (the default is form-data).
 require __DIR__ . '/verify.php';
 
 $headers = array_change_key_case(getallheaders());

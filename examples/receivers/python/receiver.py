@@ -3,7 +3,8 @@
 
     WEBHOOK_SECRET=whsec_... python3 receiver.py 9000
 
-Prints one line for each delivery that is genuine and new. Needs only the standard library.
+Prints one line for each delivery that is genuine and new. Needs only the standard library, and a hook with a secret and
+"format": "json" (the default is form-data).
 """
 
 import json

@@ -4,7 +4,8 @@
 //! WEBHOOK_SECRET=whsec_... cargo run --example receiver -- 9000
 //! ```
 //!
-//! Prints one line for each delivery that is genuine and new.
+//! Prints one line for each delivery that is genuine and new. Needs a hook with a secret and `"format": "json"` (the
+//! default is form-data).
 
 #![expect(
     clippy::print_stdout,
