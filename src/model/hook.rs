@@ -70,9 +70,9 @@ pub enum Success {
 /// What happens to the events of a period in which a person had disabled the hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resume {
-    /// The events are skipped; the default.
+    /// The events are skipped; the default. So are the deliveries that were already waiting when the hook was disabled.
     Now,
-    /// The events are delivered once the hook is enabled again.
+    /// The events, and what was already waiting, are delivered once the hook is enabled again.
     Held,
 }
 
