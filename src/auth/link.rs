@@ -12,6 +12,10 @@ use crate::state::{Expect, IndexError, Kind, Write, WriteError, key_hash, owner,
 /// The longest duration of a session that a link has opened, in seconds: a week.
 const LASTS_S: u64 = 604_800;
 
+/// The most links of an account that can still be used, and the most that were used and whose sessions may still run.
+const MOST_FRESH: usize = 100;
+const MOST_USED: usize = 1000;
+
 /// The number of hex digits of a link's id. The code of the link begins with the id.
 const ID_DIGITS: usize = 32;
 
@@ -51,6 +55,9 @@ pub enum LinkError {
     /// The account has no such user.
     #[error("no such user")]
     NoUser,
+    /// The account has as many links that can still be used as it may have.
+    #[error("the account has {MOST_FRESH} links that can still be used")]
+    TooMany,
     /// The state cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -63,7 +70,8 @@ pub enum LinkError {
 }
 
 impl Auth {
-    /// Creates a link and stores it. Removes the account's links whose sessions have ended.
+    /// Creates a link and stores it. Removes the account's links that have expired unused and those whose sessions have ended,
+    /// and of too many used ones the oldest, whose session ends with it.
     pub async fn make_link(&self, maker: &Caller, new: NewLink) -> Result<Link, LinkError> {
         let (kind, maker_id, stamp) = match &maker.standing.origin {
             Origin::User { id, stamp } => ("user", id.as_str(), stamp.as_str()),
@@ -90,12 +98,30 @@ impl Auth {
             "pvt_maker_account": maker.standing.account, "pvt_maker_kind": kind, "pvt_maker_id": maker_id,
             "pvt_stamp_of_maker": stamp, "pvt_maker_identity": maker.standing.identity,
         });
-        let over = self.state.owned(Kind::Link, new.account)?.into_iter().filter(|doc| ends_s(doc) <= now_s);
-        let mut writes: Vec<Write> = over.map(|doc| forget(&text(&doc, "_id"))).collect();
+        // Held until the link is stored, so that links that are made at the same time are counted.
+        let _making = self.making_links.lock().await;
+        let mut writes = self.over_links(new.account, now_s)?;
         let doc = doc.as_object().cloned();
         writes.push(Write { kind: Kind::Link, id: id.clone(), doc, expect: Expect::Free });
         self.state.write(writes).await?;
         Ok(Link { code: format!("{id}{secret}"), id, expires_s })
+    }
+
+    /// Forgets the links of an account that are over, and of too many used ones the oldest.
+    fn over_links(&self, account: AccountId, now_s: u64) -> Result<Vec<Write>, LinkError> {
+        let all = self.state.owned(Kind::Link, account)?;
+        let is_used = |doc: &Map<String, Value>| doc.get("used") == Some(&Value::Bool(true));
+        let (used, fresh): (Vec<_>, Vec<_>) = all.iter().partition(|doc| is_used(doc));
+        let (mut used, mut over): (Vec<_>, Vec<_>) = used.into_iter().partition(|doc| ends_s(doc) > now_s);
+        let (fresh, expired): (Vec<_>, Vec<_>) =
+            fresh.into_iter().partition(|doc| number(doc, "expires") > now_s);
+        if fresh.len() >= MOST_FRESH {
+            return Err(LinkError::TooMany);
+        }
+        used.sort_by_key(|doc| ends_s(doc));
+        let too_many = used.len().saturating_sub(MOST_USED);
+        over.extend(expired.into_iter().chain(used.into_iter().take(too_many)));
+        Ok(over.into_iter().map(|doc| forget(&text(doc, "_id"))).collect())
     }
 
     /// Uses a code, which works once. Returns the account, the user and a token.

@@ -126,6 +126,8 @@ pub struct Auth {
     options: Arc<AuthOptions>,
     limits: Arc<LogInLimits>,
     checks: Arc<Semaphore>,
+    /// Held while a link is made.
+    making_links: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Auth {
@@ -134,7 +136,7 @@ impl Auth {
     pub fn new(state: State, clock: Clock, tasks: Tasks, options: AuthOptions) -> Self {
         let limits = Arc::new(LogInLimits::new(&options));
         let checks = Arc::new(Semaphore::new(options.password_checks));
-        Self { state, clock, tasks, options: Arc::new(options), limits, checks }
+        Self { state, clock, tasks, options: Arc::new(options), limits, checks, making_links: Arc::default() }
     }
 
     /// The same with another handle of the state, whose changes have a different actor.

@@ -1,7 +1,7 @@
 //! `…/console_links`: links that open the console for an account without a password, and `PUT console_auth`, which
 //! uses the code of a link. For an operator's own portal, where users have logged in already.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::call::Call;
 use super::errors::ApiError;
@@ -13,8 +13,6 @@ use crate::kazoo;
 use crate::model::GREGORIAN_OFFSET_S;
 use crate::state::{Expect, Kind, Write, owner};
 
-/// The most links of an account at a time.
-const MOST: usize = 100;
 /// How long a link can be used by default and at most, in seconds.
 const VALID_S: u64 = 60;
 const MOST_VALID_S: u64 = 3600;
@@ -37,9 +35,6 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     fields.finish()?;
     let is_admin = data.get("role").map_or(user.is_some(), |role| role == "admin");
     let role = if is_admin { Role::Admin } else { Role::User };
-    if call.api.state.owned(Kind::Link, account)?.len() >= MOST {
-        return Err(ApiError::too_many());
-    }
     let maker = call.caller.ok_or_else(ApiError::invalid_credentials)?;
     let made = call.api.auth.make_link(maker, NewLink { account, user, role, valid_s }).await;
     let link = made.map_err(|error| refused(&error))?;
@@ -54,13 +49,19 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
 pub(super) async fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let links = call.api.state.owned(Kind::Link, call.account()?.id)?;
     let rows = links.into_iter().map(|doc| {
-        let mut row = kazoo::public_document(&doc);
-        let expires_s = doc.get("expires").and_then(Value::as_u64).unwrap_or(0);
-        row.insert("expires".into(), (expires_s + GREGORIAN_OFFSET_S).into());
-        row.insert("made_by".into(), doc.get("pvt_maker_account").cloned().unwrap_or_default());
+        let row = row(&doc);
         (doc, row.into())
     });
     List::of(call)?.documents(rows.collect()).await
+}
+
+/// A link as the API shows it.
+fn row(doc: &Map<String, Value>) -> Map<String, Value> {
+    let mut row = kazoo::public_document(doc);
+    let expires_s = doc.get("expires").and_then(Value::as_u64).unwrap_or(0);
+    row.insert("expires".into(), (expires_s + GREGORIAN_OFFSET_S).into());
+    row.insert("made_by".into(), doc.get("pvt_maker_account").cloned().unwrap_or_default());
+    row
 }
 
 /// `DELETE …/console_links/{L}`: revokes the link and ends the sessions that it has opened.
@@ -72,7 +73,7 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Reply, ApiError>
     }
     let write = Write { kind: Kind::Link, id: id.to_owned(), doc: None, expect: Expect::Any };
     call.api.state.write(vec![write]).await?;
-    Ok(Reply::deleted(kazoo::public_document(&stored)))
+    Ok(Reply::deleted(row(&stored)))
 }
 
 /// `PUT console_auth`: exchanges the code of a link for a token. Works once.
@@ -99,6 +100,7 @@ fn refused(error: &LinkError) -> ApiError {
     match error {
         LinkError::Unknown => ApiError::invalid_credentials(),
         LinkError::ByLink => ApiError::forbidden(),
+        LinkError::TooMany => ApiError::too_many(),
         LinkError::NoUser => {
             ApiError::field("user_id", "error", &json!({"message": "no user of the account has that id"}))
         }

@@ -1,12 +1,12 @@
 //! One-time links to the console: created (a link is shown only then), listed, revoked.
 
 use maud::{Markup, html};
-use serde_json::json;
+use serde_json::{Value, json};
 use warp::http::Method;
 
 use super::accounts::again;
 use super::{Sent, account_of};
-use crate::console::format::moment;
+use crate::console::format::{moment, unix_s};
 use crate::console::json::{number, text};
 use crate::console::parts;
 use crate::console::reply::{Outcome, Problem, View};
@@ -41,7 +41,7 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
                         tr data-row {
                             td.name { code { (text(link, "id")) } }
                             td { (may(text(link, "priv_level"))) }
-                            td { @if link.get("used").is_some_and(|used| *used == true) { "used" } @else { "not used yet" } }
+                            td { (state(link, session.now_us())) }
                             td { (moment(number(link, "expires"), session.now_us())) }
                             td.nowrap {
                                 form.inline method="post" action={ (path) "/" (text(link, "id")) "/revoke" }
@@ -70,6 +70,16 @@ async fn page(session: &Session<'_>, account: &str, above: &Markup) -> Result<Vi
             }
         },
     })
+}
+
+/// What has become of a link.
+fn state(link: &Value, now_us: u64) -> &'static str {
+    let is_over = number(link, "expires").is_none_or(|expires| unix_s(expires) <= now_us / 1_000_000);
+    match link.get("used").is_some_and(|used| *used == true) {
+        true => "used",
+        false if is_over => "expired, never used",
+        false => "not used yet",
+    }
 }
 
 fn may(role: &str) -> &'static str {

@@ -204,7 +204,9 @@ impl WatchTask {
                 sleep(began.elapsed() * REST).await;
                 // A session that starts to watch ends the pause.
                 let left = PACE.saturating_sub(began.elapsed());
-                let _new = timeout(left, changes.changed()).await;
+                // The change is seen by a copy, so that the wait below ends at once too.
+                let mut seen = changes.clone();
+                let _new = timeout(left, seen.changed()).await;
                 // After a change the next look comes soon, because the change may have started an
                 // attempt.
                 let most = if was_busy { PACE } else { HEARTBEAT };

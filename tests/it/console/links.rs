@@ -68,6 +68,31 @@ async fn a_link_can_be_opened_once_and_only_for_a_limited_time() {
 }
 
 #[tokio::test]
+async fn an_account_has_a_limited_number_of_links_that_can_be_used_and_expired_ones_do_not_count() {
+    let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
+    let shown = Arc::clone(&now_us);
+    let mut app = TestApp::with_clock(&["rate_limit.burst=0"], Clock::new(move || shown.load(Ordering::Relaxed))).await;
+    let tenant = app.api.tenant("tenant").await;
+    let first = link(&app.api, &tenant.account, json!({})).await;
+    let guest = opened(&app, &tenant, &first["code"]).await;
+    for _ in 0..100 {
+        link(&app.api, &tenant.account, json!({"expires_in_s": 30})).await;
+    }
+    let path = format!("/v2/accounts/{}/console_links", tenant.account);
+    let refused = app.api.call("POST", &path, Some(json!({"data": {}}))).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    now_us.fetch_add(31_000_000, Ordering::Relaxed);
+    let made = link(&app.api, &tenant.account, json!({})).await;
+    let left = app.api.call("GET", &path, None).await;
+    assert_eq!(left.data().as_array().unwrap().len(), 2, "the used one and the new one: {left:?}");
+    let listed = left.data().as_array().unwrap().iter().find(|row| row["id"] == made["id"]).unwrap().clone();
+    let revoked = app.api.call("DELETE", &format!("{path}/{}", made["id"].as_str().unwrap()), None).await;
+    assert_eq!(revoked.data()["expires"], listed["expires"]);
+    assert_eq!(sees(&guest).await, 200, "the session of the used one goes on");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_link_gives_no_more_rights_than_its_scope_and_ends_with_those_of_its_creator() {
     let mut app = TestApp::start().await;
     let (tenant, key) = app.api.tenant_and_key("tenant").await;
