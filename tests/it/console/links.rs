@@ -71,7 +71,8 @@ async fn a_link_can_be_opened_once_and_only_for_a_limited_time() {
 async fn an_account_has_a_limited_number_of_links_that_can_be_used_and_expired_ones_do_not_count() {
     let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
     let shown = Arc::clone(&now_us);
-    let mut app = TestApp::with_clock(&["rate_limit.burst=0"], Clock::new(move || shown.load(Ordering::Relaxed))).await;
+    let mut app =
+        TestApp::with_clock(&["rate_limit.burst=0"], Clock::new(move || shown.load(Ordering::Relaxed))).await;
     let tenant = app.api.tenant("tenant").await;
     let first = link(&app.api, &tenant.account, json!({})).await;
     let guest = opened(&app, &tenant, &first["code"]).await;
