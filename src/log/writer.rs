@@ -53,6 +53,8 @@ pub struct Writer {
     segment: Arc<Segment>,
     /// The offset of the next record.
     next: u64,
+    /// The bytes of the last append if there was no room for it: the log is full as long as these do not fit.
+    refused: u64,
     /// The encoded batch, and for each record its place, time and tag.
     buf: Vec<u8>,
     places: Vec<(RecordPlace, u64, u64)>,
@@ -70,7 +72,8 @@ impl Writer {
         let segment =
             store.with_segments(|all| all.last().map(Arc::clone)).unwrap_or_else(|| Segment::new(0, 0, 0));
         let next = store.end();
-        Self { store, requests, options, clock, file, segment, next, buf: Vec::new(), places: Vec::new() }
+        let (buf, places) = (Vec::new(), Vec::new());
+        Self { store, requests, options, clock, file, segment, next, refused: 0, buf, places }
     }
 
     /// Runs until every appender is dropped, or until `stop`; then finishes the queued requests. Blocks the thread.
@@ -171,7 +174,8 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<Pending>, bytes: u64) {
         let written = self.write(&batch, bytes);
-        self.store.health().full = written == Err(AppendError::Full);
+        self.refused = if written == Err(AppendError::Full) { bytes } else { 0 };
+        self.store.health().full = self.refused > 0;
         let mut start = written;
         for pending in batch {
             let answer = start.clone().map(|first| first..first + pending.records.len() as u64);
@@ -274,7 +278,7 @@ impl Writer {
         if reserve > 0
             && let Ok(free) = self.store.disk.free_bytes(&self.store.dir)
         {
-            self.store.health().full = free < reserve;
+            self.store.health().full = free < reserve.saturating_add(self.refused);
         }
     }
 

@@ -49,7 +49,7 @@ mod tests {
             |(number, salt, is_derived, is_hook)| {
                 let id = Id((number ^ salt) << 64 | salt);
                 (
-                    if is_derived { id.one_shot() } else { id },
+                    if is_derived { Id::from(id.one_shot()) } else { id },
                     if is_hook { Kind::Hook } else { Kind::Account },
                 )
             },

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use switchhook::model::EventId;
 
 use crate::support::app::{TestApp, call_event};
-use crate::support::look::{LONG, accepted_per_call, body, events_of, number, settled};
+use crate::support::look::{LONG, accepted_per_call, body, events_of, number, patch, settled};
 use crate::support::receiver::{Mood, Receiver, Request};
 
 const CALLS: u64 = 8;
@@ -92,6 +92,36 @@ async fn a_strict_hook_gets_all_its_events_in_one_order_through_random_failures(
     seen.dedup();
     assert_eq!(seen, offsets);
     assert_eq!(receiver.most_in_flight(), 1);
+    app.stop().await;
+}
+
+/// The subjects of deliveries that wait in a hook's one lane are not known any more, so lanes of calls have to wait for them,
+/// over a restart too.
+#[tokio::test]
+async fn a_call_stays_in_order_when_its_hook_begins_to_order_by_call_with_a_backlog() {
+    let receiver = Receiver::start().await;
+    receiver.mood(Mood::Hang);
+    let mut app = TestApp::with(&["disable.failure_count=0", "delivery.request_timeout_ms=500"]).await;
+    let hook = app.api.hook(patient(&receiver.uri("/"), "hook")).await;
+    let event = |n: u64| call_event("CHANNEL_CREATE", &format!("call-{}", n % 2), n / 2);
+    app.api.publish(&(0..20).map(event).collect::<Vec<_>>()).await;
+    receiver.wait_for(1, LONG).await;
+    patch(&app.api, &hook, json!({"ordering": "subject"})).await;
+    app.api.publish(&(20..30).map(event).collect::<Vec<_>>()).await;
+    app.restart(None).await;
+    app.api.publish(&(30..40).map(event).collect::<Vec<_>>()).await;
+    receiver.mood(Mood::After(Duration::from_millis(5), Box::new(Mood::Ok)));
+    settled(&app.api, &hook).await;
+    let calls = accepted_per_call(&receiver.requests());
+    assert_eq!(calls.len(), 2);
+    for (call, numbers) in calls {
+        assert_eq!(numbers, (0..20).collect::<Vec<_>>(), "{call}");
+    }
+    // Nothing waits any more, so calls are delivered side by side now.
+    receiver.mood(Mood::Hang);
+    receiver.forget();
+    app.api.publish(&[event(40), event(41)]).await;
+    receiver.wait_for(2, LONG).await;
     app.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use super::Queue;
 use super::entry::{Entry, EntryState, Past};
-use super::lane::LaneKey;
+use super::lane::{LaneKey, ONE_LANE};
 use crate::model::Ordering;
 
 impl Queue {
@@ -50,11 +50,13 @@ impl Queue {
         }
     }
 
-    /// The hook has another ordering: all deliveries are put into new lanes. Returns false if a lane has a rest in the log,
-    /// because the rest can be found only under the present key of the lane. The caller tries again when the rest has been
-    /// read.
+    /// The hook has another ordering: all deliveries are put into new lanes. Returns false if that has to wait; the caller tries
+    /// again after the next change. It waits while a lane has a rest in the log, because the rest can be found only under the
+    /// present key of the lane. And lanes of subjects wait until all deliveries of the hook's one lane are settled: nobody knows
+    /// the subjects of these, so a later delivery in a lane of its own could overtake one of the same subject.
     pub fn reorder(&mut self, ordering: Ordering) -> bool {
-        if self.has_spilled() {
+        let is_one_lane = self.ordering == Ordering::Hook && ordering == Ordering::Subject;
+        if self.has_spilled() || (is_one_lane && !self.entries.is_empty()) {
             return false;
         }
         let mut fresh = Self::new(self.limits, ordering, self.next);
@@ -67,7 +69,7 @@ impl Queue {
                 // The subject is no longer known. In a queue that was ordered by subject, the old key is its hash. In any
                 // other, the delivery stays in its old lane and keeps its order among the deliveries there.
                 Ordering::Subject => entry.lane,
-                Ordering::Hook => 0,
+                Ordering::Hook => ONE_LANE,
                 Ordering::None => offset,
             };
             let lane = fresh.lanes.entry(key).or_default();

@@ -9,6 +9,9 @@ use crate::model::Moment;
 /// in an unordered queue, the offset. Subjects with the same hash share a lane, and still keep their order.
 pub type LaneKey = u64;
 
+/// The key of the only lane of a queue that orders all deliveries of its hook.
+pub(in crate::queues) const ONE_LANE: LaneKey = 0;
+
 /// A lane.
 #[derive(Debug, Default)]
 pub(super) struct Lane {

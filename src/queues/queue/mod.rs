@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Moment, Ordering};
 use entry::{Entry, Limits, Past};
-use lane::{Lane, LaneKey};
+use lane::{Lane, LaneKey, ONE_LANE};
 
 /// A queue. Each file of this folder has the methods for one idea, and only these files see the fields. `invariants` says
 /// what is always true for the fields together.
@@ -134,7 +134,7 @@ impl Queue {
     pub fn lane_of(&self, offset: u64, subject_hash: u64) -> LaneKey {
         match self.ordering {
             Ordering::Subject => subject_hash,
-            Ordering::Hook => 0,
+            Ordering::Hook => ONE_LANE,
             Ordering::None => offset,
         }
     }

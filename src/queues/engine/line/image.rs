@@ -8,6 +8,7 @@ use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::RecoveredQueue;
 use crate::queues::queue::Queue;
 use crate::queues::queue::entry::Limits;
+use crate::queues::queue::lane::ONE_LANE;
 use crate::queues::rules::fate::Totals;
 use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::replay::ReplayRun;
@@ -40,7 +41,16 @@ impl Origin<'_> {
         // The hook's ordering may have changed after the checkpoint. The rest of a lane can be found in the log only by the
         // lane's old key, and only lanes of subjects have rests: so the change waits until it is read, as without a restart.
         let has_spilled = recovered.is_some_and(|recovered| !recovered.image.spilled.is_empty());
-        let ordering = if has_spilled { Ordering::Subject } else { hook.ordering };
+        // The same holds for deliveries that the hook's one lane still has (`Queue::reorder`).
+        let has_one_lane = recovered.is_some_and(|recovered| {
+            let entries = &recovered.image.entries;
+            !entries.is_empty() && entries.iter().all(|(_, lane, _)| *lane == ONE_LANE)
+        });
+        let ordering = match hook.ordering {
+            _ if has_spilled => Ordering::Subject,
+            Ordering::Subject if has_one_lane => Ordering::Hook,
+            ordering => ordering,
+        };
         let mut line = Line::new(key, Queue::new(limits, ordering, next));
         let Some(RecoveredQueue { image, .. }) = recovered else { return line };
         let mut entries = image.entries.clone();
