@@ -30,12 +30,11 @@ pub(super) struct Flight {
     pub(super) result: AttemptResult,
     pub(super) began: Moment,
     pub(super) done: Moment,
-    /// Whether it is the recovery probe of a disabled hook.
+    /// Whether it probes a disabled hook.
     pub(super) probe: bool,
 }
 
-/// Events that the log has been asked to take: each record with the hooks that wanted it then, and the number of their
-/// versions.
+/// Events handed to the log: each record with the hooks that wanted it then, and the number of their versions.
 pub(super) type Offered = (Synced, Vec<(bytes::Bytes, Vec<(QueueId, usize)>)>);
 
 /// The world.
@@ -236,8 +235,7 @@ impl World {
         let now = self.time.now();
         self.keep();
         let mut order = [0, 1, 2];
-        let turn = self.random.count(0, 2);
-        order.rotate_left(turn);
+        order.rotate_left(self.random.count(0, 2));
         for what in order {
             match what {
                 0 => self.finish(now),

@@ -1,18 +1,9 @@
 //! What one slot holds of the permits, and what it waits for.
 
 use super::firsts::TakenAt;
-use super::hosts::OnHost;
 use super::occupancy::Occupancy;
+use super::on_host::OnHost;
 use super::tier::{HolderId, Parked};
-
-/// The name of a slot among the slots of all shards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::queues) struct SlotName {
-    /// Its number in its shard.
-    pub(in crate::queues) number: usize,
-    /// Its shard.
-    pub(in crate::queues) shard: usize,
-}
 
 /// The tenant, account and host for which the permits of a slot count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

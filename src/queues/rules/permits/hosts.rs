@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::claim::{Claim, Refusal, SlotName};
+use super::claim::{Claim, Refusal};
 use super::firsts::{Firsts, TakenAt};
+use super::on_host::{HostId, OnHost};
+use super::slot_name::SlotName;
 use super::tier::{HolderId, Parked, Tier};
 use crate::model::{AccountId, Hook, Moment};
 
@@ -24,17 +26,6 @@ pub(super) struct Hosts {
     with_firsts: Vec<HostId>,
     /// The young first permits that a host may have, one more than its shared permits.
     limit: u32,
-}
-
-/// Names a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::queues) struct HostId(usize);
-
-/// A host, and a tenant among those with hooks on this host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::queues) struct OnHost {
-    pub(in crate::queues) host: HostId,
-    pub(super) tenant: HolderId,
 }
 
 #[derive(Debug)]

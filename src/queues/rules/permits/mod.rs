@@ -24,7 +24,9 @@ mod hosts;
 mod occupancy;
 mod of_shard;
 mod offers;
+mod on_host;
 mod over_share;
+mod slot_name;
 #[cfg(test)]
 mod tests;
 mod tier;
@@ -38,9 +40,10 @@ use of_shard::OfShard;
 use over_share::{Holding, OverShare};
 use tier::{Parked, Tier};
 
-pub(in crate::queues) use claim::{Claim, Places, Refusal, SlotName};
+pub(in crate::queues) use claim::{Claim, Places, Refusal};
 #[cfg(test)]
-pub(in crate::queues) use hosts::HostId;
+pub(in crate::queues) use on_host::HostId;
+pub(in crate::queues) use slot_name::SlotName;
 #[cfg(test)]
 pub(in crate::queues) use tier::HolderId;
 

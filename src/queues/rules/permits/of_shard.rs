@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::SlotName;
-use super::hosts::HostId;
+use super::on_host::HostId;
 
 /// One shard.
 #[derive(Debug, Default)]
