@@ -19,7 +19,6 @@
     dead_code,
     unreachable_pub,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
     reason = "shared with the tests, which use more of it"
 )]
 mod support {
