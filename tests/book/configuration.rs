@@ -46,10 +46,12 @@ fn is_section(name: &str) -> bool {
     Config::keys().iter().any(|key| key.starts_with(&below))
 }
 
-/// Texts of the form `section.key` that are not keys: routing keys and file names.
+/// Texts of the form `section.key` that are not keys: routing keys, and fields of documents and responses.
 const OTHER: &[&str] = &[
     "configuration.doc_type_update.webhook",
+    "kazoo_sync.reading",
     "object.doc_edited.webhook",
+    "pvt_kazoo.limits",
     "websockets.get",
     "websockets.set",
 ];
