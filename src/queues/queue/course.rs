@@ -79,8 +79,10 @@ impl Queue {
         }
         if let Some(lane) = self.lanes.get_mut(&entry.lane) {
             // The lane's due time was this delivery's. The next delivery of the lane may have failed before this one, as a
-            // suspect that was released, and must not inherit the time.
+            // suspect that was released, and must not inherit the time. A delivery under way has no due time any more, so the
+            // lane's is that of a later delivery (`insert`), and stays.
             if lane.head() == Some(offset)
+                && entry.state == EntryState::Waiting
                 && let Some(due) = lane.due.take()
             {
                 self.timers.remove(&(due, entry.lane));
@@ -116,11 +118,22 @@ impl Queue {
             if lane.head() == Some(offset)
                 && let Some(due) = due
             {
-                lane.due = Some(due);
-                self.timers.insert((due, key));
+                self.delay(key, due);
             }
         }
         self.advance(key);
+    }
+
+    /// Has a lane wait until `due`, or longer if it waits longer already.
+    pub(super) fn delay(&mut self, key: LaneKey, due: Moment) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let before = lane.due;
+        let latest = before.map_or(due, |before| before.max(due));
+        lane.due = Some(latest);
+        if let Some(before) = before {
+            self.timers.remove(&(before, key));
+        }
+        self.timers.insert((latest, key));
     }
 
     /// The last try failed, and it is not known whether the hook works: the delivery is set aside, and its lane continues.

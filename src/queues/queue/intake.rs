@@ -148,14 +148,11 @@ impl Queue {
             record,
         };
         self.entries.insert(offset, entry);
-        let lane = self.lanes.entry(key).or_default();
-        lane.order.push_back(offset);
-        // The due time of a lane is that of its first delivery: no other delivery of the lane may start before that one.
-        if lane.head() == Some(offset)
-            && let Some(due) = past.due
-        {
-            lane.due = Some(due);
-            self.timers.insert((due, key));
+        self.lanes.entry(key).or_default().order.push_back(offset);
+        // After a restart, a delivery with a due time may be behind a former suspect. The whole lane waits for that time then:
+        // otherwise the delivery would be tried too early as soon as the suspect is settled.
+        if let Some(due) = past.due {
+            self.delay(key, due);
         }
         self.advance(key);
     }

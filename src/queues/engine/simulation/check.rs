@@ -61,6 +61,7 @@ impl World {
             "nothing is tried before its retry is due",
             || format!("{}: due {due:?}, now {:?}", what(), self.life.now()),
         );
+        self.oracle.started(queue, offset, job.attempt);
         probe
     }
 

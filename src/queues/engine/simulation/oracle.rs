@@ -51,7 +51,7 @@ pub(super) struct Course {
     /// By delivery, what followed from its last attempt.
     pub(super) last: BTreeMap<u64, Outcome>,
     /// By delivery, when its next attempt is due.
-    due: BTreeMap<u64, Moment>,
+    due: BTreeMap<u64, Due>,
 }
 
 /// What is true.
@@ -65,6 +65,8 @@ pub(super) struct Oracle {
     /// By hook: its first version, if deleted hooks had the same id.
     made: BTreeMap<HookId, usize>,
     courses: BTreeMap<QueueId, Course>,
+    /// By delivery, its attempt that was started last.
+    started: BTreeMap<(QueueId, u64), u16>,
     /// The ledger has been read up to here.
     ledger: u64,
     /// Settlements on disk.
@@ -229,7 +231,7 @@ impl Oracle {
     /// After a start, no retry is due later than this, whatever the clock showed when the retry was recorded.
     pub(super) fn due_at_most(&mut self, latest: Moment) {
         for due in self.courses.values_mut().flat_map(|course| course.due.values_mut()) {
-            *due = (*due).min(latest);
+            due.at = due.at.min(latest);
         }
     }
 
@@ -247,11 +249,20 @@ impl Oracle {
 
     /// When a delivery is due again, according to the ledger.
     pub(super) fn due_of(&self, queue: QueueId, offset: u64, unsynced: &Unsynced) -> Option<Moment> {
-        if let Some(due) = unsynced.due.get(&(queue, offset)) {
-            return *due;
-        }
         let on_disk = || self.course(queue)?.due.get(&offset).copied();
-        if unsynced.refreshed.contains(&queue) { None } else { on_disk() }
+        let due = match unsynced.due.get(&(queue, offset)) {
+            Some(due) => *due,
+            None if unsynced.refreshed.contains(&queue) => None,
+            None => on_disk(),
+        };
+        // A time that has been reached stays reached. A clock that is set back before a restart may move it into the future.
+        let is_ahead = |due: &Due| self.started.get(&(queue, offset)).is_none_or(|last| *last <= due.after);
+        due.filter(is_ahead).map(|due| due.at)
+    }
+
+    /// An attempt of a delivery has started.
+    pub(super) fn started(&mut self, queue: QueueId, offset: u64, attempt: u16) {
+        self.started.insert((queue, offset), attempt);
     }
 
     pub(super) fn course(&self, queue: QueueId) -> Option<&Course> {
@@ -317,10 +328,20 @@ fn outcome_of(record: &LedgerRecord) -> Option<(QueueId, u64, Option<Outcome>, O
     }
 }
 
+/// When the next attempt of a delivery is due.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Moment,
+    /// The number of the attempt that failed.
+    after: u16,
+}
+
 /// When the next attempt is due, according to an attempt's record.
-fn due_of(record: &LedgerRecord) -> Option<Moment> {
+fn due_of(record: &LedgerRecord) -> Option<Due> {
     match record {
-        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => attempt.due,
+        LedgerRecord::Attempt(attempt) if attempt.outcome == Outcome::Retry => {
+            attempt.due.map(|at| Due { at, after: attempt.attempt })
+        }
         _ => None,
     }
 }
@@ -332,7 +353,7 @@ pub(super) struct Unsynced {
     pub(super) ended: BTreeMap<(QueueId, u64), Ended>,
     pub(super) gaps: Vec<(QueueId, u64, u64)>,
     /// When the next attempt is due; `None`: at once.
-    due: BTreeMap<(QueueId, u64), Option<Moment>>,
+    due: BTreeMap<(QueueId, u64), Option<Due>>,
     /// Queues whose hooks were enabled again.
     refreshed: BTreeSet<QueueId>,
 }
