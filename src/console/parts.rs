@@ -40,6 +40,7 @@ pub(super) fn state(state: &str) -> Markup {
         "waiting" => ("warn", "…", "waiting"),
         "retrying" => ("warn", "↻", "retrying"),
         "failing" => ("warn", "↻", "failing, retrying"),
+        "given_up" => ("bad", "✕", "failed, given up"),
         "auto_disabled" => ("bad", "✕", "failed, disabled"),
         "disabled" => ("off", "○", "disabled"),
         "account_disabled" => ("off", "○", "account disabled"),

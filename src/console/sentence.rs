@@ -31,6 +31,16 @@ pub(super) fn of(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
     }
 }
 
+/// The state to show as a mark. A hook whose attempts fail is not well, even if it makes attempts or nothing waits.
+pub(super) fn mark<'a>(queue: &'a Value, attempts: &[Value]) -> &'a str {
+    let has_failed = || attempts.first().is_some_and(|last| text(last, "result") == "failure");
+    match text(queue, "state") {
+        "active" if text(queue, "status") == "failing" => "failing",
+        "idle" if has_failed() => "given_up",
+        state => state,
+    }
+}
+
 fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
     let failure = attempts.iter().find(|attempt| text(attempt, "result") == "failure");
     let last = attempts.first();
@@ -54,8 +64,19 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
                 " " (counted(failures, "failed attempt")) " lately."
             }
         },
+        "active" if text(queue, "status") == "failing" => html! {
+            "Its attempts fail" (because(failure)) ". A delivery that has used up its tries is set aside, until another one "
+            "succeeds or the time for disabling ends; then it is given up."
+        },
         "active" => html! { "Delivering." },
         _ => match last {
+            Some(last) if text(last, "result") == "failure" => html! {
+                "Nothing waits, but the last attempt, " (moment(number(last, "timestamp"), now_us)) ", failed"
+                (because(Some(last))) "."
+                @if let Some(dead) = number(queue, "dead").filter(|dead| *dead > 0) {
+                    " So far " (counted(dead, "delivery")) " were given up; the tab Dead lists those that were not sent again."
+                }
+            },
             Some(last) => {
                 html! { "Up to date. The last attempt was " (moment(number(last, "timestamp"), now_us)) ": " (outcome(last)) "." }
             }
@@ -106,6 +127,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_hook_whose_attempts_fail_is_never_said_to_be_well() {
+        let failed = [json!({"result": "failure", "client_error_detail": "status 500", "timestamp": 5})];
+        let active = json!({"state": "active", "status": "failing", "waiting": 3, "waiting_exact": true});
+        let text = of(&active, &failed, 0).into_string();
+        assert!(
+            text.contains("attempts fail") && text.contains("status 500") && text.contains("3 events"),
+            "{text}"
+        );
+        assert!(!text.contains("Delivering"), "{text}");
+        let idle = json!({"state": "idle", "waiting": 0, "dead": 3});
+        let text = of(&idle, &failed, 0).into_string();
+        assert!(
+            text.contains("failed") && text.contains("3 deliver") && !text.contains("Up to date"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn the_sentence_names_cause_count_age_and_the_next_event() {

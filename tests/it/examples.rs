@@ -263,7 +263,7 @@ async fn every_command_on_the_pages_of_the_api_and_of_the_operator_succeeds() {
 #[tokio::test]
 async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let blocks = shell_blocks("docs/guide/first-hook.md");
-    let [start, receiver, make, look] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let [start, receiver, make, look, customer] = blocks.as_slice() else { panic!("{blocks:?}") };
 
     // The program with the page's settings, on its own ports and data directory.
     let dir = tempfile::tempdir().unwrap();
@@ -288,7 +288,7 @@ async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let address = format!("127.0.0.1:{port}");
     eventually("the receiver listens", LONG, async || std::net::TcpStream::connect(&address).ok()).await;
 
-    let script = on_free_ports(&format!("{make}\necho\n{look}"));
+    let script = on_free_ports(&format!("{make}\necho\n{look}\necho\n{customer}"));
     let output = tokio::task::spawn_blocking({
         let mut command = shell(&script);
         move || command.output().unwrap()
@@ -298,7 +298,9 @@ async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let output = output.await.unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}");
-    // The created hook, then the attempts, then the queue.
+    // The created hook, then the attempts, then the queue, then the hook of the customer's account.
     assert!(shown.contains("\"event_ids\"") && shown.contains("\"cursor\""), "{shown}");
+    let last: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert_eq!(last["data"]["name"], "first", "{shown}");
     process.kill();
 }

@@ -78,7 +78,7 @@ fn head(shown: &HookPage<'_>) -> Markup {
     let (hook, queue) = (&shown.hook, &shown.queue);
     html! {
         section.card #state aria-label="State" {
-            p.sentence { (parts::state(text(queue, "state"))) " " (sentence::of(queue, shown.last.rows(), shown.now_us())) }
+            p.sentence { (parts::state(sentence::mark(queue, shown.last.rows()))) " " (sentence::of(queue, shown.last.rows(), shown.now_us())) }
             p.dim.address { (text(hook, "hook")) " → " code { (text(hook, "uri")) } }
             @if shown.session.is_admin { (actions(shown)) }
         }
@@ -86,7 +86,7 @@ fn head(shown: &HookPage<'_>) -> Markup {
             (figure("Waiting", &html! { (count(number(queue, "waiting").unwrap_or(0))) @if !flag(queue, "waiting_exact") { "+" } }))
             (figure("Oldest", &html! { @match number(queue, "oldest_waiting_age_ms") { Some(ms) => (span(ms / 1000)), None => "–" } }))
             (figure("Under way", &html! { (count(number(queue, "in_flight").unwrap_or(0))) }))
-            (figure("Dead", &html! { (count(number(queue, "dead").unwrap_or(0))) }))
+            (figure("Given up in all", &html! { (count(number(queue, "dead").unwrap_or(0))) }))
             @if let Some(rate) = number(queue, "rate_per_min") {
                 (figure("Per minute", &html! { (count(rate)) }))
             }

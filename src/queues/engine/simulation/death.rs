@@ -17,6 +17,7 @@ impl World {
     pub(super) fn revive(&mut self, why: &Died) {
         self.say(|world| format!("DEAD: {}{}", why.0, world.standing()));
         self.summary.deaths += 1;
+        let died_at = self.life.now();
         self.flights.clear();
         self.reads.clear();
         self.brought.clear();
@@ -52,6 +53,7 @@ impl World {
         let now = Logging { at: self.time.now(), tenants: &self.tenants };
         self.oracle.find(&reader, now);
         self.oracle.follow(&self.life.ledger.reader);
+        self.oracle.forget_reached(died_at);
         self.oracle.due_at_most(latest);
         self.check_log();
         let gone = |job: &&Arc<ReplayJob>| !self.hooks.contains_key(&job.hook);

@@ -228,6 +228,11 @@ impl Oracle {
         self.events.get(&offset).is_some_and(|logged| logged.is_late)
     }
 
+    /// A time that was reached when the process died stays reached, also if the clock is set back then.
+    pub(super) fn forget_reached(&mut self, died_at: Moment) {
+        self.courses.values_mut().for_each(|course| course.due.retain(|_, due| due.at > died_at));
+    }
+
     /// After a start, no retry is due later than this, whatever the clock showed when the retry was recorded.
     pub(super) fn due_at_most(&mut self, latest: Moment) {
         for due in self.courses.values_mut().flat_map(|course| course.due.values_mut()) {
@@ -255,7 +260,7 @@ impl Oracle {
             None if unsynced.refreshed.contains(&queue) => None,
             None => on_disk(),
         };
-        // A time that has been reached stays reached. A clock that is set back before a restart may move it into the future.
+        // A time counts for the attempt after it only. An attempt may start early as a probe, and the process may die then.
         let is_ahead = |due: &Due| self.started.get(&(queue, offset)).is_none_or(|last| *last <= due.after);
         due.filter(is_ahead).map(|due| due.at)
     }
