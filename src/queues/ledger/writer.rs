@@ -20,9 +20,13 @@ use crate::queues::rules::partitions::Partitions;
 
 /// The most batches that wait for their sync.
 const MAX_WAITING: usize = 64;
+/// How long a few records are gathered, so that lists of attempts show them soon.
+const GATHER_FEW: Duration = Duration::from_millis(1);
 /// How long many records are gathered, unless there are `GATHER_RECORDS` before. With a millisecond, syncs took a tenth of
 /// the CPU of a delivery. A crash repeats the deliveries whose records waited.
 const GATHER: Duration = Duration::from_millis(5);
+/// Fewer records than this are few.
+const FEW_RECORDS: usize = 16;
 const GATHER_RECORDS: usize = 1024;
 /// The delay before refused records are offered again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -134,8 +138,13 @@ impl Ledger {
             (true, _) if !self.waiting.is_empty() => Some(GATHER),
             (true, _) => Some(self.again.since(now)),
             (false, true) => None,
-            (false, false) => Some(GATHER),
+            (false, false) => Some(self.gathers()),
         }
+    }
+
+    /// How long the records of the batch are gathered.
+    fn gathers(&self) -> Duration {
+        if self.batch.len() < FEW_RECORDS { GATHER_FEW } else { GATHER }
     }
 
     /// A mark behind all records that have been pushed so far.
@@ -179,7 +188,7 @@ impl Ledger {
             }
         }
         self.since = self.since.or(Some(now)).filter(|_| !self.batch.is_empty());
-        let gathered = now.since(self.since.unwrap_or(now)) >= GATHER;
+        let gathered = now.since(self.since.unwrap_or(now)) >= self.gathers();
         let due = wait || (!self.stalled && (gathered || self.batch.len() >= GATHER_RECORDS));
         if !self.batch.is_empty() && due {
             self.since = None;

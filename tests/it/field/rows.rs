@@ -10,6 +10,7 @@ use crate::support::look::{LONG, attempts_when, events_of, settled};
 use crate::support::process::Process;
 use crate::support::raw::send_as;
 use crate::support::receiver::{Mood, Receiver};
+use crate::support::wait::eventually;
 
 /// The only segment of a log.
 fn segment(dir: &Path, log: &str) -> PathBuf {
@@ -54,6 +55,12 @@ async fn a_flipped_byte_in_an_event_is_an_error_in_its_row_and_ends_no_page() {
         .map(|row| row["id"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(ids.len(), 30);
+    // Lists read the ledger on disk, which follows the queue by some milliseconds.
+    let attempts = format!("/webhooks/{hook}/attempts?page_size=100");
+    eventually("all attempts are listed", LONG, async || {
+        (rows(&api, &attempts).await.len() == 30).then_some(())
+    })
+    .await;
     flip(&segment(dir.path(), "events"), "c-CHANNEL_CREATE-20");
 
     for path in [
