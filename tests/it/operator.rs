@@ -225,12 +225,13 @@ async fn retention_on_request_removes_the_excess() {
 #[tokio::test]
 async fn an_event_that_comes_alone_waits_for_others_as_long_as_the_configuration_says() {
     let mut app = TestApp::with(&["log.gather_us=200000"]).await;
-    let events: Vec<Value> = events_of("one", 0..3);
-    for event in &events {
+    let mut longest = Duration::ZERO;
+    for event in &events_of("one", 0..5) {
         let began = Instant::now();
         app.api.publish(std::slice::from_ref(event)).await;
-        // No upper bound: the machine may be busy.
-        assert!(began.elapsed() >= Duration::from_millis(200));
+        longest = longest.max(began.elapsed());
     }
+    // Not each of them finds the log idle. No upper bound: the machine may be busy.
+    assert!(longest >= Duration::from_millis(200), "{longest:?}");
     app.stop().await;
 }
