@@ -38,6 +38,15 @@ fn counted(rows: &[Value]) -> (usize, usize) {
     (rows.len(), rows.iter().filter(|row| row["error"].is_string()).count())
 }
 
+/// Lists read the ledger on disk, which follows the queue by some milliseconds.
+async fn attempts_are_listed(api: &Api, hook: &str, count: usize) {
+    let path = format!("/webhooks/{hook}/attempts?page_size=100");
+    eventually("all attempts are listed", LONG, async || {
+        (rows(api, &path).await.len() == count).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_flipped_byte_in_an_event_is_an_error_in_its_row_and_ends_no_page() {
     let dir = tempfile::tempdir().unwrap();
@@ -55,12 +64,7 @@ async fn a_flipped_byte_in_an_event_is_an_error_in_its_row_and_ends_no_page() {
         .map(|row| row["id"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(ids.len(), 30);
-    // Lists read the ledger on disk, which follows the queue by some milliseconds.
-    let attempts = format!("/webhooks/{hook}/attempts?page_size=100");
-    eventually("all attempts are listed", LONG, async || {
-        (rows(&api, &attempts).await.len() == 30).then_some(())
-    })
-    .await;
+    attempts_are_listed(&api, &hook, 30).await;
     flip(&segment(dir.path(), "events"), "c-CHANNEL_CREATE-20");
 
     for path in [
