@@ -47,7 +47,7 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
     let because = |failure: Option<&Value>| {
         html! { @if let Some(failure) = failure { ": " strong { (outcome(failure)) } } }
     };
-    match text(queue, "state") {
+    match mark(queue, attempts) {
         "auto_disabled" => html! {
             "Disabled by Switchhook"
             @if let Some(at) = number(queue, "disabled_at") { " " (moment(Some(at), now_us)) }
@@ -64,7 +64,7 @@ fn doing(queue: &Value, attempts: &[Value], now_us: u64) -> Markup {
                 " " (counted(failures, "failed attempt")) " lately."
             }
         },
-        "active" if text(queue, "status") == "failing" => html! {
+        "failing" => html! {
             "Its attempts fail" (because(failure)) ". A delivery that has used up its tries is set aside, until another one "
             "succeeds or the time for disabling ends; then it is given up."
         },

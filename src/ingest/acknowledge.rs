@@ -37,7 +37,7 @@ impl Acknowledgements {
         self.on_disk = Some(OnDisk { tag, messages: before + messages, due });
     }
 
-    /// Whether they are so many that they must be acknowledged now.
+    /// Whether there are enough messages to acknowledge them at once.
     pub(super) fn are_many(&self) -> bool {
         self.on_disk.as_ref().is_some_and(|on_disk| on_disk.messages >= self.many)
     }

@@ -179,6 +179,22 @@ pub(in crate::live) struct WatchState {
     queues: HashMap<HookId, (AccountId, u64)>,
 }
 
+/// The first unread record before `end`. `None`: nothing is watched, or too much is unread. In that case the sessions learn that
+/// news are missing, and reading goes on at the end.
+fn unread(seen: &mut Option<u64>, end: u64, of: &Scopes, watch: &Watch) -> Option<u64> {
+    if of.is_empty() {
+        *seen = None;
+        return None;
+    }
+    let from = *seen.get_or_insert(end);
+    if end.saturating_sub(from) <= MOST_BEHIND {
+        return Some(from);
+    }
+    *seen = Some(end);
+    watch.tell(None);
+    None
+}
+
 impl WatchTask {
     /// Looks until `stop`.
     pub(in crate::live) async fn run(mut self, stop: Stop) {
@@ -236,16 +252,7 @@ impl WatchTask {
 
     async fn attempts(&mut self, of: Arc<Scopes>) -> Result<(), String> {
         let end = *self.source.ledger().borrow();
-        if of.is_empty() {
-            self.seen.ledger = None;
-            return Ok(());
-        }
-        let mut from = *self.seen.ledger.get_or_insert(end);
-        if end.saturating_sub(from) > MOST_BEHIND {
-            self.seen.ledger = Some(end);
-            self.watch.tell(None);
-            return Ok(());
-        }
+        let Some(mut from) = unread(&mut self.seen.ledger, end, &of, &self.watch) else { return Ok(()) };
         while from < end {
             let page = self.source.attempts(from, Arc::clone(&of)).await?;
             from = page.next.max(from + 1);
@@ -262,16 +269,7 @@ impl WatchTask {
 
     async fn events(&mut self, of: Arc<Scopes>) -> Result<(), String> {
         let end = *self.events.borrow();
-        if of.is_empty() {
-            self.seen.events = None;
-            return Ok(());
-        }
-        let mut from = *self.seen.events.get_or_insert(end);
-        if end.saturating_sub(from) > MOST_BEHIND {
-            self.seen.events = Some(end);
-            self.watch.tell(None);
-            return Ok(());
-        }
+        let Some(mut from) = unread(&mut self.seen.events, end, &of, &self.watch) else { return Ok(()) };
         while from < end {
             let page = self.source.events(from, Arc::clone(&of)).await?;
             from = page.next.max(from + 1);
