@@ -11,6 +11,9 @@ use crate::queues::rules::replay::ReplayRun;
 impl Engine {
     /// Carries a command out and answers it. A caller that has gone gets no answer.
     pub(super) fn command(&mut self, command: Command) {
+        // A caller who was answered a change of a hook and then asks for a replay means the changed hook. With its former
+        // settings the replay could end without the events that the caller wants.
+        self.take_changes();
         let _gone = match command {
             Command::Status(hook, answer) => answer.send(self.status(hook)).is_err(),
             Command::Statuses(hooks, answer) => {

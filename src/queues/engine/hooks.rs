@@ -14,6 +14,13 @@ use crate::queues::rules::permits::Claim;
 use crate::state::Change;
 
 impl Engine {
+    /// Takes all changes of the state that wait.
+    pub(super) fn take_changes(&mut self) {
+        while let Ok(change) = self.changes.try_recv() {
+            self.change(change);
+        }
+    }
+
     /// Takes one change of the state. Hooks of other engines' partitions are passed over.
     pub(super) fn change(&mut self, change: Change) {
         match change {

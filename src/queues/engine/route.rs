@@ -31,9 +31,7 @@ impl Engine {
         let batch = self.desk.events.read(from, most, READ_BYTES)?;
         // The changes come after the read and before routing: a change that was answered before one of these events was
         // handed in is in the channel by now, so it applies to the event.
-        while let Ok(change) = self.changes.try_recv() {
-            self.change(change);
-        }
+        self.take_changes();
         for record in batch.records.iter().filter(|record| record.offset < end) {
             self.route(record)?;
         }
