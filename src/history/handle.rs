@@ -36,7 +36,7 @@ impl History {
 
     /// A page of attempts.
     pub async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, ReadingError> {
-        let _place = self.readings.place(query.account).await?;
+        let _read = self.readings.account_read(query.account).await?;
         self.blocking(move |reader| reader.page(&query)).await
     }
 
@@ -77,9 +77,9 @@ impl History {
 
     /// A page of events.
     pub async fn search(&self, query: EventQuery) -> Result<EventPage, ReadingError> {
-        let _place = match query.scope {
+        let _read = match query.scope {
             EventScope::Account(account) | EventScope::QuarantineOf(account) => {
-                Some(self.readings.place(account).await?)
+                Some(self.readings.account_read(account).await?)
             }
             EventScope::Quarantine => None,
         };
@@ -93,7 +93,7 @@ impl History {
 
     /// A page of an event's deliveries to an account's hooks.
     pub async fn deliveries(&self, query: DeliveriesQuery) -> Result<EventDeliveries, ReadingError> {
-        let _place = self.readings.place(query.account).await?;
+        let _read = self.readings.account_read(query.account).await?;
         self.blocking(move |reader| reader.deliveries(&query)).await
     }
 
@@ -109,14 +109,14 @@ impl History {
         hook: HookId,
         offset: u64,
     ) -> Result<EventDeliveries, ReadingError> {
-        let _place = self.readings.place(account).await?;
+        let _read = self.readings.account_read(account).await?;
         self.blocking(move |reader| reader.delivery(hook, offset)).await
     }
 
     /// A hook's dead deliveries.
     pub async fn dead(&self, query: DeadQuery) -> Result<DeadList, ReadingError> {
-        let _place = match self.reader.logs.state.hook(query.hook) {
-            Some(hook) => Some(self.readings.place(hook.account).await?),
+        let _read = match self.reader.logs.state.hook(query.hook) {
+            Some(hook) => Some(self.readings.account_read(hook.account).await?),
             None => None,
         };
         self.blocking(move |reader| reader.dead(&query)).await

@@ -37,9 +37,9 @@ pub use ledger::revisions::revision_tag;
 pub use ledger::tally::Tally;
 pub use ledger::writer::{LedgerError, Pushed};
 pub use queue::Queue;
-pub use queue::entry::{Entry, EntryState, Limits, Past, Start, Taken};
 pub use queue::kept::Budget;
 pub use queue::lane::LaneKey;
+pub use queue::window::{EntryState, Past, Start, Taken, WindowEntry, WindowLimits};
 pub use rules::fate::{Fate, Totals};
 pub use rules::partitions::{Partition, Partitions};
 pub use rules::policy::{

@@ -27,9 +27,9 @@ use crate::model::{AccountId, Hook, Job, Moment};
 use crate::queues::ledger::recover::RecoveredQueue;
 use crate::queues::ledger::tally::Tally;
 use crate::queues::ledger::writer::Ledger;
-use crate::queues::queue::entry::Limits;
 use crate::queues::queue::kept::Budget;
-use crate::queues::rules::permits::Places;
+use crate::queues::queue::window::WindowLimits;
+use crate::queues::rules::permits::Holders;
 use crate::queues::rules::policy::{longest_delay, probe_delay};
 
 /// What a change of a slot may use.
@@ -65,8 +65,8 @@ impl Desk {
     }
 
     /// The bounds of a queue's memory.
-    pub(super) fn limits(&self) -> Limits {
-        Limits { window: self.options.window, lane: self.options.lane }
+    pub(super) fn limits(&self) -> WindowLimits {
+        WindowLimits { window: self.options.window, lane: self.options.lane }
     }
 
     /// Whether an account's hooks get deliveries now, and what follows from their failures.
@@ -76,8 +76,8 @@ impl Desk {
     }
 
     /// Where the permits of a hook are counted.
-    pub(super) fn places_of(&self, hook: &Hook) -> Places {
-        self.permits.places_of(hook, self.directory.tenant_of(hook.account))
+    pub(super) fn holders_of(&self, hook: &Hook) -> Holders {
+        self.permits.holders_of(hook, self.directory.tenant_of(hook.account))
     }
 
     /// What a queue of a hook is restored from.

@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn add_hook(&mut self, hook: &Arc<Hook>) -> SlotId {
         let recovered = self.desk.unclaimed.claim(hook);
         let line = live_line(&self.desk, hook, recovered.as_ref());
-        let claim = Claim::new(self.desk.places_of(hook));
+        let claim = Claim::new(self.desk.holders_of(hook));
         let mut slot = Slot::new(Arc::clone(hook), claim, line, self.desk.standing(hook.account));
         let failures = recovered.map(|recovered| recovered.image.failures).unwrap_or_default();
         slot.restore(&failures, self.desk.time.now(), self.desk.first_probe());
@@ -130,7 +130,7 @@ impl Engine {
 fn change_hook(desk: &mut Desk, id: SlotId, slot: &mut Slot, hook: &Arc<Hook>) {
     let routed = desk.owned.routed_to(slot.partition());
     let is_resumed = slot.change_hook(hook, routed, desk.first_probe());
-    desk.permits.move_to(id, slot.claim_mut(), desk.places_of(hook));
+    desk.permits.move_to(id, slot.claim_mut(), desk.holders_of(hook));
     if is_resumed {
         desk.note_refreshed(slot);
     }
@@ -141,7 +141,7 @@ fn make_again(desk: &mut Desk, id: SlotId, slot: &mut Slot, hook: &Arc<Hook>) {
     let recovered = desk.unclaimed.claim(hook);
     let line = live_line(desk, hook, recovered.as_ref());
     slot.make_again(hook, line, desk.standing(hook.account));
-    desk.permits.hand_over(id, slot.claim_mut(), desk.places_of(hook));
+    desk.permits.hand_over(id, slot.claim_mut(), desk.holders_of(hook));
     slot.catch_up(desk.owned.routed_to(slot.partition()));
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::slots::SlotId;
 use crate::model::{AccountId, Hook, Moment};
-use crate::queues::rules::permits::{self as rules, Claim, Places, Refusal, SlotName};
+use crate::queues::rules::permits::{self as rules, Claim, Holders, Refusal, SlotName};
 
 /// One shard's end of the shared permits.
 #[derive(Debug)]
@@ -75,8 +75,8 @@ impl Permits {
     }
 
     /// Where the permits of a hook are counted.
-    pub(super) fn places_of(&self, hook: &Hook, tenant: AccountId) -> Places {
-        self.all().places_of(hook, tenant)
+    pub(super) fn holders_of(&self, hook: &Hook, tenant: AccountId) -> Holders {
+        self.all().holders_of(hook, tenant)
     }
 
     /// Lets a slot wait for its turn, unless it waits already.
@@ -177,14 +177,14 @@ impl Permits {
         self.all().give_back_lost(self.shard);
     }
 
-    /// A slot's hook has other places.
-    pub(super) fn move_to(&self, slot: SlotId, claim: &mut Claim, places: Places) {
-        self.all().move_to(self.name(slot), claim, places);
+    /// A slot's hook has another tenant, account or host.
+    pub(super) fn move_to(&self, slot: SlotId, claim: &mut Claim, holders: Holders) {
+        self.all().move_to(self.name(slot), claim, holders);
     }
 
     /// Another hook has the slot now: what is under way stays where it is counted.
-    pub(super) fn hand_over(&self, slot: SlotId, claim: &mut Claim, places: Places) {
-        self.all().hand_over(self.name(slot), claim, places);
+    pub(super) fn hand_over(&self, slot: SlotId, claim: &mut Claim, holders: Holders) {
+        self.all().hand_over(self.name(slot), claim, holders);
     }
 
     /// Whether something was offered that is not taken yet.
@@ -195,7 +195,7 @@ impl Permits {
 
     /// Permits of a tenant, of an account, and of a host beside the first of each hook, of all shards.
     #[cfg(test)]
-    pub(super) fn held_at(&self, places: Places) -> (u32, u32, u32) {
-        self.all().held_at(places)
+    pub(super) fn held_at(&self, holders: Holders) -> (u32, u32, u32) {
+        self.all().held_at(holders)
     }
 }

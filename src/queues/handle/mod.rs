@@ -1,6 +1,6 @@
 //! The handle of the queues for other rooms: questions and orders to the engines.
 
-mod places;
+mod account_reads;
 pub(in crate::queues) mod readings;
 mod replays;
 mod shards;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::places::{Place, Places};
+use super::account_reads::{AccountRead, AccountReads};
 use crate::log::ReadError;
 use crate::model::AccountId;
 use crate::tasks::Tasks;
@@ -30,7 +30,7 @@ pub enum ReadingError {
 #[derive(Debug, Clone)]
 pub struct Readings {
     turns: Arc<Semaphore>,
-    places: Arc<Places>,
+    of_accounts: Arc<AccountReads>,
     tasks: Tasks,
 }
 
@@ -38,12 +38,12 @@ impl Readings {
     /// Shutdown waits for these reads through `tasks`.
     #[must_use]
     pub fn new(tasks: Tasks) -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), places: Arc::default(), tasks }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), of_accounts: Arc::default(), tasks }
     }
 
-    /// Waits for a place of the account, for a read that may take long.
-    pub async fn place(&self, account: AccountId) -> Result<Place, ReadingError> {
-        self.places.take(account).await.ok_or(ReadingError::Busy)
+    /// Waits until the account may make a read that can take long. The account counts as reading while the value exists.
+    pub async fn account_read(&self, account: AccountId) -> Result<AccountRead, ReadingError> {
+        self.of_accounts.take(account).await.ok_or(ReadingError::Busy)
     }
 
     /// Makes a read in a blocking task when it is its turn.

@@ -37,7 +37,7 @@ impl Queues {
                 self.shards.ask(request.hook, |answer| Command::OneMoreReplay(request.hook, answer)).await?;
             may.map_err(AskError::TooMany)?;
         }
-        let place = self.readings.place(request.account).await?;
+        let read = self.readings.account_read(request.account).await?;
         let now = self.clock.wall();
         let (dry_run, by) = (request.dry_run, request.by.clone());
         let job = self.blocking(move |logs| resolve(&logs, request, now)).await?;
@@ -47,8 +47,8 @@ impl Queues {
         if dry_run {
             return self.count(job).await;
         }
-        // The place is for reading the log; the replay itself is bounded by its hook's permits.
-        drop(place);
+        // The read ends here; the replay itself is bounded by its hook's permits.
+        drop(read);
         let job = Arc::new(job);
         let mut writes = vec![put(job.id, Some(job.document()))];
         writes.extend(self.outlived(job.hook)?);

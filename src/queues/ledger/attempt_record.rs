@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::model::{Failure, Moment, OwnFault, Phases, QueueId, Response, Sent, Unsendable};
-use crate::queues::queue::entry::as_number;
+use crate::queues::queue::window::as_number;
 use crate::queues::rules::fate::Fate;
 
 /// What followed from an attempt.

@@ -9,8 +9,8 @@ use super::attempt_codec::{Version, decode_attempt, encode_attempt};
 pub use super::attempt_record::{AttemptRecord, Ending, Outcome};
 use super::codec::{DecodeRecordError, Fields, kind, put_id, put_number, put_time};
 use crate::model::{AccountId, HookId, Id, Moment, QueueId};
-use crate::queues::queue::entry::Past;
 use crate::queues::queue::lane::LaneKey;
+use crate::queues::queue::window::Past;
 use crate::queues::rules::fate::{Fate, Totals};
 use crate::queues::rules::partitions::{Partition, Partitions};
 

@@ -10,7 +10,7 @@ use super::checkpoints::checkpoint_of;
 use super::record::{AttemptRecord, Ending, HeldEvent, LedgerRecord, Outcome, QueueImage};
 use crate::log::{ReadError, Reader, Record};
 use crate::model::{AccountId, Hook, HookId, Moment, QueueId, ReplayId, WallTime};
-use crate::queues::queue::entry::Past;
+use crate::queues::queue::window::Past;
 use crate::queues::rules::fate::Fate;
 use crate::queues::rules::partitions::{COUNT, Partition, Partitions};
 use crate::queues::rules::policy::time_asked_for;

@@ -1,8 +1,8 @@
 //! Changes of a whole queue: its hook is disabled, works again, gets another ordering, or is to start later in the log.
 
 use super::Queue;
-use super::entry::{Entry, EntryState, Past};
 use super::lane::{LaneKey, ONE_LANE};
+use super::window::{EntryState, Past, WindowEntry};
 use crate::model::Ordering;
 
 impl Queue {
@@ -78,7 +78,7 @@ impl Queue {
             let in_flight = entry.state == EntryState::InFlight;
             lane.under_way += u32::from(in_flight);
             let state = if in_flight { EntryState::InFlight } else { EntryState::Waiting };
-            fresh.entries.insert(offset, Entry { lane: key, state, ..entry });
+            fresh.entries.insert(offset, WindowEntry { lane: key, state, ..entry });
         }
         let keys: Vec<LaneKey> = fresh.lanes.keys().copied().collect();
         for key in keys {

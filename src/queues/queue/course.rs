@@ -1,8 +1,8 @@
 //! The course of a delivery: it is started, and then it is settled, tried again or set aside, and its lane continues.
 
 use super::Queue;
-use super::entry::{Entry, EntryState, Start, Tried};
 use super::lane::{Lane, LaneKey};
+use super::window::{EntryState, Start, Tried, WindowEntry};
 use crate::model::Moment;
 
 impl Queue {
@@ -213,7 +213,7 @@ impl Queue {
         let entry = self.entries.get_mut(&offset)?;
         entry.tries = entry.tries.saturating_add(u16::from(is_try));
         entry.first_failed = entry.first_failed.or(failed);
-        let Entry { tries, attempts, first_failed, .. } = *entry;
+        let WindowEntry { tries, attempts, first_failed, .. } = *entry;
         Some(Tried { attempts, tries, first_failed })
     }
 }

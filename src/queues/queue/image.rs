@@ -4,8 +4,8 @@
 //! any event is taken.
 
 use super::Queue;
-use super::entry::{Entry, EntryState, Past};
 use super::lane::LaneKey;
+use super::window::{EntryState, Past, WindowEntry};
 
 impl Queue {
     /// Restores an unsettled delivery. The calls come in the order of offsets.
@@ -39,7 +39,7 @@ impl Queue {
         self.entries.iter().map(|(offset, entry)| (*offset, entry.lane, self.past_of(*offset, entry)))
     }
 
-    fn past_of(&self, offset: u64, entry: &Entry) -> Past {
+    fn past_of(&self, offset: u64, entry: &WindowEntry) -> Past {
         let lane = self.lanes.get(&entry.lane).filter(|lane| lane.head() == Some(offset));
         // Nobody knows after a restart whether the hook works, so a suspect gets one more try.
         let again = u16::from(matches!(entry.state, EntryState::Suspect { .. }));

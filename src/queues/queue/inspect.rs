@@ -1,8 +1,8 @@
 //! What the simulation checks in a queue, beyond what the engine can see. Only for tests.
 
 use super::Queue;
-use super::entry::EntryState;
 use super::lane::Lane;
+use super::window::EntryState;
 use crate::model::Moment;
 
 impl Queue {

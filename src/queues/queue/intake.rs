@@ -4,9 +4,9 @@
 //! stores only where the rest begins (`Lane::spilled`), and reads it from the log when the lane has drained.
 
 use super::Queue;
-use super::entry::{Entry, EntryState, Taken};
 use super::kept::Kept;
 use super::lane::LaneKey;
+use super::window::{EntryState, Taken, WindowEntry};
 use crate::model::Ordering;
 
 impl Queue {
@@ -139,7 +139,7 @@ impl Queue {
     /// Puts a delivery at the end of its lane. Everything that is known of it from before applies again.
     pub(in crate::queues) fn insert(&mut self, offset: u64, key: LaneKey, record: Option<Kept>) {
         let past = self.past.remove(&offset).unwrap_or_default();
-        let entry = Entry {
+        let entry = WindowEntry {
             lane: key,
             tries: past.tries,
             attempts: past.attempts,

@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Queue;
-use super::entry::EntryState;
 use super::lane::{Lane, LaneKey};
+use super::window::EntryState;
 use crate::model::Moment;
 
 impl Queue {

@@ -9,7 +9,6 @@
 
 mod changes;
 mod course;
-pub(in crate::queues) mod entry;
 mod image;
 #[cfg(test)]
 mod inspect;
@@ -20,21 +19,22 @@ pub(in crate::queues) mod lane;
 #[cfg(test)]
 mod model;
 mod shrink;
+pub(in crate::queues) mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Moment, Ordering};
-use entry::{Entry, Limits, Past};
 use lane::{Lane, LaneKey, ONE_LANE};
+use window::{Past, WindowEntry, WindowLimits};
 
 /// A queue. Each file of this folder has the methods for one idea, and only these files see the fields. `invariants` says
 /// what is always true for the fields together.
 #[derive(Debug)]
 pub struct Queue {
-    limits: Limits,
+    limits: WindowLimits,
     ordering: Ordering,
     /// The window: unsettled deliveries in memory, by offset.
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, WindowEntry>,
     lanes: BTreeMap<LaneKey, Lane>,
     /// The lanes whose head can be tried now. Some may have changed since they were added; `start` checks that.
     ready: VecDeque<LaneKey>,
@@ -61,7 +61,7 @@ pub struct Queue {
 impl Queue {
     /// An empty queue that begins at `next`.
     #[must_use]
-    pub fn new(limits: Limits, ordering: Ordering, next: u64) -> Self {
+    pub fn new(limits: WindowLimits, ordering: Ordering, next: u64) -> Self {
         Self {
             limits,
             ordering,
@@ -125,7 +125,7 @@ impl Queue {
 
     /// The oldest unsettled entry in the window.
     #[must_use]
-    pub fn oldest(&self) -> Option<(u64, &Entry)> {
+    pub fn oldest(&self) -> Option<(u64, &WindowEntry)> {
         self.entries.iter().next().map(|(o, e)| (*o, e))
     }
 
@@ -166,7 +166,7 @@ impl Queue {
     }
 
     /// The unsettled deliveries in the window, in the order of the log.
-    pub fn entries(&self) -> impl Iterator<Item = (u64, &Entry)> {
+    pub fn entries(&self) -> impl Iterator<Item = (u64, &WindowEntry)> {
         self.entries.iter().map(|(offset, entry)| (*offset, entry))
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Queue;
-use super::entry::{EntryState, Limits, Past, Taken};
+use super::window::{EntryState, Past, Taken, WindowLimits};
 use crate::model::{Moment, Ordering};
 
-const LIMITS: Limits = Limits { window: 8, lane: 3 };
+const LIMITS: WindowLimits = WindowLimits { window: 8, lane: 3 };
 
 /// The parts of a queue that a checkpoint stores, and what had been settled by then.
 #[derive(Default)]
@@ -296,7 +296,7 @@ fn a_queue_that_shrinks_does_not_take_again_what_was_settled_before_a_crash() {
 #[test]
 fn a_queue_that_shrinks_frees_the_records_of_the_deliveries_that_stay() {
     let budget = crate::queues::queue::kept::Budget::new(1 << 20);
-    let mut queue = Queue::new(Limits { window: 8, lane: 8 }, Ordering::None, 0);
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::None, 0);
     for offset in 0..4 {
         queue.take(offset, offset, budget.keep(b"record"));
     }
@@ -307,7 +307,7 @@ fn a_queue_that_shrinks_frees_the_records_of_the_deliveries_that_stay() {
 
 #[test]
 fn of_two_drained_lanes_the_one_with_the_older_rest_is_read_first() {
-    let mut queue = Queue::new(Limits { window: 8, lane: 1 }, Ordering::Subject, 0);
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 1 }, Ordering::Subject, 0);
     for (offset, subject) in [(0, 9), (1, 3), (2, 9), (3, 3)] {
         queue.take(offset, subject, None);
     }
@@ -320,7 +320,7 @@ fn of_two_drained_lanes_the_one_with_the_older_rest_is_read_first() {
 /// `take` meets the settled event first, and then the rest of its lane, which begins before it.
 #[test]
 fn a_settled_event_of_a_spilled_lane_is_not_taken_when_the_rest_is_read() {
-    let mut queue = Queue::new(Limits { window: 8, lane: 4 }, Ordering::Subject, 4);
+    let mut queue = Queue::new(WindowLimits { window: 8, lane: 4 }, Ordering::Subject, 4);
     queue.restore_spilled(9, 2);
     queue.restore_settled([5]);
     assert_eq!(queue.take(4, 3, None), Taken::Waiting);

@@ -1,7 +1,7 @@
 //! A hook that gets nothing gives up its memory: its deliveries leave the window, and only the position in the log is left.
 
 use super::Queue;
-use super::entry::{Entry, EntryState, Past};
+use super::window::{EntryState, Past, WindowEntry};
 
 impl Queue {
     /// Removes the newest waiting deliveries from `floor` on until `keep` are left. They are taken again when the log is
@@ -38,7 +38,7 @@ impl Queue {
     }
 
     /// Removes a waiting delivery from its lane. Returns what is known of it.
-    fn forget(&mut self, offset: u64, entry: &Entry) -> Past {
+    fn forget(&mut self, offset: u64, entry: &WindowEntry) -> Past {
         let due = self.lanes.get_mut(&entry.lane).and_then(|lane| {
             let due = if lane.head() == Some(offset) { lane.due.take() } else { None };
             lane.remove(offset);
@@ -48,7 +48,7 @@ impl Queue {
             self.timers.remove(&(due, entry.lane));
         }
         self.drop_if_empty(entry.lane);
-        let Entry { tries, attempts, first_failed, .. } = *entry;
+        let WindowEntry { tries, attempts, first_failed, .. } = *entry;
         Past { attempts, tries, due, first_failed }
     }
 }

@@ -7,8 +7,8 @@ use crate::model::{Hook, Moment, Ordering, QueueKey};
 use crate::queues::ledger::record::QueueImage;
 use crate::queues::ledger::recover::RecoveredQueue;
 use crate::queues::queue::Queue;
-use crate::queues::queue::entry::Limits;
 use crate::queues::queue::lane::ONE_LANE;
+use crate::queues::queue::window::WindowLimits;
 use crate::queues::rules::fate::Totals;
 use crate::queues::rules::partitions::Partition;
 use crate::queues::rules::replay::ReplayRun;
@@ -17,7 +17,7 @@ use crate::queues::rules::replay::ReplayRun;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::queues::engine) struct Origin<'a> {
     /// The bounds of its queue.
-    pub(in crate::queues::engine) limits: Limits,
+    pub(in crate::queues::engine) limits: WindowLimits,
     /// Its hook.
     pub(in crate::queues::engine) hook: &'a Hook,
     /// What the ledger says, if it names the queue.

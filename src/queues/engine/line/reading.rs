@@ -6,7 +6,7 @@ use super::super::log_read::{Found, ReadDone, ReadRequest, STOCK};
 use super::{Line, Read};
 use crate::log::ReadError;
 use crate::model::Hook;
-use crate::queues::queue::entry::Taken;
+use crate::queues::queue::window::Taken;
 
 /// Most events that one read brings, for a queue and for the rest of a lane.
 const MOST: usize = 1024;

@@ -127,13 +127,13 @@ impl World {
             })
         };
         for (engine, at, slot) in slots() {
-            let (count, places) = (held.get(&at).copied().unwrap_or(0), slot.claim().places());
+            let (count, holders) = (held.get(&at).copied().unwrap_or(0), slot.claim().holders());
             hold(slot.claim().held() == count, "every permit is held by an attempt under way", || {
                 format!("{at:?}: {} counted, {count} under way", slot.claim().held())
             });
-            *tenants.entry(places.tenant).or_insert(0) += count;
-            *accounts.entry(places.account).or_insert(0) += count;
-            *hosts.entry(places.on_host.host).or_insert(0) += count.saturating_sub(1);
+            *tenants.entry(holders.tenant).or_insert(0) += count;
+            *accounts.entry(holders.account).or_insert(0) += count;
+            *hosts.entry(holders.on_host.host).or_insert(0) += count.saturating_sub(1);
             let free = would_start(engine, slot);
             hold(free.is_none(), "no permit is free while something may use it", || {
                 format!("{at:?}: {free:?}, {:?}", slot.claim())
@@ -143,7 +143,7 @@ impl World {
                 "no hook waits for a shared permit of a host before it has its first",
                 || format!("{at:?}: {:?}", slot.claim()),
             );
-            let is_neighbour = |other: &Slot| other.claim().places().on_host.host == places.on_host.host;
+            let is_neighbour = |other: &Slot| other.claim().holders().on_host.host == holders.on_host.host;
             let young = || {
                 let all = slots().filter(|(_, _, other)| is_neighbour(other));
                 all.filter(|(engine, _, other)| other.claim().is_young(engine.desk.time.now())).count()
@@ -155,11 +155,11 @@ impl World {
             );
         }
         for (engine, at, slot) in slots() {
-            let places = slot.claim().places();
+            let holders = slot.claim().holders();
             let of = |all: &BTreeMap<HolderId, u32>, holder| all.get(&holder).copied().unwrap_or(0);
-            let of_host = hosts.get(&places.on_host.host).copied().unwrap_or(0);
-            let count = (of(&tenants, places.tenant), of(&accounts, places.account), of_host);
-            let counted = engine.desk.permits.held_at(places);
+            let of_host = hosts.get(&holders.on_host.host).copied().unwrap_or(0);
+            let count = (of(&tenants, holders.tenant), of(&accounts, holders.account), of_host);
+            let counted = engine.desk.permits.held_at(holders);
             hold(counted == count, "the permits of a tenant, an account and a host add up", || {
                 format!("{at:?}: {counted:?} counted, {count:?} held")
             });

@@ -7,7 +7,7 @@ use super::super::probe::Probe;
 use super::{Slot, Standing};
 use crate::model::{AccountId, Hook, Moment, Ordering, QueueKey};
 use crate::queues::queue::Queue;
-use crate::queues::queue::entry::Limits;
+use crate::queues::queue::window::WindowLimits;
 use crate::queues::rules::pace::Pace;
 use crate::queues::rules::permits::{Claim, Permits};
 use crate::queues::testing::{POLICY, hook};
@@ -20,15 +20,16 @@ pub(in crate::queues::engine) fn slot(id: u128) -> Slot {
 /// The slot of this hook, whose queue is empty and live.
 pub(in crate::queues::engine) fn slot_of(hook: Hook) -> Slot {
     let hook = Arc::new(hook);
-    let places = Permits::new(8, 8, 1).places_of(&hook, AccountId::default());
-    let mut slot = Slot::new(Arc::clone(&hook), Claim::new(places), line(&hook), Standing::new(true, POLICY));
+    let holders = Permits::new(8, 8, 1).holders_of(&hook, AccountId::default());
+    let mut slot =
+        Slot::new(Arc::clone(&hook), Claim::new(holders), line(&hook), Standing::new(true, POLICY));
     slot.catch_up(0);
     slot
 }
 
 /// An empty live line of a hook.
 pub(in crate::queues::engine) fn line(hook: &Hook) -> Line {
-    Line::new(QueueKey::of(hook), Queue::new(Limits { window: 8, lane: 8 }, Ordering::Subject, 0))
+    Line::new(QueueKey::of(hook), Queue::new(WindowLimits { window: 8, lane: 8 }, Ordering::Subject, 0))
 }
 
 impl Slot {

@@ -12,14 +12,14 @@ use crate::model::{
     Attempt, AttemptResult, EventFilter, HookId, JobKey, Ordering, Phases, ReplayId, ReplayOnly, ReplayPoint,
     ReplayRequest, Response, TransportError,
 };
-use crate::queues::queue::entry::Limits;
+use crate::queues::queue::window::WindowLimits;
 use crate::queues::rules::policy::DisableReason;
 use crate::queues::rules::replay::{ReplayJob, ReplayRun};
 use crate::queues::rules::verdict::Verdict;
 use crate::queues::testing::{POLICY, hook};
 
 /// Room for every delivery of these tests.
-const LIMITS: Limits = Limits { window: 8, lane: 8 };
+const LIMITS: WindowLimits = WindowLimits { window: 8, lane: 8 };
 
 /// Routes events to the slot, each with a subject of its own.
 fn offer(slot: &mut Slot, offsets: std::ops::Range<u64>) {

@@ -31,9 +31,9 @@ impl SlotId {
     }
 }
 
-/// A place for a slot.
+/// A cell of the list of slots.
 #[derive(Debug)]
-enum Place {
+enum Cell {
     Free,
     Taken(Box<Slot>),
     /// Its slot is being changed.
@@ -43,7 +43,7 @@ enum Place {
 /// All slots.
 #[derive(Debug)]
 pub(super) struct Slots {
-    places: Vec<Place>,
+    cells: Vec<Cell>,
     free: Vec<SlotId>,
     owners: HashMap<QueueKey, SlotId>,
     tally: Arc<Tally>,
@@ -52,19 +52,19 @@ pub(super) struct Slots {
 impl Slots {
     /// No slots. Defects are counted in `tally`.
     pub(super) fn new(tally: Arc<Tally>) -> Self {
-        Self { places: Vec::new(), free: Vec::new(), owners: HashMap::new(), tally }
+        Self { cells: Vec::new(), free: Vec::new(), owners: HashMap::new(), tally }
     }
 
     /// Adds a slot with its queues.
     pub(super) fn insert(&mut self, slot: Slot) -> SlotId {
         let id = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::Free);
-            SlotId(self.places.len() - 1)
+            self.cells.push(Cell::Free);
+            SlotId(self.cells.len() - 1)
         });
         for line in slot.lines() {
             self.owners.insert(line.key(), id);
         }
-        self.put(id, Place::Taken(Box::new(slot)));
+        self.put(id, Cell::Taken(Box::new(slot)));
         id
     }
 
@@ -90,10 +90,10 @@ impl Slots {
 
     /// A slot to look at. `None`: it does not exist, which is reported as a defect.
     pub(super) fn get(&self, id: SlotId) -> Option<&Slot> {
-        match self.places.get(id.0) {
-            Some(Place::Taken(slot)) => Some(slot),
-            place => {
-                defect(&self.tally, "a slot was looked up that does not exist", (id, place.is_some()));
+        match self.cells.get(id.0) {
+            Some(Cell::Taken(slot)) => Some(slot),
+            cell => {
+                defect(&self.tally, "a slot was looked up that does not exist", (id, cell.is_some()));
                 None
             }
         }
@@ -115,11 +115,11 @@ impl Slots {
 
     /// The same for an id whose slot may have ended.
     fn lend_if_there(&mut self, id: SlotId) -> Option<Box<Slot>> {
-        let place = self.places.get_mut(id.0)?;
-        match std::mem::replace(place, Place::Lent) {
-            Place::Taken(slot) => Some(slot),
+        let cell = self.cells.get_mut(id.0)?;
+        match std::mem::replace(cell, Cell::Lent) {
+            Cell::Taken(slot) => Some(slot),
             other => {
-                *place = other;
+                *cell = other;
                 None
             }
         }
@@ -127,7 +127,7 @@ impl Slots {
 
     /// Puts a lent slot back.
     fn give_back(&mut self, id: SlotId, slot: Box<Slot>) {
-        self.put(id, Place::Taken(slot));
+        self.put(id, Cell::Taken(slot));
     }
 
     /// Ends a lent slot with its queues. Its id may be given to another slot.
@@ -135,21 +135,21 @@ impl Slots {
         for key in slot.lines().map(Line::key) {
             self.disown(key);
         }
-        self.put(id, Place::Free);
+        self.put(id, Cell::Free);
         self.free.push(id);
     }
 
-    fn put(&mut self, id: SlotId, new: Place) {
-        if let Some(place) = self.places.get_mut(id.0) {
-            *place = new;
+    fn put(&mut self, id: SlotId, new: Cell) {
+        if let Some(cell) = self.cells.get_mut(id.0) {
+            *cell = new;
         }
     }
 
     /// All slots, in the order of their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
-        self.places.iter().enumerate().filter_map(|(at, place)| match place {
-            Place::Taken(slot) => Some((SlotId(at), &**slot)),
-            Place::Free | Place::Lent => None,
+        self.cells.iter().enumerate().filter_map(|(at, cell)| match cell {
+            Cell::Taken(slot) => Some((SlotId(at), &**slot)),
+            Cell::Free | Cell::Lent => None,
         })
     }
 

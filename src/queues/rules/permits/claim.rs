@@ -5,9 +5,9 @@ use super::occupancy::Occupancy;
 use super::on_host::OnHost;
 use super::tier::{HolderId, Parked};
 
-/// The tenant, account and host for which the permits of a slot count.
+/// The tenant, account and host that hold the permits of a slot. All their limits apply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::queues) struct Places {
+pub(in crate::queues) struct Holders {
     pub(in crate::queues) tenant: HolderId,
     pub(in crate::queues) account: HolderId,
     pub(in crate::queues) on_host: OnHost,
@@ -40,9 +40,9 @@ pub(super) enum Wait {
 /// What a slot holds, and what it waits for.
 #[derive(Debug)]
 pub(in crate::queues) struct Claim {
-    pub(super) places: Places,
-    /// The places once the slot holds nothing, if its hook has changed while attempts were under way.
-    pub(super) next_places: Option<Places>,
+    pub(super) holders: Holders,
+    /// The holders from the moment at which the slot holds no permit, if its hook has changed while attempts were under way.
+    pub(super) next_holders: Option<Holders>,
     pub(super) held: u32,
     /// When it took its first permit. `None`: it holds none, or its hook's host has changed since.
     pub(super) first: Option<TakenAt>,
@@ -52,8 +52,15 @@ pub(in crate::queues) struct Claim {
 
 impl Claim {
     /// The claim of a slot that holds nothing and waits for nothing.
-    pub(in crate::queues) fn new(places: Places) -> Self {
-        Self { places, next_places: None, held: 0, first: None, occupancy: Occupancy::default(), wait: None }
+    pub(in crate::queues) fn new(holders: Holders) -> Self {
+        Self {
+            holders,
+            next_holders: None,
+            held: 0,
+            first: None,
+            occupancy: Occupancy::default(),
+            wait: None,
+        }
     }
 
     /// The permits that the slot holds: its attempts under way.
@@ -70,10 +77,10 @@ impl Claim {
         matches!(self.wait, Some(Wait::Refused(..)))
     }
 
-    /// The places for which its permits count.
+    /// The holders for which its permits count.
     #[cfg(test)]
-    pub(in crate::queues) fn places(&self) -> Places {
-        self.places
+    pub(in crate::queues) fn holders(&self) -> Holders {
+        self.holders
     }
 
     /// Whether the slot waits for a permit of its host beside its first.

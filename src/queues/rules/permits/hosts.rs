@@ -79,7 +79,7 @@ impl Hosts {
 
     /// Whether a hook that leaves `leaves` permits to others may take one.
     pub(super) fn admits(&self, claim: &Claim, leaves: u32, now: Moment) -> Result<(), Refusal> {
-        let at = claim.places.on_host;
+        let at = claim.holders.on_host;
         let Some(host) = self.all.get(at.host.0) else { return Ok(()) };
         if claim.held == 0 {
             return host.firsts.admits(self.limit, now).then_some(()).ok_or(Refusal::First);

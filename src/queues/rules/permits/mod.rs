@@ -40,7 +40,7 @@ use of_shard::OfShard;
 use over_share::{Holding, OverShare};
 use tier::{Parked, Tier};
 
-pub(in crate::queues) use claim::{Claim, Places, Refusal};
+pub(in crate::queues) use claim::{Claim, Holders, Refusal};
 #[cfg(test)]
 pub(in crate::queues) use on_host::HostId;
 pub(in crate::queues) use slot_name::SlotName;
@@ -116,9 +116,9 @@ impl Permits {
         self.in_flight > self.total / 2
     }
 
-    /// The places for which the permits of a hook count.
-    pub(in crate::queues) fn places_of(&mut self, hook: &Hook, tenant: AccountId) -> Places {
-        Places {
+    /// The holders for which the permits of a hook count.
+    pub(in crate::queues) fn holders_of(&mut self, hook: &Hook, tenant: AccountId) -> Holders {
+        Holders {
             tenant: self.tenants.of(tenant),
             account: self.accounts.of(hook.account),
             on_host: self.hosts.of(hook, tenant),
@@ -143,7 +143,7 @@ impl Permits {
     /// slots, where its turn then finds nothing to do: a search for it would cost more.
     pub(in crate::queues) fn stop_waiting(&mut self, claim: &mut Claim) {
         let Some(Wait::Refused(refusal, parked)) = claim.wait.take() else { return };
-        let Places { tenant, account, on_host } = claim.places;
+        let Holders { tenant, account, on_host } = claim.holders;
         match refusal {
             Refusal::Tenant => self.tenants.leave(tenant, parked),
             Refusal::Account => self.accounts.leave(account, parked),
@@ -190,7 +190,7 @@ impl Permits {
         let all = if refusal == Refusal::Host { self.hosts.shared() } else { self.total };
         let parked = Parked { leaves: claim.occupancy.leaves(all), rank: claim.occupancy.rank(), slot };
         claim.wait = Some(Wait::Refused(refusal, parked));
-        let Places { tenant, account, on_host } = claim.places;
+        let Holders { tenant, account, on_host } = claim.holders;
         match refusal {
             Refusal::Tenant => self.tenants.park(tenant, parked),
             Refusal::Account => self.accounts.park(account, parked),
@@ -211,7 +211,7 @@ impl Permits {
         now: Moment,
     ) -> Result<(), Refusal> {
         // The first limit that refuses is the one at which the slot will be parked.
-        let (free, Places { tenant, account, .. }) = (self.unpromised(), claim.places);
+        let (free, Holders { tenant, account, .. }) = (self.unpromised(), claim.holders);
         let leaves = claim.occupancy.leaves(self.total);
         let leaves_on_host = claim.occupancy.leaves(self.hosts.shared());
         if !self.tenants.admits(tenant, leaves, free) {
@@ -235,7 +235,7 @@ impl Permits {
             of.in_flight = of.in_flight.saturating_add(1);
         }
         if claim.held == 0 {
-            claim.first = self.hosts.take_first(claim.places.on_host.host, now);
+            claim.first = self.hosts.take_first(claim.holders.on_host.host, now);
         }
         let held = claim.held.saturating_add(1);
         self.change(slot, claim, |permits, claim| permits.hold(claim, held));
@@ -262,14 +262,14 @@ impl Permits {
             permits.hold(claim, held);
             if held == 0 {
                 permits.give_first_back(claim);
-                claim.places = claim.next_places.take().unwrap_or(claim.places);
+                claim.holders = claim.next_holders.take().unwrap_or(claim.holders);
             }
         });
     }
 
     fn give_first_back(&mut self, claim: &mut Claim) {
         if let Some(first) = claim.first.take() {
-            self.hosts.give_first_back(claim.places.on_host.host, first);
+            self.hosts.give_first_back(claim.holders.on_host.host, first);
         }
     }
 
@@ -288,56 +288,56 @@ impl Permits {
 
     /// Counts what a slot holds for its tenant, account and host.
     fn hold(&mut self, claim: &mut Claim, now: u32) {
-        let (before, places) = (claim.held, claim.places);
-        let of_account = self.accounts.held(places.account);
+        let (before, holders) = (claim.held, claim.holders);
+        let of_account = self.accounts.held(holders.account);
         if now > before {
-            self.tenants.take(places.tenant, now - before);
-            self.accounts.take(places.account, now - before);
+            self.tenants.take(holders.tenant, now - before);
+            self.accounts.take(holders.account, now - before);
         } else {
-            self.tenants.give_back(places.tenant, before - now);
-            self.accounts.give_back(places.account, before - now);
+            self.tenants.give_back(holders.tenant, before - now);
+            self.accounts.give_back(holders.account, before - now);
         }
         // What the other hooks of the account need has changed with the account's permits.
-        self.over_share.follow(places.account, of_account, self.accounts.held(places.account));
-        self.hosts.change(places.on_host, before, now);
+        self.over_share.follow(holders.account, of_account, self.accounts.held(holders.account));
+        self.hosts.change(holders.on_host, before, now);
         claim.held = now;
     }
 
-    /// A slot's hook has other places now. Attempts under way count there at once, except for another account: what one
-    /// account was given must not count for another, so the places change when all those attempts have ended.
-    pub(in crate::queues) fn move_to(&mut self, slot: SlotName, claim: &mut Claim, places: Places) {
-        let before = claim.places;
-        if before == places && claim.next_places.is_none() {
+    /// A slot's hook has another tenant, account or host now. Attempts under way count there at once, except for another account: what one
+    /// account was given must not count for another, so its holders change when all those attempts have ended.
+    pub(in crate::queues) fn move_to(&mut self, slot: SlotName, claim: &mut Claim, holders: Holders) {
+        let before = claim.holders;
+        if before == holders && claim.next_holders.is_none() {
             return;
         }
-        if claim.held > 0 && (before.account != places.account || claim.next_places.is_some()) {
-            claim.next_places = Some(places);
+        if claim.held > 0 && (before.account != holders.account || claim.next_holders.is_some()) {
+            claim.next_holders = Some(holders);
             return;
         }
         self.change(slot, claim, |permits, claim| {
             permits.tenants.give_back(before.tenant, claim.held);
-            permits.tenants.take(places.tenant, claim.held);
+            permits.tenants.take(holders.tenant, claim.held);
             permits.give_first_back(claim);
             permits.hosts.change(before.on_host, claim.held, 0);
-            permits.hosts.change(places.on_host, 0, claim.held);
-            claim.places = places;
+            permits.hosts.change(holders.on_host, 0, claim.held);
+            claim.holders = holders;
         });
     }
 
-    /// Another hook has the slot now. Attempts under way count for the former hook's places until they have ended.
-    pub(in crate::queues) fn hand_over(&mut self, slot: SlotName, claim: &mut Claim, places: Places) {
+    /// Another hook has the slot now. Attempts under way count for the former hook's holders until they have ended.
+    pub(in crate::queues) fn hand_over(&mut self, slot: SlotName, claim: &mut Claim, holders: Holders) {
         self.change(slot, claim, |_, claim| {
             // How the former hook's receiver behaves says nothing about the new one.
             claim.occupancy = occupancy::Occupancy::default();
-            claim.next_places = (claim.held > 0).then_some(places);
-            claim.places = claim.next_places.map_or(places, |_| claim.places);
+            claim.next_holders = (claim.held > 0).then_some(holders);
+            claim.holders = claim.next_holders.map_or(holders, |_| claim.holders);
         });
     }
 
     /// The permits that a tenant and an account hold, and the shared ones of a host that are held.
     #[cfg(test)]
-    pub(in crate::queues) fn held_at(&self, places: Places) -> (u32, u32, u32) {
-        let of_host = self.hosts.held(places.on_host.host);
-        (self.tenants.held(places.tenant), self.accounts.held(places.account), of_host)
+    pub(in crate::queues) fn held_at(&self, holders: Holders) -> (u32, u32, u32) {
+        let of_host = self.hosts.held(holders.on_host.host);
+        (self.tenants.held(holders.tenant), self.accounts.held(holders.account), of_host)
     }
 }

@@ -95,7 +95,7 @@ impl Permits {
 
     /// A slot takes no permit in its turn: its host may have one for the next parked slot.
     pub(in crate::queues) fn pass_on(&mut self, claim: &Claim) {
-        self.hosts.check(claim.places.on_host.host);
+        self.hosts.check(claim.holders.on_host.host);
     }
 
     /// A shard starts nothing for now. The permits that it was offered are free for other shards, and its own parked slots

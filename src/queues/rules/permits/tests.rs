@@ -41,7 +41,7 @@ impl World {
         let claims = (0..SLOTS as u64)
             .map(|n| {
                 let account = u128::from(n % 4);
-                Claim::new(permits.places_of(&hook(account, n % 3), Id(account % 2)))
+                Claim::new(permits.holders_of(&hook(account, n % 3), Id(account % 2)))
             })
             .collect();
         Self {
@@ -122,9 +122,9 @@ impl World {
         for (at, claim) in self.claims.iter().enumerate() {
             let unused = self.may_begin(at) && self.permits.admit(claim, false, self.now).is_ok();
             assert!(!unused, "a permit is free that slot {at} could use: {claim:?}");
-            let places = claim.places();
+            let holders = claim.holders();
             let on_host =
-                self.claims.iter().filter(|other| other.places().on_host.host == places.on_host.host);
+                self.claims.iter().filter(|other| other.holders().on_host.host == holders.on_host.host);
             let young = on_host.filter(|other| other.is_young(self.now)).count();
             assert!(
                 !claim.waits_for_first() || young >= self.per_host as usize,
@@ -133,12 +133,12 @@ impl World {
             let sum = |is: &dyn Fn(&Claim) -> bool, held: &dyn Fn(u32) -> u32| {
                 self.claims.iter().filter(|other| is(other)).map(|other| held(other.held())).sum::<u32>()
             };
-            let of_tenant = sum(&|other| other.places().tenant == places.tenant, &|held| held);
-            let of_account = sum(&|other| other.places().account == places.account, &|held| held);
-            let of_host = sum(&|other| other.places().on_host.host == places.on_host.host, &|held| {
+            let of_tenant = sum(&|other| other.holders().tenant == holders.tenant, &|held| held);
+            let of_account = sum(&|other| other.holders().account == holders.account, &|held| held);
+            let of_host = sum(&|other| other.holders().on_host.host == holders.on_host.host, &|held| {
                 held.saturating_sub(1)
             });
-            assert_eq!(self.permits.held_at(places), (of_tenant, of_account, of_host));
+            assert_eq!(self.permits.held_at(holders), (of_tenant, of_account, of_host));
         }
     }
 }
@@ -202,8 +202,8 @@ proptest! {
                     world.pump();
                 }
                 Step::Move(at, account, host) => {
-                    let places = world.permits.places_of(&hook(account, host), Id(account % 2));
-                    world.permits.move_to(world.name(at), &mut world.claims[at], places);
+                    let holders = world.permits.holders_of(&hook(account, host), Id(account % 2));
+                    world.permits.move_to(world.name(at), &mut world.claims[at], holders);
                     world.make_ready(at);
                 }
             }
@@ -221,7 +221,7 @@ proptest! {
 /// Hooks of one account on one host.
 fn neighbours(count: u64, total: usize, per_host: u32) -> World {
     let mut world = World { permits: Permits::new(total, per_host, 2), ..World::new(total, per_host, 2) };
-    world.claims = (0..count).map(|_| Claim::new(world.permits.places_of(&hook(1, 1), Id(1)))).collect();
+    world.claims = (0..count).map(|_| Claim::new(world.permits.holders_of(&hook(1, 1), Id(1)))).collect();
     world.wants = vec![0; world.claims.len()];
     world
 }
@@ -277,7 +277,7 @@ fn permits_that_hanging_neighbours_give_back_go_to_the_hook_that_has_held_least(
 fn slow_hooks_leave_permits_of_the_total_to_a_quick_one_that_holds_none() {
     let mut world = neighbours(100, 64, 8);
     for at in 0..99 {
-        world.claims[at] = Claim::new(world.permits.places_of(&hook(1, at as u64), Id(1)));
+        world.claims[at] = Claim::new(world.permits.holders_of(&hook(1, at as u64), Id(1)));
         world.wants[at] = 1;
         world.make_ready(at);
         world.end(at, SLOW);

@@ -1,4 +1,4 @@
-//! What a queue stores for each delivery, and the results of its methods.
+//! The window's entries: what a queue stores for each delivery, and the results of its methods.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::kept::Kept;
 use super::lane::LaneKey;
 use crate::model::Moment;
 
-/// The limits of a queue's memory.
+/// How many deliveries of a queue may be in memory.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct WindowLimits {
     /// The most entries in the window.
     pub window: usize,
     /// The most entries of one lane. Further events of the lane are read from the log again later.
     pub lane: usize,
 }
 
-/// The state of an entry.
+/// The state of a delivery in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryState {
     /// Waiting for its turn.
@@ -34,7 +34,7 @@ pub enum EntryState {
 
 /// One unsettled delivery in the window.
 #[derive(Debug)]
-pub struct Entry {
+pub struct WindowEntry {
     /// Its lane.
     pub lane: LaneKey,
     /// The tries since it last got new ones; bounded by the hook's tries.

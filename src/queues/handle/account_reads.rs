@@ -1,4 +1,4 @@
-//! Places for long reads of the logs. Each account has its own, so an account's reads wait only for each other.
+//! Long reads of the logs, account by account: the reads of one account wait only for each other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,41 +14,41 @@ const MOST: usize = 16;
 
 /// The accounts with reads.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<AccountId, Own>>);
+pub(super) struct AccountReads(Mutex<HashMap<AccountId, Own>>);
 
-/// One account's places.
+/// The reads of one account.
 #[derive(Debug)]
 struct Own {
-    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     /// The reads that are under way or wait.
     lined_up: usize,
 }
 
-/// A place of an account. It becomes free when this is dropped.
+/// The right to make one long read for an account. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Place {
-    of: Arc<Places>,
+pub struct AccountRead {
+    of: Arc<AccountReads>,
     account: AccountId,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Places {
-    /// Waits for a place of the account. `None`: too many reads wait already.
-    pub(super) async fn take(self: &Arc<Self>, account: AccountId) -> Option<Place> {
-        let (mut place, places) = self.line_up(account)?;
-        place.permit = Some(places.acquire_owned().await.ok()?);
-        Some(place)
+impl AccountReads {
+    /// Waits until the account may make another read. `None`: too many of its reads wait already.
+    pub(super) async fn take(self: &Arc<Self>, account: AccountId) -> Option<AccountRead> {
+        let (mut read, turns) = self.line_up(account)?;
+        read.permit = Some(turns.acquire_owned().await.ok()?);
+        Some(read)
     }
 
-    fn line_up(self: &Arc<Self>, account: AccountId) -> Option<(Place, Arc<Semaphore>)> {
+    fn line_up(self: &Arc<Self>, account: AccountId) -> Option<(AccountRead, Arc<Semaphore>)> {
         let mut all = self.lock();
-        let new = || Own { places: Arc::new(Semaphore::new(AT_ONCE)), lined_up: 0 };
+        let new = || Own { turns: Arc::new(Semaphore::new(AT_ONCE)), lined_up: 0 };
         let own = all.entry(account).or_insert_with(new);
         if own.lined_up == MOST {
             return None;
         }
         own.lined_up += 1;
-        Some((Place { of: Arc::clone(self), account, permit: None }, Arc::clone(&own.places)))
+        Some((AccountRead { of: Arc::clone(self), account, permit: None }, Arc::clone(&own.turns)))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Own>> {
@@ -56,7 +56,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for AccountRead {
     fn drop(&mut self) {
         drop(self.permit.take());
         let mut all = self.of.lock();
@@ -78,23 +78,23 @@ mod tests {
 
     #[test]
     fn the_reads_of_an_account_wait_only_for_each_other() {
-        let places = Arc::new(Places::default());
-        let take = |account| places.take(Id(account)).now_or_never();
+        let reads = Arc::new(AccountReads::default());
+        let take = |account| reads.take(Id(account)).now_or_never();
         let held: Vec<_> = (0..AT_ONCE).map(|_| take(1).flatten().unwrap()).collect();
-        assert!(take(1).is_none(), "the account's places are taken");
+        assert!(take(1).is_none(), "the account makes as many reads as it may");
         assert!(take(2).flatten().is_some(), "another account has its own");
         drop(held);
         assert!(take(1).flatten().is_some());
-        assert!(places.lock().is_empty(), "an account without reads takes no memory");
+        assert!(reads.lock().is_empty(), "an account without reads takes no memory");
     }
 
     #[test]
     fn when_too_many_reads_wait_the_next_one_is_refused() {
-        let places = Arc::new(Places::default());
-        let mut waiting: Vec<_> = (0..MOST).map(|_| Box::pin(places.take(Id(1)))).collect();
+        let reads = Arc::new(AccountReads::default());
+        let mut waiting: Vec<_> = (0..MOST).map(|_| Box::pin(reads.take(Id(1)))).collect();
         let held: Vec<_> = waiting.iter_mut().filter_map(FutureExt::now_or_never).collect();
         assert_eq!(held.len(), AT_ONCE);
-        assert!(places.take(Id(1)).now_or_never().is_some_and(|refused| refused.is_none()));
+        assert!(reads.take(Id(1)).now_or_never().is_some_and(|refused| refused.is_none()));
         drop(held);
     }
 }
