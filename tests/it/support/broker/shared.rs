@@ -1,7 +1,8 @@
-//! One RabbitMQ for all tests of a run that neither stop it nor change it: each has a virtual host of its own, so no test sees
-//! another one's queues, exchanges or messages. A start of RabbitMQ costs six seconds of a core.
+//! One RabbitMQ for all tests of a run that neither stop nor reconfigure it, because each start of RabbitMQ takes six seconds of
+//! CPU time. Each test uses a different virtual host, so no test sees the queues, exchanges or messages of another test.
 //!
-//! The first test of a run starts it; it ends with the run's `cargo nextest`. Without nextest each test starts its own.
+//! The first test that needs the broker starts it, and the broker ends with `cargo nextest`. Without nextest each test starts
+//! a broker for itself.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -12,44 +13,44 @@ use serde_json::{Value, json};
 
 use super::Broker;
 
-/// Virtual hosts of one broker. When they are used up, the next broker is started.
-const PLACES: usize = 64;
+/// Virtual hosts of one broker. The test after the last of them starts another broker.
+const VIRTUAL_HOSTS: usize = 64;
 
 impl Broker {
-    /// A virtual host of the run's broker. It can be neither stopped nor killed.
+    /// The broker of the run, with a virtual host for this test. The test can neither stop nor kill the broker.
     pub async fn shared() -> Self {
         let Ok(run) = std::env::var("NEXTEST_RUN_ID") else { return Self::start().await };
         let runner = std::os::unix::process::parent_id();
         let dir = std::env::temp_dir().join(format!("switchhook-brokers-{run}"));
         std::fs::create_dir_all(&dir).unwrap();
-        // Held while the broker starts, so that the others wait for it.
+        // The lock is held while the broker starts, so that other tests wait until they can use it.
         let mut options = OpenOptions::new();
         let mut count =
             options.create(true).truncate(false).read(true).write(true).open(dir.join("count")).unwrap();
         count.lock().unwrap();
-        let place = next(&mut count);
-        let home = dir.join((place / PLACES).to_string());
+        let number = next(&mut count);
+        let home = dir.join((number / VIRTUAL_HOSTS).to_string());
         let port = match std::fs::read_to_string(home.join("port")) {
             Ok(port) => port.parse().unwrap(),
             Err(_) => start(home, runner, &dir).await,
         };
         let mut broker = Self::at(PathBuf::new(), port);
-        broker.vhost = Some(format!("test{}", place % PLACES));
+        broker.vhost = Some(format!("test{}", number % VIRTUAL_HOSTS));
         broker
     }
 }
 
-/// Counts one more test.
+/// The number of this test in the run, from 0.
 fn next(count: &mut File) -> usize {
     let mut text = String::new();
     count.read_to_string(&mut text).unwrap();
-    let place = text.parse().unwrap_or(0);
+    let number = text.parse().unwrap_or(0);
     count.rewind().unwrap();
-    write!(count, "{}", place + 1).unwrap();
-    place
+    write!(count, "{}", number + 1).unwrap();
+    number
 }
 
-/// Starts a broker that lives as long as the runner of the tests; returns its port.
+/// Starts a broker that runs until the runner of the tests has ended. Returns its port.
 #[expect(clippy::zombie_processes, reason = "the watching process outlives this one")]
 async fn start(home: PathBuf, runner: u32, dir: &Path) -> u16 {
     std::fs::create_dir_all(&home).unwrap();
@@ -68,16 +69,17 @@ async fn start(home: PathBuf, runner: u32, dir: &Path) -> u16 {
         .stderr(Stdio::null())
         .spawn()
         .expect("setsid starts");
-    // Written last: a broker that did not start is started by the next test.
+    // Written last, so that the next test starts a broker if this start fails.
     std::fs::write(home.join("port"), broker.port.to_string()).unwrap();
     (broker.server, broker.epmd) = (None, None);
     broker.port
 }
 
-/// The virtual hosts, in which the user of RabbitMQ's first start may do everything.
+/// RabbitMQ's definitions: the virtual hosts, and the user `guest`, who has all permissions in each.
 fn definitions() -> String {
-    let names: Vec<String> =
-        std::iter::once("/".to_owned()).chain((0..PLACES).map(|place| format!("test{place}"))).collect();
+    let names: Vec<String> = std::iter::once("/".to_owned())
+        .chain((0..VIRTUAL_HOSTS).map(|number| format!("test{number}")))
+        .collect();
     let vhosts: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
     let all = ".*";
     let permission =
