@@ -2,7 +2,6 @@
 //!
 //! `base.json` has the shared parts; each file of `paths/` describes one resource in a short form, which [`operation`]
 //! expands. Unit tests compare it with the table of routes, and `tests/it/openapi.rs` executes its examples.
-//! `tests/it/openapi.rs` executes its examples.
 
 mod operation;
 

@@ -1,12 +1,12 @@
 //! Compares the document with the program: every route is described, and nothing else is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::route::Whose;
 use super::super::{admin_paths, pages, route};
-use super::document;
+use super::{RESOURCES, Resource, document};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
@@ -98,4 +98,61 @@ fn every_reference_exists_and_every_shared_schema_is_used() {
             assert!(found.contains(&format!("#/components/{kind}/{name}")), "{kind}/{name} is unused");
         }
     }
+}
+
+#[test]
+fn no_two_resources_describe_a_schema_with_the_same_name() {
+    let mut names = BTreeMap::new();
+    for text in RESOURCES {
+        let resource: Resource = serde_json::from_str(text).unwrap();
+        for name in resource.schemas.keys() {
+            let other = names.insert(name.clone(), resource.tag["name"].clone());
+            assert!(other.is_none(), "{name} of {:?} would replace that of {other:?}", resource.tag["name"]);
+        }
+    }
+}
+
+/// Collects the fields without a description, with the path of the schema. `described` has the names that an enclosing
+/// schema describes: a condition such as `anyOf` may name them again.
+fn undescribed(at: &str, value: &Value, described: &Map<String, Value>, found: &mut Vec<String>) {
+    let Value::Object(schema) = value else {
+        return value.as_array().into_iter().flatten().for_each(|v| undescribed(at, v, described, found));
+    };
+    let own = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, field) in &own {
+        // What has only one possible value describes itself.
+        let is_plain = ["const", "description", "$ref"].iter().any(|key| field.get(key).is_some())
+            || ["maxItems", "maxProperties"].iter().any(|key| field.get(key).is_some_and(|most| *most == 0));
+        // The summary of its operation describes `data` in the envelope.
+        let is_data = name == "data" && at.ends_with("/schema");
+        if !is_plain && !is_data && !described.contains_key(name) {
+            found.push(format!("{at}.{name}"));
+        }
+        undescribed(&format!("{at}.{name}"), field, &Map::new(), found);
+    }
+    for (key, below) in
+        schema.iter().filter(|(key, _)| !["properties", "example", "examples"].contains(&key.as_str()))
+    {
+        let conditions = ["anyOf", "oneOf", "allOf"];
+        let described = if conditions.contains(&key.as_str()) { own.clone() } else { Map::new() };
+        undescribed(&format!("{at}/{key}"), below, &described, found);
+    }
+}
+
+#[test]
+fn every_parameter_and_every_field_has_a_description() {
+    let document = document().unwrap();
+    let mut found = Vec::new();
+    undescribed("", &document["components"]["schemas"], &Map::new(), &mut found);
+    undescribed("", &document["paths"], &Map::new(), &mut found);
+    let shared = document["components"]["parameters"].as_object().unwrap().values();
+    let methods =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let own = methods.filter_map(|method| method.get("parameters")?.as_array()).flatten();
+    for parameter in shared.chain(own) {
+        if parameter.get("$ref").is_none() && parameter.get("description").is_none() {
+            found.push(parameter["name"].to_string());
+        }
+    }
+    assert!(found.is_empty(), "without a description: {}", found.join(", "));
 }
