@@ -145,6 +145,8 @@ impl Recovery {
         let last = files.pop().unwrap_or_default();
         let mut segments: Vec<_> = files.into_iter().map(|file| self.closed(file)).collect();
         let room = record::room(last.len);
+        // With a new salt, records of an old salt look like damage. So a new salt is safe only if the last segment
+        // is too short for a record.
         let (segment, active, end) = if is_known || room == 0 {
             let (segment, active, end) = self.last(last.first, last.header)?;
             // The ledger refers to offsets that are missing here. Were they used again, new events would
@@ -197,6 +199,8 @@ impl Recovery {
     /// if it differs. False when no salt was found.
     fn find_salt(&mut self, files: &[SegmentFile]) -> Result<bool, OpenError> {
         let path = names::salt(&self.dir);
+        // The salt is stored twice, in a file and in each header, because without it no record of the log can be
+        // checked.
         let filed = salt::read(&*self.disk, &self.dir).map_err(|e| OpenError::io(&path, e))?;
         let known = files.iter().rev().find_map(|file| file.header).map(|header| header.salt).or(filed);
         self.salt = known.unwrap_or_else(rand::random);

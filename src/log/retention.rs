@@ -19,6 +19,8 @@ fn closings(created: &[u64], now_us: u64) -> Vec<u64> {
     let is_known = |us: &u64| *us <= now_us;
     let mut latest = 0;
     let closed = created.iter().enumerate().map(|(at, begun)| {
+        // A time that goes back means that the clock was wrong at one of the two moments. The later time is the
+        // safe one, because it keeps the segment longer.
         latest = latest.max(Some(*begun).filter(is_known).unwrap_or(0));
         created.iter().skip(at + 1).copied().find(is_known).unwrap_or(now_us).max(latest)
     });

@@ -115,6 +115,8 @@ impl Scanner {
             (self.span.pos, self.span.seq) = (next, found);
             return Ok(Step::Damage { pos, bytes: next - pos, seqs: seq..found, headers });
         }
+        // After this, `step` finds its span exhausted, so a caller that goes on gets `End` and not the same tail
+        // again.
         self.span.seq = seq_end;
         self.span.pos = limit.max(pos);
         Ok(Step::Tail { pos })

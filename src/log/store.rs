@@ -312,6 +312,7 @@ impl Store {
             Some((_, made)) => made,
             None => Arc::new(InMemory(self.rebuild(segment)?)),
         };
+        // Read back through the same code as a file, so that there is one way to interpret an index.
         let part = ask(made.clone());
         *mended = Some((segment.first, made));
         part.map_err(|e| ReadError::io(&path, e))?.ok_or(ReadError::Index { file: path })

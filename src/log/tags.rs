@@ -129,6 +129,7 @@ impl Reader {
         // Fewer places than requested: the segment has no further ones.
         let all = places.len() < most;
         for wanted in places.into_iter().rev() {
+            // A new buffer for each record: it holds the bytes behind a record, and the next one lies before them.
             let mut fetch = Fetch::new(Arc::clone(&file), first, self.store.seed(first), place.segment.len());
             match fetch.record(wanted, &[]).map_err(|e| self.failed(first, e))? {
                 Some(record) => batch.records.push(record),
@@ -165,6 +166,7 @@ impl Reader {
 
     fn damaged(&self, first: u64, place: RecordPlace) -> Damage {
         let offset = first + u64::from(place.seq);
+        // The length of the record is unknown, because its header may be what is damaged.
         let damage = Damage {
             file: names::segment(&self.store.dir, first),
             position: u64::from(place.pos),

@@ -116,6 +116,7 @@ impl Writer {
     /// Waits for requests that follow closely. At a steady pace most requests find the writer idle, and each would have a
     /// sync of its own: at 500 events a second that is most of what the program costs.
     fn gather(&self, request: Option<&Request>, stopping: bool) {
+        // A control request is answered at once: it may ask for a sign of life.
         let is_append = matches!(request, Some(Request::Append(_)));
         if is_append && !stopping && !self.options.gather.is_zero() {
             // The thread is the writer's own, and its queue takes requests meanwhile.
@@ -152,6 +153,8 @@ impl Writer {
                     break;
                 }
             }
+            // A request is never split between batches, because its records are durable or refused together. So
+            // the last request may exceed the limit.
             if bytes < self.options.batch_bytes {
                 request = self.requests.try_recv().ok();
             }
@@ -250,6 +253,7 @@ impl Writer {
         self.segment.len.store(len + self.buf.len() as u64, Ordering::Release);
         let first = self.next;
         self.next += self.places.len() as u64;
+        // Not `send`, which stores nothing while nobody is subscribed.
         self.store.end.send_replace(self.next);
         first
     }
@@ -269,6 +273,8 @@ impl Writer {
             return Ok(());
         }
         self.retain(0);
+        // Retention may have freed enough. Without this second look, a log that is only waiting for its turn of
+        // retention would refuse events.
         if is_short() { Err(AppendError::Full) } else { Ok(()) }
     }
 
@@ -293,6 +299,7 @@ impl Writer {
 
     /// Closes the active segment and starts a new one, unless the active one is empty.
     fn roll(&mut self) -> Result<(), AppendError> {
+        // A segment is named after its first offset, so an empty one cannot have a successor.
         if self.next == self.segment.first {
             return Ok(());
         }
@@ -314,6 +321,7 @@ impl Writer {
             .store
             .with_active(closed.first, |active| active.index.encode(closed.first, closed.len()))
             .unwrap_or_default();
+        // A failure here is only logged: the segment is complete, and a reader rebuilds its index.
         self.write_index(closed.first, &index);
         let weighed = self.store.with_active(closed.first, |active| {
             let bytes = |tag: &u64| (*tag, active.index.bytes_of(*tag, closed.len()));
