@@ -12,7 +12,10 @@ use crate::queues::rules::partitions::Partitions;
 pub(super) fn write(partitions: Partitions, slots: &Slots, unknown: &Unknown, desk: &mut Desk) {
     desk.unclaimed.forget_ended(&*desk.directory);
     let time_us = desk.time.wall();
+    // Made once for all checkpoints below: each takes out the images of its own partitions.
     let (held, mut images) = (unknown.image(), images(slots, desk));
+    // A checkpoint states one position of the router. Partitions that were gained later may be behind the others
+    // for a while, so they need a checkpoint of their own.
     for (router, of_router) in desk.owned.by_routed() {
         let covers = of_router.within(partitions);
         if covers.is_empty() {

@@ -33,6 +33,7 @@ impl Engine {
             if !self.desk.ledger.stalled() && self.is_idle(set) {
                 checkpoint::write(set, &self.slots, &self.unknown, &mut self.desk);
                 self.drop_all(set);
+                // The mark is behind the checkpoint, so the answer waits until the checkpoint itself is on disk.
                 self.leaving.written(set, self.desk.ledger.mark());
             }
         }
@@ -76,6 +77,7 @@ impl Engine {
         }
         let recovered = recovered.take_out(set, |id| self.desk.directory.hook_of_replay(id));
         let first = self.desk.events.first();
+        // First of all, because a hook that is added asks how far events have been routed to its partition.
         self.desk.owned.gain(set, |partition| recovered.routed(partition).unwrap_or(first).max(first));
         let now = self.desk.time.both();
         for event in recovered.held.values() {
@@ -83,6 +85,7 @@ impl Engine {
         }
         self.adopt_due = true;
         let one_shots = recovered.one_shots();
+        // Before the hooks are added, because each takes its queue out of these.
         self.desk.unclaimed.gain(set, recovered);
         let mut hooks: Vec<Arc<Hook>> = self.desk.directory.hooks();
         hooks.retain(|hook| {

@@ -17,6 +17,8 @@ const READ_BYTES: usize = 1 << 20;
 impl Engine {
     /// Routes up to `max` events. Returns whether there are more.
     pub(super) fn route_some(&mut self, max: usize) -> Result<bool, ReadError> {
+        // An account may have become known without a later event of its own, so its events are not left to
+        // `route`.
         self.adopt_known()?;
         let (routed, end) = (self.desk.owned.routed(), self.stance.end(self.desk.events.end()));
         if routed >= end {

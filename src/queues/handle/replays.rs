@@ -55,6 +55,7 @@ impl Queues {
         // In a task of its own, so that a caller that goes away leaves no replay in the journal that does not run.
         let queues = self.clone();
         let begun = self.readings.tasks().spawn("replay", async move {
+            // The document first: a replay that the engine has begun must be found in the journal after a crash.
             queues.write(by, writes).await?;
             let begun = queues.begin(job.clone()).await;
             if begun.is_err() {
@@ -136,6 +137,7 @@ impl Queues {
         else {
             return Ok(None);
         };
+        // The engine ended it first, because only the engine knows the totals for the document.
         let doc = job.document();
         self.edit(replay, by, move |stored| stored.extend(doc)).await?;
         Ok(Some(status))
@@ -156,6 +158,7 @@ impl Queues {
                 stored.extend(ReplayJob { state, ..job }.document());
             }
         };
+        // The document first: if the program ends before the engine is told, the next start finds the new state.
         let stored = self.edit(replay, by, edited).await?;
         let job = ReplayJob::from_document(stored).unwrap_or(job);
         let at_rest = job.status(job.until, job.totals);

@@ -71,6 +71,7 @@ impl Logs {
         // Records from before the birth belong to a deleted hook with the same id.
         let (mut at, end) = (self.ledger.first().max(hook.birth.ledger), self.ledger.end());
         let (own, tag) = (hook.id, hook.id.tag());
+        // The tag is a hash, so it also finds records of other hooks. `hook_of` compares the whole id.
         let mut filed = self.filed([hook]);
         while at < end {
             let batch = self.ledger.read_tags(&[tag], at, end, READ, READ_BYTES)?;

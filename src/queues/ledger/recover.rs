@@ -201,6 +201,7 @@ impl Recovered {
         for partition in partitions.iter() {
             self.set_checkpoint(partition, other.checkpoint(partition));
         }
+        // One part without its beginning is enough: a settlement may be missing, so no queue may begin at 0.
         self.is_whole &= other.is_whole;
         self.queues.extend(other.queues);
     }
@@ -376,6 +377,7 @@ impl RecoveredQueue {
         self.image.failures.clear();
         let entries = self.image.entries.iter_mut().map(|(_, _, past)| past);
         for past in entries.chain(self.past.values_mut()) {
+            // The number of an attempt counts on across new tries, because receivers see it (`X-Attempt`).
             *past = Past { attempts: past.attempts, ..Past::default() };
         }
     }

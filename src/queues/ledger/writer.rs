@@ -116,6 +116,7 @@ impl Ledger {
 
     pub(in crate::queues) fn push(&mut self, tag: u64, time: WallTime, record: &LedgerRecord) {
         self.pushed.0.fetch_add(1, Ordering::Relaxed);
+        // Counted where it is written, so that metrics and ledger cannot differ.
         self.tally.note(time, record);
         self.put(tag, time, record);
     }

@@ -47,6 +47,8 @@ impl Queue {
         entry.state = EntryState::InFlight;
         entry.attempts = entry.attempts.saturating_add(1);
         self.in_flight += 1;
+        // The record goes with this attempt. A retry reads it from the log again, so that deliveries that wait for
+        // their retry use no memory for records.
         Some(Start { offset, attempt: entry.attempts, record: entry.record.take() })
     }
 

@@ -40,6 +40,7 @@ impl Queue {
     }
 
     fn past_of(&self, offset: u64, entry: &WindowEntry) -> Past {
+        // The due time belongs to the lane and waits for its head, so only the head is stored with it.
         let lane = self.lanes.get(&entry.lane).filter(|lane| lane.head() == Some(offset));
         // Nobody knows after a restart whether the hook works, so a suspect gets one more try.
         let again = u16::from(matches!(entry.state, EntryState::Suspect { .. }));

@@ -34,6 +34,8 @@ impl Pace {
     /// A start happens now, so the next one is due one interval later.
     pub(in crate::queues) fn started(&mut self, now: Moment) {
         if let Some(interval) = self.interval {
+            // Counted from when the start was due and not from now, or each late timer would lower the rate for
+            // good.
             self.next = self.next.max(now - CATCH_UP) + interval;
         }
     }

@@ -154,6 +154,7 @@ pub fn retry_delay(
 pub(in crate::queues) fn longest_delay(policy: &Policy, hook: &Hook) -> Duration {
     let max = hook.retry.max_ms.map_or(policy.retry_max, Duration::from_millis);
     let initial = hook.retry.initial_ms.map_or(policy.retry_initial, Duration::from_millis);
+    // A fifth more is the largest spread of `retry_delay`.
     let spread = max.max(initial).saturating_mul(6) / 5;
     spread.max(RETRY_AFTER_MAX)
 }

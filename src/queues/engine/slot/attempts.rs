@@ -77,6 +77,7 @@ impl Slot {
             if let Some(start) = line.start(now, has_share) {
                 let key = line.key();
                 self.pace.started(now);
+                // The next search begins behind this line, so a long replay cannot keep the live line waiting.
                 self.turn = (at + 1) % count;
                 return Some(self.job(key, start));
             }

@@ -47,6 +47,7 @@ pub(super) struct Firsts {
 impl Firsts {
     /// Whether a hook may take its first permit, of `limit` young ones.
     pub(super) fn admits(&self, limit: u32, now: Moment) -> bool {
+        // From the newest back, and only to the first old one: what is behind that is older still.
         let young = self.taken.iter().rev().take_while(|(at, _)| !at.is_old(now));
         young.map(|(_, count)| count).sum::<u32>() + self.offered < limit
     }

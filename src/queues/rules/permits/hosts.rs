@@ -63,6 +63,7 @@ impl Hosts {
         let parsed = url::Url::parse(&hook.uri).ok();
         let name =
             parsed.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        // Ids are never used again: a claim holds the id of its host for as long as its slot exists.
         let next = HostId(self.all.len());
         let id = *self.ids.entry(name.unwrap_or_else(|| hook.account.to_string())).or_insert(next);
         if id == next {
@@ -81,6 +82,8 @@ impl Hosts {
     pub(super) fn admits(&self, claim: &Claim, leaves: u32, now: Moment) -> Result<(), Refusal> {
         let at = claim.holders.on_host;
         let Some(host) = self.all.get(at.host.0) else { return Ok(()) };
+        // The first permit has rules of its own: however many permits the other hooks of the host hold, a hook
+        // gets one soon.
         if claim.held == 0 {
             return host.firsts.admits(self.limit, now).then_some(()).ok_or(Refusal::First);
         }

@@ -35,6 +35,7 @@ impl Occupancy {
     /// Updates the average: `held` permits have been held since the last call.
     pub(super) fn note(&mut self, held: u32, now: Moment) {
         let half_lives = now.since(self.updated).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        // An exponential average needs no history, and forgets at the same rate however often it is updated.
         let kept = (-half_lives).exp2();
         self.lately = self.lately * kept + f64::from(held) * (1.0 - kept);
         self.updated = self.updated.max(now);

@@ -72,6 +72,8 @@ impl Permits {
                 }
             }
         }
+        // Without the promise, another shard could take the permit before the woken shard has its turn, again and
+        // again.
         self.promised += 1;
         let shard = unparked.slot.shard;
         if let Some(of) = self.shards.get_mut(shard) {

@@ -129,6 +129,7 @@ impl Tier {
         let before = holder.need(self.multiple);
         edit(holder);
         let after = holder.need(self.multiple);
+        // A holder without parked slots has no need, and most holders have none parked.
         if before == after {
             return;
         }
