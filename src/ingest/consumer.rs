@@ -121,6 +121,8 @@ impl AmqpConsumer {
                 Ended::LogFailed(error) => return Err(error.into()),
                 Ended::Lost(reason) => reason,
             };
+            // Only a connection that worked shortens the waits. A broker that refuses each connection is asked
+            // more and more rarely.
             if self.seen.status.is_connected() {
                 waits.after_success();
             }

@@ -197,6 +197,8 @@ impl Ingest {
             }
             Err(why) => {
                 self.0.counts.amqp_quarantined.one();
+                // It has no key in the window: a message that is not understood has no reliable `Msg-ID`. If the
+                // broker hands it out again, it is stored twice.
                 let record = prepare::quarantined(incoming, &why, max, time_us);
                 let NotUnderstood { reason, account } = why;
                 Prepared { record, account, quarantine: Some(reason), seen_key: None, duplicate: false }
@@ -217,6 +219,8 @@ impl Ingest {
         let understood = prepare::understand(&incoming, max)
             .inspect_err(|_| self.0.counts.http_refused.one())
             .map_err(|why| SubmitError::NotUnderstood { index, reason: why.reason })?;
+        // Neither the account of the call nor the message id is looked up in the windows: with a chosen id, a
+        // client could claim another tenant's call or make a broker's message look like a copy.
         let account = Some(understood.facts.account.unwrap_or(default));
         let now_us = self.0.clock.now_us();
         let record = prepare::record_of_request(&incoming, &understood, account, handed_in, now_us);
@@ -226,9 +230,12 @@ impl Ingest {
     /// Appends all prepared events or none. Returns their offsets after they are on disk.
     pub async fn append(&self, prepared: Vec<Prepared>) -> Result<Range<u64>, SubmitError> {
         let records: Vec<NewRecord> = prepared.into_iter().map(|p| p.record).collect();
+        // A request that is larger than the whole limit needs all permits: it is accepted while nothing else
+        // waits.
         let bytes = records.iter().map(|r| r.payload.len()).sum::<usize>().min(self.0.max_waiting_bytes);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         let count = records.len() as u64;
+        // Not waited for: a client that waits would keep its events in memory, and that is what the limit bounds.
         let appended = match self.0.waiting.try_acquire_many(permits) {
             Ok(_waiting) => self.0.appender.append(records).await.map_err(SubmitError::from),
             Err(_) => Err(SubmitError::Busy),
@@ -271,6 +278,7 @@ impl Ingest {
     pub(super) fn forget(&self, keys: &[u64]) {
         let mut windows = self.windows();
         for key in keys {
+            // A copy of the message may have been stored meanwhile, from another broker. Its key stays.
             if windows.seen.get(*key).is_some_and(|seen| !seen.stored) {
                 windows.seen.remove(*key);
             }

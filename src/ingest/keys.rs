@@ -135,6 +135,7 @@ impl Keys {
         now_us: u64,
     ) -> Result<Option<Range<u64>>, KeyError> {
         self.forget_late(request.account, now_us);
+        // After the expired keys were dropped, so that a key older than a day begins a new request.
         let known = self.of(request.account).and_then(|of| of.known.get(&request.key));
         match known {
             Some(known) if known.digest != request.digest => Err(KeyError::OtherEvents),
@@ -196,6 +197,7 @@ impl Keys {
         if self.count >= OF_ALL {
             self.make_room();
         }
+        // The tenant of its first key: `change` subtracts from the same count to which the keys were added.
         let tenant = *self.tenant_of.entry(account).or_insert(tenant);
         self.tenants.entry(tenant).or_default().accounts.entry(account).or_default();
         self.change(account, |of| {
@@ -210,6 +212,8 @@ impl Keys {
 
     /// Drops the oldest key of the account that has the most keys, within the tenant that has the most keys.
     fn make_room(&mut self) {
+        // A search through all tenants, but only while the total is used up. A sorted set would cost something at
+        // every request.
         let most = self.tenants.values().max_by_key(|of| of.count);
         let account = most.and_then(|of| of.accounts.iter().max_by_key(|(_, of)| of.known.len()));
         if let Some(account) = account.map(|(account, _)| *account) {

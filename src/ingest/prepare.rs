@@ -145,6 +145,7 @@ pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<
         return Err(NotUnderstood { reason, account });
     }
     let unpacked = if incoming.gzip {
+        // Bounded, because a few kilobytes can unpack to gigabytes.
         let unpacked = kazoo::gunzip(&incoming.body, kazoo::MAX_BODY_BYTES);
         Cow::Owned(unpacked.map_err(|e| NotUnderstood { reason: e.to_string(), account: None })?)
     } else {
@@ -158,6 +159,7 @@ pub(super) fn understand(incoming: &Incoming, max_event_bytes: usize) -> Result<
         (false, false) => body.into_owned().into(),
         (false, true) => packed(&body).map_err(|e| refuse(e.to_string()))?,
     };
+    // Checked again: a repair can make the body longer, and later steps rely on the limit.
     if body.len() > max_event_bytes {
         return Err(refuse(format!(
             "its text had to be repaired ({}) and then has {} bytes, more than ingest.max_event_bytes",

@@ -84,6 +84,8 @@ pub(super) async fn run(
         gap_from_us: None,
     };
     session.backlog_was_full(waiting, options.bounds.messages);
+    // The two helpers end only with the session. They share its task, because they are of no use without its
+    // connection.
     let ended = tokio::select! {
         ended = session.consume(stop) => ended,
         ended = looking => ended,
@@ -219,6 +221,7 @@ impl Session<'_> {
         );
         tracing::warn!(queue = self.options.queue, waiting, "events are missing: {notice}");
         self.status.looked(|queue| queue.notices.push(notice));
+        // The next event that arrives tells where the gap ends (`note_age`).
         self.gap_from_us = self.ingest.last_from_broker_us();
     }
 
@@ -358,6 +361,8 @@ impl Session<'_> {
         }
         while let Some(mut batch) = self.waiting.pop_front() {
             let appended = batch.appended().await;
+            // Nothing behind a batch that is not on disk may be acknowledged, because an acknowledgement covers
+            // everything before it.
             if appended.is_err() || !batch.records.is_empty() {
                 break;
             }

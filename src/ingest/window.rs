@@ -30,6 +30,7 @@ impl<V: Copy> Window<V> {
     /// Remembers `value` for `key`, and replaces an earlier value.
     pub(super) fn put(&mut self, key: u64, value: V) {
         if self.young.len() >= self.half && !self.young.contains_key(&key) {
+            // Dropping a whole generation costs nothing per key, unlike a list in order of use.
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
@@ -40,6 +41,7 @@ impl<V: Copy> Window<V> {
         if let Some(value) = self.young.get(&key) {
             return Some(*value);
         }
+        // Moved to the young generation, so that a call in use is not forgotten while its events come.
         let value = self.old.remove(&key)?;
         self.put(key, value);
         Some(value)

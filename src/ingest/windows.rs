@@ -88,6 +88,7 @@ impl Windows {
     }
 
     fn relearn(&mut self, event: &Event<'_>) {
+        // As while the program ran: neither was entered in the windows.
         if event.source == Source::Http || event.quarantine.is_some() {
             return;
         }
@@ -133,6 +134,8 @@ impl Windows {
         let before = self.calls.get(call);
         let agrees = before.is_none_or(|before| before.certain && before.account == account);
         let zone = origin.map(|origin| origin.zone).or_else(|| before?.zone);
+        // After the last event of a call, another call may have its id. The account is still the best guess for
+        // late events.
         self.calls.put(call, KnownCall { account, certain: agrees && event != CALL_ENDED, zone });
     }
 
