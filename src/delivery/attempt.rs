@@ -119,6 +119,8 @@ impl Maker {
         let max_tries = one_shot.then(|| target.hook.max_tries());
         let mut taken = None;
         if target.payload_bytes(record.len()) > LARGE {
+            // The record is given back before the wait. Otherwise the attempts that wait for memory would hold the
+            // most of it.
             let bytes = target.needs(record.len());
             drop(record);
             // Boxed: few attempts need this future, but its size would be part of every attempt's.
@@ -129,6 +131,7 @@ impl Maker {
             };
             taken = room;
         }
+        // The wait for memory is not the receiver's time.
         *started = Instant::now();
         let now_us = self.clock.now_us();
         let delivery = DeliveryId { event: self.log_ids.event_id(job.key.offset), hook: job.hook.id };
@@ -144,12 +147,14 @@ impl Maker {
         if self.is_out_of_reach(job, &record) {
             return without(AttemptResult::NothingToSend, max_tries);
         }
+        // Decided as late as possible: the mode may have changed while the delivery waited.
         let is_sent = self.duty.now().sends(job.key.queue, job.key.offset);
         let request = match self.request(job, &target, &record, &surroundings) {
             Ok(request) => request,
             Err(failed @ AttemptResult::Failed(_)) if !is_sent => return without(shadow(failed), max_tries),
             Err(result) => return without(result, max_tries),
         };
+        // The request has its own copy of the body, so the record is not kept while the receiver takes its time.
         let requested = Requested { at_us: now_us, span_id: request.span_id };
         drop(record);
         let sending = self.transport.current();

@@ -83,6 +83,7 @@ impl Client {
             let waiting = if fresh { None } else { self.idle.take(&address.origin) };
             // The receiver may be closing an idle connection; the request is then repeated on a new one.
             let (again, mut open) = match waiting {
+                // The clone shares the body, so it is cheap.
                 Some(open) => (Some(request.clone()), open),
                 // Boxed, to keep the future of an attempt small.
                 None => (None, Box::pin(self.connect(&address, account, within, watch)).await?),
@@ -98,6 +99,8 @@ impl Client {
                     let closed = error.is_closed() || error.is_canceled() || error.is_incomplete_message();
                     match again.filter(|_| unread.is_empty() && (closed || broke(&error))) {
                         Some(unanswered) => {
+                            // A repetition is safe only because no byte of an answer came: the receiver has closed
+                            // the connection without a sign that it has taken the request.
                             self.idle.was_closed(&address.origin);
                             (request, fresh) = (unanswered, true);
                         }

@@ -96,6 +96,8 @@ impl Connector {
         watch.begin(Phase::Connect { at: connected.clone(), tls: url.scheme() == "https" });
         let ipv4 = addresses.iter().all(SocketAddr::is_ipv4);
         let failed = |error| NoConnection::Failed { error, ipv4 };
+        // One connector for each connection, because it holds the addresses that the guard has checked for this
+        // request.
         let mut http = HttpConnector::new_with_resolver(Checked(addresses));
         // The connector below TLS must accept `https` URIs.
         http.enforce_http(false);
@@ -153,6 +155,8 @@ impl Service<Uri> for Tcp {
         let connected = ConnectedAt::clone(&self.connected);
         Box::pin(async move {
             let stream = connecting.await?.into_inner();
+            // The client sees only TCP and TLS together. The time in between is noted here, to tell a slow network
+            // from a slow handshake.
             connected.get_or_init(Instant::now);
             Ok(TokioIo::new(Bounded { stream, most, read: 0, was_read: false }))
         })

@@ -186,6 +186,7 @@ impl Idle {
     pub(super) fn was_closed(&self, origin: &Arc<str>) {
         let (mut all, last) = (self.lock(), Instant::now());
         let origin = all.by_origin.entry(Arc::clone(origin)).or_default();
+        // What happened before the time is forgotten: a receiver that closes a connection now and then is normal.
         let before = origin.closed.take().filter(|closed| closed.last.elapsed() < FRESH_FOR);
         let times = before.map_or(0, |closed| closed.times).saturating_add(1);
         origin.closed = Some(Closed { times, last });

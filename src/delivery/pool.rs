@@ -160,6 +160,7 @@ impl Delivery {
             }
             if reading.is_empty() && !unread.is_empty() {
                 let (events, jobs) = (self.maker.events.clone(), std::mem::take(&mut unread));
+                // Not in this thread: one slow read of the disk would hold up all attempts under way.
                 reading.spawn_blocking(move || read(&events, jobs));
             }
             // All attempts that have ended by now are returned together, to wake the queues only once.
@@ -186,6 +187,7 @@ impl Delivery {
 
     fn start(&mut self, under_way: &mut JoinSet<Attempt>, job: Job, record: Fetched) {
         let target = self.target(&job);
+        // Unbounded here: the queues hand out no more jobs than there are permits.
         under_way.spawn(self.maker.clone().attempt(job, record, target));
     }
 

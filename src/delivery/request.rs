@@ -136,11 +136,14 @@ impl Target {
         let timestamp = values.write(&timestamp_s);
         let event_id = values.write(&around.delivery.event);
         let attempt = values.write(&job.attempt);
+        // Signed with the time of this attempt, so that a receiver can refuse an old request that somebody has
+        // recorded.
         let signed = (!self.hook.secrets.is_empty()).then(|| {
             let id = values.text(&id);
             let signature = signature(&self.hook.secrets, id, timestamp_s, &wire.body);
             values.write(&signature)
         });
+        // All values share one buffer, because a header value of its own would be an allocation for each.
         let values = Bytes::from(values.0);
         let mut put = |name: &'static str, value: Range<usize>| {
             if let Ok(value) = HeaderValue::from_maybe_shared(values.slice(value)) {

@@ -49,6 +49,7 @@ impl HistoryReader {
                 let Some(document) = self.document(&mut filed, &mut revisions, query, &found) else {
                     continue;
                 };
+                // The number of rows alone bounds nothing: a row can have a whole body.
                 if page.rows.len() == query.limit || bytes >= ROWS_BYTES {
                     page.next = Some(found.offset());
                     return Ok(page);
@@ -81,6 +82,7 @@ impl HistoryReader {
             Found::Damaged(_) => return Some(unreadable(LEDGER_DAMAGED)),
             Found::Record(record) => record,
         };
+        // The range of offsets can contain records of other times, if the clock was wrong for a while.
         let in_time = (query.from_us..query.until_us).contains(&record.time_us);
         let decoded = LedgerRecord::decode(&record.payload).ok().filter(|_| in_time)?;
         let hook = filed.hook_of(record, &decoded, |replay| self.logs.replay_of(replay))?;

@@ -93,6 +93,8 @@ struct Front {
 
 impl Front {
     fn note(&mut self, record: &Record, offset: u64, word: LastWord) {
+        // Behind the first delivery that was left out, the list would have gaps. So it ends there, and the next
+        // call begins there.
         if self.left_out.is_some_and(|out| if self.ascending { offset >= out } else { offset <= out }) {
             return;
         }
@@ -101,6 +103,7 @@ impl Front {
             return;
         }
         let failing = self.failing.entry(offset).or_default();
+        // A delivery that is given up later has no attempt at that moment. Its row shows its last one.
         if word != LastWord::GivenUp {
             failing.attempt = Some(record.offset);
         }

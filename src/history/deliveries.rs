@@ -84,6 +84,7 @@ impl HistoryReader {
     ) -> Result<Map<String, Value>, ReadError> {
         let mut revisions = Revisions::default();
         let mut attempts = Vec::new();
+        // The oldest ones are left out: the newest show how the delivery stands.
         for at in course.attempts.iter().skip(left_out) {
             match self.logs.ledger.get(*at) {
                 // Retention has removed it meanwhile.

@@ -45,6 +45,8 @@ impl HistoryReader {
                 self.logs.events.read_tags_back(&[tag], at, READ)?
             };
             for found in found(&batch, query.ascending).filter(|found| range.contains(&found.offset())) {
+                // Counted whether the event is shown or not, so that a filter which matches nothing cannot make
+                // one call read the whole log.
                 page.looked_at += 1;
                 let Some(row) = self.found(&found, query) else { continue };
                 if page.rows.len() == query.limit || bytes >= ROWS_BYTES {
@@ -73,6 +75,7 @@ impl HistoryReader {
         if !(query.from_us..query.until_us).contains(&record.time_us) {
             return None;
         }
+        // Two accounts may share a tag, so the whole id is compared.
         let in_scope = match query.scope {
             EventScope::Account(account) => event.account == Some(account) && event.quarantine.is_none(),
             EventScope::QuarantineOf(account) => event.account == Some(account) && event.quarantine.is_some(),
