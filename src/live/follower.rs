@@ -209,6 +209,8 @@ fn read(log: &Reader, behind: &Behind, bytes: usize) -> Result<(Vec<Arc<LiveEven
     };
     // Tags are hashes of accounts, and two accounts may share one. So each event's account is compared whole.
     let wanted = |account| behind.reaches.iter().any(|reach| reach.covers(account));
+    // `read` has no upper bound, unlike `read_tags`. Beyond `until`, the accounts of further bindings must be read
+    // too.
     let records = batch.records.iter().filter(|record| record.offset < until);
     let events = records.filter_map(|record| LiveEvent::of(record, wanted)).map(Arc::new).collect();
     Ok((events, batch.next.min(until)))

@@ -245,6 +245,7 @@ impl Protocol {
         {
             return refuse(&request.id, &format!("binding {text} is for admins of the account only"));
         }
+        // Only new ones count: at the limit, a client can still repeat a subscription.
         let more = bindings.iter().filter(|(text, _)| !self.subscriptions.contains(reach, text)).count();
         if self.subscriptions.len() + more > self.max_bindings {
             return refuse(&request.id, &format!("too many bindings : at most {}", self.max_bindings));

@@ -204,6 +204,8 @@ impl Session {
                     effect
                 }
                 Effect::Locate(unlocated) => {
+                    // A place to watch hooks is claimed first, because it may be refused, and the search for the
+                    // position may read from the disk.
                     let position = match self.seat_to_watch(&unlocated) {
                         Ok(()) => locate(self.live.source(), unlocated.start).await,
                         Err(most) => Err(StartError::TooManyWatch(most)),

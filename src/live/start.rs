@@ -53,6 +53,7 @@ impl RequestedStart {
 
     /// Finds the position in the log. Only `Since` reads from the disk.
     pub(super) fn locate(self, log: &Reader, log_ids: &LogIds) -> Result<StartPosition, StartError> {
+        // Taken before the search: events that arrive during it are new ones for the client, not replayed ones.
         let live_from = log.end();
         let from = match self {
             Self::Now => live_from,

@@ -87,6 +87,7 @@ impl StateTask {
     /// The owner of a document, if the owner does not exist or is deleted. Checked in the commit itself, so nothing is
     /// created for an account that is deleted at the same time.
     fn lost_owner(&self, overlay: &Overlay, entry: &JournalEntry) -> Result<Option<AccountId>, WriteError> {
+        // Accounts have parents instead; the other kinds go with their hook or belong to the program.
         let is_owned = matches!(entry.kind, Kind::Hook | Kind::Key | Kind::User | Kind::Link);
         let Some(account) = holder(entry.kind, entry.doc.as_ref()).filter(|_| is_owned) else {
             return Ok(None);

@@ -79,6 +79,7 @@ impl StateTask {
         let read = self.tasks.spawn_blocking(move || worth_keeping(&first, &kept, share, oldest));
         let records = read.await.map_err(|_| KeepError::Ending)??;
         if !records.is_empty() {
+            // Copied before it is removed: a crash in between leaves entries twice for a while, but loses none.
             self.trail_parts.kept.0.append(records).await?;
         }
         self.trail_parts.first.0.retain_from(oldest.end).await?;

@@ -53,10 +53,13 @@ pub(super) async fn run(appender: &log::Appender, shared: &Shared, clock: &Clock
                 journal::encode(&entries, &[]).map_err(|e| WriteError::TooLarge(e.to_string()))?;
             let record = log::NewRecord { tag: 0, flags: 0, time_us: clock.now_us(), payload };
             let offsets = appender.append(vec![record]).await?;
+            // The documents are in the index already. Only its mark moves on, so that the next start does not
+            // apply the snapshot.
             index.apply(&[], offsets.end, hash)?;
             shared.applied.send_replace(offsets.end);
         }
     }
+    // A notice that has not been announced is only in its own record, and not in the snapshot.
     appender.retain_from(start.min(shared.announced.load(Ordering::Relaxed))).await?;
     Ok(())
 }

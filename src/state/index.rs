@@ -86,6 +86,7 @@ impl Index {
                 .path(dir)
                 .cache_capacity(CACHE_BYTES)
                 .mode(sled::Mode::LowSpace)
+                // Synced only by `checkpoint`: what a crash loses here is applied again from the journal.
                 .flush_every_ms(None)
                 .open()?;
             let index = Self { db, dir: dir.to_owned(), live_bytes: AtomicU64::new(0) };
@@ -157,6 +158,7 @@ impl Index {
             let mut batch = sled::Batch::default();
             for (key, value) in changes {
                 if let Some(before) = self.db.get(&key)? {
+                    // A second XOR takes the former entry out of the digest, without reading any other.
                     mark.digest ^= digest_of(&key, &before);
                     self.count(0, before.len() as u64);
                 }
@@ -308,6 +310,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, IndexError> {
 }
 
 fn digest_of(key: &[u8], value: &[u8]) -> u128 {
+    // With the length, no other division of the same bytes into key and value has this hash.
     let length = u32::try_from(key.len()).unwrap_or(u32::MAX).to_be_bytes();
     let hash = sha256(&[&length, key, value].concat());
     hash.first_chunk().map_or(0, |half: &[u8; 16]| u128::from_be_bytes(*half))

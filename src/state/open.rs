@@ -278,6 +278,7 @@ fn open_files(disk: Arc<dyn Disk>, options: &StateOptions, clock: Clock) -> Resu
             let aside = set_aside(&index_dir, now_us)
                 .map_err(|error| OpenError::File { path: index_dir.clone(), error })?;
             tracing::warn!(%reason, aside = ?aside, "the index is rebuilt from the journal: {reason}");
+            // Nothing but time is lost: every document is in the journal.
             let (index, documents) = rebuild(&index_dir, &journal.reader)?;
             (index, documents, Some(reason))
         }

@@ -189,12 +189,15 @@ impl StateTask {
                 };
                 let traces: Vec<NewRecord> = changes.filter(is_change).map(record).collect();
                 let traced: usize = traces.iter().map(|record| record.payload.len()).sum();
+                // Last of all checks, so that a refused change costs nothing.
                 self.charge(charged, payload.len() + traced)?;
                 Ok((checked, payload, hash, traces))
             });
             match encoded {
                 Ok((Checked { entries, written, .. }, payload, hash, traces)) => {
                     trail.extend(traces);
+                    // Later commands of this batch are checked against these documents, although they are not on
+                    // disk yet.
                     let keyed = entries.iter().map(|e| ((e.kind, e.id.clone()), e.doc.clone()));
                     overlay.extend(keyed);
                     records.push(NewRecord { tag: 0, flags: 0, time_us: now_us, payload });
@@ -353,6 +356,8 @@ impl StateTask {
         }
         self.since_checkpoint += 1;
         for change in self.shared.apply_to_view(&entries) {
+            // Waits for a slow engine: a change must be in the channel of every engine before it is answered, so
+            // that it applies to every event that is handed in after the answer.
             for feed in &self.feeds {
                 // An error: its follower has ended.
                 let _ended = feed.send(change.clone()).await.is_err();

@@ -40,6 +40,7 @@ pub(super) async fn follow(events: log::Reader, mut next: u64, hints: Arc<Hints>
                 hints.add(hint);
             }
         }
+        // At least one further, so that a read without progress cannot loop.
         next = batch.next.max(next + 1);
     }
 }

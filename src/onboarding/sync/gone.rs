@@ -39,6 +39,7 @@ impl Round {
                 std::cmp::Reverse(self.state.account(*id).map_or(0, |account| account.tree.len()))
             });
             for id in ids {
+                // One that stays does not keep the others.
                 kept = self.delete_one(kind, id, now_s).await?.or(kept);
             }
         }

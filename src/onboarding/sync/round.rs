@@ -88,6 +88,8 @@ impl Round {
             Some(kept) => kept,
             None => self.begin(now_s).await?,
         };
+        // A replica may answer with an older revision than the one that a hint has named. Such a document keeps
+        // its known content until it is read again.
         let doubtful = self.world.sift(&mut under_way.reading, pending);
         self.again(&doubtful, pending);
         if let Err(error) = self.steps(&mut under_way, now_s).await {
@@ -106,6 +108,7 @@ impl Round {
         }
         let (odd, waiting) = (made.odd.len(), made.waiting);
         let refused = self.write(&mut made, now_s).await?;
+        // Only after the write: if it fails, the next round compares with the old world and writes again.
         self.world.hooks = reading.hooks.keys().copied().collect();
         self.world.accounts = reading.accounts;
         self.world.system = reading.system;
@@ -128,6 +131,7 @@ impl Round {
     async fn begin(&mut self, now_s: u64) -> Result<UnderWay, Failed> {
         let mut reading = self.source.lists(&self.shown()).await.map_err(text)?;
         let (master, here) = (reading.master().unwrap_or_default(), self.state.settings().master);
+        // Another master means another KAZOO. Everything here would look deleted.
         if master != here {
             return Err(format!(
                 "the master account of the KAZOO is {master}, and here it is {here}; begin with a new data_dir and \

@@ -39,6 +39,8 @@ impl Sync {
                     () = tokio::time::sleep_until(pace.due) => {}
                     () = hints.rung(), if !pace.is_failing() => tokio::time::sleep(settle).await,
                 }
+                // Taken before the reading begins: a hint that arrives during it waits for the next round, because
+                // the reading may have passed its document.
                 let pending = hints.take();
                 // To read more than there is one by one takes longer than to read everything.
                 let is_many = pending.count() > round.known().max(MANY);
