@@ -68,6 +68,7 @@ async fn open_storage(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::
     if let Some(reason) = rebuilt {
         tracing::warn!(reason, "the state's index was rebuilt from the journal");
     }
+    // Before the events log, which must know how far the ledger refers to events.
     let ledger = open_log(&config.data_dir.join("ledger"), ledger_options(config), clock)?;
     let is_replay = |id: ReplayId| state.hook_of_replay(id).is_some();
     let recovered = queues::recover(&ledger.reader, is_replay).context("ledger")?;
@@ -190,6 +191,7 @@ impl App {
         let (tasks, stops) = (Tasks::new(), Stops::default());
         let brokers = config.amqp.all_zones().iter().map(|zone| zone.uris.len()).sum();
         let threads = Threads::start(&tasks, shards(&config), brokers)?;
+        // Before anything is opened: two processes that write the same logs would destroy them.
         let lock = data_dir::lock(&config.data_dir)?;
         let mut storage = open_storage(&config, &clock, &tasks).await?;
         let middle = middle(&config, &clock, &tasks, &mut storage)?;

@@ -52,6 +52,7 @@ impl Retention {
     /// Applies retention once.
     pub(super) async fn now(&self) -> Vec<Retained> {
         let before = self.events.1.first();
+        // Events first: how much of the ledger is needed depends on the oldest event that is left.
         let events = self.events.0.retain_now().await.map_err(|error| error.to_string());
         let events = events.map(|first| (before, first));
         let before = self.ledger.1.first();

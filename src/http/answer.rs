@@ -110,6 +110,7 @@ impl Api {
             let open = known.resource.is_open_to_users(&method) || known.resource.is_user(own, &method);
             self.authorise(caller.as_ref(), account.as_deref(), open)?;
         }
+        // Only now: in KAZOO, rights are checked before the content type.
         if envelope.unreadable {
             return Err(ApiError::unsupported_media_type());
         }
@@ -173,6 +174,7 @@ impl Api {
         let log_in = known.and_then(|route| log_in::purpose(&self.state, &route.resource, envelope));
         let purpose =
             log_in.unwrap_or_else(|| caller.map_or(Purpose::Nobody, |caller| Purpose::Of(caller.account)));
+        // Spent before an invalid token is refused, so that guessing tokens costs too.
         let spent = self.auth.spend(request.remote, purpose, cost);
         frame.tokens = spent.unwrap_or_else(Some);
         spent.map_err(|_| ApiError::too_many())?;

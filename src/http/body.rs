@@ -32,6 +32,7 @@ pub(super) async fn read(
     }
     let is_small = announced.is_some_and(|bytes| bytes <= STRANGERS_BYTES);
     let sender = if is_small { None } else { sender(api, request).await };
+    // Without a valid token, a body may announce nothing and still grow. It is bounded like a small one.
     let trusted = if is_small || sender.is_some() { most } else { most.min(STRANGERS_BYTES) };
     if announced.is_some_and(|bytes| bytes > trusted) {
         return Err(ApiError::invalid_credentials());
@@ -44,6 +45,8 @@ pub(super) async fn read(
         pin_mut!(body);
         if !is_small {
             let bytes = announced.unwrap_or(most);
+            // The tenant's share first, then the common memory: a tenant that waits for its own share holds
+            // nothing of the others.
             held.keep(api.tenants.large_body(sender, bytes).await);
             held.grow_to(bytes).await;
         }

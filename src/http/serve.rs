@@ -125,6 +125,8 @@ fn everything(api: Api, site: Option<Arc<dyn Site>>) -> BoxedFilter<(warp::reply
                         }
                         Err(refused) => (Err(refused), None),
                     };
+                    // A request that needs much memory also takes much time, which other connections of this
+                    // thread should not wait for.
                     let is_heavy = held.as_ref().is_some_and(BodyMemory::is_heavy);
                     let answering = async move {
                         let answer = answer(&api, site.as_deref(), request, read).await;

@@ -19,6 +19,7 @@ pub fn families_of(event: &Event<'_>) -> impl Iterator<Item = Family> + use<> {
 #[must_use]
 pub fn wanted(hook: &Hook, event: &Event<'_>) -> bool {
     let Some(family) = event.family.filter(|_| event.quarantine.is_none()) else { return false };
+    // A callflow's event contains its own target, so it must reach nobody else: not even an `all` hook.
     if hook.one_shot || family == Family::Callflow {
         return hook.one_shot && family == Family::Callflow;
     }

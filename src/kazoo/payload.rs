@@ -63,6 +63,7 @@ pub fn payload<'a>(
     let Some(family) = event.family else { return Ok(None) };
     let mut out = match event.encoding {
         Encoding::Plain => match of_body(event, (family, hook), event.body, extras) {
+            // Earlier versions stored bodies as they came. Such a body is repaired when it is delivered.
             Err(PayloadError::NotJson(_) | PayloadError::NotText(_)) => {
                 of_body(event, (family, hook), &stored_text(event)?, extras)?.into_owned()
             }
@@ -74,6 +75,7 @@ pub fn payload<'a>(
         return Ok(None);
     }
     if let Some(custom) = &hook.custom_data {
+        // These two only choose the events, as in KAZOO.
         let own = custom.iter().filter(|(key, _)| *key != "type" && *key != "action");
         out.set_all(own.map(|(key, value)| (Cow::Borrowed(key.as_str()), Member::Value(value.clone()))));
     }

@@ -109,6 +109,7 @@ impl<'a> Scanner<'a> {
     fn whole_part(mut self) -> Option<Vec<u8>> {
         let (end, depth) = self.complete?;
         // Not usable when `out` is already ahead of the last complete value.
+        // `out` cannot be cut back, because repairs have changed the lengths.
         if self.too_deep.is_some() || end < self.copied {
             return None;
         }
