@@ -140,6 +140,7 @@ impl Commands {
         let is_own = |channel: &Channel| {
             channel.account.is_some_and(|owner| self.state.is_ancestor_or_self(account, owner))
         };
+        // One channel of another account is enough to refuse: the command would reach every channel with this id.
         if found.iter().all(is_own) {
             found.pop().ok_or(CommandError::Unknown)
         } else {

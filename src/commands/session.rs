@@ -179,6 +179,8 @@ impl Session {
         if probes && !blocked {
             let (to, options) = (PROBE_TO.into(), BasicPublishOptions::default());
             let sent = self.probe.basic_publish("".into(), to, options, b"", BasicProperties::default());
+            // The confirm is of no interest: the broker drops the message, and it was only sent to learn whether
+            // publishers are blocked.
             drop(sent.await?);
         }
         Ok(())
@@ -197,10 +199,13 @@ impl Session {
         }
         if request.asks {
             request.message.body.insert("Server-ID".to_owned(), self.queue.as_str().into());
+            // Here and not when a caller gives up, because only questions make the table grow.
             self.asked.retain(|_, caller| !caller.is_closed());
             self.asked.insert(request.message.msg_id().to_owned(), request.heard.clone());
         }
         let key = request.message.routing_key.as_str().into();
+        // Mandatory, so that a command without a listener comes back at once. Otherwise its sender would wait for
+        // an effect that never comes.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let mut properties = BasicProperties::default().with_content_type("application/json".into());
         if let Some(process) = request.message.to_process.take() {
@@ -235,6 +240,8 @@ impl Session {
     }
 
     async fn take(&mut self, delivery: Delivery, nodes: &mut Nodes, clock: &Clock) -> Result<(), Ended> {
+        // Acknowledged before it is read: a reply is worth nothing after a lost connection, because its question
+        // is lost too.
         delivery.acker.ack(BasicAckOptions::default()).await?;
         if delivery.exchange.as_str() == "nodes" {
             nodes.hear(&delivery.data, clock.now_us());

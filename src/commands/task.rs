@@ -94,6 +94,7 @@ async fn refusing<T>(requests: &mut mpsc::Receiver<Request>, work: impl Future<O
     tokio::pin!(work);
     loop {
         tokio::select! {
+            // The work first: once the connection is open, a request must not be refused any more.
             biased;
             done = &mut work => return done,
             Some(request) = requests.recv() => {

@@ -73,6 +73,8 @@ impl Zones {
         let mut missed = CommandError::NoBroker;
         for zone in self.0.iter() {
             match zone.publish(message.clone()).await {
+                // Only a certain failure allows another try. A command that may have arrived must not be carried
+                // out twice.
                 Err(error) if error.is_certain() => missed = error,
                 published => return published,
             }

@@ -86,6 +86,8 @@ impl Engine {
         let lowest = oldest.unwrap_or(queue.next());
         let dropped = (waiting > 0 && lowest < first).then_some((lowest, first));
         // Events between the queue's position and `uncounted_until` are counted when they are read.
+        // Events that are not routed yet are not counted either, so the number is exact only at the end of the
+        // log.
         let is_counted = routed >= end && line.uncounted_until() <= queue.next();
         let status = QueueStatus {
             state: slot.state(),

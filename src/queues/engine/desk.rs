@@ -121,6 +121,8 @@ impl Desk {
 
     /// Asks for the reads of the log that a slot needs now, unless its last read has just failed.
     pub(super) fn ask_for_reads(&mut self, id: SlotId, slot: &mut Slot) {
+        // Otherwise a disk that fails would be read again after every change of the slot. It is asked again after
+        // the next tick.
         if self.reads.has_failed(id) {
             return;
         }

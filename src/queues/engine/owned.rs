@@ -24,6 +24,7 @@ impl Owned {
         let mut owned =
             Self { set: Partitions::NONE, begins: Box::new([0; COUNT]), latest: 0, routed: first };
         owned.add(set, begin);
+        // Read from the earliest beginning on; `awaiting` leaves out what a later partition has had.
         owned.routed = owned.earliest().unwrap_or(first);
         owned
     }
@@ -49,6 +50,8 @@ impl Owned {
 
     /// Those to whose queues an event at this offset has to be routed.
     pub(super) fn awaiting(&self, offset: u64) -> Partitions {
+        // Nearly always so. The search below is only needed while routing has gone back for partitions that were
+        // gained.
         if offset >= self.latest {
             return self.set;
         }

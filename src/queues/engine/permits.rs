@@ -100,6 +100,8 @@ impl Permits {
     /// The slot of this shard whose turn it is. Other shards' slots that come first are offered what is free.
     pub(super) fn next(&self, now: Moment) -> Option<SlotId> {
         let mut all = self.all();
+        // The lock covers finding the slot and making the offers, so that no two shards are promised the same
+        // permit.
         let next = all.next(self.shard, now).map(|slot| SlotId::numbered(slot.number));
         let woken = all.woken();
         drop(all);

@@ -29,6 +29,7 @@ impl Reads {
         if self.threads >= most || self.waiting.is_empty() {
             return None;
         }
+        // Shared out among all threads that may read, so that a short list is not made by one thread alone.
         let share = self.waiting.len().div_ceil(most).min(IN_A_ROW);
         self.threads += 1;
         Some(self.waiting.drain(..share).collect())

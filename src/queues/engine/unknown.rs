@@ -131,6 +131,7 @@ impl Unknown {
         let HeldEvent { account, offset, bytes, awaited_by } = event;
         let mut inner = self.inner();
         inner.put(account, Held { offset, bytes: bytes + OVERHEAD, since: now.moment, awaited_by });
+        // The largest account gives way, so that an account which never becomes known cannot drive out the others.
         while inner.bytes > limits.bytes
             && let Some((_, largest)) = inner.by_bytes.last().copied()
         {

@@ -116,6 +116,8 @@ impl Slots {
     /// The same for an id whose slot may have ended.
     fn lend_if_there(&mut self, id: SlotId) -> Option<Box<Slot>> {
         let cell = self.cells.get_mut(id.0)?;
+        // Marked as lent, so that a second change of the same slot within the first is found as a defect, and not
+        // lost.
         match std::mem::replace(cell, Cell::Lent) {
             Cell::Taken(slot) => Some(slot),
             other => {
