@@ -57,6 +57,8 @@ impl<K: Hash + Eq> Buckets<K> {
     /// counts as a full bucket.
     pub(super) fn take(&mut self, key: K, cost: u32, now_us: u64) -> Result<u32, u32> {
         self.make_room(now_us);
+        // Without room, all new keys share one bucket. So a flood of addresses slows down its own kind, and not
+        // the clients that are known already.
         let has_room = self.kept.len() < self.most || self.kept.contains_key(&key);
         let bucket = if has_room { self.kept.get(&key) } else { self.shared.as_ref() };
         let level = self.rate.level(bucket, now_us);
@@ -84,6 +86,7 @@ impl<K: Hash + Eq> Buckets<K> {
         }
         self.swept_us = now_us;
         let rate = self.rate;
+        // A full bucket behaves like a missing one, so it can be dropped without an effect.
         self.kept.retain(|_, bucket| rate.level(Some(bucket), now_us) < rate.most());
     }
 }

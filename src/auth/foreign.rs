@@ -84,6 +84,7 @@ impl ForeignKeys {
 /// The claims of a token, if it is signed with this key. Does not check the expiry.
 pub(super) fn signed_claims(token: &str, key: &DecodingKey, header: &Header) -> Option<Claims> {
     let mut rules = Validation::new(header.alg);
+    // `end_of` checks the expiry: KAZOO may leave it out, or count it from year 0.
     rules.validate_exp = false;
     rules.validate_aud = false;
     rules.required_spec_claims.clear();

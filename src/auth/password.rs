@@ -90,6 +90,7 @@ impl Auth {
         credentials: Credentials,
         address: Option<IpAddr>,
     ) -> Result<Option<User>, PasswordError> {
+        // Hashed for an unknown account too. A quick refusal would tell which accounts exist.
         let verifier = self.hashed(account.unwrap_or_default(), credentials).await?;
         let found = account.map(|account| self.state.user_with(account, &verifier)).transpose()?.flatten();
         let user = found.as_ref().and_then(user_of);
@@ -109,6 +110,7 @@ impl Auth {
 
     async fn hashed(&self, account: AccountId, credentials: Credentials) -> Result<String, PasswordError> {
         let turn = self.checks.acquire();
+        // Bounded, because a flood of log-ins must not use all memory: each check takes 19 MiB.
         let turn = tokio::time::timeout(self.options.password_wait, turn).await;
         let Ok(Ok(_turn)) = turn else { return Err(PasswordError::Busy) };
         let hashing = self.tasks.spawn_blocking(move || hash(account, &credentials));

@@ -28,6 +28,7 @@ impl Auth {
             return Err(RevokeError::TooMany(self.options.most_revoked));
         }
         let over = self.state.expired_revocations(now_s, MOST_FORGOTTEN);
+        // Old ones are removed with the same write, so nothing has to clean up at intervals.
         let mut writes: Vec<_> = over.into_iter().map(forget).collect();
         let doc = json!({"exp": caller.expires_s, "pvt_account_id": caller.account});
         let doc = doc.as_object().cloned();

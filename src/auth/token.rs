@@ -180,6 +180,7 @@ impl Auth {
         let claims = self.claims(&caller.token).ok()?;
         let (now_s, ttl_s) = (self.now_s(), self.options.token_ttl_s);
         let end_s = now_s.saturating_add(ttl_s).min(claims.iat.saturating_add(most_s));
+        // Not at every request, because each new token has to be sent to the client.
         if end_s.saturating_sub(claims.exp) < (ttl_s / 2).max(1) {
             return None;
         }
@@ -205,6 +206,7 @@ impl Auth {
             Algorithm::HS256 => self.verify_own(token)?,
             _ => self.verify_foreign(token, &header).await?,
         };
+        // Looked up each time and not taken from the token, so that a changed role takes effect at once.
         let role = self.role_of(&caller.standing)?.ok_or(TokenError::Invalid)?;
         Ok(Caller { role, ..caller })
     }

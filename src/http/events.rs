@@ -33,6 +33,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     if bodies.is_empty() {
         return Err(ApiError::missing("data"));
     }
+    // Before the rate is charged: a request with an unusable key is refused for free.
     let key = request_key(call, account, &bodies)?;
     take_rate(call, &bodies)?;
     let header = |name| call.request.header(name);

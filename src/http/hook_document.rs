@@ -123,6 +123,7 @@ fn former_secrets(old: &Value, doc: &Document, now_s: u64) -> Vec<Value> {
     let until = |entry: &Value| entry.get("until").and_then(Value::as_u64);
     let before = doc.get("pvt_secrets").and_then(Value::as_array).into_iter().flatten();
     let valid = before.filter(|entry| until(entry).is_some_and(|until| until > now_s)).cloned();
+    // The newest former secret first: if there are too many, the oldest is dropped.
     let newest = json!({"secret": old, "until": now_s.saturating_add(overlap_s)});
     std::iter::once(newest).chain(valid).take(MOST_FORMER).collect()
 }

@@ -62,6 +62,7 @@ impl Memory {
 
     /// The memory of a new body; empty at first.
     pub(super) fn hold(&self, is_small: bool) -> BodyMemory {
+        // Two pools, so that large bodies which wait for memory never keep a small one from being answered.
         let pools = if is_small { (&self.small, &self.small) } else { (&self.large, &self.values) };
         let (pool, pool_of_values) = (pools.0.clone(), pools.1.clone());
         BodyMemory { pool, pool_of_values, of_tenant: None, received: None, values: None, heavy: None }
@@ -115,6 +116,8 @@ impl BodyMemory {
 
     /// Waits until there is memory for this many values and, for a heavy body, a permit.
     pub(super) async fn take_values(&mut self, memory: &Memory, values: usize) {
+        // Taken only when the whole body is there and its values are counted. A body never waits for its values
+        // while another waits for its bytes, because the two are in different pools.
         self.values = self.pool_of_values.take((values * VALUE_BYTES).div_ceil(PIECE)).await;
         if values > HEAVY {
             // Fails only if the semaphore is closed, which never happens.

@@ -76,6 +76,8 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     doc.extend(signature(call, account.id));
     doc.insert("pvt_account_db".into(), "webhooks".into());
     let waiting = call.api.queues.first_waiting(account.id);
+    // Events of an account may have arrived before the account itself. A hook that is made right after the account
+    // gets them too.
     let start = waiting.unwrap_or_else(|| call.api.events.end());
     doc.insert("pvt_start_offset".into(), start.into());
     doc.insert("pvt_birth_events".into(), start.into());
