@@ -6,6 +6,7 @@
 
 mod acknowledge;
 mod batch;
+mod checks;
 mod consumer;
 mod counts;
 mod handle;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::acknowledge::Acknowledgements;
 use super::batch::{Backlog, Batch, first_appended};
+use super::checks;
 use super::consumer::{ConsumerOptions, ConsumerStatus};
 use super::handle::Ingest;
 use super::message::{incoming, sent_us};
@@ -24,7 +25,7 @@ use super::topology::{self, DeclaredQueue};
 use crate::amqp::{Address, Status};
 use crate::log::AppendError;
 use crate::model::iso8601;
-use crate::tasks::{Beat, Stop};
+use crate::tasks::Stop;
 
 /// How a session ended.
 #[derive(Debug)]
@@ -68,8 +69,8 @@ pub(super) async fn run(
     });
     let connection = Arc::new(connection);
     let backlog = Backlog { left: waiting, waiting, bytes: 0 };
-    let looking = look_now_and_then(&connection, options, ingest, status);
-    let answering = answer_for_the_broker(channel.clone(), options.prefetch.max(1), beat);
+    let looking = checks::look_now_and_then(&connection, options, ingest, status);
+    let answering = checks::answer_for_the_broker(channel.clone(), options.prefetch.max(1), beat);
     let mut session = Session {
         options,
         ingest,
@@ -84,12 +85,12 @@ pub(super) async fn run(
         gap_from_us: None,
     };
     session.backlog_was_full(waiting, options.bounds.messages);
-    // The two helpers end only with the session. They share its task, because they are of no use without its
+    // The two checks end only with the session. They share its task, because they are of no use without its
     // connection.
     let ended = tokio::select! {
         ended = session.consume(stop) => ended,
-        ended = looking => ended,
-        ended = answering => ended,
+        never = looking => match never {},
+        never = answering => match never {},
     };
     if matches!(ended, Ended::Stopped) {
         let grace = options.stop_grace;
@@ -120,54 +121,6 @@ async fn open(
     let consumer = channel.basic_consume(queue, "".into(), consume, FieldTable::default()).await?;
     Ok((connection, opened, consumer))
 }
-
-/// Declares exchanges and bindings again at intervals, while the connection lives, and reports failures. Needed because
-/// the broker does not announce that a binding has vanished: its messages just stop coming.
-async fn look_now_and_then(
-    connection: &Connection,
-    options: &ConsumerOptions,
-    ingest: &Ingest,
-    status: &Status,
-) -> Ended {
-    loop {
-        tokio::time::sleep(options.check_every).await;
-        let looked = tokio::time::timeout(LOOK_WITHIN, topology::renew(connection, &options.queue)).await;
-        let found = match looked {
-            Ok(found) => found.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer to the check of the queue within {} s", LOOK_WITHIN.as_secs())),
-        };
-        if let Err(reason) = &found {
-            tracing::warn!(queue = options.queue, reason, "exchanges or bindings cannot be declared");
-        }
-        let now_us = ingest.clock().now_us();
-        status.looked(|queue| match found {
-            Ok(waiting) => {
-                queue.fault = None;
-                queue.waiting = Some(waiting);
-                if waiting == 0 {
-                    queue.event_age_ms = None;
-                }
-                queue.waiting_since_us = (waiting > 0).then(|| queue.waiting_since_us.unwrap_or(now_us));
-            }
-            Err(reason) => queue.fault = Some(reason),
-        });
-    }
-}
-
-/// Answers requests for a sign of life, when the broker answers on the channel that events come on. An open TCP
-/// connection alone does not prove that the broker works.
-async fn answer_for_the_broker(channel: Channel, prefetch: u16, beat: &mut Beat) -> Ended {
-    loop {
-        let sign = beat.asked().await;
-        // Setting the same prefetch changes nothing, but the broker answers it.
-        if sign.is_wanted() && channel.basic_qos(prefetch, BasicQosOptions::default()).await.is_ok() {
-            sign.give();
-        }
-    }
-}
-
-/// The time limit for a check of the queue. A working broker answers at once.
-const LOOK_WITHIN: Duration = Duration::from_secs(30);
 
 struct Session<'a> {
     options: &'a ConsumerOptions,

@@ -116,7 +116,6 @@ impl Writer {
     /// Waits for requests that follow closely. At a steady pace most requests find the writer idle, and each would have a
     /// sync of its own: at 500 events a second that is most of what the program costs.
     fn gather(&self, request: Option<&Request>, stopping: bool) {
-        // A control request is answered at once: it may ask for a sign of life.
         let is_append = matches!(request, Some(Request::Append(_)));
         if is_append && !stopping && !self.options.gather.is_zero() {
             // The thread is the writer's own, and its queue takes requests meanwhile.

@@ -27,6 +27,7 @@ mod open;
 mod options;
 mod orphans;
 mod owner;
+mod removal;
 mod revoked;
 mod shared;
 mod tenants;

@@ -3,7 +3,7 @@
 //! All commands that wait are committed together: checked against the stored documents, entered in the audit trail,
 //! written to the journal with one sync, applied to the index and the view, passed to the queues, and then answered.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,22 +14,17 @@ use super::audit;
 use super::audit_kept::TrailParts;
 use super::document::{self, JournalEntry, Kind, is_deleted};
 use super::index::{Index, IndexError};
-use super::limits::holder;
 use super::options::StateOptions;
 use super::shared::Shared;
 use super::view::Change;
 use super::write::{By, Edit, Expect, StateRequest, Write, WriteError, Written};
-use super::{compact, journal, notices, tenants};
+use super::{compact, journal, notices};
 use crate::disk::Disk;
 use crate::log::{Appender, NewRecord};
 use crate::model::{AccountId, Clock, Id};
 use crate::tasks::{Stop, Tasks};
 
 const MOST_AT_ONCE: usize = 256;
-/// Kinds of documents that are deleted with their account.
-const OWNED: [Kind; 4] = [Kind::Hook, Kind::Key, Kind::User, Kind::Link];
-/// The most soft-deleted documents that one change removes. There are more only after the limit was lowered.
-const FORGOTTEN_AT_ONCE: usize = 16;
 
 /// Documents as earlier commands of the same commit leave them.
 pub(super) type Overlay = HashMap<(Kind, String), Option<Map<String, Value>>>;
@@ -62,7 +57,7 @@ impl StateTask {
 
 /// The changes of a checked command.
 #[derive(Default)]
-struct Checked {
+pub(super) struct Checked {
     entries: Vec<JournalEntry>,
     /// The stored document before each change.
     before: Vec<Option<Written>>,
@@ -70,7 +65,7 @@ struct Checked {
 }
 
 impl Checked {
-    fn push(&mut self, entry: JournalEntry, before: Option<Written>) {
+    pub(super) fn push(&mut self, entry: JournalEntry, before: Option<Written>) {
         self.written.push(entry.doc.clone().unwrap_or_default());
         self.entries.push(entry);
         self.before.push(before);
@@ -293,57 +288,6 @@ impl StateTask {
         Ok(self.shared.view().is_taken(given, kind)
             || overlay.iter().any(|(key, doc)| doc.is_some() && collides(key))
             || self.current(overlay, Kind::Replay, id)?.is_some())
-    }
-
-    /// The soft-deleted documents to remove because another one is soft-deleted now: the oldest ones above the limit.
-    fn forgotten_for(&self, entry: &JournalEntry, before: Option<&Written>) -> Vec<(Kind, String)> {
-        let is_deleted_now =
-            entry.doc.as_ref().is_some_and(is_deleted) && before.is_some_and(|doc| !is_deleted(doc));
-        let payer = entry.doc.as_ref().and_then(|doc| tenants::payer(entry.kind, &entry.id, doc));
-        let Some(account) = payer.filter(|_| is_deleted_now) else { return Vec::new() };
-        let keep = self.options.limits.deleted.saturating_sub(1);
-        let beyond = self.shared.view().tenants.deleted_beyond(entry.kind, account, keep);
-        beyond.into_iter().take(FORGOTTEN_AT_ONCE).map(|id| (entry.kind, id)).collect()
-    }
-
-    /// Adds the removal of soft-deleted documents to `checked`.
-    fn forget(
-        &self,
-        overlay: &Overlay,
-        documents: Vec<(Kind, String)>,
-        checked: &mut Checked,
-    ) -> Result<(), WriteError> {
-        for (kind, id) in documents {
-            // An earlier change of this commit may have removed the document, or restored the account.
-            let before = self.current(overlay, kind, &id)?.filter(is_deleted);
-            if before.is_some() {
-                checked.push(JournalEntry { kind, id, doc: None }, before);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the removal of everything that an account owns, including its soft-deleted hooks.
-    fn delete_owned(
-        &self,
-        overlay: &Overlay,
-        account: AccountId,
-        checked: &mut Checked,
-    ) -> Result<(), WriteError> {
-        for kind in OWNED {
-            let stored = self.shared.index()?.owned(kind, account)?;
-            let text = |doc: &Written| doc.get("_id").and_then(Value::as_str).map(str::to_owned);
-            let of_kind = overlay.keys().filter(|(other, _)| *other == kind).map(|(_, id)| id.clone());
-            let ids: BTreeSet<String> = stored.iter().filter_map(text).chain(of_kind).collect();
-            for id in ids {
-                let before = self.current(overlay, kind, &id)?;
-                if holder(kind, before.as_ref()) == Some(account) {
-                    checked.push(JournalEntry { kind, id, doc: None }, before);
-                }
-            }
-        }
-        let deleted = self.shared.view().tenants.deleted_beyond(Kind::Hook, account, 0);
-        self.forget(overlay, deleted.into_iter().map(|id| (Kind::Hook, id)).collect(), checked)
     }
 
     async fn apply(&mut self, offset: u64, prepared: Prepared) {
