@@ -117,6 +117,30 @@ fn every_folder_file_type_and_function_that_the_architecture_names_exists() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The functions and types that a text places in a file, as `Type::function` (`folder/file.rs`).
+fn placed(text: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = text.split('`').collect();
+    // Code is at the odd positions: `name` (`file`).
+    let pairs = parts.windows(3).skip(1).step_by(2).filter(|part| part[1].trim() == "(");
+    pairs.filter(|part| part[2].ends_with(".rs")).map(|part| (part[0], part[2])).collect()
+}
+
+/// Whether a source defines this, which may be a type, or a function with or without its type.
+fn defines(source: &str, name: &str) -> bool {
+    let last = name.rsplit("::").next().unwrap();
+    ["fn", "struct", "enum", "trait", "const"].iter().any(|kind| has_word(source, &format!("{kind} {last}")))
+}
+
+#[test]
+fn what_the_architecture_places_in_a_file_is_defined_there() {
+    let text = read("ARCHITECTURE.md");
+    let placed = placed(&text);
+    assert!(placed.len() > 8, "{placed:?}");
+    let is_wrong = |(name, file): &&(&str, &str)| !defines(&read(&format!("src/{file}")), name);
+    let wrong: Vec<_> = placed.iter().filter(is_wrong).collect();
+    assert!(wrong.is_empty(), "defined elsewhere: {wrong:?}");
+}
+
 #[test]
 fn a_name_that_does_not_exist_is_reported() {
     let sources = sources();
@@ -126,6 +150,11 @@ fn a_name_that_does_not_exist_is_reported() {
     assert_eq!(fault("Queue::never_was"), Some("no such test, type or function"));
     assert_eq!(fault("attack::never_was"), Some("no such test, type or function"));
     assert_eq!(fault("attack::files::never_was_…"), Some("no such test, type or function"));
+    assert_eq!(
+        placed("see `Queue::take` (`queues/queue/intake.rs`) and `x`"),
+        [("Queue::take", "queues/queue/intake.rs")]
+    );
+    assert!(!defines(&read("src/queues/queue/intake.rs"), "Queue::retry"));
     for word in ["log/writer.rs", "tests/it/crash.rs", "writer.rs", "Queue::take", "attack::files", "GET /x"]
     {
         assert_eq!(fault(word), None, "{word}");
