@@ -13,6 +13,7 @@
 mod commands;
 mod configuration;
 mod documents;
+mod form;
 mod health;
 mod links;
 mod names;
