@@ -27,6 +27,8 @@ pub struct Scene {
     pub process: Process,
     pub disk: SmallDisk,
     pub file: ConfigFile,
+    /// The number of shards, if it stays the same.
+    pub shards: Option<usize>,
     /// How often the program or its broker has been killed.
     pub kills: usize,
 }
@@ -36,7 +38,7 @@ pub struct Scene {
 pub enum Fault {
     /// `kill -9` of the program, sometimes twice in a row.
     Kill,
-    /// SIGTERM, then a start with other limits.
+    /// SIGTERM, then a start with other limits and mostly another number of shards.
     Reconfigure,
     /// SIGHUP: other limits and policies for the running program, sometimes a file that cannot be used.
     Reload,
@@ -96,6 +98,7 @@ impl Scene {
                     format!("amqp.prefetch={}", random.random_range(10..200_u32)),
                     format!("ledger.checkpoint_records={}", random.random_range(50..400_u32)),
                     format!("delivery.max_in_flight={}", random.random_range(4..64_u32)),
+                    format!("queues.shards={}", self.shards.unwrap_or_else(|| random.random_range(1..=8))),
                 ]);
                 self.start().await;
             }

@@ -8,6 +8,8 @@
 //! ```text
 //! SWITCHHOOK_TORTURE="faults=1000 seed=7" cargo test --test it torture -- --ignored --nocapture
 //! ```
+//!
+//! A restart with other limits also takes another number of shards. With `shards=5` the number stays the same.
 
 #![expect(clippy::print_stdout, reason = "a long run is watched")]
 
@@ -74,7 +76,16 @@ fn mood(random: &mut StdRng) -> Mood {
     }
 }
 
-async fn torture(seed: u64, count: usize) {
+/// A run.
+struct Plan {
+    seed: u64,
+    faults: usize,
+    /// The number of shards. `None`: it changes with restarts.
+    shards: Option<usize>,
+}
+
+async fn torture(plan: &Plan) {
+    let Plan { seed, faults: count, shards } = *plan;
     let mut random = StdRng::seed_from_u64(seed);
     let (broker, receiver) = (Broker::start().await, Receiver::start().await);
     let verdict = Arc::new(Verdict::new(&HOOKS));
@@ -84,6 +95,7 @@ async fn torture(seed: u64, count: usize) {
     settings.push(format!("delivery.request_timeout_ms={TIMEOUT_MS}"));
     settings.push(format!("log.reserve_bytes={RESERVE}"));
     settings.push(format!("ledger.reserve_bytes={}", RESERVE / 4));
+    settings.extend(shards.map(|shards| format!("queues.shards={shards}")));
     let dir = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(dir.path().join("switchhook.toml"), &disk.data_dir(), &settings);
     let process = Process::serve_by(&file).await;
@@ -109,7 +121,7 @@ async fn torture(seed: u64, count: usize) {
     let over = Cell::new(false);
     let uri = broker.uri();
     let publishing = publish::until(&over, &uri, &account, &verdict);
-    let mut scene = Scene { broker, receiver, process, disk, file, kills: 0 };
+    let mut scene = Scene { broker, receiver, process, disk, file, shards, kills: 0 };
     let breaking = async {
         for number in 1..=count {
             let (before, more) = (verdict.arrivals(), random.random_range(20..200));
@@ -138,20 +150,21 @@ async fn torture(seed: u64, count: usize) {
 
 #[tokio::test]
 async fn torture_loses_nothing_and_keeps_every_call_in_order() {
-    torture(1, 12).await;
+    torture(&Plan { seed: 1, faults: 12, shards: None }).await;
 }
 
 #[tokio::test]
 #[ignore = "as long as one wishes; see the top of this file"]
 async fn torture_at_length() {
-    let (mut faults, mut seed) = (100, rand::random::<u64>() % 1_000_000);
+    let mut plan = Plan { seed: rand::random::<u64>() % 1_000_000, faults: 100, shards: None };
     for word in std::env::var("SWITCHHOOK_TORTURE").unwrap_or_default().split_whitespace() {
         match word.split_once('=') {
-            Some(("faults", number)) => faults = number.parse().unwrap(),
-            Some(("seed", number)) => seed = number.parse().unwrap(),
-            _ => panic!("SWITCHHOOK_TORTURE knows faults= and seed=, not '{word}'"),
+            Some(("faults", number)) => plan.faults = number.parse().unwrap(),
+            Some(("seed", number)) => plan.seed = number.parse().unwrap(),
+            Some(("shards", number)) => plan.shards = Some(number.parse().unwrap()),
+            _ => panic!("SWITCHHOOK_TORTURE knows faults=, seed= and shards=, not '{word}'"),
         }
     }
-    println!("seed {seed}, {faults} faults");
-    torture(seed, faults).await;
+    println!("seed {}, {} faults, shards: {:?}", plan.seed, plan.faults, plan.shards);
+    torture(&plan).await;
 }

@@ -148,8 +148,12 @@ impl World {
                 let all = slots().filter(|(_, _, other)| is_neighbour(other));
                 all.filter(|(engine, _, other)| other.claim().is_young(engine.desk.time.now())).count()
             };
+            // While the ledger has no room no slot has its turn, so none is asked again.
+            let has_turn = !engine.desk.ledger.stalled();
             hold(
-                !slot.claim().waits_for_first() || young() >= engine.desk.options.per_host_in_flight as usize,
+                !slot.claim().waits_for_first()
+                    || !has_turn
+                    || young() >= engine.desk.options.per_host_in_flight as usize,
                 "a hook waits for its first permit of a host only while there are many young ones",
                 || format!("{at:?}: {:?}", slot.claim()),
             );
