@@ -110,7 +110,7 @@ impl Brokers {
         Announcer { zones, ingest: ingest.clone(), node: node_name(), duty }
     }
 
-    /// Answers in place of those KAZOO applications that the configuration names.
+    /// Answers in place of the KAZOO applications that the configuration names.
     pub(super) fn stand_in(&mut self, config: &Config, standing: StandingIn<'_>) {
         let StandingIn { state, sessions, clock, duty } = standing;
         if self.watched.is_empty() {

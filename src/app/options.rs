@@ -222,7 +222,7 @@ fn reads_of_shard(config: &Config) -> usize {
     (MAX_READS / shards(config)).max(1)
 }
 
-/// The most threads of the queues: one for each shard, and those that read the log for it.
+/// The most threads of the queues: one for each shard, and the threads that read the log for it.
 pub(super) fn queue_threads(config: &Config) -> usize {
     shards(config) * (1 + reads_of_shard(config))
 }

@@ -249,7 +249,7 @@ impl http::Events for EventsPort {
                 Err(KeyError::UnderWay) => return Err(HttpSubmitError::KeyUnderWay),
                 Err(KeyError::OtherEvents) => return Err(HttpSubmitError::KeyOfOthers),
             }
-            // A task of its own: a client that disconnects drops this future, but stored events must always be known
+            // A separate task: a client that disconnects drops this future, but stored events must always be known
             // under their key.
             let port = self.clone();
             let stored = self.tasks.spawn("request with a key", async move {

@@ -1,4 +1,4 @@
-//! The shards: each is an engine with its part of the queues, and the pool that makes its attempts, in a thread of its own.
+//! The shards: each is an engine with its part of the queues, and the pool that makes its attempts, in a separate thread.
 //!
 //! Engine and attempts share a thread so that an attempt does not have to wake another core, which would take more than half
 //! of its CPU time. The shards share the logs, the permits, the memory for records, and all counters.

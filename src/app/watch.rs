@@ -57,7 +57,7 @@ impl StepsAtWork {
     /// The steps without a sign of life, and shortages of threads or files.
     async fn silent(&self, brokers: &[Watched]) -> Findings {
         let writes = async |log: &Appender| {
-            // A log that refuses records still answers. It has a fault of its own, with the reason.
+            // A log that refuses records still answers. It is a different fault, with the reason.
             tokio::time::timeout(WITHIN, log.ping()).await.is_ok()
         };
         // All at once, so that several dead steps together take no longer than one.
@@ -84,7 +84,7 @@ impl StepsAtWork {
     }
 }
 
-/// The connected brokers that do not answer. Brokers that are not connected have a fault of their own.
+/// The connected brokers that do not answer. Brokers that are not connected are a different fault.
 async fn silent_of(brokers: &[Watched]) -> Findings {
     let consumed =
         brokers.iter().filter(|broker| matches!(*broker.status.borrow(), BrokerStatus::Connected { .. }));

@@ -92,7 +92,7 @@ const FRESH_FOR: Duration = Duration::from_secs(60);
 /// Limits of idle connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdleLimits {
-    /// Most idle connections. Beyond this number, those that have been idle longest are closed.
+    /// Most idle connections. Beyond this number, the connections that have been idle longest are closed.
     pub total: usize,
     /// Most idle connections for each host and port.
     pub per_origin: usize,
@@ -219,7 +219,7 @@ impl Idle {
 }
 
 impl All {
-    /// Closes an eighth of `most`, those that have been idle longest. Closing single connections would cost a search
+    /// Closes an eighth of `most` connections, the ones that have been idle longest. Closing single connections would cost a search
     /// each.
     fn close_oldest(&mut self, most: usize) {
         let origins = self.by_origin.values();

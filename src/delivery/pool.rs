@@ -93,7 +93,7 @@ impl Delivery {
         Ok(Self { jobs, results, maker, names, targets, pulse, beat, shortages })
     }
 
-    /// Another pool for other jobs, in a thread of its own. Both share the answers of name servers, the memory for
+    /// Another pool for other jobs, in a separate thread. Both share the answers of name servers, the memory for
     /// large events and what they know of shortages; each has its own connections.
     pub fn beside(
         &self,

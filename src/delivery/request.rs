@@ -143,7 +143,7 @@ impl Target {
             let signature = signature(&self.hook.secrets, id, timestamp_s, &wire.body);
             values.write(&signature)
         });
-        // All values share one buffer, because a header value of its own would be an allocation for each.
+        // All values share one buffer, because separate values would be an allocation each.
         let values = Bytes::from(values.0);
         let mut put = |name: &'static str, value: Range<usize>| {
             if let Ok(value) = HeaderValue::from_maybe_shared(values.slice(value)) {

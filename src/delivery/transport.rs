@@ -54,7 +54,7 @@ impl Transport {
         Ok(Self { guard, inbox, current: Arc::new(watch::Sender::new(Arc::new(sending))) })
     }
 
-    /// Another transport with the same limits, guard and built-in receiver, and connections of its own.
+    /// Another transport with the same limits, guard and built-in receiver, but with separate connections.
     pub(super) fn beside(&self) -> Result<Self, BuildError> {
         Self::new(self.current().limits, self.guard.clone(), self.inbox.clone())
     }

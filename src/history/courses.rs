@@ -1,7 +1,7 @@
 //! What the ledger says about one event: for each of some hooks the state of the delivery, and where its attempts are.
 //!
 //! A look is bounded, so that a page about an old event of a busy hook stays fast. It reads the records after the event,
-//! where nearly all attempts of it are; then further records of those hooks alone whose delivery has not ended by then;
+//! where nearly all attempts of it are; then further records only of hooks whose delivery has not ended by then;
 //! then the newest records, where an attempt is that somebody has just requested. `complete` says whether this was all.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,6 +1,6 @@
 //! `POST …/webhooks/bulk`: one action for many hooks of an account, with a dry run.
 //!
-//! Each hook is changed as by a request of its own: with the same checks and the same audit entries. A refused hook
+//! Each hook is changed as by a separate request: with the same checks and the same audit entries. A refused hook
 //! does not undo the changes of the others.
 
 use serde_json::{Map, Value, json};

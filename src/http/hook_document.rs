@@ -19,7 +19,7 @@ const MOST_FORMER: usize = 4;
 /// How long a former secret signs by default (`secret_overlap_s`): a day.
 const OVERLAP_S: u64 = 86_400;
 
-/// POST: `data` replaces all public fields, except those that KAZOO's form does not have. Those stay unless `data` has
+/// POST: `data` replaces all public fields, except the fields that KAZOO's form does not have. These stay unless `data` has
 /// them; `null` removes one.
 pub(super) fn replaced(
     stored: &Document,

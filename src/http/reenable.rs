@@ -45,7 +45,7 @@ pub(super) async fn of_tree(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
 }
 
-/// Forgets the recent failures of the hooks of these accounts, or of those among them that `ids` names.
+/// Forgets the recent failures of the hooks of these accounts, or of the hooks among them that `ids` names.
 async fn reset(call: &Call<'_>, accounts: &BTreeSet<AccountId>) -> Result<Reply, ApiError> {
     let ids = texts(call, "ids")?;
     let hooks = call.api.state.all_hooks().into_iter().filter(|hook| accounts.contains(&hook.account));

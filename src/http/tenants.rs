@@ -111,7 +111,7 @@ impl Tenants {
     /// and all shared ones are taken.
     pub(super) fn enter(&self, tenant: Tenant) -> Option<Presence> {
         let own = self.0.busy.try_one(tenant)?;
-        // The tenant's few first: the shared permits are left to those that need more.
+        // The tenant's few first: the shared permits are left to tenants that need more.
         let few = self.0.few.try_one(tenant);
         let of_all = few.or_else(|| Arc::clone(&self.0.shared).try_acquire_owned().ok())?;
         Some(Presence { tenant, place: Some(BusyPermit { _own: own, _of_all: of_all }) })

@@ -66,7 +66,7 @@ fn item(stored: Map<String, Value>) -> Item {
     Item::of(stored, row.into())
 }
 
-/// `PUT …/webhooks`. The hook receives events from now on, and those that waited for its account to become known.
+/// `PUT …/webhooks`. The hook receives events from now on, and events that waited for its account to become known.
 pub(super) async fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let account = call.account()?;
     let mut data = call.envelope.object()?;

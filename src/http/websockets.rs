@@ -97,7 +97,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(rows.collect::<Vec<Value>>()))
 }
 
-/// `GET /admin/websockets`: the sessions of all accounts, or of those that `account_id`, `below` (an account with all below it)
+/// `GET /admin/websockets`: the sessions of all accounts, or of the accounts that `account_id`, `below` (an account with all below it)
 /// and `address` leave.
 pub(super) async fn everybodys(call: &Call<'_>) -> Result<Reply, ApiError> {
     let (account, below) = (asked_account(call, "account_id")?, asked_account(call, "below")?);

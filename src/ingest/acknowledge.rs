@@ -1,4 +1,4 @@
-//! Which messages are to be acknowledged, and when: those that follow each other closely together. Pure: time is an argument.
+//! Which messages are to be acknowledged, and when: messages that follow each other closely are acknowledged together. Pure: time is an argument.
 
 use std::time::Duration;
 

@@ -258,7 +258,7 @@ pub(super) struct Look {
 
 /// The state of a queue; `None` when it does not exist.
 pub(super) async fn look(connection: &Connection, queue: &str) -> Result<Option<Look>, String> {
-    // A channel of its own, because asking for a missing queue closes the channel.
+    // A separate channel, because asking for a missing queue closes the channel.
     let channel = channel(connection).await.map_err(|error| error.to_string())?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     match channel.queue_declare(queue.into(), options, FieldTable::default()).await {

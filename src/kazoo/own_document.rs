@@ -25,7 +25,7 @@ pub struct OwnDocument<'a> {
     pub is_soft_deleted: bool,
 }
 
-/// The event's body. Webhooks have a database of their own; all other documents are in their account's.
+/// The event's body. All webhooks are in one database; all other documents are in their account's.
 #[must_use]
 pub fn own_document_event(change: OwnDocument<'_>, sender: Sender<'_>) -> Object {
     let field = |name: &str| change.doc.get(name).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Follows the log's durable end once for all sessions: reads new events, keeps those that some session wants, and
+//! Follows the log's durable end once for all sessions: reads new events, keeps the events that a session wants, and
 //! wakes these sessions. The feed never waits for a session, and does nothing while no session wants any event.
 
 use std::collections::BTreeSet;

@@ -48,10 +48,13 @@ impl Part {
 
 #[derive(Debug)]
 pub(super) struct Cache {
+    /// The parts, each with the value of `now` at its last use.
     parts: HashMap<Key, (Part, u64)>,
     bytes: usize,
     budget: usize,
+    /// Counts the uses. Only their order matters.
     now: u64,
+    /// Open files by the first offset of their segment, the most recently used one first.
     files: Vec<(u64, Arc<dyn File>)>,
 }
 

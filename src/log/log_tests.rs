@@ -216,7 +216,7 @@ fn appends_that_follow_each_other_closely_share_a_sync() {
     let shared = (0..20).any(|round| {
         let before = log.reader.syncs().count;
         let first = run(log.appender.submit(records(2 * round, 1))).unwrap();
-        // Once the writer has taken the first, only its wait keeps the second from a sync of its own.
+        // Once the writer has taken the first, only its wait keeps the second from a separate sync.
         while log.appender.waiting() > 0 {
             std::thread::yield_now();
         }

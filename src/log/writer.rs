@@ -42,7 +42,7 @@ pub enum RunError {
     Runtime(String),
 }
 
-/// Owns the log's files. Run it on a thread of its own.
+/// Owns the log's files. Run it on a separate thread.
 #[derive(Debug)]
 pub struct Writer {
     store: Arc<Store>,
@@ -134,7 +134,7 @@ impl Writer {
         RunError::Poisoned(self.store.health().poisoned.clone().unwrap_or_default())
     }
 
-    /// Serves a request together with those that wait behind it. Breaks once the log is poisoned.
+    /// Serves a request together with the requests that wait behind it. Breaks once the log is poisoned.
     fn serve(&mut self, request: Request) -> ControlFlow<()> {
         let mut batch = Vec::new();
         let mut bytes = 0;

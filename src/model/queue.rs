@@ -78,7 +78,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// All of them; those that need a person first.
+    /// All states; the ones that need a person first.
     pub const ALL: [Self; 8] = [
         Self::AutoDisabled,
         Self::Failing,

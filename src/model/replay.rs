@@ -52,11 +52,11 @@ pub struct ReplayRequest {
     pub from: ReplayPoint,
     /// End of the range, exclusive; `None` for the log's end when the replay starts.
     pub until: Option<ReplayPoint>,
-    /// Which of them.
+    /// Which deliveries of the range.
     pub only: ReplayOnly,
     /// For `ReplayOnly::Chosen`: the offsets.
     pub offsets: Vec<u64>,
-    /// Of those, only events that fit this.
+    /// Only events that match this filter.
     pub filter: EventFilter,
     /// Only count events, deliver nothing.
     pub dry_run: bool,
@@ -89,13 +89,13 @@ pub struct ReplayStatus {
     pub id: ReplayId,
     /// Its hook.
     pub hook_id: HookId,
-    /// How far it is.
+    /// Its state.
     pub state: ReplayState,
     /// Whether the replay only counts.
     pub dry_run: bool,
     /// Which deliveries it makes again.
     pub only: ReplayOnly,
-    /// Of those, only events that fit this.
+    /// Only events that match this filter.
     pub filter: EventFilter,
     /// First offset of the range.
     pub from_offset: u64,

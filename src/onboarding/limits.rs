@@ -2,7 +2,7 @@
 //!
 //! KAZOO takes the whole document: the account's, else its reseller's, else the system's. A value that the chosen
 //! document lacks is the system's. We search each value separately: at the account, at its reseller, at the master
-//! account. So an account gets values of its own only where the two rules give different results.
+//! account. So an account gets its own values only where the two rules give different results.
 
 use std::collections::BTreeMap;
 

@@ -74,7 +74,7 @@ pub struct Plan {
     pub hooks: Vec<Mirror>,
     /// Changes of users.
     pub users: Vec<UserChange>,
-    /// Accounts and hooks that are missing in KAZOO; accounts before those that they stand below.
+    /// Accounts and hooks that are missing in KAZOO; accounts before their ancestors.
     pub gone: Vec<(Kind, Id)>,
     /// What needs an operator's attention.
     pub odd: Vec<Odd>,

@@ -79,7 +79,7 @@ impl Drop for Logging {
     }
 }
 
-/// Starts logging once per process; a second call changes nothing. From then on panics are logged as lines, because
+/// Starts logging once per process; a second call changes nothing. After it, panics are logged as lines, because
 /// the standard library's message would wait for stderr.
 pub fn start(options: &Telemetry) -> Result<Logging, StartError> {
     let filter = filter(options)?;

@@ -168,7 +168,7 @@ fn secret_choice(is_change: bool, values: &Value) -> Markup {
 /// A sample of the chosen event, in the chosen format.
 fn preview(document: &Map<String, Value>) -> Markup {
     let chosen = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
-    // "all" has no sample of its own.
+    // "all" has no sample.
     let event = if chosen("hook") == "all" { "channel_create" } else { chosen("hook") };
     let sample =
         crate::model::Family::from_id(event).and_then(|family| kazoo::samples(family).into_iter().next());

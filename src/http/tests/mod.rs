@@ -45,7 +45,7 @@ pub(super) const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef01
 /// A time that is easy to count from: 2025-10-09T08:53:20Z.
 pub(super) const NOW_S: u64 = 1_760_000_000;
 
-/// A running API with a state of its own.
+/// A running API with a new state.
 pub(super) struct TestApi {
     pub(super) api: Api,
     pub(super) recorded: Arc<Recorded>,

@@ -36,7 +36,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Follows changed bindings. When it returns, the session gets all news from then on.
+    /// Follows changed bindings. When it returns, the session gets all later news.
     pub(in crate::live) async fn follow(&mut self, bindings: &HookBindings) {
         let scopes: Vec<Scope> = bindings.all().iter().map(Bound::scope).collect();
         if scopes == self.scopes {

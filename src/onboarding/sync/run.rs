@@ -74,7 +74,7 @@ impl Sync {
         stop.run_until_cancelled(working).await;
     }
 
-    /// Follows the feeds of changes of accounts and of hooks, each in a task of its own.
+    /// Follows the feeds of changes of accounts and of hooks, each in a separate task.
     async fn follow_feeds(&self, stop: &Stop) {
         // The positions are read before the first full reading, so that no change falls between the two.
         let places = stop.run_until_cancelled(self.source.places()).await;

@@ -15,7 +15,7 @@ pub(super) fn write(partitions: Partitions, slots: &Slots, unknown: &Unknown, de
     // Made once for all checkpoints below: each takes out the images of its own partitions.
     let (held, mut images) = (unknown.image(), images(slots, desk));
     // A checkpoint states one position of the router. Partitions that were gained later may be behind the others
-    // for a while, so they need a checkpoint of their own.
+    // for a while, so they need a separate checkpoint.
     for (router, of_router) in desk.owned.by_routed() {
         let covers = of_router.within(partitions);
         if covers.is_empty() {

@@ -11,7 +11,7 @@ use super::slot::Slot;
 use crate::model::Moment;
 use crate::queues::ledger::record::{LedgerRecord, Settlement};
 
-/// Between two looks at what has no timer of its own.
+/// The interval at which everything without a timer is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// The longest sleep of the loop.
 const IDLE: Duration = Duration::from_secs(1);

@@ -36,7 +36,7 @@ impl Engine {
                 self.adopt_due |= self.unknown.holds(now.id);
                 self.change_account(&now, before.as_deref());
             }
-            // The account's hooks have changes of their own; its callflow webhooks have no document, and end with it.
+            // The account's hooks come with separate changes; its callflow webhooks have no document, and end with it.
             Change::AccountGone(account) => self.remove_hook(QueueKey::OneShot(account)),
         }
     }

@@ -47,8 +47,8 @@ pub async fn keep(state: State, mut actions: mpsc::Receiver<Action>, disabled: m
         // A hook that was deleted meanwhile, or a journal without room. The ledger still has the failures.
         if let Err(error) = updated {
             tracing::error!(hook_id = %hook.id, %error, "hook could not be updated; after a restart it is as it was before");
-        // Not waited for: the next decision, which may be another hook's, must not wait for the broker.
         } else if reason.is_some() && disabled.try_send(hook.clone()).is_err() {
+            // Dropped rather than waited for: the decisions of other hooks must not wait for the broker.
             tracing::warn!(hook_id = %hook.id, "webhook_disabled notification dropped: too many are waiting");
         }
     }

@@ -176,7 +176,7 @@ fn wanted(request: &ReadRequest, record: Record, state: &dyn Directory, budget: 
 }
 
 fn keep(request: &ReadRequest, record: Bytes, budget: &Budget) -> Option<Kept> {
-    // What is read by tags is a copy of its own already; other records are slices of the chunk that was read.
+    // A record that was read by its tag is a copy already; other records are slices of the chunk that was read.
     let is_whole = !request.hook.include_subaccounts;
     if !request.keep {
         None

@@ -89,7 +89,7 @@ impl Owned {
         groups
     }
 
-    /// Adds partitions, each with its beginning. Routing goes back to the first of these, and passes by those that were
+    /// Adds partitions, each with its beginning. Routing goes back to the first of these, and passes by the partitions that were
     /// there already.
     pub(super) fn gain(&mut self, set: Partitions, begin: impl Fn(Partition) -> u64) {
         for partition in self.set.iter() {

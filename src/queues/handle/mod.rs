@@ -72,7 +72,7 @@ impl Queues {
         &self.unknown
     }
 
-    /// The number of events that wait until their accounts become known, and of those that have waited.
+    /// The number of events that wait until their accounts become known, and of events that have waited.
     #[must_use]
     pub fn unknown_counts(&self) -> UnknownCounts {
         self.unknown.first().map(|unknown| unknown.counts()).unwrap_or_default()

@@ -52,7 +52,7 @@ impl Queues {
         let job = Arc::new(job);
         let mut writes = vec![put(job.id, Some(job.document()))];
         writes.extend(self.outlived(job.hook)?);
-        // In a task of its own, so that a caller that goes away leaves no replay in the journal that does not run.
+        // In a separate task: if the caller goes away meanwhile, no replay stays in the journal that does not run.
         let queues = self.clone();
         let begun = self.readings.tasks().spawn("replay", async move {
             // The document first: a replay that the engine has begun must be found in the journal after a crash.
@@ -158,7 +158,7 @@ impl Queues {
                 stored.extend(ReplayJob { state, ..job }.document());
             }
         };
-        // The document first: if the program ends before the engine is told, the next start finds the new state.
+        // The document first: if the program ends before the engine gets the order, the next start finds the new state.
         let stored = self.edit(replay, by, edited).await?;
         let job = ReplayJob::from_document(stored).unwrap_or(job);
         let at_rest = job.status(job.until, job.totals);

@@ -9,7 +9,7 @@ const MAX_DETAIL: usize = 300;
 /// The byte that says, in place of a transport error, that nothing was sent.
 const NOT_SENT: u8 = 128;
 
-/// The versions of the record. Each has the fields of those before it.
+/// The versions of the record. Each has the fields of all versions before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::queues) enum Version {
     First,

@@ -1,5 +1,5 @@
 //! The ledger's record of an attempt. It repeats neither the request nor the event: both are rebuilt from the events log and
-//! from the hook's revision, which is a record of its own (`revisions.rs`).
+//! from the hook's revision, which is a separate record (`revisions.rs`).
 
 use serde::{Serialize, Serializer};
 

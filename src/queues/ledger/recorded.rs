@@ -36,7 +36,7 @@ pub(in crate::queues) fn attempt_record(attempt: Attempt, course: Course) -> Att
         AttemptResult::Ours(fault) => Ending::Ours(fault),
         AttemptResult::Unsendable(reason) => Ending::Unsendable(reason),
         AttemptResult::Shadow(_) => Ending::NotSent,
-        // These two have records of their own (`Settled`), so this is not reached.
+        // These two have another record (`Settled`), so this is not reached.
         AttemptResult::NothingToSend | AttemptResult::Expired => {
             Ending::Failed(crate::model::TransportError::Other.into())
         }

@@ -151,7 +151,7 @@ impl Recovered {
     }
 
     /// Whether a hook was made after the last checkpoint of its partition. Such a hook is missing in the checkpoint although it
-    /// may have unsettled events below the router's position: those that waited for its account.
+    /// may have unsettled events below the router's position: events that waited for its account.
     #[must_use]
     pub(in crate::queues) fn is_newer(&self, hook: &Hook) -> bool {
         let checkpoint = self.checkpoint(Partition::of(hook.id));

@@ -5,7 +5,7 @@ use super::window::{EntryState, Past, WindowEntry};
 
 impl Queue {
     /// Removes the newest waiting deliveries from `floor` on until `keep` are left. They are taken again when the log is
-    /// read on; of those that have been tried, `past` keeps the counts. Also frees the kept records of the deliveries that
+    /// read on; `past` keeps the counts of the deliveries that have been tried. Also frees the kept records of the deliveries that
     /// stay, because other hooks need that memory now. Returns whether any delivery was removed.
     pub fn shrink(&mut self, keep: usize, floor: u64) -> bool {
         // Going back behind the beginning of a lane's rest would take the lane's events twice: once as the rest, and once

@@ -42,7 +42,7 @@ pub struct Totals {
     pub delivered: u64,
     /// Dead ones.
     pub dead: u64,
-    /// Skipped and expired ones, and those that another system delivers.
+    /// Skipped and expired deliveries, and deliveries that another system makes.
     pub skipped: u64,
 }
 

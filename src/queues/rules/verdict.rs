@@ -72,10 +72,10 @@ impl Facts<'_> {
             Class::Expired => Verdict::Settled(Fate::Expired),
             Class::Shadow => Verdict::Settled(Fate::Shadow),
             Class::Unsendable => Verdict::Settled(Fate::Dead),
-            // Nothing may be lost because a hook was disabled during an attempt: a failure from then on costs no try.
+            // Nothing may be lost because a hook was disabled during an attempt: a failure after that costs no try.
             _ if !self.serves => Verdict::Held,
             Class::Ours => {
-                // This machine's own faults have a backoff of their own, because they do not use up tries.
+                // The delays after faults of this machine are counted separately, because such faults use up no tries.
                 let faults = self.attempts.saturating_sub(self.tries).max(1);
                 self.retry(faults, None, random)
             }

@@ -28,7 +28,7 @@ impl World {
         self.life.ledger.carry_out(async |ledger| ledger.retain_from(floor).await).map(drop)
     }
 
-    /// The operator changes limits and policies, except those that need a restart.
+    /// The operator changes limits and policies, except the ones that need a restart.
     pub(super) fn reload(&mut self) {
         let QueueOptions { window, lane, keep_bytes, checkpoint_records, max_reads, .. } = self.setup.options;
         let new = options(&mut self.random);

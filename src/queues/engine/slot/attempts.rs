@@ -191,7 +191,7 @@ impl Slot {
 
     /// The receiver asked for time: nothing is sent until it is over, and then one delivery goes first.
     pub(in crate::queues::engine) fn wait_as_asked(&mut self, now: Moment, retry_after: Duration) {
-        // Each target of callflows is a receiver of its own: one of them does not hold up the others.
+        // Each target of callflows is a different receiver: one of them does not hold up the others.
         if self.hook.one_shot || !self.serves() {
             return;
         }

@@ -1,7 +1,7 @@
 //! The first permits of hooks on one host. Pure: time is an argument.
 //!
 //! A first permit counts for its host only while it is young. So of a crowd of hooks on one host, a limited number make attempts
-//! at a time while their receiver is quick; and while it hangs, a hook waits at most [`YOUNG`] for those that took their first
+//! at a time while their receiver is quick; and while it hangs, a hook waits at most [`YOUNG`] for the hooks that took their first
 //! permits before it, because these no longer count then.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -36,7 +36,7 @@ impl TakenAt {
 /// The first permits on one host.
 #[derive(Debug, Default)]
 pub(super) struct Firsts {
-    /// How many are held, by the millisecond in which they were taken. Few: those that are old are dropped.
+    /// How many are held, by the millisecond in which they were taken. The list is short, because old entries are dropped.
     taken: VecDeque<(TakenAt, u32)>,
     /// Offered to slots of other shards, which have not had their turn yet.
     offered: u32,
