@@ -64,6 +64,10 @@ impl Queue {
         fresh.past = std::mem::take(&mut self.past);
         // Offsets keep their meaning, so nothing else of the queue depends on the ordering.
         (fresh.in_flight, fresh.touched) = (self.in_flight, self.touched);
+        // Without order nothing comes too late.
+        if ordering != Ordering::None {
+            fresh.passed = std::mem::take(&mut self.passed);
+        }
         for (offset, entry) in std::mem::take(&mut self.entries) {
             let key = match ordering {
                 // The subject is no longer known. In a queue that was ordered by subject, the old key is its hash. In any

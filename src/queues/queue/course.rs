@@ -43,6 +43,11 @@ impl Queue {
         if let Some(due) = lane.due.take() {
             self.timers.remove(&(due, key));
         }
+        let passed: Vec<u64> =
+            lane.order.iter().take(lane.suspects).copied().filter(|o| *o < offset).collect();
+        if !passed.is_empty() {
+            self.passed.insert(offset, passed);
+        }
         lane.under_way += 1;
         entry.state = EntryState::InFlight;
         entry.attempts = entry.attempts.saturating_add(1);
@@ -52,12 +57,13 @@ impl Queue {
         Some(Start { offset, attempt: entry.attempts, record: entry.record.take() })
     }
 
-    /// The deliveries ahead of `offset` in its lane. These are suspects that the lane has left behind. Once `offset` is
-    /// delivered they come too late, because their receiver would get them out of order.
+    /// The deliveries that the lane of `offset` had left behind as suspects when `offset` started. Once `offset` is delivered
+    /// they come too late, because their receiver would get them out of order.
     #[must_use]
     pub fn passed_by(&self, offset: u64) -> Vec<u64> {
-        let lane = self.entries.get(&offset).and_then(|entry| self.lanes.get(&entry.lane));
-        lane.into_iter().flat_map(|l| l.order.iter().copied()).take_while(|o| *o < offset).collect()
+        // A suspect that was released may be under way itself, if its hook is without order by now.
+        let is_idle = |o: &u64| self.entries.get(o).is_some_and(|entry| entry.state != EntryState::InFlight);
+        self.passed.get(&offset).into_iter().flatten().copied().filter(is_idle).collect()
     }
 
     /// Whether it is this delivery's turn in its lane.
@@ -73,7 +79,10 @@ impl Queue {
         // From now on `shrink` must not go back to this offset or before it.
         self.touched = self.touched.max(offset + 1);
         match entry.state {
-            EntryState::InFlight => self.in_flight -= 1,
+            EntryState::InFlight => {
+                self.in_flight -= 1;
+                self.passed.remove(&offset);
+            }
             EntryState::Suspect { until } => {
                 self.suspects.remove(&(until, offset));
             }
@@ -111,6 +120,7 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(&offset) else { return };
         let ended = u32::from(entry.state == EntryState::InFlight);
         self.in_flight -= ended;
+        self.passed.remove(&offset);
         entry.state = EntryState::Waiting;
         let key = entry.lane;
         if let Some(lane) = self.lanes.get_mut(&key) {
@@ -149,6 +159,7 @@ impl Queue {
         }
         let ended = u32::from(entry.state == EntryState::InFlight);
         self.in_flight -= ended;
+        self.passed.remove(&offset);
         entry.state = EntryState::Suspect { until };
         self.suspects.insert((until, offset));
         let key = entry.lane;

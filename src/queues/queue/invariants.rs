@@ -63,6 +63,12 @@ impl Queue {
         let rules = [
             (self.entries.len() == in_lanes, "every entry is in one lane"),
             (self.in_flight as usize == in_flight, "a queue counts its attempts under way"),
+            (
+                self.passed
+                    .keys()
+                    .all(|o| self.entries.get(o).is_some_and(|e| e.state == EntryState::InFlight)),
+                "only a delivery under way has passed suspects",
+            ),
             (self.suspects == suspects, "every suspect has a time at which it is dead"),
             (self.spilled == spilled, "a queue counts its spilled lanes"),
             (self.timers.iter().all(has_timer), "every timer belongs to a lane"),

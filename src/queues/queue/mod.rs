@@ -54,6 +54,9 @@ pub struct Queue {
     /// `shrink` removed them.
     past: BTreeMap<u64, Past>,
     in_flight: u32,
+    /// By delivery under way, the suspects before it that its lane had left behind when it started. Few: most lanes have no
+    /// suspects. The lane alone does not say it later: suspects are released, and lanes become one, during an attempt.
+    passed: BTreeMap<u64, Vec<u64>>,
     /// The number of lanes with a rest in the log. It is needed after every result, so it is counted here.
     spilled: usize,
 }
@@ -75,6 +78,7 @@ impl Queue {
             settled: BTreeSet::new(),
             past: BTreeMap::new(),
             in_flight: 0,
+            passed: BTreeMap::new(),
             spilled: 0,
         }
     }

@@ -277,6 +277,37 @@ fn a_drained_queue_holds_no_lanes() {
     assert!(world.queue.is_empty());
 }
 
+/// The lanes of two subjects become one while a delivery of each is under way.
+#[test]
+fn a_delivery_under_way_or_waiting_for_its_retry_is_not_given_up_when_lanes_become_one() {
+    let mut queue = Queue::new(LIMITS, Ordering::Subject, 0);
+    for (offset, subject) in [(0, 7), (1, 8), (2, 9)] {
+        queue.take(offset, subject, None);
+        assert_eq!(queue.start().map(|start| start.offset), Some(offset));
+    }
+    queue.retry(1, Moment::from_micros(9));
+    assert!(queue.reorder(Ordering::Hook));
+    assert_eq!(queue.passed_by(2), Vec::<u64>::new());
+}
+
+/// A suspect that its lane has left behind is too late once a later delivery has arrived, whatever happened to the queue
+/// during the attempt.
+#[test]
+fn what_a_delivery_passed_is_too_late_also_when_it_was_released_or_its_lane_joined_another() {
+    let mut queue = Queue::new(LIMITS, Ordering::Subject, 0);
+    for (offset, subject) in [(0, 7), (1, 8), (2, 7)] {
+        queue.take(offset, subject, None);
+    }
+    assert_eq!(queue.start().map(|start| start.offset), Some(0));
+    assert!(queue.suspect(0, Moment::from_micros(100)));
+    assert_eq!((queue.start().map(|s| s.offset), queue.start().map(|s| s.offset)), (Some(1), Some(2)));
+    queue.release_suspects();
+    assert!(queue.reorder(Ordering::Hook));
+    assert_eq!((queue.passed_by(1), queue.passed_by(2)), (vec![], vec![0]));
+    queue.hold(2);
+    assert_eq!((queue.passed_by(2), queue.broken()), (vec![], None));
+}
+
 /// After a crash there are settled deliveries behind unsettled ones. `shrink` must not go back over the settled ones.
 #[test]
 fn a_queue_that_shrinks_does_not_take_again_what_was_settled_before_a_crash() {
