@@ -47,6 +47,7 @@ impl NoticeLogger {
     async fn log_some(&self) -> anyhow::Result<u64> {
         let (notices, from) = (self.notices.clone(), self.next);
         let (events, next) = self.tasks.spawn_blocking(move || notices.read(from)).await??;
+        // Logged before the position moves: a crash in between logs a notice twice, and its `Msg-ID` shows that.
         self.ingest.log_own(events).await?;
         let notices = self.notices.clone();
         self.tasks.spawn_blocking(move || notices.set_announced(next)).await??;

@@ -73,6 +73,7 @@ impl Shards {
         let ends = permits.into_iter().zip(feeds).zip(asked).zip(handle.waiting_lists());
         for (at, (((permits, changes), commands), unknown)) in ends.enumerate() {
             let partitions = Partitions::share(at, count);
+            // Moved out and not copied: each queue has one owner from the first moment on.
             let recovered = recovered.take_out(partitions, |id| state.hook_of_replay(id));
             let ((jobs, to_make), (made, results)) = (mpsc::channel(places), mpsc::channel(places));
             let delivery = match shards.first() {

@@ -40,6 +40,8 @@ impl AccountShare {
         let most = self.max_bytes.load(Ordering::Relaxed);
         let used = self.events.stats().bytes.saturating_add(bytes);
         let part = |percent: u64| most / 100 * percent.min(100);
+        // Nobody is refused while there is room: shares matter only when retention would remove the events of
+        // others.
         if self.percent >= 100 || account == self.master || used <= part(90) {
             return false;
         }
@@ -69,6 +71,7 @@ impl AccountShare {
             sums.retain(|_, (at, _)| at.elapsed() < FRESH);
         }
         let accounts = self.state.accounts_of_tenant(tenant).into_iter().chain([tenant]);
+        // A set, so that two accounts with the same tag do not count twice.
         let tags: BTreeSet<u64> = accounts.map(AccountId::tag).collect();
         let mut held = tags.into_iter().map(|tag| self.events.bytes_of(tag)).sum();
         let seen = look(&mut held);

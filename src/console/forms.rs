@@ -98,6 +98,8 @@ impl Used {
             return Err(FormError::Old);
         }
         if self.sessions.len() >= MOST_SESSIONS && !self.sessions.contains_key(session) {
+            // Forgetting which forms were sent is safe only because every form made until now is refused from here
+            // on.
             self.sessions.clear();
             self.floor_us = now_us;
             return Err(FormError::Old);
@@ -112,6 +114,7 @@ impl Used {
         if known.marks.len() > MOST_USED
             && let Some((oldest_us, _)) = known.marks.pop_first()
         {
+            // Forms as old as the forgotten one are refused, because it is no longer known whether they were sent.
             known.floor_us = oldest_us;
         }
         Ok(())

@@ -15,6 +15,7 @@ type Done = Result<Outcome, Problem>;
 pub(super) async fn answer(session: &Session<'_>, rest: &[&str]) -> Outcome {
     if session.visit.method == Method::POST {
         let sent = Sent::of(session.visit);
+        // Before anything is done: a form that was sent twice must not act twice.
         if let Err(error) = session.take_form(sent.text("form")) {
             return Outcome::Problem(log_in::form_problem(error));
         }

@@ -66,6 +66,8 @@ impl Session<'_> {
         query: &[(&str, &str)],
         data: Option<Value>,
     ) -> ApiResponse {
+        // A page asks the API several times. Only the first request is charged to the rate limit, as if the page
+        // were one request.
         let is_part = self.is_charged.swap(true, Ordering::Relaxed);
         let token = Some(self.caller.token.as_str());
         let response =

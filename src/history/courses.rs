@@ -84,6 +84,8 @@ impl HistoryReader {
     ) -> Result<Courses, ReadError> {
         let Some(event) = self.logs.events.get(offset)? else { return Ok(Courses::default()) };
         let filed = self.logs.filed(hooks);
+        // With the filters of now: what a hook wanted when the event was routed is not stored. The ledger decides
+        // wherever it says something.
         let expected = self.expecting(filed.hooks(), &event);
         let replay_of = |replay| self.logs.replay_of(replay);
         let mut look = Look::new(&self.logs.ledger, offset, filed, &replay_of);
@@ -169,6 +171,7 @@ impl<'a> Look<'a> {
         let further = self.forward(&open, after, bounds.further)?;
         let newest = self.ledger.read_tags_back(&all, self.end, bounds.newest)?;
         for record in newest.records.iter().rev() {
+            // A record of the newest part may have been read before. Noting it again would list its attempt twice.
             let read_until = if open.binary_search(&record.tag).is_ok() { further } else { after };
             if record.offset >= read_until {
                 self.note(record);
@@ -199,6 +202,7 @@ impl<'a> Look<'a> {
     }
 
     fn note(&mut self, record: &Record) {
+        // Looked at before decoding: nearly all records of these hooks are about other events.
         if LedgerRecord::event_of(&record.payload) != Some(self.offset) {
             return;
         }

@@ -23,6 +23,8 @@ impl HistoryReader {
     pub(super) fn news(&self, from: u64, watched: Watched<'_>) -> Result<AttemptNewsPage, ReadError> {
         let batch = self.logs.ledger.read(from, READ, READ_BYTES)?;
         let mut replays = HashMap::new();
+        // Every record of the ledger is read once for all watching clients. Reading by tags would cost a read for
+        // each watched hook.
         let news = batch.records.iter().filter_map(|record| self.news_of(record, &mut replays, watched));
         Ok(AttemptNewsPage { news: news.collect(), next: batch.next })
     }

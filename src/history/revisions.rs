@@ -47,6 +47,7 @@ fn revision(ledger: &Reader, hook: &Hook, generation: u64, before: u64) -> Optio
     let mut before = before;
     for _ in 0..READS {
         let batch = ledger.read_tags_back(&[revision_tag(hook.id)], before, READ).ok()?;
+        // Revisions from before the birth belong to a deleted hook that had the same id.
         for record in batch.records.iter().filter(|record| record.offset >= hook.birth.ledger) {
             match LedgerRecord::decode(&record.payload) {
                 Ok(LedgerRecord::HookRevision { hook: id, generation: found, sends })

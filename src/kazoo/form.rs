@@ -24,6 +24,7 @@ struct Bounded {
 /// name above many values could turn a megabyte into gigabytes.
 #[must_use]
 pub fn form(payload: &Payload<'_>) -> Option<String> {
+    // The size of the JSON text is only computed for large forms, because it costs as much as the form.
     within(payload, PLAIN_BYTES).or_else(|| {
         let bytes = serde_json::to_vec(payload).map_or(0, |text| text.len());
         within(payload, PLAIN_BYTES.saturating_add(bytes.saturating_mul(MOST_TIMES)))

@@ -115,6 +115,7 @@ pub fn why_refused(uri: &str, allow: &[IpNet]) -> Option<UnusableUri> {
     if authority.is_empty() || authority.contains(['\\', ' ']) || uri.chars().any(char::is_control) {
         return Some(UnusableUri::NoUrl);
     }
+    // The same code as for a delivery, so that a hook which is accepted can also be sent to.
     let usable = match Url::parse(uri).map_err(|_| UnusableUri::NoUrl).and_then(RequestUri::new) {
         Ok(usable) => usable,
         Err(why) => return Some(why),

@@ -42,6 +42,8 @@ pub(super) fn to_store(
     for (_, id) in order.into_iter().filter(|(_, id)| *id != master) {
         let further_up =
             reseller_of(id).and_then(|reseller| stored.get(&reseller)).copied().unwrap_or_default();
+        // What the account would get here without its own values. Only what differs is stored, so that later
+        // changes further up still reach it.
         let without = or(or(further_up, of_master), DEFAULTS);
         let wanted = or(effective(id), DEFAULTS);
         stored.insert(

@@ -166,6 +166,7 @@ impl<'a, H: Here> Planner<'a, H> {
         let realms = self.realms(&trees);
         let limits = limits::to_store(&reading.accounts, &trees, reading.system, master);
         let mut order: Vec<_> = trees.iter().map(|(id, tree)| (tree.len(), *id)).collect();
+        // By depth: a parent must be written before the accounts below it.
         order.sort_unstable();
         for (_, id) in order {
             let (Some(account), Some(tree)) = (reading.accounts.get(&id), trees.get(&id)) else { continue };
@@ -370,6 +371,7 @@ impl<'a, H: Here> Planner<'a, H> {
                 accounts.push((self.tree_here(account)?.unwrap_or_default().len(), account));
             }
         }
+        // The deepest first, because an account with descendants cannot be deleted.
         accounts.sort_unstable_by(|a, b| b.cmp(a));
         let gone_accounts: BTreeSet<AccountId> = accounts.iter().map(|(_, id)| *id).collect();
         if !self.rules.hooks_once {

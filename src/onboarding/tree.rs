@@ -94,6 +94,7 @@ fn tree_of(
         if let Some(below) = &mut top {
             below.push(id);
         }
+        // Remembered for every account on the way, so that placing all accounts takes one step for each.
         known.insert(id, tree);
     }
     known.get(&account.id).cloned().flatten()

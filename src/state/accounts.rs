@@ -136,6 +136,7 @@ impl State {
             return Err(TreeError::HasDescendants(id));
         }
         let mut hooks = self.hooks_of(id)?;
+        // All hooks in one write could exceed the largest record of the journal.
         while hooks.len() > HOOKS_AT_ONCE {
             let rest = hooks.split_off(HOOKS_AT_ONCE);
             self.write(hooks.iter().filter_map(deleted_hook).collect()).await?;
@@ -173,6 +174,7 @@ impl State {
         }
         let deepest = branch.iter().map(|account| account.tree.len()).max().unwrap_or(0);
         let (depth, max) = (depth + deepest - first.tree.len(), allowance.limits.depth);
+        // A branch that is too deep already, after the limit was lowered, may still be moved up.
         if depth > max && depth > deepest {
             return Err(LimitError::TooDeep { depth, max }.into());
         }

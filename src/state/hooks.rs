@@ -13,6 +13,8 @@ impl State {
     pub async fn disable_hook(&self, hook: HookId, reason: &str) -> Result<Map<String, Value>, WriteError> {
         let reason = reason.to_owned();
         let disable = move |doc: &mut Map<String, Value>| {
+            // Checked in the owner task: a person may have disabled the hook meanwhile, and then this must not
+            // look like a failure.
             if !is_deleted(doc) && is_enabled(doc) {
                 doc.insert("enabled".into(), false.into());
                 doc.insert("pvt_disabled_message".into(), reason.into());

@@ -45,6 +45,8 @@ pub(super) fn of(entry: &JournalEntry, before: Option<&Map<String, Value>>, node
     };
     let is_soft_deleted = after.is_some_and(is_deleted);
     let document = OwnDocument { action, account, id: &entry.id, doc, is_soft_deleted };
+    // Drawn once and stored with the change: if the notice is logged again after a crash, the id shows that it is
+    // the same.
     let msg_id = random_id().to_string();
     Some(kazoo::own_document_event(document, Sender { app: "switchhook", node, msg_id: &msg_id }))
 }
@@ -98,6 +100,8 @@ impl Notices {
 
     /// Stores on disk that all notices before `next` have been logged. Blocking.
     pub fn set_announced(&self, next: u64) -> io::Result<()> {
+        // Written beside and renamed, so that a power cut leaves the old position or the new one, and never a cut
+        // number.
         let new = self.path.with_extension("new");
         let mut file = File::create(&new)?;
         writeln!(file, "{next}")?;

@@ -98,6 +98,7 @@ impl Tenants {
         if let Some((group, at)) = deleted {
             self.deleted.entry(group).or_default().insert((at, entry.id.clone()));
         }
+        // Account and group as they are now, so that undoing this does not depend on where the account is by then.
         self.held.insert(key, StoredDocument { account, bytes, deleted });
     }
 
@@ -119,6 +120,7 @@ impl Tenants {
             self.accounts.entry(now).or_default().insert(id);
         }
         if before != now {
+            // Everything that the account owns moves along, and not only its own document.
             let bytes = self.by_account.get(&id).copied().unwrap_or(0);
             add(&mut self.by_tenant, before, 0, bytes);
             add(&mut self.by_tenant, now, bytes, 0);

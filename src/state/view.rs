@@ -64,6 +64,8 @@ impl View {
         if let Some(account) = doc.and_then(document::account) {
             let account = Arc::new(account);
             let before = self.accounts.insert(account.id, Arc::clone(&account));
+            // Removed before it is added, because name and realm may have changed, and `called` finds accounts by
+            // both.
             if let Some(before) = &before {
                 self.called.remove(before);
             }
@@ -87,6 +89,8 @@ impl View {
                     return Some(Change::HookPut(hook));
                 }
                 Err(reason) => {
+                    // A stored document that is invalid cannot stop the program. Its hook is treated as deleted
+                    // until the document is corrected.
                     tracing::warn!(hook_id = id, %reason, "hook {id} is ignored: its document cannot be understood");
                 }
             }
