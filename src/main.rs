@@ -155,9 +155,14 @@ fn serve(settings: &Settings) -> ExitCode {
 fn make_private(dir: &Path) -> anyhow::Result<()> {
     let owner = check_data_dir(dir)?;
     let Narrowed { found, left } = narrow(dir)?;
+    let is_new = !dir.join("journal").exists();
     let dir = dir.display();
-    if found > 0 {
-        tracing::warn!(%dir, found, "other users could read or write in the data directory; now they cannot");
+    let text = "other users could read or write in the data directory; now they cannot";
+    match found {
+        0 => {}
+        // Before the first start there is nothing to read yet, so nothing to warn of.
+        found if is_new => tracing::info!(%dir, found, "{text}"),
+        found => tracing::warn!(%dir, found, "{text}"),
     }
     if let Some(owner) = owner {
         tracing::warn!(%dir, owner, "the data directory belongs to another user, who can replace its files");

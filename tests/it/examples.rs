@@ -263,7 +263,9 @@ async fn every_command_on_the_pages_of_the_api_and_of_the_operator_succeeds() {
 #[tokio::test]
 async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let blocks = shell_blocks("docs/guide/first-hook.md");
-    let [start, receiver, make, look, customer] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let [start, receiver, make, look, verifying, signed, customer] = blocks.as_slice() else {
+        panic!("{blocks:?}")
+    };
 
     // The program with the page's settings, on its own ports and data directory.
     let dir = tempfile::tempdir().unwrap();
@@ -276,8 +278,12 @@ async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let ready = process.ready().await;
     let http = ready["http"].as_str().unwrap().to_owned();
 
-    let port = free_port().to_string();
-    let on_free_ports = |block: &str| block.replace("127.0.0.1:8000", &http).replace("9000", &port);
+    let [port, verifying_port] = [free_port().to_string(), free_port().to_string()];
+    let examples = format!("{}/", example("").display());
+    let on_free_ports = |block: &str| {
+        let block = block.replace("127.0.0.1:8000", &http).replace("9000", &port);
+        block.replace("9001", &verifying_port).replace("examples/", &examples)
+    };
     let shell = |script: &str| {
         let mut command = Command::new("bash");
         command.current_dir(dir.path()).args(["-euo", "pipefail", "-c", script]).stdout(Stdio::piped());
@@ -288,13 +294,23 @@ async fn the_page_on_a_first_hook_works_as_it_is_written() {
     let address = format!("127.0.0.1:{port}");
     eventually("the receiver listens", LONG, async || std::net::TcpStream::connect(&address).ok()).await;
 
-    let script = on_free_ports(&format!("{make}\necho\n{look}\necho\n{customer}"));
+    // Replaces the shell, so that the receiver ends with the test.
+    let verifying = verifying.replace("python3 ", "exec python3 ");
+    let mut verifier = Running(shell(&on_free_ports(&verifying)).spawn().unwrap());
+    let verified = lines(&mut verifier);
+    let address = format!("127.0.0.1:{verifying_port}");
+    eventually("the verifying receiver listens", LONG, async || std::net::TcpStream::connect(&address).ok())
+        .await;
+
+    let script = on_free_ports(&format!("{make}\necho\n{look}\necho\n{signed}\necho\n{customer}"));
     let output = tokio::task::spawn_blocking({
         let mut command = shell(&script);
         move || command.output().unwrap()
     });
     let (_received, line) = next(received).await;
     assert!(line.starts_with("dlv_") && line.contains("\"call-1\""), "{line}");
+    let (_verified, line) = next(verified).await;
+    assert!(line.starts_with("dlv_") && line.ends_with(" channel_create"), "{line}");
     let output = output.await.unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}");
