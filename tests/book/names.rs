@@ -122,7 +122,8 @@ fn placed(text: &str) -> Vec<(&str, &str)> {
     let parts: Vec<&str> = text.split('`').collect();
     // Code is at the odd positions: `name` (`file`).
     let pairs = parts.windows(3).skip(1).step_by(2).filter(|part| part[1].trim() == "(");
-    pairs.filter(|part| part[2].ends_with(".rs")).map(|part| (part[0], part[2])).collect()
+    let is_source = |name: &str| Path::new(name).extension().is_some_and(|kind| kind == "rs");
+    pairs.filter(|part| is_source(part[2])).map(|part| (part[0], part[2])).collect()
 }
 
 /// Whether a source defines this, which may be a type, or a function with or without its type.
