@@ -263,6 +263,9 @@ pub struct KazooArgs {
     /// Only write what was read to a new file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "users", "dry_run", "into"])]
     pub save: Option<PathBuf>,
+    /// Keep what has been read in this file until the import is done; after an interruption the same command continues there
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pub resume: Option<PathBuf>,
     /// Import into the program that runs at this address; by default into the data directory, which no program may use
     #[arg(long, value_name = "URL")]
     pub into: Option<String>,

@@ -17,9 +17,10 @@ use self::target::Target;
 use crate::app::has_data;
 use crate::cli::KazooArgs;
 use crate::config::Config;
-use crate::model::Id;
+use crate::model::{Clock, Id};
 use crate::onboarding::source::{
-    self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Source, Stage,
+    self, Bounds, Couch, Credentials, Crossbar, Gone, Manner, Progress as _, Resume, Source, SourceError,
+    Stage,
 };
 use crate::onboarding::{self, Odd, OddKind, Plan, Profile, Reading, Rules, Snapshot};
 use crate::remote;
@@ -38,11 +39,23 @@ struct Read {
     asked: Option<Source>,
     /// The source's name for messages.
     name: String,
+    /// The file that kept what was read, to be removed once everything is imported.
+    resume: Option<Resume>,
 }
 
 /// Carries out the command.
 pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
-    let read = read(args, config).await?;
+    if let Some(path) = args.save.as_ref().filter(|path| path.exists()) {
+        bail!("{} exists already; --save writes a new file", path.display());
+    }
+    let mut read = read(args, config).await?;
+    let resume = read.resume.take();
+    import_read(args, config, read).await?;
+    // After a failure the file stays, so that the next attempt need not read everything again.
+    Ok(resume.map_or(Ok(()), Resume::done)?)
+}
+
+async fn import_read(args: &KazooArgs, config: &Config, read: Read) -> anyhow::Result<()> {
     if let Some(path) = &args.save {
         source::save(path, &read.reading)?;
         return report::saved(path, &read.reading, args.json);
@@ -79,7 +92,7 @@ pub async fn kazoo(args: &KazooArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn import(args: &KazooArgs, read: Read, target: &Target, rules: &Rules) -> anyhow::Result<Report> {
-    let Read { reading, asked, name } = read;
+    let Read { reading, asked, name, .. } = read;
     let (master, here) = (reading.master().unwrap_or_default(), target.master());
     if master != here {
         bail!(
@@ -208,7 +221,7 @@ async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<Read> {
         let path = path.clone();
         let name = path.display().to_string();
         let reading = tokio::task::spawn_blocking(move || source::load(&path, bounds)).await??;
-        return Ok(Read { reading, asked: None, name });
+        return Ok(Read { reading, asked: None, name, resume: None });
     }
     let (source, name) = if let Some(address) = &args.couch {
         let credentials = secret(args.couch_credentials_file.as_deref(), "SWITCHHOOK_COUCH_CREDENTIALS")?;
@@ -224,8 +237,30 @@ async fn read(args: &KazooArgs, config: &Config) -> anyhow::Result<Read> {
         (Source::Crossbar(Crossbar::new(address, &key, manner, (profile, bounds))?), address)
     };
     let bar = Bar::new();
-    let reading = source.read(args.users, &bar).await.with_context(|| format!("reading {name}"))?;
-    Ok(Read { reading, asked: Some(source), name: name.clone() })
+    let now_s = Clock::system().now_us() / 1_000_000;
+    let opened = args.resume.as_ref().map(|path| Resume::open(path, name, bounds, now_s));
+    let mut resume = opened.transpose()?;
+    let read = source.read(args.users, sync.step_accounts, &bar, resume.as_mut()).await;
+    let reading = read.map_err(|error| interrupted(error, name, args.resume.as_deref(), resume.as_ref()))?;
+    Ok(Read { reading, asked: Some(source), name: name.clone(), resume })
+}
+
+/// The error of a reading that broke off, with the way to go on.
+fn interrupted(
+    error: SourceError,
+    name: &str,
+    file: Option<&Path>,
+    resume: Option<&Resume>,
+) -> anyhow::Error {
+    let rest = match (file, resume) {
+        (Some(file), Some(resume)) => format!(
+            "{} accounts have been read and are kept in {}: run the same command again to read only the others",
+            resume.accounts(),
+            file.display()
+        ),
+        _ => "with --resume FILE the next attempt would continue where this one ended".to_owned(),
+    };
+    anyhow::Error::new(error).context(format!("reading {name} broke off; nothing was changed, and {rest}"))
 }
 
 /// A secret from a file or from the environment.

@@ -35,7 +35,15 @@ enum FileLine {
 pub fn save(path: &Path, reading: &Reading) -> Result<(), SourceError> {
     let failed = |reason: String| SourceError::File { path: path.display().to_string(), reason };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut out = BufWriter::new(file.map_err(|error| failed(error.to_string()))?);
+    let out = BufWriter::new(file.map_err(|error| failed(error.to_string()))?);
+    write(out, reading).map_err(|reason| {
+        // A part of a reading is of no use, and would be in the way of the next attempt.
+        drop(std::fs::remove_file(path));
+        failed(reason)
+    })
+}
+
+fn write(mut out: BufWriter<File>, reading: &Reading) -> Result<(), String> {
     let Reading { master, system, accounts, hooks, deleted, odd, .. } = reading;
     let head = FileLine::SwitchhookKazoo { version: VERSION, master: *master, system: *system };
     let lines = std::iter::once(head)
@@ -45,11 +53,11 @@ pub fn save(path: &Path, reading: &Reading) -> Result<(), SourceError> {
         .chain(odd.iter().cloned().map(FileLine::Odd))
         .chain([FileLine::End { accounts: accounts.len(), hooks: hooks.len() }]);
     for line in lines {
-        let text = serde_json::to_string(&line).map_err(|error| failed(error.to_string()))?;
-        writeln!(out, "{text}").map_err(|error| failed(error.to_string()))?;
+        let text = serde_json::to_string(&line).map_err(|error| error.to_string())?;
+        writeln!(out, "{text}").map_err(|error| error.to_string())?;
     }
-    let file = out.into_inner().map_err(|error| failed(error.to_string()))?;
-    file.sync_all().map_err(|error| failed(error.to_string()))
+    let file = out.into_inner().map_err(|error| error.to_string())?;
+    file.sync_all().map_err(|error| error.to_string())
 }
 
 /// Reads a file. A file cannot confirm deletions, so an import from it treats nothing as missing.

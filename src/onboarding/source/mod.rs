@@ -9,6 +9,7 @@ mod couch_feed;
 mod crossbar;
 mod crossbar_api;
 mod file;
+mod resume;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use couch::Couch;
 pub use couch_feed::Changes;
 pub use crossbar_api::Crossbar;
 pub use file::{load, save};
+pub use resume::{KEPT_S, Resume};
 
 use super::reading::Reading;
 use crate::model::{AccountId, HookId, Id};
@@ -152,12 +154,30 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads everything.
-    pub async fn read(&self, users: bool, progress: &dyn Progress) -> Result<Reading, SourceError> {
+    /// Reads everything, `step` accounts at a time. `resume` has what an interrupted reading has read, and keeps each step
+    /// that is read now.
+    pub async fn read(
+        &self,
+        users: bool,
+        step: usize,
+        progress: &dyn Progress,
+        mut resume: Option<&mut Resume>,
+    ) -> Result<Reading, SourceError> {
         let mut reading = self.lists(progress).await?;
         let want = |account: &AccountId| Want { account: *account, limits: true };
-        let wants: Vec<_> = reading.accounts.keys().map(want).collect();
-        self.details(&wants, &mut reading, Part { progress, before: 0, of: wants.len() }).await?;
+        let mut wants: Vec<_> = reading.accounts.keys().map(want).collect();
+        let of = wants.len();
+        if let Some(resume) = &mut resume {
+            wants = resume.give(&mut reading, wants);
+        }
+        let mut before = of - wants.len();
+        for step in wants.chunks(step.max(1)) {
+            self.details(step, &mut reading, Part { progress, before, of }).await?;
+            if let Some(resume) = &mut resume {
+                resume.keep(step, &reading, !self.lists_hooks())?;
+            }
+            before += step.len();
+        }
         if let Self::Couch(couch) = self
             && users
         {

@@ -5,6 +5,7 @@ mod guide;
 mod import;
 mod load;
 mod monster_ui;
+mod resume;
 mod shadow;
 mod shadow_report;
 mod sup;
