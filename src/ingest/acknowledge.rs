@@ -32,6 +32,7 @@ impl Acknowledgements {
 
     /// Messages up to this delivery tag are on disk, all earlier ones too.
     pub(super) fn add(&mut self, tag: u64, messages: usize, now: Instant) {
+        // The first message decides. If each message moved the time, a steady stream would never be acknowledged.
         let due = self.on_disk.as_ref().map_or(now + WITHIN, |before| before.due);
         let before = self.on_disk.as_ref().map_or(0, |before| before.messages);
         self.on_disk = Some(OnDisk { tag, messages: before + messages, due });

@@ -98,6 +98,7 @@ async fn renew_over(
         Ok(_) => {}
         Err(error) if error.is_mismatch() => {
             on = self::channel(connection).await.map_err(text)?;
+            // A bound would drop the oldest messages while they are moved.
             let unbounded = arguments(QueueBounds { bytes: 0, messages: 0 }, kind);
             declare_queue(&on, &spare, unbounded, false).await.map_err(text)?;
             let moved = shift(&on, queue, &spare).await?;
@@ -117,6 +118,8 @@ async fn renew_over(
 /// Moves all messages and bindings of one queue to another.
 async fn shift(on: &Channel, from: &str, to: &str) -> Result<Moved, String> {
     on.confirm_select(ConfirmSelectOptions::default()).await.map_err(|e| e.to_string())?;
+    // Most messages move before the bindings do, so that they come before the events that arrive at the other
+    // queue directly.
     let mut moved = Moved::default();
     while drain(on, from, to, &mut moved).await? {}
     for binding in kazoo::bindings() {
@@ -128,6 +131,8 @@ async fn shift(on: &Channel, from: &str, to: &str) -> Result<Moved, String> {
     }
     for binding in kazoo::bindings() {
         let (exchange, key) = (binding.exchange, binding.routing_key.as_str());
+        // After all bindings of the other queue exist: meanwhile an event arrives in both queues, and never in
+        // neither.
         on.queue_unbind(from.into(), exchange.into(), key.into(), FieldTable::default())
             .await
             .map_err(|e| format!("unbinding '{from}' from '{exchange}' with '{key}': {e}"))?;

@@ -45,6 +45,7 @@ impl AsSent {
         let mut hook = hook_from_document(&document).ok()?;
         let is_whole = !lacks_data || now.revision == hook.revision;
         if is_signed {
+            // The record says only that the request was signed. An empty secret makes the masked header appear.
             hook.secrets = vec![Secret { key: Vec::new(), until_s: None }];
         }
         if lacks_data && is_whole {
@@ -64,6 +65,7 @@ pub fn with_secrets_of(then: &Hook, now: &Hook) -> (Hook, bool) {
     }
     let mut hook = then.clone();
     hook.secrets = if then.secrets.is_empty() { Vec::new() } else { now.secrets.clone() };
+    // The URIs differ at most in what is masked, so the present secret belongs in the same place.
     if masked_uri(&now.uri) == then.uri {
         hook.uri.clone_from(&now.uri);
     }

@@ -138,6 +138,7 @@ pub async fn serve(
             let mut serving = pin!(serving);
             let ended = tokio::select! {
                 ended = serving.as_mut() => ended,
+                // The connection waits for a request, so no answer is lost.
                 () = gives_way.cancelled() => return,
                 () = stop.cancelled() => {
                     serving.as_mut().graceful_shutdown();
@@ -171,6 +172,7 @@ async fn refused(error: &io::Error, seats: &Seats, has_told: &mut bool) {
     if !std::mem::replace(has_told, true) {
         tracing::error!(%error, "connections cannot be accepted: {error}");
     }
+    // When the open files have run out, this gives one back.
     seats.make_room();
     tokio::time::sleep(PAUSE).await;
 }
@@ -187,6 +189,8 @@ fn io(stream: TcpStream, write_timeout: Duration) -> TokioIo<Stream> {
 pub fn released(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
     let mut stream = parts.io.into_inner();
+    // A client of a session may read slowly for long. The session decides when its connection is dead
+    // (`Session::tick`).
     stream.as_mut().set_write_timeout_pinned(None);
     Some((stream, parts.read_buf))
 }

@@ -33,6 +33,8 @@ impl Proxies {
         let values = |name: &str| {
             let values = headers.get_all(name).into_iter();
             values
+                // An unreadable value must end the search (`last_hop`), because entries before it may come from
+                // the client.
                 .flat_map(|value| value.to_str().unwrap_or("?").split(','))
                 .map(str::trim)
                 .collect::<Vec<_>>()
@@ -57,6 +59,8 @@ impl Proxies {
         hops: impl DoubleEndedIterator<Item = Option<IpAddr>>,
     ) -> Option<IpAddr> {
         let mut found = None;
+        // From the end: each proxy appends the address that called it, and earlier entries may come from the
+        // client.
         for hop in hops.rev() {
             let Some(hop) = hop else { return found.or(Some(peer)) };
             found = Some(hop);

@@ -175,6 +175,8 @@ impl Sessions {
         if is_full(self.0.most_without_token, seats.without_token.len()) {
             seats.make_room();
         }
+        // A session that gives way keeps its seat until its connection has ended. The client that it makes room
+        // for must not wait for that.
         if is_full(self.0.most, seats.taken.len() - seats.leaving.len()) && !seats.make_room() {
             return Err(NoSeat::Total);
         }
@@ -256,6 +258,8 @@ impl Seat {
         if tenant.is_some() && tenant != self.tenant && is_full(part, of_tenant) {
             return Err(part);
         }
+        // A client may send a token of another account on the same connection. The session then counts only for
+        // that one.
         seats.leave(self.account.take(), self.tenant.take());
         *seats.by_account.entry(account).or_default() += 1;
         if let Some(tenant) = tenant {

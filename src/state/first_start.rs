@@ -90,6 +90,7 @@ pub(super) fn identity(master: Option<AccountId>) -> Vec<Write> {
     });
     let system = json!({
         "cluster_id": random_id(), "pvt_token_secret": hex(&random_bytes::<32>()),
+        // The lower half, so that the ids after many restores (`renumber_from`) do not wrap around.
         "log_id": rand::rng().next_u32() / 2, "master_account_id": master,
     });
     vec![write(Kind::Account, &master.to_string(), account), write(Kind::Setting, SYSTEM, system)]
@@ -130,6 +131,7 @@ impl std::fmt::Debug for FirstKey {
 /// Writes the key into a file that only the program's user can read, and syncs the file.
 pub(super) fn write_key_file(data_dir: &Path, key: &str) -> std::io::Result<()> {
     let path = data_dir.join(KEY_FILE);
+    // An existing file would keep its permissions, which may let others read the key.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -141,6 +141,7 @@ impl Names {
         let upstream = self.0.upstream.load_full();
         let asked = timeout(LOOKUP_WITHIN, upstream.look_up(&name)).await;
         let (looked, lifetime) = asked.unwrap_or((Err(NameFault::NoAnswer), Lifetime::SILENCE));
+        // In this order, so that an attempt between the two finds the answer and does not ask again.
         lock(&self.0.answers).put(&name, looked.clone(), lifetime, Instant::now());
         lock(&self.0.under_way).remove(&(account, name));
         looked

@@ -113,6 +113,7 @@ impl Watch {
                 }
             }
         }
+        // Still under the lock, so that `watched` sees the scopes and the number of their last change together.
         self.changes.send_modify(|changes| *changes += 1);
     }
 
@@ -203,6 +204,8 @@ impl WatchTask {
         let looking = async {
             let mut was_busy = false;
             loop {
+                // Before the scopes and ends are read: a change in between causes another look instead of being
+                // missed.
                 changes.mark_unchanged();
                 let watched = self.watch.watched();
                 let began = Instant::now();

@@ -52,6 +52,7 @@ impl Watcher {
         } else if self.news.is_none() {
             self.news = Some(self.watch.news());
         }
+        // After the receiver exists: the first news of the new scopes may come at once.
         self.watch.change(&self.scopes, &scopes);
         self.scopes = scopes;
         if grows {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tenant_has_its_part_of_those_that_watch_and_leaves_others_theirs() {
+    async fn the_watching_sessions_of_a_tenant_are_limited_and_leave_room_for_other_tenants() {
         let watch = Arc::new(Watch::new());
         let mut held = Vec::new();
         let most = loop {

@@ -192,6 +192,8 @@ impl Couch {
             ];
             query.extend(last.iter().map(|last| ("startkey", json!(last).to_string())));
             let answer = match self.client.ask(Ask::get(&path, &query)).await {
+                // Documents differ in size, so the size of a page is found by trying. A single document that is
+                // too large is an error.
                 Err(SourceError::TooLarge { .. }) if size > 1 => {
                     size = (size / 2).max(1);
                     continue;

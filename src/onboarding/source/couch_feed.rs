@@ -38,6 +38,7 @@ impl Couch {
             (Some("missing"), _) => match self.get(&format!("{}/{id}", account_database(id))).await {
                 Ok(Some(_)) => Ok(Gone::OnlyHalf),
                 Ok(None) => Ok(Gone::Yes),
+                // Nothing is known, and what may exist must not be deleted here.
                 Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(Gone::No),
                 Err(error) => Err(error),
             },

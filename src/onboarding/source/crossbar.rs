@@ -258,6 +258,7 @@ impl Crossbar {
         let path = match (kind, owner) {
             (Kind::Account, _) => format!("v2/accounts/{id}"),
             (_, Some(owner)) => format!("v2/accounts/{owner}/webhooks/{id}"),
+            // Without its account nothing can be asked, and a hook that may exist must not be deleted here.
             (_, None) => return Ok(Gone::No),
         };
         match self.document(&path).await {

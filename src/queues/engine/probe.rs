@@ -71,6 +71,7 @@ impl Probe {
     /// `first` is when the first probe after failures is due.
     pub(super) fn follow_document(&mut self, disable_reason: Option<&str>, first: Option<Moment>) {
         match disable_reason {
+            // A time that is set stays, otherwise each change of the document would put off the probe.
             Some(TOO_MANY_FAILURES) => self.due = self.due.or(first),
             Some(_) => {}
             None => self.due = None,
